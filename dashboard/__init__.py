@@ -1,0 +1,1 @@
+"""The web interface: the only place that imports gradio."""

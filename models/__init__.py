@@ -1,0 +1,1 @@
+"""What is explained: networks, their checkpoints, the data they are judged on, and their training."""

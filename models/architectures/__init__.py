@@ -1,0 +1,10 @@
+"""Networks of our own: one file each, one entry each in `ARCHITECTURES`."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from models.architectures.fer_vgg import fer_vgg
+
+ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"fer_vgg": fer_vgg}
+"""Name -> builder from the number of outputs."""

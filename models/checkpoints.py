@@ -1,0 +1,113 @@
+"""Checkpoints: one self-describing safetensors file of our own; foreign files read without unpickling anything."""
+
+import hashlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from models.errors import UserError
+
+SCHEMA = 1
+_KEY = "vitrine"
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "ema", "weights")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
+
+State = dict[str, Tensor]
+
+
+def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool = False) -> None:
+    """Write parameters and `description` (architecture, classes, preprocessing, training, data, metrics) atomically.
+
+    `half` stores matrices as float16 and keeps vectors (batch-norm statistics among them) as float32.
+    """
+    state = {
+        name: (t.half() if half and t.is_floating_point() and t.ndim > 1 else t).detach().cpu().contiguous()
+        for name, t in model.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(state, temporary, {_KEY: json.dumps({"schema": SCHEMA, **description})})
+    temporary.replace(path)
+
+
+def read(path: Path) -> tuple[State, dict[str, Any]]:
+    """A checkpoint's tensors and description (empty for a foreign file). Raises UserError, never unpickles."""
+    if not path.is_file():
+        raise UserError(f"No checkpoint at '{path}': give the path of a .safetensors, .pth or .pt file.")
+    try:
+        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
+    except (SafetensorError, json.JSONDecodeError, EOFError, RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"'{path}' cannot be read as a checkpoint ({reason[:120]}): is the file complete?") from error
+
+
+def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    return (state if _KEY in metadata else unwrap(state)), json.loads(metadata.get(_KEY, "{}"))
+
+
+def _read_torch(path: Path) -> State:
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"'{path}' holds Python objects besides tensors, and Vitrine does not unpickle: "
+            "save it again with torch.save(model.state_dict(), ...)."
+        ) from error
+    return unwrap(raw, path)
+
+
+def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
+    """Undo common wrappings: {'state_dict': ...}, and prefixes that every key carries ('module.' of DataParallel)."""
+    while isinstance(raw, dict) and not any(isinstance(v, Tensor) for v in raw.values()):
+        inner = next((raw[key] for key in _WRAPPERS if isinstance(raw.get(key), dict)), None)
+        if inner is None:
+            raise UserError(f"'{path}' holds no parameters: found {sorted(map(str, raw))[:5]}, looked for {_WRAPPERS[:4]}.")
+        raw = inner
+    if not isinstance(raw, dict):
+        raise UserError(f"'{path}' holds a {type(raw).__name__}, not a state_dict: save model.state_dict().")
+    state = {str(k): v for k, v in raw.items() if isinstance(v, Tensor)}
+    while prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in state)), None):
+        state = {k.removeprefix(prefix): v for k, v in state.items()}
+    return state
+
+
+def head_key(model: nn.Module) -> str:
+    """The name of the weight of the last linear layer (or last convolution, where there is none)."""
+    kinds: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
+    for kind in kinds:
+        names = [name for name, module in model.named_modules() if isinstance(module, kind)]
+        if names:
+            return f"{names[-1]}.weight"
+    raise UserError(f"{type(model).__name__} has neither a linear layer nor a convolution: it is no image classifier.")
+
+
+def fit(model: nn.Module, state: State, name: str) -> None:
+    """Load `state` into `model`, or say by key and shape what does not fit."""
+    own = model.state_dict()
+    problems = [f"{k}: file {tuple(state[k].shape)}, model {tuple(own[k].shape)}"
+                for k in own if k in state and state[k].shape != own[k].shape]  # fmt: skip
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    extra = [k for k in state if k not in own]
+    if problems or missing or extra:
+        parts = [f"{len(keys)} {what} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"
+                 for what, keys in (("of another shape", problems), ("missing", missing), ("unknown", extra)) if keys]  # fmt: skip
+        raise UserError(f"The weights do not fit {name}: {'; '.join(parts)}. Is --model the architecture they were trained with?")
+    model.load_state_dict(state, strict=False)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A hash of all parameters: the same weights, the same run, wherever they were loaded from."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]

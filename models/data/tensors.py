@@ -1,0 +1,44 @@
+"""A labelled set of images as tensors for training: read once, in parallel, and kept as bytes where they fit."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from tqdm import tqdm
+
+from models.data.source import ImageSource
+from models.errors import UserError
+from models.preprocessing import Preprocessing
+
+KEEP_BYTES = 2 * 1024**3
+_UNREADABLE = -1
+
+
+class PixelDataset(Dataset[tuple[Tensor, int]]):
+    """uint8 (C, h, w) and class index; an unreadable image comes back black with label -1."""
+
+    def __init__(self, source: ImageSource, preprocessing: Preprocessing):
+        self.source, self.preprocessing = source, preprocessing
+        self.index = {name: i for i, name in enumerate(source.classes)}
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        try:
+            return self.preprocessing.tensor(self.source.load(i)), self.index[self.source.items[i].label]
+        except UserError:
+            return torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8), _UNREADABLE
+
+
+def pixels(source: ImageSource, preprocessing: Preprocessing, workers: int = 2) -> Dataset[Any]:
+    """The set as a torch dataset: in memory (without unreadable images) where it fits in `KEEP_BYTES`."""
+    lazy = PixelDataset(source, preprocessing)
+    height, width = preprocessing.size
+    if len(source) * preprocessing.channels * height * width > KEEP_BYTES:
+        return lazy
+    loader = DataLoader(lazy, batch_size=64, num_workers=workers)
+    batches = list(tqdm(loader, desc=f"reading {source.name}", unit="batch", leave=False))
+    x, y = (torch.cat([batch[k] for batch in batches]) for k in (0, 1))
+    return TensorDataset(x[y >= 0], y[y >= 0])

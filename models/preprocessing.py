@@ -1,0 +1,62 @@
+"""From a picture to what a network takes: resize, crop, scale; told as data so that a checkpoint can hold it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """`resize`: length of the shorter side before the centre crop to `size` (height, width); None squeezes the
+    whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`."""
+
+    size: tuple[int, int] = (224, 224)
+    resize: int | None = 256
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    interpolation: str = "bilinear"
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+    def view(self, image: Image.Image) -> Image.Image:
+        """The part of the picture that the network sees, as it sees it: (size) pixels, RGB or grey."""
+        image = image.convert("RGB" if self.channels == 3 else "L")
+        height, width = self.size
+        method = Image.Resampling[self.interpolation.upper()]
+        if self.resize is None:
+            return image.resize((width, height), method)
+        short = min(image.size)
+        scaled = [self.resize if side == short else int(self.resize * side / short) for side in image.size]
+        image = image.resize((scaled[0], scaled[1]), method) if tuple(scaled) != image.size else image
+        left, top = (int(round((a - b) / 2.0)) for a, b in zip(image.size, (width, height), strict=True))
+        return image.crop((left, top, left + width, top + height))
+
+    def tensor(self, image: Image.Image) -> Tensor:
+        """uint8 (channels, height, width): bytes are a quarter of the traffic of floats."""
+        pixels = torch.from_numpy(np.array(self.view(image)))
+        return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+
+    def normalise(self, pixels: Tensor, device: torch.device | str = "cpu") -> Tensor:
+        """uint8 (N, C, h, w) -> float32 (N, C, h, w), channels_last, on the device."""
+        x = pixels.to(device, memory_format=torch.channels_last).float()
+        scale = 255 * torch.tensor(self.std, device=device)
+        shift = torch.tensor(self.mean, device=device) * 255
+        return x.sub_(shift[:, None, None]).div_(scale[:, None, None])
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "Preprocessing":
+        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return cls(**lists)
+
+
+UNIT = Preprocessing(size=(128, 128), resize=None, mean=(0.0,) * 3, std=(1.0,) * 3)
+"""Plain values in [0, 1] at 128 × 128: what the FER networks take."""
