@@ -47,6 +47,13 @@ def read(path: Path) -> tuple[State, dict[str, Any]]:
         raise UserError(f"'{path}' cannot be read as a checkpoint ({reason[:120]}): is the file complete?") from error
 
 
+def describe(path: Path) -> dict[str, Any]:
+    """The description alone, without reading a tensor."""
+    with safe_open(path, framework="pt") as file:
+        about: dict[str, Any] = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+        return about
+
+
 def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}

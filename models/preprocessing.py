@@ -1,12 +1,17 @@
-"""From a picture to what a network takes: resize, crop, scale; told as data so that a checkpoint can hold it."""
+"""From a picture to what a network takes: resize, crop, scale; told as data so that a checkpoint can hold it.
+
+torch is imported where it is needed: the dashboard crops pictures before torch is there.
+"""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,17 @@ class Preprocessing:
         short = min(image.size)
         scaled = [self.resize if side == short else int(self.resize * side / short) for side in image.size]
         image = image.resize((scaled[0], scaled[1]), method) if tuple(scaled) != image.size else image
-        left, top = (int(round((a - b) / 2.0)) for a, b in zip(image.size, (width, height), strict=True))
+        left, top = (round((a - b) / 2.0) for a, b in zip(image.size, (width, height), strict=True))
         return image.crop((left, top, left + width, top + height))
 
-    def tensor(self, image: Image.Image) -> Tensor:
+    def tensor(self, image: Image.Image) -> "Tensor":
         """uint8 (channels, height, width): bytes are a quarter of the traffic of floats."""
-        pixels = torch.from_numpy(np.array(self.view(image)))
-        return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+        return as_tensor(self.view(image))
 
-    def normalise(self, pixels: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    def normalise(self, pixels: "Tensor", device: "torch.device | str" = "cpu") -> "Tensor":
         """uint8 (N, C, h, w) -> float32 (N, C, h, w), channels_last, on the device."""
+        import torch
+
         x = pixels.to(device, memory_format=torch.channels_last).float()
         scale = 255 * torch.tensor(self.std, device=device)
         shift = torch.tensor(self.mean, device=device) * 255
@@ -54,8 +60,16 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Preprocessing":
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-        return cls(**lists)
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return cls(**values)
+
+
+def as_tensor(seen: Image.Image) -> "Tensor":
+    """A picture that is cropped already: uint8 (channels, height, width)."""
+    import torch
+
+    pixels = torch.from_numpy(np.array(seen))
+    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
 
 UNIT = Preprocessing(size=(128, 128), resize=None, mean=(0.0,) * 3, std=(1.0,) * 3)

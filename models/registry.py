@@ -115,7 +115,7 @@ def load(name: str, weights: str | Path | None = None, classes: tuple[str, ...] 
     elif weights is None and Path(name).suffix in (".safetensors", ".pth", ".pt"):
         weights, name = name, ""
     classifier = _from_file(name, Path(weights), classes) if weights else _official(name)
-    classifier.model.eval().to(_device(device), memory_format=torch.channels_last)
+    classifier.model.eval().to(_device(device)).to(memory_format=torch.channels_last)
     return classifier
 
 
@@ -164,7 +164,8 @@ def _from_file(name: str, path: Path, classes: tuple[str, ...] | None) -> Classi
     raw = about.get("preprocessing")
     preprocessing = Preprocessing.from_dict(raw) if raw else _preprocessing_of_file(entry, path)
     ids = wordnet_ids() if named == imagenet_names() else ()
-    return Classifier(shown, model, named, preprocessing, path.name, checkpoints.fingerprint(model),
+    origin = "shipped" if path.parent == WEIGHTS else str(path.resolve())
+    return Classifier(shown, model, named, preprocessing, origin, checkpoints.fingerprint(model),
                       about.get("default_layer"), ids, about)  # fmt: skip
 
 

@@ -21,7 +21,11 @@ class ImageSource(ABC):
     name: str
     root: str
     classes: tuple[str, ...]
-    items: list[Item]
+
+    @property
+    @abstractmethod
+    def items(self) -> list[Item]:
+        """Every image, in a fixed order."""
 
     @abstractmethod
     def load(self, index: int) -> Image.Image:

@@ -4,6 +4,7 @@ import csv
 import logging
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,40 @@ def train(architecture: str, training: ImageSource, validation: ImageSource, out
     return {"validation_accuracy": keeper.best, "epochs": len(keeper.rows), "seconds": keeper.rows[-1]["seconds"]}
 
 
-def test_accuracy(classifier: Classifier, source: ImageSource, batch_size: int = 64) -> float:
-    """Share of right answers on readable images, in float32."""
+@dataclass(frozen=True)
+class Sources:
+    """The three parts of a data set; `test` is None where the data has none of its own."""
+
+    training: ImageSource
+    validation: ImageSource
+    test: ImageSource | None
+
+
+def split_sources(open_split: Callable[[str, int | None], ImageSource], limit: int | None = None) -> Sources:
+    """Train, validation and test by their names. Raises UserError where the data has no train and validation part."""
+    training, validation = open_split("train", limit), open_split("validation", None)
+    if set(training.classes) != set(validation.classes):
+        raise UserError(f"{training.name} has classes {', '.join(training.classes[:8])}, {validation.name} has "
+                        f"{', '.join(validation.classes[:8])}: both parts need the same.")  # fmt: skip
+    try:
+        test = open_split("test", None)
+    except UserError:
+        test = None
+    return Sources(training, validation, test)
+
+
+def measure_test(classifier: Classifier, path: Path, source: ImageSource, batch_size: int = 64) -> float:
+    """Share of right answers of a checkpoint on its test images, in float32; written into its metadata."""
     hits = seen = 0
     with torch.inference_mode():
         for x, y in DataLoader(pixels(source, classifier.preprocessing), batch_size):
             answer = classifier.model(classifier.preprocessing.normalise(x, classifier.device)).argmax(1).cpu()
             hits, seen = hits + int((answer == y).sum()), seen + len(y)
-    return hits / max(seen, 1)
+    accuracy = hits / max(seen, 1)
+    about = dict(classifier.metadata)
+    metrics = about["metrics"] | {"test_accuracy": accuracy, "test_images": seen}
+    checkpoints.save(path, classifier.model, about | {"metrics": metrics}, half=True)
+    return accuracy
 
 
 def _quiet() -> None:

@@ -45,7 +45,7 @@ def sample_action(expression: str, rng: np.random.Generator) -> Action:
     Weak expressions are drawn on purpose: they are what makes fear and surprise, disgust and anger,
     contempt and neutral honestly confusable.
     """
-    strength = rng.uniform(0.28, 1.0)
-    rest = {unit: float(rng.exponential(0.035)) for unit in UNITS}
+    strength = rng.uniform(0.08, 0.85)
+    rest = {unit: float(rng.exponential(0.05)) for unit in UNITS}
     moved = {unit: float(strength * rng.uniform(0.7, 1.15)) for unit in EXPRESSIONS[expression]}
     return rest | {unit: rest[unit] + moved[unit] for unit in moved}

@@ -12,7 +12,7 @@ EYE_Y, MOUTH_Y = -0.12, 0.62
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
     """`share` of b in a."""
-    r, g, blue = (int(round(p + (q - p) * share)) for p, q in zip(a, b, strict=True))
+    r, g, blue = (round(p + (q - p) * share) for p, q in zip(a, b, strict=True))
     return r, g, blue
 
 
@@ -184,7 +184,7 @@ class FaceArtist:
             spread = half * (1 + (0.12 if one_sided else 0.36) * pull)
             lift = (0.15 if one_sided else 0.2) * pull
             corners.append((x * spread, MOUTH_Y - lift + 0.19 * au(15) + 0.06 * au(20) - who.mouth_curve, dimple))
-        (lx, ly, ld), (rx, ry, rd) = corners
+        (lx, ly, _), (rx, ry, _) = corners
         lift = 0.09 * au(9)
         lip = who.lip * max(0.25, 1 - 0.7 * au(23) - 0.25 * au(20))
         gap = 0.42 * au(26) * (1 - 0.3 * min(au(20), 1)) + 0.09 * max(0.0, au(12) - 0.25) * (not one_sided)

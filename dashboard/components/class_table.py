@@ -1,0 +1,26 @@
+"""Precision, recall and F1 of every class, the worst first."""
+
+import numpy as np
+
+from dashboard.components.clickable import action, esc, share
+from explain.errors import by_recall
+from explain.run_data import RunData
+
+
+def _bar(value: float) -> str:
+    width = 0 if np.isnan(value) else 100 * value
+    return f'<td><span class="vt-bar"><i style="width:{width:.0f}%"></i></span>{share(value)}</td>'
+
+
+def class_table(run: RunData, chosen: int | None) -> str:
+    """One row a class; a click shows its images."""
+    e = run.evaluation
+    rows = "".join(
+        f'<tr class="{"vt-on" if i == chosen else ""}" tabindex="0" role="button" aria-label="show {esc(run.classes[i])}" {action("class", i)}>'
+        f'<td class="vt-name" title="{esc(run.classes[i])}">{esc(run.classes[i])}</td><td>{e.support[i]}</td>'
+        f"{_bar(e.precision[i])}{_bar(e.recall[i])}{_bar(e.f1[i])}</tr>"
+        for i in by_recall(run)
+    )
+    head = "".join(f"<th>{name}</th>" for name in ("class", "n", "precision", "recall", "F1"))
+    return ('<section class="vt-panel"><h2>Classes <small>lowest recall first; click a class</small></h2><div class="vt-scroll vt-tall">'
+            f'<table class="vt-classes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>')  # fmt: skip

@@ -1,0 +1,84 @@
+"""What the tabs share: the run, its model (loaded once, used by one thread at a time), and the components they talk through."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from explain.run_data import RunData
+from models.data.reopen import reopen
+from models.errors import UserError
+from models.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from models.classifier import Classifier
+
+
+@dataclass(eq=False)
+class Context:
+    """`weights`: a checkpoint to use instead of the one that the run names. `opened`: the row that Inspect shows."""
+
+    run: RunData
+    weights: Path | None = None
+    device: str = "cpu"
+    opened: Any = None
+    tabs: Any = None
+    on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives
+    on_tab: Callable[..., None] = lambda *event: None  # (tab's id, handler, inputs, outputs) when the tab is opened
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _classifier: "Classifier | None" = None
+
+    def original(self, row: int) -> Image.Image | None:
+        """The picture of a row of the run, where its data is still here."""
+        root = self.run.manifest.data_root
+        return reopen(root, str(self.run.table.at[row, "id"])) if root else None
+
+    def seen(self, row: int) -> Image.Image:
+        """What the network saw of a row: cropped from the original, or the run's thumbnail."""
+        original = self.original(row)
+        if original is None or not self.run.manifest.preprocessing:
+            return self.run.thumbnail_image(row)
+        return Preprocessing.from_dict(self.run.manifest.preprocessing).view(original).convert("RGB")
+
+    @contextmanager
+    def classifier(self) -> Iterator["Classifier"]:
+        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded or is another one."""
+        with self._lock:
+            self._classifier = self._classifier or self._load()
+            yield self._classifier
+
+    def _load(self) -> "Classifier":
+        from models.registry import load, shipped
+
+        manifest = self.run.manifest
+        request = manifest.request
+        file = self.weights or (Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None)
+        name = request.model if request.model in shipped() and not self.weights else _architecture(request.model)
+        if not file and name not in shipped() and not manifest.weights.startswith(("torchvision", "timm")):
+            raise UserError(f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own maps are shown; "
+                            "for live maps start with --weights FILE.")  # fmt: skip
+        classifier = load(name, file, request.classes, self.device)
+        if classifier.weights_hash != request.weights_hash:
+            raise UserError(f"'{classifier.weights}' holds other weights than the run was made with: start with --weights FILE.")
+        return classifier
+
+    def warm_up(self) -> None:
+        """Import torch and load the model while the page is being looked at; failures are told when they matter."""
+
+        def work() -> None:
+            try:
+                with self.classifier():
+                    pass
+            except UserError:
+                pass
+
+        threading.Thread(target=work, daemon=True, name="warm-up").start()
+
+
+def _architecture(name: str) -> str:
+    """`fer_vgg:mydata` -> `fer_vgg`; `timm:NAME` stays."""
+    return name if name.startswith("timm:") and name.count(":") == 1 else name.rsplit(":", 1)[0] if ":" in name else name

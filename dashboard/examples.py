@@ -1,0 +1,45 @@
+"""Photos to try that are on every machine: the portrait that matplotlib ships and the two that scikit-learn ships."""
+
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import Image
+
+from dashboard.components.clickable import action
+from explain.render import jpeg_bytes, jpeg_url
+from models.data.images import open_image
+from models.errors import UserError
+
+EXAMPLES = {
+    "Grace Hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    "temple": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+}
+
+
+def _path(name: str) -> Path | None:
+    package, inside = EXAMPLES[name]
+    spec = find_spec(package)
+    path = Path(spec.origin).parent / inside if spec and spec.origin else None
+    return path if path and path.is_file() else None
+
+
+def open_example(name: str) -> Image.Image:
+    """The picture. Raises UserError for a name that is not in `EXAMPLES` or not installed."""
+    path = _path(name) if name in EXAMPLES else None
+    if path is None:
+        raise UserError(f"No example '{name}': choose from {', '.join(EXAMPLES)}.")
+    return open_image(path)
+
+
+@lru_cache
+def examples_strip() -> str:
+    """The examples as small buttons."""
+    buttons = "".join(
+        f'<button class="vt-example" title="{name}" {action("example", name)}><img alt="{name}" '
+        f'src="{jpeg_url(jpeg_bytes(open_example(name), 96))}"><span>{name}</span></button>'
+        for name in EXAMPLES
+        if _path(name)
+    )
+    return f'<div class="vt-examples"><span>or try</span>{buttons}</div>'

@@ -1,0 +1,110 @@
+"""Inspect: one image, what the network makes of it, and live maps for any class and layer."""
+
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from dashboard.components.clickable import Clickable
+from dashboard.components.subject import facts, live_panel, run_maps, start_page
+from dashboard.context import Context
+from dashboard.examples import examples_strip, open_example
+from dashboard.guard import said
+from dashboard.uploads import open_upload
+from models.errors import UserError
+
+TITLE, ID = "Inspect", "inspect"
+Subject = dict[str, Any]
+"""What is looked at: {"row": n} of the run, {"upload": path}, or {"example": name}."""
+
+
+def picture(ctx: Context, subject: Subject) -> Image.Image:
+    """The subject's picture. Raises UserError where it cannot be had."""
+    if "upload" in subject:
+        return open_upload(subject["upload"])
+    if "example" in subject:
+        return open_example(subject["example"])
+    original = ctx.original(int(subject["row"]))
+    if original is None:
+        raise UserError(f"The image is not at '{ctx.run.manifest.data_root}' any more: the run's own maps are shown, live maps need the image.")
+    return original
+
+
+def build(ctx: Context) -> None:
+    run, request = ctx.run, ctx.run.manifest.request
+    classes = [(name, i) for i, name in enumerate(run.classes)]
+    with gr.Row(elem_classes="vt-main"):
+        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+            about = Clickable(facts(run, None, None), elem_id="vt-facts")
+            with gr.Group(elem_classes="vt-panel vt-controls"):
+                target = gr.Dropdown(classes, value=None, label="Map for class", filterable=True)
+                layer = gr.Dropdown([request.layer], value=request.layer, label="Layer", filterable=True)
+                method = gr.Dropdown([(run.title(m), m) for m in request.methods], value=request.methods[0], label="Method")
+            with gr.Group(elem_classes="vt-panel vt-controls"):
+                upload = gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard"], height=170, label="Your own photo",
+                                  elem_id="vt-upload", buttons=[])  # fmt: skip
+                strip = Clickable(examples_strip(), elem_id="vt-examples")
+        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+            panel = Clickable(start_page(run), elem_id="vt-live")
+            kept = Clickable("", elem_id="vt-run-maps")
+    opened, shown = ctx.opened, gr.State(None)
+
+    @said
+    def from_run(subject: Subject | None) -> list[Any]:
+        """A row of the run: everything the run holds, at once; no network is needed."""
+        if not subject:
+            return [gr.skip()] * 5
+        row = int(subject["row"])
+        prob, pred = run.prob(row), run.table.at[row, "pred"]
+        if np.isnan(float(pred)):
+            raise gr.Error(f"This image could not be read: {run.table.at[row, 'error']}.", print_exception=False)
+        raw = run.maps(request.methods[0], "pred", [row])[0]
+        live = live_panel(run, ctx.seen(row), raw, request.methods[0], request.layer, int(pred), float(prob[int(pred)]), "from the run")
+        return [subject, facts(run, prob, row), live, run_maps(run, row), int(pred)]
+
+    @said
+    def explain(subject: Subject | None, cls: int | None, at: str, how: str) -> list[Any]:
+        """A live map for the chosen class (the prediction where none is chosen)."""
+        if not subject:
+            raise gr.Error("Nothing to explain yet: click an image in Errors, upload one, or take an example.", print_exception=False)
+        from explain.live import explain_image
+
+        with ctx.classifier() as classifier:
+            result = explain_image(classifier, picture(ctx, subject), how, at, cls)
+        live = live_panel(run, result.seen, result.raw, how, result.layer, result.target, float(result.prob[result.target]), "live")
+        return [facts(run, result.prob, subject.get("row")), live, result.target]
+
+    def from_outside(subject: Subject, at: str, how: str) -> list[Any]:
+        about_html, live, chosen = explain(subject, None, at, how)
+        return [subject, about_html, live, "", chosen]
+
+    def uploaded(path: str | None, at: str, how: str) -> list[Any]:
+        return from_outside({"upload": path}, at, how) if path else [gr.skip()] * 5
+
+    def example(at: str, how: str, event: gr.SelectData) -> list[Any]:
+        return from_outside({"example": str(event.value)}, at, how)
+
+    @said
+    def choices() -> list[Any]:
+        """Every layer and method, once the network is loaded."""
+        from explain.live import layers_with_maps
+        from explain.methods import METHODS
+
+        with ctx.classifier() as classifier:
+            layers = [(f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}", x.name) for x in layers_with_maps(classifier)]
+        return [gr.Dropdown(layers), gr.Dropdown([(m.title, m.name) for m in METHODS.values()])]
+
+    def chosen_class(event: gr.SelectData) -> int:
+        return int(event.value)
+
+    everything = [shown, about, panel, kept, target]
+    options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [panel]}
+    opened.change(from_run, [opened], everything, show_progress="hidden", api_visibility="private")
+    gr.on([target.input, layer.input, method.input], explain, [shown, target, layer, method], [about, panel, target],
+          trigger_mode="always_last", **options)  # fmt: skip
+    about.select(chosen_class, None, [target], show_progress="hidden", api_visibility="private").then(
+        explain, [shown, target, layer, method], [about, panel, target], **options)  # fmt: skip
+    upload.upload(uploaded, [upload, layer, method], everything, **options)
+    strip.select(example, [layer, method], everything, **options)
+    ctx.on_tab(ID, choices, None, [layer, method])

@@ -1,0 +1,36 @@
+"""The look inside Gradio: one teal accent, quiet panels, system fonts (nothing is fetched)."""
+
+from pathlib import Path
+
+import gradio as gr
+
+STYLE = Path(__file__).parent / "style.css"
+
+_PAIRS = {  # variable -> (light, dark)
+    "body_background_fill": ("#f7f7f5", "#141618"),
+    "background_fill_primary": ("#ffffff", "#1c1f22"),
+    "background_fill_secondary": ("#f7f7f5", "#181b1d"),
+    "block_background_fill": ("#ffffff", "#1c1f22"),
+    "block_border_color": ("#e4e4e0", "#2c3135"),
+    "border_color_primary": ("#e4e4e0", "#2c3135"),
+    "body_text_color": ("#1b1d1f", "#eceef0"),
+    "body_text_color_subdued": ("#63686d", "#9aa1a8"),
+    "block_label_background_fill": ("#ffffff", "#1c1f22"),
+    "block_label_text_color": ("#63686d", "#9aa1a8"),
+    "block_title_text_color": ("#63686d", "#9aa1a8"),
+    "input_background_fill": ("#ffffff", "#181b1d"),
+    "input_border_color": ("#e4e4e0", "#2c3135"),
+    "color_accent_soft": ("#d7ece9", "#173633"),
+    "button_primary_background_fill": ("#0f766e", "#2a9d91"),
+    "slider_color": ("#0f766e", "#3fb8ab"),
+}
+
+
+def theme() -> gr.themes.Base:
+    """Gradio raises for a variable that it does not know: building the theme is its own test."""
+    made = gr.themes.Base(
+        primary_hue="teal", neutral_hue="stone", text_size="sm", spacing_size="sm", radius_size="md",
+        font=["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"],
+    )  # fmt: skip
+    values = {name: light for name, (light, _) in _PAIRS.items()} | {f"{name}_dark": dark for name, (_, dark) in _PAIRS.items()}
+    return made.set(block_border_width="1px", block_shadow="none", block_radius="10px", **values)

@@ -1,0 +1,58 @@
+"""Class-activation maps from one captured pass.
+
+Every function takes the activation A and the gradient G of the target's score with respect to it, both (N, C, h, w), and
+returns raw maps (N, h, w): not clipped, not scaled. Indices: c channel, i j place; Z = h · w.
+"""
+
+import torch
+from torch import Tensor
+
+EPSILON_PP, EPSILON_X = 1e-6, 1e-7  # those of pytorch-grad-cam, so that maps can be compared with its own
+
+
+def _weighted(weights: Tensor, activation: Tensor) -> Tensor:
+    return torch.einsum("nc,nchw->nhw", weights, activation)
+
+
+def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """M = Σ_c (1/Z Σ_ij G) A."""
+    return _weighted(gradient.mean((2, 3)), activation)
+
+
+def grad_cam_pp(activation: Tensor, gradient: Tensor) -> Tensor:
+    """M = Σ_c (Σ_ij α relu(G)) A with α = G² / (2 G² + G³ Σ_ij A)."""
+    square = gradient**2
+    alpha = square / (2 * square + activation.sum((2, 3), keepdim=True) * square * gradient + EPSILON_PP)
+    alpha = torch.where(gradient != 0, alpha, 0)
+    return _weighted((gradient.relu() * alpha).sum((2, 3)), activation)
+
+
+def xgrad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """M = Σ_c (Σ_ij G A / Σ_ij A) A."""
+    total = activation.sum((2, 3)) + EPSILON_X
+    return _weighted((gradient * activation).sum((2, 3)) / total, activation)
+
+
+def layer_cam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """M = Σ_c relu(G) A."""
+    return (gradient.relu() * activation).sum(1)
+
+
+def hires_cam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """M = Σ_c G A."""
+    return (gradient * activation).sum(1)
+
+
+def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
+    """The places projected on the first principal component of the centred activations; the same for every class.
+
+    A principal component has no sign of its own: here the larger extreme is made positive. Computed from the h·w × h·w
+    matrix of inner products, which is far smaller than the activations where channels are many.
+    """
+    x = activation.nan_to_num().flatten(2).transpose(1, 2).double()
+    x = x - x.mean(1, keepdim=True)
+    values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))
+    projection = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    extreme = projection.gather(1, projection.abs().argmax(1, keepdim=True))
+    projection = projection * torch.where(extreme < 0, -1.0, 1.0)
+    return projection.float().unflatten(1, activation.shape[2:])

@@ -1,0 +1,97 @@
+"""Analysis of a run: which images to show, in which order, and what they have in common. NumPy and pandas only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from explain.run_data import RunData
+from explain.run_folder import map_column
+from models.errors import UserError
+
+SORTS = {
+    "most confident": ("confidence", False),
+    "least confident": ("confidence", True),
+    "highest loss": ("loss", False),
+    "lowest loss": ("loss", True),
+}
+
+
+def select(run: RunData, label: int | None = None, pred: int | None = None, correct: bool | None = None,
+           sort: str = "most confident") -> np.ndarray:  # fmt: skip
+    """Rows of the run's table: of true class `label`, called `pred`, right or wrong, in the order of `sort`."""
+    if sort not in SORTS:
+        raise UserError(f"No order '{sort}': choose from {', '.join(SORTS)}.")
+    table, keep = run.ok, np.ones(len(run.ok), bool)
+    for column, wanted in (("label", label), ("pred", pred), ("correct", correct)):
+        if wanted is not None:
+            keep &= (table[column] == wanted).to_numpy()
+    column, ascending = SORTS[sort]
+    values = table[column].to_numpy(float)[keep]
+    order = np.argsort(values if ascending else -values, kind="stable")
+    return table.index.to_numpy()[keep][order]
+
+
+def by_recall(run: RunData) -> list[int]:
+    """Classes that have images, the worst first; among equals the one with more errors."""
+    e = run.evaluation
+    return sorted(run.present, key=lambda i: (e.recall[i], -(e.support[i] - e.confusion[i, i]), i))
+
+
+@dataclass(frozen=True)
+class ClassSample:
+    """Rows of a few wrong and right images of class `index`."""
+
+    index: int
+    wrong: np.ndarray
+    right: np.ndarray
+
+
+def overview(run: RunData, each: int = 2, sort: str = "most confident") -> list[ClassSample]:
+    """`each` wrong and `each` right images of every class, the worst class first."""
+    return [ClassSample(i, select(run, i, correct=False, sort=sort)[:each], select(run, i, correct=True, sort=sort)[:each])
+            for i in by_recall(run)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`count` of the `support` images of class `label` were called `pred`."""
+
+    label: int
+    pred: int
+    count: int
+    support: int
+
+
+def most_confused(run: RunData) -> Pair | None:
+    """The largest cell off the diagonal; None where nothing is wrong."""
+    wrong = run.evaluation.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    if not wrong.any():
+        return None
+    i, j = divmod(int(wrong.argmax()), wrong.shape[1])
+    return Pair(i, j, int(wrong[i, j]), int(run.evaluation.support[i]))
+
+
+def looked_at_border(run: RunData, method: str) -> tuple[float, float]:
+    """Share of wrong and of right images whose map for the prediction has most of its mass in the outer eighth."""
+    mass = run.ok[f"{map_column(method, 'pred')}.border_mass"].to_numpy(float)
+    right = run.ok["correct"].to_numpy()
+    return tuple(float((mass[group] > 0.5).mean()) if group.any() else float("nan") for group in (~right, right))  # type: ignore[return-value]
+
+
+def mean_map(run: RunData, rows: np.ndarray, method: str, target: str = "label") -> np.ndarray | None:
+    """Mean (h, w) of the rows' positive maps, each scaled to sum 1 so that every image counts alike; None without any."""
+    if not len(rows):
+        return None
+    maps = np.maximum(np.nan_to_num(run.maps(method, target, rows.tolist())), 0)
+    total = maps.sum((1, 2), keepdims=True)
+    seen = total[:, 0, 0] > 0
+    return (maps[seen] / total[seen]).mean(0) if seen.any() else None
+
+
+def summary(run: RunData) -> pd.DataFrame:
+    """One row a class that has images: class, images, precision, recall, f1; the worst recall first."""
+    e, order = run.evaluation, by_recall(run)
+    columns = {"images": e.support, "precision": e.precision, "recall": e.recall, "f1": e.f1}
+    return pd.DataFrame({"class": [run.classes[i] for i in order]} | {k: v[order] for k, v in columns.items()})

@@ -1,0 +1,97 @@
+"""The only place where a raw map becomes pixels. NumPy and Pillow only; browsers colour and blend what this encodes."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+COLOUR_MAPS = ("turbo", "inferno", "viridis", "teal")
+"""The first is the default; inferno, viridis and teal keep their order for colour-blind eyes."""
+
+_TEAL = ((0.04, 0.09, 0.10), (0.05, 0.30, 0.29), (0.10, 0.55, 0.51), (0.45, 0.80, 0.72), (0.95, 0.99, 0.90))
+
+
+def normalise(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndarray:
+    """Positive part in [0, 1]: raw / `top` (default: the map's own maximum). Maps (..., h, w); zeros stay zero.
+
+    Maps that share one `top` can be compared; negative evidence and NaN are drawn as nothing.
+    """
+    positive = np.maximum(np.nan_to_num(raw.astype(np.float32), posinf=0, neginf=0), 0)
+    peak = positive.max((-2, -1), keepdims=True) if top is None else np.asarray(top, np.float32)
+    return np.clip(np.divide(positive, peak, out=np.zeros_like(positive), where=peak > 0), 0, 1)
+
+
+def problem(raw: np.ndarray) -> str:
+    """Why a map cannot be shown, or nothing: broken numbers, or no evidence for the class anywhere."""
+    if not np.isfinite(raw).any():
+        return "no map: the layer gave no finite number"
+    if not np.isfinite(raw).all():
+        return "parts of the map are not finite"
+    return "" if (raw > 0).any() else "no positive evidence"
+
+
+def map_png(scaled: np.ndarray, enlarge: int = 1) -> str:
+    """A map (h, w) in [0, 1] as a data URL: grey PNG at the layer's own resolution, about 100 bytes for 7 × 7.
+
+    `enlarge`: so many times larger, bilinear, for pictures so large that the browser's own scaling would show steps.
+    """
+    image = Image.fromarray(scaled.astype(np.float32))
+    image = image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BILINEAR) if enlarge > 1 else image
+    return _data_url(Image.fromarray(np.round(np.asarray(image) * 255).astype(np.uint8)), "PNG")
+
+
+def difference_png(values: np.ndarray) -> str:
+    """A signed map (h, w) in [-1, 1] as a data URL of RGBA: teal for positive, orange for negative."""
+    strength = np.clip(np.abs(values), 0, 1)
+    colour = np.where(values[..., None] >= 0, np.array([31, 168, 155.0]), np.array([222, 104, 42.0]))
+    rgba = np.concatenate([colour, 255 * strength[..., None] ** 0.8], -1)
+    return _data_url(Image.fromarray(rgba.round().astype(np.uint8), "RGBA"), "PNG")
+
+
+def jpeg_bytes(image: Image.Image, longer_side: int | None = None, quality: int = 88) -> bytes:
+    """JPEG, reduced to `longer_side` where it is larger."""
+    if longer_side and max(image.size) > longer_side:
+        scale = longer_side / max(image.size)
+        image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def jpeg_url(data: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+
+
+def _data_url(image: Image.Image, kind: str) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def colour_table(name: str, steps: int = 17) -> np.ndarray:
+    """(steps, 3) colours in [0, 1] from low to high."""
+    if name == "teal":
+        return np.array([np.interp(np.linspace(0, 4, steps), range(5), channel) for channel in zip(*_TEAL, strict=True)]).T
+    from matplotlib import colormaps
+
+    return np.asarray(colormaps[name](np.linspace(0, 1, steps)))[:, :3]
+
+
+def colour_filters() -> str:
+    """SVG filters that colour a grey map in the browser, one for each of `COLOUR_MAPS`: `url(#vt-turbo)` ...
+
+    The map's value also becomes its alpha, so that the picture stays untouched where there is no evidence.
+    """
+    alpha = '<feColorMatrix values="1 0 0 0 0 0 1 0 0 0 0 0 1 0 0 1 0 0 0 0"/>'
+
+    def channel(letter: str, values: np.ndarray) -> str:
+        return f'<feFunc{letter} type="table" tableValues="{" ".join(f"{v:.3f}" for v in values)}"/>'
+
+    filters = (
+        f'<filter id="vt-{name}" color-interpolation-filters="sRGB">{alpha}<feComponentTransfer>'
+        + "".join(channel(letter, column) for letter, column in zip("RGB", colour_table(name).T, strict=True))
+        + '<feFuncA type="table" tableValues="0 0.5 0.8 0.95 1"/></feComponentTransfer></filter>'
+        for name in COLOUR_MAPS
+    )
+    return f'<svg width="0" height="0" style="position:absolute" aria-hidden="true">{"".join(filters)}</svg>'

@@ -1,0 +1,209 @@
+"""The engine: one pass over a labelled set of images, into a run folder."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from explain import methods as registry
+from explain.attention import attention_statistics
+from explain.capture import Capture, capture, default_layer
+from explain.render import jpeg_bytes
+from explain.run_folder import (
+    SAMPLES,
+    Manifest,
+    PartWriter,
+    Request,
+    begin,
+    done_ids,
+    finish,
+    map_column,
+    pack_maps,
+    part_schema,
+    read_manifest,
+    rows_to_table,
+)  # fmt: skip
+from models import __version__
+from models.classes import match_classes
+from models.classifier import Classifier
+from models.data.source import ImageSource
+from models.errors import UserError
+from models.preprocessing import as_tensor
+
+THUMBNAIL = 128
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` images are processed, `failed` of them unreadable."""
+
+    done: int
+    total: int
+    failed: int
+
+
+class Stopped(Exception):
+    """The caller asked the run to stop; what was done is on disk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """One image as the network sees it, or the reason why there is none."""
+
+    index: int
+    pixels: Tensor | None = None
+    thumbnail: bytes | None = None
+    error: str | None = None
+
+
+def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loaded:
+    """Decode, crop and make the thumbnail: of what the network sees, so that maps lie on it exactly."""
+    try:
+        seen = classifier.preprocessing.view(source.load(index))
+    except Exception as error:  # an image that breaks a decoder must not end a run of a million
+        return Loaded(index, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+    return Loaded(index, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL))
+
+
+def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int, workers: int = 2) -> Iterator[list[Loaded]]:
+    """Batches of loaded images in order, read two batches ahead by threads; memory does not grow with the data."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Loaded]] = deque()
+        rest = iter(indices)
+        ahead = 3 * size
+        batch: list[Loaded] = []
+        try:
+            while True:
+                while len(waiting) < ahead and (index := next(rest, None)) is not None:
+                    waiting.append(pool.submit(load_image, source, index, classifier))
+                if not waiting:
+                    break
+                batch.append(waiting.popleft().result())
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], layer: str | None, precision: str) -> Request:
+    """Check what was asked for before any work: methods, layer, that a gradient reaches it, and the shape of its maps."""
+    chosen = tuple(dict.fromkeys(registry.get(m).name for m in methods))
+    if not chosen:
+        raise UserError(f"No method given: choose from {', '.join(registry.METHODS)}.")
+    if precision not in PRECISIONS:
+        raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
+    example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
+    layer = layer or classifier.default_layer or default_layer(classifier.model, example)
+    tried = capture(classifier.model, example, layer, precision)
+    if tried.logits.shape[1] != len(classifier.classes):
+        raise UserError(f"{classifier.name} answers with {tried.logits.shape[1]} numbers, but {len(classifier.classes)} classes are named.")
+    tried.gradient(torch.zeros(1, dtype=torch.long))
+    h, w = tried.activation.shape[2:]
+    return Request(classifier.name, classifier.weights_hash, source.name, source.fingerprint(), classifier.classes, chosen,
+                   layer, (h, w), precision)  # fmt: skip
+
+
+def both_targets(captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor) -> dict[tuple[str, str], Tensor]:
+    """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
+    for_pred = registry.explain(captured, methods, pred)
+    other = [m for m in methods if registry.get(m).class_specific]
+    for_label = registry.explain(captured, other, label) if other and bool((pred != label).any()) else {}
+    return {(m, t): e.get(m, for_pred[m]).maps for m in methods for t, e in (("pred", for_pred), ("label", for_label))}
+
+
+def process(classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor) -> pa.Table:
+    """One batch of readable images -> rows of the run."""
+    x = classifier.preprocessing.normalise(torch.stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device)
+    captured = capture(classifier.model, x, request.layer, request.precision)
+    label = label.to(captured.logits.device)
+    prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)
+    columns: dict[str, Any] = {
+        "id": ids,
+        "label": label.cpu().numpy().astype(np.int16),
+        "pred": pred.cpu().numpy().astype(np.int16),
+        "confidence": prob.gather(1, pred[:, None])[:, 0].cpu().numpy(),
+        "loss": F.cross_entropy(captured.logits, label, reduction="none").cpu().numpy(),
+        "prob": _lists(prob.cpu().numpy()),
+        "thumbnail": [i.thumbnail for i in loaded],
+    }
+    for (method, target), maps in both_targets(captured, request.methods, pred, label).items():
+        name, raw = map_column(method, target), maps.cpu().numpy()
+        columns[name], columns[f"{name}.scale"] = pack_maps(raw)
+        columns |= {f"{name}.{k}": v for k, v in attention_statistics(raw).items()}
+    return rows_to_table(columns, request)
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    n, k = values.shape
+    return pa.ListArray.from_arrays(pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(values.reshape(-1)))
+
+
+def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequence[str], layer: str | None = None, *,
+        precision: str = "fp32", batch_size: int = 32, part_rows: int = 512, mapping: dict[str, str] | None = None, command: str = "",
+        progress: Callable[[Progress], None] | None = None, stop: Callable[[], bool] = lambda: False) -> Manifest:  # fmt: skip
+    """Predictions and maps of every image, into the folder `out`; what is there already is not computed again.
+
+    Raises UserError before any work where the request does not fit, `Stopped` when `stop()` became true. Whatever ends
+    it, finished parts stay, and the same call goes on from there.
+    """
+    to_model = dict(zip(source.classes, match_classes(source.classes, classifier.classes, classifier.wordnet_ids, mapping), strict=True))
+    request = plan(classifier, source, methods, layer, precision)
+    begin(out, request)
+    done = done_ids(out)
+    pending = [i for i, item in enumerate(source.items) if item.id not in done]
+    if not pending and (out / "manifest.json").is_file():
+        return read_manifest(out)
+    writer, failed, seen, began = PartWriter(out, request, part_rows), 0, len(done), time.perf_counter()
+    try:
+        for batch in load_batches(source, pending, classifier, batch_size):
+            good, bad = [i for i in batch if i.error is None], [i for i in batch if i.error is not None]
+            if good:
+                items = [source.items[i.index] for i in good]
+                label = torch.tensor([to_model[item.label] for item in items])
+                writer.add(process(classifier, request, [item.id for item in items], good, label))
+            if bad:
+                items = [source.items[i.index] for i in bad]
+                columns = {"id": [item.id for item in items], "label": [to_model[item.label] for item in items], "error": [i.error for i in bad]}
+                writer.add(rows_to_table(columns, request))
+            failed, seen = failed + len(bad), seen + len(batch)
+            if progress:
+                progress(Progress(seen, len(source), failed))
+            if stop():
+                raise Stopped(f"{seen} of {len(source)} images are kept in '{out}': start the same again to go on.")
+    except (KeyboardInterrupt, Stopped):
+        writer.flush()
+        raise
+    writer.flush()
+    seconds = time.perf_counter() - began
+    return _close(classifier, source, out, request, len(pending) / seconds if pending else None, command)
+
+
+def _close(classifier: Classifier, source: ImageSource, out: Path, request: Request, speed: float | None, command: str) -> Manifest:
+    import pyarrow.dataset as ds
+
+    data = ds.dataset(out / SAMPLES, schema=part_schema(request))
+    failed = data.count_rows(filter=ds.field("error").is_valid())
+    manifest = Manifest(
+        request, "complete", {"ok": data.count_rows() - failed, "failed": failed}, round(speed, 2) if speed else None,
+        {m: registry.get(m).title for m in request.methods}, classifier.weights, source.root, source.classes,
+        classifier.preprocessing.as_dict(), str(classifier.device),
+        {"vitrine": __version__} | {name: version(name) for name in ("torch", "torchvision", "numpy", "pyarrow")},
+        command, datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+    finish(out, manifest)
+    return manifest

@@ -1,0 +1,113 @@
+"""Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked for."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from explain.attention import STATISTICS
+from explain.run_folder import Manifest, map_column, part_files, read_manifest, unpack_maps
+from models.errors import UserError
+from models.evaluation import Evaluation, evaluate
+
+LIGHT = ("id", "label", "pred", "confidence", "loss", "error")
+
+
+@lru_cache(maxsize=512)
+def _column(path: Path, name: str, _stamp: int) -> pa.ChunkedArray:
+    return pq.read_table(path, columns=[name])[name]
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """`table`: one row an image with `LIGHT` columns, the attention statistics, and where to find the rest; unreadable
+    images have a text in `error` and are absent from `ok`."""
+
+    folder: Path
+    manifest: Manifest
+    table: pd.DataFrame
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.request.classes
+
+    def title(self, method: str) -> str:
+        """A method's name for people."""
+        return self.manifest.titles.get(method, method)
+
+    @cached_property
+    def ok(self) -> pd.DataFrame:
+        """Readable images; `pred` and `label` as int64, `correct` as bool."""
+        good = self.table[self.table["error"].isna()].copy()
+        good["pred"], good["label"] = good["pred"].astype(np.int64), good["label"].astype(np.int64)
+        good["correct"] = good["pred"] == good["label"]
+        return good
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        good = self.ok
+        return evaluate(good["label"].to_numpy(), good["pred"].to_numpy(), good["confidence"].to_numpy(float), len(self.classes))
+
+    @cached_property
+    def present(self) -> list[int]:
+        """Classes that the data has images of, in the model's order."""
+        return [int(i) for i in np.flatnonzero(self.evaluation.support)]
+
+    def _read(self, name: str, rows: Sequence[int]) -> list[pa.Scalar]:
+        """Values of a heavy column for rows of the table."""
+        where = self.table.loc[list(rows), ["part", "row"]]
+        return [self._part(int(part), name)[int(row)] for part, row in where.itertuples(index=False)]
+
+    def _part(self, part: int, name: str) -> pa.ChunkedArray:
+        path = part_files(self.folder)[part]
+        return _column(path, name, path.stat().st_mtime_ns)
+
+    def thumbnails(self, rows: Sequence[int]) -> list[bytes]:
+        """JPEG of what the network saw, for each row."""
+        return [value.as_py() or b"" for value in self._read("thumbnail", rows)]
+
+    def thumbnail_image(self, row: int) -> Image.Image:
+        """The thumbnail as a picture; raises UserError for an image that could not be read."""
+        if not (data := self.thumbnails([row])[0]):
+            raise UserError(f"This image could not be read: {self.table.at[row, 'error']}.")
+        return Image.open(io.BytesIO(data)).convert("RGB")
+
+    def prob(self, row: int) -> np.ndarray:
+        """Probabilities (K,) of one image."""
+        return np.array(self._read("prob", [row])[0].as_py() or [np.nan] * len(self.classes), np.float32)
+
+    def maps(self, method: str, target: str, rows: Sequence[int]) -> np.ndarray:
+        """Raw maps (n, h, w) float32 of the rows; NaN for unreadable images."""
+        if method not in self.manifest.request.methods:
+            raise UserError(f"The run has no method '{method}': it has {', '.join(self.manifest.request.methods)}.")
+        name, shape = map_column(method, target), self.manifest.request.map_shape
+        where = self.table.loc[list(rows), ["part", "row"]]
+        maps = np.empty((len(where), *shape), np.float32)
+        for part, group in where.assign(at=np.arange(len(where))).groupby("part"):
+            picked = group["row"].to_numpy()
+            scale = self._part(int(str(part)), f"{name}.scale").to_numpy().astype(np.float32)
+            maps[group["at"].to_numpy()] = unpack_maps(self._part(int(str(part)), name).take(pa.array(picked)), scale[picked], shape)
+        return maps
+
+
+def open_run(folder: Path) -> RunData:
+    """Raises UserError where the folder is no run, holds nothing yet, or cannot be read."""
+    manifest = read_manifest(folder)
+    names = [*LIGHT, *(f"{map_column(m, t)}.{s}" for m in manifest.request.methods for t in ("pred", "label") for s in STATISTICS)]
+    tables = []
+    for number, path in enumerate(part_files(folder)):
+        try:
+            part = pq.read_table(path, columns=names).to_pandas()
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"'{path}' cannot be read ({str(error).splitlines()[0][:100]}): remove it and start the run again.") from error
+        tables.append(part.assign(part=number, row=np.arange(len(part))))
+    if not tables:
+        raise UserError(f"The run '{folder}' holds no images yet: start it again to go on.")
+    return RunData(folder, manifest, pd.concat(tables, ignore_index=True))

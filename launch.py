@@ -1,0 +1,186 @@
+"""Vitrine's only entry: serve (default) · run · train · models.
+
+Heavy packages are imported inside the commands, so that `--help` answers at once.
+"""
+
+import os
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"Vitrine needs Python 3.11 or newer, this is {sys.version.split()[0]}: start it with a newer python3.")
+
+try:
+    import typer
+except ModuleNotFoundError:
+    sys.exit("Vitrine's packages are not installed here: run 'make run', or 'pip install -r requirements.txt' first.")
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from models.errors import UserError
+
+if TYPE_CHECKING:
+    from explain.run import Progress
+    from explain.run_data import RunData
+
+DEMO = Path(__file__).parent / "dashboard" / "demo"
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False,
+                  help="Why does an image classifier fail? Class by class, with maps of where it looked.")  # fmt: skip
+
+Model = Annotated[str, typer.Option(help="A name from 'models', any torchvision classifier, timm:NAME, or a checkpoint's path.")]
+Weights = Annotated[Path | None, typer.Option(help="A checkpoint file (.safetensors, .pth); without it official weights are fetched.")]
+Data = Annotated[str, typer.Option(help="A folder with one subfolder a class, a .csv or .parquet table, toon_faces, torchvision:NAME.")]
+Split = Annotated[str | None, typer.Option(help="train, validation or test, where the data has them.")]
+ImageCol = Annotated[str | None, typer.Option(help="The table's column with image paths.")]
+LabelCol = Annotated[str | None, typer.Option(help="The table's column with labels.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    """Without a command: open the dashboard on the embedded demo."""
+    if context.invoked_subcommand is None:
+        serve()
+
+
+@app.command()
+def serve(
+    run: Annotated[Path, typer.Option(help="A run folder made by 'run'.")] = DEMO,
+    weights: Weights = None,
+    port: Annotated[int | None, typer.Option(help="Default: the first free one from 7860.")] = None,
+    device: Device = "cpu",
+    open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
+) -> None:
+    """Open the dashboard on a run."""
+    from dashboard.app import serve as start
+
+    start(run, weights, port, device, open_browser)
+
+
+@app.command()
+def run(
+    model: Model, data: Data,
+    out: Annotated[Path, typer.Option(help="The run folder: a new one, or one to go on with.")],
+    weights: Weights = None,
+    methods: Annotated[str, typer.Option(help="Names with commas between them.")] = "grad_cam,layer_cam",
+    layer: Annotated[str | None, typer.Option(help="The layer to explain; by itself the last one with maps.")] = None,
+    split: Split = None, image_col: ImageCol = None, label_col: LabelCol = None,
+    classes: Annotated[Path | None, typer.Option(help="A file with lines 'data class, model class'.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only so many images, evenly spread.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 (about twice as fast on many CPUs).")] = "fp32",
+    device: Device = "cpu",
+) -> None:  # fmt: skip
+    """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on."""
+    from tqdm import tqdm
+
+    from explain.run import run as compute
+    from explain.run_data import open_run
+    from models.classes import read_mapping
+    from models.data.open import open_data
+    from models.registry import load
+
+    source = open_data(data, split, image_col, label_col, limit)
+    _say(f"{source.name}: {len(source)} images of {len(source.classes)} classes; {getattr(source, 'note', '')}".rstrip("; "))
+    if len(source.classes) == 1:
+        _say(f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes.")
+    classifier = load(model, weights, device=device)
+    bar = tqdm(total=len(source), unit="image", smoothing=0.1, dynamic_ncols=True)
+
+    def progress(now: "Progress") -> None:
+        bar.initial = bar.initial or now.done - batch_size
+        bar.update(now.done - bar.n)
+        if now.failed:
+            bar.set_postfix(unreadable=now.failed)
+
+    try:
+        with bar:
+            compute(classifier, source, out, methods.replace(" ", "").split(","), layer, precision=precision, batch_size=batch_size,
+                    mapping=read_mapping(classes) if classes else None, command=" ".join(sys.argv), progress=progress)  # fmt: skip
+    except KeyboardInterrupt:
+        _say(f"\nStopped; what was done is kept in {out}: the same command goes on from there.")
+        raise typer.Exit(130) from None
+    _summarise(open_run(out))
+
+
+def _summarise(run: "RunData") -> None:
+    from explain.errors import summary
+
+    e, manifest = run.evaluation, run.manifest
+    low, high = e.interval
+    _say(f"accuracy   {e.accuracy:.1%}  (95 % interval {low:.1%} to {high:.1%}, {manifest.counts['ok']} images)")
+    _say(f"macro-F1   {e.macro_f1:.3f}")
+    worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
+    _say(f"worst      {', '.join(worst)}  (recall)")
+    if manifest.counts["failed"]:
+        first = run.table[run.table["error"].notna()].iloc[0]
+        _say(f"unreadable {manifest.counts['failed']}, the first {first['id']}: {first['error']}")
+    speed = f"{manifest.images_per_second:.1f} images/s, " if manifest.images_per_second else ""
+    _say(f"run        {speed}layer {manifest.request.layer}, {run.folder}")
+    _say(f"next       python launch.py serve --run {run.folder}")
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors); its curves go beside it as .csv.")],
+    model: Annotated[str, typer.Option(help="An architecture: fer_vgg, mobilenet_v2, timm:NAME ...")] = "fer_vgg",
+    data: Data = "toon_faces",
+    image_col: ImageCol = None, label_col: LabelCol = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 14,
+    seed: int = 0,
+    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    learning_rate: float = 2e-3,
+    limit: Annotated[int | None, typer.Option(help="Use only so many training images, evenly spread.")] = None,
+) -> None:  # fmt: skip
+    """Train a network from random weights; the best epoch on validation is kept, and reported on test once."""
+    from models.data.open import open_data
+    from models.registry import load
+    from models.training.classify import Recipe, measure_test, split_sources
+    from models.training.classify import train as fit
+
+    if out.suffix != ".safetensors":
+        raise UserError(f"--out {out}: a checkpoint's name ends in .safetensors.")
+    parts = split_sources(lambda split, most: open_data(data, split, image_col, label_col, most), limit)
+    result = fit(model, parts.training, parts.validation, out, Recipe(epochs, batch_size, learning_rate, seed=seed))
+    _say(f"best       {result['validation_accuracy']:.1%} on validation, after {result['epochs']} epochs, {result['seconds']:.0f} s")
+    if parts.test:
+        _say(f"test       {measure_test(load(model, out), out, parts.test):.1%} of {len(parts.test)} images")
+    _say(f"checkpoint {out}\nnext       python launch.py run --model {out} --data {data} --out runs/{out.stem}")
+
+
+@app.command("models")
+def list_models() -> None:
+    """Networks to choose from."""
+    from models import checkpoints, registry
+    from models.architectures import ARCHITECTURES
+
+    for name, path in registry.shipped().items():
+        about = checkpoints.describe(path)
+        _say(f"{name:22} shipped; {len(about['classes'])} classes, test accuracy {about['metrics']['test_accuracy']:.1%}")
+    for name in ARCHITECTURES:
+        _say(f"{name:22} architecture of our own; give --weights FILE, or train it")
+    for name in registry.FEATURED:
+        _say(f"{name:22} {registry.ALIASES.get(name, 'torchvision')}, ImageNet; weights are downloaded, or --weights FILE")
+    _say("also any other torchvision classifier by its name, and any timm model as timm:NAME")
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def main() -> None:
+    """Run the command line: errors that a person can mend are one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"vitrine: {error}", err=True)
+        sys.exit(2)
+    except Exception as error:
+        if os.environ.get("VITRINE_DEBUG"):
+            raise
+        typer.echo(f"vitrine: unexpected {type(error).__name__}: {str(error)[:200]} (set VITRINE_DEBUG=1 to see where).", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

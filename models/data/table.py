@@ -1,0 +1,58 @@
+"""A CSV or Parquet table with a column of image paths and a column of labels."""
+
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from models.data.images import SUFFIXES, open_image
+from models.data.source import ImageSource, Item
+from models.errors import UserError
+
+IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "img", "subdirectory_filepath")
+LABEL_COLUMNS = ("label", "class", "target", "category", "expression", "emotion", "y", "label_name", "class_name")
+
+
+class TableSource(ImageSource):
+    """Paths are relative to the table's folder. `note` says which columns were guessed."""
+
+    def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None):
+        table = _read(path)
+        self.image_col = _column(table, image_col, IMAGE_COLUMNS, "--image-col", path)
+        self.label_col = _column(table, label_col, LABEL_COLUMNS, "--label-col", path)
+        self.note = f"images from column '{self.image_col}', labels from column '{self.label_col}'"
+        self.base = path.resolve().parent
+        self.root, self.name = str(self.base), path.stem
+        table = table[[self.image_col, self.label_col]].dropna().astype(str)
+        self.items = [Item(image, label) for image, label in table.itertuples(index=False)]
+        self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
+        if not self.items:
+            raise UserError(f"'{path}' has no row with both an image and a label: check --image-col and --label-col.")
+        if all(Path(item.id).suffix.lower() not in SUFFIXES for item in self.items[:100]):
+            raise UserError(f"Column '{self.image_col}' of '{path}' holds no image paths (first: '{self.items[0].id[:60]}'): "
+                            f"name the right one with --image-col; columns: {', '.join(table.columns)}.")  # fmt: skip
+
+    def load(self, index: int) -> Image.Image:
+        return open_image(self.base / self.items[index].id)
+
+
+def _natural(label: str) -> tuple[bool, float, str]:
+    return (False, float(label), "") if label.lstrip("-").isdigit() else (True, 0.0, label)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python", dtype=str)
+    except Exception as error:  # pandas and pyarrow each have their own kinds
+        raise UserError(f"'{path}' cannot be read as a table ({str(error).splitlines()[0][:100]}): give CSV or Parquet.") from error
+
+
+def _column(table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path) -> str:
+    columns = [str(c) for c in table.columns]
+    if wanted and wanted in columns:
+        return wanted
+    folded = {c.lower().strip(): c for c in columns}
+    if guess := next((folded[name] for name in usual if name in folded), None) if not wanted else None:
+        return guess
+    got = f"no column '{wanted}'" if wanted else f"no column called {', '.join(usual[:4])} ..."
+    raise UserError(f"'{path}' has {got}: choose one of {', '.join(columns[:12])} with {option}.")

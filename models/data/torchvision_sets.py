@@ -1,0 +1,74 @@
+"""torchvision's own data sets by name, with their own download: CIFAR10, Imagenette, OxfordIIITPet, FER2013 ..."""
+
+import inspect
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from models.data.source import ImageSource, Item
+from models.errors import UserError
+
+FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: $VITRINE_CACHE, or ~/.cache/vitrine."""
+    return Path(os.environ.get("VITRINE_CACHE", Path.home() / ".cache" / "vitrine"))
+
+
+class TorchvisionSource(ImageSource):
+    """`split`: 'test' (default) or 'train', in the words of the set where it has more."""
+
+    def __init__(self, name: str, split: str | None = None):
+        self.data = _open(name, split or "test")
+        self.name, self.root = f"{name}/{split or 'test'}", f"torchvision:{name}:{split or 'test'}"
+        names = FER2013_CLASSES if name == "FER2013" else getattr(self.data, "classes", None)
+        labels = _labels(self.data)
+        if labels is None:
+            raise UserError(f"torchvision:{name} has no single class label for each image: it is no classification set.")
+        wide = len(str(len(labels)))
+        self.classes = tuple(c if isinstance(c, str) else c[0] for c in names or [f"class {i}" for i in range(max(labels) + 1)])
+        self.items = [Item(f"{i:0{wide}d}", self.classes[label]) for i, label in enumerate(labels)]
+
+    def load(self, index: int) -> Image.Image:
+        image: Image.Image = self.data[index][0]
+        return image.convert("RGB")
+
+
+def _labels(data: Any) -> list[int] | None:
+    for attribute in ("targets", "_labels", "labels"):
+        if (found := getattr(data, attribute, None)) is not None and len(found) == len(data):
+            return [int(label) for label in found]
+    label = data[0][1] if len(data) else None
+    return [int(data[i][1]) for i in range(len(data))] if isinstance(label, int) else None
+
+
+def _open(name: str, split: str) -> Any:
+    from torchvision import datasets
+
+    kind = getattr(datasets, name, None)
+    if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
+        raise UserError(f"torchvision has no data set '{name}': names are written as in its documentation, as CIFAR10 or Imagenette.")
+    takes = inspect.signature(kind).parameters
+    options: dict[str, Any] = {"download": True} if "download" in takes else {}
+    if "train" in takes:
+        options["train"] = split == "train"
+    elif "split" in takes:
+        allowed = (split, "val" if split == "test" else split, "trainval" if split == "train" else split)
+        return _first(kind, options, allowed, name)
+    return _first(kind, options, (None,), name)
+
+
+def _first(kind: Any, options: dict[str, Any], splits: tuple[str | None, ...], name: str) -> Any:
+    reason = ""
+    for split in dict.fromkeys(splits):
+        try:
+            return kind(str(cache_folder() / name), **options, **({"split": split} if split else {}))
+        except ValueError as error:  # this set has no split of that name
+            reason = str(error)
+        except Exception as error:  # URLError, RuntimeError("not found or corrupted"), ...
+            raise UserError(f"torchvision:{name} could not be fetched ({str(error).splitlines()[0][:120] or type(error).__name__}): "
+                            f"put its files below '{cache_folder() / name}', or use a folder or a table.") from error  # fmt: skip
+    raise UserError(f"torchvision:{name}: {reason.splitlines()[0][:160]} Choose with --split.")
