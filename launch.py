@@ -126,7 +126,7 @@ def train(
     model: Annotated[str, typer.Option(help="An architecture: fer_vgg, mobilenet_v2, timm:NAME ...")] = "fer_vgg",
     data: Data = "toon_faces",
     image_col: ImageCol = None, label_col: LabelCol = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 14,
+    epochs: Annotated[int, typer.Option(min=1)] = 20,
     seed: int = 0,
     batch_size: Annotated[int, typer.Option(min=2)] = 64,
     learning_rate: float = 2e-3,

@@ -1,6 +1,7 @@
 """Build the page from TABS, and serve it."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -64,8 +65,11 @@ def options() -> dict[str, Any]:
 def serve(run: Path, weights: Path | None = None, port: int | None = None, device: str = "cpu", open_browser: bool = True) -> None:
     """Serve a run on this machine until Ctrl-C. Raises UserError for a folder that is no run, or a port in use."""
     ctx = Context(open_run(run), weights, device)
+    port = port or _free_port()
+    if _in_use(port):
+        raise UserError(f"Port {port} is in use: leave --port out, or choose another.")
     page = build(ctx)
-    page.launch(server_port=port or _free_port(), prevent_thread_lock=True, inbrowser=open_browser, **options())
+    page.launch(server_port=port, prevent_thread_lock=True, inbrowser=open_browser, **options())
     print(f"Vitrine is open at {page.local_url}  (Ctrl-C ends it)", flush=True)
     ctx.warm_up()
     try:
@@ -74,14 +78,16 @@ def serve(run: Path, weights: Path | None = None, port: int | None = None, devic
         page.close()
 
 
+def _in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _free_port() -> int:
     """The port that the environment names, or the first free one."""
-    import socket
-
     if named := os.environ.get("GRADIO_SERVER_PORT"):
         return int(named)
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
+        if not _in_use(port):
+            return port
     raise UserError(f"Ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are all in use: choose another with --port.")

@@ -1,7 +1,9 @@
 """Photos that visitors upload: opened only from Gradio's own upload folder, small enough, known formats."""
 
 from pathlib import Path
+from typing import Any
 
+import gradio as gr
 from gradio.utils import get_upload_folder
 from PIL import Image
 
@@ -9,6 +11,19 @@ from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 
 MAX_PIXELS = 24_000_000
+
+
+class PhotoUpload(gr.Image):
+    """An upload field that hands over the path alone: our own `open_upload` looks inside, and says what is wrong."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(type="filepath", image_mode=None, sources=["upload", "clipboard"], **kwargs)
+
+    def preprocess(self, payload: Any) -> str | None:
+        return payload.path if payload else None
+
+    def get_block_name(self) -> str:
+        return "image"  # the browser knows it by the name of its base
 
 
 def open_upload(path: str) -> Image.Image:

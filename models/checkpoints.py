@@ -33,6 +33,7 @@ def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool =
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     save_file(state, temporary, {_KEY: json.dumps({"schema": SCHEMA, **description})})
+    temporary.chmod(0o644)  # safetensors writes for the owner only
     temporary.replace(path)
 
 

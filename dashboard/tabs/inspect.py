@@ -11,7 +11,7 @@ from dashboard.components.subject import facts, live_panel, run_maps, start_page
 from dashboard.context import Context
 from dashboard.examples import examples_strip, open_example
 from dashboard.guard import said
-from dashboard.uploads import open_upload
+from dashboard.uploads import PhotoUpload, open_upload
 from models.errors import UserError
 
 TITLE, ID = "Inspect", "inspect"
@@ -42,8 +42,7 @@ def build(ctx: Context) -> None:
                 layer = gr.Dropdown([request.layer], value=request.layer, label="Layer", filterable=True)
                 method = gr.Dropdown([(run.title(m), m) for m in request.methods], value=request.methods[0], label="Method")
             with gr.Group(elem_classes="vt-panel vt-controls"):
-                upload = gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard"], height=170, label="Your own photo",
-                                  elem_id="vt-upload", buttons=[])  # fmt: skip
+                upload = PhotoUpload(height=170, label="Your own photo", elem_id="vt-upload", buttons=[])
                 strip = Clickable(examples_strip(), elem_id="vt-examples")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             panel = Clickable(start_page(run), elem_id="vt-live")

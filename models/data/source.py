@@ -21,11 +21,7 @@ class ImageSource(ABC):
     name: str
     root: str
     classes: tuple[str, ...]
-
-    @property
-    @abstractmethod
-    def items(self) -> list[Item]:
-        """Every image, in a fixed order."""
+    items: list[Item]
 
     @abstractmethod
     def load(self, index: int) -> Image.Image:

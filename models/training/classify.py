@@ -30,7 +30,7 @@ from models.training.augment import augment
 class Recipe:
     """What is kept in the checkpoint's metadata."""
 
-    epochs: int = 16
+    epochs: int = 20
     batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4

@@ -5,7 +5,6 @@ explanations is that the places of the parts and the parts that the expression m
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -63,11 +62,8 @@ class ToonFaces(ImageSource):
         self.stream, default = SPLITS[split]
         self.size = size or default
         self.name, self.root, self.classes = f"toon_faces/{split}", f"toon_faces:{seed}", CLASSES
-
-    @cached_property
-    def items(self) -> list[Item]:
         labels = (CLASSES[i % len(CLASSES)] for i in range(self.size))
-        return [Item(f"{self.split}/{label}/{i:05d}.png", label) for i, label in enumerate(labels)]
+        self.items = [Item(f"{split}/{label}/{i:05d}.png", label) for i, label in enumerate(labels)]
 
     def face(self, index: int) -> ToonFace:
         return draw_face(CLASSES[index % len(CLASSES)], (self.seed, self.stream, index))

@@ -205,9 +205,9 @@ class FaceArtist:
         pen.stroke(in_top, 0.028, mix(self.line, (70, 10, 16), 0.4))
         if low_gap <= 0.03:
             pen.stroke(in_low[::-1], 0.02, mix(self.line, (70, 10, 16), 0.4))
-        for (x, y, dimple), sign in zip(corners, (-1, 1), strict=True):
+        for (cx, cy, dimple), sign in zip(corners, (-1, 1), strict=True):
             if dimple > 0.15:
-                pen.stroke(smooth([(x + sign * 0.05, y - 0.09), (x + sign * 0.105, y), (x + sign * 0.05, y + 0.08)]), 0.038,
+                pen.stroke(smooth([(cx + sign * 0.05, cy - 0.09), (cx + sign * 0.105, cy), (cx + sign * 0.05, cy + 0.08)]), 0.038,
                            mix(who.skin, self.line, min(0.85, dimple)))  # fmt: skip
         if au(23) > 0.25:
             pen.stroke(smooth([(-0.16, centre + 0.15), (0, centre + 0.13), (0.16, centre + 0.15)]), 0.03,

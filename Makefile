@@ -1,0 +1,29 @@
+# run: the dashboard on its demo · test: every test · check: what a commit must pass. All set themselves up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check python
+
+run: .venv/runtime
+	$(BIN)/python launch.py
+
+test: .venv/development
+	$(BIN)/python -m pytest
+
+check: .venv/development
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow"
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Vitrine needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": name a newer one, as in make run PYTHON=python3.12")'
+
+.venv/runtime: requirements.txt | python
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv/development: requirements-dev.txt .venv/runtime
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@

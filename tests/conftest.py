@@ -1,0 +1,92 @@
+"""What many tests share: small networks, small folders of pictures, a small run, and the way to real data."""
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+if sys.version_info < (3, 11):
+    sys.exit(f"Vitrine needs Python 3.11 or newer, this is {sys.version.split()[0]}: start pytest with a newer python3.")
+
+import numpy as np
+import pytest
+import torch
+from explain.run import run
+from explain.run_data import RunData, open_run
+from models.checkpoints import fingerprint
+from models.classifier import Classifier
+from models.data.folder import FolderSource
+from models.preprocessing import Preprocessing
+from PIL import Image
+from torch import nn
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
+TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+class TinyNet(nn.Module):
+    """Two convolutions, in-place ReLU, global average pooling, linear: CAMs of it are known by hand."""
+
+    def __init__(self, classes: int = 3):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 12, 3, 2, 1),
+                                      nn.ReLU(inplace=True))  # fmt: skip
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(12, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.dropout(self.features(x).mean((2, 3))))
+
+
+@pytest.fixture
+def tiny() -> Classifier:
+    torch.manual_seed(0)
+    model = TinyNet().eval()
+    return Classifier("tiny", model, tuple(COLOURS), TINY, "", fingerprint(model))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Three classes of six noisy pictures."""
+    rng, root = np.random.default_rng(0), tmp_path / "pictures"
+    for name, colour in COLOURS.items():
+        (root / name).mkdir(parents=True)
+        for i in range(6):
+            noisy = np.clip(np.array(colour) + rng.normal(0, 60, (40, 48, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture
+def small_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
+    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam", "layer_cam"], batch_size=5, part_rows=7)
+    return open_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of 200 ImageNet photos named by WordNet id."""
+    target = tmp_path_factory.mktemp("imagenet")
+    with zipfile.ZipFile(_real("VITRINE_DATA", "imagenet_samples.zip")) as archive:
+        archive.extractall(target)
+    return target / "imagenet_samples"
+
+
+@pytest.fixture(scope="session")
+def mobilenet_weights() -> Path:
+    return _real("VITRINE_WEIGHTS", "mobilenet_v2.safetensors")
+
+
+@pytest.fixture(scope="session")
+def mobilenet_v1_weights() -> Path:
+    return _real("VITRINE_WEIGHTS", "mobilenetv1_100.safetensors")
+
+
+def _real(variable: str, name: str) -> Path:
+    folder = os.environ.get(variable)
+    if not folder:
+        pytest.skip(f"{variable} is not set: it names the folder that holds {name}")
+    path = Path(folder) / name
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return path

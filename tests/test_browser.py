@@ -1,0 +1,136 @@
+"""The page in a real browser: a stranger's first minutes, without a console error or a request to another host."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dashboard.app import build, options
+from dashboard.context import Context
+from explain.run_data import open_run
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+         "--disable-component-update --disable-sync").split()  # fmt: skip
+WAIT = 60_000
+
+
+def chromium() -> str:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("no Chromium on this machine: install Debian's chromium, or set CHROMIUM")
+    return path
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    page = build(Context(open_run(DEMO)))
+    _, url, _ = page.launch(prevent_thread_lock=True, **options())
+    yield url
+    page.close()
+
+
+@pytest.fixture
+def page(server: str, request: pytest.FixtureRequest) -> Iterator["playwright.Page"]:
+    """A page that fails the test on any console error, page error, or request to another host."""
+    width, dark, query = getattr(request, "param", (1280, False, ""))
+    wrong: list[str] = []
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=chromium(), args=FLAGS)
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: wrong.append(str(e)))
+        page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url))
+        page.goto(server + query, wait_until="domcontentloaded")
+        page.wait_for_selector(".vt-card")
+        yield page
+        browser.close()
+    assert not wrong
+
+
+def opacity(page: "playwright.Page") -> float:
+    return float(page.eval_on_selector(".vt-map", "node => getComputedStyle(node).opacity"))
+
+
+def test_class_page_image_and_live_map(page: "playwright.Page") -> None:
+    assert page.locator(".vt-kpi").count() == 6
+    assert page.locator(".vt-class").count() == 8
+
+    page.click("#vt-table tr:has-text('neutral')")
+    page.wait_for_selector("h3:has-text('neutral, misclassified')")
+    first = page.locator(".vt-wide .vt-card").first.get_attribute("title")
+    page.click("[aria-label='next page']")
+    page.wait_for_selector(".vt-pager:has-text('2 /')")
+    assert page.locator(".vt-wide .vt-card").first.get_attribute("title") != first
+
+    card = page.locator(".vt-wide .vt-card").first
+    name = card.get_attribute("title")
+    card.click()
+    page.wait_for_selector("#vt-live .vt-big")
+    assert name in page.locator("#vt-facts").inner_text()
+    assert page.locator("#vt-run-maps .vt-tile").count() >= 3
+    page.click("#vt-facts .vt-top:nth-of-type(2)")
+    page.wait_for_selector("#vt-live h2:has-text('live')")
+
+
+def test_confusion_cell_keyboard_and_sort(page: "playwright.Page") -> None:
+    cell = page.locator(".vt-cell.vt-miss:not(:text-is('0'))").first
+    cell.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".vt-pairs .vt-card")
+    assert page.locator(".vt-pairs .vt-prob").count() == 2 * page.locator(".vt-pairs .vt-card").count()
+    page.select_option("select[data-action=sort]", "least confident")
+    page.wait_for_selector("h2 small:has-text('least confident first')")
+    page.click(".vt-link:has-text('all classes')")
+    page.wait_for_selector(".vt-class")
+
+
+def test_maps_are_blended_in_the_browser(page: "playwright.Page") -> None:
+    requests: list[str] = []
+    page.on("request", lambda r: requests.append(r.url) if "/queue/" in r.url else None)
+    assert opacity(page) == pytest.approx(0.65)
+    page.locator("#vt-gallery [data-blend=opacity]").fill("20")
+    assert opacity(page) == pytest.approx(0.2)
+    page.select_option("#vt-gallery [data-blend=colours]", "viridis")
+    assert "vt-viridis" in page.eval_on_selector(".vt-map", "node => getComputedStyle(node).filter")
+    page.click("#vt-gallery [data-blend=on]")
+    assert not page.locator(".vt-map").first.is_visible()
+    assert not requests
+
+
+@pytest.mark.parametrize("page", [(1280, False, "?class=fear&as=surprise&sort=highest+loss")], indirect=True, ids=["link"])
+def test_a_link_leads_to_its_view(page: "playwright.Page") -> None:
+    page.wait_for_selector("h2:has-text('fear → surprise')")
+    assert "highest loss first" in page.locator("#vt-gallery h2").inner_text()
+
+
+def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
+    from models.data.toon_faces import draw_face
+
+    draw_face("happiness", (4, 2)).image.save(tmp_path / "face.png")
+    page.click("button[role=tab]:has-text('Inspect')")
+    page.set_input_files("#vt-upload input[type=file]", str(tmp_path / "face.png"))
+    page.wait_for_selector("#vt-live .vt-big")
+    assert page.locator("#vt-facts .vt-top").count() == 5
+    page.click(".vt-example[title='Grace Hopper']")
+    page.wait_for_selector("#vt-facts:has-text('drawn faces only')")
+
+
+def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("this is no picture")
+    page.click("button[role=tab]:has-text('Inspect')")
+    page.set_input_files("#vt-upload input[type=file]", str(tmp_path / "notes.png"))
+    page.wait_for_selector("text=This photo cannot be used (not a picture of a known format)")
+
+
+@pytest.mark.parametrize("page", [(390, False, ""), (390, True, ""), (1280, True, "")], indirect=True, ids=["phone", "phone dark", "dark"])
+def test_it_fits(page: "playwright.Page") -> None:
+    """Nothing is wider than the window, on a phone and in the dark."""
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator(".vt-card").first.is_visible()

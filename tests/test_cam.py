@@ -1,0 +1,105 @@
+"""CAM formulas: equal to pytorch-grad-cam's raw maps on real architectures, and to what is known by hand on toys."""
+
+import numpy as np
+import pytest
+import pytorch_grad_cam as reference
+import torch
+from explain import cam
+from explain.capture import capture, default_layer
+from explain.methods import explain
+from models.classifier import Classifier
+from pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+PEERS = {
+    "grad_cam": reference.GradCAM, "grad_cam_pp": reference.GradCAMPlusPlus, "layer_cam": reference.LayerCAM,
+    "hires_cam": reference.HiResCAM, "xgrad_cam": reference.XGradCAM, "eigen_cam": reference.EigenCAM,
+}  # fmt: skip
+
+
+def raw_reference(kind: type, model: nn.Module, layer: nn.Module, x: torch.Tensor, target: list[int]) -> np.ndarray:
+    """What pytorch-grad-cam computes before its ReLU, min-max and resize."""
+    peer = kind(model=model, target_layers=[layer])
+    recorder: ActivationsAndGradients = peer.activations_and_grads
+    targets = [ClassifierOutputTarget(t) for t in target]
+    try:
+        outputs = recorder(x)
+        model.zero_grad()
+        sum(t(o) for t, o in zip(targets, outputs, strict=True)).backward()
+        activations, gradients = recorder.activations[0].cpu().numpy(), recorder.gradients[0].cpu().numpy()
+        return peer.get_cam_image(x, layer, targets, activations, gradients, False)
+    finally:
+        recorder.release()
+        model.zero_grad()
+
+
+def networks() -> list[str]:
+    return ["mobilenet_v2", "resnet50"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", networks())
+def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest) -> None:
+    """To 1e-4 relative, for predicted and other classes; on trained weights where they are at hand."""
+    from models.registry import load, spec
+
+    torch.manual_seed(0)
+    try:
+        model = load(network, request.getfixturevalue("mobilenet_weights")).model if network == "mobilenet_v2" else spec(network).build(None)
+    except pytest.skip.Exception:
+        model = spec(network).build(None)
+    model.eval()
+    x = torch.randn(3, 3, 224, 224)
+    name = default_layer(model, x)
+    captured = capture(model, x, name)
+    for target in (captured.logits.argmax(1), torch.tensor([7, 281, 999])):
+        ours = explain(captured, PEERS, target)
+        for method, kind in PEERS.items():
+            theirs = raw_reference(kind, model, model.get_submodule(name), x, target.tolist())
+            mine = ours[method].maps.numpy()
+            if method == "eigen_cam":  # a principal component has no sign
+                theirs = theirs * np.sign((theirs * mine).sum((1, 2), keepdims=True))
+            scale = np.abs(theirs).max((1, 2), keepdims=True)
+            assert (np.abs(mine - theirs) / scale).max() < 1e-4, method
+
+
+def test_known_by_hand_on_pooling_and_linear(tiny: Classifier) -> None:
+    """With global average pooling and one linear layer, CAM = Z·Grad-CAM = HiResCAM·Z... all the same up to the constant Z."""
+    x, target = torch.randn(5, 3, 32, 32), torch.tensor([0, 1, 2, 0, 1])
+    captured = capture(tiny.model, x, "features")
+    weights = tiny.model.head.weight[target].detach()  # type: ignore[union-attr,index]
+    expected = torch.einsum("nc,nchw->nhw", weights, captured.activation) / 64
+    maps = explain(captured, ["grad_cam", "hires_cam", "xgrad_cam"], target)
+    for explanation in maps.values():
+        torch.testing.assert_close(explanation.maps, expected, rtol=1e-4, atol=1e-6)
+    # HiResCAM's sum is the logit without its bias: the method's completeness
+    logit = captured.logits.gather(1, target[:, None])[:, 0] - tiny.model.head.bias[target]  # type: ignore[union-attr,index]
+    torch.testing.assert_close(maps["hires_cam"].maps.sum((1, 2)), logit, rtol=1e-4, atol=1e-5)
+
+
+def test_layer_cam_by_a_plain_loop() -> None:
+    a, g = torch.rand(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    maps = cam.layer_cam(a, g)
+    for n in range(2):
+        for i in range(4):
+            for j in range(5):
+                expected = sum(max(float(g[n, c, i, j]), 0) * float(a[n, c, i, j]) for c in range(3))
+                assert maps[n, i, j] == pytest.approx(expected, rel=1e-5)
+
+
+def test_grad_cam_pp_weights_of_one_positive_place() -> None:
+    """One channel whose gradient is g at one place: alpha = g² / (2g² + g³ΣA), weight = alpha·g."""
+    a, g = torch.full((1, 1, 2, 2), 0.5), torch.zeros(1, 1, 2, 2)
+    g[0, 0, 0, 1] = 3.0
+    weight = 9 / (2 * 9 + 27 * 2.0 + 1e-6) * 3
+    torch.testing.assert_close(cam.grad_cam_pp(a, g), torch.full((1, 2, 2), weight * 0.5))
+
+
+def test_eigen_cam_finds_the_one_direction() -> None:
+    """Activations of rank one: the map is their spatial pattern, centred."""
+    pattern, channels = torch.randn(1, 1, 6, 6), torch.rand(1, 9, 1, 1)
+    found = cam.eigen_cam(pattern * channels)
+    expected = (pattern - pattern.mean())[:, 0] * channels.norm()
+    expected = expected * torch.sign(expected.flatten()[expected.abs().argmax()])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

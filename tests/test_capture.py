@@ -1,0 +1,168 @@
+"""Capture and the contract that every method in the registry keeps."""
+
+import pytest
+import torch
+from explain.capture import capture, default_layer, logits, map_layers
+from explain.methods import METHODS, Method, explain, register
+from models.classifier import Classifier
+from models.errors import UserError
+from torch import nn
+
+LAYER = "features.4"
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
+
+
+def snapshot(model: nn.Module, x: torch.Tensor) -> tuple[object, ...]:
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    return ([m.training for m in model.modules()], [p.requires_grad for p in model.parameters()],
+            [p.grad is None for p in model.parameters()], hooks, state, x.clone(), x.requires_grad, torch.is_grad_enabled())  # fmt: skip
+
+
+def assert_as_found(before: tuple[object, ...], model: nn.Module, x: torch.Tensor) -> None:
+    after = snapshot(model, x)
+    assert after[:4] == before[:4]
+    assert all(torch.equal(after[4][k], v) for k, v in before[4].items())  # type: ignore[index,attr-defined]
+    assert torch.equal(after[5], before[5])  # type: ignore[arg-type]
+    assert after[6:] == before[6:]
+
+
+def mixed_modes(tiny: Classifier) -> nn.Module:
+    tiny.model.train()
+    tiny.model.features[1].eval()  # type: ignore[index,operator]
+    next(tiny.model.parameters()).requires_grad_(False)
+    return tiny.model
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
+    model, target = mixed_modes(tiny), torch.tensor([0, 1, 2, 1])
+    before = snapshot(model, x)
+    maps = explain(capture(model, x, LAYER), [name], target)[name].maps
+    assert_as_found(before, model, x)
+    assert maps.shape == (4, 8, 8)
+    assert maps.dtype == torch.float32
+    assert not maps.requires_grad
+    assert maps.isfinite().all()
+    assert torch.equal(maps, explain(capture(model, x, LAYER), [name], target)[name].maps)
+    alone = torch.cat([explain(capture(model, x[i : i + 1], LAYER), [name], target[i : i + 1])[name].maps for i in range(4)])
+    torch.testing.assert_close(maps, alone, rtol=1e-3, atol=1e-6)
+
+    with pytest.raises(UserError, match="No layer 'nowhere'"):
+        capture(model, x, "nowhere")
+    with pytest.raises(UserError, match="puts out"):
+        capture(model, x, "head")
+    if METHODS[name].class_specific:
+        with pytest.raises(UserError, match="do not fit"):
+            explain(capture(model, x, LAYER), [name], torch.tensor([0, 1, 2, 99]))
+    with pytest.raises(RuntimeError):
+        capture(model, x[:, :1], LAYER)
+    assert_as_found(before, model, x)
+
+
+def test_left_as_found_when_the_network_breaks_after_the_layer(tiny: Classifier, x: torch.Tensor) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    tiny.model.dropout.forward = broken  # type: ignore[method-assign,assignment,union-attr]
+    model = mixed_modes(tiny)
+    before = snapshot(model, x)
+    with pytest.raises(ZeroDivisionError):
+        capture(model, x, LAYER)
+    assert_as_found(before, model, x)
+
+
+def test_callers_gradients_survive(tiny: Classifier, x: torch.Tensor) -> None:
+    tiny.model(x).sum().backward()
+    kept = [p.grad.clone() for p in tiny.model.parameters() if p.grad is not None]
+    capture(tiny.model, x, LAYER).gradient(torch.zeros(4, dtype=torch.long))
+    assert all(torch.equal(p.grad, k) for p, k in zip(tiny.model.parameters(), kept, strict=True))  # type: ignore[arg-type]
+
+
+def test_logits_are_those_of_the_network(tiny: Classifier, x: torch.Tensor) -> None:
+    with torch.no_grad():
+        plain = tiny.model(x)
+    torch.testing.assert_close(capture(tiny.model, x, LAYER).logits, plain)
+    torch.testing.assert_close(logits(tiny.model, x), plain)
+
+
+def test_gradient_is_that_of_the_whole_graph(tiny: Classifier, x: torch.Tensor) -> None:
+    target = torch.tensor([2, 0, 1, 1])
+    activation = tiny.model.features(x).detach().requires_grad_()  # type: ignore[operator]
+    score = tiny.model.head(activation.mean((2, 3))).gather(1, target[:, None]).sum()  # type: ignore[operator]
+    (expected,) = torch.autograd.grad(score, activation)
+    torch.testing.assert_close(capture(tiny.model, x, LAYER).gradient(target), expected)
+
+
+def test_layer_before_an_in_place_module_keeps_its_own_output(tiny: Classifier, x: torch.Tensor) -> None:
+    """The ReLU after the convolution works in place; what is captured is the convolution's output, negatives included."""
+    captured = capture(tiny.model, x, "features.3")
+    assert (captured.activation < 0).any()
+    captured.gradient(torch.zeros(4, dtype=torch.long))
+
+
+def test_layer_that_no_gradient_reaches(x: torch.Tensor) -> None:
+    class Dead(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.side, self.body, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.side(x)
+            return self.head(self.body(x).mean((2, 3)))
+
+    with pytest.raises(UserError, match="No gradient reaches layer 'side'"):
+        capture(Dead(), x, "side").gradient(torch.zeros(4, dtype=torch.long))
+
+
+def test_layer_that_does_not_run(x: torch.Tensor) -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused, self.body, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.body(x).mean((2, 3)))
+
+    with pytest.raises(UserError, match="did not run"):
+        capture(Idle(), x, "unused")
+
+
+def test_default_layer(tiny: Classifier, x: torch.Tensor) -> None:
+    assert default_layer(tiny.model, x) == "features"
+    assert [layer.name for layer in map_layers(tiny.model, x)][-1] == "features"
+    with pytest.raises(UserError, match="no convolution"):
+        default_layer(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2)), x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layer", "shape"), [
+    ("mobilenet_v2", "features", (1280, 7, 7)), ("resnet50", "layer4", (2048, 7, 7)), ("vgg16", "features.29", (512, 14, 14)),
+    ("alexnet", "features.11", (256, 13, 13)), ("timm:mobilenetv1_100", None, (1024, 7, 7)), ("fer_vgg", "features.37", (128, 8, 8)),
+    ("densenet121", "features", (1024, 7, 7)), ("convnext_tiny", "features", (768, 7, 7)),
+])  # fmt: skip
+def test_default_layer_of_real_networks(name: str, layer: str | None, shape: tuple[int, int, int]) -> None:
+    from models.registry import spec
+
+    entry = spec(name)
+    model, example = entry.build(None), torch.zeros(1, 3, *entry.preprocessing.size)
+    chosen = default_layer(model, example)
+    assert layer in (None, chosen)
+    assert capture(model, example, chosen).activation.shape[1:] == shape
+
+
+@pytest.mark.slow
+def test_transformers_are_refused_with_a_reason() -> None:
+    from models.registry import spec
+
+    with pytest.raises(UserError, match="attends after its last convolution"):
+        default_layer(spec("vit_b_16").build(None), torch.zeros(1, 3, 224, 224))
+
+
+def test_a_name_can_be_registered_once() -> None:
+    with pytest.raises(ValueError, match="twice"):
+        register(Method("grad_cam", "", lambda a, g: a[:, 0], "", ""))

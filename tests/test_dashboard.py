@@ -1,0 +1,293 @@
+"""The dashboard: handlers directly, one live server, and what raw requests must not get."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import numpy as np
+import pytest
+from dashboard.app import build, options
+from dashboard.components.clickable import share
+from dashboard.components.confusion import confusion
+from dashboard.components.gallery import gallery
+from dashboard.components.numbers import numbers
+from dashboard.components.subject import facts, run_maps
+from dashboard.context import Context
+from dashboard.examples import EXAMPLES, examples_strip, open_example
+from dashboard.guard import said
+from dashboard.tabs.errors import pieces
+from dashboard.uploads import open_upload
+from dashboard.view import View, first_view, from_query
+from explain import errors
+from explain.run_data import RunData, open_run
+from models.errors import UserError
+from PIL import Image
+
+DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+
+
+@pytest.fixture(scope="module")
+def demo() -> RunData:
+    return open_run(DEMO)
+
+
+# -- analysis ------------------------------------------------------------------------------------
+
+
+def test_demo_is_an_honest_run(demo: RunData) -> None:
+    assert len(demo.ok) == 800
+    assert demo.manifest.request.model == "fer_vgg:toon_faces"
+    assert demo.manifest.status == "complete"
+    assert 0.8 <= demo.evaluation.accuracy <= 0.95
+    assert not re.search(r"/(home|work|root|tmp|Users)/", (DEMO / "manifest.json").read_text())
+
+
+def test_selection_and_order(demo: RunData) -> None:
+    rows = errors.select(demo, label=4, correct=False)
+    picked = demo.table.loc[rows]
+    assert (picked["label"] == 4).all()
+    assert (picked["pred"] != 4).all()
+    assert picked["confidence"].is_monotonic_decreasing
+    assert demo.table.loc[errors.select(demo, sort="lowest loss"), "loss"].is_monotonic_increasing
+    assert len(errors.select(demo, 4, correct=True)) + len(rows) == 100
+    with pytest.raises(UserError, match="No order"):
+        errors.select(demo, sort="prettiest")
+
+
+def test_overview_has_two_and_two_of_every_class(demo: RunData) -> None:
+    samples = errors.overview(demo)
+    assert sorted(s.index for s in samples) == list(range(8))
+    recall = [demo.evaluation.recall[s.index] for s in samples]
+    assert recall == sorted(recall)
+    for s in samples:
+        wrong = int(demo.evaluation.support[s.index] - demo.evaluation.confusion[s.index, s.index])
+        assert len(s.wrong) == min(2, wrong)
+        assert len(s.right) == 2
+
+
+def test_most_confused(demo: RunData) -> None:
+    pair = errors.most_confused(demo)
+    assert pair is not None
+    off = demo.evaluation.confusion - np.diag(np.diag(demo.evaluation.confusion))
+    assert pair.count == off.max() == len(errors.select(demo, pair.label, pair.pred))
+
+
+def test_mean_map_of_known_maps(small_run: RunData) -> None:
+    rows = small_run.table.index.to_numpy()[:4]
+    raw = np.maximum(small_run.maps("layer_cam", "label", rows), 0)
+    expected = np.mean([m / m.sum() for m in raw if m.sum() > 0], 0)
+    found = errors.mean_map(small_run, rows, "layer_cam")
+    assert found is not None
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert errors.mean_map(small_run, rows[:0], "grad_cam") is None
+
+
+# -- view ----------------------------------------------------------------------------------------
+
+
+def test_view_changes_by_actions(demo: RunData) -> None:
+    view = first_view(demo).apply("class", "4", demo)
+    assert (view.label, view.pred) == (4, None)
+    assert view.apply("cell", "4,3", demo).pred == 3
+    assert view.apply("cell", "4,4", demo).pred is None
+    assert view.apply("page", "2", demo).apply("sort", "highest loss", demo).page == 0
+    assert view.apply("overview", "", demo) == first_view(demo)
+    assert view.apply("target", "label", demo).target == "label"
+    assert view.apply("shared", "true", demo).shared
+
+
+@pytest.mark.parametrize(("action", "value"), [("class", "99"), ("class", "x"), ("cell", "1"), ("cell", "1,99"), ("cell", "a,b"), ("page", "-1"),
+                                               ("sort", "<b>"), ("method", "nope"), ("target", "?"), ("rm", "-rf")])  # fmt: skip
+def test_actions_that_do_not_fit_change_nothing(action: str, value: str, demo: RunData) -> None:
+    assert first_view(demo).apply(action, value, demo) == first_view(demo)
+
+
+def test_links_lead_back(demo: RunData) -> None:
+    for view in (View(4, 3, "grad_cam", "pred", "highest loss", page=1), View(2, None, demo.manifest.request.methods[0]), first_view(demo)):
+        link = dict(part.split("=") for part in view.query(demo)[1:].split("&") if part)
+        assert from_query({k: v.replace("+", " ") for k, v in link.items()}, demo) == view
+    assert from_query({"class": "<script>", "page": "x"}, demo) == first_view(demo)
+
+
+# -- pieces --------------------------------------------------------------------------------------
+
+
+def test_first_screen_answers(demo: RunData) -> None:
+    top, matrix, table, cards = pieces(demo, first_view(demo))
+    e = demo.evaluation
+    assert f"{e.accuracy:.1%}".replace("%", " %") in top
+    assert share(e.macro_f1) in top
+    assert matrix.count("<button") == 64
+    assert table.count("data-action") == 8
+    assert cards.count("vt-wrong") == sum(len(s.wrong) for s in errors.overview(demo))
+    assert cards.count("vt-right") == 16
+    assert cards.count('class="vt-map"') >= 40
+
+
+def test_class_and_pair_views(demo: RunData) -> None:
+    html = gallery(demo, first_view(demo).apply("class", "4", demo))
+    assert "fear, misclassified" in html
+    assert "fear, correct" in html
+    assert "Where it looks on fear" in html
+    pair = errors.most_confused(demo)
+    assert pair is not None
+    html = gallery(demo, first_view(demo).apply("cell", f"{pair.label},{pair.pred}", demo))
+    assert html.count('role="button"') == min(12, pair.count)
+    assert f"why not {demo.classes[pair.label]}" in html
+    assert "No image was confused" in gallery(demo, View(0, int(np.argmin(demo.evaluation.confusion[0])), "grad_cam"))
+
+
+def test_every_name_is_escaped(small_run: RunData) -> None:
+    from dataclasses import replace
+
+    bad = '<img src=x onerror="alert(1)">'
+    request = replace(small_run.manifest.request, classes=(bad, "a&b", "c'd"), model=bad, data=bad, layer=bad)
+    small_run.table["id"] = bad
+    run = RunData(small_run.folder, replace(small_run.manifest, request=request), small_run.table)
+    from dashboard.components.header import header
+
+    html = "".join([*pieces(run, first_view(run)), gallery(run, View(0, None, "grad_cam")), gallery(run, View(0, 1, "grad_cam")),
+                    facts(run, run.prob(0), 0), run_maps(run, 0), header(run)])  # fmt: skip
+    assert "<img src=x" not in html
+    assert "&lt;img src=x" in html
+
+
+def test_many_classes_get_a_list() -> None:
+    matrix = np.zeros((40, 40), int)
+    matrix[3, 5], matrix[3, 3] = 4, 6
+    matrix += np.eye(40, dtype=int)
+    fake = SimpleNamespace(classes=[f"c{i}" for i in range(40)], present=list(range(40)),
+                           evaluation=SimpleNamespace(confusion=matrix, support=matrix.sum(1)))  # fmt: skip
+    html = confusion(fake, None, None)  # type: ignore[arg-type]
+    assert "vt-matrix" not in html
+    assert html.count("vt-row") == 2  # the list and its one row
+    assert "4 of 11" in html
+
+
+def test_run_without_errors_or_with_broken_maps(small_run: RunData) -> None:
+    small_run.table["pred"] = small_run.table["label"]
+    for column in small_run.table.columns:
+        if column.startswith("map."):
+            small_run.table[column] = np.nan
+    run = RunData(small_run.folder, small_run.manifest, small_run.table)
+    assert "no errors" in gallery(run, first_view(run))
+    assert "most confused" not in numbers(run, "grad_cam")
+
+
+# -- uploads and examples ------------------------------------------------------------------------
+
+
+def test_uploads_are_opened_from_their_folder_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "mine.png")
+    assert open_upload(str(tmp_path / "mine.png")).size == (20, 10)
+    for path in (str(DEMO / "manifest.json"), "/etc/passwd", str(tmp_path / ".." / "x.png")):
+        with pytest.raises(UserError, match="Only uploaded files"):
+            open_upload(path)
+    (tmp_path / "text.png").write_text("x")
+    Image.new("1", (6000, 5000)).save(tmp_path / "large.png")
+    for name in ("text.png", "large.png"):
+        with pytest.raises(UserError, match="This photo cannot be used"):
+            open_upload(str(tmp_path / name))
+
+
+def test_examples_come_with_the_packages() -> None:
+    assert open_example("Grace Hopper").size == (512, 600)
+    assert examples_strip().count("<button") == len(EXAMPLES) == 3
+    with pytest.raises(UserError, match="No example"):
+        open_example("../../secret")
+
+
+def test_guard_shows_one_line() -> None:
+    @said
+    def fails(kind: type[Exception]) -> None:
+        raise kind("the reason")
+
+    with pytest.raises(gr.Error, match="the reason"):
+        fails(UserError)
+    with pytest.raises(gr.Error, match="That did not work \\(KeyError\\)"):
+        fails(KeyError)
+
+
+def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, small_run: RunData) -> None:
+    from models import registry
+    from models.architectures import ARCHITECTURES
+    from models.checkpoints import save
+
+    with Context(demo).classifier() as classifier:
+        assert classifier.weights_hash == demo.manifest.request.weights_hash
+    with pytest.raises(UserError, match="are not here"), Context(small_run).classifier():
+        pass
+    save(tmp_path / "other.safetensors", ARCHITECTURES["fer_vgg"](8), {"architecture": "fer_vgg", "classes": list(demo.classes)})
+    with pytest.raises(UserError, match="other weights"), Context(demo, tmp_path / "other.safetensors").classifier():
+        pass
+    assert registry.shipped()
+
+
+def test_data_that_moved_away(small_run: RunData, pictures: Path) -> None:
+    from dashboard.tabs.inspect import picture
+
+    ctx = Context(small_run)
+    assert picture(ctx, {"row": 0}).size == (48, 40)
+    pictures.rename(pictures.parent / "elsewhere")
+    with pytest.raises(UserError, match="any more"):
+        picture(ctx, {"row": 0})
+    assert ctx.seen(0).size == (32, 32)
+
+
+# -- the server ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server(demo: RunData) -> Iterator[str]:
+    page = build(Context(demo))
+    _, url, _ = page.launch(prevent_thread_lock=True, **options())
+    yield url
+    page.close()
+
+
+def test_page_asks_no_other_host_and_says_its_name(server: str) -> None:
+    page = httpx.get(server)
+    assert page.status_code == 200
+    assert server.startswith("http://127.0.0.1")
+
+
+def endpoints(server: str) -> list[dict[str, object]]:
+    return json.loads(httpx.get(f"{server}config").text)["dependencies"]
+
+
+def test_no_endpoint_is_advertised(server: str) -> None:
+    info = httpx.get(f"{server}gradio_api/info").json()
+    assert info == {"named_endpoints": {}, "unnamed_endpoints": {}}
+
+
+FORMS = [
+    lambda path: {"path": path, "meta": {"_type": "gradio.FileData"}},
+    lambda path: {"path": path},
+    lambda path: {"path": path, "meta": {"_type": "something else"}},
+    lambda path: {"path": path, "orig_name": "x.svg", "meta": {"_type": "gradio.FileData"}},
+    lambda path: {"path": "x.png", "url": f"file://{path}", "meta": {"_type": "gradio.FileData"}},
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_raw_requests_cannot_make_the_server_read_its_files(form: object, server: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (64, 64), (1, 2, 3)).save(secret)
+    tried = 0
+    for dependency in endpoints(server):
+        inputs = [form(str(secret)) if i == 0 else None for i in range(len(dependency["inputs"]))]  # type: ignore[operator,arg-type]
+        if inputs:
+            body = {"data": inputs, "fn_index": dependency["id"], "session_hash": "s"}
+            answer = httpx.post(f"{server}gradio_api/run/predict", json=body, timeout=60)
+            assert "data:image/jpeg" not in answer.text
+            assert answer.status_code >= 400 or "error" in answer.text.lower() or "Traceback" not in answer.text
+            assert "Traceback" not in answer.text
+            tried += 1
+    assert tried > 5
+    for path in (secret, DEMO / "manifest.json", "/etc/passwd"):
+        assert httpx.get(f"{server}gradio_api/file={path}").status_code in (403, 404)

@@ -1,0 +1,83 @@
+"""The rules of the house: who may import whom, where hooks live, how big things get, what the README promises."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ["models", "explain", "dashboard", "launch"]
+SOURCES = [ROOT / "launch.py", *(p for name in LAYERS[:3] for p in (ROOT / name).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    above = set(LAYERS[LAYERS.index(own) + 1 :])
+    assert not imported(path) & above
+    if own != "dashboard":
+        assert "gradio" not in imported(path)
+    if own == "models":
+        assert not imported(path) & {"captum", "pytorch_grad_cam"}
+
+
+def test_hooks_live_in_one_file() -> None:
+    users = [p for p in SOURCES if re.search(r"register_\w*hook", p.read_text())]
+    assert users == [ROOT / "explain" / "capture.py"]
+
+
+def test_nothing_from_outside_is_unpickled() -> None:
+    for path in SOURCES:
+        for line in path.read_text().splitlines():
+            assert "pickle.load" not in line
+            assert "torch.load(" not in line or "weights_only=True" in line, path
+
+
+def test_files_stay_small() -> None:
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in SOURCES}
+    assert not {name: n for name, n in lengths.items() if n > 300}
+    assert sorted(lengths.values())[len(lengths) // 2] <= 150
+
+
+def _modules_after(code: str) -> set[str]:
+    out = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(out.stdout.split())
+
+
+def test_help_imports_neither_torch_nor_gradio() -> None:
+    assert not {"torch", "gradio"} & _modules_after("import launch")
+
+
+def test_page_is_built_before_torch_is_imported() -> None:
+    code = "from pathlib import Path; from dashboard.app import build; from dashboard.context import Context; from explain.run_data import open_run"
+    made = _modules_after(f"{code}\nbuild(Context(open_run(Path('dashboard/demo'))))")
+    assert "gradio" in made
+    assert "torch" not in made
+
+
+def test_readme_is_short_and_names_the_two_commands() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 100
+    assert "make run" in text
+    assert "make test" in text
+    makefile = (ROOT / "Makefile").read_text()
+    assert {"run", "test", "check"} <= set(re.findall(r"^(\w+):", makefile, re.M))
+    for command in re.findall(r"python launch\.py (\w+)", text):
+        assert command in {"run", "serve", "train", "models"}
+
+
+def test_every_method_is_in_the_documentation() -> None:
+    from explain.methods import METHODS
+
+    text = (ROOT / "docs" / "methods.md").read_text()
+    assert all(f"`{m.name}`" in text and m.citation in text for m in METHODS.values())

@@ -1,0 +1,124 @@
+"""The command line: what a person types, and what they get back when it does not fit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from models.architectures import ARCHITECTURES
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+TOON = ["run", "--model", "fer_vgg:toon_faces"]
+
+
+def launch(*arguments: object, code: int = 0) -> str:
+    """Run launch.py, check its exit code, and give what it said on stdout (or on stderr where it fails)."""
+    done = subprocess.run([sys.executable, "launch.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def one_line(*arguments: object) -> str:
+    said = [line for line in launch(*arguments, code=2).splitlines() if line.startswith("vitrine: ")]
+    assert len(said) == 1
+    return said[0]
+
+
+@pytest.mark.slow
+def test_run_says_what_it_found_and_goes_on(tmp_path: Path) -> None:
+    said = launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
+    for word in ("accuracy", "macro-F1", "worst", "images/s", "serve --run"):
+        assert word in said
+    assert "accuracy" in launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_strangers_folder(tmp_path: Path) -> None:
+    """Upper-case names, synonyms, one class short of pictures, one broken file, one rotated phone picture."""
+    from models.data.toon_faces import draw_face
+
+    for i, (name, expression) in enumerate((("Happy", "happiness"), ("SAD", "sadness"), ("angry", "anger"))):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for k in range(4):
+            draw_face(expression, (9, i, k)).image.resize((300, 200)).save(tmp_path / "mine" / name / f"bild {k} ä.JPG")
+    (tmp_path / "mine" / "SAD" / "broken.jpg").write_text("x")
+    said = launch(*TOON, "--data", tmp_path / "mine", "--out", tmp_path / "run", "--methods", "grad_cam, eigen_cam")
+    assert "12 images" in said
+    assert "unreadable 1, the first SAD/broken.jpg" in said
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path) -> None:
+    (tmp_path / "dogs" / "dog").mkdir(parents=True)
+    Image.new("RGB", (9, 9)).save(tmp_path / "dogs" / "dog" / "a.png")
+    torch.save(ARCHITECTURES["fer_vgg"](8).state_dict(), tmp_path / "w.pth")
+    out = ["--out", tmp_path / "run"]
+    assert "No folder" in one_line(*TOON, "--data", tmp_path / "nowhere", *out)
+    assert "no class for dog" in one_line(*TOON, "--data", tmp_path / "dogs", *out)
+    assert "No model 'resnet5'" in one_line("run", "--model", "resnet5", "--data", "toon_faces", *out)
+    assert "No method" in one_line(*TOON, "--data", "toon_faces", "--methods", "magic", *out)
+    assert "do not fit resnet50" in one_line("run", "--model", "resnet50", "--weights", tmp_path / "w.pth", "--data", "toon_faces", *out)
+    assert "is no run folder" in one_line("serve", "--run", tmp_path)
+    assert "ends in .safetensors" in one_line("train", "--out", tmp_path / "x.pth")
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_class_only(tmp_path: Path) -> None:
+    """A run shows it and says so; training refuses."""
+    from models.data.toon_faces import draw_face
+
+    for split in ("train", "val"):
+        (tmp_path / "one" / split / "fear").mkdir(parents=True)
+        draw_face("fear", (0, 0)).image.save(tmp_path / "one" / split / "fear" / "a.png")
+    said = launch(*TOON, "--data", tmp_path / "one", "--split", "val", "--out", tmp_path / "run")
+    assert "Only one class (fear)" in said
+    assert "one class only (fear)" in one_line("train", "--data", tmp_path / "one", "--out", tmp_path / "x.safetensors")
+
+
+def test_models_lists_what_is_shipped() -> None:
+    said = launch("models")
+    for name in ("fer_vgg:toon_faces", "mobilenet_v2", "resnet50", "vgg16", "alexnet", "mobilenet_v1", "timm:NAME"):
+        assert name in said
+
+
+def test_port_in_use() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "is in use" in one_line("serve", "--port", taken.getsockname()[1], "--no-browser")
+
+
+def test_old_python_gets_a_clear_message() -> None:
+    """The check comes before anything that an older Python could not read."""
+    code = "import sys; sys.version_info = (3, 10, 1); sys.version = '3.10.1 old'; import runpy; runpy.run_path('launch.py')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Vitrine needs Python 3.11 or newer, this is 3.10.1: start it with a newer python3."
+
+
+@pytest.mark.slow
+def test_training_learns_and_is_reported(tmp_path: Path) -> None:
+    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, and the run of it."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 64), ("val", 8), ("test", 8)):
+        for name, channel in (("red", 0), ("blue", 2)):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 120, (32, 32, 3), dtype=np.uint8)
+                pixels[..., channel] += 120
+                Image.fromarray(pixels).save(tmp_path / "set" / split / name / f"{i}.png")
+    out = tmp_path / "colours.safetensors"
+    said = launch("train", "--data", tmp_path / "set", "--epochs", 10, "--batch-size", 16, "--out", out)
+    assert "test       100.0% of 16 images" in said
+    curves = out.with_suffix(".csv").read_text().splitlines()
+    assert curves[0].startswith("epoch,")
+    assert len(curves) == 11
+    said = launch("run", "--model", out, "--data", tmp_path / "set", "--out", tmp_path / "run")
+    assert "accuracy   100.0%" in said

@@ -1,0 +1,264 @@
+"""The run: engine, folder, resume. Nothing lost, nothing twice, whatever happens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from explain.capture import capture
+from explain.methods import explain
+from explain.run import Progress, Stopped, run
+from explain.run_data import RunData, open_run
+from explain.run_folder import done_ids, part_files
+from models.classifier import Classifier
+from models.data.folder import FolderSource
+from models.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_rows_hold_what_the_network_says(small_run: RunData, tiny: Classifier, pictures: Path) -> None:
+    source, table = FolderSource(pictures), small_run.table
+    assert sorted(table["id"]) == sorted(item.id for item in source.items)
+    images = {item.id: source.load(i) for i, item in enumerate(source.items)}
+    x = tiny.batch([images[i] for i in table["id"]])
+    captured = capture(tiny.model, x, small_run.manifest.request.layer)
+    prob = captured.logits.softmax(1).numpy()
+    labels = torch.tensor([tiny.classes.index(i.split("/")[0]) for i in table["id"]])
+    np.testing.assert_array_equal(table["label"], labels)
+    np.testing.assert_array_equal(table["pred"], prob.argmax(1))
+    np.testing.assert_allclose(table["confidence"], prob.max(1), rtol=1e-5)
+    np.testing.assert_allclose(table["loss"], -np.log(prob[np.arange(18), labels]), rtol=1e-4)
+    np.testing.assert_allclose(small_run.prob(7), prob[7], rtol=1e-5)
+    for target, index in (("pred", torch.tensor(prob.argmax(1))), ("label", labels)):
+        for method, explanation in explain(captured, ["grad_cam", "layer_cam"], index).items():
+            raw, stored = explanation.maps.numpy(), small_run.maps(method, target, range(18))
+            peak = np.abs(raw).max((1, 2), keepdims=True)
+            assert (np.abs(stored - raw) / np.maximum(peak, 1e-12)).max() < 1e-3  # float16
+
+
+def test_manifest(small_run: RunData) -> None:
+    raw = json.loads((small_run.folder / "manifest.json").read_text())
+    assert raw["status"] == "complete"
+    assert raw["counts"] == {"ok": 18, "failed": 0}
+    assert raw["versions"]["torch"] == torch.__version__.split("+")[0] or raw["versions"]["torch"] == torch.__version__
+    request = json.loads((small_run.folder / "request.json").read_text())
+    assert request["methods"] == ["grad_cam", "layer_cam"]
+    assert request["map_shape"] == [8, 8]
+    assert len(part_files(small_run.folder)) == 2
+    assert small_run.title("layer_cam") == "LayerCAM"
+
+
+def test_a_finished_run_is_not_run_again(small_run: RunData, tiny: Classifier, pictures: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in small_run.folder.rglob("*.*")}
+    run(tiny, FolderSource(pictures), small_run.folder, ["grad_cam", "layer_cam"])
+    assert {p: p.stat().st_mtime_ns for p in small_run.folder.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize("change", ["methods", "weights", "data"])
+def test_another_run_does_not_mix_in(change: str, small_run: RunData, tiny: Classifier, pictures: Path) -> None:
+    from dataclasses import replace
+
+    if change == "data":
+        (pictures / "red" / "0.png").unlink()
+    classifier = replace(tiny, weights_hash="other") if change == "weights" else tiny
+    with pytest.raises(UserError, match="holds another run"):
+        run(classifier, FolderSource(pictures), small_run.folder, ["hires_cam" if change == "methods" else "grad_cam", "layer_cam"])
+
+
+def test_out_that_is_no_run(tiny: Classifier, pictures: Path) -> None:
+    with pytest.raises(UserError, match="exists and is no run"):
+        run(tiny, FolderSource(pictures), pictures, ["grad_cam"])
+
+
+def test_stopped_and_resumed(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    out, seen = tmp_path / "run", []
+    with pytest.raises(Stopped, match="10 of 18 images are kept"):
+        run(tiny, FolderSource(pictures), out, ["grad_cam"], batch_size=5, stop=lambda: len(seen) == 2, progress=seen.append)
+    assert len(done_ids(out)) == 10
+    assert open_run(out).manifest.status == "partial"
+    steps: list[Progress] = []
+    manifest = run(tiny, FolderSource(pictures), out, ["grad_cam"], batch_size=5, progress=steps.append)
+    assert [s.done for s in steps] == [15, 18]
+    assert manifest.counts == {"ok": 18, "failed": 0}
+    assert open_run(out).table["id"].is_unique
+
+
+def test_resumed_equals_uninterrupted(tiny: Classifier, pictures: Path, tmp_path: Path, small_run: RunData) -> None:
+    with pytest.raises(Stopped):
+        run(tiny, FolderSource(pictures), tmp_path / "again", ["grad_cam", "layer_cam"], batch_size=5, stop=lambda: True)
+    run(tiny, FolderSource(pictures), tmp_path / "again", ["grad_cam", "layer_cam"], batch_size=5)
+    again = open_run(tmp_path / "again")
+    a, b = small_run.table.sort_values("id"), again.table.sort_values("id")
+    np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
+    np.testing.assert_allclose(small_run.maps("layer_cam", "label", a.index), again.maps("layer_cam", "label", b.index), rtol=2e-2, atol=1e-4)
+
+
+def test_unreadable_images_become_rows(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "red" / "0.png").write_text("no picture")
+    (pictures / "blue" / "1.png").write_bytes((pictures / "blue" / "1.png").read_bytes()[:300])
+    manifest = run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"])
+    assert manifest.counts == {"ok": 16, "failed": 2}
+    data = open_run(tmp_path / "run")
+    assert set(data.table[data.table["error"].notna()]["id"]) == {"red/0.png", "blue/1.png"}
+    assert len(data.ok) == 16
+    assert np.isnan(data.maps("grad_cam", "pred", data.table.index[data.table["error"].notna()])).all()
+
+
+def test_all_unreadable(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    for path in pictures.rglob("*.png"):
+        path.write_text("x")
+    assert run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]).counts == {"ok": 0, "failed": 18}
+    assert np.isnan(open_run(tmp_path / "run").evaluation.accuracy)
+
+
+def test_broken_network_gives_marked_maps(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    with torch.no_grad():
+        tiny.model.features[0].weight.fill_(float("nan"))  # type: ignore[index,union-attr]
+    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam", "eigen_cam"])
+    data = open_run(tmp_path / "run")
+    assert np.isnan(data.maps("grad_cam", "pred", [0])).all()
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"methods": ["grad_cam", "gradcam9"]}, "No method 'gradcam9': choose from grad_cam"),
+    ({"layer": "features.77"}, "No layer 'features.77': near are"),
+    ({"layer": "head"}, "maps need a layer with"),
+    ({"precision": "int4"}, "choose from fp32, bf16"),
+    ({"methods": []}, "No method given"),
+])  # fmt: skip
+def test_requests_are_checked_before_any_work(change: dict[str, object], said: str, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    wanted = {"methods": ["grad_cam"]} | change
+    with pytest.raises(UserError, match=said):
+        run(tiny, FolderSource(pictures), tmp_path / "run", **wanted)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_label_that_the_model_lacks(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "red").rename(pictures / "purple")
+    with pytest.raises(UserError, match="no class for purple"):
+        run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"])
+    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"], mapping={"purple": "red"})
+    assert len(open_run(tmp_path / "run").ok) == 18
+
+
+def test_full_disk_keeps_the_parts_before(tiny: Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, calls = pq.write_table, []
+
+    def full(table: object, path: Path, **kwargs: object) -> None:
+        calls.append(path)
+        if len(calls) == 2:
+            Path(path).write_bytes(b"half a part")
+            raise OSError(28, "No space left on device")
+        write(table, path, **kwargs)
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(UserError, match=r"No space left on device.*start the same command again"):
+        run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"], batch_size=5, part_rows=5)
+    assert len(done_ids(tmp_path / "run")) == 5
+    assert not list(tmp_path.rglob("*.tmp"))
+    monkeypatch.undo()
+    assert run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]).counts["ok"] == 18
+
+
+def test_bf16_is_close(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    run(tiny, FolderSource(pictures), tmp_path / "half", ["grad_cam"], precision="bf16")
+    run(tiny, FolderSource(pictures), tmp_path / "full", ["grad_cam"])
+    half, full = open_run(tmp_path / "half"), open_run(tmp_path / "full")
+    np.testing.assert_allclose(half.table["loss"], full.table["loss"], rtol=0.1, atol=0.02)
+
+
+def test_runs_that_cannot_be_opened(tmp_path: Path, small_run: RunData) -> None:
+    with pytest.raises(UserError, match="is no run folder"):
+        open_run(tmp_path)
+    (small_run.folder / "samples" / "part-00001.parquet").write_bytes(b"zzz")
+    with pytest.raises(UserError, match="cannot be read"):
+        open_run(small_run.folder)
+    raw = json.loads((small_run.folder / "request.json").read_text()) | {"schema": 99}
+    (small_run.folder / "request.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="format 99"):
+        open_run(small_run.folder)
+
+
+def test_parts_are_written_as_they_fill(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    counts: list[int] = []
+    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"], batch_size=3, part_rows=6,
+        progress=lambda _: counts.append(len(part_files(tmp_path / "run"))))  # fmt: skip
+    assert counts == [0, 1, 1, 2, 2, 3]
+    assert asdict(open_run(tmp_path / "run").manifest.request)["layer"] == "features"
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_two_thousand_images(tmp_path: Path) -> None:
+    """kill -9, start again: nothing lost, nothing twice."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("happy", "Sad", "NEUTRAL", "anger"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(500):
+            Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(tmp_path / "data" / name / f"{i}.jpg")
+    out = tmp_path / "run"
+    command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", str(tmp_path / "data"), "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not part_files(out) and time.time() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = done_ids(out)
+    assert 0 < len(kept) < 2000
+    assert not (out / "manifest.json").exists()
+    stamps = {p: p.stat().st_mtime_ns for p in part_files(out)}
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    data = open_run(out)
+    assert len(data.table) == 2000
+    assert data.table["id"].is_unique
+    assert data.manifest.counts == {"ok": 2000, "failed": 0}
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
+    assert "accuracy" in ended.stdout
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--out", str(out), "--batch-size", "8"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"})
+    while not (out / "request.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from there" in stdout
+    assert "Traceback" not in stderr
+    assert len(done_ids(out)) > 0
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_imagenet_photos(imagenet: Path, mobilenet_weights: Path, tmp_path: Path) -> None:
+    """MobileNetV2 on real photos answers as torchvision's own pipeline does, picture by picture."""
+    from models.registry import load
+    from torchvision.models import MobileNet_V2_Weights
+
+    classifier, source = load("mobilenet_v2", mobilenet_weights), FolderSource(imagenet)
+    assert source.split == "val"
+    run(classifier, source, tmp_path / "run", ["grad_cam"])
+    data = open_run(tmp_path / "run")
+    transform, own = MobileNet_V2_Weights.IMAGENET1K_V1.transforms(), []
+    with torch.inference_mode():
+        for i in range(len(source)):
+            own.append(int(classifier.model(transform(source.load(i))[None]).argmax()))
+    by_id = data.table.set_index("id").loc[[item.id for item in source.items]]
+    assert (by_id["pred"] == own).mean() >= 0.995
+    assert data.evaluation.accuracy >= 0.75
