@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, Annotated
 from models.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from explain.run import Progress
     from explain.run_data import RunData
 
 DEMO = Path(__file__).parent / "dashboard" / "demo"
+CLASSES_HELP = "A file with lines 'data class, model class'; or 'sorted': outputs in the order of the sorted class names."
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False,
                   help="Why does an image classifier fail? Class by class, with maps of where it looked.")  # fmt: skip
 
@@ -65,42 +68,54 @@ def run(
     methods: Annotated[str, typer.Option(help="Names with commas between them.")] = "grad_cam,layer_cam",
     layer: Annotated[str | None, typer.Option(help="The layer to explain; by itself the last one with maps.")] = None,
     split: Split = None, image_col: ImageCol = None, label_col: LabelCol = None,
-    classes: Annotated[Path | None, typer.Option(help="A file with lines 'data class, model class'.")] = None,
+    classes: Annotated[Path | None, typer.Option(help=CLASSES_HELP)] = None,
     limit: Annotated[int | None, typer.Option(help="Use only so many images, evenly spread.")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     precision: Annotated[str, typer.Option(help="fp32, or bf16 (about twice as fast on many CPUs).")] = "fp32",
     device: Device = "cpu",
 ) -> None:  # fmt: skip
     """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on."""
-    from tqdm import tqdm
-
     from explain.run import run as compute
     from explain.run_data import open_run
     from models.classes import read_mapping
     from models.data.open import open_data
-    from models.registry import load
+    from models.registry import load, renamed
 
     source = open_data(data, split, image_col, label_col, limit)
     _say(f"{source.name}: {len(source)} images of {len(source.classes)} classes; {getattr(source, 'note', '')}".rstrip("; "))
     if len(source.classes) == 1:
         _say(f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes.")
     classifier = load(model, weights, device=device)
-    bar = tqdm(total=len(source), unit="image", smoothing=0.1, dynamic_ncols=True)
-
-    def progress(now: "Progress") -> None:
-        bar.initial = bar.initial or now.done - batch_size
-        bar.update(now.done - bar.n)
-        if now.failed:
-            bar.set_postfix(unreadable=now.failed)
-
+    mapping = None
+    if classes == Path("sorted"):
+        classifier = renamed(classifier, tuple(sorted(source.classes)))
+    elif classes:
+        mapping = read_mapping(classes)
     try:
-        with bar:
-            compute(classifier, source, out, methods.replace(" ", "").split(","), layer, precision=precision, batch_size=batch_size,
-                    mapping=read_mapping(classes) if classes else None, command=" ".join(sys.argv), progress=progress)  # fmt: skip
+        compute(classifier, source, out, methods.replace(" ", "").split(","), layer, precision=precision, batch_size=batch_size,
+                mapping=mapping, command=" ".join(["python", *sys.argv]), progress=_progress_bar())  # fmt: skip
     except KeyboardInterrupt:
         _say(f"\nStopped; what was done is kept in {out}: the same command goes on from there.")
         raise typer.Exit(130) from None
     _summarise(open_run(out))
+
+
+def _progress_bar() -> "Callable[[Progress], None]":
+    """Images a second and the time left; a run that goes on counts from where it was."""
+    from tqdm import tqdm
+
+    bars: list[tqdm] = []
+
+    def show(now: "Progress") -> None:
+        if not bars:
+            bars.append(tqdm(total=now.total, initial=now.before, unit="image", smoothing=0.1, dynamic_ncols=True))
+        bars[0].update(now.done - bars[0].n)
+        if now.failed:
+            bars[0].set_postfix(unreadable=now.failed)
+        if now.done == now.total:
+            bars[0].close()
+
+    return show
 
 
 def _summarise(run: "RunData") -> None:

@@ -1,20 +1,26 @@
 """Build the page from TABS, and serve it."""
 
+import atexit
 import os
+import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 # before gradio is imported: it reads these once
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="vitrine-"))
+if "GRADIO_TEMP_DIR" not in os.environ:  # uploads live in a folder of our own, and end with it
+    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="vitrine-")
+    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 import gradio as gr
 from gradio.processing_utils import check_all_files_in_cache
 
-from dashboard.components.clickable import Clickable
+from dashboard.components.clickable import clickable
 from dashboard.components.header import BLEND, header
 from dashboard.context import Context
 from dashboard.tabs import TABS
@@ -40,8 +46,8 @@ def build(ctx: Context) -> gr.Blocks:
     selections: dict[str, tuple[Callable[..., Any], Any, Any]] = {}
     ctx.on_load = lambda *event: loads.append(event)
     ctx.on_tab = lambda name, *event: selections.__setitem__(name, event)
-    with Page(title="Vitrine", fill_width=True, analytics_enabled=False) as page:
-        Clickable(header(ctx.run), js_on_load=BLEND, elem_id="vt-top")
+    with Page(title="Vitrine", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        clickable(header(ctx.run), "vt-top", BLEND)
         ctx.opened = gr.State(None)
         with gr.Tabs(elem_id="vt-tabs") as ctx.tabs:
             for tab in TABS:
@@ -72,10 +78,12 @@ def serve(run: Path, weights: Path | None = None, port: int | None = None, devic
     page.launch(server_port=port, prevent_thread_lock=True, inbrowser=open_browser, **options())
     print(f"Vitrine is open at {page.local_url}  (Ctrl-C ends it)", flush=True)
     ctx.warm_up()
-    try:
-        page.block_thread()
-    except KeyboardInterrupt:
-        page.close()
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(0.5):  # woken now and then, so that signals are heard on every system
+        pass
+    page.close(verbose=False)
 
 
 def _in_use(port: int) -> bool:

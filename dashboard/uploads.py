@@ -1,7 +1,6 @@
 """Photos that visitors upload: opened only from Gradio's own upload folder, small enough, known formats."""
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -13,17 +12,11 @@ from models.errors import UserError
 MAX_PIXELS = 24_000_000
 
 
-class PhotoUpload(gr.Image):
+def photo_upload(label: str, elem_id: str) -> gr.Image:
     """An upload field that hands over the path alone: our own `open_upload` looks inside, and says what is wrong."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(type="filepath", image_mode=None, sources=["upload", "clipboard"], **kwargs)
-
-    def preprocess(self, payload: Any) -> str | None:
-        return payload.path if payload else None
-
-    def get_block_name(self) -> str:
-        return "image"  # the browser knows it by the name of its base
+    field = gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard"], height=170, label=label, elem_id=elem_id, buttons=[])
+    field.preprocess = lambda payload: payload.path if payload else None
+    return field
 
 
 def open_upload(path: str) -> Image.Image:

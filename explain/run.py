@@ -47,10 +47,11 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` images are processed, `failed` of them unreadable."""
+    """`done` of `total` images are processed, `before` of them by an earlier start, `failed` of them unreadable."""
 
     done: int
     total: int
+    before: int
     failed: int
 
 
@@ -182,7 +183,7 @@ def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequenc
                 writer.add(rows_to_table(columns, request))
             failed, seen = failed + len(bad), seen + len(batch)
             if progress:
-                progress(Progress(seen, len(source), failed))
+                progress(Progress(seen, len(source), len(done), failed))
             if stop():
                 raise Stopped(f"{seen} of {len(source)} images are kept in '{out}': start the same again to go on.")
     except (KeyboardInterrupt, Stopped):

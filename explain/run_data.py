@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from explain.attention import STATISTICS
-from explain.run_folder import Manifest, map_column, part_files, read_manifest, unpack_maps
+from explain.run_folder import REQUEST, Manifest, map_column, part_files, read_manifest, unpack_maps
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
@@ -66,8 +66,16 @@ class RunData:
         return [self._part(int(part), name)[int(row)] for part, row in where.itertuples(index=False)]
 
     def _part(self, part: int, name: str) -> pa.ChunkedArray:
-        path = part_files(self.folder)[part]
-        return _column(path, name, path.stat().st_mtime_ns)
+        return _column(self.parts[part], name, self._stamp)
+
+    @cached_property
+    def parts(self) -> list[Path]:
+        return part_files(self.folder)
+
+    @cached_property
+    def _stamp(self) -> int:
+        """Tells columns in the cache from those of a run that was in this folder before."""
+        return (self.folder / REQUEST).stat().st_mtime_ns
 
     def thumbnails(self, rows: Sequence[int]) -> list[bytes]:
         """JPEG of what the network saw, for each row."""

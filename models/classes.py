@@ -72,6 +72,11 @@ def _unmatched(lost: list[str], data: Sequence[str], model: Sequence[str]) -> st
     def short(names: Sequence[str]) -> str:
         return ", ".join(names[:10]) + (f" ... ({len(names)})" if len(names) > 10 else "")
 
+    anonymous = all(m == f"class {i}" for i, m in enumerate(model))
+    if anonymous and len(data) == len(model):
+        return (f"The weights do not name their {len(model)} outputs, the data's classes are {short(data)}: if they were trained on folders "
+                "in sorted order, as ImageFolder does, say --classes sorted; else write lines 'data class, class 0' into a file "
+                "and give it with --classes FILE.")  # fmt: skip
     near = difflib.get_close_matches(fold(lost[0]), [fold(m) for m in model], 1)
     hint = f" '{lost[0]}' is near '{near[0]}'." if near else ""
     return (f"The model has no class for {short(lost)} of the data (data: {short(data)}; model: {short(model)}).{hint} "

@@ -138,8 +138,9 @@ def _official(name: str) -> Classifier:
     except Exception as error:  # the hubs raise everything from URLError to their own kinds
         reason = type(error).__name__
         raise UserError(f"{name}: {OFFLINE.format(reason=reason)}") from error
-    named = imagenet_names()
-    return Classifier(entry.name, model, named, preprocessing, origin, checkpoints.fingerprint(model), wordnet_ids=wordnet_ids())
+    named = _output_names(int(model.state_dict()[checkpoints.head_key(model)].shape[0]))
+    ids = wordnet_ids() if len(named) == 1000 else ()
+    return Classifier(entry.name, model, named, preprocessing, origin, checkpoints.fingerprint(model), wordnet_ids=ids)
 
 
 def _from_file(name: str, path: Path, classes: tuple[str, ...] | None) -> Classifier:

@@ -11,14 +11,15 @@ if sys.version_info < (3, 11):
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import nn
+
 from explain.run import run
 from explain.run_data import RunData, open_run
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
-from PIL import Image
-from torch import nn
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from dashboard.app import build, options
 from dashboard.context import Context
 from explain.run_data import open_run
@@ -14,8 +15,10 @@ playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
-FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync").split()  # fmt: skip
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 WAIT = 60_000
 
 
@@ -72,8 +75,7 @@ def test_class_page_image_and_live_map(page: "playwright.Page") -> None:
     card = page.locator(".vt-wide .vt-card").first
     name = card.get_attribute("title")
     card.click()
-    page.wait_for_selector("#vt-live .vt-big")
-    assert name in page.locator("#vt-facts").inner_text()
+    page.wait_for_selector(f"#vt-facts:has-text('{name}')")
     assert page.locator("#vt-run-maps .vt-tile").count() >= 3
     page.click("#vt-facts .vt-top:nth-of-type(2)")
     page.wait_for_selector("#vt-live h2:has-text('live')")
@@ -115,11 +117,13 @@ def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
 
     draw_face("happiness", (4, 2)).image.save(tmp_path / "face.png")
     page.click("button[role=tab]:has-text('Inspect')")
+    page.wait_for_selector("#vt-facts:has-text('true class')")  # the first sight is an image of the run
     page.set_input_files("#vt-upload input[type=file]", str(tmp_path / "face.png"))
-    page.wait_for_selector("#vt-live .vt-big")
-    assert page.locator("#vt-facts .vt-top").count() == 5
-    page.click(".vt-example[title='Grace Hopper']")
     page.wait_for_selector("#vt-facts:has-text('drawn faces only')")
+    assert page.locator("#vt-facts .vt-top").count() == 5
+    picture = page.locator("#vt-live .vt-photo").first.get_attribute("src")
+    page.click(".vt-example[title='Grace Hopper']")
+    page.wait_for_function("old => document.querySelector('#vt-live .vt-photo').src !== old", arg=picture)
 
 
 def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: Path) -> None:

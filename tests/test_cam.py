@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import pytorch_grad_cam as reference
 import torch
+from pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
 from explain import cam
 from explain.capture import capture, default_layer
 from explain.methods import explain
 from models.classifier import Classifier
-from pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import nn
 
 PEERS = {
     "grad_cam": reference.GradCAM, "grad_cam_pp": reference.GradCAMPlusPlus, "layer_cam": reference.LayerCAM,

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
+
 from explain.capture import capture, default_layer, logits, map_layers
 from explain.methods import METHODS, Method, explain, register
 from models.classifier import Classifier
 from models.errors import UserError
-from torch import nn
 
 LAYER = "features.4"
 

@@ -10,6 +10,8 @@ import gradio as gr
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
+
 from dashboard.app import build, options
 from dashboard.components.clickable import share
 from dashboard.components.confusion import confusion
@@ -25,7 +27,6 @@ from dashboard.view import View, first_view, from_query
 from explain import errors
 from explain.run_data import RunData, open_run
 from models.errors import UserError
-from PIL import Image
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 

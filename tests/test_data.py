@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from models.classes import match_classes, read_mapping
 from models.data.folder import FolderSource
 from models.data.images import UnreadableImage, open_image
@@ -13,7 +15,6 @@ from models.data.open import open_data
 from models.data.reopen import reopen
 from models.data.table import TableSource
 from models.errors import UserError
-from PIL import Image
 
 FER = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 
@@ -129,6 +130,7 @@ def test_table(kind: str, pictures: Path) -> None:
     assert (source.image_col, source.label_col) == ("file", "emotion")
     assert len(source) == 2
     assert source.load(1).size == (48, 40)
+    assert "1 rows without image" in source.note
 
 
 def test_tables_that_cannot_be_used(pictures: Path) -> None:
@@ -196,6 +198,8 @@ def test_classes_that_do_not_match(tmp_path: Path) -> None:
         match_classes(["dog", "happy"], FER)
     (tmp_path / "map.txt").write_text("# mine\ndog, anger\n")
     assert match_classes(["dog", "happy"], FER, mapping=read_mapping(tmp_path / "map.txt")) == [6, 1]
+    with pytest.raises(UserError, match="--classes sorted"):
+        match_classes(["cat", "dog"], ["class 0", "class 1"])
     (tmp_path / "bad.txt").write_text("dog anger\n")
     with pytest.raises(UserError, match="Line 1"):
         read_mapping(tmp_path / "bad.txt")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.architectures import ARCHITECTURES
 from PIL import Image
+
+from models.architectures import ARCHITECTURES
 
 ROOT = Path(__file__).parent.parent
 TOON = ["run", "--model", "fer_vgg:toon_faces"]

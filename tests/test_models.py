@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from torch import nn
+
 from models import checkpoints, registry
 from models.architectures import ARCHITECTURES
 from models.errors import UserError
 from models.preprocessing import UNIT, Preprocessing
-from PIL import Image
-from torch import nn
 
 
 def test_fer_vgg_is_the_published_network() -> None:
@@ -162,7 +163,7 @@ def test_broken_and_absent_files(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="No checkpoint at"):
         checkpoints.read(tmp_path / name)
     (tmp_path / name).write_bytes(b"not a checkpoint at all")
-    with pytest.raises(UserError, match="cannot be read|does not unpickle"):
+    with pytest.raises(UserError, match=r"cannot be read|does not unpickle"):
         checkpoints.read(tmp_path / name)
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics
+from torchmetrics.functional.classification import multiclass_calibration_error
+
 from explain import render
 from explain.attention import UNIFORM_BORDER_MASS, attention_statistics
 from models.evaluation import calibration, evaluate, wilson_interval
-from sklearn import metrics
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+
 from explain.capture import capture
 from explain.methods import explain
 from explain.run import Progress, Stopped, run
@@ -87,7 +88,7 @@ def test_stopped_and_resumed(tiny: Classifier, pictures: Path, tmp_path: Path) -
     assert open_run(out).manifest.status == "partial"
     steps: list[Progress] = []
     manifest = run(tiny, FolderSource(pictures), out, ["grad_cam"], batch_size=5, progress=steps.append)
-    assert [s.done for s in steps] == [15, 18]
+    assert [(s.done, s.before) for s in steps] == [(15, 10), (18, 10)]
     assert manifest.counts == {"ok": 18, "failed": 0}
     assert open_run(out).table["id"].is_unique
 
@@ -248,8 +249,9 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_imagenet_photos(imagenet: Path, mobilenet_weights: Path, tmp_path: Path) -> None:
     """MobileNetV2 on real photos answers as torchvision's own pipeline does, picture by picture."""
-    from models.registry import load
     from torchvision.models import MobileNet_V2_Weights
+
+    from models.registry import load
 
     classifier, source = load("mobilenet_v2", mobilenet_weights), FolderSource(imagenet)
     assert source.split == "val"

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from models.data.open import open_data
 from models.data.toon_faces import CLASSES, PARTS, ToonFaces, draw_face
 from models.data.toon_faces.action_units import EXPRESSIONS, moved_parts, part_of

@@ -93,12 +93,13 @@ def _means(run: RunData, view: View, wrong: np.ndarray, right: np.ndarray) -> st
     if not found:
         return ""
     top = max(float(m.max()) for m in found)
-    tiles = [tile(mean_picture(run, rows), Shown(m, f"when {when} <small>{len(rows)}</small>", f"mean map when {when}"), top)
+    pictures = {when: mean_picture(run, rows) for rows, m, when in maps if m is not None}
+    tiles = [tile(pictures[when], Shown(m, f"when {when} <small>{len(rows)}</small>", f"mean map when {when}"), top)
              for rows, m, when in maps if m is not None]  # fmt: skip
     if len(found) == 2:
         gap = found[1] - found[0]
         change = render.difference_png(gap / max(float(np.abs(gap).max()), 1e-9))
-        tiles.append(f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{mean_picture(run, right)}" alt="">'
+        tiles.append(f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{pictures["right"]}" alt="">'
                      f'<img class="vt-difference" src="{change}" alt="right minus wrong"></div>'
                      '<figcaption>difference <small><span class="vt-ok">more when right</span>, <span class="vt-bad">when wrong</span></small>'
                      "</figcaption></figure>")  # fmt: skip

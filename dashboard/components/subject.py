@@ -13,7 +13,7 @@ TOP = 5
 SIDE = 640  # longer side of the big picture
 
 
-def start_page(run: RunData) -> str:
+def start_page() -> str:
     return ('<section class="vt-panel"><h2>Nothing chosen yet</h2><p class="vt-empty">Click any image in Errors, upload a photo, '
             "or take one of the examples on the left.</p></section>")  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from dashboard.components.class_table import class_table
-from dashboard.components.clickable import Clickable
+from dashboard.components.clickable import clickable
 from dashboard.components.confusion import confusion
 from dashboard.components.gallery import gallery
 from dashboard.components.numbers import numbers
@@ -26,12 +26,12 @@ def build(ctx: Context) -> None:
     run, first = ctx.run, first_view(ctx.run)
     state = gr.State(asdict(first))
     shown = pieces(run, first)
-    top = Clickable(shown[0], elem_id="vt-numbers")
+    top = clickable(shown[0], "vt-numbers")
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            matrix, table = Clickable(shown[1], elem_id="vt-confusion"), Clickable(shown[2], elem_id="vt-table")
+            matrix, table = clickable(shown[1], "vt-confusion"), clickable(shown[2], "vt-table")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            cards = Clickable(shown[3], elem_id="vt-gallery")
+            cards = clickable(shown[3], "vt-gallery")
     areas = [top, matrix, table, cards]
 
     def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:

@@ -6,12 +6,13 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from dashboard.components.clickable import Clickable
+from dashboard.components.clickable import clickable
 from dashboard.components.subject import facts, live_panel, run_maps, start_page
 from dashboard.context import Context
 from dashboard.examples import examples_strip, open_example
 from dashboard.guard import said
-from dashboard.uploads import PhotoUpload, open_upload
+from dashboard.uploads import open_upload, photo_upload
+from explain.errors import overview
 from models.errors import UserError
 
 TITLE, ID = "Inspect", "inspect"
@@ -31,36 +32,46 @@ def picture(ctx: Context, subject: Subject) -> Image.Image:
     return original
 
 
+def show_row(ctx: Context, row: int) -> list[Any]:
+    """Everything the run holds of a row, at once; no network is needed. Values for subject, facts, panel, maps, class."""
+    run, request = ctx.run, ctx.run.manifest.request
+    prob, pred = run.prob(row), run.table.at[row, "pred"]
+    if np.isnan(float(pred)):
+        raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
+    raw = run.maps(request.methods[0], "pred", [row])[0]
+    live = live_panel(run, ctx.seen(row), raw, request.methods[0], request.layer, int(pred), float(prob[int(pred)]), "from the run")
+    return [{"row": row}, facts(run, prob, row), live, run_maps(run, row), int(pred)]
+
+
+def first_sight(ctx: Context) -> list[Any]:
+    """What is there before anything is clicked: the worst class's most confident error."""
+    samples = overview(ctx.run, each=1)
+    rows = [int(r) for sample in samples for r in (*sample.wrong, *sample.right)]
+    return show_row(ctx, rows[0]) if rows else [None, facts(ctx.run, None, None), start_page(), "", None]
+
+
 def build(ctx: Context) -> None:
     run, request = ctx.run, ctx.run.manifest.request
+    subject, facts_html, panel_html, maps_html, chosen = first_sight(ctx)
     classes = [(name, i) for i, name in enumerate(run.classes)]
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            about = Clickable(facts(run, None, None), elem_id="vt-facts")
+            about = clickable(facts_html, "vt-facts")
             with gr.Group(elem_classes="vt-panel vt-controls"):
-                target = gr.Dropdown(classes, value=None, label="Map for class", filterable=True)
+                target = gr.Dropdown(classes, value=chosen, label="Map for class", filterable=True)
                 layer = gr.Dropdown([request.layer], value=request.layer, label="Layer", filterable=True)
                 method = gr.Dropdown([(run.title(m), m) for m in request.methods], value=request.methods[0], label="Method")
             with gr.Group(elem_classes="vt-panel vt-controls"):
-                upload = PhotoUpload(height=170, label="Your own photo", elem_id="vt-upload", buttons=[])
-                strip = Clickable(examples_strip(), elem_id="vt-examples")
+                upload = photo_upload("Your own photo", "vt-upload")
+                strip = clickable(examples_strip(), "vt-examples")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            panel = Clickable(start_page(run), elem_id="vt-live")
-            kept = Clickable("", elem_id="vt-run-maps")
-    opened, shown = ctx.opened, gr.State(None)
+            panel = clickable(panel_html, "vt-live")
+            kept = clickable(maps_html, "vt-run-maps")
+    opened, shown = ctx.opened, gr.State(subject)
 
     @said
     def from_run(subject: Subject | None) -> list[Any]:
-        """A row of the run: everything the run holds, at once; no network is needed."""
-        if not subject:
-            return [gr.skip()] * 5
-        row = int(subject["row"])
-        prob, pred = run.prob(row), run.table.at[row, "pred"]
-        if np.isnan(float(pred)):
-            raise gr.Error(f"This image could not be read: {run.table.at[row, 'error']}.", print_exception=False)
-        raw = run.maps(request.methods[0], "pred", [row])[0]
-        live = live_panel(run, ctx.seen(row), raw, request.methods[0], request.layer, int(pred), float(prob[int(pred)]), "from the run")
-        return [subject, facts(run, prob, row), live, run_maps(run, row), int(pred)]
+        return show_row(ctx, int(subject["row"])) if subject else [gr.skip()] * 5
 
     @said
     def explain(subject: Subject | None, cls: int | None, at: str, how: str) -> list[Any]:

@@ -23,8 +23,10 @@ class TableSource(ImageSource):
         self.note = f"images from column '{self.image_col}', labels from column '{self.label_col}'"
         self.base = path.resolve().parent
         self.root, self.name = str(self.base), path.stem
-        table = table[[self.image_col, self.label_col]].dropna().astype(str)
-        self.items = [Item(image, label) for image, label in table.itertuples(index=False)]
+        rows = table[[self.image_col, self.label_col]].dropna().astype(str).drop_duplicates(self.image_col)
+        if len(rows) < len(table):
+            self.note += f"; {len(table) - len(rows)} rows without image or label, or naming an image again, left out"
+        self.items = [Item(image, label) for image, label in rows.itertuples(index=False)]
         self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
         if not self.items:
             raise UserError(f"'{path}' has no row with both an image and a label: check --image-col and --label-col.")
