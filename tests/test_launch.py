@@ -1,9 +1,12 @@
 """The command line: what a person types, and what they get back when it does not fit."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -102,11 +105,9 @@ def test_old_python_gets_a_clear_message() -> None:
     assert done.stderr.strip() == "Vitrine needs Python 3.11 or newer, this is 3.10.1: start it with a newer python3."
 
 
-@pytest.mark.slow
-def test_training_learns_and_is_reported(tmp_path: Path) -> None:
-    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, and the run of it."""
-    import numpy as np
-
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    """Red and blue pictures, in three parts."""
     rng = np.random.default_rng(0)
     for split, n in (("train", 64), ("val", 8), ("test", 8)):
         for name, channel in (("red", 0), ("blue", 2)):
@@ -115,11 +116,32 @@ def test_training_learns_and_is_reported(tmp_path: Path) -> None:
                 pixels = rng.integers(0, 120, (32, 32, 3), dtype=np.uint8)
                 pixels[..., channel] += 120
                 Image.fromarray(pixels).save(tmp_path / "set" / split / name / f"{i}.png")
+    return tmp_path / "set"
+
+
+@pytest.mark.slow
+def test_training_that_is_stopped_keeps_its_best(colours: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped.safetensors"
+    command = [sys.executable, "launch.py", "train", "--data", str(colours), "--epochs", "500", "--out", str(out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not out.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "best" in said
+    assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_training_learns_and_is_reported(colours: Path, tmp_path: Path) -> None:
+    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, and the run of it."""
     out = tmp_path / "colours.safetensors"
-    said = launch("train", "--data", tmp_path / "set", "--epochs", 10, "--batch-size", 16, "--out", out)
+    said = launch("train", "--data", colours, "--epochs", 10, "--batch-size", 16, "--out", out)
     assert "test       100.0% of 16 images" in said
     curves = out.with_suffix(".csv").read_text().splitlines()
     assert curves[0].startswith("epoch,")
     assert len(curves) == 11
-    said = launch("run", "--model", out, "--data", tmp_path / "set", "--out", tmp_path / "run")
+    said = launch("run", "--model", out, "--data", colours, "--out", tmp_path / "run")
     assert "accuracy   100.0%" in said

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable
@@ -115,8 +116,11 @@ def train(architecture: str, training: ImageSource, validation: ImageSource, out
         enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0,
         callbacks=[keeper, EarlyStopping("val_accuracy", mode="max", patience=recipe.patience), TQDMProgressBar(refresh_rate=5)],
     )  # fmt: skip
-    trainer.fit(Trainee(model, entry.preprocessing, recipe), _loader(training, entry.preprocessing, recipe, True),
-                _loader(validation, entry.preprocessing, recipe, False))  # fmt: skip
+    loaders = _loader(training, entry.preprocessing, recipe, True), _loader(validation, entry.preprocessing, recipe, False)
+    try:
+        trainer.fit(Trainee(model, entry.preprocessing, recipe), *loaders)
+    except SystemExit:  # what Lightning makes of Ctrl-C; the best epoch so far is on disk
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if keeper.best < 0:
         raise UserError("Training stopped before its first epoch ended: nothing was written.")
     return {"validation_accuracy": keeper.best, "epochs": len(keeper.rows), "seconds": keeper.rows[-1]["seconds"]}
