@@ -6,6 +6,7 @@
 import argparse
 import sys
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -50,10 +51,11 @@ def main() -> None:
             with torch.inference_mode():
                 ours(fast)
 
-        seconds = take_turns({
+        rounds = take_turns({
             "forward alone": forward, "Vitrine, Grad-CAM": lambda: vitrine(["grad_cam"]), "Vitrine, four methods": lambda: vitrine(FOUR),
             "pytorch-grad-cam, Grad-CAM": pytorch_grad_cam, "torch-cam, Grad-CAM": torch_cam,
         })  # fmt: skip
+        seconds = {rival: median(times) for rival, times in rounds.items()}
         print(f"{name}, layer {layer}")
         for rival, value in seconds.items():
             print(f"  {rival:28} {value:7.3f} s   {value / seconds['Vitrine, Grad-CAM']:6.2f} × Vitrine's Grad-CAM")

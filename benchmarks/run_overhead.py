@@ -8,17 +8,19 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import torch
 
 from benchmarks.timing import hardware, take_turns
-from explain.run import run
+from explain.run import READERS, run
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.toon_faces import ToonFaces
+from models.preprocessing import stack
 from models.registry import imagenet_names, spec
 
 BUDGET = 1.15
@@ -35,13 +37,13 @@ def write_pictures(folder: Path, count: int, classes: tuple[str, ...]) -> None:
 
 def bare_loop(classifier: Classifier, source: FolderSource, batch_size: int) -> None:
     """Read, crop and classify with the same threads and batches; nothing is kept."""
-    with ThreadPoolExecutor(2) as pool, torch.inference_mode():
+    with ThreadPoolExecutor(READERS) as pool, torch.inference_mode():
         tensors = pool.map(lambda i: classifier.preprocessing.tensor(source.load(i)), range(len(source)))
         batch: list[torch.Tensor] = []
         for i, tensor in enumerate(tensors):
             batch.append(tensor)
             if len(batch) == batch_size or i == len(source) - 1:
-                classifier.model(classifier.preprocessing.normalise(torch.stack(batch)))
+                classifier.model(classifier.preprocessing.normalise(stack(batch)))
                 batch = []
 
 
@@ -61,12 +63,13 @@ def main() -> None:
         seconds = take_turns({
             "model(x) alone": lambda: bare_loop(classifier, source, 32),
             f"run with {chosen.methods}": lambda: run(classifier, source, Path(folder, f"run{next(number)}"), chosen.methods.split(",")),
-        })  # fmt: skip
+        }, rounds=9)  # fmt: skip
     print(f"{chosen.model}, {chosen.images} JPEGs of 500×375, batch 32; {hardware()}")
-    for name, value in seconds.items():
-        print(f"  {name:32} {value:7.2f} s  {chosen.images / value:7.1f} images/s")
+    for name, times in seconds.items():
+        print(f"  {name:32} {median(times):7.2f} s  {chosen.images / median(times):7.1f} images/s")
     bare, whole = seconds.values()
-    print(f"  ratio {whole / bare:.3f} (budget {BUDGET})")
+    ratios = sorted(w / b for w, b in zip(whole, bare, strict=True))
+    print(f"  ratio, round by round: median {median(ratios):.3f}, from {ratios[0]:.3f} to {ratios[-1]:.3f} (budget {BUDGET})")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The engine: one pass over a labelled set of images, into a run folder."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -39,9 +40,10 @@ from models.classes import match_classes
 from models.classifier import Classifier
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.preprocessing import as_tensor
+from models.preprocessing import as_tensor, stack
 
 THUMBNAIL = 128
+READERS = max(1, (os.cpu_count() or 2) // 2)  # threads that decode; the other cores are the network's
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -78,9 +80,9 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
     return Loaded(index, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL))
 
 
-def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int, workers: int = 2) -> Iterator[list[Loaded]]:
+def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int) -> Iterator[list[Loaded]]:
     """Batches of loaded images in order, read two batches ahead by threads; memory does not grow with the data."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         waiting: deque[Future[Loaded]] = deque()
         rest = iter(indices)
         ahead = 3 * size
@@ -129,7 +131,7 @@ def both_targets(captured: Capture, methods: Sequence[str], pred: Tensor, label:
 
 def process(classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor) -> pa.Table:
     """One batch of readable images -> rows of the run."""
-    x = classifier.preprocessing.normalise(torch.stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device)
+    x = classifier.preprocessing.normalise(stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device)
     captured = capture(classifier.model, x, request.layer, request.precision)
     label = label.to(captured.logits.device)
     prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)

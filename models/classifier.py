@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from models.preprocessing import Preprocessing
+from models.preprocessing import Preprocessing, stack
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,4 +50,4 @@ class Classifier:
 
     def batch(self, images: list[Image.Image]) -> Tensor:
         """Pictures -> normalised input (N, C, h, w) on the model's device."""
-        return self.preprocessing.normalise(torch.stack([self.preprocessing.tensor(i) for i in images]), self.device)
+        return self.preprocessing.normalise(stack([self.preprocessing.tensor(i) for i in images]), self.device)

@@ -72,5 +72,12 @@ def as_tensor(seen: Image.Image) -> "Tensor":
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
 
+def stack(pictures: "list[Tensor]") -> "Tensor":
+    """uint8 pictures (C, h, w) of `as_tensor` -> (N, C, h, w), channels_last: how they lie in memory, so nothing is turned."""
+    import torch
+
+    return torch.stack([p.permute(1, 2, 0) for p in pictures]).permute(0, 3, 1, 2)
+
+
 UNIT = Preprocessing(size=(128, 128), resize=None, mean=(0.0,) * 3, std=(1.0,) * 3)
 """Plain values in [0, 1] at 128 × 128: what the FER networks take."""
