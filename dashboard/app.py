@@ -1,21 +1,12 @@
 """Build the page from TABS, and serve it."""
 
-import atexit
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-# before gradio is imported: it reads these once
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-if "GRADIO_TEMP_DIR" not in os.environ:  # uploads live in a folder of our own, and end with it
-    os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="vitrine-")
-    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
 import gradio as gr
 from gradio.processing_utils import check_all_files_in_cache
@@ -23,12 +14,14 @@ from gradio.processing_utils import check_all_files_in_cache
 from dashboard.components.clickable import clickable
 from dashboard.components.header import BLEND, header
 from dashboard.context import Context
+from dashboard.private import remove_uploads
 from dashboard.tabs import TABS
 from dashboard.theme import STYLE, theme
 from explain.run_data import open_run
 from models.errors import UserError
 
 FIRST_PORT, PORTS = 7860, 40
+PATIENCE = 5.0  # seconds that the server has for its end
 
 
 class Page(gr.Blocks):
@@ -83,7 +76,16 @@ def serve(run: Path, weights: Path | None = None, port: int | None = None, devic
         signal.signal(number, lambda *_: ended.set())
     while not ended.wait(0.5):  # woken now and then, so that signals are heard on every system
         pass
+    deadline = threading.Timer(PATIENCE, _leave)
+    deadline.daemon = True
+    deadline.start()
     page.close(verbose=False)
+
+
+def _leave() -> None:
+    """A connection or a computation that does not end must not keep the process."""
+    remove_uploads()
+    os._exit(0)
 
 
 def _in_use(port: int) -> bool:

@@ -39,7 +39,7 @@ def test_hooks_live_in_one_file() -> None:
 def test_nothing_from_outside_is_unpickled() -> None:
     for path in SOURCES:
         for line in path.read_text().splitlines():
-            assert "pickle.load" not in line
+            assert "pickle" + ".load" not in line
             assert "torch.load(" not in line or "weights_only=True" in line, path
 
 

@@ -1,5 +1,6 @@
 """The command line: what a person types, and what they get back when it does not fit."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -95,6 +96,28 @@ def test_port_in_use() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert "is in use" in one_line("serve", "--port", taken.getsockname()[1], "--no-browser")
+
+
+@pytest.mark.slow
+def test_serve_answers_and_ends_without_leftovers(tmp_path: Path) -> None:
+    import socket
+    import urllib.request
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"} | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+    assert "Vitrine" in urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode()
+    assert list(tmp_path.glob("vitrine-*"))
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not errors
+    assert not list(tmp_path.glob("vitrine-*"))
 
 
 def test_old_python_gets_a_clear_message() -> None:
