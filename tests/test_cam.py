@@ -2,45 +2,17 @@
 
 import numpy as np
 import pytest
-import pytorch_grad_cam as reference
 import torch
-from pytorch_grad_cam.activations_and_gradients import ActivationsAndGradients
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import nn
 
 from explain import cam
 from explain.capture import capture, default_layer
 from explain.methods import explain
 from models.classifier import Classifier
-
-PEERS = {
-    "grad_cam": reference.GradCAM, "grad_cam_pp": reference.GradCAMPlusPlus, "layer_cam": reference.LayerCAM,
-    "hires_cam": reference.HiResCAM, "xgrad_cam": reference.XGradCAM, "eigen_cam": reference.EigenCAM,
-}  # fmt: skip
-
-
-def raw_reference(kind: type, model: nn.Module, layer: nn.Module, x: torch.Tensor, target: list[int]) -> np.ndarray:
-    """What pytorch-grad-cam computes before its ReLU, min-max and resize."""
-    peer = kind(model=model, target_layers=[layer])
-    recorder: ActivationsAndGradients = peer.activations_and_grads
-    targets = [ClassifierOutputTarget(t) for t in target]
-    try:
-        outputs = recorder(x)
-        model.zero_grad()
-        sum(t(o) for t, o in zip(targets, outputs, strict=True)).backward()
-        activations, gradients = recorder.activations[0].cpu().numpy(), recorder.gradients[0].cpu().numpy()
-        return peer.get_cam_image(x, layer, targets, activations, gradients, False)
-    finally:
-        recorder.release()
-        model.zero_grad()
-
-
-def networks() -> list[str]:
-    return ["mobilenet_v2", "resnet50"]
+from tests.reference import PEERS, raw_reference
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", networks())
+@pytest.mark.parametrize("network", ["mobilenet_v2", "resnet50"])
 def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest) -> None:
     """To 1e-4 relative, for predicted and other classes; on trained weights where they are at hand."""
     from models.registry import load, spec

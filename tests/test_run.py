@@ -264,3 +264,24 @@ def test_imagenet_photos(imagenet: Path, mobilenet_weights: Path, tmp_path: Path
     by_id = data.table.set_index("id").loc[[item.id for item in source.items]]
     assert (by_id["pred"] == own).mean() >= 0.995
     assert data.evaluation.accuracy >= 0.75
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_maps_of_real_photos_are_those_of_pytorch_grad_cam(imagenet: Path, mobilenet_weights: Path, tmp_path: Path) -> None:
+    """What lies in the run folder, after float16 and back: within a thousandth of each map's largest value."""
+    from models.data.open import open_data
+    from models.registry import load
+    from tests.reference import PEERS, raw_reference
+
+    classifier, source = load("mobilenet_v2", mobilenet_weights), open_data(str(imagenet), limit=8)
+    methods = ["grad_cam", "layer_cam", "hires_cam", "xgrad_cam", "grad_cam_pp"]
+    run(classifier, source, tmp_path / "run", methods)
+    data = open_run(tmp_path / "run")
+    x = classifier.batch([source.load(i) for i in range(8)])
+    module = classifier.model.get_submodule(data.manifest.request.layer)
+    for target in ("pred", "label"):
+        for method in methods:
+            theirs = raw_reference(PEERS[method], classifier.model, module, x, data.table[target].astype(int).tolist())
+            ours = data.maps(method, target, range(8))
+            assert (np.abs(ours - theirs).max((1, 2)) / np.abs(theirs).max((1, 2))).max() < 1e-3, (method, target)

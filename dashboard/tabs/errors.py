@@ -11,6 +11,7 @@ from dashboard.components.confusion import confusion
 from dashboard.components.gallery import gallery
 from dashboard.components.numbers import numbers
 from dashboard.context import Context
+from dashboard.guard import said
 from dashboard.view import View, first_view, from_query
 from explain.run_data import RunData
 
@@ -34,6 +35,7 @@ def build(ctx: Context) -> None:
             cards = clickable(shown[3], "vt-gallery")
     areas = [top, matrix, table, cards]
 
+    @said
     def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "open":
@@ -44,6 +46,7 @@ def build(ctx: Context) -> None:
     gr.on([area.select for area in areas], act, [state], [state, *areas, ctx.opened, ctx.tabs],
           show_progress="hidden", trigger_mode="always_last", api_visibility="private")  # fmt: skip
 
+    @said
     def arrive(request: gr.Request) -> list[Any]:
         asked = dict(request.query_params)
         if not {"class", "as", "method", "target", "sort", "page"} & set(asked):
