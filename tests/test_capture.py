@@ -144,6 +144,7 @@ def test_default_layer(tiny: Classifier, x: torch.Tensor) -> None:
 @pytest.mark.parametrize(("name", "layer", "shape"), [
     ("mobilenet_v2", "features", (1280, 7, 7)), ("resnet50", "layer4", (2048, 7, 7)), ("vgg16", "features.29", (512, 14, 14)),
     ("alexnet", "features.11", (256, 13, 13)), ("timm:mobilenetv1_100", None, (1024, 7, 7)), ("fer_vgg", "features.37", (128, 8, 8)),
+    ("fer_alexnet", "features.22", (128, 8, 8)), ("fer_mobilenet", "features", (1024, 4, 4)),
     ("densenet121", "features", (1024, 7, 7)), ("convnext_tiny", "features", (768, 7, 7)),
 ])  # fmt: skip
 def test_default_layer_of_real_networks(name: str, layer: str | None, shape: tuple[int, int, int]) -> None:

@@ -14,6 +14,17 @@ from models.errors import UserError
 from models.preprocessing import UNIT, Preprocessing
 
 
+@pytest.mark.parametrize(("name", "millions", "kernels"), [("fer_alexnet", 3.46, [9, 7, 5, 3, 3]), ("fer_vgg", 3.75, [3] * 10),
+                                                           ("fer_mobilenet", 3.24, [3] + [3, 1] * 13)])  # fmt: skip
+def test_light_networks_are_the_published_ones(name: str, millions: float, kernels: list[int]) -> None:
+    """Sizes as of the paper's layers, counted as Keras does: with the running statistics of batch-norm."""
+    model = ARCHITECTURES[name](8).eval()
+    assert sum(t.numel() for k, t in model.state_dict().items() if "tracked" not in k) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert [m.kernel_size[0] for m in model.modules() if isinstance(m, nn.Conv2d)] == kernels
+    assert model.features(torch.zeros(1, 3, 128, 128)).shape[2:] == (4, 4)  # type: ignore[operator]
+    assert model(torch.zeros(2, 3, 128, 128)).shape == (2, 8)
+
+
 def test_fer_vgg_is_the_published_network() -> None:
     model = ARCHITECTURES["fer_vgg"](8)
     assert sum(p.numel() for p in model.parameters()) == 3_747_448  # 3.75 M in the paper
@@ -24,7 +35,7 @@ def test_fer_vgg_is_the_published_network() -> None:
 
 
 def test_gaussian_dropout_keeps_the_mean_and_has_the_published_spread() -> None:
-    from models.architectures.fer_vgg import GaussianDropout
+    from models.architectures.layers import GaussianDropout
 
     torch.manual_seed(0)
     layer, ones = GaussianDropout(0.2), torch.ones(200_000)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
+from models.architectures.fer_alexnet import fer_alexnet
+from models.architectures.fer_mobilenet import fer_mobilenet
 from models.architectures.fer_vgg import fer_vgg
 
-ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"fer_vgg": fer_vgg}
+ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {"fer_vgg": fer_vgg, "fer_alexnet": fer_alexnet, "fer_mobilenet": fer_mobilenet}
 """Name -> builder from the number of outputs."""
