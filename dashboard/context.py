@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Context:
-    """`weights`: a checkpoint to use instead of the one that the run names. `opened`: the row that Inspect shows."""
+    """`weights`: a checkpoint to use instead of the one that the run names. `opened`: the row that was clicked last."""
 
     run: RunData
     weights: Path | None = None
@@ -70,15 +70,13 @@ class Context:
         """Import torch and load the model while the page is being looked at; failures are told when they matter."""
 
         def work() -> None:
-            try:
-                with self.classifier():
-                    pass
-            except UserError:
+            with suppress(Exception), self.classifier():
                 pass
 
         threading.Thread(target=work, daemon=True, name="warm-up").start()
 
 
 def _architecture(name: str) -> str:
-    """`fer_vgg:mydata` -> `fer_vgg`; `timm:NAME` stays."""
-    return name if name.startswith("timm:") and name.count(":") == 1 else name.rsplit(":", 1)[0] if ":" in name else name
+    """`fer_vgg:mydata` -> `fer_vgg`, `timm:NAME:mydata` -> `timm:NAME`; names without data stay."""
+    parts = name.split(":")
+    return ":".join(parts[: 2 if parts[0] == "timm" else 1])

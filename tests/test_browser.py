@@ -80,6 +80,10 @@ def test_class_page_image_and_live_map(page: "playwright.Page") -> None:
     page.click("#vt-facts .vt-top:nth-of-type(2)")
     page.wait_for_selector("#vt-live h2:has-text('live')")
 
+    page.click("button[role=tab]:has-text('Errors')")  # the same image again: back to what the run holds
+    card.click()
+    page.wait_for_selector("#vt-live h2:has-text('from the run')")
+
 
 def test_confusion_cell_keyboard_and_sort(page: "playwright.Page") -> None:
     cell = page.locator(".vt-cell.vt-miss:not(:text-is('0'))").first

@@ -1,5 +1,6 @@
 """Errors: where the network is wrong, and where it looked when it was."""
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -39,7 +40,7 @@ def build(ctx: Context) -> None:
     def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "open":
-            return [gr.skip()] * 5 + [{"row": int(value)}, gr.Tabs(selected="inspect")]
+            return [gr.skip()] * 5 + [{"row": int(value), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]
         view = View(**keys).apply(name, value, run)
         return [asdict(view), *pieces(run, view), gr.skip(), gr.skip()]
 

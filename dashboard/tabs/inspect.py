@@ -71,7 +71,8 @@ def build(ctx: Context) -> None:
 
     @said
     def from_run(subject: Subject | None) -> list[Any]:
-        return show_row(ctx, int(subject["row"])) if subject else [gr.skip()] * 5
+        """The row that was clicked in Errors, with the run's own layer and first method."""
+        return [*show_row(ctx, int(subject["row"])), request.layer, request.methods[0]] if subject else [gr.skip()] * 7
 
     @said
     def explain(subject: Subject | None, cls: int | None, at: str, how: str) -> list[Any]:
@@ -105,12 +106,13 @@ def build(ctx: Context) -> None:
             layers = [(f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}", x.name) for x in layers_with_maps(classifier)]
         return [gr.Dropdown(layers), gr.Dropdown([(m.title, m.name) for m in METHODS.values()])]
 
+    @said
     def chosen_class(event: gr.SelectData) -> int:
         return int(event.value)
 
     everything = [shown, about, panel, kept, target]
     options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [panel]}
-    opened.change(from_run, [opened], everything, show_progress="hidden", api_visibility="private")
+    opened.change(from_run, [opened], [*everything, layer, method], show_progress="hidden", api_visibility="private")
     gr.on([target.input, layer.input, method.input], explain, [shown, target, layer, method], [about, panel, target],
           trigger_mode="always_last", **options)  # fmt: skip
     about.select(chosen_class, None, [target], show_progress="hidden", api_visibility="private").then(
