@@ -145,6 +145,7 @@ def train(
     seed: int = 0,
     batch_size: Annotated[int, typer.Option(min=2)] = 64,
     learning_rate: float = 2e-3,
+    balance: Annotated[str, typer.Option(help="none; weights: rare classes count more; sampler: every class is drawn as often.")] = "none",
     limit: Annotated[int | None, typer.Option(help="Use only so many training images, evenly spread.")] = None,
 ) -> None:  # fmt: skip
     """Train a network from random weights; the best epoch on validation is kept, and reported on test once."""
@@ -156,7 +157,7 @@ def train(
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: a checkpoint's name ends in .safetensors.")
     parts = split_sources(lambda split, most: open_data(data, split, image_col, label_col, most), limit)
-    result = fit(model, parts.training, parts.validation, out, Recipe(epochs, batch_size, learning_rate, seed=seed))
+    result = fit(model, parts.training, parts.validation, out, Recipe(epochs, batch_size, learning_rate, seed=seed, balance=balance))
     _say(f"best       {result['validation_accuracy']:.1%} on validation, after {result['epochs']} epochs, {result['seconds']:.0f} s")
     if parts.test:
         _say(f"test       {measure_test(load(model, out), out, parts.test):.1%} of {len(parts.test)} images")

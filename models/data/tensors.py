@@ -12,7 +12,7 @@ from models.errors import UserError
 from models.preprocessing import Preprocessing
 
 KEEP_BYTES = 2 * 1024**3
-_UNREADABLE = -1
+UNREADABLE = -1  # label of an image that could not be read: left out of losses and counts
 
 
 class PixelDataset(Dataset[tuple[Tensor, int]]):
@@ -29,7 +29,7 @@ class PixelDataset(Dataset[tuple[Tensor, int]]):
         try:
             return self.preprocessing.tensor(self.source.load(i)), self.index[self.source.items[i].label]
         except UserError:
-            return torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8), _UNREADABLE
+            return torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8), UNREADABLE
 
 
 def pixels(source: ImageSource, preprocessing: Preprocessing, workers: int = 2) -> Dataset[Any]:
@@ -41,4 +41,4 @@ def pixels(source: ImageSource, preprocessing: Preprocessing, workers: int = 2) 
     loader = DataLoader(lazy, batch_size=64, num_workers=workers)
     batches = list(tqdm(loader, desc=f"reading {source.name}", unit="batch", leave=False))
     x, y = (torch.cat([batch[k] for batch in batches]) for k in (0, 1))
-    return TensorDataset(x[y >= 0], y[y >= 0])
+    return TensorDataset(x[y != UNREADABLE], y[y != UNREADABLE])

@@ -15,16 +15,18 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from models import checkpoints
 from models.classifier import Classifier
 from models.data.source import ImageSource
-from models.data.tensors import pixels
+from models.data.tensors import UNREADABLE, pixels
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 from models.registry import spec
+from models.training import balance
 from models.training.augment import augment
+from models.training.balance import class_weights, even_sampler, label_indices
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,31 @@ class Recipe:
     label_smoothing: float = 0.05
     patience: int = 6
     seed: int = 0
+    balance: str = "none"
 
 
 class Trainee(L.LightningModule):
-    """Cross-entropy with AdamW on a one-cycle schedule."""
+    """Cross-entropy, with class weights where given, and AdamW on a one-cycle schedule."""
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, recipe: Recipe):
+    weights: Tensor | None
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, recipe: Recipe, weights: Tensor | None = None):
         super().__init__()
         self.model, self.preprocessing, self.recipe = model, preprocessing, recipe
+        self.register_buffer("weights", weights, persistent=False)
 
     def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
         logits = self.model(augment(self.preprocessing.normalise(batch[0], self.device)))
-        loss = F.cross_entropy(logits.float(), batch[1], label_smoothing=self.recipe.label_smoothing)
+        loss = F.cross_entropy(logits.float(), batch[1], self.weights, ignore_index=UNREADABLE, label_smoothing=self.recipe.label_smoothing)
         self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         logits = self.model(self.preprocessing.normalise(batch[0], self.device)).float()
-        self.log("val_loss", F.cross_entropy(logits, batch[1]), prog_bar=True)
-        self.log("val_accuracy", (logits.argmax(1) == batch[1]).float().mean(), prog_bar=True)
+        seen = int((batch[1] != UNREADABLE).sum())
+        if seen:
+            self.log("val_loss", F.cross_entropy(logits, batch[1], ignore_index=UNREADABLE), prog_bar=True, batch_size=seen)
+            self.log("val_accuracy", (logits.argmax(1) == batch[1]).sum() / seen, prog_bar=True, batch_size=seen)
 
     def configure_optimizers(self) -> Any:
         optimiser = torch.optim.AdamW(self.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
@@ -93,7 +101,12 @@ def _loader(source: ImageSource, preprocessing: Preprocessing, recipe: Recipe, s
     data = pixels(source, preprocessing)
     if len(data) < 2:  # type: ignore[arg-type]
         raise UserError(f"{source.name} has {len(data)} readable images: training needs at least two of each split.")  # type: ignore[arg-type]
-    return DataLoader(data, recipe.batch_size, shuffle=shuffle, drop_last=shuffle and len(data) > recipe.batch_size)  # type: ignore[arg-type]
+    sampler = None
+    if shuffle and recipe.balance == "sampler":
+        labels = data.tensors[1].numpy() if isinstance(data, TensorDataset) else label_indices(source)
+        sampler = even_sampler(labels, len(source.classes), recipe.seed)
+    last = shuffle and len(data) > recipe.batch_size  # type: ignore[arg-type]
+    return DataLoader(data, recipe.batch_size, shuffle=shuffle and sampler is None, sampler=sampler, drop_last=last)
 
 
 def train(architecture: str, training: ImageSource, validation: ImageSource, out: Path, recipe: Recipe) -> dict[str, float]:
@@ -103,6 +116,7 @@ def train(architecture: str, training: ImageSource, validation: ImageSource, out
     """
     if len(training.classes) < 2:
         raise UserError(f"{training.name} has one class only ({training.classes[0]}): a classifier needs at least two.")
+    balance.check(recipe.balance)
     _quiet()
     L.seed_everything(recipe.seed, verbose=False)
     entry = spec(architecture)
@@ -116,9 +130,10 @@ def train(architecture: str, training: ImageSource, validation: ImageSource, out
         enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0,
         callbacks=[keeper, EarlyStopping("val_accuracy", mode="max", patience=recipe.patience), TQDMProgressBar(refresh_rate=5)],
     )  # fmt: skip
+    weights = class_weights(label_indices(training), len(training.classes)) if recipe.balance == "weights" else None
     loaders = _loader(training, entry.preprocessing, recipe, True), _loader(validation, entry.preprocessing, recipe, False)
     try:
-        trainer.fit(Trainee(model, entry.preprocessing, recipe), *loaders)
+        trainer.fit(Trainee(model, entry.preprocessing, recipe, weights), *loaders)
     except SystemExit:  # what Lightning makes of Ctrl-C; the best epoch so far is on disk
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if keeper.best < 0:
@@ -154,7 +169,7 @@ def measure_test(classifier: Classifier, path: Path, source: ImageSource, batch_
     with torch.inference_mode():
         for x, y in DataLoader(pixels(source, classifier.preprocessing), batch_size):
             answer = classifier.model(classifier.preprocessing.normalise(x, classifier.device)).argmax(1).cpu()
-            hits, seen = hits + int((answer == y).sum()), seen + len(y)
+            hits, seen = hits + int((answer == y).sum()), seen + int((y != UNREADABLE).sum())
     accuracy = hits / max(seen, 1)
     about = dict(classifier.metadata)
     metrics = about["metrics"] | {"test_accuracy": accuracy, "test_images": seen}
