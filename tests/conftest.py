@@ -3,6 +3,7 @@
 import os
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 if sys.version_info < (3, 11):
@@ -21,6 +22,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
 
+DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -62,6 +64,18 @@ def pictures(tmp_path: Path) -> Path:
 def small_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
     run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam", "layer_cam"], batch_size=5, part_rows=7)
     return open_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The dashboard on its demo, live: its address."""
+    from dashboard.app import build, options
+    from dashboard.context import Context
+
+    page = build(Context(open_run(DEMO)))
+    _, url, _ = page.launch(prevent_thread_lock=True, **options())
+    yield url
+    page.close(verbose=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.app import build, options
-from dashboard.context import Context
-from explain.run_data import open_run
-
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -27,14 +22,6 @@ def chromium() -> str:
     if not path:
         pytest.skip("no Chromium on this machine: install Debian's chromium, or set CHROMIUM")
     return path
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    page = build(Context(open_run(DEMO)))
-    _, url, _ = page.launch(prevent_thread_lock=True, **options())
-    yield url
-    page.close()
 
 
 @pytest.fixture

@@ -148,6 +148,20 @@ def test_tables_that_cannot_be_used(pictures: Path) -> None:
         open_data(str(pictures / "bad.parquet"))
 
 
+def test_splits_of_a_table(pictures: Path) -> None:
+    rows = [("red/0.png", "red", "Train"), ("blue/0.png", "blue", "train"), ("red/1.png", "red", "val"), ("blue/1.png", "blue", "valid")]
+    path = pictures / "parts.csv"
+    pd.DataFrame(rows, columns=["image", "label", "split"]).to_csv(path, index=False)
+    assert [i.id for i in open_data(str(path), "train").items] == ["red/0.png", "blue/0.png"]
+    assert [i.id for i in open_data(str(path), "validation").items] == ["red/1.png", "blue/1.png"]
+    assert len(open_data(str(path))) == 4
+    with pytest.raises(UserError, match="no rows of split 'test'"):
+        open_data(str(path), "test")
+    pd.DataFrame(rows, columns=["image", "label", "who"]).to_csv(path, index=False)
+    with pytest.raises(UserError, match="no column split or subset"):
+        open_data(str(path), "train")
+
+
 # -- torchvision's sets --------------------------------------------------------------------------
 
 
@@ -171,6 +185,9 @@ def test_torchvision_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
     monkeypatch.setattr(datasets, "FakeSet", FakeSet, raising=False)
     source = open_data("torchvision:FakeSet")
+    assert source.root == "torchvision:FakeSet:test"
+    with pytest.raises(UserError, match="it has train and test"):
+        open_data("torchvision:FakeSet", "validation")
     assert [item.label for item in source.items] == ["cat", "dog", "dog"]
     assert source.load(0).mode == "RGB"
     with pytest.raises(UserError, match="no data set 'Nonsense'"):

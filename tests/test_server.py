@@ -1,27 +1,14 @@
 """The live server: what raw requests get, and what they must not get."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 
-from dashboard.app import build, options
-from dashboard.context import Context
-from explain.run_data import open_run
-
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    page = build(Context(open_run(DEMO)))
-    _, url, _ = page.launch(prevent_thread_lock=True, **options())
-    yield url
-    page.close()
 
 
 def test_page_asks_no_other_host_and_says_its_name(server: str) -> None:

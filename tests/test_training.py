@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.utils.class_weight import compute_class_weight
 
 from models import checkpoints
 from models.data import tensors
 from models.data.folder import FolderSource
+from models.data.source import ImageSource, Item
+from models.data.tensors import pixels
 from models.errors import UserError
+from models.preprocessing import UNIT
 from models.training.augment import augment
 from models.training.balance import class_weights, even_sampler, label_indices
-from models.training.classify import Recipe, train
+from models.training.classify import Recipe, split_sources, train
 
 
 def test_class_weights_are_scikit_learns() -> None:
@@ -43,6 +47,34 @@ def test_augmentation_keeps_shape_and_range_and_is_seeded() -> None:
     assert not torch.allclose(first, x)
     flat = torch.full((4, 3, 16, 16), 0.37)
     torch.testing.assert_close(augment(flat), flat)  # no border is made up
+
+
+class Part(ImageSource):
+    """Pictures of one colour each; the right answer is the colour's name."""
+
+    def __init__(self, root: str, labels: list[str]):
+        self.name = self.root = root
+        self.classes = tuple(sorted(set(labels)))
+        self.items = [Item(str(i), label) for i, label in enumerate(labels)]
+
+    def load(self, index: int) -> Image.Image:
+        return Image.new("RGB", (8, 8), self.items[index].label)
+
+
+def test_parts_are_kept_apart() -> None:
+    both, same, odd = ["red", "blue"], Part("train", ["red", "blue"]), Part("test", ["red", "green"])
+    parts = {"train": Part("train", both), "validation": Part("val", both), "test": Part("test", both)}
+    assert split_sources(lambda split, _: parts[split]).test is parts["test"]
+    assert split_sources(lambda split, _: (parts | {"test": parts["validation"]})[split]).test is None
+    assert split_sources(lambda split, _: (parts | {"test": odd})[split]).test is None
+    with pytest.raises(UserError, match="the same images"):
+        split_sources(lambda split, _: (parts | {"validation": same})[split])
+
+
+def test_labels_of_a_part_without_some_classes() -> None:
+    """A test part that lacks the first class must not shift the others."""
+    data = pixels(Part("test", ["red", "green", "red"]), UNIT, ("blue", "green", "red"), workers=0)
+    assert [int(data[i][1]) for i in range(3)] == [2, 1, 2]
 
 
 def test_unknown_balance(pictures: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from explain.pictures import mean_picture
 from explain.run_data import RunData
 
 CLASSES_A_PAGE, CARDS_A_PAGE = 8, 12
+FEWEST = 4  # images that are worth a mean
 
 
 def gallery(run: RunData, view: View) -> str:
@@ -90,11 +91,11 @@ def _means(run: RunData, view: View, wrong: np.ndarray, right: np.ndarray) -> st
     target = "pred" if view.target == "pred" else "label"
     maps = [(rows, mean_map(run, rows, view.method, target), when) for rows, when in ((wrong, "wrong"), (right, "right"))]
     found = [m for _, m, _ in maps if m is not None]
-    if not found:
+    if not found or len(wrong) + len(right) < FEWEST:
         return ""
     top = max(float(m.max()) for m in found)
     pictures = {when: mean_picture(run, rows) for rows, m, when in maps if m is not None}
-    tiles = [tile(pictures[when], Shown(m, f"when {when} <small>{len(rows)}</small>", f"mean map when {when}"), top)
+    tiles = [tile(pictures[when], Shown(m, f"when {when} <small>{len(rows)}</small>", f"mean map when {when}"), top, enlarge=8)
              for rows, m, when in maps if m is not None]  # fmt: skip
     if len(found) == 2:
         gap = found[1] - found[0]

@@ -27,7 +27,7 @@ def blend_controls() -> str:
     options = "".join(f'<option value="{name}">{name}</option>' for name in COLOUR_MAPS)
     return ('<label class="vt-check"><input type="checkbox" data-blend="on" checked> map</label>'
             '<label>opacity <input type="range" min="0" max="100" value="65" data-blend="opacity" aria-label="opacity of the map in percent"></label>'
-            f'<label>colours <select data-blend="colours">{options}</select></label><i class="vt-legend" title="low to high"></i>')  # fmt: skip
+            f'<label>colours <select data-blend="colours">{options}</select><i class="vt-legend" title="low to high"></i></label>')  # fmt: skip
 
 
 def toolbar(run: RunData, view: View, pages: int) -> str:

@@ -32,7 +32,7 @@ def _open(spec: str, split: str | None, image_col: str | None, label_col: str | 
     if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
         from models.data.table import TableSource
 
-        return TableSource(path, image_col, label_col)
+        return TableSource(path, image_col, label_col, split)
     if path.is_file():
         raise UserError(f"'{spec}' is a file: give a folder with one subfolder a class, or a .csv or .parquet table.")
     from models.data.folder import FolderSource

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from models.data.folder import SPLITS
 from models.data.images import SUFFIXES, open_image
 from models.data.source import ImageSource, Item
 from models.errors import UserError
@@ -13,16 +14,21 @@ IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "image_path",
 LABEL_COLUMNS = ("label", "class", "target", "category", "expression", "emotion", "y", "label_name", "class_name")
 
 
-class TableSource(ImageSource):
-    """Paths are relative to the table's folder. `note` says which columns were guessed."""
+SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
-    def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None):
+
+class TableSource(ImageSource):
+    """Paths are relative to the table's folder. `note` says which columns were guessed. `split` keeps the rows that a
+    column called split (or subset, partition, set) gives it."""
+
+    def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None):
         table = _read(path)
+        table = _rows_of(table, split, path) if split else table
         self.image_col = _column(table, image_col, IMAGE_COLUMNS, "--image-col", path)
         self.label_col = _column(table, label_col, LABEL_COLUMNS, "--label-col", path)
         self.note = f"images from column '{self.image_col}', labels from column '{self.label_col}'"
         self.base = path.resolve().parent
-        self.root, self.name = str(self.base), path.stem
+        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
         rows = table[[self.image_col, self.label_col]].dropna().astype(str).drop_duplicates(self.image_col)
         if len(rows) < len(table):
             self.note += f"; {len(table) - len(rows)} rows without image or label, or naming an image again, left out"
@@ -36,6 +42,18 @@ class TableSource(ImageSource):
 
     def load(self, index: int) -> Image.Image:
         return open_image(self.base / self.items[index].id)
+
+
+def _rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
+    column = next((c for c in table.columns if str(c).lower() in SPLIT_COLUMNS), None)
+    if column is None:
+        raise UserError(f"'{path}' has no column {' or '.join(SPLIT_COLUMNS)}: leave --split out, or add one; to train, "
+                        "add it with the values train, validation and test.")  # fmt: skip
+    values = table[column].astype(str).str.lower().map(lambda v: SPLITS.get(v, v))
+    kept = table[values == SPLITS.get(split.lower(), split.lower())]
+    if kept.empty:
+        raise UserError(f"'{path}' has no rows of split '{split}': column '{column}' holds {', '.join(sorted(set(values))[:6])}.")
+    return kept
 
 
 def _natural(label: str) -> tuple[bool, float, str]:

@@ -1,5 +1,6 @@
 """A labelled set of images as tensors for training: read once, in parallel, and kept as bytes where they fit."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,9 +19,9 @@ UNREADABLE = -1  # label of an image that could not be read: left out of losses 
 class PixelDataset(Dataset[tuple[Tensor, int]]):
     """uint8 (C, h, w) and class index; an unreadable image comes back black with label -1."""
 
-    def __init__(self, source: ImageSource, preprocessing: Preprocessing):
+    def __init__(self, source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str]):
         self.source, self.preprocessing = source, preprocessing
-        self.index = {name: i for i, name in enumerate(source.classes)}
+        self.index = {name: i for i, name in enumerate(classes)}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -32,9 +33,9 @@ class PixelDataset(Dataset[tuple[Tensor, int]]):
             return torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8), UNREADABLE
 
 
-def pixels(source: ImageSource, preprocessing: Preprocessing, workers: int = 2) -> Dataset[Any]:
-    """The set as a torch dataset: in memory (without unreadable images) where it fits in `KEEP_BYTES`."""
-    lazy = PixelDataset(source, preprocessing)
+def pixels(source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str], workers: int = 2) -> Dataset[Any]:
+    """The set, labels as indices into `classes`, as a torch dataset: in memory (without unreadable images) where it fits in `KEEP_BYTES`."""
+    lazy = PixelDataset(source, preprocessing, classes)
     height, width = preprocessing.size
     if len(source) * preprocessing.channels * height * width > KEEP_BYTES:
         return lazy

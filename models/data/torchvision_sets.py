@@ -10,6 +10,7 @@ from PIL import Image
 from models.data.source import ImageSource, Item
 from models.errors import UserError
 
+WORDS = {"train": ("train", "trainval"), "validation": ("val", "valid", "validation"), "test": ("test", "val")}
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
@@ -22,8 +23,8 @@ class TorchvisionSource(ImageSource):
     """`split`: 'test' (default) or 'train', in the words of the set where it has more."""
 
     def __init__(self, name: str, split: str | None = None):
-        self.data = _open(name, split or "test")
-        self.name, self.root = f"{name}/{split or 'test'}", f"torchvision:{name}:{split or 'test'}"
+        self.data, found = _open(name, split or "test")
+        self.name, self.root = f"{name}/{found}", f"torchvision:{name}:{found}"
         names = FER2013_CLASSES if name == "FER2013" else getattr(self.data, "classes", None)
         labels = _labels(self.data)
         if labels is None:
@@ -45,7 +46,8 @@ def _labels(data: Any) -> list[int] | None:
     return [int(data[i][1]) for i in range(len(data))] if isinstance(label, int) else None
 
 
-def _open(name: str, split: str) -> Any:
+def _open(name: str, split: str) -> tuple[Any, str]:
+    """The data set, and its own word for the split."""
     from torchvision import datasets
 
     kind = getattr(datasets, name, None)
@@ -53,19 +55,22 @@ def _open(name: str, split: str) -> Any:
         raise UserError(f"torchvision has no data set '{name}': names are written as in its documentation, as CIFAR10 or Imagenette.")
     takes = inspect.signature(kind).parameters
     options: dict[str, Any] = {"download": True} if "download" in takes else {}
+    if "split" in takes:
+        return _first(name, [(word, {**options, "split": word}) for word in WORDS.get(split, (split,))])
     if "train" in takes:
+        if split not in ("train", "test"):
+            raise UserError(f"torchvision:{name} has no split '{split}': it has train and test.")
         options["train"] = split == "train"
-    elif "split" in takes:
-        allowed = (split, "val" if split == "test" else split, "trainval" if split == "train" else split)
-        return _first(kind, options, allowed, name)
-    return _first(kind, options, (None,), name)
+    return _first(name, [(split if "train" in takes else "all", options)])
 
 
-def _first(kind: Any, options: dict[str, Any], splits: tuple[str | None, ...], name: str) -> Any:
+def _first(name: str, tries: list[tuple[str, dict[str, Any]]]) -> tuple[Any, str]:
+    from torchvision import datasets
+
     reason = ""
-    for split in dict.fromkeys(splits):
+    for word, options in tries:
         try:
-            return kind(str(cache_folder() / name), **options, **({"split": split} if split else {}))
+            return getattr(datasets, name)(str(cache_folder() / name), **options), word
         except ValueError as error:  # this set has no split of that name
             reason = str(error)
         except Exception as error:  # URLError, RuntimeError("not found or corrupted"), ...

@@ -97,8 +97,8 @@ class KeepBest(L.Callback):
             checkpoints.save(self.out, module.model, self.description | {"metrics": metrics}, half=True)
 
 
-def _loader(source: ImageSource, preprocessing: Preprocessing, recipe: Recipe, shuffle: bool) -> DataLoader[Any]:
-    data = pixels(source, preprocessing)
+def _loader(source: ImageSource, classes: tuple[str, ...], preprocessing: Preprocessing, recipe: Recipe, shuffle: bool) -> DataLoader[Any]:
+    data = pixels(source, preprocessing, classes)
     if len(data) < 2:  # type: ignore[arg-type]
         raise UserError(f"{source.name} has {len(data)} readable images: training needs at least two of each split.")  # type: ignore[arg-type]
     sampler = None
@@ -131,9 +131,10 @@ def train(architecture: str, training: ImageSource, validation: ImageSource, out
         callbacks=[keeper, EarlyStopping("val_accuracy", mode="max", patience=recipe.patience), TQDMProgressBar(refresh_rate=5)],
     )  # fmt: skip
     weights = class_weights(label_indices(training), len(training.classes)) if recipe.balance == "weights" else None
-    loaders = _loader(training, entry.preprocessing, recipe, True), _loader(validation, entry.preprocessing, recipe, False)
+    parts = ((training, True), (validation, False))
+    fitted, judged = (_loader(part, training.classes, entry.preprocessing, recipe, shuffle) for part, shuffle in parts)
     try:
-        trainer.fit(Trainee(model, entry.preprocessing, recipe, weights), *loaders)
+        trainer.fit(Trainee(model, entry.preprocessing, recipe, weights), fitted, judged)
     except SystemExit:  # what Lightning makes of Ctrl-C; the best epoch so far is on disk
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if keeper.best < 0:
@@ -151,8 +152,13 @@ class Sources:
 
 
 def split_sources(open_split: Callable[[str, int | None], ImageSource], limit: int | None = None) -> Sources:
-    """Train, validation and test by their names. Raises UserError where the data has no train and validation part."""
+    """Train, validation and test by their names; no test where the data has none of its own.
+
+    Raises UserError where train or validation is missing, or both are the same.
+    """
     training, validation = open_split("train", limit), open_split("validation", None)
+    if _place(training) == _place(validation):
+        raise UserError(f"{training.name}: train and validation are the same images; training needs two parts that differ.")
     if set(training.classes) != set(validation.classes):
         raise UserError(f"{training.name} has classes {', '.join(training.classes[:8])}, {validation.name} has "
                         f"{', '.join(validation.classes[:8])}: both parts need the same.")  # fmt: skip
@@ -160,14 +166,20 @@ def split_sources(open_split: Callable[[str, int | None], ImageSource], limit: i
         test = open_split("test", None)
     except UserError:
         test = None
+    if test and (_place(test) == _place(validation) or not set(test.classes) <= set(training.classes)):
+        test = None  # what was chosen on is no test, nor is a part with other classes
     return Sources(training, validation, test)
+
+
+def _place(source: ImageSource) -> tuple[str, str]:
+    return source.root, source.fingerprint()
 
 
 def measure_test(classifier: Classifier, path: Path, source: ImageSource, batch_size: int = 64) -> float:
     """Share of right answers of a checkpoint on its test images, in float32; written into its metadata."""
     hits = seen = 0
     with torch.inference_mode():
-        for x, y in DataLoader(pixels(source, classifier.preprocessing), batch_size):
+        for x, y in DataLoader(pixels(source, classifier.preprocessing, classifier.classes), batch_size):
             answer = classifier.model(classifier.preprocessing.normalise(x, classifier.device)).argmax(1).cpu()
             hits, seen = hits + int((answer == y).sum()), seen + int((y != UNREADABLE).sum())
     accuracy = hits / max(seen, 1)
