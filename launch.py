@@ -4,6 +4,7 @@ Heavy packages are imported inside the commands, so that `--help` answers at onc
 """
 
 import os
+import shlex
 import sys
 
 if sys.version_info < (3, 11):
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 DEMO = Path(__file__).parent / "dashboard" / "demo"
 CLASSES_HELP = "A file with lines 'data class, model class'; or 'sorted': outputs in the order of the sorted class names."
+AUGMENT_HELP = "none, or strengths as in rotation=10,erase=0.25; names: flip, rotation, shift, zoom, light, contrast, erase."
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False,
                   help="Why does an image classifier fail? Class by class, with maps of where it looked.")  # fmt: skip
 
@@ -137,31 +139,52 @@ def _summarise(run: "RunData") -> None:
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors); its curves go beside it as .csv.")],
-    model: Annotated[str, typer.Option(help="An architecture: fer_vgg, mobilenet_v2, timm:NAME ...")] = "fer_vgg",
+    out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors); curves and answers go beside it.")],
+    model: Annotated[str, typer.Option(help="An architecture, or for features and finetune a trained network.")] = "fer_vgg",
     data: Data = "toon_faces",
+    recipe: Annotated[str, typer.Option(help="scratch; features: a new head on a frozen base; finetune: then its last blocks too.")] = "scratch",
+    weights: Annotated[Path | None, typer.Option(help="The base's weights; without it official ones are fetched.")] = None,
     image_col: ImageCol = None, label_col: LabelCol = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    seed: int = 0,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
-    learning_rate: float = 2e-3,
+    task: Annotated[str, typer.Option(help="classes; affect: valence and arousal, columns of a table.")] = "classes",
+    head: Annotated[str, typer.Option(help="Of features and finetune: linear, or dense (two dense layers), on average pooling.")] = "linear",
+    head_epochs: Annotated[int, typer.Option(help="Epochs of the new head alone.")] = 30,
+    unfreeze: Annotated[int, typer.Option(help="finetune: how many of the base's last blocks learn too.")] = 2,
+    fine_rate: Annotated[float, typer.Option(help="finetune: share of the learning rate once the base learns.")] = 0.1,
+    epochs: int = 20, batch_size: int = 64,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest; by itself 0.002 for adamw, 0.02 for sgd.")] = None,
+    optimiser: Annotated[str, typer.Option(help="adamw, or sgd (Nesterov).")] = "adamw",
+    schedule: Annotated[str, typer.Option(help="cosine (with warm-up), or plateau.")] = "cosine",
+    weight_decay: float = 1e-4, label_smoothing: float = 0.05,
+    mixup: Annotated[float, typer.Option(help="Alpha of mixup; 0 is off.")] = 0.0,
+    clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0 is off.")] = 0.0,
+    patience: Annotated[int, typer.Option(help="Stop after so many epochs without a better one.")] = 6,
+    augment: Annotated[str, typer.Option(help=AUGMENT_HELP)] = "default",
     balance: Annotated[str, typer.Option(help="none; weights: rare classes count more; sampler: every class is drawn as often.")] = "none",
+    seed: int = 0,
+    seeds: Annotated[str | None, typer.Option(help="Several trainings, as 0,1,2: mean and deviation are told.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use only so many training images, evenly spread.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Train anew where OUT is there already.")] = False,
 ) -> None:  # fmt: skip
-    """Train a network from random weights; the best epoch on validation is kept, and reported on test once."""
-    from models.data.open import open_data
-    from models.registry import load
-    from models.training.classify import Recipe, measure_test, split_sources
-    from models.training.classify import train as fit
+    """Train or fine-tune a network; the best epoch on validation is kept, and tested once. Killed or stopped, it goes on when started again."""
+    from models.data.parts import open_parts
+    from models.training.augment import Augmentation
+    from models.training.recipe import Recipe
+    from models.training.seeds import train_seeds
 
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: a checkpoint's name ends in .safetensors.")
-    parts = split_sources(lambda split, most: open_data(data, split, image_col, label_col, most), limit)
-    result = fit(model, parts.training, parts.validation, out, Recipe(epochs, batch_size, learning_rate, seed=seed, balance=balance))
-    _say(f"best       {result['validation_accuracy']:.1%} on validation, after {result['epochs']} epochs, {result['seconds']:.0f} s")
-    if parts.test:
-        _say(f"test       {measure_test(load(model, out), out, parts.test):.1%} of {len(parts.test)} images")
-    _say(f"checkpoint {out}\nnext       python launch.py run --model {out} --data {data} --out runs/{out.stem}")
+    plan = Recipe(recipe, epochs, batch_size, learning_rate, optimiser, schedule, weight_decay, label_smoothing, mixup, clip, patience,
+                  balance, seed, head, head_epochs, unfreeze, fine_rate, task, Augmentation.parse(augment))  # fmt: skip
+    parts = open_parts(data, image_col, label_col, limit, task)
+    tested = f"{len(parts.test)} to test" if parts.test else "no test part"
+    note = f"; {parts.note}" if parts.note else ""
+    _say(f"{parts.training.name}: {len(parts.training)} images to train, {len(parts.validation)} to choose, {tested}{note}")
+    chosen = [int(s) for s in seeds.split(",")] if seeds else [seed]
+    command = shlex.join(["python", "launch.py", *sys.argv[1:]])
+    if not train_seeds(model, str(weights) if weights else None, parts, out, plan, chosen, command, again, _say):
+        _say(f"Stopped. The best epoch so far is {out}; the same command goes on.")
+        raise typer.Exit(130)
+    _say(f"next       python launch.py run --model {out} --data {data} --out runs/{out.stem}")
 
 
 @app.command("models")

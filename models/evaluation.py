@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.calibration import calibration
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -21,6 +23,7 @@ class Evaluation:
     accuracy: float
     interval: tuple[float, float]
     macro_f1: float
+    kappa: float
     calibration_error: float
     overconfidence: float
 
@@ -43,15 +46,6 @@ def wilson_interval(hits: int, n: int, z: float = 1.959964) -> tuple[float, floa
     return float((middle - half) / (1 + zz)), float((middle + half) / (1 + zz))
 
 
-def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> tuple[float, float]:
-    """Expected calibration error (Guo et al. 2017, equal bins of width 1/`bins`), and mean confidence - accuracy."""
-    if len(confidence) == 0:
-        return float("nan"), float("nan")
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.abs(np.bincount(index, confidence - correct, minlength=bins))
-    return float(gap.sum() / len(confidence)), float((confidence - correct).mean())
-
-
 def evaluate(label: np.ndarray, pred: np.ndarray, confidence: np.ndarray, classes: int) -> Evaluation:
     """`label`, `pred` (n,) class indices; `confidence` (n,) probability of the prediction."""
     matrix = confusion_matrix(label, pred, classes)
@@ -61,5 +55,15 @@ def evaluate(label: np.ndarray, pred: np.ndarray, confidence: np.ndarray, classe
     n, right = int(support.sum()), int(hits.sum())
     ece, over = calibration(confidence, (label == pred).astype(float))
     seen = f1[support > 0]
-    return Evaluation(matrix, precision, recall, f1, support, right / n if n else float("nan"), wilson_interval(right, n),
-                      float(seen.mean()) if len(seen) else float("nan"), ece, over)  # fmt: skip
+    macro = float(seen.mean()) if len(seen) else float("nan")
+    accuracy = right / n if n else float("nan")
+    return Evaluation(matrix, precision, recall, f1, support, accuracy, wilson_interval(right, n), macro, kappa(matrix), ece, over)
+
+
+def kappa(confusion: np.ndarray) -> float:
+    """Cohen's kappa (1960): agreement beyond what the two margins give by chance; NaN where chance alone is certain."""
+    n = confusion.sum()
+    if n == 0:
+        return float("nan")
+    chance = float((confusion.sum(0) * confusion.sum(1)).sum()) / n**2
+    return float((np.trace(confusion) / n - chance) / (1 - chance)) if chance < 1 else float("nan")

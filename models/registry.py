@@ -16,6 +16,7 @@ from models import checkpoints
 from models.architectures import ARCHITECTURES
 from models.classifier import Classifier
 from models.errors import UserError
+from models.heads import attach
 from models.preprocessing import UNIT, Preprocessing
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -152,22 +153,33 @@ def _from_file(name: str, path: Path, classes: tuple[str, ...] | None) -> Classi
     if about.get("architecture") not in (None, ALIASES.get(name, name)):
         raise UserError(f"'{path}' holds a {about['architecture']}, not a {name}: use --model {about['architecture']}.")
     entry = spec(name)
-    model = entry.build(None)
-    head = state.get(checkpoints.head_key(model))
-    outputs = int(head.shape[0]) if head is not None else None
-    if outputs and outputs != model.state_dict()[checkpoints.head_key(model)].shape[0]:
-        model = entry.build(outputs)
+    raw = about.get("preprocessing")
+    preprocessing = Preprocessing.from_dict(raw) if raw else _preprocessing_of_file(entry, path)
+    model, outputs = _built(entry, state, about.get("head"), preprocessing, len(about.get("classes", ())))
     checkpoints.fit(model, state, entry.name)
     named = tuple(about.get("classes", ())) or classes or _output_names(outputs or 1000)
     if outputs and len(named) != outputs:
         raise UserError(f"{len(named)} class names for {outputs} outputs of '{path}': name every output once.")
     shown = f"{entry.name}:{about['data']['name'].split('/')[0]}" if about.get("data") else entry.name
-    raw = about.get("preprocessing")
-    preprocessing = Preprocessing.from_dict(raw) if raw else _preprocessing_of_file(entry, path)
     ids = wordnet_ids() if named == imagenet_names() else ()
     origin = "shipped" if path.parent == WEIGHTS else str(path.resolve())
     return Classifier(shown, model, named, preprocessing, origin, checkpoints.fingerprint(model),
                       about.get("default_layer"), ids, about)  # fmt: skip
+
+
+def _built(entry: ModelSpec, state: checkpoints.State, head: str | None, preprocessing: Preprocessing,
+           outputs: int | None) -> tuple[nn.Module, int | None]:  # fmt: skip
+    """The network that the parameters belong to, and how many outputs it has: as published, with as many outputs as the file's
+    last layer, or with a `Head` of ours."""
+    model = entry.build(None)
+    if head and outputs:
+        attach(model, head, outputs, preprocessing.size, preprocessing.channels)
+        return model, outputs
+    last = state.get(checkpoints.head_key(model))
+    outputs = int(last.shape[0]) if last is not None else None
+    if outputs and outputs != model.state_dict()[checkpoints.head_key(model)].shape[0]:
+        model = entry.build(outputs)
+    return model, outputs
 
 
 def _preprocessing_of_file(entry: ModelSpec, path: Path) -> Preprocessing:

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics
+from torchmetrics.functional import concordance_corrcoef, mean_squared_error, pearson_corrcoef
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from explain import render
 from explain.attention import UNIFORM_BORDER_MASS, attention_statistics
-from models.evaluation import calibration, evaluate, wilson_interval
+from models.affect import affect_measures
+from models.calibration import calibration, fit_temperature, reliability, softmax
+from models.evaluation import evaluate, kappa, wilson_interval
+from models.roc import roc_curves
 
 
 @pytest.fixture
@@ -31,6 +35,73 @@ def test_evaluation_equals_scikit_learn(answers: tuple[np.ndarray, np.ndarray, n
     for ours, theirs in ((e.precision, precision), (e.recall, recall), (e.f1, f1), (e.support, support)):
         np.testing.assert_allclose(ours[seen], theirs)
     assert np.isnan(e.recall[4])
+    assert e.kappa == pytest.approx(metrics.cohen_kappa_score(label, pred))
+
+
+def test_kappa_of_known_tables() -> None:
+    assert kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(0.4)  # Cohen's textbook case: 0.7 seen, 0.5 by chance
+    assert kappa(np.array([[9, 0], [0, 5]])) == 1
+    assert np.isnan(kappa(np.zeros((2, 2), int)))
+    assert np.isnan(kappa(np.array([[7, 0], [0, 0]])))
+
+
+def test_roc_equals_scikit_learn(answers: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    label, _, prob = answers
+    curves = {c.name: c for c in roc_curves(label, prob, tuple("abcdef"))}
+    truth = label[:, None] == np.arange(6)
+    seen = [0, 1, 2, 3, 5]
+    for k, name in enumerate("abcdef"):
+        assert (curves[name].area == pytest.approx(metrics.roc_auc_score(truth[:, k], prob[:, k]))) if k in seen else np.isnan(curves[name].area)
+    assert curves["micro average"].area == pytest.approx(metrics.roc_auc_score(truth.ravel(), prob.ravel()))
+    assert curves["macro average"].area == pytest.approx(np.mean([metrics.roc_auc_score(truth[:, k], prob[:, k]) for k in seen]))
+    for name in ("a", "micro average", "macro average"):  # the thinned line still encloses its area
+        assert np.trapezoid(curves[name].tpr, curves[name].fpr) == pytest.approx(curves[name].area, abs=0.01)
+
+
+def test_temperature_is_the_one_that_was_used() -> None:
+    """Labels drawn from softmax(z / 2.5) make 2.5 the likeliest temperature; torch's own optimiser finds the same."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (20_000, 5))
+    label = np.array([rng.choice(5, p=p) for p in softmax(logits / 2.5)])
+    found = fit_temperature(logits, label)
+    assert found == pytest.approx(2.5, rel=0.03)
+    t = torch.ones(1, dtype=torch.double, requires_grad=True)
+    optimiser = torch.optim.LBFGS([t], max_iter=60)
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(torch.tensor(logits) / t, torch.tensor(label))
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    assert found == pytest.approx(t.item(), rel=1e-3)
+
+
+def test_reliability_of_a_known_case() -> None:
+    r = reliability(np.array([0.05, 0.95, 0.97, 1.0]), np.array([0, 1, 0, 1]), bins=10)
+    assert r.count.tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0, 3]
+    assert r.accuracy[9] == pytest.approx(2 / 3)
+    assert r.confidence[9] == pytest.approx((0.95 + 0.97 + 1) / 3)
+    assert np.isnan(r.accuracy[4])
+
+
+def test_affect_measures_equal_torchmetrics() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(-1, 1, (300, 2))
+    answer = 0.5 * truth + rng.normal(0.1, 0.2, truth.shape)
+    ours, a, b = affect_measures(answer, truth), torch.tensor(answer), torch.tensor(truth)
+    for k in range(2):
+        assert ours["rmse"][k] == pytest.approx(float(mean_squared_error(a[:, k], b[:, k], squared=False)))
+        assert ours["pearson"][k] == pytest.approx(float(pearson_corrcoef(a[:, k], b[:, k])))
+    # torchmetrics divides the variances by n - 1, Lin by n
+    assert ours["ccc"] == pytest.approx(concordance_corrcoef(a, b).numpy(), abs=2e-3)
+    both = affect_measures(np.array([[0.5, -0.5], [-0.5, 0.5]]), np.array([[0.1, 0.1], [-0.1, 0.1]]))
+    assert both["sagr"].tolist() == [1.0, 0.5]
+    perfect = affect_measures(truth, truth)
+    assert perfect["ccc"].tolist() == pytest.approx([1, 1])
+    assert perfect["rmse"].tolist() == [0, 0]
+    assert affect_measures(np.zeros((5, 2)), truth[:5])["pearson"].tolist() == [0, 0]
 
 
 def test_calibration_equals_torchmetrics(answers: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:

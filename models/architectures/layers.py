@@ -13,7 +13,10 @@ class GaussianDropout(nn.Module):
         self.std = (p / (1 - p)) ** 0.5
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (1 + self.std * torch.randn_like(x)) if self.training else x
+        if not self.training:
+            return x
+        noise = torch.randn(x.permute(0, 2, 3, 1).shape, device=x.device).permute(0, 3, 1, 2)
+        return x * (1 + self.std * noise).to(x)
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:

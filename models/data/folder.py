@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from models.data.images import SUFFIXES, open_image
-from models.data.source import ImageSource, Item
+from models.data.source import ImageSource, Item, NoParts, NoSuchPart
 from models.errors import UserError
 
 SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
@@ -51,11 +51,11 @@ def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None]:
     if not splits or len(splits) < len(folders):  # a class may be called "test"
         if wanted:
             have = ", ".join(p.name for p in folders[:6]) or "no subfolder"
-            raise UserError(f"'{root}' has no split '{wanted}': it holds {have}. Leave --split out to use all of it.")
+            raise NoParts(f"'{root}' has no split '{wanted}': it holds {have}. Leave --split out to use all of it.")
         return root, None
     key = SPLITS.get((wanted or next(s for s in _PREFERRED if s in splits)).lower(), "")
     if key not in splits:
-        raise UserError(f"'{root}' has no split '{wanted}': it has {', '.join(p.name for p in splits.values())}.")
+        raise NoSuchPart(f"'{root}' has no split '{wanted}': it has {', '.join(p.name for p in splits.values())}.")
     return splits[key], splits[key].name
 
 

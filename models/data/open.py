@@ -3,23 +3,45 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from models.data.source import ImageSource, Item
+from models.data.folder import SPLITS
+from models.data.holdout import held_out
+from models.data.source import Chosen, ImageSource, NoParts
 from models.errors import UserError
 
 
 def open_data(spec: str, split: str | None = None, image_col: str | None = None, label_col: str | None = None,
-              limit: int | None = None, seed: int = 0) -> ImageSource:  # fmt: skip
+              limit: int | None = None, seed: int = 0, task: str = "classes") -> ImageSource:  # fmt: skip
     """A folder, a .csv or .parquet table, `toon_faces`, or `torchvision:NAME`; `limit` keeps that many, evenly spread.
 
+    With `task` affect, a table with columns valence and arousal. Where the data has no parts of its own, `split` train, validation and test are held out of it, the same every time.
     Raises UserError that says what was found instead.
     """
-    source = _open(spec, split, image_col, label_col, seed)
-    return source if limit is None or limit >= len(source) else Subset(source, limit)
+    try:
+        source = _open(spec, split, image_col, label_col, seed, task)
+    except NoParts:
+        if split is None or split.lower() not in SPLITS:
+            raise
+        source = held_out(_open(spec, None, image_col, label_col, seed, task), SPLITS[split.lower()])
+    return source if limit is None or limit >= len(source) else thinned(source, limit)
 
 
-def _open(spec: str, split: str | None, image_col: str | None, label_col: str | None, seed: int) -> ImageSource:
+def thinned(source: ImageSource, size: int) -> ImageSource:
+    """`size` images of a source, evenly spread over its order."""
+    if size < 1:
+        raise UserError(f"--limit {size}: at least one image is needed.")
+    return Chosen(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
+
+
+def _open(spec: str, split: str | None, image_col: str | None, label_col: str | None, seed: int, task: str) -> ImageSource:
+    path = Path(spec).expanduser()
+    table = path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file()
+    if task == "affect":
+        if not table:
+            raise UserError(f"'{spec}' is no table: valence and arousal come from a .csv or .parquet table with columns of these names.")
+        from models.data.affect_table import AffectTable
+
+        return AffectTable(path, image_col, split)
     if spec == "toon_faces":
         from models.data.toon_faces import ToonFaces
 
@@ -28,8 +50,7 @@ def _open(spec: str, split: str | None, image_col: str | None, label_col: str | 
         from models.data.torchvision_sets import TorchvisionSource
 
         return TorchvisionSource(spec.removeprefix("torchvision:"), split)
-    path = Path(spec).expanduser()
-    if path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file():
+    if table:
         from models.data.table import TableSource
 
         return TableSource(path, image_col, label_col, split)
@@ -38,18 +59,3 @@ def _open(spec: str, split: str | None, image_col: str | None, label_col: str | 
     from models.data.folder import FolderSource
 
     return FolderSource(path, split)
-
-
-class Subset(ImageSource):
-    """`size` images of another source, evenly spread over its order."""
-
-    def __init__(self, source: ImageSource, size: int):
-        if size < 1:
-            raise UserError(f"--limit {size}: at least one image is needed.")
-        self.source = source
-        self.kept = np.unique(np.linspace(0, len(source) - 1, size).round().astype(int))
-        self.name, self.root, self.classes = source.name, source.root, source.classes
-        self.items: list[Item] = [source.items[i] for i in self.kept]
-
-    def load(self, index: int) -> Image.Image:
-        return self.source.load(int(self.kept[index]))

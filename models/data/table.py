@@ -7,13 +7,11 @@ from PIL import Image
 
 from models.data.folder import SPLITS
 from models.data.images import SUFFIXES, open_image
-from models.data.source import ImageSource, Item
+from models.data.source import ImageSource, Item, NoParts, NoSuchPart
 from models.errors import UserError
 
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "img", "subdirectory_filepath")
 LABEL_COLUMNS = ("label", "class", "target", "category", "expression", "emotion", "y", "label_name", "class_name")
-
-
 SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
@@ -22,10 +20,10 @@ class TableSource(ImageSource):
     column called split (or subset, partition, set) gives it."""
 
     def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None):
-        table = _read(path)
-        table = _rows_of(table, split, path) if split else table
-        self.image_col = _column(table, image_col, IMAGE_COLUMNS, "--image-col", path)
-        self.label_col = _column(table, label_col, LABEL_COLUMNS, "--label-col", path)
+        table = read_table(path)
+        table = rows_of(table, split, path) if split else table
+        self.image_col = find_column(table, image_col, IMAGE_COLUMNS, "--image-col", path)
+        self.label_col = find_column(table, label_col, LABEL_COLUMNS, "--label-col", path)
         self.note = f"images from column '{self.image_col}', labels from column '{self.label_col}'"
         self.base = path.resolve().parent
         self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
@@ -44,15 +42,14 @@ class TableSource(ImageSource):
         return open_image(self.base / self.items[index].id)
 
 
-def _rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
+def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
     column = next((c for c in table.columns if str(c).lower() in SPLIT_COLUMNS), None)
     if column is None:
-        raise UserError(f"'{path}' has no column {' or '.join(SPLIT_COLUMNS)}: leave --split out, or add one; to train, "
-                        "add it with the values train, validation and test.")  # fmt: skip
+        raise NoParts(f"'{path}' has no column {' or '.join(SPLIT_COLUMNS)}: leave --split out, or add one.")
     values = table[column].astype(str).str.lower().map(lambda v: SPLITS.get(v, v))
     kept = table[values == SPLITS.get(split.lower(), split.lower())]
     if kept.empty:
-        raise UserError(f"'{path}' has no rows of split '{split}': column '{column}' holds {', '.join(sorted(set(values))[:6])}.")
+        raise NoSuchPart(f"'{path}' has no rows of split '{split}': column '{column}' holds {', '.join(sorted(set(values))[:6])}.")
     return kept
 
 
@@ -60,14 +57,14 @@ def _natural(label: str) -> tuple[bool, float, str]:
     return (False, float(label), "") if label.lstrip("-").isdigit() else (True, 0.0, label)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python", dtype=str)
     except Exception as error:  # pandas and pyarrow each have their own kinds
         raise UserError(f"'{path}' cannot be read as a table ({str(error).splitlines()[0][:100]}): give CSV or Parquet.") from error
 
 
-def _column(table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path) -> str:
+def find_column(table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path) -> str:
     columns = [str(c) for c in table.columns]
     if wanted and wanted in columns:
         return wanted

@@ -1,5 +1,6 @@
 """A labelled set of images as tensors for training: read once, in parallel, and kept as bytes where they fit."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tqdm import tqdm
 
-from models.data.source import ImageSource
+from models.data.affect_table import AffectTable
+from models.data.source import Chosen, ImageSource
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 
@@ -16,30 +18,49 @@ KEEP_BYTES = 2 * 1024**3
 UNREADABLE = -1  # label of an image that could not be read: left out of losses and counts
 
 
-class PixelDataset(Dataset[tuple[Tensor, int]]):
-    """uint8 (C, h, w) and class index; an unreadable image comes back black with label -1."""
+def truth(source: ImageSource, classes: Sequence[str]) -> Tensor:
+    """(n,) int64 indices into `classes`, or (n, 2) valence and arousal."""
+    if isinstance(source, Chosen):
+        return truth(source.source, classes)[torch.as_tensor(source.kept)]
+    if isinstance(source, AffectTable):
+        return source.values
+    index = {name: i for i, name in enumerate(classes)}
+    return torch.tensor([index[item.label] for item in source.items])
+
+
+class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
+    """uint8 (C, h, w) and truth; an unreadable image comes back black, its truth -1 or NaN."""
 
     def __init__(self, source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str]):
         self.source, self.preprocessing = source, preprocessing
-        self.index = {name: i for i, name in enumerate(classes)}
+        self.truth = truth(source, classes)
+        self.blank = torch.full_like(self.truth[0], UNREADABLE if self.truth.ndim == 1 else torch.nan)
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         try:
-            return self.preprocessing.tensor(self.source.load(i)), self.index[self.source.items[i].label]
+            return self.preprocessing.tensor(self.source.load(i)), self.truth[i]
         except UserError:
-            return torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8), UNREADABLE
+            return torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8), self.blank
 
 
-def pixels(source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str], workers: int = 2) -> Dataset[Any]:
-    """The set, labels as indices into `classes`, as a torch dataset: in memory (without unreadable images) where it fits in `KEEP_BYTES`."""
+def readable(y: Tensor) -> Tensor:
+    """(n,) bool: which truths belong to images that could be read."""
+    return y != UNREADABLE if y.ndim == 1 else ~torch.isnan(y).any(1)
+
+
+def workers() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def pixels(source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str], processes: int | None = None) -> Dataset[Any]:
+    """The set as a torch dataset of pixels and truths: in memory where it fits in `KEEP_BYTES`."""
     lazy = PixelDataset(source, preprocessing, classes)
     height, width = preprocessing.size
     if len(source) * preprocessing.channels * height * width > KEEP_BYTES:
         return lazy
-    loader = DataLoader(lazy, batch_size=64, num_workers=workers)
+    loader = DataLoader(lazy, batch_size=64, num_workers=workers() if processes is None else processes)
     batches = list(tqdm(loader, desc=f"reading {source.name}", unit="batch", leave=False))
-    x, y = (torch.cat([batch[k] for batch in batches]) for k in (0, 1))
-    return TensorDataset(x[y != UNREADABLE], y[y != UNREADABLE])
+    return TensorDataset(*(torch.cat([batch[k] for batch in batches]) for k in (0, 1)))

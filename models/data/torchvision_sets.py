@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from models.data.source import ImageSource, Item
+from models.data.source import ImageSource, Item, NoSuchPart
 from models.errors import UserError
 
 WORDS = {"train": ("train", "trainval"), "validation": ("val", "valid", "validation"), "test": ("test", "val")}
@@ -59,7 +59,7 @@ def _open(name: str, split: str) -> tuple[Any, str]:
         return _first(name, [(word, {**options, "split": word}) for word in WORDS.get(split, (split,))])
     if "train" in takes:
         if split not in ("train", "test"):
-            raise UserError(f"torchvision:{name} has no split '{split}': it has train and test.")
+            raise NoSuchPart(f"torchvision:{name} has no split '{split}': it has train and test.")
         options["train"] = split == "train"
     return _first(name, [(split if "train" in takes else "all", options)])
 
@@ -76,4 +76,4 @@ def _first(name: str, tries: list[tuple[str, dict[str, Any]]]) -> tuple[Any, str
         except Exception as error:  # URLError, RuntimeError("not found or corrupted"), ...
             raise UserError(f"torchvision:{name} could not be fetched ({str(error).splitlines()[0][:120] or type(error).__name__}): "
                             f"put its files below '{cache_folder() / name}', or use a folder or a table.") from error  # fmt: skip
-    raise UserError(f"torchvision:{name}: {reason.splitlines()[0][:160]} Choose with --split.")
+    raise NoSuchPart(f"torchvision:{name}: {reason.splitlines()[0][:160]} Choose with --split.")

@@ -1,37 +1,47 @@
-"""What to do where some classes have far more images than others."""
+"""In which order, and how often, images are drawn; and what a class counts where some have far more images than others."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import WeightedRandomSampler
+from torch.utils.data import Sampler
 
-from models.data.source import ImageSource
-from models.errors import UserError
-
-BALANCES = ("none", "weights", "sampler")
-
-
-def check(balance: str) -> str:
-    if balance not in BALANCES:
-        raise UserError(f"No balance '{balance}': choose from {', '.join(BALANCES)}.")
-    return balance
+from models.data.tensors import UNREADABLE
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     """n / (K · n_k) for each class (G. King, L. Zeng, *Logistic Regression in Rare Events Data*, 2001): rare classes count
     more in the loss; a class without images counts nothing."""
-    counts = np.bincount(labels, minlength=classes)
-    weights = np.divide(len(labels), classes * counts, out=np.zeros(classes), where=counts > 0)
+    counts = np.bincount(labels[labels != UNREADABLE], minlength=classes)
+    weights = np.divide(counts.sum(), classes * counts, out=np.zeros(classes), where=counts > 0)
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def even_sampler(labels: np.ndarray, classes: int, seed: int) -> WeightedRandomSampler:
-    """Draws as many images as there are, with replacement, every class as often as the others."""
-    weights = class_weights(labels, classes)[torch.as_tensor(labels)]
-    return WeightedRandomSampler(weights.double().tolist(), len(labels), generator=torch.Generator().manual_seed(seed))
+class Shuffled(Sampler[int]):
+    """Every image once an epoch, or, with `weights`, as many draws with replacement. The order depends on the seed and the
+    epoch alone, so a training that was resumed sees what it would have seen."""
+
+    def __init__(self, size: int, seed: int, weights: Tensor | None = None):
+        self.size, self.seed, self.weights, self.epoch = size, seed, weights, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        if self.weights is None:
+            yield from torch.randperm(self.size, generator=generator).tolist()
+        else:
+            yield from torch.multinomial(self.weights, self.size, replacement=True, generator=generator).tolist()
 
 
-def label_indices(source: ImageSource) -> np.ndarray:
-    """(n,) class indices in the order of the items."""
-    index = {name: i for i, name in enumerate(source.classes)}
-    return np.array([index[item.label] for item in source.items])
+def sampler(truths: Tensor, balance: str, classes: int, seed: int) -> Shuffled:
+    """Shuffled, or with `balance` sampler every class as often as the others."""
+    if balance != "sampler":
+        return Shuffled(len(truths), seed)
+    return Shuffled(len(truths), seed, class_weights(truths.numpy(), classes)[truths].double())

@@ -1,0 +1,48 @@
+"""Train, validation and test for data that has no parts of its own: settled by the images' names, so the same every time."""
+
+import hashlib
+
+import numpy as np
+
+from models.data.source import Chosen, ImageSource
+
+SHARE = 0.15  # of every class for validation, and for test
+NAMES = ("test", "validation", "train")
+
+
+def held_out(source: ImageSource, part: str) -> ImageSource:
+    """The part of a source: 15 % of every class as test, 15 % as validation, the rest as train.
+
+    A class of three images or more is in every part; a class of one or two is in train alone.
+    """
+    chosen = Chosen(source, _parts(source)[part], f"{source.name}/{part}")
+    chosen.note = f"{part} held out: the data has no parts of its own"  # type: ignore[attr-defined]
+    return chosen
+
+
+def split_off(source: ImageSource, part: str, share: float = SHARE) -> tuple[ImageSource, ImageSource]:
+    """What is left of a source, and `part`: a share of every class."""
+    taken = np.sort(np.concatenate([order[: _size(len(order), share)] for order in _orders(source)]))
+    rest = np.setdiff1d(np.arange(len(source)), taken)
+    return Chosen(source, rest), Chosen(source, taken, f"{source.name} ({part})")
+
+
+def _parts(source: ImageSource) -> dict[str, np.ndarray]:
+    pieces: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
+    for order in _orders(source):
+        n = _size(len(order), SHARE)
+        for name, piece in zip(NAMES, np.split(order, [n, 2 * n]), strict=True):
+            pieces[name].append(piece)
+    return {name: np.sort(np.concatenate(found)).astype(int) for name, found in pieces.items()}
+
+
+def _size(n: int, share: float) -> int:
+    return max(1, round(share * n)) if n >= 3 else 0
+
+
+def _orders(source: ImageSource) -> list[np.ndarray]:
+    """Of every class, its images in an order that depends on their names alone."""
+    keys = np.array([hashlib.sha256(item.id.encode()).hexdigest()[:16] for item in source.items])
+    labels = np.array([item.label for item in source.items])
+    order = np.argsort(keys, kind="stable")
+    return [order[labels[order] == name] for name in source.classes]

@@ -1,0 +1,58 @@
+"""The three parts that a training needs, from data that has all of them, some, or none."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.data.holdout import split_off
+from models.data.open import open_data
+from models.data.source import ImageSource, NoSuchPart
+from models.errors import UserError
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`test` is None where the data has none of its own; `note` says what was held out."""
+
+    training: ImageSource
+    validation: ImageSource
+    test: ImageSource | None
+    note: str = ""
+
+
+def open_parts(spec: str, image_col: str | None = None, label_col: str | None = None, limit: int | None = None, task: str = "classes") -> Parts:
+    """What a person writes after --data, in its three parts; `limit` thins train alone."""
+    return parts_of(lambda part: open_data(spec, part, image_col, label_col, limit if part == "train" else None, task=task))
+
+
+def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
+    """Train, validation and test by their names; without a validation part, one is held out of train.
+
+    Raises UserError where two parts are the same images, or a part has classes that train lacks.
+    """
+    training, test, note = open_split("train"), _if_there(open_split, "test"), ""
+    validation = _if_there(open_split, "validation")
+    if validation is None:
+        training, validation = split_off(training, "validation")
+        note = f"validation: {len(validation)} images held out of train"
+    elif _place(training) == _place(validation):
+        raise UserError(f"{training.name}: train and validation are the same images; training needs two parts that differ.")
+    if test and _place(test) in (_place(validation), _place(training)):
+        test = None  # what was trained or chosen on is no test
+    if len(training) < 2 or len(validation) < 1:
+        raise UserError(f"{training.name} has {len(training)} images, {validation.name} {len(validation)}: add images.")
+    for part in (validation, test):
+        if part and (unknown := [c for c in part.classes if c not in training.classes]):
+            raise UserError(f"{part.name} has classes that {training.name} lacks: {', '.join(unknown[:5])}; "
+                            f"train has {', '.join(training.classes[:8])}.")  # fmt: skip
+    return Parts(training, validation, test, note or getattr(training, "note", ""))
+
+
+def _if_there(open_split: Callable[[str], ImageSource], name: str) -> ImageSource | None:
+    try:
+        return open_split(name)
+    except NoSuchPart:
+        return None
+
+
+def _place(source: ImageSource) -> tuple[str, str]:
+    return source.root, source.fingerprint()

@@ -1,0 +1,48 @@
+"""What a frozen base gives for every image: computed once, kept in the cache folder, used by every head and seed."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from models.checkpoints import fingerprint
+from models.data.source import ImageSource
+from models.data.tensors import PixelDataset, workers
+from models.data.torchvision_sets import cache_folder
+from models.preprocessing import Preprocessing
+
+
+def features(model: nn.Module, head: str, preprocessing: Preprocessing, source: ImageSource, classes: tuple[str, ...],
+             batch_size: int = 64) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """(n, C) float32 of what reaches `head`, and the truths (n,) or (n, 2), in the order of the source. No augmentation."""
+    whole, device = model.get_submodule(head), next(model.parameters()).device
+    model.set_submodule(head, nn.Identity())
+    try:
+        file = _place(model, preprocessing, source)
+        data = PixelDataset(source, preprocessing, classes)
+        if file.exists():
+            kept = load_file(file)
+            return kept["features"], kept["truth"]
+        found: list[tuple[Tensor, Tensor]] = []
+        model.eval()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            loader = DataLoader(data, batch_size, num_workers=workers())
+            for x, y in tqdm(loader, desc=f"features of {source.name}", unit="batch", leave=False):
+                found.append((model(preprocessing.normalise(x, device)).flatten(1).float().cpu(), y))
+    finally:
+        model.set_submodule(head, whole)
+    x, y = (torch.cat(part) for part in zip(*found, strict=True))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"features": x, "truth": y}, temporary := file.with_suffix(".tmp"))
+    temporary.replace(file)
+    return x, y
+
+
+def _place(base: nn.Module, preprocessing: Preprocessing, source: ImageSource) -> Path:
+    """A name that changes with the weights, the preprocessing and the images."""
+    key = f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.classes}"
+    return cache_folder() / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"

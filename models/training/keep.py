@@ -1,0 +1,133 @@
+"""What stays on disk while a network trains: its curves, its best epoch, and how far it is."""
+
+import csv
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from torch import nn
+
+from models import checkpoints
+from models.errors import UserError
+from models.training.trainee import Trainee
+
+
+@dataclass
+class Progress:
+    """`OUT.progress.json`: who trains it, what was asked for, and where it is. `state`: running, stopped, failed, finished."""
+
+    plan: dict[str, Any]
+    command: str = ""
+    state: str = "running"
+    message: str = ""
+    pid: int = field(default_factory=os.getpid)
+    step: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    share: float = 0.0  # of this epoch
+    images_per_second: float = 0.0
+    seconds_left: float = 0.0
+    updated: float = 0.0
+
+    @staticmethod
+    def path(out: Path) -> Path:
+        return out.with_suffix(".progress.json")
+
+    def write(self, out: Path) -> None:
+        self.updated = time.time()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path(out).with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self)))
+        temporary.replace(self.path(out))
+
+    @classmethod
+    def read(cls, out: Path) -> "Progress | None":
+        """None where there is none, or it is no progress file."""
+        try:
+            return cls(**json.loads(cls.path(out).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process that trains it is there."""
+        if self.state != "running":
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except OSError:
+            return False
+        return not _zombie(self.pid)
+
+    def say(self, out: Path, state: str, message: str = "") -> None:
+        self.state, self.message = state, message
+        self.write(out)
+
+
+def _zombie(pid: int) -> bool:
+    """A process that has ended but was not waited for, on Linux; elsewhere unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
+
+
+class KeepBest(L.Callback):
+    """After every epoch: one line of the curves, and the checkpoint where validation was best so far."""
+
+    def __init__(self, out: Path, model: nn.Module, description: dict[str, Any], monitor: str, progress: Progress):
+        self.out, self.model, self.description, self.monitor, self.progress = out, model, description, f"val_{monitor}", progress
+        self.rows: list[dict[str, Any]] = []
+        self.best = float("-inf")
+        self.step = ""
+        self.spent, self.began, self.told = 0.0, time.perf_counter(), 0.0
+
+    def begin(self, step: str, epochs: int) -> None:
+        """A new step of the recipe: its name stands in the curves."""
+        self.step, self.progress.step = step, step
+        self.progress.epochs = len(self.rows) + epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "best": self.best, "spent": self.spent + time.perf_counter() - self.began}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.best, self.spent = state["rows"], state["best"], state["spent"]
+        self.began = time.perf_counter()
+        self.progress.epochs = sum(row["step"] != self.step for row in self.rows) + self.progress.epochs
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.epoch_began = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        now, batches = time.perf_counter(), float(trainer.num_training_batches)
+        if now - self.told < 1:
+            return
+        self.told, p = now, self.progress
+        done = batch_idx + 1
+        each = (now - self.epoch_began) / done
+        p.epoch, p.share = len(self.rows) + 1, done / batches
+        p.images_per_second = len(batch[1]) / each
+        p.seconds_left = each * (batches - done + batches * max(0, p.epochs - p.epoch))
+        p.write(self.out)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: Trainee) -> None:  # type: ignore[override]
+        measured = {k: round(float(v), 5) for k, v in trainer.callback_metrics.items() if k == "loss" or k.startswith("val_")}
+        if self.monitor not in measured:
+            raise UserError("No validation image could be read: nothing can be chosen on it.")
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        seconds = round(self.spent + time.perf_counter() - self.began, 1)
+        self.rows.append({"step": self.step, "epoch": len(self.rows) + 1, **measured, "learning_rate": rate, "seconds": seconds})
+        with self.out.with_suffix(".csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, self.rows[0])
+            table.writeheader()
+            table.writerows(self.rows)
+        self.progress.epoch, self.progress.share = len(self.rows), 0.0
+        self.progress.write(self.out)
+        if measured[self.monitor] > self.best:
+            self.best = measured[self.monitor]
+            metrics = {f"validation_{self.monitor.removeprefix('val_')}": self.best, "epoch": len(self.rows)}
+            checkpoints.save(self.out, self.model, self.description | {"metrics": metrics}, half=True)

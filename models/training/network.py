@@ -1,0 +1,36 @@
+"""The network that a recipe trains: random weights with its own head, or a trained base with a new one."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from models.heads import attach
+from models.preprocessing import Preprocessing
+from models.registry import load, shipped, spec
+from models.training.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """`head`: the name of the new head in `model`, None where the network was built whole. `base`: where its weights came from."""
+
+    model: nn.Module
+    architecture: str
+    preprocessing: Preprocessing
+    head: str | None = None
+    base: str = ""
+
+
+def build(name: str, weights: str | None, outputs: int, recipe: Recipe) -> Network:
+    """Raises UserError for unknown names, and for a base without weights."""
+    if recipe.recipe == "scratch":
+        entry = spec(name.split(":")[0] if name in shipped() else name)
+        model = entry.build(outputs).to(memory_format=torch.channels_last)
+        return Network(model, entry.name, entry.preprocessing)
+    classifier = load(name, weights)
+    preprocessing = classifier.preprocessing
+    head = attach(classifier.model, recipe.head, outputs, preprocessing.size, preprocessing.channels)
+    architecture = classifier.metadata.get("architecture") or spec(name).name
+    model = classifier.model.to(memory_format=torch.channels_last)
+    return Network(model, architecture, preprocessing, head, f"{classifier.weights} ({classifier.weights_hash})")

@@ -1,0 +1,73 @@
+"""One recipe, trained and measured once or from several seeds."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.data.parts import Parts
+from models.training.measure import measure
+from models.training.recipe import Recipe
+from models.training.train import Training
+
+
+def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, seeds: list[int], command: str,
+                again: bool, say: Callable[[str], None]) -> bool:  # fmt: skip
+    """Train, choose and measure; several seeds write OUT.seed0.safetensors ... and OUT.seeds.csv with mean and deviation.
+
+    False where it was stopped. Raises UserError for what cannot be trained.
+    """
+    rows: list[dict[str, Any]] = []
+    for seed in seeds:
+        file = out if len(seeds) == 1 else out.with_suffix(f".seed{seed}{out.suffix}")
+        training = Training(name, weights, parts, file, recipe.with_seed(seed), command)
+        if not training.fit(again):
+            return False
+        training.progress.say(file, "running", "measuring")
+        metrics = measure(file, parts)
+        training.finish(told := in_words(metrics))
+        say(f"{'seed ' + str(seed) if len(seeds) > 1 else 'measured':10} {told}\ncheckpoint {file}")
+        rows.append({"seed": seed, **figures(metrics)})
+    if len(rows) > 1:
+        _summarise(rows, out, say)
+    return True
+
+
+def figures(metrics: dict[str, Any]) -> dict[str, float]:
+    """The few numbers of `measure` that are compared between trainings."""
+    found: dict[str, float] = {}
+    for part in ("validation", "test"):
+        numbers = metrics.get(part, {})
+        found |= {f"{part} {k}": numbers[k] for k in ("accuracy", "macro_f1", "kappa", "ece") if k in numbers}
+        for k in ("rmse", "ccc", "pearson", "sagr"):
+            found |= {f"{part} {k} {axis}": value for axis, value in numbers.get(k, {}).items()}
+    return found
+
+
+def in_words(metrics: dict[str, Any]) -> str:
+    shown = metrics.get("test") or metrics["validation"]
+    part = f"of {shown['images']} {'test' if 'test' in metrics else 'validation'} images"
+    if "accuracy" in shown:
+        low, high = shown["interval"]
+        return (f"accuracy {shown['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 {shown['macro_f1']:.3f}, kappa {shown['kappa']:.3f}, "
+                f"ECE {shown['ece']:.3f} ({shown['ece_with_temperature']:.3f} with temperature {metrics['temperature']:.2f}) {part}")  # fmt: skip
+    each = "; ".join(f"{axis}: RMSE {shown['rmse'][axis]:.3f}, CCC {shown['ccc'][axis]:.3f}, r {shown['pearson'][axis]:.3f}, "
+                     f"sign {shown['sagr'][axis]:.1%}" for axis in shown["rmse"])  # fmt: skip
+    return f"{each} {part}"
+
+
+def _summarise(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]) -> None:
+    """Mean and sample standard deviation over the seeds."""
+    keys = list(rows[0])[1:]
+    values = np.array([[row[k] for k in keys] for row in rows])
+    mean, sd = values.mean(0), values.std(0, ddof=1)
+    with out.with_suffix(".seeds.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["seed", *keys])
+        table.writerows([[row["seed"], *(row[k] for k in keys)] for row in rows])
+        table.writerows([["mean", *mean], ["sd", *sd]])
+    for key, m, s in zip(keys, mean, sd, strict=True):
+        if key.endswith(("accuracy", "macro_f1")) or "ccc" in key:
+            say(f"{key:24} {m:.4f} ± {s:.4f} over {len(rows)} seeds")

@@ -1,0 +1,187 @@
+"""Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumed after a kill."""
+
+import logging
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from models.data.parts import Parts
+from models.data.source import ImageSource
+from models.data.tensors import pixels, readable, truth, workers
+from models.errors import UserError
+from models.heads import freeze
+from models.training.balance import class_weights, sampler
+from models.training.features import features
+from models.training.keep import KeepBest, Progress
+from models.training.memory import reuse_memory
+from models.training.network import Network, build
+from models.training.recipe import Recipe
+from models.training.tasks import Affect, Classes, Task
+from models.training.trainee import Trainee
+
+
+class Training:
+    """One training of one network, from its plan to its best checkpoint `out` (safetensors), with its curves beside it."""
+
+    def __init__(self, name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, command: str = ""):
+        self.parts, self.out, self.recipe = parts, out, recipe
+        self.classes = parts.training.classes
+        self.task = self._task()
+        plan = {"model": name, "weights": weights, "recipe": recipe.as_dict(), "data": parts.training.fingerprint()}
+        self.progress = Progress(plan, command)
+        self.name, self.weights = name, weights
+
+    def _task(self) -> Task:
+        recipe, training = self.recipe, self.parts.training
+        if recipe.task == "affect":
+            if recipe.balance != "none":
+                raise UserError("--balance is for classes: valence and arousal have none.")
+            return Affect()
+        if len(self.classes) < 2:
+            raise UserError(f"{training.name} has one class only ({self.classes[0]}): a classifier needs at least two.")
+        labels = truth(training, self.classes).numpy()
+        weights = class_weights(labels, len(self.classes)) if recipe.balance == "weights" else None
+        return Classes(self.classes, weights, recipe.label_smoothing)
+
+    def begin(self, again: bool) -> Path | None:
+        """The file to resume from, if any. Raises UserError where `out` holds another training, or a finished one."""
+        resume, before = self.out.with_suffix(".resume.ckpt"), Progress.read(self.out)
+        if before and before.alive:
+            raise UserError(f"{self.out} is being trained by process {before.pid}: wait, stop it, or choose another --out.")
+        if again:
+            resume.unlink(missing_ok=True)
+            return None
+        if before is None:
+            if self.out.exists():
+                raise UserError(f"{self.out} exists: choose another --out, or add --again to train anew.")
+            return None
+        if before.state == "finished":
+            raise UserError(f"{self.out} is finished: choose another --out, or add --again to train anew.")
+        if differs := self._differences(before.plan):
+            raise UserError(f"{self.out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to train anew.")
+        return resume if resume.exists() else None
+
+    def _differences(self, plan: dict[str, Any]) -> list[str]:
+        mine = self.progress.plan
+        plain = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights") if plan.get(k) != mine[k]]
+        data = ["other images"] if plan.get("data") != mine["data"] else []
+        # a kept plan went through JSON, where tuples are lists and numbers stay numbers
+        return plain + data + self.recipe.differences(plan.get("recipe", {}))
+
+    def fit(self, again: bool = False) -> bool:
+        """Train; True where it came to its end, False where it was stopped. What is best so far is on disk after every epoch."""
+        resume = self.begin(again)
+        _quiet()
+        reuse_memory()
+        L.seed_everything(self.recipe.seed, verbose=False)
+        self.progress.say(self.out, "running", "reading images")
+        try:
+            ended = self._steps(build(self.name, self.weights, len(self.task.outputs), self.recipe), resume)
+        except KeyboardInterrupt:
+            ended = False
+        except Exception as error:
+            self.progress.say(self.out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+            raise
+        if not ended:
+            self.progress.say(self.out, "stopped", "the same command goes on")
+        return ended
+
+    def finish(self, message: str) -> None:
+        self.out.with_suffix(".resume.ckpt").unlink(missing_ok=True)
+        self.progress.say(self.out, "finished", message)
+
+    def _steps(self, network: Network, resume: Path | None) -> bool:
+        keeper = self.keeper = KeepBest(self.out, network.model, self._description(network), self.task.monitor, self.progress)
+        recipe = self.recipe
+        if network.head is None:
+            return self._whole("scratch", network, recipe.rate, [], resume)
+        ended = True
+        still, names = freeze(network.model, network.head, recipe.unfreeze if recipe.recipe == "finetune" else 0)
+        keeper.description["steps"] = [{"step": "head", "learning_rate": recipe.rate, "trained": [network.head]}]
+        if not (resume and recipe.recipe == "finetune"):
+            ended = self._head(network)
+        if not ended or recipe.recipe == "features":
+            return ended
+        rate = recipe.rate * recipe.fine_rate
+        keeper.description["steps"].append({"step": "fine-tune", "learning_rate": rate, "trained": [*names, network.head], "batch_norm": "frozen"})
+        return self._whole("fine-tune", network, rate, still, resume)
+
+    def _head(self, network: Network) -> bool:
+        """The new head alone, on features of the frozen base; it ends with the weights of its best epoch."""
+        assert network.head is not None
+        head = network.model.get_submodule(network.head)
+        data = [TensorDataset(*features(network.model, network.head, network.preprocessing, part, self.classes))
+                for part in (self.parts.training, self.parts.validation)]  # fmt: skip
+        self.keeper.begin("head", self.recipe.head_epochs)
+        best = BestState()
+        trainee = Trainee(head, None, self.recipe, self.task, self.recipe.rate)
+        ended = self._run(trainee, data, self.recipe.head_epochs, [best], None)
+        head.load_state_dict(best.state)
+        return ended
+
+    def _whole(self, step: str, network: Network, rate: float, still: list[nn.Module], resume: Path | None) -> bool:
+        data = [pixels(part, network.preprocessing, self.classes) for part in (self.parts.training, self.parts.validation)]
+        self.keeper.begin(step, self.recipe.epochs)
+        trainee = Trainee(network.model, network.preprocessing, self.recipe, self.task, rate, still)
+        saver = ModelCheckpoint(self.out.parent, self.out.with_suffix(".resume").name, enable_version_counter=False, save_on_train_epoch_end=True)
+        return self._run(trainee, data, self.recipe.epochs, [saver], resume)
+
+    def _run(self, trainee: Trainee, data: list[Dataset[Any]], epochs: int, more: list[L.Callback], resume: Path | None) -> bool:
+        recipe = self.recipe
+        callbacks = [self.keeper, EarlyStopping(self.keeper.monitor, mode="max", patience=recipe.patience), TQDMProgressBar(refresh_rate=5), *more]
+        trainer = L.Trainer(
+            max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed", logger=False, callbacks=callbacks,
+            gradient_clip_val=recipe.clip or None, enable_model_summary=False, num_sanity_val_steps=0,
+            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in more),
+        )  # fmt: skip
+        fitted, judged = self._loader(data[0], self.parts.training, True), self._loader(data[1], self.parts.validation, False)
+        try:
+            trainer.fit(trainee, fitted, judged, ckpt_path=resume, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            return False
+        return not trainer.interrupted
+
+    def _loader(self, data: Dataset[Any], source: ImageSource, fitting: bool) -> DataLoader[Any]:
+        size: int = len(data)  # type: ignore[arg-type]
+        if isinstance(data, TensorDataset):
+            good = int(readable(data.tensors[1]).sum())
+            if good < (2 if fitting else 1):
+                raise UserError(f"{source.name} has {good} readable images: training needs at least two, validation one.")
+        order = sampler(truth(source, self.classes), self.recipe.balance, len(self.classes), self.recipe.seed) if fitting else None
+        processes = 0 if isinstance(data, TensorDataset) else workers()
+        return DataLoader(data, self.recipe.batch_size, sampler=order, drop_last=fitting and size > self.recipe.batch_size,
+                          num_workers=processes, persistent_workers=processes > 0)  # fmt: skip
+
+    def _description(self, network: Network) -> dict[str, Any]:
+        training = self.parts.training
+        return {
+            "architecture": network.architecture, "task": self.task.name, "classes": list(self.task.outputs),
+            "preprocessing": network.preprocessing.as_dict(), "training": self.recipe.as_dict(), "command": self.progress.command,
+            "head": self.recipe.head if network.head else None, "base": network.base,
+            "data": {"name": training.name, "images": len(training), "fingerprint": training.fingerprint(), "parts": self.parts.note},
+        }  # fmt: skip
+
+
+class BestState(L.Callback):
+    """The weights of the epoch that was best on validation, in memory: for heads, which are small."""
+
+    def __init__(self) -> None:
+        self.best, self.state = float("-inf"), {}  # type: ignore[var-annotated]
+
+    def on_validation_end(self, trainer: L.Trainer, module: Trainee) -> None:  # type: ignore[override]
+        value = float(trainer.callback_metrics[f"val_{module.task.monitor}"])
+        if value > self.best:
+            self.best = value
+            self.state = {k: v.detach().clone() for k, v in module.model.state_dict().items()}
+
+
+def _quiet() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

@@ -1,0 +1,71 @@
+"""The network in training: one step, one validation, the optimiser and its schedule."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from models.data.tensors import readable
+from models.preprocessing import Preprocessing
+from models.training.recipe import Recipe
+from models.training.tasks import Task
+
+
+class Trainee(L.LightningModule):
+    """`preprocessing` None: batches are features already, neither augmented nor normalised. `still`: modules that stay in eval
+    mode, so that frozen parts keep their batch-norm statistics and drop nothing."""
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing | None, recipe: Recipe, task: Task, rate: float,
+                 still: list[nn.Module] | None = None):  # fmt: skip
+        super().__init__()
+        self.model, self.preprocessing, self.recipe, self.task, self.rate = model, preprocessing, recipe, task, rate
+        self.still = list(still or [])
+        self.judged: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        # an epoch draws the same whether the training came here in one go or was resumed
+        torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
+        for module in self.still:
+            module.eval()
+
+    def seen(self, x: Tensor, vary: bool) -> Tensor:
+        """What the network gets of a batch."""
+        if self.preprocessing is None:
+            return x
+        return self.preprocessing.normalise(self.recipe.augmentation(x.to(self.device)) if vary else x, self.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        x, y = self.seen(batch[0], vary=True), batch[1]
+        if self.recipe.mixup:
+            share = float(torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample())
+            other = torch.randperm(len(x), device=x.device)
+            answer = self.model(share * x + (1 - share) * x[other]).float()
+            loss = share * self.task.loss(answer, y) + (1 - share) * self.task.loss(answer, y[other])
+        else:
+            loss = self.task.loss(self.model(x).float(), y)
+        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        kept = readable(batch[1])
+        self.judged.append((self.model(self.seen(batch[0], vary=False)).float()[kept].cpu(), batch[1][kept].cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        answer, truth = (torch.cat(part) for part in zip(*self.judged, strict=True))
+        self.judged = []
+        for name, value in self.task.measures(answer, truth).items():
+            self.log(f"val_{name}", value, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
+        if recipe.optimiser == "sgd":
+            optimiser: Any = torch.optim.SGD(learning, self.rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay)
+        else:
+            optimiser = torch.optim.AdamW(learning, self.rate, weight_decay=recipe.weight_decay, fused=True)
+        if recipe.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+        steps = max(2, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.rate, total_steps=steps, pct_start=0.25)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
