@@ -1,10 +1,11 @@
-"""Vitrine's only entry: serve (default) · run · train · models.
+"""Vitrine's only entry: serve (default) · run · export · train · data · models.
 
 Heavy packages are imported inside the commands, so that `--help` answers at once.
 """
 
 import os
 import shlex
+import signal
 import sys
 
 if sys.version_info < (3, 11):
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explain.run import Progress
-    from explain.run_data import RunData
 
 DEMO = Path(__file__).parent / "dashboard" / "demo"
 CLASSES_HELP = "A file with lines 'data class, model class'; or 'sorted': outputs in the order of the sorted class names."
@@ -40,6 +40,9 @@ ImageCol = Annotated[str | None, typer.Option(help="The table's column with imag
 LabelCol = Annotated[str | None, typer.Option(help="The table's column with labels.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
 
+data_app = typer.Typer(help="Look at data before it is trained on.")
+app.add_typer(data_app, name="data")
+
 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
@@ -54,12 +57,13 @@ def serve(
     weights: Weights = None,
     port: Annotated[int | None, typer.Option(help="Default: the first free one from 7860.")] = None,
     device: Device = "cpu",
+    trainings: Annotated[Path, typer.Option(help="The folder of the Train tab.")] = Path("trainings"),
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
 ) -> None:
     """Open the dashboard on a run."""
     from dashboard.app import serve as start
 
-    start(run, weights, port, device, open_browser)
+    start(run, weights, port, device, open_browser, trainings)
 
 
 @app.command()
@@ -77,6 +81,7 @@ def run(
     device: Device = "cpu",
 ) -> None:  # fmt: skip
     """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on."""
+    from explain.errors import in_words
     from explain.run import run as compute
     from explain.run_data import open_run
     from models.classes import read_mapping
@@ -99,7 +104,24 @@ def run(
     except KeyboardInterrupt:
         _say(f"\nStopped; what was done is kept in {out}: the same command goes on from there.")
         raise typer.Exit(130) from None
-    _summarise(open_run(out))
+    _say("\n".join(in_words(open_run(out))))
+    _say(f"next       python launch.py serve --run {out}")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder made by 'run'.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    per_class: Annotated[int, typer.Option(help="So many misclassified and so many correct images of every class.")] = 2,
+    method: Annotated[str | None, typer.Option(help="One of the run's methods; by itself the first.")] = None,
+    sort: Annotated[str, typer.Option(help="most confident, least confident, highest loss, lowest loss.")] = "most confident",
+) -> None:
+    """Pictures to take away: one sheet with every class, the overlays one by one, and a table."""
+    from explain.gallery import export as write
+    from explain.run_data import open_run
+
+    made = write(open_run(run), out, per_class, method, sort)
+    _say(f"{made.images} images\nsheet      {made.sheet}\noverlays   {made.folder / 'overlays'}")
 
 
 def _progress_bar() -> "Callable[[Progress], None]":
@@ -118,23 +140,6 @@ def _progress_bar() -> "Callable[[Progress], None]":
             bars[0].close()
 
     return show
-
-
-def _summarise(run: "RunData") -> None:
-    from explain.errors import summary
-
-    e, manifest = run.evaluation, run.manifest
-    low, high = e.interval
-    _say(f"accuracy   {e.accuracy:.1%}  (95 % interval {low:.1%} to {high:.1%}, {manifest.counts['ok']} images)")
-    _say(f"macro-F1   {e.macro_f1:.3f}")
-    worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
-    _say(f"worst      {', '.join(worst)}  (recall)")
-    if manifest.counts["failed"]:
-        first = run.table[run.table["error"].notna()].iloc[0]
-        _say(f"unreadable {manifest.counts['failed']}, the first {first['id']}: {first['error']}")
-    speed = f"{manifest.images_per_second:.1f} images/s, " if manifest.images_per_second else ""
-    _say(f"run        {speed}layer {manifest.request.layer}, {run.folder}")
-    _say(f"next       python launch.py serve --run {run.folder}")
 
 
 @app.command()
@@ -171,6 +176,8 @@ def train(
     from models.training.recipe import Recipe
     from models.training.seeds import train_seeds
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first, unless told
+        signal.signal(number, signal.default_int_handler)
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: a checkpoint's name ends in .safetensors.")
     plan = Recipe(recipe, epochs, batch_size, learning_rate, optimiser, schedule, weight_decay, label_smoothing, mixup, clip, patience,
@@ -188,19 +195,49 @@ def train(
 
 
 @app.command("models")
-def list_models() -> None:
-    """Networks to choose from."""
-    from models import checkpoints, registry
-    from models.architectures import ARCHITECTURES
+def list_models(
+    checkpoints: Annotated[list[Path] | None, typer.Argument(help="Trained checkpoints to set side by side.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the comparison there too.")] = None,
+) -> None:
+    """Networks to choose from; or, with checkpoints, what each costs and how good it is, side by side."""
+    from models.registry import listed
+    from models.training.compare import class_difference, in_words, side_by_side
+    from models.training.trained import open_trained
 
-    for name, path in registry.shipped().items():
-        about = checkpoints.describe(path)
-        _say(f"{name:22} shipped; {len(about['classes'])} classes, test accuracy {about['metrics']['test_accuracy']:.1%}")
-    for name in ARCHITECTURES:
-        _say(f"{name:22} architecture of our own; give --weights FILE, or train it")
-    for name in registry.FEATURED:
-        _say(f"{name:22} {registry.ALIASES.get(name, 'torchvision')}, ImageNet; weights are downloaded, or --weights FILE")
-    _say("also any other torchvision classifier by its name, and any timm model as timm:NAME")
+    if not checkpoints:
+        _say("\n".join(f"{name:22} {what}" for name, what in listed()))
+        return
+    trained = [open_trained(path) for path in checkpoints]
+    table = side_by_side(trained)
+    _say(in_words(table).T.to_string())
+    if len(trained) > 1 and all(t.task == "classes" for t in trained):
+        _say("\nrecall\n" + class_difference(trained).round(3).to_string())
+    if csv:
+        table.to_csv(csv)
+
+
+@data_app.command("preview")
+def data_preview(
+    data: Annotated[str, typer.Argument(help="As --data of train.")],
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
+    model: Annotated[str, typer.Option(help="Whose input size and crop to show.")] = "fer_vgg",
+    augment: Annotated[str, typer.Option(help=AUGMENT_HELP)] = "default",
+    balance: Annotated[str, typer.Option(help="As of train.")] = "none",
+    image_col: ImageCol = None, label_col: LabelCol = None, seed: int = 0,
+) -> None:  # fmt: skip
+    """Three training images of every class before and after augmentation, and how many an epoch sees."""
+    from models.data.parts import open_parts
+    from models.registry import spec
+    from models.training.augment import Augmentation
+    from models.training.preview import in_words, preview, sheet
+
+    parts, augmentation = open_parts(data, image_col, label_col), Augmentation.parse(augment)
+    classes = preview(parts.training, spec(model).preprocessing, augmentation, seed=seed)
+    for c in classes:
+        _say(f"{c.count:8} {c.name}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet(classes).save(out)
+    _say(f"{in_words(parts.training, balance, augmentation)}\npicture    {out}")
 
 
 def _say(text: str) -> None:

@@ -61,9 +61,10 @@ def options() -> dict[str, Any]:
             "share": False, "enable_monitoring": False, "quiet": True, "ssr_mode": False, "favicon_path": STYLE.parent / "favicon.svg"}  # fmt: skip
 
 
-def serve(run: Path, weights: Path | None = None, port: int | None = None, device: str = "cpu", open_browser: bool = True) -> None:
+def serve(run: Path, weights: Path | None = None, port: int | None = None, device: str = "cpu", open_browser: bool = True,
+          trainings: Path = Path("trainings")) -> None:  # fmt: skip
     """Serve a run on this machine until Ctrl-C. Raises UserError for a folder that is no run, or a port in use."""
-    ctx = Context(open_run(run), weights, device)
+    ctx = Context(open_run(run), weights, device, trainings)
     port = port or _free_port()
     if _in_use(port):
         raise UserError(f"Port {port} is in use: leave --port out, or choose another.")

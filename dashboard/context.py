@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from explain.pictures import original, seen
 from explain.run_data import RunData
-from models.data.reopen import reopen
 from models.errors import UserError
-from models.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -20,11 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Context:
-    """`weights`: a checkpoint to use instead of the one that the run names. `opened`: the row that was clicked last."""
+    """`weights`: a checkpoint to use instead of the one that the run names. `opened`: the row that was clicked last. `trainings`: the folder
+    of the Train tab."""
 
     run: RunData
     weights: Path | None = None
     device: str = "cpu"
+    trainings: Path = Path("trainings")
     opened: Any = None
     tabs: Any = None
     on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives
@@ -34,15 +35,11 @@ class Context:
 
     def original(self, row: int) -> Image.Image | None:
         """The picture of a row of the run, where its data is still here."""
-        root = self.run.manifest.data_root
-        return reopen(root, str(self.run.table.at[row, "id"])) if root else None
+        return original(self.run, row)
 
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""
-        original = self.original(row)
-        if original is None or not self.run.manifest.preprocessing:
-            return self.run.thumbnail_image(row)
-        return Preprocessing.from_dict(self.run.manifest.preprocessing).view(original).convert("RGB")
+        return seen(self.run, row)
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:

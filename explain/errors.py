@@ -95,3 +95,17 @@ def summary(run: RunData) -> pd.DataFrame:
     e, order = run.evaluation, by_recall(run)
     columns = {"images": e.support, "precision": e.precision, "recall": e.recall, "f1": e.f1}
     return pd.DataFrame({"class": [run.classes[i] for i in order]} | {k: v[order] for k, v in columns.items()})
+
+
+def in_words(run: RunData) -> list[str]:
+    """A run's outcome in a few lines: accuracy, macro-F1, worst classes, unreadable images, speed."""
+    e, manifest = run.evaluation, run.manifest
+    low, high = e.interval
+    worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
+    lines = [f"accuracy   {e.accuracy:.1%}  (95 % interval {low:.1%} to {high:.1%}, {manifest.counts['ok']} images)",
+             f"macro-F1   {e.macro_f1:.3f}", f"worst      {', '.join(worst)}  (recall)"]  # fmt: skip
+    if manifest.counts["failed"]:
+        first = run.table[run.table["error"].notna()].iloc[0]
+        lines.append(f"unreadable {manifest.counts['failed']}, the first {first['id']}: {first['error']}")
+    speed = f"{manifest.images_per_second:.1f} images/s, " if manifest.images_per_second else ""
+    return [*lines, f"run        {speed}layer {manifest.request.layer}, {run.folder}"]

@@ -1,4 +1,4 @@
-"""Pictures made of a run's thumbnails."""
+"""Pictures of a run's rows: the originals, what the network saw of them, and means of thumbnails. No torch."""
 
 import io
 from collections.abc import Sequence
@@ -8,6 +8,22 @@ from PIL import Image
 
 from explain.render import jpeg_bytes, jpeg_url
 from explain.run_data import RunData
+from models.data.reopen import reopen
+from models.preprocessing import Preprocessing
+
+
+def original(run: RunData, row: int) -> Image.Image | None:
+    """The picture of a row of the run, where its data is still here."""
+    root = run.manifest.data_root
+    return reopen(root, str(run.table.at[row, "id"])) if root else None
+
+
+def seen(run: RunData, row: int) -> Image.Image:
+    """RGB: what the network saw of a row, cropped from the original at the input's size, or else the run's thumbnail."""
+    picture = original(run, row)
+    if picture is None or not run.manifest.preprocessing:
+        return run.thumbnail_image(row)
+    return Preprocessing.from_dict(run.manifest.preprocessing).view(picture).convert("RGB")
 
 
 def mean_picture(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) -> str:

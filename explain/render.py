@@ -9,6 +9,8 @@ from PIL import Image
 COLOUR_MAPS = ("turbo", "inferno", "viridis", "teal")
 """The first is the default; inferno, viridis and teal keep their order for colour-blind eyes."""
 
+_ALPHA = (0, 0.5, 0.8, 0.95, 1)  # of a map's values 0, 1/4, ... 1: the picture stays untouched where there is no evidence
+
 _TEAL = ((0.04, 0.09, 0.10), (0.05, 0.30, 0.29), (0.10, 0.55, 0.51), (0.45, 0.80, 0.72), (0.95, 0.99, 0.90))
 
 
@@ -78,6 +80,18 @@ def colour_table(name: str, steps: int = 17) -> np.ndarray:
     return np.asarray(colormaps[name](np.linspace(0, 1, steps)))[:, :3]
 
 
+def overlay(image: Image.Image, scaled: np.ndarray, colours: str = "turbo", opacity: float = 0.55) -> Image.Image:
+    """RGB: the picture under a map (h, w) in [0, 1], blended as browsers do it with `colour_filters`.
+
+    The map is made as large as the picture (bilinear), then coloured; its value is also its alpha, times `opacity`.
+    """
+    table, pixels = colour_table(colours), np.asarray(image.convert("RGB"), np.float32)
+    value = np.asarray(Image.fromarray(scaled.astype(np.float32)).resize(image.size, Image.Resampling.BILINEAR))
+    colour = np.stack([np.interp(value, np.linspace(0, 1, len(table)), channel) for channel in table.T], -1)
+    alpha = opacity * np.interp(value, np.linspace(0, 1, len(_ALPHA)), _ALPHA)[..., None]
+    return Image.fromarray(np.round(pixels * (1 - alpha) + 255 * colour * alpha).astype(np.uint8))
+
+
 def colour_filters() -> str:
     """SVG filters that colour a grey map in the browser, one for each of `COLOUR_MAPS`: `url(#vt-turbo)` ...
 
@@ -91,7 +105,7 @@ def colour_filters() -> str:
     filters = (
         f'<filter id="vt-{name}" color-interpolation-filters="sRGB">{alpha}<feComponentTransfer>'
         + "".join(channel(letter, column) for letter, column in zip("RGB", colour_table(name).T, strict=True))
-        + '<feFuncA type="table" tableValues="0 0.5 0.8 0.95 1"/></feComponentTransfer></filter>'
+        + f'<feFuncA type="table" tableValues="{" ".join(f"{v:g}" for v in _ALPHA)}"/></feComponentTransfer></filter>'
         for name in COLOUR_MAPS
     )
     return f'<svg width="0" height="0" style="position:absolute" aria-hidden="true">{"".join(filters)}</svg>'

@@ -4,7 +4,7 @@ Names: `fer_vgg` and other networks of our own, `ARCHITECTURE:DATA` for a shippe
 (`mobilenet_v2`, `resnet50` ...), any timm model as `timm:NAME`, or the path of a checkpoint that Vitrine wrote.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,18 @@ def shipped() -> dict[str, Path]:
 def names() -> list[str]:
     """Names to choose from first; every other torchvision classifier and `timm:NAME` works too."""
     return [*shipped(), *ARCHITECTURES, *FEATURED]
+
+
+def listed() -> Iterator[tuple[str, str]]:
+    """Every name to choose from, with a word about it."""
+    for name, path in shipped().items():
+        about = checkpoints.describe(path)
+        yield name, f"shipped; {len(about['classes'])} classes, test accuracy {about['metrics']['test_accuracy']:.1%}"
+    for name in ARCHITECTURES:
+        yield name, "architecture of our own; give --weights FILE, or train it"
+    for name in FEATURED:
+        yield name, f"{ALIASES.get(name, 'torchvision')}, ImageNet; weights are downloaded, or --weights FILE"
+    yield "any other", "torchvision classifier by its name, and any timm model as timm:NAME"
 
 
 def spec(name: str) -> ModelSpec:

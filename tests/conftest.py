@@ -67,12 +67,18 @@ def small_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the live dashboard's Train tab."""
+    return tmp_path_factory.mktemp("trainings")
+
+
+@pytest.fixture(scope="module")
+def server(trainings: Path) -> Iterator[str]:
     """The dashboard on its demo, live: its address."""
     from dashboard.app import build, options
     from dashboard.context import Context
 
-    page = build(Context(open_run(DEMO)))
+    page = build(Context(open_run(DEMO), trainings=trainings))
     _, url, _ = page.launch(prevent_thread_lock=True, **options())
     yield url
     page.close(verbose=False)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_trained import fake
+
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -129,3 +131,30 @@ def test_it_fits(page: "playwright.Page") -> None:
     """Nothing is wider than the window, on a phone and in the dark."""
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert page.locator(".vt-card").first.is_visible()
+
+
+def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictures: Path) -> None:
+    """Curves of an older training; one started, found again after the page was closed, and cancelled."""
+    fake(trainings / "older.safetensors", 0)
+    fake(trainings / "oldest.safetensors", 1)
+    page.click("button[role=tab]:has-text('Train')")
+    page.click(".vt-open:has-text('older')")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length === 6")
+    for box in page.locator(".vt-training input").all():
+        box.check()
+    page.wait_for_selector("h2:has-text('Recall of each class')")
+
+    page.fill("#vt-train-data textarea, #vt-train-data input", str(pictures))
+    page.fill("#vt-train-name textarea, #vt-train-name input", "mine")
+    page.fill("#vt-train-epochs input", "400")
+    page.keyboard.press("Tab")
+    page.wait_for_function("document.querySelector('#vt-typed textarea').value.includes('mine.safetensors --epochs 400')")
+    page.click("button:has-text('Preview data')")
+    page.wait_for_selector("#vt-preview img")
+    page.wait_for_selector("text=an epoch draws 12 times and sees 12 distinct images")
+    page.click("#vt-start")
+    page.wait_for_selector(".vt-training:has-text('mine') :text('/400')")
+    page.reload(wait_until="domcontentloaded")
+    page.click("button[role=tab]:has-text('Train')")
+    page.click(".vt-training:has-text('mine') [data-action=cancel]")
+    page.wait_for_selector(".vt-training:has-text('mine') :text('stopped at')")

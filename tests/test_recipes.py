@@ -19,8 +19,9 @@ from models.heads import Head, attach, blocks, freeze
 from models.registry import load, spec
 from models.training import features as cached
 from models.training.augment import Augmentation
-from models.training.keep import KeepBest, Progress
-from models.training.measure import measure, predictions_file
+from models.training.keep import KeepBest
+from models.training.measure import measure
+from models.training.progress import Progress, predictions_file
 from models.training.recipe import Recipe
 from models.training.train import Training
 
@@ -262,7 +263,7 @@ def test_valence_and_arousal_are_learned(tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=["image", "Valence", "Arousal", "split"]).to_csv(path, index=False)
     found = open_parts(str(path), task="affect")
     assert len(found.training) == 72
-    recipe = Recipe("features", head_epochs=200, patience=60, batch_size=24, learning_rate=5e-3, task="affect", augmentation=Augmentation.parse("none"))
+    recipe = Recipe("features", head_epochs=200, patience=60, batch_size=24, learning_rate=5e-3, task="affect")
     assert Training(BASE, None, found, out, recipe).fit()
     metrics = measure(out, found)
     assert metrics["test"]["ccc"]["valence"] > 0.5

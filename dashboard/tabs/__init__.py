@@ -1,5 +1,5 @@
 """One file a tab: `TITLE` and `build(ctx)`. The order here is the order on the page."""
 
-from dashboard.tabs import errors, inspect
+from dashboard.tabs import errors, inspect, train
 
-TABS = (errors, inspect)
+TABS = (errors, inspect, train)

@@ -14,7 +14,8 @@ def open_data(spec: str, split: str | None = None, image_col: str | None = None,
               limit: int | None = None, seed: int = 0, task: str = "classes") -> ImageSource:  # fmt: skip
     """A folder, a .csv or .parquet table, `toon_faces`, or `torchvision:NAME`; `limit` keeps that many, evenly spread.
 
-    With `task` affect, a table with columns valence and arousal. Where the data has no parts of its own, `split` train, validation and test are held out of it, the same every time.
+    With `task` affect, a table with columns valence and arousal. Where the data has no parts of its own, `split` train,
+    validation and test are held out of it, the same every time.
     Raises UserError that says what was found instead.
     """
     try:

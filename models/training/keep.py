@@ -1,10 +1,7 @@
-"""What stays on disk while a network trains: its curves, its best epoch, and how far it is."""
+"""What stays on disk while a network trains: its curves, and its best epoch."""
 
 import csv
-import json
-import os
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,67 +10,8 @@ from torch import nn
 
 from models import checkpoints
 from models.errors import UserError
+from models.training.progress import Progress
 from models.training.trainee import Trainee
-
-
-@dataclass
-class Progress:
-    """`OUT.progress.json`: who trains it, what was asked for, and where it is. `state`: running, stopped, failed, finished."""
-
-    plan: dict[str, Any]
-    command: str = ""
-    state: str = "running"
-    message: str = ""
-    pid: int = field(default_factory=os.getpid)
-    step: str = ""
-    epoch: int = 0
-    epochs: int = 0
-    share: float = 0.0  # of this epoch
-    images_per_second: float = 0.0
-    seconds_left: float = 0.0
-    updated: float = 0.0
-
-    @staticmethod
-    def path(out: Path) -> Path:
-        return out.with_suffix(".progress.json")
-
-    def write(self, out: Path) -> None:
-        self.updated = time.time()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path(out).with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self)))
-        temporary.replace(self.path(out))
-
-    @classmethod
-    def read(cls, out: Path) -> "Progress | None":
-        """None where there is none, or it is no progress file."""
-        try:
-            return cls(**json.loads(cls.path(out).read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process that trains it is there."""
-        if self.state != "running":
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except OSError:
-            return False
-        return not _zombie(self.pid)
-
-    def say(self, out: Path, state: str, message: str = "") -> None:
-        self.state, self.message = state, message
-        self.write(out)
-
-
-def _zombie(pid: int) -> bool:
-    """A process that has ended but was not waited for, on Linux; elsewhere unknown."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (OSError, IndexError):
-        return False
 
 
 class KeepBest(L.Callback):
@@ -115,14 +53,14 @@ class KeepBest(L.Callback):
         p.write(self.out)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: Trainee) -> None:  # type: ignore[override]
-        measured = {k: round(float(v), 5) for k, v in trainer.callback_metrics.items() if k == "loss" or k.startswith("val_")}
+        measured = {k: round(float(v), 5) for k, v in trainer.callback_metrics.items() if k in ("loss", "accuracy") or k.startswith("val_")}
         if self.monitor not in measured:
             raise UserError("No validation image could be read: nothing can be chosen on it.")
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = round(self.spent + time.perf_counter() - self.began, 1)
         self.rows.append({"step": self.step, "epoch": len(self.rows) + 1, **measured, "learning_rate": rate, "seconds": seconds})
         with self.out.with_suffix(".csv").open("w", newline="") as file:
-            table = csv.DictWriter(file, self.rows[0])
+            table = csv.DictWriter(file, list({name: 0 for row in self.rows for name in row}))
             table.writeheader()
             table.writerows(self.rows)
         self.progress.epoch, self.progress.share = len(self.rows), 0.0

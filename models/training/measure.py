@@ -21,22 +21,23 @@ from models.data.tensors import PixelDataset, readable, workers
 from models.evaluation import evaluate
 from models.registry import load
 from models.roc import roc_curves
-
-
-def predictions_file(out: Path) -> Path:
-    return out.with_suffix(".predictions.parquet")
+from models.training.charts import charts
+from models.training.draw import save_charts
+from models.training.progress import predictions_file
+from models.training.trained import open_trained
 
 
 def measure(out: Path, parts: Parts) -> dict[str, Any]:
     """Answers of the checkpoint on validation and test, in float32, beside it as a table (part, id, truth, answer); the measures
-    into its metadata, and returned. The temperature is fitted on validation alone."""
+    into its metadata, and returned; charts as PNG and CSV in OUT.charts/. The temperature is fitted on validation alone."""
     classifier = load("", out)
     tables = [_answers(classifier, part, name) for name, part in (("validation", parts.validation), ("test", parts.test)) if part]
     pd.concat(tables).to_parquet(predictions_file(out), index=False)
     about = dict(classifier.metadata)
     measured = _affect(tables) if about.get("task") == "affect" else _classes(tables, classifier.classes)
-    metrics = about["metrics"] | measured | {"cost": asdict(measure_cost(classifier, out))}
+    metrics: dict[str, Any] = _plain(about["metrics"] | measured | {"cost": asdict(measure_cost(classifier, out))})
     checkpoints.save(out, classifier.model, about | {"metrics": metrics}, half=True)
+    save_charts(charts(open_trained(out)), out.with_suffix(".charts"))
     return metrics
 
 
@@ -85,3 +86,12 @@ def _affect(tables: list[pd.DataFrame]) -> dict[str, Any]:
         each = affect_measures(answer, truth)
         measured[part] = {"images": len(table), **{name: dict(zip(("valence", "arousal"), v.tolist(), strict=True)) for name, v in each.items()}}
     return measured
+
+
+def _plain(value: Any) -> Any:
+    """The same without NaN, which JSON has not: None."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

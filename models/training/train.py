@@ -3,6 +3,7 @@
 import logging
 import signal
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from models.errors import UserError
 from models.heads import freeze
 from models.training.balance import class_weights, sampler
 from models.training.features import features
-from models.training.keep import KeepBest, Progress
+from models.training.keep import KeepBest
 from models.training.memory import reuse_memory
 from models.training.network import Network, build
+from models.training.progress import Progress
 from models.training.recipe import Recipe
 from models.training.tasks import Affect, Classes, Task
 from models.training.trainee import Trainee
@@ -132,7 +134,7 @@ class Training:
         saver = ModelCheckpoint(self.out.parent, self.out.with_suffix(".resume").name, enable_version_counter=False, save_on_train_epoch_end=True)
         return self._run(trainee, data, self.recipe.epochs, [saver], resume)
 
-    def _run(self, trainee: Trainee, data: list[Dataset[Any]], epochs: int, more: list[L.Callback], resume: Path | None) -> bool:
+    def _run(self, trainee: Trainee, data: Sequence[Dataset[Any]], epochs: int, more: list[L.Callback], resume: Path | None) -> bool:
         recipe = self.recipe
         callbacks = [self.keeper, EarlyStopping(self.keeper.monitor, mode="max", patience=recipe.patience), TQDMProgressBar(refresh_rate=5), *more]
         trainer = L.Trainer(

@@ -43,9 +43,17 @@ class Trainee(L.LightningModule):
             answer = self.model(share * x + (1 - share) * x[other]).float()
             loss = share * self.task.loss(answer, y) + (1 - share) * self.task.loss(answer, y[other])
         else:
-            loss = self.task.loss(self.model(x).float(), y)
+            answer = self.model(x).float()
+            loss = self.task.loss(answer, y)
+            self._log_accuracy(answer, y)
         self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True)
         return loss
+
+    def _log_accuracy(self, answer: Tensor, y: Tensor) -> None:
+        """On augmented images and with dropout, as the loss."""
+        if self.task.name == "classes" and len(kept := y[readable(y)]):
+            hits = (answer.argmax(1)[readable(y)] == kept).float().mean()
+            self.log("accuracy", hits, on_step=False, on_epoch=True, batch_size=len(kept))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         kept = readable(batch[1])

@@ -1,0 +1,106 @@
+"""What a training looks like, as plain descriptions: the dashboard draws them with Plotly, `draw` as PNG and CSV."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from models.calibration import reliability, softmax
+from models.evaluation import confusion_matrix
+from models.roc import roc_curves
+from models.training.trained import Trained
+
+
+@dataclass(frozen=True)
+class Line:
+    """`style`: solid, dash, or bar."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    style: str = "solid"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over two axes; `marks` are vertical lines with a word; `square` charts have both axes from 0 to 1."""
+
+    key: str
+    title: str
+    x: str
+    y: str
+    lines: tuple[Line, ...]
+    marks: tuple[tuple[float, str], ...] = ()
+    square: bool = False
+
+    def table(self) -> pd.DataFrame:
+        """Long form: line, x, y."""
+        return pd.concat([pd.DataFrame({"line": line.name, self.x: line.x, self.y: line.y}) for line in self.lines], ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """`values` (K, K), rows true, columns predicted; `share`: each row was divided by its sum."""
+
+    key: str
+    title: str
+    classes: tuple[str, ...]
+    values: np.ndarray
+    share: bool = False
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.values, index=pd.Index(self.classes, name="true \\ predicted"), columns=list(self.classes)).reset_index()
+
+
+def charts(trained: Trained) -> list[Chart | Matrix]:
+    """All that the files beside a checkpoint can tell: curves always; the rest once it was measured."""
+    made: list[Chart | Matrix] = curves(trained.curves) if len(trained.curves) else []
+    if trained.predictions is None or trained.task == "affect":
+        return made
+    part, logits, label = trained.judged
+    prob = softmax(logits)
+    return [*made, roc(prob, label, trained.classes, part), *confusion(prob, label, trained.classes, part),
+            calibrated(logits, label, trained.metrics["temperature"], part)]  # fmt: skip
+
+
+def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
+    """Loss, and accuracy or concordance, over the epochs; the first epoch of every later step is marked."""
+    epoch = table["epoch"].to_numpy(float)
+    begins = table["step"].ne(table["step"].shift()).to_numpy().nonzero()[0][1:]
+    marks = tuple((float(epoch[i]) - 0.5, str(table["step"].iloc[i])) for i in begins)
+
+    def chart(key: str, title: str, lines: dict[str, str]) -> Chart:
+        return Chart(key, title, "epoch", title.lower(), tuple(Line(name, epoch, table[c].to_numpy(float)) for name, c in lines.items()), marks)
+
+    measured = "accuracy" if "val_accuracy" in table else "ccc"
+    shown = ({"training": measured} if measured in table else {}) | {"validation": f"val_{measured}"}
+    return [chart("loss", "Loss", {"training": "loss", "validation": "val_loss"}),
+            chart(measured, "Accuracy" if measured == "accuracy" else "Concordance", shown)]  # fmt: skip
+
+
+def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> Chart:
+    """One class against the rest, micro and macro averages dashed, with the areas in the legend. Many classes: averages alone."""
+    found = [c for c in roc_curves(label, prob, classes) if len(c.fpr)]
+    found = found if len(classes) <= 20 else found[-2:]
+    lines = [Line(f"{c.name} {c.area:.3f}", c.fpr, c.tpr, "dash" if c.name.endswith("average") else "solid") for c in found]
+    return Chart("roc", f"ROC, one against the rest ({part})", "false positive rate", "true positive rate", tuple(lines), square=True)
+
+
+def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> list[Matrix]:
+    """Counts, and shares of each true class."""
+    counts = confusion_matrix(label, prob.argmax(1), len(classes))
+    total = counts.sum(1, keepdims=True)
+    share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    return [Matrix("confusion", f"Confusion, images ({part})", classes, counts),
+            Matrix("confusion-normalised", f"Confusion, share of the true class ({part})", classes, share, True)]  # fmt: skip
+
+
+def calibrated(logits: np.ndarray, label: np.ndarray, temperature: float, part: str) -> Chart:
+    """Accuracy over confidence before and after temperature scaling; the diagonal would be honest."""
+    lines = [Line("honest", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "dash")]
+    for name, t in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
+        prob = softmax(logits / t)
+        r = reliability(prob.max(1), prob.argmax(1) == label)
+        seen = r.count > 0
+        lines.append(Line(name, r.confidence[seen], r.accuracy[seen]))
+    return Chart("reliability", f"Reliability ({part})", "confidence", "accuracy", tuple(lines), square=True)

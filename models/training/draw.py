@@ -1,0 +1,67 @@
+"""Charts as files: PNG by matplotlib, and the numbers behind each as CSV."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from models.training.charts import Chart, Matrix
+
+TEAL, ORANGE = "#0f766e", "#c2541b"
+
+
+def save_charts(charts: list[Chart | Matrix], folder: Path) -> list[Path]:
+    """KEY.png and KEY.csv for each chart; returns the PNGs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for chart in charts:
+        chart.table().to_csv(folder / f"{chart.key}.csv", index=False)
+        made.append(folder / f"{chart.key}.png")
+        _png(chart, made[-1])
+    return made
+
+
+def _png(chart: Chart | Matrix, file: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # without pyplot: no window, no state
+
+    figure = Figure(figsize=(6.4, 4.8), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_title(chart.title, loc="left", fontsize=11)
+    if isinstance(chart, Matrix):
+        _matrix(axes, chart)
+    else:
+        _lines(axes, chart)
+    temporary = file.with_suffix(".tmp")
+    figure.savefig(temporary, format="png", metadata={"Software": None})
+    temporary.replace(file)
+
+
+def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:
+    colours = [TEAL, ORANGE] if len(chart.lines) <= 2 else matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for i, line in enumerate(chart.lines):
+        grey = chart.square and line.style == "dash"
+        axes.plot(line.x, line.y, label=line.name, linewidth=1.5, linestyle="--" if line.style == "dash" else "-", markersize=3,
+                  color="#667085" if grey else colours[i % len(colours)], marker="o" if len(line.x) < 30 and not grey else None)
+    for at, word in chart.marks:
+        axes.axvline(at, color="#98a2b3", linewidth=1)
+        axes.annotate(word, (at, 1), xycoords=("data", "axes fraction"), xytext=(3, -10), textcoords="offset points", fontsize=8)
+    axes.set(xlabel=chart.x, ylabel=chart.y)
+    if chart.square:
+        axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+    axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _matrix(axes: "matplotlib.axes.Axes", chart: Matrix) -> None:
+    share = chart.values / np.maximum(chart.values.sum(1, keepdims=True), 1e-9)
+    axes.imshow(share, cmap="GnBu", vmin=0, vmax=1)
+    few = len(chart.classes) <= 30
+    if few:
+        axes.set_xticks(range(len(chart.classes)), chart.classes, rotation=45, ha="right", fontsize=8)
+        axes.set_yticks(range(len(chart.classes)), chart.classes, fontsize=8)
+    for (i, j), value in np.ndenumerate(chart.values) if len(chart.classes) <= 16 else ():
+        text = f"{value:.2f}" if chart.share else str(int(value))
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if share[i, j] > 0.6 else "#1d2939")
+    axes.set(xlabel="predicted", ylabel="true")

@@ -1,0 +1,99 @@
+"""What a training will see: images per class, some of them before and after augmentation, and how many an epoch really shows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from models.data.source import ImageSource
+from models.errors import UserError
+from models.preprocessing import Preprocessing, as_tensor, stack
+from models.training.augment import Augmentation
+from models.training.balance import class_weights
+
+TILE, GAP, TEXT = 88, 4, 190
+
+
+@dataclass(frozen=True)
+class ClassPreview:
+    """`count` images; `before` as the network gets them, `after` the same augmented once; fewer where some cannot be read."""
+
+    name: str
+    count: int
+    before: list[Image.Image]
+    after: list[Image.Image]
+
+
+def preview(source: ImageSource, preprocessing: Preprocessing, augmentation: Augmentation, each: int = 3, seed: int = 0) -> list[ClassPreview]:
+    """`each` images of every class, chosen at random with the seed, the largest class first."""
+    torch.manual_seed(seed)
+    rng, labels = np.random.default_rng(seed), np.array([item.label for item in source.items])
+    made = []
+    for name in source.classes:
+        rows = np.flatnonzero(labels == name)
+        before = _read(source, preprocessing, rng.permutation(rows), each)
+        after = augmentation(stack([as_tensor(i) for i in before])) if before else torch.zeros(0, 3, 1, 1)
+        pictures = [Image.fromarray(a.permute(1, 2, 0).round().byte().numpy()) for a in after]
+        made.append(ClassPreview(name, len(rows), before, pictures))
+    return sorted(made, key=lambda c: -c.count)
+
+
+def _read(source: ImageSource, preprocessing: Preprocessing, rows: np.ndarray, each: int) -> list[Image.Image]:
+    found: list[Image.Image] = []
+    for row in rows[: 10 * each]:
+        if len(found) == each:
+            break
+        try:
+            found.append(preprocessing.view(source.load(int(row))).convert("RGB"))
+        except UserError:  # shown as missing, counted by the training
+            continue
+    return found
+
+
+def distinct_images(labels: np.ndarray, classes: int, balance: str) -> float:
+    """How many different images an epoch shows, on average: all of them, or with the balanced sampler, which draws n times with
+    replacement, the sum of 1 - (1 - p)^n."""
+    n = len(labels)
+    if balance != "sampler":
+        return float(n)
+    weights = class_weights(labels, classes).numpy().astype(float)[labels]
+    return float((1 - (1 - weights / weights.sum()) ** n).sum())
+
+
+def in_words(source: ImageSource, balance: str, augmentation: Augmentation) -> str:
+    """One line: what an epoch shows."""
+    index = {name: i for i, name in enumerate(source.classes)}
+    labels = np.array([index[item.label] for item in source.items])
+    seen = distinct_images(labels, len(source.classes), balance)
+    drawn = f"an epoch draws {len(labels)} times and sees {seen:.0f} distinct images"
+    return f"{drawn}, " + ("each in a new variant every time" if augmentation.varies else "the same pixels every time")
+
+
+def sheet(previews: list[ClassPreview]) -> Image.Image:
+    """One row a class: its name and count, its images, and the same after augmentation."""
+    each = max((len(p.before) for p in previews), default=0)
+    width, row, head = TEXT + 2 * each * (TILE + GAP) + 20, TILE + GAP, 26
+    page = Image.new("RGB", (width, head + row * len(previews)), "white")
+    draw, font, small = ImageDraw.Draw(page), _font(13), _font(11)
+    second = TEXT + each * (TILE + GAP) + 12
+    draw.text((TEXT, 6), "as they are", "#667085", small)
+    draw.text((second, 6), "augmented", "#0f766e", small)
+    for k, p in enumerate(previews):
+        top = head + k * row
+        draw.text((8, top + 28), _short(p.name, 22), "#1d2939", font)
+        draw.text((8, top + 46), f"{p.count} images", "#667085", small)
+        for left, pictures in ((TEXT, p.before), (second, p.after)):
+            for i, picture in enumerate(pictures):
+                page.paste(picture.resize((TILE, TILE), Image.Resampling.BILINEAR), (left + i * (TILE + GAP), top))
+    return page
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    from matplotlib.font_manager import findfont
+
+    return ImageFont.truetype(findfont("DejaVu Sans"), size)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,89 @@
+"""A training as it lies on disk: checkpoint, curves, answers, progress. Reading it needs no torch."""
+
+import json
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.errors import UserError
+from models.training.progress import Progress, predictions_file
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """`about` is the checkpoint's description, empty before its first epoch; `progress` None for checkpoints that were not trained here."""
+
+    path: Path
+    about: dict[str, Any]
+    curves: pd.DataFrame
+    progress: Progress | None
+
+    @property
+    def name(self) -> str:
+        return self.path.name.removesuffix(".safetensors")
+
+    @property
+    def task(self) -> str:
+        return str(self.about.get("task", "classes"))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.about.get("classes", ()))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return dict(self.about.get("metrics", {}))
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """Of test, or of validation where there was no test part; empty before it was measured."""
+        return self.metrics.get("test") or self.metrics.get("validation") or {}
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame | None:
+        file = predictions_file(self.path)
+        return pd.read_parquet(file) if file.exists() and self.measured else None
+
+    @cached_property
+    def judged(self) -> tuple[str, np.ndarray, np.ndarray]:
+        """The part that was judged last, its logits (n, K) and labels (n,)."""
+        assert self.predictions is not None
+        part = "test" if "test" in self.metrics else "validation"
+        rows = self.predictions[self.predictions["part"] == part]
+        return part, np.stack(rows["answer"].to_list()).astype(float), rows["truth"].to_numpy(np.int64)
+
+
+def open_trained(path: Path) -> Trained:
+    """Raises UserError where there is neither a checkpoint of ours nor a training under way."""
+    progress, about = Progress.read(path), _describe(path) if path.is_file() else {}
+    if not about and progress is None:
+        raise UserError(f"'{path}' is no checkpoint that Vitrine trained: name a .safetensors file that 'train' wrote.")
+    file = path.with_suffix(".csv")
+    return Trained(path, about, pd.read_csv(file) if file.exists() else pd.DataFrame(), progress)
+
+
+def find_trained(folder: Path) -> list[Trained]:
+    """Every training below a folder, the latest first."""
+    if not folder.is_dir():
+        return []
+    names = {p.with_suffix("").with_suffix(".safetensors") for p in folder.glob("**/*.progress.json")}
+    names |= {p for p in folder.glob("**/*.safetensors") if _describe(p)}
+    found = [open_trained(path) for path in names]
+    return sorted(found, key=lambda t: -max(p.stat().st_mtime for p in (t.path, Progress.path(t.path)) if p.exists()))
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    """The description in a safetensors header: eight bytes of length, then JSON (the format's own specification)."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 50_000_000)))
+        about: dict[str, Any] = json.loads(header.get("__metadata__", {}).get("vitrine", "{}"))
+    except (OSError, ValueError, struct.error, AttributeError):
+        return {}
+    return about

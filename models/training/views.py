@@ -1,0 +1,50 @@
+"""Random views of a batch, each image its own."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.training.augment import Augmentation
+
+
+def varied(pixels: Tensor, s: Augmentation) -> Tensor:
+    """uint8 (N, C, h, w) -> float (N, C, h, w) in 0..255 at the strengths `s`; draws from torch's global generator."""
+    x = pixels.float()
+    x = _moved(x, s) if s.flip or s.rotation or s.shift or s.zoom else x
+    x = _lit(x, s) if s.light or s.contrast else x
+    return _erased(x, s) if s.erase else x
+
+
+def _moved(x: Tensor, s: Augmentation) -> Tensor:
+    n = len(x)
+    angle, scale = _uniform(n, s.rotation * torch.pi / 180), 1 + _uniform(n, s.zoom)
+    mirror = torch.where(torch.rand(n) < s.flip, -1.0, 1.0)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    across, down = _uniform(n, 2 * s.shift), _uniform(n, 2 * s.shift)
+    theta = torch.stack([torch.stack([cos * mirror, -sin, across], 1), torch.stack([sin * mirror, cos, down], 1)], 1)
+    grid = F.affine_grid(theta.to(x.device), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def _lit(x: Tensor, s: Augmentation) -> Tensor:
+    n, shape = len(x), (-1, 1, 1, 1)
+    gain = (1 + _uniform(n, s.contrast)).view(shape).to(x.device)
+    offset = (255 * _uniform(n, s.light)).view(shape).to(x.device)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return ((x - mean) * gain + mean + offset).clamp_(0, 255)
+
+
+def _erased(x: Tensor, s: Augmentation) -> Tensor:
+    n, height, width = len(x), x.shape[2], x.shape[3]
+    area, aspect = 0.02 + 0.13 * torch.rand(n), torch.exp(_uniform(n, 1.0))
+    tall, wide = (area * aspect).sqrt().clamp(max=0.9) * height, (area / aspect).sqrt().clamp(max=0.9) * width
+    top, left = torch.rand(n) * (height - tall), torch.rand(n) * (width - wide)
+    rows, columns = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
+    hit = (rows >= top[:, None, None]) & (rows < (top + tall)[:, None, None])
+    hit = hit & (columns >= left[:, None, None]) & (columns < (left + wide)[:, None, None])
+    hit = hit & (torch.rand(n) < s.erase)[:, None, None]
+    return torch.where(hit[:, None].to(x.device), x.mean((1, 2, 3), keepdim=True), x)
+
+
+def _uniform(n: int, bound: float) -> Tensor:
+    return (torch.rand(n) * 2 - 1) * bound

@@ -1,0 +1,114 @@
+"""The Train tab: its command line, its processes, and the page itself."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dashboard.components.training_list import comparison, outcome, state, training_list
+from dashboard.plots import figure
+from dashboard.trainings import Trainings, as_typed, command, recipe_of
+from models.errors import UserError
+from models.training.augment import Augmentation
+from models.training.charts import charts
+from models.training.progress import Progress
+from models.training.recipe import Recipe
+from tests.test_trained import fake
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_command_says_only_what_differs() -> None:
+    words = command("fer_vgg", "my faces", "a.b", Path("trainings"), Recipe(epochs=3, mixup=0.2, augmentation=Augmentation(erase=0.5)))
+    assert as_typed(words) == ("python launch.py train --model fer_vgg --data 'my faces' --out trainings/a.b.safetensors --epochs 3 "
+                               "--mixup 0.2 --augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5")  # fmt: skip
+    assert command("m", "d", "x", Path("t"), Recipe(), "w.pth")[-2:] == ["--weights", "w.pth"]
+
+
+def test_every_option_of_the_form_is_one_of_the_command_line() -> None:
+    """What the dashboard writes, `train` understands."""
+    changed = Recipe("finetune", 3, 8, 0.01, "sgd", "plateau", 0.1, 0.2, 0.3, 1.0, 9, "weights", 4, "dense", 5, 3, 0.5, "affect", Augmentation(0))
+    words = command("fer_vgg", "nowhere", "x", Path("t"), changed)
+    assert len(words) == 7 + 2 * 19
+    told = subprocess.run([sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert "is no table" in told.stderr  # every option was read; the data is not there
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 99, "a b"])
+def test_names_are_no_paths(name: str) -> None:
+    with pytest.raises(UserError, match="is no name for a training"):
+        command("fer_vgg", "d", name, Path("t"), Recipe())
+
+
+def test_form_values() -> None:
+    plain = {"epochs": 5.0, "mixup": 0.1, "augmentation": "none", "learning_rate": 0}
+    made = recipe_of(plain)
+    assert made == Recipe(epochs=5, mixup=0.1, augmentation=Augmentation.parse("none"))
+    with pytest.raises(UserError, match="epochs is empty"):
+        recipe_of({"epochs": None})
+
+
+def test_states_in_words(tmp_path: Path) -> None:
+    trained = fake(tmp_path / "<b>.safetensors", 0)
+    assert state(trained) == f"{trained.measured['accuracy']:.1%} test".replace("%", " %")
+    for given, said in (("stopped", "stopped at scratch 2/5, best 60.0 %; start it again"), ("failed", "failed: no disk")):
+        Progress({}, state=given, message="no disk", step="scratch", epoch=2, epochs=5).write(trained.path)
+        assert said in state(fake(tmp_path / "<b>.safetensors", 0))
+    Progress({}, pid=2**22 - 1, step="scratch", epoch=2, epochs=5).write(trained.path)  # its process is gone
+    assert "killed at" in state(fake(tmp_path / "<b>.safetensors", 0))
+    page = training_list([("<b>", trained)], "<b>", [])
+    assert "<b><b>" not in page
+    assert "&lt;b&gt;" in page
+    assert comparison([trained]) == ""
+    assert "Recall of each class" in comparison([trained, fake(tmp_path / "c.safetensors", 1)])
+    assert "kappa" in outcome(trained)
+    for chart in charts(trained):
+        drawn = figure(chart)
+        assert len(drawn.data) == len(getattr(chart, "lines", [0]))
+
+
+@pytest.mark.slow
+def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "trainings"
+    ours = Trainings(folder)
+    long = Recipe(epochs=500, batch_size=8, patience=500)
+    assert ours.start(command("fer_vgg", str(pictures), "long", folder, long)) == "long"
+    wait(lambda: ours.all() and ours.one("long").progress.epoch >= 2)  # type: ignore[union-attr]
+    another = Trainings(folder)  # a page, or a server, that comes later
+    found = another.one("long")
+    assert found.progress is not None
+    assert found.progress.alive
+    assert found.progress.command.endswith("--epochs 500 --batch-size 8 --patience 500")
+    with pytest.raises(UserError, match="being trained already"):
+        another.start(command("fer_vgg", str(pictures), "long", folder, long))
+    another.cancel("long")
+    wait(lambda: not another.one("long").progress.alive)  # type: ignore[union-attr]
+    assert another.one("long").progress.state == "stopped"  # type: ignore[union-attr]
+    assert another.one("long").about["classes"] == ["blue", "green", "red"]
+    with pytest.raises(UserError, match="is not being trained"):
+        another.cancel("long")
+    wait(lambda: ours.complaints() == [] and not ours.waiting)  # a stop is no complaint
+    with pytest.raises(UserError, match="no training"):
+        another.one("../long")
+
+
+@pytest.mark.slow
+def test_a_training_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    ours = Trainings(tmp_path)
+    ours.start(command("fer_vgg", str(tmp_path / "nowhere"), "x", tmp_path, Recipe()))
+    said: list[str] = []
+    wait(lambda: said.extend(ours.complaints()) or said)
+    assert "No folder" in said[0]
+
+
+def wait(done: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if done():
+            return
+        time.sleep(0.3)
+    raise AssertionError("it never happened")
