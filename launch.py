@@ -189,9 +189,10 @@ def train(
     chosen = [int(s) for s in seeds.split(",")] if seeds else [seed]
     command = shlex.join(["python", "launch.py", *sys.argv[1:]])
     if not train_seeds(model, str(weights) if weights else None, parts, out, plan, chosen, command, again, _say):
-        _say(f"Stopped. The best epoch so far is {out}; the same command goes on.")
+        _say("Stopped; the best epoch so far is kept, and the same command goes on.")
         raise typer.Exit(130)
-    _say(f"next       python launch.py run --model {out} --data {data} --out runs/{out.stem}")
+    split = " --split test" if parts.test else ""
+    _say(f"next       python launch.py run --model {out} --data {data}{split} --out runs/{out.stem}")
 
 
 @app.command("models")

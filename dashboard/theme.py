@@ -22,6 +22,9 @@ _PAIRS = {  # variable -> (light, dark)
     "input_border_color": ("#e4e4e0", "#2c3135"),
     "color_accent_soft": ("#d7ece9", "#173633"),
     "button_primary_background_fill": ("#0f766e", "#2a9d91"),
+    "button_secondary_background_fill": ("#eceae6", "#2c3135"),
+    "checkbox_label_background_fill": ("#f1f0ec", "#24282b"),
+    "checkbox_label_background_fill_selected": ("#d7ece9", "#173633"),
     "slider_color": ("#0f766e", "#3fb8ab"),
 }
 

@@ -164,6 +164,8 @@ def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequenc
     Raises UserError before any work where the request does not fit, `Stopped` when `stop()` became true. Whatever ends
     it, finished parts stay, and the same call goes on from there.
     """
+    if classifier.metadata.get("task") == "affect":
+        raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: a run explains classifiers.")
     to_model = dict(zip(source.classes, match_classes(source.classes, classifier.classes, classifier.wordnet_ids, mapping), strict=True))
     request = plan(classifier, source, methods, layer, precision)
     begin(out, request)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -142,29 +143,81 @@ def colours(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+def start(*words: object) -> "subprocess.Popen[str]":
+    command = [sys.executable, "launch.py", *map(str, words)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def epochs(out: Path) -> int:
+    """How many are in the curves."""
+    return max(0, len(out.with_suffix(".csv").read_text().splitlines()) - 1) if out.with_suffix(".csv").exists() else 0
+
+
 @pytest.mark.slow
-def test_training_that_is_stopped_keeps_its_best(colours: Path, tmp_path: Path) -> None:
+def test_training_that_is_stopped_or_killed_goes_on(colours: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped.safetensors"
-    command = [sys.executable, "launch.py", "train", "--data", str(colours), "--epochs", "500", "--out", str(out)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not out.exists():
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "best" in said
-    assert "Traceback" not in errors
+    words = ("train", "--data", colours, "--epochs", 500, "--patience", 500, "--out", out)
+    before = 0
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 130)):
+        process = start(*words)
+        while epochs(out) < before + 2:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(number)
+        said, errors = process.communicate(timeout=120)
+        assert process.returncode == code, errors
+        assert "Traceback" not in errors
+        assert number == signal.SIGKILL or "the same command goes on" in said
+        assert epochs(out) >= before + 2  # nothing is lost, and it counts on
+        before = epochs(out)
+    assert "--again to train anew" in one_line("train", "--data", colours, "--epochs", 3, "--out", out)
 
 
 @pytest.mark.slow
 def test_training_learns_and_is_reported(colours: Path, tmp_path: Path) -> None:
-    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, and the run of it."""
+    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, the run of it, and its export."""
     out = tmp_path / "colours.safetensors"
     said = launch("train", "--data", colours, "--epochs", 10, "--batch-size", 16, "--out", out)
-    assert "test       100.0% of 16 images" in said
+    assert "128 images to train, 16 to choose, 16 to test" in said
+    assert "accuracy 100.0% (80.6% to 100.0%)" in said
     curves = out.with_suffix(".csv").read_text().splitlines()
-    assert curves[0].startswith("epoch,")
+    assert curves[0].startswith("step,epoch,")
     assert len(curves) == 11
     said = launch("run", "--model", out, "--data", colours, "--out", tmp_path / "run")
     assert "accuracy   100.0%" in said
+    said = launch("export", tmp_path / "run", "--out", tmp_path / "export")
+    assert "4 images" in said
+    assert (tmp_path / "export" / "sheet.png").exists()
+    assert "accuracy" in launch("models", out)
+
+
+@pytest.mark.slow
+def test_several_seeds(colours: Path, tmp_path: Path) -> None:
+    """A new head on the shipped network, three times: each its own checkpoint, mean and sample deviation told and kept."""
+    out = tmp_path / "seeds.safetensors"
+    words = ("train", "--model", "fer_vgg:toon_faces", "--recipe", "features", "--head-epochs", 3, "--data", colours, "--out", out, "--seeds")
+    launch(*words, "0,1")
+    made = (tmp_path / "seeds.seed1.safetensors").stat().st_mtime_ns
+    assert "over 3 seeds" in launch(*words, "0,1,2")
+    assert (tmp_path / "seeds.seed1.safetensors").stat().st_mtime_ns == made  # not trained twice
+    table = pd.read_csv(tmp_path / "seeds.seeds.csv", index_col="seed")
+    found = table.loc[["0", "1", "2"], "test accuracy"]
+    assert float(table.loc["mean", "test accuracy"]) == pytest.approx(found.mean())
+    assert float(table.loc["sd", "test accuracy"]) == pytest.approx(found.std())
+    assert len(list(tmp_path.glob("seeds.seed*.safetensors"))) == 3
+
+
+def test_preview_of_data(colours: Path, tmp_path: Path) -> None:
+    said = launch("data", "preview", colours, "--out", tmp_path / "p.png", "--balance", "sampler")
+    assert "64 red" in said
+    assert "an epoch draws 128 times and sees 81 distinct images" in said
+    assert (tmp_path / "p.png").exists()
+
+
+def test_valence_and_arousal_are_not_explained(tmp_path: Path) -> None:
+    from models import checkpoints
+    from models.architectures.fer_vgg import fer_vgg
+
+    out = tmp_path / "affect.safetensors"
+    checkpoints.save(out, fer_vgg(2), {"architecture": "fer_vgg", "task": "affect", "classes": ["valence", "arousal"]})
+    assert "answers with valence and arousal" in one_line("run", "--model", out, "--data", "toon_faces", "--out", tmp_path / "run")

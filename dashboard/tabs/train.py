@@ -25,7 +25,7 @@ KEEP: dict[str, Any] = {"chosen": None, "ticked": [], "drawn": ""}
 def build(ctx: Context) -> None:
     trainings = Trainings(ctx.trainings)
     kept = gr.State(dict(KEEP))
-    with gr.Row(elem_classes="vt-main"):
+    with gr.Row(elem_classes="vt-main vt-train"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             form, order = _form()
             typed = gr.Textbox(interactive=False, label="The same on the command line", lines=3, buttons=["copy"], elem_id="vt-typed")

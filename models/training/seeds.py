@@ -23,12 +23,15 @@ def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe:
     for seed in seeds:
         file = out if len(seeds) == 1 else out.with_suffix(f".seed{seed}{out.suffix}")
         training = Training(name, weights, parts, file, recipe.with_seed(seed), command)
-        if not training.fit(again):
-            return False
-        training.progress.say(file, "running", "measuring")
-        metrics = measure(file, parts)
-        training.finish(told := in_words(metrics))
-        say(f"{'seed ' + str(seed) if len(seeds) > 1 else 'measured':10} {told}\ncheckpoint {file}")
+        # of several seeds, those that are done are not trained again
+        metrics = training.finished() if len(seeds) > 1 and not again else None
+        if metrics is None:
+            if not training.fit(again):
+                return False
+            training.progress.say(file, "running", "measuring")
+            metrics = measure(file, parts)
+            training.finish(in_words(metrics))
+        say(f"{'seed ' + str(seed) if len(seeds) > 1 else 'measured':10} {in_words(metrics)}\ncheckpoint {file}")
         rows.append({"seed": seed, **figures(metrics)})
     if len(rows) > 1:
         _summarise(rows, out, say)

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from models import checkpoints
 from models.data.parts import Parts
 from models.data.source import ImageSource
 from models.data.tensors import pixels, readable, truth, workers
@@ -69,6 +70,13 @@ class Training:
             raise UserError(f"{self.out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to train anew.")
         return resume if resume.exists() else None
 
+    def finished(self) -> dict[str, Any] | None:
+        """The measures of this very training, where it has come to its end already."""
+        before = Progress.read(self.out)
+        if before is None or before.state != "finished" or self._differences(before.plan) or not self.out.exists():
+            return None
+        return dict(checkpoints.describe(self.out)["metrics"])
+
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
         plain = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights") if plan.get(k) != mine[k]]
@@ -124,7 +132,8 @@ class Training:
         best = BestState()
         trainee = Trainee(head, None, self.recipe, self.task, self.recipe.rate)
         ended = self._run(trainee, data, self.recipe.head_epochs, [best], None)
-        head.load_state_dict(best.state)
+        if best.state:
+            head.load_state_dict(best.state)
         return ended
 
     def _whole(self, step: str, network: Network, rate: float, still: list[nn.Module], resume: Path | None) -> bool:
