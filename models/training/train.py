@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
@@ -168,7 +169,7 @@ class Training:
         order = sampler(truth(source, self.classes), self.recipe.balance, len(self.classes), self.recipe.seed) if fitting else None
         processes = 0 if isinstance(data, TensorDataset) else workers()
         return DataLoader(data, self.recipe.batch_size, sampler=order, drop_last=fitting and size > self.recipe.batch_size,
-                          num_workers=processes, persistent_workers=processes > 0)  # fmt: skip
+                          num_workers=processes, persistent_workers=processes > 0, generator=torch.Generator())  # fmt: skip
 
     def _description(self, network: Network) -> dict[str, Any]:
         training = self.parts.training

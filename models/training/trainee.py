@@ -24,8 +24,6 @@ class Trainee(L.LightningModule):
         self.judged: list[tuple[Tensor, Tensor]] = []
 
     def on_train_epoch_start(self) -> None:
-        # an epoch draws the same whether the training came here in one go or was resumed
-        torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
         for module in self.still:
             module.eval()
 
@@ -35,7 +33,9 @@ class Trainee(L.LightningModule):
             return x
         return self.preprocessing.normalise(self.recipe.augmentation(x.to(self.device)) if vary else x, self.device)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
+        # a step draws the same whether the training came here in one go or was resumed
+        torch.manual_seed((self.recipe.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
         x, y = self.seen(batch[0], vary=True), batch[1]
         if self.recipe.mixup:
             share = float(torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample())
@@ -74,6 +74,6 @@ class Trainee(L.LightningModule):
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
-        steps = max(2, int(self.trainer.estimated_stepping_batches))
+        steps = max(5, int(self.trainer.estimated_stepping_batches))  # OneCycleLR divides by its first quarter less one
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.rate, total_steps=steps, pct_start=0.25)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
