@@ -69,9 +69,19 @@ class Trainings:
     def cancel(self, name: str) -> None:
         """Ask for a stop as Ctrl-C does: the best epoch stays, and the same command goes on."""
         progress = Progress.read(self._path(name))
-        if progress is None or not progress.alive or not _is_training(progress.pid):
+        if progress is None or not progress.alive:
             raise UserError(f"{name} is not being trained: there is nothing to cancel.")
         os.kill(progress.pid, signal.SIGINT)
+
+    def resume(self, name: str) -> str:
+        """Give the command again that it was begun with: it goes on from its last whole epoch."""
+        path = self._path(name)
+        words = shlex.split(progress.command)[2:] if (progress := Progress.read(path)) else []
+        if words[:1] != ["train"] or "--out" not in words:
+            raise UserError(f"{name} does not say how it was begun: give its command on the command line.")
+        if "--seeds" not in words:  # the folder may have been named otherwise, seen from elsewhere
+            words[words.index("--out") + 1] = str(path)
+        return self.start(words)
 
     def complaints(self) -> list[str]:
         """What processes said that ended with an error since the last call."""
@@ -100,14 +110,6 @@ class Trainings:
     def key(self, trained: Trained) -> str:
         """Its name below the folder."""
         return trained.path.relative_to(self.folder).as_posix().removesuffix(".safetensors")
-
-
-def _is_training(pid: int) -> bool:
-    """That the process is one of ours, where the system tells: a number may have been given away since."""
-    try:
-        return b"launch.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return sys.platform != "linux"
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:

@@ -158,3 +158,7 @@ def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictur
     page.click("button[role=tab]:has-text('Train')")
     page.click(".vt-training:has-text('mine') [data-action=cancel]")
     page.wait_for_selector(".vt-training:has-text('mine') :text('stopped at')")
+    page.click(".vt-training:has-text('mine') [data-action=resume]")
+    page.wait_for_selector(".vt-training:has-text('mine') [data-action=cancel]")
+    page.click(".vt-training:has-text('mine') [data-action=cancel]")
+    page.wait_for_selector(".vt-training:has-text('mine') [data-action=resume]")

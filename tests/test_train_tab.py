@@ -55,7 +55,7 @@ def test_form_values() -> None:
 def test_states_in_words(tmp_path: Path) -> None:
     trained = fake(tmp_path / "<b>.safetensors", 0)
     assert state(trained) == f"{trained.measured['accuracy']:.1%} test".replace("%", " %")
-    for given, said in (("stopped", "stopped at scratch 2/5, best 60.0 %; start it again"), ("failed", "failed: no disk")):
+    for given, said in (("stopped", "stopped at scratch 2/5, best 60.0 %"), ("failed", "failed: no disk")):
         Progress({}, state=given, message="no disk", step="scratch", epoch=2, epochs=5).write(trained.path)
         assert said in state(fake(tmp_path / "<b>.safetensors", 0))
     Progress({}, pid=2**22 - 1, step="scratch", epoch=2, epochs=5).write(trained.path)  # its process is gone
@@ -92,6 +92,12 @@ def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match="is not being trained"):
         another.cancel("long")
     wait(lambda: ours.complaints() == [] and not ours.waiting)  # a stop is no complaint
+    before = len(another.one("long").curves)
+    assert another.resume("long") == "long"
+    wait(lambda: len(another.one("long").curves) > before)
+    another.cancel("long")
+    wait(lambda: not another.one("long").progress.alive)  # type: ignore[union-attr]
+    assert another.one("long").curves["epoch"].tolist() == list(range(1, len(another.one("long").curves) + 1))
     with pytest.raises(UserError, match="no training"):
         another.one("../long")
 

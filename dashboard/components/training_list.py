@@ -22,10 +22,16 @@ def training_list(found: Sequence[tuple[str, Trained]], chosen: str | None, tick
 def _row(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
     box = f"{'checked' if ticked else ''} {'' if t.measured else 'disabled'}"
     tick = f'<input type="checkbox" aria-label="compare {esc(name)}" {action("tick:" + name)} {box}>'
-    stop = f'<button class="vt-link vt-bad" {action("cancel", name)}>cancel</button>' if t.progress and t.progress.alive else ""
+    p, stop = t.progress, ""
+    if p and p.state != "finished":
+        stop = f'<button class="vt-link vt-bad" {action("cancel", name)}>cancel</button>' if p.alive else _go_on(name)
     told = f'<span class="vt-state">{esc(state(t))}</span>{_bar(t)}'
     return (f'<div class="vt-training {"vt-on" if chosen else ""}">{tick}<button class="vt-open" {action("show", name)}><b>{esc(name)}</b>'
             f"<small>{esc(about(t))}</small>{told}</button>{stop}</div>")  # fmt: skip
+
+
+def _go_on(name: str) -> str:
+    return f'<button class="vt-link" {action("resume", name)}>go on</button>'
 
 
 def about(t: Trained) -> str:
@@ -53,7 +59,7 @@ def state(t: Trained) -> str:
         return f"measuring{best}" if p.message == "measuring" else f"{where}, {p.images_per_second:.0f} images/s{left}{best}"
     if p.state == "failed":
         return f"failed: {p.message}"
-    return f"{'stopped' if p.state == 'stopped' else 'killed'} at {where}{best}; start it again to go on"
+    return f"{'stopped' if p.state == 'stopped' else 'killed'} at {where}{best}"
 
 
 def _best(t: Trained) -> str:

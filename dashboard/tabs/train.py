@@ -90,6 +90,9 @@ def build(ctx: Context) -> None:
         if name == "cancel":
             trainings.cancel(value)
             gr.Info(f"{value} stops after this step; the best epoch stays.")
+        elif name == "resume":
+            trainings.resume(value)
+            keep["chosen"] = value
         elif name == "show":
             keep["chosen"] = None if keep["chosen"] == value else value
         elif name.startswith("tick:"):

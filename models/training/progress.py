@@ -13,6 +13,9 @@ def predictions_file(out: Path) -> Path:
     return out.with_suffix(".predictions.parquet")
 
 
+ENDED = "ended"
+
+
 @dataclass
 class Progress:
     """`OUT.progress.json`: who trains it, what was asked for, and where it is. `state`: running, stopped, failed, finished."""
@@ -22,6 +25,7 @@ class Progress:
     state: str = "running"
     message: str = ""
     pid: int = field(default_factory=os.getpid)
+    born: str = field(default_factory=lambda: _born(os.getpid()))
     step: str = ""
     epoch: int = 0
     epochs: int = 0
@@ -45,29 +49,32 @@ class Progress:
     def read(cls, out: Path) -> "Progress | None":
         """None where there is none, or it is no progress file."""
         try:
-            return cls(**json.loads(cls.path(out).read_text()))
+            return cls(**{"born": "", **json.loads(cls.path(out).read_text())})
         except (OSError, ValueError, TypeError):
             return None
 
     @property
     def alive(self) -> bool:
-        """Whether the process that trains it is there."""
+        """Whether the process that trains it is there, and is no later one of the same number."""
         if self.state != "running":
             return False
         try:
             os.kill(self.pid, 0)
         except OSError:
             return False
-        return not _zombie(self.pid)
+        now = _born(self.pid)
+        return now == self.born if now and self.born else now != ENDED
 
     def say(self, out: Path, state: str, message: str = "") -> None:
         self.state, self.message = state, message
         self.write(out)
 
 
-def _zombie(pid: int) -> bool:
-    """A process that has ended but was not waited for, on Linux; elsewhere unknown."""
+def _born(pid: int) -> str:
+    """When a process began, on Linux (clock ticks since the start of the system); `ENDED` for one that only waits to be buried;
+    nothing where the system does not tell."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        after = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):
-        return False
+        return ""
+    return ENDED if after[0] == "Z" else after[19]
