@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,10 +22,23 @@ _CANONICAL = {word: sorted(group)[0] for group in SYNONYMS for word in group}
 _WORDNET = re.compile(r"n\d{8}")
 
 
+def plain(name: str) -> str:
+    """Case, spaces and `_-` folded."""
+    return re.sub(r"[\s_\-]+", " ", name.strip().lower())
+
+
 def fold(name: str) -> str:
     """Case, spaces and `_-` folded, synonyms replaced."""
-    plain = re.sub(r"[\s_\-]+", " ", name.strip().lower())
-    return _CANONICAL.get(plain, plain)
+    return _CANONICAL.get(plain(name), plain(name))
+
+
+def one_spelling(names: Sequence[str]) -> dict[str, str]:
+    """For each name, the commonest of those that differ from it in case, spaces and `_-` alone. Single letters stay: a is not A."""
+    counts = Counter(names)
+    groups: dict[str, list[str]] = {}
+    for name in counts:
+        groups.setdefault(plain(name) if len(name) > 1 else name, []).append(name)
+    return {name: max(group, key=lambda n: counts[n]) for group in groups.values() for name in group}
 
 
 def read_mapping(path: Path) -> dict[str, str]:

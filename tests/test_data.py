@@ -163,6 +163,31 @@ def test_splits_of_a_table(pictures: Path) -> None:
         open_data(str(path), "odd")
 
 
+def test_images_below_or_beside_the_table(pictures: Path, tmp_path: Path) -> None:
+    """As many data sets come: data/legend.csv names files that lie in images/."""
+    (tmp_path / "data").mkdir()
+    for i in range(6):
+        (pictures / "red" / f"{i}.png").rename(pictures / "red" / f"r{i}.png")
+    rows = [(f"r{i}.png", "red") for i in range(6)]
+    for path, held in ((pictures / "legend.csv", "red"), (tmp_path / "data" / "legend.csv", "pictures")):
+        names = [(n if held == "red" else f"red/{n}", label) for n, label in rows]
+        pd.DataFrame(names, columns=["image", "emotion"]).to_csv(path, index=False)
+        source = open_data(str(path))
+        assert source.load(0).size == (48, 40)
+        assert Path(source.root).name == held
+        assert f"images are in '{source.root}'" in source.note  # type: ignore[attr-defined]
+
+
+def test_spellings_of_one_class(pictures: Path) -> None:
+    """HAPPINESS and happiness are one class, as the commoner is written; a and A are two."""
+    labels = ["happiness", "happiness", "HAPPINESS", "dis_gust", "Dis gust", "a", "A"]
+    path = pictures / "t.csv"
+    pd.DataFrame({"image": [f"red/{i}.png" for i in range(5)] + ["blue/0.png", "blue/1.png"], "label": labels}).to_csv(path, index=False)
+    source = open_data(str(path))
+    assert set(source.classes) == {"happiness", "dis_gust", "a", "A"}
+    assert "HAPPINESS" in source.note  # type: ignore[attr-defined]
+
+
 # -- torchvision's sets --------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.data.images import open_image
 from models.data.source import ImageSource, Item
-from models.data.table import IMAGE_COLUMNS, find_column, read_table, rows_of
+from models.data.table import IMAGE_COLUMNS, find_column, image_folder, read_table, rows_of
 from models.errors import UserError
 
 
@@ -24,7 +24,7 @@ class AffectTable(ImageSource):
         axes = [find_column(table, None, (name,), f"a column called {name}", path) for name in ("valence", "arousal")]
         numbers = table[axes].apply(pd.to_numeric, errors="coerce")
         good = numbers.notna().all(axis=1) & (numbers.abs() <= 1).all(axis=1) & table[image].notna()
-        self.base, self.classes = path.resolve().parent, ("",)
+        self.base, self.classes = image_folder(path.resolve().parent, table.loc[good, image].astype(str).tolist()), ("",)
         self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
         self.note = f"valence and arousal; {len(table) - int(good.sum())} rows without both in -1 to 1 left out" if not good.all() else ""
         self.items = [Item(name, "") for name in table.loc[good, image].astype(str)]

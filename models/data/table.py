@@ -1,10 +1,12 @@
 """A CSV or Parquet table with a column of image paths and a column of labels."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
+from models.classes import one_spelling
 from models.data.folder import SPLITS
 from models.data.images import SUFFIXES, open_image
 from models.data.source import ImageSource, Item, NoParts, NoSuchPart
@@ -16,21 +18,26 @@ SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
 class TableSource(ImageSource):
-    """Paths are relative to the table's folder. `note` says which columns were guessed. `split` keeps the rows that a
+    """Paths are relative to the table's folder, or to one below or beside it. `note` says which columns were guessed. `split` keeps the rows that a
     column called split (or subset, partition, set) gives it."""
 
     def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None):
-        table = read_table(path)
-        table = rows_of(table, split, path) if split else table
+        whole = read_table(path)
+        table = rows_of(whole, split, path) if split else whole
         self.image_col = find_column(table, image_col, IMAGE_COLUMNS, "--image-col", path)
         self.label_col = find_column(table, label_col, LABEL_COLUMNS, "--label-col", path)
         self.note = f"images from column '{self.image_col}', labels from column '{self.label_col}'"
-        self.base = path.resolve().parent
-        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
-        rows = table[[self.image_col, self.label_col]].dropna().astype(str).drop_duplicates(self.image_col)
+        rows = table[[self.image_col, self.label_col]].set_axis(["image", "label"], axis=1).dropna().astype(str).drop_duplicates("image")
         if len(rows) < len(table):
             self.note += f"; {len(table) - len(rows)} rows without image or label, or naming an image again, left out"
-        self.items = [Item(image, label) for image, label in rows.itertuples(index=False)]
+        spelling = one_spelling(whole[self.label_col].dropna().astype(str).tolist())  # the same in every part
+        if changed := sorted({name for name in rows["label"] if spelling[name] != name}):
+            self.note += f"; {', '.join(changed[:4])} taken as another spelling of {', '.join(spelling[name] for name in changed[:4])}"
+        self.base = image_folder(path.resolve().parent, rows["image"].tolist())
+        if self.base != path.resolve().parent:
+            self.note += f"; images are in '{self.base}'"
+        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
+        self.items = [Item(image, spelling[label]) for image, label in rows.itertuples(index=False)]
         self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
         if not self.items:
             raise UserError(f"'{path}' has no row with both an image and a label: check --image-col and --label-col.")
@@ -40,6 +47,23 @@ class TableSource(ImageSource):
 
     def load(self, index: int) -> Image.Image:
         return open_image(self.base / self.items[index].id)
+
+
+def image_folder(base: Path, names: list[str]) -> Path:
+    """What image paths are relative to: the table's own folder `base`, or the one below or beside it that holds more of them."""
+    some = names[:: max(1, len(names) // 20)]
+    tries = [base]
+    for above in (base, base.parent):
+        with suppress(OSError):  # a folder that must not be listed
+            tries += sorted(p for p in above.iterdir() if p.is_dir())
+    return max(tries, key=lambda folder: sum(_is_file(folder / name) for name in some))  # of equals the first
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that must not be entered
+        return False
 
 
 def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
