@@ -98,7 +98,12 @@ class Trainings:
     @property
     def waiting(self) -> list[str]:
         """Started, but not yet telling how far they are."""
-        return [out.name.removesuffix(".safetensors") for out, p in self._started.items() if p.poll() is None and not Progress.path(out).exists()]
+        quiet = []
+        for out, process in self._started.items():
+            told = Progress.read(out)
+            if process.poll() is None and (told is None or told.pid != process.pid):
+                quiet.append(out.name.removesuffix(".safetensors"))
+        return quiet
 
     def _path(self, name: str) -> Path:
         """Only names that the folder really holds: what a page sends is no path."""

@@ -41,7 +41,7 @@ def attach(model: nn.Module, kind: str, outputs: int, size: tuple[int, int], cha
     top = path.split(".")[0]
     whole = _linears(model.get_submodule(top)) > 1 and isinstance(getattr(model, "avgpool", None), nn.Module)
     if whole:
-        model.avgpool = nn.AdaptiveAvgPool2d(1)
+        model.avgpool = nn.AdaptiveAvgPool2d(1).train(model.training)
         path = top
     if not isinstance(model.get_submodule(path), nn.Linear | nn.Sequential):
         raise UserError(f"{type(model).__name__} ends in a {type(model.get_submodule(path)).__name__}: only a linear layer can be exchanged.")

@@ -146,7 +146,7 @@ def _official(name: str) -> Classifier:
     entry = spec(name)
     if entry.pretrained is None:
         made = [s for s in shipped() if s.startswith(f"{name}:")]
-        raise UserError(f"{name} has no official weights: give --weights FILE{' or --model ' + made[0] if made else ''}.")
+        raise UserError(f"{name} has no official weights: give --weights FILE{' or --model ' + ' or '.join(made) if made else ''}.")
     try:
         model, preprocessing, origin = entry.pretrained()
     except Exception as error:  # the hubs raise everything from URLError to their own kinds

@@ -103,6 +103,12 @@ def mobilenet_v1_weights() -> Path:
     return _real("VITRINE_WEIGHTS", "mobilenetv1_100.safetensors")
 
 
+@pytest.fixture(scope="session")
+def fer2013() -> Path:
+    """The archive of FER2013."""
+    return _real("VITRINE_DATA", "fer2013.tar.xz")
+
+
 def _real(variable: str, name: str) -> Path:
     folder = os.environ.get(variable)
     if not folder:

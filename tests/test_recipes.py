@@ -158,9 +158,9 @@ def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
     changed = {k for k in base if not k.startswith("head.") and not torch.equal(base[k], made[k])}
     assert not any("running" in k or "batches" in k for k in changed)
     last = training.keeper.description["steps"][1]["trained"]
-    assert last == ["features.30", "hidden.0", "hidden.4", "head"]
+    assert last == ["features.35", "hidden.0", "hidden.4", "head"]
     assert {f"{name}.weight" for name in last[:3]} <= changed
-    assert all(k.startswith(("features.30.", "features.31.", "hidden.")) for k in changed)  # 31 is the batch-norm of 30
+    assert all(k.startswith(("features.35.", "features.36.", "hidden.")) for k in changed)  # 36 is the batch-norm of 35
 
 
 @pytest.mark.slow

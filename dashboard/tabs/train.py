@@ -55,8 +55,9 @@ def build(ctx: Context) -> None:
             gr.Warning(complaint)
         names = {name for name, _ in found}
         keep["ticked"] = [name for name in keep["ticked"] if name in names]
-        listed = training_list(found, keep["chosen"], keep["ticked"], trainings.waiting)
-        running = bool(trainings.waiting) or any(t.progress and t.progress.alive for _, t in found)
+        waiting = trainings.waiting
+        listed = training_list(found, keep["chosen"], keep["ticked"], [name for name in waiting if name not in names])
+        running = bool(waiting) or any(t.progress and t.progress.alive for _, t in found)
         chosen = next((t for name, t in found if name == keep["chosen"]), None)
         stamp = f"{keep['chosen']} {len(chosen.curves) if chosen else 0} {chosen.measured.get('accuracy') if chosen else ''} {keep['ticked']}"
         words_of = outcome(chosen) if chosen else ""
@@ -155,7 +156,7 @@ def _form() -> tuple[dict[str, Any], list[str]]:
             with gr.Row():
                 made["label_smoothing"] = gr.Number(plain.label_smoothing, label="Label smoothing", min_width=90)
                 made["mixup"] = gr.Number(plain.mixup, label="Mixup", min_width=90)
-            made["patience"] = gr.Number(plain.patience, label="Patience", precision=0, minimum=1, min_width=90)
+            made["patience"] = gr.Number(plain.patience, label="Patience", precision=0, minimum=1, min_width=90, elem_id="vt-train-patience")
         with gr.Accordion("Data and augmentation", open=False):
             made["task"] = gr.Dropdown(list(CHOICES["task"]), value=plain.task, label="Task", info="affect: valence and arousal of a table")
             made["balance"] = gr.Dropdown(list(CHOICES["balance"]), value=plain.balance, label="Class balance")

@@ -1,0 +1,41 @@
+"""What comes with Vitrine: each network with its card, its curves, and the accuracy that it claims."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from models import checkpoints, registry
+from models.data.folder import FolderSource
+from models.data.tensors import PixelDataset
+
+SHIPPED = registry.shipped()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_card_curves_and_size(name: str) -> None:
+    path = SHIPPED[name]
+    about = checkpoints.describe(path)
+    assert path.stat().st_size <= 8e6
+    assert path.with_suffix(".csv").read_text().count("\n") == about["training"]["epochs"] + 1
+    card = path.with_suffix(".md").read_text()
+    assert f"{100 * about['metrics']['test_accuracy']:.1f} %" in card
+    assert all(word in card for word in (about["architecture"], "must not be used", *about["classes"]))
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_fer2013_accuracy_is_what_the_card_says(fer2013: Path, tmp_path: Path) -> None:
+    with tarfile.open(fer2013) as archive:
+        archive.extractall(tmp_path, (m for m in archive if "/test/" in m.name), filter="data")
+    classifier = registry.load("fer_vgg:fer2013")
+    source = FolderSource(tmp_path / "fer2013", "test")
+    hits = 0
+    with torch.inference_mode():
+        for x, y in DataLoader(PixelDataset(source, classifier.preprocessing, classifier.classes), 64):
+            hits += int((classifier.model(classifier.preprocessing.normalise(x)).argmax(1) == y).sum())
+    claimed = classifier.metadata["metrics"]["test"]
+    assert len(source) == claimed["images"] == 3589
+    assert hits / len(source) == pytest.approx(claimed["accuracy"], abs=2e-3)
