@@ -78,7 +78,8 @@ def test_one_class_only(tmp_path: Path) -> None:
 
     for split in ("train", "val"):
         (tmp_path / "one" / split / "fear").mkdir(parents=True)
-        draw_face("fear", (0, 0)).image.save(tmp_path / "one" / split / "fear" / "a.png")
+        for place in range(2):
+            draw_face("fear", (0, place)).image.save(tmp_path / "one" / split / "fear" / f"{place}.png")
     said = launch(*TOON, "--data", tmp_path / "one", "--split", "val", "--out", tmp_path / "run")
     assert "Only one class (fear)" in said
     assert "one class only (fear)" in one_line("train", "--data", tmp_path / "one", "--out", tmp_path / "x.safetensors")
