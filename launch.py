@@ -174,8 +174,8 @@ def train(
     """Train or fine-tune a network; the best epoch on validation is kept, and tested once. Killed or stopped, it goes on when started again."""
     from models.data.parts import open_parts
     from models.training.augment import Augmentation
-    from models.training.recipe import Recipe
-    from models.training.seeds import train_seeds
+    from models.training.recipe import Recipe, seeds_in
+    from models.training.seeds import file_of, train_seeds
 
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first, unless told
         signal.signal(number, signal.default_int_handler)
@@ -187,13 +187,14 @@ def train(
     tested = f"{len(parts.test)} to test" if parts.test else "no test part"
     note = f"; {parts.note}" if parts.note else ""
     _say(f"{parts.training.name}: {len(parts.training)} images to train, {len(parts.validation)} to choose, {tested}{note}")
-    chosen = [int(s) for s in seeds.split(",")] if seeds else [seed]
+    chosen = seeds_in(seeds) if seeds else [seed]
     command = shlex.join(["python", "launch.py", *sys.argv[1:]])
     if not train_seeds(model, str(weights) if weights else None, parts, out, plan, chosen, command, again, _say):
         _say("Stopped; the best epoch so far is kept, and the same command goes on.")
         raise typer.Exit(130)
     split = " --split test" if parts.test else ""
-    _say(f"next       python launch.py run --model {out} --data {data}{split} --out runs/{out.stem}")
+    made = file_of(out, chosen[0], chosen)
+    _say(f"next       python launch.py run --model {made} --data {data}{split} --out runs/{made.stem}")
 
 
 @app.command()

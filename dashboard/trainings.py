@@ -20,14 +20,18 @@ LAUNCH = Path(__file__).parent.parent / "launch.py"
 SAFE = re.compile(r"[\w.-]{1,80}")
 
 
-def command(model: str, data: str, name: str, folder: Path, recipe: Recipe, weights: str = "") -> list[str]:
-    """What a person would type: only what differs from the defaults. Raises UserError for a name that is no file name."""
+def command(model: str, data: str, name: str, folder: Path, recipe: Recipe, more: dict[str, str] | None = None) -> list[str]:
+    """What a person would type: only what differs from the defaults; `more`: options that are no part of a recipe.
+
+    Raises UserError for a name that is no file name.
+    """
     if not SAFE.fullmatch(name) or name.startswith("."):
         raise UserError(f"'{name}' is no name for a training: use letters, digits, '-', '_' and '.'.")
     if not model.strip() or not data.strip():
         raise UserError("A training needs a model and data: a folder, a table, or a data set's name.")
     words = ["train", "--model", model.strip(), "--data", data.strip(), "--out", str(folder / f"{name}.safetensors")]
-    words += ["--weights", weights.strip()] if weights.strip() else []
+    for option, given in (more or {}).items():
+        words += [f"--{option.replace('_', '-')}", given.strip()] if given.strip() else []
     plain = Recipe()
     for f in fields(Recipe):
         value = getattr(recipe, f.name)
@@ -55,16 +59,18 @@ class Trainings:
         return open_trained(self._path(name))
 
     def start(self, words: list[str]) -> str:
-        """Start the command; returns the training's name. Its words go to NAME.log beside the checkpoint."""
+        """Start the command; returns the training's name, of several seeds the first. Its words go to NAME.log beside the checkpoint."""
         out = Path(words[words.index("--out") + 1])
+        seeds = words[words.index("--seeds") + 1].split(",") if "--seeds" in words else []
+        files = [out.with_suffix(f".seed{seed}{out.suffix}") for seed in seeds] or [out]
         out.parent.mkdir(parents=True, exist_ok=True)
-        if (before := Progress.read(out)) and before.alive:
+        if any(before.alive for file in files if (before := Progress.read(file))):
             raise UserError(f"{out.stem} is being trained already: wait, cancel it, or choose another name.")
         with out.with_suffix(".log").open("wb") as log:
             # a session of its own: it goes on when the page is closed and when the server ends
             self._started[out] = subprocess.Popen([sys.executable, str(LAUNCH), *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                   start_new_session=True)  # fmt: skip
-        return out.name.removesuffix(".safetensors")
+        return files[0].name.removesuffix(".safetensors")
 
     def cancel(self, name: str) -> None:
         """Ask for a stop as Ctrl-C does: the best epoch stays, and the same command goes on."""
@@ -98,12 +104,9 @@ class Trainings:
     @property
     def waiting(self) -> list[str]:
         """Started, but not yet telling how far they are."""
-        quiet = []
-        for out, process in self._started.items():
-            told = Progress.read(out)
-            if process.poll() is None and (told is None or told.pid != process.pid):
-                quiet.append(out.name.removesuffix(".safetensors"))
-        return quiet
+        telling = {t.progress.pid for t in self.all() if t.progress}
+        return [out.name.removesuffix(".safetensors") for out, process in self._started.items()
+                if process.poll() is None and process.pid not in telling]  # fmt: skip
 
     def _path(self, name: str) -> Path:
         """Only names that the folder really holds: what a page sends is no path."""

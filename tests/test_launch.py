@@ -197,7 +197,8 @@ def test_several_seeds(colours: Path, tmp_path: Path) -> None:
     """A new head on the shipped network, three times: each its own checkpoint, mean and sample deviation told and kept."""
     out = tmp_path / "seeds.safetensors"
     words = ("train", "--model", "fer_vgg:toon_faces", "--recipe", "features", "--head-epochs", 3, "--data", colours, "--out", out, "--seeds")
-    launch(*words, "0,1")
+    assert "run --model" in (said := launch(*words, "0,1"))
+    assert f"seeds.seed0.safetensors --data {colours}" in said
     made = (tmp_path / "seeds.seed1.safetensors").stat().st_mtime_ns
     assert "over 3 seeds" in launch(*words, "0,1,2")
     assert (tmp_path / "seeds.seed1.safetensors").stat().st_mtime_ns == made  # not trained twice

@@ -22,11 +22,22 @@ from models.training.augment import Augmentation
 from models.training.keep import KeepBest
 from models.training.measure import measure
 from models.training.progress import Progress, predictions_file
-from models.training.recipe import Recipe
+from models.training.recipe import Recipe, seeds_in
 from models.training.train import Training
 
 BASE = "fer_vgg:toon_faces"
 QUICK = Recipe(epochs=3, batch_size=6, head_epochs=3)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0", [0]), ("2, 0,1", [2, 0, 1]), ("1,1", [1])])
+def test_seeds(text: str, seeds: list[int]) -> None:
+    assert seeds_in(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["", "a", "0,", "-1", "1.5", "4294967296"])
+def test_wrong_seeds(text: str) -> None:
+    with pytest.raises(UserError, match="whole numbers"):
+        seeds_in(text)
 
 
 @pytest.fixture(autouse=True)

@@ -25,14 +25,15 @@ def test_command_says_only_what_differs() -> None:
     words = command("fer_vgg", "my faces", "a.b", Path("trainings"), Recipe(epochs=3, mixup=0.2, augmentation=Augmentation(erase=0.5)))
     assert as_typed(words) == ("python launch.py train --model fer_vgg --data 'my faces' --out trainings/a.b.safetensors --epochs 3 "
                                "--mixup 0.2 --augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5")  # fmt: skip
-    assert command("m", "d", "x", Path("t"), Recipe(), "w.pth")[-2:] == ["--weights", "w.pth"]
+    assert command("m", "d", "x", Path("t"), Recipe(), {"weights": "w.pth", "image_col": ""})[-2:] == ["--weights", "w.pth"]
 
 
 def test_every_option_of_the_form_is_one_of_the_command_line() -> None:
     """What the dashboard writes, `train` understands."""
     changed = Recipe("finetune", 3, 8, 0.01, "sgd", "plateau", 0.1, 0.2, 0.3, 1.0, 9, "weights", 4, "dense", 5, 3, 0.5, "affect", Augmentation(0))
-    words = command("fer_vgg", "nowhere", "x", Path("t"), changed)
-    assert len(words) == 7 + 2 * 19
+    more = {"weights": "w.pth", "image_col": "file", "label_col": "class", "seeds": "0,1"}
+    words = command("fer_vgg", "nowhere", "x", Path("t"), changed, more)
+    assert len(words) == 7 + 2 * (19 + len(more))
     told = subprocess.run([sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 2
     assert "is no table" in told.stderr  # every option was read; the data is not there
@@ -100,6 +101,21 @@ def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> No
     assert another.one("long").curves["epoch"].tolist() == list(range(1, len(another.one("long").curves) + 1))
     with pytest.raises(UserError, match="no training"):
         another.one("../long")
+
+
+@pytest.mark.slow
+def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
+    ours = Trainings(tmp_path)
+    words = command("fer_vgg", str(pictures), "many", tmp_path, Recipe(epochs=200, batch_size=8, patience=200), {"seeds": "3,4"})
+    assert ours.start(words) == "many.seed3"
+    assert ours.waiting == ["many"]
+    wait(lambda: ours.all() and ours.one("many.seed3").progress.epoch >= 1)  # type: ignore[union-attr]
+    assert ours.waiting == []
+    with pytest.raises(UserError, match="being trained already"):
+        ours.start(words)
+    ours.cancel("many.seed3")
+    wait(lambda: not ours.one("many.seed3").progress.alive)  # type: ignore[union-attr]
+    assert [ours.key(t) for t in ours.all()] == ["many.seed3"]  # a stop is one of all of them
 
 
 @pytest.mark.slow

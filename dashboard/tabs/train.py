@@ -15,10 +15,11 @@ from dashboard.plots import figure
 from dashboard.trainings import Trainings, as_typed, command, recipe_of
 from models.training.augment import Augmentation
 from models.training.charts import charts
-from models.training.recipe import CHOICES, Recipe
+from models.training.recipe import CHOICES, Recipe, seeds_in
 
 TITLE, ID = "Train", "train"
 PLOTS = ("loss", "accuracy", "roc", "reliability", "confusion", "confusion-normalised")
+MORE = ("weights", "image_col", "label_col")  # options of `train` that are no part of a recipe
 KEEP: dict[str, Any] = {"chosen": None, "ticked": [], "drawn": ""}
 
 
@@ -45,8 +46,12 @@ def build(ctx: Context) -> None:
 
     def words(*values: Any) -> list[str]:
         given = dict(zip(order, values, strict=True))
-        model, data, name, weights = (str(given.pop(k) or "") for k in ("model", "data", "name", "weights"))
-        return command(model, data, name, trainings.folder, recipe_of(given), weights)
+        model, data, name, seeds = (str(given.pop(k) or "") for k in ("model", "data", "name", "seeds"))
+        more = {option: str(given.pop(option) or "") for option in MORE}
+        first, *others = seeds_in(seeds or "0")
+        if others:
+            more["seeds"] = ",".join(map(str, (first, *others)))
+        return command(model, data, name, trainings.folder, recipe_of({**given, "seed": 0 if others else first}), more)
 
     def show(keep: dict[str, Any]) -> list[Any]:
         """The list always; details only where something new is to be seen."""
@@ -109,7 +114,8 @@ def build(ctx: Context) -> None:
         from models.training.preview import preview as look_at
 
         given = dict(zip(order, values, strict=True))
-        strengths, parts = Augmentation.parse(str(given["augmentation"] or "")), open_parts(str(given["data"]), task=str(given["task"]))
+        strengths = Augmentation.parse(str(given["augmentation"] or ""))
+        parts = open_parts(str(given["data"]), given["image_col"] or None, given["label_col"] or None, task=str(given["task"]))
         name = str(given["model"]).split(":")[0] if not str(given["model"]).startswith("timm:") else str(given["model"])
         page = sheet(look_at(parts.training, spec(name).preprocessing, strengths))
         return [gr.Image(page, visible=True), gr.Markdown(in_words(parts.training, str(given["balance"]), strengths), visible=True)]
@@ -142,7 +148,7 @@ def _form() -> tuple[dict[str, Any], list[str]]:
         made["name"] = gr.Textbox("first", label="Name", elem_id="vt-train-name")
         with gr.Row():
             made["epochs"] = gr.Number(plain.epochs, label="Epochs", precision=0, minimum=1, min_width=90, elem_id="vt-train-epochs")
-            made["seed"] = gr.Number(plain.seed, label="Seed", precision=0, min_width=90)
+            made["seeds"] = gr.Textbox(str(plain.seed), label="Seed", placeholder="0,1,2", min_width=90, elem_id="vt-train-seeds")
         with gr.Accordion("Optimiser", open=False):
             with gr.Row():
                 made["optimiser"] = gr.Dropdown(list(CHOICES["optimiser"]), value=plain.optimiser, label="Optimiser", min_width=90)
@@ -158,6 +164,9 @@ def _form() -> tuple[dict[str, Any], list[str]]:
                 made["mixup"] = gr.Number(plain.mixup, label="Mixup", min_width=90)
             made["patience"] = gr.Number(plain.patience, label="Patience", precision=0, minimum=1, min_width=90, elem_id="vt-train-patience")
         with gr.Accordion("Data and augmentation", open=False):
+            with gr.Row():
+                made["image_col"] = gr.Textbox("", label="Image column", placeholder="guessed", min_width=90)
+                made["label_col"] = gr.Textbox("", label="Label column", placeholder="guessed", min_width=90)
             made["task"] = gr.Dropdown(list(CHOICES["task"]), value=plain.task, label="Task", info="affect: valence and arousal of a table")
             made["balance"] = gr.Dropdown(list(CHOICES["balance"]), value=plain.balance, label="Class balance")
             made["augmentation"] = gr.Textbox(str(plain.augmentation), label="Augmentation", lines=2)

@@ -79,3 +79,11 @@ class Recipe:
 
 
 NAMES = tuple(f.name for f in fields(Recipe))
+
+
+def seeds_in(text: str) -> list[int]:
+    """The seeds of '0' or '0,1,2', each once. Raises UserError for anything else."""
+    words = text.replace(" ", "").split(",")
+    if not all(word.isdecimal() and int(word) < 2**32 for word in words):
+        raise UserError(f"seeds are '{text}': give whole numbers with commas between them, as in 0,1,2.")
+    return list(dict.fromkeys(map(int, words)))

@@ -21,7 +21,7 @@ def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe:
     """
     rows: list[dict[str, Any]] = []
     for seed in seeds:
-        file = out if len(seeds) == 1 else out.with_suffix(f".seed{seed}{out.suffix}")
+        file = file_of(out, seed, seeds)
         training = Training(name, weights, parts, file, recipe.with_seed(seed), command)
         # of several seeds, those that are done are not trained again
         metrics = training.finished() if len(seeds) > 1 and not again else None
@@ -36,6 +36,11 @@ def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe:
     if len(rows) > 1:
         _summarise(rows, out, say)
     return True
+
+
+def file_of(out: Path, seed: int, seeds: list[int]) -> Path:
+    """The checkpoint of one of the seeds."""
+    return out if len(seeds) == 1 else out.with_suffix(f".seed{seed}{out.suffix}")
 
 
 def figures(metrics: dict[str, Any]) -> dict[str, float]:
