@@ -1,5 +1,6 @@
 """The trainings of a folder, what each is doing, and those that were ticked side by side."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,7 +96,8 @@ def comparison(models: list[Trained]) -> str:
 
 
 def _table(t: pd.DataFrame) -> str:
-    head = "".join(f"<th>{esc(c)}</th>" for c in ("", *t.columns))
+    names = [re.sub("([_.])", r"\1<wbr>", esc(c)) for c in ("", *t.columns)]  # long names break where a reader would
+    head = "".join(f"<th>{name}</th>" for name in names)
     body = "".join(f"<tr><th>{esc(i)}</th>{''.join(f'<td>{esc(v)}</td>' for v in row)}</tr>" for i, row in zip(t.index, t.to_numpy(), strict=True))
     return f'<table class="vt-plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
