@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from explain import gallery
+from explain import sheet as drawing
 from explain.errors import overview
 from explain.gallery import export, safe, safe_names
 from explain.render import overlay
@@ -35,8 +36,8 @@ def wide_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """All that is written on sheets."""
     said: list[str] = []
-    draw = gallery._text
-    monkeypatch.setattr(gallery, "_text", lambda d, x, y, text, *a, **k: said.append(text) or draw(d, x, y, text, *a, **k))
+    draw = drawing._text
+    monkeypatch.setattr(drawing, "_text", lambda d, x, y, text, *a, **k: said.append(text) or draw(d, x, y, text, *a, **k))
     return said
 
 
@@ -89,7 +90,7 @@ def test_files_are_those_of_the_table(small_run: RunData, tmp_path: Path) -> Non
     assert set(table["method"]) == {"grad_cam"}
     with Image.open(made.sheet) as sheet:
         assert sheet.width <= 1600
-        assert sheet.height == gallery.HEAD + 3 * (gallery.LINE + gallery.SPACE) + gallery.MARGIN
+        assert sheet.height == drawing.HEAD + 3 * (drawing.LINE + drawing.SPACE) + drawing.MARGIN
 
 
 def test_pictures_are_what_the_network_saw_or_thumbnails(wide_run: RunData, pictures: Path, tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_many_classes_are_limited_to_the_worst(small_run: RunData, tmp_path: Pat
     assert "LayerCAM" in words[1]
     assert table_of(made.folder)["true"].nunique() == 3
     with Image.open(made.sheet) as sheet:
-        assert sheet.height == gallery.HEAD + 2 * (gallery.LINE + gallery.SPACE) + gallery.MARGIN
+        assert sheet.height == drawing.HEAD + 2 * (drawing.LINE + drawing.SPACE) + drawing.MARGIN
 
 
 def test_a_run_that_has_not_ended(small_run: RunData, tmp_path: Path, words: list[str]) -> None:

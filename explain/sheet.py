@@ -1,0 +1,107 @@
+"""The sheet of an export: a row a class, its misclassified and its correct images with their maps. No torch."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from explain.errors import ClassSample
+from explain.render import overlay
+from explain.run_data import RunData
+
+LINES = 50  # of images on a sheet, 9000 pixels: few programs open larger ones
+TILE, GAP, BETWEEN, SIDES, NAMES, MARGIN, HEAD, LINE, SPACE = 128, 4, 14, 36, 150, 28, 132, 176, 16  # pixels
+WIDTHS = {"wrong": 3 * TILE + 2 * GAP, "right": 2 * TILE + GAP}
+Tile = tuple[Image.Image, str]  # at most TILE × TILE pixels, and why there is no map on it
+INK, DIM, RULE, TEAL, WARM = "#1b1d1f", "#63686d", "#e4e4e0", "#0f766e", "#b8481a"
+
+
+def draw_sheet(run: RunData, samples: list[ClassSample], tiles: dict[int, list[Tile]], columns: int, title: str, about: str) -> Image.Image:
+    """RGB; a row a class: its name, then `columns` wrong and `columns` right images side by side, more of them below."""
+    lines = [max(1, math.ceil(max(len(s.wrong), len(s.right)) / columns)) for s in samples]
+    left = {"wrong": MARGIN + NAMES}
+    left["right"] = left["wrong"] + columns * (WIDTHS["wrong"] + BETWEEN) - BETWEEN + SIDES
+    size = (left["right"] + columns * (WIDTHS["right"] + BETWEEN) - BETWEEN + MARGIN, HEAD + sum(n * LINE + SPACE for n in lines) + MARGIN)
+    sheet = Image.new("RGB", size, "white")
+    draw, wide = ImageDraw.Draw(sheet), size[0] - 2 * MARGIN
+    _text(draw, MARGIN, MARGIN - 4, title, wide, INK, 18, bold=True)
+    _text(draw, MARGIN, MARGIN + 24, about, wide, DIM, 12)
+    _legend(sheet, draw, MARGIN + 50)
+    for result, words, colour in (("wrong", "misclassified", WARM), ("right", "correct", TEAL)):
+        _text(draw, left[result], HEAD - 26, words, TILE, colour, 12, bold=True)
+    top = HEAD
+    for sample, n in zip(samples, lines, strict=True):
+        draw.line((MARGIN, top - 6, size[0] - MARGIN, top - 6), RULE)
+        _class_name(run, draw, top, sample.index)
+        for result, none in (("wrong", "no errors"), ("right", "none right")):
+            for place, row in enumerate(getattr(sample, result).tolist()):
+                down, across = divmod(place, columns)
+                _image(run, sheet, left[result] + across * (WIDTHS[result] + BETWEEN), top + down * LINE, row, tiles[row])
+            if not len(getattr(sample, result)):
+                _text(draw, left[result], top + TILE // 2, none, WIDTHS[result], size=12)
+        top += n * LINE + SPACE
+    return sheet
+
+
+def _share(value: float) -> str:
+    """.66 or 1.00, as the dashboard writes it."""
+    return f"{value:.2f}".removeprefix("0")
+
+
+@lru_cache
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    """matplotlib's DejaVu: Pillow's own font has no accents."""
+    import matplotlib
+
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' * bold}.ttf", size)
+
+
+def _text(draw: ImageDraw.ImageDraw, x: int, y: int, text: str, width: int, colour: str = DIM, size: int = 11,
+          bold: bool = False, end: bool = False) -> int:  # fmt: skip
+    """One line of at most `width` pixels, shortened with an ellipsis, or with one before its `end`; the x after it."""
+    font, text = _font(size, bold), " ".join(text.split())
+    kept = text[-200:] if end else text[:200]
+    while kept and font.getlength(text) > width:
+        kept = kept[1:] if end else kept[:-1]
+        text = f"…{kept}" if end else f"{kept.rstrip()}…"
+    draw.text((x, y), text, colour, font)
+    return x + math.ceil(font.getlength(text))
+
+
+def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, y: int) -> None:
+    """The colours as they lie on a grey picture."""
+    x = _text(draw, MARGIN, y, "evidence for the class below: none", TILE * 3) + 6
+    bar = overlay(Image.new("RGB", (96, 10), "#b4b4b4"), np.linspace(0, 1, 96)[None])
+    sheet.paste(bar, (x, y + 2))
+    x = _text(draw, x + bar.width + 6, y, "the map's most", TILE) + 24
+    for words, colour in (("called wrongly", WARM), ("the true class", TEAL)):
+        draw.rectangle((x, y + 2, x + 9, y + 11), colour)
+        x = _text(draw, x + 16, y, words, TILE) + 18
+    _text(draw, x, y, "numbers are probabilities", TILE * 2)
+
+
+def _class_name(run: RunData, draw: ImageDraw.ImageDraw, y: int, index: int) -> None:
+    """Name, recall as number and bar, and how many images there are."""
+    e, wide = run.evaluation, NAMES - 22
+    n, recall = int(e.support[index]), float(e.recall[index])
+    _text(draw, MARGIN, y, run.classes[index] or "(no name)", wide, INK, 14, bold=True)
+    draw.rectangle((MARGIN, y + 24, MARGIN + wide, y + 27), RULE)
+    if recall > 0:
+        draw.rectangle((MARGIN, y + 24, MARGIN + round(recall * wide), y + 27), TEAL)
+    _text(draw, MARGIN, y + 34, f"recall {_share(recall)}", wide, size=12)
+    _text(draw, MARGIN, y + 51, f"n {n}, wrong {n - int(e.confusion[index, index])}", wide, size=12)
+
+
+def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: list[Tile]) -> None:
+    """The picture over its id, the overlays over what the network said, and words where there is no map."""
+    draw, item = ImageDraw.Draw(sheet), run.table.loc[row]
+    label, pred, p_label = run.classes[int(item["label"])], run.classes[int(item["pred"])], float(np.exp(-item["loss"]))
+    lines = [(item["id"], "", DIM), (f"called {_share(item['confidence'])}", pred, TEAL if item["pred"] == item["label"] else WARM),
+             (f"true {_share(p_label)}", label, TEAL)]  # fmt: skip
+    for (picture, note), (said, name, colour) in zip(tiles, lines, strict=False):
+        sheet.paste(picture, (x, y))
+        _text(draw, x, y + TILE + 4, said, TILE, end=not name)
+        _text(draw, x, y + TILE + 18, name, TILE, colour, 12)
+        _text(draw, x, y + TILE + 33, note, TILE, size=10)
+        x += TILE + GAP
