@@ -17,7 +17,7 @@ from torchcam.methods import GradCAM as TorchCam
 
 from benchmarks.timing import hardware, take_turns
 from explain.capture import capture, default_layer
-from explain.methods import explain
+from explain.case import explain
 from models.registry import spec
 
 FOUR = ["grad_cam", "grad_cam_pp", "layer_cam", "hires_cam"]

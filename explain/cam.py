@@ -43,6 +43,26 @@ def hires_cam(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient * activation).sum(1)
 
 
+def grad_cam_elementwise(activation: Tensor, gradient: Tensor) -> Tensor:
+    """M = Σ_c relu(G A)."""
+    return (gradient * activation).relu().sum(1)
+
+
+def fem(activation: Tensor, gradient: Tensor | None = None, sigmas: float = 2.0, weight: str = "activation") -> Tensor:
+    """M = Σ_c mean_ij(A) B with B = 1 where A > mean_ij(A) + `sigmas` · deviation_ij(A); the same for every class.
+
+    `weight` 'share' is pytorch-grad-cam's other reading: M = Σ_c mean_ij(B) A.
+    """
+    mean, deviation = activation.mean((2, 3), keepdim=True), activation.std((2, 3), correction=0, keepdim=True)
+    strong = (activation > mean + sigmas * deviation).to(activation.dtype)
+    return _weighted(strong.mean((2, 3)), activation) if weight == "share" else _weighted(mean[..., 0, 0], strong)
+
+
+def eigen_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
+    """Eigen-CAM of G A: the places projected on the first principal component of gradient times activation."""
+    return eigen_cam(gradient * activation)
+
+
 def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
     """The places projected on the first principal component of the centred activations; the same for every class.
 

@@ -1,10 +1,10 @@
-"""The only file that registers hooks: what a layer puts out, and the gradient of a score with respect to it.
+"""The only file that registers hooks: what layers put out, the gradient of a score with respect to it, and other outputs in its place.
 
-The network runs without a graph up to the target layer; the graph begins there, at a detached copy of the layer's
+The network runs without a graph up to the first target layer; the graph begins there, at a detached copy of the layer's
 output, so that a map costs little more than a forward pass and no parameter ever receives a gradient.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,31 +12,42 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from explain.batches import out_of_memory
+from explain.layout import Layout, layout_of
+from explain.target import Target, as_target
 from models.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """One forward pass: `logits` (N, K) and the target layer's output `activation` (N, C, h, w), both detached."""
+    """One forward pass: `logits` (N, K), and of each of `layers` its maps, `activations` (N, C, h, w); all detached."""
 
-    layer: str
+    layers: tuple[str, ...]
     logits: Tensor
-    activation: Tensor
+    activations: tuple[Tensor, ...]
     _scores: Tensor
-    _leaf: Tensor
+    _outputs: tuple[Tensor, ...]
+    _layouts: tuple[Layout, ...]
 
-    def gradient(self, target: Tensor) -> Tensor:
-        """d logit[target] / d activation, (N, C, h, w); `target` (N,) class indices, each image its own."""
-        classes = self.logits.shape[1]
-        if len(target) != len(self.logits) or bool(((target < 0) | (target >= classes)).any()):
-            raise UserError(f"Target classes {target.tolist()[:8]} do not fit {len(self.logits)} images of {classes} classes.")
+    @property
+    def activation(self) -> Tensor:
+        """Of the first layer."""
+        return self.activations[0]
+
+    def gradients(self, target: Target | Tensor) -> tuple[Tensor, ...]:
+        """d score / d activation for each layer, (N, C, h, w); a tensor (N,) of classes means their logits."""
+        score = as_target(target).score(self._scores).sum()
         if not self._scores.requires_grad:
-            raise UserError(unreached(self.layer))
-        score = self._scores.gather(1, target[:, None].to(self._scores.device)).sum()
-        (gradient,) = torch.autograd.grad(score, self._leaf, retain_graph=True, allow_unused=True)
-        if gradient is None:
-            raise UserError(unreached(self.layer))
-        return gradient.float()
+            raise UserError(unreached(self.layers[0]))
+        found = torch.autograd.grad(score, self._outputs, retain_graph=True, allow_unused=True)
+        for layer, gradient in zip(self.layers, found, strict=True):
+            if gradient is None:
+                raise UserError(unreached(layer))
+        return tuple(layout.maps(g).float() for layout, g in zip(self._layouts, found, strict=True))
+
+    def gradient(self, target: Target | Tensor) -> Tensor:
+        """Of the first layer."""
+        return self.gradients(target)[0]
 
 
 def unreached(layer: str) -> str:
@@ -57,40 +68,83 @@ def as_found(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def capture(model: nn.Module, x: Tensor, layer: str, precision: str = "fp32") -> Capture:
-    """Run `model` on `x` (N, C, H, W) and keep the output of `layer`. `precision`: 'fp32' or 'bf16' (autocast).
+def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision: str = "fp32") -> Capture:
+    """Run `model` on `x` (N, C, H, W) and keep the output of `layers`. `precision`: 'fp32' or 'bf16' (autocast).
 
     The model and `x` are left as they were, also after an error. Raises UserError for a layer that does not exist, does
-    not run, or puts out something else than maps (N, C, h, w).
+    not run, or puts out no maps.
     """
-    module = find_layer(model, layer)
-    kept: list[Tensor] = []
+    names = (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
+    modules = [find_layer(model, name) for name in names]
+    kept: dict[str, tuple[Tensor, Layout]] = {}
 
-    def begin_graph(_: nn.Module, __: Any, output: Any) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
-            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise UserError(f"Layer '{layer}' puts out {shape}: maps need a layer with (N, C, h, w), such as a convolution.")
+    def keep(name: str, output: Any) -> Tensor:
+        layout = read_layout(model, name, output, x)
         torch.set_grad_enabled(True)
-        kept[:] = [output.detach().requires_grad_()]
-        return kept[0].clone()  # a copy: the next layer may work in place
+        # where a layer in front has begun the graph, it goes on
+        kept[name] = output if output.requires_grad else output.detach().requires_grad_(), layout
+        return kept[name][0].clone()  # a copy: the next layer may work in place
 
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.callback(module.register_forward_hook(begin_graph).remove)
+        for name, module in zip(names, modules, strict=True):
+            stack.callback(module.register_forward_hook(lambda _, __, output, name=name: keep(name, output)).remove)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             scores = model(x)
-    if not kept:
-        raise UserError(f"Layer '{layer}' did not run in the forward pass: choose one that does.")
+    for name in names:
+        if name not in kept:
+            raise UserError(f"Layer '{name}' did not run in the forward pass: choose one that does.")
     scores = scores.flatten(1).float()
-    return Capture(layer, scores.detach(), kept[0].detach().float(), scores, kept[0])
+    outputs, layouts = tuple(kept[n][0] for n in names), tuple(kept[n][1] for n in names)
+    maps = tuple(layout.maps(output.detach()).float() for output, layout in zip(outputs, layouts, strict=True))
+    return Capture(names, scores.detach(), maps, scores, outputs, layouts)
 
 
 def logits(model: nn.Module, x: Tensor, precision: str = "fp32") -> Tensor:
     """(N, K) without any graph."""
     with as_found(model), torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
         return model(x).flatten(1).float()
+
+
+def logits_with(model: nn.Module, x: Tensor, layer: str, change: Callable[[Tensor], Tensor], precision: str = "fp32") -> Tensor:
+    """(M, K): the answers to one image `x` (1, C, H, W) where `layer` puts out other maps.
+
+    `change` takes its maps (1, C, h, w) and gives M versions (M, C, h, w). What lies before the layer runs once, what
+    lies behind it M times, unless the network mixes it with other branches in a way that one image cannot join; then the
+    whole network runs M times. Raises UserError as `capture` does.
+    """
+    module = find_layer(model, layer)
+    made: list[Tensor] = []
+
+    def run(images: Tensor) -> Tensor:
+        def replace(_: nn.Module, __: Any, output: Any) -> Tensor:
+            layout = read_layout(model, layer, output, images)
+            made[:] = [change(layout.maps(output[:1]))]
+            return layout.output(made[0], output[:1])
+
+        with ExitStack() as stack:
+            stack.enter_context(as_found(model))
+            stack.enter_context(torch.inference_mode())
+            stack.callback(module.register_forward_hook(replace).remove)
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                return model(images).flatten(1).float()
+
+    try:
+        answer = run(x)
+    except RuntimeError as error:
+        if not made or out_of_memory(error):
+            raise
+        answer = None
+    if not made:
+        raise UserError(f"Layer '{layer}' did not run in the forward pass: choose one that does.")
+    return answer if answer is not None and len(answer) == len(made[0]) else run(x.expand(len(made[0]), -1, -1, -1))
+
+
+def layers_in(text: str) -> tuple[str, ...]:
+    """'features.4, features.8' -> the two names."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
@@ -103,6 +157,15 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     return modules[name]
 
 
+def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:
+    """Raises UserError where the output holds no maps."""
+    layout = layout_of(output, len(x), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
+    if layout is None:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise UserError(f"Layer '{name}' puts out {shape}: maps need a layer with (N, C, h, w), such as a convolution, or with tokens of places.")
+    return layout
+
+
 @dataclass(frozen=True)
 class LayerOutput:
     """A layer that puts out maps: its name, the kind of module, and `shape` (C, h, w) for one image."""
@@ -113,38 +176,55 @@ class LayerOutput:
 
 
 def map_layers(model: nn.Module, x: Tensor) -> list[LayerOutput]:
-    """Every layer that puts out maps (N, C, h, w) larger than one point, in the order in which they end. One forward."""
-    return [layer for layer in _outputs(model, x)[0] if min(layer.shape[1:]) > 1]
+    """Every layer that puts out maps larger than one point, in the order in which they end. One forward."""
+    return [layer for layer in _outputs(model, x) if min(layer.shape[1:]) > 1]
 
 
 def default_layer(model: nn.Module, x: Tensor) -> str:
-    """The last layer at the resolution of the last convolution: its outermost name, after batch-norm and ReLU.
+    """The last layer at the resolution of the last convolution: its outermost name, after batch-norm and ReLU. In a
+    transformer, the last layer from whose places a gradient comes.
 
-    Raises UserError for a network without a convolution, or with attention after the last one.
+    Raises UserError for a network without such a layer.
     """
-    outputs, attention = _outputs(model, x)
+    attentions: list[tuple[str, int]] = []
+    outputs = _outputs(model, x, attentions)
     convolutions = [i for i, layer in enumerate(outputs) if "Conv" in layer.kind and min(layer.shape[1:]) > 1]
+    if attentions and (not convolutions or attentions[-1][1] > convolutions[-1]):
+        inside = tuple(f"{name}." for name, _ in attentions)
+        places = [min(layer.shape[1:]) > 1 and not layer.name.startswith(inside) for layer in outputs]
+        before = [layer.name for layer, fits in zip(outputs[: attentions[-1][1]], places, strict=False) if fits]
+        return _last_reached(model, x, [layer.name for layer, fits in zip(outputs, places, strict=True) if fits]) or before[-1]
     if not convolutions:
         raise UserError(f"{type(model).__name__} has no convolution that puts out maps: class-activation maps need one.")
     last = convolutions[-1]
-    if any(position > last for position in attention):
-        raise UserError(f"{type(model).__name__} attends after its last convolution '{outputs[last].name}': "
-                        "it has no maps of its own; name a layer that puts out (N, C, h, w) with --layer.")  # fmt: skip
     same = [layer for layer in outputs[last:] if layer.shape[1:] == outputs[last].shape[1:]]
     return same[-1].name
 
 
-def _outputs(model: nn.Module, x: Tensor) -> tuple[list[LayerOutput], list[int]]:
-    """Layers with 4-D outputs in the order in which they end, and after how many of them attention ran."""
-    found: list[LayerOutput] = []
-    attention: list[int] = []
+def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
+    """The last of the layers whose places, and not its class token alone, the score depends on; None where it depends on none."""
+    noise = torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)).to(x)
+    captured = capture(model, noise, names)
+    scores = captured._scores.gather(1, captured.logits.argmax(1, keepdim=True)).sum()
+    found = torch.autograd.grad(scores, captured._outputs, allow_unused=True)
+    for name, layout, gradient in reversed(list(zip(captured.layers, captured._layouts, found, strict=True))):
+        if gradient is not None and bool(layout.maps(gradient).count_nonzero()):
+            return name
+    return None
+
+
+def _outputs(model: nn.Module, x: Tensor, attentions: list[tuple[str, int]] | None = None) -> list[LayerOutput]:
+    """Layers with maps in the order in which they end; into `attentions`, where there is one after how many of them."""
+    found: dict[str, LayerOutput] = {}
 
     def note(name: str, module: nn.Module, output: Any) -> None:
-        if "Attention" in type(module).__name__:
-            attention.append(len(found))
-        if isinstance(output, Tensor) and output.ndim == 4:
-            _, c, h, w = output.shape
-            found.append(LayerOutput(name, type(module).__name__, (c, h, w)))
+        if attentions is not None and "Attention" in type(module).__name__:
+            attentions.append((name, len(found)))
+        layout = layout_of(output, 1, (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
+        if layout and layout.plausible((x.shape[2], x.shape[3])):
+            found.pop(name, None)  # of a layer that runs twice, the second time counts
+            c, h, w = layout.maps(output).shape[1:]
+            found[name] = LayerOutput(name, type(module).__name__, (c, h, w))
 
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
@@ -154,4 +234,4 @@ def _outputs(model: nn.Module, x: Tensor) -> tuple[list[LayerOutput], list[int]]
                 hook = module.register_forward_hook(lambda m, _, out, name=name: note(name, m, out))
                 stack.callback(hook.remove)
         model(x[:1])
-    return found, attention
+    return list(found.values())

@@ -1,38 +1,89 @@
-"""Explain the one image in front of the user."""
+"""Explain the one image in front of a person: any method, layer and pair of classes, on passes that are shared."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
-from explain import methods
-from explain.capture import LayerOutput, capture, default_layer, map_layers
+from explain.capture import LayerOutput, default_layer, layers_in, logits, map_layers
+from explain.case import Case, Smoothing, answer
+from explain.methods import get
+from explain.target import Target
 from models.classifier import Classifier
+from models.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
 class LiveMap:
-    """`seen`: the picture as the network saw it; `prob` (K,); `raw` (h, w): the map of `method` at `layer` for `target`."""
+    """`raw` (h, w): the map of `method` at `layer` ('' where it needs none) for class `target`, less class `minus`; it took `seconds`."""
 
-    seen: Image.Image
-    prob: np.ndarray
     raw: np.ndarray
     method: str
     layer: str
     target: int
+    minus: int | None
+    settings: dict[str, Any]
+    seconds: float
 
 
-def explain_image(classifier: Classifier, image: Image.Image, method: str, layer: str | None = None, target: int | None = None) -> LiveMap:
-    """One forward pass and one map; `target` is the prediction unless given. Raises UserError for a layer without maps."""
+@dataclass(eq=False)
+class Look:
+    """One picture before a network. `seen`: as the network sees it; `prob` (K,); `forward`: seconds of one pass."""
+
+    classifier: Classifier
+    seen: Image.Image
+    x: Tensor
+    prob: np.ndarray
+    forward: float
+    _passes: dict[tuple[str, ...], Case] = field(default_factory=dict)
+
+    @property
+    def pred(self) -> int:
+        return int(self.prob.argmax())
+
+    def map(self, method: str, layer: str | None = None, target: int | None = None, minus: int | None = None, given: dict[str, Any] | None = None,
+            fuse: str = "mean", smoothing: Smoothing | None = None, tell: Callable[[float], None] = lambda share: None) -> LiveMap:  # fmt: skip
+        """One map; of the predicted class where no `target` is given. `tell(share)` hears how far it is, and may raise `Stopped`.
+
+        Raises UserError for what does not fit.
+        """
+        entry, plus = get(method), self.pred if target is None else target
+        began = time.perf_counter()
+        layers = self._layers(layer) if entry.layered else ()
+        aim = Target(torch.tensor([plus]), None if minus is None else torch.tensor([minus]))
+        asked = self._case(layers).about(aim, tell) if layers else Case(self.classifier.model, self.x, (), aim, tell=tell)
+        found = answer(asked, method, given, fuse, smoothing)
+        return LiveMap(found.maps[0].cpu().numpy(), method, found.layer, plus, minus, entry.settings(given), time.perf_counter() - began)
+
+    def seconds(self, method: str, layer: str | None = None, given: dict[str, Any] | None = None) -> float:
+        """About how long a map will take on this machine."""
+        entry = get(method)
+        c, h, w = (self._case(self._layers(layer)).captured.activation.shape[1:]) if entry.layered else (0, 0, 0)
+        return self.forward * entry.passes(c, h * w, entry.settings(given))
+
+    def _layers(self, layer: str | None) -> tuple[str, ...]:
+        return layers_in(layer or "") or (self.classifier.default_layer or default_layer(self.classifier.model, self.x),)
+
+    def _case(self, layers: tuple[str, ...]) -> Case:
+        """The passes that were made, by their layers; a person looks at few."""
+        if layers not in self._passes:
+            self._passes[layers] = Case(self.classifier.model, self.x, layers, Target(torch.tensor([self.pred])))
+        return self._passes[layers]
+
+
+def look(classifier: Classifier, image: Image.Image) -> Look:
+    """Show a picture to a network: one forward pass. Raises UserError for a network that answers with something else than classes."""
+    if classifier.metadata.get("task") == "affect":
+        raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are explained.")
     x = classifier.batch([image])
-    layer = layer or classifier.default_layer or default_layer(classifier.model, x)
-    captured = capture(classifier.model, x, layer)
-    prob = captured.logits.softmax(1)[0]
-    chosen = int(prob.argmax()) if target is None else target
-    explanation = methods.explain(captured, [method], torch.tensor([chosen]))[method]
-    return LiveMap(classifier.preprocessing.view(image).convert("RGB"), prob.cpu().numpy(), explanation.maps[0].cpu().numpy(),
-                   method, layer, chosen)  # fmt: skip
+    began = time.perf_counter()
+    prob = logits(classifier.model, x).softmax(1)[0].cpu().numpy()
+    return Look(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob, time.perf_counter() - began)
 
 
 def layers_with_maps(classifier: Classifier) -> list[LayerOutput]:

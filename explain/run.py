@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from explain import methods as registry
 from explain.attention import attention_statistics
-from explain.capture import Capture, capture, default_layer
+from explain.capture import Capture, capture, default_layer, layers_in
+from explain.case import Stopped, explain
 from explain.render import jpeg_bytes
 from explain.run_folder import (
     SAMPLES,
@@ -55,10 +56,6 @@ class Progress:
     total: int
     before: int
     failed: int
-
-
-class Stopped(Exception):
-    """The caller asked the run to stop; what was done is on disk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,34 +102,34 @@ def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classi
 
 def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], layer: str | None, precision: str) -> Request:
     """Check what was asked for before any work: methods, layer, that a gradient reaches it, and the shape of its maps."""
-    chosen = tuple(dict.fromkeys(registry.get(m).name for m in methods))
+    chosen = tuple(dict.fromkeys(registry.from_a_pass(m).name for m in methods))
     if not chosen:
-        raise UserError(f"No method given: choose from {', '.join(registry.METHODS)}.")
+        raise UserError(f"No method given: choose from {', '.join(registry.names_from_a_pass())}.")
     if precision not in PRECISIONS:
         raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
     layer = layer or classifier.default_layer or default_layer(classifier.model, example)
-    tried = capture(classifier.model, example, layer, precision)
+    tried = capture(classifier.model, example, layers_in(layer), precision)
     if tried.logits.shape[1] != len(classifier.classes):
         raise UserError(f"{classifier.name} answers with {tried.logits.shape[1]} numbers, but {len(classifier.classes)} classes are named.")
-    tried.gradient(torch.zeros(1, dtype=torch.long))
-    h, w = tried.activation.shape[2:]
+    tried.gradients(torch.zeros(1, dtype=torch.long))
+    h, w = next(iter(explain(tried, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
     return Request(classifier.name, classifier.weights_hash, source.name, source.fingerprint(), classifier.classes, chosen,
                    layer, (h, w), precision)  # fmt: skip
 
 
 def both_targets(captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor) -> dict[tuple[str, str], Tensor]:
     """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
-    for_pred = registry.explain(captured, methods, pred)
+    for_pred = explain(captured, methods, pred)
     other = [m for m in methods if registry.get(m).class_specific]
-    for_label = registry.explain(captured, other, label) if other and bool((pred != label).any()) else {}
+    for_label = explain(captured, other, label) if other and bool((pred != label).any()) else {}
     return {(m, t): e.get(m, for_pred[m]).maps for m in methods for t, e in (("pred", for_pred), ("label", for_label))}
 
 
 def process(classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor) -> pa.Table:
     """One batch of readable images -> rows of the run."""
     x = classifier.preprocessing.normalise(stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device)
-    captured = capture(classifier.model, x, request.layer, request.precision)
+    captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
     label = label.to(captured.logits.device)
     prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)
     columns: dict[str, Any] = {

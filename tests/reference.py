@@ -10,6 +10,7 @@ from torch import nn
 PEERS = {
     "grad_cam": reference.GradCAM, "grad_cam_pp": reference.GradCAMPlusPlus, "layer_cam": reference.LayerCAM,
     "hires_cam": reference.HiResCAM, "xgrad_cam": reference.XGradCAM, "eigen_cam": reference.EigenCAM,
+    "grad_cam_elementwise": reference.GradCAMElementWise, "eigen_grad_cam": reference.EigenGradCAM,
 }  # fmt: skip
 
 

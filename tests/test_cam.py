@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import pytorch_grad_cam as reference
 import torch
 
 from explain import cam
 from explain.capture import capture, default_layer
-from explain.methods import explain
+from explain.case import explain
 from models.classifier import Classifier
 from tests.reference import PEERS, raw_reference
 
@@ -31,7 +32,7 @@ def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest)
         for method, kind in PEERS.items():
             theirs = raw_reference(kind, model, model.get_submodule(name), x, target.tolist())
             mine = ours[method].maps.numpy()
-            if method == "eigen_cam":  # a principal component has no sign
+            if method.startswith("eigen"):  # a principal component has no sign
                 theirs = theirs * np.sign((theirs * mine).sum((1, 2), keepdims=True))
             scale = np.abs(theirs).max((1, 2), keepdims=True)
             assert (np.abs(mine - theirs) / scale).max() < 1e-4, method
@@ -67,6 +68,22 @@ def test_grad_cam_pp_weights_of_one_positive_place() -> None:
     g[0, 0, 0, 1] = 3.0
     weight = 9 / (2 * 9 + 27 * 2.0 + 1e-6) * 3
     torch.testing.assert_close(cam.grad_cam_pp(a, g), torch.full((1, 2, 2), weight * 0.5))
+
+
+def test_fem_by_a_plain_loop_and_as_pytorch_grad_cam_has_it() -> None:
+    a = torch.rand(2, 3, 6, 6) ** 3
+    authors, theirs = cam.fem(a, sigmas=1.0), cam.fem(a, sigmas=1.0, weight="share")
+    numpy = a.numpy()
+    for n in range(2):
+        expected, other = np.zeros((6, 6)), np.zeros((6, 6))
+        for c in range(3):
+            strong = numpy[n, c] > numpy[n, c].mean() + numpy[n, c].std()
+            expected += numpy[n, c].mean() * strong
+            other += strong.mean() * numpy[n, c]
+        np.testing.assert_allclose(authors[n], expected, rtol=1e-5)
+        np.testing.assert_allclose(theirs[n], other, rtol=1e-5)
+    peer = reference.FEM(torch.nn.Conv2d(1, 1, 1), [], k=1)
+    np.testing.assert_allclose(theirs, peer.get_cam_image(None, None, None, numpy, None, False), rtol=1e-5)
 
 
 def test_eigen_cam_finds_the_one_direction() -> None:

@@ -1,11 +1,16 @@
 """Capture and the contract that every method in the registry keeps."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from torch import nn
 
 from explain.capture import capture, default_layer, logits, map_layers
-from explain.methods import METHODS, Method, explain, register
+from explain.case import Case, Stopped, answer
+from explain.method import Method
+from explain.methods import METHODS, register
+from explain.target import Target
 from models.classifier import Classifier
 from models.errors import UserError
 
@@ -41,27 +46,62 @@ def mixed_modes(tiny: Classifier) -> nn.Module:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
+    """Shape, type, finite, the same again, a batch equals its images; and the model as it was, after success and every failure."""
     model, target = mixed_modes(tiny), torch.tensor([0, 1, 2, 1])
+    method = METHODS[name]
+
+    def ask(rows: slice = slice(None), images: torch.Tensor = x, layer: str = LAYER, classes: torch.Tensor = target) -> torch.Tensor:
+        return answer(Case(model, images[rows], (layer,), Target(classes[rows])), name).maps
+
     before = snapshot(model, x)
-    maps = explain(capture(model, x, LAYER), [name], target)[name].maps
+    maps = ask()
     assert_as_found(before, model, x)
-    assert maps.shape == (4, 8, 8)
+    assert maps.shape == ((4, 8, 8) if method.coarse else (4, 32, 32))
     assert maps.dtype == torch.float32
     assert not maps.requires_grad
     assert maps.isfinite().all()
-    assert torch.equal(maps, explain(capture(model, x, LAYER), [name], target)[name].maps)
-    alone = torch.cat([explain(capture(model, x[i : i + 1], LAYER), [name], target[i : i + 1])[name].maps for i in range(4)])
+    assert torch.equal(maps, ask())
+    alone = torch.cat([ask(slice(i, i + 1)) for i in range(4)])
     torch.testing.assert_close(maps, alone, rtol=1e-3, atol=1e-6)
-
-    with pytest.raises(UserError, match="No layer 'nowhere'"):
-        capture(model, x, "nowhere")
-    with pytest.raises(UserError, match="puts out"):
-        capture(model, x, "head")
-    if METHODS[name].class_specific:
+    if method.layered:
+        with pytest.raises(UserError, match="No layer 'nowhere'"):
+            ask(layer="nowhere")
+        with pytest.raises(UserError, match="puts out"):
+            ask(layer="head")
+    if method.class_specific:
         with pytest.raises(UserError, match="do not fit"):
-            explain(capture(model, x, LAYER), [name], torch.tensor([0, 1, 2, 99]))
+            ask(classes=torch.tensor([0, 1, 2, 99]))
+        difference = answer(Case(model, x, (LAYER,), Target(target, (target + 1) % 3)), name).maps
+        assert not torch.allclose(difference, maps)
     with pytest.raises(RuntimeError):
-        capture(model, x[:, :1], LAYER)
+        ask(images=x[:, :1])
+    assert_as_found(before, model, x)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_left_as_found_when_stopped_or_broken(name: str, tiny: Classifier, x: torch.Tensor) -> None:
+    model = mixed_modes(tiny)
+    before = snapshot(model, x)
+
+    def stop(share: float) -> None:
+        assert 0 <= share <= 1
+        raise Stopped
+
+    with suppress(Stopped):
+        answer(Case(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long)), tell=stop), name)
+    assert_as_found(before, model, x)
+    forward, calls = model.dropout.forward, []
+
+    def broken(y: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) > 1 or METHODS[name].needs == "pass":
+            raise ZeroDivisionError
+        return forward(y)  # type: ignore[operator]
+
+    model.dropout.forward = broken  # type: ignore[method-assign,assignment,union-attr]
+    with suppress(ZeroDivisionError):
+        answer(Case(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long))), name)
+    assert calls
     assert_as_found(before, model, x)
 
 
@@ -155,14 +195,6 @@ def test_default_layer_of_real_networks(name: str, layer: str | None, shape: tup
     chosen = default_layer(model, example)
     assert layer in (None, chosen)
     assert capture(model, example, chosen).activation.shape[1:] == shape
-
-
-@pytest.mark.slow
-def test_transformers_are_refused_with_a_reason() -> None:
-    from models.registry import spec
-
-    with pytest.raises(UserError, match="attends after its last convolution"):
-        default_layer(spec("vit_b_16").build(None), torch.zeros(1, 3, 224, 224))
 
 
 def test_a_name_can_be_registered_once() -> None:

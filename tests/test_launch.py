@@ -223,3 +223,38 @@ def test_valence_and_arousal_are_not_explained(tmp_path: Path) -> None:
     out = tmp_path / "affect.safetensors"
     checkpoints.save(out, fer_vgg(2), {"architecture": "fer_vgg", "task": "affect", "classes": ["valence", "arousal"]})
     assert "answers with valence and arousal" in one_line("run", "--model", out, "--data", "toon_faces", "--out", tmp_path / "run")
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> Path:
+    from models.data.toon_faces import draw_face
+
+    draw_face("surprise", (0, 3)).image.save(tmp_path / "a face.png")
+    return tmp_path / "a face.png"
+
+
+def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
+    said = launch("explain", face, *TOON[1:], "--methods", "grad_cam,recipro_cam,integrated_gradients", "--target", "Surprised", "--minus", "fear",
+                  "--set", "steps=5", "--set", "recipro_cam.gaussian=no", "--out", tmp_path / "maps")  # fmt: skip
+    assert len(said.splitlines()) == 5 + 3
+    made = sorted(p.name for p in (tmp_path / "maps").iterdir())
+    assert made == sorted(f"a face.{m}{end}" for m in ("grad_cam", "recipro_cam", "integrated_gradients") for end in (".npy", ".map.png", ".png"))
+    raw = np.load(tmp_path / "maps" / "a face.grad_cam.npy")
+    assert (raw.dtype, raw.shape) == (np.float32, (8, 8))
+    assert np.load(tmp_path / "maps" / "a face.integrated_gradients.npy").shape == (128, 128)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--target", "hapiness"], "near are happiness"), (["--target", "9"], "a number from 0 to 7"), (["--methods", "grad"], "choose from grad_cam"),
+    (["--set", "steps=5"], "no parameters of these methods"), (["--methods", "lime", "--set", "samples=x"], "samples is 'x'"),
+    (["--layer", "nowhere"], "No layer 'nowhere'"), (["--target", "fear", "--minus", "fear"], "choose two classes"), (["--noise", "-1"], "0 to 1000"),
+])  # fmt: skip
+def test_explain_says_what_is_wrong(words: list[str], said: str, face: Path, tmp_path: Path) -> None:
+    assert said in one_line("explain", face, *TOON[1:], "--out", tmp_path / "maps", *words)
+    assert not (tmp_path / "maps").exists()
+
+
+def test_methods_are_listed() -> None:
+    said = launch("methods")
+    assert "integrated_gradients" in said
+    assert "steps=50" in said

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from explain.capture import capture
-from explain.methods import explain
+from explain.case import explain
 from explain.run import Progress, Stopped, run
 from explain.run_data import RunData, open_run
 from explain.run_folder import done_ids, part_files
@@ -285,3 +285,15 @@ def test_maps_of_real_photos_are_those_of_pytorch_grad_cam(imagenet: Path, mobil
             theirs = raw_reference(PEERS[method], classifier.model, module, x, data.table[target].astype(int).tolist())
             ours = data.maps(method, target, range(8))
             assert (np.abs(ours - theirs).max((1, 2)) / np.abs(theirs).max((1, 2))).max() < 1e-3, (method, target)
+
+
+def test_several_layers_are_fused_at_the_finest(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    manifest = run(tiny, FolderSource(pictures), tmp_path / "fused", ["layer_cam"], "features.0, features")
+    assert manifest.request.map_shape == (16, 16)
+    assert open_run(tmp_path / "fused").maps("layer_cam", "pred", [0]).shape == (1, 16, 16)
+
+
+def test_methods_that_run_the_network_again_are_for_single_images(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a run takes grad_cam"):
+        run(tiny, FolderSource(pictures), tmp_path / "r", ["score_cam"])
+    assert not (tmp_path / "r").exists()

@@ -79,12 +79,13 @@ def build(ctx: Context) -> None:
         """A live map for the chosen class (the prediction where none is chosen)."""
         if not subject:
             raise gr.Error("Nothing to explain yet: click an image in Errors, upload one, or take an example.", print_exception=False)
-        from explain.live import explain_image
+        from explain.live import look
 
         with ctx.classifier() as classifier:
-            result = explain_image(classifier, picture(ctx, subject), how, at, cls)
-        live = live_panel(run, result.seen, result.raw, how, result.layer, result.target, float(result.prob[result.target]), "live")
-        return [facts(run, result.prob, subject.get("row")), live, result.target]
+            sight = look(classifier, picture(ctx, subject))
+            found = sight.map(how, at, cls)
+        live = live_panel(run, sight.seen, found.raw, how, found.layer, found.target, float(sight.prob[found.target]), "live")
+        return [facts(run, sight.prob, subject.get("row")), live, found.target]
 
     def from_outside(subject: Subject, at: str, how: str) -> list[Any]:
         about_html, live, chosen = explain(subject, None, at, how)

@@ -1,0 +1,132 @@
+"""The commands about explanations: run · export · explain · methods. Typer calls them; heavy packages are imported inside,
+so that `--help` answers at once."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from models.commands import Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
+
+if TYPE_CHECKING:
+    from explain.run import Progress
+
+CLASSES_HELP = "A file with lines 'data class, model class'; or 'sorted': outputs in the order of the sorted class names."
+
+
+def run(
+    model: Model, data: Data,
+    out: Annotated[Path, typer.Option(help="The run folder: a new one, or one to go on with.")],
+    weights: Weights = None,
+    methods: Annotated[str, typer.Option(help="Names with commas between them.")] = "grad_cam,layer_cam",
+    layer: Annotated[str | None, typer.Option(help="The layer to explain; by itself the last one with maps.")] = None,
+    split: Split = None, image_col: ImageCol = None, label_col: LabelCol = None,
+    classes: Annotated[Path | None, typer.Option(help=CLASSES_HELP)] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only so many images, evenly spread.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 (about twice as fast on many CPUs).")] = "fp32",
+    device: Device = "cpu",
+) -> None:  # fmt: skip
+    """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on."""
+    from explain.errors import in_words
+    from explain.run import run as compute
+    from explain.run_data import open_run
+    from models.classes import read_mapping
+    from models.data.open import open_data
+    from models.registry import load, renamed
+
+    source = open_data(data, split, image_col, label_col, limit)
+    say(f"{source.name}: {len(source)} images of {len(source.classes)} classes; {getattr(source, 'note', '')}".rstrip("; "))
+    if len(source.classes) == 1:
+        say(f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes.")
+    classifier = load(model, weights, device=device)
+    mapping = None
+    if classes == Path("sorted"):
+        classifier = renamed(classifier, tuple(sorted(source.classes)))
+    elif classes:
+        mapping = read_mapping(classes)
+    try:
+        compute(classifier, source, out, methods.replace(" ", "").split(","), layer, precision=precision, batch_size=batch_size,
+                mapping=mapping, command=" ".join(["python", *sys.argv]), progress=_progress_bar())  # fmt: skip
+    except KeyboardInterrupt:
+        say(f"\nStopped; what was done is kept in {out}: the same command goes on from there.")
+        raise typer.Exit(130) from None
+    say("\n".join(in_words(open_run(out))))
+    say(f"next       python launch.py serve --run {out}")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder made by 'run'.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    per_class: Annotated[int, typer.Option(help="So many misclassified and so many correct images of every class.")] = 2,
+    method: Annotated[str | None, typer.Option(help="One of the run's methods; by itself the first.")] = None,
+    sort: Annotated[str, typer.Option(help="most confident, least confident, highest loss, lowest loss.")] = "most confident",
+) -> None:
+    """Pictures to take away: one sheet with every class, the overlays one by one, and a table."""
+    from explain.gallery import export as write
+    from explain.run_data import open_run
+
+    made = write(open_run(run), out, per_class, method, sort)
+    say(f"{made.images} images\nsheet      {made.sheet}\noverlays   {made.folder / 'overlays'}")
+
+
+def explain(
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    model: Model,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    weights: Weights = None,
+    methods: Annotated[str, typer.Option(help="Names with commas between them, of those that 'methods' lists.")] = "grad_cam,layer_cam",
+    layer: Annotated[str | None, typer.Option(help="The layer to explain, or several with commas; by itself the last one with maps.")] = None,
+    target: Annotated[str | None, typer.Option(help="A class by name or number; by itself the prediction.")] = None,
+    minus: Annotated[str | None, typer.Option(help="Explain by how much the target exceeds this class.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter: steps=20, or integrated_gradients.steps=20; can be repeated.")] = None,
+    fuse: Annotated[str, typer.Option(help="Several layers: mean, or max.")] = "mean",
+    flip: Annotated[bool, typer.Option(help="Average with the mirror image's map.")] = False,
+    noise: Annotated[int, typer.Option(help="Average over so many noisy copies.")] = 0,
+    device: Device = "cpu",
+) -> None:
+    """Maps of one picture by any method: as raw numbers (.npy), as a picture, and laid over the photo."""
+    from explain.case import Smoothing
+    from explain.live import look
+    from explain.single import class_number, read_picture, settings_for, write
+    from models.registry import load
+
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    given = settings_for(names, set_ or [])
+    classifier = load(model, weights, device=device)
+    plus, less = (class_number(classifier.classes, said) for said in (target, minus))
+    sight = look(classifier, read_picture(image))
+    for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
+        say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
+    for name in names:
+        made = sight.map(name, layer, plus, less, given[name], fuse, Smoothing(flip, noise))
+        files = write(sight, made, out / image.stem)
+        say(f"{name:22} {made.raw.min():.4g} to {made.raw.max():.4g}, {made.seconds:.2f} s, {files[-1]}")
+
+
+def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/methods.md.")] = False) -> None:
+    """Every explanation method, its parameters, and what it costs."""
+    from explain.method import described, table
+    from explain.methods import METHODS
+
+    say(table(METHODS.values()) if markdown else "\n".join(described(m) for m in METHODS.values()))
+
+
+def _progress_bar() -> Callable[["Progress"], None]:
+    """Images a second and the time left; a run that goes on counts from where it was."""
+    from tqdm import tqdm
+
+    bars: list[tqdm] = []
+
+    def show(now: "Progress") -> None:
+        if not bars:
+            bars.append(tqdm(total=now.total, initial=now.before, unit="image", smoothing=0.1, dynamic_ncols=True))
+        bars[0].update(now.done - bars[0].n)
+        if now.failed:
+            bars[0].set_postfix(unreadable=now.failed)
+        if now.done == now.total:
+            bars[0].close()
+
+    return show

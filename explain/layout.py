@@ -1,0 +1,76 @@
+"""How a layer's output holds maps: (N, C, h, w) as convolutions, (N, h, w, C) as Swin, or tokens (N, T, C) as ViT."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+EXTRA = 17  # class, distillation and register tokens that may stand before those of places
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`size` (h, w); `prefix`: tokens in front that belong to no place."""
+
+    kind: Literal["maps", "last", "tokens"]
+    size: tuple[int, int]
+    prefix: int = 0
+
+    def plausible(self, input_size: tuple[int, int]) -> bool:
+        """Whether the places stand in the proportions of the input, as far as rounding lets them."""
+        return _fits(*self.size, input_size)
+
+    def maps(self, output: Tensor) -> Tensor:
+        """The layer's output, or a gradient of its shape, as (N, C, h, w)."""
+        if self.kind == "maps":
+            return output
+        if self.kind == "last":
+            return output.permute(0, 3, 1, 2)
+        return output[:, self.prefix :].transpose(1, 2).unflatten(2, self.size)
+
+    def output(self, maps: Tensor, like: Tensor) -> Tensor:
+        """Maps (M, C, h, w) as this layer would have put them out; tokens of no place are those of `like` (1, T, C)."""
+        if self.kind == "maps":
+            return maps
+        if self.kind == "last":
+            return maps.permute(0, 2, 3, 1)
+        tokens = maps.flatten(2).transpose(1, 2)
+        return tokens if not self.prefix else torch.cat([like[:, : self.prefix].expand(len(maps), -1, -1), tokens], 1)
+
+
+def layout_of(output: object, images: int, input_size: tuple[int, int], prefix: int | None = None) -> Layout | None:
+    """The layout of what a layer put out for `images` pictures of `input_size` (H, W), or None where it holds no maps.
+
+    Places stand as rows and columns in the proportions of the input. `prefix`: how many tokens belong to no place, where
+    the network tells (timm's `num_prefix_tokens`); otherwise the smallest number that leaves a grid of these proportions.
+    """
+    if not isinstance(output, Tensor) or output.shape[:1] != (images,) or not output.is_floating_point():
+        return None
+    if output.ndim == 4:
+        first, middle, last = output.shape[1:]
+        if _fits(first, middle, input_size) and not _fits(middle, last, input_size):
+            return Layout("last", (first, middle))
+        return Layout("maps", (middle, last))
+    if output.ndim == 3:
+        for extra in [prefix] if prefix is not None else range(EXTRA):
+            size = _grid(output.shape[1] - extra, input_size)
+            if size:
+                return Layout("tokens", size, extra)
+    return None
+
+
+def _fits(h: int, w: int, input_size: tuple[int, int]) -> bool:
+    """Whether h and w are the input's sides, each divided by about the same stride (convolutions round)."""
+    across, down = input_size[0] / h, input_size[1] / w
+    return min(across, down) >= 1 and max(across, down) / min(across, down) < 1.3
+
+
+def _grid(tokens: int, input_size: tuple[int, int]) -> tuple[int, int] | None:
+    if tokens < 4:
+        return None
+    h = round((tokens * input_size[0] / input_size[1]) ** 0.5)
+    w = tokens // h
+    if h * w != tokens or abs(h * input_size[1] - w * input_size[0]) > 0.02 * h * input_size[1]:
+        return None
+    return h, w

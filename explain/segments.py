@@ -1,0 +1,28 @@
+"""Regions of one image that are taken away or kept together: superpixels (SLIC), or a grid."""
+
+import torch
+from torch import Tensor
+
+from models.errors import UserError
+
+KINDS = ("superpixels", "grid")
+
+
+def segments(image: Tensor, kind: str, count: int) -> Tensor:
+    """(C, H, W) -> (H, W) of region numbers 0, 1, 2 ... without gaps, about `count` of them."""
+    if kind == "grid":
+        h, w = image.shape[1:]
+        rows = max(1, round((count * h / w) ** 0.5))
+        columns = max(1, round(count / rows))
+        return (torch.arange(h) * rows // h)[:, None].mul(columns).add(torch.arange(w) * columns // w).to(image.device)
+    if kind != "superpixels":
+        raise UserError(f"No regions '{kind}': choose from {', '.join(KINDS)}.")
+    from skimage.segmentation import slic
+
+    low, high = image.amin(), image.amax()
+    shown = ((image - low) / (high - low).clamp_min(1e-8)).permute(1, 2, 0).double().cpu().numpy()
+    colour = shown.shape[2] == 3
+    found = torch.from_numpy(slic(shown if colour else shown[..., :1], count, compactness=10 if colour else 0.1, start_label=0, convert2lab=colour,
+                                  channel_axis=-1))  # fmt: skip
+    numbered = found.unique(return_inverse=True)[1].to(image.device)
+    return numbered if int(numbered.max()) else segments(image, "grid", count)  # noise has no superpixels

@@ -1,0 +1,74 @@
+"""One picture from the command line: what was typed, read; what was made, written."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explain.live import LiveMap, Look
+from explain.methods import get
+from explain.render import colour_table, normalise, overlay
+from models.classes import fold
+from models.data.images import open_image
+from models.errors import UserError
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Raises UserError for what is no picture."""
+    if not path.is_file():
+        raise UserError(f"There is no picture '{path}': name a file.")
+    return open_image(path)
+
+
+def class_number(classes: tuple[str, ...], said: str | None) -> int | None:
+    """'fear' or '4' -> its number. Raises UserError with what is near."""
+    if said is None:
+        return None
+    names = [fold(c) for c in classes]
+    if fold(said) in names:
+        return names.index(fold(said))
+    if said.isdecimal() and int(said) < len(classes):
+        return int(said)
+    import difflib
+
+    near = difflib.get_close_matches(fold(said), names, 3, cutoff=0.4)
+    shown = [classes[names.index(n)] for n in near] or list(classes[:8])
+    raise UserError(f"No class '{said}': near are {', '.join(shown)}; a number from 0 to {len(classes) - 1} is taken too.")
+
+
+def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str, Any]]:
+    """'steps=20' for every method that has it, 'lime.samples=100' for one. Raises UserError for what nobody takes."""
+    given: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    for word in said:
+        path, is_there, value = word.partition("=")
+        owner, _, name = path.rpartition(".")
+        takers = [m for m in given if owner in ("", m) and any(p.name == name for p in get(m).parameters)]
+        if not is_there or not takers:
+            known = [f"{m}.{p.name}" for m in given for p in get(m).parameters]
+            raise UserError(f"--set {word}: give name=value; there are {', '.join(known) or 'no parameters of these methods'}.")
+        for m in takers:
+            given[m][name] = value
+    for m, values in given.items():
+        get(m).settings(values)
+    return given
+
+
+def write(sight: Look, made: LiveMap, stem: Path) -> list[Path]:
+    """STEM.METHOD.npy (raw float32), .map.png (coloured, the map's own resolution), .png (over the picture as the network sees it).
+
+    Raises UserError where it cannot be written.
+    """
+    files = [stem.with_name(f"{stem.name}.{made.method}{end}") for end in (".npy", ".map.png", ".png")]
+    scaled = normalise(made.raw)
+    table = colour_table("turbo")
+    colour = np.stack([np.interp(scaled, np.linspace(0, 1, len(table)), channel) for channel in table.T], -1)
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        np.save(files[0], made.raw)
+        Image.fromarray((255 * colour).round().astype(np.uint8)).save(files[1])
+        overlay(sight.seen, scaled).save(files[2])
+    except OSError as error:
+        raise UserError(f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
+    return files

@@ -1,0 +1,257 @@
+"""Attributions: equal to Captum called by hand, complete where theory says so, and right on networks that Captum alone gets wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import captum.attr as reference
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from explain.capture import as_found
+from explain.case import Case, answer
+from explain.methods import METHODS
+from explain.scorer import baseline
+from explain.segments import segments
+from explain.target import Target
+from models.errors import UserError
+from models.registry import spec
+
+
+class Net(nn.Module):
+    """The same function in three ways: `plain` ReLU modules, one module `reused` in place, or a `functional` call; `six`: ReLU6."""
+
+    def __init__(self, way: str = "plain", six: bool = False):
+        super().__init__()
+        torch.manual_seed(4)
+        self.one, self.two, self.head = nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(6, 8, 3, 2, 1), nn.Linear(8, 4)
+        kind = nn.ReLU6 if six else nn.ReLU
+        self.way, self.six = way, six
+        self.a, self.b = kind(), kind()
+        if way == "reused":
+            self.a = self.b = kind(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.way == "functional":
+            act = F.relu6 if self.six else F.relu
+            return self.head(act(self.two(act(self.one(8 * x)))).mean((2, 3)))
+        return self.head(self.b(self.two(self.a(self.one(8 * x)))).mean((2, 3)))
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(6))
+
+
+CLASSES = torch.tensor([1, 3])
+
+
+def ask(model: nn.Module, x: torch.Tensor, name: str, layer: str = "two", classes: torch.Tensor = CLASSES, **given: Any) -> torch.Tensor:
+    return answer(Case(model, x, (layer,), Target(classes[: len(x)])), name, given).maps
+
+
+def by_hand(name: str, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Captum as its documentation has it, on the network that suits it."""
+    mean, blur = baseline(x, "mean"), baseline(x, "blur")
+    calls: dict[str, Callable[[], torch.Tensor]] = {
+        "input_gradient": lambda: reference.Saliency(model).attribute(x, CLASSES).amax(1),
+        "input_x_gradient": lambda: reference.InputXGradient(model).attribute(x, CLASSES).sum(1),
+        "integrated_gradients": lambda: reference.IntegratedGradients(model).attribute(x, mean, CLASSES).sum(1),
+        "deep_lift": lambda: reference.DeepLift(model).attribute(x, mean, CLASSES).sum(1),
+        "guided_backprop": lambda: reference.GuidedBackprop(model).attribute(x, CLASSES).sum(1),
+        "deconvolution": lambda: reference.Deconvolution(model).attribute(x, CLASSES).sum(1),
+        "guided_grad_cam": lambda: reference.GuidedGradCam(model, model.two).attribute(x, CLASSES, interpolate_mode="bilinear").sum(1),
+        "occlusion": lambda: reference.Occlusion(model).attribute(x, (3, 4, 4), (3, 2, 2), mean, CLASSES)[:, 0],
+        "lrp": lambda: reference.LRP(model).attribute(x, CLASSES).sum(1),
+    }  # fmt: skip
+    del blur
+    with as_found(model):
+        return calls[name]().detach()
+
+
+@pytest.mark.parametrize("way", ["plain", "reused", "functional"])
+@pytest.mark.parametrize("name", ["input_gradient", "input_x_gradient", "integrated_gradients", "deep_lift", "guided_backprop", "deconvolution",
+                                  "guided_grad_cam", "occlusion", "lrp"])  # fmt: skip
+def test_equal_to_captum_called_by_hand(name: str, way: str, x: torch.Tensor) -> None:
+    """However the network calls its ReLUs: Captum gets the one way that it can read, ours get all three."""
+    ours = ask(Net(way), x, name)
+    theirs = by_hand(name, Net(), x.clone())
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("way", ["plain", "reused", "functional"])
+@pytest.mark.parametrize("six", [False, True])
+def test_deep_lift_is_complete(way: str, six: bool, x: torch.Tensor) -> None:
+    """The attributions sum to what the score gains on the baseline."""
+    model = Net(way, six)
+    with torch.no_grad():
+        gain = (model(x) - model(torch.zeros_like(x))).gather(1, CLASSES[:, None])[:, 0]
+    torch.testing.assert_close(ask(model, x, "deep_lift").sum((1, 2)), gain, rtol=1e-3, atol=1e-4)
+    if six:  # or the case would be one of ReLUs alone
+        assert (model.one(8 * x) > 6).any()
+
+
+def test_integrated_gradients_are_complete(x: torch.Tensor) -> None:
+    model = Net()
+    for name in ("mean", "blur"):
+        with torch.no_grad():
+            gain = (model(x) - model(baseline(x, name))).gather(1, CLASSES[:, None])[:, 0]
+        torch.testing.assert_close(ask(model, x, "integrated_gradients", steps=200, base=name).sum((1, 2)), gain, rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize(("name", "rule"), [("guided_backprop", lambda g, x: g.relu() * (x > 0) * (x < 6)),
+                                            ("deconvolution", lambda g, x: g.relu())])  # fmt: skip
+@pytest.mark.parametrize("way", ["plain", "reused", "functional"])
+def test_rules_at_clipped_relus(name: str, rule: Callable[..., torch.Tensor], way: str, x: torch.Tensor) -> None:
+    """ReLU6, which Captum passes over: by a backward pass of our own. What is clipped at six lets nothing back in guided backpropagation."""
+    net = Net(six=True)
+
+    class Ruled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, y: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(y)
+            return y.clamp(0, 6)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return rule(gradient, ctx.saved_tensors[0])
+
+    image = x.clone().requires_grad_()
+    y = net.head(Ruled.apply(net.two(Ruled.apply(net.one(8 * image)))).mean((2, 3))).gather(1, CLASSES[:, None]).sum()
+    (expected,) = torch.autograd.grad(y, image)
+    torch.testing.assert_close(ask(Net(way, six=True), x, name), expected.sum(1), rtol=1e-4, atol=1e-6)
+
+
+class Sum(nn.Module):
+    """Linear: class k is the sum of the pixels times its weights; contributions of regions are known exactly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(4, 3, 24, 24))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("nchw,kchw->nk", x, self.weight) + 2
+
+
+@pytest.mark.parametrize("kind", ["grid", "superpixels"])
+@pytest.mark.parametrize("name", ["feature_ablation", "kernel_shap", "lime"])
+def test_regions_of_a_linear_score(name: str, kind: str, x: torch.Tensor) -> None:
+    """What a region adds is the sum over it; LIME's Lasso only shrinks it, and keeps the order."""
+    model, x = Sum(), F.avg_pool2d(x, 5, 1, 2) + torch.linspace(-1, 1, 24)  # so that there is something to find regions in
+    maps = ask(model, x, name, kind=kind, count=9, **({} if name == "feature_ablation" else {"samples": 200}))
+    for n in range(2):
+        mask = segments(x[n], kind, 9)
+        assert 3 < int(mask.max()) < 40
+        contribution = (x[n] * model.weight[CLASSES[n]]).sum(0).detach()
+        exact = torch.zeros(int(mask.max()) + 1).index_add(0, mask.flatten(), contribution.flatten())
+        found = torch.zeros(len(exact)).index_add(0, mask.flatten(), maps[n].flatten())
+        if name == "lime":
+            assert torch.corrcoef(torch.stack([found, exact]))[0, 1] > 0.98
+        else:
+            torch.testing.assert_close(found, exact, rtol=2e-2, atol=2e-2)
+
+
+def test_segments_are_numbered_without_gaps(x: torch.Tensor) -> None:
+    grid = segments(x[0], "grid", 16)
+    assert grid.unique().tolist() == list(range(16))
+    assert torch.equal(grid[:6, :6], torch.zeros(6, 6, dtype=torch.long))
+    wide = segments(torch.rand(1, 20, 40), "grid", 8)  # in proportion: two rows of four
+    assert wide.unique().tolist() == list(range(8))
+    found = segments(x[0], "superpixels", 16)
+    assert found.unique().tolist() == list(range(int(found.max()) + 1))
+    with pytest.raises(UserError, match="superpixels, grid"):
+        segments(x[0], "hexagons", 16)
+
+
+def test_lrp_keeps_the_score(x: torch.Tensor) -> None:
+    """Without biases, relevance is neither made nor lost."""
+    model = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1, bias=False), nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3, bias=False), nn.ReLU(), nn.Identity(),
+                          nn.Flatten(), nn.LazyLinear(4, bias=False))  # fmt: skip
+    with torch.no_grad():
+        score = model(x).gather(1, CLASSES[:, None])[:, 0]
+    torch.testing.assert_close(ask(model, x, "lrp", "0").sum((1, 2)), score, rtol=1e-2, atol=1e-3)
+
+
+def test_what_does_not_apply_is_said(x: torch.Tensor) -> None:
+    smooth = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    with pytest.raises(UserError, match="has no ReLU"):
+        ask(smooth, x, "guided_backprop", "0")
+    with pytest.raises(UserError, match=r"LRP has no rule for a layer of this network .*GELU"):
+        ask(smooth, x, "lrp", "0")
+    for network in ("resnet18", "mobilenet_v2", "densenet121"):
+        with pytest.raises(UserError, match="networks without branches"):
+            ask(spec(network).build(None), F.interpolate(x[:1], 64), "lrp", "features")
+    six = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    with pytest.raises(UserError, match=r"no rule for a layer of this network \(ReLU6\)"):
+        ask(six, x, "lrp", "0")
+    with torch.no_grad():
+        gain = (smooth(x) - smooth(torch.zeros_like(x))).gather(1, CLASSES[:, None])[:, 0]
+    torch.testing.assert_close(ask(smooth, x, "deep_lift", "0").sum((1, 2)), gain, rtol=1e-3, atol=1e-4)  # the rescale rule holds for GELU
+
+
+def test_samples_in_smaller_batches_are_the_same_samples(x: torch.Tensor) -> None:
+    model = Net()
+    whole = ask(model, x, "smooth_grad", samples=6)
+    forward, sizes = model.one.forward, []
+
+    def little(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        if len(images) > 4:
+            raise torch.OutOfMemoryError
+        return forward(images)
+
+    model.one.forward = little  # type: ignore[method-assign]
+    found = ask(model, x, "smooth_grad", samples=6)
+    assert max(sizes) > 4
+    assert torch.corrcoef(torch.stack([whole.flatten(), found.flatten()]))[0, 1] > 0.9
+    for name in ("integrated_gradients", "gradient_shap", "occlusion", "lime"):
+        assert ask(model, x, name).isfinite().all()
+
+
+def test_progress_is_told_and_never_goes_back(x: torch.Tensor) -> None:
+    for name in ("integrated_gradients", "occlusion", "lime", "kernel_shap", "score_cam", "ablation_cam"):
+        told: list[float] = []
+        answer(Case(Net(), x, ("two",), Target(CLASSES), batch=1, tell=told.append), name)
+        assert told == sorted(told)
+        assert 0.8 < told[-1] <= 1, name
+        assert len(told) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["mobilenet_v2", "resnet50", "densenet121", "alexnet"])
+def test_on_real_networks(network: str) -> None:
+    """In-place, re-used and functional ReLUs of torchvision: DeepLift stays complete, Captum's Grad-CAM is ours."""
+    from explain.capture import default_layer
+
+    torch.manual_seed(0)
+    model, x = spec(network).build(None).eval(), torch.randn(1, 3, 128, 128)
+    layer, one = default_layer(model, x), torch.tensor([5])
+    with torch.no_grad():
+        gain = (model(x) - model(torch.zeros_like(x)))[:, 5]
+    torch.testing.assert_close(ask(model, x, "deep_lift", layer, one).sum((1, 2)), gain, rtol=2e-2, atol=1e-4)
+    ours, theirs = ask(model, x, "grad_cam", layer, one), ask(model, x, "layer_grad_cam", layer, one)
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * float(theirs.abs().max()))
+    plain = ask(model, x, "input_gradient", layer, one)
+    for name in ("guided_backprop", "deconvolution"):
+        changed = ask(model, x, name, layer, one)
+        assert changed.isfinite().all()
+        assert torch.corrcoef(torch.stack([changed.flatten(), plain.flatten()]))[0, 1] < 0.9  # the rules were applied
+
+
+def test_every_parameter_is_read(x: torch.Tensor) -> None:
+    """What an entry says of its parameters holds: each at both of its ends, or each of its choices, or refused."""
+    for method in METHODS.values():
+        for p in method.parameters:
+            assert p.read(p.default) == p.default
+            for value in p.choices or ([True, False] if isinstance(p.default, bool) else [p.low, p.high]):
+                assert p.read(str(value)) == value
+            with pytest.raises(UserError, match=p.name):
+                p.read("nonsense")
+            if not p.choices and not isinstance(p.default, bool):
+                with pytest.raises(UserError, match="number from"):
+                    p.read(p.high + 1)
+        with pytest.raises(UserError, match="has no parameter 'colour'"):
+            method.settings({"colour": 1})
+        assert method.passes(64, 49, method.settings()) >= 1
