@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,17 @@ class Context:
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""
         return seen(self.run, row)
+
+    @cached_property
+    def temperature(self) -> float | None:
+        """That the checkpoint's training fitted on validation; None where it is not known. No torch."""
+        from models.training.trained import described
+
+        manifest = self.run.manifest
+        shipped = Path(__file__).parent.parent / "models" / "weights" / f"{manifest.request.model.replace(':', '.')}.safetensors"
+        file = self.weights or (shipped if manifest.weights == "shipped" else Path(manifest.weights or "-"))
+        found = described(file).get("metrics", {}).get("temperature") if file.is_file() else None
+        return float(found) if found else None
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:

@@ -14,7 +14,8 @@ MAX_PIXELS = 24_000_000
 
 def photo_upload(label: str, elem_id: str) -> gr.Image:
     """An upload field that hands over the path alone: our own `open_upload` looks inside, and says what is wrong."""
-    field = gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard"], height=170, label=label, elem_id=elem_id, buttons=[])
+    field = gr.Image(type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=170, label=label, elem_id=elem_id,
+                     buttons=[], webcam_options=gr.WebcamOptions(mirror=False))  # fmt: skip
     field.preprocess = lambda payload: payload.path if payload else None
     return field
 

@@ -137,14 +137,14 @@ def _maps(case: Case, method: Method, settings: dict[str, Any], fuse: str) -> Te
     if method.needs == "pass":
         return _from_pass(case.captured, [(method, settings)], case.target, fuse)[0]
     if not method.layered or len(case.layers) == 1:
-        return method.function(case, **settings).float()
-    return fused([method.function(replace(case, layers=(layer,)), **settings).float() for layer in case.layers], fuse)
+        return method.compute(case, **settings).float()
+    return fused([method.compute(replace(case, layers=(layer,)), **settings).float() for layer in case.layers], fuse)
 
 
 def _from_pass(captured: Capture, chosen: Sequence[tuple[Method, dict[str, Any]]], target: Target, fuse: str) -> list[Tensor]:
     gradients = captured.gradients(target) if any(m.class_specific for m, _ in chosen) else captured.activations
     with torch.no_grad():
-        return [fused([m.function(a, g, **settings) for a, g in zip(captured.activations, gradients, strict=True)], fuse) for m, settings in chosen]
+        return [fused([m.compute(a, g, **settings) for a, g in zip(captured.activations, gradients, strict=True)], fuse) for m, settings in chosen]
 
 
 def fused(maps: Sequence[Tensor], how: str) -> Tensor:

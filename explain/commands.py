@@ -89,7 +89,7 @@ def explain(
 ) -> None:
     """Maps of one picture by any method: as raw numbers (.npy), as a picture, and laid over the photo."""
     from explain.case import Smoothing
-    from explain.live import look
+    from explain.live import Question, look
     from explain.single import class_number, read_picture, settings_for, write
     from models.registry import load
 
@@ -101,7 +101,7 @@ def explain(
     for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
         say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
     for name in names:
-        made = sight.map(name, layer, plus, less, given[name], fuse, Smoothing(flip, noise))
+        made = sight.map(Question(name, layer or "", plus, less, tuple(given[name].items()), fuse, Smoothing(flip, noise)))
         files = write(sight, made, out / image.stem)
         say(f"{name:22} {made.raw.min():.4g} to {made.raw.max():.4g}, {made.seconds:.2f} s, {files[-1]}")
 

@@ -17,17 +17,34 @@ from explain.target import Target
 from models.classifier import Classifier
 from models.errors import UserError
 
+PASSES, MAPS = 3, 200
+"""How many captured passes and maps of one picture are kept."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which map: of the predicted class where `target` is None, less that of class `minus`; at the default layer where `layer` is ''.
+
+    `given`: parameters that differ from the method's own, as (name, value) in pairs.
+    """
+
+    method: str
+    layer: str = ""
+    target: int | None = None
+    minus: int | None = None
+    given: tuple[tuple[str, Any], ...] = ()
+    fuse: str = "mean"
+    smoothing: Smoothing = field(default_factory=Smoothing)
+
 
 @dataclass(frozen=True, eq=False)
 class LiveMap:
-    """`raw` (h, w): the map of `method` at `layer` ('' where it needs none) for class `target`, less class `minus`; it took `seconds`."""
+    """`raw` (h, w) answers `question` for class `target` at `layer` ('' where the method needs none); it took `seconds`."""
 
     raw: np.ndarray
-    method: str
+    question: Question
     layer: str
     target: int
-    minus: int | None
-    settings: dict[str, Any]
     seconds: float
 
 
@@ -41,37 +58,49 @@ class Look:
     prob: np.ndarray
     forward: float
     _passes: dict[tuple[str, ...], Case] = field(default_factory=dict)
+    _maps: dict[Question, LiveMap] = field(default_factory=dict)
 
     @property
     def pred(self) -> int:
         return int(self.prob.argmax())
 
-    def map(self, method: str, layer: str | None = None, target: int | None = None, minus: int | None = None, given: dict[str, Any] | None = None,
-            fuse: str = "mean", smoothing: Smoothing | None = None, tell: Callable[[float], None] = lambda share: None) -> LiveMap:  # fmt: skip
-        """One map; of the predicted class where no `target` is given. `tell(share)` hears how far it is, and may raise `Stopped`.
+    def map(self, question: Question, tell: Callable[[float], None] = lambda share: None) -> LiveMap:
+        """The answer, computed once. `tell(share)` hears how far it is, and may raise `Stopped`. Raises UserError for what does not fit."""
+        if question not in self._maps:
+            found = self._compute(question, tell)
+            if len(self._maps) >= MAPS:
+                del self._maps[next(iter(self._maps))]
+            self._maps[question] = found
+        return self._maps[question]
 
-        Raises UserError for what does not fit.
-        """
-        entry, plus = get(method), self.pred if target is None else target
+    def known(self, question: Question) -> bool:
+        return question in self._maps
+
+    def seconds(self, question: Question) -> float:
+        """About how long the map will take on this machine."""
+        method = get(question.method)
+        c, h, w = self._case(self._layers(question.layer)).captured.activation.shape[1:] if method.layered else (0, 0, 0)
+        copies = max(1, question.smoothing.samples) * (1 + question.smoothing.flip)
+        return self.forward * copies * method.passes(c, h * w, method.settings(dict(question.given)))
+
+    def _compute(self, question: Question, tell: Callable[[float], None]) -> LiveMap:
+        method, plus = get(question.method), self.pred if question.target is None else question.target
         began = time.perf_counter()
-        layers = self._layers(layer) if entry.layered else ()
-        aim = Target(torch.tensor([plus]), None if minus is None else torch.tensor([minus]))
-        asked = self._case(layers).about(aim, tell) if layers else Case(self.classifier.model, self.x, (), aim, tell=tell)
-        found = answer(asked, method, given, fuse, smoothing)
-        return LiveMap(found.maps[0].cpu().numpy(), method, found.layer, plus, minus, entry.settings(given), time.perf_counter() - began)
+        target = Target(torch.tensor([plus]), None if question.minus is None else torch.tensor([question.minus]))
+        if method.layered:
+            case = self._case(self._layers(question.layer)).about(target, tell)
+        else:
+            case = Case(self.classifier.model, self.x, (), target, tell=tell)
+        found = answer(case, question.method, dict(question.given), question.fuse, question.smoothing)
+        return LiveMap(found.maps[0].cpu().numpy(), question, found.layer, plus, time.perf_counter() - began)
 
-    def seconds(self, method: str, layer: str | None = None, given: dict[str, Any] | None = None) -> float:
-        """About how long a map will take on this machine."""
-        entry = get(method)
-        c, h, w = (self._case(self._layers(layer)).captured.activation.shape[1:]) if entry.layered else (0, 0, 0)
-        return self.forward * entry.passes(c, h * w, entry.settings(given))
-
-    def _layers(self, layer: str | None) -> tuple[str, ...]:
-        return layers_in(layer or "") or (self.classifier.default_layer or default_layer(self.classifier.model, self.x),)
+    def _layers(self, layer: str) -> tuple[str, ...]:
+        return layers_in(layer) or (self.classifier.default_layer or default_layer(self.classifier.model, self.x),)
 
     def _case(self, layers: tuple[str, ...]) -> Case:
-        """The passes that were made, by their layers; a person looks at few."""
         if layers not in self._passes:
+            if len(self._passes) >= PASSES:  # a pass at an early layer holds much of the network
+                del self._passes[next(iter(self._passes))]
             self._passes[layers] = Case(self.classifier.model, self.x, layers, Target(torch.tensor([self.pred])))
         return self._passes[layers]
 

@@ -3,11 +3,13 @@ documentation's table read."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from torch import Tensor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Value = int | float | str | bool
 
@@ -46,8 +48,9 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """`function(activation, gradient, **parameters)` where it `needs` a captured pass, `function(case, **parameters)` where it runs
-    the network itself; both give raw maps (N, h, w).
+    """`function` is the name of a function of this package, as in 'cam.grad_cam', so that the registry can be read without torch. It is
+    called with (activation, gradient, **parameters) where it `needs` a captured pass, with (case, **parameters) where it runs the
+    network itself, and gives raw maps (N, h, w).
 
     `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's. `signed`: negative
     values speak against the class. `class_specific`: False where the map is the same for every target.
@@ -56,7 +59,7 @@ class Method:
 
     name: str
     title: str
-    function: Callable[..., Tensor]
+    function: str
     summary: str
     citation: str
     needs: Literal["pass", "network"] = "pass"
@@ -67,6 +70,12 @@ class Method:
     class_specific: bool = True
     cost: str = "1 forward, 1 backward from the output to the layer"
     passes: Callable[[int, int, dict[str, Any]], float] = lambda channels, places, given: 1.2
+
+    @property
+    def compute(self) -> "Callable[..., Tensor]":
+        module, name = self.function.split(".")
+        found: Callable[..., Tensor] = getattr(import_module(f"explain.{module}"), name)
+        return found
 
     def settings(self, given: dict[str, Any] | None = None) -> dict[str, Any]:
         """Every parameter with the value that was given, or its default. Raises UserError for unknown names and wrong values."""
@@ -94,7 +103,7 @@ def table(methods: Iterable[Method]) -> str:
     """The table of docs/methods.md; the formula is the first line of the function's docstring."""
     rows = ["| name | method | what it shows | map | class | parameters | cost | source |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     for m in methods:
-        formula = (m.function.__doc__ or "").splitlines()[0].replace("|", "\\|")
+        formula = (m.compute.__doc__ or "").splitlines()[0].replace("|", "\\|")
         parameters = ", ".join(f"`{p.name}` {p.default}" for p in m.parameters)
         of_class = "yes" if m.class_specific else "no"
         rows.append(f"| `{m.name}` | {m.title} | {m.summary} | {formula} | {of_class} | {parameters} | {m.cost} | {m.citation} |")

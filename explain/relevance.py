@@ -17,14 +17,18 @@ def lrp(case: "Case") -> Tensor:
     Raises UserError for a network with branches, whose relevance Captum would count twice, and for layers that have no rule.
     """
     from captum.attr import LRP
+    from captum.attr._utils.lrp_rules import EpsilonRule
 
     instead = "use Integrated Gradients or DeepLift."
     with captum(case, 2, "guided", copy=True) as (net, more):
         if net.joins:
             raise UserError(f"LRP is for networks without branches, and this one joins some: {instead}")
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm1d):
+                module.rule = EpsilonRule()  # type: ignore[assignment] # as Captum has it for BatchNorm2d
         for parent in list(net.modules()):
             for name, child in parent.named_children():
-                if isinstance(child, nn.Identity | nn.Flatten):
+                if isinstance(child, nn.Identity | nn.Flatten) or "Dropout" in type(child).__name__:
                     setattr(parent, name, Unchanged(child))
         try:
             return pixels(LRP(net).attribute(**more))
@@ -34,9 +38,9 @@ def lrp(case: "Case") -> Tensor:
 
 
 class Unchanged(nn.Module):
-    """A layer that changes no number, for which Captum has no rule: below it stands one that it knows."""
+    """A layer that changes no number when it is not trained, for which Captum has no rule: below it stands one that it knows."""
 
-    def __init__(self, layer: nn.Identity | nn.Flatten):
+    def __init__(self, layer: nn.Module):
         super().__init__()
         self.known = nn.Dropout(0)
         self.ends = (layer.start_dim, layer.end_dim) if isinstance(layer, nn.Flatten) else None

@@ -25,12 +25,14 @@ def normalise(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndar
 
 
 def problem(raw: np.ndarray) -> str:
-    """Why a map cannot be shown, or nothing: broken numbers, or no evidence for the class anywhere."""
+    """Why a map shows nothing, or nothing: broken numbers, no evidence for the class anywhere, or the same everywhere."""
     if not np.isfinite(raw).any():
         return "no map: the layer gave no finite number"
     if not np.isfinite(raw).all():
         return "parts of the map are not finite"
-    return "" if (raw > 0).any() else "no positive evidence"
+    if not (raw > 0).any():
+        return "no positive evidence"
+    return "flat: every place counts alike" if raw.size > 1 and raw.min() == raw.max() else ""
 
 
 def map_png(scaled: np.ndarray, enlarge: int = 1) -> str:
@@ -41,6 +43,18 @@ def map_png(scaled: np.ndarray, enlarge: int = 1) -> str:
     image = Image.fromarray(scaled.astype(np.float32))
     image = image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BILINEAR) if enlarge > 1 else image
     return _data_url(Image.fromarray(np.round(np.asarray(image) * 255).astype(np.uint8)), "PNG")
+
+
+def coloured_png(scaled: np.ndarray, colours: str = "turbo") -> str:
+    """A map (h, w) in [0, 1] as a data URL of RGB, at its own resolution."""
+    return _data_url(coloured(scaled, colours), "PNG")
+
+
+def coloured(scaled: np.ndarray, colours: str = "turbo") -> Image.Image:
+    """RGB of a map (h, w) in [0, 1]."""
+    table = colour_table(colours)
+    channels = [np.interp(scaled, np.linspace(0, 1, len(table)), channel) for channel in table.T]
+    return Image.fromarray((255 * np.stack(channels, -1)).round().astype(np.uint8))
 
 
 def difference_png(values: np.ndarray) -> str:

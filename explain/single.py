@@ -9,7 +9,7 @@ from PIL import Image
 
 from explain.live import LiveMap, Look
 from explain.methods import get
-from explain.render import colour_table, normalise, overlay
+from explain.render import coloured, normalise, overlay
 from models.classes import fold
 from models.data.images import open_image
 from models.errors import UserError
@@ -60,14 +60,12 @@ def write(sight: Look, made: LiveMap, stem: Path) -> list[Path]:
 
     Raises UserError where it cannot be written.
     """
-    files = [stem.with_name(f"{stem.name}.{made.method}{end}") for end in (".npy", ".map.png", ".png")]
+    files = [stem.with_name(f"{stem.name}.{made.question.method}{end}") for end in (".npy", ".map.png", ".png")]
     scaled = normalise(made.raw)
-    table = colour_table("turbo")
-    colour = np.stack([np.interp(scaled, np.linspace(0, 1, len(table)), channel) for channel in table.T], -1)
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         np.save(files[0], made.raw)
-        Image.fromarray((255 * colour).round().astype(np.uint8)).save(files[1])
+        coloured(scaled).save(files[1])
         overlay(sight.seen, scaled).save(files[2])
     except OSError as error:
         raise UserError(f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error

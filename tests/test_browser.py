@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.test_trained import fake
@@ -67,11 +68,11 @@ def test_class_page_image_and_live_map(page: "playwright.Page") -> None:
     page.wait_for_selector(f"#vt-facts:has-text('{name}')")
     assert page.locator("#vt-run-maps .vt-tile").count() >= 3
     page.click("#vt-facts .vt-top:nth-of-type(2)")
-    page.wait_for_selector("#vt-live h2:has-text('live')")
+    page.wait_for_selector("#vt-live h2:has-text('Maps for')")
 
     page.click("button[role=tab]:has-text('Errors')")  # the same image again: back to what the run holds
     card.click()
-    page.wait_for_selector("#vt-live h2:has-text('from the run')")
+    page.wait_for_selector("#vt-live h2:has-text('Maps of the run for')")
 
 
 def test_confusion_cell_keyboard_and_sort(page: "playwright.Page") -> None:
@@ -117,6 +118,51 @@ def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
     picture = page.locator("#vt-live .vt-photo").first.get_attribute("src")
     page.click(".vt-example[title='Grace Hopper']")
     page.wait_for_function("old => document.querySelector('#vt-live .vt-photo').src !== old", arg=picture)
+
+
+def choose(page: "playwright.Page", field: str, text: str) -> None:
+    page.click(f"{field} input")
+    page.fill(f"{field} input", text)
+    page.locator(f"ul[role=listbox] li:has-text('{text}')").first.click()
+
+
+def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
+    """Cheap methods come at once; a dear one names its cost, is computed on its button, and can be stopped; boxes, files, and the way back."""
+    page.click("button[role=tab]:has-text('Inspect')")
+    page.wait_for_selector("#vt-live h2:has-text('Maps of the run for')")
+    page.wait_for_selector("#vt-layers :text('ReLU')")  # the network is there
+    choose(page, "#vt-methods", "Eigen-CAM")
+    page.wait_for_selector("#vt-live .vt-tile:has-text('Eigen-CAM') .vt-map")
+    choose(page, "#vt-methods", "KernelSHAP")
+    dear = page.locator("#vt-live .vt-tile:has-text('KernelSHAP')")
+    dear.locator(":text('about')").wait_for()
+    page.keyboard.press("Escape")
+    page.click("#vt-parameters button")
+    page.get_by_label("samples").locator("visible=true").fill("4000")  # long enough to be stopped
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-again :text('kernel_shap.samples=4000')", state="attached")
+    dear.locator(".vt-run").click()
+    page.wait_for_selector("#vt-cancel")
+    page.wait_for_selector(":text('KernelSHAP -')")  # progress
+    page.click("#vt-cancel")
+    page.wait_for_selector("text=KernelSHAP was stopped")
+    page.wait_for_selector("#vt-cancel", state="hidden")
+    page.get_by_label("samples").locator("visible=true").fill("20")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-live .vt-tile:has-text('KernelSHAP') .vt-map")  # cheap now
+    choose(page, "#vt-minus", "fear")
+    page.wait_for_selector("#vt-live h2:has-text('and not fear')")
+    page.fill("#vt-threshold input[type=number]", "0.5")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-live .vt-box")
+    page.click("[aria-label='files of Eigen-CAM']")
+    with page.expect_download() as raw:
+        page.click("a[download='eigen_cam.npy']")
+    assert np.load(raw.value.path()).shape == (8, 8)
+    page.locator("#vt-live [data-blend=split]").fill("40")
+    assert "40%" in page.eval_on_selector("#vt-live .vt-map", "node => getComputedStyle(node).clipPath")
+    page.click("#vt-again summary")
+    assert "--minus fear" in page.locator("#vt-again pre").first.inner_text()
 
 
 def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: Path) -> None:

@@ -199,4 +199,4 @@ def test_default_layer_of_real_networks(name: str, layer: str | None, shape: tup
 
 def test_a_name_can_be_registered_once() -> None:
     with pytest.raises(ValueError, match="twice"):
-        register(Method("grad_cam", "", lambda a, g: a[:, 0], "", ""))
+        register(Method("grad_cam", "", "cam.grad_cam", "", ""))

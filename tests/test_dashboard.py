@@ -233,7 +233,7 @@ def test_architecture_of_a_run() -> None:
 
 
 def test_data_that_moved_away(small_run: RunData, pictures: Path) -> None:
-    from dashboard.tabs.inspect import picture
+    from dashboard.looks import picture
 
     ctx = Context(small_run)
     assert picture(ctx, {"row": 0}).size == (48, 40)

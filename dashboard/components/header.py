@@ -10,6 +10,7 @@ const root = document.documentElement;
 const kept = JSON.parse(localStorage.getItem('vitrine-blend') || '{}');
 const paint = () => {
   root.style.setProperty('--vt-opacity', (kept.opacity ?? 65) / 100);
+  root.style.setProperty('--vt-split', `${kept.split ?? 0}%`);
   root.style.setProperty('--vt-filter', `url(#vt-${kept.colours || 'turbo'})`);
   root.dataset.vtColours = kept.colours || 'turbo';
   root.classList.toggle('vt-maps-off', kept.on === false);
@@ -35,6 +36,13 @@ document.addEventListener('click', async (event) => {
     try { await navigator.clipboard.writeText(address); link.textContent = 'copied'; }
     catch { history.replaceState(null, '', address); link.textContent = 'see address bar'; }
     setTimeout(() => { link.textContent = 'copy link'; }, 1600);
+  }
+  const copy = event.target.closest?.('[data-copy]');
+  if (copy) {
+    const text = copy.parentElement.nextElementSibling;
+    try { await navigator.clipboard.writeText(text.textContent); copy.textContent = 'copied'; }
+    catch { getSelection().selectAllChildren(text); copy.textContent = 'selected'; }
+    setTimeout(() => { copy.textContent = 'copy'; }, 1600);
   }
   if (event.target.closest?.('[data-theme-switch]')) {
     document.body.classList.toggle('dark');

@@ -1,16 +1,13 @@
 """The parts of Inspect: the big picture with its map, the top five, and the run's maps."""
 
 import numpy as np
-from PIL import Image
 
 from dashboard.components.cards import Shown, probability_bar, tile
 from dashboard.components.clickable import action, esc, percent, share
-from dashboard.components.toolbar import blend_controls
 from explain import render
 from explain.run_data import RunData
 
 TOP = 5
-SIDE = 640  # longer side of the big picture
 
 
 def start_page() -> str:
@@ -18,11 +15,15 @@ def start_page() -> str:
             "or take one of the examples on the left.</p></section>")  # fmt: skip
 
 
-def facts(run: RunData, prob: np.ndarray | None, row: int | None) -> str:
-    """The five most probable classes, each a button that asks for its map; and what is known of the image."""
+def facts(run: RunData, prob: np.ndarray | None, row: int | None, temperature: float | None = None) -> str:
+    """The five most probable classes, each a button that asks for its map; and what is known of the image.
+
+    `prob` (K,) as the network says it; with a `temperature` the bars are calibrated.
+    """
     if prob is None:
         return '<section class="vt-panel"><h2>Top five</h2><p class="vt-empty">of the image that you open</p></section>'
     label = int(run.table.at[row, "label"]) if row is not None else None
+    said, prob = prob, prob if temperature is None else calibrated(prob, temperature)
     bars = "".join(
         f'<button class="vt-top" aria-label="map for {esc(run.classes[i])}" {action("target", i)}>'
         f"{probability_bar(run.classes[i], float(prob[i]), 'hit' if label in (None, i) else 'miss')}</button>"
@@ -33,24 +34,19 @@ def facts(run: RunData, prob: np.ndarray | None, row: int | None) -> str:
         item = run.table.loc[row]
         called = f'<b class="vt-bad">called {esc(run.classes[int(item["pred"])])}</b>'
         verdict = '<b class="vt-ok">correct</b>' if label == int(item["pred"]) else called
-        known = (f'<dl class="vt-known"><dt>true class</dt><dd><b>{esc(run.classes[label])}</b>, {share(float(prob[label]))}</dd>'
+        known = (f'<dl class="vt-known"><dt>true class</dt><dd><b>{esc(run.classes[label])}</b>, {share(float(said[label]))}</dd>'
                  f'<dt>verdict</dt><dd>{verdict}</dd><dt>loss</dt><dd>{item["loss"]:.2f}</dd>'
                  f'<dt>image</dt><dd>{esc(item["id"])}</dd></dl>')  # fmt: skip
     elif run.manifest.request.data.startswith("toon_faces"):
         known = '<p class="vt-empty">This network has seen drawn faces only: a photograph is outside of what it knows.</p>'
-    return f'<section class="vt-panel"><h2>Top five <small>click one for its map</small></h2>{bars}{known}</section>'
+    how = f"calibrated, temperature {temperature:.2f}" if temperature else "as the network says, not calibrated"
+    return f'<section class="vt-panel"><h2>Top five <small>{how}; click one for its map</small></h2>{bars}{known}</section>'
 
 
-def live_panel(run: RunData, seen: Image.Image, raw: np.ndarray, method: str, layer: str, target: int, prob: float, source: str) -> str:
-    """The picture as the network sees it, with one map, large; beside it the picture alone."""
-    name = run.classes[target]
-    said = f"{run.title(method)} at {layer} for {name}"
-    url = render.jpeg_url(render.jpeg_bytes(seen, SIDE, 92))
-    shape = "×".join(map(str, raw.shape))
-    big = tile(url, Shown(raw, f"{esc(said)}, probability {share(prob)}", said), enlarge=max(1, 160 // max(raw.shape)))
-    plain = tile(url, None).replace("</figure>", "<figcaption>what the network sees</figcaption></figure>")
-    return (f'<section class="vt-panel"><h2>{esc(run.title(method))} for {esc(name)} <small>{esc(layer)}, {shape}, {source}</small></h2>'
-            f'<div class="vt-toolbar">{blend_controls()}</div><div class="vt-big">{big}{plain}</div></section>')  # fmt: skip
+def calibrated(prob: np.ndarray, temperature: float) -> np.ndarray:
+    """(K,) at another temperature: softmax of log p / T (Guo et al., ICML 2017)."""
+    power = np.maximum(prob.astype(float), 1e-30) ** (1 / temperature)
+    return np.asarray(power / power.sum())
 
 
 def run_maps(run: RunData, row: int) -> str:
@@ -65,5 +61,13 @@ def run_maps(run: RunData, row: int) -> str:
             border = percent(float(item[f"map.{method}.{target}.border_mass"]))
             caption = f"<b>{esc(run.title(method))}</b><br>{why} {esc(run.classes[index])} <small>· border {border}</small>"
             tiles.append(tile(picture, Shown(raw, caption, f"{run.title(method)} for {run.classes[index]}")))
-    return (f'<section class="vt-panel"><h2>Maps of the run <small>layer {esc(run.manifest.request.layer)}; each on its own scale; border: share '
-            f'of the map in the outer eighth, 44 % for an even map</small></h2><div class="vt-maps">{"".join(tiles)}</div></section>')  # fmt: skip
+    note = f"layer {esc(run.manifest.request.layer)}; each on its own scale; border: share of the map in the outer eighth, 44 % for an even map"
+    return (f'<section class="vt-panel"><h2>The run’s maps, why and why not <small>{note}</small></h2>'
+            f'<div class="vt-maps">{"".join(tiles)}</div></section>')  # fmt: skip
+
+
+def reproduced(command: str, script: str) -> str:
+    """The same maps by command and in Python, to be copied."""
+    parts = "".join(f'<h3>{title} <button class="vt-link" data-copy>copy</button></h3><pre class="vt-command">{esc(text.strip())}</pre>'
+                    for title, text in (("On the command line", command), ("In Python", script)))  # fmt: skip
+    return f'<details class="vt-panel vt-again"><summary>The same maps again, by command or in Python</summary>{parts}</details>'

@@ -1,35 +1,28 @@
-"""Inspect: one image, what the network makes of it, and live maps for any class and layer."""
+"""Inspect: one picture, what the network makes of it, and any number of methods side by side."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 import numpy as np
-from PIL import Image
 
 from dashboard.components.clickable import clickable
-from dashboard.components.subject import facts, live_panel, run_maps, start_page
+from dashboard.components.map_cards import Card, heading, map_cards
+from dashboard.components.parameters import ParameterControls
+from dashboard.components.subject import facts, reproduced, run_maps, start_page
 from dashboard.context import Context
-from dashboard.examples import examples_strip, open_example
+from dashboard.examples import examples_strip
 from dashboard.guard import said
-from dashboard.uploads import open_upload, photo_upload
+from dashboard.looks import Looks, Subject, called
+from dashboard.uploads import photo_upload
 from explain.errors import overview
+from explain.methods import METHODS
 from models.errors import UserError
 
 TITLE, ID = "Inspect", "inspect"
-Subject = dict[str, Any]
-"""What is looked at: {"row": n} of the run, {"upload": path}, or {"example": name}."""
-
-
-def picture(ctx: Context, subject: Subject) -> Image.Image:
-    """The subject's picture. Raises UserError where it cannot be had."""
-    if "upload" in subject:
-        return open_upload(subject["upload"])
-    if "example" in subject:
-        return open_example(subject["example"])
-    original = ctx.original(int(subject["row"]))
-    if original is None:
-        raise UserError(f"The image is not at '{ctx.run.manifest.data_root}' any more: the run's own maps are shown, live maps need the image.")
-    return original
+CHEAP = 2.0  # seconds that a method may take without being asked twice
+NOBODY = -1  # no class to be left out
+HOW = ("target", "minus", "layers", "methods", "fuse", "flip", "noise", "shared", "threshold")
 
 
 def show_row(ctx: Context, row: int) -> list[Any]:
@@ -38,9 +31,9 @@ def show_row(ctx: Context, row: int) -> list[Any]:
     prob, pred = run.prob(row), run.table.at[row, "pred"]
     if np.isnan(float(pred)):
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
-    raw = run.maps(request.methods[0], "pred", [row])[0]
-    live = live_panel(run, ctx.seen(row), raw, request.methods[0], request.layer, int(pred), float(prob[int(pred)]), "from the run")
-    return [{"row": row}, facts(run, prob, row), live, run_maps(run, row), int(pred)]
+    cards = [Card(m, run.title(m), run.maps(m, "pred", [row])[0], request.layer) for m in request.methods]
+    title = heading("Maps of the run", run.classes, int(pred), None, float(prob[int(pred)]))
+    return [{"row": row}, facts(run, prob, row), map_cards(ctx.seen(row), cards, title, False, 0), run_maps(run, row), int(pred)]
 
 
 def first_sight(ctx: Context) -> list[Any]:
@@ -51,73 +44,162 @@ def first_sight(ctx: Context) -> list[Any]:
 
 
 def build(ctx: Context) -> None:
-    run, request = ctx.run, ctx.run.manifest.request
+    run, looks = ctx.run, Looks(ctx)
     subject, facts_html, panel_html, maps_html, chosen = first_sight(ctx)
-    classes = [(name, i) for i, name in enumerate(run.classes)]
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             about = clickable(facts_html, "vt-facts")
-            with gr.Group(elem_classes="vt-panel vt-controls"):
-                target = gr.Dropdown(classes, value=chosen, label="Map for class", filterable=True)
-                layer = gr.Dropdown([request.layer], value=request.layer, label="Layer", filterable=True)
-                method = gr.Dropdown([(run.title(m), m) for m in request.methods], value=request.methods[0], label="Method")
+            form, parameters = _form(ctx, chosen)
             with gr.Group(elem_classes="vt-panel vt-controls"):
                 upload = photo_upload("Your own photo", "vt-upload")
                 strip = clickable(examples_strip(), "vt-examples")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+            cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-cancel")
             panel = clickable(panel_html, "vt-live")
             kept = clickable(maps_html, "vt-run-maps")
+            again = clickable("", "vt-again")
     opened, shown = ctx.opened, gr.State(subject)
+    inputs = [shown, *form.values(), *parameters.inputs]
+    results = [about, panel, form["target"], again]
+
+    def asked(values: Sequence[Any]) -> tuple[dict[str, Any], list[Any]]:
+        """The form's values by name, and a question for each chosen method in the registry's order."""
+        from explain.case import Smoothing
+        from explain.live import Question
+
+        how = dict(zip(HOW, values, strict=False))
+        given = parameters.read(values[len(HOW) :])
+        smoothing = Smoothing(bool(how["flip"]), int(how["noise"] or 0))
+        how["minus"] = None if how["minus"] in (NOBODY, None, how["target"]) else how["minus"]
+        common = (",".join(how["layers"] or []), how["target"], how["minus"])
+        chosen_ones = [m for m in METHODS if m in (how["methods"] or [])]
+        return how, [Question(m, *common, given.get(m, ()), how["fuse"], smoothing) for m in chosen_ones]
+
+    def shown_maps(subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", tell: Any = None) -> list[Any]:
+        """Cheap maps are made, dear ones only where they are asked for or known already."""
+        from explain.reproduce import command_line, python_lines
+
+        how, questions = asked(values)
+        with ctx.classifier() as classifier:
+            sight = looks.at(subject)
+            cards = []
+            for q in questions:
+                method = METHODS[q.method]
+                try:
+                    seconds = sight.seconds(q)
+                    if sight.known(q) or seconds <= CHEAP or q.method == compute:
+                        made = sight.map(q, tell or (lambda share: None))
+                        cards.append(Card(q.method, method.title, made.raw, made.layer, made.seconds))
+                    else:
+                        cards.append(Card(q.method, method.title, seconds=seconds))
+                except UserError as error:
+                    cards.append(Card(q.method, method.title, why=str(error)))
+        target = sight.pred if how["target"] is None else how["target"]
+        prob = sight.prob
+        title = heading("Maps", run.classes, target, how["minus"], float(prob[target]))
+        name, weights = called(ctx, subject), "" if classifier.weights == "shipped" else classifier.weights
+        made_again = reproduced(command_line(name, classifier.name, weights, run.classes, questions),
+                                python_lines(name, classifier.name, weights, questions)) if questions else ""  # fmt: skip
+        return [facts(run, prob, subject.get("row"), ctx.temperature), map_cards(sight.seen, cards, title, how["shared"], how["threshold"], saved),
+                target, made_again]  # fmt: skip
 
     @said
     def from_run(subject: Subject | None) -> list[Any]:
-        """The row that was clicked in Errors, with the run's own layer and first method."""
-        return [*show_row(ctx, int(subject["row"])), request.layer, request.methods[0]] if subject else [gr.skip()] * 7
+        """The row that was clicked in Errors."""
+        return [*show_row(ctx, int(subject["row"])), NOBODY] if subject else [gr.skip()] * 6
 
     @said
-    def explain(subject: Subject | None, cls: int | None, at: str, how: str) -> list[Any]:
-        """A live map for the chosen class (the prediction where none is chosen)."""
+    def explain(subject: Subject | None, *values: Any) -> list[Any]:
+        """Live maps for the chosen class (the prediction where none is chosen)."""
         if not subject:
             raise gr.Error("Nothing to explain yet: click an image in Errors, upload one, or take an example.", print_exception=False)
-        from explain.live import look
-
-        with ctx.classifier() as classifier:
-            sight = look(classifier, picture(ctx, subject))
-            found = sight.map(how, at, cls)
-        live = live_panel(run, sight.seen, found.raw, how, found.layer, found.target, float(sight.prob[found.target]), "live")
-        return [facts(run, sight.prob, subject.get("row")), live, found.target]
-
-    def from_outside(subject: Subject, at: str, how: str) -> list[Any]:
-        about_html, live, chosen = explain(subject, None, at, how)
-        return [subject, about_html, live, "", chosen]
-
-    def uploaded(path: str | None, at: str, how: str) -> list[Any]:
-        return from_outside({"upload": path}, at, how) if path else [gr.skip()] * 5
-
-    def example(at: str, how: str, event: gr.SelectData) -> list[Any]:
-        return from_outside({"example": str(event.value)}, at, how)
+        return shown_maps(subject, values)
 
     @said
-    def choices() -> list[Any]:
-        """Every layer and method, once the network is loaded."""
+    def compute(request: gr.Request, event: gr.SelectData, progress: Any = gr.Progress(), *given: Any) -> list[Any]:  # noqa: B008
+        """A dear method on its button, or the files of a map."""
+        from explain.case import Stopped
+
+        (subject, *values), name, method, who = given, str(event.index), str(event.value), str(request.session_hash)
+        if name == "save":
+            return shown_maps(subject, values, saved=method)
+        looks.begin(who)
+
+        def tell(share: float) -> None:
+            looks.heard(who)
+            progress(share, desc=METHODS[method].title)
+
+        try:
+            return shown_maps(subject, values, compute=method, tell=tell)
+        except Stopped:
+            gr.Info(f"{METHODS[method].title} was stopped.")
+            return shown_maps(subject, values)
+
+    def from_outside(subject: Subject, values: Sequence[Any]) -> list[Any]:
+        values = [None, NOBODY, *values[2:]]  # another picture: the predicted class
+        return [subject, *shown_maps(subject, values), "", NOBODY]
+
+    @said
+    def uploaded(path: str | None, *values: Any) -> list[Any]:
+        return from_outside({"upload": path}, values) if path else [gr.skip()] * 7
+
+    @said
+    def example(event: gr.SelectData, *values: Any) -> list[Any]:
+        return from_outside({"example": str(event.value)}, values)
+
+    @said
+    def choices() -> Any:
+        """Every layer, once the network is loaded."""
         from explain.live import layers_with_maps
-        from explain.methods import METHODS
 
         with ctx.classifier() as classifier:
             layers = [(f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}", x.name) for x in layers_with_maps(classifier)]
-        return [gr.Dropdown(layers), gr.Dropdown([(m.title, m.name) for m in METHODS.values()])]
+        return gr.Dropdown(layers)
 
     @said
     def chosen_class(event: gr.SelectData) -> int:
         return int(event.value)
 
-    everything = [shown, about, panel, kept, target]
+    def stop(request: gr.Request) -> None:
+        looks.stop(str(request.session_hash))
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [panel]}
-    opened.change(from_run, [opened], [*everything, layer, method], show_progress="hidden", api_visibility="private")
-    gr.on([target.input, layer.input, method.input], explain, [shown, target, layer, method], [about, panel, target],
-          trigger_mode="always_last", **options)  # fmt: skip
-    about.select(chosen_class, None, [target], show_progress="hidden", api_visibility="private").then(
-        explain, [shown, target, layer, method], [about, panel, target], **options)  # fmt: skip
-    upload.upload(uploaded, [upload, layer, method], everything, **options)
-    strip.select(example, [layer, method], everything, **options)
-    ctx.on_tab(ID, choices, None, [layer, method])
+    elsewhere = [shown, *results, kept, form["minus"]]
+    changes = [form[name].input for name in HOW if name not in ("noise", "threshold")]
+    changes += [form["noise"].release, form["threshold"].release, *(control.change for control in parameters.inputs)]
+    opened.change(from_run, [opened], [shown, about, panel, kept, form["target"], form["minus"]], **quiet)
+    gr.on(changes, explain, inputs, results, trigger_mode="always_last", **options)
+    form["methods"].change(lambda names: parameters.visible(names or []), [form["methods"]], parameters.groups, **quiet)
+    about.select(chosen_class, None, [form["target"]], **quiet).then(explain, inputs, results, **options)
+    panel.select(lambda: gr.Button(visible=True), None, [cancel], **quiet)
+    panel.select(compute, inputs, results, **options).then(lambda: gr.Button(visible=False), None, [cancel], **quiet)
+    cancel.click(stop, None, None, queue=False, **quiet)
+    gr.on([upload.upload, upload.input], uploaded, [upload, *inputs[1:]], elsewhere, trigger_mode="always_last", **options)
+    strip.select(example, inputs[1:], elsewhere, **options)
+    ctx.on_tab(ID, choices, None, [form["layers"]])
+
+
+def _form(ctx: Context, chosen: int | None) -> tuple[dict[str, Any], ParameterControls]:
+    """The controls by the names in `HOW`; what is rarely changed lies folded."""
+    run, request, made = ctx.run, ctx.run.manifest.request, {}
+    classes = [(name, i) for i, name in enumerate(run.classes)]
+    with gr.Group(elem_classes="vt-panel vt-controls"):
+        made["methods"] = gr.Dropdown([(m.title, m.name) for m in METHODS.values()], value=list(request.methods), multiselect=True, label="Methods",
+                                      elem_id="vt-methods")  # fmt: skip
+        with gr.Row():
+            made["target"] = gr.Dropdown(classes, value=chosen, label="Map for class", filterable=True, min_width=120, elem_id="vt-target")
+            made["minus"] = gr.Dropdown([("–", NOBODY), *classes], value=NOBODY, label="and not for", filterable=True, min_width=120,
+                                        elem_id="vt-minus")  # fmt: skip
+        made["layers"] = gr.Dropdown([x.strip() for x in request.layer.split(",")], value=[x.strip() for x in request.layer.split(",")],
+                                     multiselect=True, label="Layer; several are fused", elem_id="vt-layers")  # fmt: skip
+        made["shared"] = gr.Checkbox(False, label="one scale for all maps", elem_id="vt-shared")
+        made["threshold"] = gr.Slider(0, 1, 0, step=0.05, label="Box around what exceeds this share of the maximum", elem_id="vt-threshold")
+        with gr.Accordion("Smoothing and fusion", open=False):
+            with gr.Row():
+                made["flip"] = gr.Checkbox(False, label="average with the mirror image", min_width=120)
+                made["noise"] = gr.Slider(0, 50, 0, step=1, label="Noisy copies", min_width=120)
+            made["fuse"] = gr.Radio(["mean", "max"], value="mean", label="Several layers")
+        with gr.Accordion("Parameters of the methods", open=False, elem_id="vt-parameters"):
+            parameters = ParameterControls(METHODS.values())
+    return {name: made[name] for name in HOW}, parameters

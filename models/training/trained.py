@@ -60,7 +60,7 @@ class Trained:
 
 def open_trained(path: Path) -> Trained:
     """Raises UserError where there is neither a checkpoint of ours nor a training under way."""
-    progress, about = Progress.read(path), _describe(path) if path.is_file() else {}
+    progress, about = Progress.read(path), described(path) if path.is_file() else {}
     if not about and progress is None:
         raise UserError(f"'{path}' is no checkpoint that Vitrine trained: name a .safetensors file that 'train' wrote.")
     file = path.with_suffix(".csv")
@@ -72,12 +72,12 @@ def find_trained(folder: Path) -> list[Trained]:
     if not folder.is_dir():
         return []
     names = {p.with_suffix("").with_suffix(".safetensors") for p in folder.glob("**/*.progress.json")}
-    names |= {p for p in folder.glob("**/*.safetensors") if _describe(p)}
+    names |= {p for p in folder.glob("**/*.safetensors") if described(p)}
     found = [open_trained(path) for path in names]
     return sorted(found, key=lambda t: -max(p.stat().st_mtime for p in (t.path, Progress.path(t.path)) if p.exists()))
 
 
-def _describe(path: Path) -> dict[str, Any]:
+def described(path: Path) -> dict[str, Any]:
     """The description in a safetensors header: eight bytes of length, then JSON (the format's own specification)."""
     try:
         with path.open("rb") as file:

@@ -1,0 +1,45 @@
+"""How to make the same maps again: as a command line, and as Python."""
+
+import shlex
+from collections.abc import Sequence
+
+from explain.case import Smoothing
+from explain.live import Question
+
+
+def command_line(picture: str, model: str, weights: str, classes: Sequence[str], questions: Sequence[Question]) -> str:
+    """One call of `explain` for questions that differ in method and parameters alone."""
+    first = questions[0]
+    words = ["python", "launch.py", "explain", picture, "--model", model, *(["--weights", weights] if weights else [])]
+    words += ["--methods", ",".join(q.method for q in questions)]
+    words += ["--layer", first.layer] if first.layer else []
+    words += ["--fuse", first.fuse] if "," in first.layer and first.fuse != "mean" else []
+    for option, index in (("--target", first.target), ("--minus", first.minus)):
+        words += [option, classes[index]] if index is not None else []
+    for q in questions:
+        for name, value in q.given:
+            words += ["--set", f"{q.method}.{name}={value}"]
+    words += ["--flip"] if first.smoothing.flip else []
+    words += ["--noise", str(first.smoothing.samples)] if first.smoothing.samples else []
+    return shlex.join([*words, "--out", "maps"])
+
+
+def python_lines(picture: str, model: str, weights: str, questions: Sequence[Question]) -> str:
+    """Runs from the folder of launch.py."""
+    smooth = any(q.smoothing != Smoothing() for q in questions)
+    asked = ",\n    ".join(f"Question({q.method!r}{''.join(_words(q))})" for q in questions)
+    return "\n".join([
+        "from pathlib import Path", "", *(["from explain.case import Smoothing"] if smooth else []), "from explain.live import Question, look",
+        "from models.data.images import open_image", "from models.registry import load", "",
+        f"classifier = load({model!r}{f', {weights!r}' if weights else ''})", f"sight = look(classifier, open_image(Path({picture!r})))",
+        f"for question in (\n    {asked},\n):", "    made = sight.map(question)  # made.raw: float32 (h, w), as the method gives it",
+        "    print(question.method, made.raw.shape, made.raw.min(), made.raw.max())", "",
+    ])  # fmt: skip
+
+
+def _words(q: Question) -> list[str]:
+    """What differs from the defaults, as arguments."""
+    several = "," in q.layer and q.fuse != "mean"
+    values = [("layer", q.layer or None), ("target", q.target), ("minus", q.minus), ("given", q.given or None), ("fuse", q.fuse if several else None)]
+    words = [f", {name}={value!r}" for name, value in values if value is not None]
+    return words + ([f", smoothing=Smoothing({q.smoothing.flip}, {q.smoothing.samples})"] if q.smoothing != Smoothing() else [])

@@ -1,0 +1,155 @@
+"""The Inspect tab's parts, and what lies behind them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dashboard.components.map_cards import Card, heading, map_cards
+from dashboard.components.parameters import ParameterControls
+from dashboard.components.subject import calibrated, facts
+from dashboard.context import Context
+from dashboard.looks import KEPT, Looks
+from dashboard.tabs.inspect import first_sight
+from explain.boxes import strongest_box
+from explain.case import Smoothing, Stopped
+from explain.live import PASSES, Question, look
+from explain.methods import METHODS
+from explain.reproduce import command_line, python_lines
+from explain.run_data import open_run
+from models.classifier import Classifier
+from models.data.images import open_image
+from models.errors import UserError
+from models.registry import load
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "dashboard" / "demo"
+TOON = "fer_vgg:toon_faces"
+
+
+@pytest.fixture
+def face(tmp_path: Path) -> Path:
+    from models.data.toon_faces import draw_face
+
+    draw_face("surprise", (0, 3)).image.save(tmp_path / "a face.png")
+    return tmp_path / "a face.png"
+
+
+def test_box_of_the_strongest_region() -> None:
+    raw = np.zeros((4, 8))
+    raw[1, 2], raw[2, 3], raw[0, 7] = 1.0, 0.6, 0.9  # two places that touch at a corner, and a third one apart
+    assert strongest_box(raw, 0.5) == (2 / 8, 1 / 4, 4 / 8, 3 / 4)
+    assert strongest_box(raw, 0.7) == (2 / 8, 1 / 4, 3 / 8, 2 / 4)
+    assert strongest_box(-raw, 0.5) is None
+    assert strongest_box(np.full((2, 2), np.nan), 0.5) is None
+
+
+def test_cards_say_what_there_is(tmp_path: Path) -> None:
+    seen = Image.new("RGB", (32, 32), "grey")
+    good, zero, flat, broken = np.linspace(-1, 3, 64).reshape(8, 8), np.zeros((8, 8)), np.ones((8, 8)), np.full((8, 8), np.nan)
+    cards = [Card(name, f"<{name}>", raw, "layer<4>", 0.05) for name, raw in (("a", good), ("b", zero), ("c", flat), ("d", broken))]
+    cards += [Card("e", "dear", seconds=240), Card("f", "none", why="No layer <x>.")]
+    page = map_cards(seen, cards, heading("Maps", ("fear", "<b>"), 0, 1, 0.5), True, 0.5, saved="a")
+    for said in ("−1 to 3 · 50 ms", "layer&lt;4&gt;, 8×8", "no positive evidence", "flat: every place counts alike", "no finite number",
+                 "about 4 min", "No layer &lt;x&gt;.", "and not &lt;b&gt;", 'download="a.npy"'):  # fmt: skip
+        assert said in page
+    assert "<b>" in page  # our own
+    assert "<x>" not in page
+    assert page.count("vt-box") == 2  # what is not positive has no box
+
+
+def test_controls_follow_the_registry() -> None:
+    import gradio as gr
+
+    with gr.Blocks():
+        controls = ParameterControls(METHODS.values())
+    values = [p.default for m in METHODS.values() for p in m.parameters]
+    assert len(controls.inputs) == len(values)
+    assert all(given == () for given in controls.read(values).values())
+    owners = [(m.name, p.name) for m in METHODS.values() for p in m.parameters]
+    values[owners.index(("integrated_gradients", "steps"))] = 7
+    assert controls.read(values)["integrated_gradients"] == (("steps", 7),)
+    values[owners.index(("integrated_gradients", "steps"))] = None  # an emptied field
+    with pytest.raises(UserError, match="steps is 'None'"):
+        controls.read(values)
+    assert [g.visible for g in controls.visible(["lime"])].count(True) == 1
+
+
+def test_calibrated_probabilities() -> None:
+    logits = np.array([2.0, 0.5, -1.0])
+    prob = np.exp(logits) / np.exp(logits).sum()
+    expected = np.exp(logits / 1.7) / np.exp(logits / 1.7).sum()
+    np.testing.assert_allclose(calibrated(prob, 1.7), expected)
+    run = open_run(DEMO)
+    assert "not calibrated" in facts(run, run.prob(0), 0)
+    assert "temperature 1.70" in facts(run, run.prob(0), 0, 1.7)
+
+
+def test_temperature_of_the_checkpoint(small_run: object, tmp_path: Path) -> None:
+    assert Context(open_run(DEMO)).temperature is None  # its training is older than its measure
+    assert Context(open_run(DEMO), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors").temperature == pytest.approx(0.926, abs=1e-3)
+    assert Context(open_run(DEMO), tmp_path / "gone.safetensors").temperature is None
+
+
+def test_maps_are_computed_once(tiny: Classifier) -> None:
+    sight = look(tiny, Image.new("RGB", (40, 40), "red"))
+    question = Question("grad_cam", "features", 1)
+    assert not sight.known(question)
+    assert sight.map(question) is sight.map(question)
+    assert sight.known(question)
+    assert sight.map(Question("grad_cam")).target == sight.pred
+    for layer in ("features.0", "features.1", "features.2", "features.3"):
+        sight.map(Question("grad_cam", layer))
+    assert len(sight._passes) == PASSES
+    assert sight.seconds(Question("score_cam", "features")) > sight.seconds(Question("grad_cam", "features"))
+    assert sight.seconds(Question("grad_cam", smoothing=Smoothing(True, 10))) == pytest.approx(20 * sight.seconds(Question("grad_cam")))
+
+
+def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> None:
+    ctx = Context(open_run(DEMO))
+    looks = Looks(ctx)
+    with ctx.classifier():
+        first = looks.at({"row": 0})
+        assert looks.at({"row": 0}) is first
+        for row in range(1, KEPT + 1):
+            looks.at({"row": row})
+        assert looks.at({"row": 0}) is not first
+    looks.stop("me")
+    looks.heard("somebody else")
+    with pytest.raises(Stopped):
+        looks.heard("me")
+    looks.begin("me")
+    looks.heard("me")
+
+
+def test_first_sight_needs_no_network() -> None:
+    subject, about, panel, _, target = first_sight(Context(open_run(DEMO)))
+    assert subject["row"] >= 0
+    assert "true class" in about
+    assert panel.count("vt-map") >= 3
+    assert target is not None
+
+
+@pytest.mark.slow
+def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path) -> None:
+    """What the page offers to copy, run as it stands."""
+    questions = [Question("grad_cam", "features.30,features.37", 3, 4, (), "max", Smoothing(True, 2)),
+                 Question("recipro_cam", "features.30,features.37", 3, 4, (("gaussian", False),), "max", Smoothing(True, 2))]  # fmt: skip
+    classifier = load(TOON)
+    sight = look(classifier, open_image(face))
+    typed = command_line(str(face), TOON, "", classifier.classes, questions)
+    assert typed.startswith("python launch.py explain")
+    import shlex
+
+    words = [sys.executable, *shlex.split(typed)[1:-1], str(tmp_path / "maps")]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    lines = python_lines(str(face), TOON, "", questions)
+    said = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert len(lines.strip().splitlines()) <= 15
+    for question in questions:
+        raw = sight.map(question).raw
+        np.testing.assert_allclose(np.load(tmp_path / "maps" / f"a face.{question.method}.npy"), raw, rtol=1e-4, atol=1e-6)
+        assert f"{question.method} {raw.shape}" in said
