@@ -20,14 +20,15 @@ from models.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """One forward pass: `logits` (N, K), and of each of `layers` its maps, `activations` (N, C, h, w); all detached."""
+    """One forward pass: `logits` (N, K), and of each of `layers` its maps, `activations` (N, C, h, w), and how its
+    output holds them; all detached."""
 
     layers: tuple[str, ...]
     logits: Tensor
     activations: tuple[Tensor, ...]
+    layouts: tuple[Layout, ...]
     _scores: Tensor
     _outputs: tuple[Tensor, ...]
-    _layouts: tuple[Layout, ...]
 
     @property
     def activation(self) -> Tensor:
@@ -43,7 +44,7 @@ class Capture:
         for layer, gradient in zip(self.layers, found, strict=True):
             if gradient is None:
                 raise UserError(unreached(layer))
-        return tuple(layout.maps(g).float() for layout, g in zip(self._layouts, found, strict=True))
+        return tuple(layout.maps(g).float() for layout, g in zip(self.layouts, found, strict=True))
 
     def gradient(self, target: Target | Tensor) -> Tensor:
         """Of the first layer."""
@@ -99,7 +100,7 @@ def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision:
     scores = scores.flatten(1).float()
     outputs, layouts = tuple(kept[n][0] for n in names), tuple(kept[n][1] for n in names)
     maps = tuple(layout.maps(output.detach()).float() for output, layout in zip(outputs, layouts, strict=True))
-    return Capture(names, scores.detach(), maps, scores, outputs, layouts)
+    return Capture(names, scores.detach(), maps, layouts, scores, outputs)
 
 
 def logits(model: nn.Module, x: Tensor, precision: str = "fp32") -> Tensor:
@@ -145,6 +146,29 @@ def logits_with(model: nn.Module, x: Tensor, layer: str, change: Callable[[Tenso
 def layers_in(text: str) -> tuple[str, ...]:
     """'features.4, features.8' -> the two names."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def gradients_of(model: nn.Module, x: Tensor, target: Target, wanted: Callable[[nn.Module], bool]) -> tuple[Tensor, list[tuple[nn.Module, Tensor]]]:
+    """d score / d x (N, C, H, W), and for every `wanted` module that the score depends on, d score / d its output, once for each time it
+    ran. A whole backward pass; parameters receive no gradient. Raises UserError for classes that the network lacks."""
+    image, ran = x.detach().clone(), list[tuple[nn.Module, Tensor]]()
+
+    def keep(module: nn.Module, _: Any, output: Any) -> Any:
+        ran.append((module, output))
+        return output.clone()  # a copy: the next layer may work in place
+
+    with ExitStack() as stack:
+        stack.enter_context(as_found(model))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for module in model.modules():
+            if wanted(module):
+                stack.callback(module.register_forward_hook(keep).remove)
+        score = target.score(model(image.requires_grad_()).flatten(1).float()).sum()
+        found = torch.autograd.grad(score, [image, *(output for _, output in ran)], allow_unused=True)
+    if found[0] is None:
+        raise UserError("No gradient reaches the image: the network cuts it off.")
+    return found[0], [(module, gradient) for (module, _), gradient in zip(ran, found[1:], strict=True) if gradient is not None]
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
@@ -207,7 +231,7 @@ def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
     captured = capture(model, noise, names)
     scores = captured._scores.gather(1, captured.logits.argmax(1, keepdim=True)).sum()
     found = torch.autograd.grad(scores, captured._outputs, allow_unused=True)
-    for name, layout, gradient in reversed(list(zip(captured.layers, captured._layouts, found, strict=True))):
+    for name, layout, gradient in reversed(list(zip(captured.layers, captured.layouts, found, strict=True))):
         if gradient is not None and bool(layout.maps(gradient).count_nonzero()):
             return name
     return None

@@ -53,7 +53,8 @@ class Method:
     network itself, and gives raw maps (N, h, w).
 
     `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's. `signed`: negative
-    values speak against the class. `class_specific`: False where the map is the same for every target.
+    values speak against the class. `class_specific`: False where the map is the same for every target. `differences`: it
+    explains by how much one class exceeds another, too.
     `passes(channels, places, parameters)`: about how many forward passes of the whole network one image costs.
     """
 
@@ -68,6 +69,7 @@ class Method:
     coarse: bool = True
     signed: bool = True
     class_specific: bool = True
+    differences: bool = True
     cost: str = "1 forward, 1 backward from the output to the layer"
     passes: Callable[[int, int, dict[str, Any]], float] = lambda channels, places, given: 1.2
 

@@ -108,6 +108,31 @@ register(Method(
     passes=lambda c, places, given: 1 + 0.02 * places,
 ))  # fmt: skip
 
+register(Method(
+    "fullgrad", "FullGrad", "fullgrad.fullgrad", "what the input and the biases of all layers add, as magnitudes",
+    "Srinivas & Fleuret, NeurIPS 2019, arXiv:1905.00780", "network", layered=False, coarse=False, signed=False, cost="1 forward, 1 backward",
+    passes=lambda c, places, given: 4,
+))  # fmt: skip
+
+# by pytorch-grad-cam
+
+register(Method(
+    "shapley_cam", "ShapleyCAM", "adapter.shapley_cam", "channels weighted by their Shapley value to second order",
+    "Cai 2025, arXiv:2501.06261; pytorch-grad-cam", "network", cost="1 forward, 2 backwards", passes=lambda c, places, given: 7,
+))  # fmt: skip
+register(Method(
+    "finer_cam", "FinerCAM", "adapter.finer_cam", "what sets the class apart from those most like it",
+    "Zhang et al., CVPR 2025; pytorch-grad-cam", "network",
+    (Parameter("others", 3, "how many of the nearest classes", 1, 100), Parameter("alpha", 1.0, "how strongly they count", 0, 5)),
+    differences=False, cost="1 forward, 1 backward", passes=lambda c, places, given: 4,
+))  # fmt: skip
+register(Method(
+    "kpca_cam", "KPCA-CAM", "adapter.kpca_cam", "first component of a kernel PCA of the activations; no class",
+    "Karmani et al. 2024; pytorch-grad-cam", "network",
+    (Parameter("kernel", "sigmoid", "of the PCA", choices=("sigmoid", "rbf", "poly", "cosine", "linear")),), class_specific=False,
+    cost="1 forward, 1 backward, a kernel PCA", passes=lambda c, places, given: 4,
+))  # fmt: skip
+
 # attributions of pixels, by Captum
 
 CHANNELS = ("sum", "largest")
