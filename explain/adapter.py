@@ -99,3 +99,18 @@ def finer_cam(case: "Case", others: int = 3, alpha: float = 1.0) -> Tensor:
     with peer(case, GradCAM) as made:
         made(case.x.detach().clone(), wanted)
         return torch.from_numpy(made.raw).to(case.x.device)
+
+
+def concepts(case: "Case", count: int = 5, which: int = 1) -> Tensor:
+    """Where one of `count` concepts is: H of A ≈ W H, a non-negative factorisation of the activations; `which`: 1 is the strongest."""
+    from pytorch_grad_cam.feature_factorization.deep_feature_factorization import dff
+
+    if which > count:
+        raise UserError(f"which is {which}: there are {count} concepts.")
+
+    def strongest(one: "Case") -> Tensor:
+        found, regions = dff(one.captured.activation.cpu().numpy().copy(), count)
+        energy = np.linalg.norm(found - found.min(1, keepdims=True), axis=0) * np.linalg.norm(regions[0].reshape(count, -1), axis=1)
+        return torch.from_numpy(regions[0][np.argsort(-energy)[which - 1]][None].astype(np.float32)).to(one.x.device)
+
+    return each(case, strongest)

@@ -133,6 +133,13 @@ register(Method(
     cost="1 forward, 1 backward, a kernel PCA", passes=lambda c, places, given: 4,
 ))  # fmt: skip
 
+register(Method(
+    "concepts", "Concept regions", "adapter.concepts", "deep feature factorisation: where one of a few concepts is; no class",
+    "Collins et al., ECCV 2018, arXiv:1806.10206; pytorch-grad-cam", "network",
+    (Parameter("count", 5, "into how many concepts", 2, 32), Parameter("which", 1, "the how-many-th strongest", 1, 32)),
+    signed=False, class_specific=False, cost="1 forward, a factorisation", passes=lambda c, places, given: 2,
+))  # fmt: skip
+
 # attributions of pixels, by Captum
 
 CHANNELS = ("sum", "largest")

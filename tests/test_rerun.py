@@ -310,3 +310,27 @@ def test_the_caller_s_gradients_survive_the_adapter(tiny: Classifier, x: torch.T
     for name in ("shapley_cam", "finer_cam", "kpca_cam"):
         answer(case(tiny, x, 0, 1), name)
     assert all(torch.equal(p.grad, k) for p, k in zip(tiny.model.parameters(), kept, strict=True))  # type: ignore[arg-type]
+
+
+def test_concepts_of_activations_that_are_made_of_two(tiny: Classifier, x: torch.Tensor) -> None:
+    """Two patterns in channels of their own, one stronger: each is found, the stronger first."""
+    left, right = torch.zeros(8, 8), torch.zeros(8, 8)
+    left[:, :3], right[5:, 4:] = 3.0, 1.0
+    activation = torch.cat([left.expand(6, 8, 8), right.expand(6, 8, 8)])[None]
+    tiny.model.features = Given(activation)
+    for which, expected in ((1, left), (2, right)):
+        found = answer(case(tiny, x[:1], 0), "concepts", {"count": 2, "which": which}).maps[0]
+        torch.testing.assert_close(found / found.max(), expected / expected.max(), rtol=0, atol=2e-2)
+    with pytest.raises(UserError, match="there are 2 concepts"):
+        answer(case(tiny, x[:1], 0), "concepts", {"count": 2, "which": 3})
+
+
+class Given(nn.Module):
+    """Puts out what it was given."""
+
+    def __init__(self, activation: torch.Tensor):
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.activation.clone()
