@@ -4,13 +4,13 @@ It scales every map to [0, 1], keeps hooks where something fails, empties the pa
 block pass as no map: here the map is taken before it is scaled, and everything is put back, whatever happens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from explain.capture import as_found, find_layer
 from explain.scorer import each
@@ -48,28 +48,15 @@ def peer(case: "Case", kind: type, **options: Any) -> Iterator[Any]:
             p.grad = gradient
 
 
-class Score(nn.Module):
-    """One image's target as pytorch-grad-cam asks for it."""
-
-    def __init__(self, target: Target):
-        super().__init__()
-        self.target = target
-
-    def forward(self, output: Tensor) -> Tensor:
-        return self.target.score(output[None])[0]
+def score_of(target: Target) -> Callable[[Tensor], Tensor]:
+    """One image's target as pytorch-grad-cam asks for it; the output may be (K,) or (K, 1, 1)."""
+    return lambda output: target.score(output.flatten()[None])[0]
 
 
 def _maps(case: "Case", kind: type, **options: Any) -> Tensor:
     with peer(case, kind, **options) as made:
-        made(case.x.detach().clone(), [Score(case.target.rows(slice(n, n + 1))) for n in range(len(case.x))])
+        made(case.x.detach().clone(), [score_of(case.target.rows(slice(n, n + 1))) for n in range(len(case.x))])
         return torch.from_numpy(made.raw).to(case.x.device)
-
-
-def shapley_cam(case: "Case") -> Tensor:
-    """M = Σ_c mean_ij(G - ½ H A) A, with the Hessian H of the score: the Shapley value of the channels to second order."""
-    from pytorch_grad_cam import ShapleyCAM
-
-    return each(case, lambda one: _maps(one, ShapleyCAM))
 
 
 def kpca_cam(case: "Case", kernel: str = "sigmoid") -> Tensor:
@@ -95,7 +82,8 @@ def finer_cam(case: "Case", others: int = 3, alpha: float = 1.0) -> Tensor:
     wanted = []
     for plus, row in zip(case.target.plus.tolist(), answers, strict=True):
         near = (row - row[plus]).abs().argsort().tolist()
-        wanted.append(FinerWeightedTarget(plus, [k for k in near if k != plus][:others], alpha))
+        weighted = FinerWeightedTarget(plus, [k for k in near if k != plus][:others], alpha)
+        wanted.append(lambda output, weighted=weighted: weighted(output.flatten()))
     with peer(case, GradCAM) as made:
         made(case.x.detach().clone(), wanted)
         return torch.from_numpy(made.raw).to(case.x.device)

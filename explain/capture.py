@@ -46,6 +46,18 @@ class Capture:
                 raise UserError(unreached(layer))
         return tuple(layout.maps(g).float() for layout, g in zip(self.layouts, found, strict=True))
 
+    def curvature(self, target: Target | Tensor) -> Tensor:
+        """Of the first layer: the Hessian of the score with respect to the activation, times the activation, (N, C, h, w)."""
+        output, layout = self._outputs[0], self.layouts[0]
+        score = as_target(target).score(self._scores).sum()
+        (gradient,) = torch.autograd.grad(score, output, create_graph=True, allow_unused=True)
+        if gradient is None:
+            raise UserError(unreached(self.layers[0]))
+        if not gradient.requires_grad:  # the score is linear in the activation
+            return torch.zeros_like(self.activations[0])
+        (product,) = torch.autograd.grad(gradient, output, output.detach(), retain_graph=True, allow_unused=True)
+        return torch.zeros_like(self.activations[0]) if product is None else layout.maps(product).float()
+
     def gradient(self, target: Target | Tensor) -> Tensor:
         """Of the first layer."""
         return self.gradients(target)[0]

@@ -114,12 +114,13 @@ register(Method(
     passes=lambda c, places, given: 4,
 ))  # fmt: skip
 
+register(Method(
+    "shapley_cam", "ShapleyCAM", "rerun.shapley_cam", "channels weighted by their Shapley value to second order",
+    "Cai 2025, arXiv:2501.06261", "network", cost="1 forward, 2 backwards from the output to the layer", passes=lambda c, places, given: 1.5,
+))  # fmt: skip
+
 # by pytorch-grad-cam
 
-register(Method(
-    "shapley_cam", "ShapleyCAM", "adapter.shapley_cam", "channels weighted by their Shapley value to second order",
-    "Cai 2025, arXiv:2501.06261; pytorch-grad-cam", "network", cost="1 forward, 2 backwards", passes=lambda c, places, given: 7,
-))  # fmt: skip
 register(Method(
     "finer_cam", "FinerCAM", "adapter.finer_cam", "what sets the class apart from those most like it",
     "Zhang et al., CVPR 2025; pytorch-grad-cam", "network",

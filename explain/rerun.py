@@ -74,6 +74,12 @@ def score_cam(case: "Case", top: int = 0) -> Tensor:
     return torch.stack(maps)
 
 
+def shapley_cam(case: "Case") -> Tensor:
+    """M = Σ_c mean_ij(G - ½ H A) A, with the Hessian H of the score: the Shapley value of the channels to second order."""
+    weight = case.captured.gradient(case.target) - 0.5 * case.captured.curvature(case.target)
+    return torch.einsum("nc,nchw->nhw", weight.mean((2, 3)), case.captured.activation)
+
+
 def cam(case: "Case") -> Tensor:
     """M = Σ_c w_c A_c with the weights w of the linear layer behind global average pooling; by its gradient, which is w / Z everywhere.
 

@@ -284,7 +284,12 @@ def test_shapley_cam_by_finite_differences(tiny: Classifier, x: torch.Tensor) ->
     hessian = (gradient(activation * (1 + step)) - gradient(activation * (1 - step))) / (2 * step)
     weights = (gradient(activation) - 0.5 * hessian).mean((2, 3))
     expected = torch.einsum("nc,nchw->nhw", weights, activation)
-    torch.testing.assert_close(answer(case(tiny, x, 0, 1), "shapley_cam").maps, expected, rtol=1e-2, atol=1e-6)
+    ours = answer(case(tiny, x, 0, 1), "shapley_cam").maps
+    torch.testing.assert_close(ours, expected, rtol=1e-2, atol=1e-6)
+    peer = reference.ShapleyCAM(tiny.model, [tiny.model.get_submodule(LAYER)])
+    theirs = peer(x.clone(), [ClassifierOutputTarget(0), ClassifierOutputTarget(1)])  # scaled to [0, 1], and enlarged
+    scaled = nn.functional.interpolate(ours.relu()[:, None], (32, 32), mode="bilinear")[:, 0].flatten(1)
+    assert all(torch.corrcoef(torch.stack([a, torch.from_numpy(b).flatten()]))[0, 1] > 0.99 for a, b in zip(scaled, theirs, strict=True))
 
 
 def test_finer_cam_is_grad_cam_of_a_weighted_difference(tiny: Classifier, x: torch.Tensor) -> None:
@@ -307,7 +312,7 @@ def test_kpca_cam_with_a_linear_kernel_is_eigen_cam(tiny: Classifier, x: torch.T
 def test_the_caller_s_gradients_survive_the_adapter(tiny: Classifier, x: torch.Tensor) -> None:
     tiny.model(x).sum().backward()
     kept = [None if p.grad is None else p.grad.clone() for p in tiny.model.parameters()]
-    for name in ("shapley_cam", "finer_cam", "kpca_cam"):
+    for name in ("concepts", "finer_cam", "kpca_cam"):
         answer(case(tiny, x, 0, 1), name)
     assert all(torch.equal(p.grad, k) for p, k in zip(tiny.model.parameters(), kept, strict=True))  # type: ignore[arg-type]
 
