@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
 ]  # fmt: skip
 WAIT = 60_000
 
@@ -118,6 +118,16 @@ def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
     picture = page.locator("#vt-live .vt-photo").first.get_attribute("src")
     page.click(".vt-example[title='Grace Hopper']")
     page.wait_for_function("old => document.querySelector('#vt-live .vt-photo').src !== old", arg=picture)
+
+
+def test_a_photo_from_the_webcam(page: "playwright.Page") -> None:
+    page.context.grant_permissions(["camera"])
+    page.click("button[role=tab]:has-text('Inspect')")
+    page.wait_for_selector("#vt-facts:has-text('true class')")
+    page.click("#vt-upload [aria-label='Capture from camera']")
+    page.click("#vt-upload :text('Click to Access Webcam')")
+    page.click("#vt-upload [aria-label='capture photo']")
+    page.wait_for_selector("#vt-facts:has-text('drawn faces only')")
 
 
 def choose(page: "playwright.Page", field: str, text: str) -> None:

@@ -27,10 +27,11 @@ def test_card_curves_and_size(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_fer2013_accuracy_is_what_the_card_says(fer2013: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.endswith(":fer2013")])
+def test_fer2013_accuracy_is_what_the_card_says(name: str, fer2013: Path, tmp_path: Path) -> None:
     with tarfile.open(fer2013) as archive:
         archive.extractall(tmp_path, (m for m in archive if "/test/" in m.name), filter="data")
-    classifier = registry.load("fer_vgg:fer2013")
+    classifier = registry.load(name)
     source = FolderSource(tmp_path / "fer2013", "test")
     hits = 0
     with torch.inference_mode():
