@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.components.parameters import ParameterControls
@@ -89,7 +91,10 @@ def test_calibrated_probabilities() -> None:
 
 
 def test_temperature_of_the_checkpoint(small_run: object, tmp_path: Path) -> None:
-    assert Context(open_run(DEMO)).temperature is None  # its training is older than its measure
+    assert Context(open_run(DEMO)).temperature == pytest.approx(0.921, abs=1e-3)
+    bare = tmp_path / "bare.safetensors"
+    save_file({"x": torch.zeros(1)}, bare)
+    assert Context(open_run(DEMO), bare).temperature is None
     assert Context(open_run(DEMO), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors").temperature == pytest.approx(0.926, abs=1e-3)
     assert Context(open_run(DEMO), tmp_path / "gone.safetensors").temperature is None
 

@@ -33,7 +33,7 @@ def show_row(ctx: Context, row: int) -> list[Any]:
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
     cards = [Card(m, run.title(m), run.maps(m, "pred", [row])[0], request.layer) for m in request.methods]
     title = heading("Maps of the run", run.classes, int(pred), None, float(prob[int(pred)]))
-    return [{"row": row}, facts(run, prob, row), map_cards(ctx.seen(row), cards, title, False, 0), run_maps(run, row), int(pred)]
+    return [{"row": row}, facts(run, prob, row, ctx.temperature), map_cards(ctx.seen(row), cards, title, False, 0), run_maps(run, row), int(pred)]
 
 
 def first_sight(ctx: Context) -> list[Any]:
