@@ -1,64 +1,106 @@
-"""One batch of maps: Vitrine's shared pass against pytorch-grad-cam and torch-cam, same network, same layer, same images.
+"""One batch of maps: Vitrine against pytorch-grad-cam, torch-cam and Captum called directly; same weights, layer and images, channels_last for all.
 
-    python benchmarks/cam_vs_peers.py [--batch 16]
+    python benchmarks/cam_vs_peers.py [--batch 16] [--models mobilenet_v2,resnet50]
 """
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import captum.attr as captum
 import torch
-from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam import AblationCAM, GradCAM, ScoreCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCam
 
 from benchmarks.timing import hardware, take_turns
-from explain.capture import capture, default_layer
-from explain.case import explain
+from explain.capture import capture, default_layer, logits
+from explain.case import Case, answer, explain
+from explain.target import Target
 from models.registry import spec
 
-FOUR = ["grad_cam", "grad_cam_pp", "layer_cam", "hires_cam"]
+EIGHT = ["grad_cam", "grad_cam_pp", "layer_cam", "hires_cam", "xgrad_cam", "grad_cam_elementwise", "eigen_cam", "eigen_grad_cam"]
+
+
+def batch(model: nn.Module, x: Tensor) -> None:
+    """Gradient CAMs of a whole batch."""
+    layer, target = default_layer(model, x), torch.arange(len(x))
+    peer, wanted = GradCAM(model, [model.get_submodule(layer)]), [ClassifierOutputTarget(int(t)) for t in target]
+
+    def torch_cam() -> None:
+        with TorchCam(model, target_layer=layer) as extractor:
+            extractor(target.tolist(), model(x))
+
+    told({
+        "Grad-CAM": lambda: explain(capture(model, x, layer), ["grad_cam"], target),
+        "forward alone": lambda: logits(model, x),
+        "eight methods, one pass": lambda: explain(capture(model, x, layer), EIGHT, target),
+        "Grad-CAM, bf16": lambda: explain(capture(model, x, layer, "bf16"), ["grad_cam"], target),
+        "pytorch-grad-cam's Grad-CAM": lambda: peer(x, wanted),
+        "torch-cam's Grad-CAM": torch_cam,
+    })  # fmt: skip
+    peer.activations_and_grads.release()
+    exact, rough = (explain(capture(model, x, layer, p), ["grad_cam"], target)["grad_cam"].maps.flatten(1) for p in ("fp32", "bf16"))
+    least = min(float(torch.corrcoef(torch.stack([a, b]))[0, 1]) for a, b in zip(exact, rough, strict=True))
+    print(f"  maps in bf16 and float32 correlate by {least:.4f} at least")
+
+
+def again(model: nn.Module, x: Tensor) -> None:
+    """Maps of one image that run the network again."""
+    layer, one, target = default_layer(model, x), x[:1], Target(torch.tensor([3]))
+    for name, kind in (("ablation_cam", AblationCAM), ("score_cam", ScoreCAM)):
+        peer = kind(model, [model.get_submodule(layer)])
+        peer.batch_size = 32
+        told({
+            f"{name}": lambda name=name: answer(Case(model, one, (layer,), target), name),  # type: ignore[misc]
+            f"pytorch-grad-cam's {name}": lambda peer=peer: peer(one, [ClassifierOutputTarget(3)]),  # type: ignore[misc]
+        }, rounds=1)  # fmt: skip
+        peer.activations_and_grads.release()
+
+
+def by_hand(model: nn.Module, x: Tensor) -> None:
+    """Captum's methods, and the same through Vitrine."""
+    some, three = x[:4], torch.tensor([3, 3, 3, 3])
+    layer, zero = default_layer(model, x), torch.zeros_like(some)
+    pairs: dict[str, tuple[Callable[[], object], dict[str, int]]] = {
+        "input_gradient": (lambda: captum.Saliency(model).attribute(some.clone(), three), {}),
+        "integrated_gradients": (lambda: captum.IntegratedGradients(model).attribute(some.clone(), zero, three, n_steps=16, internal_batch_size=32),
+                                 {"steps": 16}),
+        "occlusion": (lambda: captum.Occlusion(model).attribute(some.clone(), (3, 34, 34), (3, 17, 17), zero, three, perturbations_per_eval=8), {}),
+    }  # fmt: skip
+    for name, (hand, given) in pairs.items():
+        told({name: lambda name=name, given=given: answer(Case(model, some, (layer,), Target(three)), name, given),  # type: ignore[misc]
+              f"Captum's {name} by hand": hand}, rounds=3)  # fmt: skip
+
+
+def told(rivals: dict[str, Callable[[], object]], rounds: int = 5) -> None:
+    """Medians, and how many times the first one's they are."""
+    seconds = {name: median(times) for name, times in take_turns(rivals, rounds).items()}
+    first = next(iter(seconds.values()))
+    for name, value in seconds.items():
+        print(f"  {name:36} {value:8.3f} s   {value / first:7.2f} ×")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=16)
-    size = parser.parse_args().batch
-    print(f"batch of {size} images of 224×224; {hardware()}")
-    for name in ("mobilenet_v2", "resnet50"):
+    parser.add_argument("--models", default="mobilenet_v2,resnet50")
+    given = parser.parse_args()
+    print(f"batch of {given.batch} images of 224×224; {hardware()}")
+    for name in given.models.split(","):
         torch.manual_seed(0)
-        plain, ours = spec(name).build(None).eval(), spec(name).build(None).eval().to(memory_format=torch.channels_last)
-        ours.load_state_dict(plain.state_dict())
-        x = torch.randn(size, 3, 224, 224)
-        fast = x.contiguous(memory_format=torch.channels_last)
-        layer, target = default_layer(plain, x), torch.arange(size)
-        peer = GradCAM(plain, [plain.get_submodule(layer)])
-
-        def vitrine(methods: list[str], ours=ours, fast=fast, layer=layer, target=target) -> None:  # type: ignore[no-untyped-def]
-            explain(capture(ours, fast, layer), methods, target)
-
-        def pytorch_grad_cam(peer=peer, x=x, target=target) -> None:  # type: ignore[no-untyped-def]
-            peer(x, [ClassifierOutputTarget(int(t)) for t in target])
-
-        def torch_cam(plain=plain, x=x, layer=layer, target=target) -> None:  # type: ignore[no-untyped-def]
-            with TorchCam(plain, target_layer=layer) as extractor:
-                extractor(target.tolist(), plain(x))
-
-        def forward(ours=ours, fast=fast) -> None:  # type: ignore[no-untyped-def]
-            with torch.inference_mode():
-                ours(fast)
-
-        rounds = take_turns({
-            "forward alone": forward, "Vitrine, Grad-CAM": lambda: vitrine(["grad_cam"]), "Vitrine, four methods": lambda: vitrine(FOUR),
-            "pytorch-grad-cam, Grad-CAM": pytorch_grad_cam, "torch-cam, Grad-CAM": torch_cam,
-        })  # fmt: skip
-        seconds = {rival: median(times) for rival, times in rounds.items()}
-        print(f"{name}, layer {layer}")
-        for rival, value in seconds.items():
-            print(f"  {rival:28} {value:7.3f} s   {value / seconds['Vitrine, Grad-CAM']:6.2f} × Vitrine's Grad-CAM")
+        model = spec(name).build(None).eval().to(memory_format=torch.channels_last)
+        x = torch.randn(given.batch, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+        print(f"\n{name}, layer {default_layer(model, x)}")
+        batch(model, x)
+        if name == "mobilenet_v2":
+            again(model, x)
+            by_hand(model, x)
 
 
 if __name__ == "__main__":

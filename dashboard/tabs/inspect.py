@@ -9,7 +9,7 @@ import numpy as np
 from dashboard.components.clickable import clickable
 from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.components.parameters import ParameterControls
-from dashboard.components.subject import facts, reproduced, run_maps, start_page
+from dashboard.components.subject import calibrated, facts, reproduced, run_maps, start_page
 from dashboard.context import Context
 from dashboard.examples import examples_strip
 from dashboard.guard import said
@@ -32,7 +32,7 @@ def show_row(ctx: Context, row: int) -> list[Any]:
     if np.isnan(float(pred)):
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
     cards = [Card(m, run.title(m), run.maps(m, "pred", [row])[0], request.layer) for m in request.methods]
-    title = heading("Maps of the run", run.classes, int(pred), None, float(prob[int(pred)]))
+    title = heading("Maps of the run", run.classes, int(pred), None, float(calibrated(prob, ctx.temperature or 1)[int(pred)]))
     return [{"row": row}, facts(run, prob, row, ctx.temperature), map_cards(ctx.seen(row), cards, title, False, 0), run_maps(run, row), int(pred)]
 
 
@@ -96,7 +96,7 @@ def build(ctx: Context) -> None:
                     cards.append(Card(q.method, method.title, why=str(error)))
         target = sight.pred if how["target"] is None else how["target"]
         prob = sight.prob
-        title = heading("Maps", run.classes, target, how["minus"], float(prob[target]))
+        title = heading("Maps", run.classes, target, how["minus"], float(calibrated(prob, ctx.temperature or 1)[target]))
         name, weights = called(ctx, subject), "" if classifier.weights == "shipped" else classifier.weights
         made_again = reproduced(command_line(name, classifier.name, weights, run.classes, questions),
                                 python_lines(name, classifier.name, weights, questions)) if questions else ""  # fmt: skip
