@@ -70,6 +70,7 @@ def by_hand(name: str, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return calls[name]().detach()
 
 
+@pytest.mark.filterwarnings("ignore:Input Tensor", "ignore:Setting")  # Captum's own, by hand
 @pytest.mark.parametrize("way", ["plain", "reused", "functional"])
 @pytest.mark.parametrize("name", ["input_gradient", "input_x_gradient", "integrated_gradients", "deep_lift", "guided_backprop", "deconvolution",
                                   "guided_grad_cam", "occlusion", "lrp"])  # fmt: skip

@@ -23,7 +23,7 @@ def facts(run: RunData, prob: np.ndarray | None, row: int | None, temperature: f
     if prob is None:
         return '<section class="vt-panel"><h2>Top five</h2><p class="vt-empty">of the image that you open</p></section>'
     label = int(run.table.at[row, "label"]) if row is not None else None
-    said, prob = prob, prob if temperature is None else calibrated(prob, temperature)
+    prob = prob if temperature is None else calibrated(prob, temperature)
     bars = "".join(
         f'<button class="vt-top" aria-label="map for {esc(run.classes[i])}" {action("target", i)}>'
         f"{probability_bar(run.classes[i], float(prob[i]), 'hit' if label in (None, i) else 'miss')}</button>"
@@ -34,7 +34,7 @@ def facts(run: RunData, prob: np.ndarray | None, row: int | None, temperature: f
         item = run.table.loc[row]
         called = f'<b class="vt-bad">called {esc(run.classes[int(item["pred"])])}</b>'
         verdict = '<b class="vt-ok">correct</b>' if label == int(item["pred"]) else called
-        known = (f'<dl class="vt-known"><dt>true class</dt><dd><b>{esc(run.classes[label])}</b>, {share(float(said[label]))}</dd>'
+        known = (f'<dl class="vt-known"><dt>true class</dt><dd><b>{esc(run.classes[label])}</b>, {share(float(prob[label]))}</dd>'
                  f'<dt>verdict</dt><dd>{verdict}</dd><dt>loss</dt><dd>{item["loss"]:.2f}</dd>'
                  f'<dt>image</dt><dd>{esc(item["id"])}</dd></dl>')  # fmt: skip
     elif run.manifest.request.data.startswith("toon_faces"):
