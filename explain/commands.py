@@ -2,11 +2,13 @@
 so that `--help` answers at once."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tqdm import tqdm
 
 from models.commands import Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
 
@@ -100,10 +102,15 @@ def explain(
     sight = look(classifier, read_picture(image))
     for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
         say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
-    for name in names:
-        made = sight.map(Question(name, layer or "", plus, less, tuple(given[name].items()), fuse, Smoothing(flip, noise)))
-        files = write(sight, made, out / image.stem)
-        say(f"{name:22} {made.raw.min():.4g} to {made.raw.max():.4g}, {made.seconds:.2f} s, {files[-1]}")
+    try:
+        for name in names:
+            with _share_bar(name) as tell:
+                made = sight.map(Question(name, layer or "", plus, less, tuple(given[name].items()), fuse, Smoothing(flip, noise)), tell)
+            files = write(sight, made, out / image.stem)
+            say(f"{name:22} {made.raw.min():.4g} to {made.raw.max():.4g}, {made.seconds:.2f} s, {files[-1]}")
+    except KeyboardInterrupt:
+        say(f"\nStopped; the maps that were made lie in {out}.")
+        raise typer.Exit(130) from None
 
 
 def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/methods.md.")] = False) -> None:
@@ -114,10 +121,19 @@ def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the ta
     say(table(METHODS.values()) if markdown else "\n".join(described(m) for m in METHODS.values()))
 
 
+@contextmanager
+def _share_bar(name: str) -> Iterator[Callable[[float], None]]:
+    """A bar for what tells the share that is done; quick methods leave no trace."""
+    with tqdm(total=100, desc=name, bar_format="{desc} {percentage:3.0f} %|{bar:40}| {remaining} left", delay=1, leave=False) as bar:
+
+        def tell(share: float) -> None:
+            bar.update(100 * share - bar.n)
+
+        yield tell
+
+
 def _progress_bar() -> Callable[["Progress"], None]:
     """Images a second and the time left; a run that goes on counts from where it was."""
-    from tqdm import tqdm
-
     bars: list[tqdm] = []
 
     def show(now: "Progress") -> None:
