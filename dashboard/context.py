@@ -60,6 +60,15 @@ class Context:
             self._classifier = self._classifier or self._load()
             yield self._classifier
 
+    def named(self, classifier: "Classifier") -> tuple[str, str]:
+        """What to write after --model and --weights for this network."""
+        from models.training.trained import described
+
+        file = Path(classifier.weights)
+        if not file.is_file():
+            return classifier.name, ""
+        return (str(file), "") if described(file) else (_architecture(classifier.name), str(file))
+
     def _load(self) -> "Classifier":
         from models.registry import load, shipped
 

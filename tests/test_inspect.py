@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,31 @@ def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path
         raw = sight.map(question).raw
         np.testing.assert_allclose(np.load(tmp_path / "maps" / f"a face.{question.method}.npy"), raw, rtol=1e-4, atol=1e-6)
         assert f"{question.method} {raw.shape}" in said
+
+
+def test_how_a_network_is_named(tiny: Classifier, tmp_path: Path) -> None:
+    """As `load` takes it: shipped and official by name, our own checkpoints by file, foreign ones by architecture and file."""
+    ctx, own, foreign = Context(open_run(DEMO)), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors", tmp_path / "x.pth"
+    torch.save(load(TOON).model.state_dict(), foreign)
+    assert ctx.named(load(TOON)) == (TOON, "")
+    assert ctx.named(replace(tiny, name="mobilenet_v2", weights="torchvision IMAGENET1K_V1")) == ("mobilenet_v2", "")
+    for weights, expected in ((own, (str(own), "")), (foreign, ("fer_vgg", str(foreign)))):
+        assert ctx.named(replace(tiny, name="fer_vgg:mine", weights=str(weights))) == expected
+        model, file = expected
+        assert load(model, Path(file) if file else None).model is not None
+
+
+def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio as gr
+
+    from dashboard.app import build
+    from explain import rerun
+
+    monkeypatch.setattr(rerun, "cam", lambda case: 1 / 0)
+    page = build(Context(open_run(DEMO)))
+    handler = next(f for f in page.fns.values() if f.fn is not None and f.fn.__name__ == "explain")
+    values = [c.value if not isinstance(c, gr.State) else {"row": 0} for c in handler.inputs]
+    values[1 + 3] = ["grad_cam", "cam"]
+    _, panel, _, _ = handler.fn(*values)
+    assert "That did not work (ZeroDivisionError)" in panel
+    assert panel.count('class="vt-map"') == 1

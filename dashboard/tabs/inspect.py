@@ -1,5 +1,6 @@
 """Inspect: one picture, what the network makes of it, and any number of methods side by side."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,6 +78,7 @@ def build(ctx: Context) -> None:
 
     def shown_maps(subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", tell: Any = None) -> list[Any]:
         """Cheap maps are made, dear ones only where they are asked for or known already."""
+        from explain.case import Stopped
         from explain.reproduce import command_line, python_lines
 
         how, questions = asked(values)
@@ -94,12 +96,16 @@ def build(ctx: Context) -> None:
                         cards.append(Card(q.method, method.title, seconds=seconds))
                 except UserError as error:
                     cards.append(Card(q.method, method.title, why=str(error)))
+                except Stopped:
+                    raise
+                except Exception as error:  # one method that breaks must not take the others along
+                    logging.getLogger("vitrine").exception("in %s", q.method)
+                    cards.append(Card(q.method, method.title, why=f"That did not work ({type(error).__name__}); the log has more."))
         target = sight.pred if how["target"] is None else how["target"]
         prob = sight.prob
         title = heading("Maps", run.classes, target, how["minus"], float(calibrated(prob, ctx.temperature or 1)[target]))
-        name, weights = called(ctx, subject), "" if classifier.weights == "shipped" else classifier.weights
-        made_again = reproduced(command_line(name, classifier.name, weights, run.classes, questions),
-                                python_lines(name, classifier.name, weights, questions)) if questions else ""  # fmt: skip
+        name, model = called(ctx, subject), ctx.named(classifier)
+        made_again = reproduced(command_line(name, *model, run.classes, questions), python_lines(name, *model, questions)) if questions else ""
         return [facts(run, prob, subject.get("row"), ctx.temperature), map_cards(sight.seen, cards, title, how["shared"], how["threshold"], saved),
                 target, made_again]  # fmt: skip
 
@@ -160,6 +166,9 @@ def build(ctx: Context) -> None:
     def chosen_class(event: gr.SelectData) -> int:
         return int(event.value)
 
+    def computing(event: gr.SelectData) -> Any:
+        return gr.Button(visible=event.index == "compute")
+
     def stop(request: gr.Request) -> None:
         looks.stop(str(request.session_hash))
 
@@ -172,7 +181,7 @@ def build(ctx: Context) -> None:
     gr.on(changes, explain, inputs, results, trigger_mode="always_last", **options)
     form["methods"].change(lambda names: parameters.visible(names or []), [form["methods"]], parameters.groups, **quiet)
     about.select(chosen_class, None, [form["target"]], **quiet).then(explain, inputs, results, **options)
-    panel.select(lambda: gr.Button(visible=True), None, [cancel], **quiet)
+    panel.select(computing, None, [cancel], **quiet)
     panel.select(compute, inputs, results, **options).then(lambda: gr.Button(visible=False), None, [cancel], **quiet)
     cancel.click(stop, None, None, queue=False, **quiet)
     gr.on([upload.upload, upload.input], uploaded, [upload, *inputs[1:]], elsewhere, trigger_mode="always_last", **options)
