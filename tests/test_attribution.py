@@ -1,11 +1,13 @@
 """Attributions: equal to Captum called by hand, complete where theory says so, and right on networks that Captum alone gets wrong."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import captum.attr as reference
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -256,3 +258,30 @@ def test_every_parameter_is_read(x: torch.Tensor) -> None:
         with pytest.raises(UserError, match="has no parameter 'colour'"):
             method.settings({"colour": 1})
         assert method.passes(64, 49, method.settings()) >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.filterwarnings("ignore:Input Tensor", "ignore:Setting")
+def test_real_photos_and_weights(mobilenet_weights: Path) -> None:
+    """MobileNetV2 as ImageNet taught it, on the two photos that scikit-learn ships: Captum by hand where it can, and DeepLift's sum."""
+    from sklearn.datasets import load_sample_images
+
+    from models.registry import load
+
+    classifier = load("mobilenet_v2", mobilenet_weights)
+    model, x = classifier.model, classifier.batch([Image.fromarray(photo) for photo in load_sample_images().images])
+    with torch.no_grad():
+        classes = model(x).argmax(1)
+    mean = torch.zeros_like(x)
+    pairs = {
+        "input_gradient": (reference.Saliency(model).attribute(x.clone(), classes).amax(1), {}),
+        "input_x_gradient": (reference.InputXGradient(model).attribute(x.clone(), classes).sum(1), {}),
+        "integrated_gradients": (reference.IntegratedGradients(model).attribute(x.clone(), mean, classes, n_steps=8).sum(1), {"steps": 8}),
+    }
+    for name, (theirs, given) in pairs.items():
+        ours = answer(Case(model, x, (), Target(classes)), name, given).maps
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-3, atol=1e-5 * float(theirs.abs().max()))
+    with torch.no_grad():
+        gain = (model(x) - model(mean)).gather(1, classes[:, None])[:, 0]
+    torch.testing.assert_close(ask(model, x, "deep_lift", "features", classes).sum((1, 2)), gain, rtol=1e-2, atol=1e-2)
