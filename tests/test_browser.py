@@ -126,6 +126,7 @@ def test_a_photo_from_the_webcam(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-facts:has-text('true class')")
     page.click("#vt-upload [aria-label='Capture from camera']")
     page.click("#vt-upload :text('Click to Access Webcam')")
+    page.wait_for_function("document.querySelector('#vt-upload video')?.videoWidth > 0")  # there is something to be seen
     page.click("#vt-upload [aria-label='capture photo']")
     page.wait_for_selector("#vt-facts:has-text('drawn faces only')")
 
