@@ -21,10 +21,10 @@ def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
 
 def grad_cam_pp(activation: Tensor, gradient: Tensor) -> Tensor:
     """M = Σ_c (Σ_ij α relu(G)) A with α = G² / (2 G² + G³ Σ_ij A)."""
-    square = gradient**2
-    alpha = square / (2 * square + activation.sum((2, 3), keepdim=True) * square * gradient + EPSILON_PP)
-    alpha = torch.where(gradient != 0, alpha, 0)
-    return _weighted((gradient.relu() * alpha).sum((2, 3)), activation)
+    up = gradient.relu()  # where it is not positive, its product with α is nothing
+    square = up * up
+    cube = square * up
+    return _weighted((cube / (cube * activation.sum((2, 3), keepdim=True)).add_(square, alpha=2).add_(EPSILON_PP)).sum((2, 3)), activation)
 
 
 def xgrad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -69,10 +69,12 @@ def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
     A principal component has no sign of its own: here the larger extreme is made positive. Computed from the h·w × h·w
     matrix of inner products, which is far smaller than the activations where channels are many.
     """
-    x = activation.nan_to_num().flatten(2).transpose(1, 2).double()
+    x = activation.nan_to_num().permute(0, 2, 3, 1).flatten(1, 2)
     x = x - x.mean(1, keepdim=True)
+    scale = x.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)  # squares of small numbers would be none
+    x = x / scale
     values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))
-    projection = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    projection = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt() * scale[..., 0]
     extreme = projection.gather(1, projection.abs().argmax(1, keepdim=True))
     projection = projection * torch.where(extreme < 0, -1.0, 1.0)
-    return projection.float().unflatten(1, activation.shape[2:])
+    return projection.unflatten(1, activation.shape[2:])

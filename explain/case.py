@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from explain.batches import shrinking
 from explain.capture import Capture, capture, logits
+from explain.folded import folded
 from explain.method import Method
 from explain.methods import from_a_pass, get
 from explain.target import Target, as_target
@@ -37,10 +38,18 @@ class Case:
     precision: str = "fp32"
     batch: int = 32
     tell: Callable[[float], None] = field(default=lambda share: None)
+    _folded: dict[tuple[str, ...], nn.Module] = field(default_factory=dict)  # shared with every case made from this one
 
     @cached_property
     def captured(self) -> Capture:
         return capture(self.model, self.x, self.layers, self.precision)
+
+    @property
+    def quick(self) -> nn.Module:
+        """The network for questions of many passes."""
+        if self.layers not in self._folded:
+            self._folded[self.layers] = folded(self.model, self.x, self.layers, self.precision)
+        return self._folded[self.layers]
 
     @property
     def layer(self) -> str:
@@ -48,7 +57,7 @@ class Case:
 
     def scores(self, images: Tensor, target: Target) -> Tensor:
         """The targets' scores (M,) of images (M, C, H, W), without a graph."""
-        return target.score(shrinking(lambda size: torch.cat([logits(self.model, part, self.precision) for part in images.split(size)]), self.batch))
+        return target.score(shrinking(lambda size: torch.cat([logits(self.quick, part, self.precision) for part in images.split(size)]), self.batch))
 
     def about(self, target: Target, tell: Callable[[float], None] | None = None) -> "Case":
         """Another target of the same images: the captured pass is shared."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 GAUSSIAN = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
 
+TOGETHER = 2**27
+"""Bytes of a layer's maps that are changed at once."""
+
 
 def ablation_cam(case: "Case", top: int = 0) -> Tensor:
     """M = Σ_c w_c A_c with w_c = (y - y without channel c) / |y|; the channel is set to zero.
@@ -120,7 +123,8 @@ def _behind(one: "Case", items: Tensor, change: Callable[[Tensor, Tensor], Tenso
             tell(sum(map(len, found)) / len(items))
         return torch.cat(found)
 
-    return shrinking(work, 4 * one.batch)  # what lies behind a layer is small beside the network
+    most = min(TOGETHER // one.captured.activation[0].nbytes, 16 * one.batch)  # what lies before the layer runs once for so many
+    return shrinking(work, max(1, min(most, -(-len(items) // 4))))  # a quarter at a time: someone may watch, and cancel
 
 
 def _tell(case: "Case", row: int, share: float) -> None:

@@ -22,7 +22,7 @@ from models.heads import freeze
 from models.training.balance import class_weights, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
-from models.training.memory import reuse_memory
+from models.memory import reuse_memory
 from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe

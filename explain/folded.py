@@ -1,0 +1,158 @@
+"""The same network, faster where nothing is learnt: batch norms folded into the convolutions before them, ReLUs computed with them.
+
+A run asks a network for thousands of forward passes, Score-CAM for one a channel, and what lies between the convolutions
+costs as much time as they do. The copy shares every other weight with the model, which is not touched.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from explain.capture import as_found, capture, logits
+
+CLOSE = {"fp32": 1e-4, "bf16": 5e-2}
+"""By how much the answers may differ, as a share of the largest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A convolution, and the batch norm and the ReLU that take its output one after the other and alone."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d | None
+    relu: nn.Module | None
+
+
+class ConvRelu(nn.Module):
+    """A convolution that writes its output once, through the ReLU: oneDNN's, where there is no graph to keep."""
+
+    def __init__(self, conv: nn.Conv2d, relu: nn.Module):
+        super().__init__()
+        self.conv, self.relu = conv, relu
+        self._activation = ("hardtanh", [0.0, 6.0], "") if isinstance(relu, nn.ReLU6) else ("relu", [], "")
+        self._cast: dict[torch.dtype, tuple[Tensor, Tensor | None]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            return self.relu(self.conv(x))
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        if dtype not in self._cast:
+            bias = self.conv.bias
+            self._cast[dtype] = self.conv.weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)
+        conv, (weight, bias) = self.conv, self._cast[dtype]
+        return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
+            x.to(dtype), weight, bias, list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups, *self._activation)  # fmt: skip
+
+
+def folded(model: nn.Module, x: Tensor, layers: Sequence[str] = (), precision: str = "fp32") -> nn.Module:
+    """A network whose answers, and whose outputs at `layers`, are those of `model` in eval mode; `x` (N, C, H, W): images to try it on.
+
+    Layers have the same names. The model itself, where there is nothing to fold or the answers would not be the same.
+    """
+    try:
+        chains = _chains(model, x[:1], layers)
+        copy = _copy(model, chains, x.device.type == "cpu") if chains else model
+        return copy if copy is not model and _same(model, copy, x[:1], layers, precision) else model
+    except Exception:  # any network may come here, and one that cannot be watched or copied works as it is
+        return model
+
+
+def _chains(model: nn.Module, x: Tensor, layers: Sequence[str]) -> list[Chain]:
+    """Seen in one forward pass by which module takes what another put out. A chain ends before an output that is asked for."""
+    modules, runs, held = dict(model.named_modules()), Counter[nn.Module](), list[Any]()  # held: so that no two tensors have one id
+    maker, takers, asked_for = dict[tuple[int, int], nn.Module](), dict[nn.Module, list[nn.Module]](), set[nn.Module]()
+
+    def known(tensor: Any) -> tuple[int, int]:
+        return id(tensor), tensor._version if isinstance(tensor, Tensor) else 0  # what was added to in place is something else
+
+    def take(module: nn.Module, given: Any) -> None:
+        runs[module] += 1
+        takers.setdefault(module, [])
+        held.append(given)
+        for tensor in given:
+            if known(tensor) in maker:
+                takers[maker[known(tensor)]].append(module)
+
+    def put(module: nn.Module, _: Any, output: Any) -> None:
+        held.append(output)
+        maker[known(output)] = module  # a ReLU in place puts out the tensor that it took
+
+    def ask(output: Any) -> None:
+        if known(output) in maker:
+            asked_for.add(maker[known(output)])
+
+    with ExitStack() as stack:
+        stack.enter_context(as_found(model))
+        stack.enter_context(torch.inference_mode(False))  # there no versions are counted
+        stack.enter_context(torch.no_grad())
+        for module in dict.fromkeys(m for m in modules.values() if _is_norm(m) or not (m._modules or isinstance(m, nn.Identity))):
+            stack.callback(module.register_forward_pre_hook(take).remove)
+            stack.callback(module.register_forward_hook(put).remove)
+        for name in layers:
+            stack.callback(modules[name].register_forward_hook(lambda _, __, output: ask(output)).remove)
+        model(x)
+
+    def after(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> Any:
+        """The module that alone takes what this one puts out, if it is of the wanted kind and runs once."""
+        found = takers[module]
+        fits = len(found) == 1 and wanted(found[0]) and runs[found[0]] == 1 and not _has_hooks(found[0])
+        return found[0] if fits and module not in asked_for else None
+
+    chains = []
+    for conv in takers:
+        if isinstance(conv, nn.Conv2d) and runs[conv] == 1 and not _has_hooks(conv):
+            norm = after(conv, _is_norm)
+            chains.append(Chain(conv, norm, after(norm or conv, lambda m: type(m) in (nn.ReLU, nn.ReLU6))))
+    return [chain for chain in chains if chain.norm or chain.relu]
+
+
+def _copy(model: nn.Module, chains: list[Chain], fuse: bool) -> nn.Module:
+    """`fuse`: ReLUs too."""
+    tensors = [*model.parameters(), *model.buffers()]
+    copies: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
+    copy = deepcopy(model, copies)
+    places = [(parent, name, id(child)) for parent in copy.modules() for name, child in parent._modules.items()]
+    instead: dict[int, nn.Module] = {}
+    for chain in chains:
+        conv, norm, relu = copies[id(chain.conv)], chain.norm, chain.relu
+        if norm is not None:
+            fused = fuse_conv_bn_weights(chain.conv.weight, chain.conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)  # type: ignore[arg-type]
+            conv.weight, conv.bias = fused
+            conv.weight.requires_grad_(False), conv.bias.requires_grad_(False)
+            conv.to(memory_format=torch.channels_last)
+            rest = copies[id(norm)]  # timm's batch norms hold the activation that follows
+            instead[id(rest)] = nn.Sequential(OrderedDict(rest._modules))
+        if fuse and relu is not None and type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str):
+            instead[id(conv)], instead[id(copies[id(relu)])] = ConvRelu(conv, copies[id(relu)]), nn.Identity()
+    for parent, name, child in places:
+        if child in instead:
+            parent._modules[name] = instead[child]
+    return copy
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """Batch norm by running statistics, and nothing else but modules of its own behind it."""
+    plain = type(module) is nn.BatchNorm2d or (isinstance(module, nn.BatchNorm2d) and set(module._modules) == {"drop", "act"})
+    return plain and module.running_mean is not None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks or hasattr(module, "parametrizations"))
+
+
+def _same(model: nn.Module, copy: nn.Module, x: Tensor, layers: Sequence[str], precision: str) -> bool:
+    def answers(network: nn.Module) -> list[Tensor]:
+        if not layers:
+            return [logits(network, x, precision)]
+        captured = capture(network, x, layers, precision)
+        return [captured.logits, *captured.activations]
+
+    pairs = zip(answers(model), answers(copy), strict=True)
+    return all(float((a - b).abs().max()) <= CLOSE[precision] * float(a.abs().max()) for a, b in pairs)

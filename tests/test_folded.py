@@ -1,0 +1,140 @@
+"""The folded network answers as the network does; where it would not, it is the network itself."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from explain.capture import capture, default_layer, logits
+from explain.case import explain
+from explain.folded import ConvRelu, folded
+from models.registry import spec
+from tests.test_capture import assert_as_found, snapshot
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """Batch norms that do something."""
+    torch.manual_seed(3)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            if module.affine:
+                module.weight.data.uniform_(0.5, 1.5)
+                module.bias.data.normal_()
+    return model.eval()
+
+
+def images(n: int = 2, size: int = 64) -> Tensor:
+    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
+
+
+def norms(model: nn.Module) -> int:
+    return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50", "fer_vgg", "mobilenet_v1", "timm:resnet18", "timm:efficientnet_b0"])
+def test_answers_and_maps_are_the_network_s(name: str) -> None:
+    entry = spec(name)
+    size = min(entry.preprocessing.size[0], 128)
+    model, x = lively(entry.build(None)), images(2, size)[:, : entry.preprocessing.channels]
+    layer, before = default_layer(model, x), snapshot(model, x)
+    quick = folded(model, x, [layer])
+    assert_as_found(before, model, x)
+    assert quick is not model
+    assert norms(quick) == 0
+    torch.testing.assert_close(logits(quick, x), logits(model, x), rtol=1e-3, atol=1e-4)
+    for network in (model, quick):
+        assert default_layer(network, x) == layer
+    target = torch.tensor([1, 2])
+    ours, theirs = (explain(capture(m, x, layer), ["grad_cam", "layer_cam"], target) for m in (quick, model))
+    for method, explanation in ours.items():
+        torch.testing.assert_close(explanation.maps, theirs[method].maps, rtol=1e-3, atol=1e-4 * float(theirs[method].maps.abs().max()))
+
+
+@pytest.mark.parametrize(("name", "relus"), [("mobilenet_v2", 35), ("vgg16", 13), ("resnet50", 1), ("timm:resnet18", 9), ("fer_vgg", 10)])
+def test_relus_are_computed_with_their_convolution(name: str, relus: int) -> None:
+    """But not one that runs twice, or behind a sum."""
+    entry = spec(name)
+    quick = folded(entry.build(None).eval(), images(1, entry.preprocessing.size[0]))
+    assert sum(isinstance(m, ConvRelu) for m in quick.modules()) == relus
+
+
+def test_weights_are_shared_where_nothing_is_folded() -> None:
+    model = lively(spec("mobilenet_v2").build(None))
+    quick = folded(model, images())
+    assert quick.classifier[1].weight is model.classifier[1].weight  # type: ignore[index,union-attr]
+
+
+@pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
+def test_what_is_asked_for_stays(layer: str) -> None:
+    """A convolution, a batch norm and a ReLU that someone looks at put out what they do in the network."""
+    model = lively(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 4, 3), nn.AdaptiveAvgPool2d(1)))
+    x = images()
+    quick = folded(model, x, [layer])
+    torch.testing.assert_close(capture(quick, x, layer).activation, capture(model, x, layer).activation, rtol=1e-4, atol=1e-4)
+    assert norms(quick) == (layer == "0")
+
+
+class Branches(nn.Module):
+    """Uses a convolution's output twice, one use by a function that no hook sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return (self.norm(x) + F.relu(x)).mean((2, 3))
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.norm(self.conv(x))).mean((2, 3))
+
+
+class Odd(nn.Module):
+    """Cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)).mean((2, 3))
+
+    def __deepcopy__(self, memo: object) -> "Odd":
+        raise TypeError("no")
+
+
+class OwnStatistics(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), nn.AdaptiveAvgPool2d(1))
+
+
+@pytest.mark.parametrize("kind", [Branches, Twice, Odd, OwnStatistics])
+def test_networks_that_cannot_be_folded_stay_themselves(kind: type[nn.Module]) -> None:
+    model = lively(kind())
+    assert folded(model, images()) is model
+
+
+def test_bf16() -> None:
+    model, x = lively(spec("mobilenet_v2").build(None)), images()
+    layer = default_layer(model, x)
+    quick = folded(model, x, [layer], "bf16")
+    assert quick is not model
+    exact, rough = (explain(c, ["grad_cam"], torch.tensor([1, 2]))["grad_cam"].maps.flatten(1)
+                    for c in (capture(model, x, layer), capture(quick, x, layer, "bf16")))  # fmt: skip
+    for a, b in zip(exact, rough, strict=True):
+        assert float(torch.corrcoef(torch.stack([a, b]))[0, 1]) > 0.99
+
+
+def test_gradients_go_through() -> None:
+    model, x = lively(spec("mobilenet_v2").build(None)), images()
+    quick = folded(model, x)
+    ours, theirs = (torch.autograd.grad(m(image := x.clone().requires_grad_())[:, 3].sum(), image)[0] for m in (quick, model))
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3 * float(theirs.abs().max()))
