@@ -26,6 +26,7 @@ from explain.capture import capture, default_layer, logits
 from explain.case import Case, answer, explain
 from explain.folded import folded
 from explain.target import Target
+from models.memory import reuse_memory
 from models.registry import spec
 
 EIGHT = ["grad_cam", "grad_cam_pp", "layer_cam", "hires_cam", "xgrad_cam", "grad_cam_elementwise", "eigen_cam", "eigen_grad_cam"]
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--models", default="mobilenet_v2,resnet50")
     given = parser.parse_args()
+    reuse_memory()  # as in a run
     print(f"batch of {given.batch} images of 224×224; {hardware()}")
     warnings.simplefilter("ignore")
     for name in given.models.split(","):

@@ -1,10 +1,11 @@
-"""What each method costs: milliseconds an image, one image and a batch, and as multiples of a forward pass.
+"""What each method costs: milliseconds an image, one image and a batch, and as multiples of a forward pass of the network as it is.
 
-    python benchmarks/methods.py [--model mobilenet_v2] [--batch 32] [--dear]
+    python benchmarks/methods.py [--model mobilenet_v2] [--batch 32]
 """
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -20,41 +21,50 @@ from explain.case import Case, answer, explain
 from explain.methods import METHODS, names_from_a_pass
 from explain.target import Target
 from models.errors import UserError
+from models.memory import reuse_memory
 from models.registry import spec
 
-CHEAP = 12  # forward passes that a method may cost in a batch, unless --dear
+CHEAP = 12  # dearer than so many passes: measured once, and not the median of three
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="mobilenet_v2")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--dear", action="store_true")
     given = parser.parse_args()
+    reuse_memory()  # as in a run
     torch.manual_seed(0)
     entry = spec(given.model)
     model = entry.build(None).eval().to(memory_format=torch.channels_last)
     print(f"{given.model}, random weights, {'×'.join(map(str, entry.preprocessing.size))}; {hardware()}")
-    for n in (1, given.batch):
-        x = torch.randn(n, 3, *entry.preprocessing.size).contiguous(memory_format=torch.channels_last)
-        measure(model, x, 400 if n == 1 else 1e9 if given.dear else CHEAP)
+    measured = [measure(model, torch.randn(n, 3, *entry.preprocessing.size).contiguous(memory_format=torch.channels_last))
+                for n in (1, given.batch)]  # fmt: skip
+    print(f"\n| | 1 image, ms | × forward | batch of {given.batch}, ms an image | × forward |\n|---|---|---|---|---|")
+    for name in measured[0]:
+        cells = [f"{1000 * seconds[name]:.1f} | {seconds[name] / seconds['forward']:.2f}" for seconds in measured]
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
-def measure(model: nn.Module, x: Tensor, most: float) -> None:
-    """Those that cost at most so many forward passes."""
+def measure(model: nn.Module, x: Tensor) -> dict[str, float]:
+    """Seconds an image."""
     layer, target = default_layer(model, x), Target(torch.arange(len(x)))
     c, h, w = capture(model, x[:1], layer).activation.shape[1:]
-    rivals: dict[str, Callable[[], object]] = {
+    works: dict[str, Callable[[], object]] = {
         "forward": lambda: logits(model, x), "all that share a pass": lambda: explain(capture(model, x, layer), names_from_a_pass(), target)
     }  # fmt: skip
+    dear: dict[str, Callable[[], object]] = {}
     for name, method in METHODS.items():
-        if method.passes(c, h * w, method.settings()) <= most:
-            rivals[name] = lambda name=name: answer(Case(model, x, (layer,), target), name)  # type: ignore[misc]
-    print(f"\nbatch of {len(x)}")
-    rivals = {name: work for name, work in rivals.items() if _works(name, work)}
-    seconds = {name: median(times) for name, times in take_turns(rivals, 3).items()}
-    for name, value in seconds.items():
-        print(f"  {name:24} {1000 * value / len(x):9.1f} ms an image {value / seconds['forward']:8.2f} × forward")
+        kind = dear if method.passes(c, h * w, method.settings()) > CHEAP else works
+        kind[name] = lambda name=name: answer(Case(model, x, (layer,), target), name)  # type: ignore[misc]
+    works = {name: work for name, work in works.items() if _works(name, work)}
+    times = take_turns(works, 3) | {name: _once(work) for name, work in dear.items()}
+    return {name: median(times[name]) / len(x) for name in ["forward", "all that share a pass", *METHODS] if name in times}
+
+
+def _once(work: Callable[[], object]) -> list[float]:
+    began = time.perf_counter()
+    work()
+    return [time.perf_counter() - began]
 
 
 def _works(name: str, work: Callable[[], object]) -> bool:

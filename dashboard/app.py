@@ -19,6 +19,7 @@ from dashboard.tabs import TABS
 from dashboard.theme import STYLE, theme
 from explain.run_data import open_run
 from models.errors import UserError
+from models.memory import reuse_memory
 
 FIRST_PORT, PORTS = 7860, 40
 PATIENCE = 5.0  # seconds that the server has for its end
@@ -64,6 +65,7 @@ def options() -> dict[str, Any]:
 def serve(run: Path, weights: Path | None = None, port: int | None = None, device: str = "cpu", open_browser: bool = True,
           trainings: Path = Path("trainings")) -> None:  # fmt: skip
     """Serve a run on this machine until Ctrl-C. Raises UserError for a folder that is no run, or a port in use."""
+    reuse_memory()
     ctx = Context(open_run(run), weights, device, trainings)
     port = port or _free_port()
     if _in_use(port):

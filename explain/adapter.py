@@ -60,8 +60,7 @@ def _maps(case: "Case", kind: type, **options: Any) -> Tensor:
 
 
 def kpca_cam(case: "Case", kernel: str = "sigmoid") -> Tensor:
-    """The first component of a kernel PCA of the centred activations; the same for every class. A component has no sign of its own: here
-    the larger extreme is made positive."""
+    """The first component of a kernel PCA of the centred activations, its larger extreme made positive; the same for every class."""
     from pytorch_grad_cam import KPCA_CAM
 
     maps = each(case, lambda one: _maps(one, KPCA_CAM, kernel=kernel))

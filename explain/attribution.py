@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explain.baseline import baseline
 from explain.batches import shrinking
 from explain.capture import find_layer, read_layout
-from explain.scorer import baseline, captum, each, pixels, seeded
+from explain.scorer import captum, each, pixels, seeded
 from models.errors import UserError
 
 if TYPE_CHECKING:

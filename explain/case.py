@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explain.baseline import baseline
 from explain.batches import shrinking
 from explain.capture import Capture, capture, logits
 from explain.folded import folded
@@ -72,12 +73,14 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Raw float32 maps (N, h, w) of `method` for `target`: at the layer's own resolution, or at the input's."""
+    """Raw float32 maps (N, h, w) of `method` for `target`: at the layer's own resolution, or at the input's. `change` (N,): what each
+    should sum to, y(x) - y(x0), where the method promises it."""
 
     maps: Tensor
     method: str
     layer: str
     target: Target
+    change: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,8 @@ def _answer(case: Case, name: str, given: dict[str, Any] | None, fuse: str, smoo
     method = get(name)
     settings = method.settings(given)
     if not smoothing or not (smoothing.flip or smoothing.samples):
-        return Explanation(_maps(case, method, settings, fuse), name, _layers(case, method), case.target)
+        change = _change(case, settings["base"]) if method.complete else None
+        return Explanation(_maps(case, method, settings, fuse), name, _layers(case, method), case.target, change)
     total, variations = None, list(smoothing.variations(case.x))
     for k, (x, mirrored) in enumerate(variations):
         tell = lambda share, k=k: case.tell((k + share) / len(variations))  # noqa: E731
@@ -136,6 +140,12 @@ def _answer(case: Case, name: str, given: dict[str, Any] | None, fuse: str, smoo
         case.tell((k + 1) / len(variations))
     assert total is not None
     return Explanation(total / len(variations), name, _layers(case, method), case.target)
+
+
+def _change(case: Case, base: str) -> Tensor:
+    """By how much the score exceeds the baseline's (N,)."""
+    answers = logits(case.model, torch.cat([case.x, baseline(case.x, base)]), case.precision)
+    return case.target.score(answers[: len(case.x)]) - case.target.score(answers[len(case.x) :])
 
 
 def _layers(case: Case, method: Method) -> str:

@@ -11,6 +11,7 @@ import typer
 from tqdm import tqdm
 
 from models.commands import Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
+from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.run import Progress
@@ -102,15 +103,24 @@ def explain(
     sight = look(classifier, read_picture(image))
     for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
         say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
+    refused: dict[str, list[str]] = {}
     try:
         for name in names:
             with _share_bar(name) as tell:
-                made = sight.map(Question(name, layer or "", plus, less, tuple(given[name].items()), fuse, Smoothing(flip, noise)), tell)
+                try:
+                    made = sight.map(Question(name, layer or "", plus, less, tuple(given[name].items()), fuse, Smoothing(flip, noise)), tell)
+                except UserError as error:  # the other methods may fit
+                    refused.setdefault(str(error), []).append(name)
+                    continue
             files = write(sight, made, out / image.stem)
             say(f"{name:22} {made.raw.min():.4g} to {made.raw.max():.4g}, {made.seconds:.2f} s, {files[-1]}")
+            if made.change is not None:
+                say(f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by {made.change:.4g}")
     except KeyboardInterrupt:
         say(f"\nStopped; the maps that were made lie in {out}.")
         raise typer.Exit(130) from None
+    if refused:
+        raise UserError(" ".join(f"{', '.join(those)}: {why}" for why, those in refused.items()))
 
 
 def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/methods.md.")] = False) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,24 +40,25 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class LiveMap:
-    """`raw` (h, w) answers `question` for class `target` at `layer` ('' where the method needs none); it took `seconds`."""
+    """`raw` (h, w) answers `question` for class `target` at `layer` ('' where the method needs none); it took `seconds`. `change`:
+    what it should sum to, where the method promises that."""
 
     raw: np.ndarray
     question: Question
     layer: str
     target: int
     seconds: float
+    change: float | None = None
 
 
 @dataclass(eq=False)
 class Look:
-    """One picture before a network. `seen`: as the network sees it; `prob` (K,); `forward`: seconds of one pass."""
+    """One picture before a network. `seen`: as the network sees it; `prob` (K,)."""
 
     classifier: Classifier
     seen: Image.Image
     x: Tensor
     prob: np.ndarray
-    forward: float
     _passes: dict[tuple[str, ...], Case] = field(default_factory=dict)
     _maps: dict[Question, LiveMap] = field(default_factory=dict)
 
@@ -73,6 +75,16 @@ class Look:
             self._maps[question] = found
         return self._maps[question]
 
+    @cached_property
+    def pace(self) -> float:
+        """Seconds of a forward pass in a small batch: the shorter of two times, for the first one pays for what is loaded."""
+        few, times = self.x.expand(4, -1, -1, -1), []
+        for _ in range(2):
+            began = time.perf_counter()
+            logits(self.classifier.model, few)
+            times.append((time.perf_counter() - began) / len(few))
+        return min(times)
+
     def known(self, question: Question) -> bool:
         return question in self._maps
 
@@ -81,7 +93,7 @@ class Look:
         method = get(question.method)
         c, h, w = self._case(self._layers(question.layer)).captured.activation.shape[1:] if method.layered else (0, 0, 0)
         copies = max(1, question.smoothing.samples) * (1 + question.smoothing.flip)
-        return self.forward * copies * method.passes(c, h * w, method.settings(dict(question.given)))
+        return self.pace * copies * method.passes(c, h * w, method.settings(dict(question.given)))
 
     def _compute(self, question: Question, tell: Callable[[float], None]) -> LiveMap:
         method, plus = get(question.method), self.pred if question.target is None else question.target
@@ -92,7 +104,8 @@ class Look:
         else:
             case = Case(self.classifier.model, self.x, (), target, tell=tell)
         found = answer(case, question.method, dict(question.given), question.fuse, question.smoothing)
-        return LiveMap(found.maps[0].cpu().numpy(), question, found.layer, plus, time.perf_counter() - began)
+        change = None if found.change is None else float(found.change[0])
+        return LiveMap(found.maps[0].cpu().numpy(), question, found.layer, plus, time.perf_counter() - began, change)
 
     def _layers(self, layer: str) -> tuple[str, ...]:
         return layers_in(layer) or (self.classifier.default_layer or default_layer(self.classifier.model, self.x),)
@@ -110,9 +123,8 @@ def look(classifier: Classifier, image: Image.Image) -> Look:
     if classifier.metadata.get("task") == "affect":
         raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are explained.")
     x = classifier.batch([image])
-    began = time.perf_counter()
     prob = logits(classifier.model, x).softmax(1)[0].cpu().numpy()
-    return Look(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob, time.perf_counter() - began)
+    return Look(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob)
 
 
 def layers_with_maps(classifier: Classifier) -> list[LayerOutput]:

@@ -54,7 +54,8 @@ class Method:
 
     `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's. `signed`: negative
     values speak against the class. `class_specific`: False where the map is the same for every target. `differences`: it
-    explains by how much one class exceeds another, too.
+    explains by how much one class exceeds another, too. `complete`: a map sums to y(x) - y(x0), x0 being the baseline that its parameter
+    `base` names.
     `passes(channels, places, parameters)`: about how many forward passes of the whole network one image costs.
     """
 
@@ -70,6 +71,7 @@ class Method:
     signed: bool = True
     class_specific: bool = True
     differences: bool = True
+    complete: bool = False
     cost: str = "1 forward, 1 backward from the output to the layer"
     passes: Callable[[int, int, dict[str, Any]], float] = lambda channels, places, given: 1.2
 

@@ -153,10 +153,10 @@ FITTED = (Parameter("samples", 300, "how many random subsets of the regions", 10
 
 def pixels(name: str, title: str, function: str, summary: str, citation: str, parameters: tuple[Parameter, ...] = (),
            cost: str = "1 forward, 1 backward", passes: Callable[[dict[str, Any]], float] = lambda given: 3,
-           signed: bool = True) -> Method:  # fmt: skip
+           signed: bool = True, complete: bool = False) -> Method:  # fmt: skip
     """Register a method whose map is as large as the input. `passes`: of one image, in forward passes; a backward pass is two."""
-    return register(Method(name, title, function, summary, citation, "network", parameters, layered=False, coarse=False, signed=signed, cost=cost,
-                           passes=lambda channels, places, given: passes(given)))  # fmt: skip
+    return register(Method(name, title, function, summary, citation, "network", parameters, layered=False, coarse=False, signed=signed,
+                           complete=complete, cost=cost, passes=lambda channels, places, given: passes(given)))  # fmt: skip
 
 
 pixels("input_gradient", "Input gradient", "attribution.input_gradient", "how much the score changes with each pixel",
@@ -165,13 +165,14 @@ pixels("input_x_gradient", "Input × gradient", "attribution.input_x_gradient", 
        "Shrikumar et al. 2016, arXiv:1605.01713")  # fmt: skip
 pixels("integrated_gradients", "Integrated Gradients", "attribution.integrated_gradients",
        "gradients along the way from a baseline; they sum to the difference of the scores", "Sundararajan et al., ICML 2017, arXiv:1703.01365",
-       (Parameter("steps", 50, "points on the way", 2, 1000), BASE), "steps × (1 forward, 1 backward)", lambda given: 3 * given["steps"])  # fmt: skip
+       (Parameter("steps", 50, "points on the way", 2, 1000), BASE), "steps × (1 forward, 1 backward)", lambda given: 3 * given["steps"],
+       complete=True)  # fmt: skip
 pixels("smooth_grad", "SmoothGrad", "attribution.smooth_grad", "the mean gradient of noisy copies", "Smilkov et al. 2017, arXiv:1706.03825",
        (Parameter("samples", 25, "noisy copies", 1, 1000), Parameter("spread", 0.15, "of the noise, as a share of the image's range", 0.001, 2),
         Parameter("channels", "largest", "of the colours", choices=CHANNELS), SEED),
        "samples × (1 forward, 1 backward)", lambda given: 3 * given["samples"], signed=False)  # fmt: skip
 pixels("deep_lift", "DeepLift", "attribution.deep_lift", "what each pixel adds, compared with a baseline, by the rescale rule",
-       "Shrikumar et al., ICML 2017, arXiv:1704.02685", (BASE,), "2 forwards, 2 backwards", lambda given: 8)  # fmt: skip
+       "Shrikumar et al., ICML 2017, arXiv:1704.02685", (BASE,), "2 forwards, 2 backwards", lambda given: 8, complete=True)  # fmt: skip
 pixels("gradient_shap", "GradientSHAP", "attribution.gradient_shap", "gradients at random places between baselines and noisy copies",
        "Lundberg & Lee, NIPS 2017, arXiv:1705.07874",
        (Parameter("samples", 20, "random places", 1, 1000), Parameter("spread", 0.09, "of the noise, as a share of the image's range", 0, 2), SEED),
@@ -201,4 +202,4 @@ pixels("feature_ablation", "Feature ablation", "regions.feature_ablation", "what
 pixels("lime", "LIME", "regions.lime", "a sparse linear model of the score over regions",
        "Ribeiro et al., KDD 2016, arXiv:1602.04938", FITTED, "1 forward for each sample", lambda given: given["samples"])  # fmt: skip
 pixels("kernel_shap", "KernelSHAP", "regions.kernel_shap", "Shapley values of regions, by weighted regression",
-       "Lundberg & Lee, NIPS 2017, arXiv:1705.07874", FITTED, "1 forward for each sample", lambda given: given["samples"])  # fmt: skip
+       "Lundberg & Lee, NIPS 2017, arXiv:1705.07874", FITTED, "1 forward for each sample", lambda given: given["samples"], complete=True)  # fmt: skip

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from explain.baseline import baseline
 from explain.batches import shrinking
-from explain.scorer import baseline, captum, each, pixels, seeded
+from explain.scorer import captum, each, pixels, seeded
 from explain.segments import segments
 
 if TYPE_CHECKING:

@@ -13,15 +13,33 @@ _ALPHA = (0, 0.5, 0.8, 0.95, 1)  # of a map's values 0, 1/4, ... 1: the picture 
 
 _TEAL = ((0.04, 0.09, 0.10), (0.05, 0.30, 0.29), (0.10, 0.55, 0.51), (0.45, 0.80, 0.72), (0.95, 0.99, 0.90))
 
+FINE = 64 * 64
+"""Maps of so many places are fine: attributions of pixels, and CAMs of early layers of large inputs."""
+
 
 def normalise(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndarray:
-    """Positive part in [0, 1]: raw / `top` (default: the map's own maximum). Maps (..., h, w); zeros stay zero.
+    """Positive part in [0, 1]: raw / `top` (default: the map's own peak). Maps (..., h, w); zeros stay zero.
 
     Maps that share one `top` can be compared; negative evidence and NaN are drawn as nothing.
     """
-    positive = np.maximum(np.nan_to_num(raw.astype(np.float32), posinf=0, neginf=0), 0)
-    peak = positive.max((-2, -1), keepdims=True) if top is None else np.asarray(top, np.float32)
-    return np.clip(np.divide(positive, peak, out=np.zeros_like(positive), where=peak > 0), 0, 1)
+    positive = _positive(raw)
+    full = peak(raw)[..., None, None] if top is None else np.asarray(top, np.float32)
+    return np.clip(np.divide(positive, full, out=np.zeros_like(positive), where=full > 0), 0, 1)
+
+
+def peak(raw: np.ndarray) -> np.ndarray:
+    """What is drawn at full strength, for maps (..., h, w): the maximum; the 99th percentile of what is positive in fine maps, where a
+    few pixels would leave all others dark."""
+    positive = _positive(raw)
+    if raw.shape[-2] * raw.shape[-1] < FINE:
+        return np.asarray(positive.max((-2, -1)))
+    shown = np.where(positive > 0, positive, np.nan).reshape(*raw.shape[:-2], -1)
+    shown[~(positive > 0).any((-2, -1))] = 0
+    return np.asarray(np.nanquantile(shown, 0.99, axis=-1))
+
+
+def _positive(raw: np.ndarray) -> np.ndarray:
+    return np.maximum(np.nan_to_num(raw.astype(np.float32), posinf=0, neginf=0), 0)
 
 
 def problem(raw: np.ndarray) -> str:

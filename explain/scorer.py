@@ -1,4 +1,4 @@
-"""A case as Captum wants it: the network with its score as the only output, seeds, baselines, and pixels summed up as maps."""
+"""A case as Captum wants it: the network with its score as the only output, seeds, and pixels summed up as maps."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -94,14 +94,3 @@ def each(case: "Case", work: Callable[["Case"], Tensor]) -> Tensor:
         case.tell((row + share) / len(case.x))
 
     return torch.cat([work(replace(case.one(row), tell=partial(tell, row))) for row in range(len(case.x))])
-
-
-def baseline(x: Tensor, name: str) -> Tensor:
-    """What absence looks like: the training data's mean colour (zero after normalisation), or the image blurred by a tenth of its side."""
-    if name == "mean":
-        return torch.zeros_like(x)
-    from torchvision.transforms.functional import gaussian_blur
-
-    sigma = max(x.shape[2:]) / 10
-    size = 2 * min(int(2 * sigma), min(x.shape[2:]) // 2 - 1) + 1
-    return gaussian_blur(x, [size, size], [sigma, sigma])

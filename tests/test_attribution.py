@@ -11,10 +11,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from explain.baseline import baseline
 from explain.capture import as_found
-from explain.case import Case, answer
+from explain.case import Case, Smoothing, answer
 from explain.methods import METHODS
-from explain.scorer import baseline
 from explain.segments import segments
 from explain.target import Target
 from models.errors import UserError
@@ -101,6 +101,21 @@ def test_integrated_gradients_are_complete(x: torch.Tensor) -> None:
         with torch.no_grad():
             gain = (model(x) - model(baseline(x, name))).gather(1, CLASSES[:, None])[:, 0]
         torch.testing.assert_close(ask(model, x, "integrated_gradients", steps=200, base=name).sum((1, 2)), gain, rtol=2e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("base", ["mean", "blur"])
+@pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.complete])
+def test_what_a_map_should_sum_to(name: str, base: str, x: torch.Tensor) -> None:
+    model, target = Net(), Target(CLASSES, (CLASSES + 1) % 3)
+    with torch.no_grad():
+        change = target.score(model(x)) - target.score(model(baseline(x, base)))
+    given = {"base": base, "steps": 200} if name == "integrated_gradients" else {"base": base}
+    found = answer(Case(model, x, ("two",), target), name, given)
+    assert found.change is not None
+    torch.testing.assert_close(found.change, change)
+    torch.testing.assert_close(found.maps.sum((1, 2)), change, rtol=2e-2, atol=2e-3)
+    assert answer(Case(model, x, ("two",), target), name, smoothing=Smoothing(flip=True)).change is None
+    assert answer(Case(model, x, ("two",), target), "grad_cam").change is None
 
 
 @pytest.mark.parametrize(("name", "rule"), [("guided_backprop", lambda g, x: g.relu() * (x > 0) * (x < 6)),

@@ -53,11 +53,12 @@ def test_box_of_the_strongest_region() -> None:
 def test_cards_say_what_there_is(tmp_path: Path) -> None:
     seen = Image.new("RGB", (32, 32), "grey")
     good, zero, flat, broken = np.linspace(-1, 3, 64).reshape(8, 8), np.zeros((8, 8)), np.ones((8, 8)), np.full((8, 8), np.nan)
-    cards = [Card(name, f"<{name}>", raw, "layer<4>", 0.05) for name, raw in (("a", good), ("b", zero), ("c", flat), ("d", broken))]
+    cards = [Card(name, f"<{name}>", raw, "layer<4>", 0.05) for name, raw in (("b", zero), ("c", flat), ("d", broken))]
+    cards += [Card("a", "<a>", good, "layer<4>", 0.05, change=192.5)]
     cards += [Card("e", "dear", seconds=240), Card("f", "none", why="No layer <x>.")]
     page = map_cards(seen, cards, heading("Maps", ("fear", "<b>"), 0, 1, 0.5), True, 0.5, saved="a")
     for said in ("−1 to 3 · 50 ms", "layer&lt;4&gt;, 8×8", "no positive evidence", "flat: every place counts alike", "no finite number",
-                 "about 4 min", "No layer &lt;x&gt;.", "and not &lt;b&gt;", 'download="a.npy"'):  # fmt: skip
+                 "sums to 64 of 192", "about 4 min", "No layer &lt;x&gt;.", "and not &lt;b&gt;", 'download="a.npy"'):  # fmt: skip
         assert said in page
     assert "<b>" in page  # our own
     assert "<x>" not in page

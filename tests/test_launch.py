@@ -236,7 +236,8 @@ def face(tmp_path: Path) -> Path:
 def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
     said = launch("explain", face, *TOON[1:], "--methods", "grad_cam,recipro_cam,integrated_gradients", "--target", "Surprised", "--minus", "fear",
                   "--set", "steps=5", "--set", "recipro_cam.gaussian=no", "--out", tmp_path / "maps")  # fmt: skip
-    assert len(said.splitlines()) == 5 + 3
+    assert len(said.splitlines()) == 5 + 3 + 1
+    assert "sums to" in said.splitlines()[-1]
     made = sorted(p.name for p in (tmp_path / "maps").iterdir())
     assert made == sorted(f"a face.{m}{end}" for m in ("grad_cam", "recipro_cam", "integrated_gradients") for end in (".npy", ".map.png", ".png"))
     raw = np.load(tmp_path / "maps" / "a face.grad_cam.npy")
@@ -252,6 +253,12 @@ def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
 def test_explain_says_what_is_wrong(words: list[str], said: str, face: Path, tmp_path: Path) -> None:
     assert said in one_line("explain", face, *TOON[1:], "--out", tmp_path / "maps", *words)
     assert not (tmp_path / "maps").exists()
+
+
+def test_one_method_that_does_not_fit_leaves_the_others(face: Path, tmp_path: Path) -> None:
+    said = one_line("explain", face, *TOON[1:], "--methods", "cam,grad_cam", "--out", tmp_path / "maps")
+    assert "cam: CAM needs global average pooling" in said
+    assert (tmp_path / "maps" / "a face.grad_cam.png").exists()
 
 
 def test_methods_are_listed() -> None:

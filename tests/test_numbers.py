@@ -170,6 +170,20 @@ def test_normalise() -> None:
     assert (render.normalise(np.zeros((2, 2))) == 0).all()
 
 
+def test_a_few_bright_pixels_leave_the_rest_visible() -> None:
+    fine = np.full((2, 100, 100), -1.0)
+    fine[0, :50] = np.linspace(0.01, 1, 5000).reshape(50, 100)
+    fine[0, 0, :3] = 1000
+    assert render.peak(fine)[0] == pytest.approx(0.99, abs=0.01)
+    assert render.peak(fine)[1] == 0
+    drawn = render.normalise(fine)
+    assert drawn.max() == 1
+    assert np.median(drawn[0, :50]) == pytest.approx(0.5, abs=0.02)
+    assert (drawn[0, 50:] == 0).all()
+    assert (drawn[1] == 0).all()
+    assert render.peak(fine[0, :10, :10]) == 1000
+
+
 def test_problems_are_named() -> None:
     assert render.problem(np.full((2, 2), np.nan)) == "no map: the layer gave no finite number"
     assert render.problem(np.array([[1.0, np.inf]])) == "parts of the map are not finite"

@@ -18,7 +18,7 @@ SIDE = 640  # longer side of the picture
 @dataclass(frozen=True, eq=False)
 class Card:
     """A method's place among the maps: its map `raw` (h, w) at `layer`, or `why` there is none; and how many `seconds` it took, or would
-    take. Maps of the run took none."""
+    take. Maps of the run took none. `change`: what the map should sum to, where the method promises that."""
 
     method: str
     title: str
@@ -26,13 +26,14 @@ class Card:
     layer: str = ""
     seconds: float = 0.0
     why: str = ""
+    change: float | None = None
 
 
 def map_cards(seen: Image.Image, cards: list[Card], heading: str, shared: bool, threshold: float, saved: str = "") -> str:
     """A panel: the picture as the network sees it, then a card each. `shared`: all maps on one scale; `saved`: whose files are offered."""
     picture = render.jpeg_url(render.jpeg_bytes(seen, SIDE, 92))
     raws = [c.raw for c in cards if c.raw is not None]
-    top = max((float(np.nan_to_num(raw, posinf=0).max()) for raw in raws), default=0.0) if shared else None
+    top = max((float(render.peak(raw)) for raw in raws), default=0.0) if shared else None
     plain = ('<figure class="vt-tile"><figcaption class="vt-method"><b>Picture</b></figcaption><div class="vt-stack">'
              f'<img class="vt-photo" src="{picture}" alt="the picture as the network sees it"></div><figcaption>what the network sees</figcaption>'
              "</figure>")  # fmt: skip
@@ -60,9 +61,17 @@ def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved
     where = f"{esc(c.layer or 'input')}, {raw.shape[0]}×{raw.shape[1]}"
     save = f'<button class="vt-link" {action("save", c.method)} aria-label="files of {esc(c.title)}">save</button></figcaption>'
     files = _files(c, seen) if saved else ""
-    facts = f"{_number(raw.min())} to {_number(raw.max())} · {_seconds(c.seconds) if c.seconds else 'from the run'}<br>{where}"
+    facts = f"{_number(raw.min())} to {_number(raw.max())} · {_seconds(c.seconds) if c.seconds else 'from the run'}<br>{where}{_sum(c)}"
     return (f'<figure class="vt-tile">{name}{save}<div class="vt-stack"><div class="vt-photo" role="img" aria-label="the picture"></div>{overlay}'
             f"{_box(raw, threshold)}{note}</div><figcaption>{facts}</figcaption>{files}</figure>")  # fmt: skip
+
+
+def _sum(c: Card) -> str:
+    """How close a complete method came to its promise."""
+    if c.raw is None or c.change is None:
+        return ""
+    said = "by how much the score rises above the baseline's, which this method's maps should sum to"
+    return f'<br><span title="{said}">sums to {_number(float(c.raw.sum()))} of {_number(c.change)}</span>'
 
 
 def _box(raw: np.ndarray, threshold: float) -> str:

@@ -84,16 +84,17 @@ def build(ctx: Context) -> None:
         how, questions = asked(values)
         with ctx.classifier() as classifier:
             sight = looks.at(subject)
-            cards = []
+            cards, answered = [], []
             for q in questions:
                 method = METHODS[q.method]
                 try:
                     seconds = sight.seconds(q)
                     if sight.known(q) or seconds <= CHEAP or q.method == compute:
                         made = sight.map(q, tell or (lambda share: None))
-                        cards.append(Card(q.method, method.title, made.raw, made.layer, made.seconds))
+                        cards.append(Card(q.method, method.title, made.raw, made.layer, made.seconds, change=made.change))
                     else:
                         cards.append(Card(q.method, method.title, seconds=seconds))
+                    answered.append(q)
                 except UserError as error:
                     cards.append(Card(q.method, method.title, why=str(error)))
                 except Stopped:
@@ -105,7 +106,7 @@ def build(ctx: Context) -> None:
         prob = sight.prob
         title = heading("Maps", run.classes, target, how["minus"], float(calibrated(prob, ctx.temperature or 1)[target]))
         name, model = called(ctx, subject), ctx.named(classifier)
-        made_again = reproduced(command_line(name, *model, run.classes, questions), python_lines(name, *model, questions)) if questions else ""
+        made_again = reproduced(command_line(name, *model, run.classes, answered), python_lines(name, *model, answered)) if answered else ""
         return [facts(run, prob, subject.get("row"), ctx.temperature), map_cards(sight.seen, cards, title, how["shared"], how["threshold"], saved),
                 target, made_again]  # fmt: skip
 

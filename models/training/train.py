@@ -19,10 +19,10 @@ from models.data.source import ImageSource
 from models.data.tensors import pixels, readable, truth, workers
 from models.errors import UserError
 from models.heads import freeze
+from models.memory import reuse_memory
 from models.training.balance import class_weights, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
-from models.memory import reuse_memory
 from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe
