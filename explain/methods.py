@@ -199,7 +199,7 @@ pixels("occlusion", "Occlusion", "regions.occlusion", "what the score loses wher
        "1 forward for each square", lambda given: (1 / (given["window"] * given["stride"])) ** 2)  # fmt: skip
 pixels("feature_ablation", "Feature ablation", "regions.feature_ablation", "what the score loses without each region",
        "Captum", (*OF_REGIONS, BASE), "1 forward for each region", lambda given: given["count"] + 1)  # fmt: skip
-pixels("lime", "LIME", "regions.lime", "a sparse linear model of the score over regions",
+pixels("lime", "LIME", "regions.lime", "a linear model of the score over regions, fitted near the image",
        "Ribeiro et al., KDD 2016, arXiv:1602.04938", FITTED, "1 forward for each sample", lambda given: given["samples"])  # fmt: skip
 pixels("kernel_shap", "KernelSHAP", "regions.kernel_shap", "Shapley values of regions, by weighted regression",
        "Lundberg & Lee, NIPS 2017, arXiv:1705.07874", FITTED, "1 forward for each sample", lambda given: given["samples"], complete=True)  # fmt: skip

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from explain.batches import shrinking
-from explain.capture import logits_with
+from explain.capture import capture, logits_with
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,8 +80,15 @@ def score_cam(case: "Case", top: int = 0) -> Tensor:
 
 def shapley_cam(case: "Case") -> Tensor:
     """M = Σ_c mean_ij(G - ½ H A) A, with the Hessian H of the score: the Shapley value of the channels to second order."""
-    weight = case.captured.gradient(case.target) - 0.5 * case.captured.curvature(case.target)
-    return torch.einsum("nc,nchw->nhw", weight.mean((2, 3)), case.captured.activation)
+    captured = case.captured
+    try:
+        curvature = captured.curvature(case.target)
+    except RuntimeError:  # the fast kernels of attention have no second derivative; the plain one has
+        with sdpa_kernel(SDPBackend.MATH):
+            captured = capture(case.model, case.x, case.layer, case.precision)
+            curvature = captured.curvature(case.target)
+    weight = captured.gradient(case.target) - 0.5 * curvature
+    return torch.einsum("nc,nchw->nhw", weight.mean((2, 3)), captured.activation)
 
 
 def cam(case: "Case") -> Tensor:

@@ -156,7 +156,7 @@ class Sum(nn.Module):
 @pytest.mark.parametrize("kind", ["grid", "superpixels"])
 @pytest.mark.parametrize("name", ["feature_ablation", "kernel_shap", "lime"])
 def test_regions_of_a_linear_score(name: str, kind: str, x: torch.Tensor) -> None:
-    """What a region adds is the sum over it; LIME's Lasso only shrinks it, and keeps the order."""
+    """What a region adds is the sum over it; LIME's ridge only shrinks it, and keeps the order."""
     model, x = Sum(), F.avg_pool2d(x, 5, 1, 2) + torch.linspace(-1, 1, 24)  # so that there is something to find regions in
     maps = ask(model, x, name, kind=kind, count=9, **({} if name == "feature_ablation" else {"samples": 200}))
     for n in range(2):
@@ -167,6 +167,10 @@ def test_regions_of_a_linear_score(name: str, kind: str, x: torch.Tensor) -> Non
         found = torch.zeros(len(exact)).index_add(0, mask.flatten(), maps[n].flatten())
         if name == "lime":
             assert torch.corrcoef(torch.stack([found, exact]))[0, 1] > 0.98
+            model.weight.data *= 1e-3  # the map of small scores is the same, smaller
+            small = ask(model, x, name, kind=kind, count=9, samples=200)
+            torch.testing.assert_close(1e3 * small, maps, rtol=1e-2, atol=1e-2 * float(maps.abs().max()))
+            model.weight.data *= 1e3
         else:
             torch.testing.assert_close(found, exact, rtol=2e-2, atol=2e-2)
 

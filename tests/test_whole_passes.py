@@ -88,6 +88,37 @@ def test_shapley_cam_by_finite_differences(tiny: Classifier, x: torch.Tensor) ->
     assert all(torch.corrcoef(torch.stack([a, torch.from_numpy(b).flatten()]))[0, 1] > 0.99 for a, b in zip(scaled, theirs, strict=True))
 
 
+class Attention(nn.Module):
+    """Its fast kernel has no second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.maps, self.head = nn.Conv2d(3, 16, 8, 8), nn.Linear(16, 3)
+
+    def behind(self, maps: torch.Tensor) -> torch.Tensor:
+        tokens = maps.flatten(2).transpose(1, 2).contiguous()[:, None]
+        return self.head(nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)[:, 0].mean(1))  # type: ignore[no-any-return]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.behind(self.maps(x))
+
+
+def test_shapley_cam_before_attention(x: torch.Tensor) -> None:
+    model, classes = Attention().eval(), torch.tensor([0, 1])
+    activation = capture(model, x, "maps").activation
+
+    def gradient(a: torch.Tensor) -> torch.Tensor:
+        a = a.detach().requires_grad_()
+        return torch.autograd.grad(model.behind(a).gather(1, classes[:, None]).sum(), a)[0]
+
+    step = 1e-2
+    hessian = (gradient(activation * (1 + step)) - gradient(activation * (1 - step))) / (2 * step)
+    assert hessian.abs().max() > 0.01 * gradient(activation).abs().max()
+    expected = torch.einsum("nc,nchw->nhw", (gradient(activation) - 0.5 * hessian).mean((2, 3)), activation)
+    torch.testing.assert_close(answer(Case(model, x, ("maps",), Target(classes)), "shapley_cam").maps, expected, rtol=1e-2, atol=1e-5)
+
+
 def test_finer_cam_is_grad_cam_of_a_weighted_difference(tiny: Classifier, x: torch.Tensor) -> None:
     """The weights follow the probabilities; with one other class it is Grad-CAM for the difference of the two."""
     answers = capture(tiny.model, x, LAYER).logits
