@@ -4,7 +4,7 @@ The network runs without a graph up to the first target layer; the graph begins 
 output, so that a map costs little more than a forward pass and no parameter ever receives a gradient.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -181,6 +181,19 @@ def gradients_of(model: nn.Module, x: Tensor, target: Target, wanted: Callable[[
     if found[0] is None:
         raise UserError("No gradient reaches the image: the network cuts it off.")
     return found[0], [(module, gradient) for (module, _), gradient in zip(ran, found[1:], strict=True) if gradient is not None]
+
+
+def watch(model: nn.Module, x: Tensor, modules: Iterable[nn.Module], before: Callable[[nn.Module, Any], None],
+          after: Callable[[nn.Module, Any], None]) -> None:  # fmt: skip
+    """Run `model` on `x` without a graph; `before(module, its arguments)` and `after(module, its output)` hear of each that runs."""
+    with ExitStack() as stack:
+        stack.enter_context(as_found(model))
+        stack.enter_context(torch.inference_mode(False))  # there tensors have no versions
+        stack.enter_context(torch.no_grad())
+        for module in modules:
+            stack.callback(module.register_forward_pre_hook(before).remove)
+            stack.callback(module.register_forward_hook(lambda module, _, output: after(module, output)).remove)
+        model(x)
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:

@@ -6,7 +6,6 @@ costs as much time as they do. The copy shares every other weight with the model
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from explain.capture import as_found, capture, logits
+from explain.capture import capture, logits, watch
 
 CLOSE = {"fp32": 1e-4, "bf16": 5e-2}
 """By how much the answers may differ, as a share of the largest."""
@@ -65,52 +64,54 @@ def folded(model: nn.Module, x: Tensor, layers: Sequence[str] = (), precision: s
 
 
 def _chains(model: nn.Module, x: Tensor, layers: Sequence[str]) -> list[Chain]:
-    """Seen in one forward pass by which module takes what another put out. A chain ends before an output that is asked for."""
-    modules, runs, held = dict(model.named_modules()), Counter[nn.Module](), list[Any]()  # held: so that no two tensors have one id
-    maker, takers, asked_for = dict[tuple[int, int], nn.Module](), dict[nn.Module, list[nn.Module]](), set[nn.Module]()
-
-    def known(tensor: Any) -> tuple[int, int]:
-        return id(tensor), tensor._version if isinstance(tensor, Tensor) else 0  # what was added to in place is something else
-
-    def take(module: nn.Module, given: Any) -> None:
-        runs[module] += 1
-        takers.setdefault(module, [])
-        held.append(given)
-        for tensor in given:
-            if known(tensor) in maker:
-                takers[maker[known(tensor)]].append(module)
-
-    def put(module: nn.Module, _: Any, output: Any) -> None:
-        held.append(output)
-        maker[known(output)] = module  # a ReLU in place puts out the tensor that it took
-
-    def ask(output: Any) -> None:
-        if known(output) in maker:
-            asked_for.add(maker[known(output)])
-
-    with ExitStack() as stack:
-        stack.enter_context(as_found(model))
-        stack.enter_context(torch.inference_mode(False))  # there no versions are counted
-        stack.enter_context(torch.no_grad())
-        for module in dict.fromkeys(m for m in modules.values() if _is_norm(m) or not (m._modules or isinstance(m, nn.Identity))):
-            stack.callback(module.register_forward_pre_hook(take).remove)
-            stack.callback(module.register_forward_hook(put).remove)
-        for name in layers:
-            stack.callback(modules[name].register_forward_hook(lambda _, __, output: ask(output)).remove)
-        model(x)
-
-    def after(module: nn.Module, wanted: Callable[[nn.Module], bool]) -> Any:
-        """The module that alone takes what this one puts out, if it is of the wanted kind and runs once."""
-        found = takers[module]
-        fits = len(found) == 1 and wanted(found[0]) and runs[found[0]] == 1 and not _has_hooks(found[0])
-        return found[0] if fits and module not in asked_for else None
-
+    """A chain ends before an output that is asked for."""
+    flow = _Flow(model, layers)
+    watch(model, x, flow.watched, flow.take, flow.put)
     chains = []
-    for conv in takers:
-        if isinstance(conv, nn.Conv2d) and runs[conv] == 1 and not _has_hooks(conv):
-            norm = after(conv, _is_norm)
-            chains.append(Chain(conv, norm, after(norm or conv, lambda m: type(m) in (nn.ReLU, nn.ReLU6))))
+    for conv in flow.takers:
+        if isinstance(conv, nn.Conv2d) and flow.runs[conv] == 1 and not _has_hooks(conv):
+            norm = flow.after(conv, _is_norm)
+            chains.append(Chain(conv, norm, flow.after(norm or conv, lambda m: type(m) in (nn.ReLU, nn.ReLU6))))
     return [chain for chain in chains if chain.norm or chain.relu]
+
+
+class _Flow:
+    """Which module takes what another put out, heard in one forward pass."""
+
+    def __init__(self, model: nn.Module, layers: Sequence[str]):
+        modules = dict(model.named_modules())
+        self.parts = dict.fromkeys(m for m in modules.values() if _is_norm(m) or not (m._modules or isinstance(m, nn.Identity)))
+        self.wanted = {modules[name] for name in layers}
+        self.watched = [*self.parts, *(self.wanted - self.parts.keys())]
+        self.runs, self.takers = Counter[nn.Module](), dict[nn.Module, list[nn.Module]]()
+        self._maker, self._asked_for = dict[tuple[int, int], nn.Module](), set[nn.Module]()
+        self._held: list[Any] = []  # so that no two tensors have one id
+
+    def take(self, module: nn.Module, given: Any) -> None:
+        self._held.append(given)
+        if module in self.parts:
+            self.runs[module] += 1
+            self.takers.setdefault(module, [])
+            for tensor in given:
+                if _known(tensor) in self._maker:
+                    self.takers[self._maker[_known(tensor)]].append(module)
+
+    def put(self, module: nn.Module, output: Any) -> None:
+        self._held.append(output)
+        if module in self.parts:
+            self._maker[_known(output)] = module  # a ReLU in place puts out the tensor that it took
+        if module in self.wanted and _known(output) in self._maker:
+            self._asked_for.add(self._maker[_known(output)])
+
+    def after(self, module: nn.Module, fitting: Callable[[nn.Module], bool]) -> Any:
+        """The module that alone takes what this one puts out, if it is of a fitting kind and runs once."""
+        found = self.takers[module]
+        fits = len(found) == 1 and fitting(found[0]) and self.runs[found[0]] == 1 and not _has_hooks(found[0])
+        return found[0] if fits and module not in self._asked_for else None
+
+
+def _known(tensor: Any) -> tuple[int, int]:
+    return id(tensor), tensor._version if isinstance(tensor, Tensor) else 0  # what was added to in place is something else
 
 
 def _copy(model: nn.Module, chains: list[Chain], fuse: bool) -> nn.Module:

@@ -78,7 +78,7 @@ class Method:
     @property
     def compute(self) -> "Callable[..., Tensor]":
         module, name = self.function.split(".")
-        found: Callable[..., Tensor] = getattr(import_module(f"explain.{module}"), name)
+        found: Callable[..., Tensor] = getattr(import_module(f"explain.explainers.{module}"), name)
         return found
 
     def settings(self, given: dict[str, Any] | None = None) -> dict[str, Any]:

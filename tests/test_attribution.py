@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from explain.baseline import baseline
 from explain.capture import as_found
 from explain.case import Case, Smoothing, answer
+from explain.explainers.segments import segments
 from explain.methods import METHODS
-from explain.segments import segments
 from explain.target import Target
 from models.errors import UserError
 from models.registry import spec

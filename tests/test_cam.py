@@ -5,9 +5,9 @@ import pytest
 import pytorch_grad_cam as reference
 import torch
 
-from explain import cam
 from explain.capture import capture, default_layer
 from explain.case import explain
+from explain.explainers import cam
 from models.classifier import Classifier
 from tests.reference import PEERS, raw_reference
 

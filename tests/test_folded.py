@@ -5,9 +5,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explain import case
 from explain.capture import capture, default_layer, logits
-from explain.case import explain
+from explain.case import answer, explain
+from explain.explainers import scorer
 from explain.folded import ConvRelu, folded
+from explain.methods import METHODS
+from explain.target import Target
 from models.registry import spec
 from tests.test_capture import assert_as_found, snapshot
 
@@ -50,6 +54,24 @@ def test_answers_and_maps_are_the_network_s(name: str) -> None:
     ours, theirs = (explain(capture(m, x, layer), ["grad_cam", "layer_cam"], target) for m in (quick, model))
     for method, explanation in ours.items():
         torch.testing.assert_close(explanation.maps, theirs[method].maps, rtol=1e-3, atol=1e-4 * float(theirs[method].maps.abs().max()))
+
+
+@pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.needs == "network"])
+def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folded or not; on a network that has batch norms, ReLUs and both in a chain."""
+    torch.manual_seed(0)
+    model = lively(nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)))  # fmt: skip
+    x, target = images(2, 32), Target(torch.tensor([1, 2]))
+
+    def maps(folding: bool) -> Tensor:
+        monkeypatch.setattr(scorer, "MANY", 0 if folding else 10**9)
+        monkeypatch.setattr(case, "folded", folded if folding else lambda model, *_: model)
+        return answer(case.Case(model, x, ("4",), target), name).maps
+
+    folded_ones, plain = maps(True), maps(False)
+    torch.testing.assert_close(folded_ones, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
 
 
 @pytest.mark.parametrize(("name", "relus"), [("mobilenet_v2", 35), ("vgg16", 13), ("resnet50", 1), ("timm:resnet18", 9), ("fer_vgg", 10)])

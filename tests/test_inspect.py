@@ -178,7 +178,7 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     import gradio as gr
 
     from dashboard.app import build
-    from explain import rerun
+    from explain.explainers import rerun
 
     monkeypatch.setattr(rerun, "cam", lambda case: 1 / 0)
     page = build(Context(open_run(DEMO)))

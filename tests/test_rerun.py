@@ -9,7 +9,7 @@ from torch import nn
 
 from explain.capture import capture, default_layer, logits_with
 from explain.case import Case, Smoothing, answer, fused
-from explain.rerun import GAUSSIAN
+from explain.explainers.rerun import GAUSSIAN
 from explain.target import Target
 from models.classifier import Classifier
 from models.errors import UserError

@@ -8,7 +8,7 @@ from torch import nn
 
 from explain.capture import capture
 from explain.case import Case, answer
-from explain.fullgrad import full_gradients
+from explain.explainers.fullgrad import full_gradients
 from explain.target import Target
 from models.classifier import Classifier
 from models.errors import UserError

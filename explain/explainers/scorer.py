@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from explain.capture import as_found
-from explain.relus import FreshRelus, Kind, stand_ins
+from explain.explainers.relus import FreshRelus, Kind, stand_ins
 from explain.target import Target
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from explain.baseline import baseline
 from explain.batches import shrinking
 from explain.capture import find_layer, read_layout
-from explain.scorer import captum, each, pixels, seeded
+from explain.explainers.scorer import captum, each, pixels, seeded
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def guided_grad_cam(case: "Case") -> Tensor:
     """M = Σ_c guided backpropagation times the positive part of Grad-CAM, enlarged (bilinear)."""
     from captum.attr import GuidedBackprop
 
-    from explain.cam import grad_cam
+    from explain.explainers.cam import grad_cam
 
     coarse = grad_cam(case.captured.activation, case.captured.gradient(case.target)).relu()
     large = F.interpolate(coarse[:, None], case.x.shape[2:], mode="bilinear", align_corners=False)
@@ -131,6 +131,6 @@ def layer_grad_cam(case: "Case") -> Tensor:
     from captum.attr import LayerGradCam
 
     with captum(case, 1) as (net, more):
-        found: Tensor = LayerGradCam(net, find_layer(case.model, case.layer)).attribute(**more)
+        found: Tensor = LayerGradCam(net, find_layer(net.model, case.layer)).attribute(**more)
     read_layout(case.model, case.layer, found, case.x)
     return found[:, 0].detach()

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from explain.baseline import baseline
 from explain.batches import shrinking
-from explain.scorer import captum, each, pixels, seeded
-from explain.segments import segments
+from explain.explainers.scorer import captum, each, pixels, seeded
+from explain.explainers.segments import segments
 
 if TYPE_CHECKING:
     from explain.case import Case

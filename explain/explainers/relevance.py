@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from explain.scorer import captum, pixels
+from explain.explainers.scorer import captum, pixels
 from models.errors import UserError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from explain.capture import as_found, find_layer
-from explain.scorer import each
+from explain.explainers.scorer import each
 from explain.target import Target
 from models.errors import UserError
 
