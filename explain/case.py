@@ -66,9 +66,12 @@ class Case:
         other.__dict__["captured"] = self.captured
         return other
 
+    def part(self, rows: slice) -> "Case":
+        """The same question about some of the images."""
+        return replace(self, x=self.x[rows], target=self.target.rows(rows))
+
     def one(self, row: int) -> "Case":
-        """The same question about one of the images."""
-        return replace(self, x=self.x[row : row + 1], target=self.target.rows(slice(row, row + 1)))
+        return self.part(slice(row, row + 1))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from explain.capture import as_found, find_layer
-from explain.explainers.scorer import each
+from explain.explainers.scorer import WHOLE, each
 from explain.target import Target
 from models.errors import UserError
 
@@ -76,16 +76,19 @@ def finer_cam(case: "Case", others: int = 3, alpha: float = 1.0) -> Tensor:
 
     if case.target.minus is not None:
         raise UserError("FinerCAM chooses the classes to be left out by itself: take Grad-CAM for the difference of two classes.")
-    answers = case.captured.logits
-    case.target.score(answers)  # the classes are there
-    wanted = []
-    for plus, row in zip(case.target.plus.tolist(), answers, strict=True):
-        near = (row - row[plus]).abs().argsort().tolist()
-        weighted = FinerWeightedTarget(plus, [k for k in near if k != plus][:others], alpha)
-        wanted.append(lambda output, weighted=weighted: weighted(output.flatten()))
-    with peer(case, GradCAM) as made:
-        made(case.x.detach().clone(), wanted)
-        return torch.from_numpy(made.raw).to(case.x.device)
+    case.target.score(case.captured.logits)  # the classes are there
+
+    def work(some: "Case") -> Tensor:
+        wanted = []
+        for plus, row in zip(some.target.plus.tolist(), some.captured.logits, strict=True):
+            near = (row - row[plus]).abs().argsort().tolist()
+            weighted = FinerWeightedTarget(plus, [k for k in near if k != plus][:others], alpha)
+            wanted.append(lambda output, weighted=weighted: weighted(output.flatten()))
+        with peer(some, GradCAM) as made:
+            made(some.x.detach().clone(), wanted)
+            return torch.from_numpy(made.raw).to(some.x.device)
+
+    return each(case, work, WHOLE)
 
 
 def concepts(case: "Case", count: int = 5, which: int = 1) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from explain.baseline import baseline
 from explain.batches import shrinking
 from explain.capture import find_layer, read_layout
-from explain.explainers.scorer import captum, each, pixels, seeded
+from explain.explainers.scorer import WHOLE, captum, each, pixels, seeded
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,8 +68,13 @@ def deep_lift(case: "Case", base: str = "mean") -> Tensor:
 
     for kind in (nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish):  # the rescale rule holds for any function of one number
         rules.SUPPORTED_NON_LINEAR.setdefault(kind, rules.nonlinear)
-    with captum(case, 2, "exact") as (net, more):
-        return pixels(DeepLift(net).attribute(baselines=baseline(case.x, base), **more))
+
+
+    def work(some: "Case") -> Tensor:
+        with captum(some, 2, "exact") as (net, more):
+            return pixels(DeepLift(net).attribute(baselines=baseline(some.x, base), **more))
+
+    return each(case, work, WHOLE)
 
 
 def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: int = 0) -> Tensor:

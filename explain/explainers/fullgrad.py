@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explain.capture import gradients_of
+from explain.explainers.scorer import WHOLE, each
 from explain.target import Target
 
 if TYPE_CHECKING:
@@ -39,13 +40,17 @@ def bias_of(module: nn.Module) -> Tensor | None:
 
 def fullgrad(case: "Case") -> Tensor:
     """M = ψ(x ∂y/∂x) + Σ over layers of ψ(b ∂y/∂z), summed over channels; ψ: magnitude, scaled to [0, 1] in each layer, enlarged (bilinear)."""
-    image, shares = full_gradients(case.model, case.x, case.target)
     size = (case.x.shape[2], case.x.shape[3])
-    layers = [image, *(share for share in shares if share.ndim == 4)]
-    return torch.stack([_scaled(layer, size) for layer in layers]).sum(0)
+
+    def work(some: "Case") -> Tensor:
+        image, shares = full_gradients(some.model, some.x, some.target)
+        return sum((_scaled(layer, size) for layer in [image, *(share for share in shares if share.ndim == 4)]), torch.zeros(()))
+
+    return each(case, work, WHOLE)
 
 
 def _scaled(share: Tensor, size: tuple[int, int]) -> Tensor:
     values = share.abs()
     low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
-    return F.interpolate((values - low) / (high - low + 1e-6), size, mode="bilinear", align_corners=True).sum(1)
+    together = ((values - low) / (high - low + 1e-6)).sum(1, keepdim=True)  # before it is enlarged: the sum of enlarged maps is the same
+    return F.interpolate(together, size, mode="bilinear", align_corners=True)[:, 0]

@@ -12,12 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from explain.batches import shrinking
 from explain.capture import as_found
 from explain.explainers.relus import FreshRelus, Kind, stand_ins
 from explain.target import Target
 
 if TYPE_CHECKING:
     from explain.case import Case
+
+WHOLE = 8
+"""So many images at once where the graph of the whole network is kept, and what every layer put out."""
 
 MANY = 16
 """From so many passes on it pays to fold the network first."""
@@ -87,10 +91,14 @@ def pixels(attribution: Tensor, channels: str = "sum") -> Tensor:
     return (attribution.sum(1) if channels == "sum" else attribution.abs().amax(1)).detach()
 
 
-def each(case: "Case", work: Callable[["Case"], Tensor]) -> Tensor:
-    """One image after the other; progress over all of them."""
+def each(case: "Case", work: Callable[["Case"], Tensor], size: int = 1) -> Tensor:
+    """`size` images after the other, fewer where memory ends; progress over all of them."""
 
-    def tell(row: int, share: float) -> None:
-        case.tell((row + share) / len(case.x))
+    def tell(done: int, share: float, of: int) -> None:
+        case.tell((done + share * of) / len(case.x))
 
-    return torch.cat([work(replace(case.one(row), tell=partial(tell, row))) for row in range(len(case.x))])
+    def in_parts(size: int) -> Tensor:
+        parts = [case.part(slice(row, row + size)) for row in range(0, len(case.x), size)]
+        return torch.cat([work(replace(part, tell=partial(tell, size * k, of=len(part.x)))) for k, part in enumerate(parts)])
+
+    return shrinking(in_parts, size)
