@@ -1,4 +1,4 @@
-"""The commands about explanations: run · export · explain · methods. Typer calls them; heavy packages are imported inside,
+"""The commands about explanations: run · export · explain · methods · layers. Typer calls them; heavy packages are imported inside,
 so that `--help` answers at once."""
 
 import sys
@@ -129,6 +129,25 @@ def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the ta
     from explain.methods import METHODS
 
     say(table(METHODS.values()) if markdown else "\n".join(described(m) for m in METHODS.values()))
+
+
+def layers(
+    model: Model,
+    image: Annotated[Path | None, typer.Argument(help="A picture: its share of zeros stands beside each layer.")] = None,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """A network as a table: every layer with its output, parameters, multiply-adds and receptive field."""
+    import torch
+
+    from explain.layers import in_words
+    from explain.layers import layers as table
+    from explain.single import read_picture
+    from models.registry import load
+
+    classifier = load(model, weights, device=device)
+    shown = classifier.batch([read_picture(image)]) if image else torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
+    say(in_words(table(classifier.model, shown), zeros=image is not None))
 
 
 @contextmanager

@@ -172,7 +172,7 @@ pixels("smooth_grad", "SmoothGrad", "attribution.smooth_grad", "the mean gradien
         Parameter("channels", "largest", "of the colours", choices=CHANNELS), SEED),
        "samples × (1 forward, 1 backward)", lambda given: 3 * given["samples"], signed=False)  # fmt: skip
 pixels("deep_lift", "DeepLift", "attribution.deep_lift", "what each pixel adds, compared with a baseline, by the rescale rule",
-       "Shrikumar et al., ICML 2017, arXiv:1704.02685", (BASE,), "2 forwards, 2 backwards", lambda given: 8, complete=True)  # fmt: skip
+       "Shrikumar et al., ICML 2017, arXiv:1704.02685", (BASE,), "2 forwards, 2 backwards", lambda given: 25, complete=True)  # fmt: skip
 pixels("gradient_shap", "GradientSHAP", "attribution.gradient_shap", "gradients at random places between baselines and noisy copies",
        "Lundberg & Lee, NIPS 2017, arXiv:1705.07874",
        (Parameter("samples", 20, "random places", 1, 1000), Parameter("spread", 0.09, "of the noise, as a share of the image's range", 0, 2), SEED),

@@ -1,0 +1,152 @@
+"""A network as a table: every layer as it runs, with what it puts out, learns, costs and sees."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from explain.capture import watch
+from explain.receptive import Field, ReceptiveFields
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`shape`: what it puts out for one image; `parameters`: its own; `macs`: multiply-adds of its weights and biases at every place;
+    `zeros`: the share of zeros in what it puts out for this image. `field` is None where it is not known, `shape` is empty where the
+    layer did not run."""
+
+    name: str
+    alias: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    zeros: float | None
+    field: Field | None
+
+    @property
+    def spatial(self) -> bool:
+        return len(self.shape) == 3 and min(self.shape[1:]) > 1
+
+
+def in_words(table: Sequence[Layer], zeros: bool) -> str:
+    """The table for a terminal; what only passes on is left out."""
+    rows = [("layer", "name", "kind", "output", "parameters", "multiply-adds", "receptive field", "zeros" if zeros else "")]
+    for layer in table:
+        if layer.kind in ("Identity", "Dropout"):
+            continue
+        shape = "×".join(map(str, layer.shape)) or "did not run"
+        share = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
+        numbers = _number(layer.parameters), _number(layer.macs)
+        rows.append((layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), share))
+    rows.append(("sum", "", "", "", _number(sum(x.parameters for x in table)), _number(sum(x.macs for x in table)), "", ""))
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    right = (4, 5, 7)
+    return "\n".join("  ".join(f"{cell:>{w}}" if k in right else f"{cell:<{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+                     for row in rows)  # fmt: skip
+
+
+def seen(field: Field | None) -> str:
+    """'59, every 16' pixels; '3×5, every 2×1' where rows and columns differ."""
+    if field is None:
+        return "not known"
+    if field.size is None:
+        return "the whole image"
+    size, stride = ("×".join(f"{float(v):g}" for v in (pair if pair[0] != pair[1] else pair[:1])) for pair in (field.size, field.stride))
+    return f"{size}, every {stride}"
+
+
+def _number(value: int) -> str:
+    return f"{value:,}" if value else ""
+
+
+@dataclass
+class _Seen:
+    shape: tuple[int, ...] = ()
+    macs: int = 0
+    zeros: float | None = None
+    field: Field | None = None
+
+
+def layers(model: nn.Module, x: Tensor) -> list[Layer]:
+    """Every layer in the order in which they begin, for an image `x` (1, C, H, W); those that did not run at the end. One forward pass.
+
+    A layer is what has no parts, or weights of its own. The sum of parameters is the network's; weights that layers share count once.
+    """
+    own = {module: name for name, module in model.named_modules() if not module._modules or next(module.parameters(recurse=False), None) is not None}
+    image, seen = x[:1].clone(), dict[nn.Module, _Seen]()
+
+    def begins(module: nn.Module, _: Any) -> None:
+        seen.setdefault(module, _Seen())
+
+    with ReceptiveFields(image) as fields:
+        watch(model, image, own, begins, lambda module, output: _note(seen[module], module, output, fields))
+    names, counted, table = aliases(list(seen)), set[nn.Parameter](), list[Layer]()
+    for module in [*seen, *(m for m in own if m not in seen)]:
+        found, fresh = seen.get(module, _Seen()), set(module.parameters(recurse=False)) - counted
+        counted |= fresh
+        table.append(Layer(own[module], names.get(module, ""), type(module).__name__, found.shape, sum(p.numel() for p in fresh), found.macs,
+                           found.zeros, found.field))  # fmt: skip
+    return table
+
+
+def _note(seen: _Seen, module: nn.Module, output: Any, fields: ReceptiveFields) -> None:
+    output = output[0] if isinstance(output, list | tuple) and output else output
+    if not isinstance(output, Tensor):
+        return
+    seen.shape, seen.field = tuple(output.shape[1:]), fields.of(output)
+    seen.zeros = float((output == 0).float().mean()) if output.numel() else None
+    seen.macs += _macs(module, output)
+
+
+def _macs(module: nn.Module, output: Tensor) -> int:
+    """Of weights and biases, once a place: positions of a convolution, tokens of a linear layer."""
+    count = 0 if module._modules else sum(p.numel() for name, p in module.named_parameters(recurse=False) if name in ("weight", "bias"))
+    if isinstance(module, _ConvNd):
+        return count * output[0, 0].numel()
+    if isinstance(module, nn.Linear):
+        return count * (output.numel() // output.shape[-1] // output.shape[0])
+    return count
+
+
+def aliases(modules: Sequence[nn.Module]) -> dict[nn.Module, str]:
+    """Short names by kind and order: conv1, conv1_bn, conv1_relu, conv_dw_1 (depthwise), conv_pw_1 (pointwise), dense1 ... The last layer with
+    weights is 'preds'. Of MobileNet V1 they are the names that Keras gave them."""
+    made, counts, last = dict[nn.Module, str](), Counter[str](), ""
+    separable = any(_depthwise(m) for m in modules)
+    weighted = [m for m in modules if isinstance(m, nn.Linear | _ConvNd)]
+    for module in modules:
+        if module in weighted:
+            stem = _stem(module, separable)
+            counts[stem] += 1
+            made[module] = last = "preds" if module is weighted[-1] else f"{stem}{counts[stem]}"
+        elif last and (end := _ending(module)):
+            counts[name := f"{last}_{end}"] += 1
+            made[module] = name if counts[name] == 1 else f"{name}{counts[name]}"
+    return made
+
+
+def _stem(module: nn.Module, separable: bool) -> str:
+    if isinstance(module, nn.Linear):
+        return "dense"
+    if separable and _depthwise(module):
+        return "conv_dw_"
+    if separable and isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+        return "conv_pw_"
+    return "conv"
+
+
+def _depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+
+
+def _ending(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if "Norm" in kind:
+        return "ln" if "Layer" in kind else "bn" if "Batch" in kind else "norm"
+    if any(word in kind for word in ("ReLU", "GELU", "SiLU", "Hardswish", "Sigmoid", "Tanh", "Mish", "Softmax")):
+        return kind.rstrip("6").lower() if "ReLU" in kind else kind.lower()
+    return "pool" if "Pool" in kind else "dropout" if "Drop" in kind else ""
