@@ -125,7 +125,7 @@ register(Method(
     "finer_cam", "FinerCAM", "adapter.finer_cam", "what sets the class apart from those most like it",
     "Zhang et al., CVPR 2025; pytorch-grad-cam", "network",
     (Parameter("others", 3, "how many of the nearest classes", 1, 100), Parameter("alpha", 1.0, "how strongly they count", 0, 5)),
-    differences=False, cost="1 forward, 1 backward", passes=lambda c, places, given: 4,
+    differences=False, cost="1 forward, 1 backward", passes=lambda c, places, given: 6,
 ))  # fmt: skip
 register(Method(
     "kpca_cam", "KPCA-CAM", "adapter.kpca_cam", "first component of a kernel PCA of the activations; no class",
@@ -178,9 +178,11 @@ pixels("gradient_shap", "GradientSHAP", "attribution.gradient_shap", "gradients 
        (Parameter("samples", 20, "random places", 1, 1000), Parameter("spread", 0.09, "of the noise, as a share of the image's range", 0, 2), SEED),
        "samples × (1 forward, 1 backward)", lambda given: 3 * given["samples"])  # fmt: skip
 pixels("guided_backprop", "Guided backpropagation", "attribution.guided_backprop", "the gradient, without what lowers the score at any ReLU",
-       "Springenberg et al. 2014, arXiv:1412.6806", (Parameter("channels", "sum", "of the colours", choices=CHANNELS),))  # fmt: skip
+       "Springenberg et al. 2014, arXiv:1412.6806", (Parameter("channels", "sum", "of the colours", choices=CHANNELS),),
+       passes=lambda given: 7)  # fmt: skip
 pixels("deconvolution", "Deconvolution", "attribution.deconvolution", "the positive gradient at every ReLU, whatever its input",
-       "Zeiler & Fergus, ECCV 2014, arXiv:1311.2901", (Parameter("channels", "sum", "of the colours", choices=CHANNELS),))  # fmt: skip
+       "Zeiler & Fergus, ECCV 2014, arXiv:1311.2901", (Parameter("channels", "sum", "of the colours", choices=CHANNELS),),
+       passes=lambda given: 7)  # fmt: skip
 register(Method(
     "guided_grad_cam", "Guided Grad-CAM", "attribution.guided_grad_cam", "guided backpropagation where Grad-CAM is positive",
     "Selvaraju et al., ICCV 2017, arXiv:1610.02391", "network", cost="2 forwards, 1 backward", passes=lambda c, places, given: 5, coarse=False,

@@ -99,6 +99,8 @@ def test_receptive_fields_are_where_the_gradient_is(toy: str) -> None:
         for i, j in ((layer.shape[1] // 2, layer.shape[2] // 2), (0, 0), (layer.shape[1] - 1, layer.shape[2] - 1)):
             where = layer.field.pixels(i, j)
             assert where is not None
+            if layer.kind == "ZeroPad2d" and i == layer.shape[1] - 1:
+                continue  # a zero sees nothing
             clipped = (max(where[0], 0), max(where[1], 0), min(where[2], 61), min(where[3], 67))
             found = seen_by(model, name, x, i, j)
             if layer.kind != "MaxPool2d" and "MaxPool2d" not in str(model):
