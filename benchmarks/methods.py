@@ -31,13 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="mobilenet_v2")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--methods", default=",".join(METHODS))
     given = parser.parse_args()
     reuse_memory()  # as in a run
     torch.manual_seed(0)
     entry = spec(given.model)
     model = entry.build(None).eval().to(memory_format=torch.channels_last)
     print(f"{given.model}, random weights, {'×'.join(map(str, entry.preprocessing.size))}; {hardware()}")
-    measured = [measure(model, torch.randn(n, 3, *entry.preprocessing.size).contiguous(memory_format=torch.channels_last))
+    chosen = given.methods.split(",")
+    measured = [measure(model, chosen, torch.randn(n, 3, *entry.preprocessing.size).contiguous(memory_format=torch.channels_last))
                 for n in (1, given.batch)]  # fmt: skip
     print(f"\n| | 1 image, ms | × forward | batch of {given.batch}, ms an image | × forward |\n|---|---|---|---|---|")
     for name in measured[0]:
@@ -45,7 +47,7 @@ def main() -> None:
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def measure(model: nn.Module, x: Tensor) -> dict[str, float]:
+def measure(model: nn.Module, chosen: list[str], x: Tensor) -> dict[str, float]:
     """Seconds an image."""
     layer, target = default_layer(model, x), Target(torch.arange(len(x)))
     c, h, w = capture(model, x[:1], layer).activation.shape[1:]
@@ -53,7 +55,7 @@ def measure(model: nn.Module, x: Tensor) -> dict[str, float]:
         "forward": lambda: logits(model, x), "all that share a pass": lambda: explain(capture(model, x, layer), names_from_a_pass(), target)
     }  # fmt: skip
     dear: dict[str, Callable[[], object]] = {}
-    for name, method in METHODS.items():
+    for name, method in ((name, METHODS[name]) for name in chosen):
         kind = dear if method.passes(c, h * w, method.settings()) > CHEAP else works
         rows = slice(FEW) if kind is dear else slice(None)
         kind[name] = lambda name=name, rows=rows: answer(Case(model, x[rows], (layer,), target.rows(rows)), name)  # type: ignore[misc]

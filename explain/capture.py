@@ -5,7 +5,7 @@ output, so that a map costs little more than a forward pass and no parameter eve
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,6 +181,34 @@ def gradients_of(model: nn.Module, x: Tensor, target: Target, wanted: Callable[[
     if found[0] is None:
         raise UserError("No gradient reaches the image: the network cuts it off.")
     return found[0], [(module, gradient) for (module, _), gradient in zip(ran, found[1:], strict=True) if gradient is not None]
+
+
+class _Enough(Exception):
+    """What was asked for is there."""
+
+
+def output_of(model: nn.Module, x: Tensor, layer: str) -> tuple[Tensor, Layout | None]:
+    """What `layer` puts out for images `x`, without a graph, and how it holds maps, if it does. The forward pass ends there.
+
+    Raises UserError for a layer that does not exist, does not run, or puts out something else than numbers.
+    """
+    module, kept = find_layer(model, layer), list[Any]()
+
+    def keep(_: nn.Module, __: Any, output: Any) -> None:
+        kept.append(output.clone() if isinstance(output, Tensor) else output)  # the next layer may work in place
+        raise _Enough
+
+    with ExitStack() as stack:
+        stack.enter_context(as_found(model))
+        stack.enter_context(torch.inference_mode())
+        stack.callback(module.register_forward_hook(keep).remove)
+        with suppress(_Enough):
+            model(x)
+    if not kept:
+        raise UserError(f"Layer '{layer}' did not run in the forward pass: choose one that does.")
+    if not isinstance(kept[0], Tensor):
+        raise UserError(f"Layer '{layer}' puts out a {type(kept[0]).__name__}: choose one that puts out numbers.")
+    return kept[0], layout_of(kept[0], len(x), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
 
 
 def watch(model: nn.Module, x: Tensor, modules: Iterable[nn.Module], before: Callable[[nn.Module, Any], None],

@@ -75,6 +75,20 @@ def coloured(scaled: np.ndarray, colours: str = "turbo") -> Image.Image:
     return Image.fromarray((255 * np.stack(channels, -1)).round().astype(np.uint8))
 
 
+def sheet_png(maps: np.ndarray, columns: int, colours: str) -> str:
+    """Maps (n, h, w) in [0, 1] side by side as one data URL, `columns` in a row: PNG with a palette, cells of at most 112 pixels."""
+    step = -(-max(maps.shape[1:]) // 112)
+    maps = maps[:, ::step, ::step]
+    n, h, w = maps.shape
+    rows = -(-n // columns)
+    cells = np.zeros((rows * columns, h, w), np.uint8)
+    cells[:n] = np.round(maps * 255)
+    image = Image.fromarray(cells.reshape(rows, columns, h, w).transpose(0, 2, 1, 3).reshape(rows * h, columns * w), "P")
+    table = np.linspace(0, 1, 256)[:, None].repeat(3, 1) if colours == "grey" else colour_table(colours, 256)
+    image.putpalette(np.round(table * 255).astype(np.uint8).tobytes())
+    return _data_url(image, "PNG")
+
+
 def difference_png(values: np.ndarray) -> str:
     """A signed map (h, w) in [-1, 1] as a data URL of RGBA: teal for positive, orange for negative."""
     strength = np.clip(np.abs(values), 0, 1)

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from explain import case
 from explain.capture import capture, default_layer, logits
 from explain.case import answer, explain
-from explain.explainers import scorer
 from explain.folded import ConvRelu, folded
 from explain.methods import METHODS
 from explain.target import Target
@@ -66,7 +65,6 @@ def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytes
     x, target = images(2, 32), Target(torch.tensor([1, 2]))
 
     def maps(folding: bool) -> Tensor:
-        monkeypatch.setattr(scorer, "MANY", 0 if folding else 10**9)
         monkeypatch.setattr(case, "folded", folded if folding else lambda model, *_: model)
         return answer(case.Case(model, x, ("4",), target), name).maps
 

@@ -136,6 +136,6 @@ def layer_grad_cam(case: "Case") -> Tensor:
     from captum.attr import LayerGradCam
 
     with captum(case, 1) as (net, more):
-        found: Tensor = LayerGradCam(net, find_layer(net.model, case.layer)).attribute(**more)
+        found: Tensor = LayerGradCam(net, find_layer(case.model, case.layer)).attribute(**more)
     read_layout(case.model, case.layer, found, case.x)
     return found[:, 0].detach()

@@ -29,7 +29,7 @@ def occlusion(case: "Case", window: float = 0.15, stride: float = 0.5, base: str
     for whole, s, t in zip(case.x.shape[2:], side, step, strict=True):
         count *= -(-(whole - s) // t) + 1
     channels = case.x.shape[1]
-    with captum(case, count + 1) as (net, more), torch.no_grad():
+    with captum(case, count + 1, forward=True) as (net, more), torch.no_grad():
         return shrinking(lambda size: pixels(Occlusion(net).attribute(
             sliding_window_shapes=(channels, *side), strides=(channels, *step), baselines=baseline(case.x, base),
             perturbations_per_eval=max(1, size // len(case.x)), **more)) / channels, case.batch)  # fmt: skip
@@ -40,7 +40,7 @@ def feature_ablation(case: "Case", kind: str = "superpixels", count: int = 60, b
     from captum.attr import FeatureAblation
 
     def work(one: "Case", mask: Tensor) -> Tensor:
-        with captum(one, int(mask.max()) + 2) as (net, more), torch.no_grad():
+        with captum(one, int(mask.max()) + 2, forward=True) as (net, more), torch.no_grad():
             return shrinking(lambda size: FeatureAblation(net).attribute(
                 baselines=baseline(one.x, base), feature_mask=mask, perturbations_per_eval=size, **more), one.batch)  # fmt: skip
 
@@ -73,7 +73,7 @@ def _fitted(kind: Callable[[nn.Module], Any], samples: int, base: str, seed: int
                                                     perturbations_per_eval=size, **more)  # fmt: skip
             return found
 
-        with captum(one, samples) as (net, more), torch.no_grad():
+        with captum(one, samples, forward=True) as (net, more), torch.no_grad():
             return shrinking(fit, one.batch)
 
     return work

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 WHOLE = 8
 """So many images at once where the graph of the whole network is kept, and what every layer put out."""
 
-MANY = 16
-"""From so many passes on it pays to fold the network first."""
-
 
 class Scorer(nn.Module):
     """The network as Captum wants it: images (M, C, H, W) and their targets in, scores (M,) out. It tells how far it is."""
@@ -51,17 +48,18 @@ class Scorer(nn.Module):
 
 
 @contextmanager
-def captum(case: "Case", expected: float, relus: Kind | None = None, copy: bool = False) -> Iterator[tuple[Scorer, dict[str, Any]]]:
+def captum(case: "Case", expected: float, relus: Kind | None = None, copy: bool = False,
+           forward: bool = False) -> Iterator[tuple[Scorer, dict[str, Any]]]:
     """The scorer, and the arguments that every `attribute` takes. `relus`: as modules of their own; `copy`: of the network, for what
-    rewrites its weights. `expected`: how many times each image goes through the network."""
+    rewrites its weights; `forward`: no gradients are asked for, so that the folded network will do, whose rounding moves no ReLU's gate.
+    `expected`: how many times each image goes through the network."""
     with ExitStack() as stack:
         stack.enter_context(as_found(case.model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # Captum's, about the hooks that it sets, and about samples in batches
-        many = relus is None and expected * len(case.x) >= MANY
-        model = deepcopy(case.model) if copy else case.quick if many else case.model
+        model = deepcopy(case.model) if copy else case.quick if forward else case.model
         mode = FreshRelus(relus) if relus else None
         if mode:
             stack.enter_context(stand_ins(model))
