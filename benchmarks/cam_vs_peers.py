@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCam
 
 from benchmarks.timing import hardware, take_turns
-from explain.capture import capture, default_layer, logits
+from explain.capture import capture, logits
 from explain.case import Case, answer, explain
 from explain.folded import folded
+from explain.map_layers import default_layer
 from explain.target import Target
 from models.memory import reuse_memory
 from models.registry import spec

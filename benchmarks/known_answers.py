@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.timing import hardware
-from explain.capture import default_layer, logits
+from explain.capture import logits
 from explain.case import Case, answer
+from explain.map_layers import default_layer
 from explain.methods import METHODS
 from explain.target import Target
 from models.data.toon_faces import ToonFaces

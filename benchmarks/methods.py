@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import hardware, take_turns
-from explain.capture import capture, default_layer, logits
+from explain.capture import capture, logits
 from explain.case import Case, answer, explain
+from explain.map_layers import default_layer
 from explain.methods import METHODS, names_from_a_pass
 from explain.target import Target
 from models.errors import UserError

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from explain.capture import LayerOutput, default_layer, layers_in, logits, map_layers
+from explain.capture import layers_in, logits
 from explain.case import Case, Smoothing, answer
+from explain.map_layers import LayerOutput, default_layer, map_layers
 from explain.methods import get
 from explain.target import Target
 from models.classifier import Classifier

@@ -19,9 +19,10 @@ from torch.nn import functional as F
 
 from explain import methods as registry
 from explain.attention import attention_statistics
-from explain.capture import Capture, capture, default_layer, layers_in
+from explain.capture import Capture, capture, layers_in
 from explain.case import Stopped, explain
 from explain.folded import folded
+from explain.map_layers import default_layer
 from explain.render import jpeg_bytes
 from explain.run_folder import (
     SAMPLES,

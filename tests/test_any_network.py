@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from explain.capture import default_layer
 from explain.case import Case, answer
+from explain.map_layers import default_layer
 from explain.methods import METHODS
 from explain.target import Target
 from models.errors import UserError

@@ -245,7 +245,7 @@ def test_progress_is_told_and_never_goes_back(x: torch.Tensor) -> None:
 @pytest.mark.parametrize("network", ["mobilenet_v2", "resnet50", "densenet121", "alexnet"])
 def test_on_real_networks(network: str) -> None:
     """In-place, re-used and functional ReLUs of torchvision: DeepLift stays complete, Captum's Grad-CAM is ours."""
-    from explain.capture import default_layer
+    from explain.map_layers import default_layer
 
     torch.manual_seed(0)
     model, x = spec(network).build(None).eval(), torch.randn(1, 3, 128, 128)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from explain.capture import capture, default_layer, logits, map_layers
+from explain.capture import capture, logits
 from explain.case import Case, Stopped, answer
+from explain.map_layers import default_layer, map_layers
 from explain.method import Method
 from explain.methods import METHODS, register
 from explain.target import Target

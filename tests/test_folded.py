@@ -6,9 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explain import case
-from explain.capture import capture, default_layer, logits
+from explain.capture import capture, logits
 from explain.case import answer, explain
 from explain.folded import ConvRelu, folded
+from explain.map_layers import default_layer
 from explain.methods import METHODS
 from explain.target import Target
 from models.registry import spec

@@ -7,9 +7,10 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from explain.capture import capture, default_layer, logits_with
+from explain.capture import capture, logits_with
 from explain.case import Case, Smoothing, answer, fused
 from explain.explainers.rerun import GAUSSIAN
+from explain.map_layers import default_layer
 from explain.target import Target
 from models.classifier import Classifier
 from models.errors import UserError

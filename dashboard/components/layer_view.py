@@ -27,12 +27,12 @@ def layer_table(layers: list["Layer"], chosen: str) -> str:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
         zeros = "" if layer.zeros is None else f"{layer.zeros:.0%}".replace("%", " %")
-        name = f"<b>{esc(layer.alias)}</b>" if layer.alias else ""
+        name = esc(layer.alias or layer.name or "the network")
         on = f'tabindex="0" role="button" aria-label="show {esc(layer.name)}" {action("layer", layer.name)}' if layer.name and layer.shape else ""
-        facts = (esc(layer.kind), shape, _number(layer.parameters), _number(layer.macs), seen(layer.field), zeros)
-        rows.append(f'<tr class="{"vt-on" if layer.name == chosen else ""}" {on}><td class="vt-name" title="{esc(layer.name)}">{name} '
-                    f"<small>{esc(layer.name or 'the network')}</small></td>{''.join(f'<td>{fact}</td>' for fact in facts)}</tr>")  # fmt: skip
-    heads = ("layer", "kind", "output", "parameters", "mult-adds", "sees, pixels", "zeros")
+        facts = (shape, seen(layer.field), zeros, _number(layer.parameters), _number(layer.macs), esc(layer.kind), esc(layer.name))
+        rows.append(f'<tr class="{"vt-on" if layer.name == chosen else ""}" {on}><td class="vt-name" title="{esc(layer.name)}">{name}</td>'
+                    f"{''.join(f'<td>{fact}</td>' for fact in facts)}</tr>")  # fmt: skip
+    heads = ("layer", "output", "sees, pixels", "zeros", "parameters", "mult-adds", "kind", "name")
     head = "".join(f"<th>{name}</th>" for name in heads)
     total = (f"{_number(sum(x.parameters for x in layers))} parameters, {_number(sum(x.macs for x in layers))} multiply-adds; "
              "zeros of this image; click a layer")  # fmt: skip
