@@ -125,6 +125,22 @@ def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
     page.wait_for_function("old => document.querySelector('#vt-live .vt-photo').src !== old", arg=picture)
 
 
+@pytest.mark.parametrize("page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"])
+def test_channels_of_a_layer(page: "playwright.Page", tmp_path: Path) -> None:
+    page.click("button[role=tab]:has-text('Layers')")
+    page.wait_for_selector("#vt-network tr.vt-on")
+    page.wait_for_selector(".vt-channel")
+    page.locator("#vt-network tr:has-text('conv2_relu')").first.click()
+    page.wait_for_selector("#vt-sheet h2:has-text('conv2_relu')")
+    page.locator(".vt-channel").nth(3).click()
+    page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
+    page.select_option("#vt-sheet select[aria-label=order]", "maximum")
+    page.wait_for_function("[...document.querySelectorAll('.vt-channel')].some((node, i) => node.dataset.value != i)")
+    page.locator("#vt-network tr:has-text('preds')").first.click()
+    page.wait_for_selector("#vt-sheet .vt-values")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_photo_from_the_webcam(page: "playwright.Page") -> None:
     page.context.grant_permissions(["camera"])
     page.click("button[role=tab]:has-text('Inspect')")
@@ -151,12 +167,13 @@ def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
     page.wait_for_selector("#vt-live .vt-tile:has-text('Eigen-CAM') .vt-map")
     choose(page, "#vt-methods", "KernelSHAP")
     dear = page.locator("#vt-live .vt-tile:has-text('KernelSHAP')")
-    dear.locator(":text('about')").wait_for()
+    dear.locator(".vt-map, .vt-run").wait_for()  # as fast as the machine is
     page.keyboard.press("Escape")
     page.click("#vt-parameters button")
-    page.get_by_label("samples").locator("visible=true").fill("4000")  # long enough to be stopped
+    page.get_by_label("samples").locator("visible=true").fill("20000")  # long enough to be stopped
     page.keyboard.press("Tab")
-    page.wait_for_selector("#vt-again :text('kernel_shap.samples=4000')", state="attached")
+    page.wait_for_selector("#vt-again :text('kernel_shap.samples=20000')", state="attached")
+    dear.locator(":text('about')").wait_for()
     dear.locator(".vt-run").click()
     page.wait_for_selector("#vt-cancel")
     page.wait_for_selector(":text('KernelSHAP -')")  # progress

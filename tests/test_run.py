@@ -231,7 +231,8 @@ def test_killed_in_the_middle_of_two_thousand_images(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--out", str(out), "--batch-size", "8"]
+    command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--split", "train", "--out", str(out),
+               "--batch-size", "8"]  # fmt: skip
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"})
     while not (out / "request.json").exists():
         assert process.poll() is None
