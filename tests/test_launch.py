@@ -265,3 +265,11 @@ def test_methods_are_listed() -> None:
     said = launch("methods")
     assert "integrated_gradients" in said
     assert "steps=50" in said
+
+
+def test_layers_are_listed(face: Path) -> None:
+    said = launch("layers", face, "--model", "fer_vgg:toon_faces").splitlines()
+    assert said[0].split()[:3] == ["layer", "name", "kind"]
+    assert any("conv10_relu" in line and "preds" not in line for line in said)
+    assert said[-1].startswith("sum")
+    assert "not known" not in "".join(said)
