@@ -39,7 +39,12 @@ aten = torch.ops.aten
 POOLS = {aten.max_pool2d_with_indices, aten.avg_pool2d}
 MIXERS = {aten._scaled_dot_product_flash_attention_for_cpu, aten._scaled_dot_product_attention_math, aten._scaled_dot_product_efficient_attention,
           aten._scaled_dot_product_flash_attention, aten.bmm, aten.baddbmm, aten._softmax}  # fmt: skip
-REDUCTIONS = {aten.mean, aten.sum, aten.amax, aten.max, aten.var, aten.std, aten.linalg_vector_norm}
+REDUCTIONS = {aten.mean, aten.sum, aten.amax, aten.amin, aten.var, aten.std, aten.linalg_vector_norm}
+KEEPERS = {aten.view, aten._unsafe_view, aten.reshape, aten.permute, aten.transpose, aten.t, aten.expand, aten.squeeze, aten.unsqueeze, aten.clone,
+           aten.copy_, aten._to_copy, aten.detach, aten.alias, aten.contiguous, aten.cat, aten.stack, aten.split, aten.split_with_sizes, aten.chunk,
+           aten.unbind, aten.select, aten.slice, aten.native_dropout, aten.mm, aten.addmm, aten.native_layer_norm, aten.native_group_norm,
+           aten.native_batch_norm, aten.unsafe_split, aten.lift_fresh, aten._reshape_alias, aten.flatten}  # fmt: skip
+"""What moves or weighs values without bringing places together, `_pointwise` looking closer at some."""
 
 
 class ReceptiveFields(TorchDispatchMode):
@@ -61,17 +66,17 @@ class ReceptiveFields(TorchDispatchMode):
         tensors = [t for a in args for t in (a if isinstance(a, list | tuple) else [a]) if isinstance(t, Tensor)]
         fields = [self._fields[id(t)] for t in tensors if id(t) in self._fields]
         if fields:
-            found = self._next(func.overloadpacket, args, tensors, fields, output)
+            found = self._next(func, args, tensors, fields, output)
             for made in output if isinstance(output, list | tuple) else [output]:
                 if isinstance(made, Tensor):
                     self._fields[id(made)] = found
                     self._held.append(made)
         return output
 
-    def _next(self, op: Any, args: Any, tensors: list[Tensor], fields: list[Any], output: Any) -> Any:
+    def _next(self, func: Any, args: Any, tensors: list[Tensor], fields: list[Any], output: Any) -> Any:
         if UNKNOWN in fields:
             return UNKNOWN
-        field: Field = fields[0]
+        op, field = func.overloadpacket, fields[0]
         made = output[0] if isinstance(output, list | tuple) else output
         spatial = isinstance(made, Tensor) and made.ndim == 4
         if op is aten.convolution:
@@ -96,6 +101,8 @@ class ReceptiveFields(TorchDispatchMode):
             return UNKNOWN
         if op in MIXERS:
             return _mixed(field, tensors)
+        if torch.Tag.pointwise not in func.tags and op not in KEEPERS | REDUCTIONS:
+            return UNKNOWN
         return _pointwise(op, args, field, fields, tensors, made)
 
 

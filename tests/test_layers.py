@@ -142,6 +142,17 @@ def test_what_sees_the_whole_image_and_what_is_not_known() -> None:
         assert found.size is None, name
     assert fields["two"] is not None
     assert fields["two"].stride == (2, 2)
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.two(self.one(x).cumsum(2))  # type: ignore[no-any-return]
+
+    odd = of(Odd().eval(), torch.rand(1, 3, 32, 32))
+    assert odd["one"].field is not None
+    assert odd["two"].field is None  # a sum along rows is not followed, and not guessed
     vit = of(spec("timm:vit_tiny_patch16_224").build(5).eval(), torch.rand(1, 3, 224, 224))
     patch, late = vit["patch_embed.proj"].field, vit["blocks.3.norm1"].field
     assert patch is not None
