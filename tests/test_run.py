@@ -234,10 +234,9 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--split", "train", "--out", str(out),
                "--batch-size", "8"]  # fmt: skip
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"})
-    while not (out / "request.json").exists():
+    while not part_files(out):
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(3)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
