@@ -233,7 +233,8 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--split", "train", "--out", str(out),
                "--batch-size", "8"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"})
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"},
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip  # shells start jobs that ignore it
     while not part_files(out):
         assert process.poll() is None
         time.sleep(0.05)
