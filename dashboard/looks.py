@@ -9,6 +9,7 @@ from PIL import Image
 from dashboard.context import Context
 from dashboard.examples import open_example
 from dashboard.uploads import open_upload
+from explain.errors import overview
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 Subject = dict[str, Any]
 """What is looked at: {"row": n} of the run, {"upload": path}, or {"example": name}."""
 KEPT = 6  # looks, each with its maps and some passes
+
+
+def first_row(ctx: Context) -> int | None:
+    """What is there before anything is clicked: the worst class's most confident error."""
+    rows = [int(r) for sample in overview(ctx.run, each=1) for r in (*sample.wrong, *sample.right)]
+    return rows[0] if rows else None
 
 
 def picture(ctx: Context, subject: Subject) -> Image.Image:

@@ -28,6 +28,11 @@ class Layer:
     field: Field | None
 
     @property
+    def passes_on(self) -> bool:
+        """Whether it puts out what it gets, outside of training."""
+        return self.kind in ("Identity", "Dropout", "Dropout2d", "DropPath")
+
+    @property
     def spatial(self) -> bool:
         return len(self.shape) == 3 and min(self.shape[1:]) > 1
 
@@ -36,13 +41,13 @@ def in_words(table: Sequence[Layer], zeros: bool) -> str:
     """The table for a terminal; what only passes on is left out."""
     rows = [("layer", "name", "kind", "output", "parameters", "multiply-adds", "receptive field", "zeros" if zeros else "")]
     for layer in table:
-        if layer.kind in ("Identity", "Dropout"):
+        if layer.passes_on:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
         share = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
-        numbers = _number(layer.parameters), _number(layer.macs)
+        numbers = counted(layer.parameters), counted(layer.macs)
         rows.append((layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), share))
-    rows.append(("sum", "", "", "", _number(sum(x.parameters for x in table)), _number(sum(x.macs for x in table)), "", ""))
+    rows.append(("sum", "", "", "", counted(sum(x.parameters for x in table)), counted(sum(x.macs for x in table)), "", ""))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     right = (4, 5, 7)
     return "\n".join("  ".join(f"{cell:>{w}}" if k in right else f"{cell:<{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
@@ -59,7 +64,8 @@ def seen(field: Field | None) -> str:
     return f"{size}, every {stride}"
 
 
-def _number(value: int) -> str:
+def counted(value: int) -> str:
+    """'3,747,448', or nothing for none."""
     return f"{value:,}" if value else ""
 
 
@@ -84,10 +90,10 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
 
     with ReceptiveFields(image) as fields:
         watch(model, image, own, begins, lambda module, output: _note(seen[module], module, output, fields))
-    names, counted, table = aliases(list(seen)), set[nn.Parameter](), list[Layer]()
+    names, known, table = aliases(list(seen)), set[nn.Parameter](), list[Layer]()
     for module in [*seen, *(m for m in own if m not in seen)]:
-        found, fresh = seen.get(module, _Seen()), set(module.parameters(recurse=False)) - counted
-        counted |= fresh
+        found, fresh = seen.get(module, _Seen()), set(module.parameters(recurse=False)) - known
+        known |= fresh
         table.append(Layer(own[module], names.get(module, ""), type(module).__name__, found.shape, sum(p.numel() for p in fresh), found.macs,
                            found.zeros, found.field))  # fmt: skip
     return table

@@ -1,5 +1,5 @@
 """Keep freed memory for the next batch. By itself glibc maps every large tensor anew, and the kernel zeroes it page by page:
-that was a fifth of a training step (`benchmarks/train_step.py`) and two fifths of a forward pass of MobileNetV2 (`benchmarks/forward.py`)."""
+that was a fifth of a training step (`benchmarks/train_step.py`) and half of a forward pass of MobileNetV2 (`benchmarks/forward.py`)."""
 
 import ctypes
 import sys

@@ -92,7 +92,7 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
 
     table, picture = layers(tiny.model, x), Image.new("RGB", (32, 32))
     page = layer_table(table, "features.1")
-    assert page.count('data-action="layer"') == len([layer for layer in table if layer.shape and layer.kind not in ("Identity", "Dropout")])
+    assert page.count('data-action="layer"') == len([layer for layer in table if layer.shape and not layer.passes_on])
     assert page.count("vt-on") == 1
     by_name = {layer.name: layer for layer in table}
     found = activations(tiny.model, x, "features.4")

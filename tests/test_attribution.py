@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from explain.baseline import baseline
 from explain.capture import as_found
 from explain.case import Case, Smoothing, answer
-from explain.explainers.segments import segments
 from explain.methods import METHODS
 from explain.target import Target
 from models.errors import UserError
@@ -139,52 +138,6 @@ def test_rules_at_clipped_relus(name: str, rule: Callable[..., torch.Tensor], wa
     y = net.head(Ruled.apply(net.two(Ruled.apply(net.one(8 * image)))).mean((2, 3))).gather(1, CLASSES[:, None]).sum()
     (expected,) = torch.autograd.grad(y, image)
     torch.testing.assert_close(ask(Net(way, six=True), x, name), expected.sum(1), rtol=1e-4, atol=1e-6)
-
-
-class Sum(nn.Module):
-    """Linear: class k is the sum of the pixels times its weights; contributions of regions are known exactly."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.weight = nn.Parameter(torch.randn(4, 3, 24, 24))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("nchw,kchw->nk", x, self.weight) + 2
-
-
-@pytest.mark.parametrize("kind", ["grid", "superpixels"])
-@pytest.mark.parametrize("name", ["feature_ablation", "kernel_shap", "lime"])
-def test_regions_of_a_linear_score(name: str, kind: str, x: torch.Tensor) -> None:
-    """What a region adds is the sum over it; LIME's ridge only shrinks it, and keeps the order."""
-    model, x = Sum(), F.avg_pool2d(x, 5, 1, 2) + torch.linspace(-1, 1, 24)  # so that there is something to find regions in
-    maps = ask(model, x, name, kind=kind, count=9, **({} if name == "feature_ablation" else {"samples": 200}))
-    for n in range(2):
-        mask = segments(x[n], kind, 9)
-        assert 3 < int(mask.max()) < 40
-        contribution = (x[n] * model.weight[CLASSES[n]]).sum(0).detach()
-        exact = torch.zeros(int(mask.max()) + 1).index_add(0, mask.flatten(), contribution.flatten())
-        found = torch.zeros(len(exact)).index_add(0, mask.flatten(), maps[n].flatten())
-        if name == "lime":
-            assert torch.corrcoef(torch.stack([found, exact]))[0, 1] > 0.98
-            model.weight.data *= 1e-3  # the map of small scores is the same, smaller
-            small = ask(model, x, name, kind=kind, count=9, samples=200)
-            torch.testing.assert_close(1e3 * small, maps, rtol=1e-2, atol=1e-2 * float(maps.abs().max()))
-            model.weight.data *= 1e3
-        else:
-            torch.testing.assert_close(found, exact, rtol=2e-2, atol=2e-2)
-
-
-def test_segments_are_numbered_without_gaps(x: torch.Tensor) -> None:
-    grid = segments(x[0], "grid", 16)
-    assert grid.unique().tolist() == list(range(16))
-    assert torch.equal(grid[:6, :6], torch.zeros(6, 6, dtype=torch.long))
-    wide = segments(torch.rand(1, 20, 40), "grid", 8)  # in proportion: two rows of four
-    assert wide.unique().tolist() == list(range(8))
-    found = segments(x[0], "superpixels", 16)
-    assert found.unique().tolist() == list(range(int(found.max()) + 1))
-    with pytest.raises(UserError, match="superpixels, grid"):
-        segments(x[0], "hexagons", 16)
 
 
 def test_lrp_keeps_the_score(x: torch.Tensor) -> None:

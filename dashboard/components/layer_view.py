@@ -13,28 +13,27 @@ if TYPE_CHECKING:
     from explain.layers import Layer
 
 PAGE, COLUMNS = 64, 8
-QUIET = ("Identity", "Dropout", "Dropout2d")  # they pass on what they get
 COLOURS = ("viridis", "grey")
 
 
 def layer_table(layers: list["Layer"], chosen: str) -> str:
     """One row a layer; a click shows its channels."""
-    from explain.layers import seen
+    from explain.layers import counted, seen
 
     rows = []
     for layer in layers:
-        if layer.kind in QUIET and layer.name != chosen:
+        if layer.passes_on and layer.name != chosen:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
         zeros = "" if layer.zeros is None else f"{layer.zeros:.0%}".replace("%", " %")
         name = esc(layer.alias or layer.name or "the network")
         on = f'tabindex="0" role="button" aria-label="show {esc(layer.name)}" {action("layer", layer.name)}' if layer.name and layer.shape else ""
-        facts = (shape, seen(layer.field), zeros, _number(layer.parameters), _number(layer.macs), esc(layer.kind), esc(layer.name))
+        facts = (shape, seen(layer.field), zeros, counted(layer.parameters), counted(layer.macs), esc(layer.kind), esc(layer.name))
         rows.append(f'<tr class="{"vt-on" if layer.name == chosen else ""}" {on}><td class="vt-name" title="{esc(layer.name)}">{name}</td>'
                     f"{''.join(f'<td>{fact}</td>' for fact in facts)}</tr>")  # fmt: skip
     heads = ("layer", "output", "sees, pixels", "zeros", "parameters", "mult-adds", "kind", "name")
     head = "".join(f"<th>{name}</th>" for name in heads)
-    total = (f"{_number(sum(x.parameters for x in layers))} parameters, {_number(sum(x.macs for x in layers))} multiply-adds; "
+    total = (f"{counted(sum(x.parameters for x in layers))} parameters, {counted(sum(x.macs for x in layers))} multiply-adds; "
              "zeros of this image; click a layer")  # fmt: skip
     return (f'<section class="vt-panel"><h2>The network <small>{total}</small></h2><div class="vt-scroll vt-tall">'
             f'<table class="vt-classes vt-layers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></section>')  # fmt: skip
@@ -118,7 +117,3 @@ def _box(layer: "Layer", row: int, column: int, size: tuple[int, int]) -> str:
         return ""
     upper, left, lower, right = (100 * min(max(value, 0), side) / side for value, side in zip(where, (*size, *size), strict=True))
     return f'<i class="vt-box" style="left:{left:.2f}%;top:{upper:.2f}%;width:{right - left:.2f}%;height:{lower - upper:.2f}%"></i>'
-
-
-def _number(value: int) -> str:
-    return f"{value:,}" if value else ""

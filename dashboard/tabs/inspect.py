@@ -14,9 +14,8 @@ from dashboard.components.subject import calibrated, facts, reproduced, run_maps
 from dashboard.context import Context
 from dashboard.examples import examples_strip
 from dashboard.guard import said
-from dashboard.looks import Looks, Subject, called
+from dashboard.looks import Looks, Subject, called, first_row
 from dashboard.uploads import photo_upload
-from explain.errors import overview
 from explain.methods import METHODS
 from models.errors import UserError
 
@@ -38,10 +37,8 @@ def show_row(ctx: Context, row: int) -> list[Any]:
 
 
 def first_sight(ctx: Context) -> list[Any]:
-    """What is there before anything is clicked: the worst class's most confident error."""
-    samples = overview(ctx.run, each=1)
-    rows = [int(r) for sample in samples for r in (*sample.wrong, *sample.right)]
-    return show_row(ctx, rows[0]) if rows else [None, facts(ctx.run, None, None), start_page(), "", None]
+    row = first_row(ctx)
+    return show_row(ctx, row) if row is not None else [None, facts(ctx.run, None, None), start_page(), "", None]
 
 
 def build(ctx: Context) -> None:

@@ -10,9 +10,8 @@ from dashboard.components.layer_view import COLOURS, channel_alone, channel_shee
 from dashboard.context import Context
 from dashboard.examples import examples_strip
 from dashboard.guard import said
-from dashboard.looks import Looks, Subject
+from dashboard.looks import Looks, Subject, first_row
 from dashboard.uploads import photo_upload
-from explain.errors import overview
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
 TITLE, ID = "Layers", "layers"
 KEPT = 4  # tables
 WAITING = '<section class="vt-panel"><h2>The network</h2><p class="vt-empty">Its layers come as soon as it is loaded.</p></section>'
-
-
-def first_subject(ctx: Context) -> Subject | None:
-    """What Inspect shows first, too."""
-    rows = [int(r) for sample in overview(ctx.run, each=1) for r in (*sample.wrong, *sample.right)]
-    return {"row": rows[0]} if rows else None
 
 
 class Pieces:
@@ -80,7 +73,9 @@ def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
 
 def build(ctx: Context) -> None:
     pieces = Pieces(ctx)
-    start = {"subject": first_subject(ctx), "layer": "", "order": "index", "scale": "each channel", "colours": "viridis", "page": 0, "channel": None}
+    row = first_row(ctx)
+    subject = None if row is None else {"row": row}
+    start = {"subject": subject, "layer": "", "order": "index", "scale": "each channel", "colours": "viridis", "page": 0, "channel": None}
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             alone = clickable("", "vt-alone")
