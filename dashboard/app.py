@@ -38,6 +38,11 @@ def build(ctx: Context) -> gr.Blocks:
     """The whole page; nothing is computed but what the run already holds."""
     loads: list[tuple[Callable[..., Any], Any, Any]] = []
     selections: dict[str, tuple[Callable[..., Any], Any, Any]] = {}
+
+    def gone(request: gr.Request) -> None:
+        """Nobody waits any more for what was asked for on this page."""
+        ctx.stops.stop(str(request.session_hash))
+
     ctx.on_load = lambda *event: loads.append(event)
     ctx.on_tab = lambda name, *event: selections.__setitem__(name, event)
     with Page(title="Vitrine", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
@@ -51,6 +56,7 @@ def build(ctx: Context) -> gr.Blocks:
                     item.select(*selections[tab.ID], api_visibility="private", concurrency_id="model", show_progress="hidden")
         for event in loads:
             page.load(*event, api_visibility="private", show_progress="hidden")
+        page.unload(gone)
     page.queue(max_size=16, default_concurrency_limit=1, api_open=False)
     return page
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from dashboard.stops import Stops
 from explain.pictures import original, seen
 from explain.run_data import RunData
 from models.errors import UserError
@@ -27,6 +28,7 @@ class Context:
     weights: Path | None = None
     device: str = "cpu"
     trainings: Path = Path("trainings")
+    stops: Stops = field(default_factory=Stops)
     opened: Any = None
     tabs: Any = None
     on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives

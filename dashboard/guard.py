@@ -1,8 +1,10 @@
 """No traceback ever reaches a person: errors become one line."""
 
 import functools
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -14,18 +16,29 @@ R = TypeVar("R")
 
 
 def said(handler: Callable[P, R]) -> Callable[P, R]:
-    """A handler whose `UserError` is shown as it is, and whose other errors are logged and shown in one line."""
+    """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged and shown in one line."""
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
-        try:
+        with _one_line(handler.__name__):
             return handler(*args, **kwargs)
-        except gr.Error:
-            raise
-        except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        except Exception as error:
-            logging.getLogger("vitrine").exception("in %s", handler.__name__)
-            raise gr.Error(f"That did not work ({type(error).__name__}); the log has more.", print_exception=False) from None
 
-    return guarded
+    @functools.wraps(handler)
+    def guarded_steps(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with _one_line(handler.__name__):
+            yield from handler(*args, **kwargs)  # type: ignore[misc]
+
+    return guarded_steps if inspect.isgeneratorfunction(handler) else guarded
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    try:
+        yield
+    except gr.Error:
+        raise
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    except Exception as error:
+        logging.getLogger("vitrine").exception("in %s", name)
+        raise gr.Error(f"That did not work ({type(error).__name__}); the log has more.", print_exception=False) from None

@@ -1,6 +1,5 @@
-"""What is being looked at: the picture of a subject, the network's look at it, and who asked to stop."""
+"""What is being looked at: the picture of a subject, and the network's look at it."""
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +47,6 @@ class Looks:
 
     def __init__(self, ctx: Context):
         self._ctx, self._kept = ctx, OrderedDict[str, "Look"]()
-        self._stopping: set[str] = set()
-        self._lock = threading.Lock()
 
     def at(self, subject: Subject) -> "Look":
         """The network's look at the subject; call it while holding `ctx.classifier()`. Raises UserError as `picture` does."""
@@ -63,18 +60,3 @@ class Looks:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
-
-    def begin(self, who: str) -> None:
-        with self._lock:
-            self._stopping.discard(who)
-
-    def stop(self, who: str) -> None:
-        with self._lock:
-            self._stopping.add(who)
-
-    def heard(self, who: str) -> None:
-        """Raises `Stopped` where this visitor asked for it."""
-        from explain.case import Stopped
-
-        if who in self._stopping:
-            raise Stopped

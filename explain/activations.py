@@ -31,9 +31,10 @@ class Activations:
         return int(row), int(column), float(maps[row, column])
 
 
-def activations(model: nn.Module, x: Tensor, layer: str) -> Activations:
-    """Of an image `x` (1, C, H, W); the pass ends at the layer. Raises UserError for a layer that cannot be had."""
-    output, layout = output_of(model, x[:1], layer)
+def activations(model: nn.Module, x: Tensor, layer: str, turn: int = 1) -> Activations:
+    """Of an image `x` (1, C, H, W); the pass ends at the layer, the `turn`-th time that it runs. Raises UserError for a layer that cannot
+    be had."""
+    output, layout = output_of(model, x[:1], layer, turn)
     places = layout is not None and min(layout.size) > 1
     values = layout.maps(output)[0] if places and layout else output[0].flatten()
     return Activations(layer, values.float().cpu().numpy())

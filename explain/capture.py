@@ -187,28 +187,47 @@ class _Enough(Exception):
     """What was asked for is there."""
 
 
-def output_of(model: nn.Module, x: Tensor, layer: str) -> tuple[Tensor, Layout | None]:
-    """What `layer` puts out for images `x`, without a graph, and how it holds maps, if it does. The forward pass ends there.
+def reach(model: nn.Module, x: Tensor, layer: str, graph: bool = False, given: bool = False, turn: int = 1) -> Tensor:
+    """What `layer` puts out for images `x`, or with `given` what it takes; '' is the network itself. The forward pass ends there.
 
-    Raises UserError for a layer that does not exist, does not run, or puts out something else than numbers.
+    `graph`: it can be differentiated with respect to `x`. `turn`: of a layer that runs several times, which (see `turns`). Raises UserError
+    for a layer that does not exist, does not run, or holds something else than numbers.
     """
-    module, kept = find_layer(model, layer), list[Any]()
+    module, kept = find_layer(model, layer) if layer else model, list[Any]()
 
-    def keep(_: nn.Module, __: Any, output: Any) -> None:
-        kept.append(output.clone() if isinstance(output, Tensor) else output)  # the next layer may work in place
-        raise _Enough
+    def keep(value: Any) -> None:
+        kept.append(value)
+        if len(kept) == turn:
+            raise _Enough
 
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
-        stack.enter_context(torch.inference_mode())
-        stack.callback(module.register_forward_hook(keep).remove)
+        stack.enter_context(torch.inference_mode(not graph))
+        stack.enter_context(torch.set_grad_enabled(graph))
+        if given:
+            stack.callback(module.register_forward_pre_hook(lambda _, inputs: keep(inputs[0])).remove)
+        else:
+            stack.callback(module.register_forward_hook(lambda _, __, output: keep(output)).remove)
         with suppress(_Enough):
             model(x)
     if not kept:
         raise UserError(f"Layer '{layer}' did not run in the forward pass: choose one that does.")
-    if not isinstance(kept[0], Tensor):
-        raise UserError(f"Layer '{layer}' puts out a {type(kept[0]).__name__}: choose one that puts out numbers.")
-    return kept[0], layout_of(kept[0], len(x), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
+    if not isinstance(kept[-1], Tensor):
+        raise UserError(f"Layer '{layer}' puts out a {type(kept[-1]).__name__}: choose one that puts out numbers.")
+    return kept[-1]
+
+
+def turns(model: nn.Module, x: Tensor, layer: str) -> int:
+    """How often `layer` runs in one forward pass: torchvision's ResNet uses one ReLU three times a block."""
+    ran: list[None] = []
+    watch(model, x[:1], [find_layer(model, layer)] if layer else [], lambda module, given: None, lambda module, output: ran.append(None))
+    return max(1, len(ran))
+
+
+def output_of(model: nn.Module, x: Tensor, layer: str, turn: int = 1) -> tuple[Tensor, Layout | None]:
+    """As `reach` without a graph, and how it holds maps, if it does."""
+    output = reach(model, x, layer, turn=turn)
+    return output, _layout(model, output, x)
 
 
 def watch(model: nn.Module, x: Tensor, modules: Iterable[nn.Module], before: Callable[[nn.Module, Any], None],
@@ -236,8 +255,18 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:
     """Raises UserError where the output holds no maps."""
-    layout = layout_of(output, len(x), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
+    layout = _layout(model, output, x)
     if layout is None:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UserError(f"Layer '{name}' puts out {shape}: maps need a layer with (N, C, h, w), such as a convolution, or with tokens of places.")
     return layout
+
+
+def read_maps(model: nn.Module, output: Tensor, x: Tensor) -> Tensor | None:
+    """(N, C, h, w) of what a layer put out for images `x`, or None where it has no places."""
+    layout = _layout(model, output, x)
+    return layout.maps(output) if layout is not None and min(layout.size) > 1 else None
+
+
+def _layout(model: nn.Module, output: Any, x: Tensor) -> Layout | None:
+    return layout_of(output, len(x), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))

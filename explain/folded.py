@@ -50,14 +50,15 @@ class ConvRelu(nn.Module):
             x.to(dtype), weight, bias, list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups, *self._activation)  # fmt: skip
 
 
-def folded(model: nn.Module, x: Tensor, layers: Sequence[str] = (), precision: str = "fp32") -> nn.Module:
+def folded(model: nn.Module, x: Tensor, layers: Sequence[str] = (), precision: str = "fp32", relus: bool = True) -> nn.Module:
     """A network whose answers, and whose outputs at `layers`, are those of `model` in eval mode; `x` (N, C, H, W): images to try it on.
+    `relus`: whether they may be computed with the convolutions, which helps where no gradient is asked for.
 
     Layers have the same names. The model itself, where there is nothing to fold or the answers would not be the same.
     """
     try:
         chains = _chains(model, x[:1], layers)
-        copy = _copy(model, chains, x.device.type == "cpu") if chains else model
+        copy = _copy(model, chains, relus and x.device.type == "cpu") if chains else model
         return copy if copy is not model and _same(model, copy, x[:1], layers, precision) else model
     except Exception:  # any network may come here, and one that cannot be watched or copied works as it is
         return model

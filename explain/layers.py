@@ -16,7 +16,7 @@ from explain.receptive import Field, ReceptiveFields
 class Layer:
     """`shape`: what it puts out for one image; `parameters`: its own; `macs`: multiply-adds of its weights and biases at every place;
     `zeros`: the share of zeros in what it puts out for this image. `field` is None where it is not known, `shape` is empty where the
-    layer did not run."""
+    layer did not run. Of a layer that `runs` several times, output and field are the last."""
 
     name: str
     alias: str
@@ -26,11 +26,12 @@ class Layer:
     macs: int
     zeros: float | None
     field: Field | None
+    runs: int = 1
 
     @property
     def passes_on(self) -> bool:
         """Whether it puts out what it gets, outside of training."""
-        return self.kind in ("Identity", "Dropout", "Dropout2d", "DropPath")
+        return self.kind in ("Identity", "DropPath") or "Dropout" in self.kind
 
     @property
     def spatial(self) -> bool:
@@ -75,6 +76,7 @@ class _Seen:
     macs: int = 0
     zeros: float | None = None
     field: Field | None = None
+    runs: int = 0
 
 
 def layers(model: nn.Module, x: Tensor) -> list[Layer]:
@@ -95,12 +97,12 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
         found, fresh = seen.get(module, _Seen()), set(module.parameters(recurse=False)) - known
         known |= fresh
         table.append(Layer(own[module], names.get(module, ""), type(module).__name__, found.shape, sum(p.numel() for p in fresh), found.macs,
-                           found.zeros, found.field))  # fmt: skip
+                           found.zeros, found.field, found.runs))  # fmt: skip
     return table
 
 
 def _note(seen: _Seen, module: nn.Module, output: Any, fields: ReceptiveFields) -> None:
-    output = output[0] if isinstance(output, list | tuple) and output else output
+    output, seen.runs = output[0] if isinstance(output, list | tuple) and output else output, seen.runs + 1
     if not isinstance(output, Tensor):
         return
     seen.shape, seen.field = tuple(output.shape[1:]), fields.of(output)

@@ -76,6 +76,8 @@ class ReceptiveFields(TorchDispatchMode):
     def _next(self, func: Any, args: Any, tensors: list[Tensor], fields: list[Any], output: Any) -> Any:
         if UNKNOWN in fields:
             return UNKNOWN
+        if all(f.size is None and f.places == 1 for f in fields):
+            return fields[0]  # nothing that is made of one value which sees everything sees less
         op, field = func.overloadpacket, fields[0]
         made = output[0] if isinstance(output, list | tuple) else output
         spatial = isinstance(made, Tensor) and made.ndim == 4

@@ -75,18 +75,46 @@ def coloured(scaled: np.ndarray, colours: str = "turbo") -> Image.Image:
     return Image.fromarray((255 * np.stack(channels, -1)).round().astype(np.uint8))
 
 
-def sheet_png(maps: np.ndarray, columns: int, colours: str) -> str:
-    """Maps (n, h, w) in [0, 1] side by side as one data URL, `columns` in a row: PNG with a palette, cells of at most 112 pixels."""
-    step = -(-max(maps.shape[1:]) // 112)
-    maps = maps[:, ::step, ::step]
-    n, h, w = maps.shape
-    rows = -(-n // columns)
-    cells = np.zeros((rows * columns, h, w), np.uint8)
-    cells[:n] = np.round(maps * 255)
-    image = Image.fromarray(cells.reshape(rows, columns, h, w).transpose(0, 2, 1, 3).reshape(rows * h, columns * w), "P")
+def sheet_png(maps: np.ndarray, columns: int, colours: str, longest: int = 112) -> str:
+    """Maps (n, h, w) in [0, 1] side by side as one data URL, `columns` in a row: PNG with a palette, cells of at most `longest` pixels."""
+    step = -(-max(maps.shape[1:]) // longest)
+    image = Image.fromarray(side_by_side(np.round(maps[:, ::step, ::step] * 255).astype(np.uint8), columns), "P")
     table = np.linspace(0, 1, 256)[:, None].repeat(3, 1) if colours == "grey" else colour_table(colours, 256)
     image.putpalette(np.round(table * 255).astype(np.uint8).tobytes())
     return _data_url(image, "PNG")
+
+
+def side_by_side(cells: np.ndarray, columns: int) -> np.ndarray:
+    """Cells (n, h, w) or (n, h, w, 3) as one picture, `columns` in a row."""
+    n, h, w = cells.shape[:3]
+    rows = -(-n // columns)
+    full = np.zeros((rows * columns, *cells.shape[1:]), cells.dtype)
+    full[:n] = cells
+    return full.reshape(rows, columns, h, w, -1).swapaxes(1, 2).reshape(rows * h, columns * w, *cells.shape[3:])
+
+
+def pictures_url(pictures: np.ndarray, columns: int, side: int) -> str:
+    """Pictures (n, h, w, 3) uint8 side by side as a JPEG, each at most `side` pixels wide."""
+    image = Image.fromarray(side_by_side(pictures, columns))
+    if pictures.shape[2] > side:
+        image = image.resize((columns * side, round(image.height * columns * side / image.width)), Image.Resampling.LANCZOS)
+    return jpeg_url(jpeg_bytes(image, quality=90))
+
+
+def kernels_png(kernels: np.ndarray, columns: int) -> str:
+    """Weights (n, C, h, w) of one channel or three as pictures side by side: grey is zero, each kernel up to its own largest magnitude."""
+    top = np.abs(kernels).max((1, 2, 3), keepdims=True)
+    values = 0.5 + np.divide(kernels, 2 * top, out=np.zeros_like(kernels), where=top > 0)
+    cells = np.round(255 * values).astype(np.uint8).transpose(0, 2, 3, 1)
+    return _data_url(Image.fromarray(side_by_side(cells if cells.shape[3] == 3 else cells.repeat(3, 3), columns)), "PNG")
+
+
+def signed_pixels(values: np.ndarray) -> Image.Image:
+    """RGB of signed values (C, h, w) of pixels: grey is zero, strongest at the 99.9th percentile of their magnitudes."""
+    values = np.nan_to_num(values)
+    top = float(np.quantile(np.abs(values), 0.999)) or float(np.abs(values).max()) or 1.0
+    pixels = np.round(255 * np.clip(0.5 + values / (2 * top), 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+    return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, :1].repeat(3, 2))
 
 
 def difference_png(values: np.ndarray) -> str:

@@ -16,6 +16,7 @@ from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts
 from dashboard.context import Context
 from dashboard.looks import KEPT, Looks
+from dashboard.stops import Stops
 from dashboard.tabs.inspect import first_sight
 from explain.boxes import strongest_box
 from explain.case import Smoothing, Stopped
@@ -124,12 +125,16 @@ def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> N
         for row in range(1, KEPT + 1):
             looks.at({"row": row})
         assert looks.at({"row": 0}) is not first
-    looks.stop("me")
-    looks.heard("somebody else")
+
+
+def test_stops() -> None:
+    stops = Stops()
+    stops.stop("me")
+    stops.heard("somebody else")
     with pytest.raises(Stopped):
-        looks.heard("me")
-    looks.begin("me")
-    looks.heard("me")
+        stops.heard("me")
+    stops.begin("me")
+    stops.heard("me")
 
 
 def test_first_sight_needs_no_network() -> None:

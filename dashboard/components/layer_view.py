@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 from dashboard.components.clickable import action, esc
+from dashboard.components.sheet import Cell, bars, choice, pages_of, sheet, turner
+from dashboard.components.strongest import field_box, part_of, visible
 from explain import render
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from explain.layers import Layer
 
 PAGE, COLUMNS = 64, 8
+LARGEST = 12  # units of a layer without places that can be clicked
 COLOURS = ("viridis", "grey")
 
 
@@ -45,75 +48,68 @@ def channel_sheet(found: "Activations", view: dict[str, Any], ranked: np.ndarray
 
     title = f"{esc(alias or found.layer)} <small>{esc(found.layer)}, {'×'.join(map(str, found.values.shape))}</small>"
     if not found.spatial:
-        return f'<section class="vt-panel"><h2>{title}</h2>{_bars(found.values)}</section>'
-    pages = -(-len(ranked) // PAGE)
-    page = min(max(int(view["page"]), 0), pages - 1)
+        return f'<section class="vt-panel"><h2>{title}</h2>{_bars(found.values, view["channel"])}</section>'
+    page, pages = pages_of(len(ranked), PAGE, int(view["page"]))
     shown = ranked[page * PAGE : (page + 1) * PAGE]
     maps = scaled(found.values[shown], view["scale"], (float(found.values.min()), float(found.values.max())))
-    sheet, rows = render.sheet_png(maps, COLUMNS, view["colours"]), -(-len(shown) // COLUMNS)
-    cells = "".join(_cell(int(channel), k, rows, channel == view["channel"], not found.values[channel].any()) for k, channel in enumerate(shown))
-    choices = _choice("order", ORDERS, view["order"]) + _choice("scale", SCALES, view["scale"]) + _choice("colours", COLOURS, view["colours"])
-    first, last = " disabled" if page == 0 else "", " disabled" if page == pages - 1 else ""
-    pager = (f'<span class="vt-pager"><button {action("page", page - 1)} aria-label="previous page"{first}>‹</button>{page + 1} / {pages}'
-             f'<button {action("page", page + 1)} aria-label="next page"{last}>›</button></span>')  # fmt: skip
-    h, w = found.values.shape[1:]
-    return (f'<section class="vt-panel"><h2>{title}</h2><div class="vt-toolbar">{choices}{pager}</div><div class="vt-channels" '
-            f'style="--vt-sheet:url({sheet});--vt-rows:{rows};--vt-shape:{w}/{h}">{cells}</div></section>')  # fmt: skip
+    cells = [_cell(int(channel), channel == view["channel"], not found.values[channel].any()) for channel in shown]
+    choices = choice("order", ORDERS, view["order"]) + choice("scale", SCALES, view["scale"]) + choice("colours", COLOURS, view["colours"])
+    drawn = sheet(render.sheet_png(maps, COLUMNS, view["colours"]), COLUMNS, cells, "channel", found.values.shape[1:])
+    return f'<section class="vt-panel"><h2>{title}</h2><div class="vt-toolbar">{choices}{turner(page, pages)}</div>{drawn}</section>'
 
 
-def _cell(channel: int, k: int, rows: int, chosen: bool, dead: bool) -> str:
-    across, down = 100 * (k % COLUMNS) / (COLUMNS - 1), 100 * (k // COLUMNS) / max(rows - 1, 1)
+def _cell(channel: int, chosen: bool, dead: bool) -> Cell:
     said = f"channel {channel}{', zero everywhere' if dead else ''}"
-    return (f'<button class="vt-channel{" vt-on" if chosen else ""}{" vt-dead" if dead else ""}" aria-label="{said}" title="{said}" '
-            f'style="background-position:{across:.3f}% {down:.3f}%" {action("channel", channel)}><em>{channel}</em></button>')  # fmt: skip
+    return Cell(channel, str(channel), said, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
 
 
-def _choice(name: str, options: tuple[str, ...], chosen: str) -> str:
-    made = "".join(f'<option{" selected" if o == chosen else ""}>{o}</option>' for o in options)
-    return f'<label>{name} <select {action(name)} aria-label="{name}">{made}</select></label>'
+def _bars(values: np.ndarray, chosen: int | None) -> str:
+    """Values of a layer without places, by their number; the largest as buttons."""
+    largest = "".join(f'<button class="vt-run{" vt-on" if i == chosen else ""}" {action("channel", i)}>{i}: {values[i]:.3g}</button> '
+                      for i in np.argsort(-values)[:LARGEST])  # fmt: skip
+    return (f'<p class="vt-empty">This layer has no places: one value a unit, from {values.min():.3g} to {values.max():.3g}. The largest:</p>'
+            f'<div class="vt-toolbar">{largest}</div>{bars(values.tolist())}')  # fmt: skip
 
 
-def _bars(values: np.ndarray) -> str:
-    """Values of a layer without places, by their number."""
-    top, low = max(float(values.max()), 0.0), min(float(values.min()), 0.0)
-    span = (top - low) or 1.0
-    width = 1000 / len(values)
-    marks = "".join(f'<rect x="{i * width:.2f}" y="{100 * (top - max(v, 0)) / span:.2f}" width="{max(width * 0.9, 0.5):.2f}" '
-                    f'height="{100 * abs(v) / span:.2f}"/>' for i, v in enumerate(values.tolist()))  # fmt: skip
-    largest = ", ".join(f"{i} ({values[i]:.3g})" for i in np.argsort(-values)[:5])
-    return (f'<p class="vt-empty">This layer has no places: one value a unit, from {low:.3g} to {top:.3g}. Largest: {largest}.</p>'
-            f'<svg class="vt-values" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{len(values)} values">{marks}</svg>')
-
-
-def channel_alone(found: "Activations", channel: int | None, layer: "Layer", picture: Image.Image, size: tuple[int, int], colours: str) -> str:
-    """One channel enlarged, and the part of the picture that its strongest place sees. `size` (H, W): of the network's input."""
+def channel_alone(found: "Activations", channel: int | None, layer: "Layer", picture: Image.Image, size: tuple[int, int], colours: str,
+                  saw: dict[str, np.ndarray] | str = "", strongest: str = "") -> str:  # fmt: skip
+    """One channel enlarged, the part of the picture that its strongest place sees, what it saw there (`saw`: values of pixels by name, or
+    why there are none), and its strongest images of the run. `size` (H, W): of the network's input."""
     from explain.activations import SCALES, scaled
     from explain.layers import seen
 
     url = render.jpeg_url(render.jpeg_bytes(picture, 480, 90))
-    if channel is None or not found.spatial or channel >= len(found.values):
-        inside = f'<img class="vt-photo" src="{url}" alt="the picture as the network sees it">'
-        return (f'<section class="vt-panel"><h2>What the network sees</h2><div class="vt-one"><div class="vt-stack">{inside}</div></div>'
-                '<p class="vt-empty">Click a channel.</p></section>')  # fmt: skip
-    one, (row, column, value) = found.values[channel], found.strongest(channel)
-    sheet = render.sheet_png(scaled(one[None], SCALES[0], (0, 1)), 1, colours)
+    photo = f'<img class="vt-photo" src="{url}" alt="the picture as the network sees it">'
+    if channel is None or channel >= len(found.values):
+        return (f'<section class="vt-panel"><h2>What the network sees</h2><div class="vt-one"><div class="vt-stack">{photo}</div></div>'
+                f'<p class="vt-empty">Click a {"channel" if found.spatial else "unit"}.</p></section>')  # fmt: skip
+    one = found.values[channel]
+    row, column, value = found.strongest(channel) if found.spatial else (0, 0, float(one))
     if not one.any():
         said, box = "zero everywhere on this image", ""
-    else:
+    elif found.spatial:
         said = f"strongest in row {row}, column {column}: {value:.3g}; from {one.min():.3g}; there it sees {seen(layer.field).split(',')[0]} pixels"
-        box = _box(layer, row, column, size)
-        if layer.field is None:
-            said = said.replace("not known pixels", "a part of the picture that is not known")
-        elif layer.field.size is None:
-            said = said.replace(" pixels", "")
-    return (f'<section class="vt-panel"><h2>Channel {channel} <small>{said}</small></h2><div class="vt-one"><div class="vt-stack">'
-            f'<img class="vt-photo" src="{url}" alt="the picture as the network sees it">{box}</div><div class="vt-stack">'
-            f'<img class="vt-pixels" src="{sheet}" alt="channel {channel}"></div></div></section>')  # fmt: skip
+        said = said.replace("not known pixels", "a part that is not known").replace("the whole image pixels", "the whole image")
+        box = field_box(layer, row, column, size)
+    else:
+        said, box = f"{value:.3g}", ""
+    tiles = [f'<figure class="vt-tile"><div class="vt-stack">{photo}{box}</div><figcaption>what the network sees</figcaption></figure>']
+    if found.spatial:
+        sheet_url = render.sheet_png(scaled(one[None], SCALES[0], (0, 1)), 1, colours)
+        tiles.append(f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-pixels" src="{sheet_url}" alt="channel {channel}"></div>'
+                     "<figcaption>its activations</figcaption></figure>")  # fmt: skip
+    note = f'<p class="vt-empty">{esc(saw)}</p>' if isinstance(saw, str) and saw else ""
+    if isinstance(saw, dict):
+        where = visible(layer, row, column, size)
+        tiles += [_saw(name, values, where, size) for name, values in saw.items()]
+    kind = "Channel" if found.spatial else "Unit"
+    return (f'<section class="vt-panel"><h2>{kind} {channel} <small>{said}</small></h2><div class="vt-one">{"".join(tiles)}</div>{note}'
+            f"{strongest}</section>")  # fmt: skip
 
 
-def _box(layer: "Layer", row: int, column: int, size: tuple[int, int]) -> str:
-    where = layer.field.pixels(row, column) if layer.field else None
-    if where is None:
-        return ""
-    upper, left, lower, right = (100 * min(max(value, 0), side) / side for value, side in zip(where, (*size, *size), strict=True))
-    return f'<i class="vt-box" style="left:{left:.2f}%;top:{upper:.2f}%;width:{right - left:.2f}%;height:{lower - upper:.2f}%"></i>'
+def _saw(name: str, values: np.ndarray, where: tuple[int, int, int, int] | None, size: tuple[int, int]) -> str:
+    caption = f"<figcaption>{esc(name)}{', the framed part' if where else ''}</figcaption>"
+    if not values.any():
+        return f'<figure class="vt-tile"><div class="vt-stack vt-waiting"><p>the picture does not change it</p></div>{caption}</figure>'
+    cut = render.jpeg_url(part_of(render.signed_pixels(values), where, size))
+    return f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{cut}" alt="{esc(name)}"></div>{caption}</figure>'

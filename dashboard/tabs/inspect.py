@@ -127,10 +127,10 @@ def build(ctx: Context) -> None:
         (subject, *values), name, method, who = given, str(event.index), str(event.value), str(request.session_hash)
         if name == "save":
             return shown_maps(subject, values, saved=method)
-        looks.begin(who)
+        ctx.stops.begin(who)
 
         def tell(share: float) -> None:
-            looks.heard(who)
+            ctx.stops.heard(who)
             progress(share, desc=METHODS[method].title)
 
         try:
@@ -168,7 +168,7 @@ def build(ctx: Context) -> None:
         return gr.Button(visible=event.index == "compute")
 
     def stop(request: gr.Request) -> None:
-        looks.stop(str(request.session_hash))
+        ctx.stops.stop(str(request.session_hash))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [panel]}

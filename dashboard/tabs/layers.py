@@ -1,24 +1,33 @@
 """Layers: the network as a table, and what every channel of a layer makes of one picture."""
 
+import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from dashboard.components.clickable import clickable
+from dashboard.components.depth_view import depth_panel
 from dashboard.components.layer_view import COLOURS, channel_alone, channel_sheet, layer_table
+from dashboard.components.strongest import strongest_strip
 from dashboard.context import Context
 from dashboard.examples import examples_strip
 from dashboard.guard import said
 from dashboard.looks import Looks, Subject, first_row
+from dashboard.stops import in_turns
 from dashboard.uploads import photo_upload
 from models.errors import UserError
 
 if TYPE_CHECKING:
+    from explain.activations import Activations
+    from explain.depth import Step
     from explain.layers import Layer
 
 TITLE, ID = "Layers", "layers"
-KEPT = 4  # tables
+KEPT = 4  # pictures of which the table is kept
+EVERY = 0.8  # seconds between two words of progress
 WAITING = '<section class="vt-panel"><h2>The network</h2><p class="vt-empty">Its layers come as soon as it is loaded.</p></section>'
 
 
@@ -26,35 +35,74 @@ class Pieces:
     """The page's parts for a view: {"subject", "layer", "order", "scale", "colours", "page", "channel"}."""
 
     def __init__(self, ctx: Context):
-        self._ctx, self._looks, self._tables = ctx, Looks(ctx), OrderedDict[str, "list[Layer]"]()
+        self._ctx, self._looks, self._known = ctx, Looks(ctx), OrderedDict[str, Known]()
 
     def of(self, view: dict[str, Any]) -> list[str]:
-        """Table, sheet, channel. Raises UserError for what cannot be shown."""
+        """Table, sheet, channel, depth. Raises UserError for what cannot be shown."""
         from explain.activations import activations, order
 
         if view["subject"] is None:
             raise UserError("Nothing to look at yet: click an image in Errors, or upload one.")
         with self._ctx.classifier() as classifier:
             sight = self._looks.at(view["subject"])
-            table = self._table(view["subject"], classifier.model, sight.x)
-            by_name = {layer.name: layer for layer in table}
-            view["layer"] = view["layer"] if view["layer"] in by_name else next((x.name for x in table if x.spatial), table[0].name)
+            known = self._of(view["subject"], classifier.model, sight.x)
+            by_name = {layer.name: layer for layer in known.table}
+            view["layer"] = view["layer"] if view["layer"] in by_name else next((x.name for x in known.table if x.spatial), known.table[0].name)
             layer = by_name[view["layer"]]
-            found = activations(classifier.model, sight.x, layer.name)
+            found = activations(classifier.model, sight.x, layer.name, layer.runs)
             ranked = order(classifier.model, sight.x, found, view["order"], sight.pred)
-        size = (sight.x.shape[2], sight.x.shape[3])
-        return [layer_table(table, layer.name), channel_sheet(found, view, ranked, layer.alias),
-                channel_alone(found, view["channel"], layer, sight.seen, size, view["colours"])]  # fmt: skip
+            saw = self._saw(classifier.model, sight.x, found, view["channel"])
+        size, channel = (sight.x.shape[2], sight.x.shape[3]), view["channel"]
+        strip = "" if channel is None or channel >= len(found.values) else strongest_strip(self._ctx.run, layer, channel, size)
+        return [layer_table(known.table, layer.name), channel_sheet(found, view, ranked, layer.alias),
+                channel_alone(found, channel, layer, sight.seen, size, view["colours"], saw, strip), self.depth(view)]  # fmt: skip
 
-    def _table(self, subject: Subject, model: Any, x: Any) -> "list[Layer]":
+    def depth(self, view: dict[str, Any], running: str = "") -> str:
+        """Of a subject that was shown; `running`: how far the pass over the run is."""
+        from explain.survey import curves, surveyed
+
+        known, about = self._known.get(_key(view["subject"])), surveyed(self._ctx.run)
+        return "" if known is None else depth_panel(known.steps, curves(self._ctx.run) if about else None, known.shift, view["layer"], about, running)
+
+    def _of(self, subject: Subject, model: Any, x: Any) -> "Known":
+        from explain.depth import depth, handed_on, largest_shift, step
         from explain.layers import layers
 
-        key = repr(sorted(subject.items()))
-        if key not in self._tables:
-            self._tables[key] = layers(model, x)
-            if len(self._tables) > KEPT:
-                self._tables.popitem(last=False)
-        return self._tables[key]
+        key = _key(subject)
+        if key not in self._known:
+            table = layers(model, x)
+            on_the_way = handed_on(table)
+            measured = depth(model, x, on_the_way)
+            steps = [step(layer, measured[layer.name][0].tolist()) for layer in on_the_way if layer.name in measured]
+            self._known[key] = Known(table, steps, largest_shift(on_the_way, x.shape[3]))
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+    @staticmethod
+    def _saw(model: Any, x: Any, found: "Activations", channel: int | None) -> Any:
+        """What the channel's strongest place saw, or why that cannot be said."""
+        from explain.projection import projections
+
+        if channel is None or channel >= len(found.values) or not found.values[channel].any():
+            return ""
+        try:
+            return projections(model, x, found, channel)
+        except UserError as error:
+            return str(error)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was measured of a picture: the network's table, the steps over depth, and the larger shift in pixels."""
+
+    table: "list[Layer]"
+    steps: "list[Step]"
+    shift: int
+
+
+def _key(subject: Subject | None) -> str:
+    return repr(sorted((subject or {}).items()))
 
 
 def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
@@ -66,6 +114,8 @@ def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
         return view | {"layer": value, "page": 0, "channel": None}
     if name in allowed and value in allowed[name]:
         return view | {name: value} | ({"page": 0} if name == "order" else {})
+    if name == "row" and value.isdecimal():  # one of the strongest images
+        return view | {"subject": {"row": int(value)}}
     if name in ("page", "channel") and value.isdecimal():
         return view | {name: int(value)}
     return view
@@ -85,16 +135,45 @@ def build(ctx: Context) -> None:
                 strip = clickable(examples_strip(), "vt-layers-examples")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             sheet = clickable("", "vt-sheet")
-    view, shown = gr.State(start), [table, sheet, alone]
+            over = clickable("", "vt-depth")
+    view, shown = gr.State(start), [table, sheet, alone, over]
 
     @said
     def show(view: dict[str, Any]) -> list[Any]:
         return [view, *pieces.of(view)]
 
     @said
-    def act(event: gr.SelectData, view: dict[str, Any]) -> list[Any]:
-        view = changed(view, str(event.index), str(event.value))
+    def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any]) -> list[Any]:
+        name, value = str(event.index), str(event.value)
+        if name == "stop":
+            ctx.stops.stop(str(request.session_hash))
+        if name in ("stop", "survey"):
+            return [gr.skip()] * 5
+        view = changed(view, name, value)
         return [view, *pieces.of(view)]
+
+    @said
+    def look_at_run(request: gr.Request, event: gr.SelectData, view: dict[str, Any]) -> Iterator[list[Any]]:
+        """One pass over the run, with the network free between its steps."""
+        if event.index != "survey":
+            yield [gr.skip()] * 4
+            return
+        from explain.case import Stopped
+        from explain.survey import survey
+
+        who, began, drawn = str(request.session_hash), time.monotonic(), 0.0
+        ctx.stops.begin(who)
+        yield [gr.skip(), gr.skip(), gr.skip(), pieces.depth(view, "begins")]
+        with ctx.classifier() as classifier:
+            work = survey(classifier, ctx.run)
+        try:
+            for share in in_turns(ctx, who, work):
+                if (now := time.monotonic()) - drawn > EVERY:
+                    drawn, left = now, (now - began) / share * (1 - share)
+                    yield [gr.skip(), gr.skip(), gr.skip(), pieces.depth(view, f"{share:.0%} of the run, about {left:.0f} s left")]
+        except Stopped:
+            gr.Info("Stopped: nothing of the run was kept.")
+        yield pieces.of(view)
 
     @said
     def opened(subject: Subject | None, view: dict[str, Any]) -> Any:
@@ -103,7 +182,7 @@ def build(ctx: Context) -> None:
 
     @said
     def uploaded(path: str | None, view: dict[str, Any]) -> list[Any]:
-        return show(view | {"subject": {"upload": path}}) if path else [gr.skip()] * 4
+        return show(view | {"subject": {"upload": path}}) if path else [gr.skip()] * 5
 
     @said
     def example(event: gr.SelectData, view: dict[str, Any]) -> list[Any]:
@@ -112,6 +191,7 @@ def build(ctx: Context) -> None:
     options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [sheet]}
     results = [view, *shown]
     gr.on([piece.select for piece in shown], act, [view], results, trigger_mode="always_last", **options)
+    gr.on([alone.select, over.select], look_at_run, [view], shown, concurrency_id="survey", show_progress="hidden", api_visibility="private")
     ctx.opened.change(opened, [ctx.opened, view], [view], api_visibility="private", show_progress="hidden")
     gr.on([upload.upload, upload.input], uploaded, [upload, view], results, trigger_mode="always_last", **options)
     strip.select(example, [view], results, **options)

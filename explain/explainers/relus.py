@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-Kind = Literal["exact", "guided"]
+Kind = Literal["exact", "guided", "open"]
 RELU = {F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 ADD = {torch.add, torch.mul, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__, Tensor.mul, Tensor.__mul__}
 CAT = {torch.cat, torch.concat, torch.concatenate}
@@ -35,6 +35,17 @@ class ClippedRelu(nn.ReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.clamp(0, 6)
+
+
+class OpenRelu(nn.ReLU):
+    """ReLU6 whose gradient is a ReLU's, so that what exceeds 6 can still be led back to the pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        positive = x.relu()
+        return positive + (positive.clamp(max=6) - positive).detach()
+
+
+SIX: dict[Kind, type[nn.Module]] = {"exact": Clipped, "guided": ClippedRelu, "open": OpenRelu}
 
 
 class StandIn(nn.Module):
@@ -71,7 +82,7 @@ class FreshRelus(TorchFunctionMode):
 
     def _next(self, six: bool) -> nn.Module:
         if self.turn == len(self.modules):
-            self.modules.append((Clipped() if self.kind == "exact" else ClippedRelu()) if six else nn.ReLU())
+            self.modules.append(SIX[self.kind]() if six else nn.ReLU())
         self.turn += 1
         return self.modules[self.turn - 1]
 

@@ -1,0 +1,132 @@
+"""The parts of the Filters tab: layers with filters, what they want to see, their weights, and one filter alone."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from dashboard.components.clickable import action, esc
+from dashboard.components.sheet import Cell, bars, choice, pages_of, sheet, turner
+from explain import render
+
+if TYPE_CHECKING:
+    from explain.kernels import Kernels
+    from explain.layers import Layer
+    from explain.maximise import Maximised
+
+PAGE, COLUMNS = 64, 8
+SLICES = 64
+WIDEST = 1024  # columns of a strip
+SHARPNESS = 192  # pixels a picture on the sheet
+
+
+def filter_table(layers: list["Layer"], chosen: str) -> str:
+    """One row a layer with filters; a click shows them."""
+    rows = []
+    for layer in layers:
+        on = f'tabindex="0" role="button" aria-label="show {esc(layer.name)}" {action("layer", layer.name)}'
+        facts = (str(layer.shape[0] if len(layer.shape) == 3 else layer.shape[-1]), esc(layer.kind), esc(layer.name))
+        rows.append(f'<tr class="{"vt-on" if layer.name == chosen else ""}" {on}><td class="vt-name" title="{esc(layer.name)}">'
+                    f"{esc(layer.alias or layer.name)}</td>{''.join(f'<td>{fact}</td>' for fact in facts)}</tr>")  # fmt: skip
+    head = "".join(f"<th>{name}</th>" for name in ("layer", "filters", "kind", "name"))
+    return (f'<section class="vt-panel"><h2>Layers with filters <small>click one</small></h2><div class="vt-scroll vt-tall">'
+            f'<table class="vt-classes vt-layers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></section>')  # fmt: skip
+
+
+def wishes(made: "Maximised | None", title: str, names: list[str], chosen: int | None, note: str = "") -> str:
+    """The maximised pictures on one sheet, or what to do to get them. `names`: of the units."""
+    said = note or "What each wants to see: pictures made by following the gradient from noise."
+    head = f'<h2>{title}</h2><p class="vt-empty">{esc(said)}</p>'
+    if made is None:
+        return f'<section class="vt-panel">{head}</section>'
+    columns = 4 if len(made.units) <= 16 else COLUMNS
+    cells = [_wish(made, k, names[k], unit == chosen) for k, unit in enumerate(made.units)]
+    side = SHARPNESS if columns == 4 else SHARPNESS // 2
+    drawn = sheet(render.pictures_url(made.pictures, columns, side), columns, cells, "unit", made.pictures.shape[1:3], f"vt-wishes vt-by-{columns}")
+    return f'<section class="vt-panel">{head}{_bar(made)}{drawn}</section>'
+
+
+def _wish(made: "Maximised", k: int, name: str, chosen: bool) -> Cell:
+    dead = not made.moved[k] and made.step > 0
+    said = f"{name}: {'nothing that is shown changes it' if dead else f'{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this'}"
+    return Cell(made.units[k], name, said, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
+
+
+def _bar(made: "Maximised") -> str:
+    if made.step >= made.steps:
+        return ""
+    return f'<span class="vt-bar vt-long"><i style="width:{100 * made.step / made.steps:.0f}%"></i></span>'
+
+
+def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str) -> str:
+    """A page of the layer's filters: as pictures, or as strips of their norms by input channel."""
+    from explain.kernels import DEAD, SORTS, TWINS
+
+    count, wide, high, across = found.weights.shape
+    ranked = found.order(view["sort"])
+    page, pages = pages_of(count, PAGE, int(view["page"]))
+    shown = ranked[page * PAGE : (page + 1) * PAGE]
+    size = f"{high}×{across} over {wide} channel{'s' if wide > 1 else ''}" + (f", in {found.groups} groups" if found.groups > 1 else "")
+    dead, twins = int(found.dead.sum()), int(found.duplicate.sum())
+    told = [f"{dead} dead (norm at most {DEAD:.0%} of the median)"] if dead else ["none is dead"]
+    if (found.twin >= 0).any():
+        told.append(f"{twins} nearly the same as another (cosine of weights ≥ {TWINS:g})" if twins else "no two are nearly the same")
+    cells = [_kernel(found, int(number), number == view["unit"]) for number in shown]
+    if found.pictures:
+        drawn = sheet(render.kernels_png(found.weights[shown], COLUMNS), COLUMNS, cells, "unit", (high, across))
+    else:
+        drawn = _strips(found.input_norms(), shown, cells)
+    what = "each up to its own largest weight; grey is zero" if found.pictures else "one row a filter: how large its weights are, by input channel"
+    tools = f'<div class="vt-toolbar">{choice("sort", SORTS, view["sort"])}<span>{what}</span>{turner(page, pages)}</div>'
+    return (f'<section class="vt-panel"><h2>Weights of {esc(alias)} <small>{count} filters, {size}; {"; ".join(told)}</small></h2>'
+            f"{tools}{drawn}</section>")  # fmt: skip
+
+
+def _kernel(found: "Kernels", number: int, chosen: bool) -> Cell:
+    dead, twin = bool(found.dead[number]), bool(found.duplicate[number])
+    said = f"filter {number}, norm {found.norms[number]:.3g}" + (", dead" if dead else f", like {found.twin[number]}" if twin else "")
+    text = f"{number}" + (" dead" if dead else f" ≈ {found.twin[number]}" if twin else "")
+    return Cell(number, text, said, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
+
+
+def _strips(norms: np.ndarray, shown: np.ndarray, cells: list[Cell]) -> str:
+    """Rows on one scale for the layer, so that filters can be compared."""
+    bins = -(-norms.shape[1] // WIDEST)  # the largest of so many channels
+    padded = np.pad(norms[shown], ((0, 0), (0, -norms.shape[1] % bins)))
+    values = padded.reshape(len(shown), -1, bins).max(2) / max(float(norms.max()), 1e-12)
+    return sheet(render.sheet_png(values[:, None], 1, "viridis", WIDEST), 1, cells, "unit", (1, 1), "vt-strips")
+
+
+def filter_alone(found: "Kernels", number: int, name: str, made: "Maximised | None", strongest: str) -> str:
+    """One filter: what it wants to see, how large it is, its slices, and its strongest images of the run."""
+    rank = int((found.norms > found.norms[number]).sum()) + 1
+    facts = [f"norm {found.norms[number]:.3g}, {rank} of {len(found.norms)}"]
+    if found.dead[number]:
+        facts.append("dead: its weights are next to nothing")
+    elif found.duplicate[number]:
+        facts.append(f"nearly the same as {found.twin[number]} (cosine {found.cosine[number]:.2f})")
+    picture = ""
+    if made is not None and number in made.units:
+        k = made.units.index(number)
+        url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(made.pictures[k]), 480, 92))
+        picture = f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="what {esc(name)} wants to see"></div>'
+        facts.append(f"answers {made.began[k]:.3g} to noise, {made.answers[k]:.3g} to this" if made.moved[k] else "nothing that is shown changes it")
+    return (f'<section class="vt-panel"><h2>{esc(name)} <small>{"; ".join(facts)}</small></h2><div class="vt-alone">{picture}'
+            f"<div>{_slices(found, number)}</div></div>{strongest}</section>")  # fmt: skip
+
+
+def _slices(found: "Kernels", number: int) -> str:
+    weights = found.weights[number]
+    if min(weights.shape[1:]) == 1 and weights[0].size == 1:
+        values = weights[:, 0, 0]
+        largest = ", ".join(f"{found.inputs(number)[i]} ({values[i]:+.2g})" for i in np.argsort(-np.abs(values))[:5])
+        return f'<h3>Weights by input channel</h3><p class="vt-empty">Largest: {largest}.</p>{bars(values.tolist())}'
+    strong = np.argsort(-found.input_norms()[number], kind="stable")[:SLICES]
+    top = float(np.abs(weights).max()) or 1.0
+    columns = min(COLUMNS, len(strong))
+    items = "".join(f'<figure><img src="{render.difference_png(weights[i] / top)}" alt=""><figcaption>{found.inputs(number)[i]}</figcaption></figure>'
+                    for i in strong)  # fmt: skip
+    more = f", the {SLICES} largest of {len(weights)}" if len(weights) > SLICES else ""
+    signs = f'<span class="vt-ok">positive</span>, <span class="vt-bad">negative</span>, one scale{more}'
+    return (f"<h3>Slices by input channel <small>{signs}</small></h3>"
+            f'<div class="vt-slices" style="--vt-columns:{columns}">{items}</div>')  # fmt: skip

@@ -1,0 +1,198 @@
+"""Filters: the weights of a layer, and what each of its filters, its neurons, or the classes want to see."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from dashboard.components.clickable import clickable
+from dashboard.components.filter_view import filter_alone, filter_table, kernel_panel, wishes
+from dashboard.components.strongest import strongest_strip
+from dashboard.context import Context
+from dashboard.guard import said
+from dashboard.stops import in_turns
+from models.errors import UserError
+
+if TYPE_CHECKING:
+    from explain.layers import Layer
+    from explain.maximise import Maximised
+
+TITLE, ID = "Filters", "filters"
+WHAT = ("filters", "neurons at the centre", "classes")
+COUNTS, STEPS = (16, 64), (64, 128, 256, 512)
+EVERY = 0.8  # seconds between two previews
+WAITING = '<section class="vt-panel"><h2>Layers with filters</h2><p class="vt-empty">They come as soon as the network is loaded.</p></section>'
+UNMADE = "Click Maximise: pictures are made by following the gradient from noise, and kept for the next time."
+
+
+class Wanted:
+    """Which units of which layer the form asks for."""
+
+    def __init__(self, ctx: Context, layer: "Layer", what: str, count: int, start: float, steps: int, seed: float, classes: list[int]):
+        from explain.maximise import CLASSES, PLACES, Settings
+
+        self.of_classes = what == WHAT[2]
+        width = len(ctx.run.classes) if self.of_classes else width_of(layer)
+        first = min(max(int(start or 0), 0), width - 1)
+        listed = classes if self.of_classes and classes else range(first, min(first + int(count), width))
+        self.units = tuple(int(unit) for unit in listed)
+        place = PLACES[1] if what == WHAT[1] else PLACES[0]
+        self.settings = Settings(CLASSES if self.of_classes else layer.name, place, steps=int(steps), seed=int(seed or 0))
+        self.names = [ctx.run.classes[unit] if self.of_classes else str(unit) for unit in self.units]
+        kind = "classes" if self.of_classes else f"{layer.alias or layer.name}, {what} {self.units[0]} to {self.units[-1]}"
+        self.title = f"What they want to see <small>{kind}, {steps} steps, seed {int(seed or 0)}</small>"
+
+
+def width_of(layer: "Layer") -> int:
+    return layer.shape[0] if len(layer.shape) == 3 else layer.shape[-1]
+
+
+class Pieces:
+    """The page's parts for a view: {"layer", "unit", "sort", "page"}."""
+
+    def __init__(self, ctx: Context):
+        self._ctx, self._table = ctx, list["Layer"]()
+
+    def layers(self) -> list["Layer"]:
+        """Those with filters, in the order in which they run."""
+        import torch
+
+        from explain.layers import layers
+
+        if not self._table:
+            with self._ctx.classifier() as classifier:
+                example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
+                table = layers(classifier.model, example)
+                self._table = [layer for layer in table if layer.kind in ("Conv2d", "Linear", "Conv2dSame") and layer.shape]
+        if not self._table:
+            raise UserError("This network has no convolution and no dense layer whose filters could be shown.")
+        return self._table
+
+    def chosen(self, view: dict[str, Any]) -> "Layer":
+        table = self.layers()
+        return next((layer for layer in table if layer.name == view["layer"]), table[0])
+
+    def of(self, view: dict[str, Any], how: tuple[Any, ...]) -> list[str]:
+        """Table, wishes, weights, one filter."""
+        from explain.album import Album
+        from explain.kernels import kernels
+
+        layer = self.chosen(view)
+        wanted = Wanted(self._ctx, layer, *how)
+        with self._ctx.classifier() as classifier:
+            found = kernels(classifier.model, layer.name)
+            known = Album(classifier, wanted.settings).known(wanted.units)
+            size = classifier.input_size
+            one = None if wanted.of_classes or view["unit"] is None else Album(classifier, wanted.settings).known([view["unit"]])
+        panel = wishes(known, wanted.title, _names(wanted, known), view["unit"], "" if known else UNMADE)
+        alone = ""
+        if view["unit"] is not None and view["unit"] < len(found.norms):
+            strip = strongest_strip(self._ctx.run, layer, view["unit"], size, offered=False)
+            alone = filter_alone(found, view["unit"], f"{layer.alias or layer.name}, filter {view['unit']}", one, strip)
+        return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, layer.alias or layer.name), alone]
+
+
+def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
+    """Of the units that are there."""
+    return [name for unit, name in zip(wanted.units, wanted.names, strict=True) if made is not None and unit in made.units]
+
+
+def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
+    """The view after a click; what does not fit changes nothing."""
+    from explain.kernels import SORTS
+
+    if name == "layer":
+        return view | {"layer": value, "page": 0, "unit": 0}
+    if name == "sort" and value in SORTS:
+        return view | {"sort": value, "page": 0}
+    if name in ("page", "unit") and value.isdecimal():
+        return view | {name: int(value)}
+    return view
+
+
+def build(ctx: Context) -> None:
+    pieces = Pieces(ctx)
+    with gr.Row(elem_classes="vt-main"):
+        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+            table, alone = clickable(WAITING, "vt-filter-layers"), clickable("", "vt-filter")
+        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+            form, start, cancel = _form(ctx)
+            wish, weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
+    view, areas = gr.State({"layer": "", "unit": 0, "sort": "index", "page": 0}), [table, wish, weights, alone]
+
+    @said
+    def show(view: dict[str, Any], *how: Any) -> list[Any]:
+        return pieces.of(view, how)
+
+    @said
+    def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any], *how: Any) -> list[Any]:
+        name, value = str(event.index), str(event.value)
+        if name == "row":
+            return [gr.skip()] * 5 + [{"row": int(value), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]
+        if name == "unit" and how[0] == WHAT[2]:  # a class is none of this layer's filters
+            return [gr.skip()] * 7
+        if name == "layer":
+            ctx.stops.stop(str(request.session_hash))  # what is being made is of another layer
+        view = changed(view, name, value)
+        found: list[Any] = pieces.of(view, how)
+        if name in ("sort", "page"):
+            found[1] = gr.skip()
+        return [view, *found, gr.skip(), gr.skip()]
+
+    @said
+    def make(request: gr.Request, view: dict[str, Any], *how: Any) -> Iterator[list[Any]]:
+        """Previews while it goes on; between its steps other tabs have the network."""
+        from explain.album import maximised
+        from explain.case import Stopped
+
+        who = str(request.session_hash)
+        ctx.stops.begin(who)
+        wanted, began, last, drawn = Wanted(ctx, pieces.chosen(view), *how), time.monotonic(), None, 0.0
+        yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
+        with ctx.classifier() as classifier:
+            work = maximised(classifier, wanted.units, wanted.settings)
+        try:
+            for made in in_turns(ctx, who, work):
+                last, now = made, time.monotonic()
+                if made.step and (now - drawn > EVERY or made.step == made.steps):
+                    drawn, left = now, (now - began) / made.step * (made.steps - made.step)
+                    note = f"Step {made.step} of {made.steps}, about {left:.0f} s left." if made.step < made.steps else ""
+                    yield [wishes(made, wanted.title, wanted.names, None, note), gr.skip(), gr.skip()]
+        except Stopped:
+            if last is not None:
+                note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
+                yield [wishes(last, wanted.title, wanted.names, None, note), gr.skip(), gr.skip()]
+
+    def stop(request: gr.Request) -> None:
+        ctx.stops.stop(str(request.session_hash))
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    inputs = [view, *form.values()]
+    gr.on([area.select for area in areas], act, inputs, [view, *areas, ctx.opened, ctx.tabs], concurrency_id="model", **quiet)
+    gr.on([control.input for control in form.values()], show, inputs, areas, concurrency_id="model", trigger_mode="always_last", **quiet)
+    form["what"].change(lambda what: gr.Dropdown(visible=what == WHAT[2]), [form["what"]], [form["classes"]], **quiet)
+    made = start.click(make, inputs, [wish, start, cancel], concurrency_id="maximise", **quiet)
+    done = made.then(lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet)
+    done.then(show, inputs, areas, concurrency_id="model", **quiet)
+    cancel.click(stop, None, None, queue=False, **quiet)
+    ctx.on_tab(ID, show, inputs, areas)
+
+
+def _form(ctx: Context) -> tuple[dict[str, Any], gr.Button, gr.Button]:
+    """The controls in the order in which `Wanted` takes them."""
+    made: dict[str, Any] = {}
+    with gr.Group(elem_classes="vt-panel vt-controls"):
+        with gr.Row():
+            made["what"] = gr.Dropdown(list(WHAT), value=WHAT[0], label="What", min_width=150, elem_id="vt-what")
+            made["count"] = gr.Dropdown(list(COUNTS), value=COUNTS[0], label="How many", min_width=80)
+            made["start"] = gr.Number(0, label="From", precision=0, minimum=0, min_width=70)
+            made["steps"] = gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps", min_width=80)
+            made["seed"] = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=70)
+        classes = [(name, i) for i, name in enumerate(ctx.run.classes)]
+        made["classes"] = gr.Dropdown(classes, value=[], multiselect=True, visible=False, filterable=True, elem_id="vt-wanted-classes",
+                                      label="Classes; none: as many as above")  # fmt: skip
+        with gr.Row():
+            start = gr.Button("Maximise", variant="primary", size="sm", elem_id="vt-maximise")
+            cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-stop-maximise")
+    return made, start, cancel

@@ -1,0 +1,199 @@
+"""One pass over a run's images for what a single image cannot tell: each channel's strongest images, and the curves over depth."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from explain.capture import read_maps, watch
+from explain.depth import Step, depth, handed_on, pooled, separability, step
+from explain.layers import Layer, layers
+from explain.pictures import original
+from explain.run import load_batches
+from explain.run_data import RunData
+from explain.run_folder import write_json
+from models.classifier import Classifier
+from models.data.images import UnreadableImage
+from models.data.source import ImageSource, Item
+from models.errors import UserError
+
+STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
+KEPT, BATCH = 9, 16
+MOST, POOLED, MOVED = 2000, 1000, 32
+"""So many images at most, evenly spread over the run: for the strongest; for separability; for equivariance."""
+
+
+class RunImages(ImageSource):
+    """Some rows of a run, where their pictures are still to be had."""
+
+    def __init__(self, run: RunData, rows: Sequence[int]):
+        self._run, self.rows = run, [int(row) for row in rows]
+        self.name, self.root, self.classes = run.manifest.request.data, run.manifest.data_root, run.classes
+        table = run.table
+        self.items = [Item(str(table.at[row, "id"]), run.classes[int(table.at[row, "label"])]) for row in self.rows]
+
+    def load(self, index: int) -> Image.Image:
+        found = original(self._run, self.rows[index])
+        if found is None:
+            raise UnreadableImage("it is not where the run found it")
+        return found
+
+
+class Strongest:
+    """Of each channel the `KEPT` largest activations over all images, an image once: (value, row, place)."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self.widths: dict[str, int] = {}
+
+    def see(self, layer: str, peaks: tuple[Tensor, Tensor, int], rows: Tensor) -> None:
+        """`peaks` of a layer for the images `rows` (N,)."""
+        values, places, width = peaks
+        rows = rows[:, None].expand_as(values)
+        if layer in self._kept:
+            values, rows, places = (torch.cat(pair) for pair in zip(self._kept[layer], (values, rows, places), strict=True))
+        best = values.topk(min(KEPT, len(values)), dim=0).indices
+        self._kept[layer] = values.gather(0, best), rows.gather(0, best), places.gather(0, best)
+        self.widths[layer] = width
+
+    def table(self, layer: str, ids: Sequence[str]) -> pa.Table:
+        values, rows, places = (t.T.flatten().numpy() for t in self._kept[layer])
+        channels, width = self._kept[layer][0].shape[1], self.widths[layer]
+        count = len(values) // channels
+        return pa.table({"layer": [layer] * len(values), "channel": np.arange(channels, dtype=np.int32).repeat(count), "value": values,
+                         "id": np.array(ids, dtype=object)[rows], "row": (places // width).astype(np.int16),
+                         "column": (places % width).astype(np.int16)})  # fmt: skip
+
+
+def peaks(maps: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Each channel's largest activation (N, C) in maps (N, C, h, w), its place (N, C) counted row by row, and how wide a row is."""
+    values, places = maps.float().flatten(2).max(2)
+    return values.cpu(), places.cpu(), maps.shape[3]
+
+
+def survey(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[float]:
+    """Write `STRONGEST`, `DEPTH` and `ABOUT` into the run's folder, the last one last. Yields how far it is; whoever does not go on to the
+    end leaves nothing behind. Raises UserError where none of the run's pictures can be had, or the folder cannot be written."""
+    rows = run.ok.index.to_numpy()
+    source = RunImages(run, rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))] if len(rows) else [])
+    work = _Work(classifier, source)
+    seen = 0
+    for batch in load_batches(source, range(len(source)), classifier, BATCH):
+        good = [loaded for loaded in batch if loaded.pixels is not None]
+        if good:
+            work.see(classifier.preprocessing.normalise(torch.stack([g.pixels for g in good if g.pixels is not None]), classifier.device),
+                     [g.index for g in good])  # fmt: skip
+        seen += len(batch)
+        yield seen / len(source)
+    if not work.images:
+        raise UserError(f"None of the run's pictures is at '{run.manifest.data_root}' any more: strongest images need them.")
+    work.write(run.folder)
+    _read.cache_clear()
+
+
+class _Work:
+    def __init__(self, classifier: Classifier, source: RunImages):
+        self.model, self.source, self.images = classifier.model, source, 0
+        example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
+        table = layers(self.model, example)
+        self.layers = [layer for layer in table if layer.shape and layer.alias and not layer.passes_on]
+        self.steps = handed_on(table)
+        self.strongest, self.features, self.labels = Strongest(), dict[str, list[np.ndarray]](), list[int]()
+        self.measured: dict[str, list[np.ndarray]] = {}
+        self._number = {name: i for i, name in enumerate(source.classes)}
+        self._pool = _even(len(source), POOLED)
+        self._move = _even(len(source), MOVED)
+
+    def see(self, x: Tensor, indices: list[int]) -> None:
+        rows, keep = torch.tensor(indices), np.isin(indices, self._pool)
+        named: dict[nn.Module, Layer] = {self.model.get_submodule(layer.name): layer for layer in self.layers}
+        steps = {layer.name for layer in self.steps}
+        # a layer that runs twice counts once, as it was last
+        highest, means = dict[str, tuple[Tensor, Tensor, int]](), dict[str, np.ndarray]()
+
+        def note(module: nn.Module, output: Any) -> None:
+            if not isinstance(output, Tensor) or len(output) != len(x):
+                return
+            layer, maps = named[module], read_maps(self.model, output, x)
+            highest[layer.name] = peaks(output.flatten(1)[..., None, None] if maps is None else maps)
+            if keep.any() and layer.name in steps:
+                means[layer.name] = pooled(self.model, output, x)[torch.from_numpy(keep)].cpu().half().numpy()
+
+        watch(self.model, x, named, lambda module, given: None, note)
+        for name, found in highest.items():
+            self.strongest.see(name, found, rows)
+        for name, values in means.items():
+            self.features.setdefault(name, []).append(values)
+        self.labels += [self._number[self.source.items[i].label] for i, kept in zip(indices, keep, strict=True) if kept]
+        if (moved := np.isin(indices, self._move)).any():
+            for name, errors in depth(self.model, x[torch.from_numpy(moved)], self.steps).items():
+                self.measured.setdefault(name, []).append(errors)
+        self.images += len(x)
+
+    def curves(self) -> list[Step]:
+        labels, found = np.array(self.labels), []
+        for layer in self.steps:
+            if layer.name in self.measured:
+                features = np.concatenate(self.features[layer.name]).astype(np.float32)
+                measured = [float(value) for value in np.concatenate(self.measured[layer.name]).mean(0)]
+                found.append(step(layer, measured, separability(features, labels)))
+        return found
+
+    def write(self, folder: Path) -> None:
+        ids = [item.id for item in self.source.items]
+        tables = [self.strongest.table(layer.name, ids) for layer in self.layers if layer.name in self.strongest.widths]
+        try:
+            _write(folder / STRONGEST, pa.concat_tables(tables))
+            _write(folder / DEPTH, pa.Table.from_pylist([asdict(step) for step in self.curves()]))
+            moved = sum(map(len, next(iter(self.measured.values()), [])))
+            write_json(folder / ABOUT, {"images": self.images, "pooled": len(self.labels), "moved": moved})
+        except OSError as error:
+            raise UserError(f"'{folder}' cannot be written ({error.strerror or error}): strongest images are kept in the run folder.") from error
+
+
+def _even(count: int, most: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)) if count else np.zeros(0, int)
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    pq.write_table(table, temporary, compression="zstd", row_group_size=50_000)  # one layer is read without the others
+    os.replace(temporary, path)
+
+
+def surveyed(run: RunData) -> dict[str, int] | None:
+    """How many images were seen, for separability, for equivariance; None where the run has not been surveyed."""
+    try:
+        found: dict[str, int] = json.loads((run.folder / ABOUT).read_text())
+        return found
+    except (OSError, ValueError):
+        return None
+
+
+def strongest(run: RunData, layer: str, channel: int) -> pd.DataFrame:
+    """The channel's strongest images, the strongest first: value, id, row and column of the place, and `at`, the row of the run's table."""
+    found = _read(run.folder / STRONGEST, layer)
+    found = found[found["channel"] == channel].sort_values("value", ascending=False)
+    rows = {name: row for row, name in run.table["id"].items()}
+    return found.assign(at=[rows.get(name, -1) for name in found["id"]]).query("at >= 0")
+
+
+def curves(run: RunData) -> list[Step]:
+    """The curves over depth, averaged over the run."""
+    return [Step(**row) for row in pq.read_table(run.folder / DEPTH).to_pylist()]
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, layer: str) -> pd.DataFrame:
+    return pq.read_table(path, filters=[("layer", "==", layer)]).to_pandas()
