@@ -49,7 +49,8 @@ def serve(
     start(run, weights, port, device, open_browser, trainings)
 
 
-for command in (of_explain.run, of_explain.export, of_explain.explain, of_explain.methods, of_explain.layers, of_models.train, of_models.study):
+for command in (of_explain.run, of_explain.export, of_explain.explain, of_explain.methods, of_explain.layers, of_explain.filters, of_explain.survey,
+                of_models.train, of_models.study):  # fmt: skip
     app.command()(command)
 app.command("models")(of_models.list_models)
 data = typer.Typer(help="Look at data before it is trained on.")

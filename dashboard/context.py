@@ -13,7 +13,7 @@ from PIL import Image
 from dashboard.stops import Stops
 from explain.pictures import original, seen
 from explain.run_data import RunData
-from models.errors import UserError
+from explain.run_network import architecture, network_of
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -59,7 +59,7 @@ class Context:
     def classifier(self) -> Iterator["Classifier"]:
         """The run's network, held for this thread alone. Raises UserError where it cannot be loaded or is another one."""
         with self._lock:
-            self._classifier = self._classifier or self._load()
+            self._classifier = self._classifier or network_of(self.run.manifest, self.weights, self.device)
             yield self._classifier
 
     def named(self, classifier: "Classifier") -> tuple[str, str]:
@@ -69,22 +69,7 @@ class Context:
         file = Path(classifier.weights)
         if not file.is_file():
             return classifier.name, ""
-        return (str(file), "") if described(file) else (_architecture(classifier.name), str(file))
-
-    def _load(self) -> "Classifier":
-        from models.registry import load, shipped
-
-        manifest = self.run.manifest
-        request = manifest.request
-        file = self.weights or (Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None)
-        name = request.model if request.model in shipped() and not self.weights else _architecture(request.model)
-        if not file and name not in shipped() and not manifest.weights.startswith(("torchvision", "timm")):
-            raise UserError(f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own maps are shown; "
-                            "for live maps start with --weights FILE.")  # fmt: skip
-        classifier = load(name, file, request.classes, self.device)
-        if classifier.weights_hash != request.weights_hash:
-            raise UserError(f"'{classifier.weights}' holds other weights than the run was made with: start with --weights FILE.")
-        return classifier
+        return (str(file), "") if described(file) else (architecture(classifier.name), str(file))
 
     def warm_up(self) -> None:
         """Import torch and load the model while the page is being looked at; failures are told when they matter."""
@@ -94,9 +79,3 @@ class Context:
                 pass
 
         threading.Thread(target=work, daemon=True, name="warm-up").start()
-
-
-def _architecture(name: str) -> str:
-    """`fer_vgg:mydata` -> `fer_vgg`, `timm:NAME:mydata` -> `timm:NAME`; names without data stay."""
-    parts = name.split(":")
-    return ":".join(parts[: 2 if parts[0] == "timm" else 1])

@@ -1,5 +1,5 @@
-"""The commands about explanations: run · export · explain · methods · layers. Typer calls them; heavy packages are imported inside,
-so that `--help` answers at once."""
+"""The commands about explanations: run · export · explain · methods · layers · filters · survey. Typer calls them; heavy packages are
+imported inside, so that `--help` answers at once."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -140,14 +140,75 @@ def layers(
     """A network as a table: every layer with its output, parameters, multiply-adds and receptive field."""
     import torch
 
-    from explain.layers import in_words
+    from explain.layers import gaps, in_words
     from explain.layers import layers as table
     from explain.single import read_picture
     from models.registry import load
 
     classifier = load(model, weights, device=device)
     shown = classifier.batch([read_picture(image)]) if image else torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
-    say(in_words(table(classifier.model, shown), zeros=image is not None))
+    found = table(classifier.model, shown)
+    say("\n".join(filter(None, [in_words(found, zeros=image is not None), gaps(found)])))
+
+
+def filters(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    layer: Annotated[str, typer.Option(help="The layer whose filters are maximised; without it, classes.")] = "",
+    units: Annotated[str, typer.Option(help="Numbers and ranges, or names of classes: 0-15, 3,7,20-25, zebra.")] = "0-15",
+    place: Annotated[str, typer.Option(help="everywhere (a filter), or centre (its neuron there).")] = "everywhere",
+    steps: Annotated[int, typer.Option(help="Steps along the gradient.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of the noise that it begins with.")] = 0,
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """What filters or classes want to see: pictures made by following the gradient from noise, and the filters' weights."""
+    from explain.album import maximised
+    from explain.maximise import Settings
+    from explain.wishes import units_in, write
+    from models.memory import reuse_memory
+    from models.registry import load
+
+    classifier = load(model, weights, device=device)
+    reuse_memory()
+    settings = Settings(layer, place, steps=steps, seed=seed)
+    made = None
+    try:
+        with _share_bar(layer or "classes") as tell:
+            for made in maximised(classifier, units_in(units, () if layer else classifier.classes), settings):
+                tell(made.step / made.steps)
+    except KeyboardInterrupt:
+        say(f"\nStopped after step {made.step if made else 0} of {steps}.")
+    if made is None:
+        raise typer.Exit(130)
+    say("\n".join(write(classifier, made, settings, out)))
+    if made.step < made.steps:
+        raise typer.Exit(130)
+
+
+def survey(
+    run: Annotated[Path, typer.Argument(help="A run folder made by 'run'.")],
+    weights: Weights = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many images at most, evenly spread.")] = 2000,
+    device: Device = "cpu",
+) -> None:
+    """One pass over a run's images: each channel's strongest images, and the curves over depth. Kept in the run's folder for Layers."""
+    from explain.run_data import open_run
+    from explain.run_network import network_of
+    from explain.survey import in_words
+    from explain.survey import survey as look_at
+    from models.memory import reuse_memory
+
+    opened = open_run(run)
+    reuse_memory()
+    try:
+        with _share_bar("survey") as tell:
+            for share in look_at(network_of(opened.manifest, weights, device), opened, limit):
+                tell(share)
+    except KeyboardInterrupt:
+        say("\nStopped; nothing was written.")
+        raise typer.Exit(130) from None
+    say(in_words(opened))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from explain.capture import watch
+from explain.columns import columns
 from explain.receptive import Field, ReceptiveFields
 
 
@@ -49,10 +50,7 @@ def in_words(table: Sequence[Layer], zeros: bool) -> str:
         numbers = counted(layer.parameters), counted(layer.macs)
         rows.append((layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), share))
     rows.append(("sum", "", "", "", counted(sum(x.parameters for x in table)), counted(sum(x.macs for x in table)), "", ""))
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    right = (4, 5, 7)
-    return "\n".join("  ".join(f"{cell:>{w}}" if k in right else f"{cell:<{w}}" for k, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-                     for row in rows)  # fmt: skip
+    return columns(rows, right=(4, 5, 7))
 
 
 def seen(field: Field | None) -> str:
@@ -83,15 +81,15 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     """Every layer in the order in which they begin, for an image `x` (1, C, H, W); those that did not run at the end. One forward pass.
 
     A layer is what has no parts, or weights of its own. The sum of parameters is the network's; weights that layers share count once.
+    Receptive fields need every operation to be followed; where a network does not let that happen, the rest of the table is there.
     """
     own = {module: name for name, module in model.named_modules() if not module._modules or next(module.parameters(recurse=False), None) is not None}
-    image, seen = x[:1].clone(), dict[nn.Module, _Seen]()
-
-    def begins(module: nn.Module, _: Any) -> None:
-        seen.setdefault(module, _Seen())
-
-    with ReceptiveFields(image) as fields:
-        watch(model, image, own, begins, lambda module, output: _note(seen[module], module, output, fields))
+    image = x[:1].clone()
+    try:
+        with ReceptiveFields(image) as fields:
+            seen = _watched(model, image, own, fields)
+    except Exception:  # what is wrong with the network itself is wrong again now
+        seen = _watched(model, image, own, None)
     names, known, table = aliases(list(seen)), set[nn.Parameter](), list[Layer]()
     for module in [*seen, *(m for m in own if m not in seen)]:
         found, fresh = seen.get(module, _Seen()), set(module.parameters(recurse=False)) - known
@@ -101,11 +99,30 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     return table
 
 
-def _note(seen: _Seen, module: nn.Module, output: Any, fields: ReceptiveFields) -> None:
+def gaps(table: Sequence[Layer]) -> str:
+    """What the table cannot tell about this network, in words; nothing where all is told."""
+    if not any(layer.shape for layer in table):
+        return "No layer was heard running: a compiled or scripted network hides its layers, load the plain one."
+    if not any(layer.field for layer in table):
+        return "The operations of this network cannot be followed, only its layers be heard: receptive fields are not known."
+    return ""
+
+
+def _watched(model: nn.Module, image: Tensor, own: dict[nn.Module, str], fields: ReceptiveFields | None) -> dict[nn.Module, _Seen]:
+    seen = dict[nn.Module, _Seen]()
+
+    def begins(module: nn.Module, _: Any) -> None:
+        seen.setdefault(module, _Seen())
+
+    watch(model, image, own, begins, lambda module, output: _note(seen[module], module, output, fields))
+    return seen
+
+
+def _note(seen: _Seen, module: nn.Module, output: Any, fields: ReceptiveFields | None) -> None:
     output, seen.runs = output[0] if isinstance(output, list | tuple) and output else output, seen.runs + 1
     if not isinstance(output, Tensor):
         return
-    seen.shape, seen.field = tuple(output.shape[1:]), fields.of(output)
+    seen.shape, seen.field = tuple(output.shape[1:]), fields.of(output) if fields else None
     seen.zeros = float((output == 0).float().mean()) if output.numel() else None
     seen.macs += _macs(module, output)
 

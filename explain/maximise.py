@@ -28,6 +28,8 @@ CLASSES = ""
 """The layer whose units are the classes: the network itself."""
 STEEP = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)
 """They are flat in places, where no gradient would lead out: what they take is maximised instead, for they never fall as it rises."""
+LOUDER = 6
+"""In so many first steps the noise grows for units that no gradient reaches."""
 SLOPE = 0.05
 """Of what lies below the answer to noise, so that a gradient leads out from there."""
 COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
@@ -56,8 +58,8 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Maximised:
-    """After `step` of `steps`: `pictures` (N, H, W, 3) uint8 of `units`; how strongly each answers to its own, and to the noise it began
-    with. `moved` is false for a unit that no gradient reached: nothing that was shown changes it."""
+    """After `step` of `steps`: `pictures` (N, H, W, 3) uint8 of `units`; how strongly each answers to its own, a filter at its strongest
+    place, and how strongly to the noise it `began` with. `moved` is false for a unit that no gradient reached: nothing that was shown changes it."""
 
     units: tuple[int, ...]
     step: int
@@ -91,7 +93,7 @@ def maximise(classifier: Classifier, units: Sequence[int], settings: Settings) -
     run = _Ascent(classifier, tuple(units), settings)
     yield run.now(0)
     for step in range(1, settings.steps + 1):
-        run.advance(last=step == settings.steps)
+        run.advance(step)
         yield run.now(step)
 
 
@@ -101,7 +103,7 @@ class _Ascent:
     def __init__(self, classifier: Classifier, units: tuple[int, ...], settings: Settings):
         self.units, self.settings, self.model = units, settings, classifier.model
         self.canvas = Canvas(units, classifier.channels, classifier.input_size, settings.seed, classifier.device)
-        self.spectrum = self.canvas.spectrum
+        self.spectrum = self.canvas.spectrum.clone()
         self.optimiser = torch.optim.Adam([self.spectrum], settings.rate)
         self.dice, self.moved = np.random.default_rng(settings.seed), np.zeros(len(units), bool)
         self.mean, self.std = (torch.tensor(v, device=classifier.device)[:, None, None] for v in (classifier.mean, classifier.std))
@@ -116,20 +118,24 @@ class _Ascent:
             raise UserError(f"No unit {wrong[0]} in {settings.layer or 'the output'}: it has 0 to {count - 1}.")
         # one network for all steps; batch norms took a third of the time
         self.model = folded(self.model, first, (settings.layer,) if self.layout else (), relus=False)
-        self.answers = self.began = self._measured()
+        started = self._shown()
+        self.base = torch.cat([output.flatten(1).mean(1) if output.ndim == 3 else output for output in started])
+        self.answers = self.began = self._answers(started)
 
     def now(self, step: int) -> Maximised:
         pictures = (255 * self.canvas.pictures(self.spectrum)).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         pictures = pictures.repeat(3, 3) if pictures.shape[3] == 1 else pictures
         return Maximised(self.units, step, self.settings.steps, pictures, self.answers, self.began, self.moved.copy())
 
-    def advance(self, last: bool) -> None:
+    def advance(self, step: int) -> None:
         moves = self._moves()
         self.spectrum.grad, self.answers = shrinking(lambda size: self._gradient(size, moves), BATCH)
         self.moved |= (self.spectrum.grad != 0).flatten(1).any(1).cpu().numpy()
         self.optimiser.step()
-        if last:
-            self.answers = self._measured()
+        if step <= LOUDER and not self.moved.all():  # every ReLU on the way is shut: louder noise may open one
+            self.spectrum[~self.moved] = self.canvas.spectrum[~self.moved] * (4**step if step < LOUDER else 1)
+        if step == self.settings.steps:
+            self.answers = self._answers(self._shown())
 
     def _gradient(self, size: int, moves: Tensor) -> tuple[Tensor, np.ndarray]:
         """Of minus what the units answer, with respect to the spectra, `size` pictures at a time; and their answers."""
@@ -143,13 +149,17 @@ class _Ascent:
                 output = self._output(shown, rows, graph=True)
                 (gradient,) = torch.autograd.grad(-self._pull(output, rows), spectrum)
             gradients.append(gradient)
-            answers.append(self._answer(output.detach()))
-        return torch.cat(gradients), torch.cat(answers).cpu().numpy()
+            answers.append(output.detach())
+        return torch.cat(gradients), self._answers(answers)
 
-    def _measured(self) -> np.ndarray:
-        """What the units answer to their pictures as they are."""
-        parts = [self._answer(self._output(self.canvas.pictures(self.spectrum[rows]), rows)) for rows in torch.arange(len(self.units)).split(BATCH)]
-        return torch.cat(parts).cpu().numpy()
+    def _shown(self) -> list[Tensor]:
+        """What the units put out for their pictures as they are."""
+        return [self._output(self.canvas.pictures(self.spectrum[rows]), rows) for rows in torch.arange(len(self.units)).split(BATCH)]
+
+    @staticmethod
+    def _answers(outputs: list[Tensor]) -> np.ndarray:
+        """At their strongest place."""
+        return torch.cat([output.flatten(1).amax(1) if output.ndim == 3 else output for output in outputs]).cpu().numpy()
 
     def _output(self, pictures: Tensor, rows: Tensor, graph: bool = False) -> Tensor:
         """Of each unit in `rows` for its own picture: (n, h, w), or (n,) of the neuron, or where there are no places."""
@@ -160,15 +170,12 @@ class _Ascent:
         maps = self.layout.maps(output)[own, units].float()
         return maps[:, maps.shape[1] // 2, maps.shape[2] // 2] if self.settings.place == PLACES[1] else maps
 
-    def _answer(self, output: Tensor) -> Tensor:
-        return output.mean((1, 2)) if output.ndim == 3 else output
-
     def _pull(self, output: Tensor, rows: Tensor) -> Tensor:
-        """What is to grow. Of a filter, the square of what exceeds its answer to noise: a strong answer somewhere rather than a weak one
+        """What is to grow. Of a filter, the square of what exceeds its mean answer to noise: a strong answer somewhere rather than a weak one
         everywhere, for which plain colour would do in the first layers."""
         if output.ndim == 1:
             return output.sum()
-        excess = output - torch.as_tensor(self.began, device=output.device)[rows, None, None]
+        excess = output - self.base[rows, None, None]
         return (F.leaky_relu(excess, SLOPE) * excess.abs()).mean((1, 2)).sum()
 
     def _input(self, pictures: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from explain.capture import read_maps, watch
+from explain.columns import columns
 from explain.depth import Step, depth, handed_on, pooled, separability, step
 from explain.layers import Layer, layers
 from explain.pictures import original
@@ -192,6 +193,15 @@ def strongest(run: RunData, layer: str, channel: int) -> pd.DataFrame:
 def curves(run: RunData) -> list[Step]:
     """The curves over depth, averaged over the run."""
     return [Step(**row) for row in pq.read_table(run.folder / DEPTH).to_pylist()]
+
+
+def in_words(run: RunData) -> str:
+    """The curves over depth for a terminal."""
+    rows: list[Sequence[str]] = [("layer", "name", "zeros", "classes apart", "shuffled", "moved by 1", "by its stride")]
+    for s in curves(run):
+        values = (s.zeros, s.separable, s.shuffled, s.by_one, s.by_stride)
+        rows.append((s.layer, s.alias, *("" if np.isnan(v) else f"{v:.1%}" for v in values)))
+    return columns(rows, right=range(2, 7))
 
 
 @lru_cache(maxsize=16)

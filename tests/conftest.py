@@ -1,6 +1,7 @@
 """What many tests share: small networks, small folders of pictures, a small run, and the way to real data."""
 
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from torch import nn
 
 from explain.run import run
 from explain.run_data import RunData, open_run
+from explain.survey import ABOUT, DEPTH, STRONGEST
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
@@ -72,13 +74,31 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("trainings")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where maximised pictures are kept during tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["VITRINE_CACHE"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def server(trainings: Path) -> Iterator[str]:
-    """The dashboard on its demo, live: its address."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's run without its survey, to be written to."""
+    folder = tmp_path_factory.mktemp("run") / "demo"
+    shutil.copytree(DEMO, folder)
+    for name in (STRONGEST, DEPTH, ABOUT):
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(trainings: Path, demo: Path) -> Iterator[str]:
+    """The dashboard on a copy of its demo, live: its address."""
     from dashboard.app import build, options
     from dashboard.context import Context
 
-    page = build(Context(open_run(DEMO), trainings=trainings))
+    page = build(Context(open_run(demo), trainings=trainings))
     _, url, _ = page.launch(prevent_thread_lock=True, **options())
     yield url
     page.close(verbose=False)

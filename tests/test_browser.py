@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explain.survey import ABOUT
 from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -138,6 +139,48 @@ def test_channels_of_a_layer(page: "playwright.Page", tmp_path: Path) -> None:
     page.wait_for_function("[...document.querySelectorAll('.vt-channel')].some((node, i) => node.dataset.value != i)")
     page.locator("#vt-network tr:has-text('preds')").first.click()
     page.wait_for_selector("#vt-sheet .vt-values")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("page", [(1280, False, "")], indirect=True, ids=["wide light"])
+def test_the_run_is_looked_at_for_strongest_images(page: "playwright.Page", demo: Path) -> None:
+    page.click("button[role=tab]:has-text('Layers')")
+    page.locator(".vt-channel").nth(2).click()
+    page.click("#vt-alone [data-action=survey]")
+    page.click("#vt-depth [data-action=stop]")
+    page.wait_for_selector("#vt-depth [data-action=survey]")  # stopped: it is offered again
+    assert not (demo / ABOUT).exists()
+    page.click("#vt-depth [data-action=survey]")
+    page.wait_for_selector("#vt-depth small:has-text('the run: 800 images')", timeout=180_000)
+    assert page.locator(".vt-chart polyline.vt-line-run").count() >= 4
+    picture = page.locator("#vt-alone .vt-photo").first.get_attribute("src")
+    page.locator(".vt-strongest .vt-tile").first.click()
+    page.wait_for_function("old => document.querySelector('#vt-alone .vt-photo').src !== old", arg=picture)
+    page.locator(".vt-chart .vt-slot").last.click()
+    page.wait_for_selector("#vt-sheet h2:has-text('preds')")
+
+
+@pytest.mark.parametrize("page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"])
+def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
+    page.click("button[role=tab]:has-text('Filters')")
+    page.wait_for_selector("#vt-weights .vt-channel")
+    page.click("#vt-filter-layers tr:has-text('conv4')")
+    page.wait_for_selector("#vt-weights h2:has-text('conv4')")
+    page.locator("#vt-weights .vt-channel").nth(3).click()
+    page.wait_for_selector("#vt-filter h2:has-text('conv4, filter 3')")
+    page.select_option("#vt-weights select[aria-label=sort]", "norm")
+    page.click("#vt-maximise")
+    page.wait_for_selector("#vt-wishes .vt-bar")  # a preview
+    page.click("#vt-stop-maximise")
+    page.wait_for_selector("#vt-wishes p:has-text('Click Maximise')")  # nothing is kept
+    page.wait_for_selector("#vt-stop-maximise", state="hidden")
+    choose(page, "#vt-what", "classes")
+    choose(page, "#vt-wanted-classes", "surprise")
+    page.wait_for_selector("#vt-wishes h2:has-text('classes')")
+    page.click("#vt-maximise")
+    page.wait_for_selector("#vt-wishes .vt-channel:has-text('surprise')")
+    page.wait_for_selector("#vt-wishes .vt-bar", state="detached")
+    page.wait_for_selector("#vt-wishes p:has-text('What each wants to see')")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

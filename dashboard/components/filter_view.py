@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PAGE, COLUMNS = 64, 8
 SLICES = 64
 WIDEST = 1024  # columns of a strip
+UNMOVED = "nothing that is shown changes it"
 SHARPNESS = 192  # pixels a picture on the sheet
 
 
@@ -48,7 +49,7 @@ def wishes(made: "Maximised | None", title: str, names: list[str], chosen: int |
 
 def _wish(made: "Maximised", k: int, name: str, chosen: bool) -> Cell:
     dead = not made.moved[k] and made.step > 0
-    said = f"{name}: {'nothing that is shown changes it' if dead else f'{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this'}"
+    said = f"{name}: {UNMOVED if dead else f'{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this'}"
     return Cell(made.units[k], name, said, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
 
 
@@ -110,7 +111,7 @@ def filter_alone(found: "Kernels", number: int, name: str, made: "Maximised | No
         k = made.units.index(number)
         url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(made.pictures[k]), 480, 92))
         picture = f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="what {esc(name)} wants to see"></div>'
-        facts.append(f"answers {made.began[k]:.3g} to noise, {made.answers[k]:.3g} to this" if made.moved[k] else "nothing that is shown changes it")
+        facts.append(f"{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this picture" if made.moved[k] else UNMOVED)
     return (f'<section class="vt-panel"><h2>{esc(name)} <small>{"; ".join(facts)}</small></h2><div class="vt-alone">{picture}'
             f"<div>{_slices(found, number)}</div></div>{strongest}</section>")  # fmt: skip
 

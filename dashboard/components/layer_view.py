@@ -21,7 +21,7 @@ COLOURS = ("viridis", "grey")
 
 def layer_table(layers: list["Layer"], chosen: str) -> str:
     """One row a layer; a click shows its channels."""
-    from explain.layers import counted, seen
+    from explain.layers import counted, gaps, seen
 
     rows = []
     for layer in layers:
@@ -38,7 +38,8 @@ def layer_table(layers: list["Layer"], chosen: str) -> str:
     head = "".join(f"<th>{name}</th>" for name in heads)
     total = (f"{counted(sum(x.parameters for x in layers))} parameters, {counted(sum(x.macs for x in layers))} multiply-adds; "
              "zeros of this image; click a layer")  # fmt: skip
-    return (f'<section class="vt-panel"><h2>The network <small>{total}</small></h2><div class="vt-scroll vt-tall">'
+    missing = f'<p class="vt-empty">{esc(gap)}</p>' if (gap := gaps(layers)) else ""
+    return (f'<section class="vt-panel"><h2>The network <small>{total}</small></h2>{missing}<div class="vt-scroll vt-tall">'
             f'<table class="vt-classes vt-layers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></section>')  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
 
 def build(ctx: Context) -> None:
     pieces = Pieces(ctx)
-    with gr.Row(elem_classes="vt-main"):
+    with gr.Row(elem_classes="vt-main vt-through"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             table, alone = clickable(WAITING, "vt-filter-layers"), clickable("", "vt-filter")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):

@@ -126,7 +126,7 @@ def build(ctx: Context) -> None:
     row = first_row(ctx)
     subject = None if row is None else {"row": row}
     start = {"subject": subject, "layer": "", "order": "index", "scale": "each channel", "colours": "viridis", "page": 0, "channel": None}
-    with gr.Row(elem_classes="vt-main"):
+    with gr.Row(elem_classes="vt-main vt-through"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             alone = clickable("", "vt-alone")
             table = clickable(WAITING, "vt-network")
