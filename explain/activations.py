@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from explain.capture import capture, output_of
+from explain.capture import capture, output_of, turns
 from explain.target import Target
 
 ORDERS = ("index", "mean", "maximum", "weight towards the class")
@@ -31,10 +31,10 @@ class Activations:
         return int(row), int(column), float(maps[row, column])
 
 
-def activations(model: nn.Module, x: Tensor, layer: str, turn: int = 1) -> Activations:
-    """Of an image `x` (1, C, H, W); the pass ends at the layer, the `turn`-th time that it runs. Raises UserError for a layer that cannot
-    be had."""
-    output, layout = output_of(model, x[:1], layer, turn)
+def activations(model: nn.Module, x: Tensor, layer: str, runs: int | None = None) -> Activations:
+    """Of an image `x` (1, C, H, W); the pass ends at the layer, the last time that it runs. `runs`: how often it does (`Layer.runs`); where
+    that is not given, a whole pass finds out. Raises UserError for a layer that cannot be had."""
+    output, layout = output_of(model, x[:1], layer, runs or turns(model, x, layer))
     places = layout is not None and min(layout.size) > 1
     values = layout.maps(output)[0] if places and layout else output[0].flatten()
     return Activations(layer, values.float().cpu().numpy())

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
+from models.training.progress import Progress
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
@@ -69,9 +71,14 @@ def small_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
 
 
 @pytest.fixture(scope="module")
-def trainings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the live dashboard's Train tab."""
-    return tmp_path_factory.mktemp("trainings")
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the live dashboard's Train tab; what a failed test left running ends."""
+    folder = tmp_path_factory.mktemp("trainings")
+    yield folder
+    for path in folder.glob("*.progress.json"):
+        progress = Progress.read(path.with_name(path.name.replace(".progress.json", ".safetensors")))
+        if progress is not None and progress.alive:
+            os.kill(progress.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -31,10 +31,26 @@ def test_the_pass_ends_at_the_layer(tiny: Classifier, x: torch.Tensor) -> None:
 
     tiny.model.features[4].forward = unreachable  # type: ignore[index,operator,union-attr]
     before = snapshot(tiny.model, x)
-    np.testing.assert_allclose(activations(tiny.model, x, "features.1").values, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(activations(tiny.model, x, "features.1", 1).values, expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(AssertionError, match="ran on"):
-        activations(tiny.model, x, "features.4")
+        activations(tiny.model, x, "features.4", 1)
     assert_as_found(before, tiny.model, x)
+
+
+def test_a_layer_that_runs_several_times_is_the_last(x: torch.Tensor) -> None:
+    from torchvision.models import resnet50
+
+    from explain.projection import projections
+
+    torch.manual_seed(0)
+    model = resnet50(num_classes=3).eval()
+    table = {layer.name: layer for layer in layers(model, x)}
+    assert (table["layer1.0.relu"].runs, table["layer1.0.conv1"].runs) == (3, 1)
+    found = activations(model, x, "layer1.0.relu")
+    assert found.values.shape == table["layer1.0.relu"].shape == (256, 8, 8)
+    np.testing.assert_array_equal(found.values, activations(model, x, "layer1.0.relu", 3).values)
+    np.testing.assert_allclose(found.values, activations(model, x, "layer1.0").values, rtol=1e-5)
+    assert projections(model, x, found, 200)["deconvnet"].shape == (3, 32, 32)
 
 
 def test_what_a_layer_in_front_of_one_in_place_puts_out(x: torch.Tensor) -> None:

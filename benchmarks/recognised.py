@@ -1,0 +1,61 @@
+"""Do maximised classes say anything? Pictures of one network's classes before another one that had no part in them, and noise as control.
+
+    python benchmarks/recognised.py --weights mobilenet_v2.safetensors --other-weights mobilenetv1_100.safetensors [--classes 20] [--steps 128]
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+from PIL import Image
+
+from explain.capture import logits
+from explain.maximise import Settings, maximise
+from models.classifier import Classifier
+from models.memory import reuse_memory
+from models.registry import load
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="mobilenet_v2")
+    parser.add_argument("--weights")
+    parser.add_argument("--other", default="mobilenet_v1")
+    parser.add_argument("--other-weights")
+    parser.add_argument("--classes", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=128)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    reuse_memory()
+    first, second = load(chosen.model, chosen.weights), load(chosen.other, chosen.other_weights)
+    count = len(first.classes)
+    units = [int((i + 0.5) * count / chosen.classes) for i in range(chosen.classes)]  # evenly spread, none chosen
+    began, noise = time.perf_counter(), np.zeros(0)
+    for made in maximise(first, units, Settings(steps=chosen.steps, seed=chosen.seed)):
+        noise = made.pictures if made.step == 0 else noise
+    print(f"{len(units)} classes of {first.name}, {chosen.steps} steps in {time.perf_counter() - began:.0f} s, before {second.name}")
+    told = [("itself, maximised", first, made.pictures), ("the other, maximised", second, made.pictures), ("the other, noise", second, noise)]
+    for name, judge, pictures in told:
+        print(f"  {name:24} {in_words(ranks(judge, pictures, units))}")
+    for unit, rank in zip(units, ranks(second, made.pictures, units), strict=True):
+        print(f"  {rank + 1:5}. {first.classes[unit]}")
+
+
+def ranks(judge: Classifier, pictures: np.ndarray, units: list[int]) -> np.ndarray:
+    """How many classes the judge finds more probable than the one that was meant."""
+    said = logits(judge.model, judge.batch([Image.fromarray(picture) for picture in pictures])).cpu().numpy()
+    own: np.ndarray = said[np.arange(len(units)), units]
+    return np.asarray((said > own[:, None]).sum(1))
+
+
+def in_words(rank: np.ndarray) -> str:
+    shares = ", ".join(f"{name} {np.mean(rank < top):5.0%}" for name, top in (("first", 1), ("among five", 5), ("among fifty", 50)))
+    return f"{shares}, median rank {np.median(rank) + 1:.0f}"
+
+
+if __name__ == "__main__":
+    main()
