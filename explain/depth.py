@@ -68,17 +68,18 @@ def largest_shift(layers: Sequence[Layer], width: int) -> int:
 
 
 def depth(model: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, np.ndarray]:
-    """(n, 5) for each layer and each of the images `x` (n, C, H, W): zeros, and the errors in the order of `Step`. One pass of 3 n images."""
+    """(n, 5) for each layer and each of the images `x` (n, C, H, W): zeros, and the errors in the order of `Step`. One pass of 3 n images.
+    Layers are left out that do not put out one thing an image."""
     n, width = len(x), x.shape[3]
     far = largest_shift(layers, width)
     images = torch.cat([x, shifted(x, 1), shifted(x, far)]).contiguous(memory_format=torch.channels_last)
     named, found = {model.get_submodule(layer.name): layer for layer in layers}, dict[str, np.ndarray]()
 
     def note(module: nn.Module, output: object) -> None:
-        if not isinstance(output, Tensor):
+        if not isinstance(output, Tensor) or len(output) != len(images):  # windows of images, as Swin's
             return
         layer, maps = named[module], read_maps(model, output, images)
-        zeros = (output[:n] == 0).flatten(1).float().mean(1)
+        zeros = 1 - torch.stack([one.count_nonzero() for one in output[:n]]) / output[0].numel()
         errors = torch.full((4, n), torch.nan)
         if maps is not None and layer.field is not None and layer.spatial:
             plain, one, more = maps.float().split(n)

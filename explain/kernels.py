@@ -1,10 +1,12 @@
 """A layer's filters as they were learnt: their weights, how large they are, which are dead, and which do nearly the same."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
+from explain.layers import Layer
 from models.errors import UserError
 
 SORTS = ("index", "norm", "similarity")
@@ -71,6 +73,12 @@ def kernels(model: nn.Module, layer: str) -> Kernels:
     groups = module.groups if isinstance(module, nn.Conv2d) else 1
     twin, cosine = _twins(unit_rows(flat), groups)
     return Kernels(layer, weights, np.linalg.norm(flat, axis=1), twin, cosine, groups)
+
+
+def layers_with_filters(model: nn.Module, table: Sequence[Layer]) -> list[tuple[Layer, int]]:
+    """Those of the table's layers that ran and have filters, and how many."""
+    found = [(layer, model.get_submodule(layer.name)) for layer in table if layer.shape]
+    return [(layer, len(module.weight)) for layer, module in found if isinstance(module, nn.Conv2d | nn.Linear)]
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -147,7 +147,9 @@ class _Ascent:
                 grid = F.affine_grid(moves.expand(len(rows), 2, 3), list(pictures.shape), align_corners=False)
                 shown = F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
                 output = self._output(shown, rows, graph=True)
-                (gradient,) = torch.autograd.grad(-self._pull(output, rows), spectrum)
+                pull = self._pull(output, rows)
+                # a layer may compute something that has nothing to do with the picture
+                (gradient,) = torch.autograd.grad(-pull, spectrum, materialize_grads=True) if pull.requires_grad else (torch.zeros_like(spectrum),)
             gradients.append(gradient)
             answers.append(output.detach())
         return torch.cat(gradients), self._answers(answers)

@@ -43,5 +43,10 @@ def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -
             raise UserError("This network has no ReLU, whose gradient these projections change.")
         layer = find_layer(case.model, found.layer)
         for name, kind in zip(WAYS, (NeuronDeconvolution, NeuronGuidedBackprop), strict=True):
-            made[name] = kind(net, layer).attribute(neuron_selector=unit, **more)[0].detach().cpu().numpy()
+            try:
+                made[name] = kind(net, layer).attribute(neuron_selector=unit, **more)[0].detach().cpu().numpy()
+            except RuntimeError as error:
+                if "used in the graph" not in str(error) and "not require grad" not in str(error):
+                    raise
+                made[name] = torch.zeros_like(x[0]).cpu().numpy()  # what the layer puts out has nothing to do with the picture
     return made

@@ -59,10 +59,8 @@ def test_what_was_maximised_is_there_the_next_time(pieces: Pieces, monkeypatch: 
     from explain.album import maximised
 
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
-    with pieces._ctx.classifier() as classifier:
-        wanted = Wanted(pieces._ctx, pieces.chosen(VIEW | {"layer": "features.3"}), WHAT[0], 16, 0, STEPS[0], 5, [])
-        settings = replace(wanted.settings, steps=1)
-        *_, _ = maximised(classifier, [0, 1], settings)
+    with pieces.ctx.classifier() as classifier:
+        *_, _ = maximised(classifier, [0, 1], Settings("features.3", steps=1, seed=5))
     assert len(list(tmp_path.rglob("*.png"))) == 2
     _, panel, _, alone = pieces.of(VIEW | {"layer": "features.3", "unit": 1}, (WHAT[0], 16, 0, 1, 5, []))
     assert panel.count('data-action="unit"') == 2
@@ -76,11 +74,11 @@ def test_what_was_maximised_is_there_the_next_time(pieces: Pieces, monkeypatch: 
     ((WHAT[2], 16, 0, 64, 0, [5, 2]), (5, 2), Settings(steps=64)),
 ])  # fmt: skip
 def test_what_the_form_asks_for(pieces: Pieces, how: tuple[Any, ...], units: tuple[int, ...], settings: Settings) -> None:
-    wanted = Wanted(pieces._ctx, pieces.layers()[0], *how)
+    wanted = Wanted(pieces.ctx.run.classes, *pieces.layers()[0], *how)
     assert wanted.units == units
     assert wanted.settings == settings
     if how[0] == WHAT[2]:
-        assert wanted.names[0] == pieces._ctx.run.classes[units[0]]
+        assert wanted.names[0] == pieces.ctx.run.classes[units[0]]
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), [

@@ -165,6 +165,19 @@ def test_a_relu_that_runs_twice_is_the_last(tiny: Classifier) -> None:
     assert made.answers[0] > made.began[0]
 
 
+def test_a_layer_that_does_not_look_at_the_picture() -> None:
+    class Aside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.aside, self.fixed = nn.Conv2d(3, 4, 3), nn.Linear(2, 4), nn.Identity()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x).mean((2, 3)) + self.aside(torch.ones(len(x), 2)) + self.fixed(torch.ones(len(x), 4))  # type: ignore[no-any-return]
+
+    for layer in ("aside", "fixed"):
+        assert not last(of(Aside()), [0, 1], Settings(layer, steps=8)).moved.any()
+
+
 @pytest.mark.parametrize(("given", "said"), [({"place": "corner"}, "No place 'corner': choose from everywhere, centre"),
                                              ({"steps": 0}, "0 steps: use 1 to 4096")])  # fmt: skip
 def test_settings_that_do_not_fit(given: dict[str, object], said: str) -> None:

@@ -86,3 +86,18 @@ def test_units_without_places_and_networks_without_relu(tiny: Classifier, x: Ten
     with pytest.raises(UserError, match="no ReLU"):
         projections(plain, x, activations(plain, x, "0"), 0)
     assert_as_found(before, plain, x)
+
+
+def test_a_layer_that_does_not_look_at_the_picture(x: Tensor) -> None:
+    class Aside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.relu, self.aside = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(2, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.relu(self.conv(x)).mean((2, 3)) + self.aside(torch.ones(len(x), 2))  # type: ignore[no-any-return]
+
+    model = Aside().eval()
+    before = snapshot(model, x)
+    assert not any(values.any() for values in projections(model, x, activations(model, x, "aside"), 1).values())
+    assert_as_found(before, model, x)

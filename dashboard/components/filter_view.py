@@ -21,12 +21,12 @@ UNMOVED = "nothing that is shown changes it"
 SHARPNESS = 192  # pixels a picture on the sheet
 
 
-def filter_table(layers: list["Layer"], chosen: str) -> str:
-    """One row a layer with filters; a click shows them."""
+def filter_table(layers: list[tuple["Layer", int]], chosen: str) -> str:
+    """One row a layer, with how many filters it has; a click shows them."""
     rows = []
-    for layer in layers:
+    for layer, count in layers:
         on = f'tabindex="0" role="button" aria-label="show {esc(layer.name)}" {action("layer", layer.name)}'
-        facts = (str(layer.shape[0] if len(layer.shape) == 3 else layer.shape[-1]), esc(layer.kind), esc(layer.name))
+        facts = (str(count), esc(layer.kind), esc(layer.name))
         rows.append(f'<tr class="{"vt-on" if layer.name == chosen else ""}" {on}><td class="vt-name" title="{esc(layer.name)}">'
                     f"{esc(layer.alias or layer.name)}</td>{''.join(f'<td>{fact}</td>' for fact in facts)}</tr>")  # fmt: skip
     head = "".join(f"<th>{name}</th>" for name in ("layer", "filters", "kind", "name"))

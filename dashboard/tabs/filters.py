@@ -1,7 +1,7 @@
 """Filters: the weights of a layer, and what each of its filters, its neurons, or the classes want to see."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -29,58 +29,57 @@ UNMADE = "Click Maximise: pictures are made by following the gradient from noise
 class Wanted:
     """Which units of which layer the form asks for."""
 
-    def __init__(self, ctx: Context, layer: "Layer", what: str, count: int, start: float, steps: int, seed: float, classes: list[int]):
+    def __init__(self, names: Sequence[str], layer: "Layer", width: int, what: str, count: int, start: float, steps: int, seed: float,
+                 classes: list[int]):  # fmt: skip
+        """`names`: of the classes; `width`: how many filters the layer has."""
         from explain.maximise import CLASSES, PLACES, Settings
 
         self.of_classes = what == WHAT[2]
-        width = len(ctx.run.classes) if self.of_classes else width_of(layer)
+        width = len(names) if self.of_classes else width
         first = min(max(int(start or 0), 0), width - 1)
         listed = classes if self.of_classes and classes else range(first, min(first + int(count), width))
         self.units = tuple(int(unit) for unit in listed)
         place = PLACES[1] if what == WHAT[1] else PLACES[0]
         self.settings = Settings(CLASSES if self.of_classes else layer.name, place, steps=int(steps), seed=int(seed or 0))
-        self.names = [ctx.run.classes[unit] if self.of_classes else str(unit) for unit in self.units]
+        self.names = [names[unit] if self.of_classes else str(unit) for unit in self.units]
         kind = "classes" if self.of_classes else f"{layer.alias or layer.name}, {what} {self.units[0]} to {self.units[-1]}"
         self.title = f"What they want to see <small>{kind}, {steps} steps, seed {int(seed or 0)}</small>"
-
-
-def width_of(layer: "Layer") -> int:
-    return layer.shape[0] if len(layer.shape) == 3 else layer.shape[-1]
 
 
 class Pieces:
     """The page's parts for a view: {"layer", "unit", "sort", "page"}."""
 
     def __init__(self, ctx: Context):
-        self._ctx, self._table = ctx, list["Layer"]()
+        self.ctx, self._table = ctx, list[tuple["Layer", int]]()
 
-    def layers(self) -> list["Layer"]:
-        """Those with filters, in the order in which they run."""
+    def layers(self) -> list[tuple["Layer", int]]:
+        """Those with filters, in the order in which they run, and how many."""
         import torch
 
+        from explain.kernels import layers_with_filters
         from explain.layers import layers
 
         if not self._table:
-            with self._ctx.classifier() as classifier:
+            with self.ctx.classifier() as classifier:
                 example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
-                table = layers(classifier.model, example)
-                self._table = [layer for layer in table if layer.kind in ("Conv2d", "Linear", "Conv2dSame") and layer.shape]
+                self._table = layers_with_filters(classifier.model, layers(classifier.model, example))
         if not self._table:
             raise UserError("This network has no convolution and no dense layer whose filters could be shown.")
         return self._table
 
-    def chosen(self, view: dict[str, Any]) -> "Layer":
+    def wanted(self, view: dict[str, Any], how: tuple[Any, ...]) -> tuple["Layer", Wanted]:
+        """The layer that was chosen, or the first, and what the form asks for."""
         table = self.layers()
-        return next((layer for layer in table if layer.name == view["layer"]), table[0])
+        layer, width = next((found for found in table if found[0].name == view["layer"]), table[0])
+        return layer, Wanted(self.ctx.run.classes, layer, width, *how)
 
     def of(self, view: dict[str, Any], how: tuple[Any, ...]) -> list[str]:
         """Table, wishes, weights, one filter."""
         from explain.album import Album
         from explain.kernels import kernels
 
-        layer = self.chosen(view)
-        wanted = Wanted(self._ctx, layer, *how)
-        with self._ctx.classifier() as classifier:
+        layer, wanted = self.wanted(view, how)
+        with self.ctx.classifier() as classifier:
             found = kernels(classifier.model, layer.name)
             known = Album(classifier, wanted.settings).known(wanted.units)
             size = classifier.input_size
@@ -88,7 +87,7 @@ class Pieces:
         panel = wishes(known, wanted.title, _names(wanted, known), view["unit"], "" if known else UNMADE)
         alone = ""
         if view["unit"] is not None and view["unit"] < len(found.norms):
-            strip = strongest_strip(self._ctx.run, layer, view["unit"], size, offered=False)
+            strip = strongest_strip(self.ctx.run, layer, view["unit"], size, offered=False)
             alone = filter_alone(found, view["unit"], f"{layer.alias or layer.name}, filter {view['unit']}", one, strip)
         return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, layer.alias or layer.name), alone]
 
@@ -148,7 +147,7 @@ def build(ctx: Context) -> None:
 
         who = str(request.session_hash)
         ctx.stops.begin(who)
-        wanted, began, last, drawn = Wanted(ctx, pieces.chosen(view), *how), time.monotonic(), None, 0.0
+        (_, wanted), began, last, drawn = pieces.wanted(view, how), time.monotonic(), None, 0.0
         yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
         with ctx.classifier() as classifier:
             work = maximised(classifier, wanted.units, wanted.settings)
