@@ -172,7 +172,7 @@ def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
     page.click("#vt-maximise")
     page.wait_for_selector("#vt-wishes .vt-bar")  # a preview
     page.click("#vt-stop-maximise")
-    page.wait_for_selector("#vt-wishes p:has-text('Click Maximise')")  # nothing is kept
+    page.wait_for_selector("#vt-wishes p:has-text('Stopped after step')")
     page.wait_for_selector("#vt-stop-maximise", state="hidden")
     choose(page, "#vt-what", "classes")
     choose(page, "#vt-wanted-classes", "surprise")

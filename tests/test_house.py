@@ -73,7 +73,7 @@ def test_readme_is_short_and_names_the_two_commands() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert {"run", "test", "check"} <= set(re.findall(r"^(\w+):", makefile, re.M))
     for command in re.findall(r"python launch\.py (\w+)", text):
-        assert command in {"run", "serve", "export", "explain", "methods", "layers", "train", "data", "study", "models"}
+        assert command in {"run", "serve", "export", "explain", "methods", "layers", "filters", "survey", "train", "data", "study", "models"}
 
 
 def test_every_method_is_in_the_documentation() -> None:

@@ -273,3 +273,19 @@ def test_layers_are_listed(face: Path) -> None:
     assert any("conv10_relu" in line and "preds" not in line for line in said)
     assert said[-1].startswith("sum")
     assert "not known" not in "".join(said)
+
+
+def test_filters_from_the_command_line(tmp_path: Path) -> None:
+    said = launch("filters", *TOON[1:], "--units", "fear,0-1", "--steps", 3, "--out", tmp_path / "out")
+    assert [line.split()[0] for line in said.splitlines()] == ["fear", "neutral", "happiness", "sheet", "table"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0000.png", "0001.png", "0004.png", "sheet.png", "units.csv"]
+    assert "it has 0 to 15" in one_line("filters", *TOON[1:], "--layer", "features.0", "--units", 16, "--out", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_survey_from_the_command_line(demo: Path, tmp_path: Path) -> None:
+    said = launch("survey", demo, "--limit", 24).splitlines()
+    assert len(said) == 14
+    assert said[0].split()[:2] == ["layer", "name"]
+    assert (demo / "strongest.parquet").is_file()
+    assert "is no run folder" in one_line("survey", tmp_path)

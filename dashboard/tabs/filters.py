@@ -84,7 +84,8 @@ class Pieces:
             known = Album(classifier, wanted.settings).known(wanted.units)
             size = classifier.input_size
             one = None if wanted.of_classes or view["unit"] is None else Album(classifier, wanted.settings).known([view["unit"]])
-        panel = wishes(known, wanted.title, _names(wanted, known), view["unit"], "" if known else UNMADE)
+        chosen = None if wanted.of_classes else view["unit"]
+        panel = wishes(known, wanted.title, _names(wanted, known), chosen, "" if known else UNMADE)
         alone = ""
         if view["unit"] is not None and view["unit"] < len(found.norms):
             strip = strongest_strip(self.ctx.run, layer, view["unit"], size, offered=False)
@@ -125,6 +126,11 @@ def build(ctx: Context) -> None:
         return pieces.of(view, how)
 
     @said
+    def one(view: dict[str, Any], *how: Any) -> str:
+        """The filter alone, whose picture may be there now."""
+        return pieces.of(view, how)[3]
+
+    @said
     def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any], *how: Any) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "row":
@@ -148,6 +154,7 @@ def build(ctx: Context) -> None:
         who = str(request.session_hash)
         ctx.stops.begin(who)
         (_, wanted), began, last, drawn = pieces.wanted(view, how), time.monotonic(), None, 0.0
+        chosen = None if wanted.of_classes else view["unit"]
         yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
         with ctx.classifier() as classifier:
             work = maximised(classifier, wanted.units, wanted.settings)
@@ -157,11 +164,11 @@ def build(ctx: Context) -> None:
                 if made.step and (now - drawn > EVERY or made.step == made.steps):
                     drawn, left = now, (now - began) / made.step * (made.steps - made.step)
                     note = f"Step {made.step} of {made.steps}, about {left:.0f} s left." if made.step < made.steps else ""
-                    yield [wishes(made, wanted.title, wanted.names, None, note), gr.skip(), gr.skip()]
+                    yield [wishes(made, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
         except Stopped:
             if last is not None:
                 note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
-                yield [wishes(last, wanted.title, wanted.names, None, note), gr.skip(), gr.skip()]
+                yield [wishes(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
 
     def stop(request: gr.Request) -> None:
         ctx.stops.stop(str(request.session_hash))
@@ -173,7 +180,7 @@ def build(ctx: Context) -> None:
     form["what"].change(lambda what: gr.Dropdown(visible=what == WHAT[2]), [form["what"]], [form["classes"]], **quiet)
     made = start.click(make, inputs, [wish, start, cancel], concurrency_id="maximise", **quiet)
     done = made.then(lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet)
-    done.then(show, inputs, areas, concurrency_id="model", **quiet)
+    done.then(one, inputs, [alone], concurrency_id="model", **quiet)
     cancel.click(stop, None, None, queue=False, **quiet)
     ctx.on_tab(ID, show, inputs, areas)
 
