@@ -28,7 +28,7 @@ class Album:
     """Of one network and one setting: a picture (PNG) a unit, with its answers in the PNG's text."""
 
     def __init__(self, classifier: Classifier, settings: Settings, folder: Path | None = None):
-        said = repr((FORMAT, sorted(asdict(settings).items()), classifier.input_size))
+        said = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
         self._root = folder or album_folder()
         self._folder, self._settings = self._root / classifier.weights_hash / hashlib.sha256(said.encode()).hexdigest()[:16], settings
 

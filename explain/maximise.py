@@ -88,8 +88,8 @@ class Canvas:
 
 def maximise(classifier: Classifier, units: Sequence[int], settings: Settings) -> Iterator[Maximised]:
     """After every step what there is; whoever listens may stop at any time, and nothing is left behind. All `units` go in one batch; the
-    picture of each depends on nothing but itself and the settings. Raises UserError for units that the layer lacks, and where none of
-    them can be reached by a gradient."""
+    picture of each depends on nothing but itself and the settings. Raises UserError for a layer that does not run, and for units that it
+    lacks."""
     run = _Ascent(classifier, tuple(units), settings)
     yield run.now(0)
     for step in range(1, settings.steps + 1):

@@ -100,7 +100,6 @@ def survey(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[f
     if not work.images:
         raise UserError(f"None of the run's pictures is at '{run.manifest.data_root}' any more: strongest images need them.")
     work.write(run.folder)
-    _read.cache_clear()
 
 
 class _Work:
@@ -130,7 +129,7 @@ class _Work:
             maps = read_maps(self.model, output, x)
             self.strongest.see(layer.name, output.flatten(1)[..., None, None] if maps is None else maps, rows)
             if keep.any() and layer.name in steps:
-                means[layer.name] = pooled(self.model, output, x)[torch.from_numpy(keep)].cpu().half().numpy()
+                means[layer.name] = pooled(self.model, output, x)[torch.from_numpy(keep)].float().cpu().numpy()
 
         watch(self.model, x, named, lambda module, given: None, note)
         for name, values in means.items():
@@ -145,7 +144,7 @@ class _Work:
         labels, found = np.array(self.labels), []
         for layer in self.steps:
             if layer.name in self.measured:
-                features = np.concatenate(self.features[layer.name]).astype(np.float32)
+                features = np.concatenate(self.features[layer.name])
                 measured = [float(value) for value in np.concatenate(self.measured[layer.name]).mean(0)]
                 found.append(step(layer, measured, separability(features, labels)))
         return found
@@ -176,14 +175,15 @@ def surveyed(run: RunData) -> dict[str, int] | None:
     """How many images were seen, for separability, for equivariance; None where the run has not been surveyed."""
     try:
         found: dict[str, int] = json.loads((run.folder / ABOUT).read_text())
-        return found
+        return found if (run.folder / STRONGEST).is_file() and (run.folder / DEPTH).is_file() else None
     except (OSError, ValueError):
         return None
 
 
 def strongest(run: RunData, layer: str, channel: int) -> pd.DataFrame:
     """The channel's strongest images, the strongest first: value, id, row and column of the place, and `at`, the row of the run's table."""
-    found = _read(run.folder / STRONGEST, layer)
+    path = run.folder / STRONGEST
+    found = _read(path, layer, path.stat().st_mtime_ns)
     found = found[found["channel"] == channel].sort_values("value", ascending=False)
     rows = {name: row for row, name in run.table["id"].items()}
     return found.assign(at=[rows.get(name, -1) for name in found["id"]]).query("at >= 0")
@@ -204,5 +204,5 @@ def in_words(run: RunData) -> str:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, layer: str) -> pd.DataFrame:
+def _read(path: Path, layer: str, _stamp: int) -> pd.DataFrame:
     return pq.read_table(path, filters=[("layer", "==", layer)]).to_pandas()

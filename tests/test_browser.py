@@ -174,6 +174,12 @@ def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
     page.click("#vt-stop-maximise")
     page.wait_for_selector("#vt-wishes p:has-text('Stopped after step')")
     page.wait_for_selector("#vt-stop-maximise", state="hidden")
+    page.click("#vt-maximise")
+    page.wait_for_selector("#vt-wishes .vt-bar")
+    page.click("#vt-filter-layers tr:has-text('conv5')")  # which ends what was being made
+    page.wait_for_selector("#vt-stop-maximise", state="hidden")
+    assert "conv5" in page.locator("#vt-wishes h2").inner_text()
+    assert "Click Maximise" in page.locator("#vt-wishes").inner_text()
     choose(page, "#vt-what", "classes")
     choose(page, "#vt-wanted-classes", "surprise")
     page.wait_for_selector("#vt-wishes h2:has-text('classes')")

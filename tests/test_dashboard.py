@@ -226,10 +226,10 @@ def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, sm
 
 
 def test_architecture_of_a_run() -> None:
-    from dashboard.context import _architecture
+    from explain.run_network import architecture
 
     names = {"fer_vgg:mine": "fer_vgg", "timm:resnet18": "timm:resnet18", "timm:resnet18:mine": "timm:resnet18", "resnet50": "resnet50"}
-    assert {name: _architecture(name) for name in names} == names
+    assert {name: architecture(name) for name in names} == names
 
 
 def test_data_that_moved_away(small_run: RunData, pictures: Path) -> None:

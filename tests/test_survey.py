@@ -83,9 +83,19 @@ def test_pictures_that_are_gone(tiny: Classifier, small_run: RunData, pictures: 
     assert surveyed(small_run) is None
 
 
-def test_a_broken_note_is_none(small_run: RunData) -> None:
+def test_a_survey_that_lost_a_file_is_none(tiny: Classifier, small_run: RunData) -> None:
+    list(survey(tiny, small_run))
+    (small_run.folder / DEPTH).unlink()
+    assert surveyed(small_run) is None
     (small_run.folder / ABOUT).write_text("{")
     assert surveyed(small_run) is None
+
+
+def test_a_second_survey_is_read_anew(tiny: Classifier, small_run: RunData) -> None:
+    list(survey(tiny, small_run, most=3))
+    assert len(strongest(small_run, "features.4", 0)) == 3
+    list(survey(tiny, small_run, most=6))
+    assert len(strongest(small_run, "features.4", 0)) == 6
 
 
 def test_a_folder_that_cannot_be_written(tiny: Classifier, small_run: RunData) -> None:

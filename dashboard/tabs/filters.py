@@ -119,6 +119,7 @@ def build(ctx: Context) -> None:
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             form, start, cancel = _form(ctx)
             wish, weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
+    gone_on = set[str]()  # visitors who went on to another layer
     view, areas = gr.State({"layer": "", "unit": 0, "sort": "index", "page": 0}), [table, wish, weights, alone]
 
     @said
@@ -138,6 +139,7 @@ def build(ctx: Context) -> None:
         if name == "unit" and how[0] == WHAT[2]:  # a class is none of this layer's filters
             return [gr.skip()] * 7
         if name == "layer":
+            gone_on.add(str(request.session_hash))
             ctx.stops.stop(str(request.session_hash))  # what is being made is of another layer
         view = changed(view, name, value)
         found: list[Any] = pieces.of(view, how)
@@ -153,6 +155,7 @@ def build(ctx: Context) -> None:
 
         who = str(request.session_hash)
         ctx.stops.begin(who)
+        gone_on.discard(who)
         (_, wanted), began, last, drawn = pieces.wanted(view, how), time.monotonic(), None, 0.0
         chosen = None if wanted.of_classes else view["unit"]
         yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
@@ -162,11 +165,11 @@ def build(ctx: Context) -> None:
             for made in in_turns(ctx, who, work):
                 last, now = made, time.monotonic()
                 if made.step and (now - drawn > EVERY or made.step == made.steps):
-                    drawn, left = now, (now - began) / made.step * (made.steps - made.step)
-                    note = f"Step {made.step} of {made.steps}, about {left:.0f} s left." if made.step < made.steps else ""
+                    drawn, rest = now, (now - began) / made.step * (made.steps - made.step)
+                    note = f"Step {made.step} of {made.steps}, about {rest:.0f} s left." if made.step < made.steps else ""
                     yield [wishes(made, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
         except Stopped:
-            if last is not None:
+            if last is not None and who not in gone_on:
                 note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
                 yield [wishes(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
 

@@ -136,7 +136,7 @@ def build(ctx: Context) -> None:
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             sheet = clickable("", "vt-sheet")
             over = clickable("", "vt-depth")
-    view, shown = gr.State(start), [table, sheet, alone, over]
+    view, seen, shown = gr.State(start), gr.State(0.0), [table, sheet, alone, over]
 
     @said
     def show(view: dict[str, Any]) -> list[Any]:
@@ -156,24 +156,27 @@ def build(ctx: Context) -> None:
     def look_at_run(request: gr.Request, event: gr.SelectData, view: dict[str, Any]) -> Iterator[list[Any]]:
         """One pass over the run, with the network free between its steps."""
         if event.index != "survey":
-            yield [gr.skip()] * 4
+            yield [gr.skip(), gr.skip()]
             return
         from explain.case import Stopped
         from explain.survey import survey
 
         who, began, drawn = str(request.session_hash), time.monotonic(), 0.0
         ctx.stops.begin(who)
-        yield [gr.skip(), gr.skip(), gr.skip(), pieces.depth(view, "begins")]
+        yield [pieces.depth(view, "begins"), gr.skip()]
         with ctx.classifier() as classifier:
             work = survey(classifier, ctx.run)
         try:
             for share in in_turns(ctx, who, work):
                 if (now := time.monotonic()) - drawn > EVERY:
-                    drawn, left = now, (now - began) / share * (1 - share)
-                    yield [gr.skip(), gr.skip(), gr.skip(), pieces.depth(view, f"{share:.0%} of the run, about {left:.0f} s left")]
+                    drawn, rest = now, (now - began) / share * (1 - share)
+                    yield [pieces.depth(view, f"{share:.0%} of the run, about {rest:.0f} s left"), gr.skip()]
         except Stopped:
             gr.Info("Stopped: nothing of the run was kept.")
-        yield pieces.of(view)
+        except UserError:
+            yield [gr.skip(), began]
+            raise
+        yield [gr.skip(), began]
 
     @said
     def opened(subject: Subject | None, view: dict[str, Any]) -> Any:
@@ -191,7 +194,8 @@ def build(ctx: Context) -> None:
     options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [sheet]}
     results = [view, *shown]
     gr.on([piece.select for piece in shown], act, [view], results, trigger_mode="always_last", **options)
-    gr.on([alone.select, over.select], look_at_run, [view], shown, concurrency_id="survey", show_progress="hidden", api_visibility="private")
+    gr.on([alone.select, over.select], look_at_run, [view], [over, seen], concurrency_id="survey", show_progress="hidden", api_visibility="private")
+    seen.change(show, [view], results, **options)  # what is looked at now, which may be something else than when it began
     ctx.opened.change(opened, [ctx.opened, view], [view], api_visibility="private", show_progress="hidden")
     gr.on([upload.upload, upload.input], uploaded, [upload, view], results, trigger_mode="always_last", **options)
     strip.select(example, [view], results, **options)
