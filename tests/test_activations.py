@@ -133,3 +133,17 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
 def test_clicks(name: str, value: str, said: dict[str, object]) -> None:
     view = VIEW | {"page": 5, "channel": 1}
     assert changed(view, name, value) == view | said
+
+
+def test_a_picture_smaller_than_the_input(tiny: Classifier) -> None:
+    """It is enlarged as the network's preprocessing says; layers, channels and curves are those of the input's size."""
+    from PIL import Image
+
+    from explain.depth import depth, handed_on
+    from explain.live import look
+
+    sight = look(tiny, Image.new("L", (3, 5), 90))
+    table = layers(tiny.model, sight.x)
+    assert {layer.name: layer.shape for layer in table}["features.4"] == (12, 8, 8)
+    assert activations(tiny.model, sight.x, "features.4").values.shape == (12, 8, 8)
+    assert depth(tiny.model, sight.x, handed_on(table))["features.4"].shape == (1, 5)
