@@ -30,7 +30,7 @@ from models.classifier import Classifier
 from models.errors import UserError
 from tests.conftest import DEMO, TINY
 
-VIEW = {"layer": "", "unit": 0, "sort": "index", "page": 0}
+VIEW = {"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}
 HOW = (WHAT[0], 16, 0, STEPS[0], 0, [])
 
 
@@ -63,7 +63,7 @@ def test_what_was_maximised_is_there_the_next_time(pieces: Pieces, monkeypatch: 
         *_, _ = maximised(classifier, [0, 1], Settings("features.3", steps=1, seed=5))
     assert len(list(tmp_path.rglob("*.png"))) == 2
     _, panel, _, alone = pieces.of(VIEW | {"layer": "features.3", "unit": 1}, (WHAT[0], 16, 0, 1, 5, []))
-    assert panel.count('data-action="unit"') == 2
+    assert panel.count('data-action="wish"') == 2
     assert "what conv2, filter 1 wants to see" in alone
 
 
@@ -82,17 +82,31 @@ def test_what_the_form_asks_for(pieces: Pieces, how: tuple[Any, ...], units: tup
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), [
-    ("layer", "features.3", {"layer": "features.3", "page": 0, "unit": 0}), ("sort", "norm", {"sort": "norm", "page": 0}), ("sort", "x", {}),
-    ("page", "2", {"page": 2}), ("unit", "9", {"unit": 9}), ("unit", "-1", {}), ("other", "1", {}),
+    ("layer", "features.3", {"layer": "features.3", "page": 0, "unit": 0, "class": None}),
+    ("sort", "norm", {"sort": "norm", "page": 0}), ("sort", "x", {}),
+    ("page", "2", {"page": 2}), ("unit", "9", {"unit": 9, "class": None}), ("unit", "-1", {}), ("other", "1", {}), ("wish", "3", {"unit": 3}),
 ])  # fmt: skip
 def test_clicks(name: str, value: str, expected: dict[str, object]) -> None:
-    view = VIEW | {"page": 3, "unit": 4}
+    view = VIEW | {"page": 3, "unit": 4, "class": 1}
     assert changed(view, name, value) == view | expected
+
+
+def test_a_class_is_enlarged(pieces: Pieces) -> None:
+    from explain.album import maximised
+
+    how = (WHAT[2], 16, 0, 2, 9, [3])
+    with pieces.ctx.classifier() as classifier:
+        *_, _ = maximised(classifier, [3], Settings(steps=2, seed=9))
+    view = changed(VIEW | {"unit": 5}, "wish", "3", of_classes=True)
+    assert view == VIEW | {"unit": 5, "class": 3}
+    name = pieces.ctx.run.classes[3]
+    assert f"what {name} wants to see" in pieces.of(view, how)[3]
+    assert "conv1, filter 5" in pieces.of(view, (WHAT[0], 16, 0, 2, 9, []))[3]
 
 
 def test_wishes() -> None:
     done = wishes(made(), "<b>t</b>", ["0", "<two>"], 2)
-    assert done.count('data-action="unit"') == 2
+    assert done.count('data-action="wish"') == 2
     assert "&lt;two&gt;" in done
     assert "0.1 for noise, 3 for this" in done
     assert "nothing that is shown changes it" in done

@@ -43,7 +43,7 @@ def wishes(made: "Maximised | None", title: str, names: list[str], chosen: int |
     columns = 4 if len(made.units) <= 16 else COLUMNS
     cells = [_wish(made, k, names[k], unit == chosen) for k, unit in enumerate(made.units)]
     side = SHARPNESS if columns == 4 else SHARPNESS // 2
-    drawn = sheet(render.pictures_url(made.pictures, columns, side), columns, cells, "unit", made.pictures.shape[1:3], f"vt-wishes vt-by-{columns}")
+    drawn = sheet(render.pictures_url(made.pictures, columns, side), columns, cells, "wish", made.pictures.shape[1:3], f"vt-wishes vt-by-{columns}")
     return f'<section class="vt-panel">{head}{_bar(made)}{drawn}</section>'
 
 
@@ -108,12 +108,24 @@ def filter_alone(found: "Kernels", number: int, name: str, made: "Maximised | No
         facts.append(f"nearly the same as {found.twin[number]} (cosine {found.cosine[number]:.2f})")
     picture = ""
     if made is not None and number in made.units:
-        k = made.units.index(number)
-        url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(made.pictures[k]), 480, 92))
-        picture = f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="what {esc(name)} wants to see"></div>'
-        facts.append(f"{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this picture" if made.moved[k] else UNMOVED)
+        picture, told = _picture(made, number, name)
+        facts.append(told)
     return (f'<section class="vt-panel"><h2>{esc(name)} <small>{"; ".join(facts)}</small></h2><div class="vt-alone">{picture}'
             f"<div>{_slices(found, number)}</div></div>{strongest}</section>")  # fmt: skip
+
+
+def class_alone(number: int, name: str, made: "Maximised") -> str:
+    """One class: what it wants to see."""
+    picture, told = _picture(made, number, name)
+    return f'<section class="vt-panel"><h2>{esc(name)} <small>class {number}; {told}</small></h2><div class="vt-alone">{picture}</div></section>'
+
+
+def _picture(made: "Maximised", unit: int, name: str) -> tuple[str, str]:
+    """Enlarged, and how strongly it is answered to."""
+    k = made.units.index(unit)
+    url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(made.pictures[k]), 480, 92))
+    picture = f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="what {esc(name)} wants to see"></div>'
+    return picture, f"{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this picture" if made.moved[k] else UNMOVED
 
 
 def _slices(found: "Kernels", number: int) -> str:

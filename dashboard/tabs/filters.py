@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from dashboard.components.clickable import clickable
-from dashboard.components.filter_view import filter_alone, filter_table, kernel_panel, wishes
+from dashboard.components.filter_view import class_alone, filter_alone, filter_table, kernel_panel, wishes
 from dashboard.components.strongest import strongest_strip
 from dashboard.context import Context
 from dashboard.guard import said
@@ -47,7 +47,7 @@ class Wanted:
 
 
 class Pieces:
-    """The page's parts for a view: {"layer", "unit", "sort", "page"}."""
+    """The page's parts for a view: {"layer", "unit", "class", "sort", "page"}."""
 
     def __init__(self, ctx: Context):
         self.ctx, self._table = ctx, list[tuple["Layer", int]]()
@@ -79,18 +79,19 @@ class Pieces:
         from explain.kernels import kernels
 
         layer, wanted = self.wanted(view, how)
+        unit, name = view["unit"], layer.alias or layer.name
         with self.ctx.classifier() as classifier:
-            found = kernels(classifier.model, layer.name)
-            known = Album(classifier, wanted.settings).known(wanted.units)
-            size = classifier.input_size
-            one = None if wanted.of_classes or view["unit"] is None else Album(classifier, wanted.settings).known([view["unit"]])
-        chosen = None if wanted.of_classes else view["unit"]
-        panel = wishes(known, wanted.title, _names(wanted, known), chosen, "" if known else UNMADE)
+            found, album, size = kernels(classifier.model, layer.name), Album(classifier, wanted.settings), classifier.input_size
+            known = album.known(wanted.units)
+            one = None if wanted.of_classes else album.known([unit])
+        panel = wishes(known, wanted.title, _names(wanted, known), view["class"] if wanted.of_classes else unit, "" if known else UNMADE)
         alone = ""
-        if view["unit"] is not None and view["unit"] < len(found.norms):
-            strip = strongest_strip(self.ctx.run, layer, view["unit"], size, offered=False)
-            alone = filter_alone(found, view["unit"], f"{layer.alias or layer.name}, filter {view['unit']}", one, strip)
-        return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, layer.alias or layer.name), alone]
+        if wanted.of_classes and known is not None and view["class"] in known.units:
+            alone = class_alone(view["class"], self.ctx.run.classes[view["class"]], known)
+        elif unit < len(found.norms):
+            strip = strongest_strip(self.ctx.run, layer, unit, size, offered=False)
+            alone = filter_alone(found, unit, f"{name}, filter {unit}", one, strip)
+        return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, name), alone]
 
 
 def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
@@ -98,16 +99,20 @@ def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
     return [name for unit, name in zip(wanted.units, wanted.names, strict=True) if made is not None and unit in made.units]
 
 
-def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
-    """The view after a click; what does not fit changes nothing."""
+def changed(view: dict[str, Any], name: str, value: str, of_classes: bool = False) -> dict[str, Any]:
+    """The view after a click; what does not fit changes nothing. `of_classes`: what is maximised."""
     from explain.kernels import SORTS
 
     if name == "layer":
-        return view | {"layer": value, "page": 0, "unit": 0}
+        return view | {"layer": value, "page": 0, "unit": 0, "class": None}
+    if name == "wish" and value.isdecimal():
+        return view | {"class" if of_classes else "unit": int(value)}
+    if name == "unit" and value.isdecimal():
+        return view | {"unit": int(value), "class": None}
     if name == "sort" and value in SORTS:
         return view | {"sort": value, "page": 0}
-    if name in ("page", "unit") and value.isdecimal():
-        return view | {name: int(value)}
+    if name == "page" and value.isdecimal():
+        return view | {"page": int(value)}
     return view
 
 
@@ -120,7 +125,7 @@ def build(ctx: Context) -> None:
             form, start, cancel = _form(ctx)
             wish, weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
     gone_on = set[str]()  # visitors who went on to another layer
-    view, areas = gr.State({"layer": "", "unit": 0, "sort": "index", "page": 0}), [table, wish, weights, alone]
+    view, areas = gr.State({"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}), [table, wish, weights, alone]
 
     @said
     def show(view: dict[str, Any], *how: Any) -> list[Any]:
@@ -136,12 +141,10 @@ def build(ctx: Context) -> None:
         name, value = str(event.index), str(event.value)
         if name == "row":
             return [gr.skip()] * 5 + [{"row": int(value), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]
-        if name == "unit" and how[0] == WHAT[2]:  # a class is none of this layer's filters
-            return [gr.skip()] * 7
         if name == "layer":
             gone_on.add(str(request.session_hash))
             ctx.stops.stop(str(request.session_hash))  # what is being made is of another layer
-        view = changed(view, name, value)
+        view = changed(view, name, value, how[0] == WHAT[2])
         found: list[Any] = pieces.of(view, how)
         if name in ("sort", "page"):
             found[1] = gr.skip()
@@ -157,7 +160,7 @@ def build(ctx: Context) -> None:
         ctx.stops.begin(who)
         gone_on.discard(who)
         (_, wanted), began, last, drawn = pieces.wanted(view, how), time.monotonic(), None, 0.0
-        chosen = None if wanted.of_classes else view["unit"]
+        chosen = view["class"] if wanted.of_classes else view["unit"]
         yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
         with ctx.classifier() as classifier:
             work = maximised(classifier, wanted.units, wanted.settings)
