@@ -59,10 +59,13 @@ class KeepBest(L.Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = round(self.spent + time.perf_counter() - self.began, 1)
         self.rows.append({"step": self.step, "epoch": len(self.rows) + 1, **measured, "learning_rate": rate, "seconds": seconds})
-        with self.out.with_suffix(".csv").open("w", newline="") as file:
+        curves = self.out.with_suffix(".csv")
+        temporary = curves.with_name(f".{curves.name}.tmp")  # the Train tab reads while we write
+        with temporary.open("w", newline="") as file:
             table = csv.DictWriter(file, list({name: 0 for row in self.rows for name in row}))
             table.writeheader()
             table.writerows(self.rows)
+        temporary.replace(curves)
         self.progress.epoch, self.progress.share = len(self.rows), 0.0
         self.progress.write(self.out)
         if measured[self.monitor] > self.best:
