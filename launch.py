@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 from explain import commands as of_explain
+from explain import finding_commands as of_findings
 from models import commands as of_models
 from models.commands import Device, Weights
 from models.errors import UserError
@@ -38,18 +39,30 @@ def default(context: typer.Context) -> None:
 def serve(
     run: Annotated[Path, typer.Option(help="A run folder made by 'run'.")] = DEMO,
     weights: Weights = None,
+    host: Annotated[str, typer.Option(help="The address to listen at; by itself this machine alone.")] = "",
     port: Annotated[int | None, typer.Option(help="Default: the first free one from 7860.")] = None,
+    root_path: Annotated[str, typer.Option(help="Where a reverse proxy shows the page: /vitrine, or https://name/vitrine.")] = "",
+    share: Annotated[bool, typer.Option("--share", help="Also a public link, with a password.")] = False,
+    auth: Annotated[str, typer.Option(envvar="VITRINE_AUTH", help="user:password; by itself one is made up where others reach the page.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="No password.")] = False,
+    allow_compute: Annotated[bool, typer.Option("--allow-compute", help="Visitors may train, write notes and export, too.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Visitors may look only: no uploads, no live maps.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer tools to agents on this machine.")] = False,
     device: Device = "cpu",
     trainings: Annotated[Path, typer.Option(help="The folder of the Train tab.")] = Path("trainings"),
+    against: Annotated[Path | None, typer.Option(help="Another run of the same images, for Compare; runs beside the first are offered too.")] = None,
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
 ) -> None:
     """Open the dashboard on a run."""
-    from dashboard.app import serve as start
+    from dashboard.serving import Sharing
+    from dashboard.serving import serve as start
 
-    start(run, weights, port, device, open_browser, trainings)
+    sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp)
+    start(run, sharing, weights, device, open_browser, trainings, against)
 
 
-for command in (of_explain.run, of_explain.export, of_explain.explain, of_explain.methods, of_explain.layers, of_explain.filters, of_explain.survey,
+for command in (of_explain.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,
+                of_explain.filters, of_explain.survey, of_findings.analyse, of_findings.compare, of_findings.notes,
                 of_models.train, of_models.study):  # fmt: skip
     app.command()(command)
 app.command("models")(of_models.list_models)

@@ -10,31 +10,70 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from dashboard.access import Access
+from dashboard.looks import Looks
 from dashboard.stops import Stops
+from dashboard.uploads import Photos
+from explain.analysis.findings import Findings, analyse
 from explain.pictures import original, seen
 from explain.run_data import RunData
+from explain.run_folder import REQUEST
 from explain.run_network import architecture, network_of
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
 
 
+MOST_RUNS = 50
+VISIT = 60.0  # seconds that work which a visitor asked for may take
+
+
 @dataclass(eq=False)
 class Context:
-    """`weights`: a checkpoint to use instead of the one that the run names. `opened`: the row that was clicked last. `trainings`: the folder
-    of the Train tab."""
+    """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the Train tab. `against`: a run to
+    compare with. `access`: what people who open the page may do. `opened`: the row that was clicked last; `view`: what Errors shows."""
 
     run: RunData
     weights: Path | None = None
     device: str = "cpu"
     trainings: Path = Path("trainings")
-    stops: Stops = field(default_factory=Stops)
+    against: Path | None = None
+    access: Access = Access.OWNER
+    stops: Stops = field(init=False)
+    photos: Photos = field(default_factory=Photos)
+    looks: Looks = field(init=False)
     opened: Any = None
+    view: Any = None
     tabs: Any = None
     on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives
     on_tab: Callable[..., None] = lambda *event: None  # (tab's id, handler, inputs, outputs) when the tab is opened
+    _working: threading.Thread | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
+
+    def __post_init__(self) -> None:
+        self.stops, self.looks = Stops(None if self.access.computes else VISIT), Looks(self)
+
+    @cached_property
+    def findings(self) -> Findings:
+        return Findings(self.run)
+
+    @cached_property
+    def others(self) -> list[Path]:
+        """Runs to compare with: the one that was named, and those that lie beside the run."""
+        here = self.run.folder.resolve()
+        beside = sorted(p.parent for p in here.parent.glob(f"*/{REQUEST}") if p.parent != here)
+        named = [self.against] if self.against else []
+        return named + [p for p in beside if p not in named][:MOST_RUNS]
+
+    def work_out(self) -> bool:
+        """Begin to work out what the run tells, where that is not done; whether it still goes on."""
+        if self.findings.ready:
+            return False
+        if self._working is None:
+            self._working = threading.Thread(target=lambda: list(analyse(self.findings)), daemon=True, name="analysis")
+            self._working.start()
+        return self._working.is_alive()
 
     def original(self, row: int) -> Image.Image | None:
         """The picture of a row of the run, where its data is still here."""
@@ -55,24 +94,35 @@ class Context:
         found = described(file).get("metrics", {}).get("temperature") if file.is_file() else None
         return float(found) if found else None
 
+    def forget(self, who: str) -> None:
+        """The photos of a visitor who left, and what was seen in them."""
+        for key in self.photos.forget(who):
+            self.looks.forget({"upload": key})
+
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:
-        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded or is another one."""
+        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, is another one, or may not be asked."""
+        self.access.asks_network()
         with self._lock:
             self._classifier = self._classifier or network_of(self.run.manifest, self.weights, self.device)
             yield self._classifier
 
     def named(self, classifier: "Classifier") -> tuple[str, str]:
-        """What to write after --model and --weights for this network."""
+        """What to write after --model and --weights for this network; others than the owner see no folders of this machine."""
         from models.training.trained import described
 
         file = Path(classifier.weights)
         if not file.is_file():
             return classifier.name, ""
-        return (str(file), "") if described(file) else (architecture(classifier.name), str(file))
+        said = str(file) if self.access.computes else file.name
+        return (said, "") if described(file) else (architecture(classifier.name), said)
 
     def warm_up(self) -> None:
-        """Import torch and load the model while the page is being looked at; failures are told when they matter."""
+        """Work out the findings, import torch and load the model while the page is being looked at; failures are told when they matter."""
+
+        self.work_out()
+        if not self.access.explains:
+            return
 
         def work() -> None:
             with suppress(Exception), self.classifier():

@@ -5,39 +5,39 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from dashboard.context import Context
 from dashboard.examples import open_example
-from dashboard.uploads import open_upload
 from explain.errors import overview
 from models.errors import UserError
 
 if TYPE_CHECKING:
+    from dashboard.context import Context
     from explain.live import Look
 
 Subject = dict[str, Any]
-"""What is looked at: {"row": n} of the run, {"upload": path}, or {"example": name}."""
-KEPT = 6  # looks, each with its maps and some passes
+"""What is looked at: {"row": n} of the run, {"upload": key of `ctx.photos`}, or {"example": name}."""
+KEPT = 8  # looks, each with its maps and some passes
 
 
-def first_row(ctx: Context) -> int | None:
+def first_row(ctx: "Context") -> int | None:
     """What is there before anything is clicked: the worst class's most confident error."""
     rows = [int(r) for sample in overview(ctx.run, each=1) for r in (*sample.wrong, *sample.right)]
     return rows[0] if rows else None
 
 
-def picture(ctx: Context, subject: Subject) -> Image.Image:
+def picture(ctx: "Context", subject: Subject) -> Image.Image:
     """The subject's picture. Raises UserError where it cannot be had."""
     if "upload" in subject:
-        return open_upload(subject["upload"])
+        return ctx.photos.open(subject["upload"])
     if "example" in subject:
         return open_example(subject["example"])
     original = ctx.original(int(subject["row"]))
     if original is None:
-        raise UserError(f"The image is not at '{ctx.run.manifest.data_root}' any more: the run's own maps are shown, live maps need the image.")
+        where = f"at '{ctx.run.manifest.data_root}'" if ctx.access.computes else "here"
+        raise UserError(f"The image is not {where} any more: the run's own maps are shown, live maps need the image.")
     return original
 
 
-def called(ctx: Context, subject: Subject) -> str:
+def called(ctx: "Context", subject: Subject) -> str:
     """A name for the picture that says nothing of the server."""
     return str(ctx.run.table.at[int(subject["row"]), "id"]) if "row" in subject else str(subject.get("example", "photo")).replace(" ", "_") + ".jpg"
 
@@ -45,18 +45,26 @@ def called(ctx: Context, subject: Subject) -> str:
 class Looks:
     """The last few looks, by subject; they are used by the thread that holds the network."""
 
-    def __init__(self, ctx: Context):
+    def __init__(self, ctx: "Context"):
         self._ctx, self._kept = ctx, OrderedDict[str, "Look"]()
 
     def at(self, subject: Subject) -> "Look":
         """The network's look at the subject; call it while holding `ctx.classifier()`. Raises UserError as `picture` does."""
         from explain.live import look
 
-        key = repr(sorted(subject.items()))
-        if key not in self._kept:
+        key = _key(subject)
+        found = self._kept.pop(key, None)
+        if found is None:
             with self._ctx.classifier() as classifier:
-                self._kept[key] = look(classifier, picture(self._ctx, subject))
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+                found = look(classifier, picture(self._ctx, subject))
+        self._kept[key] = found  # the last one now
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+    def forget(self, subject: Subject) -> None:
+        self._kept.pop(_key(subject), None)
+
+
+def _key(subject: Subject) -> str:
+    return repr(sorted(subject.items()))

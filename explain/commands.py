@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from explain.run import Progress
 
 CLASSES_HELP = "A file with lines 'data class, model class'; or 'sorted': outputs in the order of the sorted class names."
+SELECT_HELP = "errors, correct, class:NAME, pair:TRUE>CALLED, tag:NAME, labels, duplicates, border, notes ...; by itself some of every class."
+BlurEyes = Annotated[bool, typer.Option("--blur-eyes", help="Cover the eyes of aligned faces.")]
 
 
 def run(
@@ -28,19 +30,25 @@ def run(
     split: Split = None, image_col: ImageCol = None, label_col: LabelCol = None,
     classes: Annotated[Path | None, typer.Option(help=CLASSES_HELP)] = None,
     limit: Annotated[int | None, typer.Option(help="Use only so many images, evenly spread.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Corrected labels: a table with columns image, label and data, as 'notes' writes it.")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     precision: Annotated[str, typer.Option(help="fp32, or bf16 (about twice as fast on many CPUs).")] = "fp32",
     device: Device = "cpu",
 ) -> None:  # fmt: skip
     """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on."""
+    from explain.analysis.findings import Findings, analyse
+    from explain.analysis.in_words import proposals_in_words
     from explain.errors import in_words
     from explain.run import run as compute
     from explain.run_data import open_run
     from models.classes import read_mapping
+    from models.data.corrections import corrected, read_corrections
     from models.data.open import open_data
     from models.registry import load, renamed
 
     source = open_data(data, split, image_col, label_col, limit)
+    if labels:
+        source = corrected(source, read_corrections(labels))
     say(f"{source.name}: {len(source)} images of {len(source.classes)} classes; {getattr(source, 'note', '')}".rstrip("; "))
     if len(source.classes) == 1:
         say(f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes.")
@@ -56,23 +64,56 @@ def run(
     except KeyboardInterrupt:
         say(f"\nStopped; what was done is kept in {out}: the same command goes on from there.")
         raise typer.Exit(130) from None
-    say("\n".join(in_words(open_run(out))))
+    opened = open_run(out)
+    findings = Findings(opened)
+    with share_bar("analyse") as tell:
+        for share in analyse(findings):
+            tell(share)
+    say("\n".join([*in_words(opened), *proposals_in_words(findings)]))
     say(f"next       python launch.py serve --run {out}")
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder made by 'run'.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
-    per_class: Annotated[int, typer.Option(help="So many misclassified and so many correct images of every class.")] = 2,
-    method: Annotated[str | None, typer.Option(help="One of the run's methods; by itself the first.")] = None,
-    sort: Annotated[str, typer.Option(help="most confident, least confident, highest loss, lowest loss.")] = "most confident",
-) -> None:
-    """Pictures to take away: one sheet with every class, the overlays one by one, and a table."""
-    from explain.gallery import export as write
+    out: Annotated[Path, typer.Option(help="The folder to write, or a file that ends in .zip.")],
+    per_class: Annotated[int | None, typer.Option(help="So many wrong and so many right images of a class; two, or all of --select.")] = None,
+    select: Annotated[str, typer.Option(help=SELECT_HELP)] = "",
+    methods: Annotated[str, typer.Option(help="Of the run's, with commas; by itself the first.")] = "",
+    sort: Annotated[str, typer.Option(help="most confident, least confident, highest loss, lowest loss, least margin.")] = "most confident",
+    originals: Annotated[bool, typer.Option(help="Also the pictures at full size, where they can be read.")] = True,
+    maps: Annotated[bool, typer.Option(help="Also the maps as numbers (.npy).")] = True,
+    blur_eyes: BlurEyes = False,
+) -> None:  # fmt: skip
+    """Pictures to take away: originals, overlays, raw maps, one sheet with every class, a page that opens without a server, and tables."""
+    from explain.analysis.findings import Findings
+    from explain.export.gallery import INDEX, Export, Wishes
     from explain.run_data import open_run
 
-    made = write(open_run(run), out, per_class, method, sort)
-    say(f"{made.images} images\nsheet      {made.sheet}\noverlays   {made.folder / 'overlays'}")
+    named = tuple(name.strip() for name in methods.split(",") if name.strip())
+    made = Export(Findings(open_run(run)), out, Wishes(select, per_class, named, sort, originals, maps, blur_eyes))
+    with share_bar("export") as tell:
+        for share in made.steps():
+            tell(share)
+    say(f"{made.images} images, {made.selection.said}\n{'archive' if out.suffix.lower() == '.zip' else 'page   '}    "
+        f"{out if out.suffix.lower() == '.zip' else out / INDEX}")  # fmt: skip
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder made by 'run'.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    method: Annotated[str | None, typer.Option(help="One of the run's methods; by itself the first.")] = None,
+    per_class: Annotated[int, typer.Option(help="So many wrong and so many right images of every class, at most ten.")] = 2,
+    blur_eyes: BlurEyes = False,
+) -> None:
+    """What the run found, as one file to hand on: it needs no server and no network."""
+    from explain.analysis.findings import Findings
+    from explain.report import report as make
+    from explain.report import write_report
+    from explain.run_data import open_run
+
+    text = make(Findings(open_run(run)), method, per_class, blur_eyes)
+    write_report(text, out)
+    say(f"report     {out}, {len(text.encode()) / 1e6:.1f} MB")
 
 
 def explain(
@@ -106,7 +147,7 @@ def explain(
     refused: dict[str, list[str]] = {}
     try:
         for name in names:
-            with _share_bar(name) as tell:
+            with share_bar(name) as tell:
                 try:
                     made = sight.map(Question(name, layer or "", plus, less, tuple(given[name].items()), fuse, Smoothing(flip, noise)), tell)
                 except UserError as error:  # the other methods may fit
@@ -174,7 +215,7 @@ def filters(
     settings = Settings(layer, place, steps=steps, seed=seed)
     made = None
     try:
-        with _share_bar(layer or "classes") as tell:
+        with share_bar(layer or "classes") as tell:
             for made in maximised(classifier, units_in(units, () if layer else classifier.classes), settings):
                 tell(made.step / made.steps)
     except KeyboardInterrupt:
@@ -202,7 +243,7 @@ def survey(
     opened = open_run(run)
     reuse_memory()
     try:
-        with _share_bar("survey") as tell:
+        with share_bar("survey") as tell:
             for share in look_at(network_of(opened.manifest, weights, device), opened, limit):
                 tell(share)
     except KeyboardInterrupt:
@@ -212,7 +253,7 @@ def survey(
 
 
 @contextmanager
-def _share_bar(name: str) -> Iterator[Callable[[float], None]]:
+def share_bar(name: str) -> Iterator[Callable[[float], None]]:
     """A bar for what tells the share that is done; quick methods leave no trace."""
     with tqdm(total=100, desc=name, bar_format="{desc} {percentage:3.0f} %|{bar:40}| {remaining} left", delay=1, leave=False) as bar:
 

@@ -14,22 +14,27 @@ SORTS = {
     "least confident": ("confidence", True),
     "highest loss": ("loss", False),
     "lowest loss": ("loss", True),
+    "least margin": ("margin", True),
 }
+
+
+def ordered(run: RunData, rows: np.ndarray, sort: str) -> np.ndarray:
+    """Rows of readable images in the order of `sort`."""
+    if sort not in SORTS:
+        raise UserError(f"No order '{sort}': choose from {', '.join(SORTS)}.")
+    column, ascending = SORTS[sort]
+    values = (run.margin if column == "margin" else run.ok[column]).loc[rows].to_numpy(float)
+    return rows[np.argsort(values if ascending else -values, kind="stable")]
 
 
 def select(run: RunData, label: int | None = None, pred: int | None = None, correct: bool | None = None,
            sort: str = "most confident") -> np.ndarray:  # fmt: skip
     """Rows of the run's table: of true class `label`, called `pred`, right or wrong, in the order of `sort`."""
-    if sort not in SORTS:
-        raise UserError(f"No order '{sort}': choose from {', '.join(SORTS)}.")
     table, keep = run.ok, np.ones(len(run.ok), bool)
     for column, wanted in (("label", label), ("pred", pred), ("correct", correct)):
         if wanted is not None:
             keep &= (table[column] == wanted).to_numpy()
-    column, ascending = SORTS[sort]
-    values = table[column].to_numpy(float)[keep]
-    order = np.argsort(values if ascending else -values, kind="stable")
-    return table.index.to_numpy()[keep][order]
+    return ordered(run, table.index.to_numpy()[keep], sort)
 
 
 def by_recall(run: RunData) -> list[int]:
@@ -47,10 +52,10 @@ class ClassSample:
     right: np.ndarray
 
 
-def overview(run: RunData, each: int = 2, sort: str = "most confident") -> list[ClassSample]:
-    """`each` wrong and `each` right images of every class, the worst class first."""
+def overview(run: RunData, each: int = 2, sort: str = "most confident", classes: list[int] | None = None) -> list[ClassSample]:
+    """`each` wrong and `each` right images of every class, the worst class first; or of `classes` alone."""
     return [ClassSample(i, select(run, i, correct=False, sort=sort)[:each], select(run, i, correct=True, sort=sort)[:each])
-            for i in by_recall(run)]  # fmt: skip
+            for i in (by_recall(run) if classes is None else classes)]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,16 +83,6 @@ def looked_at_border(run: RunData, method: str) -> tuple[float, float]:
     mass = run.ok[f"{map_column(method, 'pred')}.border_mass"].to_numpy(float)
     right = run.ok["correct"].to_numpy()
     return tuple(float((mass[group] > 0.5).mean()) if group.any() else float("nan") for group in (~right, right))  # type: ignore[return-value]
-
-
-def mean_map(run: RunData, rows: np.ndarray, method: str, target: str = "label") -> np.ndarray | None:
-    """Mean (h, w) of the rows' positive maps, each scaled to sum 1 so that every image counts alike; None without any."""
-    if not len(rows):
-        return None
-    maps = np.maximum(np.nan_to_num(run.maps(method, target, rows.tolist())), 0)
-    total = maps.sum((1, 2), keepdims=True)
-    seen = total[:, 0, 0] > 0
-    return (maps[seen] / total[seen]).mean(0) if seen.any() else None
 
 
 def summary(run: RunData) -> pd.DataFrame:

@@ -9,13 +9,17 @@ from PIL import Image
 from explain.render import jpeg_bytes, jpeg_url
 from explain.run_data import RunData
 from models.data.reopen import reopen
+from models.errors import UserError
 from models.preprocessing import Preprocessing
 
 
 def original(run: RunData, row: int) -> Image.Image | None:
     """The picture of a row of the run, where its data is still here."""
     root = run.manifest.data_root
-    return reopen(root, str(run.table.at[row, "id"])) if root else None
+    try:
+        return reopen(root, str(run.table.at[row, "id"])) if root else None
+    except UserError:  # a data set that is another one by now
+        return None
 
 
 def seen(run: RunData, row: int) -> Image.Image:
@@ -27,11 +31,16 @@ def seen(run: RunData, row: int) -> Image.Image:
 
 
 def mean_picture(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) -> str:
-    """The mean of `most` thumbnails, as a data URL; those first in the run, so that few parts are read."""
+    """`mean_pixels` as a data URL."""
+    return jpeg_url(jpeg_bytes(mean_pixels(run, rows, most)))
+
+
+def mean_pixels(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) -> Image.Image:
+    """The mean of `most` thumbnails, RGB; those first in the run, so that few parts are read."""
     total, count, size = np.zeros(0), 0, (0, 0)
     for data in run.thumbnails(sorted(int(r) for r in rows)[:most]):
         with Image.open(io.BytesIO(data)) as image:
             size = size if count else image.size
             pixels = np.asarray(image.convert("RGB").resize(size), float)
         total, count = (total + pixels if count else pixels), count + 1
-    return jpeg_url(jpeg_bytes(Image.fromarray((total / max(count, 1)).astype(np.uint8))))
+    return Image.fromarray((total / max(count, 1)).astype(np.uint8))

@@ -139,6 +139,10 @@ def jpeg_url(data: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
 
 
+def png_url(data: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
 def _data_url(image: Image.Image, kind: str) -> str:
     buffer = io.BytesIO()
     image.save(buffer, kind)

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,12 +24,16 @@ from explain.capture import Capture, capture, layers_in
 from explain.case import Stopped, explain
 from explain.folded import folded
 from explain.map_layers import default_layer
+from explain.picture_facts import facts
+from explain.regions import FACE_BANDS, are_expressions, face_bands, reduced
 from explain.render import jpeg_bytes
 from explain.run_folder import (
+    METADATA,
     SAMPLES,
     Manifest,
     PartWriter,
     Request,
+    area_column,
     begin,
     done_ids,
     finish,
@@ -63,21 +68,26 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """One image as the network sees it, or the reason why there is none."""
+    """One image as the network sees it, or the reason why there is none. `masks` (R, H, W) in [0, 1] lie on `pixels`."""
 
     index: int
     pixels: Tensor | None = None
     thumbnail: bytes | None = None
+    facts: dict[str, float | int] = field(default_factory=dict)
+    masks: np.ndarray | None = None
     error: str | None = None
 
 
 def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loaded:
     """Decode, crop and make the thumbnail: of what the network sees, so that maps lie on it exactly."""
     try:
-        seen = classifier.preprocessing.view(source.load(index))
+        picture = source.load(index)
+        seen = classifier.preprocessing.view(picture)
+        masks = [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)] if source.regions else []
     except Exception as error:  # an image that breaks a decoder must not end a run of a million
         return Loaded(index, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
-    return Loaded(index, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL))
+    shares = np.stack([np.asarray(mask.convert("L"), np.float32) / 255 for mask in masks]) if masks else None
+    return Loaded(index, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL), facts(seen, picture.size), shares)
 
 
 def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int) -> Iterator[list[Loaded]]:
@@ -117,8 +127,9 @@ def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], la
         raise UserError(f"{classifier.name} answers with {tried.logits.shape[1]} numbers, but {len(classifier.classes)} classes are named.")
     tried.gradients(torch.zeros(1, dtype=torch.long))
     h, w = next(iter(explain(tried, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
+    regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(classifier.name, classifier.weights_hash, source.name, source.fingerprint(), classifier.classes, chosen,
-                   layer, (h, w), precision)  # fmt: skip
+                   layer, (h, w), precision, regions=regions)  # fmt: skip
 
 
 def both_targets(captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor) -> dict[tuple[str, str], Tensor]:
@@ -143,12 +154,21 @@ def process(classifier: Classifier, request: Request, ids: list[str], loaded: li
         "loss": F.cross_entropy(captured.logits, label, reduction="none").cpu().numpy(),
         "prob": _lists(prob.cpu().numpy()),
         "thumbnail": [i.thumbnail for i in loaded],
-    }
+    } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
+    regions = _regions(request, loaded)
+    columns |= {area_column(name): np.broadcast_to(share, (len(loaded), *request.map_shape)).mean((1, 2)) for name, share in regions.items()}
     for (method, target), maps in both_targets(captured, request.methods, pred, label).items():
         name, raw = map_column(method, target), maps.cpu().numpy()
         columns[name], columns[f"{name}.scale"] = pack_maps(raw)
-        columns |= {f"{name}.{k}": v for k, v in attention_statistics(raw).items()}
+        columns |= {f"{name}.{k}": v for k, v in attention_statistics(raw, regions).items()}
     return rows_to_table(columns, request)
+
+
+def _regions(request: Request, loaded: list[Loaded]) -> dict[str, np.ndarray]:
+    """Name -> the share of each place of a map in that region: (h, w), or (N, h, w) where the data knows it of every picture."""
+    known = [i.masks for i in loaded if i.masks is not None]
+    shares = reduced(np.stack(known), request.map_shape).swapaxes(0, 1) if known else face_bands(request.map_shape) if request.regions else ()
+    return dict(zip(request.regions, shares, strict=True))
 
 
 def _noise(classifier: Classifier) -> Tensor:
@@ -174,6 +194,8 @@ def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequenc
     to_model = dict(zip(source.classes, match_classes(source.classes, classifier.classes, classifier.wordnet_ids, mapping), strict=True))
     request = plan(classifier, source, methods, layer, precision)
     begin(out, request)
+    if source.metadata is not None:
+        source.metadata.assign(id=[item.id for item in source.items]).to_parquet(out / METADATA)
     done = done_ids(out)
     pending = [i for i, item in enumerate(source.items) if item.id not in done]
     if not pending and (out / "manifest.json").is_file():

@@ -1,9 +1,9 @@
 """Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked for."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from explain.attention import STATISTICS
-from explain.run_folder import REQUEST, Manifest, map_column, part_files, read_manifest, unpack_maps
+from explain.column_cache import column
+from explain.picture_facts import FACTS, HASH
+from explain.run_folder import METADATA, REQUEST, TARGETS, Manifest, area_column, map_column, part_files, read_manifest, unpack_maps
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
 LIGHT = ("id", "label", "pred", "confidence", "loss", "error")
-
-
-@lru_cache(maxsize=512)
-def _column(path: Path, name: str, _stamp: int) -> pa.ChunkedArray:
-    return pq.read_table(path, columns=[name])[name]
+LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +53,18 @@ class RunData:
         return evaluate(good["label"].to_numpy(), good["pred"].to_numpy(), good["confidence"].to_numpy(float), len(self.classes))
 
     @cached_property
+    def metadata(self) -> pd.DataFrame | None:
+        """What else the data says of its images, in the table's rows; None where it says nothing."""
+        file = self.folder / METADATA
+        if not file.is_file():
+            return None
+        try:
+            found = pd.read_parquet(file).drop_duplicates("id").set_index("id").reindex(self.table["id"])
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise UserError(f"'{file}' cannot be read ({str(error).splitlines()[0][:100]}): remove it, or run again.") from error
+        return found.set_axis(self.table.index)
+
+    @cached_property
     def present(self) -> list[int]:
         """Classes that the data has images of, in the model's order."""
         return [int(i) for i in np.flatnonzero(self.evaluation.support)]
@@ -66,7 +75,7 @@ class RunData:
         return [self._part(int(part), name)[int(row)] for part, row in where.itertuples(index=False)]
 
     def _part(self, part: int, name: str) -> pa.ChunkedArray:
-        return _column(self.parts[part], name, self._stamp)
+        return column(self.parts[part], name, self._stamp)
 
     @cached_property
     def parts(self) -> list[Path]:
@@ -91,6 +100,23 @@ class RunData:
         """Probabilities (K,) of one image."""
         return np.array(self._read("prob", [row])[0].as_py() or [np.nan] * len(self.classes), np.float32)
 
+    def probabilities(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Part by part: rows (n,) of readable images, and their probabilities (n, K) float32. Nothing of it is kept."""
+        for part, group in self.ok.groupby("part"):
+            lists = pq.read_table(self.parts[int(str(part))], columns=["prob"])["prob"].take(pa.array(group["row"].to_numpy()))
+            flat = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            yield group.index.to_numpy(), flat.reshape(len(group), -1)
+
+    @cached_property
+    def margin(self) -> pd.Series:
+        """Of every readable image, its largest probability less the next one: near 0 the network could as well have said something else."""
+        margin = pd.Series(np.ones(len(self.ok), np.float32), self.ok.index)
+        for rows, prob in self.probabilities():
+            if prob.shape[1] > 1:
+                two = np.partition(prob, -2, axis=1)[:, -2:]
+                margin.loc[rows] = two[:, 1] - two[:, 0]
+        return margin
+
     def maps(self, method: str, target: str, rows: Sequence[int]) -> np.ndarray:
         """Raw maps (n, h, w) float32 of the rows; NaN for unreadable images."""
         if method not in self.manifest.request.methods:
@@ -108,11 +134,14 @@ class RunData:
 def open_run(folder: Path) -> RunData:
     """Raises UserError where the folder is no run, holds nothing yet, or cannot be read."""
     manifest = read_manifest(folder)
-    names = [*LIGHT, *(f"{map_column(m, t)}.{s}" for m in manifest.request.methods for t in ("pred", "label") for s in STATISTICS)]
+    request = manifest.request
+    wanted = [*LIGHT, *(f"{map_column(m, t)}.{s}" for m in request.methods for t in TARGETS for s in request.statistics),
+              *map(area_column, request.regions), *LATER]  # fmt: skip
     tables = []
     for number, path in enumerate(part_files(folder)):
         try:
-            part = pq.read_table(path, columns=names).to_pandas()
+            there = set(pq.read_schema(path).names)
+            part = pq.read_table(path, columns=[name for name in wanted if name in there or name not in LATER]).to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"'{path}' cannot be read ({str(error).splitlines()[0][:100]}): remove it and start the run again.") from error
         tables.append(part.assign(part=number, row=np.arange(len(part))))

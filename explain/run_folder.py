@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from explain.attention import STATISTICS
+from explain.attention import STATISTICS, mass_in
+from explain.picture_facts import FACTS, HASH
 from models.errors import UserError
 
 SCHEMA = 1
 TARGETS = ("pred", "label")
-REQUEST, MANIFEST, SAMPLES = "request.json", "manifest.json", "samples"
+REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Request:
     map_shape: tuple[int, int]
     precision: str
     schema: int = SCHEMA
+    regions: tuple[str, ...] = ()
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Names of the numbers of every map."""
+        return (*STATISTICS, *map(mass_in, self.regions))
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,10 @@ def map_column(method: str, target: str) -> str:
     return f"map.{method}.{target}"
 
 
+def area_column(region: str) -> str:
+    return f"area.{region}"
+
+
 def part_schema(request: Request) -> pa.Schema:
     """The columns of a part."""
     h, w = request.map_shape
@@ -70,8 +81,10 @@ def part_schema(request: Request) -> pa.Schema:
         for target in TARGETS:
             name = map_column(method, target)
             fields += [(name, pa.list_(pa.float16(), h * w)), (f"{name}.scale", pa.float32())]
-            fields += [(f"{name}.{statistic}", pa.float32()) for statistic in STATISTICS]
-    return pa.schema([*fields, ("thumbnail", pa.binary()), ("error", pa.string())])
+            fields += [(f"{name}.{statistic}", pa.float32()) for statistic in request.statistics]
+    fields += [(area_column(region), pa.float32()) for region in request.regions]
+    fields += [(name, pa.int32() if name in ("width", "height") else pa.float32()) for name in FACTS]
+    return pa.schema([*fields, (HASH, pa.uint64()), ("thumbnail", pa.binary()), ("error", pa.string())])
 
 
 def pack_maps(maps: np.ndarray) -> tuple[pa.Array, np.ndarray]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from explain.run_folder import Manifest
 from models.errors import UserError
+from models.shipped import shipped
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -12,14 +13,14 @@ if TYPE_CHECKING:
 
 def network_of(manifest: Manifest, weights: Path | None = None, device: str = "cpu") -> "Classifier":
     """Its weights are those of the file `weights`, or those that the run names. Raises UserError where they cannot be had or are others."""
-    from models.registry import load, shipped
-
     request = manifest.request
     file = weights or (Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None)
     name = request.model if request.model in shipped() and not weights else architecture(request.model)
     if not file and name not in shipped() and not manifest.weights.startswith(("torchvision", "timm")):
         raise UserError(f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own maps are shown; "
                         "for live maps start with --weights FILE.")  # fmt: skip
+    from models.registry import load  # torch: not before it is known that there is something to load
+
     classifier = load(name, file, request.classes, device)
     if classifier.weights_hash != request.weights_hash:
         raise UserError(f"'{classifier.weights}' holds other weights than the run was made with: start with --weights FILE.")

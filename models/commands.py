@@ -12,7 +12,7 @@ import typer
 
 from models.errors import UserError
 
-AUGMENT_HELP = "none, or strengths as in rotation=10,erase=0.25; names: flip, rotation, shift, zoom, light, contrast, erase."
+AUGMENT_HELP = "none, or strengths as in rotation=10,erase=0.25; names: flip, rotation, shift, zoom, light, contrast, erase, blur, grey."
 
 Model = Annotated[str, typer.Option(help="A name from 'models', any torchvision classifier, timm:NAME, or a checkpoint's path.")]
 Weights = Annotated[Path | None, typer.Option(help="A checkpoint file (.safetensors, .pth); without it official weights are fetched.")]
@@ -21,6 +21,9 @@ Split = Annotated[str | None, typer.Option(help="train, validation or test, wher
 ImageCol = Annotated[str | None, typer.Option(help="The table's column with image paths.")]
 LabelCol = Annotated[str | None, typer.Option(help="The table's column with labels.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
+Labels = Annotated[Path | None, typer.Option(help="Corrected labels: a table with columns image, label and data, as 'notes' writes it.")]
+BalanceBy = Annotated[str, typer.Option(help="With --balance sampler, a column of the data: each of its values is drawn as often too.")]
+
 
 def train(
     out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors); curves and answers go beside it.")],
@@ -44,12 +47,15 @@ def train(
     patience: Annotated[int, typer.Option(help="Stop after so many epochs without a better one.")] = 6,
     augment: Annotated[str, typer.Option(help=AUGMENT_HELP)] = "default",
     balance: Annotated[str, typer.Option(help="none; weights: rare classes count more; sampler: every class is drawn as often.")] = "none",
+    balance_by: BalanceBy = "",
+    labels: Labels = None,
     seed: int = 0,
     seeds: Annotated[str | None, typer.Option(help="Several trainings, as 0,1,2: mean and deviation are told.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use only so many training images, evenly spread.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew where OUT is there already.")] = False,
 ) -> None:  # fmt: skip
     """Train or fine-tune a network; the best epoch on validation is kept, and tested once. Killed or stopped, it goes on when started again."""
+    from models.data.corrections import Corrected
     from models.data.parts import open_parts
     from models.training.augment import Augmentation
     from models.training.recipe import Recipe, seeds_in
@@ -60,8 +66,8 @@ def train(
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: a checkpoint's name ends in .safetensors.")
     plan = Recipe(recipe, epochs, batch_size, learning_rate, optimiser, schedule, weight_decay, label_smoothing, mixup, clip, patience,
-                  balance, seed, head, head_epochs, unfreeze, fine_rate, task, Augmentation.parse(augment))  # fmt: skip
-    parts = open_parts(data, image_col, label_col, limit, task)
+                  balance, seed, head, head_epochs, unfreeze, fine_rate, task, Augmentation.parse(augment), balance_by)  # fmt: skip
+    parts = open_parts(data, image_col, label_col, limit, task, labels)
     tested = f"{len(parts.test)} to test" if parts.test else "no test part"
     note = f"; {parts.note}" if parts.note else ""
     say(f"{parts.training.name}: {len(parts.training)} images to train, {len(parts.validation)} to choose, {tested}{note}")
@@ -71,8 +77,9 @@ def train(
         say("Stopped; the best epoch so far is kept, and the same command goes on.")
         raise typer.Exit(130)
     split = " --split test" if parts.test else ""
+    right = f" --labels {labels}" if isinstance(parts.test, Corrected) and parts.test.differs else ""
     made = file_of(out, chosen[0], chosen)
-    say(f"next       python launch.py run --model {made} --data {data}{split} --out runs/{made.stem}")
+    say(f"next       python launch.py run --model {made} --data {data}{split}{right} --out runs/{made.stem}")
 
 
 def study(
@@ -83,7 +90,7 @@ def study(
     weights: Annotated[Path | None, typer.Option(help="Its weights; without it official ones are fetched.")] = None,
     epochs: int = 10, batch_size: int = 64, seed: int = 0,
     unfreeze: Annotated[int, typer.Option(help="How many of its last blocks learn.")] = 3,
-    image_col: ImageCol = None, label_col: LabelCol = None,
+    image_col: ImageCol = None, label_col: LabelCol = None, labels: Labels = None,
     limit: Annotated[int | None, typer.Option(help="Use only so many training images, evenly spread.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew what is there already.")] = False,
 ) -> None:  # fmt: skip
@@ -94,7 +101,7 @@ def study(
     from models.training.studies import study as compare
 
     checked(name)
-    parts = open_parts(data, image_col, label_col, limit)
+    parts = open_parts(data, image_col, label_col, limit, labels=labels)
     plain = Recipe(epochs=epochs, batch_size=batch_size, patience=epochs, seed=seed)
     tuned = replace(plain, recipe="finetune", head_epochs=epochs, unfreeze=unfreeze)
     given = str(weights) if weights else None
@@ -131,22 +138,25 @@ def data_preview(
     out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("preview.png"),
     model: Annotated[str, typer.Option(help="Whose input size and crop to show.")] = "fer_vgg",
     augment: Annotated[str, typer.Option(help=AUGMENT_HELP)] = "default",
-    balance: Annotated[str, typer.Option(help="As of train.")] = "none",
-    image_col: ImageCol = None, label_col: LabelCol = None, seed: int = 0,
+    balance: Annotated[str, typer.Option(help="As of train.")] = "none", balance_by: BalanceBy = "",
+    image_col: ImageCol = None, label_col: LabelCol = None, labels: Labels = None, seed: int = 0,
 ) -> None:  # fmt: skip
     """Three training images of every class before and after augmentation, and how many an epoch sees."""
     from models.data.parts import open_parts
     from models.registry import spec
     from models.training.augment import Augmentation
     from models.training.preview import in_words, preview, sheet
+    from models.training.recipe import Recipe
 
-    parts, augmentation = open_parts(data, image_col, label_col), Augmentation.parse(augment)
-    classes = preview(parts.training, spec(model).preprocessing, augmentation, seed=seed)
+    recipe = Recipe(balance=balance, balance_by=balance_by, augmentation=Augmentation.parse(augment))
+    parts = open_parts(data, image_col, label_col, labels=labels)
+    seen = in_words(parts.training, recipe)
+    classes = preview(parts.training, spec(model).preprocessing, recipe.augmentation, seed=seed)
     for c in classes:
         say(f"{c.count:8} {c.name}")
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet(classes).save(out)
-    say(f"{in_words(parts.training, balance, augmentation)}\npicture    {out}")
+    say(f"{seen}\npicture    {out}")
 
 
 def say(text: str) -> None:

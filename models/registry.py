@@ -18,8 +18,8 @@ from models.classifier import Classifier
 from models.errors import UserError
 from models.heads import attach
 from models.preprocessing import UNIT, Preprocessing
+from models.shipped import WEIGHTS, shipped
 
-WEIGHTS = Path(__file__).parent / "weights"
 ALIASES = {"mobilenet_v1": "timm:mobilenetv1_100"}
 FEATURED = ("mobilenet_v2", "resnet50", "vgg16", "alexnet", "mobilenet_v1")
 OFFLINE = "Its official weights could not be downloaded ({reason}): give a file with --weights FILE."
@@ -33,11 +33,6 @@ class ModelSpec:
     build: Callable[[int | None], nn.Module]
     preprocessing: Preprocessing
     pretrained: Callable[[], tuple[nn.Module, Preprocessing, str]] | None = None
-
-
-def shipped() -> dict[str, Path]:
-    """Checkpoints that come with Vitrine: `ARCHITECTURE:DATA` -> file."""
-    return {path.stem.replace(".", ":"): path for path in sorted(WEIGHTS.glob("*.safetensors"))}
 
 
 def names() -> list[str]:

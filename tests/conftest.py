@@ -7,6 +7,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 if sys.version_info < (3, 11):
     sys.exit(f"Vitrine needs Python 3.11 or newer, this is {sys.version.split()[0]}: start pytest with a newer python3.")
@@ -27,6 +28,11 @@ from models.preprocessing import Preprocessing
 from models.training.progress import Progress
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+]  # fmt: skip
+WAIT = 60_000
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -102,13 +108,42 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(trainings: Path, demo: Path) -> Iterator[str]:
     """The dashboard on a copy of its demo, live: its address."""
-    from dashboard.app import build, options
+    from dashboard.app import build
     from dashboard.context import Context
+    from dashboard.serving import options
 
     page = build(Context(open_run(demo), trainings=trainings))
     _, url, _ = page.launch(prevent_thread_lock=True, **options())
     yield url
     page.close(verbose=False)
+
+
+def _chromium() -> str:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("no Chromium on this machine: install Debian's chromium, or set CHROMIUM")
+    return path
+
+
+@pytest.fixture
+def page(server: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page that fails the test on any console error, page error, or request to another host."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    width, dark, query = getattr(request, "param", (1280, False, ""))
+    wrong: list[str] = []
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=_chromium(), args=FLAGS)
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: wrong.append(str(e)))
+        page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url))
+        page.goto(server + query, wait_until="domcontentloaded")
+        page.wait_for_selector(".vt-card")
+        yield page
+        browser.close()
+    assert not wrong
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,16 @@
 import re
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qsl
 
 import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
-from dashboard.components.clickable import share
 from dashboard.components.confusion import confusion
 from dashboard.components.gallery import gallery
+from dashboard.components.note_editor import class_names
 from dashboard.components.numbers import numbers
 from dashboard.components.subject import facts, run_maps
 from dashboard.context import Context
@@ -19,10 +20,13 @@ from dashboard.examples import EXAMPLES, examples_strip, open_example
 from dashboard.guard import said
 from dashboard.tabs.errors import pieces
 from dashboard.uploads import open_upload
-from dashboard.view import View, first_view, from_query
+from dashboard.view import LENSES, View, first_view, from_query
 from explain import errors
+from explain.analysis.findings import Findings
 from explain.run_data import RunData, open_run
+from explain.written import share
 from models.errors import UserError
+from models.shipped import shipped
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 
@@ -73,16 +77,6 @@ def test_most_confused(demo: RunData) -> None:
     assert pair.count == off.max() == len(errors.select(demo, pair.label, pair.pred))
 
 
-def test_mean_map_of_known_maps(small_run: RunData) -> None:
-    rows = small_run.table.index.to_numpy()[:4]
-    raw = np.maximum(small_run.maps("layer_cam", "label", rows), 0)
-    expected = np.mean([m / m.sum() for m in raw if m.sum() > 0], 0)
-    found = errors.mean_map(small_run, rows, "layer_cam")
-    assert found is not None
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    assert errors.mean_map(small_run, rows[:0], "grad_cam") is None
-
-
 # -- view ----------------------------------------------------------------------------------------
 
 
@@ -95,28 +89,38 @@ def test_view_changes_by_actions(demo: RunData) -> None:
     assert view.apply("overview", "", demo) == first_view(demo)
     assert view.apply("target", "label", demo).target == "label"
     assert view.apply("shared", "true", demo).shared
+    group = view.apply("lens", "slices", demo).apply("group", "tag:odd", demo)
+    assert (group.label, group.group, group.lens, group.sort) == (None, "tag:odd", "images", "")
+    assert group.apply("class", "3", demo).group == ""
+    assert group.apply("sort", "least margin", demo).group == "tag:odd"
+    audit = view.apply("lens", "attention", demo).apply("by", "entropy", demo).apply("low", "0.5", demo)
+    assert (audit.by, audit.down, audit.low) == ("entropy", True, "0.5")
+    assert not audit.apply("by", "entropy", demo).down
+    assert audit.apply("by", "loss", demo).low == ""  # limits of another column
 
 
 @pytest.mark.parametrize(("action", "value"), [("class", "99"), ("class", "x"), ("cell", "1"), ("cell", "1,99"), ("cell", "a,b"), ("page", "-1"),
-                                               ("sort", "<b>"), ("method", "nope"), ("target", "?"), ("rm", "-rf")])  # fmt: skip
+                                               ("sort", "<b>"), ("method", "nope"), ("target", "?"), ("rm", "-rf"), ("lens", "x"), ("group", "x:y"),
+                                               ("norm", "x"), ("order", ""), ("by", "id2"), ("low", "a"), ("high", "nan")])  # fmt: skip
 def test_actions_that_do_not_fit_change_nothing(action: str, value: str, demo: RunData) -> None:
     assert first_view(demo).apply(action, value, demo) == first_view(demo)
 
 
 def test_links_lead_back(demo: RunData) -> None:
-    for view in (View(4, 3, "grad_cam", "pred", "highest loss", page=1), View(2, None, demo.manifest.request.methods[0]), first_view(demo)):
-        link = dict(part.split("=") for part in view.query(demo)[1:].split("&") if part)
-        assert from_query({k: v.replace("+", " ") for k, v in link.items()}, demo) == view
-    assert from_query({"class": "<script>", "page": "x"}, demo) == first_view(demo)
+    for view in (View(4, 3, "grad_cam", "pred", "highest loss", page=1), View(2, None, demo.manifest.request.methods[0]), first_view(demo),
+                 View(method="layer_cam", group="where:entropy:0.5:", sort="lowest loss", norm="row", order="confused", page=2),
+                 View(5, method="layer_cam", lens="attention", by="spread", low="0.1", high="0.3")):  # fmt: skip
+        assert from_query(dict(parse_qsl(view.query(demo)[1:])), demo) == view
+    assert from_query({"class": "<script>", "sheet": "x"}, demo) == first_view(demo)
 
 
 # -- pieces --------------------------------------------------------------------------------------
 
 
 def test_first_screen_answers(demo: RunData) -> None:
-    top, matrix, table, cards = pieces(demo, first_view(demo))
+    top, _, matrix, table, cards = pieces(Findings(demo), first_view(demo))
     e = demo.evaluation
-    assert f"{e.accuracy:.1%}".replace("%", " %") in top
+    assert f"{100 * e.accuracy:.1f}\u00a0%" in top  # the space does not break
     assert share(e.macro_f1) in top
     assert matrix.count("<button") == 64
     assert table.count("data-action") == 8
@@ -126,16 +130,16 @@ def test_first_screen_answers(demo: RunData) -> None:
 
 
 def test_class_and_pair_views(demo: RunData) -> None:
-    html = gallery(demo, first_view(demo).apply("class", "4", demo))
+    html = gallery(Findings(demo), {}, first_view(demo).apply("class", "4", demo))
     assert "fear, misclassified" in html
     assert "fear, correct" in html
     assert "Where it looks on fear" in html
     pair = errors.most_confused(demo)
     assert pair is not None
-    html = gallery(demo, first_view(demo).apply("cell", f"{pair.label},{pair.pred}", demo))
+    html = gallery(Findings(demo), {}, first_view(demo).apply("cell", f"{pair.label},{pair.pred}", demo))
     assert html.count('role="button"') == min(12, pair.count)
     assert f"why not {demo.classes[pair.label]}" in html
-    assert "No image was confused" in gallery(demo, View(0, int(np.argmin(demo.evaluation.confusion[0])), "grad_cam"))
+    assert "No image was confused" in gallery(Findings(demo), {}, View(0, int(np.argmin(demo.evaluation.confusion[0])), "grad_cam"))
 
 
 def test_every_name_is_escaped(small_run: RunData) -> None:
@@ -147,7 +151,9 @@ def test_every_name_is_escaped(small_run: RunData) -> None:
     run = RunData(small_run.folder, replace(small_run.manifest, request=request), small_run.table)
     from dashboard.components.header import header
 
-    html = "".join([*pieces(run, first_view(run)), gallery(run, View(0, None, "grad_cam")), gallery(run, View(0, 1, "grad_cam")),
+    findings = Findings(run)
+    views = [View(0, pred, "grad_cam", lens=lens, group=group) for pred in (None, 1) for lens in LENSES for group in ("", "errors", "labels")]
+    html = "".join([*(piece for view in (first_view(run), *views) for piece in pieces(findings, view)), class_names(run),
                     facts(run, run.prob(0), 0), run_maps(run, 0), header(run)])  # fmt: skip
     assert "<img src=x" not in html
     assert "&lt;img src=x" in html
@@ -159,7 +165,7 @@ def test_many_classes_get_a_list() -> None:
     matrix += np.eye(40, dtype=int)
     fake = SimpleNamespace(classes=[f"c{i}" for i in range(40)], present=list(range(40)),
                            evaluation=SimpleNamespace(confusion=matrix, support=matrix.sum(1)))  # fmt: skip
-    html = confusion(fake, None, None)  # type: ignore[arg-type]
+    html = confusion(fake, View())  # type: ignore[arg-type]
     assert "vt-matrix" not in html
     assert html.count("vt-row") == 2  # the list and its one row
     assert "4 of 11" in html
@@ -171,7 +177,7 @@ def test_run_without_errors_or_with_broken_maps(small_run: RunData) -> None:
         if column.startswith("map."):
             small_run.table[column] = np.nan
     run = RunData(small_run.folder, small_run.manifest, small_run.table)
-    assert "no errors" in gallery(run, first_view(run))
+    assert "no errors" in gallery(Findings(run), {}, first_view(run))
     assert "most confused" not in numbers(run, "grad_cam")
 
 
@@ -211,7 +217,6 @@ def test_guard_shows_one_line() -> None:
 
 
 def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, small_run: RunData) -> None:
-    from models import registry
     from models.architectures import ARCHITECTURES
     from models.checkpoints import save
 
@@ -222,7 +227,7 @@ def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, sm
     save(tmp_path / "other.safetensors", ARCHITECTURES["fer_vgg"](8), {"architecture": "fer_vgg", "classes": list(demo.classes)})
     with pytest.raises(UserError, match="other weights"), Context(demo, tmp_path / "other.safetensors").classifier():
         pass
-    assert registry.shipped()
+    assert shipped()
 
 
 def test_architecture_of_a_run() -> None:

@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from explain import gallery
-from explain import sheet as drawing
+from explain.analysis.findings import Findings
 from explain.errors import overview
-from explain.gallery import export, safe, safe_names
+from explain.export import gallery
+from explain.export import sheet as drawing
+from explain.export.gallery import Export, Wishes
+from explain.export.names import safe, safe_names
 from explain.render import overlay
 from explain.run import run
 from explain.run_data import RunData, open_run
@@ -39,6 +42,18 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     draw = drawing._text
     monkeypatch.setattr(drawing, "_text", lambda d, x, y, text, *a, **k: said.append(text) or draw(d, x, y, text, *a, **k))
     return said
+
+
+ALWAYS = ("sheet.png", "export.csv", "predictions.csv", "manifest.json", "index.html")
+
+
+def export(run: RunData, out: Path, originals: bool = False, raw: bool = False, **wishes: Any) -> Export:
+    """All steps at once, without originals and raw maps."""
+    made = Export(Findings(run), out, Wishes(originals=originals, raw=raw, **wishes))
+    shares = list(made.steps())
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    return made
 
 
 def table_of(out: Path) -> pd.DataFrame:
@@ -78,9 +93,9 @@ def test_names_are_safe_and_differ() -> None:
 
 def test_files_are_those_of_the_table(small_run: RunData, tmp_path: Path) -> None:
     made = export(small_run, tmp_path / "out")
-    table, samples = table_of(made.folder), overview(small_run)
+    table, samples = table_of(made.out), overview(small_run)
     assert made.images == len(table) == sum(len(s.wrong) + len(s.right) for s in samples)
-    assert set(files_of(made.folder)) | {made.sheet, made.folder / "export.csv"} == {p for p in made.folder.rglob("*") if p.is_file()}
+    assert set(files_of(made.out)) | {made.out / name for name in ALWAYS} == {p for p in made.out.rglob("*") if p.is_file()}
     assert table["true"].drop_duplicates().tolist() == [small_run.classes[s.index] for s in samples]  # the worst first
     for _, item in table.iterrows():
         wrong = item["true"] != item["predicted"]
@@ -88,7 +103,7 @@ def test_files_are_those_of_the_table(small_run: RunData, tmp_path: Path) -> Non
         assert [name.split(".")[-2] for name in item["files"].split()] == ["image", "predicted", "true"][: 3 if wrong else 2]
         assert small_run.table.set_index("id").at[item["id"], "confidence"] == pytest.approx(item["confidence"], rel=1e-5)
     assert set(table["method"]) == {"grad_cam"}
-    with Image.open(made.sheet) as sheet:
+    with Image.open(made.out / "sheet.png") as sheet:
         assert sheet.width <= 1600
         assert sheet.height == drawing.HEAD + 3 * (drawing.LINE + drawing.SPACE) + drawing.MARGIN
 
@@ -108,7 +123,7 @@ def test_pictures_hold_pixels_alone(small_run: RunData, pictures: Path, tmp_path
     exif[0x010E] = "where I live"
     for path in pictures.rglob("*.png"):
         Image.open(path).save(path, exif=exif, icc_profile=b"a profile")
-    for path in [export(small_run, tmp_path / "out").sheet, *files_of(tmp_path / "out")]:
+    for path in [export(small_run, tmp_path / "out", originals=True).out / "sheet.png", *files_of(tmp_path / "out")]:
         with Image.open(path) as image:
             image.load()
             assert not image.info
@@ -122,9 +137,9 @@ def test_odd_classes_and_ids_stay_inside(small_run: RunData, tmp_path: Path) -> 
     before = {p for p in tmp_path.rglob("*") if p.is_file()}
     made = export(odd, tmp_path / "deep" / "out", per_class=6)
     new = {p for p in tmp_path.rglob("*") if p.is_file()} - before
-    assert new == {*files_of(made.folder), made.sheet, made.folder / "export.csv"}
-    assert len(files_of(made.folder)) == len(set(files_of(made.folder)))
-    assert all(path.resolve().is_relative_to(made.folder.resolve()) for path in new)
+    assert new == {*files_of(made.out), *(made.out / name for name in ALWAYS)}
+    assert len(files_of(made.out)) == len(set(files_of(made.out)))
+    assert all(path.resolve().is_relative_to(made.out.resolve()) for path in new)
 
 
 def test_maps_without_evidence_are_said(small_run: RunData, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,11 +159,11 @@ def test_empty_sides_are_said(small_run: RunData, tmp_path: Path, words: list[st
 
 def test_many_classes_are_limited_to_the_worst(small_run: RunData, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gallery, "LINES", 2)
-    made = export(small_run, tmp_path / "out", sort="highest loss", method="layer_cam")
+    made = export(small_run, tmp_path / "out", sort="highest loss", methods=("layer_cam",))
     assert "the worst 2 of 3 classes" in words[0]
     assert "LayerCAM" in words[1]
-    assert table_of(made.folder)["true"].nunique() == 3
-    with Image.open(made.sheet) as sheet:
+    assert table_of(made.out)["true"].nunique() == 3
+    with Image.open(made.out / "sheet.png") as sheet:
         assert sheet.height == drawing.HEAD + 2 * (drawing.LINE + drawing.SPACE) + drawing.MARGIN
 
 
@@ -166,7 +181,7 @@ def test_what_does_not_fit_is_refused(small_run: RunData, tmp_path: Path) -> Non
         with pytest.raises(UserError, match=r"export\.csv"):
             export(small_run, out)
     assert [p.name for p in foreign.iterdir()] == ["thesis.tex"]
-    for wrong in ({"per_class": 0}, {"per_class": 101}, {"method": "tarot"}, {"sort": "nicest"}):
+    for wrong in ({"per_class": 0}, {"per_class": 101}, {"methods": ("tarot",)}, {"sort": "nicest"}):
         with pytest.raises(UserError):
             export(small_run, tmp_path / "never", **wrong)
     assert not (tmp_path / "never").exists()

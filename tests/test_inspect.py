@@ -187,7 +187,7 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(rerun, "cam", lambda case: 1 / 0)
     page = build(Context(open_run(DEMO)))
-    handler = next(f for f in page.fns.values() if f.fn is not None and f.fn.__name__ == "explain")
+    handler = next(f for f in page.fns.values() if f.fn is not None and f.fn.__name__ == "explain" and f.api_visibility == "private")
     values = [c.value if not isinstance(c, gr.State) else {"row": 0} for c in handler.inputs]
     values[1 + 3] = ["grad_cam", "cam"]
     _, panel, _, _ = handler.fn(*values)

@@ -12,6 +12,7 @@ from models import checkpoints, registry
 from models.architectures import ARCHITECTURES
 from models.errors import UserError
 from models.preprocessing import UNIT, Preprocessing
+from models.shipped import shipped
 
 
 @pytest.mark.parametrize(("name", "millions", "kernels"), [("fer_alexnet", 3.46, [9, 7, 5, 3, 3]), ("fer_vgg", 3.75, [3] * 10),
@@ -104,7 +105,7 @@ def test_shipped_checkpoint_is_a_model_like_any_other() -> None:
     assert classifier.classes[1] == "happiness"
     assert not classifier.model.training
     assert classifier.preprocessing == UNIT
-    path = registry.shipped()["fer_vgg:toon_faces"]
+    path = shipped()["fer_vgg:toon_faces"]
     assert path.stat().st_size <= 8_000_000
     assert path.with_suffix(".md").is_file()
     assert 0.8 <= classifier.metadata["metrics"]["test_accuracy"] <= 0.95

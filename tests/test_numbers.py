@@ -210,3 +210,17 @@ def test_pictures_of_maps() -> None:
     assert change[0, 0, 1] > change[0, 0, 0]
     assert change[0, 1, 0] > change[0, 1, 1]
     assert all(f'id="vt-{name}"' in render.colour_filters() for name in render.COLOUR_MAPS)
+
+
+def test_names_do_not_turn_the_line() -> None:
+    from dashboard.components.clickable import action, esc
+    from explain.templating import page
+    from explain.written import without_turns
+
+    assert without_turns("a\u202eb\u2066c") == "a\ufffdb\ufffdc"
+    assert without_turns("الخوف שלום") == "الخوف שלום"  # letters of such scripts stay
+    assert esc("<\u202e>") == "&lt;\ufffd&gt;"
+    assert "\u200f" in action("group", "tag:\u200fשלום")  # what comes back is what was given
+    made = page("index.html", title="x\u202ey<", said="", titles="", layer="", images=0, groups=[], sheet="", table="", predictions="", manifest="")
+    assert "\u202e" not in made
+    assert "x\ufffdy&lt;" in made

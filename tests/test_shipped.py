@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader
 from models import checkpoints, registry
 from models.data.folder import FolderSource
 from models.data.tensors import PixelDataset
+from models.shipped import shipped
 
-SHIPPED = registry.shipped()
+SHIPPED = shipped()
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parent.parent
 def test_command_says_only_what_differs() -> None:
     words = command("fer_vgg", "my faces", "a.b", Path("trainings"), Recipe(epochs=3, mixup=0.2, augmentation=Augmentation(erase=0.5)))
     assert as_typed(words) == ("python launch.py train --model fer_vgg --data 'my faces' --out trainings/a.b.safetensors --epochs 3 "
-                               "--mixup 0.2 --augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5")  # fmt: skip
+                               "--mixup 0.2 "
+                               "--augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5,blur=0,grey=0")  # fmt: skip
     assert command("m", "d", "x", Path("t"), Recipe(), {"weights": "w.pth", "image_col": ""})[-2:] == ["--weights", "w.pth"]
 
 

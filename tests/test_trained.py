@@ -121,6 +121,15 @@ def test_trainings_are_found_and_foreign_files_are_not(tmp_path: Path) -> None:
         open_trained(tmp_path / "foreign.safetensors")
 
 
+def test_a_part_of_one_class_has_no_roc(tmp_path: Path) -> None:
+    trained = fake(tmp_path / "a.safetensors", 0)
+    table = pd.read_parquet(predictions_file(trained.path))
+    table.assign(truth=1).to_parquet(predictions_file(trained.path))
+    made = charts(open_trained(trained.path))
+    assert [c.key for c in made] == ["loss", "accuracy", "confusion", "confusion-normalised", "reliability"]
+    assert len(save_charts(made, tmp_path / "charts")) == 5
+
+
 def test_progress_tells_the_living_from_the_dead(tmp_path: Path) -> None:
     out = tmp_path / "a.safetensors"
     Progress({"epochs": 3}, "python launch.py train").write(out)

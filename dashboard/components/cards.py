@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dashboard.components.clickable import action, esc, share
+from dashboard.components.clickable import action, esc
 from explain import render
 from explain.run_data import RunData
+from explain.written import share
 
 
 @dataclass(frozen=True, eq=False)

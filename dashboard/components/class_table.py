@@ -2,9 +2,14 @@
 
 import numpy as np
 
-from dashboard.components.clickable import action, esc, share
+from dashboard.components.clickable import action, esc
+from dashboard.components.confusion import matching
+from dashboard.view import View
 from explain.errors import by_recall
 from explain.run_data import RunData
+from explain.written import share
+
+MOST = 60  # rows; more are found by searching
 
 
 def _bar(value: float) -> str:
@@ -12,15 +17,20 @@ def _bar(value: float) -> str:
     return f'<td><span class="vt-bar"><i style="width:{width:.0f}%"></i></span>{share(value)}</td>'
 
 
-def class_table(run: RunData, chosen: int | None) -> str:
+def class_table(run: RunData, view: View) -> str:
     """One row a class; a click shows its images."""
-    e = run.evaluation
+    e, order = run.evaluation, by_recall(run)
+    if view.find:
+        wanted = matching(run, view.find)
+        order = [i for i in order if i in wanted]
+    shown = order[:MOST] + [i for i in order[MOST:] if i == view.label]
     rows = "".join(
-        f'<tr class="{"vt-on" if i == chosen else ""}" tabindex="0" role="button" aria-label="show {esc(run.classes[i])}" {action("class", i)}>'
+        f'<tr class="{"vt-on" if i == view.label else ""}" tabindex="0" role="button" aria-label="show {esc(run.classes[i])}" {action("class", i)}>'
         f'<td class="vt-name" title="{esc(run.classes[i])}">{esc(run.classes[i])}</td><td>{e.support[i]}</td>'
         f"{_bar(e.precision[i])}{_bar(e.recall[i])}{_bar(e.f1[i])}</tr>"
-        for i in by_recall(run)
+        for i in shown
     )
     head = "".join(f"<th>{name}</th>" for name in ("class", "n", "precision", "recall", "F1"))
-    return ('<section class="vt-panel"><h2>Classes <small>lowest recall first; click a class</small></h2><div class="vt-scroll vt-tall">'
+    some = f"the lowest {MOST} of {len(order):,} by recall; search for others" if len(order) > MOST else "lowest recall first; click a class"
+    return (f'<section class="vt-panel"><h2>Classes <small>{some}</small></h2><div class="vt-scroll vt-tall">'
             f'<table class="vt-classes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>')  # fmt: skip

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dashboard.components.clickable import action, esc, percent
+from dashboard.components.clickable import action, esc
 from dashboard.components.strongest import FIND
+from explain.written import percent
 
 if TYPE_CHECKING:
     from explain.depth import Step
@@ -24,8 +25,10 @@ class Chart:
     lines: list[tuple[str, list[float], str]]
 
 
-def depth_panel(image: Sequence["Step"], run: Sequence["Step"] | None, shift: int, chosen: str, about: dict[str, int] | None, running: str) -> str:
-    """`about`: how many images the run's curves were averaged over; `running`: how far the pass over the run is."""
+def depth_panel(image: Sequence["Step"], run: Sequence["Step"] | None, shift: int, chosen: str, about: dict[str, int] | None, running: str,
+                offered: bool = True) -> str:  # fmt: skip
+    """`offered`: the button that looks at the run;
+    `about`: how many images the run's curves were averaged over; `running`: how far the pass over the run is."""
     from explain.depth import what_breaks
 
     charts = "".join(_drawn(chart, image, chosen) for chart in charts_of(image, run, shift))
@@ -33,7 +36,8 @@ def depth_panel(image: Sequence["Step"], run: Sequence["Step"] | None, shift: in
     if running:
         seen = f'{esc(running)} <button class="vt-run" {action("stop")}>Cancel</button>'
     elif about is None:
-        seen = f'the run is not looked at yet: one pass, then kept <button class="vt-run" {action("survey")}>{FIND}</button>'
+        button = f', one pass, then kept <button class="vt-run" {action("survey")}>{FIND}</button>' if offered else ""
+        seen = f"the run is not looked at yet{button}"
     return (f'<section class="vt-panel"><h2>With depth <small>{seen}</small></h2><div class="vt-charts">{charts}</div>'
             f'<p class="vt-empty">{esc(what_breaks(image, shift))}</p></section>')  # fmt: skip
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dashboard.components.clickable import action, esc
+from dashboard.components.panel import panel
 from dashboard.components.sheet import Cell, bars, choice, pages_of, sheet, turner
 from explain import render
 
@@ -59,8 +60,8 @@ def _bar(made: "Maximised") -> str:
     return f'<span class="vt-bar vt-long"><i style="width:{100 * made.step / made.steps:.0f}%"></i></span>'
 
 
-def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str) -> str:
-    """A page of the layer's filters: as pictures, or as strips of their norms by input channel."""
+def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str = "") -> str:
+    """A page of the layer's filters: as pictures, or as strips of their norms by input channel. `link`: the button that copies the view's address."""
     from explain.kernels import DEAD, SORTS, TWINS
 
     count, wide, high, across = found.weights.shape
@@ -79,8 +80,7 @@ def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str) -> str:
         drawn = _strips(found.input_norms(), shown, cells)
     what = "each up to its own largest weight; grey is zero" if found.pictures else "one row a filter: how large its weights are, by input channel"
     tools = f'<div class="vt-toolbar">{choice("sort", SORTS, view["sort"])}<span>{what}</span>{turner(page, pages)}</div>'
-    return (f'<section class="vt-panel"><h2>Weights of {esc(alias)} <small>{count} filters, {size}; {"; ".join(told)}</small></h2>'
-            f"{tools}{drawn}</section>")  # fmt: skip
+    return panel(f"Weights of {esc(alias)}", tools + drawn, f"{count} filters, {size}; {'; '.join(told)}", link)
 
 
 def _kernel(found: "Kernels", number: int, chosen: bool) -> Cell:

@@ -1,27 +1,33 @@
-"""What stands to the right: the overview of all classes, or one class or confusion with its images."""
+"""Images of the view: the overview of all classes, one class, one confusion, or a list."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from dashboard.components.cards import Shown, cards, tile
-from dashboard.components.clickable import action, esc, share
+from dashboard.components.cards import cards
+from dashboard.components.clickable import action, esc
+from dashboard.components.mean_view import class_means
+from dashboard.components.note_editor import Notes, note_editor
 from dashboard.components.toolbar import toolbar
+from dashboard.links import linked
 from dashboard.view import View
-from explain import render
-from explain.errors import mean_map, overview, select
-from explain.pictures import mean_picture
+from explain.analysis.findings import Findings
+from explain.analysis.groups import group
+from explain.errors import by_recall, ordered, overview, select
 from explain.run_data import RunData
+from explain.written import share
 
 CLASSES_A_PAGE, CARDS_A_PAGE = 8, 12
-FEWEST = 4  # images that are worth a mean
 
 
-def gallery(run: RunData, view: View) -> str:
-    """The HTML of the view."""
+def gallery(findings: Findings, notes: Notes, view: View, editable: bool = True) -> str:
+    """The HTML of the view. `editable`: with a place for notes below each image of a list."""
+    run = findings.run
+    if view.group:
+        return _group(findings, notes, view, editable)
     if view.label is None:
         return _overview(run, view)
-    return _class(run, view) if view.pred is None else _pair(run, view, view.label, view.pred)
+    return _class(findings, view) if view.pred is None else _pair(run, notes, view, view.label, view.pred, editable)
 
 
 def _pages(n: int, size: int) -> int:
@@ -33,16 +39,16 @@ def _page(rows: Sequence[int] | np.ndarray, page: int, size: int) -> list[int]:
 
 
 def _panel(run: RunData, view: View, title: str, note: str, pages: int, body: str) -> str:
-    back = "" if view.label is None else f'<button class="vt-link" {action("overview")}>all classes</button>'
-    link = f'<button class="vt-link" data-link="{esc(view.query(run))}">copy link</button>'
-    return (f'<section class="vt-panel vt-gallery"><h2>{title} <small>{note}</small><span class="vt-space"></span>{back}{link}</h2>'
+    back = "" if view.label is None and not view.group else f'<button class="vt-link" {action("overview")}>all classes</button>'
+    end = f'<span class="vt-space"></span>{back}{linked(view.query(run))}'
+    return (f'<section class="vt-panel vt-gallery"><h2>{title} <small>{note}</small>{end}</h2>'
             f"{toolbar(run, view, pages)}{body}</section>")  # fmt: skip
 
 
 def _overview(run: RunData, view: View) -> str:
-    samples = overview(run, sort=view.sort)
-    pages = _pages(len(samples), CLASSES_A_PAGE)
-    shown = samples[view.page * CLASSES_A_PAGE : (view.page + 1) * CLASSES_A_PAGE]
+    order = by_recall(run)
+    pages = _pages(len(order), CLASSES_A_PAGE)
+    shown = overview(run, sort=view.sort or "most confident", classes=_page(order, view.page, CLASSES_A_PAGE))
     rows = []
     for sample in shown:
         e, name = run.evaluation, esc(run.classes[sample.index])
@@ -60,8 +66,9 @@ def _overview(run: RunData, view: View) -> str:
     return _panel(run, view, "Every class", note, pages, head + "".join(rows))
 
 
-def _class(run: RunData, view: View) -> str:
-    wrong, right = (select(run, view.label, correct=c, sort=view.sort) for c in (False, True))
+def _class(findings: Findings, view: View) -> str:
+    run = findings.run
+    wrong, right = (select(run, view.label, correct=c, sort=view.sort or "most confident") for c in (False, True))
     pages = _pages(max(len(wrong), len(right)), CARDS_A_PAGE)
     name = esc(run.classes[view.label or 0])
     sides = "".join(
@@ -70,7 +77,7 @@ def _class(run: RunData, view: View) -> str:
         for kind, title, rows, empty in (("bad", "misclassified", wrong, "no errors"), ("ok", "correct", right, "never right"))
     )
     body = f'<div class="vt-sides vt-wide vt-{view.target}">{sides}</div>'
-    return _panel(run, view, name, f"{view.sort} first", pages, body) + _means(run, view, wrong, right)
+    return _panel(run, view, name, f"{view.sort} first", pages, body) + class_means(findings, view)
 
 
 def _strip(run: RunData, view: View, rows: np.ndarray, empty: str) -> str:
@@ -78,33 +85,25 @@ def _strip(run: RunData, view: View, rows: np.ndarray, empty: str) -> str:
     return "".join(shown) or f'<p class="vt-empty">{empty if not len(rows) else "no more on this page"}</p>'
 
 
-def _pair(run: RunData, view: View, label: int, pred: int) -> str:
-    rows = select(run, label, pred, sort=view.sort)
-    shown = cards(run, _page(rows, view.page, CARDS_A_PAGE), view.method, view.target, view.shared, bars=True)
+def _pair(run: RunData, notes: Notes, view: View, label: int, pred: int, editable: bool) -> str:
+    rows = select(run, label, pred, sort=view.sort or "most confident")
     title = f'{esc(run.classes[label])} → <span class="vt-bad">{esc(run.classes[pred])}</span>'
-    body = f'<div class="vt-pairs">{"".join(shown)}</div>' if shown else '<p class="vt-empty">No image was confused this way.</p>'
-    return _panel(run, view, title, f"{len(rows)} images, {view.sort} first", _pages(len(rows), CARDS_A_PAGE), body)
+    return _cards(run, notes, view, rows, title, f"{len(rows)} images, {view.sort} first", "No image was confused this way.", editable)
 
 
-def _means(run: RunData, view: View, wrong: np.ndarray, right: np.ndarray) -> str:
-    """Where the maps for the true class lie on average, when wrong and when right, on one scale."""
-    target = "pred" if view.target == "pred" else "label"
-    maps = [(rows, mean_map(run, rows, view.method, target), when) for rows, when in ((wrong, "wrong"), (right, "right"))]
-    found = [m for _, m, _ in maps if m is not None]
-    if not found or len(wrong) + len(right) < FEWEST:
-        return ""
-    top = max(float(m.max()) for m in found)
-    pictures = {when: mean_picture(run, rows) for rows, m, when in maps if m is not None}
-    tiles = [tile(pictures[when], Shown(m, f"when {when} <small>{len(rows)}</small>", f"mean map when {when}"), top, enlarge=8)
-             for rows, m, when in maps if m is not None]  # fmt: skip
-    if len(found) == 2:
-        gap = found[1] - found[0]
-        change = render.difference_png(gap / max(float(np.abs(gap).max()), 1e-9))
-        tiles.append(f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{pictures["right"]}" alt="">'
-                     f'<img class="vt-difference" src="{change}" alt="right minus wrong"></div>'
-                     '<figcaption>difference <small><span class="vt-ok">more when right</span>, <span class="vt-bad">when wrong</span></small>'
-                     "</figcaption></figure>")  # fmt: skip
-    name = esc(run.classes[view.label or 0])
-    which = "predicted" if target == "pred" else "true"
-    return (f'<section class="vt-panel"><h2>Where it looks on {name}, on average <small>maps for the {which} class, one scale, '
-            f'over the mean picture</small></h2><div class="vt-means">{"".join(tiles)}</div></section>')  # fmt: skip
+def _group(findings: Findings, notes: Notes, view: View, editable: bool) -> str:
+    found = group(findings, notes, view.group)
+    if found is None:
+        return _panel(findings.run, view, "No such list", "", 1, '<p class="vt-empty">This run has no such list any more: choose another.</p>')
+    rows = ordered(findings.run, found.rows, view.sort) if view.sort else found.rows
+    note = f"{len(rows):,} image{'s' * (len(rows) != 1)}{'; ' + found.note if found.note else ''}"
+    return _cards(findings.run, notes, view, rows, esc(found.title), esc(note), "None.", editable)
+
+
+def _cards(run: RunData, notes: Notes, view: View, rows: np.ndarray, title: str, note: str, empty: str, editable: bool) -> str:
+    """Each with both maps, probabilities and a place for its note."""
+    page = _page(rows, view.page, CARDS_A_PAGE)
+    shown = cards(run, page, view.method, view.target, view.shared, bars=True)
+    items = [f'<div class="vt-item">{card}{note_editor(run, notes, row) if editable else ""}</div>' for card, row in zip(shown, page, strict=True)]
+    body = f'<div class="vt-pairs">{"".join(items)}</div>' if items else f'<p class="vt-empty">{empty}</p>'
+    return _panel(run, view, title, note, _pages(len(rows), CARDS_A_PAGE), body)

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from dashboard.components.clickable import action, esc
+from dashboard.components.panel import panel
 from dashboard.components.sheet import Cell, bars, choice, pages_of, sheet, turner
 from dashboard.components.strongest import field_box, part_of, visible
 from explain import render
@@ -43,20 +44,20 @@ def layer_table(layers: list["Layer"], chosen: str) -> str:
             f'<table class="vt-classes vt-layers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></section>')  # fmt: skip
 
 
-def channel_sheet(found: "Activations", view: dict[str, Any], ranked: np.ndarray, alias: str) -> str:
-    """A page of channels, or bars for a layer without places."""
+def channel_sheet(found: "Activations", view: dict[str, Any], ranked: np.ndarray, alias: str, link: str = "") -> str:
+    """A page of channels, or bars for a layer without places. `link`: the button that copies the view's address."""
     from explain.activations import ORDERS, SCALES, scaled
 
-    title = f"{esc(alias or found.layer)} <small>{esc(found.layer)}, {'×'.join(map(str, found.values.shape))}</small>"
+    title, note = esc(alias or found.layer), f"{esc(found.layer)}, {'×'.join(map(str, found.values.shape))}"
     if not found.spatial:
-        return f'<section class="vt-panel"><h2>{title}</h2>{_bars(found.values, view["channel"])}</section>'
+        return panel(title, _bars(found.values, view["channel"]), note, link)
     page, pages = pages_of(len(ranked), PAGE, int(view["page"]))
     shown = ranked[page * PAGE : (page + 1) * PAGE]
     maps = scaled(found.values[shown], view["scale"], (float(found.values.min()), float(found.values.max())))
     cells = [_cell(int(channel), channel == view["channel"], not found.values[channel].any()) for channel in shown]
     choices = choice("order", ORDERS, view["order"]) + choice("scale", SCALES, view["scale"]) + choice("colours", COLOURS, view["colours"])
     drawn = sheet(render.sheet_png(maps, COLUMNS, view["colours"]), COLUMNS, cells, "channel", found.values.shape[1:])
-    return f'<section class="vt-panel"><h2>{title}</h2><div class="vt-toolbar">{choices}{turner(page, pages)}</div>{drawn}</section>'
+    return panel(title, f'<div class="vt-toolbar">{choices}{turner(page, pages)}</div>{drawn}', note, link)
 
 
 def _cell(channel: int, chosen: bool, dead: bool) -> Cell:

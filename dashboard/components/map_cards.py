@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dashboard.components.clickable import action, esc, share
+from dashboard.components.clickable import action, esc
 from dashboard.components.toolbar import blend_controls
 from explain import render
 from explain.boxes import strongest_box
+from explain.written import share
 
 SIDE = 640  # longer side of the picture
 
@@ -29,15 +30,16 @@ class Card:
     change: float | None = None
 
 
-def map_cards(seen: Image.Image, cards: list[Card], heading: str, shared: bool, threshold: float, saved: str = "") -> str:
-    """A panel: the picture as the network sees it, then a card each. `shared`: all maps on one scale; `saved`: whose files are offered."""
+def map_cards(seen: Image.Image, cards: list[Card], heading: str, shared: bool, threshold: float, saved: str | None = "") -> str:
+    """A panel: the picture as the network sees it, then a card each. `shared`: all maps on one scale; `saved`: whose files are offered;
+    None: nobody may ask for any."""
     picture = render.jpeg_url(render.jpeg_bytes(seen, SIDE, 92))
     raws = [c.raw for c in cards if c.raw is not None]
     top = max((float(render.peak(raw)) for raw in raws), default=0.0) if shared else None
     plain = ('<figure class="vt-tile"><figcaption class="vt-method"><b>Picture</b></figcaption><div class="vt-stack">'
              f'<img class="vt-photo" src="{picture}" alt="the picture as the network sees it"></div><figcaption>what the network sees</figcaption>'
              "</figure>")  # fmt: skip
-    body = "".join(_card(c, seen, top, threshold, saved == c.method) for c in cards)
+    body = "".join(_card(c, seen, top, threshold, saved) for c in cards)
     return (f'<section class="vt-panel"><h2>{heading}</h2><div class="vt-toolbar">{blend_controls()}{_split()}</div>'
             f'<div class="vt-methods" style="--vt-picture:url({picture})">{plain}{body}</div></section>')  # fmt: skip
 
@@ -47,7 +49,7 @@ def _split() -> str:
             'data-blend="split" aria-label="how much of the picture is without its map, in percent"></label>')  # fmt: skip
 
 
-def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved: bool) -> str:
+def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved: str | None) -> str:
     name = f'<figcaption class="vt-method"><b>{esc(c.title)}</b>'
     if c.raw is None:
         said = (f'<p>{esc(c.why)}</p>' if c.why else
@@ -59,10 +61,11 @@ def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved
     grey = render.map_png(render.normalise(raw, top), max(1, 160 // max(raw.shape)))
     overlay = f'<img class="vt-map" src="{grey}" alt="{esc(c.title)}">' if np.isfinite(raw).any() else ""
     where = f"{esc(c.layer or 'input')}, {raw.shape[0]}×{raw.shape[1]}"
-    save = f'<button class="vt-link" {action("save", c.method)} aria-label="files of {esc(c.title)}">save</button></figcaption>'
-    files = _files(c, seen) if saved else ""
+    save = f'<button class="vt-link" {action("save", c.method)} aria-label="files of {esc(c.title)}">save</button>' if saved is not None else ""
+    files = _files(c, seen) if saved == c.method else ""
     facts = f"{_number(raw.min())} to {_number(raw.max())} · {_seconds(c.seconds) if c.seconds else 'from the run'}<br>{where}{_sum(c)}"
-    return (f'<figure class="vt-tile">{name}{save}<div class="vt-stack"><div class="vt-photo" role="img" aria-label="the picture"></div>{overlay}'
+    return (f'<figure class="vt-tile">{name}{save}</figcaption><div class="vt-stack">'
+            f'<div class="vt-photo" role="img" aria-label="the picture"></div>{overlay}'
             f"{_box(raw, threshold)}{note}</div><figcaption>{facts}</figcaption>{files}</figure>")  # fmt: skip
 
 

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 FIND = "Find them"
 
 
-def strongest_strip(run: RunData, layer: "Layer", channel: int, size: tuple[int, int], offered: bool = True) -> str:
-    """Thumbnails, the strongest first; or the button that looks for them. `size` (H, W): of the network's input; `offered`: the button."""
+def strongest_strip(run: RunData, layer: "Layer", channel: int, size: tuple[int, int], offered: bool = True, otherwise: str = "") -> str:
+    """Thumbnails, the strongest first; or the button that looks for them. `size` (H, W): of the network's input; `offered`: the button;
+    `otherwise`: what stands there without it."""
     from explain.survey import strongest, surveyed
 
     about = surveyed(run)
     if about is None:
-        button = f'<button class="vt-run" {action("survey")}>{FIND}</button>' if offered else "Layers does it."
+        button = f'<button class="vt-run" {action("survey")}>{FIND}</button>' if offered else otherwise
         return f'<h3>Strongest images of the run</h3><p class="vt-empty">Not looked for yet: one pass over the run, then kept. {button}</p>'
     found = strongest(run, layer.name, channel)
     if found.empty:

@@ -3,9 +3,11 @@
 import numpy as np
 
 from dashboard.components.cards import Shown, probability_bar, tile
-from dashboard.components.clickable import action, esc, percent, share
+from dashboard.components.clickable import action, esc
+from dashboard.links import copy_link
 from explain import render
 from explain.run_data import RunData
+from explain.written import percent, share
 
 TOP = 5
 
@@ -15,10 +17,10 @@ def start_page() -> str:
             "or take one of the examples on the left.</p></section>")  # fmt: skip
 
 
-def facts(run: RunData, prob: np.ndarray | None, row: int | None, temperature: float | None = None) -> str:
+def facts(run: RunData, prob: np.ndarray | None, row: int | None, temperature: float | None = None, live: bool = True) -> str:
     """The five most probable classes, each a button that asks for its map; and what is known of the image.
 
-    `prob` (K,) as the network says it; with a `temperature` the bars are calibrated.
+    `prob` (K,) as the network says it; with a `temperature` the bars are calibrated. `live`: whether a click makes maps.
     """
     if prob is None:
         return '<section class="vt-panel"><h2>Top five</h2><p class="vt-empty">of the image that you open</p></section>'
@@ -36,11 +38,11 @@ def facts(run: RunData, prob: np.ndarray | None, row: int | None, temperature: f
         verdict = '<b class="vt-ok">correct</b>' if label == int(item["pred"]) else called
         known = (f'<dl class="vt-known"><dt>true class</dt><dd><b>{esc(run.classes[label])}</b>, {share(float(prob[label]))}</dd>'
                  f'<dt>verdict</dt><dd>{verdict}</dd><dt>loss</dt><dd>{item["loss"]:.2f}</dd>'
-                 f'<dt>image</dt><dd>{esc(item["id"])}</dd></dl>')  # fmt: skip
+                 f'<dt>image</dt><dd>{esc(item["id"])} {copy_link(image=item["id"])}</dd></dl>')  # fmt: skip
     elif run.manifest.request.data.startswith("toon_faces"):
         known = '<p class="vt-empty">This network has seen drawn faces only: a photograph is outside of what it knows.</p>'
     how = f"calibrated, temperature {temperature:.2f}" if temperature else "as the network says, not calibrated"
-    return f'<section class="vt-panel"><h2>Top five <small>{how}; click one for its map</small></h2>{bars}{known}</section>'
+    return f'<section class="vt-panel"><h2>Top five <small>{how}{"; click one for its map" * live}</small></h2>{bars}{known}</section>'
 
 
 def calibrated(prob: np.ndarray, temperature: float) -> np.ndarray:

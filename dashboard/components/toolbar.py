@@ -1,25 +1,24 @@
 """The line of controls above the cards. What the server must answer reports itself; the rest is the browser's."""
 
-from dashboard.components.clickable import action, esc
-from dashboard.view import TARGETS, View
+from dashboard.components.clickable import action, choices, segments
+from dashboard.view import LISTED, TARGETS, View
 from explain.errors import SORTS
 from explain.render import COLOUR_MAPS
 from explain.run_data import RunData
 
 
-def _select(name: str, title: str, options: dict[str, str], chosen: str) -> str:
-    items = "".join(f'<option value="{esc(k)}"{" selected" if k == chosen else ""}>{esc(v)}</option>' for k, v in options.items())
-    return f'<label>{title} <select data-action="{name}">{items}</select></label>'
-
-
 def pager(view: View, pages: int) -> str:
+    return pages_control(view.page, pages)
+
+
+def pages_control(page: int, pages: int) -> str:
     """‹ 1 / 3 ›, or nothing where everything fits on one page."""
     if pages < 2:
         return ""
-    back, on = max(view.page - 1, 0), min(view.page + 1, pages - 1)
-    return (f'<span class="vt-pager"><button {action("page", back)} aria-label="previous page"{" disabled" if back == view.page else ""}>‹</button>'
-            f"<span>{view.page + 1} / {pages}</span>"
-            f'<button {action("page", on)} aria-label="next page"{" disabled" if on == view.page else ""}>›</button></span>')  # fmt: skip
+    back, on = max(page - 1, 0), min(page + 1, pages - 1)
+    return (f'<span class="vt-pager"><button {action("page", back)} aria-label="previous page"{" disabled" if back == page else ""}>‹</button>'
+            f"<span>{page + 1} / {pages}</span>"
+            f'<button {action("page", on)} aria-label="next page"{" disabled" if on == page else ""}>›</button></span>')  # fmt: skip
 
 
 def blend_controls() -> str:
@@ -31,13 +30,26 @@ def blend_controls() -> str:
 
 
 def toolbar(run: RunData, view: View, pages: int) -> str:
-    request = run.manifest.request
-    segments = "".join(f'<button class="{"vt-on" if k == view.target else ""}" aria-pressed="{str(k == view.target).lower()}" '
-                       f'{action("target", k)}>{v}</button>' for k, v in TARGETS.items())  # fmt: skip
-    method = _select("method", "method", {m: run.title(m) for m in request.methods}, view.method)
-    sort = _select("sort", "sort", {s: s for s in SORTS}, view.sort)
+    first = {LISTED: "as listed"} if view.group else {}
+    sort = choices("sort", "sort", first | {s: s for s in SORTS}, view.sort)
     checked = " checked" if view.shared else ""
-    return (f'<div class="vt-toolbar">{method}<span class="vt-seg" role="group" aria-label="map for">{segments}</span>{blend_controls()}{sort}'
+    return (f'<div class="vt-toolbar">{method_choice(run, view)}{segments("target", TARGETS, view.target, "map for")}{blend_controls()}{sort}'
             '<label class="vt-check" title="all maps on this page share one scale">'
             f'<input type="checkbox" data-action="shared"{checked}> one scale</label>'
+            f"{pager(view, pages)}</div>")  # fmt: skip
+
+
+def method_choice(run: RunData, view: View) -> str:
+    return choices("method", "method", {m: run.title(m) for m in run.manifest.request.methods}, view.method)
+
+
+def one_target(view: View) -> str:
+    """Of the two targets that of the view; where it shows both, the true class."""
+    return "pred" if view.target == "pred" else "label"
+
+
+def map_controls(run: RunData, view: View, pages: int = 1) -> str:
+    """Method, one of the two targets, and how maps are blended."""
+    targets = {k: v for k, v in TARGETS.items() if k != "both"}
+    return (f'<div class="vt-toolbar">{method_choice(run, view)}{segments("target", targets, one_target(view), "map for")}{blend_controls()}'
             f"{pager(view, pages)}</div>")  # fmt: skip

@@ -1,5 +1,13 @@
-"""One file a tab: `TITLE` and `build(ctx)`. The order here is the order on the page."""
+"""One file a tab: `TITLE`, `ID`, `build(ctx)`, and what one must be allowed to for it to be there. The order here is that on the page."""
 
-from dashboard.tabs import errors, filters, inspect, layers, train
+from types import ModuleType
 
-TABS = (errors, inspect, layers, filters, train)
+from dashboard.access import Access
+from dashboard.tabs import compare, errors, export, filters, inspect, layers, train
+
+TABS = (errors, inspect, layers, filters, compare, train, export)
+
+
+def open_to(access: Access) -> list[ModuleType]:
+    """Those that this access sees; the others are not even built."""
+    return [tab for tab in TABS if getattr(access, getattr(tab, "NEEDS", ""), True)]

@@ -11,6 +11,7 @@ from dashboard.components.filter_view import class_alone, filter_alone, filter_t
 from dashboard.components.strongest import strongest_strip
 from dashboard.context import Context
 from dashboard.guard import said
+from dashboard.links import TAB, copy_link, in_inspect, number
 from dashboard.stops import in_turns
 from models.errors import UserError
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from explain.maximise import Maximised
 
 TITLE, ID = "Filters", "filters"
+NEEDS = "explains"
 WHAT = ("filters", "neurons at the centre", "classes")
 COUNTS, STEPS = (16, 64), (64, 128, 256, 512)
 EVERY = 0.8  # seconds between two previews
@@ -51,6 +53,8 @@ class Pieces:
 
     def __init__(self, ctx: Context):
         self.ctx, self._table = ctx, list[tuple["Layer", int]]()
+        self.elsewhere = "Layers does it." if ctx.access.computes else ""
+        self.unmade = UNMADE if ctx.access.computes else "Nobody has made these pictures yet."
 
     def layers(self) -> list[tuple["Layer", int]]:
         """Those with filters, in the order in which they run, and how many."""
@@ -84,14 +88,15 @@ class Pieces:
             found, album, size = kernels(classifier.model, layer.name), Album(classifier, wanted.settings), classifier.input_size
             known = album.known(wanted.units)
             one = None if wanted.of_classes else album.known([unit])
-        panel = wishes(known, wanted.title, _names(wanted, known), view["class"] if wanted.of_classes else unit, "" if known else UNMADE)
+        panel = wishes(known, wanted.title, _names(wanted, known), view["class"] if wanted.of_classes else unit, "" if known else self.unmade)
         alone = ""
         if wanted.of_classes and known is not None and view["class"] in known.units:
             alone = class_alone(view["class"], self.ctx.run.classes[view["class"]], known)
         elif unit < len(found.norms):
-            strip = strongest_strip(self.ctx.run, layer, unit, size, offered=False)
+            strip = strongest_strip(self.ctx.run, layer, unit, size, offered=False, otherwise=self.elsewhere)
             alone = filter_alone(found, unit, f"{name}, filter {unit}", one, strip)
-        return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, name), alone]
+        link = copy_link(tab=ID, layer=layer.name, unit=unit, sort=view["sort"])
+        return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, name, link), alone]
 
 
 def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
@@ -140,7 +145,7 @@ def build(ctx: Context) -> None:
     def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any], *how: Any) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "row":
-            return [gr.skip()] * 5 + [{"row": int(value), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]
+            return [gr.skip()] * 5 + in_inspect(value)
         if name == "layer":
             gone_on.add(str(request.session_hash))
             ctx.stops.stop(str(request.session_hash))  # what is being made is of another layer
@@ -156,6 +161,7 @@ def build(ctx: Context) -> None:
         from explain.album import maximised
         from explain.case import Stopped
 
+        ctx.access.begins_work()
         who = str(request.session_hash)
         ctx.stops.begin(who)
         gone_on.discard(who)
@@ -176,6 +182,15 @@ def build(ctx: Context) -> None:
                 note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
                 yield [wishes(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
 
+    @said
+    def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
+        """What a link names."""
+        asked = request.query_params
+        if asked.get(TAB) != ID:
+            return [gr.skip()] * 2
+        view = view | {"layer": asked.get("layer", ""), "unit": number(asked.get("unit")) or 0}
+        return [changed(view, "sort", asked.get("sort", "")), gr.Tabs(selected=ID)]
+
     def stop(request: gr.Request) -> None:
         ctx.stops.stop(str(request.session_hash))
 
@@ -187,7 +202,8 @@ def build(ctx: Context) -> None:
     made = start.click(make, inputs, [wish, start, cancel], concurrency_id="maximise", **quiet)
     done = made.then(lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet)
     done.then(one, inputs, [alone], concurrency_id="model", **quiet)
-    cancel.click(stop, None, None, queue=False, **quiet)
+    cancel.click(stop, None, None, concurrency_limit=None, **quiet)
+    ctx.on_load(arrive, [view], [view, ctx.tabs])
     ctx.on_tab(ID, show, inputs, areas)
 
 
@@ -205,6 +221,6 @@ def _form(ctx: Context) -> tuple[dict[str, Any], gr.Button, gr.Button]:
         made["classes"] = gr.Dropdown(classes, value=[], multiselect=True, visible=False, filterable=True, elem_id="vt-wanted-classes",
                                       label="Classes; none: as many as above")  # fmt: skip
         with gr.Row():
-            start = gr.Button("Maximise", variant="primary", size="sm", elem_id="vt-maximise")
+            start = gr.Button("Maximise", visible=ctx.access.computes, variant="primary", size="sm", elem_id="vt-maximise")
             cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-stop-maximise")
     return made, start, cancel

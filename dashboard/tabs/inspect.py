@@ -1,7 +1,7 @@
 """Inspect: one picture, what the network makes of it, and any number of methods side by side."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -9,14 +9,19 @@ import numpy as np
 
 from dashboard.components.clickable import clickable
 from dashboard.components.map_cards import Card, heading, map_cards
+from dashboard.components.note_editor import note_editor
+from dashboard.components.panel import panel as panel_of
 from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts, reproduced, run_maps, start_page
 from dashboard.context import Context
 from dashboard.examples import examples_strip
 from dashboard.guard import said
-from dashboard.looks import Looks, Subject, called, first_row
+from dashboard.links import TAB, in_inspect, row_of
+from dashboard.looks import Subject, called, first_row
+from dashboard.noting import keep_notes
 from dashboard.uploads import photo_upload
 from explain.methods import METHODS
+from explain.notes import read
 from models.errors import UserError
 
 TITLE, ID = "Inspect", "inspect"
@@ -33,7 +38,9 @@ def show_row(ctx: Context, row: int) -> list[Any]:
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
     cards = [Card(m, run.title(m), run.maps(m, "pred", [row])[0], request.layer) for m in request.methods]
     title = heading("Maps of the run", run.classes, int(pred), None, float(calibrated(prob, ctx.temperature or 1)[int(pred)]))
-    return [{"row": row}, facts(run, prob, row, ctx.temperature), map_cards(ctx.seen(row), cards, title, False, 0), run_maps(run, row), int(pred)]
+    live = ctx.access.explains
+    return [{"row": row}, facts(run, prob, row, ctx.temperature, live), map_cards(ctx.seen(row), cards, title, False, 0, "" if live else None),
+            run_maps(run, row), int(pred)]  # fmt: skip
 
 
 def first_sight(ctx: Context) -> list[Any]:
@@ -42,15 +49,17 @@ def first_sight(ctx: Context) -> list[Any]:
 
 
 def build(ctx: Context) -> None:
-    run, looks = ctx.run, Looks(ctx)
+    run = ctx.run
     subject, facts_html, panel_html, maps_html, chosen = first_sight(ctx)
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             about = clickable(facts_html, "vt-facts")
-            form, parameters = _form(ctx, chosen)
-            with gr.Group(elem_classes="vt-panel vt-controls"):
-                upload = photo_upload("Your own photo", "vt-upload")
-                strip = clickable(examples_strip(), "vt-examples")
+            remark = clickable(remark_about(ctx, subject), "vt-remark")
+            with gr.Column(visible=ctx.access.explains, elem_classes="vt-left"):
+                form, parameters = _form(ctx, chosen)
+                with gr.Group(elem_classes="vt-panel vt-controls"):
+                    upload = photo_upload("Your own photo", "vt-upload")
+                    strip = clickable(examples_strip(), "vt-examples")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-cancel")
             panel = clickable(panel_html, "vt-live")
@@ -80,7 +89,7 @@ def build(ctx: Context) -> None:
 
         how, questions = asked(values)
         with ctx.classifier() as classifier:
-            sight = looks.at(subject)
+            sight = ctx.looks.at(subject)
             cards, answered = [], []
             for q in questions:
                 method = METHODS[q.method]
@@ -111,6 +120,12 @@ def build(ctx: Context) -> None:
     def from_run(subject: Subject | None) -> list[Any]:
         """The row that was clicked in Errors."""
         return [*show_row(ctx, int(subject["row"])), NOBODY] if subject else [gr.skip()] * 6
+
+    @said
+    def arrive(request: gr.Request) -> list[Any]:
+        """The image that a link names."""
+        row = row_of(run, request.query_params) if request.query_params.get(TAB, ID) == ID else None
+        return [gr.skip()] * 2 if row is None else in_inspect(row)
 
     @said
     def explain(subject: Subject | None, *values: Any) -> list[Any]:
@@ -144,8 +159,11 @@ def build(ctx: Context) -> None:
         return [subject, *shown_maps(subject, values), "", NOBODY]
 
     @said
-    def uploaded(path: str | None, *values: Any) -> list[Any]:
-        return from_outside({"upload": path}, values) if path else [gr.skip()] * 7
+    def uploaded(request: gr.Request, path: str | None, *values: Any) -> Iterator[list[Any]]:
+        """The photo is looked at, and the field free for the next."""
+        if path:
+            yield [*[gr.skip()] * 7, None]
+            yield [*from_outside({"upload": ctx.photos.keep(str(request.session_hash), path)}, values), gr.skip()]
 
     @said
     def example(event: gr.SelectData, *values: Any) -> list[Any]:
@@ -173,18 +191,30 @@ def build(ctx: Context) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [panel]}
     elsewhere = [shown, *results, kept, form["minus"]]
+    opened.change(from_run, [opened], [shown, about, panel, kept, form["target"], form["minus"]], **quiet)
+    ctx.on_load(arrive, None, [opened, ctx.tabs])
+    if not ctx.access.explains:
+        return
     changes = [form[name].input for name in HOW if name not in ("noise", "threshold")]
     changes += [form["noise"].release, form["threshold"].release, *(control.change for control in parameters.inputs)]
-    opened.change(from_run, [opened], [shown, about, panel, kept, form["target"], form["minus"]], **quiet)
     gr.on(changes, explain, inputs, results, trigger_mode="always_last", **options)
     form["methods"].change(lambda names: parameters.visible(names or []), [form["methods"]], parameters.groups, **quiet)
+    shown.change(lambda subject: remark_about(ctx, subject), [shown], [remark], **quiet)
+    keep_notes(ctx, [remark])
     about.select(chosen_class, None, [form["target"]], **quiet).then(explain, inputs, results, **options)
     panel.select(computing, None, [cancel], **quiet)
     panel.select(compute, inputs, results, **options).then(lambda: gr.Button(visible=False), None, [cancel], **quiet)
-    cancel.click(stop, None, None, queue=False, **quiet)
-    gr.on([upload.upload, upload.input], uploaded, [upload, *inputs[1:]], elsewhere, trigger_mode="always_last", **options)
+    cancel.click(stop, None, None, concurrency_limit=None, **quiet)
+    gr.on([upload.upload, upload.input], uploaded, [upload, *inputs[1:]], [*elsewhere, upload], trigger_mode="always_last", **options)
     strip.select(example, inputs[1:], elsewhere, **options)
     ctx.on_tab(ID, choices, None, [form["layers"]])
+
+
+def remark_about(ctx: Context, subject: Subject | None) -> str:
+    """The note of a row of the run; nothing for pictures from outside, and for visitors."""
+    if not subject or "row" not in subject or not ctx.access.computes:
+        return ""
+    return panel_of("Note", note_editor(ctx.run, read(ctx.run.folder), int(subject["row"])), "kept with the run")
 
 
 def _form(ctx: Context, chosen: int | None) -> tuple[dict[str, Any], ParameterControls]:

@@ -15,7 +15,8 @@ from dashboard.components.strongest import strongest_strip
 from dashboard.context import Context
 from dashboard.examples import examples_strip
 from dashboard.guard import said
-from dashboard.looks import Looks, Subject, first_row
+from dashboard.links import PAGE, TAB, copy_link, image_of, number, row_of
+from dashboard.looks import Subject, first_row
 from dashboard.stops import in_turns
 from dashboard.uploads import photo_upload
 from models.errors import UserError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from explain.layers import Layer
 
 TITLE, ID = "Layers", "layers"
+NEEDS = "explains"
 KEPT = 4  # pictures of which the table is kept
 EVERY = 0.8  # seconds between two words of progress
 WAITING = '<section class="vt-panel"><h2>The network</h2><p class="vt-empty">Its layers come as soon as it is loaded.</p></section>'
@@ -35,7 +37,7 @@ class Pieces:
     """The page's parts for a view: {"subject", "layer", "order", "scale", "colours", "page", "channel"}."""
 
     def __init__(self, ctx: Context):
-        self._ctx, self._looks, self._known = ctx, Looks(ctx), OrderedDict[str, Known]()
+        self._ctx, self._known = ctx, OrderedDict[str, Known]()
 
     def of(self, view: dict[str, Any]) -> list[str]:
         """Table, sheet, channel, depth. Raises UserError for what cannot be shown."""
@@ -44,7 +46,7 @@ class Pieces:
         if view["subject"] is None:
             raise UserError("Nothing to look at yet: click an image in Errors, or upload one.")
         with self._ctx.classifier() as classifier:
-            sight = self._looks.at(view["subject"])
+            sight = self._ctx.looks.at(view["subject"])
             known = self._of(view["subject"], classifier.model, sight.x)
             by_name = {layer.name: layer for layer in known.table}
             view["layer"] = view["layer"] if view["layer"] in by_name else next((x.name for x in known.table if x.spatial), known.table[0].name)
@@ -53,8 +55,10 @@ class Pieces:
             ranked = order(classifier.model, sight.x, found, view["order"], sight.pred)
             saw = self._saw(classifier.model, sight.x, found, view["channel"])
         size, channel = (sight.x.shape[2], sight.x.shape[3]), view["channel"]
-        strip = "" if channel is None or channel >= len(found.values) else strongest_strip(self._ctx.run, layer, channel, size)
-        return [layer_table(known.table, layer.name), channel_sheet(found, view, ranked, layer.alias),
+        offered, image = self._ctx.access.computes, image_of(self._ctx.run, view["subject"])
+        link = copy_link(tab=ID, layer=layer.name, channel=channel, image=image, **{PAGE: view["page"] or ""})
+        strip = "" if channel is None or channel >= len(found.values) else strongest_strip(self._ctx.run, layer, channel, size, offered)
+        return [layer_table(known.table, layer.name), channel_sheet(found, view, ranked, layer.alias, link),
                 channel_alone(found, channel, layer, sight.seen, size, view["colours"], saw, strip), self.depth(view)]  # fmt: skip
 
     def depth(self, view: dict[str, Any], running: str = "") -> str:
@@ -62,7 +66,10 @@ class Pieces:
         from explain.survey import curves, surveyed
 
         known, about = self._known.get(_key(view["subject"])), surveyed(self._ctx.run)
-        return "" if known is None else depth_panel(known.steps, curves(self._ctx.run) if about else None, known.shift, view["layer"], about, running)
+        if known is None:
+            return ""
+        run = curves(self._ctx.run) if about else None
+        return depth_panel(known.steps, run, known.shift, view["layer"], about, running, self._ctx.access.computes)
 
     def _of(self, subject: Subject, model: Any, x: Any) -> "Known":
         from explain.depth import depth, handed_on, largest_shift, step
@@ -161,6 +168,7 @@ def build(ctx: Context) -> None:
         from explain.case import Stopped
         from explain.survey import survey
 
+        ctx.access.begins_work()
         who, began, drawn = str(request.session_hash), time.monotonic(), 0.0
         ctx.stops.begin(who)
         yield [pieces.depth(view, "begins"), gr.skip()]
@@ -179,13 +187,26 @@ def build(ctx: Context) -> None:
         yield [gr.skip(), began]
 
     @said
+    def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
+        """What a link names."""
+        asked = request.query_params
+        if asked.get(TAB) != ID:
+            return [gr.skip()] * 2
+        row = row_of(ctx.run, asked)
+        named = {"layer": asked.get("layer", ""), "channel": number(asked.get("channel")), "page": number(asked.get(PAGE)) or 0}
+        return [view | named | ({"subject": {"row": row}} if row is not None else {}), gr.Tabs(selected=ID)]
+
+    @said
     def opened(subject: Subject | None, view: dict[str, Any]) -> Any:
         """The row that was clicked in Errors; it is drawn when the tab is opened."""
         return view | {"subject": {"row": int(subject["row"])}} if subject else gr.skip()
 
     @said
-    def uploaded(path: str | None, view: dict[str, Any]) -> list[Any]:
-        return show(view | {"subject": {"upload": path}}) if path else [gr.skip()] * 5
+    def uploaded(request: gr.Request, path: str | None, view: dict[str, Any]) -> Iterator[list[Any]]:
+        """The photo is looked at, and the field free for the next."""
+        if path:
+            yield [*[gr.skip()] * 5, None]
+            yield [*show(view | {"subject": {"upload": ctx.photos.keep(str(request.session_hash), path)}}), gr.skip()]
 
     @said
     def example(event: gr.SelectData, view: dict[str, Any]) -> list[Any]:
@@ -197,6 +218,7 @@ def build(ctx: Context) -> None:
     gr.on([alone.select, over.select], look_at_run, [view], [over, seen], concurrency_id="survey", show_progress="hidden", api_visibility="private")
     seen.change(show, [view], results, **options)  # what is looked at now, which may be something else than when it began
     ctx.opened.change(opened, [ctx.opened, view], [view], api_visibility="private", show_progress="hidden")
-    gr.on([upload.upload, upload.input], uploaded, [upload, view], results, trigger_mode="always_last", **options)
+    gr.on([upload.upload, upload.input], uploaded, [upload, view], [*results, upload], trigger_mode="always_last", **options)
     strip.select(example, [view], results, **options)
+    ctx.on_load(arrive, [view], [view, ctx.tabs])
     ctx.on_tab(ID, show, [view], results)

@@ -13,13 +13,13 @@ from dashboard.context import Context
 from dashboard.guard import said
 from dashboard.plots import figure
 from dashboard.trainings import Trainings, as_typed, command, recipe_of
-from models.training.augment import Augmentation
 from models.training.charts import charts
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
 TITLE, ID = "Train", "train"
+NEEDS = "computes"
 PLOTS = ("loss", "accuracy", "roc", "reliability", "confusion", "confusion-normalised")
-MORE = ("weights", "image_col", "label_col")  # options of `train` that are no part of a recipe
+MORE = ("weights", "image_col", "label_col", "labels")  # options of `train` that are no part of a recipe
 KEEP: dict[str, Any] = {"chosen": None, "ticked": [], "drawn": ""}
 
 
@@ -114,11 +114,13 @@ def build(ctx: Context) -> None:
         from models.training.preview import preview as look_at
 
         given = dict(zip(order, values, strict=True))
-        strengths = Augmentation.parse(str(given["augmentation"] or ""))
-        parts = open_parts(str(given["data"]), given["image_col"] or None, given["label_col"] or None, task=str(given["task"]))
+        recipe = recipe_of({k: given[k] for k in ("balance", "balance_by", "augmentation")})
+        labels = Path(str(given["labels"])) if given["labels"] else None
+        parts = open_parts(str(given["data"]), given["image_col"] or None, given["label_col"] or None, task=str(given["task"]), labels=labels)
+        drawn = in_words(parts.training, recipe)
         name = str(given["model"]).split(":")[0] if not str(given["model"]).startswith("timm:") else str(given["model"])
-        page = sheet(look_at(parts.training, spec(name).preprocessing, strengths))
-        return [gr.Image(page, visible=True), gr.Markdown(in_words(parts.training, str(given["balance"]), strengths), visible=True)]
+        page = sheet(look_at(parts.training, spec(name).preprocessing, recipe.augmentation))
+        return [gr.Image(page, visible=True), gr.Markdown(drawn, visible=True)]
 
     @said
     def charts_zip(keep: dict[str, Any]) -> str:
@@ -167,8 +169,11 @@ def _form() -> tuple[dict[str, Any], list[str]]:
             with gr.Row():
                 made["image_col"] = gr.Textbox("", label="Image column", placeholder="guessed", min_width=90)
                 made["label_col"] = gr.Textbox("", label="Label column", placeholder="guessed", min_width=90)
+            made["labels"] = gr.Textbox("", label="Corrected labels", placeholder="labels.csv")
             made["task"] = gr.Dropdown(list(CHOICES["task"]), value=plain.task, label="Task", info="affect: valence and arousal of a table")
-            made["balance"] = gr.Dropdown(list(CHOICES["balance"]), value=plain.balance, label="Class balance")
+            with gr.Row():
+                made["balance"] = gr.Dropdown(list(CHOICES["balance"]), value=plain.balance, label="Class balance", min_width=90)
+                made["balance_by"] = gr.Textbox("", label="Balance by column", placeholder="of the data", min_width=90)
             made["augmentation"] = gr.Textbox(str(plain.augmentation), label="Augmentation", lines=2)
         with gr.Accordion("Transfer", open=False):
             made["weights"] = gr.Textbox("", label="Weights of the base", placeholder="official ones are fetched")

@@ -23,8 +23,9 @@ def held_out(source: ImageSource, part: str) -> ImageSource:
 def split_off(source: ImageSource, part: str, share: float = SHARE) -> tuple[ImageSource, ImageSource]:
     """What is left of a source, and `part`: a share of every class."""
     taken = np.sort(np.concatenate([order[: _size(len(order), share)] for order in _orders(source)]))
-    rest = np.setdiff1d(np.arange(len(source)), taken)
-    return Chosen(source, rest), Chosen(source, taken, f"{source.name} ({part})")
+    rest = Chosen(source, np.setdiff1d(np.arange(len(source)), taken))
+    rest.note = getattr(source, "note", "")  # type: ignore[attr-defined]
+    return rest, Chosen(source, taken, f"{source.name} ({part})")
 
 
 def _parts(source: ImageSource) -> dict[str, np.ndarray]:

@@ -1,8 +1,10 @@
 """The three parts that a training needs, from data that has all of them, some, or none."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from models.data.corrections import Corrected, joined, must_fit, read_corrections
 from models.data.holdout import split_off
 from models.data.open import open_data
 from models.data.source import ImageSource, NoSuchPart
@@ -11,7 +13,7 @@ from models.errors import UserError
 
 @dataclass(frozen=True)
 class Parts:
-    """`test` is None where the data has none of its own; `note` says what was held out."""
+    """`test` is None where the data has none of its own; `note` says what was held out, and corrected."""
 
     training: ImageSource
     validation: ImageSource
@@ -19,9 +21,30 @@ class Parts:
     note: str = ""
 
 
-def open_parts(spec: str, image_col: str | None = None, label_col: str | None = None, limit: int | None = None, task: str = "classes") -> Parts:
-    """What a person writes after --data, in its three parts; `limit` thins train alone."""
-    return parts_of(lambda part: open_data(spec, part, image_col, label_col, limit if part == "train" else None, task=task))
+def open_parts(spec: str, image_col: str | None = None, label_col: str | None = None, limit: int | None = None, task: str = "classes",
+               labels: Path | None = None) -> Parts:  # fmt: skip
+    """What a person writes after --data, in its three parts; `limit` thins train alone. `labels`: corrected labels, each part's by its name,
+    before a validation part is held out of train (`models.data.corrections`)."""
+    if labels and task != "classes":
+        raise UserError(f"--labels {labels} holds classes, the task is {task}: leave --labels out.")
+    corrections = read_corrections(labels) if labels else None
+    made: list[Corrected] = []
+
+    def open_split(part: str) -> ImageSource:
+        source = open_data(spec, part, image_col, label_col, limit if part == "train" else None, task=task)
+        if corrections is None:
+            return source
+        made.append(Corrected(source, corrections))
+        return made[-1]
+
+    parts = parts_of(open_split)
+    return _told(parts, must_fit(made, corrections)) if corrections else parts
+
+
+def _told(parts: Parts, lost: str) -> Parts:
+    """The note of train tells of its own corrections alone."""
+    others = [f"{part.name}: {part.told}" for part in (parts.validation, parts.test) if isinstance(part, Corrected) and part.differs]
+    return replace(parts, note=joined(parts.note, *others, lost))
 
 
 def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
@@ -33,7 +56,7 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
     validation = _if_there(open_split, "validation")
     if validation is None:
         training, validation = split_off(training, "validation")
-        note = f"validation: {len(validation)} images held out of train"
+        note = joined(getattr(training, "note", ""), f"validation: {len(validation)} images held out of train")
     elif _place(training) == _place(validation):
         raise UserError(f"{training.name}: train and validation are the same images; training needs two parts that differ.")
     if test and _place(test) in (_place(validation), _place(training)):

@@ -3,11 +3,15 @@
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from models.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class NoSuchPart(UserError):
@@ -33,10 +37,20 @@ class ImageSource(ABC):
     root: str
     classes: tuple[str, ...]
     items: list[Item]
+    regions: tuple[str, ...] = ()  # names of what `masks` draws; none where the data does not say where things are
 
     @abstractmethod
     def load(self, index: int) -> Image.Image:
         """The picture, upright RGB. Raises `UnreadableImage` with the reason."""
+
+    @property
+    def metadata(self) -> "pd.DataFrame | None":
+        """What else the data says of its images, one row an item in the order of `items`; None where it says nothing."""
+        return None
+
+    def masks(self, index: int) -> np.ndarray:
+        """Where each of `regions` lies in the picture: (R, height, width) bool."""
+        raise NotImplementedError(f"{self.name} does not say where things are")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -49,13 +63,28 @@ class ImageSource(ABC):
         return digest.hexdigest()[:16]
 
 
-class Chosen(ImageSource):
-    """Some images of another source, in its order, under a name of their own."""
+class Subset(ImageSource):
+    """Images `kept` (n,) of another source, in that order, with everything that it says of them; who derives from it sets `items`."""
 
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
         self.source, self.kept = source, kept
-        self.name, self.root, self.classes = name or source.name, source.root, source.classes
-        self.items: list[Item] = [source.items[i] for i in kept]
+        self.name, self.root, self.classes, self.regions = name or source.name, source.root, source.classes, source.regions
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))
+
+    def masks(self, index: int) -> np.ndarray:
+        return self.source.masks(int(self.kept[index]))
+
+    @property
+    def metadata(self) -> "pd.DataFrame | None":
+        whole = self.source.metadata
+        return None if whole is None else whole.iloc[self.kept].reset_index(drop=True)
+
+
+class Chosen(Subset):
+    """Some images of another source, in its order, under a name of their own."""
+
+    def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
+        super().__init__(source, kept, name)
+        self.items = [source.items[i] for i in kept]

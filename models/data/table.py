@@ -1,12 +1,14 @@
 """A CSV or Parquet table with a column of image paths and a column of labels."""
 
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
 from models.classes import one_spelling
+from models.data.columns import grouping_columns
 from models.data.folder import SPLITS
 from models.data.images import SUFFIXES, open_image
 from models.data.source import ImageSource, Item, NoParts, NoSuchPart
@@ -28,6 +30,7 @@ class TableSource(ImageSource):
         self.label_col = find_column(table, label_col, LABEL_COLUMNS, "--label-col", path)
         self.note = f"images from column '{self.image_col}', labels from column '{self.label_col}'"
         rows = table[[self.image_col, self.label_col]].set_axis(["image", "label"], axis=1).dropna().astype(str).drop_duplicates("image")
+        self._others = table.drop(columns=[self.image_col, self.label_col]).loc[rows.index].reset_index(drop=True)
         if len(rows) < len(table):
             self.note += f"; {len(table) - len(rows)} rows without image or label, or naming an image again, left out"
         spelling = one_spelling(whole[self.label_col].dropna().astype(str).tolist())  # the same in every part
@@ -47,6 +50,12 @@ class TableSource(ImageSource):
 
     def load(self, index: int) -> Image.Image:
         return open_image(self.base / self.items[index].id)
+
+    @cached_property
+    def metadata(self) -> pd.DataFrame | None:
+        """The table's other columns, as `grouping_columns` takes them."""
+        found = grouping_columns(self._others)
+        return found if len(found.columns) else None
 
 
 def image_folder(base: Path, names: list[str]) -> Path:
@@ -81,9 +90,13 @@ def _natural(label: str) -> tuple[bool, float, str]:
     return (False, float(label), "") if label.lstrip("-").isdigit() else (True, 0.0, label)
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
+    """CSV as text, Parquet as it is; rows are numbered anew. `words`: NA, None, null are words, and only a cell without anything is empty."""
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python", dtype=str)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path).reset_index(drop=True)
+        empty = {"keep_default_na": False, "na_values": [""]} if words else {}
+        return pd.read_csv(path, sep=None, engine="python", dtype=str, **empty)
     except Exception as error:  # pandas and pyarrow each have their own kinds
         raise UserError(f"'{path}' cannot be read as a table ({str(error).splitlines()[0][:100]}): give CSV or Parquet.") from error
 

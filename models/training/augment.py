@@ -8,7 +8,8 @@ from models.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIMITS = {"flip": 1.0, "rotation": 45.0, "shift": 0.5, "zoom": 0.5, "light": 1.0, "contrast": 1.0, "erase": 1.0}
+LIMITS = {"flip": 1.0, "rotation": 45.0, "shift": 0.5, "zoom": 0.5, "light": 1.0, "contrast": 1.0, "erase": 1.0,
+          "blur": 1.0, "grey": 1.0}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Augmentation:
 
     flip: share of images mirrored; rotation: degrees to either side; shift: share of the width; zoom: share of the size;
     light: share of the range added; contrast: share around the mean; erase: share of images that lose a rectangle (Zhong
-    et al. 2020, *Random Erasing*; 2 to 15 % of the area, filled with the image's mean).
+    et al. 2020, *Random Erasing*; 2 to 15 % of the area, filled with the image's mean); blur: share of images blurred by a Gaussian, its
+    sigma drawn between 1/200 and 1/40 of the width; grey: share of images that lose their colour (luma of ITU-R BT.601).
     """
 
     flip: float = 0.5
@@ -27,6 +29,8 @@ class Augmentation:
     light: float = 0.0
     contrast: float = 0.0
     erase: float = 0.0
+    blur: float = 0.0
+    grey: float = 0.0
 
     def __post_init__(self) -> None:
         for name, most in LIMITS.items():

@@ -1,13 +1,16 @@
 """In which order, and how often, images are drawn; and what a class counts where some have far more images than others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from models.data.columns import groups_in
+from models.data.source import ImageSource
 from models.data.tensors import UNREADABLE
+from models.errors import UserError
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
@@ -40,8 +43,25 @@ class Shuffled(Sampler[int]):
             yield from torch.multinomial(self.weights, self.size, replacement=True, generator=generator).tolist()
 
 
-def sampler(truths: Tensor, balance: str, classes: int, seed: int) -> Shuffled:
-    """Shuffled, or with `balance` sampler every class as often as the others."""
+def sampler(truths: Tensor, balance: str, classes: int, seed: int, groups: Sequence[str] | None = None) -> Shuffled:
+    """Shuffled, or with `balance` sampler every class as often as the others; with `groups` (n,), every group within each class as well."""
     if balance != "sampler":
         return Shuffled(len(truths), seed)
-    return Shuffled(len(truths), seed, class_weights(truths.numpy(), classes)[truths].double())
+    if groups is None:
+        return Shuffled(len(truths), seed, class_weights(truths.numpy(), classes)[truths].double())
+    names, group = np.unique(groups, return_inverse=True)
+    pair = truths.numpy() * len(names) + group
+    within = np.bincount(np.unique(pair) // len(names), minlength=classes)  # groups that a class has
+    return Shuffled(len(truths), seed, torch.from_numpy(1 / (np.bincount(pair)[pair] * within[truths.numpy()])))
+
+
+def groups_of(source: ImageSource, column: str) -> list[str] | None:
+    """For each image its value of one of the data's columns, of numbers of many values its fifth (`groups_in`); None where no column is asked
+    for. Raises UserError where the data has no such column."""
+    if not column:
+        return None
+    table = source.metadata
+    if table is None or column not in table:
+        has = f"it has {', '.join(map(str, table.columns))}" if table is not None else "it has no columns of its own"
+        raise UserError(f"{source.name} has no column '{column}' to balance by: {has}.")
+    return groups_in(table[column])

@@ -59,7 +59,8 @@ def charts(trained: Trained) -> list[Chart | Matrix]:
         return made
     part, logits, label = trained.judged
     prob = softmax(logits)
-    return [*made, roc(prob, label, trained.classes, part), *confusion(prob, label, trained.classes, part),
+    areas = roc(prob, label, trained.classes, part)
+    return [*made, *([areas] if areas.lines else []), *confusion(prob, label, trained.classes, part),
             calibrated(logits, label, trained.metrics["temperature"], part)]  # fmt: skip
 
 
@@ -79,7 +80,8 @@ def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
 
 
 def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> Chart:
-    """One class against the rest, micro and macro averages dashed, with the areas in the legend. Many classes: averages alone."""
+    """One class against the rest, micro and macro averages dashed, with the areas in the legend. Many classes: averages alone. No line where
+    the part holds one class."""
     found = [c for c in roc_curves(label, prob, classes) if len(c.fpr)]
     found = found if len(classes) <= 20 else found[-2:]
     lines = [Line(f"{c.name} {c.area:.3f}", c.fpr, c.tpr, "dash" if c.name.endswith("average") else "solid") for c in found]

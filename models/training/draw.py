@@ -1,5 +1,6 @@
 """Charts as files: PNG by matplotlib, and the numbers behind each as CSV."""
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -17,15 +18,18 @@ def save_charts(charts: list[Chart | Matrix], folder: Path) -> list[Path]:
     for chart in charts:
         chart.table().to_csv(folder / f"{chart.key}.csv", index=False)
         made.append(folder / f"{chart.key}.png")
-        _png(chart, made[-1])
+        temporary = made[-1].with_suffix(".tmp")
+        temporary.write_bytes(png(chart))
+        temporary.replace(made[-1])
     return made
 
 
-def _png(chart: Chart | Matrix, file: Path) -> None:
+def png(chart: Chart | Matrix, dpi: int = 120) -> bytes:
+    """The chart as a picture, 6.4 × 4.8 inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure  # without pyplot: no window, no state
 
-    figure = Figure(figsize=(6.4, 4.8), dpi=120, layout="constrained")
+    figure = Figure(figsize=(6.4, 4.8), dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.set_title(chart.title, loc="left", fontsize=11)
@@ -33,9 +37,9 @@ def _png(chart: Chart | Matrix, file: Path) -> None:
         _matrix(axes, chart)
     else:
         _lines(axes, chart)
-    temporary = file.with_suffix(".tmp")
-    figure.savefig(temporary, format="png", metadata={"Software": None})
-    temporary.replace(file)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:

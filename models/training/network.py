@@ -7,7 +7,8 @@ from torch import nn
 
 from models.heads import attach
 from models.preprocessing import Preprocessing
-from models.registry import load, shipped, spec
+from models.registry import load, spec
+from models.shipped import shipped
 from models.training.recipe import Recipe
 
 

@@ -1,5 +1,6 @@
 """What a training will see: images per class, some of them before and after augmentation, and how many an epoch really shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ from models.data.source import ImageSource
 from models.errors import UserError
 from models.preprocessing import Preprocessing, as_tensor, stack
 from models.training.augment import Augmentation
-from models.training.balance import class_weights
+from models.training.balance import groups_of, sampler
+from models.training.recipe import Recipe
 
 TILE, GAP, TEXT = 88, 4, 190
 
@@ -51,23 +53,20 @@ def _read(source: ImageSource, preprocessing: Preprocessing, rows: np.ndarray, e
     return found
 
 
-def distinct_images(labels: np.ndarray, classes: int, balance: str) -> float:
+def distinct_images(labels: np.ndarray, classes: int, balance: str, groups: Sequence[str] | None = None) -> float:
     """How many different images an epoch shows, on average: all of them, or with the balanced sampler, which draws n times with
     replacement, the sum of 1 - (1 - p)^n."""
-    n = len(labels)
-    if balance != "sampler":
-        return float(n)
-    weights = class_weights(labels, classes).numpy().astype(float)[labels]
-    return float((1 - (1 - weights / weights.sum()) ** n).sum())
+    n, weights = len(labels), sampler(torch.from_numpy(labels), balance, classes, 0, groups).weights
+    return float(n) if weights is None else float((1 - (1 - weights / weights.sum()) ** n).sum())
 
 
-def in_words(source: ImageSource, balance: str, augmentation: Augmentation) -> str:
-    """One line: what an epoch shows."""
+def in_words(source: ImageSource, recipe: Recipe) -> str:
+    """One line: what an epoch shows. Raises UserError where the data lacks the column to balance by."""
     index = {name: i for i, name in enumerate(source.classes)}
     labels = np.array([index[item.label] for item in source.items])
-    seen = distinct_images(labels, len(source.classes), balance)
+    seen = distinct_images(labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by))
     drawn = f"an epoch draws {len(labels)} times and sees {seen:.0f} distinct images"
-    return f"{drawn}, " + ("each in a new variant every time" if augmentation.varies else "the same pixels every time")
+    return f"{drawn}, " + ("each in a new variant every time" if recipe.augmentation.varies else "the same pixels every time")
 
 
 def sheet(previews: list[ClassPreview]) -> Image.Image:

@@ -25,7 +25,8 @@ class Recipe:
 
     `schedule` cosine warms up over a quarter of the steps and falls to zero; plateau halves the rate when validation loss
     has not fallen for three epochs. `mixup` is the alpha of Zhang et al. 2018 (0: off), `clip` the largest norm of the
-    gradient (0: off). `head_epochs` are those of the new head alone.
+    gradient (0: off). `head_epochs` are those of the new head alone. `balance_by`: a column of the data; the sampler then
+    draws every class as often, and within it every value of that column.
     """
 
     recipe: str = "scratch"
@@ -47,6 +48,7 @@ class Recipe:
     fine_rate: float = 0.1
     task: str = "classes"
     augmentation: Augmentation = field(default_factory=Augmentation)
+    balance_by: str = ""
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -56,6 +58,8 @@ class Recipe:
         for name, least in limits.items():
             if not getattr(self, name) >= least:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
+        if self.balance_by and self.balance != "sampler":
+            raise UserError(f"balance_by '{self.balance_by}' needs balance sampler, it is {self.balance}: add --balance sampler.")
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing is {self.label_smoothing}: it must lie between 0 and 1.")
         if not 0 < self.rate < 10:
@@ -70,9 +74,10 @@ class Recipe:
         return asdict(self) | {"learning_rate": self.rate}
 
     def differences(self, kept: dict[str, Any]) -> list[str]:
-        """What another recipe's `as_dict` has otherwise, in words."""
-        mine = self.as_dict()
-        return [f"{k} {kept.get(k)} (now {v})" for k, v in mine.items() if kept.get(k) != v]
+        """What another recipe's `as_dict` has otherwise, in words. What it does not name, because it is older, had the default."""
+        mine, usual = self.as_dict(), Recipe().as_dict()
+        before = usual | kept | {"augmentation": usual["augmentation"] | kept.get("augmentation", {})}
+        return [f"{k} {before[k]} (now {v})" for k, v in mine.items() if before[k] != v]
 
     def with_seed(self, seed: int) -> "Recipe":
         return replace(self, seed=seed)

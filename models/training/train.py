@@ -3,6 +3,7 @@
 import logging
 import signal
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from models.data.tensors import pixels, readable, truth, workers
 from models.errors import UserError
 from models.heads import freeze
 from models.memory import reuse_memory
-from models.training.balance import class_weights, sampler
+from models.training.balance import Shuffled, class_weights, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
 from models.training.network import Network, build
@@ -36,8 +37,9 @@ class Training:
     def __init__(self, name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, command: str = ""):
         self.parts, self.out, self.recipe = parts, out, recipe
         self.classes = parts.training.classes
-        self.task = self._task()
-        plan = {"model": name, "weights": weights, "recipe": recipe.as_dict(), "data": parts.training.fingerprint()}
+        self.task, self.groups = self._task(), groups_of(parts.training, recipe.balance_by)
+        plan = {"model": name, "weights": weights, "recipe": recipe.as_dict(), "data": parts.training.fingerprint(),
+                "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part]}  # fmt: skip
         self.progress = Progress(plan, command)
         self.name, self.weights = name, weights
 
@@ -81,7 +83,8 @@ class Training:
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
         plain = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights") if plan.get(k) != mine[k]]
-        data = ["other images"] if plan.get("data") != mine["data"] else []
+        same = plan.get("data") == mine["data"] and plan.get("judged", mine["judged"]) == mine["judged"]  # older plans lack the second
+        data = [] if same else ["other images or labels"]
         # a kept plan went through JSON, where tuples are lists and numbers stay numbers
         return plain + data + self.recipe.differences(plan.get("recipe", {}))
 
@@ -166,18 +169,25 @@ class Training:
             good = int(readable(data.tensors[1]).sum())
             if good < (2 if fitting else 1):
                 raise UserError(f"{source.name} has {good} readable images: training needs at least two, validation one.")
-        order = sampler(truth(source, self.classes), self.recipe.balance, len(self.classes), self.recipe.seed) if fitting else None
+        order = self._order() if fitting else None
         processes = 0 if isinstance(data, TensorDataset) else workers()
         return DataLoader(data, self.recipe.batch_size, sampler=order, drop_last=fitting and size > self.recipe.batch_size,
                           num_workers=processes, persistent_workers=processes > 0, generator=torch.Generator())  # fmt: skip
 
+    def _order(self) -> Shuffled:
+        truths = truth(self.parts.training, self.classes)
+        return sampler(truths, self.recipe.balance, len(self.classes), self.recipe.seed, self.groups)
+
     def _description(self, network: Network) -> dict[str, Any]:
         training = self.parts.training
+        count = Counter(item.label for item in training.items)
+        counts = {name: count[name] for name in self.classes} if self.task.name == "classes" else {}
         return {
             "architecture": network.architecture, "task": self.task.name, "classes": list(self.task.outputs),
             "preprocessing": network.preprocessing.as_dict(), "training": self.recipe.as_dict(), "command": self.progress.command,
             "head": self.recipe.head if network.head else None, "base": network.base,
-            "data": {"name": training.name, "images": len(training), "fingerprint": training.fingerprint(), "parts": self.parts.note},
+            "data": {"name": training.name, "images": len(training), "fingerprint": training.fingerprint(), "parts": self.parts.note,
+                     "counts": counts},
         }  # fmt: skip
 
 

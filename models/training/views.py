@@ -1,10 +1,14 @@
 """Random views of a batch, each image its own."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.training.augment import Augmentation
+
+WIDEST = 1 / 40  # largest sigma of a blur, as a share of the width: 3 pixels of 128
 
 
 def varied(pixels: Tensor, s: Augmentation) -> Tensor:
@@ -12,6 +16,8 @@ def varied(pixels: Tensor, s: Augmentation) -> Tensor:
     x = pixels.float()
     x = _moved(x, s) if s.flip or s.rotation or s.shift or s.zoom else x
     x = _lit(x, s) if s.light or s.contrast else x
+    x = _blurred(x, s) if s.blur else x
+    x = _greyed(x, s) if s.grey and x.shape[1] == 3 else x
     return _erased(x, s) if s.erase else x
 
 
@@ -32,6 +38,30 @@ def _lit(x: Tensor, s: Augmentation) -> Tensor:
     offset = (255 * _uniform(n, s.light)).view(shape).to(x.device)
     mean = x.mean((1, 2, 3), keepdim=True)
     return ((x - mean) * gain + mean + offset).clamp_(0, 255)
+
+
+def _blurred(x: Tensor, s: Augmentation) -> Tensor:
+    """Each chosen image by a Gaussian of its own, one axis after the other; sigma 1/5 to all of `WIDEST` of the width."""
+    widest = WIDEST * x.shape[3]
+    chosen, sigma = torch.rand(len(x)) < s.blur, (0.2 + 0.8 * torch.rand(len(x))) * widest
+    if not chosen.any():
+        return x
+    reach = math.ceil(3 * widest)
+    places = torch.arange(-reach, reach + 1)
+    kernels = torch.exp(-(places**2) / (2 * sigma[chosen, None] ** 2))
+    kernels = (kernels / kernels.sum(1, keepdim=True)).to(x)
+    rows = chosen.nonzero()[:, 0].to(x.device)
+    some = x[rows].transpose(0, 1)  # each image is a group of the convolution, its colours are the batch
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round pixels to steps of 1
+        some = F.conv2d(F.pad(some, (reach, reach, 0, 0), mode="replicate"), kernels[:, None, None, :], groups=len(kernels))
+        some = F.conv2d(F.pad(some, (0, 0, reach, reach), mode="replicate"), kernels[:, None, :, None], groups=len(kernels))
+    return x.index_copy(0, rows, some.transpose(0, 1))
+
+
+def _greyed(x: Tensor, s: Augmentation) -> Tensor:
+    chosen = (torch.rand(len(x)) < s.grey).view(-1, 1, 1, 1).to(x.device)
+    luma = (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return torch.where(chosen, luma, x)
 
 
 def _erased(x: Tensor, s: Augmentation) -> Tensor:

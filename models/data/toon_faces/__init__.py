@@ -5,6 +5,8 @@ explanations is that the places of the parts and the parts that the expression m
 """
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,10 +14,13 @@ from PIL import Image
 from models.data.source import ImageSource, Item
 from models.data.toon_faces.action_units import CLASSES, ONE_SIDED, PARTS, Action, moved_parts, sample_action
 from models.data.toon_faces.draw import FaceArtist
-from models.data.toon_faces.identity import sample_identity, sample_scene
+from models.data.toon_faces.identity import SKIN, Identity, Scene, sample_identity, sample_scene
 from models.data.toon_faces.pen import SIZE
 from models.data.toon_faces.photograph import develop, paint_background, part_masks
 from models.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPLITS = {"train": (0, 8000), "validation": (1, 800), "test": (2, 800)}
 """Name -> (stream of random numbers, faces)."""
@@ -40,10 +45,17 @@ class ToonFace:
         return np.any([self.masks[part] for part in self.moved or PARTS], axis=0)
 
 
-def draw_face(expression: str, seed: tuple[int, ...]) -> ToonFace:
-    """Draw one face. The same expression and seed give the same picture."""
+def cast(expression: str, seed: tuple[int, ...]) -> tuple[Identity, Scene, np.random.Generator]:
+    """Who is drawn and where: what a face draws first from its random numbers, and the generator for the rest."""
     rng = np.random.default_rng([CLASSES.index(expression), *seed])
-    who, scene, action = sample_identity(rng), sample_scene(rng), sample_action(expression, rng)
+    return sample_identity(rng), sample_scene(rng), rng
+
+
+@lru_cache(maxsize=64)
+def draw_face(expression: str, seed: tuple[int, ...]) -> ToonFace:
+    """Draw one face. The same expression and seed give the same picture; the last few are kept, for those who ask for its masks next."""
+    who, scene, rng = cast(expression, seed)
+    action = sample_action(expression, rng)
     side = int(rng.choice((-1, 1))) if expression in ONE_SIDED else 0
     artist = FaceArtist(who, action, side, scene, rng)
     paint_background(artist.pen, rng)
@@ -61,15 +73,37 @@ class ToonFaces(ImageSource):
         self.split, self.seed = split, seed
         self.stream, default = SPLITS[split]
         self.size = size or default
-        self.name, self.root, self.classes = f"toon_faces/{split}", f"toon_faces:{seed}", CLASSES
+        self.name, self.root, self.classes, self.regions = f"toon_faces/{split}", f"toon_faces:{seed}", CLASSES, PARTS
         labels = (CLASSES[i % len(CLASSES)] for i in range(self.size))
         self.items = [Item(f"{split}/{label}/{i:05d}.png", label) for i, label in enumerate(labels)]
 
     def face(self, index: int) -> ToonFace:
-        return draw_face(CLASSES[index % len(CLASSES)], (self.seed, self.stream, index))
+        return draw_face(self.items[index].label, (self.seed, self.stream, index))
 
     def load(self, index: int) -> Image.Image:
         return self.face(index).image
+
+    @cached_property
+    def metadata(self) -> "pd.DataFrame":
+        """Who is drawn and how (`described`), without drawing."""
+        import pandas as pd
+
+        people = (cast(item.label, (self.seed, self.stream, i)) for i, item in enumerate(self.items))
+        return pd.DataFrame([described(who, scene) for who, scene, _ in people])
+
+    def masks(self, index: int) -> np.ndarray:
+        return np.stack([self.face(index).masks[part] for part in PARTS])
+
+
+def described(who: Identity, scene: Scene) -> dict[str, str | float]:
+    """What a face would be asked about besides its expression. `turned`, `tilted`: radians; `exposure`: a factor; `blur`: sigma in pixels;
+    `noise`: deviation in grey values."""
+    return {
+        "skin": ("light", "medium", "dark")[SKIN.index(who.skin) * 3 // len(SKIN)],
+        "hair": who.hair_style, "beard": "yes" if who.beard else "no", "glasses": who.glasses,
+        "covered": "yes" if scene.occluder else "no", "background": scene.background_kind,
+        "turned": abs(scene.yaw), "tilted": abs(scene.roll), "exposure": scene.exposure, "blur": scene.blur, "noise": scene.noise,
+    }  # fmt: skip
 
 
 __all__ = ["CLASSES", "PARTS", "SIZE", "SPLITS", "ToonFace", "ToonFaces", "draw_face"]

@@ -1,0 +1,96 @@
+"""How long does every click of the Errors tab take, and how much memory does the server need, for 50,000 images of 1,000 classes? Budgets: 0.5 s a
+click, 1 GB.
+
+    python benchmarks/clicks.py [--images 50000] [--classes 1000] [--run FOLDER]
+
+The run is made of numbers with faults in it (`synthetic`), or given. What is slow is worked out once and kept; that is timed too.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+
+from benchmarks.synthetic import Faults, synthetic_run
+from dashboard.tabs.errors import changed, pieces
+from dashboard.view import LENSES, first_view
+from explain.analysis.findings import Findings, analyse
+from explain.analysis.groups import LISTS
+from explain.errors import SORTS
+from explain.run_data import open_run
+
+
+def clicks(findings: Findings) -> list[tuple[str, str]]:
+    """(action, value) of a session: every way of looking, list, order, a dozen classes and confusions, pages, searches, notes apart."""
+    run = findings.run
+    rng = np.random.default_rng(0)
+    classes = [str(i) for i in rng.choice(run.present, min(12, len(run.present)), replace=False)]
+    wrong = run.ok[~run.ok["correct"]].sample(12, random_state=0)
+    cells = [f"{i},{j}" for i, j in wrong[["label", "pred"]].itertuples(index=False)]
+    made = [("class", c) for c in classes] + [("cell", c) for c in cells] + [("overview", "")]
+    made += [("lens", lens) for lens in LENSES] + [("by", "entropy"), ("low", "0.5"), ("page", "3")]
+    made += [pair for c in classes[:6] for lens in ("means", "attention", "clusters", "images") for pair in (("class", c), ("lens", lens))]
+    made += [pair for name in LISTS for pair in (("group", name), ("page", "5"))] + [("sort", sort) for sort in SORTS]
+    made += [("group", f"proposal:{i}") for i in range(len(findings.proposals))]
+    made += [("group", f"slice:{s.name}") for s in findings.slices(findings.method)[:4]]
+    return [*made, ("find", "class 7"), ("find", ""), ("overview", ""), ("page", "40"), ("order", "confused"), ("norm", "row"), ("target", "label")]
+
+
+def memory() -> float:
+    """The largest resident size of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def session(folder: Path) -> None:
+    began = time.perf_counter()
+    findings = Findings(open_run(folder))
+    opened = time.perf_counter() - began
+    list(analyse(findings))
+    worked_out = time.perf_counter() - began - opened
+    view = first_view(findings.run)
+    pieces(findings, view)
+    print(f"{len(findings.run.table):,} images, {len(findings.run.classes):,} classes")
+    print(f"  opened {opened:.2f} s, findings {worked_out:.1f} s, first view {time.perf_counter() - began - opened - worked_out:.2f} s")
+    times = []
+    for name, value in clicks(findings):
+        began, before, view = time.perf_counter(), view, view.apply(name, value, findings.run)
+        size = sum(len(piece) for piece in changed(findings, before, view) if isinstance(piece, str))
+        times.append((time.perf_counter() - began, f"{name} {value}", size))
+    seconds = np.array([t for t, *_ in times])
+    median, most = np.quantile(seconds, [0.5, 0.95])
+    print(f"  {len(times)} clicks: median {median:.3f} s, 95 % {most:.3f} s, worst {seconds.max():.3f} s (budget 0.5 s)")
+    print("  slowest: " + "; ".join(f"{what} {t:.2f} s, {size / 1024:.0f} kB" for t, what, size in sorted(times, reverse=True)[:5]))
+    print(f"  memory {memory():.0f} MB (budget 1,024 MB)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--session", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.session:
+        session(asked.run)
+        return
+    from benchmarks.timing import hardware  # torch comes with it: not into the session's memory
+
+    print(hardware())
+    with tempfile.TemporaryDirectory() as folder:
+        if not asked.run:
+            faults = Faults(flipped=0.02, blurred=3, border=5, starved=7, pair=(11, 12))
+            synthetic_run(Path(folder, "run"), asked.images, asked.classes, faults, apart=4.0, methods=("layer_cam", "grad_cam"))
+        command = [sys.executable, __file__, "--session", "--run", str(asked.run or Path(folder, "run"))]
+        for _ in range(2):  # the second finds what the first worked out
+            subprocess.run(command, check=True)  # a process of its own: making the run must not count
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""How long a click takes while many people are there: twenty visitors look, filter, and explain photos for two minutes.
+
+    python benchmarks/visitors.py [--visitors 20] [--seconds 120]
+
+The server is a process of its own, shared and with a password; each visitor waits one to three seconds between clicks. Prints how many clicks
+there were, how many failed, and their median, 95th percentile and longest time, by kind.
+"""
+
+import argparse
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+from matplotlib import get_data_path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.raw import Visitor
+
+PHOTO = Path(get_data_path()) / "sample_data" / "grace_hopper.jpg"
+PORT = 7899
+CLASSES, ROWS = 8, 800  # of the demo
+LENSES = ("images", "attention", "means", "slices")
+SORTS = ("highest loss", "least margin", "most confident")
+
+
+def click(visitor: Visitor, chance: random.Random) -> tuple[str, bool, float]:
+    """One click: its kind, whether it was answered, and the seconds."""
+    kind = chance.choices(("class", "cell", "sort", "lens", "inspect", "photo"), (30, 20, 15, 10, 15, 10))[0]
+    began = time.perf_counter()
+    if kind == "photo":
+        path = visitor.upload(PHOTO)
+        deps = visitor.events("vt-upload", "upload")[0]
+        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, *[held(visitor, number) for number in deps["inputs"][1:]]]
+        answer = visitor.ask(deps, data)
+    elif kind == "inspect":
+        answer = visitor.click("vt-gallery", "open", chance.randrange(ROWS))
+        opened = next(d for d in visitor.config["dependencies"] if d["api_name"] == "from_run")
+        answer = visitor.ask(opened) if answer["success"] else answer
+    else:
+        value = {"class": chance.randrange(CLASSES), "cell": f"{chance.randrange(CLASSES)},{chance.randrange(CLASSES)}",
+                 "sort": chance.choice(SORTS), "lens": chance.choice(LENSES)}[kind]  # fmt: skip
+        answer = visitor.click("vt-gallery" if kind in ("sort", "lens") else "vt-table", kind, value)
+    seconds = time.perf_counter() - began
+    if not answer["success"]:
+        print(f"{kind}: {answer['output']}", flush=True)
+    return kind, bool(answer["success"]), seconds
+
+
+def held(visitor: Visitor, number: int) -> object:
+    return next(c["props"].get("value") for c in visitor.config["components"] if c["id"] == number)
+
+
+def stay(address: str, login: tuple[str, str], until: float, found: list[tuple[str, bool, float]], seed: int) -> None:
+    chance = random.Random(seed)
+    time.sleep(chance.uniform(0, 3))
+    visitor = Visitor(address, login)
+    while time.monotonic() < until:
+        found.append(click(visitor, chance))
+        time.sleep(chance.uniform(1, 3))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--visitors", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=120)
+    given = parser.parse_args()
+    words = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(PORT), "--host", "0.0.0.0"]
+    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        lines = [server.stdout.readline(), server.stdout.readline()]
+        password = re.search(r"password (\S+)", lines[1])
+        assert password is not None, lines
+        address = f"http://127.0.0.1:{PORT}"
+        time.sleep(8)  # the network is loaded
+        found: list[tuple[str, bool, float]] = []
+        until = time.monotonic() + given.seconds
+        people = [threading.Thread(target=stay, args=(address, ("vitrine", password[1]), until, found, seed)) for seed in range(given.visitors)]
+        for person in people:
+            person.start()
+        for person in people:
+            person.join()
+        httpx.get(f"{address}/healthz").raise_for_status()
+    finally:
+        server.terminate()
+        server.wait(10)
+    print(f"{given.visitors} visitors for {given.seconds:.0f} s: {len(found)} clicks, {sum(not ok for _, ok, _ in found)} failed")
+    for kind in ("all", *sorted({kind for kind, _, _ in found})):
+        times = np.array([seconds for k, _, seconds in found if kind in ("all", k)])
+        print(f"{kind:8} {len(times):5}  median {np.median(times):.2f} s, 95 % {np.quantile(times, 0.95):.2f} s, longest {times.max():.2f} s")
+
+
+if __name__ == "__main__":
+    main()

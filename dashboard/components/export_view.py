@@ -1,0 +1,47 @@
+"""What an export will hold, how far it is, and what came of it."""
+
+from dashboard.components.cards import cards
+from dashboard.components.clickable import action, esc
+from dashboard.components.panel import panel
+from explain.export.gallery import Wishes
+from explain.export.selection import Selection
+from explain.run_data import RunData
+from explain.written import listed
+
+SHOWN = 12
+
+
+def contents(run: RunData, selection: Selection, wishes: Wishes, methods: tuple[str, ...]) -> str:
+    """The files by kind, and the first images with their maps."""
+    rows = selection.rows
+    wrong = sum(len(s.wrong) for s in selection.samples)
+    pictures = len(rows) + len(methods) * (len(rows) + wrong)
+    named = listed([run.title(m) for m in methods])
+    lines = [("index.html", "a page that opens without a server"), ("sheet.png", "one sheet with every class, as far as they fit"),
+             ("overlays/", f"{pictures:,} pictures: what it saw, and {named} on it, for the called and the true class"),
+             ("maps/", f"{pictures - len(rows):,} raw maps (.npy)" if wishes.raw else ""),
+             ("originals/", f"up to {len(rows):,} pictures at full size, without EXIF" if wishes.originals else ""),
+             ("export.csv", "everything known of these images, with notes and the numbers of their maps"),
+             ("predictions.csv", f"label, prediction and loss of all {len(run.ok):,} images"),
+             ("manifest.json", "model, data, versions, wishes, and a SHA-256 of every file")]  # fmt: skip
+    files = "".join(f"<dt>{name}</dt><dd>{esc(said)}</dd>" for name, said in lines if said)
+    shown = "".join(cards(run, rows[:SHOWN], methods[0], "both", False))
+    more = f'<p class="vt-empty">and {len(rows) - SHOWN:,} more</p>' if len(rows) > SHOWN else ""
+    images, classes = len(rows), len(selection.samples)
+    note = f"{images:,} image{'s' * (images != 1)} of {classes:,} class{'es' * (classes != 1)}: {esc(selection.said)}"
+    return panel("What it holds", f'<dl class="vt-files">{files}</dl><div class="vt-handed">{shown}</div>{more}', note)
+
+
+def progress(title: str, share: float | None) -> str:
+    """`share` None: nobody knows how far it is."""
+    bar = "" if share is None else f'<div class="vt-bar vt-long"><i style="width:{100 * share:.0f}%"></i></div>'
+    said = "" if share is None else f"{100 * share:.0f} %"
+    return panel(esc(title), bar, said, f'<button class="vt-run" {action("stop")}>Cancel</button>' if share is not None else "")
+
+
+def done(title: str, size: int) -> str:
+    return panel(esc(title), "", f"{size / 1e6:.1f} MB; kept on the server for ten minutes")
+
+
+def failed(why: str) -> str:
+    return f'<section class="vt-panel"><p class="vt-empty">{esc(why)}</p></section>'

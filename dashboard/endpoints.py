@@ -1,0 +1,141 @@
+"""What programs may ask for, by gradio_client or as tools for agents: predict, explain, errors, export, report."""
+
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from dashboard.context import Context
+from dashboard.guard import said
+from dashboard.uploads import handed_out, open_upload, photo_upload
+from explain.errors import SORTS
+from explain.headline import headline
+from models.errors import UserError
+
+TOP, MOST = 5, 1000
+
+
+def build(ctx: Context) -> None:
+    """Register those that this page's access allows."""
+    with gr.Row(visible=False):  # before the tabs, whose handlers would have the names otherwise
+        _listed(ctx)
+        if ctx.access.explains:
+            _live(ctx)
+        if ctx.access.computes:
+            _handed_out(ctx)
+
+
+def _listed(ctx: Context) -> None:
+    @said
+    def errors(select: str = "errors", limit: int = 20) -> dict[str, Any]:
+        """Images of the run, the most confident errors first, with the run's headline figures and what to try next.
+
+        Args:
+            select: errors, correct, class:NAME, pair:TRUE>CALLED, labels, duplicates, border, tag:NAME; nothing for some of every class.
+            limit: at most so many images.
+        """
+        from explain.export.selection import selected
+
+        run = ctx.run
+        found = selected(ctx.findings, str(select or ""), sort=next(iter(SORTS)))
+        chosen = run.table.loc[found.rows[: max(1, min(int(limit or 20), MOST))]]
+        images = [{"image": str(x.id), "true": run.classes[int(x.label)], "called": run.classes[int(x.pred)],
+                   "confidence": round(float(x.confidence), 4), "loss": round(float(x.loss), 4)} for x in chosen.itertuples()]  # fmt: skip
+        figures = {figure.name: figure.value for figure in headline(run, run.manifest.request.methods[0])}
+        tries = [{"title": p.title, "why": p.text, "train": p.option} for p in ctx.findings.proposals] if ctx.findings.ready else None
+        return {"model": run.manifest.request.model, "data": run.manifest.request.data, "selected": found.said, "number": len(found.rows),
+                "figures": figures, "images": images, "what_to_try": tries}  # fmt: skip
+
+    _endpoint(errors, [gr.Textbox("errors"), gr.Number(20, precision=0)], [gr.JSON(label="errors")])
+
+
+def _live(ctx: Context) -> None:
+    @said
+    def predict(photo: str) -> dict[str, Any]:
+        """What the network says of a photo: its most probable classes.
+
+        Args:
+            photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
+        """
+        from explain.live import look
+
+        opened = _opened(photo)
+        with ctx.classifier() as classifier:
+            prob = look(classifier, opened).prob
+        best = (-prob).argsort(kind="stable")[:TOP].tolist()
+        return {"model": ctx.run.manifest.request.model, "classes": [{"name": ctx.run.classes[i], "probability": float(prob[i])} for i in best]}
+
+    @said
+    def explain(request: gr.Request, photo: str, method: str = "grad_cam", target: str = "", layer: str = "") -> tuple[dict[str, Any], Image.Image]:
+        """Where the network looks in a photo: the raw map as rows of numbers (seven digits), and a picture of it laid over the photo.
+
+        Args:
+            photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
+            method: grad_cam, layer_cam, hires_cam, score_cam, integrated_gradients, lime ...
+            target: the class to explain, by name or number; nothing for the prediction.
+            layer: nothing for the last one with maps.
+        """
+        from explain.live import Question, look
+        from explain.methods import get
+        from explain.render import normalise, overlay
+        from explain.single import class_number
+
+        get(method)
+        plus, opened, who = class_number(ctx.run.classes, target or None), _opened(photo), str(request.session_hash)
+        ctx.stops.begin(who)
+        with ctx.classifier() as classifier:
+            sight = look(classifier, opened)
+            made = sight.map(Question(method, layer or "", plus), lambda share: ctx.stops.heard(who))
+            raw = [[float(f"{value:.7g}") for value in line] for line in made.raw.tolist()]
+            told = {"model": ctx.run.manifest.request.model, "method": method, "layer": made.layer, "target": ctx.run.classes[made.target],
+                    "probability": float(sight.prob[made.target]), "seconds": round(made.seconds, 3), "map": raw}  # fmt: skip
+            return told, overlay(sight.seen, normalise(made.raw))
+
+    photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
+    _endpoint(predict, [photo], [answer], "model")
+    asked = [photo, gr.Textbox("grad_cam"), gr.Textbox(""), gr.Textbox("")]
+    _endpoint(explain, asked, [answer, gr.Image(type="pil", format="png", label="overlay")], "model")
+
+
+def _handed_out(ctx: Context) -> None:
+    @said
+    def export(select: str = "", per_class: int = 2, methods: str = "") -> str:
+        """An archive of images, overlays, raw maps and tables.
+
+        Args:
+            select: as for errors; nothing for some of every class.
+            per_class: at most so many wrong and so many right images of a class; 0 for all of a list.
+            methods: of the run's, with commas; nothing for the first.
+        """
+        from explain.export.gallery import Wishes
+        from explain.export.gallery import export as write
+
+        out = handed_out(f"{ctx.run.folder.name}.zip")
+        named = tuple(name.strip() for name in str(methods or "").split(",") if name.strip())
+        write(ctx.findings, out, Wishes(str(select or ""), int(per_class) or None, named))
+        return str(out)
+
+    @said
+    def report() -> str:
+        """What the run found, as one HTML file that needs no network."""
+        from explain.report import report as make
+        from explain.report import write_report
+
+        out = handed_out(f"{ctx.run.folder.name}.html")
+        write_report(make(ctx.findings), out)
+        return str(out)
+
+    file = gr.File(label="file")
+    _endpoint(export, [gr.Textbox(""), gr.Number(2, precision=0), gr.Textbox("")], [file], "export")
+    _endpoint(report, [], [file], "export")
+
+
+def _opened(photo: str | None) -> Image.Image:
+    if not photo:
+        raise UserError("There is no photo: give one, as handle_file('photo.jpg').")
+    return open_upload(photo)
+
+
+def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_id: str | None = None) -> None:
+    """Under the handler's own name."""
+    gr.Button(visible=False).click(handler, inputs, outputs, api_name=handler.__name__, api_visibility="public", concurrency_id=concurrency_id)

@@ -1,0 +1,42 @@
+"""Links to what is being looked at: query parameters of the page, copied by a button, read when it is opened."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import gradio as gr
+
+from dashboard.components.clickable import esc
+from explain.run_data import RunData
+
+TAB, IMAGE, PAGE = "tab", "image", "sheet"  # Gradio keeps the word `page` for itself
+
+
+def copy_link(**parts: object) -> str:
+    """The button that copies the page's address with these parameters; those that are empty or None are left out."""
+    return linked("?" + urlencode({k: str(v) for k, v in parts.items() if v not in ("", None)}))
+
+
+def linked(query: str) -> str:
+    return f'<button class="vt-link" data-link="{esc(query)}">copy link</button>'
+
+
+def row_of(run: RunData, parameters: Mapping[str, str]) -> int | None:
+    """The row of the image that a link names; None where the run has no such readable image."""
+    found = run.ok.index[run.ok["id"] == parameters.get(IMAGE)]
+    return int(found[0]) if len(found) else None
+
+
+def image_of(run: RunData, subject: Mapping[str, object] | None) -> str:
+    """The name that a link needs; nothing for pictures from outside, which nobody else can open."""
+    return str(run.table.at[int(str(subject["row"])), "id"]) if subject and "row" in subject else ""
+
+
+def number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() and len(text) < 8 else None
+
+
+def in_inspect(row: object) -> list[Any]:
+    """Values for `ctx.opened` and `ctx.tabs`: this row of the run, in Inspect; again where it is there already."""
+    return [{"row": int(str(row)), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]

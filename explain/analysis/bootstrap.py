@@ -1,0 +1,110 @@
+"""Metrics of two runs of the same images, and how sure their differences are: the paired bootstrap.
+
+B. Efron, *Bootstrap methods: another look at the jackknife*, 1979; percentile intervals of 95 %.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.calibration import BINS
+
+REPLICATES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of n images: true and predicted class, probability of the prediction, cross-entropy; `classes` in all."""
+
+    label: np.ndarray
+    pred: np.ndarray
+    confidence: np.ndarray
+    loss: np.ndarray
+    classes: int
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`a` and `b` with their intervals, and `b` - `a` with its own. `better`: +1 where more is better, -1 where less is."""
+
+    name: str
+    a: float
+    b: float
+    interval_a: tuple[float, float]
+    interval_b: tuple[float, float]
+    interval: tuple[float, float]
+    better: int
+
+    @property
+    def difference(self) -> float:
+        return self.b - self.a
+
+    @property
+    def sure(self) -> bool:
+        """Whether the interval of the difference leaves zero out."""
+        return bool(self.interval[0] > 0 or self.interval[1] < 0)
+
+
+def accuracy(p: Predictions, weight: np.ndarray) -> float:
+    return float(weight[p.label == p.pred].sum() / weight.sum())
+
+
+def macro_f1(p: Predictions, weight: np.ndarray) -> float:
+    """Over the classes that have images in the sample."""
+    support, called, hits = _counts(p, weight)
+    seen = support > 0
+    return float((2 * hits[seen] / (support + called)[seen]).mean())
+
+
+def kappa(p: Predictions, weight: np.ndarray) -> float:
+    support, called, hits = _counts(p, weight)
+    n = weight.sum()
+    chance = float((support * called).sum()) / n**2
+    return float((hits.sum() / n - chance) / (1 - chance)) if chance < 1 else float("nan")
+
+
+def calibration_error(p: Predictions, weight: np.ndarray) -> float:
+    """Expected calibration error, as `models.calibration`."""
+    index = np.clip(np.ceil(p.confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    return float(np.abs(np.bincount(index, weight * (p.confidence - (p.label == p.pred)), BINS)).sum() / weight.sum())
+
+
+def loss(p: Predictions, weight: np.ndarray) -> float:
+    return float((weight * p.loss).sum() / weight.sum())
+
+
+METRICS: dict[str, tuple[Callable[[Predictions, np.ndarray], float], int]] = {
+    "accuracy": (accuracy, 1), "macro F1": (macro_f1, 1), "kappa": (kappa, 1), "calibration error": (calibration_error, -1), "loss": (loss, -1),
+}  # fmt: skip
+"""Name -> (value of predictions of which each counts `weight` times, whether more is better)."""
+
+
+def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, seed: int = 0) -> list[Metric]:
+    """Every metric of both. In each replicate the same images are drawn for both, as often as each other: what one image is worth to both
+    cancels out of the difference."""
+    whole = np.ones(len(a.label))
+    drawn = np.array([[[value(p, weight) for p in (a, b)] for value, _ in METRICS.values()] for weight in _weights(len(a.label), replicates, seed)])
+    made = []
+    for k, (name, (value, better)) in enumerate(METRICS.items()):
+        of_a, of_b = drawn[:, k, 0], drawn[:, k, 1]
+        made.append(Metric(name, value(a, whole), value(b, whole), _interval(of_a), _interval(of_b), _interval(of_b - of_a), better))
+    return made
+
+
+def _counts(p: Predictions, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every class: images, predictions, hits."""
+    right = p.label == p.pred
+    return (np.bincount(p.label, weight, p.classes), np.bincount(p.pred, weight, p.classes), np.bincount(p.label[right], weight[right], p.classes))
+
+
+def _weights(n: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each of n images is drawn, with replacement."""
+    rng = np.random.default_rng(seed)
+    for _ in range(replicates):
+        yield np.bincount(rng.integers(0, n, n), minlength=n).astype(float)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanquantile(values, [0.025, 0.975]) if np.isfinite(values).any() else (np.nan, np.nan)
+    return float(low), float(high)

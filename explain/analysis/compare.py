@@ -1,0 +1,148 @@
+"""Two runs of the same images: before and after a training, or two networks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from explain.analysis.bootstrap import REPLICATES, Metric, Predictions, side_by_side
+from explain.analysis.significance import holm
+from explain.analysis.similarity import alike, partners
+from explain.columns import columns
+from explain.run_data import RunData
+from models.classes import fold
+from models.errors import UserError
+
+EXACT = 1000  # discordant pairs up to which McNemar's test is exact
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """`matched`: one row an image that both hold under the same label: `id`, `row_a`, `row_b`, `label`, `pred_a`, `pred_b` (numbers in `classes`),
+    `confidence_a`, `confidence_b`, `loss_a`, `loss_b`, `right_a`, `right_b`, `similarity` (of the maps for the true class). `by_class`: one row a
+    class: `images`, `recall_a`, `recall_b`, `only_a`, `only_b`, `p` (McNemar, Holm), `similarity` (median), `low`, `high` (quartiles), `control`.
+    `relabelled`: images whose labels differ; they are left out."""
+
+    a: RunData
+    b: RunData
+    classes: tuple[str, ...]
+    matched: pd.DataFrame
+    metrics: list[Metric]
+    p: float
+    by_class: pd.DataFrame
+    relabelled: int
+    method: str | None
+
+    @property
+    def only_a(self) -> pd.DataFrame:
+        """Right in A and wrong in B, the surest mistakes first."""
+        m = self.matched
+        return m[m["right_a"] & ~m["right_b"]].sort_values("confidence_b", ascending=False)
+
+    @property
+    def only_b(self) -> pd.DataFrame:
+        m = self.matched
+        return m[~m["right_a"] & m["right_b"]].sort_values("confidence_a", ascending=False)
+
+    @property
+    def drifts(self) -> pd.DataFrame:
+        """Those whose maps agree least, where both look at something."""
+        return self.matched[self.matched["similarity"].notna()].sort_values("similarity")
+
+
+def compare(a: RunData, b: RunData, method: str | None = None, replicates: int = REPLICATES, seed: int = 0) -> Comparison:
+    """Raises UserError where the runs share no image, or `method` is not in both. Runs that share no method are compared without maps."""
+    shared = [m for m in a.manifest.request.methods if m in b.manifest.request.methods]
+    if method and method not in shared:
+        of_a, of_b = (", ".join(run.manifest.request.methods) for run in (a, b))
+        raise UserError(f"No method '{method}' in both runs: A has {of_a}, B {of_b}.")
+    method = method or next(iter(shared), None)
+    classes, matched, relabelled = match(a, b)
+    rows_a, rows_b = matched["row_a"].to_numpy(), matched["row_b"].to_numpy()
+    control = np.full(len(matched), np.nan)
+    matched["similarity"] = alike(a, b, rows_a, rows_b, method) if method else np.nan
+    if method and len(matched) > 1:
+        control = alike(a, b, rows_a, rows_b[partners(matched["label"].to_numpy(), seed)], method)
+    metrics = side_by_side(_predictions(matched, "a", len(classes)), _predictions(matched, "b", len(classes)), replicates, seed)
+    only_a, only_b = int((matched["right_a"] & ~matched["right_b"]).sum()), int((~matched["right_a"] & matched["right_b"]).sum())
+    return Comparison(a, b, classes, matched, metrics, mcnemar(only_a, only_b), _by_class(matched, control), relabelled, method)
+
+
+def _predictions(matched: pd.DataFrame, which: str, classes: int) -> Predictions:
+    pred, confidence, loss = (matched[f"{name}_{which}"].to_numpy() for name in ("pred", "confidence", "loss"))
+    return Predictions(matched["label"].to_numpy(), pred, confidence, loss, classes)
+
+
+def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
+    """(classes of both, as in `Comparison.matched`, images whose labels differ). Classes are the same where their names are, folded."""
+    classes = list(a.classes)
+    index = {fold(name): i for i, name in enumerate(classes)}
+    for name in b.classes:
+        if fold(name) not in index:
+            index[fold(name)] = len(classes)
+            classes.append(name)
+    tables = [_plain(run, np.array([index[fold(name)] for name in run.classes])) for run in (a, b)]
+    both = tables[0].merge(tables[1], on="id", suffixes=("_a", "_b"))
+    if not len(both):
+        first = [repr(str(t["id"].iloc[0])) if len(t) else "none" for t in tables]
+        raise UserError(f"The runs share no image: A has {len(tables[0])} (first {first[0]}), B {len(tables[1])} (first {first[1]}): "
+                        "run both networks on the same data.")  # fmt: skip
+    same = both["label_a"] == both["label_b"]
+    if not same.any():
+        raise UserError(f"The runs share {len(both)} images, but none of them under the same label: run both networks on the same labels.")
+    found = both[same].rename(columns={"label_a": "label"}).drop(columns="label_b").reset_index(drop=True)
+    return tuple(classes), found.assign(right_a=found["pred_a"] == found["label"], right_b=found["pred_b"] == found["label"]), int((~same).sum())
+
+
+def _plain(run: RunData, to: np.ndarray) -> pd.DataFrame:
+    """A run's readable images, each once, its classes as numbers of both."""
+    ok = run.ok.drop_duplicates("id")
+    return pd.DataFrame({"id": ok["id"].to_numpy(), "row": ok.index.to_numpy(), "label": to[ok["label"]], "pred": to[ok["pred"]],
+                         "confidence": ok["confidence"].to_numpy(float), "loss": ok["loss"].to_numpy(float)})  # fmt: skip
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """p of both being right equally often (Q. McNemar, 1947): exact, or the chi-squared approximation with continuity correction for many."""
+    n = only_a + only_b
+    if n == 0:
+        return 1.0
+    if n <= EXACT:
+        return float(stats.binomtest(only_a, n).pvalue)
+    return float(stats.chi2.sf((abs(only_a - only_b) - 1) ** 2 / n, 1))
+
+
+def _by_class(matched: pd.DataFrame, control: np.ndarray) -> pd.DataFrame:
+    rows = []
+    for label, group in matched.assign(control=control).groupby("label"):
+        a, b = group["right_a"], group["right_b"]
+        only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
+        low, middle, high = group["similarity"].quantile([0.25, 0.5, 0.75])
+        rows.append({"label": label, "images": len(group), "recall_a": a.mean(), "recall_b": b.mean(), "only_a": only_a, "only_b": only_b,
+                     "p": mcnemar(only_a, only_b), "similarity": middle, "low": low, "high": high, "control": group["control"].median()})  # fmt: skip
+    table = pd.DataFrame(rows).set_index("label")
+    return table.assign(p=holm(table["p"].to_numpy()))
+
+
+def as_table(c: Comparison) -> pd.DataFrame:
+    """One row an image, with names of classes."""
+    names = np.array(c.classes)
+    m = c.matched
+    return pd.DataFrame({"id": m["id"], "true": names[m["label"]], "predicted_a": names[m["pred_a"]], "predicted_b": names[m["pred_b"]],
+                         **{k: m[k] for k in ("confidence_a", "confidence_b", "right_a", "right_b", "similarity")}})  # fmt: skip
+
+
+def in_words(c: Comparison, most: int = 12) -> list[str]:
+    """For a terminal: metrics, flips, and the classes that changed most."""
+    head = [f"A          {c.a.manifest.request.model}, {c.a.folder}", f"B          {c.b.manifest.request.model}, {c.b.folder}",
+            f"images     {len(c.matched)} in both" + (f"; {c.relabelled} whose labels differ left out" if c.relabelled else "")]  # fmt: skip
+    rows = [("", "A", "B", "B - A", "95 % interval", "")]
+    rows += [(m.name, f"{m.a:.4f}", f"{m.b:.4f}", f"{m.difference:+.4f}", f"{m.interval[0]:+.4f} to {m.interval[1]:+.4f}", "*" if m.sure else "")
+             for m in c.metrics]  # fmt: skip
+    flips = f"right in A alone {len(c.only_a)}, in B alone {len(c.only_b)}; McNemar p = {c.p:.3g}"
+    changed = c.by_class.assign(change=(c.by_class["recall_b"] - c.by_class["recall_a"]).abs()).sort_values("change", ascending=False).head(most)
+    table = [("class", "images", "recall A", "recall B", "only A", "only B", "p", "maps alike", "by chance")]
+    table += [(c.classes[int(str(label))], str(row["images"]), f"{row['recall_a']:.3f}", f"{row['recall_b']:.3f}", str(row["only_a"]),
+               str(row["only_b"]), f"{row['p']:.2g}", f"{row['similarity']:.2f}", f"{row['control']:.2f}")
+              for label, row in changed.astype(object).iterrows()]  # fmt: skip
+    return [*head, "", columns(rows, right=(1, 2, 3)), "", flips, "", columns(table, right=range(1, 9))]

@@ -1,0 +1,158 @@
+"""What a run tells beyond its numbers, worked out once and kept in its folder: labels that look wrong, near duplicates, slices, differences
+between the maps of right and wrong answers."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from explain.analysis.clusters import Clustering, cluster_maps
+from explain.analysis.contrasts import Contrast, contrasts
+from explain.analysis.duplicates import Twins, near_duplicates
+from explain.analysis.labels import Fit, checked, fit
+from explain.analysis.mean_maps import MeanMaps, mean_maps
+from explain.analysis.slices import Slice, slices
+from explain.errors import by_recall
+from explain.run_data import RunData
+from explain.run_folder import TARGETS, map_column, write_json
+from models.errors import UserError
+
+if TYPE_CHECKING:
+    from explain.analysis.proposal import Proposal
+
+FILE, ABOUT, CONTRASTS = "analysis.parquet", "analysis.json", "contrasts.parquet"
+VERSION = 2
+
+
+class Findings:
+    """Of one run. What is slow is read from the run's folder where `analyse` left it there, and worked out otherwise."""
+
+    def __init__(self, run: RunData):
+        self.run = run
+        self.ready = self.kept
+        """Whether nothing slow is left to be worked out."""
+        self._slices: dict[str, list[Slice]] = {}
+        self._clusters: dict[tuple[int, str, str], Clustering] = {}
+        self._means: dict[tuple[str, str], MeanMaps] = {}
+
+    @property
+    def stamp(self) -> dict[str, object]:
+        """What the kept files must have been made from: these images and this network, by this version."""
+        request = self.run.manifest.request
+        return {"version": VERSION, "images": len(self.run.table), "data": request.data_fingerprint, "weights": request.weights_hash}
+
+    @cached_property
+    def _about(self) -> dict[str, object]:
+        try:
+            about = json.loads((self.run.folder / ABOUT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return dict(about) if all(about.get(k) == v for k, v in self.stamp.items()) else {}
+
+    @property
+    def kept(self) -> bool:
+        """Whether the folder holds what `analyse` writes, of this very run."""
+        return bool(self._about)
+
+    @cached_property
+    def checked(self) -> pd.DataFrame:
+        """As `labels.checked`, in the rows of `run.ok`."""
+        return pd.read_parquet(self.run.folder / FILE).set_axis(self.run.ok.index) if self.kept else checked(self.run)
+
+    @cached_property
+    def fit(self) -> Fit:
+        return Fit(**self._about["fit"]) if self.kept else fit(self.run)  # type: ignore[arg-type]
+
+    @cached_property
+    def twins(self) -> list[Twins]:
+        return [Twins(**t) for t in self._about["twins"]] if self.kept else near_duplicates(self.run)  # type: ignore[attr-defined]
+
+    @cached_property
+    def _contrasts(self) -> pd.DataFrame:
+        if self.kept:
+            return pd.read_parquet(self.run.folder / CONTRASTS)
+        sets = [(m, t) for m in self.run.manifest.request.methods for t in TARGETS]
+        return pd.concat([pd.DataFrame(map(asdict, contrasts(self.run, m, t))).assign(method=m, target=t) for m, t in sets], ignore_index=True)
+
+    def contrasts(self, method: str, target: str = "pred") -> list[Contrast]:
+        """As `contrasts.contrasts`."""
+        table = self._contrasts
+        chosen = table[(table["method"] == method) & (table["target"] == target)] if len(table) else table
+        return [Contrast(**row) for row in chosen.drop(columns=["method", "target"], errors="ignore").to_dict("records")]  # type: ignore[misc]
+
+    def slices(self, method: str) -> list[Slice]:
+        """As `slices.slices`."""
+        if method not in self._slices:
+            self._slices[method] = slices(self.run, method)
+        return self._slices[method]
+
+    def means(self, method: str, target: str) -> MeanMaps:
+        """As `mean_maps.mean_maps`."""
+        if (method, target) not in self._means:
+            self._means[method, target] = mean_maps(self.run, method, target)
+        return self._means[method, target]
+
+    def clusters(self, label: int, method: str, target: str) -> Clustering:
+        """Of the maps of a class's images, as `clusters.cluster_maps`."""
+        key = (label, method, target)
+        if key not in self._clusters:
+            rows = self.run.ok.index[self.run.ok["label"] == label].to_numpy()
+            self._clusters[key] = cluster_maps(self.run, rows, method, target)
+        return self._clusters[key]
+
+    @cached_property
+    def proposals(self) -> list["Proposal"]:
+        """As `proposals.proposals`."""
+        from explain.analysis.proposals import proposals
+
+        return proposals(self)
+
+    @cached_property
+    def method(self) -> str:
+        """The run's method whose maps are seldom empty; of equals the first."""
+        missing = {m: int(self.run.ok[f"{map_column(m, 'pred')}.border_mass"].isna().sum()) for m in self.run.manifest.request.methods}
+        return min(missing, key=lambda m: missing[m])
+
+
+def analyse(findings: Findings, clicks: bool = True) -> Iterator[float]:
+    """Work everything out and write it into the run's folder, `ABOUT` last; yields the share that is done. Where the folder cannot be written,
+    what was found lives as long as `findings`. `clicks`: also what the dashboard's first clicks would wait for."""
+    if not findings.kept:
+        for share, name in ((0.1, "fit"), (0.6, "checked"), (0.8, "twins"), (0.95, "_contrasts")):
+            getattr(findings, name)
+            yield share
+        with suppress(OSError):
+            _write(findings.run.folder, findings)
+    findings.ready = True
+    if clicks:
+        _soon_asked_for(findings)
+    yield 1.0
+
+
+def _soon_asked_for(findings: Findings) -> None:
+    """What the first clicks would wait for."""
+    run, method = findings.run, findings.run.manifest.request.methods[0]
+    _ = findings.proposals, run.margin, findings.means(method, "label")
+    if run.present:
+        with suppress(UserError):  # too few maps
+            findings.clusters(by_recall(run)[0], method, "label")
+
+
+def _write(folder: Path, findings: Findings) -> None:
+    for name, table in ((FILE, findings.checked), (CONTRASTS, findings._contrasts)):
+        temporary = folder / f"{name}.tmp"
+        table.reset_index(drop=True).to_parquet(temporary)
+        os.replace(temporary, folder / name)
+    write_json(folder / ABOUT, findings.stamp | {"fit": asdict(findings.fit), "twins": [asdict(t) for t in findings.twins]})
+
+
+def rows_of(twins: list[Twins], agree: bool = False) -> np.ndarray:
+    """Rows of near duplicates, those of a pair next to each other."""
+    return np.array([row for t in twins if t.agree == agree for row in (t.row, t.other)], int)

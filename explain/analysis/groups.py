@@ -1,0 +1,109 @@
+"""Lists of images that belong together: what a name in a link or a click on a finding stands for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from explain.analysis.about_network import AT_BORDER
+from explain.analysis.findings import Findings, rows_of
+from explain.notes import Note
+from explain.run_folder import TARGETS, map_column
+
+LISTS = {
+    "errors": "all errors",
+    "labels": "probable label errors",
+    "duplicates": "near duplicates that disagree",
+    "alike": "near duplicates",
+    "border": "errors at the border",
+    "notes": "with a note",
+}
+"""Those that every run has."""
+LABELS_SAID = ("by confident learning on the run's probabilities, the least probable label first; where the network was trained on these images, "
+               "this is optimistic: it has learned some wrong labels by heart")  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """`rows` in the order in which they are shown first; `note` says what they are."""
+
+    title: str
+    note: str
+    rows: np.ndarray
+
+
+def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
+    """`key`: a name of `LISTS`, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`, `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`;
+    None for anything else."""
+    kind, _, name = key.partition(":")
+    if kind in KINDS:
+        return KINDS[kind](findings, notes, name)
+    if key not in LISTS:
+        return None
+    ok, title = findings.run.ok, LISTS[key]
+    if key == "errors":
+        return Group(title, "", ok.index[~ok["correct"]].to_numpy())
+    if key == "labels":
+        return Group(title, LABELS_SAID, findings.checked[findings.checked["issue"]].sort_values("quality", kind="stable").index.to_numpy())
+    if key in ("duplicates", "alike"):
+        return Group(title, "pairs side by side", rows_of(findings.twins, agree=key == "alike"))
+    if key == "border":
+        at = ok[f"{map_column(findings.method, 'pred')}.border_mass"] > AT_BORDER
+        return Group(title, "more than half of the map in the outer eighth", ok.index[~ok["correct"] & at].to_numpy())
+    return Group(title, "", ok.index[ok["id"].isin(list(notes))].to_numpy())
+
+
+def _slice(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    found = next((s for s in findings.slices(findings.method) if s.name == name), None)
+    if found is None:
+        return None
+    return Group(name, f"{found.wrong} of {len(found.rows)} wrong, {found.rest_wrong} of {found.rest} of the rest", found.rows)
+
+
+def _proposal(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    made = findings.proposals
+    if not name.isdecimal() or int(name) >= len(made):
+        return None
+    return Group(made[int(name)].title, made[int(name)].text, made[int(name)].rows)
+
+
+def _tag(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    ids = [i for i, note in notes.items() if name in note.tags]
+    return Group(f"tagged {name}", "", findings.run.ok.index[findings.run.ok["id"].isin(ids)].to_numpy())
+
+
+def _where(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    """Of the maps for the prediction, by the method whose maps are seldom empty."""
+    statistic, _, limits = name.partition(":")
+    low, _, high = limits.partition(":")
+    if statistic not in findings.run.manifest.request.statistics:
+        return None
+    try:
+        least, most = float(low or "-inf"), float(high or "inf")
+    except ValueError:
+        return None
+    ok = findings.run.ok
+    values = ok[f"{map_column(findings.method, 'pred')}.{statistic}"].to_numpy(float)
+    order = np.argsort(-values, kind="stable")
+    rows = ok.index.to_numpy()[order[(values[order] >= least) & (values[order] <= most)]]
+    return Group(f"{statistic.replace('_', ' ')} {low or '…'} to {high or '…'}", "the largest first", rows)
+
+
+def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    label, number, method, target = (*name.split(":"), "", "", "")[:4]
+    run = findings.run
+    known = method in run.manifest.request.methods and target in TARGETS
+    if not (known and label.isdecimal() and int(label) in run.present and number.isdecimal()):
+        return None
+    clusters = findings.clusters(int(label), method, target).clusters
+    if int(number) >= len(clusters):
+        return None
+    found = clusters[int(number)]
+    note = f"{found.wrong} of {len(found.rows)} wrong; the most typical first"
+    return Group(f"{run.classes[int(label)]}, cluster {int(number) + 1}", note, found.rows)
+
+
+KINDS: dict[str, Callable[[Findings, dict[str, Note], str], Group | None]] = {
+    "slice": _slice, "proposal": _proposal, "tag": _tag, "where": _where, "cluster": _cluster,
+}  # fmt: skip
+"""What may stand before the colon."""

@@ -1,0 +1,38 @@
+"""What a run tells, for a terminal."""
+
+import textwrap
+
+from explain.analysis.findings import Findings
+from explain.analysis.proposals import CHECKS
+from explain.columns import columns
+
+LINES, WIDTH, LEVEL = 8, 110, 0.05
+
+
+def in_words(findings: Findings) -> str:
+    """Proposals, then the slices that are significantly worse."""
+    return "\n\n".join(filter(None, [_proposals(findings), _slices(findings)]))
+
+
+def proposals_in_words(findings: Findings, most: int = 3) -> list[str]:
+    """The first few, one line each."""
+    return [f"try        {p.title} train {p.option}" for p in findings.proposals[:most]]
+
+
+def _proposals(findings: Findings) -> str:
+    if not findings.proposals:
+        return textwrap.fill(f"Nothing stands out beyond chance. Looked for: {', '.join(CHECKS)}.", WIDTH)
+    said = []
+    for number, p in enumerate(findings.proposals, 1):
+        text = textwrap.fill(f"{p.title} {p.text} {p.advice}", WIDTH, initial_indent=f"{number}. ", subsequent_indent="   ")
+        said.append(f"{text}\n   train {p.option}")
+    return "\n".join(said)
+
+
+def _slices(findings: Findings) -> str:
+    worse = [s for s in findings.slices(findings.method) if max(s.p, s.p_within) < LEVEL][:LINES]
+    if not worse:
+        return ""
+    head = ("slice", "images", "wrong", "rest", "p", "p within classes")
+    rows = [(s.name, str(len(s.rows)), f"{s.rate:.1%}", f"{s.rest_rate:.1%}", f"{s.p:.2g}", f"{s.p_within:.2g}") for s in worse]
+    return columns([head, *rows], right=range(1, 6))

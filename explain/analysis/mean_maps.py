@@ -1,0 +1,51 @@
+"""Where the network looks on average, class by class, when it is wrong and when it is right."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from explain.run_data import RunData
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class MeanMaps:
+    """`maps` (K, 2, h, w) and `count` (K, 2): class by wrong and right; NaN where there is no map. Every map is scaled to sum 1 first, so that
+    each image counts alike, and all means share one scale."""
+
+    maps: np.ndarray
+    count: np.ndarray
+
+    @property
+    def top(self) -> float:
+        """The largest value of all: what is drawn at full strength."""
+        return float(np.nanmax(self.maps)) if np.isfinite(self.maps).any() else 1.0
+
+    @property
+    def largest_change(self) -> float:
+        """The largest difference of any class, in magnitude: what is drawn at full strength."""
+        change = np.abs(self.maps[:, 1] - self.maps[:, 0])
+        return float(np.nanmax(change)) or 1.0 if np.isfinite(change).any() else 1.0
+
+    def difference(self, label: int) -> np.ndarray:
+        """Right minus wrong (h, w); NaN where one of them is missing."""
+        change: np.ndarray = self.maps[label, 1] - self.maps[label, 0]
+        return change
+
+
+def mean_maps(run: RunData, method: str, target: str = "label", label: int | None = None) -> MeanMaps:
+    """Of every class of the run, or of `label` alone. Maps without positive evidence are left out."""
+    k, (h, w) = len(run.classes), run.manifest.request.map_shape
+    total, count = np.zeros((2 * k, h * w)), np.zeros(2 * k, int)
+    ok = run.ok if label is None else run.ok[run.ok["label"] == label]
+    rows, cell = ok.index.to_numpy(), 2 * ok["label"].to_numpy() + ok["correct"].to_numpy()
+    for start in range(0, len(rows), CHUNK):
+        chosen = slice(start, start + CHUNK)
+        maps = np.maximum(np.nan_to_num(run.maps(method, target, rows[chosen].tolist())), 0).reshape(-1, h * w)
+        sums = maps.sum(1)
+        seen = sums > 0
+        np.add.at(total, cell[chosen][seen], maps[seen] / sums[seen, None])
+        count += np.bincount(cell[chosen][seen], minlength=2 * k)
+    means = np.divide(total, count[:, None], out=np.full_like(total, np.nan), where=count[:, None] > 0)
+    return MeanMaps(means.reshape(k, 2, h, w), count.reshape(k, 2))

@@ -1,0 +1,19 @@
+"""What to try next, as a sentence with its numbers, the images behind it, and the option of `train` that tries it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """`kind` names the check; `title` the finding, `text` the numbers behind it. `advice` says why `option` of `train` could help; `rows` are
+    the images, those to look at first in front. `errors`: how many wrong answers it is about."""
+
+    kind: str
+    title: str
+    text: str
+    advice: str
+    option: str
+    rows: np.ndarray
+    errors: int

@@ -1,0 +1,27 @@
+"""What to try next: every check in turn. A new check is one function `Findings -> Iterator[Proposal]` and one entry here."""
+
+from explain.analysis.about_data import disagreeing_twins, starved, unlike, worse_slices, wrong_labels
+from explain.analysis.about_network import errors_at_the_border, over_confident, standing_out, told_by_the_border
+from explain.analysis.findings import Findings
+from explain.analysis.proposal import Proposal
+
+CHECKS = {
+    "labels that look wrong": wrong_labels,
+    "near duplicates that disagree": disagreeing_twins,
+    "starved classes": starved,
+    "classes unlike the others": unlike,
+    "classes told by their border": told_by_the_border,
+    "errors at the border": errors_at_the_border,
+    "confused pairs": standing_out,
+    "slices": worse_slices,
+    "over-confidence": over_confident,
+}
+"""What is looked for, in the order in which equals are shown."""
+
+
+def proposals(findings: Findings) -> list[Proposal]:
+    """Those that the numbers carry, the one that is about most errors first; none where nothing stands out."""
+    if not len(findings.run.ok):
+        return []
+    found = [proposal for check in CHECKS.values() for proposal in check(findings)]
+    return sorted(found, key=lambda p: -p.errors)

@@ -1,0 +1,201 @@
+"""Pictures to take away: originals, overlays, raw maps, a sheet, a page that opens without a server, and tables of what they are. No torch."""
+
+import json
+import math
+import tempfile
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from explain.analysis.findings import Findings
+from explain.errors import ClassSample
+from explain.export.files import TABLE, archive, atomic, claim, claim_archive, digest, remove_stale, save_picture
+from explain.export.names import safe_names, stem
+from explain.export.selection import Selection, selected
+from explain.export.sheet import LINES, TILE, draw_sheet
+from explain.export.table import COLUMNS, everything, predictions
+from explain.pictures import original, seen
+from explain.privacy import eye_band, without_eyes
+from explain.render import normalise, overlay, problem
+from explain.run_folder import TARGETS
+from explain.templating import page
+from explain.written import share
+from models.errors import UserError
+
+SHEET, PREDICTIONS, MANIFEST, INDEX = "sheet.png", "predictions.csv", "manifest.json", "index.html"
+OVERLAYS, ORIGINALS, MAPS = "overlays", "originals", "maps"
+RESULTS = ("wrong", "right")
+CALLED = {"pred": "predicted", "label": "true"}  # a run's targets, in names of files
+PHOTOS = {".jpg", ".jpeg", ".webp", ".mpo"}  # whose pixels were rounded before: written as JPEG again
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """`select` and `per_class`: which images (`selection.selected`). `methods`: of the run's, by itself the first. `originals`: at full size, where
+    they can be read; `raw`: maps as numbers; `blur_eyes`: cover the eyes of aligned faces."""
+
+    select: str = ""
+    per_class: int | None = None
+    methods: tuple[str, ...] = ()
+    sort: str = "most confident"
+    originals: bool = True
+    raw: bool = True
+    blur_eyes: bool = False
+
+
+class Export:
+    """Into a folder, or into `out` where its name ends in .zip. An earlier export there is replaced.
+
+    Raises UserError for wishes that cannot be met, and where `out` holds something else.
+    """
+
+    def __init__(self, findings: Findings, out: Path, wishes: Wishes = Wishes()):
+        run = findings.run
+        if wishes.per_class is not None and not 1 <= wishes.per_class <= 2 * LINES:
+            raise UserError(f"{wishes.per_class} images of a class cannot be exported: ask for 1 to {2 * LINES}.")
+        if not len(run.ok):
+            raise UserError(f"The run '{run.folder}' has no readable image, so there is nothing to export: look at its data.")
+        self.run, self.out, self.wishes = run, out, wishes
+        self.methods = wishes.methods or run.manifest.request.methods[:1]
+        if unknown := [m for m in self.methods if m not in run.manifest.request.methods]:
+            raise UserError(f"The run has no method '{unknown[0]}': it has {', '.join(run.manifest.request.methods)}.")
+        if wishes.blur_eyes:
+            eye_band(run)
+        self.selection: Selection = selected(findings, wishes.select, wishes.per_class, wishes.sort)
+
+    @property
+    def images(self) -> int:
+        return len(self.selection.rows)
+
+    def steps(self) -> Generator[float, None, None]:
+        """Write it; yields the share that is done."""
+        if self.out.suffix.lower() != ".zip":
+            yield from self._folder(self.out)
+            return
+        claim_archive(self.out)
+        with tempfile.TemporaryDirectory(prefix="vitrine-export-") as temporary:
+            for done in self._folder(Path(temporary)):
+                yield 0.95 * done
+            archive(Path(temporary), self.out)
+        yield 1.0
+
+    def _folder(self, out: Path) -> Iterator[float]:
+        claim(out, COLUMNS)
+        folders, written, entries = safe_names(self.run.classes), set[Path](), []
+        picked = [(s.index, result, rank, row) for s in self.selection.samples for result in RESULTS
+                  for rank, row in enumerate(getattr(s, result).tolist(), 1)]  # fmt: skip
+        for done, (index, result, rank, row) in enumerate(picked, 1):
+            name = f"{result}-{rank:02d}-{stem(self.run.table.at[row, 'id'])}"
+            files = self._image(out, f"{folders[index]}/{name}", row, result)
+            written |= {out / file for kind in ("original", "overlays", "maps") for file in files[kind]}
+            entries.append({"row": row, "result": result} | files)
+            yield 0.9 * done / len(picked)
+        for inner in (OVERLAYS, ORIGINALS, MAPS):
+            remove_stale(out / inner, written)
+        self._sheet(out)
+        for name, table in ((TABLE, everything(self.run, entries, self.methods)), (PREDICTIONS, predictions(self.run))):
+            with atomic(out / name) as temporary:
+                table.to_csv(temporary, index=False, float_format="%.6g")
+        with atomic(out / INDEX) as temporary:
+            temporary.write_text(self._index(entries), encoding="utf-8")
+        self._manifest(out, written | {out / name for name in (SHEET, TABLE, PREDICTIONS, INDEX)})
+        yield 1.0
+
+    def _picture(self, row: int) -> Image.Image:
+        picture = seen(self.run, row)
+        return without_eyes(picture, self.run) if self.wishes.blur_eyes else picture
+
+    def _maps(self, row: int, result: str) -> Iterator[tuple[str, str, np.ndarray]]:
+        """(method, target, raw map): of right images for one target, it is the same."""
+        for method in self.methods:
+            for target in TARGETS if result == "wrong" else TARGETS[:1]:
+                yield method, target, self.run.maps(method, target, [row])[0]
+
+    def _image(self, out: Path, name: str, row: int, result: str) -> dict[str, list[str]]:
+        """Everything of one image; the files by kind, relative to `out`, and what to write below each overlay."""
+        picture = self._picture(row)
+        files: dict[str, list[str]] = {"original": [], "overlays": [f"{OVERLAYS}/{name}.image.png"], "maps": [], "captions": ["what it saw"]}
+        save_picture(picture, out / files["overlays"][0])
+        for method, target, raw in self._maps(row, result):
+            which = f"{name}.{method}.{CALLED[target]}" if len(self.methods) > 1 else f"{name}.{CALLED[target]}"
+            files["overlays"].append(f"{OVERLAYS}/{which}.png")
+            files["captions"].append(self._caption(row, method, target, raw))
+            save_picture(overlay(picture, normalise(raw)), out / files["overlays"][-1])
+            if self.wishes.raw:
+                files["maps"].append(f"{MAPS}/{which}.npy")
+                with atomic(out / files["maps"][-1]) as temporary, temporary.open("wb") as file:
+                    np.save(file, raw)
+        whole = original(self.run, row) if self.wishes.originals else None
+        if whole is not None:
+            kind = "jpg" if Path(self.run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"
+            files["original"] = [f"{ORIGINALS}/{name}.{kind}"]
+            save_picture(without_eyes(whole, self.run, whole=True) if self.wishes.blur_eyes else whole, out / files["original"][0])
+        return files
+
+    def _caption(self, row: int, method: str, target: str, raw: np.ndarray) -> str:
+        why = "why not" if target == "label" else "why"
+        name = self.run.classes[int(self.run.table.at[row, target])]
+        return ", ".join(filter(None, [f"{why} {name}", self.run.title(method) if len(self.methods) > 1 else "", problem(raw)]))
+
+    def _sheet(self, out: Path) -> None:
+        """Of as many classes and images as fit, with the first method's maps."""
+        run, method = self.run, self.methods[0]
+        samples = [ClassSample(s.index, s.wrong[: 2 * LINES], s.right[: 2 * LINES]) for s in self.selection.samples]
+        columns = min(2, max(max(len(s.wrong), len(s.right)) for s in samples))
+        lines, fitting = 0, []
+        for s in samples:
+            lines += max(1, math.ceil(max(len(s.wrong), len(s.right)) / columns))
+            if lines > LINES:
+                break
+            fitting.append(s)
+        tiles = {row: self._tiles(row, result) for s in fitting for result in RESULTS for row in getattr(s, result).tolist()}
+        limits = [f"the worst {len(fitting)} of {len(samples)} classes"] if len(fitting) < len(samples) else []
+        limits += ["the run has not ended"] if run.manifest.status != "complete" else []
+        title = " · ".join([f"{run.manifest.request.model} on {run.manifest.request.data}", *limits])
+        e = run.evaluation
+        about = (f"{run.title(method)}, layer {run.manifest.request.layer} · accuracy {e.accuracy:.1%} of {e.support.sum()} images · "
+                 f"{self.selection.said}")  # fmt: skip
+        save_picture(draw_sheet(run, fitting, tiles, columns, title, about), out / SHEET)
+
+    def _tiles(self, row: int, result: str) -> list[tuple[Image.Image, str]]:
+        picture = self._picture(row)
+        maps = [raw for method, _, raw in self._maps(row, result) if method == self.methods[0]]
+        images = [picture, *(overlay(picture, normalise(raw)) for raw in maps)]
+        small = [ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS) for image in images]
+        return list(zip(small, ["", *map(problem, maps)], strict=True))
+
+    def _index(self, entries: list[dict[str, Any]]) -> str:
+        run, request = self.run, self.run.manifest.request
+        titles = [run.title(m) for m in self.methods]
+        cards: dict[int, list[dict[str, Any]]] = {}
+        for entry in entries:
+            item = run.table.loc[entry["row"]]
+            cards.setdefault(int(item["label"]), []).append(entry | {
+                "id": item["id"], "label": run.classes[int(item["label"])], "pred": run.classes[int(item["pred"])],
+                "confidence": share(item["confidence"]), "wrong": entry["result"] == "wrong",
+                "shown": list(zip(entry["overlays"], entry["captions"], strict=True))})  # fmt: skip
+        groups = [{"name": run.classes[s.index], "cards": cards.get(s.index, [])} for s in self.selection.samples]
+        return page("index.html", title=f"{request.model} on {request.data}", said=self.selection.said, titles=", ".join(titles), layer=request.layer,
+                    images=self.images, groups=groups, sheet=SHEET, table=TABLE, predictions=PREDICTIONS, manifest=MANIFEST)  # fmt: skip
+
+    def _manifest(self, out: Path, files: set[Path]) -> None:
+        m = self.run.manifest
+        about = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "wishes": asdict(self.wishes), "selected": self.selection.said,
+                 "images": self.images, "run": asdict(m.request) | {"status": m.status, "versions": m.versions, "preprocessing": m.preprocessing,
+                                                                   "finished": m.finished, "titles": m.titles},
+                 "files": {path.relative_to(out).as_posix(): digest(path) for path in sorted(files)}}  # fmt: skip
+        with atomic(out / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def export(findings: Findings, out: Path, wishes: Wishes = Wishes()) -> Export:
+    """Write it at once."""
+    made = Export(findings, out, wishes)
+    for _ in made.steps():
+        pass
+    return made

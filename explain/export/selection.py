@@ -1,0 +1,86 @@
+"""Which images are exported: some of every class, or those that a person names."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from explain.analysis.findings import Findings
+from explain.analysis.groups import KINDS, LISTS, group
+from explain.errors import ClassSample, by_recall, overview, select
+from explain.notes import read
+from explain.run_data import RunData
+from models.classes import fold
+from models.errors import UserError
+
+EACH = 2  # images of a class, where nothing is selected
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Rows by class, wrong and right, the worst class first; `said`: in words."""
+
+    samples: list[ClassSample]
+    said: str
+
+    @property
+    def rows(self) -> list[int]:
+        return [row for s in self.samples for row in (*s.wrong.tolist(), *s.right.tolist())]
+
+
+def selected(findings: Findings, wanted: str = "", per_class: int | None = None, sort: str = "most confident") -> Selection:
+    """`wanted`: nothing for some of every class; `errors`, `correct`, `class:NAME`, `pair:TRUE>CALLED`, or one of `explain.analysis.groups` (labels,
+    border, tag:NAME, slice:NAME ...). `per_class`: so many wrong and so many right ones of a class at most; by itself two where nothing is
+    wanted, otherwise all.
+
+    Raises UserError for what nobody knows, and where no image is left.
+    """
+    run, kind, name = findings.run, *(wanted.partition(":")[::2])
+    each = per_class or (None if wanted else EACH)
+    if not wanted:
+        made = Selection(overview(run, each or EACH, sort), f"{each} wrong and {each} right of a class, {sort} first")
+    elif wanted in ("errors", "correct"):
+        rows = select(run, correct=wanted == "correct", sort=sort)
+        made = Selection(_by_class(run, rows, each), f"{'all errors' if wanted == 'errors' else 'all correct images'}, {sort} first")
+    elif kind == "class":
+        made = Selection(_by_class(run, select(run, _class(run, name), sort=sort), each), f"images of {name}, {sort} first")
+    elif kind == "pair":
+        label, pred = _pair(run, name)
+        said = f"{run.classes[label]} called {run.classes[pred]}, {sort} first"
+        made = Selection(_by_class(run, select(run, label, pred, sort=sort), each), said)
+    else:
+        found = group(findings, read(run.folder), wanted)
+        if found is None:
+            raise UserError(f"Nothing is called '{wanted[:80]}': select correct, class:NAME, pair:TRUE>CALLED, {', '.join(LISTS)}, or "
+                            f"{', '.join(f'{k}:…' for k in KINDS)}.")  # fmt: skip
+        made = Selection(_by_class(run, found.rows, each), found.title)
+    if not made.rows:
+        raise UserError(f"No readable image fits '{wanted or 'every class'}', so there is nothing to export.")
+    return made
+
+
+def _by_class(run: RunData, rows: np.ndarray, each: int | None) -> list[ClassSample]:
+    """In the order of `rows` within every class; an image that is in two pairs is there once."""
+    rows = np.array(list(dict.fromkeys(rows.tolist())), int)
+    label, right = run.ok.loc[rows, "label"].to_numpy(), run.ok.loc[rows, "correct"].to_numpy()
+    found = [ClassSample(i, rows[(label == i) & ~right][:each], rows[(label == i) & right][:each]) for i in by_recall(run)]
+    return [s for s in found if len(s.wrong) or len(s.right)]
+
+
+def _class(run: RunData, name: str) -> int:
+    known = {fold(c): i for i, c in enumerate(run.classes)} | {c: i for i, c in enumerate(run.classes)}
+    if name not in known and fold(name) not in known:
+        some = ", ".join(run.classes[i] for i in run.present[:8])
+        raise UserError(f"No class '{name[:60]}': the run has {some}{' …' if len(run.present) > 8 else ''}.")
+    return known.get(name, known.get(fold(name), -1))
+
+
+def _pair(run: RunData, text: str) -> tuple[int, int]:
+    """Names may hold a '>' themselves."""
+    places = [i for i, letter in enumerate(text) if letter == ">"]
+    for place in places:
+        try:
+            return _class(run, text[:place].strip()), _class(run, text[place + 1 :].strip())
+        except UserError:
+            if place == places[-1]:
+                raise
+    raise UserError(f"'{text[:60]}' is no pair: write pair:TRUE>CALLED, in quotes.")

@@ -1,0 +1,152 @@
+"""Errors and Compare in a real browser: from what to try to the images, their maps as numbers, notes, and another run beside this one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.synthetic import Faults, synthetic_run
+from explain.notes import read
+from explain.run_data import open_run
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+SIZES = pytest.mark.parametrize("page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of the same images; the first has faults, and a method more."""
+    root = tmp_path_factory.mktemp("runs")
+    synthetic_run(root / "first", 900, 8, Faults(flipped=0.05, blurred=2, border=3, starved=4), methods=("layer_cam", "grad_cam"))
+    synthetic_run(root / "second", 900, 8, Faults(starved=4), apart=2.5, seed=0)
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[str]:
+    from dashboard.app import build
+    from dashboard.context import Context
+    from dashboard.serving import options
+
+    page = build(Context(open_run(folder / "first"), trainings=folder / "trainings", against=folder / "second"))
+    _, url, _ = page.launch(prevent_thread_lock=True, **options())
+    yield url
+    page.close(verbose=False)
+
+
+@SIZES
+def test_from_what_to_try_to_the_images(page: "playwright.Page") -> None:
+    page.wait_for_selector(".vt-try:has-text('class 2 is blurred.')")
+    for said in ("labels look wrong", "class 4 is starved", "class 3 is told by its border"):
+        assert page.locator(".vt-try", has_text=said).count() == 1
+    assert "train --labels labels.csv" in page.locator(".vt-try", has_text="labels look wrong").inner_text()
+    page.click(".vt-try:has-text('labels look wrong') .vt-link")
+    page.wait_for_selector("#vt-gallery h2:has-text('labels look wrong')")
+    assert page.locator(".vt-try.vt-on").count() == 1
+    page.select_option(".vt-lenses select", "border")
+    page.wait_for_selector("#vt-gallery h2:has-text('errors at the border')")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@SIZES
+def test_ways_of_looking(page: "playwright.Page") -> None:
+    """Each way shows what it promises, and the next click starts from there."""
+    page.click(".vt-lenses :text('Attention')")
+    page.click("#vt-gallery th :text('entropy')")
+    page.wait_for_selector("#vt-gallery label:has-text('entropy from')")
+    page.fill("#vt-gallery [data-action=low]", "0.5")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-gallery button[data-value='where:entropy:0.5:']")  # it shows those that are left
+    page.click("#vt-gallery :text('show as images')")
+    page.wait_for_selector("#vt-gallery h2:has-text('entropy 0.5 to')")
+    page.click(".vt-lenses :text('Mean maps')")
+    page.wait_for_selector("#vt-gallery .vt-difference")
+    page.click(".vt-lenses :text('Clusters')")
+    page.select_option("#vt-gallery select[data-action=class]", "3")
+    page.wait_for_selector("#vt-gallery h2:has-text('Clusters of class 3')")
+    page.locator("#vt-gallery .vt-class-name").first.click()
+    page.wait_for_selector("#vt-gallery h2:has-text('class 3, cluster 1')")
+    page.click(".vt-lenses :text('Slices')")
+    page.locator("#vt-gallery tr[role=button]").first.click()
+    page.wait_for_selector("#vt-gallery h2 small:has-text('of the rest')")
+    assert page.locator("#vt-gallery .vt-card").count() > 3
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> None:
+    page.select_option("#vt-confusion select[data-action=norm]", "row")
+    whole = "[...document.querySelectorAll('#vt-confusion tbody tr:first-child .vt-cell')].reduce((sum, cell) => sum + Number(cell.innerText), 0)"
+    page.wait_for_function(f"Math.abs({whole} - 100) <= 4")  # rounded per cents
+    page.select_option("#vt-confusion select[data-action=order]", "support")
+    page.wait_for_function("document.querySelector('#vt-confusion tbody tr:last-child').innerText.includes('class 4')")  # starved: the last one
+    first = page.locator(".vt-cell").first
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("document.activeElement.dataset.value") == page.locator("#vt-confusion tbody tr").nth(1).locator(
+        ".vt-cell").first.get_attribute("data-value")  # fmt: skip
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
+
+
+def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: Path) -> None:
+    page.wait_for_selector(".vt-try:has-text('labels look wrong')")
+    page.click(".vt-try:has-text('labels look wrong') .vt-link")
+    page.wait_for_selector("#vt-gallery h2:has-text('labels look wrong')")
+    name = str(page.locator("#vt-gallery .vt-card").first.get_attribute("title"))
+    note = page.locator("#vt-gallery .vt-note").first
+    note.locator("summary").click()
+    note.locator("[data-action^=label]").fill("class 1")
+    note.locator("[data-action^=tags]").fill("hat, <b>dark</b>")
+    note.locator("textarea").focus()
+    page.keyboard.type('a "quoted" word')
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(1500)  # three changes at once, and none is lost
+    kept = read(folder / "first")[name]
+    assert (kept.label, kept.tags, kept.text) == ("class 1", ("hat", "<b>dark</b>"), 'a "quoted" word')
+    page.click(".vt-lenses :text('Notes')")
+    with page.expect_download() as saved:
+        page.click("a[download='labels.csv']")
+    table = pd.read_csv(saved.value.path())
+    assert table[["image", "label"]].to_numpy().tolist() == [[name, "class 1"]]
+    page.click(".vt-chip:has-text('hat')")
+    page.wait_for_selector("#vt-gallery h2:has-text('tagged hat')")
+    assert page.locator("#vt-gallery .vt-card").count() == 1
+
+    note = page.locator("#vt-gallery .vt-note").first  # what the classes do not have is refused in a line, and what was said stays
+    note.locator("summary").click()
+    note.locator("[data-action^=label]").fill("giraffe")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("text=No class 'giraffe'")
+    assert read(folder / "first")[name].label == "class 1"
+
+
+@SIZES
+def test_two_runs(page: "playwright.Page") -> None:
+    page.click("button[role=tab]:has-text('Compare')")
+    page.wait_for_selector("#vt-metrics tr:has-text('accuracy')")
+    page.wait_for_selector("#vt-metrics :text('McNemar')")
+    page.wait_for_selector("#vt-flips .vt-card")
+    assert page.locator("#vt-flips .vt-card").first.locator(".vt-tile").count() == 2
+    page.click("#vt-flips [data-value=drift]")
+    page.wait_for_selector("#vt-flips h2:has-text('looks differ most')")
+    page.locator("#vt-changes tr[role=button]").first.click()
+    page.wait_for_selector("#vt-changes tr.vt-on")
+    page.wait_for_selector("#vt-flips h2 small:has-text('of class')")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#vt-flips .vt-card").first.click()
+    page.wait_for_selector("#vt-facts:has-text('true class')")
+
+
+@pytest.mark.parametrize("page", [(1280, False, "?group=labels&lens=images&sort=lowest+loss"), (1280, False, "?group=slice:nothing&norm=x&low=a")],
+                         indirect=True, ids=["a list", "nonsense"])  # fmt: skip
+def test_links(page: "playwright.Page", request: pytest.FixtureRequest) -> None:
+    if "nonsense" in request.node.callspec.id:
+        page.wait_for_selector("#vt-gallery h2")
+        assert page.locator("#vt-gallery .vt-empty, #vt-gallery .vt-card").count() >= 1
+    else:
+        page.wait_for_selector("#vt-gallery h2:has-text('probable label errors')")

@@ -1,0 +1,160 @@
+"""Export, links and uploads in Chromium."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from matplotlib import get_data_path
+
+from explain.analysis.findings import Findings
+from explain.export.gallery import export
+from explain.report import report, write_report
+from explain.run_data import RunData, open_run
+from tests.conftest import FLAGS, _chromium
+
+if TYPE_CHECKING:
+    import playwright.sync_api as playwright
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+PHOTO = f"{get_data_path()}/sample_data/grace_hopper.jpg"
+
+
+def open_tab(page: "playwright.Page", name: str) -> None:
+    """Also where it lies in the menu of those that do not fit."""
+    tab = page.locator(f"#vt-tabs button[role=tab]:has-text('{name}')").first
+    if not tab.is_visible():
+        page.click(".overflow-menu > button")
+        tab = page.locator(f".overflow-menu button:has-text('{name}')").last
+    tab.click()
+
+
+@pytest.mark.parametrize("page", [(1280, False, "?class=fear&as=surprise"), (390, True, "?class=fear&as=surprise")], indirect=True,
+                         ids=["wide light", "phone dark"])  # fmt: skip
+def test_what_errors_shows_is_exported(page: "playwright.Page") -> None:
+    page.wait_for_selector("#vt-gallery h2:has-text('surprise')")
+    open_tab(page, "Export")
+    page.wait_for_selector("#vt-export-contents h2:has-text('6 images of 1 class')")
+    assert "--select 'pair:fear>surprise'" in page.input_value("#vt-export-typed textarea")
+    page.click("#vt-export-what label:has-text('all errors')")
+    page.wait_for_selector("#vt-export-contents h2:has-text('all errors')")
+    page.fill("#vt-export-each input", "1")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-export-contents h2:has-text('8 images of 8 classes')")
+    page.click("#vt-export-start")
+    page.wait_for_selector("#vt-export-file")
+    with page.expect_download() as download:
+        page.click("#vt-export-file")
+    archive = zipfile.ZipFile(download.value.path())
+    assert json.loads(archive.read("manifest.json"))["images"] == 8
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.click("#vt-report")
+    page.wait_for_selector("#vt-export-state h2:has-text('The report')")
+    with page.expect_download() as download:
+        page.click("#vt-export-file")
+    assert download.value.path().read_text(encoding="utf-8").startswith("<!doctype html>")
+    page.locator("#vt-export-contents .vt-card").first.click()
+    page.wait_for_selector("#vt-facts .vt-known")
+
+
+def test_an_export_is_stopped(page: "playwright.Page") -> None:
+    open_tab(page, "Export")
+    page.click("#vt-export-what label:has-text('all correct images')")
+    page.wait_for_selector("#vt-export-contents h2:has-text('all correct')")
+    page.click("#vt-export-start")
+    page.click("#vt-export-state button:has-text('Cancel')")
+    page.wait_for_selector("#vt-export-state :text('Stopped')")
+    assert not page.locator("#vt-export-file").is_visible()
+
+
+LINKS = {
+    "?class=fear&sheet=2": ("Errors", "#vt-gallery .vt-pager:has-text('2 /')"),
+    "?class=fear&as=surprise&method=grad_cam&page=7": ("Errors", "#vt-gallery h2:has-text('surprise')"),
+    "?image=test/fear/00012.png": ("Inspect", "#vt-facts :text('test/fear/00012.png')"),
+    "?tab=layers&layer=features.30&channel=3&image=test/fear/00012.png": ("Layers", "#vt-alone h2:has-text('Channel 3')"),
+    "?tab=filters&layer=features.0&unit=5": ("Filters", "#vt-filter h2:has-text('filter 5')"),
+    "?image=no/such.png&tab=nonsense&layer=x": ("Errors", ".vt-card"),
+}
+
+
+@pytest.mark.parametrize("page", [(1280, False, link) for link in LINKS], indirect=True, ids=list(range(len(LINKS))))
+def test_links_open_what_they_name(page: "playwright.Page") -> None:
+    query = page.url[page.url.index("?") :]
+    tab, shown = LINKS[query]
+    page.wait_for_selector(shown)
+    assert page.locator("#vt-tabs button[role=tab][aria-selected=true]").first.inner_text() == tab
+
+
+@pytest.mark.parametrize("page", [(1280, False, "?tab=layers&layer=features.30&channel=3&image=test/fear/00012.png")], indirect=True, ids=["link"])
+def test_a_copied_link_leads_back(page: "playwright.Page") -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
+    page.click("#vt-sheet [data-link]")
+    page.wait_for_selector("#vt-sheet :text('copied')")
+    address = page.evaluate("navigator.clipboard.readText()")
+    page.goto(address, wait_until="domcontentloaded")
+    page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
+    assert "features.30" in page.locator("#vt-sheet h2").inner_text()
+
+
+@pytest.mark.parametrize("page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"])
+def test_one_photo_after_another(page: "playwright.Page") -> None:
+    """The field is free again once a photo was taken; the same photo can be given twice."""
+    open_tab(page, "Inspect")
+    for _ in range(2):
+        page.set_input_files("#vt-upload input[type=file]", PHOTO)
+        page.wait_for_selector("#vt-live .vt-methods img.vt-map")
+        page.wait_for_selector("#vt-upload input[type=file]", state="attached")
+    assert page.locator("#vt-facts .vt-known dt").count() == 0
+    open_tab(page, "Layers")
+    page.set_input_files("#vt-layers-upload input[type=file]", PHOTO)
+    page.wait_for_selector("#vt-sheet .vt-channel")
+    page.wait_for_selector("#vt-layers-upload input[type=file]", state="attached")
+
+
+NAMES = ("<script>document.title='run'</script>", '"><img src=x onerror="document.title=1">', "quo'te\"s & amp;", "\u202eabc.exe", "الخوف", "=1+1", "../..", "x")
+
+
+@pytest.fixture(scope="module")
+def hostile(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> RunData:
+    """The demo's run, whose classes and files have names that want to be more than names."""
+    folder = tmp_path_factory.mktemp("hostile") / "run"
+    shutil.copytree(demo, folder)
+    manifest, request = (json.loads((folder / name).read_text()) for name in ("manifest.json", "request.json"))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"data_root": ""}))
+    (folder / "request.json").write_text(json.dumps(request | {"classes": NAMES, "data": "photos/<b onclick=alert(1)>"}))
+    for name in ("analysis.json", "analysis.parquet", "contrasts.parquet"):
+        (folder / name).unlink(missing_ok=True)
+    for part in (folder / "samples").glob("*.parquet"):
+        table = pq.read_table(part)
+        ids = [f"<b onmouseover=\"document.title='ran'\">\u202e{n}.png" for n in range(len(table))]
+        pq.write_table(table.set_column(table.schema.get_field_index("id"), "id", pa.array(ids)), part)
+    return open_run(folder)
+
+
+def test_handed_on_pages_ask_nobody_and_run_nothing(hostile: RunData, tmp_path: Path) -> None:
+    """Opened from the disk, as whoever gets them does."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    findings = Findings(hostile)
+    write_report(report(findings), tmp_path / "report.html")
+    export(findings, tmp_path / "gallery")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=_chromium(), args=FLAGS)
+        page, asked, dialogs = browser.new_page(), list[str](), list[str]()
+        page.on("request", lambda r: asked.append(r.url))
+        page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
+        for file in (tmp_path / "report.html", tmp_path / "gallery" / "index.html"):
+            page.goto(file.as_uri())
+            title = page.title()
+            for place in page.locator("figure, td, h2, h3").all()[:40]:
+                place.hover(force=True)
+            assert NAMES[0] in page.inner_text("body")
+            assert page.title() == title
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+        browser.close()
+    assert dialogs == []
+    assert [url for url in asked if not url.startswith(("data:", tmp_path.as_uri()))] == []

@@ -1,0 +1,162 @@
+"""The gate before the page: what it lets through, and what it refuses in one line."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from dashboard.gate import BODY_BYTES, EVERYWHERE, MINUTE, SAME_PLACE, Failures, Gate, Rules
+
+HERE = "http://127.0.0.1:7860"
+
+
+async def inside(scope: Any, receive: Any, send: Any) -> None:
+    """A page that reads its body, tells its query, and knows one password."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    wrong = scope["path"] == "/login" and body != b"right"
+    await send({"type": "http.response.start", "status": 400 if wrong else 200, "headers": [(b"content-security-policy", b"none of ours")]})
+    await send({"type": "http.response.body", "body": b"in:" + scope["query_string"]})
+
+
+def ask(path: str, method: str = "GET", rules: Rules | None = None, gate: Gate | None = None, base: str = HERE, **more: Any) -> httpx.Response:
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(app=gate or Gate(inside, rules or Rules()))  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+            return await client.request(method, path, **more)
+
+    return asyncio.run(asked())
+
+
+@pytest.mark.parametrize("path", [
+    "/", "/config", "/gradio_api/info", "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=x", "/assets/index.js",
+    "/gradio_api/heartbeat/abc", "/gradio_api/call/predict", "/gradio_api/call/predict/17", "/theme.css", "/gradio_api/file=/tmp/x.png", "/login",
+])  # fmt: skip
+def test_what_the_page_needs_passes(path: str) -> None:
+    answer = ask(path)
+    assert (answer.status_code, answer.text[:3]) in ((200, "in:"), (400, "in:"))
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers.get_list("content-security-policy") != ["none of ours"]
+    assert "frame-ancestors" in answer.headers["content-security-policy"] or "sandbox" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", [
+    "/gradio_api/run/predict", "/gradio_api/api/predict", "/run/predict", "/api/predict", "/pwa_icon", "/pwa_icon/512", "/monitoring",
+    "/monitoring/summary", "/gradio_api/openapi.json", "/openapi.json", "/docs", "/gradio_api/proxy=https://example.org/",
+    "/gradio_api/dev/reload", "/gradio_api/vibe-edit", "/gradio_api/process_recording", "/gradio_api/deep_link", "/gradio_api/runs",
+    "/gradio_api/token", "/gradio_api/profiling/traces", "/gradio_api/mcp/", "/gradio_api/file=https://example.org/x.png",
+    "/gradio_api/file=HTTP://127.0.0.1/x", "/gradio_api/file=//http:x", "/../etc/passwd", "/gradio_api/stream/x",
+])  # fmt: skip
+def test_everything_else_is_not_there(path: str) -> None:
+    for method in ("GET", "POST"):
+        answer = ask(path, method)
+        assert answer.status_code == 404
+        assert answer.text.startswith("Not found")
+
+
+def test_tools_for_agents_only_where_they_are_offered() -> None:
+    assert ask("/gradio_api/mcp/", rules=Rules(mcp=True)).status_code == 200
+
+
+def test_health_is_told_to_anyone() -> None:
+    answer = ask("/healthz", headers={"host": "probe.internal", "origin": "https://elsewhere.example"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", f"{HERE}.evil.example"])
+def test_other_origins_are_refused(origin: str) -> None:
+    for method in ("GET", "POST"):
+        assert ask("/gradio_api/queue/join", method, headers={"origin": origin}).status_code == 403
+    assert ask("/gradio_api/queue/join", "POST", headers={"origin": HERE}).status_code == 200
+
+
+def test_a_form_of_another_site_is_refused_without_an_origin_too() -> None:
+    assert ask("/gradio_api/queue/join", "POST", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert ask("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # somebody followed a link
+
+
+def test_a_proxy_may_say_the_origin() -> None:
+    headers = {"origin": "https://vitrine.example", "x-forwarded-host": "vitrine.example", "host": "127.0.0.1:7860"}
+    assert ask("/gradio_api/queue/join", "POST", headers=headers).status_code == 200
+
+
+def test_a_link_whose_host_is_rewritten() -> None:
+    """A tunnel may ask under this machine's own name for what a browser opened under another."""
+    headers = {"origin": "https://abc.gradio.live"}
+    assert ask("/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"abc.gradio.live"})).status_code == 200
+    assert ask("/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"xyz.gradio.live"})).status_code == 403
+
+
+def test_a_name_that_was_bound_to_this_machine_is_refused() -> None:
+    """DNS rebinding: origin and host agree, but the host is another's name."""
+    headers = {"host": "rebound.example:7860", "origin": "http://rebound.example:7860"}
+    answer = ask("/config", headers=headers)
+    assert (answer.status_code, "--root-path" in answer.text) == (403, True)
+    assert ask("/config", headers=headers, rules=Rules(any_host=True)).status_code == 200
+    assert ask("/config", headers=headers, rules=Rules(names={"rebound.example"})).status_code == 200
+    assert ask("/config", base="http://[::1]:7860").status_code == 200
+
+
+def test_bodies_are_counted_as_they_come() -> None:
+    assert ask("/gradio_api/queue/join", "POST", content=b"x" * BODY_BYTES).status_code == 200
+    assert ask("/gradio_api/queue/join", "POST", content=b"x" * (BODY_BYTES + 1)).status_code == 413
+    assert ask("/gradio_api/queue/join", "POST", headers={"content-length": "-1"}).status_code == 413
+
+    async def chunks() -> AsyncIterator[bytes]:  # no length is said
+        for _ in range(30):
+            yield b"x" * 100_000
+
+    answer = ask("/gradio_api/queue/join", "POST", content=chunks())
+    assert (answer.status_code, answer.text) == (413, "Too large: at most 1 MB.")
+    assert ask("/gradio_api/upload", "POST", content=chunks()).status_code == 200
+
+
+def test_uploads_wait_where_there_is_no_room() -> None:
+    assert ask("/gradio_api/upload", "POST", rules=Rules(upload_room=lambda: False)).status_code == 503
+
+
+def test_three_hundred_passwords() -> None:
+    gate = Gate(inside, Rules())
+    found = [ask("/login", "POST", gate=gate, content=b"wrong").status_code for _ in range(300)]
+    assert found == [400] * SAME_PLACE + [429] * (300 - SAME_PLACE)
+    assert ask("/login", "POST", gate=gate, content=b"right").status_code == 429
+    others = [ask("/login", "POST", gate=gate, content=b"wrong", headers={"x-forwarded-for": f"10.0.0.{i}"}).status_code for i in range(250)]
+    assert others.count(400) == EVERYWHERE - SAME_PLACE  # made up addresses do not help
+    assert ask("/config", gate=gate).status_code == 200  # who is in stays in
+
+
+def test_failures_are_forgotten_after_a_minute() -> None:
+    now = [0.0]
+    failures = Failures(lambda: now[0])
+    for _ in range(SAME_PLACE):
+        failures.add("a")
+    assert 0 < failures.wait("a") <= MINUTE + 1
+    assert failures.wait("b") == 0
+    now[0] = MINUTE + 1.5
+    assert failures.wait("a") == 0
+
+
+def test_words_that_gradio_fails_on_do_not_reach_it() -> None:
+    assert ask("/?page=2&class=fear&deep_link=../x").text == "in:class=fear"
+    assert ask("/gradio_api/queue/data?page=2").text == "in:page=2"
+
+
+def test_files_are_inert() -> None:
+    assert "sandbox" in ask("/gradio_api/file=/tmp/x.svg").headers["content-security-policy"]
+
+
+def test_what_is_no_request_is_not_answered() -> None:
+    async def connect() -> list[Any]:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await Gate(inside, Rules())({"type": "websocket", "path": "/", "headers": []}, None, send)  # type: ignore[arg-type]
+        return sent
+
+    assert asyncio.run(connect()) == []

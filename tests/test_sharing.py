@@ -1,0 +1,182 @@
+"""Sharing: who may come in and do what, the public link, and how a server begins and ends."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from dashboard.access import Access
+from dashboard.serving import Sharing
+from explain.run_data import open_run
+from models.errors import UserError
+from tests.raw import Visitor
+
+ROOT = Path(__file__).parent.parent
+LOGIN = ("colleague", "a long password")
+
+
+@pytest.mark.parametrize(("wishes", "access", "asks"), [
+    ({}, Access.OWNER, False), ({"share": True}, Access.VISITOR, True), ({"share": True, "public": True}, Access.VISITOR, False),
+    ({"share": True, "allow_compute": True}, Access.OWNER, True), ({"share": True, "read_only": True}, Access.READER, True),
+    ({"host": "0.0.0.0"}, Access.VISITOR, True), ({"root_path": "/vitrine"}, Access.VISITOR, True),
+    ({"host": "localhost"}, Access.OWNER, False), ({"read_only": True}, Access.READER, False),
+])  # fmt: skip
+def test_who_may_do_what(wishes: dict[str, Any], access: Access, asks: bool) -> None:
+    sharing = Sharing(**wishes)
+    assert (sharing.access, sharing.login() is not None) == (access, asks)
+
+
+def test_passwords() -> None:
+    first, second = (Sharing(share=True).login() or ("", "") for _ in range(2))
+    assert first != second
+    assert len(first[1]) >= 12
+    assert Sharing(share=True, auth="me:a:b").login() == ("me", "a:b")
+
+
+@pytest.mark.parametrize("wishes", [
+    {"auth": "nobody"}, {"auth": ":x"}, {"auth": "x:"}, {"auth": "a:b", "public": True}, {"allow_compute": True, "read_only": True},
+    {"mcp": True, "share": True}, {"mcp": True, "auth": "a:b"}, {"mcp": True, "host": "0.0.0.0"}, {"mcp": True, "root_path": "/x"},
+])  # fmt: skip
+def test_wishes_that_exclude_each_other(wishes: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        Sharing(**wishes)
+
+
+def test_names_of_the_page() -> None:
+    named = Sharing(root_path="https://Vitrine.example/x").rules()
+    assert (named.names, named.any_host) == ({"vitrine.example"}, False)
+    assert not Sharing().rules().any_host
+    assert Sharing(root_path="/vitrine").rules().any_host  # a proxy whose name nobody said
+    assert Sharing(host="0.0.0.0").rules().any_host
+
+
+def page_for(access: Access, run: Path, trainings: Path, login: tuple[str, str] | None) -> Iterator[str]:
+    from dashboard.app import build
+    from dashboard.context import Context
+    from dashboard.serving import options
+
+    page = build(Context(open_run(run), trainings=trainings, access=access))
+    _, url, _ = page.launch(prevent_thread_lock=True, **options(login=login))
+    yield url
+    page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def shared(demo: Path, trainings: Path) -> Iterator[str]:
+    yield from page_for(Access.VISITOR, demo, trainings, LOGIN)
+
+
+@pytest.fixture(scope="module")
+def reading(demo: Path, trainings: Path) -> Iterator[str]:
+    yield from page_for(Access.READER, demo, trainings, None)
+
+
+def titles(visitor: Visitor) -> list[str]:
+    return [c["props"]["label"] for c in visitor.config["components"] if c["type"] == "tabitem"]
+
+
+def test_without_the_password_nothing_is_seen(shared: str) -> None:
+    for path in ("config", "gradio_api/info", "gradio_api/file=/etc/passwd", "gradio_api/queue/data?session_hash=x"):
+        assert httpx.get(shared + path).status_code == 401
+    for path in ("gradio_api/queue/join", "gradio_api/upload", "gradio_api/call/predict"):
+        assert httpx.post(shared + path, json={"data": []}).status_code in (401, 422)
+    assert "vt-card" not in httpx.get(shared).text
+    assert httpx.get(f"{shared}healthz").status_code == 200
+
+
+def test_visitors_look_filter_and_explain(shared: str, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (120, 90), (90, 120, 30)).save(photo)
+    visitor = Visitor(shared, LOGIN)
+    assert titles(visitor) == ["Errors", "Inspect", "Layers", "Filters", "Compare"]
+    assert visitor.click("vt-table", "class", 2)["success"]
+    event = visitor.events("vt-upload", "upload")[0]
+    values = {c["id"]: c["props"].get("value") for c in visitor.config["components"]}
+    data = [{"path": visitor.upload(photo), "meta": {"_type": "gradio.FileData"}}, *[values[number] for number in event["inputs"][1:]]]
+    answer = visitor.ask(event, data)
+    assert answer["success"], answer
+
+
+def test_visitors_do_not_write_train_or_survey(shared: str, demo: Path) -> None:
+    visitor = Visitor(shared, LOGIN)
+    before = {p: p.stat().st_mtime_ns for p in demo.rglob("*")}
+    note = visitor.ask(visitor.events("vt-gallery", "submit")[0], event={"index": "text 0", "value": "was here"})
+    shown = visitor.ask(next(d for d in visitor.config["dependencies"] if d["api_name"] == "show"))
+    assert shown["success"], shown
+    survey = visitor.ask(visitor.events("vt-depth", "select")[-1], event={"index": "survey", "value": ""})
+    start = visitor.events("vt-maximise", "click")[0]
+    made = visitor.ask(start)
+    for answer in (note, survey, made):
+        assert not answer["success"], answer
+        assert "--allow-compute" in answer["output"]["error"]
+    names = {d["api_name"] for d in visitor.config["dependencies"]}
+    assert not names & {"begin", "preview", "export", "report", "charts_zip"}
+    assert {p: p.stat().st_mtime_ns for p in demo.rglob("*")} == before
+    assert "data-keep" not in json.dumps(visitor.click("vt-table", "cell", "4,6")["output"])
+
+
+def test_readers_read(reading: str) -> None:
+    visitor = Visitor(reading)
+    assert titles(visitor) == ["Errors", "Inspect", "Compare"]
+    opened = visitor.click("vt-gallery", "open", 0)
+    assert opened["success"]
+    info = httpx.get(f"{reading}gradio_api/info").json()["named_endpoints"]
+    assert sorted(info) == ["/errors"]
+    assert not [c for c in visitor.config["components"] if c["props"].get("elem_id") == "vt-upload" and c["props"].get("visible") is True
+                and not _hidden(visitor.config, c["id"])]  # fmt: skip
+    assert not visitor.events("vt-upload", "upload")
+
+
+def _hidden(config: dict[str, Any], number: int) -> bool:
+    """Whether a component lies in an invisible one."""
+    seen = {c["id"]: c["props"].get("visible", True) for c in config["components"]}
+
+    def inside(node: dict[str, Any], hidden: bool) -> bool | None:
+        hidden = hidden or seen.get(node["id"], True) is False
+        if node["id"] == number:
+            return hidden
+        return next((found for child in node.get("children") or [] if (found := inside(child, hidden)) is not None), None)
+
+    return bool(inside(config["layout"], False))
+
+
+def test_the_time_of_visitors_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard.stops import Stops
+
+    stops, now = Stops(limit=120), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stops.begin("a")
+    now[0] = 119.0
+    stops.heard("a")
+    now[0] = 121.0
+    with pytest.raises(UserError, match="120 s"):
+        stops.heard("a")
+    Stops().heard("a")
+
+
+def test_no_folder_of_this_machine_is_shown_to_visitors(small_run: Any, pictures: Path) -> None:
+    from dashboard.context import Context
+    from dashboard.looks import picture
+
+    run = open_run(small_run.folder)
+    for access, told in ((Access.OWNER, True), (Access.VISITOR, False)):
+        ctx = Context(run, access=access)
+        for file in pictures.rglob("*.png"):
+            file.unlink()
+        with pytest.raises(UserError) as error:
+            picture(ctx, {"row": 0})
+        assert (str(pictures) in str(error.value)) is told
+
+
+def test_guesses_at_the_live_form(shared: str) -> None:
+    """The last test of this server: it lets nobody in for a minute now."""
+    guesses = [httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": f"guess {n}"}).status_code for n in range(300)]
+    assert set(guesses[:10]) == {400}
+    assert set(guesses[10:]) == {429}
+    late = httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": LOGIN[1]})
+    assert (late.status_code, late.text.startswith("Too many wrong passwords: wait ")) == (429, True)

@@ -1,0 +1,73 @@
+"""Statistics against SciPy and statsmodels."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import StratifiedTable
+from statsmodels.stats.multitest import multipletests
+
+from explain.analysis.significance import difference, each_against_the_rest, false_discovery, holm, more_errors, within_strata
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (false_discovery, "fdr_bh")])
+def test_corrections(ours, theirs: str) -> None:  # type: ignore[no-untyped-def]
+    p = np.random.default_rng(0).beta(0.4, 2, 60)
+    np.testing.assert_allclose(ours(p), multipletests(p, method=theirs)[1], rtol=1e-12)
+    gaps = np.insert(p, [0, 7], np.nan)
+    np.testing.assert_allclose(ours(gaps)[np.isfinite(gaps)], ours(p))
+    assert np.isnan(ours(gaps)[0])
+    assert len(ours(np.zeros(0))) == 0
+    np.testing.assert_allclose(ours(np.array([0.03, 0.03, 0.03])), multipletests([0.03] * 3, method=theirs)[1])  # ties
+
+
+def test_difference_is_cliffs_delta_by_counting() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 9, 40).astype(float), rng.integers(2, 12, 30).astype(float)
+    found = difference(np.append(a, np.nan), b)
+    pairs = np.sign(a[:, None] - b[None])
+    assert found.delta == pytest.approx(pairs.mean())
+    assert found.p == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
+    assert (found.n_a, found.mean_b) == (40, pytest.approx(b.mean()))
+    assert np.isnan(difference(a[:4], b).p)
+
+
+def test_every_group_against_the_rest() -> None:
+    rng = np.random.default_rng(2)
+    values, group = np.round(rng.normal(0, 1, 300), 1), rng.integers(0, 4, 300)
+    values[group == 2] += 0.5
+    values[5] = np.nan
+    delta, p = each_against_the_rest(values, group, 6)
+    known = np.isfinite(values)
+    for g in range(4):
+        a, b = values[known & (group == g)], values[known & (group != g)]
+        theirs = stats.mannwhitneyu(a, b, method="asymptotic")
+        assert delta[g] == pytest.approx(2 * theirs.statistic / (len(a) * len(b)) - 1)
+        assert p[g] == pytest.approx(theirs.pvalue)
+    assert np.isnan(delta[4:]).all()
+    assert np.isnan(p[4:]).all()
+
+
+def test_more_errors_is_fishers_exact_test() -> None:
+    for wrong, n, all_wrong, total in ((7, 20, 30, 200), (0, 5, 10, 50), (12, 12, 15, 60)):
+        table = [[wrong, n - wrong], [all_wrong - wrong, total - n - all_wrong + wrong]]
+        expected = stats.fisher_exact(table, alternative="greater").pvalue
+        assert more_errors(np.array([wrong]), np.array([n]), all_wrong, total)[0] == pytest.approx(expected)
+
+
+def test_within_strata_is_cochran_mantel_haenszel() -> None:
+    rng = np.random.default_rng(3)
+    strata, inside = rng.integers(0, 5, 900), rng.random(900) < 0.3
+    wrong = rng.random(900) < 0.1 + 0.1 * strata / 5 + 0.12 * inside
+    tables = [np.array([[(wrong & inside & (strata == s)).sum(), (~wrong & inside & (strata == s)).sum()],
+                        [(wrong & ~inside & (strata == s)).sum(), (~wrong & ~inside & (strata == s)).sum()]]) for s in range(5)]  # fmt: skip
+    theirs = StratifiedTable(tables).test_null_odds(correction=False)
+    found = within_strata(wrong, inside, strata)
+    assert found.p == pytest.approx(theirs.pvalue / 2)
+    assert found.expected == pytest.approx(sum(wrong[strata == s].mean() * inside[strata == s].sum() for s in range(5)))
+
+
+def test_a_slice_that_is_a_class_is_no_news() -> None:
+    strata = np.repeat([0, 1], 100)
+    wrong = np.concatenate([np.arange(100) < 40, np.arange(100) < 5])
+    assert within_strata(wrong, strata == 0, strata).p == 1.0
+    assert more_errors(np.array([40]), np.array([100]), 45, 200)[0] < 1e-8
