@@ -116,7 +116,8 @@ def test_one_photo_after_another(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-layers-upload input[type=file]", state="attached")
 
 
-NAMES = ("<script>document.title='run'</script>", '"><img src=x onerror="document.title=1">', "quo'te\"s & amp;", "\u202eabc.exe", "الخوف", "=1+1", "../..", "x")
+NAMES = ("<script>document.title='run'</script>", '"><img src=x onerror="document.title=1">', "quo'te\"s & amp;", "\u202eabc.exe", "الخوف",
+         "=1+1", "../..", "x")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
