@@ -19,6 +19,7 @@ from typing import Annotated
 
 from explain import commands as of_explain
 from explain import finding_commands as of_findings
+from explain import gaze_commands as of_gaze
 from models import commands as of_models
 from models.commands import Device, Weights
 from models.errors import UserError
@@ -69,6 +70,7 @@ app.command("models")(of_models.list_models)
 data = typer.Typer(help="Look at data before it is trained on.")
 data.command("preview")(of_models.data_preview)
 app.add_typer(data, name="data")
+app.add_typer(of_gaze.gaze, name="gaze")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from explain.survey import ABOUT
+from tests.pages import open_tab
 from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -34,7 +35,7 @@ def test_class_page_image_and_live_map(page: "playwright.Page") -> None:
     page.click("#vt-facts .vt-top:nth-of-type(2)")
     page.wait_for_selector("#vt-live h2:has-text('Maps for')")
 
-    page.click("button[role=tab]:has-text('Errors')")  # the same image again: back to what the run holds
+    open_tab(page, "Errors")  # the same image again: back to what the run holds
     card.click()
     page.wait_for_selector("#vt-live h2:has-text('Maps of the run for')")
 
@@ -79,7 +80,7 @@ def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
     from models.data.toon_faces import draw_face
 
     draw_face("happiness", (4, 2)).image.save(tmp_path / "face.png")
-    page.click("button[role=tab]:has-text('Inspect')")
+    open_tab(page, "Inspect")
     page.wait_for_selector("#vt-facts:has-text('true class')")  # the first sight is an image of the run
     page.set_input_files("#vt-upload input[type=file]", str(tmp_path / "face.png"))
     page.wait_for_selector("#vt-facts:has-text('drawn faces only')")
@@ -91,7 +92,7 @@ def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"])
 def test_channels_of_a_layer(page: "playwright.Page", tmp_path: Path) -> None:
-    page.click("button[role=tab]:has-text('Layers')")
+    open_tab(page, "Layers")
     page.wait_for_selector("#vt-network tr.vt-on")
     page.wait_for_selector(".vt-channel")
     page.locator("#vt-network tr:has-text('conv2_relu')").first.click()
@@ -107,7 +108,7 @@ def test_channels_of_a_layer(page: "playwright.Page", tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", [(1280, False, "")], indirect=True, ids=["wide light"])
 def test_the_run_is_looked_at_for_strongest_images(page: "playwright.Page", demo: Path) -> None:
-    page.click("button[role=tab]:has-text('Layers')")
+    open_tab(page, "Layers")
     page.locator(".vt-channel").nth(2).click()
     page.click("#vt-alone [data-action=survey]")
     page.click("#vt-depth [data-action=stop]")
@@ -125,7 +126,7 @@ def test_the_run_is_looked_at_for_strongest_images(page: "playwright.Page", demo
 
 @pytest.mark.parametrize("page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"])
 def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
-    page.click("button[role=tab]:has-text('Filters')")
+    open_tab(page, "Filters")
     page.wait_for_selector("#vt-weights .vt-channel")
     page.click("#vt-filter-layers tr:has-text('conv4')")
     page.wait_for_selector("#vt-weights h2:has-text('conv4')")
@@ -157,7 +158,7 @@ def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
 
 def test_a_photo_from_the_webcam(page: "playwright.Page") -> None:
     page.context.grant_permissions(["camera"])
-    page.click("button[role=tab]:has-text('Inspect')")
+    open_tab(page, "Inspect")
     page.wait_for_selector("#vt-facts:has-text('true class')")
     page.click("#vt-upload [aria-label='Capture from camera']")
     page.click("#vt-upload :text('Click to Access Webcam')")
@@ -174,7 +175,7 @@ def choose(page: "playwright.Page", field: str, text: str) -> None:
 
 def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
     """Cheap methods come at once; a dear one names its cost, is computed on its button, and can be stopped; boxes, files, and the way back."""
-    page.click("button[role=tab]:has-text('Inspect')")
+    open_tab(page, "Inspect")
     page.wait_for_selector("#vt-live h2:has-text('Maps of the run for')")
     page.wait_for_selector("#vt-layers :text('ReLU')")  # the network is there
     choose(page, "#vt-methods", "Eigen-CAM")
@@ -214,7 +215,7 @@ def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
 
 def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("this is no picture")
-    page.click("button[role=tab]:has-text('Inspect')")
+    open_tab(page, "Inspect")
     page.set_input_files("#vt-upload input[type=file]", str(tmp_path / "notes.png"))
     page.wait_for_selector("text=This photo cannot be used (not a picture of a known format)")
 
@@ -230,7 +231,7 @@ def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictur
     """Curves of an older training; one started, found again after the page was closed, and cancelled."""
     fake(trainings / "older.safetensors", 0)
     fake(trainings / "oldest.safetensors", 1)
-    page.click("button[role=tab]:has-text('Train')")
+    open_tab(page, "Train")
     page.click(".vt-open:has-text('older')")
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length === 6")
     for box in page.locator(".vt-training input").all():
@@ -250,7 +251,7 @@ def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictur
     page.click("#vt-start")
     page.wait_for_selector(".vt-training:has-text('mine') :text('/400')")
     page.reload(wait_until="domcontentloaded")
-    page.click("button[role=tab]:has-text('Train')")
+    open_tab(page, "Train")
     page.click(".vt-training:has-text('mine') [data-action=cancel]")
     page.wait_for_selector(".vt-training:has-text('mine') :text('stopped at')")
     page.click(".vt-training:has-text('mine') [data-action=resume]")

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.notes import read
 from explain.run_data import open_run
+from tests.pages import open_tab
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -127,7 +128,7 @@ def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: 
 
 @SIZES
 def test_two_runs(page: "playwright.Page") -> None:
-    page.click("button[role=tab]:has-text('Compare')")
+    open_tab(page, "Compare")
     page.wait_for_selector("#vt-metrics tr:has-text('accuracy')")
     page.wait_for_selector("#vt-metrics :text('McNemar')")
     page.wait_for_selector("#vt-flips .vt-card")

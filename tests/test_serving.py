@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.pages import open_tab
 from tests.raw import Visitor
 
 if TYPE_CHECKING:
@@ -184,6 +185,6 @@ def test_the_page_behind_a_reverse_proxy(page: "playwright.Page") -> None:
     """Its links, clicks and uploads find their way."""
     page.wait_for_selector("#vt-gallery h2:has-text('surprise')")
     page.locator(".vt-class-name, .vt-cell").first.click()
-    page.click("button[role=tab]:has-text('Inspect')")
+    open_tab(page, "Inspect")
     page.locator(".vt-example").first.click()
     page.wait_for_selector("#vt-live .vt-methods img.vt-map")

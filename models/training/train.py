@@ -1,8 +1,5 @@
 """Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumed after a kill."""
 
-import logging
-import signal
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +7,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, TQDMProgressBar
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
@@ -24,6 +21,7 @@ from models.memory import reuse_memory
 from models.training.balance import Shuffled, class_weights, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
+from models.training.loop import begin, quiet, resume_file, run_epochs, saver
 from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe
@@ -55,24 +53,6 @@ class Training:
         weights = class_weights(labels, len(self.classes)) if recipe.balance == "weights" else None
         return Classes(self.classes, weights, recipe.label_smoothing)
 
-    def begin(self, again: bool) -> Path | None:
-        """The file to resume from, if any. Raises UserError where `out` holds another training, or a finished one."""
-        resume, before = self.out.with_suffix(".resume.ckpt"), Progress.read(self.out)
-        if before and before.alive:
-            raise UserError(f"{self.out} is being trained by process {before.pid}: wait, stop it, or choose another --out.")
-        if again:
-            resume.unlink(missing_ok=True)
-            return None
-        if before is None:
-            if self.out.exists():
-                raise UserError(f"{self.out} exists: choose another --out, or add --again to train anew.")
-            return None
-        if before.state == "finished":
-            raise UserError(f"{self.out} is finished: choose another --out, or add --again to train anew.")
-        if differs := self._differences(before.plan):
-            raise UserError(f"{self.out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to train anew.")
-        return resume if resume.exists() else None
-
     def finished(self) -> dict[str, Any] | None:
         """The measures of this very training, where it has come to its end already."""
         before = Progress.read(self.out)
@@ -90,8 +70,8 @@ class Training:
 
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. What is best so far is on disk after every epoch."""
-        resume = self.begin(again)
-        _quiet()
+        resume = begin(self.out, self._differences, again)
+        quiet()
         reuse_memory()
         L.seed_everything(self.recipe.seed, verbose=False)
         self.progress.say(self.out, "running", "reading images")
@@ -107,7 +87,7 @@ class Training:
         return ended
 
     def finish(self, message: str) -> None:
-        self.out.with_suffix(".resume.ckpt").unlink(missing_ok=True)
+        resume_file(self.out).unlink(missing_ok=True)
         self.progress.say(self.out, "finished", message)
 
     def _steps(self, network: Network, resume: Path | None) -> bool:
@@ -144,24 +124,13 @@ class Training:
         data = [pixels(part, network.preprocessing, self.classes) for part in (self.parts.training, self.parts.validation)]
         self.keeper.begin(step, self.recipe.epochs)
         trainee = Trainee(network.model, network.preprocessing, self.recipe, self.task, rate, still)
-        saver = ModelCheckpoint(self.out.parent, self.out.with_suffix(".resume").name, enable_version_counter=False, save_on_train_epoch_end=True)
-        return self._run(trainee, data, self.recipe.epochs, [saver], resume)
+        return self._run(trainee, data, self.recipe.epochs, [saver(self.out)], resume)
 
     def _run(self, trainee: Trainee, data: Sequence[Dataset[Any]], epochs: int, more: list[L.Callback], resume: Path | None) -> bool:
         recipe = self.recipe
         callbacks = [self.keeper, EarlyStopping(self.keeper.monitor, mode="max", patience=recipe.patience), TQDMProgressBar(refresh_rate=5), *more]
-        trainer = L.Trainer(
-            max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed", logger=False, callbacks=callbacks,
-            gradient_clip_val=recipe.clip or None, enable_model_summary=False, num_sanity_val_steps=0,
-            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in more),
-        )  # fmt: skip
         fitted, judged = self._loader(data[0], self.parts.training, True), self._loader(data[1], self.parts.validation, False)
-        try:
-            trainer.fit(trainee, fitted, judged, ckpt_path=resume, weights_only=True)
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            return False
-        return not trainer.interrupted
+        return run_epochs(trainee, fitted, judged, epochs, callbacks, resume, recipe.clip)
 
     def _loader(self, data: Dataset[Any], source: ImageSource, fitting: bool) -> DataLoader[Any]:
         size: int = len(data)  # type: ignore[arg-type]
@@ -202,8 +171,3 @@ class BestState(L.Callback):
         if value > self.best:
             self.best = value
             self.state = {k: v.detach().clone() for k, v in module.model.state_dict().items()}
-
-
-def _quiet() -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")

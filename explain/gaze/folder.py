@@ -1,0 +1,124 @@
+"""A gaze folder: an evaluation kept to be looked at (docs/gaze.md). Reading it needs neither torch, nor the images, nor the networks."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from explain.gaze.evaluate import Evaluation, summary
+from explain.gaze.metrics import METRICS
+from explain.gaze.truths import Truths
+from explain.render import jpeg_bytes
+from explain.run_folder import write_json
+from models.errors import UserError
+from models.gaze.density import people, resized
+
+SCHEMA = 1
+MANIFEST, IMAGES, SCORES, TABLE = "gaze.json", "images.parquet", "scores.parquet", "scores.csv"
+LONGEST, THUMBNAIL = 60, 320  # sides of kept maps, and of thumbnails
+PEOPLE = "people"
+
+
+def write(folder: Path, made: Evaluation, truths: Truths, about: dict[str, Any]) -> None:
+    """The manifest last. Raises UserError where the folder is something else, or cannot be written."""
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file())):
+        raise UserError(f"'{folder}' exists and is no gaze folder: choose another --out.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        _replace(folder / IMAGES, _images(made, truths))
+        _replace(folder / SCORES, pa.Table.from_pandas(made.table, preserve_index=False))
+        made.table.to_csv(folder / TABLE, index=False)
+        sources = [{"name": s.name, "title": s.title, "kind": s.kind} for s in made.sources]
+        write_json(folder / MANIFEST, {"schema": SCHEMA, "variant": made.variant, "sigma": truths.sigma, "sources": sources,
+                                       "kept": list(made.maps)} | about)  # fmt: skip
+    except OSError as error:
+        raise UserError(f"'{folder}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
+
+
+def _replace(path: Path, table: pa.Table) -> None:
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, path)
+
+
+def _images(made: Evaluation, truths: Truths) -> pa.Table:
+    rows = []
+    for image in truths.judged.images:
+        maps = {PEOPLE: people(image, truths.sigma)} | {name: kept[image.id] for name, kept in made.maps.items() if image.id in kept}
+        row: dict[str, Any] = {"id": image.id, "height": image.size[0], "width": image.size[1], "x": image.x.tolist(), "y": image.y.tolist(),
+                               "subject": image.subject.tolist(), "thumbnail": jpeg_bytes(image.load(), THUMBNAIL)}  # fmt: skip
+        for name, values in maps.items():
+            small = _small(values)
+            row |= {f"map.{name}": small.ravel(), f"map.{name}.width": small.shape[1]}
+        rows.append(row)
+    return pa.Table.from_pylist(rows)
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    """At most `LONGEST` a side, scaled to its own largest magnitude: kept to be drawn, not to be scored again."""
+    ratio = LONGEST / max(values.shape)
+    if ratio < 1:
+        values = resized(values, (max(1, round(values.shape[0] * ratio)), max(1, round(values.shape[1] * ratio))))
+    top = float(np.abs(np.nan_to_num(values)).max())
+    return (values / top if top > 0 else values).astype(np.float16)
+
+
+@dataclass(frozen=True, eq=False)
+class GazeRun:
+    """An opened gaze folder. `images`: one row an image; `scores`: one row for each image and source."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    images: pd.DataFrame
+    scores: pd.DataFrame
+
+    @property
+    def titles(self) -> dict[str, str]:
+        return {s["name"]: s["title"] for s in self.manifest["sources"]}
+
+    @property
+    def kept(self) -> list[str]:
+        """Sources whose maps can be shown."""
+        return list(self.manifest["kept"])
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        return summary(self.scores, {s["name"]: (s["title"], s["kind"]) for s in self.manifest["sources"]})
+
+    def worst(self, source: str, metric: str) -> np.ndarray:
+        """Rows of `images`, those first where the source and people disagree most by the metric; without those that have no score."""
+        of = self.scores[self.scores["source"] == source].set_index("id")[metric].astype(float)
+        values = of.reindex(self.images["id"]).to_numpy()
+        order = np.argsort(METRICS[metric].better * values, kind="stable")
+        return order[np.isfinite(values[order])]
+
+    def map(self, row: int, source: str) -> np.ndarray:
+        """(h, w) float32, its largest magnitude 1."""
+        values, width = self.images.at[row, f"map.{source}"], self.images.at[row, f"map.{source}.width"]
+        return np.zeros((1, 1), np.float32) if values is None else np.asarray(values, np.float32).reshape(-1, int(width))
+
+    def score(self, row: int, source: str) -> dict[str, Any]:
+        """Every metric of an image's map, and `why` some are missing."""
+        found = self.scores[(self.scores["source"] == source) & (self.scores["id"] == self.images.at[row, "id"])]
+        return dict(found.iloc[0]) if len(found) else {}
+
+
+def open_gaze_run(folder: Path) -> GazeRun:
+    """Raises UserError where the folder is none, or of another version."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest.get("schema") != SCHEMA:
+            raise UserError(f"'{folder}' has format {manifest.get('schema')}, this Vitrine reads {SCHEMA}: evaluate again.")
+        return GazeRun(folder, manifest, pd.read_parquet(folder / IMAGES), pd.read_parquet(folder / SCORES))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"'{folder}' is no gaze folder: make one with python launch.py gaze evaluate ... --out {folder}.") from error

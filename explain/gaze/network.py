@@ -1,0 +1,74 @@
+"""Does a classifier look where people look? Its maps for the class that it predicts, as sources, and the same maps under other pictures as
+control."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from explain.capture import logits
+from explain.case import Case, answer
+from explain.gaze.sources import Answer, Source
+from explain.map_layers import default_layer
+from explain.methods import get
+from explain.target import Target
+from models.classifier import Classifier
+from models.gaze.fixations import Viewed
+
+AT_ONCE = 16
+
+
+def whole_picture(classifier: Classifier) -> Classifier:
+    """The same network, shown whole pictures: squeezed into its input and not cropped, so that every fixation lies in what it sees."""
+    return replace(classifier, preprocessing=replace(classifier.preprocessing, resize=None))
+
+
+class NetworkMaps:
+    """Maps of the predicted class by several methods, of one pass; each picture is asked about once. `methods`: name or name@layer."""
+
+    def __init__(self, classifier: Classifier, methods: Sequence[str], layer: str | None = None):
+        self.classifier, self.methods, self.layer = whole_picture(classifier), list(methods), layer
+        self._kept: dict[str, dict[str, np.ndarray]] = {}
+        for method in methods:
+            get(method)
+
+    def of(self, images: list[Viewed]) -> dict[str, dict[str, np.ndarray]]:
+        """Image -> method -> raw map; what was asked last is kept."""
+        if not all(image.id in self._kept for image in images):
+            self._kept = {}
+            for begin in range(0, len(images), AT_ONCE):
+                self._kept |= self._batch(images[begin : begin + AT_ONCE])
+        return self._kept
+
+    def _batch(self, images: list[Viewed]) -> dict[str, dict[str, np.ndarray]]:
+        c = self.classifier
+        x = c.batch([image.load() for image in images])
+        layer = self.layer or c.default_layer or default_layer(c.model, x[:1])
+        target = Target(logits(c.model, x).argmax(1).cpu())
+        case = Case(c.model, x, (layer,), target)
+        made = {method: answer(case, method).maps.cpu().numpy() for method in self.methods}
+        return {image.id: {method: maps[k] for method, maps in made.items()} for k, image in enumerate(images)}
+
+    def sources(self) -> list[Source]:
+        """One source a method, and one control: the first method's maps, each under another picture of the batch."""
+        found = [Source(name, get(name).title, "network", partial(self._answers, name), keep=True) for name in self.methods]
+        first = self.methods[0]
+        return [*found, Source("shuffled", f"{get(first).title} of other pictures", "control", partial(self._elsewhere, first))]
+
+    def _answers(self, method: str, images: list[Viewed]) -> Iterator[Answer]:
+        maps = self.of(images)
+        yield from ((positive(maps[image.id][method]), None) for image in images)
+
+    def _elsewhere(self, method: str, images: list[Viewed]) -> Iterator[Answer | None]:
+        maps = self.of(images)
+        for k in range(len(images)):
+            other = images[(k + 1) % len(images)]
+            yield None if other is images[k] else (positive(maps[other.id][method]), None)
+
+
+def positive(raw: np.ndarray) -> np.ndarray:
+    """Evidence for the class: what speaks against it is no reason to look there."""
+    return np.maximum(raw, 0)
+
+

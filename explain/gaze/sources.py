@@ -1,0 +1,63 @@
+"""What is set against people's fixations: baselines and controls, predictions of gaze, and the maps of a classifier. Each is a `Source`."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from explain.gaze.truths import Truths, one_against_the_rest
+from models.gaze.density import centre_gaussian, density
+from models.gaze.fixations import Viewed
+
+Answer = tuple[np.ndarray, Viewed | None]
+"""A raw map (h, w) of any size; and the fixations that it is measured against, where they are not all of the image's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """`kind`: model (predicts gaze), network (maps of a classifier), baseline, people, or control (random). `answers(images)` yields one answer an
+    image, in their order; None where there is none."""
+
+    name: str
+    title: str
+    kind: str
+    answers: Callable[[list[Viewed]], Iterable[Answer | None]]
+    keep: bool = False
+    """Whether its maps are kept to be looked at."""
+
+
+def baselines(truths: Truths, seed: int = 0) -> list[Source]:
+    """Random numbers; a Gaussian in the middle; where people look in other images; one person, as what predicts the others; all but one, as what
+    predicts that one: no model can be expected to do better."""
+
+    def drawn(image: Viewed, salt: int) -> np.random.Generator:
+        return np.random.default_rng([seed, salt, sum(image.id.encode())])
+
+    def blurred(chosen: Viewed) -> np.ndarray:
+        return density(chosen.rows, chosen.cols, chosen.size, truths.sigma)
+
+    def random(images: list[Viewed]) -> Iterator[Answer]:
+        yield from ((drawn(i, 0).random(i.size, np.float32), None) for i in images)
+
+    def person(images: list[Viewed], which: int) -> Iterator[Answer | None]:
+        for image in images:
+            split = one_against_the_rest(image, drawn(image, 1))
+            yield None if split is None or not len(split[which].x) else (blurred(split[which]), split[1 - which])
+
+    return [
+        Source("random", "random numbers", "control", random),
+        Source("centre", "centre Gaussian", "baseline", lambda images: ((centre_gaussian(i.size), None) for i in images)),
+        Source("prior", "where people look in other images", "baseline", lambda images: ((truths.prior(i), None) for i in images)),
+        Source("person", "one person, for the others", "people", lambda images: person(images, 0)),
+        Source("people", "all but one, for that one", "people", lambda images: person(images, 1)),
+    ]
+
+
+def predictions(name: str, title: str, maps: Callable[[list[Image.Image]], np.ndarray]) -> Source:
+    """A model of gaze: pictures in, raw maps (N, h, w) out."""
+
+    def answers(images: list[Viewed]) -> Iterator[Answer]:
+        yield from ((values, None) for values in maps([i.load() for i in images]))
+
+    return Source(name, title, "model", answers, keep=True)

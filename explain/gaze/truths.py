@@ -1,0 +1,73 @@
+"""What every image of a set is measured against: its fixations, those of the other images, and their density as the prior."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from explain.gaze.metrics import Truth
+from models.gaze.density import density, distribution, people
+from models.gaze.fixations import GazeSet, Viewed
+
+
+class Truths:
+    """`judged` is what is scored; `known` the images whose fixations are negatives of shuffled AUC and make the prior: the image itself is left out
+    where it is among them. Places are carried over to images of other sizes by their share of height and width."""
+
+    def __init__(self, judged: GazeSet, known: GazeSet, sigma: float):
+        self.judged, self.known, self.sigma = judged, known, sigma
+        self._sums: dict[tuple[int, int], np.ndarray] = {}
+
+    @cached_property
+    def _shares(self) -> np.ndarray:
+        """All known fixations (n, 2) as shares of height and width."""
+        return np.concatenate([np.stack([(i.rows + 0.5) / i.size[0], (i.cols + 0.5) / i.size[1]], 1) for i in self.known.images]) \
+            if self.known.images else np.zeros((0, 2))  # fmt: skip
+
+    @cached_property
+    def _begins(self) -> np.ndarray:
+        return np.cumsum([0, *(len(i.x) for i in self.known.images)])
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {image.id: k for k, image in enumerate(self.known.images)}
+
+    def of(self, image: Viewed) -> Truth:
+        others, borders = self._others(image)
+        return Truth(image.rows, image.cols, people(image, self.sigma), others, borders, self.prior(image))
+
+    def narrowed(self, truth: Truth, theirs: Viewed) -> Truth:
+        """The same image's truth with the fixations of some people alone."""
+        return replace(truth, rows=theirs.rows, cols=theirs.cols, people=people(theirs, self.sigma))
+
+    def _others(self, image: Viewed) -> tuple[np.ndarray, np.ndarray]:
+        pixels = np.minimum((self._shares * image.size).astype(np.int64), np.array(image.size) - 1)
+        begins, k = self._begins, self._number.get(image.id)
+        if k is None:
+            return pixels, begins[:-1]
+        own = slice(begins[k], begins[k + 1])
+        return np.delete(pixels, own, axis=0), np.r_[begins[:k], begins[k + 1 : -1] - (own.stop - own.start)]
+
+    def prior(self, image: Viewed) -> np.ndarray:
+        """(h, w) that sums to 1: where people look in the other images, blurred by sigma; even where nothing is known of others."""
+        if image.size not in self._sums:
+            pixels = np.minimum((self._shares * image.size).astype(np.int64), np.array(image.size) - 1)
+            self._sums[image.size] = density(pixels[:, 0], pixels[:, 1], image.size, self.sigma) * np.float32(len(pixels))
+            if len(self._sums) > 8:  # sets of photos of any size
+                del self._sums[next(iter(self._sums))]
+        total, k = self._sums[image.size], self._number.get(image.id)
+        if k is not None and len(image.x):
+            total = total - density(image.rows, image.cols, image.size, self.sigma) * np.float32(len(image.x))
+        total = np.maximum(total, 1e-12 * max(float(total.max()), 1e-12))  # a difference of two sums: nothing below zero, and nowhere impossible
+        return distribution(total)
+
+
+def one_against_the_rest(image: Viewed, rng: np.random.Generator) -> tuple[Viewed, Viewed] | None:
+    """(one person's fixations, those of all others), the person drawn; None where fewer than two looked."""
+    chosen = _someone(image.subjects, rng)
+    return None if chosen is None else (image.only(image.subject == chosen), image.only(image.subject != chosen))
+
+
+def _someone(subjects: Sequence[int], rng: np.random.Generator) -> int | None:
+    return int(rng.choice(subjects)) if len(subjects) > 1 else None

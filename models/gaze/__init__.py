@@ -1,0 +1,1 @@
+"""What people look at: data with fixations, networks that predict them, and how those are trained."""

@@ -1,0 +1,92 @@
+"""A network that predicts gaze, from its file: pictures in, maps out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from models import checkpoints
+from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
+from models.architectures.salnet import FULL, HALF, SalNet
+from models.errors import UserError
+from models.preprocessing import Preprocessing, stack
+
+SYMMETRIC = Preprocessing(size=(240, 320), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
+"""Pixels in [-1, 1]: what SalNet takes."""
+IN_FRONT = 8  # pictures at once
+
+
+@dataclass(frozen=True, eq=False)
+class GazeModel:
+    """`model` is in eval mode and answers with a `log density`, a `map`, or `logits` of one (`output`). `about`: what its file says of it."""
+
+    name: str
+    model: nn.Module
+    preprocessing: Preprocessing
+    output: str
+    about: dict[str, Any]
+    weights: str
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def maps(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Raw float32 (N, h, w) over the whole pictures: densities that sum to 1, or maps without a scale."""
+        made = []
+        for begin in range(0, len(pictures), IN_FRONT):
+            pixels = stack([self.preprocessing.tensor(picture) for picture in pictures[begin : begin + IN_FRONT]])
+            with torch.inference_mode():
+                made.append(as_maps(self.model(self.preprocessing.normalise(pixels, self.device)).float(), self.output).cpu().numpy())
+        return np.concatenate(made)
+
+
+def as_maps(answer: Tensor, output: str) -> Tensor:
+    """What a network answers (N, h, w), as a map that is larger where people look more."""
+    return answer.exp() if output == "log density" else answer.sigmoid() if output == "logits" else answer
+
+
+def load_gaze(path: Path, device: str = "cpu") -> GazeModel:
+    """Raises UserError for a file that is no checkpoint of a gaze model."""
+    state, about = checkpoints.read(path)
+    if about.get("task") != "gaze":
+        what = f"a {about['architecture']}, which classifies" if about.get("architecture") else "no model of gaze that Vitrine trained"
+        raise UserError(f"'{path}' holds {what}: give a checkpoint of 'python launch.py gaze train'.")
+    model = build(about, {k: v for k, v in state.items() if k == "readout.prior"})
+    checkpoints.fit(model, state, about["architecture"])
+    named = f"{about['architecture']}:{about['data']['name'].split('/')[0]}"
+    return GazeModel(named, model.eval().to(device).to(memory_format=torch.channels_last), Preprocessing.from_dict(about["preprocessing"]),
+                     about["output"], about, str(path))  # fmt: skip
+
+
+def build(about: dict[str, Any], given: dict[str, Tensor]) -> nn.Module:
+    """An untrained network of the architecture that a checkpoint describes. `given`: tensors whose shapes its file alone knows."""
+    if about["architecture"] != "gaze_readout":
+        return salnet(about["architecture"])
+    from models.registry import spec
+
+    backbone = feature_extractor(spec(about["backbone"]["name"]).build(None), about["backbone"]["layers"])
+    widths = about["backbone"]["widths"]
+    return GazeReadout(Backbone(backbone, about["backbone"]["layers"], widths), Readout(widths, given["readout.prior"].float()))
+
+
+def salnet(name: str) -> SalNet:
+    return SalNet(FULL if name == "salnet" else HALF)
+
+
+def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
+    """The network up to the deepest of these layers, which answers with a dict of them. Raises UserError for layers that it has not, and where it
+    cannot be traced."""
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    try:
+        return create_feature_extractor(model.eval(), list(layers))
+    except ValueError as error:
+        raise UserError(f"{type(model).__name__} has not all of the layers {', '.join(layers)}: see python launch.py layers.") from error
+    except Exception as error:  # torch.fx has many kinds
+        raise UserError(f"{type(model).__name__} cannot be taken apart for its layers ({type(error).__name__}): choose another backbone.") from error

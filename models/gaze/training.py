@@ -1,0 +1,203 @@
+"""Train a network that predicts gaze: SalNet on pixels, a readout on features of a frozen backbone that are computed once."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from tqdm import tqdm
+
+from models import checkpoints
+from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
+from models.data.images import UnreadableImage
+from models.errors import UserError
+from models.gaze.fixations import GazeSet
+from models.gaze.model import SYMMETRIC, as_maps, feature_extractor, salnet
+from models.gaze.recipe import GazeRecipe
+from models.gaze.targets import log_prior, loss_of, nss_of, targets
+from models.memory import reuse_memory
+from models.preprocessing import Preprocessing, stack
+from models.registry import load
+from models.training.balance import Shuffled
+from models.training.keep import KeepBest
+from models.training.loop import begin, quiet, resume_file, run_epochs, saver
+from models.training.progress import Progress
+
+AT_ONCE = 8  # pictures before a backbone
+
+
+class GazeTraining:
+    """One training, from its plan to the best checkpoint `out` on validation, with its curves beside it. `weights`: a file for the backbone."""
+
+    def __init__(self, data: GazeSet, out: Path, recipe: GazeRecipe, sigma: float, weights: str | None = None, command: str = ""):
+        self.data, self.out, self.recipe, self.sigma, self.weights = data, out, recipe, sigma, weights
+        self.fitted, self.judged = data.part("train"), data.part("validation")
+        self.progress = Progress({"model": recipe.model, "recipe": recipe.as_dict(), "data": data.fingerprint(), "sigma": sigma}, command)
+
+    def fit(self, again: bool = False) -> bool:
+        """Train; True where it came to its end, False where it was stopped. Raises UserError."""
+        resume = begin(self.out, self._differences, again)
+        quiet()
+        reuse_memory()
+        L.seed_everything(self.recipe.seed, verbose=False)
+        self.progress.say(self.out, "running", "reading images")
+        try:
+            ended = self._readout(resume) if self.recipe.model == "gaze_readout" else self._salnet(resume)
+        except KeyboardInterrupt:
+            ended = False
+        except Exception as error:
+            self.progress.say(self.out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+            raise
+        if ended:
+            resume_file(self.out).unlink(missing_ok=True)
+            self.progress.say(self.out, "finished", "")
+        else:
+            self.progress.say(self.out, "stopped", "the same command goes on")
+        return ended
+
+    def _differences(self, plan: dict[str, Any]) -> list[str]:
+        mine = self.progress.plan
+        told = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "sigma") if plan.get(k) != mine[k]]
+        return told + ([] if plan.get("data") == mine["data"] else ["other images or fixations"]) + self.recipe.differences(plan.get("recipe", {}))
+
+    def _salnet(self, resume: Path | None) -> bool:
+        model = salnet(self.recipe.model).to(memory_format=torch.channels_last)
+        data = [self._examples(part, [pixels(part, SYMMETRIC)], flips=self.recipe.flips and part is self.fitted)
+                for part in (self.fitted, self.judged)]  # fmt: skip
+        return self._run(GazeTrainee(model, self.recipe, SYMMETRIC), model, self._description(SYMMETRIC), data, resume)
+
+    def _readout(self, resume: Path | None) -> bool:
+        recipe = self.recipe
+        classifier = load(recipe.backbone, self.weights)
+        preprocessing = Preprocessing(recipe.size, None, classifier.mean, classifier.std)
+        network = feature_extractor(classifier.model, recipe.layers).to(memory_format=torch.channels_last)
+        seen = {flip: features(network, recipe.layers, self.fitted, preprocessing, flip) for flip in ((False, True) if recipe.flips else (False,))}
+        widths = [x.shape[1] for x in seen[False]]
+        backbone = Backbone(network, recipe.layers, widths)
+        standardise(backbone, list(seen.values()))
+        readout = Readout(widths, log_prior(self.fitted, recipe.grid, self.sigma), recipe.dropout)
+        # the first convolutions see standardised features: the same as scaling their weights, so that what is kept stays as it was computed
+        parts = [TensorDataset(*x, *self._mirrored(self.fitted, flip)) for flip, x in seen.items()]
+        judged = TensorDataset(*features(network, recipe.layers, self.judged, preprocessing), *self._mirrored(self.judged, False))
+        whole = GazeReadout(backbone, readout)
+        base = {"name": recipe.backbone, "weights": classifier.weights_hash, "layers": list(recipe.layers), "widths": widths}
+        about = self._description(preprocessing) | {"backbone": base}
+        trainee = GazeTrainee(Standardised(backbone, readout), recipe, None)
+        return self._run(trainee, whole, about, [torch.utils.data.ConcatDataset(parts), judged], resume)
+
+    def _mirrored(self, part: GazeSet, flip: bool) -> tuple[Tensor, Tensor]:
+        counts, blurred = targets(part, self.recipe.grid, self.sigma)
+        return (counts.flip(2), blurred.flip(2)) if flip else (counts, blurred)
+
+    def _examples(self, part: GazeSet, inputs: list[Tensor], flips: bool) -> Dataset[Any]:
+        plain = TensorDataset(*inputs, *self._mirrored(part, False))
+        return torch.utils.data.ConcatDataset([plain, TensorDataset(*(x.flip(3) for x in inputs), *self._mirrored(part, True))]) if flips else plain
+
+    def _run(self, trainee: "GazeTrainee", model: nn.Module, about: dict[str, Any], data: list[Any], resume: Path | None) -> bool:
+        recipe = self.recipe
+        keeper = KeepBest(self.out, model, about, "nss", self.progress)
+        keeper.begin("gaze", recipe.epochs)
+        order = Shuffled(len(data[0]), recipe.seed)
+        fitted = DataLoader(data[0], recipe.batch_size, sampler=order, drop_last=len(data[0]) > recipe.batch_size, generator=torch.Generator())
+        judged = DataLoader(data[1], recipe.batch_size, generator=torch.Generator())
+        return run_epochs(trainee, fitted, judged, recipe.epochs, [keeper, TQDMProgressBar(refresh_rate=5), saver(self.out)], resume)
+
+    def _description(self, preprocessing: Preprocessing) -> dict[str, Any]:
+        return {"architecture": self.recipe.model, "task": "gaze", "output": self.recipe.output, "preprocessing": preprocessing.as_dict(),
+                "training": self.recipe.as_dict(), "sigma": self.sigma, "command": self.progress.command,
+                "data": {"name": self.data.name, "images": len(self.fitted.images), "fingerprint": self.data.fingerprint(),
+                         "fixations": self.fitted.fixations}}  # fmt: skip
+
+
+class Standardised(nn.Module):
+    """A readout on features as the network gave them."""
+
+    def __init__(self, backbone: Backbone, readout: Readout):
+        super().__init__()
+        self.mean, self.std, self.readout = backbone.mean, backbone.std, readout
+
+    def forward(self, *features: Tensor) -> Tensor:
+        return self.readout([(x.float() - mean[:, None, None]) / std[:, None, None]
+                             for x, mean, std in zip(features, self.mean, self.std, strict=True)])  # fmt: skip
+
+
+class GazeTrainee(L.LightningModule):
+    """Batches are (input ..., counts, blurred). `preprocessing`: of pixels; None where the input is features."""
+
+    def __init__(self, model: nn.Module, recipe: GazeRecipe, preprocessing: Preprocessing | None):
+        super().__init__()
+        self.model, self.recipe, self.preprocessing = model, recipe, preprocessing
+        self.found: list[tuple[Tensor, ...]] = []
+
+    def answer(self, batch: list[Tensor]) -> Tensor:
+        inputs = batch[:-2]
+        answered: Tensor = self.model(self.preprocessing.normalise(inputs[0], self.device) if self.preprocessing else inputs[0], *inputs[1:])
+        return answered.float()
+
+    def training_step(self, batch: list[Tensor], number: int) -> Tensor:
+        # a step draws the same whether the training came here in one go or was resumed
+        torch.manual_seed((self.recipe.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
+        loss = loss_of(self.recipe.loss, self.answer(batch), *batch[-2:])
+        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        return loss
+
+    def validation_step(self, batch: list[Tensor], _: int) -> None:
+        answer, (counts, blurred) = self.answer(batch), batch[-2:]
+        self.log("val_loss", loss_of(self.recipe.loss, answer, counts, blurred), prog_bar=True, batch_size=len(batch[0]))
+        self.log("val_nss", nss_of(as_maps(answer, self.recipe.output), counts).mean(), prog_bar=True, batch_size=len(batch[0]))
+
+    def configure_optimizers(self) -> Any:
+        recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
+        if recipe.optimiser == "sgd":
+            optimiser: Any = torch.optim.SGD(learning, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+        else:
+            optimiser = torch.optim.AdamW(learning, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+        if recipe.schedule == "steps":
+            return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, 10, 0.1)}
+        steps = max(5, int(self.trainer.estimated_stepping_batches))  # OneCycleLR divides by its first part less one
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.25)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def pixels(part: GazeSet, preprocessing: Preprocessing) -> Tensor:
+    """uint8 (N, 3, h, w). Raises UserError for a picture that cannot be read."""
+    return stack([preprocessing.tensor(_opened(part, k)) for k in range(len(part.images))])
+
+
+def _opened(part: GazeSet, k: int) -> Any:
+    try:
+        return part.images[k].load()
+    except UnreadableImage as error:
+        raise UserError(f"'{part.images[k].path}' {error}: remove it from the set.") from error
+
+
+def features(network: nn.Module, layers: tuple[str, ...], part: GazeSet, preprocessing: Preprocessing, flip: bool = False) -> list[Tensor]:
+    """What a frozen network makes of every picture, or of its mirror image: one float16 tensor (N, C, h, w) a layer, at its own resolution."""
+    made: list[list[Tensor]] = []
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for begin in tqdm(range(0, len(part.images), AT_ONCE), desc=f"features of {part.name}", unit="batch", leave=False):
+            seen = stack([preprocessing.tensor(_opened(part, k)) for k in range(begin, min(begin + AT_ONCE, len(part.images)))])
+            found = network(preprocessing.normalise(seen.flip(3) if flip else seen))
+            made.append([found[name].half() for name in layers])
+    return [torch.cat(parts) for parts in zip(*made, strict=True)]
+
+
+def standardise(backbone: Backbone, seen: list[list[Tensor]]) -> None:
+    """Give it the mean and deviation of every channel over the training's features."""
+    for k, (mean, std) in enumerate(zip(backbone.mean, backbone.std, strict=True)):
+        n = sum(x[k].numel() for x in seen) / len(mean)
+        centre = torch.stack([x[k].float().sum((0, 2, 3)) for x in seen]).sum(0) / n
+        squares = torch.stack([x[k].float().square().sum((0, 2, 3)) for x in seen]).sum(0) / n
+        mean.data.copy_(centre)
+        std.data.copy_((squares - centre.square()).clamp_min(1e-6).sqrt())
+
+
+def remember(path: Path, measured: dict[str, Any]) -> None:
+    """Write what was measured of a checkpoint into it."""
+    from models.gaze.model import load_gaze
+
+    found = load_gaze(path)
+    checkpoints.save(path, found.model, found.about | {"metrics": found.about.get("metrics", {}) | measured}, half=True)

@@ -1,0 +1,64 @@
+"""What every training shares: whether it goes on from before, its epochs under Lightning, and Ctrl-C."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from models.errors import UserError
+from models.training.progress import Progress
+
+
+def resume_file(out: Path) -> Path:
+    return out.with_suffix(".resume.ckpt")
+
+
+def begin(out: Path, differences: Callable[[dict[str, Any]], list[str]], again: bool) -> Path | None:
+    """The file to resume from, if any. `differences`: of a plan from the one that is asked for, in words. Raises UserError where `out` holds another
+    training, or a finished one."""
+    resume, before = resume_file(out), Progress.read(out)
+    if before and before.alive:
+        raise UserError(f"{out} is being trained by process {before.pid}: wait, stop it, or choose another --out.")
+    if again:
+        resume.unlink(missing_ok=True)
+        return None
+    if before is None:
+        if out.exists():
+            raise UserError(f"{out} exists: choose another --out, or add --again to train anew.")
+        return None
+    if before.state == "finished":
+        raise UserError(f"{out} is finished: choose another --out, or add --again to train anew.")
+    if differs := differences(before.plan):
+        raise UserError(f"{out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to train anew.")
+    return resume if resume.exists() else None
+
+
+def saver(out: Path) -> ModelCheckpoint:
+    """Writes `resume_file` after every epoch."""
+    return ModelCheckpoint(out.parent, out.with_suffix(".resume").name, enable_version_counter=False, save_on_train_epoch_end=True)
+
+
+def run_epochs(trainee: L.LightningModule, fitted: DataLoader[Any], judged: DataLoader[Any], epochs: int, callbacks: list[L.Callback],
+               resume: Path | None = None, clip: float = 0.0) -> bool:  # fmt: skip
+    """bf16 autocast on whatever is there; True where it came to its end, False where it was stopped."""
+    trainer = L.Trainer(
+        max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed", logger=False, callbacks=callbacks, gradient_clip_val=clip or None,
+        enable_model_summary=False, num_sanity_val_steps=0, enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+    )  # fmt: skip
+    try:
+        trainer.fit(trainee, fitted, judged, ckpt_path=resume, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return False
+    return not trainer.interrupted
+
+
+def quiet() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
