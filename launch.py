@@ -52,6 +52,8 @@ def serve(
     device: Device = "cpu",
     trainings: Annotated[Path, typer.Option(help="The folder of the Train tab.")] = Path("trainings"),
     against: Annotated[Path | None, typer.Option(help="Another run of the same images, for Compare; runs beside the first are offered too.")] = None,
+    gaze: Annotated[Path | None, typer.Option(help="A folder of 'gaze evaluate', for the Gaze tab.")] = None,
+    gaze_model: Annotated[Path | None, typer.Option(help="A checkpoint of 'gaze train', instead of the one that comes along.")] = None,
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
 ) -> None:
     """Open the dashboard on a run."""
@@ -59,7 +61,7 @@ def serve(
     from dashboard.serving import serve as start
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp)
-    start(run, sharing, weights, device, open_browser, trainings, against)
+    start(run, sharing, weights, device, open_browser, trainings, against, gaze, gaze_model)
 
 
 for command in (of_explain.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from dashboard.access import Access
+from dashboard.gazing import Gazing
 from dashboard.looks import Looks
 from dashboard.stops import Stops
 from dashboard.uploads import Photos
@@ -31,7 +32,8 @@ VISIT = 60.0  # seconds that work which a visitor asked for may take
 @dataclass(eq=False)
 class Context:
     """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the Train tab. `against`: a run to
-    compare with. `access`: what people who open the page may do. `opened`: the row that was clicked last; `view`: what Errors shows."""
+    compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`. `access`: what people who open the page may do.
+    `opened`: the row that was clicked last; `view`: what Errors shows."""
 
     run: RunData
     weights: Path | None = None
@@ -39,6 +41,8 @@ class Context:
     trainings: Path = Path("trainings")
     against: Path | None = None
     access: Access = Access.OWNER
+    gaze: Path | None = None
+    gaze_model: Path | None = None
     stops: Stops = field(init=False)
     photos: Photos = field(default_factory=Photos)
     looks: Looks = field(init=False)
@@ -57,6 +61,10 @@ class Context:
     @cached_property
     def findings(self) -> Findings:
         return Findings(self.run)
+
+    @cached_property
+    def gazing(self) -> Gazing:
+        return Gazing(self, self.gaze, self.gaze_model)
 
     @cached_property
     def others(self) -> list[Path]:

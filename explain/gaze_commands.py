@@ -66,7 +66,7 @@ def train(
     trained = load_gaze(out)
     truths, sources = _beside(found, "test", blur, [predictions("model", recipe.model, trained.maps)])
     made = _evaluated(truths, sources, "tuebingen")
-    remember(out, {"test": made.means.drop(columns="source").to_dict("records"), "test_images": len(truths.judged.images)})
+    remember(out, {"gaze": {"part": truths.judged.name, "images": len(truths.judged.images), "table": made.means.to_dict("records")}})
     _say_table(made)
     say(f"checkpoint {out}\nnext       python launch.py gaze evaluate --data {data} --gaze-model {out} --model mobilenet_v2 --out gaze/first")
 

@@ -154,6 +154,8 @@ def _official(name: str) -> Classifier:
 
 def _from_file(name: str, path: Path, classes: tuple[str, ...] | None) -> Classifier:
     state, about = checkpoints.read(path)
+    if about.get("task") == "gaze":
+        raise UserError(f"'{path}' predicts where people look, and classifies nothing: use it as --gaze-model of 'gaze evaluate'.")
     if name in shipped():
         name = about["architecture"]
     if not (name := name or about.get("architecture", "")):

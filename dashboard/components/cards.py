@@ -20,8 +20,9 @@ class Shown:
     alt: str
 
 
-def tile(picture: str, shown: Shown | None, top: float | None = None, enlarge: int = 1) -> str:
-    """Two stacked images; the map is a grey PNG of the layer's own resolution that the page's filters colour."""
+def tile(picture: str, shown: Shown | None, top: float | None = None, enlarge: int = 1, ratio: float = 1.0, above: str = "") -> str:
+    """Two stacked images; the map is a grey PNG of the layer's own resolution that the page's filters colour. `ratio`: width by height; `above`:
+    markup on top of both."""
     overlay = reason = ""
     if shown is not None:
         if reason := render.problem(shown.raw):
@@ -30,7 +31,8 @@ def tile(picture: str, shown: Shown | None, top: float | None = None, enlarge: i
             overlay += f'<img class="vt-map" src="{render.map_png(render.normalise(shown.raw, top), enlarge)}" alt="{esc(shown.alt)}">'
     caption = f"<figcaption>{shown.caption}</figcaption>" if shown else ""
     photo = f'<img class="vt-photo" src="{picture}" alt="" loading="lazy">'
-    return f'<figure class="vt-tile"><div class="vt-stack">{photo}{overlay}</div>{caption}</figure>'
+    shape = f' style="aspect-ratio:{ratio:.4f}"' if ratio != 1 else ""
+    return f'<figure class="vt-tile"><div class="vt-stack"{shape}>{photo}{overlay}{above}</div>{caption}</figure>'
 
 
 def probability_bar(name: str, value: float, kind: str) -> str:

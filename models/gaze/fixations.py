@@ -124,7 +124,10 @@ def _from_table(path: Path, origin: int, image_col: str | None, x_col: str | Non
         raise UserError(f"Columns '{columns[0]}' and '{columns[1]}' of '{path}' hold no numbers: name the right ones with --x-col and --y-col.")
     note = f"columns {name}, {columns[0]}, {columns[1]}{f', {subject}' if subject else ''}, counted from {origin}"
     note += f"; {int((~whole).sum()):,} rows without a place left out" if not whole.all() else ""
-    table, places = table[whole], places[whole].to_numpy(np.float32) - origin
+    table, places = table[whole], places[whole].to_numpy(np.float32)
+    shares = bool((places >= 0).all() and (places <= 1).all() and (places % 1 != 0).any())
+    note = note.replace(f"counted from {origin}", "shares of width and height") if shares else note
+    places = places if shares else places - origin
     who = pd.factorize(table[subject])[0] if subject else np.full(len(table), -1)
     folder = image_folder(path.resolve().parent, table[name].astype(str).unique().tolist())
     groups = table.groupby(table[name].astype(str)).indices
@@ -136,7 +139,8 @@ def _from_table(path: Path, origin: int, image_col: str | None, x_col: str | Non
         except UnreadableImage as error:
             missing.append(f"{image} ({error})")
             continue
-        made.append(Viewed(image, folder / image, size, places[chosen, 0], places[chosen, 1], np.asarray(who[chosen], np.int64)))
+        wide, high = (size[1] - 1e-3, size[0] - 1e-3) if shares else (1, 1)
+        made.append(Viewed(image, folder / image, size, places[chosen, 0] * wide, places[chosen, 1] * high, np.asarray(who[chosen], np.int64)))
     if not made:
         raise UserError(f"None of the {len(groups)} images that '{path}' names can be read (first: {missing[0]}): put them below or beside it.")
     note += f"; {len(missing)} images that cannot be read left out (first: {missing[0]})" if missing else ""

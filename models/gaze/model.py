@@ -84,9 +84,11 @@ def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
     cannot be traced."""
     from torchvision.models.feature_extraction import create_feature_extractor
 
+    known = dict(model.named_modules())
+    if missing := [name for name in layers if name not in known]:
+        raise UserError(f"{type(model).__name__} has no layer {', '.join(missing)}: see python launch.py layers.")
+    single = list({type(m) for m in known.values() if not any(True for _ in m.children())})  # their code need not be followed
     try:
-        return create_feature_extractor(model.eval(), list(layers))
-    except ValueError as error:
-        raise UserError(f"{type(model).__name__} has not all of the layers {', '.join(layers)}: see python launch.py layers.") from error
+        return create_feature_extractor(model.eval(), list(layers), tracer_kwargs={"leaf_modules": single})
     except Exception as error:  # torch.fx has many kinds
         raise UserError(f"{type(model).__name__} cannot be taken apart for its layers ({type(error).__name__}): choose another backbone.") from error

@@ -20,7 +20,7 @@ from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets
 from models.memory import reuse_memory
 from models.preprocessing import Preprocessing, stack
-from models.registry import load
+from models.registry import load, spec
 from models.training.balance import Shuffled
 from models.training.keep import KeepBest
 from models.training.loop import begin, quiet, resume_file, run_epochs, saver
@@ -83,7 +83,8 @@ class GazeTraining:
         parts = [TensorDataset(*x, *self._mirrored(self.fitted, flip)) for flip, x in seen.items()]
         judged = TensorDataset(*features(network, recipe.layers, self.judged, preprocessing), *self._mirrored(self.judged, False))
         whole = GazeReadout(backbone, readout)
-        base = {"name": recipe.backbone, "weights": classifier.weights_hash, "layers": list(recipe.layers), "widths": widths}
+        architecture = classifier.metadata.get("architecture") or spec(recipe.backbone).name
+        base = {"name": architecture, "weights": classifier.weights_hash, "layers": list(recipe.layers), "widths": widths}
         about = self._description(preprocessing) | {"backbone": base}
         trainee = GazeTrainee(Standardised(backbone, readout), recipe, None)
         return self._run(trainee, whole, about, [torch.utils.data.ConcatDataset(parts), judged], resume)

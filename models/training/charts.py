@@ -10,6 +10,9 @@ from models.evaluation import confusion_matrix
 from models.roc import roc_curves
 from models.training.trained import Trained
 
+MEASURED = {"accuracy": "Accuracy", "ccc": "Concordance", "nss": "NSS"}
+"""What epochs are judged by, and its name; the first that a training has."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -65,7 +68,7 @@ def charts(trained: Trained) -> list[Chart | Matrix]:
 
 
 def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
-    """Loss, and accuracy or concordance, over the epochs; the first epoch of every later step is marked."""
+    """Loss, and accuracy, concordance or NSS, over the epochs; the first epoch of every later step is marked."""
     epoch = table["epoch"].to_numpy(float)
     begins = table["step"].ne(table["step"].shift()).to_numpy().nonzero()[0][1:]
     marks = tuple((float(epoch[i]) - 0.5, str(table["step"].iloc[i])) for i in begins)
@@ -73,10 +76,9 @@ def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
     def chart(key: str, title: str, lines: dict[str, str]) -> Chart:
         return Chart(key, title, "epoch", title.lower(), tuple(Line(name, epoch, table[c].to_numpy(float)) for name, c in lines.items()), marks)
 
-    measured = "accuracy" if "val_accuracy" in table else "ccc"
+    measured = next(name for name in MEASURED if f"val_{name}" in table)
     shown = ({"training": measured} if measured in table else {}) | {"validation": f"val_{measured}"}
-    return [chart("loss", "Loss", {"training": "loss", "validation": "val_loss"}),
-            chart(measured, "Accuracy" if measured == "accuracy" else "Concordance", shown)]  # fmt: skip
+    return [chart("loss", "Loss", {"training": "loss", "validation": "val_loss"}), chart(measured, MEASURED[measured], shown)]
 
 
 def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> Chart:

@@ -1,0 +1,150 @@
+"""The parts of the Gaze tab: one picture with where people looked, or would, and where the network did; those of largest disagreement; the table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboard.components.cards import Shown, tile
+from dashboard.components.clickable import action, choices, esc
+from dashboard.components.panel import empty, panel, table
+from dashboard.components.toolbar import blend_controls, pages_control
+from dashboard.links import copy_link
+from explain import render
+from explain.gaze.folder import PEOPLE, GazeRun
+from explain.gaze.metrics import METRICS
+
+A_PAGE = 12
+LARGE = 720  # longer side of the picture that is looked at
+ENLARGED = 160  # least longer side of a map: browsers show steps otherwise
+MEANS = {"auc": "fixations against pixels; 0.5 is chance", "auc_borji": "fixations against random pixels", "sauc": "fixations against those of other "
+         "images: the centre does not help", "nss": "mean of the standardised map at fixations; 0 is chance", "cc": "correlation with the density of "
+         "fixations", "sim": "intersection with it", "kl": "divergence from it; less is better", "ig": "bits a fixation above where people look "
+         "in other images"}  # fmt: skip
+KINDS = {"model": "", "network": "", "baseline": "baseline", "people": "people", "control": "control"}
+
+
+@dataclass(frozen=True)
+class GazeView:
+    """`source`, `metric`: what the cards are sorted by; `row`: the image that is shown large, -1 for one from outside of the folder."""
+
+    source: str = ""
+    metric: str = "nss"
+    page: int = 0
+    row: int = -1
+
+    def apply(self, name: str, value: str, found: GazeRun) -> "GazeView":
+        """After a click; what does not fit changes nothing."""
+        number = int(value) if value.isdecimal() else None
+        if name == "source" and value in found.kept:
+            return replace(self, source=value, page=0)
+        if name == "metric" and value in METRICS:
+            return replace(self, metric=value, page=0)
+        if name == "page" and number is not None:
+            return replace(self, page=number)
+        return replace(self, row=number) if name == "row" and number is not None and number < len(found.images) else self
+
+
+def first_view(found: GazeRun | None) -> GazeView:
+    """The image where the first network, or model, and people disagree most."""
+    if found is None or not found.kept:
+        return GazeView()
+    networks = [s["name"] for s in found.manifest["sources"] if s["kind"] == "network" and s["name"] in found.kept]
+    source = (networks or found.kept)[0]
+    rows = found.worst(source, "nss")
+    return GazeView(source, row=int(rows[0]) if len(rows) else 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """A map of one picture: raw (h, w), its name, and the numbers below it."""
+
+    raw: np.ndarray
+    title: str
+    below: str = ""
+
+
+def large(picture: bytes, size: tuple[int, int], looked: Sequence[Looked], title: str, note: str, dots: str = "", end: str = "") -> str:
+    """The picture alone and under each map. `size` (height, width); `dots`: fixations, drawn on the picture and on the first map."""
+    url, ratio = render.jpeg_url(picture), size[1] / size[0]
+    tiles = [tile(url, None, ratio=ratio, above=dots)]
+    for k, one in enumerate(looked):
+        shown = Shown(one.raw, f"<b>{esc(one.title)}</b><br>{one.below}", one.title)
+        tiles.append(tile(url, shown, enlarge=max(1, ENLARGED // max(one.raw.shape)), ratio=ratio, above=dots if k == 0 else ""))
+    return panel(title, f'<div class="vt-toolbar">{blend_controls()}</div><div class="vt-gaze">{"".join(tiles)}</div>', note, end)
+
+
+def from_folder(found: GazeRun, row: int) -> str:
+    """An image of a gaze folder, with its fixations and every map that is kept."""
+    item = found.images.loc[row]
+    size = int(item["height"]), int(item["width"])
+    looked = [Looked(found.map(row, PEOPLE), "where people looked", f"{len(item['x']):,} fixations of {_people(item['subject'])}")]
+    looked += [Looked(found.map(row, name), found.titles[name], scored(found.score(row, name))) for name in found.kept]
+    note = f"each map on its own scale; fixations blurred by {found.manifest['sigma']:g} pixels"
+    link = copy_link(tab="gaze", image=item["id"])
+    return large(item["thumbnail"], size, looked, esc(item["id"]), note, fixations(item["x"], item["y"], size), link)
+
+
+def _people(subject: Sequence[int]) -> str:
+    count = len({int(s) for s in subject if s >= 0})
+    return f"{count} people" if count > 1 else "one person" if count else "people"
+
+
+def scored(found: Mapping[str, Any], names: Sequence[str] = ("auc", "nss", "cc")) -> str:
+    """Some metrics in a line, or why there are none."""
+    if not found or not np.isfinite([float(found[name]) for name in names]).any():
+        return esc(found.get("why", "")) or "not scored"
+    return " · ".join(f"{METRICS[name].title} {_two(float(found[name]))}" for name in names)
+
+
+def fixations(x: Sequence[float], y: Sequence[float], size: tuple[int, int]) -> str:
+    """A dot for each fixation, in the picture's own coordinates."""
+    radius = max(size) / 130
+    dots = "".join(f'<circle cx="{a:.0f}" cy="{b:.0f}" r="{radius:.1f}"/>' for a, b in zip(x, y, strict=True))
+    return f'<svg class="vt-dots" viewBox="0 0 {size[1]} {size[0]}" preserveAspectRatio="none" role="img" aria-label="fixations">{dots}</svg>'
+
+
+def disagreement(found: GazeRun, view: GazeView) -> str:
+    """Cards, those first where the chosen map predicts people worst."""
+    rows = found.worst(view.source, view.metric)
+    pages = max(1, -(-len(rows) // A_PAGE))
+    page = min(view.page, pages - 1)
+    part = rows[page * A_PAGE : (page + 1) * A_PAGE]
+    controls = (choices("source", "map", {name: found.titles[name] for name in found.kept}, view.source)
+                + choices("metric", "by", {m.name: m.title for m in METRICS.values()}, view.metric) + pages_control(page, pages))  # fmt: skip
+    cards = "".join(_card(found, view, int(row)) for row in part)
+    body = f'<div class="vt-pairs">{cards}</div>' if len(part) else empty("No image has this score.")
+    note = f"{len(rows):,} images, the worst {METRICS[view.metric].title} first; left where people looked, right the map"
+    return panel("Largest disagreement", f'<div class="vt-toolbar">{controls}</div>{body}', note)
+
+
+def _card(found: GazeRun, view: GazeView, row: int) -> str:
+    item = found.images.loc[row]
+    url, ratio, name = render.jpeg_url(item["thumbnail"]), item["width"] / item["height"], esc(item["id"])
+    tiles = ""
+    for source, title in ((PEOPLE, "people"), (view.source, found.titles[view.source])):
+        raw = found.map(row, source)
+        tiles += tile(url, Shown(raw, esc(title), title), enlarge=max(1, ENLARGED // 2 // max(raw.shape)), ratio=ratio)
+    mine, theirs = found.score(row, view.source), found.score(row, "people")
+    numbers = f"{METRICS[view.metric].title} <b>{_two(float(mine[view.metric]))}</b>"
+    numbers += f" <small>people {_two(float(theirs[view.metric]))}</small>" if theirs else ""
+    on = " vt-on" if row == view.row else ""
+    return (f'<div class="vt-card vt-of-2{on}" tabindex="0" role="button" aria-label="{name}, show large" title="{name}" {action("row", row)}>'
+            f'<div class="vt-two">{tiles}</div><div class="vt-caption">{numbers}</div></div>')  # fmt: skip
+
+
+def standing(means: pd.DataFrame, title: str, note: str) -> str:
+    """The table of models, networks, baselines and people: one row each, in the order of NSS."""
+    heads = [("", "")] + [(m.title, MEANS[m.name]) for m in METRICS.values()]
+    rows = "".join(
+        f'<tr class="vt-kind-{esc(row["kind"])}"><td class="vt-name">{esc(row["title"])}</td>'
+        f"{''.join(f'<td>{_two(float(row[name]), 3)}</td>' for name in METRICS)}</tr>"
+        for _, row in means.sort_values("nss", ascending=False).iterrows()
+    )
+    return panel(title, table(heads, rows, "vt-standing"), note)
+
+
+def _two(value: float, digits: int = 2) -> str:
+    return "–" if value != value else f"{value:.{digits}f}".replace("-", "−")

@@ -1,0 +1,128 @@
+"""Gaze: where people look, or would; where the network looks; and how well one predicts the other."""
+
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from dashboard.components.clickable import clickable, esc
+from dashboard.components.gaze_view import LARGE, GazeView, Looked, disagreement, first_view, from_folder, large, standing
+from dashboard.components.panel import empty, panel
+from dashboard.context import Context
+from dashboard.examples import examples_strip
+from dashboard.gazing import Gazing, Sight
+from dashboard.guard import said
+from dashboard.links import IMAGE, TAB
+from dashboard.looks import Subject, called, first_row, picture
+from dashboard.plots import figure
+from dashboard.uploads import photo_upload
+from explain.render import jpeg_bytes
+from explain.written import percent
+from models.training.charts import charts
+
+TITLE, ID = "Gaze", "gaze"
+NOTHING = ("Fixations are compared with networks by <code>python launch.py gaze evaluate --data fixations.csv --model mobilenet_v2 "
+           "--out gaze/first</code>, and shown by <code>python launch.py serve --gaze gaze/first</code>.")  # fmt: skip
+
+
+def seen(ctx: Context, sight: Sight, subject: Subject) -> str:
+    """A picture without fixations: what is predicted, and the network's map."""
+    numbers = ", ".join(f"{name.upper()} {sight.alike[name]:.2f} (middle of the picture {sight.centre[name]:.2f})" for name in sight.alike)
+    looked = [Looked(sight.density, "where people would look", "predicted"),
+              Looked(sight.cam, f"{sight.title} for {sight.called}", f"{percent(sight.prob)} · with the prediction: {numbers}")]  # type: ignore[arg-type]
+    width, height = sight.picture.size
+    note = "the prediction stands for people: no one looked at this picture"
+    return large(jpeg_bytes(sight.picture, LARGE), (height, width), looked, _name(ctx, subject), note)
+
+
+def _name(ctx: Context, subject: Subject) -> str:
+    return esc(called(ctx, subject)) if "row" in subject else "Your photo" if "upload" in subject else esc(str(subject["example"]))
+
+
+def numbers(gazing: Gazing) -> str:
+    """The table of what was evaluated, or of what the model's own file says of it."""
+    if gazing.run is not None:
+        about = gazing.run.manifest
+        note = f"{about['data']}, {about['part']}, {len(gazing.run.images):,} images; counted as {about['variant']}; best NSS first"
+        return standing(gazing.run.summary, "Models, networks and people", note)
+    measured = gazing.about.get("metrics", {}).get("gaze")
+    if not measured:
+        return panel("Models and baselines", empty("No gaze model comes with this copy: <code>python launch.py gaze train</code>."))
+    note = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
+    return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", note)
+
+
+def pieces(gazing: Gazing, view: GazeView) -> list[str]:
+    """What is shown large, and the cards, of a gaze folder; how to get one without."""
+    if gazing.run is None:
+        return [panel("Where people would look", empty("Choose a photo.")), panel("Where people looked", empty(NOTHING))]
+    return [from_folder(gazing.run, max(view.row, 0)), disagreement(gazing.run, view)]
+
+
+def build(ctx: Context) -> None:
+    gazing = ctx.gazing
+    first = first_view(gazing.run)
+    state, fresh = gr.State(asdict(first)), gr.State(True)
+    with gr.Row(elem_classes="vt-main"):
+        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+            with gr.Column(visible=ctx.access.explains, elem_classes="vt-left"), gr.Group(elem_classes="vt-panel vt-controls"):
+                upload = photo_upload("Your own photo", "vt-gaze-upload")
+                strip = clickable(examples_strip(), "vt-gaze-examples")
+            clickable(numbers(gazing), "vt-standing")
+            plot = gr.Plot(visible=False, show_label=False, elem_id="vt-gaze-curves")
+        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+            shown = [clickable(html, name) for html, name in zip(pieces(gazing, first), ("vt-gaze", "vt-disagreement"), strict=True)]
+    results = [state, *shown]
+
+    def looked_at(subject: Subject, keys: dict[str, Any]) -> list[Any]:
+        sight = gazing.at(picture(ctx, subject))
+        view = GazeView(**keys | {"row": -1})
+        return [asdict(view), seen(ctx, sight, subject), gr.skip() if gazing.run is None else disagreement(gazing.run, view)]
+
+    @said
+    def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
+        if gazing.run is None:
+            return [gr.skip()] * 3
+        before = GazeView(**keys)
+        view = before.apply(str(event.index), str(event.value), gazing.run)
+        big, cards = pieces(gazing, view)
+        return [asdict(view), big if view.row != before.row else gr.skip(), cards]
+
+    @said
+    def opened(is_fresh: bool, keys: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
+        """When the tab is opened first: the model's curves; and, without a gaze folder, the image that was opened last."""
+        drawn = gr.Plot(figure(charts(gazing.trained)[1]), visible=True) if is_fresh and gazing.trained and len(gazing.trained.curves) else gr.skip()
+        at = int(row["row"]) if row else first_row(ctx)
+        if gazing.run is not None or not is_fresh or at is None or not ctx.access.explains or gazing.checkpoint is None:
+            return [False, drawn, *[gr.skip()] * 3]
+        return [False, drawn, *looked_at({"row": at}, keys)]
+
+    @said
+    def arrive(request: gr.Request, keys: dict[str, Any]) -> list[Any]:
+        """The image of the gaze folder that a link names."""
+        asked, found = request.query_params, gazing.run
+        rows = found.images.index[found.images["id"] == asked.get(IMAGE)] if found is not None and asked.get(TAB) == ID else []
+        if not len(rows):
+            return [*[gr.skip()] * 3, gr.Tabs(selected=ID) if asked.get(TAB) == ID else gr.skip()]
+        view = GazeView(**keys | {"row": int(rows[0])})
+        return [asdict(view), *pieces(gazing, view), gr.Tabs(selected=ID)]
+
+    @said
+    def uploaded(request: gr.Request, path: str | None, keys: dict[str, Any]) -> list[Any]:
+        if not path:
+            return [gr.skip()] * 4
+        return [*looked_at({"upload": ctx.photos.keep(str(request.session_hash), path)}, keys), None]
+
+    @said
+    def example(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
+        return looked_at({"example": str(event.value)}, keys)
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    busy: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [shown[0]]}
+    gr.on([area.select for area in shown], act, [state], results, trigger_mode="always_last", **quiet)
+    ctx.on_tab(ID, opened, [fresh, state, ctx.opened], [fresh, plot, *results])
+    ctx.on_load(arrive, [state], [*results, ctx.tabs])
+    if ctx.access.explains:
+        gr.on([upload.upload, upload.input], uploaded, [upload, state], [*results, upload], trigger_mode="always_last", **busy)
+        strip.select(example, [state], results, **busy)
