@@ -34,7 +34,7 @@ Variant = Annotated[str, typer.Option(help="How metrics are counted: tuebingen (
 def train(
     data: Fixations,
     out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors).")],
-    model: Annotated[str, typer.Option(help="gaze_readout (features of a frozen backbone), salnet-half, or salnet.")] = "gaze_readout",
+    model: Annotated[str, typer.Option(help="gaze_readout (features of a frozen backbone), gaze_small, salnet-half, or salnet.")] = "gaze_readout",
     backbone: Annotated[str | None, typer.Option(help="Of a readout: any network that 'models' lists.")] = None,
     weights: Weights = None,
     layers: Annotated[str | None, typer.Option(help="Of the backbone, with commas.")] = None,
@@ -45,6 +45,8 @@ def train(
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr")] = None,
     flips: Annotated[bool | None, typer.Option(help="Every picture also mirrored.")] = None,
     seed: int | None = None,
+    teacher: Annotated[Path | None, typer.Option(help="A trained model whose answers are learned instead of people's.")] = None,
+    photos: Annotated[Path | None, typer.Option(help="A folder of photos that the teacher is asked about, too.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew where there is one already.")] = False,
 ) -> None:  # fmt: skip
     """Train a network that predicts where people look, and measure it beside its baselines on every fifth image."""
@@ -59,7 +61,8 @@ def train(
     named = tuple(name.strip() for name in layers.split(",")) if layers else None
     recipe = gaze_recipe(model, backbone=backbone, layers=named, loss=loss, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
                          flips=flips, seed=seed)  # fmt: skip
-    training = GazeTraining(found, out, recipe, blur, str(weights) if weights else None, " ".join(["python", *sys.argv]))
+    training = GazeTraining(found, out, recipe, blur, str(weights) if weights else None, " ".join(["python", *sys.argv]),
+                            load_gaze(teacher) if teacher else None, _pictures(photos) if photos else [])  # fmt: skip
     if not training.fit(again):
         say(f"\nStopped; the best epoch so far is in {out}: the same command goes on.")
         raise typer.Exit(130)
@@ -139,6 +142,15 @@ def predict(
     except OSError as error:
         raise UserError(f"'{out}' cannot be written ({error.strerror or error}): choose another --out.") from error
     say(f"picture    {out / f'{image.stem}.gaze.png'}")
+
+
+def _pictures(folder: Path) -> list[Path]:
+    from models.data.images import SUFFIXES
+
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UserError(f"'{folder}' holds no pictures: name a folder of photos with --photos.")
+    return found
 
 
 def _opened(data: str, origin: int, *columns: str | None) -> "GazeSet":

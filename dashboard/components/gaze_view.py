@@ -15,6 +15,7 @@ from dashboard.links import copy_link
 from explain import render
 from explain.gaze.folder import PEOPLE, GazeRun
 from explain.gaze.metrics import METRICS
+from explain.written import chance
 
 A_PAGE = 12
 LARGE = 720  # longer side of the picture that is looked at
@@ -76,12 +77,13 @@ def large(picture: bytes, size: tuple[int, int], looked: Sequence[Looked], title
     return panel(title, f'<div class="vt-toolbar">{blend_controls()}</div><div class="vt-gaze">{"".join(tiles)}</div>', note, end)
 
 
-def from_folder(found: GazeRun, row: int) -> str:
-    """An image of a gaze folder, with its fixations and every map that is kept."""
+def from_folder(found: GazeRun, row: int, first: str = "") -> str:
+    """An image of a gaze folder, with its fixations and every map that is kept, that of the source `first` before the others."""
     item = found.images.loc[row]
     size = int(item["height"]), int(item["width"])
     looked = [Looked(found.map(row, PEOPLE), "where people looked", f"{len(item['x']):,} fixations of {_people(item['subject'])}")]
-    looked += [Looked(found.map(row, name), found.titles[name], scored(found.score(row, name))) for name in found.kept]
+    order = sorted(found.kept, key=lambda name: name != first)
+    looked += [Looked(found.map(row, name), found.titles[name], scored(found.score(row, name))) for name in order]
     note = f"each map on its own scale; fixations blurred by {found.manifest['sigma']:g} pixels"
     link = copy_link(tab="gaze", image=item["id"])
     return large(item["thumbnail"], size, looked, esc(item["id"]), note, fixations(item["x"], item["y"], size), link)
@@ -135,15 +137,29 @@ def _card(found: GazeRun, view: GazeView, row: int) -> str:
             f'<div class="vt-two">{tiles}</div><div class="vt-caption">{numbers}</div></div>')  # fmt: skip
 
 
-def standing(means: pd.DataFrame, title: str, note: str) -> str:
-    """The table of models, networks, baselines and people: one row each, in the order of NSS."""
+def standing(means: pd.DataFrame, title: str, note: str, said: str = "") -> str:
+    """The table of models, networks, baselines and people: one row each, in the order of NSS. `said`: a sentence above it."""
     heads = [("", "")] + [(m.title, MEANS[m.name]) for m in METRICS.values()]
     rows = "".join(
         f'<tr class="vt-kind-{esc(row["kind"])}"><td class="vt-name">{esc(row["title"])}</td>'
         f"{''.join(f'<td>{_two(float(row[name]), 3)}</td>' for name in METRICS)}</tr>"
         for _, row in means.sort_values("nss", ascending=False).iterrows()
     )
-    return panel(title, table(heads, rows, "vt-standing"), note)
+    return panel(title, (f'<p class="vt-said">{said}</p>' if said else "") + table(heads, rows, "vt-standing vt-wide-first"), note)
+
+
+def verdict(found: GazeRun) -> str:
+    """Whether the network looks where people look, in a sentence with its numbers; nothing where no network was asked."""
+    answer = found.network_against_chance()
+    if answer is None:
+        return ""
+    nss = found.summary.set_index("source")["nss"]
+    network = esc(found.manifest.get("network", "the network"))
+    more = answer.p < 0.05 and answer.difference > 0
+    looks = f"looks where people look {'more' if more else 'no more'} than its maps of other pictures do"
+    return (f"{network} {looks}: {esc(found.titles[answer.source])} has an NSS of "
+            f"<b>{_two(nss[answer.source])}</b>, under other pictures {_two(nss['shuffled'])} ({chance(answer.p)}); a Gaussian in the middle "
+            f"{_two(nss['centre'])}, people {_two(nss['people'])}.")  # fmt: skip
 
 
 def _two(value: float, digits: int = 2) -> str:

@@ -7,7 +7,7 @@ import gradio as gr
 import pandas as pd
 
 from dashboard.components.clickable import clickable, esc
-from dashboard.components.gaze_view import LARGE, GazeView, Looked, disagreement, first_view, from_folder, large, standing
+from dashboard.components.gaze_view import LARGE, GazeView, Looked, disagreement, first_view, from_folder, large, standing, verdict
 from dashboard.components.panel import empty, panel
 from dashboard.context import Context
 from dashboard.examples import examples_strip
@@ -45,7 +45,7 @@ def numbers(gazing: Gazing) -> str:
     if gazing.run is not None:
         about = gazing.run.manifest
         note = f"{about['data']}, {about['part']}, {len(gazing.run.images):,} images; counted as {about['variant']}; best NSS first"
-        return standing(gazing.run.summary, "Models, networks and people", note)
+        return standing(gazing.run.summary, "Models, networks and people", note, verdict(gazing.run))
     measured = gazing.about.get("metrics", {}).get("gaze")
     if not measured:
         return panel("Models and baselines", empty("No gaze model comes with this copy: <code>python launch.py gaze train</code>."))
@@ -57,7 +57,7 @@ def pieces(gazing: Gazing, view: GazeView) -> list[str]:
     """What is shown large, and the cards, of a gaze folder; how to get one without."""
     if gazing.run is None:
         return [panel("Where people would look", empty("Choose a photo.")), panel("Where people looked", empty(NOTHING))]
-    return [from_folder(gazing.run, max(view.row, 0)), disagreement(gazing.run, view)]
+    return [from_folder(gazing.run, max(view.row, 0), view.source), disagreement(gazing.run, view)]
 
 
 def build(ctx: Context) -> None:
@@ -66,13 +66,15 @@ def build(ctx: Context) -> None:
     state, fresh = gr.State(asdict(first)), gr.State(True)
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            with gr.Column(visible=ctx.access.explains, elem_classes="vt-left"), gr.Group(elem_classes="vt-panel vt-controls"):
+            with gr.Group(visible=ctx.access.explains, elem_classes="vt-panel vt-controls"):
                 upload = photo_upload("Your own photo", "vt-gaze-upload")
                 strip = clickable(examples_strip(), "vt-gaze-examples")
-            clickable(numbers(gazing), "vt-standing")
             plot = gr.Plot(visible=False, show_label=False, elem_id="vt-gaze-curves")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            shown = [clickable(html, name) for html, name in zip(pieces(gazing, first), ("vt-gaze", "vt-disagreement"), strict=True)]
+            big, cards = pieces(gazing, first)
+            shown = [clickable(big, "vt-gaze")]
+            clickable(numbers(gazing), "vt-standing")
+            shown.append(clickable(cards, "vt-disagreement"))
     results = [state, *shown]
 
     def looked_at(subject: Subject, keys: dict[str, Any]) -> list[Any]:
@@ -87,7 +89,7 @@ def build(ctx: Context) -> None:
         before = GazeView(**keys)
         view = before.apply(str(event.index), str(event.value), gazing.run)
         big, cards = pieces(gazing, view)
-        return [asdict(view), big if view.row != before.row else gr.skip(), cards]
+        return [asdict(view), big if (view.row, view.source) != (before.row, before.source) and view.row >= 0 else gr.skip(), cards]
 
     @said
     def opened(is_fresh: bool, keys: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:

@@ -71,6 +71,15 @@ def _small(values: np.ndarray) -> np.ndarray:
     return (values / top if top > 0 else values).astype(np.float16)
 
 
+@dataclass(frozen=True)
+class Against:
+    """`difference`: by how much the source's NSS exceeds the control's, mean over images; `p`: two-sided."""
+
+    source: str
+    difference: float
+    p: float
+
+
 @dataclass(frozen=True, eq=False)
 class GazeRun:
     """An opened gaze folder. `images`: one row an image; `scores`: one row for each image and source."""
@@ -92,6 +101,20 @@ class GazeRun:
     @cached_property
     def summary(self) -> pd.DataFrame:
         return summary(self.scores, {s["name"]: (s["title"], s["kind"]) for s in self.manifest["sources"]})
+
+    def network_against_chance(self) -> "Against | None":
+        """The network's first method against the same maps under other pictures, by NSS: Wilcoxon's signed-rank test over the images (F. Wilcoxon
+        1945), two-sided. None where no network was evaluated, or on fewer than five images."""
+        networks = [s["name"] for s in self.manifest["sources"] if s["kind"] == "network"]
+        if not networks or "shuffled" not in self.titles:
+            return None
+        wide = self.scores.pivot(index="id", columns="source", values="nss").astype(float)
+        difference = (wide[networks[0]] - wide["shuffled"]).dropna()
+        if len(difference) < 5:
+            return None
+        from scipy import stats
+
+        return Against(networks[0], float(difference.mean()), float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0)
 
     def worst(self, source: str, metric: str) -> np.ndarray:
         """Rows of `images`, those first where the source and people disagree most by the metric; without those that have no score."""

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from explain.gaze.metrics import Truth
-from models.gaze.density import density, distribution, people
+from models.gaze.density import blurred, distribution, people
 from models.gaze.fixations import GazeSet, Viewed
 
 
@@ -53,12 +53,12 @@ class Truths:
         """(h, w) that sums to 1: where people look in the other images, blurred by sigma; even where nothing is known of others."""
         if image.size not in self._sums:
             pixels = np.minimum((self._shares * image.size).astype(np.int64), np.array(image.size) - 1)
-            self._sums[image.size] = density(pixels[:, 0], pixels[:, 1], image.size, self.sigma) * np.float32(len(pixels))
+            self._sums[image.size] = blurred(pixels[:, 0], pixels[:, 1], image.size, self.sigma)
             if len(self._sums) > 8:  # sets of photos of any size
                 del self._sums[next(iter(self._sums))]
         total, k = self._sums[image.size], self._number.get(image.id)
         if k is not None and len(image.x):
-            total = total - density(image.rows, image.cols, image.size, self.sigma) * np.float32(len(image.x))
+            total = total - blurred(image.rows, image.cols, image.size, self.sigma)
         total = np.maximum(total, 1e-12 * max(float(total.max()), 1e-12))  # a difference of two sums: nothing below zero, and nowhere impossible
         return distribution(total)
 

@@ -26,17 +26,19 @@ def sigma_in_pixels(sigma: float | None, degrees: float | None, pixels_per_degre
 
 
 def density(rows: np.ndarray, cols: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
-    """(h, w) float32 that sums to 1: Gaussians of `sigma` pixels around whole pixels, cut off by the edges; zeros without a fixation. The Gaussian of
-    a picture is one of rows times one of columns, so that the sum over all fixations is a product of two matrices, exact and without truncation."""
+    """(h, w) float32 that sums to 1: Gaussians of `sigma` pixels around whole pixels, cut off by the edges; zeros without a fixation."""
+    return distribution(blurred(rows, cols, size, sigma))
+
+
+def blurred(rows: np.ndarray, cols: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
+    """(h, w) float32: the sum of Gaussians of height 1. That of a picture is one of rows times one of columns, so that the sum over all fixations
+    is a product of two matrices, exact and without truncation."""
     down, across = _gaussians(size[0], sigma), _gaussians(size[1], sigma)
     if len(rows) < size[0]:
-        found = down[:, rows] @ across[cols]
-    else:
-        counts = np.zeros(size, np.float32)
-        np.add.at(counts, (rows, cols), 1)
-        found = down @ counts @ across
-    total = found.sum(dtype=np.float64)
-    return found / np.float32(total) if total > 0 else found
+        return down[:, rows] @ across[cols]
+    counts = np.zeros(size, np.float32)
+    np.add.at(counts, (rows, cols), 1)
+    return down @ counts @ across
 
 
 @lru_cache(maxsize=16)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models import checkpoints
 from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
+from models.architectures.gaze_small import GazeSmall
 from models.architectures.salnet import FULL, HALF, SalNet
 from models.errors import UserError
 from models.preprocessing import Preprocessing, stack
@@ -66,6 +67,8 @@ def load_gaze(path: Path, device: str = "cpu") -> GazeModel:
 
 def build(about: dict[str, Any], given: dict[str, Tensor]) -> nn.Module:
     """An untrained network of the architecture that a checkpoint describes. `given`: tensors whose shapes its file alone knows."""
+    if about["architecture"] == "gaze_small":
+        return GazeSmall()
     if about["architecture"] != "gaze_readout":
         return salnet(about["architecture"])
     from models.registry import spec

@@ -5,10 +5,11 @@ from typing import Any
 
 from models.errors import UserError
 
-CHOICES = {"model": ("gaze_readout", "salnet-half", "salnet"), "loss": ("nll", "kl", "mse", "bce", "nss"), "optimiser": ("adamw", "sgd"),
-           "schedule": ("cosine", "steps")}  # fmt: skip
+CHOICES = {"model": ("gaze_readout", "gaze_small", "salnet-half", "salnet"), "loss": ("nll", "kl", "mse", "bce", "nss"),
+           "optimiser": ("adamw", "sgd"), "schedule": ("cosine", "steps")}  # fmt: skip
 OUTPUTS = {"nll": "log density", "kl": "log density", "mse": "map", "nss": "map", "bce": "logits"}
 """What a network answers with, by the loss it was trained on."""
+DENSITIES = ("gaze_readout", "gaze_small")
 LAYERS = {
     "mobilenet_v2": ("features.7", "features.10", "features.13", "features.16", "features.17", "features.18"),
     "vgg16": ("features.15", "features.22", "features.25", "features.27", "features.29"),
@@ -49,8 +50,8 @@ class GazeRecipe:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
         if not 0 < self.learning_rate < 10:
             raise UserError(f"learning_rate is {self.learning_rate}: it must be above 0; {RECIPES[self.model].learning_rate:g} is this recipe's.")
-        if self.model == "gaze_readout" and self.loss not in ("nll", "kl"):
-            raise UserError(f"gaze_readout answers with a density, which {self.loss} does not train: choose nll or kl.")
+        if self.model in DENSITIES and self.loss not in ("nll", "kl"):
+            raise UserError(f"{self.model} answers with a density, which {self.loss} does not train: choose nll or kl.")
 
     @property
     def output(self) -> str:
@@ -72,8 +73,9 @@ RECIPES |= {
     "salnet": _SALNET,
     "salnet-half": replace(_SALNET, model="salnet-half"),
     "gaze_readout": GazeRecipe("gaze_readout", "nll", 25, 16, 1e-3, "adamw", "cosine", 1e-3, True, size=(600, 800), grid=(60, 80), dropout=0.3),
+    "gaze_small": GazeRecipe("gaze_small", "kl", 60, 32, 3e-3, "adamw", "cosine", 1e-2, True, size=(192, 256), grid=(24, 32)),
 }
-"""Pan et al. 2016 by the study that is followed; and a readout of a frozen backbone."""
+"""Pan et al. 2016 by the study that is followed; a readout of a frozen backbone; and a small network, best taught by a readout."""
 
 
 def gaze_recipe(model: str, **changes: Any) -> GazeRecipe:

@@ -1,21 +1,27 @@
 """Train a network that predicts gaze: SalNet on pixels, a readout on features of a frozen backbone that are computed once."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
+from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
 from tqdm import tqdm
 
 from models import checkpoints
 from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
-from models.data.images import UnreadableImage
+from models.architectures.gaze_small import GazeSmall
+from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
+from models.gaze.density import distribution, resized
 from models.gaze.fixations import GazeSet
-from models.gaze.model import SYMMETRIC, as_maps, feature_extractor, salnet
+from models.gaze.model import SYMMETRIC, GazeModel, as_maps, feature_extractor, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets
 from models.memory import reuse_memory
@@ -30,12 +36,21 @@ AT_ONCE = 8  # pictures before a backbone
 
 
 class GazeTraining:
-    """One training, from its plan to the best checkpoint `out` on validation, with its curves beside it. `weights`: a file for the backbone."""
+    """One training, from its plan to the best checkpoint `out` on validation, with its curves beside it. `weights`: a file for the backbone.
+    `teacher`: a trained model whose answers are learned instead of people's, also on `photos` that nobody looked at."""
 
-    def __init__(self, data: GazeSet, out: Path, recipe: GazeRecipe, sigma: float, weights: str | None = None, command: str = ""):
+    def __init__(self, data: GazeSet, out: Path, recipe: GazeRecipe, sigma: float, weights: str | None = None, command: str = "",
+                 teacher: GazeModel | None = None, photos: Sequence[Path] = ()):  # fmt: skip
         self.data, self.out, self.recipe, self.sigma, self.weights = data, out, recipe, sigma, weights
+        self.teacher, self.photos = teacher, list(photos)
+        if teacher and recipe.model == "gaze_readout":
+            raise UserError("A readout learns from fixations: --teacher is for gaze_small and SalNet.")
+        if photos and not teacher:
+            raise UserError("--photos need a --teacher: nobody looked at them.")
         self.fitted, self.judged = data.part("train"), data.part("validation")
-        self.progress = Progress({"model": recipe.model, "recipe": recipe.as_dict(), "data": data.fingerprint(), "sigma": sigma}, command)
+        plan = {"model": recipe.model, "recipe": recipe.as_dict(), "data": data.fingerprint(), "sigma": sigma}
+        taught = {"teacher": teacher.name, "photos": len(self.photos)} if teacher else {}
+        self.progress = Progress(plan | taught, command)
 
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. Raises UserError."""
@@ -45,7 +60,7 @@ class GazeTraining:
         L.seed_everything(self.recipe.seed, verbose=False)
         self.progress.say(self.out, "running", "reading images")
         try:
-            ended = self._readout(resume) if self.recipe.model == "gaze_readout" else self._salnet(resume)
+            ended = self._readout(resume) if self.recipe.model == "gaze_readout" else self._from_pixels(resume)
         except KeyboardInterrupt:
             ended = False
         except Exception as error:
@@ -60,14 +75,25 @@ class GazeTraining:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
-        told = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "sigma") if plan.get(k) != mine[k]]
+        told = [f"{k} {plan.get(k)} (now {mine.get(k)})" for k in ("model", "sigma", "teacher", "photos") if plan.get(k) != mine.get(k)]
         return told + ([] if plan.get("data") == mine["data"] else ["other images or fixations"]) + self.recipe.differences(plan.get("recipe", {}))
 
-    def _salnet(self, resume: Path | None) -> bool:
-        model = salnet(self.recipe.model).to(memory_format=torch.channels_last)
-        data = [self._examples(part, [pixels(part, SYMMETRIC)], flips=self.recipe.flips and part is self.fitted)
-                for part in (self.fitted, self.judged)]  # fmt: skip
-        return self._run(GazeTrainee(model, self.recipe, SYMMETRIC), model, self._description(SYMMETRIC), data, resume)
+    def _from_pixels(self, resume: Path | None) -> bool:
+        recipe = self.recipe
+        small = recipe.model == "gaze_small"
+        model = GazeSmall(log_prior(self.fitted, recipe.grid, self.sigma)) if small else salnet(recipe.model)
+        model = model.to(memory_format=torch.channels_last)
+        preprocessing = replace(SYMMETRIC, size=recipe.size)
+        seen, judged = ([image.path for image in part.images] for part in (self.fitted, self.judged))
+        counts, blurred = targets(self.fitted, recipe.grid, self.sigma)
+        if self.teacher:
+            counts = blurred = taught([*seen, *self.photos], self.teacher, recipe.grid)
+        fitted = [TensorDataset(pixels([*seen, *self.photos], preprocessing), counts, blurred)]
+        if recipe.flips:
+            fitted.append(TensorDataset(*(x.flip(-1) for x in fitted[0].tensors)))
+        validation = TensorDataset(pixels(judged, preprocessing), *targets(self.judged, recipe.grid, self.sigma))
+        about = self._description(preprocessing) | ({"teacher": self.teacher.name, "photos": len(self.photos)} if self.teacher else {})
+        return self._run(GazeTrainee(model, recipe, preprocessing), model, about, [ConcatDataset(fitted), validation], resume)
 
     def _readout(self, resume: Path | None) -> bool:
         recipe = self.recipe
@@ -87,15 +113,11 @@ class GazeTraining:
         base = {"name": architecture, "weights": classifier.weights_hash, "layers": list(recipe.layers), "widths": widths}
         about = self._description(preprocessing) | {"backbone": base}
         trainee = GazeTrainee(Standardised(backbone, readout), recipe, None)
-        return self._run(trainee, whole, about, [torch.utils.data.ConcatDataset(parts), judged], resume)
+        return self._run(trainee, whole, about, [ConcatDataset(parts), judged], resume)
 
     def _mirrored(self, part: GazeSet, flip: bool) -> tuple[Tensor, Tensor]:
         counts, blurred = targets(part, self.recipe.grid, self.sigma)
         return (counts.flip(2), blurred.flip(2)) if flip else (counts, blurred)
-
-    def _examples(self, part: GazeSet, inputs: list[Tensor], flips: bool) -> Dataset[Any]:
-        plain = TensorDataset(*inputs, *self._mirrored(part, False))
-        return torch.utils.data.ConcatDataset([plain, TensorDataset(*(x.flip(3) for x in inputs), *self._mirrored(part, True))]) if flips else plain
 
     def _run(self, trainee: "GazeTrainee", model: nn.Module, about: dict[str, Any], data: list[Any], resume: Path | None) -> bool:
         recipe = self.recipe
@@ -163,24 +185,33 @@ class GazeTrainee(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def pixels(part: GazeSet, preprocessing: Preprocessing) -> Tensor:
+def pixels(paths: Sequence[Path], preprocessing: Preprocessing) -> Tensor:
     """uint8 (N, 3, h, w). Raises UserError for a picture that cannot be read."""
-    return stack([preprocessing.tensor(_opened(part, k)) for k in range(len(part.images))])
+    return stack([preprocessing.tensor(_opened(path)) for path in paths])
 
 
-def _opened(part: GazeSet, k: int) -> Any:
+def _opened(path: Path) -> Image.Image:
     try:
-        return part.images[k].load()
+        return open_image(path)
     except UnreadableImage as error:
-        raise UserError(f"'{part.images[k].path}' {error}: remove it from the set.") from error
+        raise UserError(f"'{path}' {error}: remove it from the set.") from error
+
+
+def taught(paths: Sequence[Path], teacher: GazeModel, grid: tuple[int, int]) -> Tensor:
+    """What a trained model answers about pictures, as densities (N, h, w) on a grid."""
+    made = []
+    for at in tqdm(range(0, len(paths), AT_ONCE), desc=f"asking {teacher.name}", unit="batch", leave=False):
+        maps = teacher.maps([_opened(path) for path in paths[at : at + AT_ONCE]])
+        made += [distribution(resized(values, grid)) for values in maps]
+    return torch.from_numpy(np.stack(made))
 
 
 def features(network: nn.Module, layers: tuple[str, ...], part: GazeSet, preprocessing: Preprocessing, flip: bool = False) -> list[Tensor]:
     """What a frozen network makes of every picture, or of its mirror image: one float16 tensor (N, C, h, w) a layer, at its own resolution."""
     made: list[list[Tensor]] = []
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        for begin in tqdm(range(0, len(part.images), AT_ONCE), desc=f"features of {part.name}", unit="batch", leave=False):
-            seen = stack([preprocessing.tensor(_opened(part, k)) for k in range(begin, min(begin + AT_ONCE, len(part.images)))])
+        for at in tqdm(range(0, len(part.images), AT_ONCE), desc=f"features of {part.name}", unit="batch", leave=False):
+            seen = pixels([image.path for image in part.images[at : at + AT_ONCE]], preprocessing)
             found = network(preprocessing.normalise(seen.flip(3) if flip else seen))
             made.append([found[name].half() for name in layers])
     return [torch.cat(parts) for parts in zip(*made, strict=True)]
@@ -198,7 +229,5 @@ def standardise(backbone: Backbone, seen: list[list[Tensor]]) -> None:
 
 def remember(path: Path, measured: dict[str, Any]) -> None:
     """Write what was measured of a checkpoint into it."""
-    from models.gaze.model import load_gaze
-
     found = load_gaze(path)
     checkpoints.save(path, found.model, found.about | {"metrics": found.about.get("metrics", {}) | measured}, half=True)
