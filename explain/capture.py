@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from explain.batches import out_of_memory
-from explain.layout import Layout, layout_of
 from explain.target import Target, as_target
 from models.errors import UserError
+from models.layout import Layout, layout_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from explain.capture import capture, watch
-from explain.layout import layout_of
 from models.errors import UserError
+from models.layout import layout_of
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from explain.batches import shrinking
 from explain.capture import find_layer, reach, turns
 from explain.folded import folded
-from explain.layout import layout_of
 from models.classifier import Classifier
 from models.errors import UserError
+from models.layout import layout_of
 
 BATCH = 16
 PLACES = ("everywhere", "centre")

@@ -12,9 +12,9 @@ from explain.activations import Activations
 from explain.capture import find_layer
 from explain.case import Case
 from explain.explainers.scorer import captum
-from explain.layout import layout_of
 from explain.target import Target
 from models.errors import UserError
+from models.layout import layout_of
 
 if TYPE_CHECKING:
     import numpy as np

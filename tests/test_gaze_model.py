@@ -16,9 +16,10 @@ from models import checkpoints
 from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.salnet import FULL, INPUT, OUTPUT, SalNet
 from models.errors import UserError
+from models.extractor import feature_extractor
 from models.gaze.density import density
 from models.gaze.fixations import GazeSet, open_gaze
-from models.gaze.model import feature_extractor, load_gaze
+from models.gaze.model import load_gaze
 from models.gaze.recipe import gaze_recipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets
 from models.gaze.training import GazeTraining, features, standardise

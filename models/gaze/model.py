@@ -15,6 +15,7 @@ from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.gaze_small import GazeSmall
 from models.architectures.salnet import FULL, HALF, SalNet
 from models.errors import UserError
+from models.extractor import feature_extractor
 from models.preprocessing import Preprocessing, stack
 
 SYMMETRIC = Preprocessing(size=(240, 320), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -80,18 +81,3 @@ def build(about: dict[str, Any], given: dict[str, Tensor]) -> nn.Module:
 
 def salnet(name: str) -> SalNet:
     return SalNet(FULL if name == "salnet" else HALF)
-
-
-def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """The network up to the deepest of these layers, which answers with a dict of them. Raises UserError for layers that it has not, and where it
-    cannot be traced."""
-    from torchvision.models.feature_extraction import create_feature_extractor
-
-    known = dict(model.named_modules())
-    if missing := [name for name in layers if name not in known]:
-        raise UserError(f"{type(model).__name__} has no layer {', '.join(missing)}: see python launch.py layers.")
-    single = list({type(m) for m in known.values() if not any(True for _ in m.children())})  # their code need not be followed
-    try:
-        return create_feature_extractor(model.eval(), list(layers), tracer_kwargs={"leaf_modules": single})
-    except Exception as error:  # torch.fx has many kinds
-        raise UserError(f"{type(model).__name__} cannot be taken apart for its layers ({type(error).__name__}): choose another backbone.") from error

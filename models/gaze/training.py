@@ -19,9 +19,10 @@ from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.gaze_small import GazeSmall
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
+from models.extractor import feature_extractor
 from models.gaze.density import distribution, resized
 from models.gaze.fixations import GazeSet
-from models.gaze.model import SYMMETRIC, GazeModel, as_maps, feature_extractor, load_gaze, salnet
+from models.gaze.model import SYMMETRIC, GazeModel, as_maps, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets
 from models.memory import reuse_memory

@@ -10,7 +10,7 @@ from models.evaluation import confusion_matrix
 from models.roc import roc_curves
 from models.training.trained import Trained
 
-MEASURED = {"accuracy": "Accuracy", "ccc": "Concordance", "nss": "NSS"}
+MEASURED = {"accuracy": "Accuracy", "ccc": "Concordance", "nss": "NSS", "psnr": "PSNR"}
 """What epochs are judged by, and its name; the first that a training has."""
 
 
@@ -68,7 +68,7 @@ def charts(trained: Trained) -> list[Chart | Matrix]:
 
 
 def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
-    """Loss, and accuracy, concordance or NSS, over the epochs; the first epoch of every later step is marked."""
+    """Loss, and accuracy, concordance, NSS or PSNR, over the epochs; the first epoch of every later step is marked."""
     epoch = table["epoch"].to_numpy(float)
     begins = table["step"].ne(table["step"].shift()).to_numpy().nonzero()[0][1:]
     marks = tuple((float(epoch[i]) - 0.5, str(table["step"].iloc[i])) for i in begins)

@@ -1,0 +1,177 @@
+"""Train a decoder for one layer of a frozen network: the network and the decoder see every batch, and the decoder learns to give it back."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from models.architectures.upconv import UpConv
+from models.classifier import Classifier
+from models.data.parts import Parts
+from models.data.tensors import pixels, readable
+from models.errors import UserError
+from models.extractor import feature_extractor
+from models.inversion.decoder import features_of
+from models.inversion.recipe import InversionRecipe
+from models.memory import reuse_memory
+from models.preprocessing import Preprocessing
+from models.training.balance import Shuffled
+from models.training.keep import KeepBest
+from models.training.loop import begin, quiet, resume_file, run_epochs, saver
+from models.training.progress import Progress
+
+SAMPLE = 512  # images that the layer's mean and deviation are measured on
+
+
+class Inversion:
+    """One training: `classifier` and the name of its `layer`, images in `parts`, the file `out` (safetensors) of its best epoch on validation."""
+
+    def __init__(self, classifier: Classifier, layer: str, parts: Parts, out: Path, recipe: InversionRecipe, command: str = ""):
+        self.classifier, self.layer, self.parts, self.out, self.recipe = classifier, layer, parts, out, recipe
+        plan = {"model": classifier.name, "weights": classifier.weights_hash, "layer": layer, "recipe": recipe.as_dict(),
+                "data": parts.training.fingerprint()}  # fmt: skip
+        self.progress = Progress(plan, command)
+
+    def fit(self, again: bool = False) -> bool:
+        """Train; True where it came to its end, False where it was stopped. The network is left as it was found. Raises UserError."""
+        resume = begin(self.out, self._differences, again)
+        quiet()
+        reuse_memory()
+        L.seed_everything(self.recipe.seed, verbose=False)
+        self.progress.say(self.out, "running", "reading images")
+        modes = [(module, module.training) for module in self.classifier.model.modules()]
+        wanted = [(parameter, parameter.requires_grad) for parameter in self.classifier.model.parameters()]
+        try:
+            ended = self._run(resume)
+        except KeyboardInterrupt:
+            ended = False
+        except Exception as error:
+            self.progress.say(self.out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+            raise
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            for parameter, learns in wanted:
+                parameter.requires_grad_(learns)
+        if ended:
+            resume_file(self.out).unlink(missing_ok=True)
+        self.progress.say(self.out, *(("finished", "") if ended else ("stopped", "the same command goes on")))
+        return ended
+
+    def _differences(self, plan: dict[str, Any]) -> list[str]:
+        mine = self.progress.plan
+        told = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights", "layer") if plan.get(k) != mine[k]]
+        return told + ([] if plan.get("data") == mine["data"] else ["other images"]) + self.recipe.differences(plan.get("recipe", {}))
+
+    def _run(self, resume: Path | None) -> bool:
+        c, recipe = self.classifier, self.recipe
+        network = Features(c, self.layer)
+        sets = [pixels(part, c.preprocessing, part.classes) for part in (self.parts.training, self.parts.validation)]
+        shape, mean, std = network.measured(_sample(sets[0]))
+        decoder = UpConv(shape, c.input_size, c.channels, recipe.width).to(memory_format=torch.channels_last)
+        decoder.mean.copy_(mean)
+        decoder.std.copy_(std)
+        about = self._description(shape, mean_distance(c.preprocessing.normalise(_sample(sets[1])), recipe.seed))
+        keeper = KeepBest(self.out, decoder, about, "psnr", self.progress)
+        keeper.begin(self.layer, recipe.epochs)
+        order = Shuffled(len(sets[0]), recipe.seed)  # type: ignore[arg-type]
+        fitted = DataLoader(sets[0], recipe.batch_size, sampler=order, drop_last=len(order) > recipe.batch_size, generator=torch.Generator())
+        judged = DataLoader(sets[1], recipe.batch_size, generator=torch.Generator())
+        return run_epochs(Inverter(network, decoder, c.preprocessing, recipe), fitted, judged, recipe.epochs,
+                          [keeper, TQDMProgressBar(refresh_rate=5), saver(self.out)], resume)  # fmt: skip
+
+    def _description(self, shape: tuple[int, ...], scale: float) -> dict[str, Any]:
+        c, training = self.classifier, self.parts.training
+        data = {"name": training.name, "images": len(training), "fingerprint": training.fingerprint()}
+        return {"architecture": "upconv", "task": "inversion", "network": {"name": c.name, "weights": c.weights_hash}, "layer": self.layer,
+                "shape": list(shape), "size": list(c.input_size), "channels": c.channels, "scale": scale, "training": self.recipe.as_dict(),
+                "command": self.progress.command, "data": data}  # fmt: skip
+
+
+class Features(nn.Module):
+    """What a layer of a frozen network puts out, as maps or vectors."""
+
+    def __init__(self, classifier: Classifier, layer: str):
+        super().__init__()
+        self.network = feature_extractor(classifier.model, [layer]).requires_grad_(False)
+        self.layer, self.size, self.preprocessing = layer, classifier.input_size, classifier.preprocessing
+        self.tokens = getattr(classifier.model, "num_prefix_tokens", None)
+
+    def train(self, mode: bool = True) -> "Features":
+        """Always as it answers: batch norms keep their statistics, nothing is dropped."""
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return features_of(self.network(x)[self.layer], self.size, self.tokens)
+
+    def measured(self, sample: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
+        """(shape of one picture's output, mean and deviation of every channel) over a sample of pixels. Raises UserError for a layer that puts out
+        the same for every picture."""
+        found = torch.cat([self(self.preprocessing.normalise(part)).float() for part in sample.split(32)])
+        over = (0, 2, 3) if found.ndim == 4 else (0,)
+        if float(found.std(0).max()) <= 1e-7 * max(1.0, float(found.abs().max())):
+            raise UserError(f"Layer {self.layer} puts out the same for every picture: nothing can be rebuilt from it; choose another layer.")
+        deviation = found.std(over)
+        return tuple(found.shape[1:]), found.mean(over), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+
+
+class Inverter(L.LightningModule):
+    """Squared error of the normalised picture, and PSNR of its pixels in [0, 1]."""
+
+    def __init__(self, network: Features, decoder: UpConv, preprocessing: Preprocessing, recipe: InversionRecipe):
+        super().__init__()
+        self.network, self.decoder, self.preprocessing, self.recipe = network, decoder, preprocessing, recipe
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Of the decoder alone: the network is frozen."""
+        return self.decoder.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
+        return self.decoder.load_state_dict(state, strict, assign)
+
+    def training_step(self, batch: list[Tensor], number: int) -> Tensor:
+        torch.manual_seed((self.recipe.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
+        x = self.preprocessing.normalise(batch[0][readable(batch[1])], self.device)
+        if self.recipe.flips and bool(torch.rand(()) < 0.5):
+            x = x.flip(3)
+        loss = F.mse_loss(self.decoder(self.network(x)).float(), x)
+        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=len(x))
+        return loss
+
+    def validation_step(self, batch: list[Tensor], _: int) -> None:
+        x = self.preprocessing.normalise(batch[0][readable(batch[1])], self.device)
+        found = self.decoder(self.network(x)).float()
+        std = torch.tensor(self.preprocessing.std, device=x.device)[:, None, None]
+        self.log("val_loss", F.mse_loss(found, x), prog_bar=True, batch_size=len(x))
+        errors = ((found - x) * std).square().mean((1, 2, 3))
+        self.log("val_psnr", (-10 * errors.clamp_min(1e-10).log10()).mean(), prog_bar=True, batch_size=len(x))
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.recipe
+        optimiser = torch.optim.Adam(self.decoder.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+        return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, recipe.step, 0.1)}
+
+
+def mean_distance(x: Tensor, seed: int = 0) -> float:
+    """Mean Euclidean distance between two images of (N, C, H, W): each and another one, drawn. Errors are told as shares of it (Dosovitskiy &
+    Brox)."""
+    if len(x) < 2:
+        raise UserError("One test image alone: two are the least that have a distance between them.")
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    return float((x[order] - x[order.roll(1)]).flatten(1).norm(dim=1).mean())
+
+
+def _sample(data: Dataset[Any]) -> Tensor:
+    """uint8 (n, C, h, w): of readable images, evenly spread."""
+    size: int = len(data)  # type: ignore[arg-type]
+    picked = [data[i] for i in range(0, size, max(1, size // SAMPLE))]
+    good = [x for x, y in picked if bool(readable(y[None])[0])]
+    if not good:
+        raise UserError("No image of this part could be read: nothing can be learned from it.")
+    return torch.stack(good)
