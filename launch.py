@@ -20,6 +20,7 @@ from typing import Annotated
 from explain import commands as of_explain
 from explain import finding_commands as of_findings
 from explain import gaze_commands as of_gaze
+from explain import inversion_commands as of_inversion
 from models import commands as of_models
 from models.commands import Device, Weights
 from models.errors import UserError
@@ -54,6 +55,7 @@ def serve(
     against: Annotated[Path | None, typer.Option(help="Another run of the same images, for Compare; runs beside the first are offered too.")] = None,
     gaze: Annotated[Path | None, typer.Option(help="A folder of 'gaze evaluate', for the Gaze tab.")] = None,
     gaze_model: Annotated[Path | None, typer.Option(help="A checkpoint of 'gaze train', instead of the one that comes along.")] = None,
+    decoders: Annotated[Path | None, typer.Option(help="A folder of 'invert train', for the Inversion tab.")] = None,
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
 ) -> None:
     """Open the dashboard on a run."""
@@ -61,7 +63,7 @@ def serve(
     from dashboard.serving import serve as start
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp)
-    start(run, sharing, weights, device, open_browser, trainings, against, gaze, gaze_model)
+    start(run, sharing, weights, device, open_browser, trainings, against, gaze, gaze_model, decoders)
 
 
 for command in (of_explain.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,
@@ -73,6 +75,7 @@ data = typer.Typer(help="Look at data before it is trained on.")
 data.command("preview")(of_models.data_preview)
 app.add_typer(data, name="data")
 app.add_typer(of_gaze.gaze, name="gaze")
+app.add_typer(of_inversion.invert, name="invert")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from dashboard.access import Access
 from dashboard.gazing import Gazing
 from dashboard.looks import Looks
+from dashboard.rebuilding import Rebuilding
 from dashboard.stops import Stops
 from dashboard.uploads import Photos
 from explain.analysis.findings import Findings, analyse
@@ -32,7 +33,8 @@ VISIT = 60.0  # seconds that work which a visitor asked for may take
 @dataclass(eq=False)
 class Context:
     """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the Train tab. `against`: a run to
-    compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`. `access`: what people who open the page may do.
+    compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`. `decoders`: a folder of
+    `invert train`. `access`: what people who open the page may do.
     `opened`: the row that was clicked last; `view`: what Errors shows."""
 
     run: RunData
@@ -43,6 +45,7 @@ class Context:
     access: Access = Access.OWNER
     gaze: Path | None = None
     gaze_model: Path | None = None
+    decoders: Path | None = None
     stops: Stops = field(init=False)
     photos: Photos = field(default_factory=Photos)
     looks: Looks = field(init=False)
@@ -65,6 +68,10 @@ class Context:
     @cached_property
     def gazing(self) -> Gazing:
         return Gazing(self, self.gaze, self.gaze_model)
+
+    @cached_property
+    def rebuilding(self) -> Rebuilding:
+        return Rebuilding(self, self.decoders)
 
     @cached_property
     def others(self) -> list[Path]:

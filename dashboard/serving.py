@@ -99,12 +99,13 @@ def options(sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, 
 
 def serve(run: Path, sharing: Sharing = Sharing(), weights: Path | None = None, device: str = "cpu", open_browser: bool = True,
           trainings: Path = Path("trainings"), against: Path | None = None, gaze: Path | None = None,
-          gaze_model: Path | None = None) -> None:  # fmt: skip
+          gaze_model: Path | None = None, decoders: Path | None = None) -> None:  # fmt: skip
     """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and wishes that cannot be met."""
     reuse_memory()
     sweep()
     _has_mcp(sharing)
-    ctx = Context(open_run(run), weights, device, trainings, open_run(against).folder if against else None, sharing.access, gaze, gaze_model)
+    ctx = Context(open_run(run), weights, device, trainings, open_run(against).folder if against else None, sharing.access, gaze, gaze_model,
+                  decoders)  # fmt: skip
     port = sharing.port or _free_port()
     if _in_use(port):
         raise UserError(f"Port {port} is in use: leave --port out, or choose another.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from explain.depth import Step
 
 IMAGE, RUN, CONTROL = "this image", "the run", "control"
+
+
+class Named(Protocol):
+    """A layer under a chart."""
+
+    @property
+    def layer(self) -> str: ...
+
+    @property
+    def alias(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ def depth_panel(image: Sequence["Step"], run: Sequence["Step"] | None, shift: in
     `about`: how many images the run's curves were averaged over; `running`: how far the pass over the run is."""
     from explain.depth import what_breaks
 
-    charts = "".join(_drawn(chart, image, chosen) for chart in charts_of(image, run, shift))
+    charts = "".join(curve_figure(chart, image, chosen) for chart in charts_of(image, run, shift))
     seen = "" if about is None else f"the run: {about['images']:,} images, {about['pooled']:,} for classes, {about['moved']} for shifts"
     if running:
         seen = f'{esc(running)} <button class="vt-run" {action("stop")}>Cancel</button>'
@@ -63,7 +73,7 @@ def charts_of(image: Sequence["Step"], run: Sequence["Step"] | None, shift: int)
     return made
 
 
-def _drawn(chart: Chart, image: Sequence["Step"], chosen: str) -> str:
+def curve_figure(chart: Chart, image: Sequence[Named], chosen: str) -> str:
     lines = [line for line in chart.lines if np.isfinite(line[1]).any()]
     head = f'<figcaption><b>{chart.title}</b> <small>{chart.note}</small></figcaption>'
     if not lines:
@@ -93,7 +103,7 @@ def _polyline(values: Sequence[float], drawn: str, top: float, count: int) -> st
     return "".join(f'<polyline class="vt-line-{_kind(drawn)}" points="{" ".join(part if len(part) > 1 else part * 2)}"/>' for part in parts)
 
 
-def _slot(k: int, step: "Step", lines: list[tuple[str, list[float], str]], count: int, chosen: bool) -> str:
+def _slot(k: int, step: Named, lines: list[tuple[str, list[float], str]], count: int, chosen: bool) -> str:
     told = "; ".join(f"{name} {percent(values[k])}" for name, values, _ in lines if np.isfinite(values[k]))
     return (f'<rect class="vt-slot{" vt-on" if chosen else ""}" x="{1000 * k / count:.1f}" y="0" width="{1000 / count:.1f}" height="100" '
             f'{action("layer", step.layer)}><title>{esc(step.alias)}: {told}</title></rect>')  # fmt: skip

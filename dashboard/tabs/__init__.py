@@ -3,9 +3,9 @@
 from types import ModuleType
 
 from dashboard.access import Access
-from dashboard.tabs import compare, errors, export, filters, gaze, inspect, layers, train
+from dashboard.tabs import compare, errors, export, filters, gaze, inspect, inversion, layers, train
 
-TABS = (errors, inspect, layers, filters, gaze, compare, train, export)
+TABS = (errors, inspect, layers, filters, inversion, gaze, compare, train, export)
 
 
 def open_to(access: Access) -> list[ModuleType]:

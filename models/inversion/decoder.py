@@ -59,8 +59,7 @@ def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[De
     if folder and not paths:
         raise UserError(f"'{folder}' holds no decoders: make some with python launch.py invert train --out {folder}.")
     made = [load_decoder(path, classifier) for path in paths]
-    order = {name: k for k, name in enumerate(dict(classifier.model.named_modules()))}
-    return sorted(made, key=lambda d: order.get(d.layer, len(order)))
+    return sorted(made, key=lambda decoder: int(decoder.about["depth"]))
 
 
 def features_of(output: object, size: tuple[int, int], prefix: int | None = None) -> Tensor:

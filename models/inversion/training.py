@@ -29,10 +29,12 @@ SAMPLE = 512  # images that the layer's mean and deviation are measured on
 
 
 class Inversion:
-    """One training: `classifier` and the name of its `layer`, images in `parts`, the file `out` (safetensors) of its best epoch on validation."""
+    """One training: `classifier` and the name of its `layer`, images in `parts`, the file `out` (safetensors) of its best epoch on validation.
+    `sets`: what `read_parts` made of the parts; several layers share it."""
 
-    def __init__(self, classifier: Classifier, layer: str, parts: Parts, out: Path, recipe: InversionRecipe, command: str = ""):
-        self.classifier, self.layer, self.parts, self.out, self.recipe = classifier, layer, parts, out, recipe
+    def __init__(self, classifier: Classifier, layer: str, parts: Parts, out: Path, recipe: InversionRecipe, command: str = "",
+                 sets: "list[Dataset[Any]] | None" = None):  # fmt: skip
+        self.classifier, self.layer, self.parts, self.out, self.recipe, self.sets = classifier, layer, parts, out, recipe, sets
         plan = {"model": classifier.name, "weights": classifier.weights_hash, "layer": layer, "recipe": recipe.as_dict(),
                 "data": parts.training.fingerprint()}  # fmt: skip
         self.progress = Progress(plan, command)
@@ -71,7 +73,7 @@ class Inversion:
     def _run(self, resume: Path | None) -> bool:
         c, recipe = self.classifier, self.recipe
         network = Features(c, self.layer)
-        sets = [pixels(part, c.preprocessing, part.classes) for part in (self.parts.training, self.parts.validation)]
+        sets = self.sets or read_parts(c, self.parts)
         shape, mean, std = network.measured(_sample(sets[0]))
         decoder = UpConv(shape, c.input_size, c.channels, recipe.width).to(memory_format=torch.channels_last)
         decoder.mean.copy_(mean)
@@ -89,8 +91,14 @@ class Inversion:
         c, training = self.classifier, self.parts.training
         data = {"name": training.name, "images": len(training), "fingerprint": training.fingerprint()}
         return {"architecture": "upconv", "task": "inversion", "network": {"name": c.name, "weights": c.weights_hash}, "layer": self.layer,
+                "depth": list(dict(c.model.named_modules())).index(self.layer),
                 "shape": list(shape), "size": list(c.input_size), "channels": c.channels, "scale": scale, "training": self.recipe.as_dict(),
                 "command": self.progress.command, "data": data}  # fmt: skip
+
+
+def read_parts(classifier: Classifier, parts: Parts) -> list[Dataset[Any]]:
+    """Pixels of training and validation, in memory where they fit."""
+    return [pixels(part, classifier.preprocessing, part.classes) for part in (parts.training, parts.validation)]
 
 
 class Features(nn.Module):

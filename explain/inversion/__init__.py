@@ -1,0 +1,1 @@
+"""What a layer still knows: pictures rebuilt from its output, by trained decoders or by optimisation, measured over depth."""

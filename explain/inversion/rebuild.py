@@ -1,0 +1,82 @@
+"""Pictures from what one layer puts out, by its decoder: as it is, with channels dropped, or from random features."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explain.capture import reach, turns
+from models.classifier import Classifier
+from models.errors import UserError
+from models.inversion.decoder import Decoder, features_of
+from models.preprocessing import Preprocessing
+
+EDITS = ("drop", "keep")
+
+
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """`picture` (h, w, 3) uint8; `error`: distance from the original as a share of that between two images; `pred`, `prob`: what the network says
+    of it."""
+
+    layer: str
+    picture: np.ndarray
+    error: float
+    pred: int
+    prob: float
+
+
+def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
+    """What a layer puts out for images (N, C, H, W), as maps (N, C, h, w) or vectors (N, D); the pass ends there. Raises UserError."""
+    turn = turns(classifier.model, x[:1], layer)
+    output = reach(classifier.model, x, layer, turn=turn)
+    return features_of(output, classifier.input_size, getattr(classifier.model, "num_prefix_tokens", None)).float()
+
+
+def rebuild(classifier: Classifier, x: Tensor, decoder: Decoder, features: Tensor | None = None) -> Rebuilt:
+    """Of one image `x` (1, C, H, W); `features`: those of another or of an edited output, instead of its own."""
+    found = decoder.pictures(layer_output(classifier, x, decoder.layer) if features is None else features)
+    return described(classifier, x, found, decoder.layer, decoder.scale)
+
+
+def described(classifier: Classifier, x: Tensor, found: Tensor, layer: str, scale: float) -> Rebuilt:
+    """A rebuilt picture `found` (1, C, H, W) beside its original."""
+    with torch.inference_mode():
+        prob = classifier.model(found).softmax(1)[0]
+    error = float((found - x).norm()) / scale
+    return Rebuilt(layer, pixels_of(found, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max()))
+
+
+def edited(features: Tensor, units: Sequence[int], how: str) -> Tensor:
+    """An output with some channels (or entries of a vector) dropped, or all but them: dropped ones are 0. Raises UserError for units it has not."""
+    if how not in EDITS:
+        raise UserError(f"No edit '{how}': choose from {', '.join(EDITS)}.")
+    count = features.shape[1]
+    if wrong := [u for u in units if not 0 <= u < count]:
+        raise UserError(f"No unit {wrong[0]}: this layer has 0 to {count - 1}.")
+    chosen = torch.zeros(count, dtype=torch.bool, device=features.device)
+    chosen[list(units)] = True
+    kept = chosen if how == "keep" else ~chosen
+    return features * kept.view(-1, *[1] * (features.ndim - 2))
+
+
+def random_features(decoder: Decoder, seed: int = 0) -> Tensor:
+    """(1, *shape): normal numbers with each channel's own mean and deviation. What a decoder makes of them it has from its training, not from a
+    picture."""
+    noise = torch.randn((1, *decoder.shape), generator=torch.Generator().manual_seed(seed)).to(decoder.model.mean.device)
+    view = (-1, *[1] * (len(decoder.shape) - 1))
+    return noise * decoder.model.std.view(view) + decoder.model.mean.view(view)
+
+
+def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
+    """(N, h, w, 3) uint8 of normalised pictures."""
+    found = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return found if found.shape[3] == 3 else found.repeat(3, 3)
+
+
+def unit(x: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Normalised pictures as pixels in [0, 1]."""
+    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (preprocessing.mean, preprocessing.std))
+    return (x * std + mean).clamp(0, 1)

@@ -1,0 +1,362 @@
+"""Pictures rebuilt from layers: decoders of the published shape, their training and files, what is measured, edits, and optimisation."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import nn
+from torchvision.models import alexnet
+from typer.testing import CliRunner
+
+from explain.inversion.measure import COLUMNS, in_words, measure
+from explain.inversion.optimise import Settings, optimise, variation
+from explain.inversion.rebuild import described, edited, layer_output, random_features, rebuild, unit
+from launch import app
+from models import checkpoints
+from models.architectures.upconv import UpConv, ups_of
+from models.checkpoints import fingerprint
+from models.classifier import Classifier
+from models.data.folder import FolderSource
+from models.data.parts import Parts
+from models.errors import UserError
+from models.inversion.decoder import Decoder, features_of, load_decoder, load_decoders
+from models.inversion.recipe import InversionRecipe
+from models.inversion.training import Features, Inversion, mean_distance
+from tests.test_capture import assert_as_found, snapshot
+
+LAYERS = ("features.2", "features.4")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of smooth pictures: a bright spot on a dark ground, or the reverse."""
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:32, 0:32]
+    for part, count in (("train", 96), ("validation", 16), ("test", 24)):
+        for label in ("spot", "hole"):
+            folder = root / part / label
+            folder.mkdir(parents=True)
+            for k in range(count // 2):
+                at, colour = rng.uniform(8, 24, 2), rng.uniform(100, 250, 3)
+                bump = np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / 40)[..., None]
+                picture = 30 + bump * colour if label == "spot" else 230 - bump * colour * 0.8
+                Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / f"{k}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def parts(photos: Path) -> Parts:
+    return Parts(*(FolderSource(photos, part) for part in ("train", "validation", "test")))
+
+
+@pytest.fixture(scope="module")
+def network() -> Classifier:
+    from tests.conftest import TINY, TinyNet
+
+    torch.manual_seed(0)
+    model = TinyNet(2).eval()
+    return Classifier("tiny", model, ("hole", "spot"), TINY, "", fingerprint(model))
+
+
+@pytest.fixture(scope="module")
+def folder(network: Classifier, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Decoders of two layers, trained in seconds."""
+    root = tmp_path_factory.mktemp("decoders")
+    before = snapshot(network.model, torch.zeros(1, 3, 32, 32))
+    for layer in LAYERS:
+        recipe = InversionRecipe(epochs=10, batch_size=8, learning_rate=3e-3, step=20, width=0.25)
+        assert Inversion(network, layer, parts, root / f"{layer}.safetensors", recipe).fit()
+    assert_as_found(before, network.model, torch.zeros(1, 3, 32, 32))
+    return root
+
+
+# -- decoders ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("layer", "shape", "grid"), [("features.5", (192, 13, 13), 208), ("features.12", (256, 6, 6), 192),
+                                                      ("classifier.2", (4096,), 128), ("classifier.6", (1000,), 128)])  # fmt: skip
+def test_the_published_decoders_of_alexnet(layer: str, shape: tuple[int, ...], grid: int) -> None:
+    """conv2, conv5, fc6 and fc8 of AlexNet at 227 × 227, with random weights."""
+    model = alexnet(weights=None).eval()
+    classifier = Classifier("alexnet", model, (), replace(load_preprocessing(), size=(227, 227)), "", "")
+    features = Features(classifier, layer)(torch.zeros(2, 3, 227, 227))
+    assert tuple(features.shape[1:]) == shape
+    decoder = UpConv(shape, (227, 227))
+    assert decoder.ups(decoder.begin(features)).shape == (2, 3, grid, grid)
+    assert decoder(features).shape == (2, 3, 227, 227)
+    ups = [m for m in decoder.ups if isinstance(m, nn.ConvTranspose2d)]
+    assert [m.out_channels for m in ups] == ([256, 128, 64, 32, 3] if len(shape) == 1 or shape[0] == 256 else [128, 64, 32, 3])
+    assert {(m.kernel_size, m.stride) for m in ups} == {((5, 5), (2, 2))}
+    dense = [m.out_features for m in decoder.begin if isinstance(m, nn.Linear)]
+    assert dense == ([4096, 4096, 256 * 4 * 4] if len(shape) == 1 else [])
+
+
+def load_preprocessing():  # type: ignore[no-untyped-def]
+    from models.registry import spec
+
+    return spec("alexnet").preprocessing
+
+
+@pytest.mark.parametrize(("side", "count"), [(112, 1), (56, 2), (28, 3), (14, 4), (7, 5), (4, 5), (200, 1)])
+def test_doublings(side: int, count: int) -> None:
+    assert ups_of((side, side), (224, 224)) == count
+
+
+def test_features_of_any_layout() -> None:
+    assert features_of(torch.zeros(2, 5, 7, 7), (224, 224)).shape == (2, 5, 7, 7)
+    assert features_of(torch.zeros(2, 7, 7, 96), (224, 224)).shape == (2, 96, 7, 7)  # Swin
+    assert features_of(torch.zeros(2, 197, 64), (224, 224), 1).shape == (2, 64, 14, 14)  # ViT
+    assert features_of(torch.zeros(2, 8, 1, 1), (224, 224)).shape == (2, 8)
+    assert features_of(torch.zeros(2, 9), (224, 224)).shape == (2, 9)
+    with pytest.raises(UserError, match="puts out maps or a vector"):
+        features_of([torch.zeros(1)], (224, 224))
+
+
+def test_mean_distance_of_two_and_of_many() -> None:
+    two = torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)])
+    assert mean_distance(two) == pytest.approx(48**0.5)
+    many = torch.randn(400, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    pairs = torch.cdist(many.flatten(1), many.flatten(1))
+    assert mean_distance(many) == pytest.approx(float(pairs[~torch.eye(400, dtype=bool)].mean()), rel=0.02)
+    with pytest.raises(UserError, match="two are the least"):
+        mean_distance(two[:1])
+
+
+# -- training and files --------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_decoder_rebuilds_what_it_has_not_seen(folder: Path, network: Classifier, parts: Parts) -> None:
+    """Nearer than the mean picture and than another picture's features; the shallow layer knows more; and the file says what the measure finds."""
+    assert parts.test is not None
+    decoders = load_decoders(network, folder)
+    assert [d.layer for d in decoders] == list(LAYERS)  # shallow first
+    *_, (share, table) = measure(network, decoders, parts.test)
+    assert share == 1
+    shallow, deep = table.iloc[0], table.iloc[1]
+    assert shallow["error"] < deep["error"] < shallow["mean"] < shallow["other"]
+    assert list(table["images"]) == [24, 24]
+    assert "features.4" in "\n".join(in_words(table))
+    curves = pd.read_csv((folder / "features.2.safetensors").with_suffix(".csv"))
+    assert curves["val_psnr"].iloc[-1] > curves["val_psnr"].iloc[0]
+    about = checkpoints.describe(folder / "features.2.safetensors")
+    assert (about["layer"], about["shape"], about["network"]["weights"]) == ("features.2", [8, 16, 16], network.weights_hash)
+
+
+@pytest.mark.slow
+def test_measures_are_scikit_images(folder: Path, network: Classifier, parts: Parts) -> None:
+    """Every figure of one layer again, picture by picture, in plain words."""
+    assert parts.test is not None
+    decoder = load_decoders(network, folder)[0]
+    *_, (_, table) = measure(network, [decoder], parts.test, limit=10)
+    step = len(parts.test) // 10
+    pictures = [parts.test.load(i) for i in range(0, len(parts.test), step)][:10]
+    x = network.batch([pictures[k] for k in torch.randperm(10, generator=torch.Generator().manual_seed(0)).tolist()])
+    scale, found = mean_distance(x), {name: [] for name in COLUMNS}
+    features = layer_output(network, x, decoder.layer)
+    made, others = decoder.pictures(features), decoder.pictures(features.roll(1, 0))
+    with torch.no_grad():
+        said, again = network.model(x).argmax(1), network.model(made).argmax(1)
+    for k in range(10):
+        pixels = [unit(p[k : k + 1], network.preprocessing)[0].permute(1, 2, 0).numpy() for p in (x, made)]
+        found["error"].append(float((made[k] - x[k]).norm()) / scale)
+        found["mse"].append(float(((made[k] - x[k]) ** 2).mean()))
+        found["psnr"].append(peak_signal_noise_ratio(*pixels, data_range=1.0))
+        found["ssim"].append(structural_similarity(*pixels, channel_axis=2, data_range=1.0))
+        found["same"].append(float(said[k] == again[k]))
+        found["other"].append(float((others[k] - x[k]).norm()) / scale)
+        found["mean"].append(float((x.mean(0) - x[k]).norm()) / scale)
+    for name, values in found.items():
+        assert table.iloc[0][name] == pytest.approx(np.mean(values), rel=1e-4), name
+
+
+@pytest.mark.slow
+def test_decoders_of_something_else_are_refused_by_name(folder: Path, network: Classifier, tmp_path: Path) -> None:
+    other = replace(network, name="another", weights_hash="0" * 16)
+    with pytest.raises(UserError, match=r"decodes layer features.2 of tiny with weights .*; this is another with 0000"):
+        load_decoder(folder / "features.2.safetensors", other)
+    from models.shipped import shipped
+
+    with pytest.raises(UserError, match="is no decoder"):
+        load_decoder(shipped()["fer_vgg:toon_faces"], network)
+    with pytest.raises(UserError, match="holds no decoders"):
+        load_decoders(network, tmp_path)
+    decoder = load_decoder(folder / "features.2.safetensors", network)
+    with pytest.raises(UserError, match=r"decodes 8 × 16 × 16 of layer features.2; got 12 × 8 × 8"):
+        decoder.pictures(torch.zeros(1, 12, 8, 8))
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on(network: Classifier, parts: Parts, tmp_path: Path) -> None:
+    recipe = InversionRecipe(epochs=3, batch_size=16, width=0.05)
+    straight, broken = tmp_path / "straight.safetensors", tmp_path / "broken.safetensors"
+    assert Inversion(network, "features.4", parts, straight, recipe).fit()
+    import models.inversion.training as module
+
+    real, epochs = module.run_epochs, []
+
+    def stops(trainee, *more):  # type: ignore[no-untyped-def]
+        def begins() -> None:
+            epochs.append(1)
+            if len(epochs) == 2:
+                raise KeyboardInterrupt
+
+        trainee.on_train_epoch_start = begins
+        return real(trainee, *more)
+
+    module.run_epochs = stops
+    try:
+        assert not Inversion(network, "features.4", parts, broken, recipe).fit()
+    finally:
+        module.run_epochs = real
+    with pytest.raises(UserError, match=r"width 0\.05 .now 0\.1"):
+        Inversion(network, "features.4", parts, broken, replace(recipe, width=0.1)).fit()
+    assert Inversion(network, "features.4", parts, broken, recipe).fit()
+    one, other = (pd.read_csv(p.with_suffix(".csv")).drop(columns="seconds") for p in (straight, broken))
+    pd.testing.assert_frame_equal(one, other, atol=2e-3)
+
+
+def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: Path) -> None:
+    import copy
+
+    dead = copy.deepcopy(network.model)
+    with torch.no_grad():
+        dead.features[3].weight.zero_()
+        dead.features[3].bias.fill_(-1)
+    classifier = replace(network, model=dead)
+    with pytest.raises(UserError, match="same for every picture"):
+        Inversion(classifier, "features.4", parts, tmp_path / "dead.safetensors", InversionRecipe(epochs=1)).fit()
+    with pytest.raises(UserError, match=r"no layer features\.99"):
+        Inversion(classifier, "features.99", parts, tmp_path / "none.safetensors", InversionRecipe(epochs=1)).fit()
+    with pytest.raises(UserError, match="nothing but zeros"):
+        next(optimise(classifier, torch.rand(1, 3, 32, 32), Settings("features.4")))
+
+
+def test_wishes_that_do_not_fit() -> None:
+    for changes, said in (({"epochs": 0}, "at least 1"), ({"width": 0}, "published"), ({"learning_rate": 2}, "between 0 and 1")):
+        with pytest.raises(UserError, match=said):
+            InversionRecipe(**changes)
+    for changes, said in (({"steps": 0}, "1 to 5000"), ({"restarts": 99}, "1 to 16"), ({"rate": 0}, "above 0")):
+        with pytest.raises(UserError, match=said):
+            Settings("features.4", **changes)
+
+
+# -- one picture ---------------------------------------------------------------------------------
+
+
+def untrained(network: Classifier, layer: str, shape: tuple[int, ...]) -> Decoder:
+    torch.manual_seed(0)
+    return Decoder(layer, shape, UpConv(shape, (32, 32), width=0.05).eval(), {"scale": 10.0}, Path("none"))
+
+
+def test_edits(network: Classifier) -> None:
+    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    features = layer_output(network, x, "features.4")
+    dropped, kept = edited(features, [1, 3], "drop"), edited(features, [1, 3], "keep")
+    assert torch.equal(dropped + kept, features)
+    assert not dropped[:, [1, 3]].any()
+    assert torch.equal(kept[:, [1, 3]], features[:, [1, 3]])
+    vector = layer_output(network, x, "head")
+    assert edited(vector, [0], "keep").tolist() == [[float(vector[0, 0]), 0.0]]
+    for units, how, said in (([99], "drop", "0 to 11"), ([0], "double", "drop, keep")):
+        with pytest.raises(UserError, match=said):
+            edited(features, units, how)
+
+
+def test_a_rebuilt_picture_is_told_with_its_error(network: Classifier) -> None:
+    x = network.batch([Image.new("RGB", (32, 32), (200, 100, 50))])
+    decoder = untrained(network, "features.2", (8, 16, 16))
+    found = rebuild(network, x, decoder)
+    made = decoder.pictures(layer_output(network, x, "features.2"))
+    assert found.error == pytest.approx(float((made - x).norm()) / 10)
+    assert found.picture.shape == (32, 32, 3)
+    with torch.no_grad():
+        assert found.pred == int(network.model(made).argmax())
+    itself = described(network, x, x, "features.2", 10.0)
+    assert itself.error == 0
+    assert itself.picture[0, 0].tolist() == [200, 100, 50]
+
+
+def test_random_features_have_the_layers_mean_and_deviation(network: Classifier) -> None:
+    decoder = untrained(network, "features.2", (8, 160, 160))
+    decoder.model.mean.copy_(torch.arange(8.0))
+    decoder.model.std.fill_(2)
+    found = random_features(decoder, seed=1)
+    assert found.mean((0, 2, 3)).numpy() == pytest.approx(np.arange(8), abs=0.1)
+    assert found.std((0, 2, 3)).numpy() == pytest.approx(np.full(8, 2), rel=0.05)
+    assert torch.equal(found, random_features(decoder, seed=1))
+
+
+# -- without a decoder ---------------------------------------------------------------------------
+
+
+def test_variation_by_hand() -> None:
+    x = torch.tensor([[[[0.0, 1.0], [0.0, 3.0]]]])
+    assert float(variation(x)) == pytest.approx((1 + 9) / 2 + (0 + 4) / 2)
+
+
+def test_optimisation_comes_near_and_leaves_the_network(network: Classifier) -> None:
+    y, x = np.mgrid[0:32, 0:32]
+    spot = (30 + 200 * np.exp(-((y - 12) ** 2 + (x - 20) ** 2) / 40)).astype(np.uint8)
+    picture = network.batch([Image.fromarray(spot).convert("RGB")])
+    before = snapshot(network.model, picture)
+    steps = list(optimise(network, picture, Settings("features.2", steps=150, restarts=3, rate=0.05, variation=0.01)))
+    assert_as_found(before, network.model, picture)
+    assert [s.step for s in steps] == list(range(1, 151))
+    assert len(steps[0].distance) == 3
+    assert min(steps[-1].distance) < 0.2 * min(steps[0].distance)
+    wanted, found = (layer_output(network, p, "features.2") for p in (picture, steps[-1].picture))
+    assert float((found - wanted).square().sum() / wanted.square().sum()) == pytest.approx(min(steps[-1].distance), rel=1e-3)
+    nearer = float((steps[-1].picture - picture).norm())
+    assert nearer < 0.8 * float((steps[0].picture - picture).norm())
+    again = list(optimise(network, picture, Settings("features.2", steps=3, restarts=3, rate=0.05, variation=0.01)))
+    assert torch.equal(again[2].picture, steps[2].picture)
+
+
+def test_leaving_an_optimisation_stops_it(network: Classifier) -> None:
+    x = torch.rand(1, 3, 32, 32)
+    before = snapshot(network.model, x)
+    work = optimise(network, x, Settings("features.4", steps=100))
+    next(work)
+    work.close()
+    assert_as_found(before, network.model, x)
+    with pytest.raises(UserError, match=r"features\.77"):
+        next(optimise(network, x, Settings("features.77")))
+
+
+# -- commands ------------------------------------------------------------------------------------
+
+
+def told(*words: str) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["invert", *words])
+    return found.exit_code, found.output + (str(found.exception) if isinstance(found.exception, UserError) else "")
+
+
+@pytest.mark.slow
+def test_the_commands(photos: Path, tmp_path: Path) -> None:
+    out, data = tmp_path / "decoders", ("--data", str(photos))
+    code, said = told("train", "--model", "fer_vgg:toon_faces", *data, "--layers", "features.37,head", "--width", "0.03", "--epochs", "1",
+                      "--out", str(out))  # fmt: skip
+    assert code == 0, said
+    assert "mean picture" in said
+    about = checkpoints.describe(out / "head.safetensors")
+    assert (about["shape"], about["metrics"]["measured"]["images"]) == ([8], 24)
+    code, said = told("measure", "--model", "fer_vgg:toon_faces", *data, "--split", "validation", "--decoders", str(out))
+    assert code == 0, said
+    assert said.index("features.37") < said.index("head")
+    picture = str(photos / "test" / "spot" / "0.png")
+    code, said = told("image", picture, "--model", "fer_vgg:toon_faces", "--decoders", str(out), "--out", str(tmp_path / "one"))
+    assert code == 0, said
+    assert Image.open(tmp_path / "one" / "0.head.png").size == (128, 128)
+    code, said = told("image", picture, "--model", "fer_vgg:toon_faces", "--layer", "features.5", "--steps", "3", "--out", str(tmp_path / "two"))
+    assert code == 0, said
+    assert (tmp_path / "two" / "0.features.5.png").exists()
+    code, said = told("measure", "--model", "fer_vgg:fer2013", *data, "--decoders", str(out))
+    assert code != 0
+    assert "train a decoder for it" in said
