@@ -108,14 +108,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(trainings: Path, demo: Path) -> Iterator[str]:
     """The dashboard on a copy of its demo, live: its address."""
-    from dashboard.app import build
     from dashboard.context import Context
-    from dashboard.serving import options
+    from tests.pages import served
 
-    page = build(Context(open_run(demo), trainings=trainings))
-    _, url, _ = page.launch(prevent_thread_lock=True, **options())
-    yield url
-    page.close(verbose=False)
+    with served(Context(open_run(demo), trainings=trainings)) as url:
+        yield url
 
 
 def _chromium() -> str:

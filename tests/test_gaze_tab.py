@@ -24,7 +24,7 @@ from models.gaze.fixations import Viewed
 from models.gaze.model import load_gaze
 from models.gaze.shipped import shipped_gaze
 from tests.markup import runs_nothing
-from tests.pages import open_tab
+from tests.pages import open_tab, served
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -169,13 +169,8 @@ def test_the_shipped_model_predicts_more_than_the_middle() -> None:
 
 @pytest.fixture(scope="module")
 def server(demo: Path, folder: Path) -> Iterator[str]:
-    from dashboard.app import build
-    from dashboard.serving import options
-
-    page = build(Context(open_run(demo), gaze=folder))
-    _, url, _ = page.launch(prevent_thread_lock=True, **options())
-    yield url
-    page.close(verbose=False)
+    with served(Context(open_run(demo), gaze=folder)) as url:
+        yield url
 
 
 @pytest.mark.slow

@@ -25,12 +25,11 @@ from models.gaze.fixations import GazeSet
 from models.gaze.model import SYMMETRIC, GazeModel, as_maps, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets
-from models.memory import reuse_memory
 from models.preprocessing import Preprocessing, stack
 from models.registry import load, spec
 from models.training.balance import Shuffled
 from models.training.keep import KeepBest
-from models.training.loop import begin, quiet, resume_file, run_epochs, saver
+from models.training.loop import attempt, finish, run_epochs, saver
 from models.training.progress import Progress
 
 AT_ONCE = 8  # pictures before a backbone
@@ -55,23 +54,10 @@ class GazeTraining:
 
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. Raises UserError."""
-        resume = begin(self.out, self._differences, again)
-        quiet()
-        reuse_memory()
-        L.seed_everything(self.recipe.seed, verbose=False)
-        self.progress.say(self.out, "running", "reading images")
-        try:
-            ended = self._readout(resume) if self.recipe.model == "gaze_readout" else self._from_pixels(resume)
-        except KeyboardInterrupt:
-            ended = False
-        except Exception as error:
-            self.progress.say(self.out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
-            raise
+        steps = self._readout if self.recipe.model == "gaze_readout" else self._from_pixels
+        ended = attempt(self.out, self.progress, self._differences, again, self.recipe.seed, steps)
         if ended:
-            resume_file(self.out).unlink(missing_ok=True)
-            self.progress.say(self.out, "finished", "")
-        else:
-            self.progress.say(self.out, "stopped", "the same command goes on")
+            finish(self.out, self.progress)
         return ended
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:

@@ -18,11 +18,10 @@ from models.errors import UserError
 from models.extractor import feature_extractor
 from models.inversion.decoder import features_of
 from models.inversion.recipe import InversionRecipe
-from models.memory import reuse_memory
 from models.preprocessing import Preprocessing
 from models.training.balance import Shuffled
 from models.training.keep import KeepBest
-from models.training.loop import begin, quiet, resume_file, run_epochs, saver
+from models.training.loop import attempt, finish, run_epochs, saver
 from models.training.progress import Progress
 
 SAMPLE = 512  # images that the layer's mean and deviation are measured on
@@ -41,28 +40,17 @@ class Inversion:
 
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. The network is left as it was found. Raises UserError."""
-        resume = begin(self.out, self._differences, again)
-        quiet()
-        reuse_memory()
-        L.seed_everything(self.recipe.seed, verbose=False)
-        self.progress.say(self.out, "running", "reading images")
         modes = [(module, module.training) for module in self.classifier.model.modules()]
         wanted = [(parameter, parameter.requires_grad) for parameter in self.classifier.model.parameters()]
         try:
-            ended = self._run(resume)
-        except KeyboardInterrupt:
-            ended = False
-        except Exception as error:
-            self.progress.say(self.out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
-            raise
+            ended = attempt(self.out, self.progress, self._differences, again, self.recipe.seed, self._run)
         finally:
             for module, mode in modes:
                 module.training = mode
             for parameter, learns in wanted:
                 parameter.requires_grad_(learns)
         if ended:
-            resume_file(self.out).unlink(missing_ok=True)
-        self.progress.say(self.out, *(("finished", "") if ended else ("stopped", "the same command goes on")))
+            finish(self.out, self.progress)
         return ended
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:

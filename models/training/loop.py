@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from models.errors import UserError
+from models.memory import reuse_memory
 from models.training.progress import Progress
 
 
@@ -37,6 +38,32 @@ def begin(out: Path, differences: Callable[[dict[str, Any]], list[str]], again: 
     if differs := differences(before.plan):
         raise UserError(f"{out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to train anew.")
     return resume if resume.exists() else None
+
+
+def attempt(out: Path, progress: Progress, differences: Callable[[dict[str, Any]], list[str]], again: bool, seed: int,
+            steps: Callable[[Path | None], bool]) -> bool:  # fmt: skip
+    """Begin or go on, as `begin` says; `steps` trains from that file and tells whether it came to its end. Progress says what became of it, but for
+    `finish`. True where it came to its end, False where it was stopped."""
+    resume = begin(out, differences, again)
+    quiet()
+    reuse_memory()
+    L.seed_everything(seed, verbose=False)
+    progress.say(out, "running", "reading images")
+    try:
+        ended = steps(resume)
+    except KeyboardInterrupt:
+        ended = False
+    except Exception as error:
+        progress.say(out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+        raise
+    if not ended:
+        progress.say(out, "stopped", "the same command goes on")
+    return ended
+
+
+def finish(out: Path, progress: Progress, message: str = "") -> None:
+    resume_file(out).unlink(missing_ok=True)
+    progress.say(out, "finished", message)
 
 
 def saver(out: Path) -> ModelCheckpoint:

@@ -17,11 +17,10 @@ from models.data.source import ImageSource
 from models.data.tensors import pixels, readable, truth, workers
 from models.errors import UserError
 from models.heads import freeze
-from models.memory import reuse_memory
 from models.training.balance import Shuffled, class_weights, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
-from models.training.loop import begin, quiet, resume_file, run_epochs, saver
+from models.training.loop import attempt, finish, run_epochs, saver
 from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe
@@ -70,25 +69,11 @@ class Training:
 
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. What is best so far is on disk after every epoch."""
-        resume = begin(self.out, self._differences, again)
-        quiet()
-        reuse_memory()
-        L.seed_everything(self.recipe.seed, verbose=False)
-        self.progress.say(self.out, "running", "reading images")
-        try:
-            ended = self._steps(build(self.name, self.weights, len(self.task.outputs), self.recipe), resume)
-        except KeyboardInterrupt:
-            ended = False
-        except Exception as error:
-            self.progress.say(self.out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
-            raise
-        if not ended:
-            self.progress.say(self.out, "stopped", "the same command goes on")
-        return ended
+        return attempt(self.out, self.progress, self._differences, again, self.recipe.seed,
+                       lambda resume: self._steps(build(self.name, self.weights, len(self.task.outputs), self.recipe), resume))  # fmt: skip
 
     def finish(self, message: str) -> None:
-        resume_file(self.out).unlink(missing_ok=True)
-        self.progress.say(self.out, "finished", message)
+        finish(self.out, self.progress, message)
 
     def _steps(self, network: Network, resume: Path | None) -> bool:
         keeper = self.keeper = KeepBest(self.out, network.model, self._description(network), self.task.monitor, self.progress)
