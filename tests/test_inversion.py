@@ -306,7 +306,7 @@ def test_optimisation_comes_near_and_leaves_the_network(network: Classifier) -> 
     spot = (30 + 200 * np.exp(-((y - 12) ** 2 + (x - 20) ** 2) / 40)).astype(np.uint8)
     picture = network.batch([Image.fromarray(spot).convert("RGB")])
     before = snapshot(network.model, picture)
-    steps = list(optimise(network, picture, Settings("features.2", steps=150, restarts=3, rate=0.05, variation=0.01)))
+    steps = list(optimise(network, picture, Settings("features.2", steps=150, restarts=3, variation=1.0)))
     assert_as_found(before, network.model, picture)
     assert [s.step for s in steps] == list(range(1, 151))
     assert len(steps[0].distance) == 3
@@ -315,7 +315,7 @@ def test_optimisation_comes_near_and_leaves_the_network(network: Classifier) -> 
     assert float((found - wanted).square().sum() / wanted.square().sum()) == pytest.approx(min(steps[-1].distance), rel=1e-3)
     nearer = float((steps[-1].picture - picture).norm())
     assert nearer < 0.8 * float((steps[0].picture - picture).norm())
-    again = list(optimise(network, picture, Settings("features.2", steps=3, restarts=3, rate=0.05, variation=0.01)))
+    again = list(optimise(network, picture, Settings("features.2", steps=3, restarts=3, variation=1.0)))
     assert torch.equal(again[2].picture, steps[2].picture)
 
 

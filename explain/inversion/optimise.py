@@ -21,14 +21,15 @@ POWER = 6  # of the pixels' prior, as published
 
 @dataclass(frozen=True)
 class Settings:
-    """`restarts`: beginnings, all in one batch, of which the nearest is shown; `variation`, `norm`: weights of the priors."""
+    """`restarts`: beginnings, all in one batch, of which the nearest is shown; `variation`, `norm`: weights of the priors, of pixels in [0, 1]. `rate`: of
+    Adam, in deviations of the network's input."""
 
     layer: str
     steps: int = 200
     restarts: int = 2
     rate: float = 0.05
-    variation: float = 0.05
-    norm: float = 1e-3
+    variation: float = 30.0
+    norm: float = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,7 +67,8 @@ class _Descent:
         if self.size == 0:
             raise UserError(f"Layer {settings.layer} puts out nothing but zeros for this picture: there is nothing to come near to.")
         noise = torch.randn((settings.restarts, *x.shape[1:]), generator=torch.Generator().manual_seed(settings.seed))
-        self.pictures = (0.1 * noise).to(x)
+        self.mean, self.std = (torch.tensor(v, device=x.device)[:, None, None] for v in (classifier.mean, classifier.std))
+        self.pictures = (0.5 + 0.02 * noise.to(x) - self.mean) / self.std  # grey
         self.optimiser = torch.optim.Adam([self.pictures], settings.rate)
         limits = [[(v - m) / s for m, s in zip(classifier.mean, classifier.std, strict=True)] for v in (0.0, 1.0)]
         self.low, self.high = (torch.tensor(v, device=x.device)[:, None, None] for v in limits)
@@ -76,7 +78,8 @@ class _Descent:
             self.pictures.requires_grad_()
             output = self._output(self.pictures, graph=True)
             distance = (output - self.wanted).square().flatten(1).sum(1) / self.size
-            rough, bright = variation(self.pictures), self.pictures.abs().pow(POWER).mean((1, 2, 3))
+            pixels = self.pictures * self.std  # priors know nothing of how a network normalises
+            rough, bright = variation(pixels), (pixels + self.mean - 0.5).mul(2).pow(POWER).mean((1, 2, 3))
             loss = (distance + self.settings.variation * rough + self.settings.norm * bright).sum()
             (self.pictures.grad,) = torch.autograd.grad(loss, self.pictures)
             self.pictures.requires_grad_(False)
