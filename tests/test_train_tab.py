@@ -1,5 +1,6 @@
 """The Train tab: its command line, its processes, and the page itself."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -135,3 +136,22 @@ def wait(done: Callable[[], object], seconds: float = 120) -> None:
             return
         time.sleep(0.3)
     raise AssertionError("it never happened")
+
+
+def test_trainings_that_classify_nothing(tmp_path: Path) -> None:
+    """Models of gaze and decoders stand in the list with what was measured of them, and take no part in comparisons of classifiers."""
+    from models.gaze.shipped import shipped_gaze
+    from models.inversion.shipped import FOLDER
+    from models.training.trained import find_trained
+
+    for path in (shipped_gaze(), next(FOLDER.glob("*head*"))):
+        shutil.copy(path, tmp_path / path.name)
+    shutil.copy(shipped_gaze().with_suffix(".csv"), tmp_path)
+    found = {t.task: t for t in find_trained(tmp_path)}
+    html = training_list([(t.name, t) for t in found.values()], None, [])
+    assert "gaze_small · gaze" in html
+    assert "NSS 2.47" in html
+    assert "upconv · decoder" in html
+    assert html.count("disabled") == 2
+    assert [chart.title for chart in charts(found["gaze"])] == ["Loss", "NSS"]
+    assert all("vt-facts" in outcome(t) for t in found.values())

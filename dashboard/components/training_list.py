@@ -10,6 +10,10 @@ from dashboard.components.clickable import action, esc
 from models.training.compare import class_difference, in_words, side_by_side
 from models.training.trained import Trained
 
+BEST = {"val_accuracy": "best {:.1%}", "val_ccc": "best CCC {:.2f}", "val_nss": "best NSS {:.2f}", "val_psnr": "best PSNR {:.1f}"}
+KINDS = {"gaze": "gaze", "inversion": "decoder"}
+"""Trainings that are no classifier's."""
+
 
 def training_list(found: Sequence[tuple[str, Trained]], chosen: str | None, ticked: Sequence[str], waiting: Sequence[str] = ()) -> str:
     """One row a training; a click shows its curves, a tick puts it into the comparison."""
@@ -39,7 +43,7 @@ def about(t: Trained) -> str:
     plan = t.progress.plan if t.progress else {}
     recipe = plan.get("recipe", t.about.get("training", {})) or {}
     model = plan.get("model") or t.about.get("architecture")
-    return f"{model} · {recipe.get('recipe', 'scratch')} · seed {recipe.get('seed', 0)}"
+    return f"{model} · {recipe.get('recipe') or KINDS.get(t.task, 'scratch')} · seed {recipe.get('seed', 0)}"
 
 
 def state(t: Trained) -> str:
@@ -50,7 +54,7 @@ def state(t: Trained) -> str:
     if "ccc" in measured:
         outcome = ", ".join(f"CCC {axis} {value:.2f}" for axis, value in measured["ccc"].items())
     if p is None or p.state == "finished":
-        return outcome or "not measured"
+        return outcome or _otherwise(t) or "not measured"
     best = _best(t)
     if p.alive and not p.epoch:
         return p.message or "starting"
@@ -63,8 +67,15 @@ def state(t: Trained) -> str:
     return f"{'stopped' if p.state == 'stopped' else 'killed'} at {where}{best}"
 
 
+def _otherwise(t: Trained) -> str:
+    """What was measured of trainings that classify nothing."""
+    if t.task == "gaze" and "gaze" in t.metrics:
+        return next((f"NSS {row['nss']:.2f}" for row in t.metrics["gaze"]["table"] if row["kind"] == "model"), "")
+    return f"error {t.metrics['measured']['error']:.2f}" if t.task == "inversion" and "measured" in t.metrics else ""
+
+
 def _best(t: Trained) -> str:
-    for column, word in (("val_accuracy", "best {:.1%}"), ("val_ccc", "best CCC {:.2f}")):
+    for column, word in BEST.items():
         if column in t.curves:
             return ", " + word.format(t.curves[column].max()).replace("%", " %")
     return ""

@@ -21,8 +21,8 @@ POWER = 6  # of the pixels' prior, as published
 
 @dataclass(frozen=True)
 class Settings:
-    """`restarts`: beginnings, all in one batch, of which the nearest is shown; `variation`, `norm`: weights of the priors, of pixels in [0, 1]. `rate`: of
-    Adam, in deviations of the network's input."""
+    """`restarts`: beginnings, all in one batch, of which the nearest is shown; `variation`, `norm`: weights of the priors, of pixels in [0, 1].
+    `rate`: of Adam, in deviations of the network's input."""
 
     layer: str
     steps: int = 200
