@@ -1,4 +1,4 @@
-"""Pictures rebuilt from layers: decoders of the published shape, their training and files, what is measured, edits, and optimisation."""
+"""Decoders of layers: their published shape, their training and files, what is measured of them, and the commands."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +14,8 @@ from torchvision.models import alexnet
 from typer.testing import CliRunner
 
 from explain.inversion.measure import COLUMNS, in_words, measure
-from explain.inversion.optimise import Settings, optimise, variation
-from explain.inversion.rebuild import described, edited, layer_output, random_features, rebuild, unit
+from explain.inversion.optimise import Settings, optimise
+from explain.inversion.rebuild import layer_output, unit
 from launch import app
 from models import checkpoints
 from models.architectures.upconv import UpConv, ups_of
@@ -24,7 +24,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.parts import Parts
 from models.errors import UserError
-from models.inversion.decoder import Decoder, features_of, load_decoder, load_decoders
+from models.inversion.decoder import features_of, load_decoder, load_decoders
 from models.inversion.recipe import InversionRecipe
 from models.inversion.training import Features, Inversion, mean_distance
 from tests.test_capture import assert_as_found, snapshot
@@ -245,89 +245,6 @@ def test_wishes_that_do_not_fit() -> None:
     for changes, said in (({"steps": 0}, "1 to 5000"), ({"restarts": 99}, "1 to 16"), ({"rate": 0}, "above 0")):
         with pytest.raises(UserError, match=said):
             Settings("features.4", **changes)
-
-
-# -- one picture ---------------------------------------------------------------------------------
-
-
-def untrained(network: Classifier, layer: str, shape: tuple[int, ...]) -> Decoder:
-    torch.manual_seed(0)
-    return Decoder(layer, shape, UpConv(shape, (32, 32), width=0.05).eval(), {"scale": 10.0}, Path("none"))
-
-
-def test_edits(network: Classifier) -> None:
-    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    features = layer_output(network, x, "features.4")
-    dropped, kept = edited(features, [1, 3], "drop"), edited(features, [1, 3], "keep")
-    assert torch.equal(dropped + kept, features)
-    assert not dropped[:, [1, 3]].any()
-    assert torch.equal(kept[:, [1, 3]], features[:, [1, 3]])
-    vector = layer_output(network, x, "head")
-    assert edited(vector, [0], "keep").tolist() == [[float(vector[0, 0]), 0.0]]
-    for units, how, said in (([99], "drop", "0 to 11"), ([0], "double", "drop, keep")):
-        with pytest.raises(UserError, match=said):
-            edited(features, units, how)
-
-
-def test_a_rebuilt_picture_is_told_with_its_error(network: Classifier) -> None:
-    x = network.batch([Image.new("RGB", (32, 32), (200, 100, 50))])
-    decoder = untrained(network, "features.2", (8, 16, 16))
-    found = rebuild(network, x, decoder)
-    made = decoder.pictures(layer_output(network, x, "features.2"))
-    assert found.error == pytest.approx(float((made - x).norm()) / 10)
-    assert found.picture.shape == (32, 32, 3)
-    with torch.no_grad():
-        assert found.pred == int(network.model(made).argmax())
-    itself = described(network, x, x, "features.2", 10.0)
-    assert itself.error == 0
-    assert itself.picture[0, 0].tolist() == [200, 100, 50]
-
-
-def test_random_features_have_the_layers_mean_and_deviation(network: Classifier) -> None:
-    decoder = untrained(network, "features.2", (8, 160, 160))
-    decoder.model.mean.copy_(torch.arange(8.0))
-    decoder.model.std.fill_(2)
-    found = random_features(decoder, seed=1)
-    assert found.mean((0, 2, 3)).numpy() == pytest.approx(np.arange(8), abs=0.1)
-    assert found.std((0, 2, 3)).numpy() == pytest.approx(np.full(8, 2), rel=0.05)
-    assert torch.equal(found, random_features(decoder, seed=1))
-
-
-# -- without a decoder ---------------------------------------------------------------------------
-
-
-def test_variation_by_hand() -> None:
-    x = torch.tensor([[[[0.0, 1.0], [0.0, 3.0]]]])
-    assert float(variation(x)) == pytest.approx((1 + 9) / 2 + (0 + 4) / 2)
-
-
-def test_optimisation_comes_near_and_leaves_the_network(network: Classifier) -> None:
-    y, x = np.mgrid[0:32, 0:32]
-    spot = (30 + 200 * np.exp(-((y - 12) ** 2 + (x - 20) ** 2) / 40)).astype(np.uint8)
-    picture = network.batch([Image.fromarray(spot).convert("RGB")])
-    before = snapshot(network.model, picture)
-    steps = list(optimise(network, picture, Settings("features.2", steps=150, restarts=3, variation=1.0)))
-    assert_as_found(before, network.model, picture)
-    assert [s.step for s in steps] == list(range(1, 151))
-    assert len(steps[0].distance) == 3
-    assert min(steps[-1].distance) < 0.2 * min(steps[0].distance)
-    wanted, found = (layer_output(network, p, "features.2") for p in (picture, steps[-1].picture))
-    assert float((found - wanted).square().sum() / wanted.square().sum()) == pytest.approx(min(steps[-1].distance), rel=1e-3)
-    nearer = float((steps[-1].picture - picture).norm())
-    assert nearer < 0.8 * float((steps[0].picture - picture).norm())
-    again = list(optimise(network, picture, Settings("features.2", steps=3, restarts=3, variation=1.0)))
-    assert torch.equal(again[2].picture, steps[2].picture)
-
-
-def test_leaving_an_optimisation_stops_it(network: Classifier) -> None:
-    x = torch.rand(1, 3, 32, 32)
-    before = snapshot(network.model, x)
-    work = optimise(network, x, Settings("features.4", steps=100))
-    next(work)
-    work.close()
-    assert_as_found(before, network.model, x)
-    with pytest.raises(UserError, match=r"features\.77"):
-        next(optimise(network, x, Settings("features.77")))
 
 
 # -- commands ------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_visitors_look_filter_and_explain(shared: str, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
     Image.new("RGB", (120, 90), (90, 120, 30)).save(photo)
     visitor = Visitor(shared, LOGIN)
-    assert titles(visitor) == ["Errors", "Inspect", "Layers", "Filters", "Compare"]
+    assert titles(visitor) == ["Errors", "Inspect", "Layers", "Filters", "Inversion", "Gaze", "Compare"]
     assert visitor.click("vt-table", "class", 2)["success"]
     event = visitor.events("vt-upload", "upload")[0]
     values = {c["id"]: c["props"].get("value") for c in visitor.config["components"]}
@@ -111,7 +111,8 @@ def test_visitors_do_not_write_train_or_survey(shared: str, demo: Path) -> None:
     survey = visitor.ask(visitor.events("vt-depth", "select")[-1], event={"index": "survey", "value": ""})
     start = visitor.events("vt-maximise", "click")[0]
     made = visitor.ask(start)
-    for answer in (note, survey, made):
+    optimised = visitor.ask(visitor.events("vt-optimise", "click")[0])
+    for answer in (note, survey, made, optimised):
         assert not answer["success"], answer
         assert "--allow-compute" in answer["output"]["error"]
     names = {d["api_name"] for d in visitor.config["dependencies"]}
@@ -122,7 +123,7 @@ def test_visitors_do_not_write_train_or_survey(shared: str, demo: Path) -> None:
 
 def test_readers_read(reading: str) -> None:
     visitor = Visitor(reading)
-    assert titles(visitor) == ["Errors", "Inspect", "Compare"]
+    assert titles(visitor) == ["Errors", "Inspect", "Gaze", "Compare"]
     opened = visitor.click("vt-gallery", "open", 0)
     assert opened["success"]
     info = httpx.get(f"{reading}gradio_api/info").json()["named_endpoints"]
@@ -130,6 +131,7 @@ def test_readers_read(reading: str) -> None:
     assert not [c for c in visitor.config["components"] if c["props"].get("elem_id") == "vt-upload" and c["props"].get("visible") is True
                 and not _hidden(visitor.config, c["id"])]  # fmt: skip
     assert not visitor.events("vt-upload", "upload")
+    assert not visitor.events("vt-gaze-upload", "upload")
 
 
 def _hidden(config: dict[str, Any], number: int) -> bool:
