@@ -96,15 +96,17 @@ def image(
 
     from explain.commands import share_bar
     from explain.inversion.optimise import Settings, optimise
-    from explain.inversion.rebuild import described, rebuild
+    from explain.inversion.rebuild import described, enlarged, rebuild
     from explain.single import read_picture
     from models.memory import reuse_memory
     from models.registry import load
 
     classifier = load(model, weights, device=device)
     reuse_memory()
-    x = classifier.batch([read_picture(picture)])
-    made = []
+    seen = read_picture(picture)
+    x, made = classifier.batch([seen]), []
+    if note := enlarged(seen.size, classifier.input_size):
+        say(note)
     if layer:
         last = None
         try:

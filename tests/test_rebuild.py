@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from explain.inversion.optimise import Settings, optimise, variation
-from explain.inversion.rebuild import described, edited, layer_output, random_features, rebuild
+from explain.inversion.rebuild import described, edited, enlarged, layer_output, random_features, rebuild
 from models.architectures.upconv import UpConv
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
@@ -56,6 +56,11 @@ def test_a_rebuilt_picture_is_told_with_its_error(network: Classifier) -> None:
     itself = described(network, x, x, "features.2", 10.0)
     assert itself.error == 0
     assert itself.picture[0, 0].tolist() == [200, 100, 50]
+
+
+def test_small_pictures_are_told() -> None:
+    assert enlarged((48, 48), (128, 160)) == "the picture has 48 × 48 pixels and is enlarged to the network's 160 × 128"
+    assert enlarged((160, 128), (128, 160)) == ""
 
 
 def test_random_features_have_the_layers_mean_and_deviation(network: Classifier) -> None:

@@ -30,8 +30,10 @@ class Depth:
     alias: str
 
 
-def row_of_layers(original: np.ndarray, said: str, rebuilt: "Sequence[Rebuilt]", classes: Sequence[str], chosen: str, title: str) -> str:
-    """The picture, then what each layer still knows of it, deep to shallow. `said`: the predicted class; a click chooses a layer to edit."""
+def row_of_layers(original: np.ndarray, said: str, rebuilt: "Sequence[Rebuilt]", classes: Sequence[str], chosen: str, title: str,
+                  more: str = "") -> str:  # fmt: skip
+    """The picture, then what each layer still knows of it, deep to shallow. `said`: the predicted class; a click chooses a layer to edit. `more`: what
+    is to be said about the picture."""
     tiles = _tile(original, "the picture", f"<b>{esc(said)}</b>")
     for one in rebuilt:
         name = classes[one.pred]
@@ -41,6 +43,7 @@ def row_of_layers(original: np.ndarray, said: str, rebuilt: "Sequence[Rebuilt]",
                   f"{_inside(one.picture, f'rebuilt from {one.layer}')}<figcaption><b>{esc(one.layer)}</b><br>error {share(one.error)} · "
                   f"{kept} {share(one.prob)}</figcaption></button>")  # fmt: skip
     note = "deep to shallow; error: distance from the picture, 1 being that between two pictures; click a layer to edit it"
+    note += f"; {esc(more)}" if more else ""
     return panel(title, f'<div class="vt-rebuilt">{tiles}</div>', note)
 
 

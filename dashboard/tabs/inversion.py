@@ -13,7 +13,7 @@ from dashboard.context import Context
 from dashboard.examples import examples_strip
 from dashboard.guard import said
 from dashboard.links import IMAGE, TAB, row_of
-from dashboard.looks import Subject, called, first_row
+from dashboard.looks import Subject, called, first_row, picture
 from dashboard.stops import in_turns
 from dashboard.uploads import photo_upload
 
@@ -63,10 +63,13 @@ def build(ctx: Context) -> None:
     def row_for(view: dict[str, Any]) -> str:
         import numpy as np
 
+        from explain.inversion.rebuild import enlarged
+
         subject, sight = view["subject"], sight_of(view["subject"])
         title = f"What every layer still knows of {_name(ctx, subject)}"
         rebuilt = rebuilding.every_layer(subject) if rebuilding.layers else []
-        shown = row_of_layers(np.asarray(sight.seen), ctx.run.classes[sight.pred], rebuilt, ctx.run.classes, view["layer"], title)
+        more = enlarged(picture(ctx, subject).size, sight.seen.size[::-1])
+        shown = row_of_layers(np.asarray(sight.seen), ctx.run.classes[sight.pred], rebuilt, ctx.run.classes, view["layer"], title, more)
         return shown if rebuilt else panel(title, empty(NONE))
 
     @said

@@ -14,6 +14,7 @@ from explain.map_layers import default_layer
 from explain.methods import get
 from explain.target import Target
 from models.classifier import Classifier
+from models.errors import UserError
 from models.gaze.fixations import Viewed
 
 AT_ONCE = 16
@@ -29,6 +30,8 @@ class NetworkMaps:
 
     def __init__(self, classifier: Classifier, methods: Sequence[str], layer: str | None = None):
         self.classifier, self.methods, self.layer = whole_picture(classifier), list(methods), layer
+        if classifier.metadata.get("task") == "affect":
+            raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are compared with people.")
         self._kept: dict[str, dict[str, np.ndarray]] = {}
         for method in methods:
             get(method)

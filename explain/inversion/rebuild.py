@@ -70,6 +70,13 @@ def random_features(decoder: Decoder, seed: int = 0) -> Tensor:
     return noise * decoder.model.std.view(view) + decoder.model.mean.view(view)
 
 
+def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
+    """Said where a picture (width, height) is smaller than the network's input (height, width); otherwise nothing."""
+    if picture[0] >= size[1] and picture[1] >= size[0]:
+        return ""
+    return f"the picture has {picture[0]} × {picture[1]} pixels and is enlarged to the network's {size[1]} × {size[0]}"
+
+
 def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
     """(N, h, w, 3) uint8 of normalised pictures."""
     found = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
