@@ -32,8 +32,8 @@ class Depth:
 
 def row_of_layers(original: np.ndarray, said: str, rebuilt: "Sequence[Rebuilt]", classes: Sequence[str], chosen: str, title: str,
                   more: str = "") -> str:  # fmt: skip
-    """The picture, then what each layer still knows of it, deep to shallow. `said`: the predicted class; a click chooses a layer to edit. `more`: what
-    is to be said about the picture."""
+    """The picture, then what each layer still knows of it, deep to shallow. `said`: the predicted class; a click chooses a layer to edit. `more`:
+    what is to be said about the picture."""
     tiles = _tile(original, "the picture", f"<b>{esc(said)}</b>")
     for one in rebuilt:
         name = classes[one.pred]
