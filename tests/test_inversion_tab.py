@@ -61,7 +61,8 @@ def test_depth_as_curve_and_table() -> None:
 
 
 def test_decoders_that_come_along() -> None:
-    """Of the demo's network, eight megabytes at most in all; errors grow with depth, and lie below the controls where a picture is still known."""
+    """Of the demo's network, eight megabytes at most in all; errors grow with depth, and lie below the mean picture's where the picture is still known:
+    of its eight outputs, only the class is left."""
     network = load("fer_vgg:toon_faces")
     paths = decoders_of(network.weights_hash)
     assert len(paths) == 4
@@ -71,7 +72,8 @@ def test_decoders_that_come_along() -> None:
     measured = [d.about["metrics"]["measured"] for d in decoders]
     errors = [m["error"] for m in measured]
     assert errors == sorted(errors)
-    assert all(m["error"] < m["mean"] < m["other"] for m in measured)
+    assert all(m["error"] < m["other"] for m in measured)
+    assert all(m["error"] < m["mean"] < m["other"] for m in measured[:3])
     assert not any(place in str(d.about) for d in decoders for place in ("/tmp", "/home", "/work", "/root"))
 
 
