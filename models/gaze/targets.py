@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.gaze.density import density
+from models.gaze.density import density, distribution, people, resized
 from models.gaze.fixations import GazeSet, Viewed
 
 
@@ -20,8 +20,6 @@ def _of(image: Viewed, grid: tuple[int, int], sigma: float) -> tuple[np.ndarray,
     counts = np.zeros(grid, np.float32)
     np.add.at(counts, (rows, cols), 1)
     if not len(rows):  # the data has a drawn density alone: it stands for both
-        from models.gaze.density import distribution, people, resized
-
         counts = distribution(resized(people(image, sigma), grid))
         return counts, counts
     return counts / len(rows), density(rows, cols, grid, sigma * (grid[0] * grid[1] / (image.size[0] * image.size[1])) ** 0.5)
