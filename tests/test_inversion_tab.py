@@ -61,8 +61,8 @@ def test_depth_as_curve_and_table() -> None:
 
 
 def test_decoders_that_come_along() -> None:
-    """Of the demo's network, eight megabytes at most in all; errors grow with depth, and lie below the mean picture's where the picture is still known:
-    of its eight outputs, only the class is left."""
+    """Of the demo's network, eight megabytes at most in all; errors grow with depth, and lie below the mean picture's where the picture is still
+    known: of its eight outputs, only the class is left."""
     network = load("fer_vgg:toon_faces")
     paths = decoders_of(network.weights_hash)
     assert len(paths) == 4
