@@ -196,7 +196,7 @@ def test_a_resumed_training_notices_other_labels(part: str, pictures: Path, tmp_
     begun.progress.say(out, "stopped")
     again = Training("fer_vgg", None, Parts(**other), out, Recipe())  # type: ignore[arg-type]
     with pytest.raises(UserError, match="was begun with other images or labels: give the same options"):
-        again.begin(False)
+        again.fit()
     assert begun.begin(False) is None
     older = Progress({k: v for k, v in begun.progress.plan.items() if k != "judged"}, state="stopped")
     older.write(out)  # as it was before validation and test were part of the plan
