@@ -17,6 +17,7 @@ from models.data.source import Chosen, ImageSource
 from models.data.tensors import truth
 from models.data.toon_faces import ToonFaces
 from models.errors import UserError
+from models.training.loop import begin
 from models.training.measure import measure
 from models.training.network import build
 from models.training.progress import Progress, predictions_file
@@ -196,11 +197,11 @@ def test_a_resumed_training_notices_other_labels(part: str, pictures: Path, tmp_
     begun.progress.say(out, "stopped")
     again = Training("fer_vgg", None, Parts(**other), out, Recipe())  # type: ignore[arg-type]
     with pytest.raises(UserError, match="was begun with other images or labels: give the same options"):
-        again.fit()
-    assert begun.begin(False) is None
+        begin(out, again._differences, False)
+    assert begin(out, begun._differences, False) is None
     older = Progress({k: v for k, v in begun.progress.plan.items() if k != "judged"}, state="stopped")
     older.write(out)  # as it was before validation and test were part of the plan
-    assert begun.begin(False) is None
+    assert begin(out, begun._differences, False) is None
 
 
 def test_the_description_counts_the_classes(pictures: Path, tmp_path: Path) -> None:
