@@ -34,6 +34,8 @@ def train(
     learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = 1e-3,
     step: Annotated[int, typer.Option(help="Divide the rate by ten every so many epochs.")] = 5,
     width: Annotated[float, typer.Option(help="Of the decoder: 1 as published.")] = 1.0,
+    depth: Annotated[int, typer.Option(help="Its convolutions or dense layers before the up-convolutions.")] = 3,
+    ups: Annotated[int, typer.Option(help="Its up-convolutions, each of which doubles the sides; 0: as many as the layer's output asks for.")] = 0,
     seed: int = 0,
     again: Annotated[bool, typer.Option("--again", help="Train anew where there is one already.")] = False,
     device: Device = "cpu",
@@ -45,7 +47,7 @@ def train(
     from models.inversion.training import Inversion, read_parts
     from models.registry import load
 
-    recipe = InversionRecipe(epochs, batch_size, learning_rate, step=step, width=width, seed=seed)
+    recipe = InversionRecipe(epochs, batch_size, learning_rate, step=step, width=width, seed=seed, depth=depth, ups=ups)
     parts = open_parts(data, image_col, label_col, limit)
     say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
     classifier, sets = load(model, weights, device=device), None

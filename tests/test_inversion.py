@@ -108,6 +108,14 @@ def test_doublings(side: int, count: int) -> None:
     assert ups_of((side, side), (224, 224)) == count
 
 
+def test_depth_and_size_can_be_set() -> None:
+    maps, vector = UpConv((6, 8, 8), (64, 64), width=0.05, depth=1, ups=2), UpConv((9,), (64, 64), width=0.05, depth=2, ups=3)
+    assert [len([m for m in d.begin if isinstance(m, nn.Conv2d | nn.Linear)]) for d in (maps, vector)] == [1, 2]
+    assert maps.ups(maps.begin(torch.zeros(1, 6, 8, 8))).shape == (1, 3, 32, 32)
+    assert vector.ups(vector.begin(torch.zeros(1, 9))).shape == (1, 3, 32, 32)
+    assert maps(torch.zeros(1, 6, 8, 8)).shape == vector(torch.zeros(1, 9)).shape == (1, 3, 64, 64)
+
+
 def test_features_of_any_layout() -> None:
     assert features_of(torch.zeros(2, 5, 7, 7), (224, 224)).shape == (2, 5, 7, 7)
     assert features_of(torch.zeros(2, 7, 7, 96), (224, 224)).shape == (2, 96, 7, 7)  # Swin
@@ -239,7 +247,8 @@ def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: 
 
 
 def test_wishes_that_do_not_fit() -> None:
-    for changes, said in (({"epochs": 0}, "at least 1"), ({"width": 0}, "published"), ({"learning_rate": 2}, "between 0 and 1")):
+    wrong = (({"epochs": 0}, "at least 1"), ({"width": 0}, "published"), ({"ups": 9}, "1 to 5"), ({"learning_rate": 2}, "between 0 and 1"))
+    for changes, said in wrong:
         with pytest.raises(UserError, match=said):
             InversionRecipe(**changes)
     for changes, said in (({"steps": 0}, "1 to 5000"), ({"restarts": 99}, "1 to 16"), ({"rate": 0}, "above 0")):

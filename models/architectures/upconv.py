@@ -5,6 +5,7 @@ A. Dosovitskiy, T. Brox, *Inverting Visual Representations with Convolutional Ne
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,21 +21,23 @@ class UpConv(nn.Module):
 
     Maps: three 3 × 3 convolutions, then up-convolutions 5 × 5 of stride 2, as many as come nearest to the input from below, five at most. A vector:
     three dense layers of 4,096, reshaped to 256 × 4 × 4, and five up-convolutions. Leaky ReLUs of 0.2; what comes out (N, channels, h', w') is
-    enlarged to the input. `width` multiplies all channels: 1 is the published decoder. `mean`, `std`: of every channel of the layer over the
+    enlarged to the input. `width` multiplies all channels: 1 is the published decoder. `depth`: layers before the up-convolutions; `ups`: how many of
+    those, 0 as said above: what comes out has the layer's sides, or 4 × 4, doubled so often. `mean`, `std`: of every channel of the layer over the
     training's images, by which its output is standardised.
     """
 
-    def __init__(self, shape: Sequence[int], size: tuple[int, int], channels: int = 3, width: float = 1.0):
+    def __init__(self, shape: Sequence[int], size: tuple[int, int], channels: int = 3, width: float = 1.0, depth: int = 3, ups: int = 0):
         super().__init__()
         self.size, maps = size, len(shape) == 3
         self.register_buffer("mean", torch.zeros(shape[0]))
         self.register_buffer("std", torch.ones(shape[0]))
         self.mean: Tensor
         self.std: Tensor
-        count = ups_of((shape[1], shape[2]), size) if maps else len(UPS) + 1
+        count = ups or (ups_of((shape[1], shape[2]), size) if maps else len(UPS) + 1)
         widths = [max(8, round(w * width)) for w in UPS][len(UPS) + 1 - count :]
         first = widths[0] if widths else max(8, round(UPS[0] * width))
-        self.begin = nn.Sequential(*(_convolutions(shape[0], first) if maps else _dense(shape[0], max(16, round(DENSE * width)), first)))
+        hidden = max(16, round(DENSE * width))
+        self.begin = nn.Sequential(*(_convolutions(shape[0], first, depth) if maps else _dense(shape[0], hidden, first, depth)))
         layers: list[nn.Module] = []
         for inputs, outputs in zip([first, *widths], [*widths, channels], strict=False):
             layers += [nn.ConvTranspose2d(inputs, outputs, 5, 2, padding=2, output_padding=1), nn.LeakyReLU(SLOPE)]
@@ -64,10 +67,10 @@ def ups_of(places: tuple[int, int], size: tuple[int, int]) -> int:
     return min(5, max(1, math.floor(math.log2(min(size[0] / places[0], size[1] / places[1])) + 1e-9)))
 
 
-def _convolutions(inputs: int, width: int) -> list[nn.Module]:
-    return [layer for k in range(3) for layer in (nn.Conv2d(inputs if k == 0 else width, width, 3, padding=1), nn.LeakyReLU(SLOPE))]
+def _convolutions(inputs: int, width: int, depth: int) -> list[nn.Module]:
+    return [layer for k in range(depth) for layer in (nn.Conv2d(inputs if k == 0 else width, width, 3, padding=1), nn.LeakyReLU(SLOPE))]
 
 
-def _dense(inputs: int, hidden: int, width: int) -> list[nn.Module]:
-    sides = [(inputs, hidden), (hidden, hidden), (hidden, width * GRID * GRID)]
-    return [*(layer for a, b in sides for layer in (nn.Linear(a, b), nn.LeakyReLU(SLOPE))), nn.Unflatten(1, (width, GRID, GRID))]
+def _dense(inputs: int, hidden: int, width: int, depth: int) -> list[nn.Module]:
+    sizes = [inputs, *[hidden] * (depth - 1), width * GRID * GRID]
+    return [*(layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.LeakyReLU(SLOPE))), nn.Unflatten(1, (width, GRID, GRID))]

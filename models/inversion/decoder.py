@@ -12,6 +12,7 @@ from models import checkpoints
 from models.architectures.upconv import UpConv
 from models.classifier import Classifier
 from models.errors import UserError
+from models.inversion.recipe import InversionRecipe
 from models.inversion.shipped import decoders_of
 from models.layout import layout_of
 
@@ -48,7 +49,8 @@ def load_decoder(path: Path, classifier: Classifier) -> Decoder:
         raise UserError(f"'{path}' decodes layer {about['layer']} of {theirs['name']} with weights {theirs['weights']}; this is {classifier.name} "
                         f"with {classifier.weights_hash}: train a decoder for it with python launch.py invert train.")  # fmt: skip
     shape = tuple(about["shape"])
-    model = UpConv(shape, tuple(about["size"]), about["channels"], about["training"]["width"])
+    recipe = InversionRecipe(**about["training"])
+    model = UpConv(shape, tuple(about["size"]), about["channels"], recipe.width, recipe.depth, recipe.ups)
     checkpoints.fit(model, state, "upconv")
     return Decoder(about["layer"], shape, model.eval().to(classifier.device), about, path)
 

@@ -9,7 +9,8 @@ from models.errors import UserError
 @dataclass(frozen=True)
 class InversionRecipe:
     """Dosovitskiy & Brox 2016, by the study that is followed: Adam, squared error of the normalised picture, a tenth of the rate every `step` epochs.
-    `width`: of the decoder's channels, 1 as published."""
+    `width`: of the decoder's channels, 1 as published; `depth`: its layers before the up-convolutions; `ups`: how many of those, 0 as the layer's
+    output asks for."""
 
     epochs: int = 20
     batch_size: int = 64
@@ -19,11 +20,15 @@ class InversionRecipe:
     width: float = 1.0
     flips: bool = True
     seed: int = 0
+    depth: int = 3
+    ups: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "step"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if not 1 <= self.depth <= 6 or not 0 <= self.ups <= 5:
+            raise UserError(f"depth is {self.depth}, ups {self.ups}: 1 to 6 layers before 1 to 5 up-convolutions can be given (0: as many as fit).")
         if not 0.01 <= self.width <= 4:
             raise UserError(f"width is {self.width:g}: 1 is the published decoder, 0.01 to 4 can be given.")
         if not 0 < self.learning_rate < 1:
@@ -34,4 +39,5 @@ class InversionRecipe:
 
     def differences(self, kept: dict[str, Any]) -> list[str]:
         """What another recipe's `as_dict` has otherwise, in words."""
-        return [f"{k} {kept.get(k)} (now {v})" for k, v in self.as_dict().items() if kept.get(k) != v]
+        before = InversionRecipe().as_dict() | kept
+        return [f"{k} {before[k]} (now {v})" for k, v in self.as_dict().items() if before[k] != v]

@@ -63,7 +63,7 @@ class Inversion:
         network = Features(c, self.layer)
         sets = self.sets or read_parts(c, self.parts)
         shape, mean, std = network.measured(_sample(sets[0]))
-        decoder = UpConv(shape, c.input_size, c.channels, recipe.width).to(memory_format=torch.channels_last)
+        decoder = UpConv(shape, c.input_size, c.channels, recipe.width, recipe.depth, recipe.ups).to(memory_format=torch.channels_last)
         decoder.mean.copy_(mean)
         decoder.std.copy_(std)
         about = self._description(shape, mean_distance(c.preprocessing.normalise(_sample(sets[1])), recipe.seed))
