@@ -1,7 +1,7 @@
 """Steps that browser tests share."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,9 +23,21 @@ def served(ctx: "Context") -> Iterator[str]:
 
 
 def open_tab(page: "playwright.Page", name: str) -> None:
-    """Also where it lies in the menu of those that do not fit."""
-    tab = page.locator(f"#vt-tabs button[role=tab]:has-text('{name}')").first
-    if not tab.is_visible():
-        page.click(".overflow-menu > button")
-        tab = page.locator(f".overflow-menu button:has-text('{name}')").last
-    tab.click()
+    """Also where it lies in the menu of those that do not fit.
+
+    A page that has just arrived measures its tabs first: until then neither a tab nor the menu can be seen, and
+    a tab may still move from one to the other.
+    """
+    from playwright.sync_api import TimeoutError as TooLate
+
+    tab = page.locator(f"#vt-tabs button[role=tab]:has-text('{name}'):visible")
+    menu = page.locator(".overflow-menu > button:visible")
+    entry = page.locator(f".overflow-menu button:has-text('{name}'):visible")
+    for _ in range(20):
+        tab.or_(menu).first.wait_for()
+        with suppress(TooLate):
+            if tab.count() == 0:
+                menu.click(timeout=3000)
+            tab.or_(entry).last.click(timeout=3000)
+            return
+    raise AssertionError(f"no tab {name} to click")
