@@ -62,8 +62,8 @@ def test_others_and_prior_leave_the_image_out(looked: GazeSet) -> None:
         for other in looked.images:
             if other.id == image.id:
                 continue
-            rows = [min(int((r + 0.5) / other.size[0] * image.size[0]), image.size[0] - 1) for r in other.rows]
-            cols = [min(int((c + 0.5) / other.size[1] * image.size[1]), image.size[1] - 1) for c in other.cols]
+            rows = [int(float(y) * (image.size[0] / other.size[0])) for y in other.y]
+            cols = [int(float(x) * (image.size[1] / other.size[1])) for x in other.x]
             expected += list(zip(rows, cols, strict=True))
         assert truth.others is not None
         assert truth.borders is not None

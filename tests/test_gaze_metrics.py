@@ -183,6 +183,14 @@ def test_a_density_alone_has_the_scores_of_densities() -> None:
     assert found["cc"] == whole["cc"]
 
 
+@pytest.mark.parametrize("name", ["sim", "kl", "ig"])
+def test_a_map_below_zero_is_raised(name: str) -> None:
+    """As `convert_saliency_map_to_density` of pysaliency does: until its least is zero."""
+    s, t = saliency() - 0.7, truth()
+    assert scores(s, t)[name] == pytest.approx(plain(name, "tuebingen", s - s.min(), t), abs=2e-5)
+    assert scores(-saliency(), t)[name] == pytest.approx(plain(name, "tuebingen", saliency().max() - saliency(), t), abs=2e-5)
+
+
 def test_small_maps_are_enlarged() -> None:
     t, small = truth(), saliency()[::4, ::4]
     whole = Map(small, SIZE).values

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,12 @@ from models.architectures.salnet import FULL, INPUT, OUTPUT, SalNet
 from models.errors import UserError
 from models.extractor import feature_extractor
 from models.gaze.density import density
+from models.gaze.examples import Mirrored, features, kept, looked_at, standardise
 from models.gaze.fixations import GazeSet, open_gaze
 from models.gaze.model import load_gaze
 from models.gaze.recipe import gaze_recipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets
-from models.gaze.training import GazeTraining, features, standardise
+from models.gaze.training import GazeTraining
 from models.preprocessing import Preprocessing
 from models.registry import load
 from models.shipped import shipped
@@ -80,7 +82,7 @@ def test_the_first_convolution_may_run_before_enlarging() -> None:
 
 
 def test_targets_are_shares_of_places(looked: GazeSet) -> None:
-    counts, blurred = targets(looked, (15, 20), 8.0)
+    counts, blurred = targets(looked.images, (15, 20), 8.0)
     image = looked.images[3]
     expected = np.zeros((15, 20))
     for x, y in zip(image.x, image.y, strict=True):
@@ -91,7 +93,7 @@ def test_targets_are_shares_of_places(looked: GazeSet) -> None:
 
 
 def test_losses(looked: GazeSet) -> None:
-    counts, blurred = targets(looked, (15, 20), 8.0)
+    counts, blurred = targets(looked.images, (15, 20), 8.0)
     torch.manual_seed(0)
     answer = torch.randn(40, 15, 20).flatten(1).log_softmax(1).view(40, 15, 20)
     each = [-np.mean([float(answer[k, int(y / 4), int(x / 4)]) for x, y in zip(i.x, i.y, strict=True)]) for k, i in enumerate(looked.images)]
@@ -109,18 +111,46 @@ def test_losses(looked: GazeSet) -> None:
     assert float(nss_of(torch.ones(1, 15, 20), counts[:1])) == 0
 
 
-def test_features_are_standardised(looked: GazeSet) -> None:
+def test_features_are_standardised(looked: GazeSet, tmp_path: Path) -> None:
     network = load("fer_vgg:toon_faces").model
     layers = ("features.13", "features.20")
     found = feature_extractor(network, layers)
-    kept = features(found, layers, looked, Preprocessing((60, 80), None, (0.0,) * 3, (1.0,) * 3))
-    backbone = Backbone(found, layers, [x.shape[1] for x in kept])
-    standardise(backbone, [kept])
-    for x, mean, std in zip(kept, backbone.mean, backbone.std, strict=True):
+    recipe = replace(small_recipe(), layers=layers)
+    plain, mirrored = (features(found, looked.images, recipe, Preprocessing((60, 80), None, (0.0,) * 3, (1.0,) * 3), 8.0, tmp_path, flip)
+                       for flip in (False, True))  # fmt: skip
+    found_there = plain.tensors[:-2]
+    assert not list(tmp_path.iterdir())  # their files have no names
+    torch.testing.assert_close(plain.tensors[-1], targets(looked.images, recipe.grid, 8.0)[1])
+    torch.testing.assert_close(mirrored.tensors[-1], plain.tensors[-1].flip(2))
+    with torch.inference_mode():
+        alone = found(torch.stack([torch.from_numpy(np.array(looked.images[9].load())).permute(2, 0, 1).float() / 255]))
+    torch.testing.assert_close(found_there[0][9].float(), alone[layers[0]][0], atol=0.05, rtol=0.05)  # bf16
+    backbone = Backbone(found, layers, [x.shape[1] for x in found_there])
+    standardise(backbone, [plain])
+    for x, mean, std in zip(found_there, backbone.mean, backbone.std, strict=True):
         scaled = (x.float() - mean[:, None, None]) / std[:, None, None]
         alive = x.float().std((0, 2, 3)) > 2e-3
         torch.testing.assert_close(scaled.mean((0, 2, 3))[alive], torch.zeros(int(alive.sum())), atol=1e-2, rtol=0)
         torch.testing.assert_close(scaled.std((0, 2, 3))[alive], torch.ones(int(alive.sum())), atol=2e-2, rtol=0)
+
+
+def test_a_large_set_costs_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [torch.arange(6.0).view(3, 2), torch.arange(6.0, 10).view(2, 2)]
+    (whole,) = kept(((part,) for part in parts), 5, tmp_path)
+    torch.testing.assert_close(whole, torch.arange(10.0).view(5, 2))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=39))
+    with pytest.raises(UserError, match="choose another --out"):
+        kept(((part,) for part in parts), 5, tmp_path)
+
+
+def test_mirrored_pictures_have_mirrored_targets(looked: GazeSet, tmp_path: Path) -> None:
+    recipe = replace(gaze_recipe("gaze_small"), size=(60, 80), grid=(15, 20))
+    data = looked_at(looked.images, recipe, Preprocessing((60, 80), None, (0.0,) * 3, (1.0,) * 3), 8.0, tmp_path)
+    picture, counts, blurred = Mirrored(data)[7]
+    assert len(Mirrored(data)) == 40
+    torch.testing.assert_close(picture, torch.from_numpy(np.array(looked.images[7].load())[:, ::-1].copy()).permute(2, 0, 1))
+    expected = [x[7].flip(1) for x in targets(looked.images, recipe.grid, 8.0)]
+    torch.testing.assert_close([counts, blurred], expected)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +174,7 @@ def test_a_readout_finds_what_people_look_at(readout: Path, looked: GazeSet) -> 
     made = model.maps([image.load() for image in test.images])
     assert made.shape == (8, 15, 20)
     assert made.sum((1, 2)) == pytest.approx(np.ones(8), abs=1e-4)
-    counts, _ = targets(test, (15, 20), 4.0)
+    counts, _ = targets(test.images, (15, 20), 4.0)
     prior = log_prior(looked.part("train"), (15, 20), 4.0).exp().expand(8, 15, 20)
     assert float(nss_of(torch.from_numpy(made), counts).mean()) > float(nss_of(prior, counts).mean()) + 1
     about = checkpoints.describe(readout)
@@ -158,7 +188,7 @@ def test_what_was_trained_is_what_answers(readout: Path, looked: GazeSet) -> Non
     curves = pd.read_csv(readout.with_suffix(".csv"))
     judged = looked.part("validation")
     made = load_gaze(readout).maps([image.load() for image in judged.images])
-    found = float(nss_of(torch.from_numpy(made), targets(judged, (15, 20), 4.0)[0]).mean())
+    found = float(nss_of(torch.from_numpy(made), targets(judged.images, (15, 20), 4.0)[0]).mean())
     assert found == pytest.approx(curves["val_nss"].max(), rel=0.05)  # bf16 while training
 
 

@@ -24,6 +24,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.parts import Parts
 from models.errors import UserError
+from models.extractor import feature_extractor
 from models.inversion.decoder import features_of, load_decoder, load_decoders
 from models.inversion.recipe import InversionRecipe
 from models.inversion.training import Features, Inversion, mean_distance
@@ -114,6 +115,29 @@ def test_depth_and_size_can_be_set() -> None:
     assert maps.ups(maps.begin(torch.zeros(1, 6, 8, 8))).shape == (1, 3, 32, 32)
     assert vector.ups(vector.begin(torch.zeros(1, 9))).shape == (1, 3, 32, 32)
     assert maps(torch.zeros(1, 6, 8, 8)).shape == vector(torch.zeros(1, 9)).shape == (1, 3, 64, 64)
+
+
+class Wayward(nn.Module):
+    """A network that torch.fx cannot follow: its way depends on the picture."""
+
+    def __init__(self, inside: nn.Module):
+        super().__init__()
+        self.inside, self.unused = inside, nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inside(x if float(x.mean()) < 9 else x / 2)
+
+
+def test_features_where_a_network_cannot_be_traced(network: Classifier) -> None:
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    followed, wayward = feature_extractor(network.model, LAYERS), Wayward(network.model).eval()
+    before = snapshot(wayward, x)
+    made = feature_extractor(wayward, [f"inside.{layer}" for layer in LAYERS])(x)
+    for layer in LAYERS:
+        torch.testing.assert_close(made[f"inside.{layer}"], followed(x)[layer])
+    with pytest.raises(UserError, match="unused of Wayward does not run"):
+        feature_extractor(wayward, ["unused"])(x)
+    assert_as_found(before, wayward, x)
 
 
 def test_features_of_any_layout() -> None:

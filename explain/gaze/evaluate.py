@@ -9,16 +9,17 @@ import pandas as pd
 from explain.gaze.metrics import METRICS, Truth, problem, scores
 from explain.gaze.sources import Source
 from explain.gaze.truths import Truths
+from models.gaze.density import resized
 from models.gaze.fixations import Viewed
 
 CHUNK = 16  # images that a source sees at once
+LONGEST = 60  # side of kept maps
 
 
 @dataclass(eq=False)
 class Evaluation:
     """`rows`: one dict for each image and source: `id`, `source`, every metric, `why` (a score is missing), `enlarged` (from that size). `maps`:
-    source
-    -> image -> raw map, of sources that keep them."""
+    source -> image -> map, of sources that keep them: small, to be drawn."""
 
     sources: list[Source]
     variant: str
@@ -61,7 +62,16 @@ def _score(made: Evaluation, source: Source, image: Viewed, answer: tuple[np.nda
     why = why or ("" if len(truth.rows) else "only the density of fixations is known")
     made.rows.append({"id": image.id, "source": source.name, **found, "why": why, "enlarged": enlarged})
     if source.keep:
-        made.maps.setdefault(source.name, {})[image.id] = values
+        made.maps.setdefault(source.name, {})[image.id] = small(values)
+
+
+def small(values: np.ndarray) -> np.ndarray:
+    """At most `LONGEST` a side, scaled to its own largest magnitude: kept to be drawn, not to be scored again."""
+    ratio = LONGEST / max(values.shape)
+    if ratio < 1:
+        values = resized(values, (max(1, round(values.shape[0] * ratio)), max(1, round(values.shape[1] * ratio))))
+    top = float(np.abs(np.nan_to_num(values)).max())
+    return (values / top if top > 0 else values).astype(np.float16)
 
 
 def summary(table: pd.DataFrame, named: dict[str, tuple[str, str]]) -> pd.DataFrame:

@@ -12,17 +12,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from explain.gaze.evaluate import Evaluation, summary
+from explain.gaze.evaluate import Evaluation, small, summary
 from explain.gaze.metrics import METRICS
 from explain.gaze.truths import Truths
 from explain.render import jpeg_bytes
 from explain.run_folder import write_json
 from models.errors import UserError
-from models.gaze.density import people, resized
+from models.gaze.density import people
 
 SCHEMA = 1
 MANIFEST, IMAGES, SCORES, TABLE = "gaze.json", "images.parquet", "scores.parquet", "scores.csv"
-LONGEST, THUMBNAIL = 60, 320  # sides of kept maps, and of thumbnails
+THUMBNAIL = 320
 PEOPLE = "people"
 
 
@@ -52,23 +52,13 @@ def _replace(path: Path, table: pa.Table) -> None:
 def _images(made: Evaluation, truths: Truths) -> pa.Table:
     rows = []
     for image in truths.judged.images:
-        maps = {PEOPLE: people(image, truths.sigma)} | {name: kept[image.id] for name, kept in made.maps.items() if image.id in kept}
+        maps = {PEOPLE: small(people(image, truths.sigma))} | {name: kept[image.id] for name, kept in made.maps.items() if image.id in kept}
         row: dict[str, Any] = {"id": image.id, "height": image.size[0], "width": image.size[1], "x": image.x.tolist(), "y": image.y.tolist(),
                                "subject": image.subject.tolist(), "thumbnail": jpeg_bytes(image.load(), THUMBNAIL)}  # fmt: skip
         for name, values in maps.items():
-            small = _small(values)
-            row |= {f"map.{name}": small.ravel(), f"map.{name}.width": small.shape[1]}
+            row |= {f"map.{name}": values.ravel(), f"map.{name}.width": values.shape[1]}
         rows.append(row)
     return pa.Table.from_pylist(rows)
-
-
-def _small(values: np.ndarray) -> np.ndarray:
-    """At most `LONGEST` a side, scaled to its own largest magnitude: kept to be drawn, not to be scored again."""
-    ratio = LONGEST / max(values.shape)
-    if ratio < 1:
-        values = resized(values, (max(1, round(values.shape[0] * ratio)), max(1, round(values.shape[1] * ratio))))
-    top = float(np.abs(np.nan_to_num(values)).max())
-    return (values / top if top > 0 else values).astype(np.float16)
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ class Map:
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """As a distribution: negative values count as zero."""
-        return distribution(self.values)
+        """As a distribution: where values are negative, all are raised until the least is zero."""
+        return distribution(self.values - min(0.0, float(self.ordered[0])))
 
     @cached_property
     def scaled(self) -> np.ndarray:
@@ -143,19 +143,19 @@ def similarity(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> 
         span = float(theirs.max() - theirs.min())
         ours, theirs = distribution(m.scaled), distribution((theirs - theirs.min()) / span) if span else theirs
         return float(np.minimum(ours, theirs).sum(dtype=np.float64))
-    return float(np.minimum(m.shares, truth.people).sum(dtype=np.float64)) if m.shares.any() else float("nan")
+    return float(np.minimum(m.shares, truth.people).sum(dtype=np.float64))
 
 
 def divergence(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> float:
     """Kullback-Leibler divergence in nats of the map from the blurred fixations q: sum of q log(eps + q / (p + eps)), eps 2.2e-16; both variants."""
     q = truth.people.astype(np.float64)
-    return float((q * np.log(EPS + q / (m.shares + EPS))).sum()) if m.shares.any() else float("nan")
+    return float((q * np.log(EPS + q / (m.shares + EPS))).sum())
 
 
 def information_gain(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> float:
     """Bits a fixation by which the map, as a distribution, is likelier than the prior (M. Kümmerer et al. 2015): mean of log2(eps + p) - log2(eps +
     b). mit: both are min-max scaled before, every fixated pixel counts once."""
-    if truth.prior is None or not m.shares.any():
+    if truth.prior is None:
         return float("nan")
     p, b, (rows, cols) = m.shares, truth.prior, (truth.rows, truth.cols)
     if variant == "mit":

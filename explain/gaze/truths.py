@@ -20,10 +20,16 @@ class Truths:
         self._sums: dict[tuple[int, int], np.ndarray] = {}
 
     @cached_property
-    def _shares(self) -> np.ndarray:
-        """All known fixations (n, 2) as shares of height and width."""
-        return np.concatenate([np.stack([(i.rows + 0.5) / i.size[0], (i.cols + 0.5) / i.size[1]], 1) for i in self.known.images]) \
-            if self.known.images else np.zeros((0, 2))  # fmt: skip
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """All known fixations (n, 2) as row and column, and the sizes (n, 2) of their images."""
+        places = [np.stack([i.y, i.x], 1).astype(np.float64) for i in self.known.images]
+        sizes = [np.full((len(i.x), 2), i.size, np.float64) for i in self.known.images]
+        return (np.concatenate(places), np.concatenate(sizes)) if places else (np.zeros((0, 2)), np.ones((0, 2)))
+
+    def _carried(self, size: tuple[int, int]) -> np.ndarray:
+        """All known fixations (n, 2) as pixels of an image of some size."""
+        places, sizes = self._places
+        return np.minimum((places * (size / sizes)).astype(np.int64), np.array(size) - 1)
 
     @cached_property
     def _begins(self) -> np.ndarray:
@@ -42,8 +48,7 @@ class Truths:
         return replace(truth, rows=theirs.rows, cols=theirs.cols, people=people(theirs, self.sigma))
 
     def _others(self, image: Viewed) -> tuple[np.ndarray, np.ndarray]:
-        pixels = np.minimum((self._shares * image.size).astype(np.int64), np.array(image.size) - 1)
-        begins, k = self._begins, self._number.get(image.id)
+        pixels, begins, k = self._carried(image.size), self._begins, self._number.get(image.id)
         if k is None:
             return pixels, begins[:-1]
         own = slice(begins[k], begins[k + 1])
@@ -52,7 +57,7 @@ class Truths:
     def prior(self, image: Viewed) -> np.ndarray:
         """(h, w) that sums to 1: where people look in the other images, blurred by sigma; even where nothing is known of others."""
         if image.size not in self._sums:
-            pixels = np.minimum((self._shares * image.size).astype(np.int64), np.array(image.size) - 1)
+            pixels = self._carried(image.size)
             self._sums[image.size] = blurred(pixels[:, 0], pixels[:, 1], image.size, self.sigma)
             if len(self._sums) > 8:  # sets of photos of any size
                 del self._sums[next(iter(self._sums))]

@@ -1,5 +1,7 @@
 """What a network that predicts gaze is trained towards: fixations and their blurred density on the grid of its answer; and the losses."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,9 +11,9 @@ from models.gaze.density import density, distribution, people, resized
 from models.gaze.fixations import GazeSet, Viewed
 
 
-def targets(data: GazeSet, grid: tuple[int, int], sigma: float) -> tuple[Tensor, Tensor]:
+def targets(images: Sequence[Viewed], grid: tuple[int, int], sigma: float) -> tuple[Tensor, Tensor]:
     """(shares of the fixations that fall into each place, blurred density), each (N, h, w) float32 that sums to 1. `sigma`: pixels of the image."""
-    pairs = [_of(image, grid, sigma) for image in data.images]
+    pairs = [_of(image, grid, sigma) for image in images]
     return torch.from_numpy(np.stack([p[0] for p in pairs])), torch.from_numpy(np.stack([p[1] for p in pairs]))
 
 
@@ -33,8 +35,10 @@ def places(image: Viewed, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
 
 def log_prior(data: GazeSet, grid: tuple[int, int], sigma: float) -> Tensor:
     """Log density (h, w) of all fixations: the centre bias of the set."""
-    mean = targets(data, grid, sigma)[1].double().mean(0)
-    return (mean / mean.sum()).clamp_min(1e-9).log().float()
+    total = torch.zeros(grid, dtype=torch.float64)
+    for image in data.images:
+        total += torch.from_numpy(_of(image, grid, sigma)[1])
+    return (total / total.sum()).clamp_min(1e-9).log().float()
 
 
 def loss_of(name: str, answer: Tensor, counts: Tensor, blurred: Tensor) -> Tensor:

@@ -6,33 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
-from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import ConcatDataset, DataLoader, TensorDataset
-from tqdm import tqdm
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from models import checkpoints
 from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.gaze_small import GazeSmall
-from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 from models.extractor import feature_extractor
-from models.gaze.density import distribution, resized
+from models.gaze.examples import Mirrored, features, looked_at, standardise, taught
 from models.gaze.fixations import GazeSet
 from models.gaze.model import SYMMETRIC, GazeModel, as_maps, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
-from models.gaze.targets import log_prior, loss_of, nss_of, targets
-from models.preprocessing import Preprocessing, stack
+from models.gaze.targets import log_prior, loss_of, nss_of
+from models.preprocessing import Preprocessing
 from models.registry import load, spec
 from models.training.balance import Shuffled
 from models.training.keep import KeepBest
 from models.training.loop import attempt, finish, run_epochs, saver
 from models.training.progress import Progress
-
-AT_ONCE = 8  # pictures before a backbone
 
 
 class GazeTraining:
@@ -49,8 +43,8 @@ class GazeTraining:
             raise UserError("--photos need a --teacher: nobody looked at them.")
         self.fitted, self.judged = data.part("train"), data.part("validation")
         plan = {"model": recipe.model, "recipe": recipe.as_dict(), "data": data.fingerprint(), "sigma": sigma}
-        taught = {"teacher": teacher.name, "photos": len(self.photos)} if teacher else {}
-        self.progress = Progress(plan | taught, command)
+        asked = {"teacher": teacher.name, "photos": len(self.photos)} if teacher else {}
+        self.progress = Progress(plan | asked, command)
 
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. Raises UserError."""
@@ -71,49 +65,43 @@ class GazeTraining:
         model = GazeSmall(log_prior(self.fitted, recipe.grid, self.sigma)) if small else salnet(recipe.model)
         model = model.to(memory_format=torch.channels_last)
         preprocessing = replace(SYMMETRIC, size=recipe.size)
-        seen, judged = ([image.path for image in part.images] for part in (self.fitted, self.judged))
-        counts, blurred = targets(self.fitted, recipe.grid, self.sigma)
         if self.teacher:
-            counts = blurred = taught([*seen, *self.photos], self.teacher, recipe.grid)
-        fitted = [TensorDataset(pixels([*seen, *self.photos], preprocessing), counts, blurred)]
-        if recipe.flips:
-            fitted.append(TensorDataset(*(x.flip(-1) for x in fitted[0].tensors)))
-        validation = TensorDataset(pixels(judged, preprocessing), *targets(self.judged, recipe.grid, self.sigma))
+            fitted = taught([*(image.path for image in self.fitted.images), *self.photos], self.teacher, recipe, preprocessing, self.out.parent)
+        else:
+            fitted = looked_at(self.fitted.images, recipe, preprocessing, self.sigma, self.out.parent)
+        validation = looked_at(self.judged.images, recipe, preprocessing, self.sigma, self.out.parent)
         about = self._description(preprocessing) | ({"teacher": self.teacher.name, "photos": len(self.photos)} if self.teacher else {})
-        return self._run(GazeTrainee(model, recipe, preprocessing), model, about, [ConcatDataset(fitted), validation], resume)
+        sides: list[Dataset[Any]] = [fitted, Mirrored(fitted)] if recipe.flips else [fitted]
+        return self._run(GazeTrainee(model, recipe, preprocessing), model, about, ConcatDataset(sides), validation, resume)
 
     def _readout(self, resume: Path | None) -> bool:
         recipe = self.recipe
         classifier = load(recipe.backbone, self.weights)
         preprocessing = Preprocessing(recipe.size, None, classifier.mean, classifier.std)
         network = feature_extractor(classifier.model, recipe.layers).to(memory_format=torch.channels_last)
-        seen = {flip: features(network, recipe.layers, self.fitted, preprocessing, flip) for flip in ((False, True) if recipe.flips else (False,))}
-        widths = [x.shape[1] for x in seen[False]]
+        sides = (False, True) if recipe.flips else (False,)
+        fitted = [features(network, self.fitted.images, recipe, preprocessing, self.sigma, self.out.parent, flip) for flip in sides]
+        judged = features(network, self.judged.images, recipe, preprocessing, self.sigma, self.out.parent)
+        widths = [x.shape[1] for x in judged.tensors[:-2]]
         backbone = Backbone(network, recipe.layers, widths)
-        standardise(backbone, list(seen.values()))
+        standardise(backbone, fitted)
         readout = Readout(widths, log_prior(self.fitted, recipe.grid, self.sigma), recipe.dropout)
-        # the first convolutions see standardised features: the same as scaling their weights, so that what is kept stays as it was computed
-        parts = [TensorDataset(*x, *self._mirrored(self.fitted, flip)) for flip, x in seen.items()]
-        judged = TensorDataset(*features(network, recipe.layers, self.judged, preprocessing), *self._mirrored(self.judged, False))
         whole = GazeReadout(backbone, readout)
         architecture = classifier.metadata.get("architecture") or spec(recipe.backbone).name
         base = {"name": architecture, "weights": classifier.weights_hash, "layers": list(recipe.layers), "widths": widths}
         about = self._description(preprocessing) | {"backbone": base}
         trainee = GazeTrainee(Standardised(backbone, readout), recipe, None)
-        return self._run(trainee, whole, about, [ConcatDataset(parts), judged], resume)
+        return self._run(trainee, whole, about, ConcatDataset(fitted), judged, resume)
 
-    def _mirrored(self, part: GazeSet, flip: bool) -> tuple[Tensor, Tensor]:
-        counts, blurred = targets(part, self.recipe.grid, self.sigma)
-        return (counts.flip(2), blurred.flip(2)) if flip else (counts, blurred)
-
-    def _run(self, trainee: "GazeTrainee", model: nn.Module, about: dict[str, Any], data: list[Any], resume: Path | None) -> bool:
+    def _run(self, trainee: "GazeTrainee", model: nn.Module, about: dict[str, Any], fitted: Dataset[Any], judged: Dataset[Any],
+             resume: Path | None) -> bool:  # fmt: skip
         recipe = self.recipe
         keeper = KeepBest(self.out, model, about, "nss", self.progress)
         keeper.begin("gaze", recipe.epochs)
-        order = Shuffled(len(data[0]), recipe.seed)
-        fitted = DataLoader(data[0], recipe.batch_size, sampler=order, drop_last=len(data[0]) > recipe.batch_size, generator=torch.Generator())
-        judged = DataLoader(data[1], recipe.batch_size, generator=torch.Generator())
-        return run_epochs(trainee, fitted, judged, recipe.epochs, [keeper, TQDMProgressBar(refresh_rate=5), saver(self.out)], resume)
+        order = Shuffled(len(fitted), recipe.seed)  # type: ignore[arg-type]
+        learned = DataLoader(fitted, recipe.batch_size, sampler=order, drop_last=len(order) > recipe.batch_size, generator=torch.Generator())
+        checked = DataLoader(judged, recipe.batch_size, generator=torch.Generator())
+        return run_epochs(trainee, learned, checked, recipe.epochs, [keeper, TQDMProgressBar(refresh_rate=5), saver(self.out)], resume)
 
     def _description(self, preprocessing: Preprocessing) -> dict[str, Any]:
         return {"architecture": self.recipe.model, "task": "gaze", "output": self.recipe.output, "preprocessing": preprocessing.as_dict(),
@@ -140,7 +128,6 @@ class GazeTrainee(L.LightningModule):
     def __init__(self, model: nn.Module, recipe: GazeRecipe, preprocessing: Preprocessing | None):
         super().__init__()
         self.model, self.recipe, self.preprocessing = model, recipe, preprocessing
-        self.found: list[tuple[Tensor, ...]] = []
 
     def answer(self, batch: list[Tensor]) -> Tensor:
         inputs = batch[:-2]
@@ -170,48 +157,6 @@ class GazeTrainee(L.LightningModule):
         steps = max(5, int(self.trainer.estimated_stepping_batches))  # OneCycleLR divides by its first part less one
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.25)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def pixels(paths: Sequence[Path], preprocessing: Preprocessing) -> Tensor:
-    """uint8 (N, 3, h, w). Raises UserError for a picture that cannot be read."""
-    return stack([preprocessing.tensor(_opened(path)) for path in paths])
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        return open_image(path)
-    except UnreadableImage as error:
-        raise UserError(f"'{path}' {error}: remove it from the set.") from error
-
-
-def taught(paths: Sequence[Path], teacher: GazeModel, grid: tuple[int, int]) -> Tensor:
-    """What a trained model answers about pictures, as densities (N, h, w) on a grid."""
-    made = []
-    for at in tqdm(range(0, len(paths), AT_ONCE), desc=f"asking {teacher.name}", unit="batch", leave=False):
-        maps = teacher.maps([_opened(path) for path in paths[at : at + AT_ONCE]])
-        made += [distribution(resized(values, grid)) for values in maps]
-    return torch.from_numpy(np.stack(made))
-
-
-def features(network: nn.Module, layers: tuple[str, ...], part: GazeSet, preprocessing: Preprocessing, flip: bool = False) -> list[Tensor]:
-    """What a frozen network makes of every picture, or of its mirror image: one float16 tensor (N, C, h, w) a layer, at its own resolution."""
-    made: list[list[Tensor]] = []
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        for at in tqdm(range(0, len(part.images), AT_ONCE), desc=f"features of {part.name}", unit="batch", leave=False):
-            seen = pixels([image.path for image in part.images[at : at + AT_ONCE]], preprocessing)
-            found = network(preprocessing.normalise(seen.flip(3) if flip else seen))
-            made.append([found[name].half() for name in layers])
-    return [torch.cat(parts) for parts in zip(*made, strict=True)]
-
-
-def standardise(backbone: Backbone, seen: list[list[Tensor]]) -> None:
-    """Give it the mean and deviation of every channel over the training's features."""
-    for k, (mean, std) in enumerate(zip(backbone.mean, backbone.std, strict=True)):
-        n = sum(x[k].numel() for x in seen) / len(mean)
-        centre = torch.stack([x[k].float().sum((0, 2, 3)) for x in seen]).sum(0) / n
-        squares = torch.stack([x[k].float().square().sum((0, 2, 3)) for x in seen]).sum(0) / n
-        mean.data.copy_(centre)
-        std.data.copy_((squares - centre.square()).clamp_min(1e-6).sqrt())
 
 
 def remember(path: Path, measured: dict[str, Any]) -> None:
