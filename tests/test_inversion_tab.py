@@ -53,10 +53,12 @@ def test_edits_and_optimisations() -> None:
 
 def test_depth_as_curve_and_table() -> None:
     measured = {"error": 0.3, "other": 1.0, "mean": 0.7, "mse": 0.1, "psnr": 20.0, "ssim": 0.5, "same": 0.75, "images": 10, "on": "d/test"}
-    html = over_depth([{"layer": "a", "metrics": {"measured": measured}}, {"layer": "b", "metrics": {"measured": measured | {"error": 0.6}}}])
+    html = over_depth([{"layer": "a", "metrics": {"measured": measured}}, {"layer": "b", "metrics": {"measured": measured | {"error": 0.6}}},
+                       {"layer": "c"}])  # fmt: skip
     assert html.count("<polyline") == 4
     assert "75 %" in html
     assert html.index("0.300") < html.index("0.600")
+    assert "not measured: c" in html
     assert "invert train" in over_depth([{"layer": "a"}])
 
 

@@ -77,8 +77,10 @@ def over_depth(about: Sequence[Mapping[str, Any]]) -> str:
         f'<tr><td class="vt-name">{esc(layer)}</td>' + "".join(f"<td>{m[name]:.3f}</td>" for name in ("error", "other", "mean", "mse"))
         + f"<td>{m['psnr']:.1f}</td><td>{m['ssim']:.3f}</td><td>{100 * m['same']:.0f} %</td></tr>" for layer, m in measured
     )  # fmt: skip
-    last = measured[-1][1]
+    last, known = measured[-1][1], {layer for layer, _ in measured}
+    missing = [esc(str(a["layer"])) for a in about if str(a["layer"]) not in known]
     note = f"{esc(last['on'])}, {int(last['images'])} pictures; shallow to deep"
+    note += f"; not measured: {', '.join(missing)}" if missing else ""
     return panel("With depth", f'<div class="vt-charts">{errors}{same}</div>{table(HEADS, rows, "vt-standing vt-wide-first")}', note)
 
 
