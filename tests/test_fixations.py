@@ -59,9 +59,10 @@ def test_coordinates_as_shares(tmp_path: Path) -> None:
 
 def test_other_names_of_columns(tmp_path: Path) -> None:
     spoken = open_gaze(table(tmp_path / "a", ROWS, ("Stimulus", "FIX_X", "fix_y", "Participant")))
+    tracker = open_gaze(table(tmp_path / "d", ROWS, ("Image Name", "CURRENT_FIX_X", "CURRENT_FIX_Y", "RECORDING_SESSION_LABEL")))
     other = table(tmp_path / "b", ROWS, ("what", "across", "down", "who"))
     named = open_gaze(other, image_col="what", x_col="across", y_col="down", subject_col="who")
-    for found in (spoken, named):
+    for found in (spoken, named, tracker):
         assert (found.fixations, found.images[0].subjects) == (4, [0, 1])
     assert open_gaze(table(tmp_path / "c", [r[:3] for r in ROWS], ("image", "x", "y"))).images[0].subjects == []
 

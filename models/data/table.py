@@ -102,11 +102,21 @@ def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
 
 
 def find_column(table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path) -> str:
+    """The column that was named, or else the first of the usual names that there is. Raises UserError, which lists the columns."""
     columns = [str(c) for c in table.columns]
-    if wanted and wanted in columns:
-        return wanted
-    folded = {c.lower().strip(): c for c in columns}
-    if guess := next((folded[name] for name in usual if name in folded), None) if not wanted else None:
+    if wanted in columns:
+        return str(wanted)
+    if guess := None if wanted else guessed_column(table, usual):
         return guess
     got = f"no column '{wanted}'" if wanted else f"no column called {', '.join(usual[:4])} ..."
     raise UserError(f"'{path}' has {got}: choose one of {', '.join(columns[:12])} with {option}.")
+
+
+def guessed_column(table: pd.DataFrame, usual: tuple[str, ...]) -> str | None:
+    """The column with the first of the usual names that there is, whatever their case, spaces and signs."""
+    named = {_letters(str(c)): str(c) for c in reversed(table.columns)}
+    return next((named[_letters(name)] for name in usual if _letters(name) in named), None)
+
+
+def _letters(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())

@@ -1,7 +1,6 @@
 """Images and where people looked at them: from tables of fixations, and from the folders of well-known sets (`layouts`)."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import pandas as pd
 from PIL import Image
 
 from models.data.images import FORMATS, UnreadableImage, open_image
-from models.data.table import IMAGE_COLUMNS, find_column, image_folder, read_table
+from models.data.table import IMAGE_COLUMNS, find_column, guessed_column, image_folder, read_table
 from models.errors import UserError
 
-X_COLUMNS = ("x", "fix_x", "fixation_x", "x_px", "gaze_x", "pos_x", "col", "column")
-Y_COLUMNS = ("y", "fix_y", "fixation_y", "y_px", "gaze_y", "pos_y", "row")
-SUBJECT_COLUMNS = ("subject", "participant", "observer", "user", "viewer", "person", "worker_id", "subj")
+X_COLUMNS = ("x", "fix_x", "fixation_x", "x_px", "gaze_x", "pos_x", "current_fix_x", "fpog_x", "gaze_point_x", "x_coordinate", "col", "column")
+Y_COLUMNS = ("y", "fix_y", "fixation_y", "y_px", "gaze_y", "pos_y", "current_fix_y", "fpog_y", "gaze_point_y", "y_coordinate", "row")
+SUBJECT_COLUMNS = ("subject", "participant", "observer", "user", "viewer", "person", "worker_id", "subj",
+                   "subject_id", "participant_id", "recording_session_label")  # fmt: skip
 PARTS = ("train", "validation", "test")
 MOST_OUTSIDE = 0.5  # of all fixations: more than that cannot be a matter of a few blinks
 
@@ -117,7 +117,7 @@ def _from_table(path: Path, origin: int, image_col: str | None, x_col: str | Non
     name = find_column(table, image_col, (*IMAGE_COLUMNS, "stimulus", "image_name", "image_id"), "--image-col", path)
     columns = [find_column(table, wanted, usual, option, path)
                for wanted, usual, option in ((x_col, X_COLUMNS, "--x-col"), (y_col, Y_COLUMNS, "--y-col"))]  # fmt: skip
-    subject = find_column(table, subject_col, SUBJECT_COLUMNS, "--subject-col", path) if subject_col else _guess(table, SUBJECT_COLUMNS)
+    subject = find_column(table, subject_col, SUBJECT_COLUMNS, "--subject-col", path) if subject_col else guessed_column(table, SUBJECT_COLUMNS)
     places = table[columns].apply(pd.to_numeric, errors="coerce")
     whole = places.notna().all(axis=1) & table[name].notna()
     if not whole.any():
@@ -146,11 +146,6 @@ def _from_table(path: Path, origin: int, image_col: str | None, x_col: str | Non
     note += f"; {len(missing)} images that cannot be read left out (first: {missing[0]})" if missing else ""
     title = path.stem if path.stem != "fixations" else path.resolve().parent.name
     return checked(GazeSet(title, str(folder), tuple(made), note), (columns[0], columns[1]))
-
-
-def _guess(table: pd.DataFrame, usual: Sequence[str]) -> str | None:
-    folded = {str(c).lower().strip(): str(c) for c in table.columns}
-    return next((folded[name] for name in usual if name in folded), None)
 
 
 def size_of(path: Path) -> tuple[int, int]:
