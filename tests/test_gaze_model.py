@@ -18,6 +18,7 @@ from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.salnet import FULL, INPUT, OUTPUT, SalNet
 from models.errors import UserError
 from models.extractor import feature_extractor
+from models.gaze import training as module
 from models.gaze.density import density
 from models.gaze.examples import Mirrored, features, kept, looked_at, standardise
 from models.gaze.fixations import GazeSet, open_gaze
@@ -28,6 +29,7 @@ from models.gaze.training import GazeTraining
 from models.preprocessing import Preprocessing
 from models.registry import load
 from models.shipped import shipped
+from tests.stopped import in_the_second_epoch
 
 
 @pytest.fixture(scope="module")
@@ -196,20 +198,8 @@ def test_what_was_trained_is_what_answers(readout: Path, looked: GazeSet) -> Non
 def test_a_stopped_training_goes_on_and_ends_the_same(looked: GazeSet, tmp_path: Path) -> None:
     straight, broken = tmp_path / "straight.safetensors", tmp_path / "broken.safetensors"
     GazeTraining(looked, straight, small_recipe(3), 4.0).fit()
-    training = GazeTraining(looked, broken, small_recipe(3), 4.0)
-    real, epochs = training._run, []
-
-    def stops(trainee, *more):  # type: ignore[no-untyped-def]
-        def begins() -> None:
-            epochs.append(1)
-            if len(epochs) == 2:
-                raise KeyboardInterrupt
-
-        trainee.on_train_epoch_start = begins
-        return real(trainee, *more)
-
-    training._run = stops  # type: ignore[method-assign]
-    assert not training.fit()
+    with in_the_second_epoch(module):
+        assert not GazeTraining(looked, broken, small_recipe(3), 4.0).fit()
     assert GazeTraining(looked, broken, small_recipe(3), 4.0).fit()
     one, other = (pd.read_csv(p.with_suffix(".csv")).drop(columns="seconds") for p in (straight, broken))
     pd.testing.assert_frame_equal(one, other, atol=1e-4)

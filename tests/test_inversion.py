@@ -25,9 +25,11 @@ from models.data.folder import FolderSource
 from models.data.parts import Parts
 from models.errors import UserError
 from models.extractor import feature_extractor
+from models.inversion import training as module
 from models.inversion.decoder import features_of, load_decoder, load_decoders
 from models.inversion.recipe import InversionRecipe
 from models.inversion.training import Features, Inversion, mean_distance
+from tests.stopped import in_the_second_epoch
 from tests.test_capture import assert_as_found, snapshot
 
 LAYERS = ("features.2", "features.4")
@@ -229,24 +231,8 @@ def test_a_stopped_training_goes_on(network: Classifier, parts: Parts, tmp_path:
     recipe = InversionRecipe(epochs=3, batch_size=16, width=0.05)
     straight, broken = tmp_path / "straight.safetensors", tmp_path / "broken.safetensors"
     assert Inversion(network, "features.4", parts, straight, recipe).fit()
-    import models.inversion.training as module
-
-    real, epochs = module.run_epochs, []
-
-    def stops(trainee, *more):  # type: ignore[no-untyped-def]
-        def begins() -> None:
-            epochs.append(1)
-            if len(epochs) == 2:
-                raise KeyboardInterrupt
-
-        trainee.on_train_epoch_start = begins
-        return real(trainee, *more)
-
-    module.run_epochs = stops
-    try:
+    with in_the_second_epoch(module):
         assert not Inversion(network, "features.4", parts, broken, recipe).fit()
-    finally:
-        module.run_epochs = real
     with pytest.raises(UserError, match=r"width 0\.05 .now 0\.1"):
         Inversion(network, "features.4", parts, broken, replace(recipe, width=0.1)).fit()
     assert Inversion(network, "features.4", parts, broken, recipe).fit()
