@@ -71,7 +71,8 @@ def train(
     made = _evaluated(truths, sources, "tuebingen")
     remember(out, {"gaze": {"part": truths.judged.name, "images": len(truths.judged.images), "table": made.means.to_dict("records")}})
     _say_table(made)
-    say(f"checkpoint {out}\nnext       python launch.py gaze evaluate --data {data} --gaze-model {out} --model mobilenet_v2 --out gaze/first")
+    say(f"checkpoint {out}\nnext       python launch.py gaze evaluate --data {data}{f' --origin {origin}' if origin else ''} --gaze-model {out} "
+        "--model mobilenet_v2 --out gaze/first")
 
 
 @gaze.command()
