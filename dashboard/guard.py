@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -16,7 +16,8 @@ R = TypeVar("R")
 
 
 def said(handler: Callable[P, R]) -> Callable[P, R]:
-    """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged and shown in one line."""
+    """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged and shown in one line. One that yields
+    nothing changes nothing: by itself Gradio would empty all of its outputs."""
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -25,8 +26,13 @@ def said(handler: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(handler)
     def guarded_steps(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with _one_line(handler.__name__):
-            yield from handler(*args, **kwargs)  # type: ignore[misc]
+        silent = True
+        with _one_line(handler.__name__), closing(handler(*args, **kwargs)) as steps:  # type: ignore[type-var]
+            for step in steps:  # type: ignore[attr-defined]
+                silent = False
+                yield step
+        if silent:
+            yield gr.skip()
 
     return guarded_steps if inspect.isgeneratorfunction(handler) else guarded
 

@@ -220,6 +220,14 @@ def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: 
     page.wait_for_selector("text=This photo cannot be used (not a picture of a known format)")
 
 
+def test_no_tab_is_empty(page: "playwright.Page") -> None:
+    """Every one says something after it was opened, also where there is nothing to compare with and nothing was trained."""
+    for name in ("Inspect", "Layers", "Filters", "Inversion", "Gaze", "Compare", "Train", "Export", "Errors"):
+        open_tab(page, name)
+        page.wait_for_timeout(1500)  # what its opening asks for has come back
+        assert page.locator("[role=tabpanel]:visible .vt-panel:visible").count(), name
+
+
 @pytest.mark.parametrize("page", [(390, False, ""), (390, True, ""), (1280, True, "")], indirect=True, ids=["phone", "phone dark", "dark"])
 def test_it_fits(page: "playwright.Page") -> None:
     """Nothing is wider than the window, on a phone and in the dark."""

@@ -1,6 +1,7 @@
 """The dashboard: analysis, view, pieces and handlers, called directly."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qsl
@@ -214,6 +215,25 @@ def test_guard_shows_one_line() -> None:
         fails(UserError)
     with pytest.raises(gr.Error, match="That did not work \\(KeyError\\)"):
         fails(KeyError)
+
+
+def test_guard_keeps_what_is_there_where_nothing_is_said() -> None:
+    """One that yields nothing is heard as one that skips; and whoever leaves early ends the handler, too."""
+    ended = []
+
+    @said
+    def steps(count: int) -> Iterator[int]:
+        try:
+            yield from range(count)
+        finally:
+            ended.append(count)
+
+    assert list(steps(0)) == [gr.skip()]
+    assert list(steps(3)) == [0, 1, 2]
+    begun = steps(9)
+    assert next(begun) == 0
+    begun.close()
+    assert ended == [0, 3, 9]
 
 
 def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, small_run: RunData) -> None:
