@@ -2,6 +2,7 @@
 once."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,7 @@ def train(
     device: Device = "cpu",
 ) -> None:  # fmt: skip
     """Train decoders for layers of a network on images, and measure how much each layer still knows."""
+    from explain.inversion.rebuild import layer_output
     from models.data.parts import open_parts
     from models.inversion.decoder import load_decoder
     from models.inversion.recipe import InversionRecipe
@@ -55,7 +57,8 @@ def train(
     for layer in named:
         file = out / f"{layer}.safetensors"
         sets = sets or read_parts(classifier, parts)
-        training = Inversion(classifier, layer, parts, file, recipe, " ".join(["python", *sys.argv]), sets)
+        read = partial(layer_output, classifier, layer=layer)
+        training = Inversion(classifier, layer, parts, file, recipe, " ".join(["python", *sys.argv]), sets, read)
         if not training.fit(again):
             say(f"\nStopped; the best epoch so far is in {file}: the same command goes on.")
             raise typer.Exit(130)

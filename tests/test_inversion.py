@@ -1,6 +1,7 @@
 """Decoders of layers: their published shape, their training and files, what is measured of them, and the commands."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.parts import Parts
 from models.errors import UserError
-from models.extractor import feature_extractor
+from models.extractor import Untraceable
 from models.inversion import training as module
 from models.inversion.decoder import features_of, load_decoder, load_decoders
 from models.inversion.recipe import InversionRecipe
@@ -124,22 +125,25 @@ class Wayward(nn.Module):
 
     def __init__(self, inside: nn.Module):
         super().__init__()
-        self.inside, self.unused = inside, nn.Identity()
+        self.inside = inside
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.inside(x if float(x.mean()) < 9 else x / 2)
 
 
-def test_features_where_a_network_cannot_be_traced(network: Classifier) -> None:
+def test_a_network_that_cannot_be_traced(network: Classifier, parts: Parts, tmp_path: Path) -> None:
+    """Its layers are read as `explain` reads them: the same numbers, and a decoder that learns; the network is left as it was found."""
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    followed, wayward = feature_extractor(network.model, LAYERS), Wayward(network.model).eval()
-    before = snapshot(wayward, x)
-    made = feature_extractor(wayward, [f"inside.{layer}" for layer in LAYERS])(x)
-    for layer in LAYERS:
-        torch.testing.assert_close(made[f"inside.{layer}"], followed(x)[layer])
-    with pytest.raises(UserError, match="unused of Wayward does not run"):
-        feature_extractor(wayward, ["unused"])(x)
-    assert_as_found(before, wayward, x)
+    classifier, layer = replace(network, model=Wayward(network.model).eval()), "inside.features.4"
+    before = snapshot(classifier.model, x)
+    recipe, file = InversionRecipe(epochs=1, batch_size=16, width=0.05), tmp_path / "wayward.safetensors"
+    with pytest.raises(Untraceable, match="Wayward cannot be taken apart"):
+        Inversion(classifier, layer, parts, file, recipe).fit()
+    read = partial(layer_output, classifier, layer=layer)
+    assert Inversion(classifier, layer, parts, file, recipe, read=read).fit(again=True)
+    assert load_decoder(file, classifier).shape == (12, 8, 8)
+    assert_as_found(before, classifier.model, x)
+    torch.testing.assert_close(Features(classifier, layer, read)(x), Features(network, "features.4")(x))
 
 
 def test_features_of_any_layout() -> None:
@@ -254,16 +258,6 @@ def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: 
         Inversion(classifier, "features.99", parts, tmp_path / "none.safetensors", InversionRecipe(epochs=1)).fit()
     with pytest.raises(UserError, match="nothing but zeros"):
         next(optimise(classifier, torch.rand(1, 3, 32, 32), Settings("features.4")))
-
-
-def test_wishes_that_do_not_fit() -> None:
-    wrong = (({"epochs": 0}, "at least 1"), ({"width": 0}, "published"), ({"ups": 9}, "1 to 5"), ({"learning_rate": 2}, "between 0 and 1"))
-    for changes, said in wrong:
-        with pytest.raises(UserError, match=said):
-            InversionRecipe(**changes)
-    for changes, said in (({"steps": 0}, "1 to 5000"), ({"restarts": 99}, "1 to 16"), ({"rate": 0}, "above 0")):
-        with pytest.raises(UserError, match=said):
-            Settings("features.4", **changes)
 
 
 # -- commands ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.errors import UserError
 from models.inversion.decoder import Decoder
+from models.inversion.recipe import InversionRecipe
 from tests.conftest import TINY, TinyNet
 from tests.test_capture import assert_as_found, snapshot
 
@@ -105,3 +106,13 @@ def test_leaving_an_optimisation_stops_it(network: Classifier) -> None:
     assert_as_found(before, network.model, x)
     with pytest.raises(UserError, match=r"features\.77"):
         next(optimise(network, x, Settings("features.77")))
+
+
+def test_wishes_that_do_not_fit() -> None:
+    wrong = (({"epochs": 0}, "at least 1"), ({"width": 0}, "published"), ({"ups": 9}, "1 to 5"), ({"learning_rate": 2}, "between 0 and 1"))
+    for changes, said in wrong:
+        with pytest.raises(UserError, match=said):
+            InversionRecipe(**changes)
+    for changes, said in (({"steps": 0}, "1 to 5000"), ({"restarts": 99}, "1 to 16"), ({"rate": 0}, "above 0")):
+        with pytest.raises(UserError, match=said):
+            Settings("features.4", **changes)

@@ -1,5 +1,6 @@
 """Train a decoder for one layer of a frozen network: the network and the decoder see every batch, and the decoder learns to give it back."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.classifier import Classifier
 from models.data.parts import Parts
 from models.data.tensors import pixels, readable
 from models.errors import UserError
-from models.extractor import feature_extractor
+from models.extractor import Untraceable, feature_extractor
 from models.inversion.decoder import features_of
 from models.inversion.recipe import InversionRecipe
 from models.preprocessing import Preprocessing
@@ -29,10 +30,12 @@ SAMPLE = 512  # images that the layer's mean and deviation are measured on
 
 class Inversion:
     """One training: `classifier` and the name of its `layer`, images in `parts`, the file `out` (safetensors) of its best epoch on validation.
-    `sets`: what `read_parts` made of the parts; several layers share it."""
+    `sets`: what `read_parts` made of the parts; several layers share it. `read`: what the layer puts out for images, for networks that torch.fx
+    cannot follow; without it those are refused."""
 
     def __init__(self, classifier: Classifier, layer: str, parts: Parts, out: Path, recipe: InversionRecipe, command: str = "",
-                 sets: "list[Dataset[Any]] | None" = None):  # fmt: skip
+                 sets: "list[Dataset[Any]] | None" = None, read: Callable[[Tensor], Tensor] | None = None):  # fmt: skip
+        self.read = read
         self.classifier, self.layer, self.parts, self.out, self.recipe, self.sets = classifier, layer, parts, out, recipe, sets
         plan = {"model": classifier.name, "weights": classifier.weights_hash, "layer": layer, "recipe": recipe.as_dict(),
                 "data": parts.training.fingerprint()}  # fmt: skip
@@ -60,7 +63,7 @@ class Inversion:
 
     def _run(self, resume: Path | None) -> bool:
         c, recipe = self.classifier, self.recipe
-        network = Features(c, self.layer)
+        network = Features(c, self.layer, self.read)
         sets = self.sets or read_parts(c, self.parts)
         shape, mean, std = network.measured(_sample(sets[0]))
         decoder = UpConv(shape, c.input_size, c.channels, recipe.width, recipe.depth, recipe.ups).to(memory_format=torch.channels_last)
@@ -92,11 +95,18 @@ def read_parts(classifier: Classifier, parts: Parts) -> list[Dataset[Any]]:
 class Features(nn.Module):
     """What a layer of a frozen network puts out, as maps or vectors."""
 
-    def __init__(self, classifier: Classifier, layer: str):
+    def __init__(self, classifier: Classifier, layer: str, read: Callable[[Tensor], Tensor] | None = None):
         super().__init__()
-        self.network = feature_extractor(classifier.model, [layer]).requires_grad_(False)
         self.layer, self.size, self.preprocessing = layer, classifier.input_size, classifier.preprocessing
         self.tokens = getattr(classifier.model, "num_prefix_tokens", None)
+        self.read: Callable[[Tensor], Tensor] | None = None
+        try:
+            network = feature_extractor(classifier.model, [layer])
+        except Untraceable:
+            if read is None:
+                raise
+            network, self.read = classifier.model, read
+        self.network = network.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Features":
         """Always as it answers: batch norms keep their statistics, nothing is dropped."""
@@ -104,6 +114,8 @@ class Features(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
+            if self.read:
+                return self.read(x).clone()  # no longer a tensor of inference mode, which a decoder could not learn from
             return features_of(self.network(x)[self.layer], self.size, self.tokens)
 
     def measured(self, sample: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
