@@ -137,7 +137,7 @@ def page(server: str, request: pytest.FixtureRequest) -> Iterator[Any]:
         page.on("pageerror", lambda e: wrong.append(str(e)))
         page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url))
         page.goto(server + query, wait_until="domcontentloaded")
-        page.wait_for_selector(".vt-card", state="attached")  # a link may have opened another tab by now
+        page.wait_for_selector(".vt-card, #vt-gallery .vt-empty", state="attached")  # a link may have opened another tab, or an empty list, by now
         yield page
         browser.close()
     assert not wrong
