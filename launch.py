@@ -21,6 +21,7 @@ from explain import commands as of_explain
 from explain import finding_commands as of_findings
 from explain import gaze_commands as of_gaze
 from explain import inversion_commands as of_inversion
+from explain import run_command
 from models import commands as of_models
 from models.commands import Device, Weights
 from models.errors import UserError
@@ -42,7 +43,7 @@ def serve(
     run: Annotated[Path, typer.Option(help="A run folder made by 'run'.")] = DEMO,
     weights: Weights = None,
     host: Annotated[str, typer.Option(help="The address to listen at; by itself this machine alone.")] = "",
-    port: Annotated[int | None, typer.Option(help="Default: the first free one from 7860.")] = None,
+    port: Annotated[int | None, typer.Option(help="1 to 65535 (default: the first free one from 7860).")] = None,
     root_path: Annotated[str, typer.Option(help="Where a reverse proxy shows the page: /vitrine, or https://name/vitrine.")] = "",
     share: Annotated[bool, typer.Option("--share", help="Also a public link, with a password.")] = False,
     auth: Annotated[str, typer.Option(envvar="VITRINE_AUTH", help="user:password; by itself one is made up where others reach the page.")] = "",
@@ -66,7 +67,7 @@ def serve(
     start(run, sharing, weights, device, open_browser, trainings, against, gaze, gaze_model, decoders)
 
 
-for command in (of_explain.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,
+for command in (run_command.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,
                 of_explain.filters, of_explain.survey, of_findings.analyse, of_findings.compare, of_findings.notes,
                 of_models.train, of_models.study):  # fmt: skip
     app.command()(command)

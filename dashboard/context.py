@@ -47,7 +47,7 @@ class Context:
     gaze_model: Path | None = None
     decoders: Path | None = None
     stops: Stops = field(init=False)
-    photos: Photos = field(default_factory=Photos)
+    photos: Photos = field(init=False)
     looks: Looks = field(init=False)
     opened: Any = None
     view: Any = None
@@ -60,6 +60,12 @@ class Context:
 
     def __post_init__(self) -> None:
         self.stops, self.looks = Stops(None if self.access.computes else VISIT), Looks(self)
+        self.photos = Photos(self.exif)
+
+    @property
+    def exif(self) -> str:
+        """Whether the run's network gets photos turned as their EXIF orientation says: "apply", or "ignore"."""
+        return str(self.run.manifest.request.preprocessing.get("exif", "apply"))
 
     @cached_property
     def findings(self) -> Findings:

@@ -44,7 +44,7 @@ def _listed(ctx: Context) -> None:
         figures = {figure.name: figure.value for figure in headline(run, run.manifest.request.methods[0])}
         tries = [{"title": p.title, "why": p.text, "train": p.option} for p in ctx.findings.proposals] if ctx.findings.ready else None
         return {"model": run.manifest.request.model, "data": run.manifest.request.data, "selected": found.said, "number": len(found.rows),
-                "figures": figures, "images": images, "what_to_try": tries}  # fmt: skip
+                "figures": figures, "images": images, "what_to_try": tries, "inconclusive": ctx.findings.inconclusive}  # fmt: skip
 
     _endpoint(errors, [gr.Textbox("errors"), gr.Number(20, precision=0)], [gr.JSON(label="errors")])
 
@@ -59,7 +59,7 @@ def _live(ctx: Context) -> None:
         """
         from explain.live import look
 
-        opened = _opened(photo)
+        opened = _opened(ctx, photo)
         with ctx.classifier() as classifier:
             prob = look(classifier, opened).prob
         best = (-prob).argsort(kind="stable")[:TOP].tolist()
@@ -81,7 +81,7 @@ def _live(ctx: Context) -> None:
         from explain.single import class_number
 
         get(method)
-        plus, opened, who = class_number(ctx.run.classes, target or None), _opened(photo), str(request.session_hash)
+        plus, opened, who = class_number(ctx.run.classes, target or None), _opened(ctx, photo), str(request.session_hash)
         ctx.stops.begin(who)
         with ctx.classifier() as classifier:
             sight = look(classifier, opened)
@@ -130,10 +130,10 @@ def _handed_out(ctx: Context) -> None:
     _endpoint(report, [], [file], "export")
 
 
-def _opened(photo: str | None) -> Image.Image:
+def _opened(ctx: Context, photo: str | None) -> Image.Image:
     if not photo:
         raise UserError("There is no photo: give one, as handle_file('photo.jpg').")
-    return open_upload(photo)
+    return open_upload(photo, ctx.exif)
 
 
 def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_id: str | None = None) -> None:

@@ -48,7 +48,9 @@ class Sharing:
     mcp: bool = False
 
     def __post_init__(self) -> None:
-        """Raises UserError for wishes that exclude each other."""
+        """Raises UserError for a port that there is not, and for wishes that exclude each other."""
+        if self.port is not None and not 0 < self.port < 65536:
+            raise UserError(f"--port {self.port}: ports are numbers from 1 to 65535; leave it out for the first free one from 7860.")
         if self.auth and not (self.auth.partition(":")[0] and self.auth.partition(":")[2]):
             raise UserError(f"--auth takes user:password, with a colon between them; got {len(self.auth)} letters that are no such pair.")
         for given, other, why in ((self.auth, self.public, "--auth asks for a password and --public for none"),

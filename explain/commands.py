@@ -1,76 +1,20 @@
-"""The commands about explanations: run · export · explain · methods · layers · filters · survey. Typer calls them; heavy packages are
+"""The commands about explanations: export · explain · methods · layers · filters · survey. Typer calls them; heavy packages are
 imported inside, so that `--help` answers at once."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
-from models.commands import Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
+from models.commands import ClassNames, Device, Model, Weights, say
 from models.errors import UserError
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
 
-if TYPE_CHECKING:
-    from explain.run import Progress
-
-CLASSES_HELP = "A file with lines 'data class, model class'; or 'sorted': outputs in the order of the sorted class names."
 SELECT_HELP = "errors, correct, class:NAME, pair:TRUE>CALLED, tag:NAME, labels, duplicates, border, notes ...; by itself some of every class."
 BlurEyes = Annotated[bool, typer.Option("--blur-eyes", help="Cover the eyes of aligned faces.")]
-
-
-def run(
-    model: Model, data: Data,
-    out: Annotated[Path, typer.Option(help="The run folder: a new one, or one to go on with.")],
-    weights: Weights = None,
-    methods: Annotated[str, typer.Option(help="Names with commas between them.")] = "grad_cam,layer_cam",
-    layer: Annotated[str | None, typer.Option(help="The layer to explain; by itself the last one with maps.")] = None,
-    split: Split = None, image_col: ImageCol = None, label_col: LabelCol = None,
-    classes: Annotated[Path | None, typer.Option(help=CLASSES_HELP)] = None,
-    limit: Annotated[int | None, typer.Option(help="Use only so many images, evenly spread.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Corrected labels: a table with columns image, label and data, as 'notes' writes it.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    precision: Annotated[str, typer.Option(help="fp32, or bf16 (about twice as fast on many CPUs).")] = "fp32",
-    device: Device = "cpu",
-) -> None:  # fmt: skip
-    """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on."""
-    from explain.analysis.findings import Findings, analyse
-    from explain.analysis.in_words import proposals_in_words
-    from explain.errors import in_words
-    from explain.run import run as compute
-    from explain.run_data import open_run
-    from models.classes import read_mapping
-    from models.data.corrections import corrected, read_corrections
-    from models.data.open import open_data
-    from models.registry import load, renamed
-
-    source = open_data(data, split, image_col, label_col, limit)
-    if labels:
-        source = corrected(source, read_corrections(labels))
-    say(f"{source.name}: {len(source)} images of {len(source.classes)} classes; {getattr(source, 'note', '')}".rstrip("; "))
-    if len(source.classes) == 1:
-        say(f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes.")
-    classifier = load(model, weights, device=device)
-    mapping = None
-    if classes == Path("sorted"):
-        classifier = renamed(classifier, tuple(sorted(source.classes)))
-    elif classes:
-        mapping = read_mapping(classes)
-    try:
-        compute(classifier, source, out, methods.replace(" ", "").split(","), layer, precision=precision, batch_size=batch_size,
-                mapping=mapping, command=" ".join(["python", *sys.argv]), progress=_progress_bar())  # fmt: skip
-    except KeyboardInterrupt:
-        say(f"\nStopped; what was done is kept in {out}: the same command goes on from there.")
-        raise typer.Exit(130) from None
-    opened = open_run(out)
-    findings = Findings(opened)
-    with share_bar("analyse") as tell:
-        for share in analyse(findings):
-            tell(share)
-    say("\n".join([*in_words(opened), *proposals_in_words(findings)]))
-    say(f"next       python launch.py serve --run {out}")
 
 
 def export(
@@ -116,6 +60,7 @@ def report(
     say(f"report     {out}, {len(text.encode()) / 1e6:.1f} MB")
 
 
+@takes_preprocessing
 def explain(
     image: Annotated[Path, typer.Argument(help="A picture.")],
     model: Model,
@@ -130,18 +75,23 @@ def explain(
     flip: Annotated[bool, typer.Option(help="Average with the mirror image's map.")] = False,
     noise: Annotated[int, typer.Option(help="Average over so many noisy copies.")] = 0,
     device: Device = "cpu",
+    class_names: ClassNames = None,
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Maps of one picture by any method: as raw numbers (.npy), as a picture, and laid over the photo."""
     from explain.case import Smoothing
     from explain.live import Question, look
-    from explain.single import class_number, read_picture, settings_for, write
+    from explain.single import class_number, must_be_there, read_picture, settings_for, write
+    from models.class_names import read_names
     from models.registry import load
 
+    must_be_there(image)
     names = [name.strip() for name in methods.split(",") if name.strip()]
     given = settings_for(names, set_ or [])
-    classifier = load(model, weights, device=device)
+    classifier = load(model, weights, read_names(class_names) if class_names else None, device, preprocessing)
     plus, less = (class_number(classifier.classes, said) for said in (target, minus))
-    sight = look(classifier, read_picture(image))
+    say(f"input    {classifier.input_described}")
+    sight = look(classifier, read_picture(image, classifier.preprocessing.exif))
     for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
         say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
     refused: dict[str, list[str]] = {}
@@ -172,26 +122,32 @@ def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the ta
     say(table(METHODS.values()) if markdown else "\n".join(described(m) for m in METHODS.values()))
 
 
+@takes_preprocessing
 def layers(
     model: Model,
     image: Annotated[Path | None, typer.Argument(help="A picture: its share of zeros stands beside each layer.")] = None,
     weights: Weights = None,
     device: Device = "cpu",
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """A network as a table: every layer with its output, parameters, multiply-adds and receptive field."""
     import torch
 
     from explain.layers import gaps, in_words
     from explain.layers import layers as table
-    from explain.single import read_picture
+    from explain.single import must_be_there, read_picture
     from models.registry import load
 
-    classifier = load(model, weights, device=device)
-    shown = classifier.batch([read_picture(image)]) if image else torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
+    if image:
+        must_be_there(image)
+    classifier = load(model, weights, device=device, options=preprocessing)
+    noise = torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
+    shown = classifier.batch([read_picture(image, classifier.preprocessing.exif)]) if image else noise
     found = table(classifier.model, shown)
     say("\n".join(filter(None, [in_words(found, zeros=image is not None), gaps(found)])))
 
 
+@takes_preprocessing
 def filters(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
@@ -202,15 +158,18 @@ def filters(
     seed: Annotated[int, typer.Option(help="Of the noise that it begins with.")] = 0,
     weights: Weights = None,
     device: Device = "cpu",
+    class_names: ClassNames = None,
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """What filters or classes want to see: pictures made by following the gradient from noise, and the filters' weights."""
     from explain.album import maximised
     from explain.maximise import Settings
     from explain.wishes import units_in, write
+    from models.class_names import read_names
     from models.memory import reuse_memory
     from models.registry import load
 
-    classifier = load(model, weights, device=device)
+    classifier = load(model, weights, read_names(class_names) if class_names else None, device, preprocessing)
     reuse_memory()
     settings = Settings(layer, place, steps=steps, seed=seed)
     made = None
@@ -261,19 +220,3 @@ def share_bar(name: str) -> Iterator[Callable[[float], None]]:
             bar.update(100 * share - bar.n)
 
         yield tell
-
-
-def _progress_bar() -> Callable[["Progress"], None]:
-    """Images a second and the time left; a run that goes on counts from where it was."""
-    bars: list[tqdm] = []
-
-    def show(now: "Progress") -> None:
-        if not bars:
-            bars.append(tqdm(total=now.total, initial=now.before, unit="image", smoothing=0.1, dynamic_ncols=True))
-        bars[0].update(now.done - bars[0].n)
-        if now.failed:
-            bars[0].set_postfix(unreadable=now.failed)
-        if now.done == now.total:
-            bars[0].close()
-
-    return show

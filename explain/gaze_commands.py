@@ -9,6 +9,7 @@ import typer
 
 from models.commands import Device, Weights, say
 from models.errors import UserError
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
 
 if TYPE_CHECKING:
     from explain.gaze.evaluate import Evaluation
@@ -76,6 +77,7 @@ def train(
 
 
 @gaze.command()
+@takes_preprocessing
 def evaluate(
     data: Fixations,
     out: Annotated[Path | None, typer.Option(help="A folder to keep it in, for 'serve --gaze'.")] = None,
@@ -89,6 +91,7 @@ def evaluate(
     sigma: Sigma = None, sigma_degrees: Degrees = None, pixels_per_degree: PerDegree = None, variant: Variant = "tuebingen",
     markdown: Annotated[bool, typer.Option("--markdown", help="As a table for a document.")] = False,
     device: Device = "cpu",
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:  # fmt: skip
     """Predictions of gaze, and the maps of a classifier, against people's fixations, beside baselines and people themselves."""
     from explain.gaze.folder import write
@@ -107,7 +110,7 @@ def evaluate(
         asked.append(predictions(f"gaze {len(asked) + 1}" if len(gaze_model or []) > 1 else "gaze", trained.name, trained.maps))
     about: dict[str, object] = {"data": found.name, "part": part, "note": found.note, "command": " ".join(["python", *sys.argv])}
     if model:
-        classifier = load(model, weights, device=device)
+        classifier = load(model, weights, device=device, options=preprocessing)
         asked += NetworkMaps(classifier, [m.strip() for m in methods.split(",") if m.strip()], layer).sources()
         about["network"] = classifier.name
     truths, sources = _beside(found, part, blur, asked)

@@ -10,6 +10,7 @@ import typer
 
 from models.commands import Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
 from models.errors import UserError
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ Decoders = Annotated[Path | None, typer.Option(help="A folder of 'invert train';
 
 
 @invert.command()
+@takes_preprocessing
 def train(
     model: Model, data: Data,
     layers: Annotated[str, typer.Option(help="Whose output is decoded, with commas; see 'layers'. One decoder each.")],
@@ -40,6 +42,7 @@ def train(
     seed: int = 0,
     again: Annotated[bool, typer.Option("--again", help="Train anew where there is one already.")] = False,
     device: Device = "cpu",
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:  # fmt: skip
     """Train decoders for layers of a network on images, and measure how much each layer still knows."""
     from explain.inversion.rebuild import layer_output
@@ -52,7 +55,7 @@ def train(
     recipe = InversionRecipe(epochs, batch_size, learning_rate, step=step, width=width, seed=seed, depth=depth, ups=ups)
     parts = open_parts(data, image_col, label_col, limit)
     say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
-    classifier, sets = load(model, weights, device=device), None
+    classifier, sets = load(model, weights, device=device, options=preprocessing), None
     named = [name.strip() for name in layers.split(",") if name.strip()]
     for layer in named:
         file = out / f"{layer}.safetensors"
@@ -70,21 +73,24 @@ def train(
 
 
 @invert.command()
+@takes_preprocessing
 def measure(
     model: Model, data: Data,
     decoders: Decoders = None, weights: Weights = None, split: Split = None, image_col: ImageCol = None, label_col: LabelCol = None,
     limit: Annotated[int, typer.Option(min=2, help="So many images at most, evenly spread.")] = 500,
     device: Device = "cpu",
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:  # fmt: skip
     """How much of a picture every layer still knows, on any images."""
     from models.data.open import open_data
     from models.registry import load
 
-    classifier = load(model, weights, device=device)
+    classifier = load(model, weights, device=device, options=preprocessing)
     _measured(classifier, _decoders(classifier, decoders), open_data(data, split, image_col, label_col), limit)
 
 
 @invert.command()
+@takes_preprocessing
 def image(
     picture: Annotated[Path, typer.Argument(help="A picture.")],
     model: Model,
@@ -95,6 +101,7 @@ def image(
     restarts: Annotated[int, typer.Option(help="Beginnings, of which the nearest is kept.")] = 2,
     seed: int = 0,
     device: Device = "cpu",
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:  # fmt: skip
     """One picture, rebuilt from every layer that has a decoder, or from one layer by optimisation."""
     from PIL import Image
@@ -102,13 +109,14 @@ def image(
     from explain.commands import share_bar
     from explain.inversion.optimise import Settings, optimise
     from explain.inversion.rebuild import described, enlarged, rebuild
-    from explain.single import read_picture
+    from explain.single import must_be_there, read_picture
     from models.memory import reuse_memory
     from models.registry import load
 
-    classifier = load(model, weights, device=device)
+    must_be_there(picture)
+    classifier = load(model, weights, device=device, options=preprocessing)
     reuse_memory()
-    seen = read_picture(picture)
+    seen = read_picture(picture, classifier.preprocessing.exif)
     x, made = classifier.batch([seen]), []
     if note := enlarged(seen.size, classifier.input_size):
         say(note)

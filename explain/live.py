@@ -16,7 +16,7 @@ from explain.case import Case, Smoothing, answer
 from explain.map_layers import LayerOutput, default_layer, map_layers
 from explain.methods import get
 from explain.target import Target
-from models.classifier import Classifier
+from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
 
 PASSES, MAPS = 3, 200
@@ -124,7 +124,13 @@ def look(classifier: Classifier, image: Image.Image) -> Look:
     if classifier.metadata.get("task") == "affect":
         raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are explained.")
     x = classifier.batch([image])
-    prob = logits(classifier.model, x).softmax(1)[0].cpu().numpy()
+    answer = logits(classifier.model, x)
+    if answer.shape[1] == 1:
+        raise UserError(ONE_OUTPUT.format(name=classifier.name))
+    if not answer.isfinite().all():
+        raise UserError(f"{classifier.name} answers this picture with {'NaN' if answer.isnan().any() else 'infinite numbers'}: there is no "
+                        "prediction to explain. Check the weights and the preprocessing.")  # fmt: skip
+    prob = answer.softmax(1)[0].cpu().numpy()
     return Look(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob)
 
 

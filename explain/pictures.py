@@ -15,9 +15,9 @@ from models.preprocessing import Preprocessing
 
 def original(run: RunData, row: int) -> Image.Image | None:
     """The picture of a row of the run, where its data is still here."""
-    root = run.manifest.data_root
+    root, request = run.manifest.data_root, run.manifest.request
     try:
-        return reopen(root, str(run.table.at[row, "id"])) if root else None
+        return reopen(root, str(run.table.at[row, "id"]), request.preprocessing.get("exif", "apply"), request.bits) if root else None
     except UserError:  # a data set that is another one by now
         return None
 

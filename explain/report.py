@@ -50,7 +50,8 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
     return page(
         "report.html",
         title=f"{request.model} on {request.data}", model=request.model, data=request.data, subtitle=_subtitle(run, method),
-        figures=headline(run, method), proposals=findings.proposals, checks=", ".join(CHECKS), **_confusion(run), **_classes(run),
+        figures=headline(run, method), proposals=findings.proposals, checks=", ".join(CHECKS), inconclusive=findings.inconclusive,
+        **_confusion(run), **_classes(run),
         samples=[_class(run, s, method, blur_eyes) for s in samples],
         samples_note=shown,
         means=list(_means(findings, method, [s.index for s in samples], blur_eyes)), charts=list(_charts(run)), made=_made(run, method),

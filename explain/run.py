@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,13 +28,15 @@ from explain.picture_facts import facts
 from explain.regions import FACE_BANDS, are_expressions, face_bands, reduced
 from explain.render import jpeg_bytes
 from explain.run_folder import (
+    MANIFEST,
     METADATA,
+    NO_ANSWER,
     SAMPLES,
+    STAMP,
     Manifest,
     PartWriter,
     Request,
     area_column,
-    begin,
     done_ids,
     finish,
     map_column,
@@ -43,9 +45,11 @@ from explain.run_folder import (
     read_manifest,
     rows_to_table,
 )  # fmt: skip
+from explain.run_resume import claim
 from models import __version__
-from models.classes import match_classes
-from models.classifier import Classifier
+from models.class_names import must_differ, named_by_data
+from models.classes import ClassMatch, find_class, match_classes
+from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import UserError
 from models.memory import reuse_memory
@@ -58,7 +62,7 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` images are processed, `before` of them by an earlier start, `failed` of them unreadable."""
+    """`done` of `total` images are processed, `before` of them by an earlier start, `failed` of them without an answer."""
 
     done: int
     total: int
@@ -68,9 +72,11 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """One image as the network sees it, or the reason why there is none. `masks` (R, H, W) in [0, 1] lie on `pixels`."""
+    """One image as the network sees it, or the reason why there is none. `masks` (R, H, W) in [0, 1] lie on `pixels`; `stamp`: of its file,
+    taken before it was read."""
 
     index: int
+    stamp: str = ""
     pixels: Tensor | None = None
     thumbnail: bytes | None = None
     facts: dict[str, float | int] = field(default_factory=dict)
@@ -80,14 +86,15 @@ class Loaded:
 
 def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loaded:
     """Decode, crop and make the thumbnail: of what the network sees, so that maps lie on it exactly."""
+    stamp = source.stamp(index)
     try:
         picture = source.load(index)
         seen = classifier.preprocessing.view(picture)
         masks = [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)] if source.regions else []
     except Exception as error:  # an image that breaks a decoder must not end a run of a million
-        return Loaded(index, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+        return Loaded(index, stamp, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
     shares = np.stack([np.asarray(mask.convert("L"), np.float32) / 255 for mask in masks]) if masks else None
-    return Loaded(index, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL), facts(seen, picture.size), shares)
+    return Loaded(index, stamp, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL), facts(seen, picture.size), shares)
 
 
 def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int) -> Iterator[list[Loaded]]:
@@ -113,7 +120,8 @@ def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classi
             pool.shutdown(cancel_futures=True)
 
 
-def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], layer: str | None, precision: str) -> Request:
+def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], layer: str | None, precision: str,
+         outputs: dict[str, int]) -> Request:  # fmt: skip
     """Check what was asked for before any work: methods, layer, that a gradient reaches it, and the shape of its maps."""
     chosen = tuple(dict.fromkeys(registry.from_a_pass(m).name for m in methods))
     if not chosen:
@@ -123,13 +131,17 @@ def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], la
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
     layer = layer or classifier.default_layer or default_layer(classifier.model, example)
     tried = capture(classifier.model, example, layers_in(layer), precision)
+    if tried.logits.shape[1] == 1:
+        raise UserError(ONE_OUTPUT.format(name=classifier.name))
+    must_differ(classifier.classes, classifier.name)
     if tried.logits.shape[1] != len(classifier.classes):
         raise UserError(f"{classifier.name} answers with {tried.logits.shape[1]} numbers, but {len(classifier.classes)} classes are named.")
     tried.gradients(torch.zeros(1, dtype=torch.long))
     h, w = next(iter(explain(tried, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
     regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(classifier.name, classifier.weights_hash, source.name, source.fingerprint(), classifier.classes, chosen,
-                   layer, (h, w), precision, regions=regions)  # fmt: skip
+                   layer, (h, w), precision, regions=regions, outputs=outputs, preprocessing=classifier.preprocessing.as_dict(),
+                   transform_input=classifier.transform_input, bits=source.bits)  # fmt: skip
 
 
 def both_targets(captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor) -> dict[tuple[str, str], Tensor]:
@@ -141,9 +153,14 @@ def both_targets(captured: Capture, methods: Sequence[str], pred: Tensor, label:
 
 
 def process(classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor) -> pa.Table:
-    """One batch of readable images -> rows of the run."""
+    """One batch of readable images -> rows of the run. Where the network's answer is no number, the row has an error."""
     x = classifier.preprocessing.normalise(stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device)
     captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
+    finite = captured.logits.isfinite().all(1).cpu()
+    if not finite.all():
+        good, bad = finite.nonzero()[:, 0].tolist(), (~finite).nonzero()[:, 0].tolist()
+        rows = process(classifier, request, [ids[i] for i in good], [loaded[i] for i in good], label[good]) if good else None
+        return pa.concat_tables([*([rows] if rows else []), no_answers(request, ids, loaded, label, captured.logits, bad)])
     label = label.to(captured.logits.device)
     prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)
     columns: dict[str, Any] = {
@@ -154,6 +171,7 @@ def process(classifier: Classifier, request: Request, ids: list[str], loaded: li
         "loss": F.cross_entropy(captured.logits, label, reduction="none").cpu().numpy(),
         "prob": _lists(prob.cpu().numpy()),
         "thumbnail": [i.thumbnail for i in loaded],
+        STAMP: [i.stamp for i in loaded],
     } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
     regions = _regions(request, loaded)
     columns |= {area_column(name): np.broadcast_to(share, (len(loaded), *request.map_shape)).mean((1, 2)) for name, share in regions.items()}
@@ -161,6 +179,14 @@ def process(classifier: Classifier, request: Request, ids: list[str], loaded: li
         name, raw = map_column(method, target), maps.cpu().numpy()
         columns[name], columns[f"{name}.scale"] = pack_maps(raw)
         columns |= {f"{name}.{k}": v for k, v in attention_statistics(raw, regions).items()}
+    return rows_to_table(columns, request)
+
+
+def no_answers(request: Request, ids: list[str], loaded: list[Loaded], label: Tensor, logits: Tensor, rows: list[int]) -> pa.Table:
+    """The rows of images to which the network answers NaN or infinite numbers: they have a label, and no prediction."""
+    columns = {"id": [ids[i] for i in rows], "label": label[rows].numpy().astype(np.int16), "thumbnail": [loaded[i].thumbnail for i in rows],
+               STAMP: [loaded[i].stamp for i in rows],
+               "error": [NO_ANSWER + ("NaN" if logits[i].isnan().any() else "infinite numbers") for i in rows]}  # fmt: skip
     return rows_to_table(columns, request)
 
 
@@ -181,24 +207,43 @@ def _lists(values: np.ndarray) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(values.reshape(-1)))
 
 
-def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequence[str], layer: str | None = None, *,
-        precision: str = "fp32", batch_size: int = 32, part_rows: int = 512, mapping: dict[str, str] | None = None, command: str = "",
-        progress: Callable[[Progress], None] | None = None, stop: Callable[[], bool] = lambda: False) -> Manifest:  # fmt: skip
-    """Predictions and maps of every image, into the folder `out`; what is there already is not computed again.
-
-    Raises UserError before any work where the request does not fit, `Stopped` when `stop()` became true. Whatever ends
-    it, finished parts stay, and the same call goes on from there.
-    """
+def match(classifier: Classifier, source: ImageSource, mapping: Mapping[str, int | str] | None = None, order: str = "") -> ClassMatch:
+    """The outputs of the source's classes, as `models.classes.match_classes` finds them; `mapping` may name outputs. Raises UserError for a network
+    without classes."""
     if classifier.metadata.get("task") == "affect":
         raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: a run explains classifiers.")
-    to_model = dict(zip(source.classes, match_classes(source.classes, classifier.classes, classifier.wordnet_ids, mapping), strict=True))
-    request = plan(classifier, source, methods, layer, precision)
-    begin(out, request)
+    outputs = {name: output_index(to, classifier.classes) for name, to in (mapping or {}).items()}
+    return match_classes(source.classes, classifier.classes, classifier.wordnet_ids, outputs, order, source.empty)
+
+
+def output_index(to: int | str, classes: Sequence[str]) -> int:
+    """Raises UserError where there is no such output."""
+    index = find_class(to, classes) if isinstance(to, str) else to
+    if index is None or not 0 <= index < len(classes):
+        raise UserError(f"The network has no output '{to}': it has {len(classes)}, called {', '.join(classes[:8])}.")
+    return index
+
+
+def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequence[str], layer: str | None = None, *,
+        precision: str = "fp32", batch_size: int = 32, part_rows: int = 512, mapping: Mapping[str, int | str] | None = None, order: str = "",
+        restart: bool = False, command: str = "", progress: Callable[[Progress], None] | None = None,
+        say: Callable[[str], None] = lambda text: None, stop: Callable[[], bool] = lambda: False) -> Manifest:  # fmt: skip
+    """Predictions and maps of every image, into the folder `out`; what is there already is not computed again, unless an image's file has
+    changed since or could not be read.
+
+    `mapping`: class of the data -> output of the network, or its name; `order`: one of `models.classes.ORDERS`; `restart`: what the folder holds is
+    thrown away; `say` hears of images that are done again. Raises UserError before any work where the request does not fit, or is another
+    one than the folder's; `Stopped` when `stop()` became true. Whatever ends it, finished parts stay, and the same call goes on from there.
+    """
+    source, (classifier, _) = source.with_exif(classifier.preprocessing.exif), named_by_data(classifier, source.classes)
+    to_model = dict(zip(source.classes, match(classifier, source, mapping, order).outputs, strict=True))
+    request = plan(classifier, source, methods, layer, precision, to_model)
+    claim(out, request, source, restart, say)
     if source.metadata is not None:
         source.metadata.assign(id=[item.id for item in source.items]).to_parquet(out / METADATA)
     done = done_ids(out)
     pending = [i for i, item in enumerate(source.items) if item.id not in done]
-    if not pending and (out / "manifest.json").is_file():
+    if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
     reuse_memory()
     quick = replace(classifier, model=folded(classifier.model, _noise(classifier), layers_in(request.layer), precision))
@@ -206,15 +251,19 @@ def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequenc
     try:
         for batch in load_batches(source, pending, classifier, batch_size):
             good, bad = [i for i in batch if i.error is None], [i for i in batch if i.error is not None]
+            unanswered = 0
             if good:
                 items = [source.items[i.index] for i in good]
                 label = torch.tensor([to_model[item.label] for item in items])
-                writer.add(process(quick, request, [item.id for item in items], good, label))
+                rows = process(quick, request, [item.id for item in items], good, label)
+                unanswered = len(rows) - rows["error"].null_count
+                writer.add(rows)
             if bad:
                 items = [source.items[i.index] for i in bad]
-                columns = {"id": [item.id for item in items], "label": [to_model[item.label] for item in items], "error": [i.error for i in bad]}
+                columns = {"id": [item.id for item in items], "label": [to_model[item.label] for item in items], STAMP: [i.stamp for i in bad],
+                           "error": [i.error for i in bad]}  # fmt: skip
                 writer.add(rows_to_table(columns, request))
-            failed, seen = failed + len(bad), seen + len(batch)
+            failed, seen = failed + len(bad) + unanswered, seen + len(batch)
             if progress:
                 progress(Progress(seen, len(source), len(done), failed))
             if stop():

@@ -14,7 +14,7 @@ from PIL import Image
 
 from explain.column_cache import column
 from explain.picture_facts import FACTS, HASH
-from explain.run_folder import METADATA, REQUEST, TARGETS, Manifest, area_column, map_column, part_files, read_manifest, unpack_maps
+from explain.run_folder import MANIFEST, METADATA, REQUEST, TARGETS, Manifest, area_column, map_column, part_files, read_manifest, unpack_maps
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
@@ -84,7 +84,7 @@ class RunData:
     @cached_property
     def _stamp(self) -> int:
         """Tells columns in the cache from those of a run that was in this folder before."""
-        return (self.folder / REQUEST).stat().st_mtime_ns
+        return max((self.folder / name).stat().st_mtime_ns for name in (REQUEST, MANIFEST) if (self.folder / name).is_file())
 
     def thumbnails(self, rows: Sequence[int]) -> list[bytes]:
         """JPEG of what the network saw, for each row."""

@@ -21,11 +21,18 @@ from models.errors import UserError
 SCHEMA = 1
 TARGETS = ("pred", "label")
 REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
+DERIVED = ("analysis.json", "analysis.parquet", "contrasts.parquet", "survey.json", "strongest.parquet", "depth.parquet")
+"""What is worked out from the rows; those that tell whether the others hold come first."""
+STAMP = "stamp"
+NO_ANSWER = "the network answered "
+"""How the error of an image begins that was read, and to which the network had no answer."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. Two runs with the same request are the same run: that is what resuming rests on."""
+    """What was asked for. Two runs with the same request are the same run: that is what resuming rests on, so that everything stands here
+    that changes a prediction or a label. `outputs`: class of the data -> output of the network; `bits`: that integer pictures of more than
+    8 bits use. Runs of earlier versions have neither these two nor `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -38,6 +45,10 @@ class Request:
     precision: str
     schema: int = SCHEMA
     regions: tuple[str, ...] = ()
+    outputs: dict[str, int] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    transform_input: bool | None = None
+    bits: int = 0
 
     @property
     def statistics(self) -> tuple[str, ...]:
@@ -84,7 +95,7 @@ def part_schema(request: Request) -> pa.Schema:
             fields += [(f"{name}.{statistic}", pa.float32()) for statistic in request.statistics]
     fields += [(area_column(region), pa.float32()) for region in request.regions]
     fields += [(name, pa.int32() if name in ("width", "height") else pa.float32()) for name in FACTS]
-    return pa.schema([*fields, (HASH, pa.uint64()), ("thumbnail", pa.binary()), ("error", pa.string())])
+    return pa.schema([*fields, (HASH, pa.uint64()), ("thumbnail", pa.binary()), (STAMP, pa.string()), ("error", pa.string())])
 
 
 def pack_maps(maps: np.ndarray) -> tuple[pa.Array, np.ndarray]:
@@ -144,17 +155,16 @@ def done_ids(folder: Path) -> set[str]:
     return {i for path in part_files(folder) for i in pq.read_table(path, columns=["id"])["id"].to_pylist()}
 
 
-def begin(folder: Path, request: Request) -> None:
-    """Claim the folder for this request. Raises UserError where it holds another run or other files."""
+def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: bool = False) -> None:
+    """Claim the folder for this request. `differ`: in words, what the folder's own request differs in. Raises UserError where it holds
+    another run, unless it is to `restart`, or other files."""
     if (folder / REQUEST).is_file():
-        before = read_request(folder)
-        different = [k for k, v in asdict(request).items() if asdict(before)[k] != v]
-        if different:
-            k = different[0]
-            was, now = (str(asdict(r)[k])[:60] for r in (before, request))
-            raise UserError(f"'{folder}' holds another run ({k}: {was}, now {now}): choose another --out, or remove it.")
-        return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if differ and not restart:
+            raise UserError(f"'{folder}' holds another run, which differs in {'; in '.join(differ[:4])}: begin anew with --restart, or choose "
+                            "another --out.")  # fmt: skip
+        if not restart:
+            return
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"'{folder}' exists and is no run: choose another --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """The network that a run was made with. torch comes with the first call."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def network_of(manifest: Manifest, weights: Path | None = None, device: str = "cpu") -> "Classifier":
-    """Its weights are those of the file `weights`, or those that the run names. Raises UserError where they cannot be had or are others."""
+    """Its weights are those of the file `weights`, or those that the run names; classes and preprocessing are the run's. Raises UserError where
+    the weights cannot be had or are others."""
     request = manifest.request
     file = weights or (Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None)
     name = request.model if request.model in shipped() and not weights else architecture(request.model)
@@ -21,10 +23,28 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
                         "for live maps start with --weights FILE.")  # fmt: skip
     from models.registry import load  # torch: not before it is known that there is something to load
 
-    classifier = load(name, file, request.classes, device)
+    classifier = load(name, file, device=device)
     if classifier.weights_hash != request.weights_hash:
         raise UserError(f"'{classifier.weights}' holds other weights than the run was made with: start with --weights FILE.")
-    return classifier
+    return as_in_run(classifier, manifest)
+
+
+def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
+    """The network fed and named as in the run, whatever is assumed of its weights by now."""
+    from models.preprocessing import Preprocessing
+    from models.preprocessing_options import words_for
+
+    request = manifest.request
+    made = replace(classifier, classes=request.classes, renamed=classifier.classes != request.classes)
+    rescaled = classifier.transform_input
+    if request.transform_input is not None and classifier.transform_input is not None:
+        made.model.transform_input = request.transform_input  # type: ignore[assignment]
+    if raw := request.preprocessing or manifest.preprocessing:
+        fed = Preprocessing.from_dict(raw)
+        told = fed != classifier.preprocessing or made.transform_input != rescaled
+        words = tuple(words_for(fed, made.transform_input)) if told else ()
+        made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)
+    return made
 
 
 def architecture(name: str) -> str:

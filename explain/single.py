@@ -10,32 +10,38 @@ from PIL import Image
 from explain.live import LiveMap, Look
 from explain.methods import get
 from explain.render import coloured, normalise, overlay
-from models.classes import fold
-from models.data.images import open_image
+from models.classes import find_class, near_names
+from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 
 
-def read_picture(path: Path) -> Image.Image:
-    """Raises UserError for what is no picture."""
+def must_be_there(path: Path) -> None:
+    """Raises UserError where there is no such file: to be asked before a network is loaded."""
     if not path.is_file():
         raise UserError(f"There is no picture '{path}': name a file.")
-    return open_image(path)
+
+
+def read_picture(path: Path, exif: str = "apply") -> Image.Image:
+    """Raises UserError for what is no picture."""
+    must_be_there(path)
+    try:
+        return open_image(path, exif=exif)
+    except UnreadableImage as error:
+        raise UserError(f"'{path}' cannot be used: {error}.") from error
 
 
 def class_number(classes: tuple[str, ...], said: str | None) -> int | None:
-    """'fear' or '4' -> its number. Raises UserError with what is near."""
+    """'fear' or '4' -> its number; where classes are called by numbers, these are names. Raises UserError with what is near."""
     if said is None:
         return None
-    names = [fold(c) for c in classes]
-    if fold(said) in names:
-        return names.index(fold(said))
-    if said.isdecimal() and int(said) < len(classes):
+    if (found := find_class(said, classes)) is not None:
+        return found
+    numbered = any(name.isdecimal() for name in classes)
+    if said.isdecimal() and int(said) < len(classes) and not numbered:
         return int(said)
-    import difflib
-
-    near = difflib.get_close_matches(fold(said), names, 3, cutoff=0.4)
-    shown = [classes[names.index(n)] for n in near] or list(classes[:8])
-    raise UserError(f"No class '{said}': near are {', '.join(shown)}; a number from 0 to {len(classes) - 1} is taken too.")
+    shown = near_names(said, classes, cutoff=0.4) or list(classes[:8])
+    numbers = "" if numbered else f"; a number from 0 to {len(classes) - 1} is taken too"
+    raise UserError(f"No class '{said[:60]}': near are {', '.join(shown)}{numbers}.")
 
 
 def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str, Any]]:

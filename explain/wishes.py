@@ -17,11 +17,16 @@ MOST = 256
 
 
 def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
-    """'0-3,7' -> [0, 1, 2, 3, 7]; where there are `classes`, also by their names. Raises UserError for what is neither."""
+    """'0-3,7' -> [0, 1, 2, 3, 7]; where there are `classes`, also by their names, which come first. Raises UserError for what is neither, and
+    for ranges where classes are called by numbers."""
     found: list[int] = []
     for word in (part.strip() for part in text.split(",")):
         low, dash, high = word.partition("-")
-        if low.isdecimal() and (not dash or (high.isdecimal() and int(high) >= int(low))):
+        if word in classes or (low.isdecimal() and not dash and any(map(str.isdecimal, classes))):
+            found.append(class_number(classes, word) or 0)
+        elif low.isdecimal() and dash and any(map(str.isdecimal, classes)):
+            raise UserError(f"--units {word}: the classes are called by numbers, so name each that is meant: {', '.join(classes[:3])} ...")
+        elif low.isdecimal() and (not dash or (high.isdecimal() and int(high) >= int(low))):
             found += range(int(low), min(int(high if dash else low), int(low) + MOST) + 1)
         elif classes and word:
             found.append(class_number(classes, word) or 0)

@@ -75,8 +75,11 @@ def _read_torch(path: Path) -> State:
 
 def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
     """Undo common wrappings: {'state_dict': ...}, and prefixes that every key carries ('module.' of DataParallel)."""
-    while isinstance(raw, dict) and not any(isinstance(v, Tensor) for v in raw.values()):
+    while isinstance(raw, dict):
+        # first: beside the parameters may stand a tensor, as the best accuracy in checkpoints of PyTorch's ImageNet example
         inner = next((raw[key] for key in _WRAPPERS if isinstance(raw.get(key), dict)), None)
+        if inner is None and any(isinstance(v, Tensor) for v in raw.values()):
+            break
         if inner is None:
             raise UserError(f"'{path}' holds no parameters: found {sorted(map(str, raw))[:5]}, looked for {_WRAPPERS[:4]}.")
         raw = inner

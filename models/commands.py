@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from models.errors import UserError
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
 
 AUGMENT_HELP = "none, or strengths as in rotation=10,erase=0.25; names: flip, rotation, shift, zoom, light, contrast, erase, blur, grey."
 
@@ -20,11 +21,13 @@ Data = Annotated[str, typer.Option(help="A folder with one subfolder a class, a 
 Split = Annotated[str | None, typer.Option(help="train, validation or test, where the data has them.")]
 ImageCol = Annotated[str | None, typer.Option(help="The table's column with image paths.")]
 LabelCol = Annotated[str | None, typer.Option(help="The table's column with labels.")]
+ClassNames = Annotated[str | None, typer.Option(help="Names for outputs that have none: a file with one name a line, or imagenet.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ...")]
 Labels = Annotated[Path | None, typer.Option(help="Corrected labels: a table with columns image, label and data, as 'notes' writes it.")]
 BalanceBy = Annotated[str, typer.Option(help="With --balance sampler, a column of the data: each of its values is drawn as often too.")]
 
 
+@takes_preprocessing
 def train(
     out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors); curves and answers go beside it.")],
     model: Annotated[str, typer.Option(help="An architecture, or for features and finetune a trained network.")] = "fer_vgg",
@@ -53,6 +56,7 @@ def train(
     seeds: Annotated[str | None, typer.Option(help="Several trainings, as 0,1,2: mean and deviation are told.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use only so many training images, evenly spread.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew where OUT is there already.")] = False,
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:  # fmt: skip
     """Train or fine-tune a network; the best epoch on validation is kept, and tested once. Killed or stopped, it goes on when started again."""
     from models.data.corrections import Corrected
@@ -73,7 +77,7 @@ def train(
     say(f"{parts.training.name}: {len(parts.training)} images to train, {len(parts.validation)} to choose, {tested}{note}")
     chosen = seeds_in(seeds) if seeds else [seed]
     command = shlex.join(["python", "launch.py", *sys.argv[1:]])
-    if not train_seeds(model, str(weights) if weights else None, parts, out, plan, chosen, command, again, say):
+    if not train_seeds(model, str(weights) if weights else None, parts, out, plan, chosen, command, again, say, preprocessing):
         say("Stopped; the best epoch so far is kept, and the same command goes on.")
         raise typer.Exit(130)
     split = " --split test" if parts.test else ""
@@ -142,6 +146,7 @@ def data_preview(
     image_col: ImageCol = None, label_col: LabelCol = None, labels: Labels = None, seed: int = 0,
 ) -> None:  # fmt: skip
     """Three training images of every class before and after augmentation, and how many an epoch sees."""
+    from models.data.hints import near_classes
     from models.data.parts import open_parts
     from models.registry import spec
     from models.training.augment import Augmentation
@@ -156,6 +161,8 @@ def data_preview(
         say(f"{c.count:8} {c.name}")
     out.parent.mkdir(parents=True, exist_ok=True)
     sheet(classes).save(out)
+    for note in filter(None, (parts.note, near_classes(*filter(None, (parts.training, parts.validation, parts.test))))):
+        say(note)
     say(f"{seen}\npicture    {out}")
 
 

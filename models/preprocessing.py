@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Preprocessing:
     """`resize`: length of the shorter side before the centre crop to `size` (height, width); None squeezes the
-    whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`."""
+    whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`. `exif`: whether a photo is turned
+    as its EXIF orientation says ("apply"), or read as its pixels are stored ("ignore")."""
 
     size: tuple[int, int] = (224, 224)
     resize: int | None = 256
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
+    exif: str = "apply"
 
     @property
     def channels(self) -> int:
@@ -58,10 +60,24 @@ class Preprocessing:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def described(self) -> str:
+        """In words: '64 × 64 RGB, squashed (bilinear), mean 0.5, std 0.5'."""
+        height, width = self.size
+        cut = "whole image squashed" if self.resize is None else f"shorter side {self.resize}, centre crop"
+        turned = "" if self.exif == "apply" else ", EXIF orientation ignored"
+        return (f"{width} × {height} {'RGB' if self.channels == 3 else 'grey'}, {cut} ({self.interpolation}), "
+                f"mean {_numbers(self.mean)}, std {_numbers(self.std)}{turned}")  # fmt: skip
+
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Preprocessing":
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         return cls(**values)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    """One number where all are the same."""
+    return ", ".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))
 
 
 def as_tensor(seen: Image.Image) -> "Tensor":

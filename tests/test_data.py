@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from models.classes import match_classes, read_mapping
+from models.class_mapping import read_mapping
+from models.classes import match_classes
 from models.data.folder import FolderSource
 from models.data.images import UnreadableImage, open_image
 from models.data.open import open_data
@@ -78,12 +79,15 @@ def test_folder(pictures: Path) -> None:
     assert FolderSource(pictures).fingerprint() != before
 
 
-def test_folder_skips_what_is_no_picture(pictures: Path) -> None:
+def test_folder_skips_what_is_no_picture_and_says_so(pictures: Path) -> None:
     (pictures / "red" / "notes.txt").write_text("x")
     (pictures / "red" / ".hidden.png").write_text("x")
     (pictures / "empty").mkdir()
-    assert len(FolderSource(pictures)) == 18
-    assert FolderSource(pictures).classes == ("blue", "green", "red")
+    source = FolderSource(pictures)
+    assert len(source) == 18
+    assert source.classes == ("blue", "empty", "green", "red")
+    assert source.empty == ("empty",)
+    assert source.note == "no image of class empty; 1 file not read, it is no picture of a known format (.txt 1)"
 
 
 @pytest.mark.parametrize("names", [("train", "Validation", "TEST"), ("Train", "valid", "test")])
@@ -230,17 +234,18 @@ def test_torchvision_set_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_classes_match_by_folded_name_and_synonym() -> None:
-    assert match_classes(["Angry", "HAPPY", "sad", "Surprised", "neutral", "fearful"], FER) == [6, 1, 2, 3, 0, 4]
-    assert match_classes(["great_white-shark"], ["tench", "great white shark"]) == [1]
-    assert match_classes(["n01440764"], ["tench"], wordnet_ids=["n01440764"]) == [0]
-    assert match_classes(["0", "2"], FER) == [0, 2]
+    assert match_classes(["Angry", "HAPPY", "sad", "Surprised", "neutral", "fearful"], FER).outputs == (6, 1, 2, 3, 0, 4)
+    assert match_classes(["great_white-shark"], ["tench", "great white shark"]).outputs == (1,)
+    assert match_classes(["n01440764"], ["tench"], wordnet_ids=["n01440764"]).outputs == (0,)
+    assert match_classes(["0", "2"], FER).outputs == (0, 2)
 
 
 def test_classes_that_do_not_match(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no class for dog of the data \(data: dog, happy; model: neutral.*--classes FILE"):
         match_classes(["dog", "happy"], FER)
     (tmp_path / "map.txt").write_text("# mine\ndog, anger\n")
-    assert match_classes(["dog", "happy"], FER, mapping=read_mapping(tmp_path / "map.txt")) == [6, 1]
+    mapping = read_mapping(tmp_path / "map.txt").outputs(["dog", "happy"], FER)
+    assert match_classes(["dog", "happy"], FER, mapping=mapping).outputs == (6, 1)
     with pytest.raises(UserError, match="--classes sorted"):
         match_classes(["cat", "dog"], ["class 0", "class 1"])
     (tmp_path / "bad.txt").write_text("dog anger\n")

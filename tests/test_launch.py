@@ -236,7 +236,8 @@ def face(tmp_path: Path) -> Path:
 def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
     said = launch("explain", face, *TOON[1:], "--methods", "grad_cam,recipro_cam,integrated_gradients", "--target", "Surprised", "--minus", "fear",
                   "--set", "steps=5", "--set", "recipro_cam.gaussian=no", "--out", tmp_path / "maps")  # fmt: skip
-    assert len(said.splitlines()) == 5 + 3 + 1
+    assert len(said.splitlines()) == 1 + 5 + 3 + 1
+    assert said.startswith("input    128 × 128 RGB, whole image squashed (bilinear), mean 0, std 1 (shipped with the weights)")
     assert "sums to" in said.splitlines()[-1]
     made = sorted(p.name for p in (tmp_path / "maps").iterdir())
     assert made == sorted(f"a face.{m}{end}" for m in ("grad_cam", "recipro_cam", "integrated_gradients") for end in (".npy", ".map.png", ".png"))
@@ -246,7 +247,7 @@ def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["--target", "hapiness"], "near are happiness"), (["--target", "9"], "a number from 0 to 7"), (["--methods", "grad"], "choose from grad_cam"),
+    (["--target", "hapiness"], "near are happiness"), (["--target", "9"], "a number from 0 to 7"), (["--methods", "grad"], "did you mean grad_cam"),
     (["--set", "steps=5"], "no parameters of these methods"), (["--methods", "lime", "--set", "samples=x"], "samples is 'x'"),
     (["--layer", "nowhere"], "No layer 'nowhere'"), (["--target", "fear", "--minus", "fear"], "choose two classes"), (["--noise", "-1"], "0 to 1000"),
 ])  # fmt: skip

@@ -130,7 +130,7 @@ def test_broken_network_gives_marked_maps(tiny: Classifier, pictures: Path, tmp_
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    ({"methods": ["grad_cam", "gradcam9"]}, "No method 'gradcam9': choose from grad_cam"),
+    ({"methods": ["grad_cam", "gradcam9"]}, "No method 'gradcam9': did you mean grad_cam"),
     ({"layer": "features.77"}, "No layer 'features.77': near are"),
     ({"layer": "head"}, "maps need a layer with"),
     ({"precision": "int4"}, "choose from fp32, bf16"),

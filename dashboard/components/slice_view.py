@@ -17,6 +17,8 @@ HEADS = (
 
 def slice_view(findings: Findings, view: View) -> str:
     """A table, the surest first; a row shows its images."""
+    if findings.inconclusive:
+        return panel("Slices", f'<p class="vt-warning">{esc(findings.inconclusive)}</p>')
     found = findings.slices(findings.method)
     sure = sum(max(s.p, s.p_within) < LEVEL for s in found)
     measured = "brightness" in findings.run.ok

@@ -10,8 +10,10 @@ from explain.analysis.proposals import CHECKS
 SHOWN = 3  # before a click
 
 
-def tries(found: Sequence[Proposal] | None, chosen: str = "") -> str:
-    """`found` None: still being worked out."""
+def tries(found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "") -> str:
+    """`found` None: still being worked out; `inconclusive`: why nothing may be concluded."""
+    if inconclusive:
+        return panel("What to try", f'<p class="vt-warning" role="alert">{esc(inconclusive)}</p>')
     if found is None:
         return panel("What to try", empty("Looking for what stands out: labels, duplicates, slices, maps …"))
     if not found:

@@ -52,8 +52,8 @@ def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = 
     """Numbers, what to try, confusion matrix, class table and images as HTML. `ready`: whether the findings are worked out; `editable`: whether
     notes may be taken."""
     run = findings.run
-    return [numbers(run, view.method), tries(findings.proposals if ready else None, view.group), confusion(run, view), class_table(run, view),
-            lens(findings, view, editable)]  # fmt: skip
+    what = tries(findings.proposals if ready else None, view.group, findings.inconclusive)
+    return [numbers(run, view.method), what, confusion(run, view), class_table(run, view), lens(findings, view, editable)]
 
 
 def changed(findings: Findings, before: View, view: View, editable: bool = True) -> list[Any]:
@@ -105,6 +105,6 @@ def build(ctx: Context) -> None:
         yield [asdict(view), *pieces(findings, view, findings.ready, editable)] if is_view(asked) else [gr.skip()] * (len(areas) + 1)
         while ctx.work_out():
             time.sleep(0.3)
-        yield [gr.skip(), gr.skip(), gr.skip() if known else tries(findings.proposals, view.group), *[gr.skip()] * 3]
+        yield [gr.skip(), gr.skip(), gr.skip() if known else tries(findings.proposals, view.group, findings.inconclusive), *[gr.skip()] * 3]
 
     ctx.on_load(arrive, None, [state, *areas])

@@ -112,7 +112,10 @@ def build(ctx: Context) -> None:
         prob = sight.prob
         title = heading("Maps", run.classes, target, how["minus"], float(calibrated(prob, ctx.temperature or 1)[target]))
         name, model = called(ctx, subject), ctx.named(classifier)
-        made_again = reproduced(command_line(name, *model, run.classes, answered), python_lines(name, *model, answered)) if answered else ""
+        names, told = () if classifier.renamed else run.classes, classifier.options
+        made_again = ""
+        if answered:
+            made_again = reproduced(command_line(name, *model, names, answered, told), python_lines(name, *model, answered, told))
         return [facts(run, prob, subject.get("row"), ctx.temperature), map_cards(sight.seen, cards, title, how["shared"], how["threshold"], saved),
                 target, made_again]  # fmt: skip
 

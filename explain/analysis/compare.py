@@ -1,5 +1,6 @@
 """Two runs of the same images: before and after a training, or two networks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from explain.analysis.significance import holm
 from explain.analysis.similarity import alike, partners
 from explain.columns import columns
 from explain.run_data import RunData
-from models.classes import fold
+from models.classes import FOLDINGS, pair_names
 from models.errors import UserError
 
 EXACT = 1000  # discordant pairs up to which McNemar's test is exact
@@ -75,14 +76,14 @@ def _predictions(matched: pd.DataFrame, which: str, classes: int) -> Predictions
 
 
 def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
-    """(classes of both, as in `Comparison.matched`, images whose labels differ). Classes are the same where their names are, folded."""
-    classes = list(a.classes)
-    index = {fold(name): i for i, name in enumerate(classes)}
-    for name in b.classes:
-        if fold(name) not in index:
-            index[fold(name)] = len(classes)
+    """(classes of both, as in `Comparison.matched`, images whose labels differ). Classes are the same where their names are, exactly, or folded
+    one to one for those that are left over."""
+    classes, to_b = list(a.classes), _same_classes(a.classes, b.classes)
+    for k, name in enumerate(b.classes):
+        if k not in to_b:
+            to_b[k] = len(classes)
             classes.append(name)
-    tables = [_plain(run, np.array([index[fold(name)] for name in run.classes])) for run in (a, b)]
+    tables = [_plain(a, np.arange(len(a.classes))), _plain(b, np.array([to_b[k] for k in range(len(b.classes))]))]
     both = tables[0].merge(tables[1], on="id", suffixes=("_a", "_b"))
     if not len(both):
         first = [repr(str(t["id"].iloc[0])) if len(t) else "none" for t in tables]
@@ -93,6 +94,17 @@ def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
         raise UserError(f"The runs share {len(both)} images, but none of them under the same label: run both networks on the same labels.")
     found = both[same].rename(columns={"label_a": "label"}).drop(columns="label_b").reset_index(drop=True)
     return tuple(classes), found.assign(right_a=found["pred_a"] == found["label"], right_b=found["pred_b"] == found["label"]), int((~same).sum())
+
+
+def _same_classes(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
+    """Index in b -> index in a of the class that is called the same; what a folding does not tell apart stays apart."""
+    index = {name: i for i, name in enumerate(a)}
+    same = {k: index[name] for k, name in enumerate(b) if name in index}
+    for folding in FOLDINGS.values():
+        left = {i: name for i, name in enumerate(a) if i not in same.values()}
+        pairs, _ = pair_names(folding, [name for k, name in enumerate(b) if k not in same], left)
+        same |= {list(b).index(name): i for name, i in pairs.items()}
+    return same
 
 
 def _plain(run: RunData, to: np.ndarray) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from explain.analysis.chance import inconclusive
 from explain.analysis.clusters import Clustering, cluster_maps
 from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import Twins, near_duplicates
@@ -106,6 +107,11 @@ class Findings:
             rows = self.run.ok.index[self.run.ok["label"] == label].to_numpy()
             self._clusters[key] = cluster_maps(self.run, rows, method, target)
         return self._clusters[key]
+
+    @cached_property
+    def inconclusive(self) -> str:
+        """As `chance.inconclusive`."""
+        return inconclusive(self.run)
 
     @cached_property
     def proposals(self) -> list["Proposal"]:

@@ -43,6 +43,8 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     ok, title = findings.run.ok, LISTS[key]
     if key == "errors":
         return Group(title, "", ok.index[~ok["correct"]].to_numpy())
+    if key == "labels" and findings.inconclusive:
+        return Group(title, findings.inconclusive, np.array([], int))
     if key == "labels":
         return Group(title, LABELS_SAID, findings.checked[findings.checked["issue"]].sort_values("quality", kind="stable").index.to_numpy())
     if key in ("duplicates", "alike"):

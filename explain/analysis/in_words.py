@@ -10,12 +10,16 @@ LINES, WIDTH, LEVEL = 8, 110, 0.05
 
 
 def in_words(findings: Findings) -> str:
-    """Proposals, then the slices that are significantly worse."""
+    """Proposals, then the slices that are significantly worse; or why nothing is concluded."""
+    if findings.inconclusive:
+        return textwrap.fill(findings.inconclusive, WIDTH)
     return "\n\n".join(filter(None, [_proposals(findings), _slices(findings)]))
 
 
 def proposals_in_words(findings: Findings, most: int = 3) -> list[str]:
-    """The first few, one line each."""
+    """The first few, one line each; or why nothing is concluded."""
+    if findings.inconclusive:
+        return [f"attention  {findings.inconclusive}"]
     return [f"try        {p.title} train {p.option}" for p in findings.proposals[:most]]
 
 

@@ -28,6 +28,8 @@ def checked(run: RunData) -> pd.DataFrame:
 
     classes, label = len(run.classes), run.ok["label"]
     kept = pd.DataFrame({"quality": np.float32(0), "suggested": np.int16(0)}, index=run.ok.index)
+    if not len(kept):
+        return kept.assign(issue=False)
     inspector = LabelInspector(num_class=classes, verbose=False, n_jobs=1)
     for rows, prob in run.probabilities():
         inspector.update_confident_thresholds(label.loc[rows].to_numpy(), prob)

@@ -20,8 +20,8 @@ CHECKS = {
 
 
 def proposals(findings: Findings) -> list[Proposal]:
-    """Those that the numbers carry, the one that is about most errors first; none where nothing stands out."""
-    if not len(findings.run.ok):
+    """Those that the numbers carry, the one that is about most errors first; none where nothing stands out, or nothing may be concluded."""
+    if findings.inconclusive:
         return []
     found = [proposal for check in CHECKS.values() for proposal in check(findings)]
     return sorted(found, key=lambda p: -p.errors)

@@ -1,5 +1,6 @@
 """Which images are exported: some of every class, or those that a person names."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from explain.analysis.groups import KINDS, LISTS, group
 from explain.errors import ClassSample, by_recall, overview, select
 from explain.notes import read
 from explain.run_data import RunData
-from models.classes import fold
+from models.classes import find_class
 from models.errors import UserError
 
 EACH = 2  # images of a class, where nothing is selected
@@ -67,20 +68,21 @@ def _by_class(run: RunData, rows: np.ndarray, each: int | None) -> list[ClassSam
 
 
 def _class(run: RunData, name: str) -> int:
-    known = {fold(c): i for i, c in enumerate(run.classes)} | {c: i for i, c in enumerate(run.classes)}
-    if name not in known and fold(name) not in known:
+    if (found := find_class(name, run.classes)) is None:
         some = ", ".join(run.classes[i] for i in run.present[:8])
         raise UserError(f"No class '{name[:60]}': the run has {some}{' …' if len(run.present) > 8 else ''}.")
-    return known.get(name, known.get(fold(name), -1))
+    return found
 
 
 def _pair(run: RunData, text: str) -> tuple[int, int]:
     """Names may hold a '>' themselves."""
-    places = [i for i, letter in enumerate(text) if letter == ">"]
-    for place in places:
-        try:
-            return _class(run, text[:place].strip()), _class(run, text[place + 1 :].strip())
-        except UserError:
-            if place == places[-1]:
-                raise
-    raise UserError(f"'{text[:60]}' is no pair: write pair:TRUE>CALLED, in quotes.")
+    sides = [(text[:i].strip(), text[i + 1 :].strip()) for i, letter in enumerate(text) if letter == ">"]
+    if not sides:
+        raise UserError(f"'{text[:60]}' is no pair: write pair:TRUE>CALLED, in quotes.")
+    exact = [pair for pair in sides if pair[0] in run.classes and pair[1] in run.classes]
+    if len(exact) > 1:
+        raise UserError(f"'{text[:60]}' may be {' or '.join(f'{a} called {b}' for a, b in exact)}: choose the pair in the dashboard.")
+    for label, pred in exact or sides[:-1]:
+        with suppress(UserError):
+            return _class(run, label), _class(run, pred)
+    return _class(run, sides[-1][0]), _class(run, sides[-1][1])

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 
-from models.data.images import open_image
-from models.data.source import ImageSource, Item
-from models.data.table import IMAGE_COLUMNS, find_column, image_folder, read_table, rows_of
+from models.data.files import FileSource
+from models.data.paths import locate
+from models.data.source import Item, joined
+from models.data.table import IMAGE_COLUMNS, find_column, read_table, rows_of
 from models.errors import UserError
 
 
-class AffectTable(ImageSource):
+class AffectTable(FileSource):
     """`values` (n, 2) float32. Rows without both numbers, or with one outside [-1, 1] (AffectNet writes -2 for "uncertain"),
     are left out, and `note` counts them."""
 
@@ -24,13 +24,12 @@ class AffectTable(ImageSource):
         axes = [find_column(table, None, (name,), f"a column called {name}", path) for name in ("valence", "arousal")]
         numbers = table[axes].apply(pd.to_numeric, errors="coerce")
         good = numbers.notna().all(axis=1) & (numbers.abs() <= 1).all(axis=1) & table[image].notna()
-        self.base, self.classes = image_folder(path.resolve().parent, table.loc[good, image].astype(str).tolist()), ("",)
-        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
-        self.note = f"valence and arousal; {len(table) - int(good.sum())} rows without both in -1 to 1 left out" if not good.all() else ""
-        self.items = [Item(name, "") for name in table.loc[good, image].astype(str)]
-        self.values: Tensor = torch.tensor(numbers[good].to_numpy(dtype="float32"))
-        if not self.items:
+        if not good.any():
             raise UserError(f"'{path}' has no row with valence and arousal in -1 to 1.")
-
-    def load(self, index: int) -> Image.Image:
-        return open_image(self.base / self.items[index].id)
+        located = locate(path.resolve().parent, table.loc[good, image].astype(str).tolist())
+        self.base, self.classes = located.base, ("",)
+        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
+        left_out = f"valence and arousal; {len(table) - int(good.sum())} rows without both in -1 to 1 left out" if not good.all() else ""
+        self.note = joined(left_out, located.note)
+        self.items = [Item(name, "") for name in located.names]
+        self.values: Tensor = torch.tensor(numbers[good].to_numpy(dtype="float32"))

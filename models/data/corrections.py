@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.classes import fold
-from models.data.source import ImageSource, Item, Subset
+from models.classes import find_class
+from models.data.source import ImageSource, Item, Subset, joined
 from models.data.table import read_table
 from models.errors import UserError
 
@@ -63,7 +63,7 @@ class Corrected(Subset):
         self.changed = sum(item.label != label for item, label in zip(before, right, strict=True))
         out = f", {self.left_out} images left out" if self.left_out else ""
         self.told = f"{self.changed} labels corrected{out} by {corrections.file}"
-        self.note = joined(getattr(source, "note", ""), self.told)
+        self.note = joined(source.note, self.told)
 
     @property
     def differs(self) -> bool:
@@ -71,10 +71,8 @@ class Corrected(Subset):
 
     def _class(self, label: str, file: str) -> str:
         """The source's own spelling of a class."""
-        if label in self.classes:
-            return label
-        if found := next((name for name in self.classes if fold(name) == fold(label)), None):
-            return found
+        if (found := find_class(label, self.classes)) is not None:
+            return self.classes[found]
         raise UserError(f"{file} names class '{label[:60]}', which {self.name} lacks: it has {', '.join(self.classes[:10])}. "
                         "Write one of these, or leave the label empty to leave the image out.")  # fmt: skip
 
@@ -108,7 +106,3 @@ def names_of(name: str) -> list[str]:
     """The names under which a source may be corrected: its own, the whole's of which it is a part (photos of photos/train: their images have
     the same names), and none."""
     return list(dict.fromkeys([name, name.rpartition("/")[0], ""]))
-
-
-def joined(*notes: str) -> str:
-    return "; ".join(filter(None, notes))

@@ -1,13 +1,12 @@
 """A folder with one subfolder a class; the same below train, validation or test."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
-from PIL import Image
-
-from models.data.images import SUFFIXES, open_image
-from models.data.source import ImageSource, Item, NoParts, NoSuchPart
+from models.data.files import FileSource
+from models.data.images import SUFFIXES, is_image
+from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
 
 SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
@@ -15,8 +14,9 @@ SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "
 _PREFERRED = ("test", "validation", "train")
 
 
-class FolderSource(ImageSource):
-    """`root/<class>/**/<image>`; `split` chooses a subfolder named like a split, in any case."""
+class FolderSource(FileSource):
+    """`root/<class>/**/<image>`; `split` chooses a subfolder named like a split, in any case. A subfolder without images is a class all the
+    same; `note` names it, and counts the files that are not read by their kind."""
 
     def __init__(self, root: Path, split: str | None = None):
         if not root.is_dir():
@@ -24,25 +24,39 @@ class FolderSource(ImageSource):
         self.base, self.split = _choose_split(root, split)
         self.root = str(self.base.resolve())
         self.name = f"{root.resolve().name}/{self.split}" if self.split else root.resolve().name
-        found = {folder.name: list(_images(folder)) for folder in _subfolders(self.base)}
-        self.classes = tuple(name for name, files in found.items() if files)
+        skipped: Counter[str] = Counter()
+        found = {folder.name: _images(folder, skipped) for folder in _subfolders(self.base)}
+        self.classes = tuple(found)
         self.items = [Item(file.relative_to(self.base).as_posix(), name) for name, files in found.items() for file in files]
         if not self.items:
-            raise UserError(_nothing_found(self.base, found))
-
-    def load(self, index: int) -> Image.Image:
-        return open_image(self.base / self.items[index].id)
+            raise UserError(_nothing_found(self.base, found, skipped))
+        self.note = joined(f"no image of class {', '.join(self.empty[:6])}" if self.empty else "", _not_read(skipped))
 
 
 def _subfolders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def _images(folder: Path, skipped: Counter[str]) -> list[Path]:
+    """The pictures below a folder, sorted; `skipped` counts other files by suffix. A file without a suffix is looked into."""
+    images = []
     for where, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
-        yield from (Path(where, name) for name in sorted(files)
-                    if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES)  # fmt: skip
+        for path in (Path(where, name) for name in sorted(files) if not name.startswith(".")):
+            suffix = path.suffix.lower()
+            if suffix in SUFFIXES or (not suffix and is_image(path)):
+                images.append(path)
+            else:
+                skipped[suffix or "no suffix"] += 1
+    return images
+
+
+def _not_read(skipped: Counter[str]) -> str:
+    if not skipped:
+        return ""
+    total = skipped.total()
+    kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(skipped.items(), key=lambda kind: (-kind[1], kind[0]))[:6])
+    return f"{total} file{'s' * (total != 1)} not read, {'it is' if total == 1 else 'they are'} no picture of a known format ({kinds})"
 
 
 def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None]:
@@ -59,8 +73,9 @@ def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None]:
     return splits[key], splits[key].name
 
 
-def _nothing_found(root: Path, found: dict[str, list[Path]]) -> str:
+def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[str]) -> str:
     loose = sum(1 for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
     if loose:
         return f"'{root}' holds {loose} images but no class subfolders: put each class's images into a folder of its name."
-    return f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with {', '.join(sorted(SUFFIXES)[:5])} ..."
+    unread = f" {_not_read(skipped)}." if skipped else ""
+    return f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with {', '.join(sorted(SUFFIXES)[:5])} ...{unread}"

@@ -7,24 +7,34 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import UserError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".mpo"})
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "PCX", "SGI", "QOI")
+"""Of Pillow's decoders those for still pictures of pixels that run no other program."""
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".pfm", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".tga", ".pcx", ".sgi", ".qoi",
+})  # fmt: skip
 MAX_PIXELS = 100_000_000
+_ORIENTATION = 0x0112
 
 
 class UnreadableImage(UserError):
     """This one file is no picture that can be used; the reason is the message."""
 
 
-def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The picture as upright RGB. Raises `UnreadableImage`; nothing is decoded before the header's size is checked."""
+def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bits: int = 0) -> Image.Image:
+    """The picture as RGB, turned as its EXIF orientation says unless `exif` is "ignore".
+
+    `bits`: how many bits the data set's integer pictures of more than 8 bits use; 0: as many as this picture does. Raises
+    `UnreadableImage`; nothing is decoded before the header's size is checked.
+    """
     try:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise UnreadableImage(f"{width} × {height} pixels: at most {max_pixels / 1e6:.0f} million are read")
             image.seek(0)
-            return ImageOps.exif_transpose(_eight_bits(image)).convert("RGB")
+            shallow = _eight_bits(image, bits)
+            return (ImageOps.exif_transpose(shallow) if exif == "apply" else shallow).convert("RGB")
     except UnreadableImage:
         raise
     except FileNotFoundError as error:
@@ -35,14 +45,40 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise UnreadableImage(f"cannot be decoded ({str(error)[:100] or type(error).__name__})") from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit and float greys are scaled to 0-255; Pillow alone would clip them to white."""
+def is_image(path: Path) -> bool:
+    """Whether the file's header, whatever its name, is that of a picture of a known format."""
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except Exception:  # as in `open_image`
+        return False
+
+
+def about_image(path: Path) -> tuple[int, bool]:
+    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns it). Nothing for what cannot
+    be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.size[0] * image.size[1] > MAX_PIXELS:
+                return 0, False
+            turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+            return (bits_in_use(np.asarray(image)) if image.mode.startswith("I") else 0), turned
+    except Exception:  # as in `open_image`
+        return 0, False
+
+
+def bits_in_use(values: np.ndarray) -> int:
+    """8 to 16 (or more): the fewest bits that hold the largest of these integers."""
+    return max(8, int(values.max(initial=0)).bit_length())
+
+
+def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
+    """Greys of more than 8 bits, and float greys, are scaled to 0-255; Pillow alone would clip them to white."""
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.nan_to_num(np.asarray(image, np.float64))
-    top = 65535.0 if image.mode.startswith("I") and values.max(initial=0) > 255 else max(values.max(initial=0), 1.0)
-    top = top if image.mode.startswith("F") or values.max(initial=0) > 255 else 255.0
-    grey = Image.fromarray(np.clip(values * 255 / top, 0, 255).astype(np.uint8))
+    top = max(values.max(initial=0), 1.0) if image.mode.startswith("F") else float(2 ** max(bits, bits_in_use(values)) - 1)
+    grey = Image.fromarray(np.clip(np.round(values * 255 / top), 0, 255).astype(np.uint8))
     grey.info, exif = {}, image.getexif()
     grey.info["exif"] = exif.tobytes() if exif else b""
     return grey

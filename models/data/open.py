@@ -1,5 +1,6 @@
 """From what a person writes after --data to a labelled set of images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,19 @@ from models.errors import UserError
 
 
 def open_data(spec: str, split: str | None = None, image_col: str | None = None, label_col: str | None = None,
-              limit: int | None = None, seed: int = 0, task: str = "classes") -> ImageSource:  # fmt: skip
+              limit: int | None = None, seed: int = 0, task: str = "classes", known: Sequence[str] = ()) -> ImageSource:  # fmt: skip
     """A folder, a .csv or .parquet table, `toon_faces`, or `torchvision:NAME`; `limit` keeps that many, evenly spread.
 
     With `task` affect, a table with columns valence and arousal. Where the data has no parts of its own, `split` train,
-    validation and test are held out of it, the same every time.
+    validation and test are held out of it, the same every time. `known`: classes of a network, whose spellings a table keeps apart.
     Raises UserError that says what was found instead.
     """
     try:
-        source = _open(spec, split, image_col, label_col, seed, task)
+        source = _open(spec, split, image_col, label_col, seed, task, known)
     except NoParts:
         if split is None or split.lower() not in SPLITS:
             raise
-        source = held_out(_open(spec, None, image_col, label_col, seed, task), SPLITS[split.lower()])
+        source = held_out(_open(spec, None, image_col, label_col, seed, task, known), SPLITS[split.lower()])
     return source if limit is None or limit >= len(source) else thinned(source, limit)
 
 
@@ -34,7 +35,8 @@ def thinned(source: ImageSource, size: int) -> ImageSource:
     return Chosen(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
 
 
-def _open(spec: str, split: str | None, image_col: str | None, label_col: str | None, seed: int, task: str) -> ImageSource:
+def _open(spec: str, split: str | None, image_col: str | None, label_col: str | None, seed: int, task: str,
+          known: Sequence[str]) -> ImageSource:  # fmt: skip
     path = Path(spec).expanduser()
     table = path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file()
     if task == "affect":
@@ -54,7 +56,7 @@ def _open(spec: str, split: str | None, image_col: str | None, label_col: str | 
     if table:
         from models.data.table import TableSource
 
-        return TableSource(path, image_col, label_col, split)
+        return TableSource(path, image_col, label_col, split, known)
     if path.is_file():
         raise UserError(f"'{spec}' is a file: give a folder with one subfolder a class, or a .csv or .parquet table.")
     from models.data.folder import FolderSource

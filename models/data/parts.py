@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.data.corrections import Corrected, joined, must_fit, read_corrections
+from models.data.corrections import Corrected, must_fit, read_corrections
 from models.data.holdout import split_off
 from models.data.open import open_data
-from models.data.source import ImageSource, NoSuchPart
+from models.data.source import ImageSource, NoSuchPart, joined
 from models.errors import UserError
 
 
@@ -56,7 +56,7 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
     validation = _if_there(open_split, "validation")
     if validation is None:
         training, validation = split_off(training, "validation")
-        note = joined(getattr(training, "note", ""), f"validation: {len(validation)} images held out of train")
+        note = joined(training.note, f"validation: {len(validation)} images held out of train")
     elif _place(training) == _place(validation):
         raise UserError(f"{training.name}: train and validation are the same images; training needs two parts that differ.")
     if test and _place(test) in (_place(validation), _place(training)):
@@ -67,7 +67,15 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
         if part and (unknown := [c for c in part.classes if c not in training.classes]):
             raise UserError(f"{part.name} has classes that {training.name} lacks: {', '.join(unknown[:5])}; "
                             f"train has {', '.join(training.classes[:8])}.")  # fmt: skip
-    return Parts(training, validation, test, note or getattr(training, "note", ""))
+    note = joined(note or training.note, *(_own_note(part, training) for part in (validation, test) if part))
+    return Parts(training, validation, test, note)
+
+
+def _own_note(part: ImageSource, training: ImageSource) -> str:
+    """What is to be said of a part and not of train; of corrections `_told` tells."""
+    note = part.source.note if isinstance(part, Corrected) else part.note
+    own = [note for note in note.split("; ") if note and note not in training.note.split("; ")]
+    return f"{part.name}: {'; '.join(own)}" if own else ""
 
 
 def _if_there(open_split: Callable[[str], ImageSource], name: str) -> ImageSource | None:

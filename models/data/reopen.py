@@ -7,8 +7,8 @@ from PIL import Image
 from models.data.images import UnreadableImage, open_image
 
 
-def reopen(root: str, item_id: str) -> Image.Image | None:
-    """The picture `item_id` below a run's data root; None where the data is not here any more.
+def reopen(root: str, item_id: str, exif: str = "apply", bits: int = 0) -> Image.Image | None:
+    """The picture `item_id` below a run's data root, read as the run read it (`open_image`); None where the data is not here any more.
 
     `root` and `item_id` come from the run folder, never from a request.
     """
@@ -20,6 +20,6 @@ def reopen(root: str, item_id: str) -> Image.Image | None:
     if root.startswith("torchvision:"):
         return None
     try:
-        return open_image(Path(root) / item_id)
+        return open_image(Path(root) / item_id, exif=exif, bits=bits)
     except UnreadableImage:
         return None

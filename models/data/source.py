@@ -1,5 +1,6 @@
 """What every labelled set of images looks like to the rest of Vitrine."""
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,6 +13,11 @@ from models.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def joined(*notes: str) -> str:
+    """Notes in one line, those that are empty left out."""
+    return "; ".join(filter(None, notes))
 
 
 class NoSuchPart(UserError):
@@ -38,6 +44,9 @@ class ImageSource(ABC):
     classes: tuple[str, ...]
     items: list[Item]
     regions: tuple[str, ...] = ()  # names of what `masks` draws; none where the data does not say where things are
+    note: str = ""  # what was guessed, merged, skipped or left out when it was opened
+    exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
+    bits: int = 0  # that integer pictures of more than 8 bits use; 0 where there are none
 
     @abstractmethod
     def load(self, index: int) -> Image.Image:
@@ -55,11 +64,38 @@ class ImageSource(ABC):
     def __len__(self) -> int:
         return len(self.items)
 
+    def stamp(self, index: int) -> str:
+        """What changes when the picture does: its file's size and time of change; nothing where it cannot change, or is not there."""
+        return ""
+
+    @property
+    def reading(self) -> list[str]:
+        """How pictures are read where that is not a matter of course, in words."""
+        return []
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Classes without an image."""
+        return tuple(sorted(set(self.classes) - {item.label for item in self.items}))
+
+    def with_exif(self, exif: str) -> "ImageSource":
+        """The same images, turned or not turned."""
+        other = copy.copy(self)
+        other.exif = exif
+        return other
+
     def fingerprint(self) -> str:
         """A hash of every id and label: tells a resumed run that the data is still the same."""
         digest = hashlib.sha256()
         for item in self.items:
             digest.update(f"{item.id}\0{item.label}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def contents(self) -> str:
+        """A hash of every image's stamp: changes when a picture is replaced."""
+        digest = hashlib.sha256()
+        for index in range(len(self.items)):
+            digest.update(f"{self.stamp(index)}\n".encode())
         return digest.hexdigest()[:16]
 
 
@@ -69,12 +105,29 @@ class Subset(ImageSource):
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
         self.source, self.kept = source, kept
         self.name, self.root, self.classes, self.regions = name or source.name, source.root, source.classes, source.regions
+        self.note, self.exif = source.note, source.exif
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))
 
     def masks(self, index: int) -> np.ndarray:
         return self.source.masks(int(self.kept[index]))
+
+    def stamp(self, index: int) -> str:
+        return self.source.stamp(int(self.kept[index]))
+
+    @property
+    def reading(self) -> list[str]:
+        return self.source.reading
+
+    def with_exif(self, exif: str) -> ImageSource:
+        other = copy.copy(self)
+        other.source, other.exif = self.source.with_exif(exif), exif
+        return other
+
+    @property
+    def bits(self) -> int:  # type: ignore[override]
+        return self.source.bits
 
     @property
     def metadata(self) -> "pd.DataFrame | None":

@@ -1,17 +1,19 @@
 """A CSV or Parquet table with a column of image paths and a column of labels."""
 
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from models.classes import one_spelling
+from models.classes import one_spelling, plain
 from models.data.columns import grouping_columns
+from models.data.files import FileSource
 from models.data.folder import SPLITS
-from models.data.images import SUFFIXES, open_image
-from models.data.source import ImageSource, Item, NoParts, NoSuchPart
+from models.data.images import SUFFIXES
+from models.data.labels import class_labels
+from models.data.paths import locate
+from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
 
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "img", "subdirectory_filepath")
@@ -19,37 +21,36 @@ LABEL_COLUMNS = ("label", "class", "target", "category", "expression", "emotion"
 SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
-class TableSource(ImageSource):
-    """Paths are relative to the table's folder, or to one below or beside it. `note` says which columns were guessed. `split` keeps the rows that a
-    column called split (or subset, partition, set) gives it."""
+class TableSource(FileSource):
+    """Paths are relative to the table's folder, or to one below or beside it. `note` says which columns were guessed, which spellings were
+    merged (`merged`: spelling -> class), what contradicts itself and what is missing. `split` keeps the rows that a column called split (or
+    subset, partition, set) gives it; `known`: names of classes that the network tells apart, whatever their spelling."""
 
-    def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None):
+    def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None,
+                 known: Sequence[str] = ()):  # fmt: skip
         whole = read_table(path)
+        self.image_col = find_column(whole, image_col, IMAGE_COLUMNS, "--image-col", path)
+        self.label_col = find_column(whole, label_col, LABEL_COLUMNS, "--label-col", path)
+        labels = class_labels(whole[self.label_col].dropna(), self.label_col, path)
+        spelling = one_spelling(labels.tolist(), known)  # the same in every part
         table = rows_of(whole, split, path) if split else whole
-        self.image_col = find_column(table, image_col, IMAGE_COLUMNS, "--image-col", path)
-        self.label_col = find_column(table, label_col, LABEL_COLUMNS, "--label-col", path)
-        self.note = f"images from column '{self.image_col}', labels from column '{self.label_col}'"
-        rows = table[[self.image_col, self.label_col]].set_axis(["image", "label"], axis=1).dropna().astype(str).drop_duplicates("image")
+        named = pd.DataFrame({"image": table[self.image_col], "label": labels.map(spelling)}, index=table.index).dropna().astype(str)
+        rows = named.drop_duplicates("image")
         self._others = table.drop(columns=[self.image_col, self.label_col]).loc[rows.index].reset_index(drop=True)
-        if len(rows) < len(table):
-            self.note += f"; {len(table) - len(rows)} rows without image or label, or naming an image again, left out"
-        spelling = one_spelling(whole[self.label_col].dropna().astype(str).tolist())  # the same in every part
-        if changed := sorted({name for name in rows["label"] if spelling[name] != name}):
-            self.note += f"; {', '.join(changed[:4])} taken as another spelling of {', '.join(spelling[name] for name in changed[:4])}"
-        self.base = image_folder(path.resolve().parent, rows["image"].tolist())
-        if self.base != path.resolve().parent:
-            self.note += f"; images are in '{self.base}'"
-        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
-        self.items = [Item(image, spelling[label]) for image, label in rows.itertuples(index=False)]
-        self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
-        if not self.items:
+        if not len(rows):
             raise UserError(f"'{path}' has no row with both an image and a label: check --image-col and --label-col.")
-        if all(Path(item.id).suffix.lower() not in SUFFIXES for item in self.items[:100]):
-            raise UserError(f"Column '{self.image_col}' of '{path}' holds no image paths (first: '{self.items[0].id[:60]}'): "
+        if all(Path(name).suffix.lower() not in SUFFIXES for name in rows["image"][:100]):
+            raise UserError(f"Column '{self.image_col}' of '{path}' holds no image paths (first: '{rows['image'].iloc[0][:60]}'): "
                             f"name the right one with --image-col; columns: {', '.join(table.columns)}.")  # fmt: skip
-
-    def load(self, index: int) -> Image.Image:
-        return open_image(self.base / self.items[index].id)
+        located = locate(path.resolve().parent, rows["image"].tolist())
+        self.merged = {name: kept for name, kept in spelling.items() if kept != name}
+        self.base, self.items = located.base, [Item(name, label) for name, label in zip(located.names, rows["label"], strict=True)]
+        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
+        self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
+        left_out = len(table) - len(rows)
+        self.note = joined(f"images from column '{self.image_col}', labels from column '{self.label_col}'",
+                           f"{left_out} rows without image or label, or naming an image again, left out" if left_out else "",
+                           _contradictions(named), _merged(self.merged), _two_spellings(self.classes), located.note)  # fmt: skip
 
     @cached_property
     def metadata(self) -> pd.DataFrame | None:
@@ -58,21 +59,32 @@ class TableSource(ImageSource):
         return found if len(found.columns) else None
 
 
-def image_folder(base: Path, names: list[str]) -> Path:
-    """What image paths are relative to: the table's own folder `base`, or the one below or beside it that holds more of them."""
-    some = names[:: max(1, len(names) // 20)]
-    tries = [base]
-    for above in (base, base.parent):
-        with suppress(OSError):  # a folder that must not be listed
-            tries += sorted(p for p in above.iterdir() if p.is_dir())
-    return max(tries, key=lambda folder: sum(_is_file(folder / name) for name in some))  # of equals the first
+def _contradictions(named: pd.DataFrame) -> str:
+    """Images that are named again under another label."""
+    labels = named.drop_duplicates().groupby("image", sort=False)["label"].agg(list)
+    found = labels[labels.map(len) > 1]
+    if not len(found):
+        return ""
+    shown = ", ".join(f"{image} is {' and '.join(each)}" for image, each in found.head(3).items())
+    return f"{len(found)} images are named under different labels, of which the first is taken ({shown}{' ...' if len(found) > 3 else ''})"
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long, a folder that must not be entered
-        return False
+def _merged(merged: dict[str, str]) -> str:
+    """'HAPPY, Happy → happy'."""
+    groups: dict[str, list[str]] = {}
+    for name, kept in merged.items():
+        groups.setdefault(kept, []).append(name)
+    shown = [f"{', '.join(sorted(names))} → {kept}" for kept, names in sorted(groups.items())[:4]]
+    return f"rare spellings merged: {'; '.join(shown)}{' ...' if len(groups) > 4 else ''}".replace("; ", " · ") if groups else ""
+
+
+def _two_spellings(classes: Sequence[str]) -> str:
+    """Classes that differ in their spelling alone and stay apart."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        groups.setdefault(plain(name), []).append(name)
+    found = [" and ".join(names) for names in groups.values() if len(names) > 1]
+    return f"{', '.join(found[:4])} are spelled alike and stay separate classes (--classes FILE can count them as one)" if found else ""
 
 
 def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:

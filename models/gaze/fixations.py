@@ -9,7 +9,8 @@ import pandas as pd
 from PIL import Image
 
 from models.data.images import FORMATS, UnreadableImage, open_image
-from models.data.table import IMAGE_COLUMNS, find_column, guessed_column, image_folder, read_table
+from models.data.paths import image_folder
+from models.data.table import IMAGE_COLUMNS, find_column, guessed_column, read_table
 from models.errors import UserError
 
 X_COLUMNS = ("x", "fix_x", "fixation_x", "x_px", "gaze_x", "pos_x", "current_fix_x", "fpog_x", "gaze_point_x", "x_coordinate", "col", "column")

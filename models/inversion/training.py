@@ -1,5 +1,6 @@
 """Train a decoder for one layer of a frozen network: the network and the decoder see every batch, and the decoder learns to give it back."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ class Inversion:
         self.read = read
         self.classifier, self.layer, self.parts, self.out, self.recipe, self.sets = classifier, layer, parts, out, recipe, sets
         plan = {"model": classifier.name, "weights": classifier.weights_hash, "layer": layer, "recipe": recipe.as_dict(),
-                "data": parts.training.fingerprint()}  # fmt: skip
+                "data": parts.training.fingerprint(), "files": parts.training.contents(),
+                "preprocessing": json.loads(json.dumps(classifier.preprocessing.as_dict()))}  # fmt: skip
         self.progress = Progress(plan, command)
 
     def fit(self, again: bool = False) -> bool:
@@ -59,6 +61,9 @@ class Inversion:
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
         told = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights", "layer") if plan.get(k) != mine[k]]
+        # what the plans of earlier versions do not tell is taken for the same
+        told += [what for key, what in (("files", "image files that have changed since"), ("preprocessing", "another preprocessing"))
+                 if plan.get(key, mine[key]) != mine[key]]  # fmt: skip
         return told + ([] if plan.get("data") == mine["data"] else ["other images"]) + self.recipe.differences(plan.get("recipe", {}))
 
     def _run(self, resume: Path | None) -> bool:

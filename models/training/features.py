@@ -43,6 +43,6 @@ def features(model: nn.Module, head: str, preprocessing: Preprocessing, source: 
 
 
 def _place(base: nn.Module, preprocessing: Preprocessing, source: ImageSource) -> Path:
-    """A name that changes with the weights, the preprocessing and the images."""
-    key = f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.classes}"
+    """A name that changes with the weights, the preprocessing, the labels and the files of the images."""
+    key = f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.contents()} {source.classes}"
     return cache_folder() / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"

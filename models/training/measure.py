@@ -18,6 +18,7 @@ from models.cost import measure_cost
 from models.data.parts import Parts
 from models.data.source import ImageSource
 from models.data.tensors import PixelDataset, readable, workers
+from models.errors import UserError
 from models.evaluation import evaluate
 from models.registry import load
 from models.roc import roc_curves
@@ -49,7 +50,10 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
             answers.append(classifier.model(classifier.preprocessing.normalise(x, classifier.device)).float().cpu())
             truths.append(y)
     answer, truth = torch.cat(answers), torch.cat(truths)
-    good = readable(truth).numpy()
+    finite = answer.isfinite().all(1)
+    if not finite.any():
+        raise UserError(f"The network answers NaN to every image of {part}: it has not learned; train with a lower --learning-rate or --clip 1.")
+    good = (readable(truth) & finite).numpy()
     kept = np.flatnonzero(good)
     return pd.DataFrame({"part": part, "id": [source.items[i].id for i in kept],
                          "truth": list(truth[kept].numpy()), "answer": list(answer[kept].numpy())})  # fmt: skip

@@ -7,7 +7,8 @@ from torch import nn
 
 from models.heads import attach
 from models.preprocessing import Preprocessing
-from models.registry import load, spec
+from models.preprocessing_options import PreprocessingOptions
+from models.registry import load, must_take, spec
 from models.shipped import shipped
 from models.training.recipe import Recipe
 
@@ -23,13 +24,17 @@ class Network:
     base: str = ""
 
 
-def build(name: str, weights: str | None, outputs: int, recipe: Recipe) -> Network:
-    """Raises UserError for unknown names, and for a base without weights."""
+def build(name: str, weights: str | None, outputs: int, recipe: Recipe, options: PreprocessingOptions | None = None) -> Network:
+    """`options`: what a person says about the input. Raises UserError for unknown names, options that do not fit, and a base without weights."""
     if recipe.recipe == "scratch":
         entry = spec(name.split(":")[0] if name in shipped() else name)
         model = entry.build(outputs).to(memory_format=torch.channels_last)
-        return Network(model, entry.name, entry.preprocessing)
-    classifier = load(name, weights)
+        preprocessing = options.apply(entry.preprocessing) if options else entry.preprocessing
+        if options and options.transform_input is not None and hasattr(model, "transform_input"):
+            model.transform_input = options.transform_input  # type: ignore[assignment]
+        must_take(model, preprocessing, entry.name)
+        return Network(model, entry.name, preprocessing)
+    classifier = load(name, weights, options=options)
     preprocessing = classifier.preprocessing
     head = attach(classifier.model, recipe.head, outputs, preprocessing.size, preprocessing.channels)
     architecture = classifier.metadata.get("architecture") or spec(name).name

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from models.data.parts import Parts
+from models.preprocessing_options import PreprocessingOptions
 from models.training.measure import measure
 from models.training.recipe import Recipe
 from models.training.train import Training
 
 
 def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, seeds: list[int], command: str,
-                again: bool, say: Callable[[str], None]) -> bool:  # fmt: skip
+                again: bool, say: Callable[[str], None], options: PreprocessingOptions | None = None) -> bool:  # fmt: skip
     """Train, choose and measure; several seeds write OUT.seed0.safetensors ... and OUT.seeds.csv with mean and deviation.
 
     False where it was stopped. Raises UserError for what cannot be trained.
@@ -22,7 +23,7 @@ def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe:
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         file = file_of(out, seed, seeds)
-        training = Training(name, weights, parts, file, recipe.with_seed(seed), command)
+        training = Training(name, weights, parts, file, recipe.with_seed(seed), command, options)
         # of several seeds, those that are done are not trained again
         metrics = training.finished() if len(seeds) > 1 and not again else None
         if metrics is None:

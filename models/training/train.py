@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from models import checkpoints
+from models.data.files import file_stamp
 from models.data.parts import Parts
 from models.data.source import ImageSource
 from models.data.tensors import pixels, readable, truth, workers
 from models.errors import UserError
 from models.heads import freeze
+from models.preprocessing_options import PreprocessingOptions
 from models.training.balance import Shuffled, class_weights, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
@@ -31,12 +34,15 @@ from models.training.trainee import Trainee
 class Training:
     """One training of one network, from its plan to its best checkpoint `out` (safetensors), with its curves beside it."""
 
-    def __init__(self, name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, command: str = ""):
-        self.parts, self.out, self.recipe = parts, out, recipe
+    def __init__(self, name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, command: str = "",
+                 options: PreprocessingOptions | None = None):  # fmt: skip
+        self.parts, self.out, self.recipe, self.options = parts, out, recipe, options or PreprocessingOptions()
         self.classes = parts.training.classes
         self.task, self.groups = self._task(), groups_of(parts.training, recipe.balance_by)
         plan = {"model": name, "weights": weights, "recipe": recipe.as_dict(), "data": parts.training.fingerprint(),
-                "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part]}  # fmt: skip
+                "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part],
+                "files": [part.contents() for part in (parts.training, parts.validation, parts.test) if part],
+                "weights_file": file_stamp(Path(weights)) if weights else "", "options": asdict(self.options)}  # fmt: skip
         self.progress = Progress(plan, command)
         self.name, self.weights = name, weights
 
@@ -64,13 +70,18 @@ class Training:
         plain = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights") if plan.get(k) != mine[k]]
         same = plan.get("data") == mine["data"] and plan.get("judged", mine["judged"]) == mine["judged"]  # older plans lack the second
         data = [] if same else ["other images or labels"]
+        # what the plans of earlier versions do not tell is taken for the same
+        data += [what for key, what in (("files", "image files that have changed since"), ("weights_file", "a weights file that has changed since"),
+                                        ("options", "another preprocessing")) if plan.get(key, mine[key]) != mine[key]]  # fmt: skip
         # a kept plan went through JSON, where tuples are lists and numbers stay numbers
         return plain + data + self.recipe.differences(plan.get("recipe", {}))
 
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. What is best so far is on disk after every epoch."""
-        return attempt(self.out, self.progress, self._differences, again, self.recipe.seed,
-                       lambda resume: self._steps(build(self.name, self.weights, len(self.task.outputs), self.recipe), resume))  # fmt: skip
+        def steps(resume: Path | None) -> bool:
+            return self._steps(build(self.name, self.weights, len(self.task.outputs), self.recipe, self.options), resume)
+
+        return attempt(self.out, self.progress, self._differences, again, self.recipe.seed, steps)
 
     def finish(self, message: str) -> None:
         finish(self.out, self.progress, message)
@@ -140,6 +151,7 @@ class Training:
             "architecture": network.architecture, "task": self.task.name, "classes": list(self.task.outputs),
             "preprocessing": network.preprocessing.as_dict(), "training": self.recipe.as_dict(), "command": self.progress.command,
             "head": self.recipe.head if network.head else None, "base": network.base,
+            "transform_input": getattr(network.model, "transform_input", None),
             "data": {"name": training.name, "images": len(training), "fingerprint": training.fingerprint(), "parts": self.parts.note,
                      "counts": counts},
         }  # fmt: skip

@@ -1,0 +1,44 @@
+"""Whether a run says anything at all: at chance nothing may be concluded from it, neither about labels nor about what to try."""
+
+import numpy as np
+
+from explain.run_data import RunData
+from models.evaluation import Evaluation
+
+ONE_CLASS, SLIGHT = 0.95, 0.2
+"""Share of the predictions that are one class above which a network has collapsed, unless Cohen's kappa says that it finds the others: below
+0.2 it is slight (J. R. Landis, G. G. Koch, Biometrics 33, 1977). Where 97 % of the images are of one class, so may the predictions be."""
+CHECK = ("Check the preprocessing (--input-size, --resize, --mean, --std), the order of the classes (--classes sorted, --classes numbers or a file) "
+         "and the weights (--weights).")  # fmt: skip
+
+
+def inconclusive(run: RunData) -> str:
+    """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance, or one class is predicted for nearly all images;
+    nothing where it says something."""
+    if not len(run.ok):
+        errors = run.table["error"].value_counts()
+        first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
+        return (f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. Mend the images or the network, "
+                "and run again.")  # fmt: skip
+    e, n = run.evaluation, len(run.ok)
+    level, (low, high) = chance_level(e), e.interval
+    called = e.confusion.sum(0)
+    most = int(called.argmax())
+    share, true = called[most] / n, e.support[most] / n
+    if low <= level:
+        said = (f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of {n:,} images is not above the "
+                f"{100 * level:.1f} % that guessing reaches")  # fmt: skip
+    elif share > ONE_CLASS and e.kappa < SLIGHT:
+        said = f"{100 * share:.1f} % of the images are predicted as '{run.classes[most]}', which {100 * true:.1f} % are"
+    else:
+        return ""
+    return f"At chance: {said}, so nothing is concluded from this run. {CHECK}"
+
+
+def chance_level(e: Evaluation) -> float:
+    """Accuracy of guesses as frequent as the network's predictions: Σ over classes of P(true) P(predicted), the expected agreement of Cohen's kappa;
+    of images of one class alone, one over the number of classes."""
+    n = e.confusion.sum()
+    if np.count_nonzero(e.support) == 1:
+        return 1 / len(e.support)
+    return float((e.confusion.sum(0) * e.confusion.sum(1)).sum() / n**2)

@@ -1,0 +1,69 @@
+"""What data sets of image files share: where they lie, how they are opened, and by what a changed file is known."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from models.data.images import about_image, open_image
+from models.data.source import ImageSource
+
+LOOKED_AT = 256
+"""Files, evenly spread, whose depth and orientation are looked at before a pass."""
+
+
+def file_stamp(path: Path) -> str:
+    """Size and time of change of a file; nothing where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return f"{found.st_size}-{found.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Of `files` that were looked at: `bits` that integer pictures of more than 8 bits use (0: there are none), and how many are `turned` by
+    their EXIF orientation."""
+
+    files: int
+    bits: int
+    turned: int
+
+
+class FileSource(ImageSource):
+    """Items whose id is a path below `base`."""
+
+    base: Path
+
+    def path(self, index: int) -> Path:
+        return self.base / self.items[index].id
+
+    def load(self, index: int) -> Image.Image:
+        return open_image(self.path(index), exif=self.exif, bits=self.bits)
+
+    def stamp(self, index: int) -> str:
+        return file_stamp(self.path(index))
+
+    @cached_property
+    def facts(self) -> FileFacts:
+        chosen = np.unique(np.linspace(0, len(self.items) - 1, min(LOOKED_AT, len(self.items))).astype(int))
+        found = [about_image(self.path(int(i))) for i in chosen]
+        return FileFacts(len(found), max((bits for bits, _ in found), default=0), sum(turned for _, turned in found))
+
+    @property
+    def bits(self) -> int:  # type: ignore[override]
+        return self.facts.bits
+
+    @property
+    def reading(self) -> list[str]:
+        facts, said = self.facts, []
+        if facts.bits > 8:
+            said.append(f"integer pictures of more than 8 bits use {facts.bits} bits: {2**facts.bits - 1:,} is white")
+        if facts.turned:
+            some = f"{facts.turned} of {facts.files} files looked at"
+            said.append(f"{some} have an EXIF rotation, which is applied (--exif ignore for a network trained without it)"
+                        if self.exif == "apply" else f"{some} have an EXIF rotation, which is ignored")  # fmt: skip
+        return said

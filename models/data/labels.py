@@ -1,0 +1,65 @@
+"""Whether a table's column of labels holds classes at all: one name a cell, and no measurements."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from models.errors import UserError
+
+SEPARATORS = "|;"
+FEW = 20  # different numbers that may be classes, such as doses
+
+
+def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
+    """Cells (without empty ones) as names of classes: whole numbers of a float column lose their '.0', and spaces around names go.
+
+    Raises UserError for several labels in a cell, and for measured numbers.
+    """
+    odd = next((cell for cell in cells if isinstance(cell, list | tuple | np.ndarray | dict)), None)
+    if odd is not None:
+        raise UserError(_several(column, path, odd))
+    whole = cells.dtype.kind == "f" and bool((cells == cells.round()).all())
+    names = (cells.astype("int64") if whole else cells).astype(str).str.strip()
+    if (cell := several_labels(names.unique().tolist())) is not None:
+        raise UserError(_several(column, path, cell))
+    if measured(names):
+        raise UserError(f"Column '{column}' of '{path}' holds measured numbers ({names.iloc[0]} ...), not classes: name the column of classes with "
+                        "--label-col, or train on valence and arousal with --task affect.")  # fmt: skip
+    return names
+
+
+def several_labels(names: Sequence[str]) -> str | None:
+    """A cell that holds several labels: a JSON list, or names of which others are made, too, between '|' or ';'."""
+    for name in names:
+        if name.startswith("[") and name.endswith("]"):
+            with suppress(ValueError):
+                if isinstance(json.loads(name.replace("'", '"')), list):
+                    return name
+    for separator in SEPARATORS:
+        apart = {name: [part.strip() for part in name.split(separator)] for name in names}
+        joined = [name for name, parts in apart.items() if len(parts) > 1]
+        uses = Counter(part for parts in apart.values() for part in set(parts))
+        shared = [name for name in joined if all(uses[part] > 1 for part in apart[name])]
+        if shared or (len(joined) > 1 and len(uses) < len(names)):
+            return (shared or joined)[0]
+    return None
+
+
+def measured(names: pd.Series) -> bool:
+    """Whether all are numbers, not all of them whole, and too many different ones for classes."""
+    numbers = pd.to_numeric(names, errors="coerce")
+    if numbers.isna().any() or bool((numbers == numbers.round()).all()):
+        return False
+    different = numbers.nunique()
+    return different > FEW or different > len(numbers) / 2
+
+
+def _several(column: str, path: Path, cell: object) -> str:
+    shown = str(cell)[:40]
+    return (f"Column '{column}' of '{path}' holds several labels in one cell ('{shown}'), and Vitrine explains networks that choose one class: "
+            "give a column with one label an image with --label-col.")  # fmt: skip

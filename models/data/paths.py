@@ -1,0 +1,92 @@
+"""Where the images of a table lie: paths from another folder, another machine, or Windows."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import UserError
+
+LOOKED_FOR = 20  # paths, evenly spread, by which the folder is found
+DEPTH = 8  # leading folders that may be another machine's
+
+
+@dataclass(frozen=True)
+class Located:
+    """`names`: paths below `base`, one for each that was given, of which `found` are files. `note` says what was changed and what is missing."""
+
+    base: Path
+    names: list[str]
+    found: int
+    note: str
+
+
+def locate(folder: Path, given: Sequence[str]) -> Located:
+    """Find the files of paths (as a table in `folder` has them) below the folder, or one below or beside it: as they stand, with '\\' as '/',
+    and without leading folders of another machine.
+
+    Raises UserError where not one is found.
+    """
+    some = given[:: max(1, len(given) // LOOKED_FOR)]
+    for slashes, dropped in _readings(some):
+        if dropped and len({_read(name, slashes, dropped) for name in given}) < len(given):
+            continue  # two images would be one
+        base = _base(folder, some, slashes, dropped)
+        if any(_is_file(base / _read(name, slashes, dropped)) for name in some):
+            break
+    else:
+        slashes, dropped, base = False, 0, folder
+    names = [_read(name, slashes, dropped) for name in given]
+    missing = [name for name in names if not _is_file(base / name)]
+    if given and len(missing) == len(given):
+        raise UserError(f"0 of {len(given):,} images found: '{given[0][:80]}' is neither below '{folder}' nor below a folder beside it. Paths in a "
+                        "table are relative to the table: move it, or mend its column of paths.")  # fmt: skip
+    notes = [f"images are in '{base}'"] if base != folder else []
+    notes += ["'\\' in paths read as '/'"] if slashes else []
+    notes += [f"without their first {dropped} folder{'s' * (dropped > 1)}"] if dropped else []
+    if missing:
+        notes.append(f"{len(given) - len(missing):,} of {len(given):,} images found, {len(missing):,} are missing (the first: {missing[0][:80]})")
+    return Located(base, names, len(given) - len(missing), "; ".join(notes))
+
+
+def _readings(some: Sequence[str]) -> list[tuple[bool, int]]:
+    """(whether '\\' is '/', leading folders dropped), the one that changes least first."""
+    backslashes = any("\\" in name for name in some)
+    kinds = [False, True] if backslashes else [False]
+    deepest = max((len(_read(name, True, 0).split("/")) for name in some), default=1)
+    return [(slashes, 0) for slashes in kinds] + [(backslashes, dropped) for dropped in range(1, min(deepest, DEPTH))]
+
+
+def _read(name: str, slashes: bool, dropped: int) -> str:
+    path = name.replace("\\", "/") if slashes else name
+    return "/".join(path.strip("/").split("/")[dropped:]) if dropped else path
+
+
+def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int) -> Path:
+    """Without leading folders, only those folders count that are certainly meant: called as the last one that is left out, or holding two more
+    folders that the paths name. test/cat/0.png must not be found as cat/0.png of train."""
+    if not dropped:
+        return image_folder(folder, [_read(name, slashes, 0) for name in some])
+    read = [name.replace("\\", "/").strip("/").split("/") for name in some]
+
+    def fits(base: Path) -> bool:
+        return all(len(parts) - dropped > 2 or parts[dropped - 1 : dropped] == [base.name] for parts in read)
+
+    return next((base for base in (folder, folder.parent) if fits(base) and any(_is_file(base / "/".join(p[dropped:])) for p in read)), Path("-"))
+
+
+def image_folder(base: Path, names: Sequence[str]) -> Path:
+    """What image paths are relative to: the table's own folder `base`, or the one below or beside it that holds more of them."""
+    some = names[:: max(1, len(names) // LOOKED_FOR)]
+    tries = [base]
+    for above in (base, base.parent):
+        with suppress(OSError):  # a folder that must not be listed
+            tries += sorted(p for p in above.iterdir() if p.is_dir())
+    return max(tries, key=lambda folder: sum(_is_file(folder / name) for name in some))  # of equals the first
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long or holds a null, a folder that must not be entered
+        return False

@@ -1,0 +1,213 @@
+"""Networks and data of strangers with known answers (`VITRINE_CASES`), picture by picture: equal, or refused in one line that says why."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from explain.run import match, run
+from explain.run_data import open_run
+from models import checkpoints, registry
+from models.classes import unnamed
+from models.classifier import Classifier
+from models.data.open import open_data
+from models.errors import UserError
+from models.preprocessing import Preprocessing
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.data
+
+
+def folder() -> Path:
+    found = os.environ.get("VITRINE_CASES")
+    if not found:
+        pytest.skip("VITRINE_CASES is not set: it names the folder that the cases were built into")
+    return Path(found)
+
+
+@cache
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in json.loads((path / "expected.json").read_text())}
+
+
+def case(name: str) -> dict[str, Any]:
+    entries = _entries(folder())
+    if name not in entries:
+        pytest.skip(f"the cases were built without {name}")
+    return entries[name]
+
+
+def small_net(entry: dict[str, Any], classes: tuple[str, ...] | None = None) -> Classifier:
+    """A user's own module, wrapped in Python."""
+    spec = importlib.util.spec_from_file_location("usernet", folder() / "usernet.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    state, _ = checkpoints.read(folder() / next(f for f in entry["files"] if f.endswith(".pth")))
+    outputs = len(state["head.bias"])
+    model = module.build(outputs).eval()
+    model.load_state_dict(state)
+    p = entry["preprocessing"]
+    fed = Preprocessing(tuple(p["size"]), None, tuple(p["mean"]), tuple(p["std"]), p["interpolation"])
+    return Classifier("usernet", model, classes or unnamed(outputs), fed, "", checkpoints.fingerprint(model))
+
+
+def answers(name: str) -> pd.DataFrame:
+    return pd.read_csv(folder() / case(name)["predictions"], dtype={"label": str, "pred": str, "image": str}).set_index("image")
+
+
+def same(out: Path, name: str, files: bool = False) -> None:
+    """Every image's probabilities and prediction, and the accuracy. `files`: the answers name files without folders."""
+    entry, opened, expected = case(name), open_run(out), answers(name)
+    order = entry["class_order"]
+    outputs = opened.manifest.request.outputs
+    ok = opened.ok
+    assert len(ok) == entry["images"]
+    columns = [outputs[c] for c in order]
+    for row, item in ok.iterrows():
+        prob = opened.prob(int(str(row)))
+        wanted = expected.loc[Path(item["id"]).name if files else item["id"]]
+        np.testing.assert_allclose(prob[columns], wanted[[f"prob_{c}" for c in order]].to_numpy(float), atol=2e-3, err_msg=item["id"])
+    named = {i: c for c, i in outputs.items()}
+    assert np.mean([named[p] == named[k] for p, k in zip(ok["pred"], ok["label"], strict=True)]) == pytest.approx(entry["accuracy"], abs=2e-4)
+
+
+def command(*words: object, code: int = 0) -> str:
+    done = subprocess.run([sys.executable, "launch.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+# -- classes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["casing", "synonyms"])
+def test_classes_that_differ_little(name: str, tmp_path: Path) -> None:
+    entry = case(name)
+    names = tuple((folder() / entry["files"][2]).read_text().split())
+    run(small_net(entry, names), open_data(str(folder() / entry["data"])), tmp_path / "run", ["grad_cam"])
+    same(tmp_path / "run", name)
+
+
+def test_numbers_sorted_as_text(tmp_path: Path) -> None:
+    entry = case("num12")
+    classifier, source = small_net(entry), open_data(str(folder() / entry["data"]))
+    with pytest.raises(UserError, match=r"nobody says which output is which.*--classes sorted.*--classes numbers"):
+        run(classifier, source, tmp_path / "run", ["grad_cam"])
+    run(classifier, source, tmp_path / "run", ["grad_cam"], order="sorted")
+    same(tmp_path / "run", "num12")
+
+
+@pytest.mark.parametrize("name", ["formats_windows", "formats_half_missing", "formats_empty_class", "mixed"])
+def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
+    entry = case(name)
+    classifier = small_net(entry, tuple(entry["class_order"]))
+    source = open_data(str(folder() / entry["data"]))
+    manifest = run(classifier, source, tmp_path / "run", ["grad_cam"])
+    assert manifest.counts["failed"] == (30 if name == "formats_half_missing" else 0)
+    same(tmp_path / "run", name, files=name.startswith("formats"))
+    said = {"formats_windows": "read as '/'", "formats_half_missing": "30 of 60 images found", "formats_empty_class": "no image of class ten"}
+    assert said.get(name, "") in source.note
+    if name == "mixed":
+        assert any("12 bits" in told for told in source.reading)
+        assert any("EXIF rotation, which is applied" in told for told in source.reading)
+
+
+def test_pixels_of_every_kind_of_file() -> None:
+    entry = case("mixed")
+    source = open_data(str(folder() / entry["data"]))
+    assert len(source) == 60
+    for index, item in enumerate(source.items):
+        expected = np.load(folder() / "mixed" / "pixels" / f"{item.id}.npy")
+        assert np.abs(np.asarray(source.load(index), int) - expected).max() <= 1, item.id
+
+
+# -- preprocessing, by the command line ------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shufflenet_half_norm", "shufflenet_half_precision", "shufflenet_unnormalized", "shufflenet_imagenet_example"])
+def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
+    entry = case(name)
+    p = entry["preprocessing"]
+    words = ["run", "--model", "shufflenet_v2_x0_5", "--weights", folder() / entry["files"][0], "--data", folder() / entry["data"],
+             "--methods", "grad_cam", "--classes", "sorted", "--out", tmp_path / "run"]  # fmt: skip
+    told = ["--input-size", p["size"][0], "--resize", "squash" if p["resize"] == "squash" else p["size"][0],
+            "--mean", ",".join(map(str, p["mean"])), "--std", ",".join(map(str, p["std"]))]  # fmt: skip
+    said = command(*words, *told)
+    assert said.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} RGB")
+    same(tmp_path / "run", name)
+    assert "holds another run, which differs in the preprocessing" in command(*words, code=2)
+
+
+@pytest.mark.slow
+def test_a_thousand_outputs_of_which_ten_are_trained(tmp_path: Path) -> None:
+    entry = case("broken_thousand")
+    (tmp_path / "map.csv").write_text("".join(f"{name}, class {i}\n" for i, name in enumerate(entry["class_order"])))
+    words = ["run", "--model", "shufflenet_v2_x0_5", "--weights", folder() / entry["files"][0], "--data", folder() / entry["data"],
+             "--methods", "grad_cam", "--out", tmp_path / "run", "--input-size", 64, "--resize", "squash", "--mean", 0.5, "--std", 0.5]  # fmt: skip
+    assert "do not name their 1000 outputs" in command(*words, code=2)
+    command(*words, "--classes", tmp_path / "map.csv")
+    same(tmp_path / "run", "broken_thousand")
+    assert open_run(tmp_path / "run").classes[999] == "class 999"
+
+
+# -- networks that cannot answer ---------------------------------------------------------------------------
+
+
+def test_nan_is_no_answer(tmp_path: Path) -> None:
+    entry = case("broken_nan")
+    manifest = run(small_net(entry, tuple(entry["class_order"])), open_data(str(folder() / entry["data"])), tmp_path / "run", ["grad_cam"])
+    assert manifest.counts == {"ok": 0, "failed": 500}
+    assert "500 the network answered NaN" in command("analyse", tmp_path / "run") + "\n".join(_outcome(tmp_path / "run"))
+    assert "None of the 500 images has an answer" in command("analyse", tmp_path / "run")
+    command("report", tmp_path / "run", "--out", tmp_path / "report.html")
+
+
+def _outcome(out: Path) -> list[str]:
+    from explain.errors import in_words
+
+    return in_words(open_run(out))
+
+
+def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
+    entry = case("broken_constant")
+    run(small_net(entry, tuple(entry["class_order"])), open_data(str(folder() / entry["data"])), tmp_path / "run", ["grad_cam"])
+    same(tmp_path / "run", "broken_constant")
+    said = " ".join(command("analyse", tmp_path / "run").split())
+    assert said.startswith("At chance: accuracy 10.0 %")
+    assert "train --" not in said
+
+
+def test_other_tasks_are_refused() -> None:
+    sigmoid = case("sigmoid")
+    with pytest.raises(UserError, match="has one output"):
+        run(small_net(sigmoid), open_data(str(folder() / sigmoid["data"])), Path("never"), ["grad_cam"], mapping={"small": 0, "large": 0})
+    with pytest.raises(UserError, match=r"several labels in one cell \('0\|1'\)"):
+        open_data(str(folder() / case("multilabel_labels")["data"]), label_col="labels")
+    with pytest.raises(UserError, match="choose one of image, 0, 1"):
+        open_data(str(folder() / case("multilabel_onehot")["data"]))
+    regression = case("regression")
+    source = open_data(str(folder() / regression["data"]), label_col="ink")
+    with pytest.raises(UserError, match="has one output"):
+        run(small_net(regression), source, Path("never"), ["grad_cam"], mapping=dict.fromkeys(source.classes, 0))
+    assert not Path("never").exists()
+
+
+def test_what_cannot_be_known_is_asked() -> None:
+    """A wrong match never gets as far as a figure."""
+    digits = case("shufflenet_half_norm")
+    source = open_data(str(folder() / digits["data"]))
+    classifier = registry.load("shufflenet_v2_x0_5", folder() / digits["files"][0])
+    with pytest.raises(UserError, match=r"do not name their 10 outputs.*--classes sorted"):
+        match(classifier, source)

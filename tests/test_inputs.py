@@ -1,0 +1,230 @@
+"""Files and tables as they come from elsewhere: what is read is read right, and what is not read is counted and said."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, features
+
+from explain.run import run
+from explain.run_data import open_run
+from models.classifier import Classifier
+from models.data.folder import FolderSource
+from models.data.hints import near_classes, seen_in_training
+from models.data.images import open_image
+from models.data.labels import several_labels
+from models.data.open import open_data
+from models.data.parts import open_parts
+from models.errors import UserError
+from tests.test_launch import launch
+
+KINDS = ["jfif", "jpe", "jpg", "apng", "dib", "webp", "bmp", "tif", "ppm", "pbm", "pnm", "tga", "pcx", "sgi", "qoi", "jp2", "j2k", "avif"]
+
+
+# -- kinds of files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_pillow_reads_is_read(kind: str, tmp_path: Path) -> None:
+    if (kind == "avif" and not features.check("avif")) or (kind in ("jp2", "j2k") and not features.check("jpg_2000")):
+        pytest.skip(f"this Pillow cannot write {kind}")
+    (tmp_path / "d" / "a").mkdir(parents=True)
+    picture = Image.new("RGB", (16, 12), (200, 40, 30))
+    written = {"apng": "PNG", "dib": "DIB", "jfif": "JPEG", "jpe": "JPEG", "pbm": "PPM", "pnm": "PPM"}.get(kind)
+    picture.save(tmp_path / "d" / "a" / f"x.{kind}", written)
+    source = FolderSource(tmp_path / "d")
+    assert len(source) == 1
+    assert source.note == ""
+    assert np.abs(np.asarray(source.load(0), int)[6, 8] - (200, 40, 30)).max() <= 12
+
+
+def test_the_rest_is_counted_by_kind_and_its_classes_stay(tmp_path: Path) -> None:
+    for name in ("cats", "dogs", "empty"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+    for i in range(3):
+        Image.new("RGB", (8, 8)).save(tmp_path / "d" / "cats" / f"{i}.png")
+        (tmp_path / "d" / "dogs" / f"{i}.heic").write_bytes(b"x")
+    np.save(tmp_path / "d" / "dogs" / "x.npy", np.zeros(3))
+    Image.new("RGB", (8, 8)).save(tmp_path / "d" / "cats" / "no_suffix", "PNG")
+    (tmp_path / "d" / "cats" / "LICENSE").write_text("text")
+    source = open_data(str(tmp_path / "d"))
+    assert source.classes == ("cats", "dogs", "empty")
+    assert [item.id for item in source.items] == ["cats/0.png", "cats/1.png", "cats/2.png", "cats/no_suffix"]
+    assert source.note == "no image of class dogs, empty; 5 files not read, they are no picture of a known format (.heic 3, .npy 1, no suffix 1)"
+    assert open_data(str(tmp_path / "d"), limit=2).note == source.note
+    assert source.note in open_parts(str(tmp_path / "d")).note or ".heic" in open_data(str(tmp_path / "d"), "train").note
+    for path in (tmp_path / "d" / "cats").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"No images in .*\(\.heic 3, \.npy 1\)"):
+        open_data(str(tmp_path / "d"))
+
+
+def test_a_run_with_an_empty_class(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "annotations").mkdir()
+    manifest = run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"])
+    assert manifest.counts == {"ok": 18, "failed": 0}
+    assert manifest.request.outputs == {"annotations": -1, "blue": 2, "green": 1, "red": 0}
+    assert open_run(tmp_path / "run").evaluation.support.tolist() == [6, 6, 6]
+
+
+# -- deep pictures -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", range(9, 17))
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_deep_pictures_are_scaled_by_the_bits_in_use(bits: int, suffix: str, tmp_path: Path) -> None:
+    """Of the data set, so that a dark picture stays dark."""
+    white = 2**bits - 1
+    (tmp_path / "d" / "a").mkdir(parents=True)
+    values = np.linspace(0, white, 24 * 10).reshape(10, 24).round().astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "d" / "a" / f"bright.{suffix}")
+    Image.fromarray(values // 4).save(tmp_path / "d" / "a" / f"dark.{suffix}")
+    source = FolderSource(tmp_path / "d")
+    assert source.bits == bits
+    assert source.reading == [f"integer pictures of more than 8 bits use {bits} bits: {white:,} is white"]
+    for index, expected in ((0, values), (1, values // 4)):
+        grey = np.asarray(source.load(index))[..., 0].astype(float)
+        assert np.abs(grey - expected * (255 / white)).max() <= 0.51
+    alone = np.asarray(open_image(tmp_path / "d" / "a" / f"bright.{suffix}"))[..., 0]
+    assert np.abs(alone - values * (255 / white)).max() <= 0.51
+
+
+def test_the_bits_belong_to_the_request(tiny: Classifier, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("red", "green", "blue"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(rng.integers(0, 4096, (40, 40)).astype(np.uint16)).save(tmp_path / "d" / name / f"{i}.png")
+    manifest = run(tiny, FolderSource(tmp_path / "d"), tmp_path / "run", ["grad_cam"])
+    assert manifest.request.bits == 12
+    Image.fromarray(rng.integers(0, 65536, (40, 40)).astype(np.uint16)).save(tmp_path / "d" / "red" / "0.png")
+    with pytest.raises(UserError, match=r"the bits of deep pictures \(12, now 16\)"):
+        run(tiny, FolderSource(tmp_path / "d"), tmp_path / "run", ["grad_cam"])
+
+
+# -- paths of a table ------------------------------------------------------------------------------------
+
+
+def write(folder: Path, images: list[str], labels: list[str] | None = None, name: str = "t.csv") -> Path:
+    pd.DataFrame({"image": images, "label": labels or ["red"] * len(images)}).to_csv(folder / name, index=False)
+    return folder / name
+
+
+@pytest.mark.parametrize(("form", "said"), [
+    ("red\\{}.png", "'\\' in paths read as '/'"),
+    ("C:\\Users\\me\\pictures\\red\\{}.png", "without their first 3 folders"),
+    ("/home/me/pictures/red/{}.png", "without their first 2 folders"),
+    ("old/pictures/red/{}.png", "without their first 1 folder"),
+])  # fmt: skip
+def test_paths_from_elsewhere_are_found_and_said(form: str, said: str, pictures: Path) -> None:
+    source = open_data(str(write(pictures, [form.format(i) for i in range(6)])))
+    assert source.load(5).size == (48, 40)
+    assert said in source.note
+    assert [Path(item.id).name for item in source.items] == [f"{i}.png" for i in range(6)]
+
+
+def test_missing_files_are_counted_before_the_pass(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    path = write(pictures, [f"red/{i}.png" for i in range(4)] + ["red/lost.png", "blue/lost.png"], ["red"] * 4 + ["green", "blue"])
+    source = open_data(str(path))
+    assert "4 of 6 images found, 2 are missing (the first: red/lost.png)" in source.note
+    assert run(tiny, source, tmp_path / "run", ["grad_cam"]).counts == {"ok": 4, "failed": 2}
+    with pytest.raises(UserError, match=r"0 of 3 images found: 'lost/0.png' is neither below"):
+        open_data(str(write(pictures, [f"lost/{i}.png" for i in range(3)])))
+    affect = pd.DataFrame({"image": ["lost/0.png"], "valence": [0.1], "arousal": [0.2]})
+    affect.to_csv(pictures / "affect.csv", index=False)
+    with pytest.raises(UserError, match="0 of 1 images found"):
+        open_data(str(pictures / "affect.csv"), task="affect")
+
+
+def test_folders_are_not_dropped_where_other_images_would_be_found(pictures: Path) -> None:
+    """Images that fall together; those of a part that is not there; a folder of another name. Two folders that are there are enough."""
+    for images in (["x/pictures/red/0.png", "y/pictures/red/0.png"], ["test/red/0.png", "test/red/1.png"], ["0/red/0.png"]):
+        with pytest.raises(UserError, match=f"0 of {len(images)} images found"):
+            open_data(str(write(pictures, images)))
+    found = open_data(str(write(pictures.parent, ["/kaggle/input/pictures/red/0.png"])))
+    assert found.items[0].id == "pictures/red/0.png"
+    assert found.load(0).size == (48, 40)
+
+
+def test_contradicting_rows_are_named(pictures: Path) -> None:
+    source = open_data(str(write(pictures, ["red/0.png", "red/1.png", "red/0.png", "red/1.png"], ["red", "blue", "green", "blue"])))
+    assert "1 images are named under different labels, of which the first is taken (red/0.png is red and green)" in source.note
+    assert [item.label for item in source.items] == ["red", "blue"]
+
+
+# -- labels that are no classes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labels", [["3", "3|7", "7", "1"], ["a;b", "b", "a", "c"], ['["cat", "dog"]', '["cat"]', "[]", "[]"],
+                                    ["['a']", "['b']", "a", "b"]])  # fmt: skip
+def test_several_labels_in_a_cell_are_refused(labels: list[str], pictures: Path) -> None:
+    with pytest.raises(UserError, match=r"holds several labels in one cell \('.*'\), and Vitrine explains networks that choose one class"):
+        open_data(str(write(pictures, [f"red/{i}.png" for i in range(4)], labels)))
+
+
+def test_lists_of_a_parquet_table_are_refused(pictures: Path) -> None:
+    pd.DataFrame({"image": ["red/0.png", "red/1.png"], "label": [[1, 2], [3]]}).to_parquet(pictures / "t.parquet")
+    with pytest.raises(UserError, match="several labels in one cell"):
+        open_data(str(pictures / "t.parquet"))
+
+
+def test_names_with_such_signs_are_classes() -> None:
+    assert several_labels(["tench; Tinca tinca", "goldfish; Carassius auratus", "a|x"]) is None
+    assert several_labels(["crane, bird", "crane, machine", "[sic]"]) is None
+
+
+def test_measured_numbers_are_refused_and_doses_are_classes(pictures: Path) -> None:
+    images = [f"{name}/{i}.png" for name in ("red", "green", "blue") for i in range(6)]
+    with pytest.raises(UserError, match=r"holds measured numbers \(0.000 ...\), not classes"):
+        open_data(str(write(pictures, images, [f"{i / 17:.3f}" for i in range(18)])))
+    assert open_data(str(write(pictures, images, ["0.5", "1.0", "2.0"] * 6))).classes == ("0.5", "1.0", "2.0")
+    pd.DataFrame({"image": [*images, "x.png"], "label": [*[0.0, 1.0, 2.0] * 6, None]}).to_parquet(pictures / "t.parquet")
+    assert open_data(str(pictures / "t.parquet")).classes == ("0", "1", "2")  # whole numbers beside an empty cell
+
+
+# -- what is worth a second look -----------------------------------------------------------------------------
+
+
+def test_near_names_are_hinted_at(pictures: Path, tmp_path: Path) -> None:
+    images = [f"{name}/{i}.png" for name in ("red", "green", "blue") for i in range(6)]
+    path = write(pictures, images, ["happiness"] * 12 + ["hapiness"] * 2 + ["sad"] * 2 + ["sadness"] * 2)
+    said = near_classes(open_data(str(path)))
+    assert "'hapiness' (2 images) is near 'happiness' (12)" in said
+    assert "'sadness' (2 images) is near 'sad' (2)" in said
+    assert near_classes(FolderSource(pictures)) == ""
+    printed = launch("data", "preview", path, "--out", tmp_path / "preview.png")
+    assert "'hapiness' (2 images) is near 'happiness' (12)" in printed
+
+
+def test_training_images_among_the_images_are_said(pictures: Path) -> None:
+    train, whole, test = (open_data(str(pictures), split) for split in ("train", None, "test"))
+    about = {"data": {"name": train.name, "fingerprint": train.fingerprint()}}
+    assert "was trained on these images" in seen_in_training(train, about)
+    assert "a part of this data: training images are among these; choose --split test" in seen_in_training(whole, about)
+    assert seen_in_training(test, about) == ""
+    assert seen_in_training(whole, {}) == ""
+
+
+def test_one_line_errors_of_the_command_line(tmp_path: Path) -> None:
+    from tests.test_launch import one_line
+
+    assert "There is no picture" in one_line("explain", "nope.jpg", "--model", "resnet50", "--out", tmp_path)
+    for port in (99999, -1, 0):
+        assert f"--port {port}: ports are numbers from 1 to 65535" in one_line("serve", f"--port={port}", "--no-browser")
+
+
+def test_near_models_are_named_once() -> None:
+    from models.registry import spec
+
+    with pytest.raises(UserError, match="did you mean") as error:
+        spec("mobilnet_v2")
+    assert str(error.value).count("mobilenet_v2") == 1
+
+
+def test_json_of_a_request_names_every_class(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"])
+    raw = json.loads((tmp_path / "run" / "request.json").read_text())
+    assert raw["outputs"] == {"blue": 2, "green": 1, "red": 0}
+    assert raw["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
