@@ -4,6 +4,7 @@ The network runs without a graph up to the first target layer; the graph begins 
 output, so that a map costs little more than a forward pass and no parameter ever receives a gradient.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from explain.batches import out_of_memory
 from explain.target import Target, as_target
 from models.errors import UserError
 from models.layout import Layout, layout_of
@@ -21,12 +21,18 @@ from models.layout import Layout, layout_of
 @dataclass(frozen=True, eq=False)
 class Capture:
     """One forward pass: `logits` (N, K), and of each of `layers` its maps, `activations` (N, C, h, w), and how its
-    output holds them; all detached."""
+    output holds them; all detached.
+
+    A layer that runs several times in a pass (a shared activation) is explained at one run: the last whose
+    output has more than one spatial position. `turns`: which run that was, from 1. All methods use this run,
+    and leave the outputs of other runs as they are.
+    """
 
     layers: tuple[str, ...]
     logits: Tensor
     activations: tuple[Tensor, ...]
     layouts: tuple[Layout, ...]
+    turns: tuple[int, ...]
     _scores: Tensor
     _outputs: tuple[Tensor, ...]
 
@@ -37,10 +43,14 @@ class Capture:
 
     def gradients(self, target: Target | Tensor) -> tuple[Tensor, ...]:
         """d score / d activation for each layer, (N, C, h, w); a tensor (N,) of classes means their logits."""
-        score = as_target(target).score(self._scores).sum()
-        if not self._scores.requires_grad:
+        return self.gradients_of_score(as_target(target).score)
+
+    def gradients_of_score(self, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
+        """As `gradients`, for any `score` of the logits (N, K)."""
+        total = score(self._scores).sum()
+        if not total.requires_grad:
             raise UserError(unreached(self.layers[0]))
-        found = torch.autograd.grad(score, self._outputs, retain_graph=True, allow_unused=True)
+        found = torch.autograd.grad(total, self._outputs, retain_graph=True, allow_unused=True)
         for layer, gradient in zip(self.layers, found, strict=True):
             if gradient is None:
                 raise UserError(unreached(layer))
@@ -50,6 +60,8 @@ class Capture:
         """Of the first layer: the Hessian of the score with respect to the activation, times the activation, (N, C, h, w)."""
         output, layout = self._outputs[0], self.layouts[0]
         score = as_target(target).score(self._scores).sum()
+        if not score.requires_grad:
+            raise UserError(unreached(self.layers[0]))
         (gradient,) = torch.autograd.grad(score, output, create_graph=True, allow_unused=True)
         if gradient is None:
             raise UserError(unreached(self.layers[0]))
@@ -81,21 +93,39 @@ def as_found(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter requires a gradient until the end of the block: what requires one depends on the image."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    try:
+        for p in learning:
+            p.requires_grad_(False)
+        yield
+    finally:
+        for p in learning:
+            p.requires_grad_(True)
+
+
 def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision: str = "fp32") -> Capture:
     """Run `model` on `x` (N, C, H, W) and keep the output of `layers`. `precision`: 'fp32' or 'bf16' (autocast).
 
-    The model and `x` are left as they were, also after an error. Raises UserError for a layer that does not exist, does
-    not run, or puts out no maps.
+    Of a layer that runs several times, one run counts (see `Capture`). The model and `x` are left as they
+    were, also after an error. Raises UserError for a layer that does not exist, does not run, or puts out no
+    maps.
     """
     names = (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
     modules = [find_layer(model, name) for name in names]
-    kept: dict[str, tuple[Tensor, Layout]] = {}
+    kept: dict[str, tuple[Tensor, Layout, int]] = {}
+    ran, last = Counter[str](), dict[str, Any]()
 
-    def keep(name: str, output: Any) -> Tensor:
-        layout = read_layout(model, name, output, x)
+    def keep(name: str, output: Any) -> Tensor | None:
+        layout, before = _layout(model, output, x), kept[name][1] if name in kept else None
+        ran[name], last[name] = ran[name] + 1, output
+        if layout is None or not layout.supersedes(before):
+            return None
         torch.set_grad_enabled(True)
         # where a layer in front has begun the graph, it goes on
-        kept[name] = output if output.requires_grad else output.detach().requires_grad_(), layout
+        kept[name] = output if output.requires_grad else output.detach().requires_grad_(), layout, ran[name]
         return kept[name][0].clone()  # a copy: the next layer may work in place
 
     with ExitStack() as stack:
@@ -107,12 +137,14 @@ def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             scores = model(x)
     for name in names:
+        if name not in ran:
+            raise UserError(idle(name))
         if name not in kept:
-            raise UserError(f"Layer '{name}' did not run in the forward pass: choose one that does.")
+            read_layout(model, name, last[name], x)
     scores = scores.flatten(1).float()
-    outputs, layouts = tuple(kept[n][0] for n in names), tuple(kept[n][1] for n in names)
+    outputs, layouts, turns = zip(*(kept[name] for name in names), strict=True) if names else ((), (), ())
     maps = tuple(layout.maps(output.detach()).float() for output, layout in zip(outputs, layouts, strict=True))
-    return Capture(names, scores.detach(), maps, layouts, scores, outputs)
+    return Capture(names, scores.detach(), maps, layouts, turns, scores, outputs)
 
 
 def logits(model: nn.Module, x: Tensor, precision: str = "fp32") -> Tensor:
@@ -121,38 +153,28 @@ def logits(model: nn.Module, x: Tensor, precision: str = "fp32") -> Tensor:
         return model(x).flatten(1).float()
 
 
-def logits_with(model: nn.Module, x: Tensor, layer: str, change: Callable[[Tensor], Tensor], precision: str = "fp32") -> Tensor:
-    """(M, K): the answers to one image `x` (1, C, H, W) where `layer` puts out other maps.
+@contextmanager
+def replaced(model: nn.Module, layer: str, x: Tensor, change: Callable[[Tensor], Tensor],
+             turn: int) -> Iterator[None]:  # fmt: skip
+    """For one forward pass on images `x`: run `turn` of `layer` outputs `change(its maps)`, (N, C, h, w)."""
+    ran: list[None] = []
 
-    `change` takes its maps (1, C, h, w) and gives M versions (M, C, h, w). What lies before the layer runs once, what
-    lies behind it M times, unless the network mixes it with other branches in a way that one image cannot join; then the
-    whole network runs M times. Raises UserError as `capture` does.
-    """
-    module = find_layer(model, layer)
-    made: list[Tensor] = []
+    def put(_: nn.Module, __: Any, output: Any) -> Tensor | None:
+        ran.append(None)
+        if len(ran) != turn:
+            return None
+        layout = read_layout(model, layer, output, x)
+        return layout.output(change(layout.maps(output)), output)
 
-    def run(images: Tensor) -> Tensor:
-        def replace(_: nn.Module, __: Any, output: Any) -> Tensor:
-            layout = read_layout(model, layer, output, images)
-            made[:] = [change(layout.maps(output[:1]))]
-            return layout.output(made[0], output[:1])
-
-        with ExitStack() as stack:
-            stack.enter_context(as_found(model))
-            stack.enter_context(torch.inference_mode())
-            stack.callback(module.register_forward_hook(replace).remove)
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                return model(images).flatten(1).float()
-
+    handle = find_layer(model, layer).register_forward_hook(put)
     try:
-        answer = run(x)
-    except RuntimeError as error:
-        if not made or out_of_memory(error):
-            raise
-        answer = None
-    if not made:
-        raise UserError(f"Layer '{layer}' did not run in the forward pass: choose one that does.")
-    return answer if answer is not None and len(answer) == len(made[0]) else run(x.expand(len(made[0]), -1, -1, -1))
+        yield
+    finally:
+        handle.remove()
+
+
+def idle(layer: str) -> str:
+    return f"Layer '{layer}' did not run in the forward pass: choose one that does."
 
 
 def layers_in(text: str) -> tuple[str, ...]:
@@ -161,11 +183,14 @@ def layers_in(text: str) -> tuple[str, ...]:
 
 
 def gradients_of(model: nn.Module, x: Tensor, target: Target, wanted: Callable[[nn.Module], bool]) -> tuple[Tensor, list[tuple[nn.Module, Tensor]]]:
-    """d score / d x (N, C, H, W), and for every `wanted` module that the score depends on, d score / d its output, once for each time it
-    ran. A whole backward pass; parameters receive no gradient. Raises UserError for classes that the network lacks."""
+    """d score / d x (N, C, H, W), and for every `wanted` module whose output depends on the image and reaches
+    the score: d score / d its output, once for each run. A whole backward pass; parameters receive no
+    gradient. Raises UserError for classes that the network lacks."""
     image, ran = x.detach().clone(), list[tuple[nn.Module, Tensor]]()
 
     def keep(module: nn.Module, _: Any, output: Any) -> Any:
+        if not isinstance(output, Tensor) or not output.requires_grad:  # independent of the image
+            return None
         ran.append((module, output))
         return output.clone()  # a copy: the next layer may work in place
 
@@ -173,11 +198,13 @@ def gradients_of(model: nn.Module, x: Tensor, target: Target, wanted: Callable[[
         stack.enter_context(as_found(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(frozen(model))
         for module in model.modules():
             if wanted(module):
                 stack.callback(module.register_forward_hook(keep).remove)
-        score = target.score(model(image.requires_grad_()).flatten(1).float()).sum()
-        found = torch.autograd.grad(score, [image, *(output for _, output in ran)], allow_unused=True)
+        answers = model(image.requires_grad_().clone())  # a copy: the network may work in place
+        score, inputs = target.score(answers.flatten(1).float()).sum(), [image, *(o for _, o in ran)]
+        found = torch.autograd.grad(score, inputs, allow_unused=True) if score.requires_grad else [None]
     if found[0] is None:
         raise UserError("No gradient reaches the image: the network cuts it off.")
     return found[0], [(module, gradient) for (module, _), gradient in zip(ran, found[1:], strict=True) if gradient is not None]
@@ -211,7 +238,7 @@ def reach(model: nn.Module, x: Tensor, layer: str, graph: bool = False, given: b
         with suppress(_Enough):
             model(x)
     if not kept:
-        raise UserError(f"Layer '{layer}' did not run in the forward pass: choose one that does.")
+        raise UserError(idle(layer))
     if not isinstance(kept[-1], Tensor):
         raise UserError(f"Layer '{layer}' puts out a {type(kept[-1]).__name__}: choose one that puts out numbers.")
     return kept[-1]
@@ -244,7 +271,7 @@ def watch(model: nn.Module, x: Tensor, modules: Iterable[nn.Module], before: Cal
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))  # a shared module has several names
     if not name or name not in modules:
         import difflib
 

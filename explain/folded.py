@@ -80,7 +80,7 @@ class _Flow:
     """Which module takes what another put out, heard in one forward pass."""
 
     def __init__(self, model: nn.Module, layers: Sequence[str]):
-        modules = dict(model.named_modules())
+        modules = dict(model.named_modules(remove_duplicate=False))
         self.parts = dict.fromkeys(m for m in modules.values() if _is_norm(m) or not (m._modules or isinstance(m, nn.Identity)))
         self.wanted = {modules[name] for name in layers}
         self.watched = [*self.parts, *(self.wanted - self.parts.keys())]

@@ -25,9 +25,11 @@ def headline(run: RunData, method: str) -> list[Figure]:
     e = run.evaluation
     low, high = e.interval
     failed = int(run.table["error"].notna().sum())
-    unread = f", {failed:,} unreadable" if failed else ""
+    unread = f", {failed:,} without an answer" if failed else ""
+    if not len(run.ok):
+        return [Figure("accuracy", "–", f"none of {failed:,} images has an answer")]
     found = [
-        Figure("accuracy", "–" if e.accuracy != e.accuracy else f"{100 * e.accuracy:.1f}\u00a0%", f"95 % CI {100 * low:.1f}–{100 * high:.1f} %",
+        Figure("accuracy", f"{100 * e.accuracy:.1f}\u00a0%", f"95 % CI {100 * low:.1f}–{100 * high:.1f} %",
                meaning=f"Wilson interval; {len(run.ok):,} images{unread}"),
         Figure("macro F1", share(e.macro_f1), f"{len(run.present):,} classes, {len(run.ok):,} images{unread}"),
         Figure("calibration error", share(e.calibration_error), "over-confident" if e.overconfidence > 0 else "under-confident",

@@ -3,7 +3,7 @@
 The dashboard's controls, the command line, the contract tests and the table in the documentation read these entries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from explain.method import Method, Parameter
@@ -21,22 +21,40 @@ def register(method: Method) -> Method:
 
 
 def get(name: str) -> Method:
+    """Raises UserError for an unknown name, with the nearest ones."""
     if name not in METHODS:
-        raise UserError(f"No method '{name}': choose from {', '.join(METHODS)}.")
+        raise UserError(f"No method '{name}': {_near(name, METHODS)}'python launch.py methods' lists all.")
     return METHODS[name]
 
 
 def from_a_pass(name: str) -> Method:
     """A method that needs one captured pass and no more, as runs over many images do. Raises UserError for others."""
-    method = get(name)
-    if method.needs != "pass":
-        raise UserError(f"{method.title} runs the network many times for one image: a run takes {', '.join(names_from_a_pass())}; for single "
-                        "images there is 'explain', and Inspect.")  # fmt: skip
-    return method
+    names = names_from_a_pass()
+    if name not in METHODS:
+        raise UserError(f"No method '{name}': {_near(name, names)}A run takes {', '.join(names)}.")
+    if name not in names:
+        raise UserError(f"{METHODS[name].title} runs the network many times for one image: a run takes "
+                        f"{', '.join(names)}; for single images use 'explain', or Inspect.")  # fmt: skip
+    return METHODS[name]
 
 
 def names_from_a_pass() -> list[str]:
     return [m.name for m in METHODS.values() if m.needs == "pass"]
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    """'did you mean ...? ' with the nearest of the methods' names and titles, or ''."""
+    import difflib
+
+    known = {_plain(text): choice for choice in names for text in (METHODS[choice].title, choice)}
+    found = [_plain(name)] if _plain(name) in known else difflib.get_close_matches(_plain(name), known, 3)
+    choices = list(dict.fromkeys(known[text] for text in found))
+    return f"did you mean {' or '.join(choices)}? " if choices else ""
+
+
+def _plain(text: str) -> str:
+    """Without case, spaces and signs: Grad-CAM++ is gradcampp."""
+    return "".join(c for c in text.lower().replace("+", "p").replace("×", "x") if c.isalnum())
 
 
 TOP = Parameter("top", 0, "only so many of the strongest channels; 0 is all", 0, 100_000)

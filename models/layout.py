@@ -17,6 +17,17 @@ class Layout:
     size: tuple[int, int]
     prefix: int = 0
 
+    @property
+    def places(self) -> int:
+        return self.size[0] * self.size[1]
+
+    def supersedes(self, before: "Layout | None") -> bool:
+        """Whether this output counts instead of one `before`, of the same layer in the same pass.
+
+        The last with more than one position does; a shared activation may also run on one, in a gate.
+        """
+        return before is None or self.places > 1 or before.places == 1
+
     def plausible(self, input_size: tuple[int, int]) -> bool:
         """Whether the places stand in the proportions of the input, as far as rounding lets them."""
         return _fits(*self.size, input_size)
@@ -30,7 +41,8 @@ class Layout:
         return output[:, self.prefix :].transpose(1, 2).unflatten(2, self.size)
 
     def output(self, maps: Tensor, like: Tensor) -> Tensor:
-        """Maps (M, C, h, w) as this layer would have put them out; tokens of no place are those of `like` (1, T, C)."""
+        """Maps (M, C, h, w) as this layer would have put them out; tokens of no place are those of `like`,
+        (1, T, C) or (M, T, C)."""
         if self.kind == "maps":
             return maps
         if self.kind == "last":

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+LARGE = 16_000_000
+"""Pixels of a resized picture above which it is cropped before it is resized."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """`resize`: length of the shorter side before the centre crop to `size` (height, width); None squeezes the
@@ -40,6 +44,8 @@ class Preprocessing:
             return image.resize((width, height), method)
         short = min(image.size)
         scaled = [self.resize if side == short else int(self.resize * side / short) for side in image.size]
+        if scaled[0] * scaled[1] > LARGE:
+            return _cropped_first(image, scaled, (width, height), method)
         image = image.resize((scaled[0], scaled[1]), method) if tuple(scaled) != image.size else image
         left, top = (round((a - b) / 2.0) for a, b in zip(image.size, (width, height), strict=True))
         return image.crop((left, top, left + width, top + height))
@@ -73,6 +79,20 @@ class Preprocessing:
     def from_dict(cls, raw: dict[str, Any]) -> "Preprocessing":
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         return cls(**values)
+
+
+def _cropped_first(image: Image.Image, scaled: list[int], size: tuple[int, int], method: Image.Resampling) -> Image.Image:
+    """The centre of the picture as it would be at `scaled` (width, height), without ever holding all of that: a strip of 46,000 × 3 pixels would
+    grow to 4 gigapixels. Equal to resizing and cropping but for rounding; outside of the picture it is black, as there."""
+    start = [round((a - b) / 2.0) for a, b in zip(scaled, size, strict=True)]
+    low = [max(0, s) for s in start]
+    high = [min(a, s + b) for a, s, b in zip(scaled, start, size, strict=True)]
+    ratio = [side / a for side, a in zip(image.size, scaled, strict=True)]
+    box = (low[0] * ratio[0], low[1] * ratio[1], high[0] * ratio[0], high[1] * ratio[1])
+    part = image.resize((high[0] - low[0], high[1] - low[1]), method, box=box)
+    canvas = Image.new(part.mode, size)
+    canvas.paste(part, (low[0] - start[0], low[1] - start[1]))
+    return canvas
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -6,7 +6,7 @@ from torch import nn
 
 from explain.case import Case, answer
 from explain.map_layers import default_layer
-from explain.methods import METHODS
+from explain.methods import METHODS, from_a_pass, get, names_from_a_pass
 from explain.target import Target
 from models.errors import UserError
 
@@ -54,7 +54,7 @@ class SmallTransformer(nn.Module):
 NETWORKS = {"ends in a convolution": EndsInConvolution, "one channel": OneChannel, "branches": Branching, "transformer": SmallTransformer}
 REFUSED = {  # and nothing else may be
     "ends in a convolution": set(), "one channel": {"lrp"}, "branches": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"},
-    "transformer": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam", "layer_grad_cam"},
+    "transformer": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"},
 }  # fmt: skip
 
 
@@ -85,3 +85,27 @@ def test_every_method(network: str) -> None:
         if not method.coarse:
             assert maps.shape == (2, 24, 24)
     assert refused == REFUSED[network]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [
+    ("gradcam", "grad_cam?"), ("Grad-CAM++", "grad_cam_pp?"), ("grad_cma", "grad_cam "),
+    ("ocllusion", "occlusion?"), ("scorecam", "score_cam?"), ("Input Gradient", "input_gradient?"),
+])  # fmt: skip
+def test_a_method_s_name_that_is_nearly_right(typed: str, meant: str) -> None:
+    with pytest.raises(UserError) as wrong:
+        get(typed)
+    assert f"No method '{typed}': did you mean {meant}" in str(wrong.value)
+    assert len(str(wrong.value)) < 150
+
+
+def test_a_run_is_told_what_a_run_takes() -> None:
+    with pytest.raises(UserError) as wrong:
+        from_a_pass("gradcam")
+    names = ", ".join(names_from_a_pass())
+    assert str(wrong.value) == f"No method 'gradcam': did you mean grad_cam? A run takes {names}."
+    with pytest.raises(UserError, match=r"^No method 'magic': A run takes grad_cam, .*fem\.$"):
+        from_a_pass("magic")
+    with pytest.raises(UserError, match="Score-CAM runs the network many times for one image: a run takes"):
+        from_a_pass("score_cam")
+    with pytest.raises(UserError, match=r"^No method 'magic': 'python launch.py methods' lists all\.$"):
+        get("magic")

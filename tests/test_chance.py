@@ -84,7 +84,7 @@ def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
     assert findings.inconclusive.startswith(said)
     assert "--input-size, --resize, --mean, --std" in findings.inconclusive
     assert findings.proposals == []
-    assert proposals_in_words(findings) == [f"attention  {findings.inconclusive}"]
+    assert proposals_in_words(findings) == [f"warning    {findings.inconclusive}"]
     assert in_words(findings).startswith(said)
     assert "train --" not in in_words(findings)
     labels = group(findings, {}, "labels")
@@ -95,6 +95,7 @@ def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
     assert "train --" not in page.split("How it was made")[0]
     shown = pieces(findings, first_view(findings.run))
     assert said in shown[1]
+    assert "<code>--input-size</code>" in shown[1]
     assert "train" not in shown[1]
     assert said in slice_view(findings, first_view(findings.run))
     with pytest.raises(UserError, match="nothing to export"):

@@ -53,7 +53,7 @@ def test_a_strangers_folder(tmp_path: Path) -> None:
     (tmp_path / "mine" / "SAD" / "broken.jpg").write_text("x")
     said = launch(*TOON, "--data", tmp_path / "mine", "--out", tmp_path / "run", "--methods", "grad_cam, eigen_cam")
     assert "12 images" in said
-    assert "unreadable 1, the first SAD/broken.jpg" in said
+    assert "; the first is SAD/broken.jpg" in said
 
 
 @pytest.mark.slow

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import pytorch_grad_cam as reference
 import torch
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, FinerWeightedTarget
 from torch import nn
 
-from explain.capture import capture, logits_with
+from explain.capture import capture
 from explain.case import Case, Smoothing, answer, fused
-from explain.explainers.rerun import GAUSSIAN
+from explain.explainers.cam import eigen_cam, grad_cam
+from explain.explainers.rerun import GAUSSIAN, logits_with
 from explain.map_layers import default_layer
 from explain.target import Target
 from models.classifier import Classifier
@@ -197,6 +198,30 @@ def test_memory_that_ends_makes_batches_smaller(tiny: Classifier, x: torch.Tenso
     tiny.model.dropout.forward = lambda _: (_ for _ in ()).throw(torch.OutOfMemoryError())  # type: ignore[method-assign,assignment,union-attr]
     with pytest.raises(UserError, match="even for one image"):
         answer(case(tiny, x[:1], 0), "score_cam")
+
+
+def test_finer_cam_is_grad_cam_of_pytorch_grad_cam_s_target(tiny: Classifier, x: torch.Tensor) -> None:
+    """Also where every other class is so improbable that its probability is zero in float32."""
+    captured = capture(tiny.model, x, LAYER)
+    near = [sorted({0, 1, 2} - {plus}) for plus in (0, 2)]
+    targets = [FinerWeightedTarget(plus, others, 0.7) for plus, others in zip((0, 2), near, strict=True)]
+    expected = [captured.gradients_of_score(lambda s, n=n: targets[n](s[n]))[0][n] for n in range(2)]
+    maps = [grad_cam(captured.activation[n : n + 1], g[None])[0] for n, g in enumerate(expected)]
+    ours = answer(case(tiny, x, 0, 2), "finer_cam", {"others": 2, "alpha": 0.7}).maps
+    torch.testing.assert_close(ours, torch.stack(maps), rtol=1e-4, atol=1e-7)
+    tiny.model.head.bias.data[0] += 1e3  # type: ignore[union-attr]
+    assert answer(case(tiny, x[:1], 0), "finer_cam").maps.abs().sum() > 0
+
+
+def test_components_of_large_maps(tiny: Classifier, x: torch.Tensor) -> None:
+    """Eigen-CAM of few channels and of many: channels of zeros change nothing. KPCA-CAM has no such way."""
+    few = torch.randn(2, 5, 6, 7)
+    many = torch.cat([few, torch.zeros(2, 40, 6, 7)], 1)
+    torch.testing.assert_close(eigen_cam(few), eigen_cam(many), rtol=1e-3, atol=1e-4)
+    assert eigen_cam(torch.randn(1, 3, 224, 224)).isfinite().all()
+    large = Case(tiny.model, x.new_zeros(1, 3, 256, 256), ("features.0",), Target(torch.tensor([0])))
+    with pytest.raises(UserError, match="has 128 x 128 positions, and KPCA-CAM supports 112 x 112: choose"):
+        answer(large, "kpca_cam")
 
 
 @pytest.mark.slow

@@ -167,6 +167,18 @@ def test_runs_of_earlier_versions_open_and_say_why_they_do_not_go_on(small_run: 
         run(tiny, FolderSource(pictures), small_run.folder, METHODS)
 
 
+def test_corrected_labels_are_written_as_the_data_calls_them(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    """Outputs without names, or of other names: what is said of a run fits the data again."""
+    from explain.notes import write_labels
+
+    classifier, mapping = replace(tiny, classes=("class 0", "class 1", "class 2")), {"red": 2, "green": 0, "blue": 1}
+    run(classifier, FolderSource(pictures), tmp_path / "run", METHODS, mapping=mapping)
+    add(tmp_path / "run", "red/0.png", "label", "class 1", classes=classifier.classes)
+    write_labels(open_run(tmp_path / "run"), tmp_path / "labels.csv")
+    right = corrected(FolderSource(pictures), read_corrections(tmp_path / "labels.csv"))
+    assert {i.id: i.label for i in right.items}["red/0.png"] == "blue"
+
+
 # -- answers that are no numbers -----------------------------------------------------------------------
 
 

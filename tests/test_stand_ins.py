@@ -135,9 +135,9 @@ class Functional(nn.Module):
         return self.head(self.call(z).mean((2, 3)))
 
 
-NAMES = "silu gelu hardswish leaky_relu elu mish relu6 softplus tanh sigmoid selu softsign".split()
+NAMES = "silu gelu hardswish leaky_relu elu mish relu6 softplus tanh sigmoid selu softsign"
 FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    **{name: getattr(F, name) for name in NAMES},
+    **{name: getattr(F, name) for name in NAMES.split()},
     "by name": lambda y: F.silu(input=y),
     "clamp": lambda y: y.clamp(min=0),
     "in place": lambda y: y.tanh_(),

@@ -1,5 +1,6 @@
 """A framed part of the page, and a table of numbers in it."""
 
+import re
 from collections.abc import Sequence
 
 from dashboard.components.clickable import esc
@@ -9,6 +10,12 @@ def panel(title: str, body: str, note: str = "", end: str = "") -> str:
     """`title`, `note` and `end` (what stands at the right of the head) are markup."""
     after = f'<span class="vt-space"></span>{end}' if end else ""
     return f'<section class="vt-panel"><h2>{title} <small>{note}</small>{after}</h2>{body}</section>'
+
+
+def warning(text: str) -> str:
+    """What must be read before anything else; `text` is plain, its command-line options are set off."""
+    marked = re.sub(r"(--[a-z][a-z-]*)", r"<code>\1</code>", esc(text))
+    return f'<p class="vt-warning" role="alert">{marked}</p>'
 
 
 def empty(text: str) -> str:

@@ -1,7 +1,7 @@
 """Slices: what images have in common on which the network is wrong more often."""
 
 from dashboard.components.clickable import action, esc
-from dashboard.components.panel import panel, table
+from dashboard.components.panel import panel, table, warning
 from dashboard.view import View
 from explain.analysis.findings import Findings
 from explain.analysis.slices import Slice
@@ -18,7 +18,7 @@ HEADS = (
 def slice_view(findings: Findings, view: View) -> str:
     """A table, the surest first; a row shows its images."""
     if findings.inconclusive:
-        return panel("Slices", f'<p class="vt-warning">{esc(findings.inconclusive)}</p>')
+        return panel("Slices", warning(findings.inconclusive))
     found = findings.slices(findings.method)
     sure = sum(max(s.p, s.p_within) < LEVEL for s in found)
     measured = "brightness" in findings.run.ok

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dashboard.components.clickable import action, esc
-from dashboard.components.panel import empty, panel
+from dashboard.components.panel import empty, panel, warning
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import CHECKS
 
@@ -13,7 +13,7 @@ SHOWN = 3  # before a click
 def tries(found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "") -> str:
     """`found` None: still being worked out; `inconclusive`: why nothing may be concluded."""
     if inconclusive:
-        return panel("What to try", f'<p class="vt-warning" role="alert">{esc(inconclusive)}</p>')
+        return panel("What to check first", warning(inconclusive))
     if found is None:
         return panel("What to try", empty("Looking for what stands out: labels, duplicates, slices, maps …"))
     if not found:

@@ -19,7 +19,7 @@ def in_words(findings: Findings) -> str:
 def proposals_in_words(findings: Findings, most: int = 3) -> list[str]:
     """The first few, one line each; or why nothing is concluded."""
     if findings.inconclusive:
-        return [f"attention  {findings.inconclusive}"]
+        return [f"warning    {findings.inconclusive}"]
     return [f"try        {p.title} train {p.option}" for p in findings.proposals[:most]]
 
 

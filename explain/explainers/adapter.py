@@ -1,69 +1,37 @@
-"""What pytorch-grad-cam has beyond our own: its methods on a case, raw, and without what it leaves behind.
+"""What pytorch-grad-cam has beyond our own methods: its computations on a captured pass.
 
-It scales every map to [0, 1], keeps hooks where something fails, empties the parameters' gradients, and lets an error in a `with`
-block pass as no map: here the map is taken before it is scaled, and everything is put back, whatever happens.
+The library itself scales every map to [0, 1], leaves hooks behind after an error, overwrites the parameters'
+gradients, and uses the first run of a layer that runs several times. Here activations and gradients are those
+of `Capture`.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from explain.capture import as_found, find_layer
-from explain.explainers.scorer import WHOLE, each
-from explain.target import Target
+from explain.explainers.cam import grad_cam
+from explain.explainers.scorer import each
 from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.case import Case
 
-
-@contextmanager
-def peer(case: "Case", kind: type, **options: Any) -> Iterator[Any]:
-    """An instance of a pytorch-grad-cam class for the case's layer, whose `raw` is the map (N, h, w) before its ReLU and its scaling."""
-    layout = case.captured.layouts[0]
-
-    class Raw(kind):  # type: ignore[misc]
-        raw: np.ndarray
-
-        def get_cam_image(self, *given: Any) -> np.ndarray:
-            self.raw = np.asarray(super().get_cam_image(*given), np.float32)
-            return self.raw
-
-    gradients = [(p, p.grad) for p in case.model.parameters()]
-    made = None
-    try:
-        with as_found(case.model), torch.inference_mode(False), torch.enable_grad():
-            for p, _ in gradients:
-                p.grad = None
-            made = Raw(case.model, [find_layer(case.model, case.layer)], reshape_transform=None if layout.kind == "maps" else layout.maps, **options)
-            yield made
-    finally:
-        if made is not None:
-            made.activations_and_grads.release()
-        for p, gradient in gradients:
-            p.grad = gradient
-
-
-def score_of(target: Target) -> Callable[[Tensor], Tensor]:
-    """One image's target as pytorch-grad-cam asks for it; the output may be (K,) or (K, 1, 1)."""
-    return lambda output: target.score(output.flatten()[None])[0]
-
-
-def _maps(case: "Case", kind: type, **options: Any) -> Tensor:
-    with peer(case, kind, **options) as made:
-        made(case.x.detach().clone(), [score_of(case.target.rows(slice(n, n + 1))) for n in range(len(case.x))])
-        return torch.from_numpy(made.raw).to(case.x.device)
+LARGEST = 112
+"""Side of the largest map of KPCA-CAM: its kernel matrix takes 1.3 GB."""
 
 
 def kpca_cam(case: "Case", kernel: str = "sigmoid") -> Tensor:
     """The first component of a kernel PCA of the centred activations, its larger extreme made positive; the same for every class."""
-    from pytorch_grad_cam import KPCA_CAM
+    from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_kernel
 
-    maps = each(case, lambda one: _maps(one, KPCA_CAM, kernel=kernel))
+    activation = case.captured.activation
+    h, w = activation.shape[2:]
+    if h * w > LARGEST**2:
+        raise UserError(f"Layer '{case.layer}' has {h} x {w} positions, and KPCA-CAM supports {LARGEST} x "
+                        f"{LARGEST}: choose a later layer, or Eigen-CAM.")  # fmt: skip
+    maps = torch.from_numpy(get_2d_projection_kernel(activation.cpu().numpy(), kernel)).to(activation.device)
     flat = maps.flatten(1)
     extreme = flat.gather(1, flat.abs().argmax(1, keepdim=True))
     return maps * torch.where(extreme < 0, -1.0, 1.0)[..., None]
@@ -71,24 +39,21 @@ def kpca_cam(case: "Case", kernel: str = "sigmoid") -> Tensor:
 
 def finer_cam(case: "Case", others: int = 3, alpha: float = 1.0) -> Tensor:
     """Grad-CAM of how much the class exceeds those most like it: Σ_k p_k (y - α y_k) / Σ_k p_k over the `others` classes of nearest score."""
-    from pytorch_grad_cam import GradCAM
-    from pytorch_grad_cam.utils.model_targets import FinerWeightedTarget
-
+    captured, plus = case.captured, case.target.plus.to(case.x.device)
     if case.target.minus is not None:
         raise UserError("FinerCAM chooses the classes to be left out by itself: take Grad-CAM for the difference of two classes.")
-    case.target.score(case.captured.logits)  # the classes are there
+    if captured.logits.shape[1] < 2:
+        raise UserError("FinerCAM compares a class with others, and the network has one class: use Grad-CAM.")
+    y = case.target.score(captured.logits)  # raises UserError for classes that do not exist
+    distances = (captured.logits - y[:, None]).abs().scatter(1, plus[:, None], torch.inf)
+    nearest = distances.argsort(stable=True, dim=1)[:, : min(others, captured.logits.shape[1] - 1)]
 
-    def work(some: "Case") -> Tensor:
-        wanted = []
-        for plus, row in zip(some.target.plus.tolist(), some.captured.logits, strict=True):
-            near = (row - row[plus]).abs().argsort().tolist()
-            weighted = FinerWeightedTarget(plus, [k for k in near if k != plus][:others], alpha)
-            wanted.append(lambda output, weighted=weighted: weighted(output.flatten()))
-        with peer(some, GradCAM) as made:
-            made(some.x.detach().clone(), wanted)
-            return torch.from_numpy(made.raw).to(some.x.device)
+    def exceeds(logits: Tensor) -> Tensor:
+        near = logits.gather(1, nearest)
+        weights = near.softmax(1)  # p_k / Σ_k p_k, also where every p_k is too small for float32
+        return (weights * (logits.gather(1, plus[:, None]) - alpha * near)).sum(1)
 
-    return each(case, work, WHOLE)
+    return grad_cam(captured.activation, captured.gradients_of_score(exceeds)[0])
 
 
 def concepts(case: "Case", count: int = 5, which: int = 1) -> Tensor:

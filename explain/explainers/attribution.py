@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from explain.baseline import baseline
 from explain.batches import shrinking
-from explain.capture import find_layer, read_layout
+from explain.capture import replaced
 from explain.explainers.scorer import WHOLE, captum, each, pixels, seeded
+from explain.explainers.stand_ins import Elementwise, MaxPool
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,19 +63,41 @@ def smooth_grad(case: "Case", samples: int = 25, spread: float = 0.15, channels:
 
 
 def deep_lift(case: "Case", base: str = "mean") -> Tensor:
-    """M = Σ_c (x - x0) times the multipliers of the rescale rule; sums to y(x) - y(x0)."""
+    """M = Σ_c (x - x0) times the multipliers of the rescale rule; sums to y(x) - y(x0).
+
+    The rescale rule holds for every elementwise function, so for every activation. There is no rule for
+    products of features, as in gates, attention and layer norm: with these the sum differs from y(x) - y(x0).
+    """
     from captum.attr import DeepLift
     from captum.attr._core import deep_lift as rules
 
-    for kind in (nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish):  # the rescale rule holds for any function of one number
-        rules.SUPPORTED_NON_LINEAR.setdefault(kind, rules.nonlinear)
-
+    rules.SUPPORTED_NON_LINEAR.update({Elementwise: rules.nonlinear, MaxPool: _max_pool_rule})
 
     def work(some: "Case") -> Tensor:
         with captum(some, 2, "exact") as (net, more):
             return pixels(DeepLift(net).attribute(baselines=baseline(some.x, base), **more))
 
     return each(case, work, WHOLE)
+
+
+def _max_pool_rule(
+    module: nn.Module, inputs: Tensor, outputs: Tensor, grad_input: Tensor, grad_output: Tensor, eps: float
+) -> Tensor:
+    """DeepLift's multipliers of max pooling; in every tensor the images come first and the baselines second.
+
+    Captum's own rule, with one correction: where windows overlap, a position that is the maximum of two
+    windows gets the contributions of both. What exceeds the baseline's maximum goes to the image's maximum,
+    and the reverse.
+    """
+    assert isinstance(module, MaxPool)
+    (x, x0), (y, y0) = inputs.chunk(2), outputs.chunk(2)
+    high = torch.maximum(y, y0)
+    with torch.enable_grad():
+        pooled = inputs.detach().requires_grad_()
+        gains = grad_output * torch.cat([high - y0, y - high])
+        to_maximum, to_baseline = torch.autograd.grad(module.function(pooled), pooled, gains)[0].chunk(2)
+    delta, contributions = torch.cat(2 * [x - x0]), torch.cat(2 * [to_maximum + to_baseline])
+    return torch.where(delta.abs() < eps, grad_input, contributions / delta)
 
 
 def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: int = 0) -> Tensor:
@@ -135,7 +158,10 @@ def layer_grad_cam(case: "Case") -> Tensor:
     """Captum's own Grad-CAM of the layer: the same as ours, from a whole backward pass."""
     from captum.attr import LayerGradCam
 
-    with captum(case, 1) as (net, more):
-        found: Tensor = LayerGradCam(net, find_layer(case.model, case.layer)).attribute(**more)
-    read_layout(case.model, case.layer, found, case.x)
+    captured = case.captured
+    captured.gradient(case.target)  # raises UserError where no gradient reaches the layer
+    # Captum gets (N, C, h, w) whatever the layout, at the one run that counts
+    maps = nn.Identity()
+    with captum(case, 1) as (net, more), replaced(case.model, case.layer, case.x, maps, captured.turns[0]):
+        found: Tensor = LayerGradCam(net, maps).attribute(**more)
     return found[:, 0].detach()

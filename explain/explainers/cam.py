@@ -66,15 +66,20 @@ def eigen_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
 def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
     """The places projected on the first principal component of the centred activations; the same for every class.
 
-    A principal component has no sign of its own: here the larger extreme is made positive. Computed from the h·w × h·w
-    matrix of inner products, which is far smaller than the activations where channels are many.
+    A principal component has no sign of its own: here the larger extreme is made positive. Computed from the
+    smaller of two matrices: of positions (h·w × h·w) at late layers, of channels (C × C) at early ones, whose
+    first matrix would not fit into memory.
     """
     x = activation.nan_to_num().permute(0, 2, 3, 1).flatten(1, 2)
     x = x - x.mean(1, keepdim=True)
     scale = x.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)  # squares of small numbers would be none
     x = x / scale
-    values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))
-    projection = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt() * scale[..., 0]
+    if x.shape[1] <= x.shape[2]:
+        values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))
+        projection = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
+    else:
+        projection = (x @ torch.linalg.eigh(x.transpose(1, 2) @ x).eigenvectors[..., -1:])[..., 0]
+    projection = projection * scale[..., 0]
     extreme = projection.gather(1, projection.abs().argmax(1, keepdim=True))
     projection = projection * torch.where(extreme < 0, -1.0, 1.0)
     return projection.unflatten(1, activation.shape[2:])

@@ -1,19 +1,21 @@
 """Class-activation maps that ask the network again: with channels taken away, with places alone, with the image under each channel.
 
-Every function takes a case and returns raw maps (N, h, w) of its layer.
+Every function takes a case and returns raw maps (N, h, w) of its layer. Of a layer that runs several times in
+a pass, only the output of the run that `Capture` explains is changed.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from explain.batches import shrinking
-from explain.capture import capture, logits_with
+from explain.batches import out_of_memory, shrinking
+from explain.capture import as_found, capture, idle, replaced
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -121,13 +123,52 @@ def _without(channels: Tensor, activation: Tensor) -> Tensor:
     return versions
 
 
+def logits_with(
+    model: nn.Module, x: Tensor, layer: str, change: Callable[[Tensor], Tensor], precision: str = "fp32",
+    turn: int | None = None,
+) -> Tensor:
+    """Logits (M, K) of one image `x` (1, C, H, W) when the output of `layer` is replaced.
+
+    `change` gets its maps (1, C, h, w) and returns M versions (M, C, h, w). The network before the layer runs
+    once, the network behind it M times; where it joins the layer with branches in a way that one image does
+    not fit, all of it runs M times. `turn`: the run of the layer, as in `Capture.turns`; default: found by
+    one more pass. Raises UserError as `capture` does.
+    """
+    at = capture(model, x, layer, precision).turns[0] if turn is None else turn
+    made: list[Tensor] = []
+
+    def versions(maps: Tensor) -> Tensor:
+        made[:] = [change(maps[:1])]
+        return made[0]
+
+    def run(images: Tensor) -> Tensor:
+        with ExitStack() as stack:
+            stack.enter_context(as_found(model))
+            stack.enter_context(torch.inference_mode())
+            stack.enter_context(replaced(model, layer, images, versions, at))
+            stack.enter_context(torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"))
+            return model(images).flatten(1).float()
+
+    try:
+        answer = run(x)
+    except Exception as error:  # shapes do not fit: of any kind, for a network may check them itself
+        if not made or out_of_memory(error):
+            raise
+        answer = None
+    if not made:
+        raise UserError(idle(layer))
+    count = len(made[0])
+    return answer if answer is not None and len(answer) == count else run(x.expand(count, -1, -1, -1))
+
+
 def _behind(one: "Case", items: Tensor, change: Callable[[Tensor, Tensor], Tensor], tell: Callable[[float], None] = lambda share: None) -> Tensor:
     """The answers (M, K) to one image with M other maps at its layer: `change(some items, maps)` makes as many as the items."""
 
     def work(size: int) -> Tensor:
         found: list[Tensor] = []
         for part in items.split(size):
-            found.append(logits_with(one.model, one.x, one.layer, partial(change, part), one.precision))
+            turn = one.captured.turns[0]
+            found.append(logits_with(one.model, one.x, one.layer, partial(change, part), one.precision, turn))
             tell(sum(map(len, found)) / len(items))
         return torch.cat(found)
 

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from explain.batches import shrinking
-from explain.capture import as_found
-from explain.explainers.relus import FreshRelus, Kind, stand_ins
+from explain.capture import as_found, logits
+from explain.explainers.stand_ins import FreshModules, Kind, stand_ins
+from explain.folded import CLOSE
 from explain.target import Target
+from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.case import Case
@@ -25,12 +27,15 @@ WHOLE = 8
 
 
 class Scorer(nn.Module):
-    """The network as Captum wants it: images (M, C, H, W) and their targets in, scores (M,) out. It tells how far it is."""
+    """The network as Captum expects it: images (M, C, H, W) and targets in, scores (M,) out; with progress.
 
-    def __init__(self, case: "Case", model: nn.Module, relus: FreshRelus | None, expected: float):
+    `relus`: the separate modules of its activations, or None.
+    """
+
+    def __init__(self, case: "Case", model: nn.Module, fresh: FreshModules | None, expected: float):
         super().__init__()
-        self.model, self.relus = model, relus.modules if relus else None
-        self._mode, self._case, self._expected, self._seen = relus, case, expected * len(case.x), 0
+        self.model, self.relus = model, fresh.modules if fresh else None
+        self._mode, self._case, self._expected, self._seen = fresh, case, expected * len(case.x), 0
 
     @property
     def joins(self) -> bool:
@@ -41,18 +46,22 @@ class Scorer(nn.Module):
         self._seen += len(x)
         self._case.tell(min(1.0, self._seen / self._expected))
         if self._mode:
-            self._mode.turn = 0
+            self._mode.begin(len(x))
         with self._mode or nullcontext(), torch.autocast(x.device.type, torch.bfloat16, enabled=self._case.precision == "bf16"):
-            logits = self.model(x)
+            logits = self.model(x.clone())  # a copy: it may work in place
         return Target(plus, minus).score(logits.flatten(1).float())
 
 
 @contextmanager
 def captum(case: "Case", expected: float, relus: Kind | None = None, copy: bool = False,
            forward: bool = False) -> Iterator[tuple[Scorer, dict[str, Any]]]:
-    """The scorer, and the arguments that every `attribute` takes. `relus`: as modules of their own; `copy`: of the network, for what
-    rewrites its weights; `forward`: no gradients are asked for, so that the folded network will do, whose rounding moves no ReLU's gate.
-    `expected`: how many times each image goes through the network."""
+    """The scorer, and the arguments that every `attribute` takes.
+
+    `expected`: how many times each image goes through the network. `relus`: separate modules for activations,
+    and the method that needs them. `copy`: use a copy of the network, for methods that change it. `forward`:
+    no gradients are needed, so that the folded network can be used, whose rounding changes no ReLU's gate.
+    Raises UserError where separate modules change the scores.
+    """
     with ExitStack() as stack:
         stack.enter_context(as_found(case.model))
         stack.enter_context(torch.inference_mode(False))
@@ -60,15 +69,25 @@ def captum(case: "Case", expected: float, relus: Kind | None = None, copy: bool 
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # Captum's, about the hooks that it sets, and about samples in batches
         model = deepcopy(case.model) if copy else case.quick if forward else case.model
-        mode = FreshRelus(relus) if relus else None
-        if mode:
-            stack.enter_context(stand_ins(model))
-        scorer = Scorer(case, model, mode, expected + bool(mode)).eval()
         target = (case.target.plus.to(case.x.device), *([] if case.target.minus is None else [case.target.minus.to(case.x.device)]))
-        if mode:  # a first pass makes the modules that hooks will hang on
-            with torch.no_grad():
-                scorer(case.x, *target)
-        yield scorer, {"inputs": case.x.detach().clone(), "additional_forward_args": target}
+        more = {"inputs": case.x.detach().clone(), "additional_forward_args": target}
+        if relus is None:
+            yield Scorer(case, model, None, expected).eval(), more
+            return
+        answers = logits(case.model, case.x, case.precision)
+        stack.enter_context(stand_ins(model))
+        times = 2 if relus == "exact" else 1  # DeepLift's passes contain the baselines, too
+        scorer = Scorer(case, model, FreshModules(relus), expected + times).eval()
+        # a first pass creates the modules, before hooks are registered on them
+        images = case.x.detach().repeat(times, 1, 1, 1).requires_grad_()
+        scores = scorer(images, *(side.repeat(times) for side in target))[: len(case.x)]
+        near = CLOSE[case.precision] * answers.abs().amax()
+        expected_scores = case.target.score(answers)
+        if not torch.allclose(scores.detach(), expected_scores, rtol=0, atol=float(near), equal_nan=True):
+            raise UserError("The scores of this network change when its modules do not work in place, which "
+                            "this method needs: use SmoothGrad or Integrated Gradients.")  # fmt: skip
+        del scores  # and its graph
+        yield scorer, more
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Open a picture safely: known formats only, size checked by its header, first frame, upright, RGB."""
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ SUFFIXES = frozenset({
     ".pfm", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".tga", ".pcx", ".sgi", ".qoi",
 })  # fmt: skip
 MAX_PIXELS = 100_000_000
+LONG_SIDE, MAX_RATIO = 10_000, 100
+"""Pixels of a side up to which a picture may be a strip of any shape, and how many times longer than the other a longer side may be."""
 _ORIENTATION = 0x0112
 
 
@@ -28,10 +31,9 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bi
     `UnreadableImage`; nothing is decoded before the header's size is checked.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _opened(path) as image:
             width, height = image.size
-            if width * height > max_pixels:
-                raise UnreadableImage(f"{width} × {height} pixels: at most {max_pixels / 1e6:.0f} million are read")
+            _must_fit(width, height, max_pixels)
             image.seek(0)
             shallow = _eight_bits(image, bits)
             return (ImageOps.exif_transpose(shallow) if exif == "apply" else shallow).convert("RGB")
@@ -45,10 +47,27 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bi
         raise UnreadableImage(f"cannot be decoded ({str(error)[:100] or type(error).__name__})") from error
 
 
+def _opened(path: Path) -> Image.Image:
+    """Its header read. Raises `UnreadableImage` for what is no file: reading a pipe or a device would never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UnreadableImage("no regular file")
+    return Image.open(path, formats=FORMATS)
+
+
+def _must_fit(width: int, height: int, max_pixels: int) -> None:
+    """Raises `UnreadableImage` for a picture that takes too much memory, or would on the way to a network's input: resizing it in one direction
+    first makes an intermediate of its longer side times the input's."""
+    if width * height > max_pixels:
+        raise UnreadableImage(f"{width} × {height} pixels: at most {max_pixels / 1e6:.0f} million are read")
+    long, short = max(width, height), min(width, height)
+    if long > LONG_SIDE and long > MAX_RATIO * short:
+        raise UnreadableImage(f"{width} × {height} pixels: above {LONG_SIDE:,} pixels a side may be at most {MAX_RATIO} times the other")
+
+
 def is_image(path: Path) -> bool:
     """Whether the file's header, whatever its name, is that of a picture of a known format."""
     try:
-        with Image.open(path, formats=FORMATS):
+        with _opened(path):
             return True
     except Exception:  # as in `open_image`
         return False
@@ -58,7 +77,7 @@ def about_image(path: Path) -> tuple[int, bool]:
     """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns it). Nothing for what cannot
     be read."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with _opened(path) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 return 0, False
             turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)

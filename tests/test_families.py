@@ -1,0 +1,242 @@
+"""Every method on many families of timm's networks, with random weights; and the sum of FullGrad."""
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.layers import BatchNormAct2d, LayerNorm2d
+from torch import nn
+
+from explain.capture import Capture
+from explain.case import Case, answer
+from explain.explainers.fullgrad import full_gradients
+from explain.map_layers import default_layer
+from explain.method import Method
+from explain.methods import METHODS
+from explain.target import Target
+from models.errors import UserError
+
+FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "top": 6}
+WITH_RELU = """resnet18 regnetx_002 densenet121 ghostnet_050 hrnet_w18_small dla46_c repvgg_a0 mobileone_s0
+mobilenetv3_small_050 rexnet_100 mobilenetv4_conv_small lcnet_050 fastvit_t8 efficientvit_b0"""
+WITHOUT = """efficientnet_b0 convnext_atto mambaout_femto edgenext_xx_small poolformer_s12 inception_next_atto
+mobilevit_xxs pvt_v2_b0 xcit_nano_12_p16_224"""
+SIDES = {  # of the images, where they differ from 64; negative: the network is built for it
+    "vit_tiny_patch16_224": -64,
+    "deit_tiny_distilled_patch16_224": -64,
+    "swin_tiny_patch4_window7_224": -112,
+    "cait_xxs24_224": -64,
+    "levit_128s": 224,
+}
+OF_RELUS = {"guided_backprop", "deconvolution", "guided_grad_cam"}
+
+
+def build(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
+    """Its batch norms have seen images."""
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=7, **({"img_size": -side} if side < 0 else {})).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.3), nn.init.normal_(module.bias, 0, 0.3)
+    return model, torch.randn(1, 3, abs(side), abs(side))
+
+
+def few(method: Method) -> dict[str, Any]:
+    return {p.name: FEW[p.name] for p in method.parameters if p.name in FEW}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
+@pytest.mark.parametrize("family", [*WITH_RELU.split(), *WITHOUT.split(), *SIDES])
+def test_every_method(family: str) -> None:
+    """A finite map, or one line of reason: CAM, LRP and the methods of ReLUs are not for every network."""
+    model, x = build(family, SIDES.get(family, 64))
+    case = Case(model, x, (default_layer(model, x),), Target(torch.tensor([1])))
+    maps, refused = dict[str, torch.Tensor](), dict[str, str]()
+    for name, method in METHODS.items():
+        try:
+            maps[name] = answer(case, name, few(method)).maps
+        except UserError as error:
+            refused[name] = str(error)
+            continue
+        assert maps[name].isfinite().all(), name
+        assert maps[name].shape == (
+            x[:, 0].shape if not method.coarse else (1, *case.captured.layouts[0].size)
+        ), name
+    assert not any("\n" in line for line in refused.values())
+    assert set(refused) <= {"cam", "lrp"} | (set() if family in WITH_RELU.split() else OF_RELUS)
+    assert maps["grad_cam"].abs().sum() > 0
+    torch.testing.assert_close(
+        maps["layer_grad_cam"], maps["grad_cam"], rtol=1e-3, atol=1e-4 * float(maps["grad_cam"].abs().max())
+    )
+    expected = without_channels(case.captured, model, x, case.layer)
+    torch.testing.assert_close(
+        maps["ablation_cam"][0], expected, rtol=1e-2, atol=1e-3 * float(expected.abs().max()) + 1e-6
+    )
+
+
+def without_channels(captured: Capture, model: nn.Module, x: torch.Tensor, layer: str) -> torch.Tensor:
+    """Ablation-CAM as a plain loop over the whole network."""
+    layout, (activation,) = captured.layouts[0], captured.activation
+    y, total = captured.logits[0, 1], torch.zeros(layout.size)
+    for channel in activation.mean((1, 2)).topk(FEW["top"]).indices:
+
+        def without(
+            _: nn.Module, __: Any, output: torch.Tensor, channel: torch.Tensor = channel
+        ) -> torch.Tensor:
+            places = output[:, layout.prefix :] if layout.kind == "tokens" else output
+            places = places.index_fill(1 if layout.kind == "maps" else -1, channel, 0)
+            return torch.cat([output[:, : layout.prefix], places], 1) if layout.kind == "tokens" else places
+
+        handle = model.get_submodule(layer).register_forward_hook(without)
+        with torch.no_grad():
+            total += (y - model(x)[0, 1]) / y.abs() * activation[channel]
+        handle.remove()
+    return total
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "side"),
+    [
+        ("resnet18", 64),
+        ("regnetx_002", 64),
+        ("densenet121", 64),
+        ("nfnet_l0", 64),
+        ("rexnet_100", 64),
+        ("inception_v3", 96),
+        ("mobilenetv3_small_050", 64),
+    ],
+)
+def test_deep_lift_on_families(family: str, side: int) -> None:
+    """In-place activations, inputs that are used twice, pooling behind activations. Gates add an error, small
+    here."""
+    model, x = build(family, side)
+    found = answer(Case(model, x, (), Target(torch.tensor([1]))), "deep_lift", {"base": "blur"})
+    assert found.change is not None
+    gated = family in ("nfnet_l0", "rexnet_100", "mobilenetv3_small_050")
+    torch.testing.assert_close(found.maps.sum((1, 2)), found.change, rtol=0.3 if gated else 1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "layer"), [("cait_xxs24_224", "blocks_token_only.1.norm1"), ("convit_tiny", "blocks.11.norm1")]
+)
+def test_default_layer_before_attention_by_another_name(family: str, layer: str) -> None:
+    model, x = build(family, -64 if family != "convit_tiny" else 224)
+    assert default_layer(model, x) == layer
+    assert answer(Case(model, x, (layer,), Target(torch.tensor([1]))), "grad_cam").maps.abs().sum() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family",
+    ["resnet18", "regnetx_002", "repvgg_a0", "densenet121", "cspresnet50", "dla46_c", "hrnet_w18_small"],
+)
+def test_full_gradients_sum_to_the_score_of_families(family: str) -> None:
+    """Of ReLUs; timm's batch norms hold the activation behind them."""
+    if family == "cspresnet50":  # of leaky ReLUs
+        assert any(isinstance(m, nn.LeakyReLU) for m in build(family, 64)[0].modules())
+    assert_complete(*build(family, 64))
+
+
+def assert_complete(model: nn.Module, x: torch.Tensor) -> None:
+    target = Target(torch.ones(len(x), dtype=torch.long))
+    image, shares = full_gradients(model, x, target)
+    total = image.flatten(1).sum(1) + torch.stack([share.flatten(1).sum(1) for share in shares]).sum(0)
+    with torch.no_grad():
+        torch.testing.assert_close(total, target.score(model(x)), rtol=1e-3, atol=1e-4)
+
+
+class ChannelsLast(nn.Module):
+    """As in MambaOut and Swin, (N, h, w, C) in the middle, with `side` channels: at 8, as many as columns, so
+    that a bias fits along both. One linear layer runs twice; tokens, and a batch norm of their channels,
+    follow."""
+
+    def __init__(self, side: int):
+        super().__init__()
+        torch.manual_seed(3)
+        self.stem, self.norm, self.wide = (
+            nn.Conv2d(3, side, 2, 2),
+            BatchNormAct2d(side),
+            nn.Linear(side, side),
+        )
+        self.tokens, self.flat, self.last = nn.Linear(side, 5), nn.BatchNorm1d(5), nn.Conv1d(5, 6, 1)
+        self.head = nn.Linear(6, 3)
+        for norm in (self.norm, self.flat):
+            nn.init.normal_(norm.bias), nn.init.normal_(norm.running_mean)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.stem(x)).permute(0, 2, 3, 1)
+        y = self.wide(self.wide(y).relu()).relu()
+        y = self.last(self.flat(self.tokens(y.flatten(1, 2)).transpose(1, 2)).relu())
+        return self.head(y.relu().mean(2))
+
+
+@pytest.mark.parametrize("side", [8, 6])
+def test_full_gradients_channels_last(side: int) -> None:
+    """The sum is the score; and one share is the bias times the gradient of a plain backward pass."""
+    model, x = ChannelsLast(side).eval(), torch.randn(2, 3, 16, 16)
+    assert_complete(model, x)
+    _, shares = full_gradients(model, x, Target(torch.tensor([1, 1])))
+    assert sorted(tuple(share.shape[1:]) for share in shares) == sorted(
+        [(side, 8, 8), (side, 8, 8), (side, 8, 8), (side, 8, 8), (5, 64), (5, 64), (6, 64), (3,)]
+    )
+    y = model.norm(model.stem(x)).permute(0, 2, 3, 1)
+    z = model.wide(y).detach().requires_grad_()
+    rest = (
+        model.last(model.flat(model.tokens(model.wide(z.relu()).relu().flatten(1, 2)).transpose(1, 2)).relu())
+        .relu()
+        .mean(2)
+    )
+    (gradient,) = torch.autograd.grad(model.head(rest)[:, 1].sum(), z)
+    expected = (gradient * model.wide.bias).permute(0, 3, 1, 2).detach()
+    assert any(
+        share.shape == expected.shape and torch.allclose(share, expected, atol=1e-6) for share in shares
+    )
+
+
+def test_fullgrad_counts_maps_and_tokens_alone() -> None:
+    """By the formula, of the layers with spatial positions; not of windows, or of what the image does not
+    reach."""
+
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(3)
+            self.stem, self.first, self.second, self.head = (
+                nn.Conv2d(3, 6, 2, 2),
+                LayerNorm2d(6),
+                nn.LayerNorm(6),
+                nn.Linear(6, 3),
+            )
+            self.window, self.places, self.tokens = nn.Linear(6, 6), nn.Linear(2, 6), nn.Linear(6, 6)
+            self.register_buffer("grid", torch.randn(1, 8, 8, 2))
+            nn.init.normal_(self.first.bias), nn.init.normal_(self.second.bias)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.second(self.first(self.stem(x)).permute(0, 2, 3, 1)) + self.places(self.grid)
+            y = self.window(
+                y.unflatten(2, (2, 4)).unflatten(1, (2, 4)).transpose(2, 3).flatten(0, 2)
+            ).reshape(len(x), 8, 8, 6)
+            return self.head(self.tokens(y.flatten(1, 2)).relu().mean(1))
+
+    model, x = Windows().eval(), torch.randn(1, 3, 16, 16)
+    case = Case(model, x, (), Target(torch.tensor([1])))
+    image, shares = full_gradients(model, x, case.target)
+    assert sorted(tuple(share.shape) for share in shares) == sorted(
+        [(1, 6, 8, 8), (1, 6, 8, 8), (1, 6, 8, 8), (4, 6, 4, 4), (1, 6, 64), (1, 3)]
+    )
+    expected = torch.zeros(16, 16)
+    for share in [
+        image,
+        *(s for s in shares if s.shape[1:] == (6, 8, 8)),
+        *(s.unflatten(2, (8, 8)) for s in shares if s.shape[1:] == (6, 64)),
+    ]:
+        magnitude = share[0].abs()
+        scaled = (magnitude - magnitude.min()) / (magnitude.max() - magnitude.min() + 1e-6)
+        expected += nn.functional.interpolate(scaled[None], (16, 16), mode="bilinear", align_corners=True)[
+            0
+        ].sum(0)
+    torch.testing.assert_close(answer(case, "fullgrad").maps[0], expected, rtol=1e-4, atol=1e-5)
