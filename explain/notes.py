@@ -66,13 +66,16 @@ def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """In one write; what a killed writer left half done is closed first, so that it costs no other line."""
+    """In one write where there is room; what a killed writer left half done is closed first, so that it costs no other line. Raises OSError where
+    not all of it could be written."""
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(handle).st_size
         os.lseek(handle, max(size - 1, 0), os.SEEK_SET)
         torn = size > 0 and os.read(handle, 1) != b"\n"
-        os.write(handle, (b"\n" if torn else b"") + line)
+        rest = (b"\n" if torn else b"") + line
+        while rest:  # a disk that fills up takes a part of it, and only then says so
+            rest = rest[os.write(handle, rest) :]
         os.fsync(handle)
     finally:
         os.close(handle)

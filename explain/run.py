@@ -40,6 +40,7 @@ from explain.run_folder import (
     done_ids,
     finish,
     map_column,
+    one_writer,
     pack_maps,
     part_schema,
     read_manifest,
@@ -238,7 +239,14 @@ def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequenc
     source, (classifier, _) = source.with_exif(classifier.preprocessing.exif), named_by_data(classifier, source.classes)
     to_model = dict(zip(source.classes, match(classifier, source, mapping, order).outputs, strict=True))
     request = plan(classifier, source, methods, layer, precision, to_model)
-    claim(out, request, source, restart, say)
+    with one_writer(out):
+        claim(out, request, source, restart, say)
+        return _work(classifier, source, out, request, to_model, batch_size, part_rows, command, progress, stop)
+
+
+def _work(classifier: Classifier, source: ImageSource, out: Path, request: Request, to_model: dict[str, int], batch_size: int, part_rows: int,
+          command: str, progress: Callable[[Progress], None] | None, stop: Callable[[], bool]) -> Manifest:  # fmt: skip
+    """The rows that are missing, then the manifest."""
     if source.metadata is not None:
         source.metadata.assign(id=[item.id for item in source.items]).to_parquet(out / METADATA)
     done = done_ids(out)
@@ -246,7 +254,7 @@ def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequenc
     if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
     reuse_memory()
-    quick = replace(classifier, model=folded(classifier.model, _noise(classifier), layers_in(request.layer), precision))
+    quick = replace(classifier, model=folded(classifier.model, _noise(classifier), layers_in(request.layer), request.precision))
     writer, failed, seen, began = PartWriter(out, request, part_rows), 0, len(done), time.perf_counter()
     try:
         for batch in load_batches(source, pending, classifier, batch_size):

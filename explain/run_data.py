@@ -147,4 +147,5 @@ def open_run(folder: Path) -> RunData:
         tables.append(part.assign(part=number, row=np.arange(len(part))))
     if not tables:
         raise UserError(f"The run '{folder}' holds no images yet: start it again to go on.")
-    return RunData(folder, manifest, pd.concat(tables, ignore_index=True))
+    table = pd.concat(tables, ignore_index=True)
+    return RunData(folder, manifest, table[~table["id"].duplicated()].reset_index(drop=True))  # two writers at once doubled rows once

@@ -5,7 +5,8 @@ Reading needs pandas and pyarrow only, neither torch nor the model nor the image
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from explain.attention import STATISTICS, mass_in
 from explain.picture_facts import FACTS, HASH
@@ -23,6 +25,7 @@ TARGETS = ("pred", "label")
 REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
 DERIVED = ("analysis.json", "analysis.parquet", "contrasts.parquet", "survey.json", "strongest.parquet", "depth.parquet")
 """What is worked out from the rows; those that tell whether the others hold come first."""
+LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "
 """How the error of an image begins that was read, and to which the network had no answer."""
@@ -109,8 +112,12 @@ def pack_maps(maps: np.ndarray) -> tuple[pa.Array, np.ndarray]:
 def write_json(path: Path, value: Any) -> None:
     """Atomically: a reader sees the old file or the new one."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 class PartWriter:
@@ -155,17 +162,41 @@ def done_ids(folder: Path) -> set[str]:
     return {i for path in part_files(folder) for i in pq.read_table(path, columns=["id"])["id"].to_pylist()}
 
 
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Hold the run folder, a new one or a run, for this process alone: two that write at once would double rows. The system lets go of it when the
+    process ends, however it ends. Raises UserError where another process holds it, and where the folder holds other files."""
+    if folder.exists() and not (folder / REQUEST).is_file() and (not folder.is_dir() or any(_others(folder))):
+        raise UserError(f"'{folder}' exists and is no run: choose another --out.")
+    lock = FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(NotImplementedError):  # a file system without locks
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"Another process is writing to '{folder}': wait until it ends, or choose another --out.") from error
+    except OSError as error:
+        raise UserError(f"'{folder}' cannot be written ({error.strerror or error}): choose another --out.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _others(folder: Path) -> Iterator[Path]:
+    """What is there besides a lock, and files that a full disk left unfinished."""
+    return (path for path in folder.iterdir() if path.name != LOCK and path.suffix != ".tmp")
+
+
 def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: bool = False) -> None:
-    """Claim the folder for this request. `differ`: in words, what the folder's own request differs in. Raises UserError where it holds
-    another run, unless it is to `restart`, or other files."""
+    """Claim the folder, which `one_writer` holds, for this request. `differ`: in words, what the folder's own request differs in. Raises UserError
+    where it holds another run, unless it is to `restart`."""
     if (folder / REQUEST).is_file():
         if differ and not restart:
             raise UserError(f"'{folder}' holds another run, which differs in {'; in '.join(differ[:4])}: begin anew with --restart, or choose "
                             "another --out.")  # fmt: skip
         if not restart:
             return
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' exists and is no run: choose another --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / REQUEST, asdict(request))

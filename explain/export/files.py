@@ -3,7 +3,7 @@
 import hashlib
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,8 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise UserError(f"'{path}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
 
 
@@ -40,11 +42,16 @@ def save_picture(image: Image.Image, path: Path) -> None:
 
 def claim(out: Path, columns: tuple[str, ...]) -> None:
     """Begin the table at once, so that an export that was stopped can be started again. Raises UserError where `out` holds something else."""
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TABLE).is_file())):
+    if out.exists() and (not out.is_dir() or (any(_others(out)) and not (out / TABLE).is_file())):
         raise UserError(f"'{out}' holds something else than an export (no {TABLE}): choose an earlier export, or a new or empty folder, as --out.")
     if not (out / TABLE).exists():
         with atomic(out / TABLE) as temporary:
             temporary.write_text(",".join(columns) + "\n")
+
+
+def _others(folder: Path) -> Iterator[Path]:
+    """What is there besides files that a full disk left unfinished."""
+    return (path for path in folder.iterdir() if path.suffix != ".tmp")
 
 
 def claim_archive(out: Path) -> None:

@@ -25,7 +25,7 @@ from models.preprocessing import Preprocessing
 from models.registry import load, spec
 from models.training.balance import Shuffled
 from models.training.keep import KeepBest
-from models.training.loop import attempt, finish, run_epochs, saver
+from models.training.loop import ResumeFile, attempt, finish, run_epochs
 from models.training.progress import Progress
 
 
@@ -101,7 +101,7 @@ class GazeTraining:
         order = Shuffled(len(fitted), recipe.seed)  # type: ignore[arg-type]
         learned = DataLoader(fitted, recipe.batch_size, sampler=order, drop_last=len(order) > recipe.batch_size, generator=torch.Generator())
         checked = DataLoader(judged, recipe.batch_size, generator=torch.Generator())
-        return run_epochs(trainee, learned, checked, recipe.epochs, [keeper, TQDMProgressBar(refresh_rate=5), saver(self.out)], resume)
+        return run_epochs(trainee, learned, checked, recipe.epochs, [keeper, TQDMProgressBar(refresh_rate=5), ResumeFile(self.out)], resume)
 
     def _description(self, preprocessing: Preprocessing) -> dict[str, Any]:
         return {"architecture": self.recipe.model, "task": "gaze", "output": self.recipe.output, "preprocessing": preprocessing.as_dict(),

@@ -23,7 +23,7 @@ from models.inversion.recipe import InversionRecipe
 from models.preprocessing import Preprocessing
 from models.training.balance import Shuffled
 from models.training.keep import KeepBest
-from models.training.loop import attempt, finish, run_epochs, saver
+from models.training.loop import ResumeFile, attempt, finish, run_epochs
 from models.training.progress import Progress
 
 SAMPLE = 512  # images that the layer's mean and deviation are measured on
@@ -81,7 +81,7 @@ class Inversion:
         fitted = DataLoader(sets[0], recipe.batch_size, sampler=order, drop_last=len(order) > recipe.batch_size, generator=torch.Generator())
         judged = DataLoader(sets[1], recipe.batch_size, generator=torch.Generator())
         return run_epochs(Inverter(network, decoder, c.preprocessing, recipe), fitted, judged, recipe.epochs,
-                          [keeper, TQDMProgressBar(refresh_rate=5), saver(self.out)], resume)  # fmt: skip
+                          [keeper, TQDMProgressBar(refresh_rate=5), ResumeFile(self.out)], resume)  # fmt: skip
 
     def _description(self, shape: tuple[int, ...], scale: float) -> dict[str, Any]:
         c, training = self.classifier, self.parts.training

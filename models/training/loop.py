@@ -1,14 +1,17 @@
 """What every training shares: whether it goes on from before, its epochs under Lightning, and Ctrl-C."""
 
 import logging
+import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
+import torch
+from lightning.pytorch.callbacks import Checkpoint
 from torch.utils.data import DataLoader
 
 from models.errors import UserError
@@ -37,7 +40,7 @@ def begin(out: Path, differences: Callable[[dict[str, Any]], list[str]], again: 
         raise UserError(f"{out} is finished: choose another --out, or add --again to train anew.")
     if differs := differences(before.plan):
         raise UserError(f"{out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to train anew.")
-    return resume if resume.exists() else None
+    return whole(resume) if resume.exists() else None
 
 
 def attempt(out: Path, progress: Progress, differences: Callable[[dict[str, Any]], list[str]], again: bool, seed: int,
@@ -66,9 +69,34 @@ def finish(out: Path, progress: Progress, message: str = "") -> None:
     progress.say(out, "finished", message)
 
 
-def saver(out: Path) -> ModelCheckpoint:
-    """Writes `resume_file` after every epoch."""
-    return ModelCheckpoint(out.parent, out.with_suffix(".resume").name, enable_version_counter=False, save_on_train_epoch_end=True)
+class ResumeFile(Checkpoint):
+    """Writes `resume_file` after every epoch, under a temporary name first: a disk that fills up leaves the one before."""
+
+    def __init__(self, out: Path):
+        self.file = resume_file(out)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        temporary = self.file.with_name(self.file.name + ".tmp")
+        try:
+            trainer.save_checkpoint(temporary)
+            os.replace(temporary, self.file)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer has its own kind for a full disk
+            temporary.unlink(missing_ok=True)
+            raise UserError(f"'{self.file}' cannot be written ({str(error).splitlines()[0][:100]}): what was trained before is kept; free space, and "
+                            "the same command goes on.") from error  # fmt: skip
+
+
+def whole(resume: Path) -> Path | None:
+    """The file to resume from; None, after a word about it, where it is damaged: then it is set aside, and the training begins anew."""
+    try:
+        torch.load(resume, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and PyTorch each have their own kinds
+        aside = resume.with_name(resume.name + ".damaged")
+        resume.replace(aside)
+        why = f"'{resume}' cannot be read ({type(error).__name__})"
+        print(f"{why}: it is set aside as '{aside.name}', and the training begins anew.", file=sys.stderr)
+        return None
+    return resume
 
 
 def run_epochs(trainee: L.LightningModule, fitted: DataLoader[Any], judged: DataLoader[Any], epochs: int, callbacks: list[L.Callback],
@@ -76,7 +104,7 @@ def run_epochs(trainee: L.LightningModule, fitted: DataLoader[Any], judged: Data
     """bf16 autocast on whatever is there; True where it came to its end, False where it was stopped."""
     trainer = L.Trainer(
         max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed", logger=False, callbacks=callbacks, gradient_clip_val=clip or None,
-        enable_model_summary=False, num_sanity_val_steps=0, enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        enable_model_summary=False, num_sanity_val_steps=0, enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
     )  # fmt: skip
     try:
         trainer.fit(trainee, fitted, judged, ckpt_path=resume, weights_only=True)

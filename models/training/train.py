@@ -23,7 +23,7 @@ from models.preprocessing_options import PreprocessingOptions
 from models.training.balance import Shuffled, class_weights, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
-from models.training.loop import attempt, finish, run_epochs, saver
+from models.training.loop import ResumeFile, attempt, finish, run_epochs
 from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe
@@ -120,7 +120,7 @@ class Training:
         data = [pixels(part, network.preprocessing, self.classes) for part in (self.parts.training, self.parts.validation)]
         self.keeper.begin(step, self.recipe.epochs)
         trainee = Trainee(network.model, network.preprocessing, self.recipe, self.task, rate, still)
-        return self._run(trainee, data, self.recipe.epochs, [saver(self.out)], resume)
+        return self._run(trainee, data, self.recipe.epochs, [ResumeFile(self.out)], resume)
 
     def _run(self, trainee: Trainee, data: Sequence[Dataset[Any]], epochs: int, more: list[L.Callback], resume: Path | None) -> bool:
         recipe = self.recipe
