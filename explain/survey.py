@@ -174,9 +174,10 @@ def _write(path: Path, table: pa.Table) -> None:
 def surveyed(run: RunData) -> dict[str, int] | None:
     """How many images were seen, for separability, for equivariance; None where the run has not been surveyed."""
     try:
-        found: dict[str, int] = json.loads((run.folder / ABOUT).read_text())
+        raw = json.loads((run.folder / ABOUT).read_text())
+        found = {name: int(raw[name]) for name in ("images", "pooled", "moved")}
         return found if (run.folder / STRONGEST).is_file() and (run.folder / DEPTH).is_file() else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, TypeError):  # absent, damaged, or another's
         return None
 
 

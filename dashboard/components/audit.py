@@ -28,7 +28,8 @@ def audit(findings: Findings, view: View) -> str:
 
 
 def _said(name: str) -> str:
-    return HEADS.get(name, name.replace("_", " "))
+    """A statistic's name as markup: names of regions come from the run folder."""
+    return HEADS.get(name, esc(name.replace("_", " ")))
 
 
 def _differences(findings: Findings, view: View) -> str:

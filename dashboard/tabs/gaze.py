@@ -44,13 +44,13 @@ def numbers(gazing: Gazing) -> str:
     """The table of what was evaluated, or of what the model's own file says of it."""
     if gazing.run is not None:
         about = gazing.run.manifest
-        note = f"{about['data']}, {about['part']}, {len(gazing.run.images):,} images; counted as {about['variant']}; best NSS first"
-        return standing(gazing.run.summary, "Models, networks and people", note, verdict(gazing.run))
+        said = f"{about['data']}, {about['part']}, {len(gazing.run.images):,} images; counted as {about['variant']}; best NSS first"
+        return standing(gazing.run.summary, "Models, networks and people", esc(said), verdict(gazing.run))
     measured = gazing.about.get("metrics", {}).get("gaze")
     if not measured:
         return panel("Models and baselines", empty("No gaze model comes with this copy: <code>python launch.py gaze train</code>."))
-    note = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
-    return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", note)
+    said = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
+    return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(said))
 
 
 def pieces(gazing: Gazing, view: GazeView) -> list[str]:

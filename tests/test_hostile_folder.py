@@ -1,0 +1,132 @@
+"""A run folder made by others: whatever its texts hold, the page shows them as text, or the folder is refused in one line."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dashboard.components.audit import audit
+from dashboard.components.depth_view import depth_panel
+from dashboard.components.header import header
+from dashboard.tabs.errors import pieces
+from dashboard.tabs.gaze import numbers
+from dashboard.view import LENSES, first_view
+from explain.analysis.findings import Findings
+from explain.report import report
+from explain.run_data import open_run
+from explain.survey import surveyed
+from models.errors import UserError
+from tests.markup import runs_nothing
+
+ROOT = Path(__file__).parent.parent
+EVIL = '"><img src=x onerror="document.title=1"><script>1</script>'
+
+
+def texts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of every text in JSON."""
+    if isinstance(value, str):
+        yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from texts(inner, (*path, key))
+
+
+def planted(value: Any, path: tuple[Any, ...]) -> Any:
+    if not path:
+        return f"{value}{EVIL}"
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = planted(value[path[0]], path[1:])
+    return copy
+
+
+FIELDS = [(file, path) for file in ("request.json", "manifest.json")
+          for path in texts(json.loads((ROOT / "dashboard" / "demo" / file).read_text()))]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evil") / "run"
+    shutil.copytree(ROOT / "dashboard" / "demo", folder)
+    return folder
+
+
+def page_of(folder: Path) -> list[str]:
+    """Everything that the Errors tab, the line above it and a report make of a folder."""
+    run = open_run(folder)
+    findings, view = Findings(run), first_view(run)
+    made = [header(run), report(findings, per_class=1)]
+    for lens in LENSES:
+        made += pieces(findings, replace(view, lens=lens))
+    return [*made, audit(findings, replace(view, by=run.manifest.request.statistics[-1]))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "path"), FIELDS, ids=lambda f: ".".join(map(str, f)) if isinstance(f, tuple) else f)
+def test_texts_of_a_run_stay_texts(file: str, path: tuple[Any, ...], evil: Path) -> None:
+    before = (evil / file).read_text()
+    try:
+        (evil / file).write_text(json.dumps(planted(json.loads(before), path)))
+        made = page_of(evil)
+    except UserError as error:  # refused: a notice, whose text Gradio is given escaped
+        made = [escape(str(error))]
+    finally:
+        (evil / file).write_text(before)
+    assert all(map(runs_nothing, made))
+
+
+def test_statistics_of_maps_stay_texts(evil: Path) -> None:
+    path = evil / "contrasts.parquet"
+    before = pq.read_table(path)
+    try:
+        names = pa.array([f"{name}{EVIL}" for name in before["statistic"].to_pylist()])
+        pq.write_table(before.set_column(before.column_names.index("statistic"), "statistic", names), path)
+        run = open_run(evil)
+        shown = audit(Findings(run), first_view(run))
+        assert runs_nothing(shown)
+        assert "&lt;img src=x" in shown
+    finally:
+        pq.write_table(before, path)
+
+
+@pytest.mark.parametrize("said", [EVIL, None, [1], {"a": 1}])
+def test_numbers_of_a_survey_are_numbers(said: Any, evil: Path) -> None:
+    before = (evil / "survey.json").read_text()
+    try:
+        (evil / "survey.json").write_text(json.dumps(json.loads(before) | {"moved": said}))
+        about = surveyed(open_run(evil))
+        assert about is None  # as if there were none: it can be made again
+        assert runs_nothing(depth_panel([], None, 1, "", about, ""))
+    finally:
+        (evil / "survey.json").write_text(before)
+
+
+def test_texts_of_a_gaze_folder_and_of_a_gaze_model_stay_texts() -> None:
+    import pandas as pd
+
+    from explain.gaze.metrics import METRICS
+
+    row = {"kind": EVIL, "title": EVIL} | dict.fromkeys(METRICS, 0.5)
+
+    class Model:
+        run = None
+        about: dict[str, Any] = {"metrics": {"gaze": {"part": EVIL, "images": EVIL, "table": [row]}}}  # noqa: RUF012
+
+    assert runs_nothing(numbers(Model()))  # type: ignore[arg-type]
+
+    class Run:
+        manifest: dict[str, Any] = {"data": EVIL, "part": EVIL, "variant": EVIL}  # noqa: RUF012
+        images, summary = pd.DataFrame(), pd.DataFrame([row])
+
+        def network_against_chance(self) -> None:
+            return None
+
+    class Folder:
+        run = Run()
+
+    assert runs_nothing(numbers(Folder()))  # type: ignore[arg-type]
