@@ -37,11 +37,12 @@ def compare(
     from explain.analysis.compare import as_table, in_words
     from explain.analysis.compare import compare as set_side_by_side
     from explain.run_data import open_run
+    from models.csv_files import write_csv
 
     found = set_side_by_side(open_run(first), open_run(second), method)
     say("\n".join(in_words(found)))
     if out:
-        as_table(found).to_csv(out, index=False)
+        write_csv(as_table(found), out)
         say(f"table      {out}")
 
 

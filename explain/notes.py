@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from explain.run_data import RunData
-from explain.written import plain
+from models.csv_files import plain, write_csv
 from models.errors import UserError
 
 NOTES, LOCK = "notes.jsonl", "notes.lock"
@@ -166,11 +166,5 @@ def write_labels(run: RunData, out: Path) -> int:
 
 
 def _write(table: pd.DataFrame, out: Path) -> int:
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(temporary, index=False)
-        os.replace(temporary, out)
-    except OSError as error:
-        raise UserError(f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another name.") from error
+    write_csv(table, out)
     return len(table)

@@ -1,7 +1,6 @@
 """How numbers are written, on the page, in reports and in the terminal."""
 
 from collections.abc import Sequence
-from typing import Any
 
 _DIRECTION = {ord(letter): "\ufffd" for letter in "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
 
@@ -33,11 +32,6 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def plain(value: Any) -> Any:
-    """Text that a spreadsheet does not take for a formula; what is no text stays."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def without_turns(text: str) -> str:

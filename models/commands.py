@@ -121,6 +121,7 @@ def list_models(
     csv: Annotated[Path | None, typer.Option(help="Write the comparison there too.")] = None,
 ) -> None:
     """Networks to choose from; or, with checkpoints, what each costs and how good it is, side by side."""
+    from models.csv_files import write_csv
     from models.registry import listed
     from models.training.compare import class_difference, in_words, side_by_side
     from models.training.trained import open_trained
@@ -134,7 +135,7 @@ def list_models(
     if len(trained) > 1 and all(t.task == "classes" for t in trained):
         say("\nrecall\n" + class_difference(trained).round(3).to_string())
     if csv:
-        table.to_csv(csv)
+        write_csv(table, csv, index=True)
 
 
 def data_preview(

@@ -9,6 +9,7 @@ from dashboard.components.panel import empty, panel, table
 from explain.analysis.findings import Findings
 from explain.notes import UNKNOWN, Note, as_table, labels_table, tags_of
 from explain.run_data import RunData
+from models.csv_files import spreadsheet_safe
 
 Notes = dict[str, Note]
 LISTED = 200  # notes in the table; the files have all
@@ -71,5 +72,5 @@ def _called(run: RunData, image: str) -> tuple[str, str]:
 
 
 def _file(name: str, content: pd.DataFrame) -> str:
-    data = base64.b64encode(content.to_csv(index=False).encode()).decode()
+    data = base64.b64encode(spreadsheet_safe(content).to_csv(index=False).encode()).decode()
     return f'<a class="vt-link" download="{name}" href="data:text/csv;base64,{data}">{name}</a>'

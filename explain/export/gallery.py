@@ -25,6 +25,7 @@ from explain.render import normalise, overlay, problem
 from explain.run_folder import TARGETS
 from explain.templating import page
 from explain.written import share
+from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 
 SHEET, PREDICTIONS, MANIFEST, INDEX = "sheet.png", "predictions.csv", "manifest.json", "index.html"
@@ -100,7 +101,7 @@ class Export:
         self._sheet(out)
         for name, table in ((TABLE, everything(self.run, entries, self.methods)), (PREDICTIONS, predictions(self.run))):
             with atomic(out / name) as temporary:
-                table.to_csv(temporary, index=False, float_format="%.6g")
+                spreadsheet_safe(table).to_csv(temporary, index=False, float_format="%.6g")
         with atomic(out / INDEX) as temporary:
             temporary.write_text(self._index(entries), encoding="utf-8")
         self._manifest(out, written | {out / name for name in (SHEET, TABLE, PREDICTIONS, INDEX)})

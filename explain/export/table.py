@@ -10,7 +10,7 @@ from explain.notes import Note, read
 from explain.picture_facts import FACTS
 from explain.run_data import RunData
 from explain.run_folder import TARGETS, map_column
-from explain.written import plain
+from models.csv_files import plain
 
 COLUMNS = ("id", "true", "predicted", "confidence", "p_true", "loss", "margin", "result", "method", "layer", "files")
 """Those that every export has; then facts of the picture, numbers of the maps, the data's own columns, notes."""

@@ -17,6 +17,7 @@ from explain.gaze.metrics import METRICS
 from explain.gaze.truths import Truths
 from explain.render import jpeg_bytes
 from explain.run_folder import write_json
+from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 from models.gaze.density import people
 
@@ -35,7 +36,7 @@ def write(folder: Path, made: Evaluation, truths: Truths, about: dict[str, Any])
         (folder / MANIFEST).unlink(missing_ok=True)
         _replace(folder / IMAGES, _images(made, truths))
         _replace(folder / SCORES, pa.Table.from_pandas(made.table, preserve_index=False))
-        made.table.to_csv(folder / TABLE, index=False)
+        spreadsheet_safe(made.table).to_csv(folder / TABLE, index=False)
         sources = [{"name": s.name, "title": s.title, "kind": s.kind} for s in made.sources]
         write_json(folder / MANIFEST, {"schema": SCHEMA, "variant": made.variant, "sigma": truths.sigma, "sources": sources,
                                        "kept": list(made.maps)} | about)  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from models.classes import find_class
+from models.csv_files import unquoted
 from models.data.source import ImageSource, Item, Subset, joined
 from models.data.table import read_table
 from models.errors import UserError
@@ -38,7 +39,8 @@ def read_corrections(path: Path) -> Corrections:
         raise UserError(f"'{path}' has no column '{missing[0]}': corrected labels are a table with columns image, label and data.")
     columns = [table[name].astype(object).where(table[name].notna(), "").map(str) if name in table else [""] * len(table)
                for name in ("data", "image", "label")]  # fmt: skip
-    labels = {(data, image): label.strip() for data, image, label in zip(*columns, strict=True) if image}
+    # what `notes` and spreadsheets write so that no cell is a formula
+    labels = {(unquoted(data), unquoted(image)): unquoted(label.strip()) for data, image, label in zip(*columns, strict=True) if image}
     if not labels:
         raise UserError(f"'{path}' has no rows: there is nothing to correct, leave --labels out.")
     return Corrections(path.name, labels)

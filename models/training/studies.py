@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.csv_files import write_csv
 from models.data.parts import Parts
 from models.errors import UserError
 from models.heads import freeze
@@ -71,7 +72,7 @@ def study(contestants: list[Contestant], parts: Parts, out: Path, command: str =
         if not train_seeds(c.model, c.weights, parts, files[c], c.recipe, [c.recipe.seed], command, again, say):
             return None
     table = pd.DataFrame([_row(open_trained(file)) for file in files.values()])
-    table.to_csv(out / "study.csv", index=False)
+    write_csv(table, out / "study.csv")
     shown = _markdown(_for_people(table))
     title, notes = " against ".join(c.name for c in contestants), _notes(table, parts, contestants[0].recipe)
     (out / "study.md").write_text(f"# {title}\n\n{shown}\n\n{notes}\n", encoding="utf-8")

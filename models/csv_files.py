@@ -1,0 +1,45 @@
+"""Tables that leave: no cell is a formula to a spreadsheet, and a file is written whole or not at all. No torch."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from models.errors import UserError
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that spreadsheets take for a formula (OWASP, *CSV Injection*)."""
+
+
+def plain(value: Any) -> Any:
+    """Text that a spreadsheet does not take for a formula; what is no text stays."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def unquoted(text: str) -> str:
+    """The inverse of `plain`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
+def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
+    """Every text of the table, its names of columns and its index too, as `plain` writes it."""
+    made = table.rename(columns=plain, index=plain)
+    for name, values in made.items():
+        if not pd.api.types.is_numeric_dtype(values):
+            made[name] = values.map(plain)
+    return made
+
+
+def write_csv(table: pd.DataFrame, out: Path, index: bool = False) -> None:
+    """Raises UserError where it cannot be written; nothing is left of it then."""
+    temporary = out.with_name(out.name + ".tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        spreadsheet_safe(table).to_csv(temporary, index=index)
+        os.replace(temporary, out)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise UserError(f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another name.") from error
