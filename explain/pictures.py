@@ -1,6 +1,5 @@
 """Pictures of a run's rows: the originals, what the network saw of them, and means of thumbnails. No torch."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ from PIL import Image
 
 from explain.render import jpeg_bytes, jpeg_url
 from explain.run_data import RunData
+from explain.thumbnails import open_thumbnail
 from models.data.reopen import reopen
 from models.errors import UserError
 from models.preprocessing import Preprocessing
@@ -39,8 +39,8 @@ def mean_pixels(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) 
     """The mean of `most` thumbnails, RGB; those first in the run, so that few parts are read."""
     total, count, size = np.zeros(0), 0, (0, 0)
     for data in run.thumbnails(sorted(int(r) for r in rows)[:most]):
-        with Image.open(io.BytesIO(data)) as image:
-            size = size if count else image.size
-            pixels = np.asarray(image.convert("RGB").resize(size), float)
+        image = open_thumbnail(data)
+        size = size if count else image.size
+        pixels = np.asarray(image.convert("RGB").resize(size), float)
         total, count = (total + pixels if count else pixels), count + 1
     return Image.fromarray((total / max(count, 1)).astype(np.uint8))

@@ -1,6 +1,5 @@
 """Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked for."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from PIL import Image
 from explain.column_cache import column
 from explain.picture_facts import FACTS, HASH
 from explain.run_folder import MANIFEST, METADATA, REQUEST, TARGETS, Manifest, area_column, map_column, part_files, read_manifest, unpack_maps
+from explain.thumbnails import open_thumbnail
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
@@ -94,7 +94,7 @@ class RunData:
         """The thumbnail as a picture; raises UserError for an image that could not be read."""
         if not (data := self.thumbnails([row])[0]):
             raise UserError(f"This image could not be read: {self.table.at[row, 'error']}.")
-        return Image.open(io.BytesIO(data)).convert("RGB")
+        return open_thumbnail(data).convert("RGB")
 
     def prob(self, row: int) -> np.ndarray:
         """Probabilities (K,) of one image."""

@@ -142,6 +142,19 @@ def test_a_damaged_resume_file_is_set_aside(tmp_path: Path, capsys: pytest.Captu
         assert "set aside as 't.resume.ckpt.damaged', and the training begins anew" in capsys.readouterr().err
 
 
+def test_a_training_that_cannot_tell_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.training.progress import Progress
+
+    def full(self: Path, text: str) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"No space left on device.*the same command goes on"):
+        Progress({}, "").say(tmp_path / "t.safetensors", "running")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_folder_of_others_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(UserError, match="exists and is no run"), one_writer(tmp_path):

@@ -130,3 +130,32 @@ def test_texts_of_a_gaze_folder_and_of_a_gaze_model_stay_texts() -> None:
         run = Run()
 
     assert runs_nothing(numbers(Folder()))  # type: ignore[arg-type]
+
+
+def test_thumbnails_are_small_jpegs(evil: Path) -> None:
+    """EPS would start Ghostscript, a large PNG would take the memory."""
+    import io
+
+    from PIL import Image
+
+    from explain.analysis.duplicates import near_duplicates
+    from explain.thumbnails import open_thumbnail
+
+    large, picture = io.BytesIO(), io.BytesIO()
+    Image.new("1", (13_000, 13_000)).save(large, "PNG")
+    Image.new("RGB", (2000, 20)).save(picture, "JPEG")
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    for data in (b"", b"x", eps, large.getvalue(), picture.getvalue(), picture.getvalue()[:300], b"x" * 2_000_000):
+        with pytest.raises(UserError, match=r"is no small JPEG \(.*\): run it again"):
+            open_thumbnail(data)
+    path = evil / "samples" / "part-00000.parquet"
+    before = pq.read_table(path)
+    try:
+        column = pa.array([eps] * len(before), pa.binary())
+        pq.write_table(before.set_column(before.column_names.index("thumbnail"), "thumbnail", column), path)
+        run = open_run(evil)
+        near_duplicates(run)
+        with pytest.raises(UserError, match="no small JPEG"):
+            run.thumbnail_image(int(run.ok.index[0]))
+    finally:
+        pq.write_table(before, path)

@@ -1,6 +1,5 @@
 """Near duplicates: pictures of a run that are nearly the same, and whether their labels agree."""
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,8 @@ from PIL import Image
 
 from explain.picture_facts import HASH
 from explain.run_data import RunData
+from explain.thumbnails import open_thumbnail
+from models.errors import UserError
 
 BITS = 3  # of 64 that may differ
 ALIKE = 0.98  # correlation of two 16 × 16 thumbnails that are the same picture
@@ -55,7 +56,10 @@ def _candidates(hashes: np.ndarray, rows: np.ndarray) -> list[tuple[int, int]]:
 def _thumbnail(run: RunData, row: int, kept: dict[int, np.ndarray]) -> np.ndarray:
     """16 × 16 grey values of mean 0 and variance 1; a plain picture is all zeros, and like nothing."""
     if row not in kept:
-        with Image.open(io.BytesIO(run.thumbnails([row])[0])) as image:
+        try:
+            image = open_thumbnail(run.thumbnails([row])[0])
             values = np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX), float)
+        except UserError:  # a damaged one is like nothing
+            values = np.zeros((16, 16))
         kept[row] = (values - values.mean()) / (values.std() or 1)
     return kept[row]

@@ -6,6 +6,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def attempt(out: Path, progress: Progress, differences: Callable[[dict[str, Any]
     except KeyboardInterrupt:
         ended = False
     except Exception as error:
-        progress.say(out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+        with suppress(UserError):  # on a full disk: the first error is the one to be told
+            progress.say(out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
         raise
     if not ended:
         progress.say(out, "stopped", "the same command goes on")

@@ -3,9 +3,12 @@
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from models.errors import UserError
 
 
 def predictions_file(out: Path) -> Path:
@@ -39,11 +42,18 @@ class Progress:
         return out.with_suffix(".progress.json")
 
     def write(self, out: Path) -> None:
+        """Atomically. Raises UserError where it cannot be written."""
         self.updated = time.time()
-        out.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path(out).with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self)))
-        temporary.replace(self.path(out))
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(asdict(self)))
+            temporary.replace(self.path(out))
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise UserError(f"'{self.path(out)}' cannot be written ({error.strerror or error}): what was trained before is kept; free space, and the "
+                            "same command goes on.") from error  # fmt: skip
 
     @classmethod
     def read(cls, out: Path) -> "Progress | None":
