@@ -21,7 +21,7 @@ class ClassMapping:
     lines: dict[str, int]
 
     def outputs(self, data: Sequence[str], model: Sequence[str]) -> dict[str, int]:
-        """Class of the data -> index of the model's output. The model's classes may be given by number where none is called so.
+        """Class of the data -> index of the model's output. The model's classes may be given by number where none is called by one.
 
         Raises UserError, which names the line, for a class that the data or the model lacks.
         """
@@ -30,7 +30,7 @@ class ClassMapping:
             if name not in data:
                 raise self._unknown(name, name, "the data", data)
             index = find_class(wanted, model)
-            if index is None and wanted.isdecimal() and int(wanted) < len(model):
+            if index is None and wanted.isdecimal() and int(wanted) < len(model) and not any(map(str.isdecimal, model)):
                 index = int(wanted)
             if index is None:
                 raise self._unknown(name, wanted, "the model", model)

@@ -6,6 +6,7 @@ never taken for one, unless a person says so in a file (`--classes`, models.clas
 
 import difflib
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,12 @@ ORDERS = ("sorted", "numbers")
 them; or class N of the data is output N."""
 RARE = 0.1  # of the images of the commoner spelling: rarer ones are slips of the pen
 _CANONICAL = {word: sorted(group)[0] for group in SYNONYMS for word in group}
-_WORDNET = re.compile(r"n\d{8}")
+_WORDNET, _NUMBERED = re.compile(r"n\d{8}"), re.compile(r"(?:class[\s_\-]*)?(\d+)", re.IGNORECASE)
 
 
 def plain(name: str) -> str:
     """Case, spaces and `_-` folded."""
-    return re.sub(r"[\s_\-]+", " ", name.strip().lower())
+    return re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFC", name).strip().lower())
 
 
 def fold(name: str) -> str:
@@ -131,18 +132,31 @@ def match_classes(data: Sequence[str], model: Sequence[str], wordnet_ids: Sequen
     mapping = mapping or {}
     found: dict[str, int] = {name: mapping[name] for name in data if name in mapping}
     folded = [(name, model[i], "--classes") for name, i in found.items() if name != model[i]]
+    if is_unnamed(model):  # nobody called the outputs so: class_3 of the data is a number, not a name
+        return _unnamed_outputs(data, model, found, folded, empty)
     _match_exactly(data, model, found)
     for name in data:
-        if name not in found and _WORDNET.fullmatch(name) and name in wordnet_ids:
+        if name not in found and _WORDNET.fullmatch(name) and name in wordnet_ids and list(wordnet_ids).index(name) not in found.values():
             found[name] = list(wordnet_ids).index(name)
             folded.append((name, model[found[name]], "WordNet id"))
     left = [name for name in data if name not in found]
     folded += _match_folded(left, model, found)
     by_name = any(name in found for name in data if name not in mapping)
     left = [name for name in left if name not in found and name not in empty]
-    told = _match_numbers(left, model, found) if left and not by_name and all(map(str.isdecimal, left)) else ""
+    told = _match_numbers({name: int(name) for name in left}, model, found) if left and not by_name and all(map(str.isdecimal, left)) else ""
     lost = [name for name in data if name not in found and name not in empty]
     if lost:
+        raise UserError(_unmatched(lost, data, model, found))
+    return ClassMatch(tuple(found.get(name, -1) for name in data), tuple(folded), told)
+
+
+def _unnamed_outputs(data: Sequence[str], model: Sequence[str], found: dict[str, int], folded: list[tuple[str, str, str]],
+                     empty: Sequence[str]) -> ClassMatch:  # fmt: skip
+    """Outputs that nobody named: by number alone, of classes called 3, class 3, class_3 ..."""
+    left = [name for name in data if name not in found and name not in empty]
+    numbers = {name: int(said[1]) for name in left if (said := _NUMBERED.fullmatch(name))}
+    told = _match_numbers(numbers, model, found) if left and len(numbers) == len(left) else ""
+    if lost := [name for name in left if name not in found]:
         raise UserError(_unmatched(lost, data, model, found))
     return ClassMatch(tuple(found.get(name, -1) for name in data), tuple(folded), told)
 
@@ -186,38 +200,61 @@ def pair_names(folding: Callable[[str], str], left: Sequence[str],
     return pairs, [(names, [right[i] for i in numbers]) for names, numbers in both if len(names) + len(numbers) > 2]
 
 
-def _match_numbers(left: list[str], model: Sequence[str], found: dict[str, int]) -> str:
-    """Classes that are numbers, by number. Raises UserError where ImageFolder's order is another one: nobody can know which is meant."""
+def _match_numbers(numbers: Mapping[str, int], model: Sequence[str], found: dict[str, int]) -> str:
+    """Classes that are numbers, by number, and in words how. Raises UserError where ImageFolder's order is another one, or the numbers may count from
+    one: nobody can know which is meant."""
     outputs = len(model)
-    if any(int(name) >= outputs for name in left):
+    if any(number >= outputs for number in numbers.values()):
         return ""
-    width = max(map(len, left))
-    padded = all(len(name) == width for name in left) and any(name.startswith("0") and width > 1 for name in left)
-    every = sorted(left) if len(left) == outputs else sorted(str(i).zfill(width if padded else 0) for i in range(outputs))
-    moved = [name for name in left if name not in every or every.index(name) != int(name)]
-    if moved:
-        name = moved[0]
-        there = f"output {every.index(name)}" if name in every else "another output"
-        raise UserError(f"The data's classes are numbers, and nobody says which output is which: '{name}' may be output {int(name)}, or {there} "
-                        f"as ImageFolder sorts names ({', '.join(every[:4])} ...). Say --classes sorted for ImageFolder's order, or "
-                        "--classes numbers for class N = output N.")  # fmt: skip
-    found |= {name: int(name) for name in left}
-    shown = "; ".join(f"{name} → {model[int(name)]}" for name in sorted(left, key=int)[:12]) if not is_unnamed(model) else ""
+    names = list(numbers)
+    every = sorted(names) if len(names) == outputs else sorted(_every_name(names, outputs))
+    moved = [name for name in names if name not in every or every.index(name) != numbers[name]]
+    if moved or 0 not in numbers.values():
+        name = (moved or names)[0]
+        other = every.index(name) if moved and name in every else max(0, numbers[name] - 1)
+        why = f"as ImageFolder sorts names ({', '.join(every[:4])} ...)" if moved else "where numbers count from one"
+        options = ["--classes sorted for ImageFolder's order"] if len(names) == outputs else []
+        options += ["--classes numbers for class N = output N", "--classes FILE with lines 'data class, number of the output'"]
+        raise UserError(f"The data's classes are numbers, and nobody says which output is which: '{name}' may be output {numbers[name]}, or output "
+                        f"{other} {why}. Say {', or '.join(options)}.")  # fmt: skip
+    found |= numbers
+    shown = "; ".join(f"{name} → {model[numbers[name]]}" for name in sorted(names, key=lambda n: numbers[n])[:12]) if not is_unnamed(model) else ""
     return f"class N of the data is output N, which is ImageFolder's order too{': ' if shown else ''}{shown}"
 
 
+def _every_name(names: Sequence[str], outputs: int) -> list[str]:
+    """What all classes would be called, some of which are `names`: the same letters, digits padded where theirs are."""
+    digits = [re.sub(r"\D", "", name) for name in names]
+    width = max(map(len, digits))
+    padded = width > 1 and all(len(d) == width for d in digits) and any(d.startswith("0") for d in digits)
+    before = re.sub(r"\d", "", names[0])
+    return [before + str(i).zfill(width if padded else 0) for i in range(outputs)]
+
+
 def _in_order(order: str, data: Sequence[str], model: Sequence[str]) -> ClassMatch:
+    """Outputs by `--classes sorted` or `numbers`. Raises UserError where the network's own names say otherwise."""
+    made = _ordered(order, data, model)
+    for name, output in zip(data, made.outputs, strict=True):
+        if not is_unnamed(model) and name in model and list(model).index(name) != output:
+            raise UserError(f"--classes {order} makes '{name}' output {output}, which the network calls '{model[output]}', while its output "
+                            f"{list(model).index(name)} is called '{name}': leave --classes out.")  # fmt: skip
+    return made
+
+
+def _ordered(order: str, data: Sequence[str], model: Sequence[str]) -> ClassMatch:
     if order == "sorted":
         if len(data) != len(model):
             raise UserError(f"--classes sorted: the data has {len(data)} classes, the network {len(model)} outputs, and sorted names tell the order "
                             "only of all of them: write lines 'data class, number of the output' into a file for --classes FILE.")  # fmt: skip
         every = sorted(data)
         return ClassMatch(tuple(every.index(name) for name in data), order=f"outputs in the order of the sorted names: {_listed(every, '…', 6)}")
-    odd = [name for name in data if not (name.isdecimal() and int(name) < len(model))]
-    if odd or len({int(name) for name in data}) < len(data):
+    numbers = {name: int(said[1]) for name in data if (said := _NUMBERED.fullmatch(name))}
+    odd = [name for name in data if numbers.get(name, len(model)) >= len(model)]
+    if odd or len(set(numbers.values())) < len(data):
         raise UserError(f"--classes numbers: the data's classes must be different numbers from 0 to {len(model) - 1}, "
                         f"and they are {', '.join((odd or list(data))[:6])}.")  # fmt: skip
-    return ClassMatch(tuple(int(name) for name in data), order="class N of the data is output N")
+    shown = "" if is_unnamed(model) else f": {'; '.join(f'{name} → {model[numbers[name]]}' for name in list(data)[:12])}"
+    return ClassMatch(tuple(numbers[name] for name in data), order=f"class N of the data is output N{shown}")
 
 
 def _listed(names: Sequence[str], word: str = "and", most: int = 4) -> str:

@@ -137,6 +137,8 @@ def load(name: str, weights: str | Path | None = None, classes: tuple[str, ...] 
     elif weights is None and Path(name).suffix in (".safetensors", ".pth", ".pt"):
         weights, name = name, ""
     classifier = _from_file(name, Path(weights), classes) if weights else _official(name)
+    if classes and classifier.classes != classes:
+        raise UserError(f"{classifier.name} names its {len(classifier.classes)} outputs itself: leave --class-names out.")
     if len(classifier.classes) == 1 and classifier.metadata.get("task") != "affect":
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
     classifier = told(classifier, options) if options and options.given else classifier
@@ -216,6 +218,8 @@ def _from_file(name: str, path: Path, classes: tuple[str, ...] | None) -> Classi
     if name in AUXILIARY and about:  # ours: fine-tuned from pretrained ones, or from random weights as torchvision builds them
         model.transform_input = about.get("transform_input", about.get("training", {}).get("recipe") != "scratch")
     outputs = outputs or 1000
+    if classes and about.get("classes") and tuple(about["classes"]) != classes:
+        raise UserError(f"'{path}' names its outputs itself ({', '.join(about['classes'][:4])} ...): leave --class-names out.")
     named = tuple(about.get("classes", ())) or classes or (imagenet_names() if official and outputs == 1000 else unnamed(outputs))
     if len(named) != outputs:
         raise UserError(f"{len(named)} class names for {outputs} outputs of '{path}': name every output once.")

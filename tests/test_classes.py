@@ -79,6 +79,42 @@ def test_numbers_whose_order_is_the_same_either_way_are_told() -> None:
         match_classes(["a", "b", "c"], unnamed(10), order="sorted")
 
 
+@pytest.mark.parametrize("form", ["class_{}", "Class {}", "class-{}", "class{}", "class {}"])
+def test_names_that_nobody_gave_are_numbers(form: str) -> None:
+    """class_10 of the data is no name of output 10: nobody called it so."""
+    data = [form.format(i) for i in range(12)]
+    with pytest.raises(UserError, match=r"may be output 2, or output 4 as ImageFolder sorts names"):
+        match_classes(data, unnamed(12))
+    assert match_classes(data, unnamed(12), order="numbers").outputs == tuple(range(12))
+    assert match_classes(data, unnamed(12), order="sorted").outputs == tuple(sorted(data).index(name) for name in data)
+    assert match_classes(data[:10], unnamed(10)).outputs == tuple(range(10))
+
+
+@pytest.mark.parametrize(("data", "outputs"), [(["1", "2"], 3), ([str(i) for i in range(1, 9)], 9), ([f"{i:02d}" for i in range(1, 11)], 11),
+                                               ([str(i) for i in range(1, 8)], 8), (["class 1", "class 3"], 4)])  # fmt: skip
+def test_numbers_without_a_zero_may_count_from_one(data: list[str], outputs: int) -> None:
+    with pytest.raises(UserError, match=r"may be output 1, or output 0 where numbers count from one\. Say --classes numbers"):
+        match_classes(data, unnamed(outputs))
+
+
+def test_what_a_refusal_advises_is_possible() -> None:
+    with pytest.raises(UserError, match="nobody says which") as error:
+        match_classes(["0", "1", "2"], unnamed(20))
+    assert "--classes sorted" not in str(error.value)
+
+
+def test_an_order_that_contradicts_the_names_is_refused() -> None:
+    with pytest.raises(UserError, match="--classes sorted makes 'a' output 0, which the network calls 'b'"):
+        match_classes(["a", "b"], ["b", "a"], order="sorted")
+    with pytest.raises(UserError, match="--classes numbers makes '1' output 1, which the network calls '2'"):
+        match_classes(["1", "2"], ["1", "2", "3"], order="numbers")
+
+
+def test_a_wordnet_id_does_not_take_what_is_taken() -> None:
+    with pytest.raises(UserError, match="no class for n01440764"):
+        match_classes(["n01440764", "tench"], ["tench", "shark"], wordnet_ids=["n01440764", "n01491361"])
+
+
 def test_classes_without_images_need_no_output() -> None:
     assert match_classes(["a", "docs", "b"], ["a", "b"], empty=["docs"]).outputs == (0, -1, 1)
     assert match_classes(["a", "docs", "b"], ["a", "b", "docs"], empty=["docs"]).outputs == (0, 2, 1)
@@ -125,6 +161,8 @@ def test_unknown_names_in_a_mapping_name_the_line(tmp_path: Path) -> None:
     path.write_text("dog, 1\ncat, 0\n")  # outputs by number, where none is called so
     assert read_mapping(path).outputs(["dog", "cat"], ["cat", "dog"]) == {"dog": 1, "cat": 0}
     assert read_mapping(path).outputs(["dog", "cat"], ["1", "0"]) == {"dog": 0, "cat": 1}
+    with pytest.raises(UserError, match=r"Line 2 of .*names class '0', which the model lacks"):
+        read_mapping(path).outputs(["dog", "cat"], ["1", "2", "3"])  # a name beside an index would make two classes one
 
 
 def test_names_for_outputs_without_names(tmp_path: Path) -> None:

@@ -130,6 +130,40 @@ def test_a_note_that_does_not_fit_is_not_acknowledged(tmp_path: Path, monkeypatc
     assert len((tmp_path / NOTES).read_bytes().splitlines()) == 3
 
 
+# -- what is worked out from a run ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "others", "rows", "json"])
+@pytest.mark.parametrize("name", ["analysis.parquet", "contrasts.parquet", "analysis.json"])
+def test_a_damaged_analysis_is_worked_out_anew(name: str, damage: str, small_run: RunData) -> None:
+    import json
+
+    import numpy as np
+
+    from explain.analysis.findings import Findings, analyse
+
+    before = Findings(small_run)
+    for _ in analyse(before):
+        pass
+    path = small_run.folder / name
+    whole_file = path.read_bytes()
+    if damage == "rows" and name.endswith("parquet"):
+        pq.write_table(pq.read_table(path).slice(0, 3), path)
+    elif damage == "others" and name.endswith("parquet"):
+        pq.write_table(pa.table({"x": [1, 2]}), path)
+    elif name == "analysis.json" and damage in ("rows", "others", "json"):
+        about = json.loads(whole_file) | ({"twins": [{"row": 999, "other": 1, "alike": 1, "agree": True}]} if damage == "rows" else {"fit": {"a": 1}})
+        path.write_text(json.dumps(about))
+    else:
+        path.write_bytes(b"" if damage == "empty" else whole_file[: len(whole_file) // 2])
+    after = Findings(open_run(small_run.folder))
+    assert after.fit == before.fit
+    assert [(t.row, t.other) for t in after.twins] == [(t.row, t.other) for t in before.twins]
+    np.testing.assert_array_equal(after.checked.to_numpy(float), before.checked.to_numpy(float))
+    if not (name == "contrasts.parquet" and damage == "rows"):  # a shorter table is whole in itself
+        assert [(c.label, c.statistic) for c in after.contrasts("grad_cam")] == [(c.label, c.statistic) for c in before.contrasts("grad_cam")]
+
+
 # -- trainings ------------------------------------------------------------------------------------------
 
 

@@ -2,13 +2,14 @@
 between the maps of right and wrong answers."""
 
 import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 FILE, ABOUT, CONTRASTS = "analysis.parquet", "analysis.json", "contrasts.parquet"
 VERSION = 2
+T = TypeVar("T")
 
 
 class Findings:
@@ -62,25 +64,50 @@ class Findings:
         """Whether the folder holds what `analyse` writes, of this very run."""
         return bool(self._about)
 
+    def _kept_or_anew(self, kept: Callable[[], T], anew: Callable[[], T]) -> T:
+        """What the folder keeps; worked out anew where it keeps nothing, or what it keeps is damaged."""
+        if self.kept:
+            try:
+                return kept()
+            except Exception as error:  # pyarrow, pandas and JSON each have their own kinds
+                logging.getLogger("vitrine").warning("the analysis in %s is damaged (%s): worked out anew", self.run.folder, type(error).__name__)
+        return anew()
+
     @cached_property
     def checked(self) -> pd.DataFrame:
         """As `labels.checked`, in the rows of `run.ok`."""
-        return pd.read_parquet(self.run.folder / FILE).set_axis(self.run.ok.index) if self.kept else checked(self.run)
+        def kept() -> pd.DataFrame:
+            return pd.read_parquet(self.run.folder / FILE, columns=["quality", "suggested", "issue"]).set_axis(self.run.ok.index)
+
+        return self._kept_or_anew(kept, lambda: checked(self.run))
 
     @cached_property
     def fit(self) -> Fit:
-        return Fit(**self._about["fit"]) if self.kept else fit(self.run)  # type: ignore[arg-type]
+        return self._kept_or_anew(lambda: Fit(**self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
 
     @cached_property
     def twins(self) -> list[Twins]:
-        return [Twins(**t) for t in self._about["twins"]] if self.kept else near_duplicates(self.run)  # type: ignore[attr-defined]
+        return self._kept_or_anew(lambda: self._kept_twins(), lambda: near_duplicates(self.run))
+
+    def _kept_twins(self) -> list[Twins]:
+        found, rows = [Twins(**t) for t in self._about["twins"]], set(self.run.ok.index)  # type: ignore[attr-defined]
+        if any(t.row not in rows or t.other not in rows for t in found):
+            raise ValueError("rows that the run does not have")
+        return found
 
     @cached_property
     def _contrasts(self) -> pd.DataFrame:
-        if self.kept:
-            return pd.read_parquet(self.run.folder / CONTRASTS)
-        sets = [(m, t) for m in self.run.manifest.request.methods for t in TARGETS]
-        return pd.concat([pd.DataFrame(map(asdict, contrasts(self.run, m, t))).assign(method=m, target=t) for m, t in sets], ignore_index=True)
+        def kept() -> pd.DataFrame:
+            found = pd.read_parquet(self.run.folder / CONTRASTS)
+            if len(found):
+                _ = [Contrast(**row) for row in found.drop(columns=["method", "target"]).head(1).to_dict("records")]  # type: ignore[misc]
+            return found
+
+        def anew() -> pd.DataFrame:
+            sets = [(m, t) for m in self.run.manifest.request.methods for t in TARGETS]
+            return pd.concat([pd.DataFrame(map(asdict, contrasts(self.run, m, t))).assign(method=m, target=t) for m, t in sets], ignore_index=True)
+
+        return self._kept_or_anew(kept, anew)
 
     def contrasts(self, method: str, target: str = "pred") -> list[Contrast]:
         """As `contrasts.contrasts`."""

@@ -26,7 +26,7 @@ class AffectTable(FileSource):
         good = numbers.notna().all(axis=1) & (numbers.abs() <= 1).all(axis=1) & table[image].notna()
         if not good.any():
             raise UserError(f"'{path}' has no row with valence and arousal in -1 to 1.")
-        located = locate(path.resolve().parent, table.loc[good, image].astype(str).tolist())
+        located = locate(path, table.loc[good, image].astype(str).tolist())
         self.base, self.classes = located.base, ("",)
         self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
         left_out = f"valence and arousal; {len(table) - int(good.sum())} rows without both in -1 to 1 left out" if not good.all() else ""

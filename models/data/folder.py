@@ -11,6 +11,7 @@ from models.errors import UserError
 
 SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
           "validation": "validation", "test": "test", "testing": "test"}  # fmt: skip
+LINK = "link"
 _PREFERRED = ("test", "validation", "train")
 
 
@@ -21,26 +22,42 @@ class FolderSource(FileSource):
     def __init__(self, root: Path, split: str | None = None):
         if not root.is_dir():
             raise UserError(f"No folder '{root}': give --data a folder with one subfolder a class, a table, or a data set's name.")
-        self.base, self.split = _choose_split(root, split)
+        self.base, self.split, beside = _choose_split(root, split)
         self.root = str(self.base.resolve())
         self.name = f"{root.resolve().name}/{self.split}" if self.split else root.resolve().name
         skipped: Counter[str] = Counter()
-        found = {folder.name: _images(folder, skipped) for folder in _subfolders(self.base)}
+        folders = _subfolders(self.base)
+        found = {folder.name: _images(folder, skipped, {_identity(f) for f in folders if f != folder}) for folder in folders}
         self.classes = tuple(found)
         self.items = [Item(file.relative_to(self.base).as_posix(), name) for name, files in found.items() for file in files]
         if not self.items:
             raise UserError(_nothing_found(self.base, found, skipped))
-        self.note = joined(f"no image of class {', '.join(self.empty[:6])}" if self.empty else "", _not_read(skipped))
+        links = skipped.pop(LINK, 0)
+        self.note = joined(f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
+                           f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
+                           f"{links} links to folders that are read already not followed" if links else "", _not_read(skipped))  # fmt: skip
 
 
 def _subfolders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
-def _images(folder: Path, skipped: Counter[str]) -> list[Path]:
-    """The pictures below a folder, sorted; `skipped` counts other files by suffix. A file without a suffix is looked into."""
+def _identity(folder: Path | str) -> tuple[int, int]:
+    """The same for every path that leads there."""
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
+
+
+def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) -> list[Path]:
+    """The pictures below a folder, sorted; `skipped` counts other files by suffix. A file without a suffix is looked into. Links are followed, but
+    to folders that were `visited`, the other classes' among them."""
     images = []
     for where, folders, files in os.walk(folder, followlinks=True):
+        if (there := _identity(where)) in visited:
+            folders.clear()
+            skipped[LINK] += 1
+            continue
+        visited.add(there)
         folders.sort()
         for path in (Path(where, name) for name in sorted(files) if not name.startswith(".")):
             suffix = path.suffix.lower()
@@ -59,18 +76,25 @@ def _not_read(skipped: Counter[str]) -> str:
     return f"{total} file{'s' * (total != 1)} not read, {'it is' if total == 1 else 'they are'} no picture of a known format ({kinds})"
 
 
-def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None]:
+def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
+    """The folder of the part, its name, and folders beside the parts, which are not used.
+
+    One folder called like a part may be a class; where two are, they are parts, whatever stands beside them.
+    """
     folders = _subfolders(root)
-    splits = {SPLITS[p.name.lower()]: p for p in folders if p.name.lower() in SPLITS}
-    if not splits or len(splits) < len(folders):  # a class may be called "test"
+    splits = [p for p in folders if p.name.lower() in SPLITS]
+    parts = {SPLITS[p.name.lower()]: p for p in splits}
+    if (len(parts) < 2 and len(splits) < len(folders)) or not splits:
         if wanted:
             have = ", ".join(p.name for p in folders[:6]) or "no subfolder"
             raise NoParts(f"'{root}' has no split '{wanted}': it holds {have}. Leave --split out to use all of it.")
-        return root, None
-    key = SPLITS.get((wanted or next(s for s in _PREFERRED if s in splits)).lower(), "")
-    if key not in splits:
-        raise NoSuchPart(f"'{root}' has no split '{wanted}': it has {', '.join(p.name for p in splits.values())}.")
-    return splits[key], splits[key].name
+        return root, None, []
+    key = SPLITS.get((wanted or next(s for s in _PREFERRED if s in parts)).lower(), "")
+    if key not in parts:
+        raise NoSuchPart(f"'{root}' has no split '{wanted}': it has {', '.join(p.name for p in splits)}.")
+    if len(same := [p.name for p in splits if SPLITS[p.name.lower()] == key]) > 1:
+        raise UserError(f"'{root}' has {' and '.join(same)}, which both are {key}: rename one of them.")
+    return parts[key], parts[key].name, [p.name for p in folders if p not in splits]
 
 
 def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[str]) -> str:

@@ -36,8 +36,8 @@ def seen_in_training(source: ImageSource, about: dict[str, Any]) -> str:
     trained, part = str(data.get("name", "")), source.name
     if not trained:
         return ""
-    if data.get("fingerprint") == source.fingerprint() or trained == part:
-        return f"the network was trained on these images ({trained}): its figures here say nothing about new ones; choose --split test"
+    if trained == part or ("/" not in part and data.get("fingerprint") == source.fingerprint()):  # other parts may have the same names of files
+        return f"the network was trained on these images ({trained}): its figures here say nothing about new ones"
     whole = trained.rpartition("/")[0]
     if whole and part == whole:
         return f"the network was trained on {trained}, a part of this data: training images are among these; choose --split test"

@@ -1,5 +1,6 @@
 """Where the images of a table lie: paths from another folder, another machine, or Windows."""
 
+import posixpath
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,22 +22,22 @@ class Located:
     note: str
 
 
-def locate(folder: Path, given: Sequence[str]) -> Located:
-    """Find the files of paths (as a table in `folder` has them) below the folder, or one below or beside it: as they stand, with '\\' as '/',
+def locate(table: Path, given: Sequence[str]) -> Located:
+    """Find the files of paths (as the file `table` has them) below its folder, or one below or beside it: as they stand, with '\\' as '/',
     and without leading folders of another machine.
 
     Raises UserError where not one is found.
     """
-    some = given[:: max(1, len(given) // LOOKED_FOR)]
+    folder, some = table.resolve().parent, given[:: max(1, len(given) // LOOKED_FOR)]
     for slashes, dropped in _readings(some):
         if dropped and len({_read(name, slashes, dropped) for name in given}) < len(given):
             continue  # two images would be one
-        base = _base(folder, some, slashes, dropped)
+        base = _base(folder, some, slashes, dropped, table.stem)
         if any(_is_file(base / _read(name, slashes, dropped)) for name in some):
             break
     else:
         slashes, dropped, base = False, 0, folder
-    names = [_read(name, slashes, dropped) for name in given]
+    names = [_below(base, _read(name, slashes, dropped)) for name in given]
     missing = [name for name in names if not _is_file(base / name)]
     if given and len(missing) == len(given):
         raise UserError(f"0 of {len(given):,} images found: '{given[0][:80]}' is neither below '{folder}' nor below a folder beside it. Paths in a "
@@ -52,21 +53,21 @@ def locate(folder: Path, given: Sequence[str]) -> Located:
 def _readings(some: Sequence[str]) -> list[tuple[bool, int]]:
     """(whether '\\' is '/', leading folders dropped), the one that changes least first."""
     backslashes = any("\\" in name for name in some)
-    kinds = [False, True] if backslashes else [False]
+    kinds = [True, False] if backslashes else [False]  # a name with a backslash in it is rarer than Windows
     deepest = max((len(_read(name, True, 0).split("/")) for name in some), default=1)
     return [(slashes, 0) for slashes in kinds] + [(backslashes, dropped) for dropped in range(1, min(deepest, DEPTH))]
 
 
 def _read(name: str, slashes: bool, dropped: int) -> str:
-    path = name.replace("\\", "/") if slashes else name
+    path = posixpath.normpath(name.replace("\\", "/") if slashes else name)
     return "/".join(path.strip("/").split("/")[dropped:]) if dropped else path
 
 
-def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int) -> Path:
+def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int, called: str) -> Path:
     """Without leading folders, only those folders count that are certainly meant: called as the last one that is left out, or holding two more
     folders that the paths name. test/cat/0.png must not be found as cat/0.png of train."""
     if not dropped:
-        return image_folder(folder, [_read(name, slashes, 0) for name in some])
+        return image_folder(folder, [_read(name, slashes, 0) for name in some], called)
     read = [name.replace("\\", "/").strip("/").split("/") for name in some]
 
     def fits(base: Path) -> bool:
@@ -75,14 +76,41 @@ def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int) -> Pat
     return next((base for base in (folder, folder.parent) if fits(base) and any(_is_file(base / "/".join(p[dropped:])) for p in read)), Path("-"))
 
 
-def image_folder(base: Path, names: Sequence[str]) -> Path:
-    """What image paths are relative to: the table's own folder `base`, or the one below or beside it that holds more of them."""
+def _below(base: Path, name: str) -> str:
+    """An absolute path that lies below the folder, as it is called there: so that no image has two names."""
+    return Path(name).relative_to(base).as_posix() if name.startswith("/") and Path(name).is_relative_to(base) else name
+
+
+def image_folder(base: Path, names: Sequence[str], called: str = "") -> Path:
+    """What image paths are relative to: the table's own folder `base`, or else one below it, or else one beside it that holds half of them.
+
+    Of several below (or beside) that hold some, the one that is `called` as the table, or the only one that holds most. Raises UserError where
+    two hold as many: the pictures of train must not be taken for those of test.
+    """
     some = names[:: max(1, len(names) // LOOKED_FOR)]
-    tries = [base]
-    for above in (base, base.parent):
-        with suppress(OSError):  # a folder that must not be listed
-            tries += sorted(p for p in above.iterdir() if p.is_dir())
-    return max(tries, key=lambda folder: sum(_is_file(folder / name) for name in some))  # of equals the first
+    if _held(base, some):
+        return base
+    for above, least in ((base, 1), (base.parent, max(1, len(some) // 2))):
+        held = {folder: _held(folder, some) for folder in _subfolders(above) if folder != base}
+        held = {folder: n for folder, n in held.items() if n >= least}
+        most = [folder for folder, n in held.items() if n == max(held.values())]
+        named = [folder for folder in held if folder.name == called]
+        if named or len(most) == 1:
+            return (named or most)[0]
+        if most:
+            both = " and in ".join(repr(folder.name) for folder in most[:3])
+            raise UserError(f"'{some[0][:80]}' lies in {both} of '{above}', and nobody says which is meant: write the folder into the table's paths.")
+    return base
+
+
+def _held(folder: Path, names: Sequence[str]) -> int:
+    return sum(_is_file(folder / name) for name in names)
+
+
+def _subfolders(above: Path) -> list[Path]:
+    with suppress(OSError):  # a folder that must not be listed
+        return sorted(p for p in above.iterdir() if p.is_dir())
+    return []
 
 
 def _is_file(path: Path) -> bool:

@@ -18,6 +18,8 @@ from models.errors import UserError
 
 IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "img", "subdirectory_filepath")
 LABEL_COLUMNS = ("label", "class", "target", "category", "expression", "emotion", "y", "label_name", "class_name")
+MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "-nan", "<NA>")
+"""What stands for an empty cell, in columns that are neither images nor labels."""
 SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
@@ -28,28 +30,33 @@ class TableSource(FileSource):
 
     def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None,
                  known: Sequence[str] = ()):  # fmt: skip
-        whole = read_table(path)
+        whole = read_table(path, words=True)
         self.image_col = find_column(whole, image_col, IMAGE_COLUMNS, "--image-col", path)
         self.label_col = find_column(whole, label_col, LABEL_COLUMNS, "--label-col", path)
+        others = [name for name in whole.columns if name not in (self.image_col, self.label_col)]
+        whole[others] = whole[others].mask(whole[others].isin(MISSING))  # a class may be called None, a measure may not
         labels = class_labels(whole[self.label_col].dropna(), self.label_col, path)
         spelling = one_spelling(labels.tolist(), known)  # the same in every part
         table = rows_of(whole, split, path) if split else whole
         named = pd.DataFrame({"image": table[self.image_col], "label": labels.map(spelling)}, index=table.index).dropna().astype(str)
+        named["image"] = named["image"].str.strip()
+        if not len(named):
+            raise UserError(f"'{path}' has no row with both an image and a label: check --image-col and --label-col.")
+        if all(Path(name).suffix.lower() not in SUFFIXES for name in named["image"][:100]):
+            raise UserError(f"Column '{self.image_col}' of '{path}' holds no image paths (first: '{named['image'].iloc[0][:60]}'): "
+                            f"name the right one with --image-col; columns: {', '.join(table.columns)}.")  # fmt: skip
+        located = locate(path, named["image"].unique().tolist())
+        named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
         self._others = table.drop(columns=[self.image_col, self.label_col]).loc[rows.index].reset_index(drop=True)
-        if not len(rows):
-            raise UserError(f"'{path}' has no row with both an image and a label: check --image-col and --label-col.")
-        if all(Path(name).suffix.lower() not in SUFFIXES for name in rows["image"][:100]):
-            raise UserError(f"Column '{self.image_col}' of '{path}' holds no image paths (first: '{rows['image'].iloc[0][:60]}'): "
-                            f"name the right one with --image-col; columns: {', '.join(table.columns)}.")  # fmt: skip
-        located = locate(path.resolve().parent, rows["image"].tolist())
         self.merged = {name: kept for name, kept in spelling.items() if kept != name}
-        self.base, self.items = located.base, [Item(name, label) for name, label in zip(located.names, rows["label"], strict=True)]
+        self.base, self.items = located.base, [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)]
         self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
         self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
-        left_out = len(table) - len(rows)
+        empty, again = len(table) - len(named), len(named) - len(rows)
         self.note = joined(f"images from column '{self.image_col}', labels from column '{self.label_col}'",
-                           f"{left_out} rows without image or label, or naming an image again, left out" if left_out else "",
+                           f"{empty} rows without image or label left out" if empty else "",
+                           f"{again} rows that name an image again left out" if again else "",
                            _contradictions(named), _merged(self.merged), _two_spellings(self.classes), located.note)  # fmt: skip
 
     @cached_property
