@@ -38,6 +38,8 @@ def export(
     with share_bar("export") as tell:
         for share in made.steps():
             tell(share)
+    if made.run.unfinished:
+        say(made.run.unfinished)
     say(f"{made.images} images, {made.selection.said}\n{'archive' if out.suffix.lower() == '.zip' else 'page   '}    "
         f"{out if out.suffix.lower() == '.zip' else out / INDEX}")  # fmt: skip
 

@@ -97,11 +97,11 @@ def in_words(run: RunData) -> list[str]:
     e, manifest = run.evaluation, run.manifest
     low, high = e.interval
     worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
-    lines = [f"accuracy   {e.accuracy:.1%}  (95 % interval {low:.1%} to {high:.1%}, {len(run.ok)} images)",
+    lines = [f"accuracy   {e.accuracy:.1%}  (95 % interval {max(0.0, low):.1%} to {high:.1%}, {len(run.ok)} images)",
              f"macro-F1   {e.macro_f1:.3f}", f"worst      {', '.join(worst)}  (recall)"] if len(run.ok) else []  # fmt: skip
     failed = run.table[run.table["error"].notna()]
     if len(failed):
-        kinds = ", ".join(f"{count} {reason}" for reason, count in failed["error"].value_counts().head(4).items())
+        kinds = ", ".join(f"{reason} ({count})" for reason, count in failed["error"].value_counts().head(4).items())
         lines.append(f"left out   {len(failed)} of {len(run.table)} images: {kinds}; the first is {failed.iloc[0]['id']}")
     speed = f"{manifest.images_per_second:.1f} images/s, " if manifest.images_per_second else ""
     return [*lines, f"run        {speed}layer {manifest.request.layer}, {run.folder}"]

@@ -142,17 +142,10 @@ def labels_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     """`image`, `label` (empty where the right one is not known: the image is to be left out), `data` (the data set that they belong to).
 
     Labels are written as the data calls its classes, where one class of the data was matched to the output that a note names."""
-    wrong, names = [note for note in notes.values() if note.wrong], names_in_data(run)
+    wrong, names = [note for note in notes.values() if note.wrong], dict(zip(run.classes, run.data_names, strict=True))
     unknown = UNKNOWN not in run.classes  # a class may be called so: a character, say
     labels = ["" if n.label == UNKNOWN and unknown else names.get(n.label, n.label) for n in wrong]
     return pd.DataFrame({"image": [n.id for n in wrong], "label": labels, "data": [run.manifest.request.data] * len(wrong)})
-
-
-def names_in_data(run: RunData) -> dict[str, str]:
-    """The network's name of a class -> the data's, for those that one class of the data was matched to."""
-    outputs = run.manifest.request.outputs
-    counts = Counter(outputs.values())
-    return {run.classes[i]: name for name, i in outputs.items() if i >= 0 and counts[i] == 1}
 
 
 def write_table(run: RunData, out: Path) -> int:

@@ -1,5 +1,6 @@
 """Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked for."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,22 @@ class RunData:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.manifest.request.classes
+
+    @cached_property
+    def data_names(self) -> tuple[str, ...]:
+        """The outputs as the data calls them, where one class of the data was matched to an output; otherwise as the network does."""
+        outputs = self.manifest.request.outputs
+        counts, names = Counter(outputs.values()), list(self.classes)
+        theirs = {i: name for name, i in outputs.items() if 0 <= i < len(names) and counts[i] == 1}
+        return tuple(theirs.get(i, f"{name} (output {i})" if name in theirs.values() else name) for i, name in enumerate(names))
+
+    @property
+    def unfinished(self) -> str:
+        """What must be said of a run that has not ended: its images are the first ones of the data, often of its first classes."""
+        if self.manifest.status == "complete":
+            return ""
+        return (f"The run has not ended: its {len(self.table):,} images are the first of the data, and its figures are theirs alone. Start it again "
+                "to go on.")  # fmt: skip
 
     def title(self, method: str) -> str:
         """A method's name for people."""

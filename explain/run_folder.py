@@ -193,8 +193,7 @@ def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: b
     where it holds another run, unless it is to `restart`."""
     if (folder / REQUEST).is_file():
         if differ and not restart:
-            raise UserError(f"'{folder}' holds another run, which differs in {'; in '.join(differ[:4])}: begin anew with --restart, or choose "
-                            "another --out.")  # fmt: skip
+            raise UserError(f"'{folder}' holds another run ({'; '.join(differ[:4])}): begin anew with --restart, or choose another --out.")
         if not restart:
             return
     try:

@@ -52,7 +52,7 @@ def differences(before: Request, now: Request) -> list[str]:
     """In words, field by field, what the two requests differ in."""
     was, wanted = (json.loads(json.dumps(asdict(r))) for r in (before, now))
     if not was["preprocessing"]:
-        return ["it was made by an earlier version, which did not keep the preprocessing and the matching of classes"]
+        return ["made by an earlier version, which did not keep the preprocessing and the matching of classes"]
     return [f"{name} ({_change(was[key], wanted[key])})" for key, name in NAMES.items() if was[key] != wanted[key]]
 
 

@@ -47,7 +47,7 @@ class Preprocessing:
         if scaled[0] * scaled[1] > LARGE:
             return _cropped_first(image, scaled, (width, height), method)
         image = image.resize((scaled[0], scaled[1]), method) if tuple(scaled) != image.size else image
-        left, top = (round((a - b) / 2.0) for a, b in zip(image.size, (width, height), strict=True))
+        left, top = (_start(a, b) for a, b in zip(image.size, (width, height), strict=True))
         return image.crop((left, top, left + width, top + height))
 
     def tensor(self, image: Image.Image) -> "Tensor":
@@ -81,10 +81,15 @@ class Preprocessing:
         return cls(**values)
 
 
+def _start(side: int, wanted: int) -> int:
+    """Where a centre crop begins; before the picture, which is black there, where that is smaller. As torchvision's CenterCrop rounds either."""
+    return round((side - wanted) / 2.0) if side >= wanted else -((wanted - side) // 2)
+
+
 def _cropped_first(image: Image.Image, scaled: list[int], size: tuple[int, int], method: Image.Resampling) -> Image.Image:
     """The centre of the picture as it would be at `scaled` (width, height), without ever holding all of that: a strip of 46,000 × 3 pixels would
     grow to 4 gigapixels. Equal to resizing and cropping but for rounding; outside of the picture it is black, as there."""
-    start = [round((a - b) / 2.0) for a, b in zip(scaled, size, strict=True)]
+    start = [_start(a, b) for a, b in zip(scaled, size, strict=True)]
     low = [max(0, s) for s in start]
     high = [min(a, s + b) for a, s, b in zip(scaled, start, size, strict=True)]
     ratio = [side / a for side, a in zip(image.size, scaled, strict=True)]

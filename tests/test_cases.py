@@ -147,7 +147,7 @@ def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
     said = command(*words, *told)
     assert said.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} RGB")
     same(tmp_path / "run", name)
-    assert "holds another run, which differs in the preprocessing" in command(*words, code=2)
+    assert "holds another run (the preprocessing" in command(*words, code=2)
 
 
 @pytest.mark.slow
@@ -169,7 +169,7 @@ def test_nan_is_no_answer(tmp_path: Path) -> None:
     entry = case("broken_nan")
     manifest = run(small_net(entry, tuple(entry["class_order"])), open_data(str(folder() / entry["data"])), tmp_path / "run", ["grad_cam"])
     assert manifest.counts == {"ok": 0, "failed": 500}
-    assert "500 the network answered NaN" in command("analyse", tmp_path / "run") + "\n".join(_outcome(tmp_path / "run"))
+    assert "the network answered NaN (500)" in command("analyse", tmp_path / "run") + "\n".join(_outcome(tmp_path / "run"))
     assert "None of the 500 images has an answer" in command("analyse", tmp_path / "run")
     command("report", tmp_path / "run", "--out", tmp_path / "report.html")
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.analysis.chance import chance_level, inconclusive
+from explain.analysis.chance import chance_level, inconclusive, p_of_chance
 from explain.analysis.findings import Findings, analyse
 from explain.analysis.groups import group
 from explain.analysis.in_words import in_words, proposals_in_words
@@ -51,6 +51,26 @@ def test_one_predicted_class(whole: RunData) -> None:
     rare = (np.arange(1200) % 33 == 0).astype(int)  # a defect that is rare, and found every other time
     assert told(whole, rare, rare * (np.arange(1200) % 2)) == ""
     assert "At chance" in told(whole, rare, np.zeros(1200, int))  # 97 % accurate, and knows nothing
+
+
+@pytest.mark.parametrize(("images", "rare", "found"), [(100, 3, 2), (240, 9, 3), (30, 1, 1), (60, 2, 2), (1000, 10, 2)])
+def test_few_hits_of_a_rare_class_are_not_chance(images: int, rare: int, found: int, whole: RunData) -> None:
+    """97 % of the images are of one class, and no alarm is false."""
+    label = (np.arange(images) < rare).astype(int)
+    assert told(whole, label, (np.arange(images) < found).astype(int)) == ""
+    missed = (np.arange(images) >= images - found).astype(int)  # as many alarms, all false
+    assert "At chance" in told(whole, label, missed)
+
+
+def test_p_of_chance_is_that_of_permutations(whole: RunData) -> None:
+    rng = np.random.default_rng(1)
+    for classes, n, skill in ((2, 60, 0.1), (4, 200, 0.05), (6, 90, 0.1), (3, 400, 0.02)):
+        label = rng.choice(classes, n, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
+        pred = np.where(rng.random(n) < skill, label, rng.integers(0, classes, n))
+        hits = (label == pred).sum()
+        dealt = np.array([(label == rng.permutation(pred)).sum() for _ in range(4000)])
+        simulated = (dealt >= hits).mean() / 2 + (dealt > hits).mean() / 2  # mid-p: the normal distribution has no steps
+        assert p_of_chance(evaluate(label, pred, np.ones(n), classes)) == pytest.approx(simulated, abs=0.03)
 
 
 def test_one_class_of_images(whole: RunData) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ from explain.analysis.similarity import alike, partners
 from explain.run_data import RunData, open_run
 from models.errors import UserError
 from models.evaluation import evaluate
+
+if TYPE_CHECKING:
+    from models.classifier import Classifier
 
 
 @pytest.fixture
@@ -204,3 +208,42 @@ def test_choices_change_by_actions(runs: tuple[RunData, RunData]) -> None:
     assert "None." in flips(c, replace(choice, label=99))
     assert 'class="vt-on"' in class_changes(c, one)
     assert "McNemar" in summary(c)
+
+
+def test_other_pictures_of_the_same_names_are_refused(tiny: "Classifier", pictures: Path, tmp_path: Path) -> None:
+    """train/red/0.png and test/red/0.png; a copy of the same pictures elsewhere is the same data."""
+    import shutil
+
+    from PIL import Image
+
+    from explain.run import run
+    from models.data.folder import FolderSource
+
+    rng = np.random.default_rng(7)
+    shutil.copytree(pictures, tmp_path / "copy")
+    for path in pictures.rglob("*.png"):
+        (tmp_path / "others" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 48, 3), np.uint8)).save(tmp_path / "others" / path.parent.name / path.name)
+    runs = []
+    for folder in (pictures, tmp_path / "copy", tmp_path / "others"):
+        run(tiny, FolderSource(folder), tmp_path / f"run-{folder.name}", ["grad_cam"])
+        runs.append(open_run(tmp_path / f"run-{folder.name}"))
+    assert len(compare(runs[0], runs[1], replicates=10).matched) == 18
+    with pytest.raises(UserError, match=r"share 18 names of images, but the pictures are others"):
+        compare(runs[0], runs[2])
+
+
+def test_labels_are_compared_as_the_data_calls_them(tiny: "Classifier", pictures: Path, tmp_path: Path) -> None:
+    """Two networks that call their outputs otherwise, and in another order, answer the same data."""
+    from dataclasses import replace as other
+
+    from explain.run import run
+    from models.data.folder import FolderSource
+
+    first, second = {"red": 0, "green": 1, "blue": 2}, {"red": 2, "green": 0, "blue": 1}
+    run(tiny, FolderSource(pictures), tmp_path / "a", ["grad_cam"], mapping=first)
+    run(other(tiny, classes=("x", "y", "red")), FolderSource(pictures), tmp_path / "b", ["grad_cam"], mapping=second)
+    c = compare(open_run(tmp_path / "a"), open_run(tmp_path / "b"), replicates=10)
+    assert (len(c.matched), c.relabelled) == (18, 0)
+    assert c.classes == ("red", "green", "blue")
+    assert [c.classes[k] for k in c.matched["label"]] == [i.split("/")[0] for i in c.matched["id"]]

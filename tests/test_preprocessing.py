@@ -52,6 +52,14 @@ def test_options_that_do_not_fit(options: dict[str, str], said: str) -> None:
         PreprocessingOptions(**options).apply(Preprocessing())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("size", "resize"), [((32, 64), 40), ((48, 80), 51), ((80, 40), 41), ((33, 64), 33)])
+@pytest.mark.parametrize("shape", [(60, 60), (200, 90), (90, 200), (61, 64)])
+def test_crops_are_torchvisions_also_where_the_picture_is_smaller(size: tuple[int, int], resize: int, shape: tuple[int, int]) -> None:
+    image = Image.effect_noise(shape, 90).convert("RGB")
+    theirs = T.Compose([T.Resize(resize), T.CenterCrop(size), T.PILToTensor()])(image)
+    assert torch.equal(Preprocessing(size, resize).tensor(image), theirs)
+
+
 def test_words_say_it_again() -> None:
     fed = Preprocessing((48, 64), 80, (0.48145466, 0.5, 0.4), (0.25,) * 3, "bicubic", "ignore")
     words = words_for(fed)
@@ -114,7 +122,7 @@ def test_first_line_of_run_says_what_the_network_gets(shuffle: Path, pictures: P
     assert request["outputs"] == {"blue": 0, "green": 1, "red": 2}
     again = subprocess.run([sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert again.returncode == 2
-    assert "differs in the preprocessing (size: [64, 64], now [224, 224]" in again.stderr
+    assert "holds another run (the preprocessing (size: [64, 64], now [224, 224]" in again.stderr
     assert "--restart" in again.stderr
 
 

@@ -75,7 +75,7 @@ def test_what_differs_is_named(change: str, said: str, small_run: RunData, tiny:
         (tmp_path / "labels.csv").write_text("image,label\nred/0.png,blue\nred/1.png,green\n")
         source = corrected(source, read_corrections(tmp_path / "labels.csv"))  # type: ignore[assignment]
     before = {p: p.stat().st_mtime_ns for p in small_run.folder.rglob("*.*")}
-    with pytest.raises(UserError, match=rf"holds another run, which differs in .*({said}).*--restart"):
+    with pytest.raises(UserError, match=rf"holds another run \(.*({said}).*--restart"):
         run(classifier, source, small_run.folder, METHODS, mapping=mapping)
     assert {p: p.stat().st_mtime_ns for p in small_run.folder.rglob("*.*")} == before
     manifest = run(classifier, source, small_run.folder, METHODS, mapping=mapping, restart=True)
@@ -262,7 +262,7 @@ def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: 
     findings = Findings(opened)
     assert list(analyse(findings))[-1] == 1.0
     said = "None of the 18 images has an answer (18 times: not a picture of a known format)"
-    assert "left out   18 of 18 images: 18 not a picture of a known format" in "\n".join(outcome(opened))
+    assert "left out   18 of 18 images: not a picture of a known format (18)" in "\n".join(outcome(opened))
     assert said.split()[0] in in_words(findings)
     assert said in proposals_in_words(findings)[0]
     assert said in report(findings)

@@ -1,6 +1,7 @@
 """Whether a run says anything at all: at chance nothing may be concluded from it, neither about labels nor about what to try."""
 
 import numpy as np
+from scipy import stats
 
 from explain.run_data import RunData
 from models.evaluation import Evaluation
@@ -8,13 +9,15 @@ from models.evaluation import Evaluation
 ONE_CLASS, SLIGHT = 0.95, 0.2
 """Share of the predictions that are one class above which a network has collapsed, unless Cohen's kappa says that it finds the others: below
 0.2 it is slight (J. R. Landis, G. G. Koch, Biometrics 33, 1977). Where 97 % of the images are of one class, so may the predictions be."""
+LEVEL = 0.025
+"""As the lower end of a 95 % interval."""
 CHECK = ("Check the preprocessing (--input-size, --resize, --mean, --std), the order of the classes (--classes sorted, --classes numbers or a file) "
          "and the weights (--weights).")  # fmt: skip
 
 
 def inconclusive(run: RunData) -> str:
-    """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance, or one class is predicted for nearly all images;
-    nothing where it says something."""
+    """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance (`p_of_chance`), or one class is predicted for
+    nearly all images; nothing where it says something."""
     if not len(run.ok):
         errors = run.table["error"].value_counts()
         first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
@@ -25,14 +28,30 @@ def inconclusive(run: RunData) -> str:
     called = e.confusion.sum(0)
     most = int(called.argmax())
     share, true = called[most] / n, e.support[most] / n
-    if low <= level:
-        said = (f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of {n:,} images is not above the "
+    if p_of_chance(e) > LEVEL:
+        said = (f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * max(0.0, low):.1f} to {100 * high:.1f} %) of {n:,} images is not above the "
                 f"{100 * level:.1f} % that guessing reaches")  # fmt: skip
     elif share > ONE_CLASS and e.kappa < SLIGHT:
         said = f"{100 * share:.1f} % of the images are predicted as '{run.classes[most]}', which {100 * true:.1f} % are"
     else:
         return ""
     return f"At chance: {said}, so nothing is concluded from this run. {CHECK}"
+
+
+def p_of_chance(e: Evaluation) -> float:
+    """One-sided p of so many hits if predictions were dealt to images at random: mean and variance of the hits over all permutations, given how often
+    each class is true and predicted (as in N. Mantel, W. Haenszel, JNCI 22, 1959), and the normal distribution. So it is fair to data of which
+    nearly all is one class, where raw accuracy is high by itself. Of images of one class alone: p of the binomial with one over the number of
+    classes."""
+    rows, columns, n = (v.astype(float) for v in (e.confusion.sum(1), e.confusion.sum(0), e.confusion.sum()))
+    hits = float(np.trace(e.confusion))
+    if np.count_nonzero(e.support) == 1:
+        return float(stats.binomtest(int(hits), int(n), chance_level(e), alternative="greater").pvalue)
+    both = float((rows * columns).sum())
+    variance = (both**2 + n**2 * both - n * float((rows * columns * (rows + columns)).sum())) / (n**2 * (n - 1)) if n > 1 else 0.0
+    if variance <= 1e-12:
+        return 1.0
+    return float(stats.norm.sf((hits - both / n) / variance**0.5))
 
 
 def chance_level(e: Evaluation) -> float:

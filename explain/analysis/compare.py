@@ -11,10 +11,12 @@ from explain.analysis.bootstrap import REPLICATES, Metric, Predictions, side_by_
 from explain.analysis.significance import holm
 from explain.analysis.similarity import alike, partners
 from explain.columns import columns
+from explain.picture_facts import HASH
 from explain.run_data import RunData
 from models.classes import FOLDINGS, pair_names
 from models.errors import UserError
 
+APART = 26  # bits of 64 of the perceptual hash: different pictures differ in 32 on average, crops of one in fewer
 EXACT = 1000  # discordant pairs up to which McNemar's test is exact
 
 
@@ -77,9 +79,9 @@ def _predictions(matched: pd.DataFrame, which: str, classes: int) -> Predictions
 
 def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
     """(classes of both, as in `Comparison.matched`, images whose labels differ). Classes are the same where their names are, exactly, or folded
-    one to one for those that are left over."""
-    classes, to_b = list(a.classes), _same_classes(a.classes, b.classes)
-    for k, name in enumerate(b.classes):
+    one to one for those that are left over: as the data calls them, where both runs know, for networks call them as they like."""
+    classes, to_b = list(a.data_names), _same_classes(a.data_names, b.data_names)
+    for k, name in enumerate(b.data_names):
         if k not in to_b:
             to_b[k] = len(classes)
             classes.append(name)
@@ -93,7 +95,22 @@ def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
     if not same.any():
         raise UserError(f"The runs share {len(both)} images, but none of them under the same label: run both networks on the same labels.")
     found = both[same].rename(columns={"label_a": "label"}).drop(columns="label_b").reset_index(drop=True)
+    must_be_the_same_pictures(a, b, found)
     return tuple(classes), found.assign(right_a=found["pred_a"] == found["label"], right_b=found["pred_b"] == found["label"]), int((~same).sum())
+
+
+def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> None:
+    """Images are matched by their names, and 0.png of train is another than 0.png of test. Raises UserError where the runs read other folders
+    and the pairs look no more alike than any two pictures."""
+    if a.manifest.data_root == b.manifest.data_root or HASH not in a.ok or HASH not in b.ok:
+        return
+    hashes = [run.ok.loc[matched[f"row_{which}"], HASH].to_numpy() for run, which in ((a, "a"), (b, "b"))]
+    known = ~(pd.isna(hashes[0]) | pd.isna(hashes[1]))
+    first, second = (h[known].astype(np.uint64) for h in hashes)
+    if known.any() and np.bitwise_count(first ^ second).mean() > APART:
+        names = " and ".join(f"{run.manifest.request.data} in '{run.manifest.data_root}'" for run in (a, b))
+        raise UserError(f"The runs share {len(matched):,} names of images, but the pictures are others: they are of {names}. Run both networks on the "
+                        "same images.")  # fmt: skip
 
 
 def _same_classes(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
@@ -146,7 +163,8 @@ def as_table(c: Comparison) -> pd.DataFrame:
 
 def in_words(c: Comparison, most: int = 12) -> list[str]:
     """For a terminal: metrics, flips, and the classes that changed most."""
-    head = [f"A          {c.a.manifest.request.model}, {c.a.folder}", f"B          {c.b.manifest.request.model}, {c.b.folder}",
+    head = [run.unfinished for run in (c.a, c.b) if run.unfinished]
+    head += [f"A          {c.a.manifest.request.model}, {c.a.folder}", f"B          {c.b.manifest.request.model}, {c.b.folder}",
             f"images     {len(c.matched)} in both" + (f"; {c.relabelled} whose labels differ left out" if c.relabelled else "")]  # fmt: skip
     rows = [("", "A", "B", "B - A", "95 % interval", "")]
     rows += [(m.name, f"{m.a:.4f}", f"{m.b:.4f}", f"{m.difference:+.4f}", f"{m.interval[0]:+.4f} to {m.interval[1]:+.4f}", "*" if m.sure else "")

@@ -12,8 +12,8 @@ LINES, WIDTH, LEVEL = 8, 110, 0.05
 def in_words(findings: Findings) -> str:
     """Proposals, then the slices that are significantly worse; or why nothing is concluded."""
     if findings.inconclusive:
-        return textwrap.fill(findings.inconclusive, WIDTH)
-    return "\n\n".join(filter(None, [_proposals(findings), _slices(findings)]))
+        return textwrap.fill(f"{findings.run.unfinished} {findings.inconclusive}".strip(), WIDTH)
+    return "\n\n".join(filter(None, [textwrap.fill(findings.run.unfinished, WIDTH), _proposals(findings), _slices(findings)]))
 
 
 def proposals_in_words(findings: Findings, most: int = 3) -> list[str]:
