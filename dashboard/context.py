@@ -60,7 +60,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.stops, self.looks = Stops(None if self.access.computes else VISIT), Looks(self)
-        self.photos = Photos(self.exif)
+        self.photos = Photos(self.exif, self.run.manifest.request.bits)
 
     @property
     def exif(self) -> str:

@@ -133,7 +133,7 @@ def _handed_out(ctx: Context) -> None:
 def _opened(ctx: Context, photo: str | None) -> Image.Image:
     if not photo:
         raise UserError("There is no photo: give one, as handle_file('photo.jpg').")
-    return open_upload(photo, ctx.exif)
+    return open_upload(photo, ctx.exif, ctx.run.manifest.request.bits)
 
 
 def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_id: str | None = None) -> None:

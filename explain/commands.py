@@ -85,6 +85,7 @@ def explain(
     from explain.live import Question, look
     from explain.single import class_number, must_be_there, read_picture, settings_for, write
     from models.class_names import read_names
+    from models.data.images import about_image
     from models.registry import load
 
     must_be_there(image)
@@ -93,7 +94,9 @@ def explain(
     classifier = load(model, weights, read_names(class_names) if class_names else None, device, preprocessing)
     plus, less = (class_number(classifier.classes, said) for said in (target, minus))
     say(f"input    {classifier.input_described}")
-    sight = look(classifier, read_picture(image, classifier.preprocessing.exif))
+    if (bits := about_image(image)[0]) and not classifier.preprocessing.bits:
+        say(f"bits     the largest value of this integer picture has {bits} bits: {2**bits - 1:,} is taken for white; say --bits if its data use more")
+    sight = look(classifier, read_picture(image, classifier.preprocessing))
     for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
         say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
     refused: dict[str, list[str]] = {}
@@ -144,7 +147,7 @@ def layers(
         must_be_there(image)
     classifier = load(model, weights, device=device, options=preprocessing)
     noise = torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
-    shown = classifier.batch([read_picture(image, classifier.preprocessing.exif)]) if image else noise
+    shown = classifier.batch([read_picture(image, classifier.preprocessing)]) if image else noise
     found = table(classifier.model, shown)
     say("\n".join(filter(None, [in_words(found, zeros=image is not None), gaps(found)])))
 

@@ -116,7 +116,7 @@ def image(
     must_be_there(picture)
     classifier = load(model, weights, device=device, options=preprocessing)
     reuse_memory()
-    seen = read_picture(picture, classifier.preprocessing.exif)
+    seen = read_picture(picture, classifier.preprocessing)
     x, made = classifier.batch([seen]), []
     if note := enlarged(seen.size, classifier.input_size):
         say(note)

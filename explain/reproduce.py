@@ -30,13 +30,14 @@ def python_lines(picture: str, model: str, weights: str, questions: Sequence[Que
     """Runs from the folder of launch.py."""
     said = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
     given = ", ".join([repr(model), *([repr(weights)] if weights else []), *([f"options=PreprocessingOptions({said})"] if said else [])])
-    exif = f", exif={_fields(options)['exif']!r}" if "exif" in _fields(options) else ""
+    read = _fields(options)
+    how = "".join(f", {k}={v!r}" for k, v in (("exif", read.get("exif")), ("bits", int(read.get("bits", 0)))) if v)
     smooth = any(q.smoothing != Smoothing() for q in questions)
     asked = ",\n    ".join(f"Question({q.method!r}{''.join(_words(q))})" for q in questions)
     return "\n".join([
         "from pathlib import Path", "", *(["from explain.case import Smoothing"] if smooth else []), "from explain.live import Question, look",
         "from models.data.images import open_image", *(["from models.preprocessing_options import PreprocessingOptions"] if said else []),
-        "from models.registry import load", "", f"classifier = load({given})", f"sight = look(classifier, open_image(Path({picture!r}){exif}))",
+        "from models.registry import load", "", f"classifier = load({given})", f"sight = look(classifier, open_image(Path({picture!r}){how}))",
         f"for question in (\n    {asked},\n):", "    made = sight.map(question)  # made.raw: float32 (h, w), as the method gives it",
         "    print(question.method, made.raw.shape, made.raw.min(), made.raw.max())", "",
     ])  # fmt: skip

@@ -236,7 +236,7 @@ def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequenc
     thrown away; `say` hears of images that are done again. Raises UserError before any work where the request does not fit, or is another
     one than the folder's; `Stopped` when `stop()` became true. Whatever ends it, finished parts stay, and the same call goes on from there.
     """
-    source, (classifier, _) = source.with_exif(classifier.preprocessing.exif), named_by_data(classifier, source.classes)
+    source, (classifier, _) = source.read_for(classifier.preprocessing), named_by_data(classifier, source.classes)
     to_model = dict(zip(source.classes, match(classifier, source, mapping, order).outputs, strict=True))
     request = plan(classifier, source, methods, layer, precision, to_model)
     with one_writer(out):

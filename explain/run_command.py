@@ -108,7 +108,7 @@ def _named(classifier: "Classifier", source: "ImageSource", classes: Path | None
         notes.append(f"and {len(matched.notes) - MOST_NOTES} more: {', '.join(matched.notes[MOST_NOTES:])}")
     if len(source.classes) == 1:
         notes.append(f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes")
-    notes += [*source.with_exif(classifier.preprocessing.exif).reading, near_classes(source), seen_in_training(source, classifier.metadata)]
+    notes += [*source.read_for(classifier.preprocessing).reading, near_classes(source), seen_in_training(source, classifier.metadata)]
     return classifier, mapping, order, [note for note in notes if note]
 
 

@@ -40,7 +40,7 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
     if request.transform_input is not None and classifier.transform_input is not None:
         made.model.transform_input = request.transform_input  # type: ignore[assignment]
     if raw := request.preprocessing or manifest.preprocessing:
-        fed = Preprocessing.from_dict(raw)
+        fed = replace(Preprocessing.from_dict(raw), bits=request.bits or raw.get("bits", 0))
         told = fed != classifier.preprocessing or made.transform_input != rescaled
         words = tuple(words_for(fed, made.transform_input)) if told else ()
         made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)

@@ -13,6 +13,7 @@ from explain.render import coloured, normalise, overlay
 from models.classes import find_class, near_names
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
+from models.preprocessing import Preprocessing
 
 
 def must_be_there(path: Path) -> None:
@@ -21,11 +22,11 @@ def must_be_there(path: Path) -> None:
         raise UserError(f"There is no picture '{path}': name a file.")
 
 
-def read_picture(path: Path, exif: str = "apply") -> Image.Image:
-    """Raises UserError for what is no picture."""
+def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
+    """As a network that is `fed` so was trained on pictures. Raises UserError for what is no picture."""
     must_be_there(path)
     try:
-        return open_image(path, exif=exif)
+        return open_image(path, exif=fed.exif, bits=fed.bits) if fed else open_image(path)
     except UnreadableImage as error:
         raise UserError(f"'{path}' cannot be used: {error}.") from error
 

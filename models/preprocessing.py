@@ -22,7 +22,8 @@ LARGE = 16_000_000
 class Preprocessing:
     """`resize`: length of the shorter side before the centre crop to `size` (height, width); None squeezes the
     whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`. `exif`: whether a photo is turned
-    as its EXIF orientation says ("apply"), or read as its pixels are stored ("ignore")."""
+    as its EXIF orientation says ("apply"), or read as its pixels are stored ("ignore"); `bits`: that integer pictures of more than 8 bits use
+    (12: 4095 is white), 0: as the data shows."""
 
     size: tuple[int, int] = (224, 224)
     resize: int | None = 256
@@ -30,6 +31,7 @@ class Preprocessing:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
     exif: str = "apply"
+    bits: int = 0
 
     @property
     def channels(self) -> int:
@@ -71,7 +73,7 @@ class Preprocessing:
         """In words: '64 × 64 RGB, squashed (bilinear), mean 0.5, std 0.5'."""
         height, width = self.size
         cut = "whole image squashed" if self.resize is None else f"shorter side {self.resize}, centre crop"
-        turned = "" if self.exif == "apply" else ", EXIF orientation ignored"
+        turned = ("" if self.exif == "apply" else ", EXIF orientation ignored") + (f", integers of {self.bits} bits" if self.bits else "")
         return (f"{width} × {height} {'RGB' if self.channels == 3 else 'grey'}, {cut} ({self.interpolation}), "
                 f"mean {_numbers(self.mean)}, std {_numbers(self.std)}{turned}")  # fmt: skip
 

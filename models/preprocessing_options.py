@@ -27,6 +27,7 @@ class PreprocessingOptions:
     std: str | None = None
     interpolation: str | None = None
     exif: str | None = None
+    bits: str | None = None
     transform_input: bool | None = None
 
     @property
@@ -49,8 +50,9 @@ class PreprocessingOptions:
         if min(std) <= 0:
             raise UserError(f"--std {self.std}: standard deviations are above 0, for values from 0 to 1.")
         interpolation = _one_of("--interpolation", self.interpolation or base.interpolation, INTERPOLATIONS)
+        bits = _bits(self.bits) if self.bits is not None else base.bits
         return replace(base, size=size, resize=resize, mean=mean, std=std, interpolation=interpolation,
-                       exif=_one_of("--exif", self.exif or base.exif, EXIF))  # fmt: skip
+                       exif=_one_of("--exif", self.exif or base.exif, EXIF), bits=bits)  # fmt: skip
 
 
 NO_OPTIONS = PreprocessingOptions()
@@ -61,7 +63,7 @@ def words_for(p: Preprocessing, transform_input: bool | None = None) -> list[str
     size = str(p.size[0]) if p.size[0] == p.size[1] else f"{p.size[0]}x{p.size[1]}"
     words = ["--input-size", size, "--resize", "squash" if p.resize is None else str(p.resize), "--mean", ",".join(repr(v) for v in p.mean),
              "--std", ",".join(repr(v) for v in p.std), "--interpolation", p.interpolation]  # fmt: skip
-    words += ["--exif", p.exif] if p.exif != "apply" else []
+    words += [*(["--exif", p.exif] if p.exif != "apply" else []), *(["--bits", str(p.bits)] if p.bits else [])]
     return words + (["--transform-input" if transform_input else "--no-transform-input"] if transform_input is not None else [])
 
 
@@ -73,6 +75,7 @@ def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
         "mean": (str | None, "Mean of each channel for values from 0 to 1, with commas, or one number (default: the model's)."),
         "std": (str | None, "Standard deviation of each channel, likewise (default: the model's)."),
         "interpolation": (str | None, f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's)."),
+        "bits": (str | None, "Bits that integer pictures of more than 8 bits use, 9 to 16 (default: as the data shows)."),
         "exif": (str | None, "Turn photos as their EXIF orientation says: apply, or ignore (default: apply)."),
     }
     made = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, typer.Option(help=text)])
@@ -122,6 +125,12 @@ def _values(option: str, text: str, channels: int) -> tuple[float, ...]:
     if len(values) not in (1, channels) or not all(-10 < v < 10 for v in values):
         raise UserError(f"{option} {text}: give {channels} numbers for values from 0 to 1, as {','.join(['0.5'] * channels)}, or one for all.")
     return values * channels if len(values) == 1 else values
+
+
+def _bits(text: str) -> int:
+    if not (text.isdecimal() and 8 < int(text) <= 16):
+        raise UserError(f"--bits {text}: give 9 to 16; where 4095 is white, 12.")
+    return int(text)
 
 
 def _one_of(option: str, said: str, allowed: tuple[str, ...]) -> str:

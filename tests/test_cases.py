@@ -119,7 +119,7 @@ def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
     said = {"formats_windows": "read as '/'", "formats_half_missing": "30 of 60 images found", "formats_empty_class": "no image of class ten"}
     assert said.get(name, "") in source.note
     if name == "mixed":
-        assert any("12 bits" in told for told in source.reading)
+        assert any("use 12 bits" in told for told in source.reading)
         assert any("EXIF rotation, which is applied" in told for told in source.reading)
 
 

@@ -10,6 +10,7 @@ from PIL import Image, features
 
 from explain.run import run
 from explain.run_data import open_run
+from explain.single import read_picture
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.hints import near_classes, seen_in_training
@@ -83,12 +84,29 @@ def test_deep_pictures_are_scaled_by_the_bits_in_use(bits: int, suffix: str, tmp
     Image.fromarray(values // 4).save(tmp_path / "d" / "a" / f"dark.{suffix}")
     source = FolderSource(tmp_path / "d")
     assert source.bits == bits
-    assert source.reading == [f"integer pictures of more than 8 bits use {bits} bits: {white:,} is white"]
+    assert source.reading == [f"integer pictures of more than 8 bits use {bits} bits (as they show; --bits says otherwise): {white:,} is white"]
     for index, expected in ((0, values), (1, values // 4)):
         grey = np.asarray(source.load(index))[..., 0].astype(float)
         assert np.abs(grey - expected * (255 / white)).max() <= 0.51
     alone = np.asarray(open_image(tmp_path / "d" / "a" / f"bright.{suffix}"))[..., 0]
     assert np.abs(alone - values * (255 / white)).max() <= 0.51
+
+
+def test_the_bits_of_a_training_hold_for_its_network(tmp_path: Path) -> None:
+    """Of darker pictures, too, in `run` and in `explain` alike; floats are said."""
+    from models.preprocessing import Preprocessing
+
+    (tmp_path / "d" / "a").mkdir(parents=True)
+    values = np.linspace(0, 900, 240).reshape(10, 24).round().astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "d" / "a" / "dark.png")
+    trained = Preprocessing(bits=12)
+    source = FolderSource(tmp_path / "d").read_for(trained)
+    assert (FolderSource(tmp_path / "d").bits, source.bits) == (10, 12)
+    assert "use 12 bits (as the network was trained)" in source.reading[0]
+    for picture in (source.load(0), read_picture(tmp_path / "d" / "a" / "dark.png", trained)):
+        assert np.abs(np.asarray(picture)[..., 0] - values * (255 / 4095)).max() <= 0.51
+    Image.fromarray(values.astype(np.float32)).save(tmp_path / "d" / "a" / "float.tif")
+    assert "1 of 2 files looked at hold floats, each of which is scaled to its own maximum" in FolderSource(tmp_path / "d").reading
 
 
 def test_the_bits_belong_to_the_request(tiny: Classifier, tmp_path: Path) -> None:

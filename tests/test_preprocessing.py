@@ -138,7 +138,7 @@ def test_exif_is_said_and_can_be_ignored(tmp_path: Path) -> None:
     source = open_data(str(tmp_path / "d"))
     assert source.load(0).size == (10, 20)
     assert source.reading == ["2 of 2 files looked at have an EXIF rotation, which is applied (--exif ignore for a network trained without it)"]
-    ignoring = open_data(str(tmp_path / "d"), limit=1).with_exif("ignore")
+    ignoring = open_data(str(tmp_path / "d"), limit=1).read_for(Preprocessing(exif="ignore"))
     assert ignoring.load(0).size == (20, 10)
     assert "which is ignored" in ignoring.reading[0]
 

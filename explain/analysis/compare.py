@@ -109,8 +109,8 @@ def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> 
     first, second = (h[known].astype(np.uint64) for h in hashes)
     if known.any() and np.bitwise_count(first ^ second).mean() > APART:
         names = " and ".join(f"{run.manifest.request.data} in '{run.manifest.data_root}'" for run in (a, b))
-        raise UserError(f"The runs share {len(matched):,} names of images, but the pictures are others: they are of {names}. Run both networks on the "
-                        "same images.")  # fmt: skip
+        raise UserError(f"The runs share {len(matched):,} names of images, but the pictures are others: they are of {names}. Run both networks on "
+                        "the same images.")  # fmt: skip
 
 
 def _same_classes(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:

@@ -25,12 +25,13 @@ def file_stamp(path: Path) -> str:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Of `files` that were looked at: `bits` that integer pictures of more than 8 bits use (0: there are none), and how many are `turned` by
-    their EXIF orientation."""
+    """Of `files` that were looked at: `bits` that integer pictures of more than 8 bits use (0: there are none), how many are `turned` by
+    their EXIF orientation, and how many hold `floats`."""
 
     files: int
     bits: int
     turned: int
+    floats: int
 
 
 class FileSource(ImageSource):
@@ -51,17 +52,21 @@ class FileSource(ImageSource):
     def facts(self) -> FileFacts:
         chosen = np.unique(np.linspace(0, len(self.items) - 1, min(LOOKED_AT, len(self.items))).astype(int))
         found = [about_image(self.path(int(i))) for i in chosen]
-        return FileFacts(len(found), max((bits for bits, _ in found), default=0), sum(turned for _, turned in found))
+        bits, turned, floats = zip(*found, strict=True) if found else ((), (), ())
+        return FileFacts(len(found), max(bits, default=0), sum(turned), sum(floats))
 
     @property
     def bits(self) -> int:  # type: ignore[override]
-        return self.facts.bits
+        return (self.told_bits or self.facts.bits) if self.facts.bits else 0
 
     @property
     def reading(self) -> list[str]:
         facts, said = self.facts, []
-        if facts.bits > 8:
-            said.append(f"integer pictures of more than 8 bits use {facts.bits} bits: {2**facts.bits - 1:,} is white")
+        if facts.bits:
+            why = "as the network was trained" if self.told_bits else "as they show; --bits says otherwise"
+            said.append(f"integer pictures of more than 8 bits use {self.bits} bits ({why}): {2**self.bits - 1:,} is white")
+        if facts.floats:
+            said.append(f"{facts.floats} of {facts.files} files looked at hold floats, each of which is scaled to its own maximum")
         if facts.turned:
             some = f"{facts.turned} of {facts.files} files looked at"
             said.append(f"{some} have an EXIF rotation, which is applied (--exif ignore for a network trained without it)"

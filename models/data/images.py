@@ -73,17 +73,17 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def about_image(path: Path) -> tuple[int, bool]:
-    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns it). Nothing for what cannot
-    be read."""
+def about_image(path: Path) -> tuple[int, bool, bool]:
+    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns it; whether it holds floats). Nothing
+    for what cannot be read."""
     try:
         with _opened(path) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
-                return 0, False
+                return 0, False, False
             turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-            return (bits_in_use(np.asarray(image)) if image.mode.startswith("I") else 0), turned
+            return (bits_in_use(np.asarray(image)) if image.mode.startswith("I") else 0), turned, image.mode.startswith("F")
     except Exception:  # as in `open_image`
-        return 0, False
+        return 0, False, False
 
 
 def bits_in_use(values: np.ndarray) -> int:

@@ -14,6 +14,8 @@ from models.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from models.preprocessing import Preprocessing
+
 
 def joined(*notes: str) -> str:
     """Notes in one line, those that are empty left out."""
@@ -46,6 +48,7 @@ class ImageSource(ABC):
     regions: tuple[str, ...] = ()  # names of what `masks` draws; none where the data does not say where things are
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
+    told_bits: int = 0  # by the network; 0: as the pictures show
     bits: int = 0  # that integer pictures of more than 8 bits use; 0 where there are none
 
     @abstractmethod
@@ -78,10 +81,10 @@ class ImageSource(ABC):
         """Classes without an image."""
         return tuple(sorted(set(self.classes) - {item.label for item in self.items}))
 
-    def with_exif(self, exif: str) -> "ImageSource":
-        """The same images, turned or not turned."""
+    def read_for(self, preprocessing: "Preprocessing") -> "ImageSource":
+        """The same images, turned and scaled as a network was trained on them."""
         other = copy.copy(self)
-        other.exif = exif
+        other.exif, other.told_bits = preprocessing.exif, preprocessing.bits
         return other
 
     def fingerprint(self) -> str:
@@ -120,9 +123,9 @@ class Subset(ImageSource):
     def reading(self) -> list[str]:
         return self.source.reading
 
-    def with_exif(self, exif: str) -> ImageSource:
+    def read_for(self, preprocessing: "Preprocessing") -> ImageSource:
         other = copy.copy(self)
-        other.source, other.exif = self.source.with_exif(exif), exif
+        other.source, other.exif = self.source.read_for(preprocessing), preprocessing.exif
         return other
 
     @property

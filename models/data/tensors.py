@@ -32,7 +32,7 @@ class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
     """uint8 (C, h, w) and truth; an unreadable image comes back black, its truth -1 or NaN."""
 
     def __init__(self, source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str]):
-        self.source, self.preprocessing = source.with_exif(preprocessing.exif), preprocessing
+        self.source, self.preprocessing = source.read_for(preprocessing), preprocessing
         self.truth = truth(source, classes)
         self.blank = torch.full_like(self.truth[0], UNREADABLE if self.truth.ndim == 1 else torch.nan)
 

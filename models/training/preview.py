@@ -31,7 +31,7 @@ def preview(source: ImageSource, preprocessing: Preprocessing, augmentation: Aug
     """`each` images of every class, chosen at random with the seed, the largest class first."""
     torch.manual_seed(seed)
     rng, labels = np.random.default_rng(seed), np.array([item.label for item in source.items])
-    made, source = [], source.with_exif(preprocessing.exif)
+    made, source = [], source.read_for(preprocessing)
     for name in source.classes:
         rows = np.flatnonzero(labels == name)
         before = _read(source, preprocessing, rng.permutation(rows), each)

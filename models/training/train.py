@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ class Training:
     def fit(self, again: bool = False) -> bool:
         """Train; True where it came to its end, False where it was stopped. What is best so far is on disk after every epoch."""
         def steps(resume: Path | None) -> bool:
-            return self._steps(build(self.name, self.weights, len(self.task.outputs), self.recipe, self.options), resume)
+            network = build(self.name, self.weights, len(self.task.outputs), self.recipe, self.options)
+            fed = network.preprocessing
+            return self._steps(replace(network, preprocessing=replace(fed, bits=fed.bits or self.parts.training.bits)), resume)
 
         return attempt(self.out, self.progress, self._differences, again, self.recipe.seed, steps)
 
