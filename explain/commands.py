@@ -95,7 +95,7 @@ def explain(
     plus, less = (class_number(classifier.classes, said) for said in (target, minus))
     say(f"input    {classifier.input_described}")
     if (bits := about_image(image)[0]) and not classifier.preprocessing.bits:
-        say(f"bits     the largest value of this integer picture has {bits} bits: {2**bits - 1:,} is taken for white; say --bits if its data use more")
+        say(f"bits     its largest value has {bits} bits: {2**bits - 1:,} is taken for white; if its data use more, say --bits")
     sight = look(classifier, read_picture(image, classifier.preprocessing))
     for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
         say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
