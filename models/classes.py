@@ -203,8 +203,8 @@ def pair_names(folding: Callable[[str], str], left: Sequence[str],
 def _match_numbers(numbers: Mapping[str, int], model: Sequence[str], found: dict[str, int]) -> str:
     """Classes that are numbers, by number, and in words how. Raises UserError where ImageFolder's order is another one, or the numbers may count from
     one: nobody can know which is meant."""
-    outputs = len(model)
-    if any(number >= outputs for number in numbers.values()):
+    outputs, wanted = len(model), set(numbers.values())
+    if max(wanted) >= outputs or len(wanted) < len(numbers) or wanted & set(found.values()):  # 1 and 01, or one that --classes gave away
         return ""
     names = list(numbers)
     every = sorted(names) if len(names) == outputs else sorted(_every_name(names, outputs))

@@ -97,6 +97,13 @@ def test_numbers_without_a_zero_may_count_from_one(data: list[str], outputs: int
         match_classes(data, unnamed(outputs))
 
 
+@pytest.mark.parametrize(("data", "mapping"), [(["0", "1", "01"], {}), (["class 0", "0", "1"], {}), (["0", "1", "cat"], {"cat": 1})])
+def test_two_numbers_are_never_one_output(data: list[str], mapping: dict[str, int]) -> None:
+    for model in (unnamed(3), ("a", "b", "c")):
+        with pytest.raises(UserError):
+            match_classes(data, model, mapping=mapping)
+
+
 def test_what_a_refusal_advises_is_possible() -> None:
     with pytest.raises(UserError, match="nobody says which") as error:
         match_classes(["0", "1", "2"], unnamed(20))
