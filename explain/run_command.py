@@ -56,7 +56,7 @@ def run(
     names = read_names(class_names) if class_names else None
     source = _opened(data, split, image_col, label_col, limit, labels)
     classifier = load(model, weights, names, device, preprocessing)
-    if any(spelling in classifier.classes for spelling in getattr(source, "merged", ())):
+    if any(spelling in classifier.classes for spelling in source.merged):
         source = _opened(data, split, image_col, label_col, limit, labels, classifier.classes)
     say(f"input      {classifier.input_described}")
     classifier, mapping, order, told = _named(classifier, source, classes)

@@ -241,6 +241,13 @@ def test_frequent_spellings_of_a_table_stay_classes_of_their_own(tmp_path: Path)
     assert known.classes == ("POLISH", "Polish", "cat", "polish")
 
 
+def test_spellings_that_the_network_tells_apart_stay_so_in_a_part(tmp_path: Path) -> None:
+    path = table(tmp_path, ["Polish"] * 30 + ["polish"] * 2)
+    for source in (open_data(str(path)), open_data(str(path), limit=30), open_data(str(path), "test")):
+        assert source.merged == {"polish": "Polish"}
+    assert open_data(str(path), known=("Polish", "polish")).merged == {}
+
+
 def test_one_spelling_needs_a_common_one() -> None:
     assert one_spelling(["Sad"] * 5 + ["sad"] * 4) == {"Sad": "Sad", "sad": "sad"}
     assert one_spelling(["Sad"] * 50 + ["sad"] * 4 + ["SAD"]) == {"Sad": "Sad", "sad": "Sad", "SAD": "Sad"}

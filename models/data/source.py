@@ -3,7 +3,9 @@
 import copy
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +48,7 @@ class ImageSource(ABC):
     classes: tuple[str, ...]
     items: list[Item]
     regions: tuple[str, ...] = ()  # names of what `masks` draws; none where the data does not say where things are
+    merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
     told_bits: int = 0  # by the network; 0: as the pictures show
@@ -108,7 +111,7 @@ class Subset(ImageSource):
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
         self.source, self.kept = source, kept
         self.name, self.root, self.classes, self.regions = name or source.name, source.root, source.classes, source.regions
-        self.note, self.exif = source.note, source.exif
+        self.note, self.merged, self.exif = source.note, source.merged, source.exif
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))
