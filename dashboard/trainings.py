@@ -85,8 +85,9 @@ class Trainings:
         words = shlex.split(progress.command)[2:] if (progress := Progress.read(path)) else []
         if words[:1] != ["train"] or "--out" not in words:
             raise UserError(f"{name} does not say how it was begun: give its command on the command line.")
-        if "--seeds" not in words:  # the folder may have been named otherwise, seen from elsewhere
-            words[words.index("--out") + 1] = str(path)
+        # into this folder, wherever the file says: it may have been named otherwise, seen from elsewhere, or be another's
+        stem = re.sub(r"\.seed-?\d+$", "", path.stem) if "--seeds" in words else path.stem
+        words = [*_without(words, "--out"), "--out", str(path.with_name(stem + path.suffix))]
         return self.start(words)
 
     def complaints(self) -> list[str]:
@@ -118,6 +119,16 @@ class Trainings:
     def key(self, trained: Trained) -> str:
         """Its name below the folder."""
         return trained.path.relative_to(self.folder).as_posix().removesuffix(".safetensors")
+
+
+def _without(words: list[str], option: str) -> list[str]:
+    """A command without an option and its value, as often as it is there and in both ways of writing it."""
+    kept: list[str] = []
+    for k, word in enumerate(words):
+        if word == option or (k and words[k - 1] == option) or word.startswith(f"{option}="):
+            continue
+        kept.append(word)
+    return kept
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:

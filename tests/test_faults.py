@@ -189,6 +189,34 @@ def test_a_training_that_cannot_tell_how_far_it_is(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of trainings may be another's, and so may the commands in it."""
+    from dashboard.trainings import Trainings
+    from models.training.progress import Progress
+
+    started: list[list[str]] = []
+    monkeypatch.setattr(Trainings, "start", lambda self, words: started.append(words) or "x")
+    out = tmp_path / "t.safetensors"
+    for said, expected in (("--out /elsewhere/x.safetensors", out), ("--epochs 3 --out /a --out=/b --out /c", out),
+                           ("--seeds 0,1 --out /elsewhere/x.safetensors", tmp_path / "t.safetensors")):  # fmt: skip
+        file = tmp_path / "t.seed0.safetensors" if "seeds" in said else out
+        Progress({}, f"python launch.py train {said}").say(file, "stopped")
+        Trainings(tmp_path).resume(file.stem)
+        words = started.pop()
+        assert [w for w in words if w.startswith("/") or "--out" in w] == ["--out", str(expected)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell when a process began")
+def test_no_process_is_signalled_that_is_not_the_training(tmp_path: Path) -> None:
+    from dashboard.trainings import Trainings
+    from models.training.progress import Progress
+
+    for born in ("", "1"):
+        Progress({}, "python launch.py train", pid=os.getpid(), born=born).say(tmp_path / "t.safetensors", "running")
+        with pytest.raises(UserError, match="is not being trained"):
+            Trainings(tmp_path).cancel("t")
+
+
 def test_the_folder_of_others_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(UserError, match="exists and is no run"), one_writer(tmp_path):

@@ -73,7 +73,7 @@ class Progress:
         except OSError:
             return False
         now = _born(self.pid)
-        return now == self.born if now and self.born else now != ENDED
+        return now == self.born if now else True  # where the system does not tell when a process began
 
     def say(self, out: Path, state: str, message: str = "") -> None:
         self.state, self.message = state, message
