@@ -103,7 +103,7 @@ def _named(classifier: "Classifier", source: "ImageSource", classes: Path | None
     matched = match(classifier, source, mapping, order)
     if order == "sorted":
         classifier = replace(classifier, classes=tuple(sorted(source.classes)), renamed=True)
-    notes = [told, *(f"classes: {note}" for note in matched.notes[:MOST_NOTES])]
+    notes = [told, *(f"classes: {note}" for note in matched.notes[:MOST_NOTES] or ["all matched by equal names"])]
     if len(matched.notes) > MOST_NOTES:
         notes.append(f"and {len(matched.notes) - MOST_NOTES} more: {', '.join(matched.notes[MOST_NOTES:])}")
     if len(source.classes) == 1:
