@@ -74,7 +74,8 @@ class Preprocessing:
         height, width = self.size
         cut = "whole image squashed" if self.resize is None else f"shorter side {self.resize}, centre crop"
         turned = ("" if self.exif == "apply" else ", EXIF orientation ignored") + (f", integers of {self.bits} bits" if self.bits else "")
-        return (f"{width} × {height} {'RGB' if self.channels == 3 else 'grey'}, {cut} ({self.interpolation}), "
+        which = "" if height == width else " (height × width)"  # in the order of --input-size
+        return (f"{height} × {width}{which} {'RGB' if self.channels == 3 else 'grey'}, {cut} ({self.interpolation}), "
                 f"mean {_numbers(self.mean)}, std {_numbers(self.std)}{turned}")  # fmt: skip
 
     @classmethod

@@ -112,7 +112,7 @@ def _resize(text: str, size: tuple[int, int]) -> int | None:
     if not (said.isdecimal() and 0 < int(said) <= MOST_PIXELS):
         raise UserError(f"--resize {text}: give {_RESIZE}.")
     if int(said) < min(size):
-        raise UserError(f"--resize {text}: a shorter side of {said} is less than the input of {size[1]} × {size[0]}, the crop would have "
+        raise UserError(f"--resize {text}: a shorter side of {said} is less than the input of {size[0]} × {size[1]}, the crop would have "
                         "black borders: give at least the input's size.")  # fmt: skip
     return int(said)
 

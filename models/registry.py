@@ -170,7 +170,7 @@ def must_take(model: nn.Module, preprocessing: Preprocessing, name: str) -> None
             model.eval()(torch.zeros(1, preprocessing.channels, *preprocessing.size))
     except (RuntimeError, AssertionError, ValueError) as error:
         height, width = preprocessing.size
-        raise UserError(f"{name} does not take {width} × {height} pixels ({str(error).splitlines()[0][:100]}): give another --input-size.") from error
+        raise UserError(f"{name} does not take {height} × {width} pixels ({str(error).splitlines()[0][:100]}): give another --input-size.") from error
     finally:
         model.train(training)
 

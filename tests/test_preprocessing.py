@@ -60,6 +60,12 @@ def test_crops_are_torchvisions_also_where_the_picture_is_smaller(size: tuple[in
     assert torch.equal(Preprocessing(size, resize).tensor(image), theirs)
 
 
+def test_sizes_are_said_in_the_order_of_the_option() -> None:
+    fed = PreprocessingOptions(input_size="160x192", resize="squash").apply(Preprocessing())
+    assert fed.described.startswith("160 × 192 (height × width) RGB, whole image squashed")
+    assert Preprocessing().described.startswith("224 × 224 RGB, shorter side 256")
+
+
 def test_words_say_it_again() -> None:
     fed = Preprocessing((48, 64), 80, (0.48145466, 0.5, 0.4), (0.25,) * 3, "bicubic", "ignore")
     words = words_for(fed)

@@ -269,3 +269,16 @@ def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: 
     for part in pieces(findings, first_view(opened)):
         assert part
     assert said in pieces(findings, first_view(opened))[1]
+
+
+def test_a_training_measures_nothing_on_nan_and_says_so(tiny: Classifier, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from models.data.source import Chosen
+    from models.training.measure import _answers
+
+    sick, source = replace(tiny, model=Sick(tiny.model).eval()), FolderSource(pictures)
+    table = _answers(sick, source, "test")
+    assert sorted(table["id"]) == [f"green/{i}.png" for i in range(6)]
+    assert "12 of 18 images of test left out: the network answers NaN or infinite numbers" in capsys.readouterr().err
+    blue = Chosen(source, np.flatnonzero([item.label == "blue" for item in source.items]))
+    with pytest.raises(UserError, match="answers NaN to every image of test"):
+        _answers(sick, blue, "test")

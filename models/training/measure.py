@@ -1,5 +1,6 @@
 """A trained checkpoint, measured: chosen on validation, tested once; every answer kept beside it."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
     finite = answer.isfinite().all(1)
     if not finite.any():
         raise UserError(f"The network answers NaN to every image of {part}: it has not learned; train with a lower --learning-rate or --clip 1.")
+    if unanswered := int((readable(truth) & ~finite).sum()):
+        print(f"{unanswered} of {len(finite)} images of {part} left out: the network answers NaN or infinite numbers", file=sys.stderr)
     good = (readable(truth) & finite).numpy()
     kept = np.flatnonzero(good)
     return pd.DataFrame({"part": part, "id": [source.items[i].id for i in kept],
