@@ -45,6 +45,7 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen at; by itself this machine alone.")] = "",
     port: Annotated[int | None, typer.Option(help="1 to 65535 (default: the first free one from 7860).")] = None,
     root_path: Annotated[str, typer.Option(help="Where a reverse proxy shows the page: /vitrine, or https://name/vitrine.")] = "",
+    behind_proxy: Annotated[str, typer.Option(help="Address or network of the reverse proxy, whose X-Forwarded headers count.")] = "",
     share: Annotated[bool, typer.Option("--share", help="Also a public link, with a password.")] = False,
     auth: Annotated[str, typer.Option(envvar="VITRINE_AUTH", help="user:password; by itself one is made up where others reach the page.")] = "",
     public: Annotated[bool, typer.Option("--public", help="No password.")] = False,
@@ -53,7 +54,7 @@ def serve(
     mcp: Annotated[bool, typer.Option("--mcp", help="Offer tools to agents on this machine.")] = False,
     device: Device = "cpu",
     trainings: Annotated[Path, typer.Option(help="The folder of the Train tab.")] = Path("trainings"),
-    against: Annotated[Path | None, typer.Option(help="Another run of the same images, for Compare; runs beside the first are offered too.")] = None,
+    against: Annotated[list[Path] | None, typer.Option(help="A run of the same images, for Compare; may be repeated.")] = None,
     gaze: Annotated[Path | None, typer.Option(help="A folder of 'gaze evaluate', for the Gaze tab.")] = None,
     gaze_model: Annotated[Path | None, typer.Option(help="A checkpoint of 'gaze train', instead of the one that comes along.")] = None,
     decoders: Annotated[Path | None, typer.Option(help="A folder of 'invert train', for the Inversion tab.")] = None,
@@ -63,8 +64,8 @@ def serve(
     from dashboard.serving import Sharing
     from dashboard.serving import serve as start
 
-    sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp)
-    start(run, sharing, weights, device, open_browser, trainings, against, gaze, gaze_model, decoders)
+    sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
+    start(run, sharing, weights, device, open_browser, trainings, against or [], gaze, gaze_model, decoders)
 
 
 for command in (run_command.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,

@@ -10,19 +10,10 @@ from dashboard.components.clickable import clickable
 from dashboard.components.header import BLEND, header
 from dashboard.components.note_editor import class_names
 from dashboard.context import Context
+from dashboard.page import Page, folders
 from dashboard.tabs import open_to
-from dashboard.uploads import only_uploads
 
 QUEUE = 64  # clicks that wait; more are told to try again
-
-
-class Page(gr.Blocks):
-    """Blocks that refuse every payload which names a file outside the upload folder, whatever its form."""
-
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> Any:
-        if not explicit_call:
-            only_uploads(inputs)
-        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
 
 
 def build(ctx: Context) -> gr.Blocks:
@@ -38,6 +29,7 @@ def build(ctx: Context) -> gr.Blocks:
     ctx.on_load = lambda *event: loads.append(event)
     ctx.on_tab = lambda name, *event: selections.__setitem__(name, event)
     with Page(title="Vitrine", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        page.hidden = None if ctx.access.computes else folders(ctx.server_files)
         endpoints.build(ctx)
         clickable(header(ctx.run) + class_names(ctx.run), "vt-top", BLEND)
         ctx.opened = gr.State(None)

@@ -32,7 +32,7 @@ VISIT = 60.0  # seconds that work which a visitor asked for may take
 
 @dataclass(eq=False)
 class Context:
-    """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the Train tab. `against`: a run to
+    """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the Train tab. `against`: runs to
     compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`. `decoders`: a folder of
     `invert train`. `access`: what people who open the page may do.
     `opened`: the row that was clicked last; `view`: what Errors shows."""
@@ -41,7 +41,7 @@ class Context:
     weights: Path | None = None
     device: str = "cpu"
     trainings: Path = Path("trainings")
-    against: Path | None = None
+    against: tuple[Path, ...] = ()
     access: Access = Access.OWNER
     gaze: Path | None = None
     gaze_model: Path | None = None
@@ -81,11 +81,18 @@ class Context:
 
     @cached_property
     def others(self) -> list[Path]:
-        """Runs to compare with: the one that was named, and those that lie beside the run."""
-        here = self.run.folder.resolve()
+        """Runs to compare with: those that were named, and, for the owner alone, those that lie beside the run."""
+        here, named = self.run.folder.resolve(), list(self.against)
+        if not self.access.computes:
+            return named
         beside = sorted(p.parent for p in here.parent.glob(f"*/{REQUEST}") if p.parent != here)
-        named = [self.against] if self.against else []
         return named + [p for p in beside if p not in named][:MOST_RUNS]
+
+    @property
+    def server_files(self) -> list[Path | str | None]:
+        """Files and folders of this machine whose places are not for visitors."""
+        return [self.run.folder, self.weights, self.trainings, *self.against, self.gaze, self.gaze_model, self.decoders,
+                self.run.manifest.data_root, self.run.manifest.weights or None, Path(__file__).parent]  # fmt: skip
 
     def work_out(self) -> bool:
         """Begin to work out what the run tells, where that is not done; whether it still goes on."""

@@ -36,7 +36,9 @@ def _listed(ctx: Context) -> None:
         """
         from explain.export.selection import selected
 
-        run = ctx.run
+        run, plain = ctx.run, ("", "errors", "correct", "notes")
+        if str(select or "") not in plain and not str(select).startswith(("class:", "pair:", "tag:")) and ctx.work_out():
+            raise UserError(f"What '{str(select)[:60]}' means is still being worked out: ask again in a minute.")
         found = selected(ctx.findings, str(select or ""), sort=next(iter(SORTS)))
         chosen = run.table.loc[found.rows[: max(1, min(int(limit or 20), MOST))]]
         images = [{"image": str(x.id), "true": run.classes[int(x.label)], "called": run.classes[int(x.pred)],

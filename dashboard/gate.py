@@ -1,29 +1,38 @@
-"""What a request must be before it reaches Gradio: a known path, of this page's own origin, small, and no guessing of passwords."""
+"""What a request must be before it reaches Gradio: a known path, of this page's own origin, small, and logged in where that is asked for."""
 
+import asyncio
 import re
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+from starlette.middleware import Middleware
+
+from dashboard.bodies import Application, Body, Message, Pages, Receive, Send, session_of, whole
+from dashboard.login import Attempts, expired, log_out, needs_login, one_cookie
+from dashboard.proxies import LOOPBACK, Proxies, seen_through
 
 GRADIOS_OWN = ("page", "deep_link")
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 UPLOAD_BYTES, BODY_BYTES = 25_000_000, 1_000_000
-SAME_PLACE, EVERYWHERE, MINUTE = 10, 60, 60.0
-"""Wrong passwords from one address and from all, within so many seconds. Addresses can be made up, so that both are counted."""
+SLOWED = 1.0  # seconds before a wrong password that came by the public link is answered
 
 _API = "info|upload|upload_progress|queue/join|queue/data|heartbeat/.+|cancel|reset|call/.+|file=.+|startup-events|theme.css|app_id|login_check|user"
 KNOWN = re.compile(rf"/(|config|login|logout|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|gradio_api/({_API}))/?")
 """What the page and gradio_client use. Not here: /gradio_api/run and /api, which go around the queue; /proxy= and /file=http..., which fetch;
 and what Gradio offers besides."""
+OPEN = re.compile(r"/(|config|login|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|"
+                  r"gradio_api/(startup-events|theme.css|app_id|login_check|user))/?")  # fmt: skip
+"""What is answered before anybody has logged in: the form, and what it is drawn with. Gradio itself refuses /config then, with words for the form."""
+THIS_MACHINE = Proxies.parse(LOOPBACK)
+PASSED = "vitrine.passed"
+TOO_MANY_PAGES = "Too many pages were opened from your address: wait a minute."
 MCP = re.compile(r"/gradio_api/mcp(/.*)?")
+PAGE_NAMED = re.compile(r"/gradio_api/(queue/join|call/[^/]+(/[^/]+)?|cancel|reset)/?")
+_API_INFO = re.compile(rb"(window\.gradio_api_info = ).*?(;</script>)", re.DOTALL)
 
 _PAGE = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
          "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors ")  # fmt: skip
@@ -32,21 +41,26 @@ _FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sa
 
 @dataclass
 class Rules:
-    """`names`: hosts of this page besides this machine's own, as of a public link. `any_host`: it may be asked for under others, too.
-    `framed_by`: pages that may show this one inside. `upload_room`: whether another upload may be kept for the moment it is needed."""
+    """`names`: hosts of this page besides this machine's own. `links`: those of them that are public links. `any_host`: it may be asked for under
+    others, too. `proxies`: whose forwarded headers count. `https`: it is reached by HTTPS alone. `framed_by`: pages that may show this one
+    inside. `uploads`: whether photos may be sent; `upload_room`: whether another may be kept for the moment it is needed."""
 
     names: set[str] = field(default_factory=set)
     any_host: bool = False
     framed_by: str = "'self'"
     mcp: bool = False
     upload_room: Callable[[], bool] = lambda: True
+    uploads: bool = True
+    proxies: Proxies = field(default_factory=Proxies)
+    https: bool = False
+    links: set[str] = field(default_factory=set)
 
 
 class Gate:
-    """An ASGI middleware; what it refuses gets one line."""
+    """An ASGI middleware, the outermost; what it refuses gets one line."""
 
-    def __init__(self, app: Application, rules: Rules):
-        self._app, self._rules, self._failed = app, rules, Failures()
+    def __init__(self, app: Application, rules: Rules, clock: Callable[[], float] = time.monotonic):
+        self._app, self._rules, self._attempts, self._pages = app, rules, Attempts(clock), Pages(clock)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -55,115 +69,177 @@ class Gate:
             await self._request(scope, receive, send)
 
     async def _request(self, scope: Message, receive: Receive, send: Send) -> None:
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        by_link = self._link(scope)
+        scope = seen_through(dict(scope), self._rules.proxies, by_link)
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         path = _path(scope)
-        send = self._with_headers(send, path)
+        https = self._rules.https or scope["scheme"] == "https"
+        send = self._with_headers(send, path, https)
         if path == "/healthz":
             await _answer(send, 200, '{"status": "ok"}', "application/json")
         elif refusal := self._refusal(scope, path, headers):
             await _answer(send, *refusal)
+        elif path.rstrip("/") == "/logout":
+            log_out(scope)
+            await _answer(send, 303, "", more=[(b"location", b"./"), *expired(scope)])
         else:
-            login = path.rstrip("/") == "/login" and scope["method"] == "POST"
-            limit = UPLOAD_BYTES if path.startswith(("/gradio_api/upload", "/gradio_api/mcp")) else BODY_BYTES
-            counted = self._counting(_source(scope, headers), send) if login else send
-            await Body(receive, counted, limit).through(self._app, {**scope, "query_string": _query(scope, path)})
+            await self._pass_on({**scope, PASSED: True, "query_string": _query(scope, path)}, path, receive, send)
+
+    def _link(self, scope: Message) -> str:
+        """The public link that a request came through; empty where it did not. The link's own program passes it on from this machine, and may
+        name the link in any of three headers."""
+        if not self._rules.links or not THIS_MACHINE.trust(_client(scope)):
+            return ""
+        headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        names = [_name(headers.get(b"host", "")), _name(headers.get(b"x-forwarded-host", "").split(",")[0].strip()),
+                 urlsplit(headers.get(b"origin", "")).hostname]  # fmt: skip
+        return next((name for name in names if name in self._rules.links), "")
+
+    def _address(self, scope: Message) -> str:
+        """Whose wrong passwords are counted; empty where the visitors of a public link cannot be told from one another."""
+        client = _client(scope)
+        return "" if self._rules.links and THIS_MACHINE.trust(client) else client
+
+    async def _pass_on(self, scope: Message, path: str, receive: Receive, send: Send) -> None:
+        app, limit = self._app, UPLOAD_BYTES if path.startswith(("/gradio_api/upload", "/gradio_api/mcp")) else BODY_BYTES
+        if path.rstrip("/") == "/login" and scope["method"] == "POST":
+            send = self._counting(self._address(scope), send)
+        elif path == "/" and needs_login(scope):
+            app = _without_endpoints(app)
+        elif PAGE_NAMED.fullmatch(path) and scope["method"] == "POST":
+            app = self._of_a_known_page(app)
+        await Body(receive, send, limit, lambda: _answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")).through(app, scope)
 
     def _refusal(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
-        method = scope["method"]
+        for check in (self._unknown, self._foreign, self._not_allowed):
+            if found := check(scope, path, headers):
+                return found
+        if path.rstrip("/") == "/login" and scope["method"] == "POST" and (wait := self._attempts.wait(self._address(scope))):
+            return 429, f"Too many wrong passwords: wait {wait:.0f} seconds."
+        if path.startswith("/gradio_api/heartbeat/") and not self._pages.admit(_client(scope), path.split("/")[3]):
+            return 429, TOO_MANY_PAGES
+        return None
+
+    def _unknown(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         if not KNOWN.fullmatch(path) and not (self._rules.mcp and MCP.fullmatch(path)):
             return 404, "Not found."
         if path.startswith("/gradio_api/file=") and re.match(r"/*https?:", path.partition("=")[2], re.IGNORECASE):
             return 404, "Not found: this server fetches nothing."
-        if not self._rules.any_host and _name(headers.get("host", "")) not in LOCAL | self._rules.names:
-            return 403, f"This page is not called '{headers.get('host', '')[:80]}': start it with --root-path https://NAME to give it a name."
-        origin = headers.get("origin")
-        if origin and not _own(origin, headers) and urlsplit(origin).hostname not in self._rules.names:
-            return 403, "Another page asked for this: open this one itself."
-        if headers.get("sec-fetch-site") == "cross-site" and method != "GET":
-            return 403, "Another page asked for this: open this one itself."
-        if path.rstrip("/") == "/login" and method == "POST" and (wait := self._failed.wait(_source(scope, headers))):
-            return 429, f"Too many wrong passwords: wait {wait:.0f} seconds."
-        if path.startswith("/gradio_api/upload") and not self._rules.upload_room():
-            return 503, "Too many uploads at once: try again in a minute."
         return None
 
-    def _counting(self, source: str, send: Send) -> Send:
+    def _foreign(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Another page, or another name than this page's."""
+        method, host = scope["method"], headers.get("host", "")
+        if not self._rules.any_host and _name(host) not in LOCAL | self._rules.names:
+            return 403, f"This page is not called '{host[:80]}': start it with --root-path https://NAME to give it a name."
+        origin = headers.get("origin")
+        if origin and not _own(origin, headers) and urlsplit(origin).hostname not in self._rules.names:
+            return 403, "Another page asked for this: open this one itself. Behind a reverse proxy, start it with --behind-proxy ADDRESS."
+        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and method != "GET":
+            return 403, "Another page asked for this: open this one itself."
+        if path.rstrip("/") == "/logout":
+            if method != "POST":
+                return 405, "Logging out is a POST."
+            if not origin and headers.get("sec-fetch-site") != "same-origin":
+                return 403, "Another page may have asked for this: log out from this one."
+        return None
+
+    def _not_allowed(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        if not OPEN.fullmatch(path) and needs_login(scope):
+            return 401, "Log in first: open the page itself."
+        if path.startswith("/gradio_api/upload"):
+            if not self._rules.uploads:
+                return 403, "This page is for reading: it takes no photos."
+            if not self._rules.upload_room():
+                return 503, "Too many uploads at once: try again in a minute."
+        return None
+
+    def _of_a_known_page(self, app: Application) -> Application:
+        async def limited(scope: Message, receive: Receive, send: Send) -> None:
+            body, again = await whole(receive)
+            if self._pages.admit(_client(scope), session_of(body)):
+                await app(scope, again, send)
+            else:
+                await _answer(send, 429, TOO_MANY_PAGES)
+
+        return limited
+
+    def _counting(self, client: str, send: Send) -> Send:
+        """Wrong passwords are counted by address. Those that come by the public link have no address of their own: they are answered late."""
+
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (400, 401):
-                self._failed.add(source)
+                if client:
+                    self._attempts.add(client)
+                else:
+                    await asyncio.sleep(SLOWED)
             await send(message)
 
         return counted
 
-    def _with_headers(self, send: Send, path: str) -> Send:
+    def _with_headers(self, send: Send, path: str, https: bool) -> Send:
         policy = _FILE if path.startswith("/gradio_api/file=") else _PAGE + self._rules.framed_by
         added = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin", "x-robots-tag": "noindex, nofollow",
                  "permissions-policy": "camera=(self), microphone=(), geolocation=()", "content-security-policy": policy}  # fmt: skip
+        framed = self._rules.framed_by != "'self'"
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [(k, v) for k, v in message.get("headers", []) if k.decode("latin-1").lower() not in added]
-                message["headers"] = kept + [(k.encode(), v.encode()) for k, v in added.items()]
+                message["headers"] = one_cookie(kept, https, framed) + [(k.encode(), v.encode()) for k, v in added.items()]
             await send(message)
 
         return with_headers
 
 
-class Failures:
-    """Wrong passwords of the last minute."""
+def guarded(rules: Rules) -> dict[str, Any]:
+    """Keyword arguments of the server's application that put the gate before all of it. Gradio adds its own middleware outside of any that
+    it is given, and answers the preflights of other pages there; so the gate is put around the whole when the application starts."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock, self._all = clock, deque[tuple[float, str]](maxlen=10 * EVERYWHERE)
+    @asynccontextmanager
+    async def started(app: Any) -> AsyncIterator[None]:
+        app.middleware_stack = Gate(app.middleware_stack, rules)
+        yield
 
-    def add(self, source: str) -> None:
-        self._all.append((self._clock(), source))
-
-    def wait(self, source: str) -> float:
-        """Seconds until this address may try again; 0 where it may now."""
-        now = self._clock()
-        while self._all and now - self._all[0][0] > MINUTE:
-            self._all.popleft()
-        mine = [when for when, who in self._all if who == source]
-        for times, most in ((mine, SAME_PLACE), ([when for when, _ in self._all], EVERYWHERE)):
-            if len(times) >= most:
-                return MINUTE - (now - times[-most]) + 1
-        return 0.0
+    return {"middleware": [Middleware(Inner)], "lifespan": started}
 
 
-class TooLarge(Exception):
-    pass
+class Inner:
+    """Answers nothing that did not come through the gate, should the server ever start without it."""
+
+    def __init__(self, app: Application):
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and PASSED not in scope:
+            await _answer(send, 503, "This server did not start as it should.")
+        else:
+            await self._app(scope, receive, send)
 
 
-class Body:
-    """A request's body, counted as it comes in, whatever its header says."""
+def _without_endpoints(app: Application) -> Application:
+    """The front page before anybody has logged in: Gradio writes the names and parameters of every endpoint into it."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int):
-        self._receive, self._send, self._left, self._limit, self._begun = receive, send, limit, limit, False
+    async def front_page(scope: Message, receive: Receive, send: Send) -> None:
+        scope = {**scope, "headers": [(k, v) for k, v in scope["headers"] if k != b"accept-encoding"]}
+        start: Message = {}
+        parts = bytearray()
 
-    async def through(self, app: Application, scope: Message) -> None:
-        said = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
-        if not said.isdigit() or int(said) > self._limit:
-            await self._refuse()
-            return
-        try:
-            await app(scope, self._read, self._written)
-        except TooLarge:
-            if not self._begun:
-                await self._refuse()
+        async def collected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            parts.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                body = _API_INFO.sub(rb'\1{"named_endpoints": {}, "unnamed_endpoints": {}}\2', bytes(parts))
+                length = [(b"content-length", str(len(body)).encode())] if scope["method"] != "HEAD" else []
+                start["headers"] = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"] + length
+                await send(start)
+                await send({"type": "http.response.body", "body": body})
 
-    async def _refuse(self) -> None:
-        await _answer(self._send, 413, f"Too large: at most {self._limit // 1_000_000} MB.")
+        await app(scope, receive, collected)
 
-    async def _read(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise TooLarge
-        return message
-
-    async def _written(self, message: Message) -> None:
-        self._begun = True
-        await self._send(message)
+    return front_page
 
 
 def _path(scope: Message) -> str:
@@ -190,13 +266,12 @@ def _own(origin: str, headers: dict[str, str]) -> bool:
     return urlsplit(origin).netloc.lower() in {host.strip().lower() for host in hosts if host.strip()}
 
 
-def _source(scope: Message, headers: dict[str, str]) -> str:
-    """Who asks, as a proxy says it or else by address."""
-    return headers.get("x-forwarded-for", "").split(",")[0].strip() or str((scope.get("client") or ("",))[0])
+def _client(scope: Message) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
-async def _answer(send: Send, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
+async def _answer(send: Send, status: int, text: str, kind: str = "text/plain; charset=utf-8", more: Sequence[tuple[bytes, bytes]] = ()) -> None:
     body = text.encode()
     await send({"type": "http.response.start", "status": status,
-                "headers": [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]})  # fmt: skip
+                "headers": [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode()), *more]})  # fmt: skip
     await send({"type": "http.response.body", "body": body})

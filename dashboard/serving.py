@@ -5,18 +5,19 @@ import secrets
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.middleware import Middleware
-
 from dashboard.access import Access
 from dashboard.app import build
 from dashboard.context import Context
-from dashboard.gate import LOCAL, Gate, Rules
+from dashboard.gate import LOCAL, Rules, guarded
+from dashboard.logs import bound_logs
 from dashboard.private import forget_due, keep_alive, remove_uploads, sweep, uploads_fit
+from dashboard.proxies import LOOPBACK, Proxies
 from dashboard.theme import STYLE, theme
 from dashboard.tunnel import Tunnel
 from explain.run_data import open_run
@@ -24,6 +25,7 @@ from models.errors import UserError
 from models.memory import reuse_memory
 
 FIRST_PORT, PORTS = 7860, 40
+SESSIONS = 1000  # pages whose choices are remembered, the last ones
 PATIENCE = 5.0  # seconds that the server has for its end
 SWEPT_EVERY = 300.0  # seconds
 MCP_MISSING = "--mcp needs another package: pip install 'mcp>=1.21,<2'"
@@ -35,7 +37,8 @@ FRAMED_BY_SPACES = "'self' https://huggingface.co https://*.hf.space"
 @dataclass(frozen=True)
 class Sharing:
     """`host`: the address to listen at; `root_path`: a path, or a whole address, under which a proxy shows the page. `share`: a public link.
-    `auth`: user:password. `public`: no password. `allow_compute`, `read_only`: what visitors may do. `mcp`: tools for agents."""
+    `auth`: user:password. `public`: no password. `allow_compute`, `read_only`: what visitors may do. `mcp`: tools for agents.
+    `behind_proxy`: addresses of reverse proxies whose forwarded headers count; by itself, with `root_path`, one on this machine."""
 
     host: str = ""
     port: int | None = None
@@ -46,6 +49,7 @@ class Sharing:
     allow_compute: bool = False
     read_only: bool = False
     mcp: bool = False
+    behind_proxy: str = ""
 
     def __post_init__(self) -> None:
         """Raises UserError for a port that there is not, and for wishes that exclude each other."""
@@ -60,6 +64,7 @@ class Sharing:
                                   (self.mcp, self.open, "--mcp is for programs on this machine, not for a network")):  # fmt: skip
             if given and other:
                 raise UserError(f"{why}: give only one of them.")
+        Proxies.parse(self.behind_proxy)
 
     @property
     def address(self) -> str:
@@ -68,7 +73,7 @@ class Sharing:
     @property
     def open(self) -> bool:
         """Whether others than this machine reach the page: by a link, a network, or a proxy."""
-        return self.share or bool(self.root_path) or self.address not in LOCAL
+        return self.share or bool(self.root_path or self.behind_proxy) or self.address not in LOCAL
 
     @property
     def access(self) -> Access:
@@ -83,30 +88,37 @@ class Sharing:
             return user, password
         return ("vitrine", secrets.token_urlsafe(9)) if self.open and not self.public and SPACE not in os.environ else None
 
+    @property
+    def proxies(self) -> Proxies:
+        """A Space is reached through its host's proxies alone."""
+        default = "0.0.0.0/0, ::/0" if SPACE in os.environ else LOOPBACK if self.root_path else ""
+        return Proxies.parse(self.behind_proxy or default)
+
     def rules(self) -> Rules:
         name = urlsplit(self.root_path).hostname
-        anyone = self.address not in LOCAL or bool(self.root_path and not name)
-        return Rules({name} if name else set(), anyone, FRAMED_BY_SPACES if SPACE in os.environ else "'self'", self.mcp, uploads_fit)
+        anyone = self.address not in LOCAL or bool((self.root_path or self.behind_proxy) and not name)
+        return Rules({name} if name else set(), anyone, FRAMED_BY_SPACES if SPACE in os.environ else "'self'", self.mcp, uploads_fit,
+                     self.access.explains, self.proxies, self.root_path.startswith("https://"))  # fmt: skip
 
 
 def options(sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, rules: Rules | None = None) -> dict[str, Any]:
     """What every start of the server shares, the tests' too."""
     return {"theme": theme(), "css_paths": STYLE, "footer_links": [], "run_history": False, "allowed_paths": [], "max_threads": 8,
-            "max_file_size": "20mb", "server_name": sharing.address, "state_session_capacity": 200, "share": False, "enable_monitoring": False,
-            "quiet": True, "ssr_mode": False, "pwa": False, "favicon_path": STYLE.parent / "favicon.svg", "auth": login,
-            "auth_message": "Whoever shared this page has the password." if login else None, "mcp_server": sharing.mcp,
-            "root_path": sharing.root_path or None,
-            "head": ICON, "app_kwargs": {"middleware": [Middleware(Gate, rules=rules or sharing.rules())]}}  # fmt: skip
+            "max_file_size": "20mb", "server_name": sharing.address, "state_session_capacity": SESSIONS, "share": False,
+            "enable_monitoring": False, "quiet": True, "ssr_mode": False, "pwa": False, "favicon_path": STYLE.parent / "favicon.svg",
+            "auth": login, "auth_message": "Whoever shared this page has the password." if login else None, "mcp_server": sharing.mcp,
+            "root_path": sharing.root_path or None, "head": ICON, "app_kwargs": guarded(rules or sharing.rules())}  # fmt: skip
 
 
 def serve(run: Path, sharing: Sharing = Sharing(), weights: Path | None = None, device: str = "cpu", open_browser: bool = True,
-          trainings: Path = Path("trainings"), against: Path | None = None, gaze: Path | None = None,
+          trainings: Path = Path("trainings"), against: Sequence[Path] = (), gaze: Path | None = None,
           gaze_model: Path | None = None, decoders: Path | None = None) -> None:  # fmt: skip
     """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and wishes that cannot be met."""
     reuse_memory()
+    bound_logs()
     sweep()
     _has_mcp(sharing)
-    ctx = Context(open_run(run), weights, device, trainings, open_run(against).folder if against else None, sharing.access, gaze, gaze_model,
+    ctx = Context(open_run(run), weights, device, trainings, tuple(open_run(other).folder for other in against), sharing.access, gaze, gaze_model,
                   decoders)  # fmt: skip
     port = sharing.port or _free_port()
     if _in_use(port):
@@ -144,7 +156,9 @@ def _shared(port: int, rules: Rules, ended: threading.Event) -> Tunnel | None:
     except UserError as error:
         print(f"vitrine: {error}", flush=True)
         return None
-    rules.names.add(urlsplit(link).hostname or "")
+    name = urlsplit(link).hostname or ""
+    rules.names.add(name)
+    rules.links.add(name)
     print(f"Anyone with this link comes here for as long as this goes on, a week at most: {link}\n{_as_squares(link)}", flush=True)
     return tunnel
 

@@ -68,7 +68,8 @@ def find_class(name: str, classes: Sequence[str]) -> int | None:
     if name in classes:
         return list(classes).index(name)
     for folding in FOLDINGS.values():
-        found = [i for i, known in enumerate(classes) if folding(known) == folding(name)]
+        wanted = folding(name)
+        found = [i for i, known in enumerate(classes) if folding(known) == wanted]
         if len(found) > 1:
             raise UserError(f"'{name[:60]}' may be {' or '.join(repr(classes[i]) for i in found[:4])}: write the name exactly.")
         if found:
@@ -76,12 +77,15 @@ def find_class(name: str, classes: Sequence[str]) -> int | None:
     return None
 
 
+LONGEST_NAME = 200  # characters that are compared; the time grows with their number
+
+
 def near_names(name: str, classes: Sequence[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
     """Classes that are spelled much like `name`, the nearest first."""
     folded: dict[str, str] = {}
     for known in classes:
         folded.setdefault(fold(known), known)
-    return [folded[near] for near in difflib.get_close_matches(fold(name), list(folded), most, cutoff)]
+    return [folded[near] for near in difflib.get_close_matches(fold(name[:LONGEST_NAME]), list(folded), most, cutoff)]
 
 
 def one_spelling(names: Sequence[str], known: Sequence[str] = ()) -> dict[str, str]:

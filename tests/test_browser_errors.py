@@ -32,7 +32,7 @@ def server(folder: Path) -> Iterator[str]:
     from dashboard.context import Context
     from dashboard.serving import options
 
-    page = build(Context(open_run(folder / "first"), trainings=folder / "trainings", against=folder / "second"))
+    page = build(Context(open_run(folder / "first"), trainings=folder / "trainings", against=(folder / "second",)))
     _, url, _ = page.launch(prevent_thread_lock=True, **options())
     yield url
     page.close(verbose=False)

@@ -189,7 +189,7 @@ def test_the_tab(runs: tuple[RunData, RunData]) -> None:
     assert "serve --run A --against B" in chooser([], Choice())
     with pytest.raises(UserError, match="No run number 7"):
         found.of(7)
-    named = Context(a, against=b.folder)
+    named = Context(a, against=(b.folder,))
     assert named.others == [b.folder]
 
 

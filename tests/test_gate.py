@@ -7,7 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboard.gate import BODY_BYTES, EVERYWHERE, MINUTE, SAME_PLACE, Failures, Gate, Rules
+from dashboard.bodies import PAGES
+from dashboard.gate import BODY_BYTES, Gate, Rules
+from dashboard.login import ATTEMPTS, MINUTE, Attempts
+from dashboard.proxies import Proxies
 
 HERE = "http://127.0.0.1:7860"
 
@@ -79,9 +82,46 @@ def test_a_form_of_another_site_is_refused_without_an_origin_too() -> None:
     assert ask("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # somebody followed a link
 
 
-def test_a_proxy_may_say_the_origin() -> None:
-    headers = {"origin": "https://vitrine.example", "x-forwarded-host": "vitrine.example", "host": "127.0.0.1:7860"}
-    assert ask("/gradio_api/queue/join", "POST", headers=headers).status_code == 200
+THROUGH_A_PROXY = {"origin": "https://vitrine.example", "x-forwarded-host": "vitrine.example", "host": "127.0.0.1:7860"}
+
+
+def test_a_trusted_proxy_may_say_the_origin_and_nobody_else() -> None:
+    assert ask("/gradio_api/queue/join", "POST", headers=THROUGH_A_PROXY).status_code == 403
+    for trusted, status in (("127.0.0.1", 200), ("10.0.0.0/8", 403)):
+        rules = Rules(proxies=Proxies.parse(trusted))
+        assert ask("/gradio_api/queue/join", "POST", headers=THROUGH_A_PROXY, rules=rules).status_code == status
+
+
+def test_the_page_sees_no_forwarded_header_that_is_not_believed() -> None:
+    forged = {"x-forwarded-host": "evil.example", "x-forwarded-proto": "https", "x-forwarded-for": "6.6.6.6", "forwarded": "for=6.6.6.6",
+              "x-gradio-server": "http://evil.example", "x-real-ip": "6.6.6.6"}  # fmt: skip
+    for rules, told in ((Rules(), set()), (Rules(proxies=Proxies.parse("127.0.0.1")), {"x-forwarded-host", "x-forwarded-proto"})):
+        seen: dict[str, Any] = {}
+
+        async def inner(scope: Any, receive: Any, send: Any, seen: Any = seen) -> None:
+            seen |= scope
+            await inside(scope, receive, send)
+
+        assert ask("/config", gate=Gate(inner, rules), headers=forged).status_code == 200
+        names = {k.decode() for k, _ in seen["headers"]}
+        assert names & set(forged) == told
+        assert seen["client"][0] == ("6.6.6.6" if told else "127.0.0.1")
+        assert seen["scheme"] == ("https" if told else "http")
+
+
+@pytest.mark.parametrize(("chain", "client"), [
+    ("1.2.3.4", "1.2.3.4"), ("9.9.9.9, 1.2.3.4", "1.2.3.4"), ("9.9.9.9, 1.2.3.4, 10.0.0.7", "1.2.3.4"), ("10.0.0.7", "10.0.0.1"),
+    ("[2001:db8::1]:4711", "2001:db8::1"), ("1.2.3.4:99", "1.2.3.4"), ("", "10.0.0.1"),
+])  # fmt: skip
+def test_who_asks_through_proxies(chain: str, client: str) -> None:
+    """What stands before the last address that is no proxy's may be made up."""
+    assert Proxies.parse("10.0.0.0/8").client("10.0.0.1", chain) == client
+
+
+def test_preflights_of_other_pages_are_refused() -> None:
+    asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    answer = ask("/gradio_api/queue/join", "OPTIONS", headers=asked)
+    assert (answer.status_code, "access-control-allow-origin" in answer.headers) == (403, False)
 
 
 def test_a_link_whose_host_is_rewritten() -> None:
@@ -122,22 +162,130 @@ def test_uploads_wait_where_there_is_no_room() -> None:
 def test_three_hundred_passwords() -> None:
     gate = Gate(inside, Rules())
     found = [ask("/login", "POST", gate=gate, content=b"wrong").status_code for _ in range(300)]
-    assert found == [400] * SAME_PLACE + [429] * (300 - SAME_PLACE)
+    assert found == [400] * ATTEMPTS + [429] * (300 - ATTEMPTS)
     assert ask("/login", "POST", gate=gate, content=b"right").status_code == 429
-    others = [ask("/login", "POST", gate=gate, content=b"wrong", headers={"x-forwarded-for": f"10.0.0.{i}"}).status_code for i in range(250)]
-    assert others.count(400) == EVERYWHERE - SAME_PLACE  # made up addresses do not help
+    others = [ask("/login", "POST", gate=gate, content=b"wrong", headers={"x-forwarded-for": f"10.0.0.{i}"}).status_code for i in range(50)]
+    assert others == [429] * 50  # made up addresses do not help
     assert ask("/config", gate=gate).status_code == 200  # who is in stays in
 
 
-def test_failures_are_forgotten_after_a_minute() -> None:
+def test_nobody_can_lock_others_out() -> None:
+    gate = Gate(inside, Rules(proxies=Proxies.parse("127.0.0.1")))
+    for i in range(300):
+        ask("/login", "POST", gate=gate, content=b"wrong", headers={"x-forwarded-for": f"8.8.{i % 9}.{i}, 66.6.6.6"})
+    assert ask("/login", "POST", gate=gate, content=b"right", headers={"x-forwarded-for": "8.8.1.1, 66.6.6.6"}).status_code == 429
+    assert ask("/login", "POST", gate=gate, content=b"right", headers={"x-forwarded-for": "8.8.1.1"}).status_code == 200
+
+
+def test_visitors_of_a_public_link_share_an_address_and_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for the answer instead: made up passwords have 72 bits."""
+    monkeypatch.setattr("dashboard.gate.SLOWED", 0.001)
+    gate = Gate(inside, Rules(names={"abc.gradio.live"}, links={"abc.gradio.live"}))
+    for by in ({"host": "abc.gradio.live"}, {"origin": "https://abc.gradio.live"}, {}):
+        for _ in range(3 * ATTEMPTS):
+            assert ask("/login", "POST", gate=gate, content=b"wrong", headers=by).status_code == 400
+        assert ask("/login", "POST", gate=gate, content=b"right", headers=by).status_code == 200
+
+
+def test_wrong_passwords_are_forgotten_after_a_minute() -> None:
     now = [0.0]
-    failures = Failures(lambda: now[0])
-    for _ in range(SAME_PLACE):
-        failures.add("a")
-    assert 0 < failures.wait("a") <= MINUTE + 1
-    assert failures.wait("b") == 0
+    attempts = Attempts(lambda: now[0])
+    for _ in range(ATTEMPTS):
+        attempts.add("a")
+    assert 0 < attempts.wait("a") <= MINUTE + 1
+    assert attempts.wait("b") == 0
     now[0] = MINUTE + 1.5
-    assert failures.wait("a") == 0
+    assert attempts.wait("a") == 0
+
+
+def test_nobody_opens_so_many_pages_that_others_are_forgotten() -> None:
+    now = [0.0]
+    gate = Gate(inside, Rules(proxies=Proxies.parse("127.0.0.1")), lambda: now[0])
+
+    def join(name: str, client: str, path: str = "/gradio_api/queue/join") -> int:
+        return ask(path, "POST", gate=gate, json={"session_hash": name, "data": []}, headers={"x-forwarded-for": client}).status_code
+
+    assert join("mine", "1.1.1.1") == 200
+    assert [join(f"page {i}", "6.6.6.6") for i in range(PAGES + 200)] == [200] * PAGES + [429] * 200
+    assert ask("/gradio_api/heartbeat/another", gate=gate, headers={"x-forwarded-for": "6.6.6.6"}).status_code == 429
+    assert join("", "6.6.6.6", "/gradio_api/call/predict") == 429
+    assert join("page 1", "6.6.6.6") == 200  # one that is open works
+    assert join("mine", "1.1.1.1") == 200
+    assert join("another", "1.1.1.1") == 200
+    now[0] = 61
+    assert join("again", "6.6.6.6") == 200
+
+
+def test_readers_send_no_photos() -> None:
+    assert ask("/gradio_api/upload", "POST", rules=Rules(uploads=False)).status_code == 403
+
+
+class App:
+    """What the gate asks of Gradio's application."""
+
+    auth: object = {"me": "secret"}
+    cookie_id = "x1"
+
+    def __init__(self) -> None:
+        self.tokens = {"mine": "me", "other": "me"}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [
+            (b"set-cookie", b"access-token-x1=t; HttpOnly; Path=/; SameSite=none; Secure"),
+            (b"set-cookie", b"access-token-unsecure-x1=t; HttpOnly; Path=/; SameSite=lax"), (b"content-type", b"text/html")]})  # fmt: skip
+        page = b'<script>window.gradio_config = {};</script><script>window.gradio_api_info = {"named_endpoints": {"/explain": {}}};</script>'
+        await send({"type": "http.response.body", "body": page if scope["path"] == "/" else b"in"})
+
+
+def signed(app: App, path: str, method: str = "GET", rules: Rules | None = None, **more: Any) -> httpx.Response:
+    async def named(scope: Any, receive: Any, send: Any) -> None:
+        await Gate(app, rules or Rules())({**scope, "app": app}, receive, send)
+
+    return ask(path, method, gate=named, **more)  # type: ignore[arg-type]
+
+
+MINE = {"cookie": "access-token-unsecure-x1=mine"}
+
+
+@pytest.mark.parametrize(("path", "method"), [
+    ("/gradio_api/heartbeat/abc", "GET"), ("/gradio_api/cancel", "POST"), ("/gradio_api/reset", "POST"), ("/gradio_api/info", "GET"),
+    ("/gradio_api/queue/join", "POST"), ("/gradio_api/queue/data", "GET"), ("/gradio_api/upload", "POST"), ("/gradio_api/upload_progress", "GET"),
+    ("/gradio_api/call/predict", "POST"), ("/gradio_api/file=/tmp/x", "GET"),
+])  # fmt: skip
+def test_without_the_password_nothing_answers(path: str, method: str) -> None:
+    assert signed(App(), path, method).status_code == 401
+    assert signed(App(), path, method, headers={"cookie": "access-token-unsecure-x1=guessed"}).status_code == 401
+    assert signed(App(), path, method, headers=MINE).status_code == 200
+
+
+def test_the_front_page_names_no_endpoints_before_login() -> None:
+    before, after = signed(App(), "/"), signed(App(), "/", headers=MINE)
+    assert "explain" not in before.text
+    assert '"named_endpoints": {}' in before.text
+    assert "explain" in after.text
+    assert int(before.headers["content-length"]) == len(before.content)
+
+
+def test_logging_out_ends_ones_own_session_alone() -> None:
+    app, own = App(), {**MINE, "origin": HERE}
+    for headers, method, status in (({**MINE}, "GET", 405), ({**MINE}, "POST", 403), ({**MINE, "origin": "https://evil.example"}, "POST", 403),
+                                    ({**MINE, "sec-fetch-site": "same-site"}, "POST", 403)):  # fmt: skip
+        assert signed(app, "/logout", method, headers=headers).status_code == status
+    assert set(app.tokens) == {"mine", "other"}
+    answer = signed(app, "/logout", "POST", headers=own)
+    assert (answer.status_code, set(app.tokens)) == (303, {"other"})
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(("rules", "headers", "cookie"), [
+    (Rules(), {}, "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax"),
+    (Rules(https=True), {}, "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure"),
+    (Rules(proxies=Proxies.parse("127.0.0.1")), {"x-forwarded-proto": "https"}, "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure"),
+    (Rules(), {"x-forwarded-proto": "https"}, "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax"),
+    (Rules(https=True, framed_by="'self' https://huggingface.co"), {}, "access-token-x1=t; Path=/; HttpOnly; SameSite=None; Secure"),
+])  # fmt: skip
+def test_the_cookie_of_a_login(rules: Rules, headers: dict[str, str], cookie: str) -> None:
+    assert signed(App(), "/login", "POST", rules=rules, headers=headers).headers.get_list("set-cookie") == [cookie]
 
 
 def test_words_that_gradio_fails_on_do_not_reach_it() -> None:

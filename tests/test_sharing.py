@@ -175,6 +175,129 @@ def test_no_folder_of_this_machine_is_shown_to_visitors(small_run: Any, pictures
         assert (str(pictures) in str(error.value)) is told
 
 
+def test_messages_name_files_without_their_folders() -> None:
+    from dashboard.page import names_alone
+
+    for message, told in (
+        ("'/home/ann/secret project/net.safetensors' cannot be read: choose another.", "'net.safetensors' cannot be read: choose another."),
+        ("'runs/secret/part-00001.parquet' cannot be read (x): remove it.", "'part-00001.parquet' cannot be read (x): remove it."),
+        ("No file at /home/ann/secret/net.pt, nor C:\\Users\\ann\\net.pt.", "No file at net.pt, nor net.pt."),
+        ("Make one: python launch.py invert train --out /home/ann/secret/decoders.", "Make one: python launch.py invert train --out decoders."),
+        ("No class 'n/a': near are cat/dog, and/or.", "No class 'n/a': near are cat/dog, and/or."),
+        ("100 / 7 images, 3/4 right, grad_cam/pred", "100 / 7 images, 3/4 right, grad_cam/pred"),
+    ):
+        assert names_alone(message) == told, message
+
+
+@pytest.fixture(scope="module")
+def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A page for visitors, of a run that lies beside others and whose weights are gone; and the folder of all of it."""
+    import shutil
+
+    from dashboard.context import Context
+    from tests.pages import served
+
+    folder = tmp_path_factory.mktemp("private-place")
+    for name in ("shared", "unreleased-product", "second"):
+        shutil.copytree(demo, folder / name)
+    (folder / "second" / "part-00000.parquet").write_bytes(b"damaged")
+    ctx = Context(open_run(folder / "shared"), weights=folder / "gone.safetensors", trainings=folder / "trainings", access=Access.VISITOR,
+                  against=(folder / "second",))  # fmt: skip
+    with served(ctx) as url:
+        yield url, folder
+
+
+def test_visitors_hear_of_no_other_run_and_no_folder(beside: tuple[str, Path]) -> None:
+    url, folder = beside
+    visitor, told = Visitor(url), []
+    for dependency in visitor.config["dependencies"]:
+        for event in ({"index": "other", "value": "0"}, {"index": "open", "value": "0"}, {"index": "x", "value": "../../x"}):
+            told.append(json.dumps(visitor.ask(dependency, event=event)))
+    told += [httpx.get(url).text, json.dumps(visitor.config), httpx.get(f"{url}gradio_api/info").text]
+    everything = "\n".join(told)
+    assert "second" in everything  # what was named is offered
+    assert "gone.safetensors" in everything
+    for secret in ("unreleased-product", "private-place", str(folder), str(ROOT), str(Path.home()) + "/"):
+        assert secret not in everything, secret
+
+
+@pytest.mark.parametrize("access", list(Access))
+def test_runs_to_compare_with(access: Access, beside: tuple[str, Path]) -> None:
+    from dashboard.context import Context
+
+    folder = beside[1]
+    ctx = Context(open_run(folder / "shared"), access=access, against=(folder / "second",))
+    assert [p.name for p in ctx.others] == (["second", "unreleased-product"] if access is Access.OWNER else ["second"])
+
+
+def test_texts_of_any_length_are_answered_at_once(reading: str, capfd: pytest.CaptureFixture[str]) -> None:
+    visitor = Visitor(reading)
+    errors = next(d for d in visitor.config["dependencies"] if d["api_name"] == "errors")
+    began = time.monotonic()
+    for text in ("pair:" + ">" * 100_000, "class:" + "x" * 100_000, "x" * 900_000, "pair:" + "a>" * 499, "class:" + "x" * 900, [[]] * 100_000):
+        answer = visitor.ask(errors, [text, 20])
+        assert not answer["success"]
+        assert len(answer["output"]["error"]) < 300
+    assert time.monotonic() - began < 20
+    for data in (["\x1b[31m" + "x" * 900_000], [], ["x" * 900_000] * 1):
+        assert "takes 2" in visitor.ask(errors, data)["output"]["error"] or "characters" in visitor.ask(errors, data)["output"]["error"]
+    written = "".join(capfd.readouterr())
+    assert len(written) < 20_000
+    assert "\x1b" not in written
+
+
+def test_messages_are_text(reading: str) -> None:
+    visitor = Visitor(reading)
+    errors = next(d for d in visitor.config["dependencies"] if d["api_name"] == "errors")
+    told = visitor.ask(errors, ["class:<img src=x onerror=alert(1)>", 20])["output"]["error"]
+    assert "<" not in told
+    assert "&lt;img" in told
+
+
+def test_before_login_nothing_is_said_and_nothing_is_done(shared: str) -> None:
+    for path in ("gradio_api/heartbeat/abc", "gradio_api/info", "gradio_api/queue/data?session_hash=x", "gradio_api/upload_progress?upload_id=x"):
+        assert httpx.get(shared + path, timeout=5).status_code == 401
+    for path in ("gradio_api/cancel", "gradio_api/reset", "gradio_api/queue/join", "gradio_api/upload"):
+        assert httpx.post(shared + path, json={"session_hash": "x", "fn_index": 0, "event_id": "x"}).status_code == 401
+    front = httpx.get(shared).text
+    assert '"auth_required":true' in front
+    assert "/explain" not in front
+    assert "photo" not in front
+    client = Visitor(shared, LOGIN).client
+    assert "/explain" in client.get("/").text
+
+
+def test_other_pages_get_no_answer_that_they_may_read(shared: str) -> None:
+    foreign = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    for host in ("127.0.0.1:7860", "rebound.example", "evil.example"):
+        for forwarded in ({}, {"x-forwarded-host": "evil.example"}, {"x-forwarded-host": "evil.example", "x-forwarded-proto": "https"}):
+            for method, path in (("OPTIONS", "gradio_api/queue/join"), ("GET", "config"), ("POST", "login"), ("OPTIONS", "login")):
+                answer = httpx.request(method, shared + path, headers={**foreign, "host": host, **forwarded})
+                assert answer.status_code == 403
+                assert "access-control-allow-origin" not in answer.headers
+
+
+def test_the_live_cookie_and_the_end_of_a_session(shared: str) -> None:
+    one, two = Visitor(shared, LOGIN), Visitor(shared, LOGIN)
+    set_cookie = httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": LOGIN[1]}).headers.get_list("set-cookie")
+    assert len(set_cookie) == 1
+    assert {"HttpOnly", "SameSite=Lax"} <= {part.strip() for part in set_cookie[0].split(";")}
+    assert one.client.get("/logout").status_code == 405
+    assert one.client.post("/logout", headers={"origin": "https://evil.example"}).status_code == 403
+    assert one.client.get("/config").status_code == 200
+    assert one.client.post("/logout", headers={"origin": shared.rstrip("/")}).status_code == 303
+    assert one.client.get("/config").status_code == 401
+    assert two.client.get("/config").status_code == 200
+
+
+def test_made_up_addresses_lock_nobody_out(shared: str) -> None:
+    elsewhere = httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"))
+    found = [elsewhere.post(f"{shared}login", data={"username": LOGIN[0], "password": "no"}, headers={"x-forwarded-for": f"127.0.0.1, 7.7.7.{n}"})
+             for n in range(80)]  # fmt: skip
+    assert {answer.status_code for answer in found} == {400, 429}
+    Visitor(shared, LOGIN)
+
+
 def test_guesses_at_the_live_form(shared: str) -> None:
     """The last test of this server: it lets nobody in for a minute now."""
     guesses = [httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": f"guess {n}"}).status_code for n in range(300)]

@@ -13,6 +13,7 @@ from explain.run_data import RunData
 from models.classes import find_class
 from models.errors import UserError
 
+LONGEST = 1000  # characters of a selection
 EACH = 2  # images of a class, where nothing is selected
 
 
@@ -35,6 +36,8 @@ def selected(findings: Findings, wanted: str = "", per_class: int | None = None,
 
     Raises UserError for what nobody knows, and where no image is left.
     """
+    if len(wanted) > LONGEST:
+        raise UserError(f"A selection of {len(wanted):,} characters: at most {LONGEST:,} are read.")
     run, kind, name = findings.run, *(wanted.partition(":")[::2])
     each = per_class or (None if wanted else EACH)
     if not wanted:

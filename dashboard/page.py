@@ -1,0 +1,109 @@
+"""Gradio's Blocks, with what holds for every event: bounded inputs, uploads alone as files, and errors of one line."""
+
+import html
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import gradio as gr
+
+from dashboard.connections import limited
+from dashboard.uploads import only_uploads
+from models.errors import UserError
+
+TEXT, PIECES = 10_000, 2_000
+"""Characters of a text that comes in, and parts of a list: far more than a click or a note has."""
+_PATH = re.compile(r"""(?<![\w<>/.:])(?:~|[A-Za-z]:)?[\\/](?:[^\s'"<>|,;:\\/]+[\\/])+[^\s'"<>|,;:\\/]*""")
+_QUOTED = re.compile(r"""'([^'\n]*[\\/][^'\n]*)'""")
+
+log = logging.getLogger("vitrine")
+
+
+class Page(gr.Blocks):
+    """`hidden`: folders of the server whose names nobody is told who opens the page; None where its owner does."""
+
+    hidden: tuple[str, ...] | None = None
+
+    def launch(self, *args: Any, **kwargs: Any) -> Any:
+        with limited():
+            return super().launch(*args, **kwargs)
+
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> Any:
+        if not explicit_call:
+            only_uploads(inputs)
+        return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+
+    async def process_api(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            if not kwargs.get("explicit_call"):
+                bounded([inputs, getattr(kwargs.get("event_data"), "_data", None)])
+                enough(block_fn, inputs)
+            answer = await super().process_api(block_fn, inputs, *args, **kwargs)
+        except gr.Error as error:
+            error.message = self._told(str(error.message))
+            raise
+        except UserError as error:
+            raise gr.Error(self._told(str(error)), print_exception=False) from None
+        except Exception as error:
+            log.exception("in an event")
+            raise gr.Error(f"That did not work ({type(error).__name__}); the log has more.", print_exception=False) from None
+        if self.hidden:
+            answer["data"] = without(answer.get("data"), self.hidden)
+        return answer
+
+    def _told(self, message: str) -> str:
+        """As text: the page shows messages as HTML."""
+        return html.escape(message if self.hidden is None else names_alone(message), quote=False)
+
+
+def bounded(value: Any, depth: int = 8) -> None:
+    """Raises gr.Error for what is longer or deeper than anything that the page sends."""
+    if isinstance(value, str) and len(value) > TEXT:
+        raise gr.Error(f"A text has {len(value):,} characters; at most {TEXT:,} are read.", print_exception=False)
+    if isinstance(value, dict | list | tuple):
+        if len(value) > PIECES or depth == 0:
+            raise gr.Error(f"A list has {len(value):,} parts, or is nested; at most {PIECES:,} are read.", print_exception=False)
+        for inner in value.values() if isinstance(value, dict) else value:
+            bounded(inner, depth - 1)
+
+
+def enough(block_fn: Any, inputs: list[Any]) -> None:
+    """Raises gr.Error where inputs are missing; Gradio would write all of them into the log."""
+    wanted = len(getattr(block_fn, "inputs", ()))
+    if len(inputs) < wanted:
+        raise gr.Error(f"Got {len(inputs)} inputs; this takes {wanted}.", print_exception=False)
+
+
+def names_alone(message: str) -> str:
+    """A message without the folders of this machine: of each path, its last name."""
+    message = _QUOTED.sub(lambda m: f"'{_last(m[1])}'" if _is_path(m[1]) else m[0], message)
+    return _PATH.sub(lambda m: _last(m[0]), message)
+
+
+def folders(paths: Iterable[Path | str | None]) -> tuple[str, ...]:
+    """The absolute folders of files and folders, the longest first, so that a name within one is not left over."""
+    found = {str(Path(p).resolve().parent) for p in paths if p and str(p) not in ("", "-")} | {str(Path.home()), str(Path.cwd())}
+    return tuple(sorted((f for f in found if len(f) > 1), key=len, reverse=True))
+
+
+def without(value: Any, hidden: tuple[str, ...]) -> Any:
+    """The same, with none of these folders in any of its texts."""
+    if isinstance(value, str):
+        for folder in hidden:
+            value = value.replace(folder + "/", "").replace(folder, "…")
+        return value
+    if isinstance(value, dict):  # files that are handed out keep their path: it is a key to the folder of uploads
+        return value if isinstance(value.get("path"), str) and "meta" in value else {k: without(v, hidden) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(without(inner, hidden) for inner in value)
+    return value
+
+
+def _is_path(text: str) -> bool:
+    return text.count("/") + text.count("\\") > 1 or text.startswith(("/", "~", "./", "../")) or Path(text).suffix != ""
+
+
+def _last(path: str) -> str:
+    return PureWindowsPath(path.rstrip("/\\")).name or "…"
