@@ -22,6 +22,7 @@ from explain import finding_commands as of_findings
 from explain import gaze_commands as of_gaze
 from explain import inversion_commands as of_inversion
 from explain import run_command
+from explain.data_question import AllowData
 from models import commands as of_models
 from models.commands import Device, Weights
 from models.errors import UserError
@@ -58,6 +59,7 @@ def serve(
     gaze: Annotated[Path | None, typer.Option(help="A folder of 'gaze evaluate', for the Gaze tab.")] = None,
     gaze_model: Annotated[Path | None, typer.Option(help="A checkpoint of 'gaze train', instead of the one that comes along.")] = None,
     decoders: Annotated[Path | None, typer.Option(help="A folder of 'invert train', for the Inversion tab.")] = None,
+    allow_data: AllowData = False,
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
 ) -> None:
     """Open the dashboard on a run."""
@@ -65,7 +67,7 @@ def serve(
     from dashboard.serving import serve as start
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
-    start(run, sharing, weights, device, open_browser, trainings, against or [], gaze, gaze_model, decoders)
+    start(run, sharing, weights, device, open_browser, trainings, against or [], gaze, gaze_model, decoders, allow_data)
 
 
 for command in (run_command.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,

@@ -11,7 +11,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-PAGES, MINUTE, REMEMBERED = 60, 60.0, 20_000
+PAGES, MINUTE, REMEMBERED = 40, 60.0, 20_000
 """Pages that one address may open within so many seconds; each has a place among the server's sessions, which are limited."""
 
 

@@ -32,6 +32,8 @@ def picture(ctx: "Context", subject: Subject) -> Image.Image:
         return open_example(subject["example"])
     original = ctx.original(int(subject["row"]))
     if original is None:
+        if not ctx.run.may_read_data and ctx.access.computes:
+            raise UserError(f"This run was not made here: its pictures in '{ctx.run.manifest.data_root}' are read after serve --allow-data.")
         where = f"at '{ctx.run.manifest.data_root}'" if ctx.access.computes else "here"
         raise UserError(f"The image is not {where} any more: the run's own maps are shown, live maps need the image.")
     return original

@@ -2,77 +2,90 @@
 
 import atexit
 import os
-import shutil
-import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
+
+from models import temporary
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-PREFIX = "vitrine-uploads-"
+NAME = "uploads"
 SOON = 60.0  # seconds after which a photo that was looked at is removed: another visitor may have sent the same at the same moment
 OLD = 600.0  # seconds after which a file that came or went is forgotten
-ABANDONED = 86400.0  # seconds after which the folder of a server that was killed is taken away; living ones touch theirs
 ROOM = 500_000_000  # bytes of all uploads together
 
-UPLOADS = "" if os.environ.get("GRADIO_TEMP_DIR") else tempfile.mkdtemp(prefix=PREFIX)
+UPLOADS = "" if os.environ.get("GRADIO_TEMP_DIR") else str(temporary.make(NAME))
 """The folder that was made here; empty where the environment names one, which is left alone."""
-_looked_at = deque[tuple[float, Path]]()
+_looked_at = deque[tuple[float, Path, int]]()
+_first_seen: dict[Path, tuple[float, int]] = {}
 
 
 def remove_uploads() -> None:
     if UPLOADS:
-        shutil.rmtree(UPLOADS, ignore_errors=True)
+        temporary.remove(Path(UPLOADS))
 
 
-def keep_alive() -> None:
-    """Say to other servers that this folder is in use."""
-    if UPLOADS:
-        Path(UPLOADS).touch()
-
-
-def sweep(now: float | None = None) -> None:
-    """Forget what was uploaded or handed out a while ago, and the folders of servers that were killed."""
-    now = now or time.time()
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if str(folder) != UPLOADS and now - _changed(folder) > ABANDONED:
-            shutil.rmtree(folder, ignore_errors=True)
-    if UPLOADS:
-        for file in _files():
-            if now - _changed(file) > OLD:
-                file.unlink(missing_ok=True)
+def sweep() -> None:
+    """Forget what was uploaded or handed out a while ago, and what killed processes left. The time is counted from when a file was seen here
+    first: the clock of the files may be turned."""
+    temporary.sweep()
+    now, files = time.monotonic(), {file: _changed(file) for file in _files()}
+    for gone in set(_first_seen) - set(files):
+        del _first_seen[gone]
+    for file, changed in files.items():
+        since, known = _first_seen.get(file, (now, changed))
+        if known != changed:
+            since = now
+        _first_seen[file] = (since, changed)
+        if now - since >= OLD:
+            _unlink(file)
 
 
 def forget_later(file: Path) -> None:
-    _looked_at.append((time.monotonic(), file))
+    _looked_at.append((time.monotonic(), file, _changed(file)))
     forget_due()
 
 
 def forget_due() -> None:
     """Remove photos that were looked at a while ago, unless they were sent again since."""
     while _looked_at and time.monotonic() - _looked_at[0][0] >= SOON:
-        _, file = _looked_at.popleft()
-        if time.time() - _changed(file) >= SOON:
-            file.unlink(missing_ok=True)
+        _, file, changed = _looked_at.popleft()
+        if _changed(file) == changed:
+            _unlink(file)
         elif file.exists():
-            _looked_at.append((time.monotonic(), file))
+            _looked_at.append((time.monotonic(), file, _changed(file)))
 
 
 def uploads_fit() -> bool:
-    """Whether another upload may be taken."""
+    """Whether another upload may be taken; the folder is made again where somebody removed it."""
+    if UPLOADS and not (Path(UPLOADS) / temporary.LOCK).is_file():
+        with suppress(OSError):
+            if not Path(UPLOADS).is_dir():
+                Path(UPLOADS).unlink(missing_ok=True)
+            temporary.hold(Path(UPLOADS))
     return sum(_size(file) for file in _files()) < ROOM
 
 
 def _files() -> list[Path]:
-    return [file for file in Path(UPLOADS).rglob("*") if file.is_file()] if UPLOADS else []
+    found: list[Path] = []
+    if UPLOADS:
+        with suppress(OSError):  # a folder that is removed while it is read
+            found += [file for file in Path(UPLOADS).rglob("*") if file.name != temporary.LOCK and file.is_file()]
+    return found
 
 
-def _changed(path: Path) -> float:
+def _unlink(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
+
+
+def _changed(path: Path) -> int:
     try:
-        return path.stat().st_mtime
+        return path.stat().st_mtime_ns
     except OSError:  # gone by now
-        return time.time()
+        return 0
 
 
 def _size(path: Path) -> int:

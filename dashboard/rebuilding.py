@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboard.looks import Subject, picture
 from models.errors import UserError
-from models.inversion.shipped import decoders_of
+from models.inversion.shipped import decoders_of, is_decoder
 from models.training.trained import described
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Rebuilding:
         paths = sorted(self._folder.glob("*.safetensors")) if self._folder else decoders_of(request.weights_hash)
         if self._folder and not paths:
             raise UserError(f"'{self._folder}' holds no decoders: make some with python launch.py invert train --out {self._folder}.")
-        found = [about for path in paths if (about := described(path)).get("task") == "inversion"]
+        found = [about for path in paths if is_decoder(about := described(path))]
         return sorted(found, key=lambda about: about["depth"])
 
     @property

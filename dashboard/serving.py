@@ -1,10 +1,12 @@
 """Serve the page until it is ended: on this machine, to a network, or by a public link; who may open it, and what they may do."""
 
+import logging
 import os
 import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,18 +18,20 @@ from dashboard.app import build
 from dashboard.context import Context
 from dashboard.gate import LOCAL, Rules, guarded
 from dashboard.logs import bound_logs
-from dashboard.private import forget_due, keep_alive, remove_uploads, sweep, uploads_fit
+from dashboard.private import forget_due, remove_uploads, sweep, uploads_fit
 from dashboard.proxies import LOOPBACK, Proxies
 from dashboard.theme import STYLE, theme
 from dashboard.tunnel import Tunnel
+from explain.data_question import ask_for_data
 from explain.run_data import open_run
 from models.errors import UserError
 from models.memory import reuse_memory
 
 FIRST_PORT, PORTS = 7860, 40
-SESSIONS = 1000  # pages whose choices are remembered, the last ones
+SESSIONS = 400  # pages whose choices are remembered, the last ones, at half a megabyte each
 PATIENCE = 5.0  # seconds that the server has for its end
-SWEPT_EVERY = 300.0  # seconds
+SWEPT_EVERY = 60.0  # seconds
+ENDED_BY = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # those that this system has
 MCP_MISSING = "--mcp needs another package: pip install 'mcp>=1.21,<2'"
 ICON = '<link rel="icon" href="favicon.ico" type="image/svg+xml">'  # otherwise it is asked for where a proxy has none
 SPACE = "SPACE_ID"  # Hugging Face names its Spaces so
@@ -112,13 +116,15 @@ def options(sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, 
 
 def serve(run: Path, sharing: Sharing = Sharing(), weights: Path | None = None, device: str = "cpu", open_browser: bool = True,
           trainings: Path = Path("trainings"), against: Sequence[Path] = (), gaze: Path | None = None,
-          gaze_model: Path | None = None, decoders: Path | None = None) -> None:  # fmt: skip
+          gaze_model: Path | None = None, decoders: Path | None = None, allow_data: bool = False) -> None:  # fmt: skip
     """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and wishes that cannot be met."""
     reuse_memory()
     bound_logs()
     sweep()
     _has_mcp(sharing)
-    ctx = Context(open_run(run), weights, device, trainings, tuple(open_run(other).folder for other in against), sharing.access, gaze, gaze_model,
+    opened = open_run(run)
+    ask_for_data(opened, allow_data)
+    ctx = Context(opened, weights, device, trainings, tuple(open_run(other).folder for other in against), sharing.access, gaze, gaze_model,
                   decoders)  # fmt: skip
     port = sharing.port or _free_port()
     if _in_use(port):
@@ -134,8 +140,9 @@ def serve(run: Path, sharing: Sharing = Sharing(), weights: Path | None = None, 
     if login:
         print(f"user {login[0]}, password {login[1]}" if not sharing.auth else f"user {login[0]}, with the password of --auth", flush=True)
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    for name in ENDED_BY:
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, lambda *_: ended.set())
     ctx.warm_up()
     tunnel = _shared(port, rules, ended) if sharing.share else None
     _wait(ended, tunnel)
@@ -176,17 +183,19 @@ def _as_squares(link: str) -> str:
 
 def _wait(ended: threading.Event, tunnel: Tunnel | None) -> None:
     """Until it is ended; woken now and then, so that signals are heard on every system."""
-    slept = 0.0
+    swept = time.monotonic()
     while not ended.wait(0.5):
-        slept += 0.5
-        forget_due()
-        if slept % SWEPT_EVERY == 0:
-            keep_alive()
-            sweep()
-        if tunnel is not None and tunnel.broken:
-            print("vitrine: the public link has ended; the local page goes on. Start again with --share for another link.", flush=True)
-            tunnel.close()
-            tunnel = None
+        try:
+            forget_due()
+            if time.monotonic() - swept >= SWEPT_EVERY:
+                swept = time.monotonic()
+                sweep()
+            if tunnel is not None and tunnel.broken:
+                print("vitrine: the public link has ended; the local page goes on. Start again with --share for another link.", flush=True)
+                tunnel.close()
+                tunnel = None
+        except Exception:  # a full disk, no descriptor left: the page goes on
+            logging.getLogger("vitrine").exception("while files were swept")
 
 
 def _has_mcp(sharing: Sharing) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from explain.data_question import AllowData, ask_for_data
 from models.commands import ClassNames, Device, Model, Weights, say
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
@@ -27,6 +28,7 @@ def export(
     originals: Annotated[bool, typer.Option(help="Also the pictures at full size, where they can be read.")] = True,
     maps: Annotated[bool, typer.Option(help="Also the maps as numbers (.npy).")] = True,
     blur_eyes: BlurEyes = False,
+    allow_data: AllowData = False,
 ) -> None:  # fmt: skip
     """Pictures to take away: originals, overlays, raw maps, one sheet with every class, a page that opens without a server, and tables."""
     from explain.analysis.findings import Findings
@@ -34,7 +36,9 @@ def export(
     from explain.run_data import open_run
 
     named = tuple(name.strip() for name in methods.split(",") if name.strip())
-    made = Export(Findings(open_run(run)), out, Wishes(select, per_class, named, sort, originals, maps, blur_eyes))
+    opened = open_run(run)
+    ask_for_data(opened, allow_data)
+    made = Export(Findings(opened), out, Wishes(select, per_class, named, sort, originals, maps, blur_eyes))
     with share_bar("export") as tell:
         for share in made.steps():
             tell(share)
@@ -196,6 +200,7 @@ def survey(
     weights: Weights = None,
     limit: Annotated[int, typer.Option(min=1, help="So many images at most, evenly spread.")] = 2000,
     device: Device = "cpu",
+    allow_data: AllowData = False,
 ) -> None:
     """One pass over a run's images: each channel's strongest images, and the curves over depth. Kept in the run's folder for Layers."""
     from explain.run_data import open_run
@@ -205,6 +210,7 @@ def survey(
     from models.memory import reuse_memory
 
     opened = open_run(run)
+    ask_for_data(opened, allow_data)
     reuse_memory()
     try:
         with share_bar("survey") as tell:

@@ -8,16 +8,20 @@ from PIL import Image
 from explain.render import jpeg_bytes, jpeg_url
 from explain.run_data import RunData
 from explain.thumbnails import open_thumbnail
+from explain.trusted_data import allowed_folders, is_inside
 from models.data.reopen import reopen
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 
 
 def original(run: RunData, row: int) -> Image.Image | None:
-    """The picture of a row of the run, where its data is still here."""
+    """The picture of a row of the run, where its data is still here and may be read (`explain.trusted_data`)."""
     root, request = run.manifest.data_root, run.manifest.request
+    if not root or not run.may_read_data:
+        return None
     try:
-        return reopen(root, str(run.table.at[row, "id"]), request.preprocessing.get("exif", "apply"), request.bits) if root else None
+        exif, inside = request.preprocessing.get("exif", "apply"), is_inside(run.folder, root)
+        return reopen(root, str(run.table.at[row, "id"]), exif, request.bits, not inside, () if inside else allowed_folders())
     except UserError:  # a data set that is another one by now
         return None
 

@@ -1,11 +1,8 @@
 """The engine: one pass over a labelled set of images, into a run folder."""
 
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,14 +20,11 @@ from explain.capture import Capture, capture, layers_in
 from explain.case import Stopped, explain
 from explain.folded import folded
 from explain.map_layers import default_layer
-from explain.picture_facts import facts
 from explain.regions import FACE_BANDS, are_expressions, face_bands, reduced
-from explain.render import jpeg_bytes
 from explain.run_folder import (
     MANIFEST,
     METADATA,
     NO_ANSWER,
-    SAMPLES,
     STAMP,
     Manifest,
     PartWriter,
@@ -42,11 +35,14 @@ from explain.run_folder import (
     map_column,
     one_writer,
     pack_maps,
+    part_files,
     part_schema,
     read_manifest,
     rows_to_table,
 )  # fmt: skip
+from explain.run_images import Loaded, load_batches
 from explain.run_resume import claim
+from explain.trusted_data import allow
 from models import __version__
 from models.class_names import must_differ, named_by_data
 from models.classes import ClassMatch, find_class, match_classes
@@ -54,10 +50,8 @@ from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import UserError
 from models.memory import reuse_memory
-from models.preprocessing import as_tensor, stack
+from models.preprocessing import stack
 
-THUMBNAIL = 128
-READERS = max(1, (os.cpu_count() or 2) // 2)  # threads that decode; the other cores are the network's
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -69,56 +63,6 @@ class Progress:
     total: int
     before: int
     failed: int
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """One image as the network sees it, or the reason why there is none. `masks` (R, H, W) in [0, 1] lie on `pixels`; `stamp`: of its file,
-    taken before it was read."""
-
-    index: int
-    stamp: str = ""
-    pixels: Tensor | None = None
-    thumbnail: bytes | None = None
-    facts: dict[str, float | int] = field(default_factory=dict)
-    masks: np.ndarray | None = None
-    error: str | None = None
-
-
-def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loaded:
-    """Decode, crop and make the thumbnail: of what the network sees, so that maps lie on it exactly."""
-    stamp = source.stamp(index)
-    try:
-        picture = source.load(index)
-        seen = classifier.preprocessing.view(picture)
-        masks = [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)] if source.regions else []
-    except Exception as error:  # an image that breaks a decoder must not end a run of a million
-        return Loaded(index, stamp, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
-    shares = np.stack([np.asarray(mask.convert("L"), np.float32) / 255 for mask in masks]) if masks else None
-    return Loaded(index, stamp, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL), facts(seen, picture.size), shares)
-
-
-def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int) -> Iterator[list[Loaded]]:
-    """Batches of loaded images in order, read two batches ahead by threads; memory does not grow with the data."""
-    with ThreadPoolExecutor(READERS) as pool:
-        waiting: deque[Future[Loaded]] = deque()
-        rest = iter(indices)
-        ahead = 3 * size
-        batch: list[Loaded] = []
-        try:
-            while True:
-                while len(waiting) < ahead and (index := next(rest, None)) is not None:
-                    waiting.append(pool.submit(load_image, source, index, classifier))
-                if not waiting:
-                    break
-                batch.append(waiting.popleft().result())
-                if len(batch) == size:
-                    yield batch
-                    batch = []
-            if batch:
-                yield batch
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], layer: str | None, precision: str,
@@ -287,7 +231,7 @@ def _work(classifier: Classifier, source: ImageSource, out: Path, request: Reque
 def _close(classifier: Classifier, source: ImageSource, out: Path, request: Request, speed: float | None, command: str) -> Manifest:
     import pyarrow.dataset as ds
 
-    data = ds.dataset(out / SAMPLES, schema=part_schema(request))
+    data = ds.dataset([str(path) for path in part_files(out)], schema=part_schema(request))
     failed = data.count_rows(filter=ds.field("error").is_valid())
     manifest = Manifest(
         request, "complete", {"ok": data.count_rows() - failed, "failed": failed}, round(speed, 2) if speed else None,
@@ -297,4 +241,5 @@ def _close(classifier: Classifier, source: ImageSource, out: Path, request: Requ
         command, datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
     finish(out, manifest)
+    allow(manifest.data_root, (item.id for item in source.items))
     return manifest

@@ -1,5 +1,6 @@
 """Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked for."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from explain.column_cache import column
+from explain.parquet import Damaged, names_in, read
 from explain.picture_facts import FACTS, HASH
 from explain.run_folder import MANIFEST, METADATA, REQUEST, TARGETS, Manifest, area_column, map_column, part_files, read_manifest, unpack_maps
 from explain.thumbnails import open_thumbnail
+from explain.trusted_data import is_allowed
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
@@ -26,11 +28,12 @@ LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 @dataclass(frozen=True, eq=False)
 class RunData:
     """`table`: one row an image with `LIGHT` columns, the attention statistics, and where to find the rest; unreadable
-    images have a text in `error` and are absent from `ok`."""
+    images have a text in `error` and are absent from `ok`. `damaged`: parts that cannot be read, and are left out."""
 
     folder: Path
     manifest: Manifest
     table: pd.DataFrame
+    damaged: int = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -45,8 +48,17 @@ class RunData:
         return tuple(theirs.get(i, f"{name} (output {i})" if name in theirs.values() else name) for i, name in enumerate(names))
 
     @property
+    def may_read_data(self) -> bool:
+        """Whether its pictures may be read from where the run says that they are."""
+        return is_allowed(self.folder, self.manifest.data_root)
+
+    @property
     def unfinished(self) -> str:
-        """What must be said of a run that has not ended: its images are the first ones of the data, often of its first classes."""
+        """What must be said of a run that has not ended: its images are the first ones of the data, often of its first classes; and of one
+        whose files are damaged."""
+        if self.damaged:
+            return (f"{self.damaged} of {len(self.parts)} files of the run are damaged and left out: its figures are those of {len(self.table):,} "
+                    "images. Start the same run again: it makes the others anew.")  # fmt: skip
         if self.manifest.status == "complete":
             return ""
         return (f"The run has not ended: its {len(self.table):,} images are the first of the data, and its figures are theirs alone. Start it again "
@@ -76,9 +88,10 @@ class RunData:
         if not file.is_file():
             return None
         try:
-            found = pd.read_parquet(file).drop_duplicates("id").set_index("id").reindex(self.table["id"])
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise UserError(f"'{file}' cannot be read ({str(error).splitlines()[0][:100]}): remove it, or run again.") from error
+            found = read(file).to_pandas().drop_duplicates("id").set_index("id").reindex(self.table["id"])
+        except (Damaged, KeyError, ValueError, TypeError) as error:  # an addition: the rest is shown without it
+            logging.getLogger("vitrine").warning("%s is left out: %s", file, error)
+            return None
         return found.set_axis(self.table.index)
 
     @cached_property
@@ -120,7 +133,7 @@ class RunData:
     def probabilities(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Part by part: rows (n,) of readable images, and their probabilities (n, K) float32. Nothing of it is kept."""
         for part, group in self.ok.groupby("part"):
-            lists = pq.read_table(self.parts[int(str(part))], columns=["prob"])["prob"].take(pa.array(group["row"].to_numpy()))
+            lists = read(self.parts[int(str(part))], ["prob"])["prob"].take(pa.array(group["row"].to_numpy()))
             flat = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
             yield group.index.to_numpy(), flat.reshape(len(group), -1)
 
@@ -154,15 +167,18 @@ def open_run(folder: Path) -> RunData:
     request = manifest.request
     wanted = [*LIGHT, *(f"{map_column(m, t)}.{s}" for m in request.methods for t in TARGETS for s in request.statistics),
               *map(area_column, request.regions), *LATER]  # fmt: skip
-    tables = []
+    tables, damaged = [], list[Damaged]()
     for number, path in enumerate(part_files(folder)):
         try:
-            there = set(pq.read_schema(path).names)
-            part = pq.read_table(path, columns=[name for name in wanted if name in there or name not in LATER]).to_pandas()
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"'{path}' cannot be read ({str(error).splitlines()[0][:100]}): remove it and start the run again.") from error
+            there = names_in(path)
+            part = read(path, [name for name in wanted if name in there or name not in LATER]).to_pandas()
+        except Damaged as error:
+            damaged.append(error)
+            continue
         tables.append(part.assign(part=number, row=np.arange(len(part))))
+    if damaged and not tables:
+        raise damaged[0]
     if not tables:
         raise UserError(f"The run '{folder}' holds no images yet: start it again to go on.")
     table = pd.concat(tables, ignore_index=True)
-    return RunData(folder, manifest, table[~table["id"].duplicated()].reset_index(drop=True))  # two writers at once doubled rows once
+    return RunData(folder, manifest, table[~table["id"].duplicated()].reset_index(drop=True), len(damaged))  # two writers at once doubled rows once

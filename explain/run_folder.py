@@ -4,7 +4,6 @@ Reading needs pandas and pyarrow only, neither torch nor the model nor the image
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from explain.attention import STATISTICS, mass_in
+from explain.parquet import read, write
 from explain.picture_facts import FACTS, HASH
 from models.errors import UserError
 
@@ -142,12 +141,9 @@ class PartWriter:
         if not self.pending:
             return
         path = self.folder / f"part-{self.next:05d}.parquet"
-        temporary = path.with_suffix(".tmp")
         try:
-            pq.write_table(pa.concat_tables(self.pending).combine_chunks(), temporary, compression="zstd")
-            os.replace(temporary, path)
+            write(pa.concat_tables(self.pending).combine_chunks(), path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise UserError(f"'{path}' cannot be written ({error.strerror or error}): all earlier parts are kept; "
                             "free space and start the same command again.") from error  # fmt: skip
         self.pending, self.next = [], self.next + 1
@@ -159,7 +155,7 @@ def part_files(folder: Path) -> list[Path]:
 
 def done_ids(folder: Path) -> set[str]:
     """Ids of all rows that are on disk."""
-    return {i for path in part_files(folder) for i in pq.read_table(path, columns=["id"])["id"].to_pylist()}
+    return {i for path in part_files(folder) for i in read(path, ["id"])["id"].to_pylist()}
 
 
 @contextmanager

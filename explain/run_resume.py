@@ -1,7 +1,6 @@
 """Starting a run again: what differs from before, which images are done anew, and beginning from scratch."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from explain.parquet import is_whole, names_in, read, write
 from explain.run_folder import DERIVED, MANIFEST, METADATA, NO_ANSWER, REQUEST, STAMP, Request, begin, part_files, read_request
 from models.data.source import ImageSource
 
@@ -22,6 +21,7 @@ NAMES = {
 }  # fmt: skip
 """What the fields of a request are called in messages; causes come before what follows from them."""
 _SHOWN = 60
+DAMAGED = ".damaged"
 
 
 def claim(out: Path, request: Request, source: ImageSource, restart: bool, say: Callable[[str], None]) -> None:
@@ -32,6 +32,8 @@ def claim(out: Path, request: Request, source: ImageSource, restart: bool, say: 
     if not (out / REQUEST).is_file():
         return begin(out, request)
     before = read_request(out)
+    if damaged := [] if restart else set_aside(out):
+        say(f"{len(damaged):,} of the run's files were damaged and are set aside (*{DAMAGED}): their images are done again")
     differ = differences(before, request)
     if differ and before.data_fingerprint != request.data_fingerprint and (data := changed_data(out, source, request.outputs)):
         differ = [data if text.startswith("images or labels") else text for text in differ]
@@ -87,8 +89,8 @@ def outdated(folder: Path, source: ImageSource) -> tuple[set[str], set[str]]:
     index = {item.id: k for k, item in enumerate(source.items)}
     changed, failed = set(), set()
     for path in part_files(folder):
-        names = [name for name in ("id", "error", STAMP) if name in pq.read_schema(path).names]
-        table = pq.read_table(path, columns=names)
+        names = [name for name in ("id", "error", STAMP) if name in names_in(path)]
+        table = read(path, names)
         stamps = table[STAMP].to_pylist() if STAMP in names else [None] * len(table)
         for i, error, stamp in zip(table["id"].to_pylist(), table["error"].to_pylist(), stamps, strict=True):
             if i not in index:
@@ -105,16 +107,22 @@ def drop_rows(folder: Path, ids: set[str]) -> None:
     _remove(folder, MANIFEST, *DERIVED)
     wanted = pa.array(sorted(ids), pa.string())
     for path in part_files(folder):
-        hit = pc.is_in(pq.read_table(path, columns=["id"])["id"], wanted)
+        hit = pc.is_in(read(path, ["id"])["id"], wanted)
         if not pc.any(hit).as_py():
             continue
-        kept = pq.read_table(path).filter(pc.invert(hit))
+        kept = read(path).filter(pc.invert(hit))
         if not len(kept):
             path.unlink()
             continue
-        temporary = path.with_suffix(".tmp")
-        pq.write_table(kept, temporary, compression="zstd")
-        os.replace(temporary, path)
+        write(kept, path)
+
+
+def set_aside(folder: Path) -> list[Path]:
+    """Rename parts that cannot be read, so that their images are done again; the run is no longer complete then."""
+    damaged = [path for path in part_files(folder) if not is_whole(path)]
+    if damaged:
+        _remove(folder, MANIFEST, *DERIVED)
+    return [path.rename(path.with_name(path.name + DAMAGED)) for path in damaged]
 
 
 def clear(folder: Path) -> None:
@@ -130,5 +138,5 @@ def _remove(folder: Path, *names: str) -> None:
 
 
 def _columns(path: Path, *names: str) -> list[list[Any]]:
-    table = pq.read_table(path, columns=list(names))
+    table = read(path, names)
     return [table[name].to_pylist() for name in names]

@@ -1,10 +1,9 @@
 """One pass over a run's images for what a single image cannot tell: each channel's strongest images, and the curves over depth."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -21,16 +19,19 @@ from explain.capture import read_maps, watch
 from explain.columns import columns
 from explain.depth import Step, depth, handed_on, pooled, separability, step
 from explain.layers import Layer, layers
+from explain.parquet import Damaged, names_in, read, write
 from explain.pictures import original
-from explain.run import load_batches
 from explain.run_data import RunData
 from explain.run_folder import write_json
+from explain.run_images import load_batches
 from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.source import ImageSource, Item
 from models.errors import UserError
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
+COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST
+REMEDY = "make it anew with 'survey'"
 KEPT, BATCH = 9, 16
 MOST, POOLED, MOVED = 2000, 1000, 32
 """So many images at most, evenly spread over the run: for the strongest; for separability; for equivariance."""
@@ -98,7 +99,7 @@ def survey(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[f
         seen += len(batch)
         yield seen / len(source)
     if not work.images:
-        raise UserError(f"None of the run's pictures is at '{run.manifest.data_root}' any more: strongest images need them.")
+        raise UserError(f"None of the run's pictures can be read in '{run.manifest.data_root}': strongest images need them (see --allow-data).")
     work.write(run.folder)
 
 
@@ -153,8 +154,8 @@ class _Work:
         ids = [item.id for item in self.source.items]
         tables = [self.strongest.table(layer.name, ids) for layer in self.layers if layer.name in self.strongest.widths]
         try:
-            _write(folder / STRONGEST, pa.concat_tables(tables))
-            _write(folder / DEPTH, pa.Table.from_pylist([asdict(step) for step in self.curves()]))
+            write(pa.concat_tables(tables), folder / STRONGEST, row_group_size=50_000)  # one layer is read without the others
+            write(pa.Table.from_pylist([asdict(step) for step in self.curves()]), folder / DEPTH)
             moved = sum(map(len, next(iter(self.measured.values()), [])))
             write_json(folder / ABOUT, {"images": self.images, "pooled": len(self.labels), "moved": moved})
         except OSError as error:
@@ -165,19 +166,14 @@ def _even(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)) if count else np.zeros(0, int)
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary, compression="zstd", row_group_size=50_000)  # one layer is read without the others
-    os.replace(temporary, path)
-
-
 def surveyed(run: RunData) -> dict[str, int] | None:
     """How many images were seen, for separability, for equivariance; None where the run has not been surveyed."""
     try:
         raw = json.loads((run.folder / ABOUT).read_text())
         found = {name: int(raw[name]) for name in ("images", "pooled", "moved")}
-        return found if (run.folder / STRONGEST).is_file() and (run.folder / DEPTH).is_file() else None
-    except (OSError, ValueError, KeyError, TypeError):  # absent, damaged, or another's
+        whole = names_in(run.folder / STRONGEST) >= COLUMNS and names_in(run.folder / DEPTH) >= {f.name for f in fields(Step)}
+        return found if whole else None
+    except (Damaged, OSError, ValueError, KeyError, TypeError):  # absent, damaged, or another's
         return None
 
 
@@ -192,7 +188,7 @@ def strongest(run: RunData, layer: str, channel: int) -> pd.DataFrame:
 
 def curves(run: RunData) -> list[Step]:
     """The curves over depth, averaged over the run."""
-    return [Step(**row) for row in pq.read_table(run.folder / DEPTH).to_pylist()]
+    return [Step(**row) for row in read(run.folder / DEPTH, remedy=REMEDY).to_pylist()]
 
 
 def in_words(run: RunData) -> str:
@@ -206,4 +202,4 @@ def in_words(run: RunData) -> str:
 
 @lru_cache(maxsize=16)
 def _read(path: Path, layer: str, _stamp: int) -> pd.DataFrame:
-    return pq.read_table(path, filters=[("layer", "==", layer)]).to_pandas()
+    return read(path, remedy=REMEDY, filters=[("layer", "==", layer)]).to_pandas()

@@ -51,15 +51,20 @@ def read(path: Path) -> tuple[State, dict[str, Any]]:
 def describe(path: Path) -> dict[str, Any]:
     """The description alone, without reading a tensor."""
     with safe_open(path, framework="pt") as file:
-        about: dict[str, Any] = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-        return about
+        return _about(file.metadata() or {})
+
+
+def _about(metadata: dict[str, str]) -> dict[str, Any]:
+    """Empty where another program wrote something else under our name."""
+    about = json.loads(metadata.get(_KEY, "{}"))
+    return about if isinstance(about, dict) else {}
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    return (state if _KEY in metadata else unwrap(state)), json.loads(metadata.get(_KEY, "{}"))
+    return (state if _KEY in metadata else unwrap(state)), _about(metadata)
 
 
 def _read_torch(path: Path) -> State:

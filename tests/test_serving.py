@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import httpx
 import pytest
 import uvicorn
 import yaml
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -70,6 +72,29 @@ def test_sigterm_with_an_upload_in_flight(tmp_path: Path) -> None:
         code, said = ended(process)
     assert code == 0
     assert time.monotonic() - began < 9
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("vitrine-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT"])
+def test_the_folder_of_uploads_removed_while_serving_and_other_signals(name: str, tmp_path: Path) -> None:
+    """As by a cleaner of /tmp; then the terminal is closed."""
+    process, _, address = start(["serve", "--no-browser"], {"TMPDIR": str(tmp_path)})
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (90, 60), (10, 200, 10)).save(photo)
+    visitor = Visitor(address)
+    for left in ("nothing", "file", "nothing"):
+        folder = next(tmp_path.glob("vitrine-uploads-*"))
+        shutil.rmtree(folder)
+        if left == "file":
+            folder.write_bytes(b"x")
+        for _ in range(2):
+            assert Path(visitor.upload(photo)).is_file()
+        assert folder.is_dir()
+    process.send_signal(getattr(signal, name))
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
     assert "Traceback" not in said
     assert not list(tmp_path.glob("vitrine-*"))
 

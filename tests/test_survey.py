@@ -78,7 +78,7 @@ def test_pictures_that_are_gone(tiny: Classifier, small_run: RunData, pictures: 
     for name in small_run.table["id"][5:]:
         (pictures / str(name)).unlink()
     (small_run.folder / ABOUT).unlink()
-    with pytest.raises(UserError, match="None of the run's pictures is at"):
+    with pytest.raises(UserError, match="None of the run's pictures can be read"):
         list(survey(tiny, small_run))
     assert surveyed(small_run) is None
 

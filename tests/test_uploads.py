@@ -1,12 +1,15 @@
 """Photos of visitors: in memory, of one visitor, and gone."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from models import temporary
 from models.errors import UserError
 
 
@@ -46,7 +49,7 @@ def test_a_photo_that_was_sent_again_stays(tmp_path: Path, monkeypatch: pytest.M
 
     now, file = [1000.0], tmp_path / "photo"
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: 0.0)  # turned back meanwhile
     file.touch()
     os.utime(file, (1000.0, 1000.0))
     private.forget_later(file)
@@ -62,19 +65,67 @@ def test_a_photo_that_was_sent_again_stays(tmp_path: Path, monkeypatch: pytest.M
 def test_the_sweep_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dashboard import private
 
-    mine, killed, living = (tmp_path / f"{private.PREFIX}{name}" for name in ("mine", "killed", "living"))
-    for folder in (mine, killed, living):
-        (folder / "inner").mkdir(parents=True)
-        (folder / "inner" / "file").write_bytes(b"x" * 10)
+    mine, now = tmp_path / "vitrine-uploads-mine", [1000.0]
+    (mine / "inner").mkdir(parents=True)
+    (mine / "inner" / "file").write_bytes(b"x" * 10)
     monkeypatch.setattr(private, "UPLOADS", str(mine))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    os.utime(killed, (1.0, 1.0))
-    (mine / "inner" / "new").write_bytes(b"x")
-    os.utime(mine / "inner" / "file", (1.0, 1.0))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    os.utime(mine / "inner" / "file", (4e9, 4e9))  # a clock that was wrong
     private.sweep()
-    assert not killed.exists()
-    assert (living / "inner" / "file").exists()
+    now[0] += private.OLD / 2
+    (mine / "inner" / "new").write_bytes(b"x")
+    private.sweep()
+    assert sorted(p.name for p in (mine / "inner").iterdir()) == ["file", "new"]
+    now[0] += private.OLD / 2
+    private.sweep()
     assert sorted(p.name for p in (mine / "inner").iterdir()) == ["new"]
     assert private.uploads_fit()
     monkeypatch.setattr(private, "ROOM", 1)
     assert not private.uploads_fit()
+
+
+@pytest.mark.parametrize("left", ["nothing", "a file", "a folder"])
+def test_a_folder_that_somebody_removed_is_made_again(left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard import private
+
+    folder = tmp_path / "vitrine-uploads-mine"
+    monkeypatch.setattr(private, "UPLOADS", str(folder))
+    if left == "a file":
+        folder.write_bytes(b"an upload that took its place")
+    elif left == "a folder":
+        folder.mkdir()
+    assert private.uploads_fit()
+    assert folder.is_dir()
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once where they held it by a lock; after a day where there is none."""
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code = ("import sys, time; from models import temporary; temporary._held.clear(); print(temporary.make('export'), flush=True); "
+            "sys.stdin.read()")  # fmt: skip
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, env={**os.environ, "TMPDIR": str(tmp_path)},
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert child.stdout is not None
+    folder = Path(child.stdout.readline().strip())
+    (folder / "half").write_bytes(b"x")
+    mine = temporary.make("export")
+    old, young, foreign = tmp_path / "vitrine-old", tmp_path / "vitrine-young", tmp_path / "other"
+    for made in (old, young, foreign):
+        made.mkdir()
+    os.utime(old, (1.0, 1.0))
+    os.utime(foreign, (1.0, 1.0))
+    temporary.sweep()
+    assert (folder / "half").is_file()
+    assert mine.is_dir()
+    assert not old.exists()
+    assert young.is_dir()
+    assert foreign.is_dir()
+    child.kill()
+    child.wait()
+    with temporary.temporary_folder("export") as another:
+        assert not folder.exists()
+        assert list(another.iterdir()) == []
+    assert not another.exists()
+    temporary.remove(mine)

@@ -1,5 +1,6 @@
 """The trainings of a folder, what each is doing, and those that were ticked side by side."""
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +19,19 @@ KINDS = {"gaze": "gaze", "inversion": "decoder"}
 def training_list(found: Sequence[tuple[str, Trained]], chosen: str | None, ticked: Sequence[str], waiting: Sequence[str] = ()) -> str:
     """One row a training; a click shows its curves, a tick puts it into the comparison."""
     rows = [f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">starting</span></div>' for name in waiting]
-    rows += [_row(name, t, name == chosen, name in ticked) for name, t in found]
+    rows += [_row_or_word(name, t, name == chosen, name in ticked) for name, t in found]
     inside = "".join(rows) or '<p class="vt-empty">Nothing was trained here yet. Choose a model and data, and start.</p>'
     return ('<section class="vt-panel"><h2>Trainings <small>click for curves; tick two or more to compare</small></h2>'
             f'<div class="vt-trainings">{inside}</div></section>')  # fmt: skip
+
+
+def _row_or_word(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
+    """A file that another program wrote must not hide the other trainings."""
+    try:
+        return _row(name, t, chosen, ticked)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        logging.getLogger("vitrine").warning("%s is no training as Vitrine writes them", t.path, exc_info=True)
+        return f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">its file cannot be read</span></div>'
 
 
 def _row(name: str, t: Trained, chosen: bool, ticked: bool) -> str:

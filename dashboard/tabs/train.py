@@ -1,7 +1,6 @@
 """Train: look at the data, start a training, follow it, and set what was trained side by side."""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from dashboard.context import Context
 from dashboard.guard import said
 from dashboard.plots import figure
 from dashboard.trainings import Trainings, as_typed, command, recipe_of
+from dashboard.uploads import handed_out
 from models.training.charts import charts
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
@@ -125,7 +125,7 @@ def build(ctx: Context) -> None:
     @said
     def charts_zip(keep: dict[str, Any]) -> str:
         folder = trainings.one(keep["chosen"]).path.with_suffix(".charts")
-        return shutil.make_archive(str(Path(tempfile.mkdtemp()) / folder.stem), "zip", folder)
+        return shutil.make_archive(str(handed_out(folder.stem)), "zip", folder)
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     inputs = [form[key] for key in order]

@@ -3,7 +3,6 @@ between the maps of right and wrong answers."""
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from explain.analysis.chance import inconclusive
 from explain.analysis.clusters import Clustering, cluster_maps
@@ -22,6 +22,7 @@ from explain.analysis.labels import Fit, checked, fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.slices import Slice, slices
 from explain.errors import by_recall
+from explain.parquet import read, write
 from explain.run_data import RunData
 from explain.run_folder import TARGETS, map_column, write_json
 from models.errors import UserError
@@ -57,7 +58,7 @@ class Findings:
             about = json.loads((self.run.folder / ABOUT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return dict(about) if all(about.get(k) == v for k, v in self.stamp.items()) else {}
+        return about if isinstance(about, dict) and all(about.get(k) == v for k, v in self.stamp.items()) else {}
 
     @property
     def kept(self) -> bool:
@@ -77,7 +78,7 @@ class Findings:
     def checked(self) -> pd.DataFrame:
         """As `labels.checked`, in the rows of `run.ok`."""
         def kept() -> pd.DataFrame:
-            return pd.read_parquet(self.run.folder / FILE, columns=["quality", "suggested", "issue"]).set_axis(self.run.ok.index)
+            return read(self.run.folder / FILE, ["quality", "suggested", "issue"]).to_pandas().set_axis(self.run.ok.index)
 
         return self._kept_or_anew(kept, lambda: checked(self.run))
 
@@ -98,7 +99,7 @@ class Findings:
     @cached_property
     def _contrasts(self) -> pd.DataFrame:
         def kept() -> pd.DataFrame:
-            found = pd.read_parquet(self.run.folder / CONTRASTS)
+            found = read(self.run.folder / CONTRASTS).to_pandas()
             if len(found):
                 _ = [Contrast(**row) for row in found.drop(columns=["method", "target"]).head(1).to_dict("records")]  # type: ignore[misc]
             return found
@@ -180,9 +181,7 @@ def _soon_asked_for(findings: Findings) -> None:
 
 def _write(folder: Path, findings: Findings) -> None:
     for name, table in ((FILE, findings.checked), (CONTRASTS, findings._contrasts)):
-        temporary = folder / f"{name}.tmp"
-        table.reset_index(drop=True).to_parquet(temporary)
-        os.replace(temporary, folder / name)
+        write(pa.Table.from_pandas(table.reset_index(drop=True), preserve_index=False), folder / name)
     write_json(folder / ABOUT, findings.stamp | {"fit": asdict(findings.fit), "twins": [asdict(t) for t in findings.twins]})
 
 

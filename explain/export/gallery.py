@@ -2,7 +2,6 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from explain.templating import page
 from explain.written import share
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
+from models.temporary import temporary_folder
 
 SHEET, PREDICTIONS, MANIFEST, INDEX = "sheet.png", "predictions.csv", "manifest.json", "index.html"
 OVERLAYS, ORIGINALS, MAPS = "overlays", "originals", "maps"
@@ -79,10 +79,10 @@ class Export:
             yield from self._folder(self.out)
             return
         claim_archive(self.out)
-        with tempfile.TemporaryDirectory(prefix="vitrine-export-") as temporary:
-            for done in self._folder(Path(temporary)):
+        with temporary_folder("export") as folder:
+            for done in self._folder(folder):
                 yield 0.95 * done
-            archive(Path(temporary), self.out)
+            archive(folder, self.out)
         yield 1.0
 
     def _folder(self, out: Path) -> Iterator[float]:

@@ -1,25 +1,55 @@
 """The original picture of a run's row, where it can still be had. No torch."""
 
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 from PIL import Image
 
 from models.data.images import UnreadableImage, open_image
 
+TOON_FACES, TORCHVISION = "toon_faces:", "torchvision:"
+WITHOUT_FILES = (TOON_FACES, TORCHVISION)
+"""Roots of data that is drawn, or lies in one archive: no folder of pictures."""
 
-def reopen(root: str, item_id: str, exif: str = "apply", bits: int = 0) -> Image.Image | None:
-    """The picture `item_id` below a run's data root, read as the run read it (`open_image`); None where the data is not here any more.
+
+def reopen(root: str, item_id: str, exif: str = "apply", bits: int = 0, follow_links: bool = True,
+           elsewhere: Collection[str] = ()) -> Image.Image | None:  # fmt: skip
+    """The picture `item_id` below a run's data root, read as the run read it (`open_image`); None where the data is not here any more, and where
+    the id leads out of the root. `follow_links`: whether a link below the root may. `elsewhere`: other folders whose pictures it may name.
 
     `root` and `item_id` come from the run folder, never from a request.
     """
-    if root.startswith("toon_faces:"):
-        from models.data.toon_faces import ToonFaces
-
-        split, _, name = item_id.split("/")
-        return ToonFaces(split, seed=int(root.split(":")[1])).load(int(Path(name).stem))
-    if root.startswith("torchvision:"):
+    if root.startswith(TOON_FACES):
+        return _drawn(root, item_id)
+    if root.startswith(TORCHVISION):
         return None
     try:
-        return open_image(Path(root) / item_id, exif=exif, bits=bits)
+        path = below(root, item_id, follow_links)
+        if path is None and os.path.dirname(whole := os.path.normpath(os.path.join(root, item_id))) in elsewhere:
+            path = Path(whole)
+        return open_image(path, exif=exif, bits=bits) if path is not None else None
     except UnreadableImage:
+        return None
+
+
+def below(root: str, item_id: str, follow_links: bool = True) -> Path | None:
+    """The file of this id; None where it is none below the root."""
+    if not item_id or "\0" in item_id or os.path.isabs(item_id):
+        return None
+    inside = os.path.normpath(os.path.join(root, item_id))
+    if os.path.commonpath([os.path.normpath(root), inside]) != os.path.normpath(root):
+        return None
+    if not follow_links and not Path(inside).resolve().is_relative_to(Path(root).resolve()):
+        return None
+    return Path(inside)
+
+
+def _drawn(root: str, item_id: str) -> Image.Image | None:
+    from models.data.toon_faces import ToonFaces
+
+    try:
+        split, _, name = item_id.split("/")
+        return ToonFaces(split, seed=int(root.split(":")[1])).load(int(Path(name).stem))
+    except (ValueError, KeyError, IndexError):  # ids of others
         return None

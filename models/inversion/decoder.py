@@ -1,5 +1,6 @@
 """A trained decoder, from its file: which network and layer it belongs to, and pictures from what that layer puts out."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from models.architectures.upconv import UpConv
 from models.classifier import Classifier
 from models.errors import UserError
 from models.inversion.recipe import InversionRecipe
-from models.inversion.shipped import decoders_of
+from models.inversion.shipped import decoders_of, is_decoder
 from models.layout import layout_of
+
+NO_DECODER = "'{}' is no decoder: give a file of 'python launch.py invert train'."
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +45,15 @@ class Decoder:
 def load_decoder(path: Path, classifier: Classifier) -> Decoder:
     """Raises UserError for a file that is no decoder, or one of another network."""
     state, about = checkpoints.read(path)
-    if about.get("task") != "inversion":
-        raise UserError(f"'{path}' is no decoder: give a file of 'python launch.py invert train'.")
+    if not is_decoder(about):
+        raise UserError(NO_DECODER.format(path))
+    try:
+        return _made(path, classifier, state, about)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # a description that another program wrote
+        raise UserError(NO_DECODER.format(path)) from error
+
+
+def _made(path: Path, classifier: Classifier, state: dict[str, Tensor], about: dict[str, Any]) -> Decoder:
     theirs = about["network"]
     if theirs["weights"] != classifier.weights_hash:
         raise UserError(f"'{path}' decodes layer {about['layer']} of {theirs['name']} with weights {theirs['weights']}; this is {classifier.name} "
@@ -56,11 +66,20 @@ def load_decoder(path: Path, classifier: Classifier) -> Decoder:
 
 
 def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[Decoder]:
-    """Those of a network, shallow layers first: of a folder, which must hold some, and otherwise those that come along. Raises UserError."""
+    """Those of a network, shallow layers first: of a folder, which must hold some, and otherwise those that come along. Files that are no
+    decoders of this network are left out. Raises UserError where none is left."""
     paths = sorted(folder.glob("*.safetensors")) if folder else decoders_of(classifier.weights_hash)
     if folder and not paths:
         raise UserError(f"'{folder}' holds no decoders: make some with python launch.py invert train --out {folder}.")
-    made = [load_decoder(path, classifier) for path in paths]
+    made, refused = list[Decoder](), list[UserError]()
+    for path in paths:
+        try:
+            made.append(load_decoder(path, classifier))
+        except UserError as error:
+            logging.getLogger("vitrine").warning("%s is left out: %s", path, error)
+            refused.append(error)
+    if refused and not made:
+        raise refused[0]
     return sorted(made, key=lambda decoder: int(decoder.about["depth"]))
 
 

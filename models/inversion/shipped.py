@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from models.shipped import WEIGHTS
 from models.training.trained import described
@@ -12,6 +13,11 @@ FOLDER = WEIGHTS / "inversion"
 def decoders_of(weights_hash: str) -> list[Path]:
     """Files of the decoders of a network, by the hash of its weights."""
     return [path for path, network in _shipped().items() if network == weights_hash]
+
+
+def is_decoder(about: dict[str, Any]) -> bool:
+    """Whether a file's description is that of a decoder, with all that is shown of it."""
+    return about.get("task") == "inversion" and isinstance(about.get("depth"), int) and isinstance(about.get("layer"), str)
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ class Progress:
     def read(cls, out: Path) -> "Progress | None":
         """None where there is none, or it is no progress file."""
         try:
-            return cls(**{"born": "", **json.loads(cls.path(out).read_text())})
+            read = cls(**{"born": "", **json.loads(cls.path(out).read_text())})
+            numbers = [getattr(read, f.name) for f in fields(cls) if f.type in (int, float)]
+            return read if isinstance(read.plan, dict) and all(isinstance(number, int | float) for number in numbers) else None
         except (OSError, ValueError, TypeError):
             return None
 

@@ -1,6 +1,7 @@
 """A training as it lies on disk: checkpoint, curves, answers, progress. Reading it needs no torch."""
 
 import json
+import logging
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,8 +64,17 @@ def open_trained(path: Path) -> Trained:
     progress, about = Progress.read(path), described(path) if path.is_file() else {}
     if not about and progress is None:
         raise UserError(f"'{path}' is no checkpoint that Vitrine trained: name a .safetensors file that 'train' wrote.")
-    file = path.with_suffix(".csv")
-    return Trained(path, about, pd.read_csv(file) if file.exists() else pd.DataFrame(), progress)
+    return Trained(path, about, _curves(path.with_suffix(".csv")), progress)
+
+
+def _curves(file: Path) -> pd.DataFrame:
+    """Empty where there are none, and where a full disk or somebody's editor left no table of numbers."""
+    try:
+        found = pd.read_csv(file)
+        numbers = [name for name in found if name == "step" or pd.api.types.is_numeric_dtype(found[name])]
+        return found[numbers] if "epoch" in numbers else pd.DataFrame()
+    except (OSError, ValueError):  # absent, empty, no table, not UTF-8
+        return pd.DataFrame()
 
 
 def find_trained(folder: Path) -> list[Trained]:
@@ -73,8 +83,13 @@ def find_trained(folder: Path) -> list[Trained]:
         return []
     names = {p.with_suffix("").with_suffix(".safetensors") for p in folder.glob("**/*.progress.json")}
     names |= {p for p in folder.glob("**/*.safetensors") if described(p)}
-    found = [open_trained(path) for path in names]
-    return sorted(found, key=lambda t: -max(p.stat().st_mtime for p in (t.path, Progress.path(t.path)) if p.exists()))
+    found = []
+    for path in names:
+        try:
+            found.append(open_trained(path))
+        except UserError as error:  # one file of others must not hide the rest
+            logging.getLogger("vitrine").warning("%s is left out: %s", path, error)
+    return sorted(found, key=lambda t: -max((p.stat().st_mtime for p in (t.path, Progress.path(t.path)) if p.exists()), default=0.0))
 
 
 def described(path: Path) -> dict[str, Any]:
@@ -83,7 +98,7 @@ def described(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, 50_000_000)))
-        about: dict[str, Any] = json.loads(header.get("__metadata__", {}).get("vitrine", "{}"))
+        about: Any = json.loads(header.get("__metadata__", {}).get("vitrine", "{}"))
     except (OSError, ValueError, struct.error, AttributeError):
         return {}
-    return about
+    return about if isinstance(about, dict) else {}

@@ -1,0 +1,60 @@
+"""Parquet files that are written whole or not at all, with a checksum a page: what a disk or a copy damaged is noticed, and never shown."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.errors import UserError
+
+AGAIN = "start the same run again, which makes its images anew"
+
+
+class Damaged(UserError):
+    """A file that is not as it was written."""
+
+    def __init__(self, path: Path, error: Exception, remedy: str = AGAIN):
+        lines = str(error).splitlines() or [type(error).__name__]
+        super().__init__(f"'{path}' is damaged ({lines[0][:100]}): {remedy}.")
+
+
+def write(table: pa.Table, path: Path, **options: Any) -> None:
+    """`options`: of `pyarrow.parquet.write_table`. Raises OSError where the disk is full; nothing is left then."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, **options)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, **options: Any) -> pa.Table:
+    """`remedy`: what a person does about a damaged one. Raises `Damaged` where it cannot be read, differs from what was written, or lacks a
+    column."""
+    try:
+        return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True, **options)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise Damaged(path, error, remedy) from error
+
+
+def names_in(path: Path) -> set[str]:
+    """Its columns. Raises `Damaged`."""
+    try:
+        return set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise Damaged(path, error) from error
+
+
+def is_whole(path: Path) -> bool:
+    """Whether every page of it can be read; memory stays that of a row group."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                file.read_row_group(group, use_threads=False)
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return True
