@@ -120,6 +120,13 @@ class RunData:
         """JPEG of what the network saw, for each row."""
         return [value.as_py() or b"" for value in self._read("thumbnail", rows)]
 
+    def thumbnail_parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, list[bytes]]]:
+        """Part by part: places in `rows` (n,), and JPEGs of what the network saw of them. Nothing of it is kept."""
+        where = self.table.loc[rows, ["part", "row"]].assign(at=np.arange(len(rows)))
+        for part, group in where.groupby("part"):
+            column = read(self.parts[int(str(part))], ["thumbnail"])["thumbnail"].take(pa.array(group["row"].to_numpy()))
+            yield group["at"].to_numpy(), [data or b"" for data in column.to_pylist()]
+
     def thumbnail_image(self, row: int) -> Image.Image:
         """The thumbnail as a picture; raises UserError for an image that could not be read."""
         if not (data := self.thumbnails([row])[0]):

@@ -1,5 +1,6 @@
 """Near duplicates: pictures of a run that are nearly the same, and whether their labels agree."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from models.errors import UserError
 BITS = 3  # of 64 that may differ
 ALIKE = 0.98  # correlation of two 16 × 16 thumbnails that are the same picture
 _WORDS, _LARGEST = 4, 2000
+_SIDE, _BLOCK, _AT_ONCE = 16, 256, 512
 
 
 @dataclass(frozen=True)
@@ -29,37 +31,53 @@ def near_duplicates(run: RunData) -> list[Twins]:
     """Pairs of nearly the same picture, those whose labels differ first. Found by the hash of the run (`picture_facts`), then looked at."""
     if HASH not in run.ok or not (known := run.ok[run.ok[HASH].notna()]).shape[0]:
         return []
-    label, found = run.ok["label"], []
-    pictures: dict[int, np.ndarray] = {}
-    for first, second in _candidates(known[HASH].to_numpy(np.uint64), known.index.to_numpy()):
-        alike = float((_thumbnail(run, first, pictures) * _thumbnail(run, second, pictures)).mean())
-        if alike >= ALIKE:
-            found.append(Twins(first, second, alike, bool(label[first] == label[second])))
+    pairs = _candidates(known[HASH].to_numpy(np.uint64), known.index.to_numpy())
+    rows = np.unique(pairs)
+    pictures, at = _thumbnails(run, rows), np.searchsorted(rows, pairs)
+    label = run.ok["label"].reindex(rows).to_numpy()
+    found = []
+    for begin in range(0, len(pairs), _AT_ONCE):
+        i, j = at[begin : begin + _AT_ONCE].T
+        alike = (_standard(pictures[i]) * _standard(pictures[j])).mean(1)
+        found += [Twins(int(rows[i[k]]), int(rows[j[k]]), float(alike[k]), bool(label[i[k]] == label[j[k]])) for k in np.flatnonzero(alike >= ALIKE)]
     return sorted(found, key=lambda t: (t.agree, -t.alike, t.row))
 
 
-def _candidates(hashes: np.ndarray, rows: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of rows whose hashes differ in at most `BITS` bits. Of four words of 16 bits one is then the same in both, so only rows that share
-    a word are compared; a word that thousands share (plain pictures) is no sign of anything."""
-    pairs: set[tuple[int, int]] = set()
+def _candidates(hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Pairs of rows (M, 2) whose hashes differ in at most `BITS` bits, the smaller first, in order. Of four words of 16 bits one is then the same
+    in both, so only rows that share a word are compared; a word that thousands share (plain pictures) is no sign of anything."""
+    found = [np.zeros(0, np.int64)]
     for word in range(_WORDS):
         key = (hashes >> np.uint64(16 * word)) & np.uint64(0xFFFF)
         order = np.argsort(key, kind="stable")
         for group in np.split(order, np.flatnonzero(np.diff(key[order])) + 1):
             if 1 < len(group) <= _LARGEST:
-                apart = np.bitwise_count(hashes[group][:, None] ^ hashes[group][None])
-                i, j = np.nonzero(np.triu(apart <= BITS, 1))
-                pairs |= {(int(min(a, b)), int(max(a, b))) for a, b in zip(rows[group[i]], rows[group[j]], strict=True)}
-    return sorted(pairs)
+                found += [_near(hashes[group], rows[group], begin) for begin in range(0, len(group), _BLOCK)]
+    pairs = np.unique(np.concatenate(found))
+    return np.stack([pairs >> 32, pairs & 0xFFFFFFFF], 1)
 
 
-def _thumbnail(run: RunData, row: int, kept: dict[int, np.ndarray]) -> np.ndarray:
-    """16 × 16 grey values of mean 0 and variance 1; a plain picture is all zeros, and like nothing."""
-    if row not in kept:
-        try:
-            image = open_thumbnail(run.thumbnails([row])[0])
-            values = np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX), float)
-        except UserError:  # a damaged one is like nothing
-            values = np.zeros((16, 16))
-        kept[row] = (values - values.mean()) / (values.std() or 1)
-    return kept[row]
+def _near(hashes: np.ndarray, rows: np.ndarray, begin: int) -> np.ndarray:
+    """Pairs of a block of rows with those after them, each as one number."""
+    apart = np.bitwise_count(hashes[begin : begin + _BLOCK, None] ^ hashes[None, begin:])
+    i, j = np.nonzero(np.triu(apart <= BITS, 1))
+    one, other = rows[begin + i].astype(np.int64), rows[begin + j].astype(np.int64)
+    return np.minimum(one, other) << 32 | np.maximum(one, other)
+
+
+def _thumbnails(run: RunData, rows: np.ndarray) -> np.ndarray:
+    """16 × 16 grey values (n, 256) as bytes, of rows in order; part by part, so that a million of them fit into memory."""
+    values = np.zeros((len(rows), _SIDE * _SIDE), np.uint8)
+    for where, data in run.thumbnail_parts(rows):
+        for k, thumbnail in zip(where, data, strict=True):
+            with suppress(UserError):  # a damaged one is like nothing
+                values[k] = np.asarray(open_thumbnail(thumbnail).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).ravel()
+    return values
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    """Each row with mean 0 and variance 1; a plain picture is all zeros, and like nothing."""
+    values = values.astype(np.float64)
+    values -= values.mean(1, keepdims=True)
+    spread = values.std(1, keepdims=True)
+    return values / np.where(spread > 0, spread, 1)
