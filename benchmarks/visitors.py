@@ -1,16 +1,20 @@
 """How long a click takes while many people are there: twenty visitors look, filter, and explain photos for two minutes.
 
-    python benchmarks/visitors.py [--visitors 20] [--seconds 120]
+    python benchmarks/visitors.py [--visitors 20] [--seconds 120] [--descriptors 256 --idle 400]
 
 The server is a process of its own, shared and with a password; each visitor waits one to three seconds between clicks. Prints how many clicks
-there were, how many failed, and their median, 95th percentile and longest time, by kind.
+there were, how many failed, and their median, 95th percentile and longest time, by kind. `--descriptors`: how many files and connections the
+server may have open; `--idle`: so many connections are kept open meanwhile that send half a request, and opened again when they are closed.
 """
 
 import argparse
 import random
 import re
+import resource
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -67,13 +71,50 @@ def stay(address: str, login: tuple[str, str], until: float, found: list[tuple[s
         time.sleep(chance.uniform(1, 3))
 
 
+def keep_idle(number: int, until: float, opened: list[int]) -> None:
+    """Half of a request on each of so many connections, from another address of this machine."""
+    lines: list[socket.socket] = []
+    while time.monotonic() < until:
+        for line in [x for x in lines if _closed(x)]:
+            lines.remove(line)
+            line.close()
+        try:
+            for _ in range(min(50, number - len(lines))):
+                line = socket.create_connection(("127.0.0.1", PORT), 5, ("127.0.0.2", 0))
+                line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+                line.setblocking(False)
+                lines.append(line)
+                opened[0] += 1
+        except OSError:
+            pass
+        time.sleep(0.2)
+
+
+def _closed(line: socket.socket) -> bool:
+    try:
+        return not line.recv(1)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def resident(process: int) -> float:
+    """MiB; Linux alone tells."""
+    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--descriptors", type=int)
+    parser.add_argument("--idle", type=int, default=0)
     given = parser.parse_args()
     words = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(PORT), "--host", "0.0.0.0"]
-    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (given.descriptors,) * 2)) if given.descriptors else None
+    log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
+    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=limit)
     try:
         assert server.stdout is not None
         lines = [server.stdout.readline(), server.stdout.readline()]
@@ -84,15 +125,20 @@ def main() -> None:
         found: list[tuple[str, bool, float]] = []
         until = time.monotonic() + given.seconds
         people = [threading.Thread(target=stay, args=(address, ("vitrine", password[1]), until, found, seed)) for seed in range(given.visitors)]
+        opened, before = [0], resident(server.pid)
+        if given.idle:
+            people.append(threading.Thread(target=keep_idle, args=(given.idle, until, opened)))
         for person in people:
             person.start()
         for person in people:
             person.join()
         httpx.get(f"{address}/healthz").raise_for_status()
+        after = resident(server.pid)
     finally:
         server.terminate()
         server.wait(10)
     print(f"{given.visitors} visitors for {given.seconds:.0f} s: {len(found)} clicks, {sum(not ok for _, ok, _ in found)} failed")
+    print(f"{opened[0]:,} idle connections; resident {before:.0f} MiB, then {after:.0f}; log {log.seek(0, 2):,} bytes")
     for kind in ("all", *sorted({kind for kind, _, _ in found})):
         times = np.array([seconds for k, _, seconds in found if kind in ("all", k)])
         print(f"{kind:8} {len(times):5}  median {np.median(times):.2f} s, 95 % {np.quantile(times, 0.95):.2f} s, longest {times.max():.2f} s")
