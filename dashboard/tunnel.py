@@ -29,14 +29,18 @@ class Tunnel:
         asking.start()
         while asking.is_alive() and time.monotonic() < ends and not self._failure and not given_up():
             asking.join(WATCHED_EVERY)
-            made = tunneling.CURRENT_TUNNELS[before:]
-            self._program = made[-1] if made else None
+            self._find_program(before)
             if self._program is not None and not self.link and self._ended():
                 self._failure = "its program ended at once"
         if not self.link:
+            self._find_program(before)  # it may have begun, and failed, since it was looked for
             self.close()
             raise UserError(f"No public link: {self._failure or f'no answer in {patience:.0f} seconds'}. The local page goes on.")
         return self.link
+
+    def _find_program(self, before: int) -> None:
+        made = tunneling.CURRENT_TUNNELS[before:]
+        self._program = made[-1] if made else None
 
     def _ask(self) -> None:
         try:

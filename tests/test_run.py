@@ -181,7 +181,9 @@ def test_runs_that_cannot_be_opened(tmp_path: Path, small_run: RunData) -> None:
     with pytest.raises(UserError, match="is no run folder"):
         open_run(tmp_path)
     (small_run.folder / "samples" / "part-00001.parquet").write_bytes(b"zzz")
-    with pytest.raises(UserError, match="cannot be read"):
+    assert "1 of 2 files of the run are damaged" in open_run(small_run.folder).unfinished
+    (small_run.folder / "samples" / "part-00000.parquet").write_bytes(b"zzz")
+    with pytest.raises(UserError, match="is damaged"):
         open_run(small_run.folder)
     raw = json.loads((small_run.folder / "request.json").read_text()) | {"schema": 99}
     (small_run.folder / "request.json").write_text(json.dumps(raw))
