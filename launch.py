@@ -17,14 +17,14 @@ except ModuleNotFoundError:
 from pathlib import Path
 from typing import Annotated
 
-from explain import commands as of_explain
-from explain import finding_commands as of_findings
-from explain import gaze_commands as of_gaze
-from explain import inversion_commands as of_inversion
-from explain import run_command
-from explain.data_question import AllowData
-from models import commands as of_models
-from models.commands import Device, Weights
+from explain.cli import commands as of_explain
+from explain.cli import findings as of_findings
+from explain.cli import gaze as of_gaze
+from explain.cli import inversion as of_inversion
+from explain.cli import models as of_models
+from explain.cli import run as run_command
+from explain.cli.data_question import AllowData
+from explain.cli.models import Device, Weights
 from models.errors import UserError
 
 DEMO = Path(__file__).parent / "dashboard" / "demo"
@@ -63,8 +63,8 @@ def serve(
     open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
 ) -> None:
     """Open the dashboard on a run."""
-    from dashboard.serving import Sharing
-    from dashboard.serving import serve as start
+    from dashboard.server.serving import Sharing
+    from dashboard.server.serving import serve as start
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
     start(run, sharing, weights, device, open_browser, trainings, against or [], gaze, gaze_model, decoders, allow_data)

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCam
 
 from benchmarks.timing import hardware, take_turns
-from explain.capture import capture, logits
-from explain.case import Case, answer, explain
-from explain.folded import folded
-from explain.map_layers import default_layer
-from explain.target import Target
+from explain.methods.compute import Case, answer, explain
+from explain.methods.target import Target
+from explain.network.fused import folded
+from explain.network.hooks import capture, logits
+from explain.network.target_layers import default_layer
 from models.memory import reuse_memory
 from models.registry import spec
 

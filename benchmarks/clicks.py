@@ -20,11 +20,11 @@ import numpy as np
 
 from benchmarks.synthetic import Faults, synthetic_run
 from dashboard.tabs.errors import changed, pieces
-from dashboard.view import LENSES, first_view
+from dashboard.tabs.errors_view import LENSES, first_view
 from explain.analysis.findings import Findings, analyse
 from explain.analysis.groups import LISTS
-from explain.errors import SORTS
-from explain.run_data import open_run
+from explain.analysis.ranking import SORTS
+from explain.run.reader import open_run
 
 
 def clicks(findings: Findings) -> list[tuple[str, str]]:

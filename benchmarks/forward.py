@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 
 from benchmarks.timing import hardware, take_turns
-from explain.capture import logits
-from explain.folded import folded
+from explain.network.fused import folded
+from explain.network.hooks import logits
 from models.memory import reuse_memory
 from models.registry import spec
 

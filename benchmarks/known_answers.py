@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.timing import hardware
-from explain.capture import logits
-from explain.case import Case, answer
-from explain.map_layers import default_layer
-from explain.methods import METHODS
-from explain.target import Target
+from explain.methods.compute import Case, answer
+from explain.methods.registry import METHODS
+from explain.methods.target import Target
+from explain.network.hooks import logits
+from explain.network.target_layers import default_layer
 from models.data.toon_faces import ToonFaces
 from models.errors import UserError
 from models.registry import load

@@ -16,12 +16,12 @@ from PIL import Image
 
 from benchmarks.timing import hardware, take_turns
 from dashboard.components.layer_view import channel_sheet
-from explain.activations import activations, order
-from explain.capture import logits
-from explain.depth import depth, handed_on
-from explain.layers import Layer, layers
-from explain.maximise import BATCH, Settings, maximise
-from explain.projection import projections
+from explain.features.activation_maximization import BATCH, Settings, maximise
+from explain.features.activations import activations, order
+from explain.features.depth import depth, handed_on
+from explain.features.projection import projections
+from explain.network.hooks import logits
+from explain.network.summary import Layer, layers
 from models.classifier import Classifier
 from models.memory import reuse_memory
 from models.registry import spec

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import hardware, take_turns
-from explain.capture import capture, logits
-from explain.case import Case, answer, explain
-from explain.map_layers import default_layer
-from explain.methods import METHODS, names_from_a_pass
-from explain.target import Target
+from explain.methods.compute import Case, answer, explain
+from explain.methods.registry import METHODS, names_from_a_pass
+from explain.methods.target import Target
+from explain.network.hooks import capture, logits
+from explain.network.target_layers import default_layer
 from models.errors import UserError
 from models.memory import reuse_memory
 from models.registry import spec

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 from PIL import Image
 
-from explain.capture import logits
-from explain.maximise import Settings, maximise
+from explain.features.activation_maximization import Settings, maximise
+from explain.network.hooks import logits
 from models.classifier import Classifier
 from models.memory import reuse_memory
 from models.registry import load

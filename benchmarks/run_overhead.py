@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import torch
 
 from benchmarks.timing import hardware, take_turns
-from explain.run import run
-from explain.run_images import READERS
+from explain.run.engine import run
+from explain.run.loading import READERS
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from explain.attention import attention_statistics
-from explain.run_folder import Manifest, PartWriter, Request, begin, finish, map_column, pack_maps, rows_to_table
+from explain.run.format import Manifest, PartWriter, Request, begin, finish, map_column, pack_maps, rows_to_table
+from explain.run.map_stats import attention_statistics
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from dashboard import endpoints
 from dashboard.components.clickable import clickable
 from dashboard.components.header import BLEND, header
 from dashboard.components.note_editor import class_names
-from dashboard.context import Context
 from dashboard.page import Page, folders
-from dashboard.tabs import open_to
+from dashboard.session.context import Context
+from dashboard.tabs.registry import open_to
 
 QUEUE = 64  # clicks that wait; more are told to try again
 

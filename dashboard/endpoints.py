@@ -5,11 +5,11 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from dashboard.context import Context
-from dashboard.guard import said
-from dashboard.uploads import handed_out, open_upload, photo_upload
-from explain.errors import SORTS
-from explain.headline import headline
+from dashboard.error_boundary import said
+from dashboard.server.uploads import handed_out, open_upload, photo_upload
+from dashboard.session.context import Context
+from explain.analysis.headline import headline
+from explain.analysis.ranking import SORTS
 from models.errors import UserError
 
 TOP, MOST = 5, 1000
@@ -59,7 +59,7 @@ def _live(ctx: Context) -> None:
         Args:
             photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
         """
-        from explain.live import look
+        from explain.methods.live import look
 
         opened = _opened(ctx, photo)
         with ctx.classifier() as classifier:
@@ -77,10 +77,10 @@ def _live(ctx: Context) -> None:
             target: the class to explain, by name or number; nothing for the prediction.
             layer: nothing for the last one with maps.
         """
-        from explain.live import Question, look
-        from explain.methods import get
+        from explain.methods.live import Question, look
+        from explain.methods.registry import get
+        from explain.methods.single_image import class_number
         from explain.render import normalise, overlay
-        from explain.single import class_number
 
         get(method)
         plus, opened, who = class_number(ctx.run.classes, target or None), _opened(ctx, photo), str(request.session_hash)
@@ -120,8 +120,8 @@ def _handed_out(ctx: Context) -> None:
     @said
     def report() -> str:
         """What the run found, as one HTML file that needs no network."""
-        from explain.report import report as make
-        from explain.report import write_report
+        from explain.export.report import report as make
+        from explain.export.report import write_report
 
         out = handed_out(f"{ctx.run.folder.name}.html")
         write_report(make(ctx.findings), out)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from dashboard.components.clickable import esc
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 TAB, IMAGE, PAGE = "tab", "image", "sheet"  # Gradio keeps the word `page` for itself
 

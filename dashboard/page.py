@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from dashboard.connections import limited
-from dashboard.uploads import only_uploads
+from dashboard.server.connections import limited
+from dashboard.server.uploads import only_uploads
 from models.errors import UserError
 
 TEXT, PIECES = 10_000, 2_000

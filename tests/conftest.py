@@ -18,9 +18,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explain.run import run
-from explain.run_data import RunData, open_run
-from explain.survey import ABOUT, DEPTH, STRONGEST
+from explain.features.top_activations import ABOUT, DEPTH, STRONGEST
+from explain.run.engine import run
+from explain.run.reader import RunData, open_run
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
@@ -108,7 +108,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(trainings: Path, demo: Path) -> Iterator[str]:
     """The dashboard on a copy of its demo, live: its address."""
-    from dashboard.context import Context
+    from dashboard.session.context import Context
     from tests.pages import served
 
     with served(Context(open_run(demo), trainings=trainings)) as url:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
 
-    from dashboard.context import Context
+    from dashboard.session.context import Context
 
 
 @contextmanager
 def served(ctx: "Context") -> Iterator[str]:
     """The dashboard, live: its address."""
     from dashboard.app import build
-    from dashboard.serving import options
+    from dashboard.server.serving import options
 
     page = build(ctx)
     _, url, _ = page.launch(prevent_thread_lock=True, **options())

@@ -8,9 +8,9 @@ from torch import nn
 from dashboard.components.layer_view import channel_alone, channel_sheet, layer_table
 from dashboard.tabs.layers import changed
 from explain import render
-from explain.activations import ORDERS, Activations, activations, order, scaled
-from explain.capture import capture, output_of
-from explain.layers import layers
+from explain.features.activations import ORDERS, Activations, activations, order, scaled
+from explain.network.hooks import capture, output_of
+from explain.network.summary import layers
 from models.classifier import Classifier
 from models.errors import UserError
 from tests.test_capture import assert_as_found, snapshot
@@ -40,7 +40,7 @@ def test_the_pass_ends_at_the_layer(tiny: Classifier, x: torch.Tensor) -> None:
 def test_a_layer_that_runs_several_times_is_the_last(x: torch.Tensor) -> None:
     from torchvision.models import resnet50
 
-    from explain.projection import projections
+    from explain.features.projection import projections
 
     torch.manual_seed(0)
     model = resnet50(num_classes=3).eval()
@@ -139,8 +139,8 @@ def test_a_picture_smaller_than_the_input(tiny: Classifier) -> None:
     """It is enlarged as the network's preprocessing says; layers, channels and curves are those of the input's size."""
     from PIL import Image
 
-    from explain.depth import depth, handed_on
-    from explain.live import look
+    from explain.features.depth import depth, handed_on
+    from explain.methods.live import look
 
     sight = look(tiny, Image.new("L", (3, 5), 90))
     table = layers(tiny.model, sight.x)

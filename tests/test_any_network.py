@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from explain.case import Case, answer
-from explain.map_layers import default_layer
-from explain.methods import METHODS, from_a_pass, get, names_from_a_pass
-from explain.target import Target
+from explain.methods.compute import Case, answer
+from explain.methods.registry import METHODS, from_a_pass, get, names_from_a_pass
+from explain.methods.target import Target
+from explain.network.target_layers import default_layer
 from models.errors import UserError
 
 

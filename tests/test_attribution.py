@@ -11,11 +11,11 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from explain.baseline import baseline
-from explain.capture import as_found
-from explain.case import Case, Smoothing, answer
-from explain.methods import METHODS
-from explain.target import Target
+from explain.methods.baseline import baseline
+from explain.methods.compute import Case, Smoothing, answer
+from explain.methods.registry import METHODS
+from explain.methods.target import Target
+from explain.network.hooks import as_found
 from models.errors import UserError
 from models.registry import spec
 
@@ -198,7 +198,7 @@ def test_progress_is_told_and_never_goes_back(x: torch.Tensor) -> None:
 @pytest.mark.parametrize("network", ["mobilenet_v2", "resnet50", "densenet121", "alexnet"])
 def test_on_real_networks(network: str) -> None:
     """In-place, re-used and functional ReLUs of torchvision: DeepLift stays complete, Captum's Grad-CAM is ours."""
-    from explain.map_layers import default_layer
+    from explain.network.target_layers import default_layer
 
     torch.manual_seed(0)
     model, x = spec(network).build(None).eval(), torch.randn(1, 3, 128, 128)

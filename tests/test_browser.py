@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explain.survey import ABOUT
+from explain.features.top_activations import ABOUT
 from tests.pages import open_tab
 from tests.test_trained import fake
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.notes import read
-from explain.run_data import open_run
+from explain.run.notes import read
+from explain.run.reader import open_run
 from tests.pages import open_tab
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -29,8 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
     from dashboard.app import build
-    from dashboard.context import Context
-    from dashboard.serving import options
+    from dashboard.server.serving import options
+    from dashboard.session.context import Context
 
     page = build(Context(open_run(folder / "first"), trainings=folder / "trainings", against=(folder / "second",)))
     _, url, _ = page.launch(prevent_thread_lock=True, **options())

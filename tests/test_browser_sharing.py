@@ -13,8 +13,8 @@ from matplotlib import get_data_path
 
 from explain.analysis.findings import Findings
 from explain.export.gallery import export
-from explain.report import report, write_report
-from explain.run_data import RunData, open_run
+from explain.export.report import report, write_report
+from explain.run.reader import RunData, open_run
 from tests.conftest import FLAGS, _chromium
 from tests.pages import open_tab
 

@@ -5,10 +5,10 @@ import pytest
 import pytorch_grad_cam as reference
 import torch
 
-from explain.capture import capture
-from explain.case import explain
-from explain.explainers import cam
-from explain.map_layers import default_layer
+from explain.methods import cam
+from explain.methods.compute import explain
+from explain.network.hooks import capture
+from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from tests.reference import PEERS, raw_reference
 

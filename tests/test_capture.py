@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from explain.capture import capture, logits
-from explain.case import Case, Stopped, answer
-from explain.map_layers import default_layer, map_layers
-from explain.method import Method
-from explain.methods import METHODS, register
-from explain.target import Target
+from explain.methods.compute import Case, Stopped, answer
+from explain.methods.registry import METHODS, register
+from explain.methods.spec import Method
+from explain.methods.target import Target
+from explain.network.hooks import capture, logits
+from explain.network.target_layers import default_layer, map_layers
 from models.classifier import Classifier
 from models.errors import UserError
 

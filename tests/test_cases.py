@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from explain.run import match, run
-from explain.run_data import open_run
+from explain.run.engine import match, run
+from explain.run.reader import open_run
 from models import checkpoints, registry
 from models.classes import unnamed
 from models.classifier import Classifier
@@ -175,7 +175,7 @@ def test_nan_is_no_answer(tmp_path: Path) -> None:
 
 
 def _outcome(out: Path) -> list[str]:
-    from explain.errors import in_words
+    from explain.analysis.ranking import in_words
 
     return in_words(open_run(out))
 

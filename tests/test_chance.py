@@ -11,7 +11,7 @@ from explain.analysis.chance import chance_level, inconclusive, p_of_chance
 from explain.analysis.findings import Findings, analyse
 from explain.analysis.groups import group
 from explain.analysis.in_words import in_words, proposals_in_words
-from explain.run_data import RunData, open_run
+from explain.run.reader import RunData, open_run
 from models.evaluation import evaluate
 
 
@@ -91,9 +91,9 @@ def test_many_outputs_and_few_classes_of_images(whole: RunData) -> None:
 def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
     from dashboard.components.slice_view import slice_view
     from dashboard.tabs.errors import pieces
-    from dashboard.view import first_view
+    from dashboard.tabs.errors_view import first_view
+    from explain.export.report import report
     from explain.export.selection import selected
-    from explain.report import report
     from models.errors import UserError
 
     synthetic_run(tmp_path / "run", 1600, 8, Faults(flipped=0.3, blurred=2, starved=4), apart=0.02)

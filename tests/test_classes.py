@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from explain.export.selection import _class, _pair
-from explain.single import class_number
-from explain.wishes import units_in
+from explain.features.units import units_in
+from explain.methods.single_image import class_number
 from models.class_mapping import read_mapping
 from models.class_names import must_differ, read_names
 from models.classes import find_class, match_classes, one_spelling, unnamed

@@ -13,12 +13,12 @@ from statsmodels.stats.contingency_tables import mcnemar as theirs
 
 from benchmarks.synthetic import Faults, synthetic_run
 from dashboard.components.compare_view import LISTS, Choice, chooser, class_changes, flips, summary
-from dashboard.context import Context
+from dashboard.session.context import Context
 from dashboard.tabs.compare import Comparisons, pieces
 from explain.analysis.bootstrap import METRICS, Predictions, side_by_side
 from explain.analysis.compare import as_table, compare, in_words, match, mcnemar
 from explain.analysis.similarity import alike, partners
-from explain.run_data import RunData, open_run
+from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from models.evaluation import evaluate
 
@@ -216,7 +216,7 @@ def test_other_pictures_of_the_same_names_are_refused(tiny: "Classifier", pictur
 
     from PIL import Image
 
-    from explain.run import run
+    from explain.run.engine import run
     from models.data.folder import FolderSource
 
     rng = np.random.default_rng(7)
@@ -237,7 +237,7 @@ def test_labels_are_compared_as_the_data_calls_them(tiny: "Classifier", pictures
     """Two networks that call their outputs otherwise, and in another order, answer the same data."""
     from dataclasses import replace as other
 
-    from explain.run import run
+    from explain.run.engine import run
     from models.data.folder import FolderSource
 
     first, second = {"red": 0, "green": 1, "blue": 2}, {"red": 2, "green": 0, "blue": 1}

@@ -17,9 +17,9 @@ import httpx
 import pytest
 import uvicorn
 
-from dashboard import connections
-from dashboard.connections import Connection
-from dashboard.logs import A_MINUTE, LENGTH, Bounded, printable
+from dashboard.server import connections
+from dashboard.server.connections import Connection
+from dashboard.server.logs import A_MINUTE, LENGTH, Bounded, printable
 
 ROOT = Path(__file__).parent.parent
 MOST = 12

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from explain.notes import add, write_labels, write_table
-from explain.run import run
-from explain.run_data import open_run
+from explain.run.engine import run
+from explain.run.notes import add, write_labels, write_table
+from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.csv_files import FORMULA, plain, spreadsheet_safe, unquoted, write_csv
 from models.data.corrections import corrected, read_corrections

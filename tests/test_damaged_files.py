@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from explain.run import run
-from explain.run_data import RunData, open_run
-from explain.run_folder import part_files
+from explain.run.engine import run
+from explain.run.format import part_files
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
@@ -97,7 +97,7 @@ def damaged(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "others", "flipped"])
 @pytest.mark.parametrize("name", DERIVED_FILES)
 def test_with_a_damaged_file_the_page_opens_and_every_click_is_answered(name: str, how: str, tmp_path: Path) -> None:
-    from dashboard.context import Context
+    from dashboard.session.context import Context
     from tests.pages import served
     from tests.raw import Visitor
 
@@ -135,7 +135,7 @@ def test_one_bad_file_hides_no_training(tmp_path: Path) -> None:
 
 
 def test_one_bad_file_hides_no_decoder(tmp_path: Path) -> None:
-    from dashboard.context import Context
+    from dashboard.session.context import Context
     from models.inversion.decoder import load_decoders
 
     for file in (ROOT / "models" / "weights" / "inversion").glob("*.safetensors"):

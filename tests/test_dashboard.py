@@ -16,16 +16,16 @@ from dashboard.components.gallery import gallery
 from dashboard.components.note_editor import class_names
 from dashboard.components.numbers import numbers
 from dashboard.components.subject import facts, run_maps
-from dashboard.context import Context
+from dashboard.error_boundary import said
 from dashboard.examples import EXAMPLES, examples_strip, open_example
-from dashboard.guard import said
+from dashboard.server.uploads import open_upload
+from dashboard.session.context import Context
 from dashboard.tabs.errors import pieces
-from dashboard.uploads import open_upload
-from dashboard.view import LENSES, View, first_view, from_query
-from explain import errors
+from dashboard.tabs.errors_view import LENSES, View, first_view, from_query
+from explain.analysis import ranking as errors
 from explain.analysis.findings import Findings
-from explain.run_data import RunData, open_run
-from explain.written import share
+from explain.formatting import share
+from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from models.shipped import shipped
 
@@ -251,14 +251,14 @@ def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, sm
 
 
 def test_architecture_of_a_run() -> None:
-    from explain.run_network import architecture
+    from explain.run.model import architecture
 
     names = {"fer_vgg:mine": "fer_vgg", "timm:resnet18": "timm:resnet18", "timm:resnet18:mine": "timm:resnet18", "resnet50": "resnet50"}
     assert {name: architecture(name) for name in names} == names
 
 
 def test_data_that_moved_away(small_run: RunData, pictures: Path) -> None:
-    from dashboard.looks import picture
+    from dashboard.session.image_sessions import picture
 
     ctx = Context(small_run)
     assert picture(ctx, {"row": 0}).size == (48, 40)

@@ -7,9 +7,9 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.neighbors import NearestCentroid
 from torch import Tensor, nn
 
-from explain.capture import output_of
-from explain.depth import Step, depth, handed_on, largest_shift, separability, step, what_breaks
-from explain.layers import Layer, layers
+from explain.features.depth import Step, depth, handed_on, largest_shift, separability, step, what_breaks
+from explain.network.hooks import output_of
+from explain.network.summary import Layer, layers
 from models.classifier import Classifier
 from tests.test_capture import assert_as_found, snapshot
 

@@ -15,9 +15,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from explain.live import Question, look
-from explain.run_data import open_run
-from explain.run_network import network_of
+from explain.methods.live import Question, look
+from explain.run.model import network_of
+from explain.run.reader import open_run
 from tests.markup import runs_nothing
 
 ROOT = Path(__file__).parent.parent
@@ -96,8 +96,8 @@ def test_the_documented_example(server: str, photo: Path, tmp_path: Path, monkey
 def agents(demo: Path) -> Iterator[str]:
     pytest.importorskip("mcp")
     from dashboard.app import build
-    from dashboard.context import Context
-    from dashboard.serving import Sharing, options
+    from dashboard.server.serving import Sharing, options
+    from dashboard.session.context import Context
 
     page = build(Context(open_run(demo)))
     _, url, _ = page.launch(prevent_thread_lock=True, **options(Sharing(mcp=True)))

@@ -13,14 +13,14 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
 from explain.analysis.findings import Findings
-from explain.errors import select
+from explain.analysis.ranking import select
+from explain.export.anonymize import COVER, eye_band, without_eyes
 from explain.export.gallery import Export, Wishes
 from explain.export.selection import selected
-from explain.notes import add
-from explain.privacy import COVER, eye_band, without_eyes
-from explain.regions import HIDDEN
-from explain.run import run
-from explain.run_data import RunData, open_run
+from explain.run.engine import run
+from explain.run.notes import add
+from explain.run.reader import RunData, open_run
+from explain.run.regions import HIDDEN
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError

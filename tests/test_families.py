@@ -8,13 +8,13 @@ import torch
 from timm.layers import BatchNormAct2d, LayerNorm2d
 from torch import nn
 
-from explain.capture import Capture
-from explain.case import Case, answer
-from explain.explainers.fullgrad import full_gradients
-from explain.map_layers import default_layer
-from explain.method import Method
-from explain.methods import METHODS
-from explain.target import Target
+from explain.methods.compute import Case, answer
+from explain.methods.fullgrad import full_gradients
+from explain.methods.registry import METHODS
+from explain.methods.spec import Method
+from explain.methods.target import Target
+from explain.network.hooks import Capture
+from explain.network.target_layers import default_layer
 from models.errors import UserError
 
 FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "top": 6}

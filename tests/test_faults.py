@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from explain.notes import NOTES, add, read
-from explain.run import run
-from explain.run_data import RunData, open_run
-from explain.run_folder import one_writer, part_files
+from explain.run.engine import run
+from explain.run.format import one_writer, part_files
+from explain.run.notes import NOTES, add, read
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
@@ -48,7 +48,7 @@ def test_a_run_folder_has_one_writer(tiny: Classifier, pictures: Path, tmp_path:
 
 def test_a_writer_that_was_killed_holds_nothing(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, os; from pathlib import Path; from explain.run_folder import one_writer\n"
+        "import sys, os; from pathlib import Path; from explain.run.format import one_writer\n"
         "with one_writer(Path(sys.argv[1])): print('in', flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -191,7 +191,7 @@ def test_a_training_that_cannot_tell_how_far_it_is(tmp_path: Path, monkeypatch: 
 
 def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of trainings may be another's, and so may the commands in it."""
-    from dashboard.trainings import Trainings
+    from dashboard.session.training_jobs import Trainings
     from models.training.progress import Progress
 
     started: list[list[str]] = []
@@ -208,7 +208,7 @@ def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell when a process began")
 def test_no_process_is_signalled_that_is_not_the_training(tmp_path: Path) -> None:
-    from dashboard.trainings import Trainings
+    from dashboard.session.training_jobs import Trainings
     from models.training.progress import Progress
 
     for born in ("", "1"):

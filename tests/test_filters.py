@@ -15,17 +15,17 @@ from torch import nn
 from dashboard.components.depth_view import charts_of, depth_panel
 from dashboard.components.filter_view import filter_alone, kernel_panel, wishes
 from dashboard.components.sheet import Cell, bars, pages_of, sheet, turner
-from dashboard.context import Context
-from dashboard.guard import said
-from dashboard.stops import in_turns
+from dashboard.error_boundary import said
+from dashboard.session.cancellation import in_turns
+from dashboard.session.context import Context
 from dashboard.tabs.filters import STEPS, WHAT, Pieces, Wanted, changed
 from explain import render
-from explain.case import Stopped
-from explain.depth import Step
-from explain.kernels import kernels
-from explain.layers import gaps, in_words, layers
-from explain.maximise import Maximised, Settings, maximise
-from explain.run_data import open_run
+from explain.features.activation_maximization import Maximised, Settings, maximise
+from explain.features.depth import Step
+from explain.features.kernels import kernels
+from explain.methods.compute import Stopped
+from explain.network.summary import gaps, in_words, layers
+from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.errors import UserError
 from tests.conftest import DEMO, TINY
@@ -56,7 +56,7 @@ def test_first_sight_is_the_first_layer_and_nothing_is_maximised(pieces: Pieces,
 
 
 def test_what_was_maximised_is_there_the_next_time(pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from explain.album import maximised
+    from explain.features.visualization_cache import maximised
 
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
     with pieces.ctx.classifier() as classifier:
@@ -92,7 +92,7 @@ def test_clicks(name: str, value: str, expected: dict[str, object]) -> None:
 
 
 def test_a_class_is_enlarged(pieces: Pieces) -> None:
-    from explain.album import maximised
+    from explain.features.visualization_cache import maximised
 
     how = (WHAT[2], 16, 0, 2, 9, [3])
     with pieces.ctx.classifier() as classifier:
@@ -250,7 +250,7 @@ def test_a_network_that_cannot_be_followed_still_has_a_table(monkeypatch: pytest
     def refuse(*_: object) -> None:
         raise RuntimeError("no dispatch here")
 
-    monkeypatch.setattr("explain.receptive.ReceptiveFields.__torch_dispatch__", refuse)
+    monkeypatch.setattr("explain.network.receptive_field.ReceptiveFields.__torch_dispatch__", refuse)
     table = layers(tiny.model, torch.rand(1, 3, 32, 32))
     assert [layer.shape for layer in table if layer.name == "features.4"] == [(12, 8, 8)]
     assert all(layer.field is None for layer in table)

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explain import case
-from explain.capture import capture, logits
-from explain.case import answer, explain
-from explain.folded import ConvRelu, folded
-from explain.map_layers import default_layer
-from explain.methods import METHODS
-from explain.target import Target
+from explain.methods import compute as case
+from explain.methods.compute import answer, explain
+from explain.methods.registry import METHODS
+from explain.methods.target import Target
+from explain.network.fused import ConvRelu, folded
+from explain.network.hooks import capture, logits
+from explain.network.target_layers import default_layer
 from models.registry import spec
 from tests.test_capture import assert_as_found, snapshot
 

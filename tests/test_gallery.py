@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from explain.analysis.findings import Findings
-from explain.errors import overview
+from explain.analysis.ranking import overview
 from explain.export import gallery
 from explain.export import sheet as drawing
 from explain.export.gallery import Export, Wishes
 from explain.export.names import safe, safe_names
 from explain.render import overlay
-from explain.run import run
-from explain.run_data import RunData, open_run
+from explain.run.engine import run
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboard.bodies import PAGES
-from dashboard.gate import BODY_BYTES, Gate, Rules
-from dashboard.login import ATTEMPTS, MINUTE, Attempts
-from dashboard.proxies import Proxies
+from dashboard.server.bodies import PAGES
+from dashboard.server.login import ATTEMPTS, MINUTE, Attempts
+from dashboard.server.middleware import BODY_BYTES, Gate, Rules
+from dashboard.server.proxies import Proxies
 
 HERE = "http://127.0.0.1:7860"
 
@@ -179,7 +179,7 @@ def test_nobody_can_lock_others_out() -> None:
 
 def test_visitors_of_a_public_link_share_an_address_and_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait for the answer instead: made up passwords have 72 bits."""
-    monkeypatch.setattr("dashboard.gate.SLOWED", 0.001)
+    monkeypatch.setattr("dashboard.server.middleware.SLOWED", 0.001)
     gate = Gate(inside, Rules(names={"abc.gradio.live"}, links={"abc.gradio.live"}))
     for by in ({"host": "abc.gradio.live"}, {"origin": "https://abc.gradio.live"}, {}):
         for _ in range(3 * ATTEMPTS):

@@ -139,10 +139,10 @@ def test_summary_is_the_mean_of_what_is_there() -> None:
 
 def test_a_network_shown_whole_pictures(tiny: Classifier, looked: GazeSet) -> None:
     """Its maps are those of the predicted class, of one pass, and the control has each under another picture; the model is as it was."""
-    from explain.capture import logits
-    from explain.case import Case, answer
-    from explain.map_layers import default_layer
-    from explain.target import Target
+    from explain.methods.compute import Case, answer
+    from explain.methods.target import Target
+    from explain.network.hooks import logits
+    from explain.network.target_layers import default_layer
 
     x = whole_picture(tiny).batch([image.load() for image in looked.images[:5]])
     before = snapshot(tiny.model, x)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from dashboard.components.gaze_view import GazeView, disagreement, first_view, fixations, from_folder, scored, standing, verdict
-from dashboard.context import Context
-from dashboard.gazing import Gazing, _in_common
+from dashboard.session.context import Context
+from dashboard.session.gaze_service import Gazing, _in_common
 from dashboard.tabs.gaze import numbers, pieces
 from explain.gaze.evaluate import evaluate
 from explain.gaze.folder import GazeRun, open_gaze_run, write
 from explain.gaze.metrics import METRICS
 from explain.gaze.sources import Source, baselines, predictions
 from explain.gaze.truths import Truths
-from explain.run_data import open_run
+from explain.run.reader import open_run
 from models.errors import UserError
 from models.gaze.density import centre_gaussian, density
 from models.gaze.fixations import Viewed

@@ -16,12 +16,12 @@ from dashboard.components.audit import audit
 from dashboard.components.depth_view import depth_panel
 from dashboard.components.header import header
 from dashboard.tabs.errors import pieces
+from dashboard.tabs.errors_view import LENSES, first_view
 from dashboard.tabs.gaze import numbers
-from dashboard.view import LENSES, first_view
 from explain.analysis.findings import Findings
-from explain.report import report
-from explain.run_data import open_run
-from explain.survey import surveyed
+from explain.export.report import report
+from explain.features.top_activations import surveyed
+from explain.run.reader import open_run
 from models.errors import UserError
 from tests.markup import runs_nothing
 
@@ -139,7 +139,7 @@ def test_thumbnails_are_small_jpegs(evil: Path) -> None:
     from PIL import Image
 
     from explain.analysis.duplicates import near_duplicates
-    from explain.thumbnails import open_thumbnail
+    from explain.run.thumbnails import open_thumbnail
 
     large, picture = io.BytesIO(), io.BytesIO()
     Image.new("1", (13_000, 13_000)).save(large, "PNG")

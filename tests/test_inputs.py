@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image, features
 
-from explain.run import run
-from explain.run_data import open_run
-from explain.single import read_picture
+from explain.methods.single_image import read_picture
+from explain.run.engine import run
+from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.hints import near_classes, seen_in_training

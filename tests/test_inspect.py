@@ -14,16 +14,16 @@ from safetensors.torch import save_file
 from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts
-from dashboard.context import Context
-from dashboard.looks import KEPT, Looks
-from dashboard.stops import Stops
+from dashboard.session.cancellation import Stops
+from dashboard.session.context import Context
+from dashboard.session.image_sessions import KEPT, Looks
 from dashboard.tabs.inspect import first_sight
-from explain.boxes import strongest_box
-from explain.case import Smoothing, Stopped
-from explain.live import PASSES, Question, look
-from explain.methods import METHODS
-from explain.reproduce import command_line, python_lines
-from explain.run_data import open_run
+from explain.methods.boxes import strongest_box
+from explain.methods.compute import Smoothing, Stopped
+from explain.methods.live import PASSES, Question, look
+from explain.methods.registry import METHODS
+from explain.methods.reproduce import command_line, python_lines
+from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.images import open_image
 from models.errors import UserError
@@ -183,7 +183,7 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
     import gradio as gr
 
     from dashboard.app import build
-    from explain.explainers import rerun
+    from explain.methods import rerun
 
     monkeypatch.setattr(rerun, "cam", lambda case: 1 / 0)
     page = build(Context(open_run(DEMO)))

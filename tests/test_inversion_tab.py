@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
-from dashboard.context import Context
-from dashboard.rebuilding import Rebuilding
+from dashboard.session.context import Context
+from dashboard.session.decoder_service import Rebuilding
 from explain.inversion.rebuild import Rebuilt
-from explain.run_data import open_run
+from explain.run.reader import open_run
 from models.errors import UserError
 from models.inversion.decoder import load_decoders
 from models.inversion.shipped import FOLDER, decoders_of

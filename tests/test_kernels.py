@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from explain.kernels import SORTS, kernels
+from explain.features.kernels import SORTS, kernels
 from models.classifier import Classifier
 from models.errors import UserError
 
@@ -61,7 +61,7 @@ def test_filters_of_groups_are_compared_within_them() -> None:
 
 
 def test_many_filters_are_not_compared(monkeypatch: pytest.MonkeyPatch, weights: torch.Tensor) -> None:
-    monkeypatch.setattr("explain.kernels.COMPARED", 10)
+    monkeypatch.setattr("explain.features.kernels.COMPARED", 10)
     found = kernels(layer(weights), "0")
     assert (found.twin == -1).all()
     assert not found.duplicate.any()

@@ -8,7 +8,7 @@ import torchinfo
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explain.layers import Layer, layers
+from explain.network.summary import Layer, layers
 from models.registry import spec
 from tests.test_capture import assert_as_found, snapshot
 

@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboard.gate import Gate, Rules
-from dashboard.proxies import Proxies
+from dashboard.server.middleware import Gate, Rules
+from dashboard.server.proxies import Proxies
 from tests.test_gate import HERE, ask
 
 

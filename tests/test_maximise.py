@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explain.album import Album, maximised
-from explain.maximise import COLOURS, Canvas, Maximised, Settings, _Ascent, maximise
-from explain.wishes import units_in, write
+from explain.features.activation_maximization import COLOURS, Canvas, Maximised, Settings, _Ascent, maximise
+from explain.features.units import units_in, write
+from explain.features.visualization_cache import Album, maximised
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.errors import UserError
@@ -210,7 +210,7 @@ def test_stopped_half_way_nothing_is_kept(tiny: Classifier, tmp_path: Path) -> N
 
 
 def test_the_album_has_a_limit(tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explain.album.LIMIT", 9000)
+    monkeypatch.setattr("explain.features.visualization_cache.LIMIT", 9000)
     for unit in range(6):
         *_, _ = maximised(tiny, [unit], SHORT, tmp_path)
     files = list(tmp_path.rglob("*.png"))
@@ -250,7 +250,7 @@ def test_files(tiny: Classifier, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_another_network_recognises_maximised_classes(mobilenet_weights: Path, mobilenet_v1_weights: Path, tmp_path: Path) -> None:
     """Eight classes of MobileNetV2 before MobileNetV1: by chance 0.04 of them would be among its first five."""
-    from explain.capture import logits
+    from explain.network.hooks import logits
     from models.registry import load
 
     first, second = load("mobilenet_v2", mobilenet_weights), load("mobilenet_v1", mobilenet_v1_weights)

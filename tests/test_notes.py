@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from explain.notes import NOTES, UNKNOWN, Note, add, as_table, read, tags_of, write_labels, write_table
-from explain.run_data import RunData
+from explain.run.notes import NOTES, UNKNOWN, Note, add, as_table, read, tags_of, write_labels, write_table
+from explain.run.reader import RunData
 from models.data.corrections import corrected, read_corrections
 from models.data.folder import FolderSource
 from models.errors import UserError
@@ -44,7 +44,7 @@ def test_ten_writers_at_once(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_is_killed_costs_at_most_its_line(tmp_path: Path) -> None:
-    code = ("from pathlib import Path; from explain.notes import add; import itertools, sys\n"
+    code = ("from pathlib import Path; from explain.run.notes import add; import itertools, sys\n"
             "for i in itertools.count(): add(Path(sys.argv[1]), f'{i}.png', 'text', 'x' * 1500)")  # fmt: skip
     writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
     while not (tmp_path / NOTES).exists() or (tmp_path / NOTES).stat().st_size < 40_000:

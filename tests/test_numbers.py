@@ -8,7 +8,7 @@ from torchmetrics.functional import concordance_corrcoef, mean_squared_error, pe
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from explain import render
-from explain.attention import UNIFORM_BORDER_MASS, attention_statistics
+from explain.run.map_stats import UNIFORM_BORDER_MASS, attention_statistics
 from models.affect import affect_measures
 from models.calibration import calibration, fit_temperature, reliability, softmax
 from models.evaluation import evaluate, kappa, wilson_interval
@@ -214,8 +214,8 @@ def test_pictures_of_maps() -> None:
 
 def test_names_do_not_turn_the_line() -> None:
     from dashboard.components.clickable import action, esc
-    from explain.templating import page
-    from explain.written import without_turns
+    from explain.export.templating import page
+    from explain.formatting import without_turns
 
     assert without_turns("a\u202eb\u2066c") == "a\ufffdb\ufffdc"
     assert without_turns("الخوف שלום") == "الخوف שלום"  # letters of such scripts stay

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from explain.run import run
+from explain.run.engine import run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.open import open_data

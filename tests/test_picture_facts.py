@@ -6,9 +6,9 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from explain.analysis.duplicates import _candidates
-from explain.attention import BORDER, attention_statistics
-from explain.picture_facts import colourfulness, facts, perceptual_hash, sharpness
-from explain.regions import FACE_BANDS, are_expressions, covered, face_bands, reduced
+from explain.run.image_stats import colourfulness, facts, perceptual_hash, sharpness
+from explain.run.map_stats import BORDER, attention_statistics
+from explain.run.regions import FACE_BANDS, are_expressions, covered, face_bands, reduced
 
 
 def _noise(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:

@@ -13,10 +13,10 @@ from PIL import Image
 from torchvision import models as zoo
 from torchvision import transforms as T
 
-from explain.capture import logits
-from explain.run import run
-from explain.run_data import open_run
-from explain.run_network import network_of
+from explain.network.hooks import logits
+from explain.run.engine import run
+from explain.run.model import network_of
+from explain.run.reader import open_run
 from models import registry
 from models.classes import unnamed
 from models.classifier import Classifier
@@ -162,7 +162,7 @@ def test_exif_belongs_to_the_request(tiny: Classifier, tmp_path: Path) -> None:
         opened = open_run(tmp_path / how)
         pixels = np.asarray(opened.thumbnail_image(0).convert("L"), int)
         assert (pixels[0, -1] - pixels[0, 0] < -100) == (how == "apply")
-        from explain.pictures import original
+        from explain.run.images import original
 
         again = original(opened, 0)
         assert again is not None

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explain.activations import activations
-from explain.projection import WAYS, projections
+from explain.features.activations import activations
+from explain.features.projection import WAYS, projections
 from models.classifier import Classifier
 from models.errors import UserError
 from tests.test_capture import assert_as_found, snapshot
@@ -55,7 +55,7 @@ def test_by_hand(x: Tensor, channel: int) -> None:
 
 
 def test_nothing_outside_of_what_the_place_sees(tiny: Classifier, x: Tensor) -> None:
-    from explain.layers import layers
+    from explain.network.summary import layers
 
     found = activations(tiny.model, x, "features.4")
     channel = int(found.values.max((1, 2)).argmax())

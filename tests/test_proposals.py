@@ -12,14 +12,14 @@ from cleanlab.filter import find_label_issues
 from scipy import stats
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.analysis.about_network import agreement, confused_pairs
 from explain.analysis.contrasts import contrasts
 from explain.analysis.findings import ABOUT, Findings, analyse
 from explain.analysis.labels import fit, mixture, scattered
 from explain.analysis.mean_maps import mean_maps
+from explain.analysis.model_checks import agreement, confused_pairs
 from explain.analysis.proposal import Proposal
 from explain.analysis.slices import slices
-from explain.run_data import RunData, open_run
+from explain.run.reader import RunData, open_run
 
 Make = Callable[..., Findings]
 CLEAN = Faults()

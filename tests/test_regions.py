@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from explain.explainers.segments import segments
+from explain.methods.segments import segments
 from models.errors import UserError
 from tests.test_attribution import CLASSES, ask
 

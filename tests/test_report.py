@@ -12,12 +12,12 @@ from PIL import Image
 
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.findings import Findings
-from explain.errors import summary
-from explain.headline import headline
-from explain.notes import add
-from explain.privacy import COVER, eye_band
-from explain.report import CLASSES, report, write_report
-from explain.run_data import RunData, open_run
+from explain.analysis.headline import headline
+from explain.analysis.ranking import summary
+from explain.export.anonymize import COVER, eye_band
+from explain.export.report import CLASSES, report, write_report
+from explain.run.notes import add
+from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from tests.markup import elements, runs_nothing
 from tests.test_trained import fake

@@ -7,12 +7,12 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget, FinerWeightedTarget
 from torch import nn
 
-from explain.capture import capture
-from explain.case import Case, Smoothing, answer, fused
-from explain.explainers.cam import eigen_cam, grad_cam
-from explain.explainers.rerun import GAUSSIAN, logits_with
-from explain.map_layers import default_layer
-from explain.target import Target
+from explain.methods.cam import eigen_cam, grad_cam
+from explain.methods.compute import Case, Smoothing, answer, fused
+from explain.methods.rerun import GAUSSIAN, logits_with
+from explain.methods.target import Target
+from explain.network.hooks import capture
+from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from models.errors import UserError
 

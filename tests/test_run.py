@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from explain.capture import capture
-from explain.case import explain
-from explain.run import Progress, Stopped, run
-from explain.run_data import RunData, open_run
-from explain.run_folder import done_ids, part_files
+from explain.methods.compute import explain
+from explain.network.hooks import capture
+from explain.run.engine import Progress, Stopped, run
+from explain.run.format import done_ids, part_files
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError

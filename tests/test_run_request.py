@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from explain.analysis.findings import Findings, analyse
-from explain.notes import add, read
-from explain.run import run
-from explain.run_data import RunData, open_run
-from explain.run_folder import REQUEST, part_files
+from explain.run.engine import run
+from explain.run.format import REQUEST, part_files
+from explain.run.notes import add, read
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.corrections import corrected, read_corrections
 from models.data.folder import FolderSource
@@ -169,7 +169,7 @@ def test_runs_of_earlier_versions_open_and_say_why_they_do_not_go_on(small_run: 
 
 def test_corrected_labels_are_written_as_the_data_calls_them(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     """Outputs without names, or of other names: what is said of a run fits the data again."""
-    from explain.notes import write_labels
+    from explain.run.notes import write_labels
 
     classifier, mapping = replace(tiny, classes=("class 0", "class 1", "class 2")), {"red": 2, "green": 0, "blue": 1}
     run(classifier, FolderSource(pictures), tmp_path / "run", METHODS, mapping=mapping)
@@ -218,7 +218,7 @@ def test_nan_is_an_error_row_and_no_answer(small_run: RunData, tiny: Classifier,
 
 
 def test_nan_is_told_for_one_picture(tiny: Classifier) -> None:
-    from explain.live import look
+    from explain.methods.live import look
 
     with pytest.raises(UserError, match="answers this picture with NaN"):
         look(replace(tiny, model=Sick(tiny.model).eval()), Image.new("RGB", (32, 32), (0, 0, 255)))
@@ -234,7 +234,7 @@ class OneLogit(torch.nn.Module):
 
 
 def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
-    from explain.live import look
+    from explain.methods.live import look
     from models import registry
     from models.architectures import ARCHITECTURES
 
@@ -250,10 +250,10 @@ def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) 
 
 def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     from dashboard.tabs.errors import pieces
-    from dashboard.view import first_view
+    from dashboard.tabs.errors_view import first_view
     from explain.analysis.in_words import in_words, proposals_in_words
-    from explain.errors import in_words as outcome
-    from explain.report import report
+    from explain.analysis.ranking import in_words as outcome
+    from explain.export.report import report
 
     for path in pictures.rglob("*.png"):
         path.write_text("x")

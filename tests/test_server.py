@@ -9,7 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from dashboard import private
+from dashboard.server import upload_dir as private
 from tests.raw import Visitor
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
@@ -153,9 +153,9 @@ def test_too_large_an_upload_is_refused(server: str) -> None:
 def test_the_queue_is_bounded(demo: Path) -> None:
     """Who comes too late is told so at once; those who wait are answered."""
     from dashboard.app import QUEUE, build
-    from dashboard.context import Context
-    from dashboard.serving import options
-    from explain.run_data import open_run
+    from dashboard.server.serving import options
+    from dashboard.session.context import Context
+    from explain.run.reader import open_run
 
     ctx = Context(open_run(demo))
     page = build(ctx)

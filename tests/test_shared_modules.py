@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from explain.capture import capture
-from explain.case import Case, answer
-from explain.explainers.rerun import logits_with
-from explain.map_layers import default_layer, map_layers
-from explain.methods import METHODS
-from explain.target import Target
+from explain.methods.compute import Case, answer
+from explain.methods.registry import METHODS
+from explain.methods.rerun import logits_with
+from explain.methods.target import Target
+from explain.network.hooks import capture
+from explain.network.target_layers import default_layer, map_layers
 from models.errors import UserError
 from tests.networks import ACTIVATIONS, CLASSES, Net, one_activation, one_block, state
 

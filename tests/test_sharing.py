@@ -10,9 +10,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from dashboard.access import Access
-from dashboard.serving import Sharing
-from explain.run_data import open_run
+from dashboard.server.permissions import Access
+from dashboard.server.serving import Sharing
+from explain.run.reader import open_run
 from models.errors import UserError
 from tests.raw import Visitor
 
@@ -57,8 +57,8 @@ def test_names_of_the_page() -> None:
 
 def page_for(access: Access, run: Path, trainings: Path, login: tuple[str, str] | None) -> Iterator[str]:
     from dashboard.app import build
-    from dashboard.context import Context
-    from dashboard.serving import options
+    from dashboard.server.serving import options
+    from dashboard.session.context import Context
 
     page = build(Context(open_run(run), trainings=trainings, access=access))
     _, url, _ = page.launch(prevent_thread_lock=True, **options(login=login))
@@ -148,7 +148,7 @@ def _hidden(config: dict[str, Any], number: int) -> bool:
 
 
 def test_the_time_of_visitors_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard.stops import Stops
+    from dashboard.session.cancellation import Stops
 
     stops, now = Stops(limit=120), [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -162,8 +162,8 @@ def test_the_time_of_visitors_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_folder_of_this_machine_is_shown_to_visitors(small_run: Any, pictures: Path) -> None:
-    from dashboard.context import Context
-    from dashboard.looks import picture
+    from dashboard.session.context import Context
+    from dashboard.session.image_sessions import picture
 
     run = open_run(small_run.folder)
     for access, told in ((Access.OWNER, True), (Access.VISITOR, False)):

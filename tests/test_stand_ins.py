@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from explain.baseline import baseline
-from explain.capture import as_found
-from explain.case import Case, Explanation, answer
-from explain.target import Target
+from explain.methods.baseline import baseline
+from explain.methods.compute import Case, Explanation, answer
+from explain.methods.target import Target
+from explain.network.hooks import as_found
 from models.errors import UserError
 from tests.networks import ACTIVATIONS, CLASSES, Net, one_activation, one_block, state
 

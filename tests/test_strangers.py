@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dashboard.access import Access
-from explain.run_data import open_run
+from dashboard.server.permissions import Access
+from explain.run.reader import open_run
 from tests.raw import Visitor
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +34,7 @@ def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     """A page for visitors, of a run that lies beside others and whose weights are gone; and the folder of all of it."""
     import shutil
 
-    from dashboard.context import Context
+    from dashboard.session.context import Context
     from tests.pages import served
 
     folder = tmp_path_factory.mktemp("private-place")
@@ -63,7 +63,7 @@ def test_visitors_hear_of_no_other_run_and_no_folder(beside: tuple[str, Path]) -
 
 @pytest.mark.parametrize("access", list(Access))
 def test_runs_to_compare_with(access: Access, beside: tuple[str, Path]) -> None:
-    from dashboard.context import Context
+    from dashboard.session.context import Context
 
     folder = beside[1]
     ctx = Context(open_run(folder / "shared"), access=access, against=(folder / "second",))

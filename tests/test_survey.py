@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from dashboard.components.strongest import strongest_strip, visible
-from explain.capture import output_of
-from explain.layers import layers
-from explain.run_data import RunData, open_run
-from explain.survey import ABOUT, DEPTH, KEPT, STRONGEST, curves, in_words, strongest, survey, surveyed
+from explain.features.top_activations import ABOUT, DEPTH, KEPT, STRONGEST, curves, in_words, strongest, survey, surveyed
+from explain.network.hooks import output_of
+from explain.network.summary import layers
+from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.errors import UserError
 from tests.test_capture import assert_as_found, snapshot
@@ -55,7 +55,7 @@ def test_curves_are_means_over_the_run(tiny: Classifier, small_run: RunData, pic
 
 
 def test_left_half_way_nothing_is_there(tiny: Classifier, small_run: RunData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("explain.survey.BATCH", 4)
+    monkeypatch.setattr("explain.features.top_activations.BATCH", 4)
     work = survey(tiny, small_run)
     assert 0 < next(work) < 1
     work.close()  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import pytest
 
 from dashboard.components.training_list import comparison, outcome, state, training_list
 from dashboard.plots import figure
-from dashboard.trainings import Trainings, as_typed, command, recipe_of
+from dashboard.session.training_jobs import Trainings, as_typed, command, recipe_of
 from models.errors import UserError
 from models.training.augment import Augmentation
 from models.training.charts import charts

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from explain.pictures import original
-from explain.run_data import RunData, open_run
-from explain.trusted_data import allow, allowed_folders
+from explain.run.images import original
+from explain.run.reader import RunData, open_run
+from explain.run.trusted_data import allow, allowed_folders
 from models.classifier import Classifier
 from models.data.reopen import below, reopen
 
@@ -94,7 +94,7 @@ def test_pictures_that_lie_in_the_run_itself_are_shown(small_run: RunData, tmp_p
 
 def test_a_table_of_absolute_paths(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     """Their folders lie outside of the table's."""
-    from explain.run import run
+    from explain.run.engine import run
     from models.data.open import open_data
 
     files = sorted(pictures.rglob("*.png"))

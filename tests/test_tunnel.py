@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from gradio import tunneling
 
-from dashboard.serving import Sharing, _shared
-from dashboard.tunnel import Tunnel
+from dashboard.server.serving import Sharing, _shared
+from dashboard.server.tunnel import Tunnel
 from models.errors import UserError
 
 PROGRAMS = {

@@ -14,8 +14,8 @@ from models.errors import UserError
 
 
 def test_photos_are_of_one_visitor_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import private
-    from dashboard.uploads import EACH, KEPT, KEPT_PIXELS, Photos
+    from dashboard.server import upload_dir as private
+    from dashboard.server.uploads import EACH, KEPT, KEPT_PIXELS, Photos
 
     monkeypatch.setattr(private, "SOON", 0.0)
 
@@ -45,7 +45,7 @@ def test_photos_are_of_one_visitor_and_forgotten(tmp_path: Path, monkeypatch: py
 
 
 def test_a_photo_that_was_sent_again_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import private
+    from dashboard.server import upload_dir as private
 
     now, file = [1000.0], tmp_path / "photo"
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -63,7 +63,7 @@ def test_a_photo_that_was_sent_again_stays(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_sweep_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import private
+    from dashboard.server import upload_dir as private
 
     mine, now = tmp_path / "vitrine-uploads-mine", [1000.0]
     (mine / "inner").mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_the_sweep_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("left", ["nothing", "a file", "a folder"])
 def test_a_folder_that_somebody_removed_is_made_again(left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard import private
+    from dashboard.server import upload_dir as private
 
     folder = tmp_path / "vitrine-uploads-mine"
     monkeypatch.setattr(private, "UPLOADS", str(folder))

@@ -6,10 +6,10 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from explain.capture import capture
-from explain.case import Case, answer
-from explain.explainers.fullgrad import full_gradients
-from explain.target import Target
+from explain.methods.compute import Case, answer
+from explain.methods.fullgrad import full_gradients
+from explain.methods.target import Target
+from explain.network.hooks import capture
 from models.classifier import Classifier
 from models.errors import UserError
 

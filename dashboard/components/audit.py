@@ -5,13 +5,13 @@ import pandas as pd
 from dashboard.components.clickable import action, esc, segments
 from dashboard.components.panel import panel, table
 from dashboard.components.toolbar import method_choice, one_target, pager
-from dashboard.view import AUDITED, TARGETS, View
+from dashboard.tabs.errors_view import AUDITED, TARGETS, View
 from explain.analysis.contrasts import Contrast
 from explain.analysis.findings import Findings
-from explain.attention import UNIFORM_BORDER_MASS
-from explain.run_data import RunData
-from explain.run_folder import area_column, map_column
-from explain.written import p_value, share
+from explain.formatting import p_value, share
+from explain.run.format import area_column, map_column
+from explain.run.map_stats import UNIFORM_BORDER_MASS
+from explain.run.reader import RunData
 
 A_PAGE, CONTRASTS = 20, 14
 HEADS_OF_DIFFERENCES = (

@@ -7,8 +7,8 @@ import numpy as np
 
 from dashboard.components.clickable import action, esc
 from explain import render
-from explain.run_data import RunData
-from explain.written import share
+from explain.formatting import share
+from explain.run.reader import RunData
 
 
 @dataclass(frozen=True, eq=False)

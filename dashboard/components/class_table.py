@@ -4,10 +4,10 @@ import numpy as np
 
 from dashboard.components.clickable import action, esc
 from dashboard.components.confusion import matching
-from dashboard.view import View
-from explain.errors import by_recall
-from explain.run_data import RunData
-from explain.written import share
+from dashboard.tabs.errors_view import View
+from explain.analysis.ranking import by_recall
+from explain.formatting import share
+from explain.run.reader import RunData
 
 MOST = 60  # rows; more are found by searching
 

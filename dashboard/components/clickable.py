@@ -9,7 +9,7 @@ from html import escape
 
 import gradio as gr
 
-from explain.written import without_turns
+from explain.formatting import without_turns
 
 _REPORT = """
 const report = (node, value) => trigger('keep' in node.dataset ? 'submit' : 'select', {index: node.dataset.action, value: String(value)});

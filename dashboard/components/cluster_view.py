@@ -4,12 +4,12 @@ from dashboard.components.cards import Shown, cards, tile
 from dashboard.components.clickable import action, choices, esc
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
-from dashboard.view import View
+from dashboard.tabs.errors_view import View
 from explain.analysis.clusters import Cluster
 from explain.analysis.findings import Findings
-from explain.errors import by_recall
-from explain.pictures import mean_picture
-from explain.written import percent
+from explain.analysis.ranking import by_recall
+from explain.formatting import percent
+from explain.run.images import mean_picture
 from models.errors import UserError
 
 EXAMPLES = 4

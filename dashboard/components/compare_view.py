@@ -14,8 +14,8 @@ from dashboard.links import copy_link
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
-from explain.run_data import RunData
-from explain.written import p_value, share
+from explain.formatting import p_value, share
+from explain.run.reader import RunData
 
 LISTS = {"a": "A right, B wrong", "b": "B right, A wrong", "drift": "looks differ most"}
 TARGETS = {"label": "true", "pred": "predicted"}

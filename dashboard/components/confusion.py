@@ -4,9 +4,9 @@ import numpy as np
 
 from dashboard.components.clickable import action, choices, esc, held
 from dashboard.components.panel import panel
-from dashboard.view import View
+from dashboard.tabs.errors_view import View
 from explain.analysis.confusion import NORMS, ORDERS, in_order, largest, normalised
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 FULL = 16  # classes that fit as a matrix
 LISTED, SEARCHED = 20, 5000

@@ -8,10 +8,10 @@ import numpy as np
 
 from dashboard.components.clickable import action, esc
 from dashboard.components.strongest import FIND
-from explain.written import percent
+from explain.formatting import percent
 
 if TYPE_CHECKING:
-    from explain.depth import Step
+    from explain.features.depth import Step
 
 IMAGE, RUN, CONTROL = "this image", "the run", "control"
 
@@ -39,7 +39,7 @@ def depth_panel(image: Sequence["Step"], run: Sequence["Step"] | None, shift: in
                 offered: bool = True) -> str:  # fmt: skip
     """`offered`: the button that looks at the run;
     `about`: how many images the run's curves were averaged over; `running`: how far the pass over the run is."""
-    from explain.depth import what_breaks
+    from explain.features.depth import what_breaks
 
     charts = "".join(curve_figure(chart, image, chosen) for chart in charts_of(image, run, shift))
     seen = "" if about is None else f"the run: {about['images']:,} images, {about['pooled']:,} for classes, {about['moved']} for shifts"

@@ -5,8 +5,8 @@ from dashboard.components.clickable import action, esc
 from dashboard.components.panel import panel
 from explain.export.gallery import Wishes
 from explain.export.selection import Selection
-from explain.run_data import RunData
-from explain.written import listed
+from explain.formatting import listed
+from explain.run.reader import RunData
 
 SHOWN = 12
 

@@ -11,9 +11,9 @@ from dashboard.components.sheet import Cell, bars, choice, pages_of, sheet, turn
 from explain import render
 
 if TYPE_CHECKING:
-    from explain.kernels import Kernels
-    from explain.layers import Layer
-    from explain.maximise import Maximised
+    from explain.features.activation_maximization import Maximised
+    from explain.features.kernels import Kernels
+    from explain.network.summary import Layer
 
 PAGE, COLUMNS = 64, 8
 SLICES = 64
@@ -62,7 +62,7 @@ def _bar(made: "Maximised") -> str:
 
 def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str = "") -> str:
     """A page of the layer's filters: as pictures, or as strips of their norms by input channel. `link`: the button that copies the view's address."""
-    from explain.kernels import DEAD, SORTS, TWINS
+    from explain.features.kernels import DEAD, SORTS, TWINS
 
     count, wide, high, across = found.weights.shape
     ranked = found.order(view["sort"])

@@ -10,12 +10,12 @@ from dashboard.components.mean_view import class_means
 from dashboard.components.note_editor import Notes, note_editor
 from dashboard.components.toolbar import toolbar
 from dashboard.links import linked
-from dashboard.view import View
+from dashboard.tabs.errors_view import View
 from explain.analysis.findings import Findings
 from explain.analysis.groups import group
-from explain.errors import by_recall, ordered, overview, select
-from explain.run_data import RunData
-from explain.written import share
+from explain.analysis.ranking import by_recall, ordered, overview, select
+from explain.formatting import share
+from explain.run.reader import RunData
 
 CLASSES_A_PAGE, CARDS_A_PAGE = 8, 12
 

@@ -13,9 +13,9 @@ from dashboard.components.panel import empty, panel, table
 from dashboard.components.toolbar import blend_controls, pages_control
 from dashboard.links import copy_link
 from explain import render
+from explain.formatting import chance
 from explain.gaze.folder import PEOPLE, GazeRun
 from explain.gaze.metrics import METRICS
-from explain.written import chance
 
 A_PAGE = 12
 LARGE = 720  # longer side of the picture that is looked at

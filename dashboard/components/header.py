@@ -2,7 +2,7 @@
 
 from dashboard.components.clickable import esc
 from explain.render import colour_filters
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 # What the browser remembers: opacity, on or off, colours, light or dark. One listener for the whole page.
 BLEND = """

@@ -10,7 +10,7 @@ from dashboard.components.clickable import action, esc
 from dashboard.components.depth_view import CONTROL, IMAGE, RUN, Chart, curve_figure
 from dashboard.components.panel import empty, panel, table
 from explain import render
-from explain.written import share
+from explain.formatting import share
 
 if TYPE_CHECKING:
     from explain.inversion.rebuild import Rebuilt

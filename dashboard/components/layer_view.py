@@ -12,8 +12,8 @@ from dashboard.components.strongest import field_box, part_of, visible
 from explain import render
 
 if TYPE_CHECKING:
-    from explain.activations import Activations
-    from explain.layers import Layer
+    from explain.features.activations import Activations
+    from explain.network.summary import Layer
 
 PAGE, COLUMNS = 64, 8
 LARGEST = 12  # units of a layer without places that can be clicked
@@ -22,7 +22,7 @@ COLOURS = ("viridis", "grey")
 
 def layer_table(layers: list["Layer"], chosen: str) -> str:
     """One row a layer; a click shows its channels."""
-    from explain.layers import counted, gaps, seen
+    from explain.network.summary import counted, gaps, seen
 
     rows = []
     for layer in layers:
@@ -46,7 +46,7 @@ def layer_table(layers: list["Layer"], chosen: str) -> str:
 
 def channel_sheet(found: "Activations", view: dict[str, Any], ranked: np.ndarray, alias: str, link: str = "") -> str:
     """A page of channels, or bars for a layer without places. `link`: the button that copies the view's address."""
-    from explain.activations import ORDERS, SCALES, scaled
+    from explain.features.activations import ORDERS, SCALES, scaled
 
     title, note = esc(alias or found.layer), f"{esc(found.layer)}, {'×'.join(map(str, found.values.shape))}"
     if not found.spatial:
@@ -77,8 +77,8 @@ def channel_alone(found: "Activations", channel: int | None, layer: "Layer", pic
                   saw: dict[str, np.ndarray] | str = "", strongest: str = "") -> str:  # fmt: skip
     """One channel enlarged, the part of the picture that its strongest place sees, what it saw there (`saw`: values of pixels by name, or
     why there are none), and its strongest images of the run. `size` (H, W): of the network's input."""
-    from explain.activations import SCALES, scaled
-    from explain.layers import seen
+    from explain.features.activations import SCALES, scaled
+    from explain.network.summary import seen
 
     url = render.jpeg_url(render.jpeg_bytes(picture, 480, 90))
     photo = f'<img class="vt-photo" src="{url}" alt="the picture as the network sees it">'

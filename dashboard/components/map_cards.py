@@ -10,8 +10,8 @@ from PIL import Image
 from dashboard.components.clickable import action, esc
 from dashboard.components.toolbar import blend_controls
 from explain import render
-from explain.boxes import strongest_box
-from explain.written import share
+from explain.formatting import share
+from explain.methods.boxes import strongest_box
 
 SIDE = 640  # longer side of the picture
 

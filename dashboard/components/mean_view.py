@@ -8,13 +8,13 @@ from dashboard.components.cards import Shown, tile
 from dashboard.components.clickable import action, esc
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
-from dashboard.view import View
+from dashboard.tabs.errors_view import View
 from explain import render
 from explain.analysis.findings import Findings
 from explain.analysis.mean_maps import MeanMaps, mean_maps
-from explain.errors import by_recall
-from explain.pictures import mean_picture
-from explain.written import share
+from explain.analysis.ranking import by_recall
+from explain.formatting import share
+from explain.run.images import mean_picture
 
 FEWEST = 4  # images that are worth a mean
 A_PAGE = 6

@@ -7,8 +7,8 @@ import pandas as pd
 from dashboard.components.clickable import action, esc, held
 from dashboard.components.panel import empty, panel, table
 from explain.analysis.findings import Findings
-from explain.notes import UNKNOWN, Note, as_table, labels_table, tags_of
-from explain.run_data import RunData
+from explain.run.notes import UNKNOWN, Note, as_table, labels_table, tags_of
+from explain.run.reader import RunData
 from models.csv_files import spreadsheet_safe
 
 Notes = dict[str, Note]
@@ -23,7 +23,7 @@ def class_names(run: RunData) -> str:
 
 
 def note_editor(run: RunData, notes: Notes, row: int) -> str:
-    """Reports `FIELD ROW` with what was typed, to be kept (`dashboard.noting`)."""
+    """Reports `FIELD ROW` with what was typed, to be kept (`dashboard.session.notes_handler`)."""
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
     said = _in_short(note)

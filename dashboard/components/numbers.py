@@ -1,8 +1,8 @@
 """The numbers on top: six cards that answer before a click."""
 
 from dashboard.components.clickable import action, esc
-from explain.headline import Figure, headline
-from explain.run_data import RunData
+from explain.analysis.headline import Figure, headline
+from explain.run.reader import RunData
 
 
 def numbers(run: RunData, method: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from explain.method import Method, Parameter
+from explain.methods.spec import Method, Parameter
 
 
 class ParameterControls:

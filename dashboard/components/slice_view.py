@@ -2,10 +2,10 @@
 
 from dashboard.components.clickable import action, esc
 from dashboard.components.panel import panel, table, warning
-from dashboard.view import View
+from dashboard.tabs.errors_view import View
 from explain.analysis.findings import Findings
 from explain.analysis.slices import Slice
-from explain.written import p_value, percent
+from explain.formatting import p_value, percent
 
 SHOWN, LEVEL = 24, 0.05
 HEADS = (

@@ -7,10 +7,10 @@ from PIL import Image
 
 from dashboard.components.clickable import action, esc
 from explain.render import jpeg_url
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 if TYPE_CHECKING:
-    from explain.layers import Layer
+    from explain.network.summary import Layer
 
 FIND = "Find them"
 
@@ -18,7 +18,7 @@ FIND = "Find them"
 def strongest_strip(run: RunData, layer: "Layer", channel: int, size: tuple[int, int], offered: bool = True, otherwise: str = "") -> str:
     """Thumbnails, the strongest first; or the button that looks for them. `size` (H, W): of the network's input; `offered`: the button;
     `otherwise`: what stands there without it."""
-    from explain.survey import strongest, surveyed
+    from explain.features.top_activations import strongest, surveyed
 
     about = surveyed(run)
     if about is None:

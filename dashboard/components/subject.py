@@ -6,8 +6,8 @@ from dashboard.components.cards import Shown, probability_bar, tile
 from dashboard.components.clickable import action, esc
 from dashboard.links import copy_link
 from explain import render
-from explain.run_data import RunData
-from explain.written import percent, share
+from explain.formatting import percent, share
+from explain.run.reader import RunData
 
 TOP = 5
 

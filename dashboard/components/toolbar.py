@@ -1,10 +1,10 @@
 """The line of controls above the cards. What the server must answer reports itself; the rest is the browser's."""
 
 from dashboard.components.clickable import action, choices, segments
-from dashboard.view import LISTED, TARGETS, View
-from explain.errors import SORTS
+from dashboard.tabs.errors_view import LISTED, TARGETS, View
+from explain.analysis.ranking import SORTS
 from explain.render import COLOUR_MAPS
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 
 def pager(view: View, pages: int) -> str:

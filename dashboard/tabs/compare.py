@@ -10,9 +10,9 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.components.compare_view import Choice, chooser, class_changes, flips, summary
 from dashboard.components.panel import empty, panel
-from dashboard.context import Context
-from dashboard.guard import said
+from dashboard.error_boundary import said
 from dashboard.links import TAB, in_inspect
+from dashboard.session.context import Context
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Comparisons:
     def of(self, other: int) -> "Comparison":
         """Raises UserError for a number that is no run's, and where the two cannot be compared."""
         from explain.analysis.compare import compare
-        from explain.run_data import open_run
+        from explain.run.reader import open_run
 
         if not 0 <= other < len(self._ctx.others):
             raise UserError(f"No run number {other} beside this one: choose one of the list.")

@@ -16,16 +16,16 @@ from dashboard.components.gallery import gallery
 from dashboard.components.mean_view import mean_view
 from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
+from dashboard.components.proposals_panel import tries
 from dashboard.components.slice_view import slice_view
-from dashboard.components.tries import tries
-from dashboard.context import Context
-from dashboard.guard import said
+from dashboard.error_boundary import said
 from dashboard.links import TAB, in_inspect
-from dashboard.noting import keep_notes
-from dashboard.view import LENSES, View, first_view, from_query, is_view
+from dashboard.session.context import Context
+from dashboard.session.notes_handler import keep_notes
+from dashboard.tabs.errors_view import LENSES, View, first_view, from_query, is_view
 from explain.analysis.findings import Findings
 from explain.analysis.groups import LISTS
-from explain.notes import read
+from explain.run.notes import read
 
 TITLE, ID = "Errors", "errors"
 _LENS: dict[str, Callable[[Findings, Notes, View, bool], str]] = {

@@ -8,15 +8,15 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.export_view import contents, done, failed, progress
-from dashboard.context import Context
-from dashboard.guard import said
+from dashboard.error_boundary import said
 from dashboard.links import in_inspect
-from dashboard.trainings import as_typed
-from dashboard.uploads import handed_out
-from dashboard.view import View
+from dashboard.server.uploads import handed_out
+from dashboard.session.context import Context
+from dashboard.session.training_jobs import as_typed
+from dashboard.tabs.errors_view import View
+from explain.export.anonymize import eye_band
 from explain.export.gallery import Export, Wishes
 from explain.export.selection import selected
-from explain.privacy import eye_band
 from models.errors import UserError
 
 TITLE, ID, NEEDS = "Export", "export", "computes"
@@ -72,7 +72,7 @@ def build(ctx: Context) -> None:
 
     @said
     def export(request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
-        from explain.case import Stopped
+        from explain.methods.compute import Stopped
 
         who, drawn, out = str(request.session_hash), 0.0, handed_out(f"{run.folder.name}.zip")
         made = Export(ctx.findings, out, wishes_of(ctx, View(**keys), values))
@@ -96,8 +96,8 @@ def build(ctx: Context) -> None:
 
     @said
     def report(methods: list[str], blur_eyes: bool) -> Iterator[list[Any]]:
-        from explain.report import report as make
-        from explain.report import write_report
+        from explain.export.report import report as make
+        from explain.export.report import write_report
 
         yield [progress("The report is being written", None), gr.DownloadButton(visible=False)]
         out = handed_out(f"{run.folder.name}.html")

@@ -9,15 +9,15 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.components.filter_view import class_alone, filter_alone, filter_table, kernel_panel, wishes
 from dashboard.components.strongest import strongest_strip
-from dashboard.context import Context
-from dashboard.guard import said
+from dashboard.error_boundary import said
 from dashboard.links import TAB, copy_link, in_inspect, number
-from dashboard.stops import in_turns
+from dashboard.session.cancellation import in_turns
+from dashboard.session.context import Context
 from models.errors import UserError
 
 if TYPE_CHECKING:
-    from explain.layers import Layer
-    from explain.maximise import Maximised
+    from explain.features.activation_maximization import Maximised
+    from explain.network.summary import Layer
 
 TITLE, ID = "Filters", "filters"
 NEEDS = "explains"
@@ -34,7 +34,7 @@ class Wanted:
     def __init__(self, names: Sequence[str], layer: "Layer", width: int, what: str, count: int, start: float, steps: int, seed: float,
                  classes: list[int]):  # fmt: skip
         """`names`: of the classes; `width`: how many filters the layer has."""
-        from explain.maximise import CLASSES, PLACES, Settings
+        from explain.features.activation_maximization import CLASSES, PLACES, Settings
 
         self.of_classes = what == WHAT[2]
         width = len(names) if self.of_classes else width
@@ -60,8 +60,8 @@ class Pieces:
         """Those with filters, in the order in which they run, and how many."""
         import torch
 
-        from explain.kernels import layers_with_filters
-        from explain.layers import layers
+        from explain.features.kernels import layers_with_filters
+        from explain.network.summary import layers
 
         if not self._table:
             with self.ctx.classifier() as classifier:
@@ -79,8 +79,8 @@ class Pieces:
 
     def of(self, view: dict[str, Any], how: tuple[Any, ...]) -> list[str]:
         """Table, wishes, weights, one filter."""
-        from explain.album import Album
-        from explain.kernels import kernels
+        from explain.features.kernels import kernels
+        from explain.features.visualization_cache import Album
 
         layer, wanted = self.wanted(view, how)
         unit, name = view["unit"], layer.alias or layer.name
@@ -106,7 +106,7 @@ def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
 
 def changed(view: dict[str, Any], name: str, value: str, of_classes: bool = False) -> dict[str, Any]:
     """The view after a click; what does not fit changes nothing. `of_classes`: what is maximised."""
-    from explain.kernels import SORTS
+    from explain.features.kernels import SORTS
 
     if name == "layer":
         return view | {"layer": value, "page": 0, "unit": 0, "class": None}
@@ -158,8 +158,8 @@ def build(ctx: Context) -> None:
     @said
     def make(request: gr.Request, view: dict[str, Any], *how: Any) -> Iterator[list[Any]]:
         """Previews while it goes on; between its steps other tabs have the network."""
-        from explain.album import maximised
-        from explain.case import Stopped
+        from explain.features.visualization_cache import maximised
+        from explain.methods.compute import Stopped
 
         ctx.access.begins_work()
         who = str(request.session_hash)

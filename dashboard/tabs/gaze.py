@@ -9,16 +9,16 @@ import pandas as pd
 from dashboard.components.clickable import clickable, esc
 from dashboard.components.gaze_view import LARGE, GazeView, Looked, disagreement, first_view, from_folder, large, standing, verdict
 from dashboard.components.panel import empty, panel
-from dashboard.context import Context
+from dashboard.error_boundary import said
 from dashboard.examples import examples_strip
-from dashboard.gazing import Gazing, Sight
-from dashboard.guard import said
 from dashboard.links import IMAGE, TAB
-from dashboard.looks import Subject, called, first_row, picture
 from dashboard.plots import figure
-from dashboard.uploads import photo_upload
+from dashboard.server.uploads import photo_upload
+from dashboard.session.context import Context
+from dashboard.session.gaze_service import Gazing, Sight
+from dashboard.session.image_sessions import Subject, called, first_row, picture
+from explain.formatting import percent
 from explain.render import jpeg_bytes
-from explain.written import percent
 from models.training.charts import charts
 
 TITLE, ID = "Gaze", "gaze"

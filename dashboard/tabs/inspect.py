@@ -13,15 +13,15 @@ from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
 from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts, reproduced, run_maps, start_page
-from dashboard.context import Context
+from dashboard.error_boundary import said
 from dashboard.examples import examples_strip
-from dashboard.guard import said
 from dashboard.links import TAB, in_inspect, row_of
-from dashboard.looks import Subject, called, first_row
-from dashboard.noting import keep_notes
-from dashboard.uploads import photo_upload
-from explain.methods import METHODS
-from explain.notes import read
+from dashboard.server.uploads import photo_upload
+from dashboard.session.context import Context
+from dashboard.session.image_sessions import Subject, called, first_row
+from dashboard.session.notes_handler import keep_notes
+from explain.methods.registry import METHODS
+from explain.run.notes import read
 from models.errors import UserError
 
 TITLE, ID = "Inspect", "inspect"
@@ -71,8 +71,8 @@ def build(ctx: Context) -> None:
 
     def asked(values: Sequence[Any]) -> tuple[dict[str, Any], list[Any]]:
         """The form's values by name, and a question for each chosen method in the registry's order."""
-        from explain.case import Smoothing
-        from explain.live import Question
+        from explain.methods.compute import Smoothing
+        from explain.methods.live import Question
 
         how = dict(zip(HOW, values, strict=False))
         given = parameters.read(values[len(HOW) :])
@@ -84,8 +84,8 @@ def build(ctx: Context) -> None:
 
     def shown_maps(subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", tell: Any = None) -> list[Any]:
         """Cheap maps are made, dear ones only where they are asked for or known already."""
-        from explain.case import Stopped
-        from explain.reproduce import command_line, python_lines
+        from explain.methods.compute import Stopped
+        from explain.methods.reproduce import command_line, python_lines
 
         how, questions = asked(values)
         with ctx.classifier() as classifier:
@@ -140,7 +140,7 @@ def build(ctx: Context) -> None:
     @said
     def compute(request: gr.Request, event: gr.SelectData, progress: Any = gr.Progress(), *given: Any) -> list[Any]:  # noqa: B008
         """A dear method on its button, or the files of a map."""
-        from explain.case import Stopped
+        from explain.methods.compute import Stopped
 
         (subject, *values), name, method, who = given, str(event.index), str(event.value), str(request.session_hash)
         if name == "save":
@@ -175,7 +175,7 @@ def build(ctx: Context) -> None:
     @said
     def choices() -> Any:
         """Every layer, once the network is loaded."""
-        from explain.live import layers_with_maps
+        from explain.methods.live import layers_with_maps
 
         with ctx.classifier() as classifier:
             layers = [(f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}", x.name) for x in layers_with_maps(classifier)]

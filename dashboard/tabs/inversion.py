@@ -9,13 +9,13 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
 from dashboard.components.panel import empty, panel
-from dashboard.context import Context
+from dashboard.error_boundary import said
 from dashboard.examples import examples_strip
-from dashboard.guard import said
 from dashboard.links import IMAGE, TAB, row_of
-from dashboard.looks import Subject, called, first_row, picture
-from dashboard.stops import in_turns
-from dashboard.uploads import photo_upload
+from dashboard.server.uploads import photo_upload
+from dashboard.session.cancellation import in_turns
+from dashboard.session.context import Context
+from dashboard.session.image_sessions import Subject, called, first_row, picture
 
 TITLE, ID, NEEDS = "Inversion", "inversion", "explains"
 HOW = {"drop": "drop these", "keep": "keep these alone"}
@@ -75,7 +75,7 @@ def build(ctx: Context) -> None:
     @said
     def opened(view: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
         """When the tab is opened first: the image that was opened last, and the layers that an optimisation may begin from."""
-        from explain.live import layers_with_maps
+        from explain.methods.live import layers_with_maps
 
         at = int(row["row"]) if row else first_row(ctx)
         if view["subject"] is not None or at is None:
@@ -119,10 +119,10 @@ def build(ctx: Context) -> None:
     @said
     def optimise(request: gr.Request, view: dict[str, Any], layer: str | None, steps: int) -> Iterator[list[Any]]:
         """Previews while it goes on; between its steps other tabs have the network."""
-        from explain.case import Stopped
         from explain.inversion.optimise import Settings
         from explain.inversion.optimise import optimise as descend
         from explain.inversion.rebuild import pixels_of
+        from explain.methods.compute import Stopped
 
         ctx.access.begins_work()
         if view["subject"] is None or not layer:

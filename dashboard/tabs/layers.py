@@ -12,19 +12,19 @@ from dashboard.components.clickable import clickable
 from dashboard.components.depth_view import depth_panel
 from dashboard.components.layer_view import COLOURS, channel_alone, channel_sheet, layer_table
 from dashboard.components.strongest import strongest_strip
-from dashboard.context import Context
+from dashboard.error_boundary import said
 from dashboard.examples import examples_strip
-from dashboard.guard import said
 from dashboard.links import PAGE, TAB, copy_link, image_of, number, row_of
-from dashboard.looks import Subject, first_row
-from dashboard.stops import in_turns
-from dashboard.uploads import photo_upload
+from dashboard.server.uploads import photo_upload
+from dashboard.session.cancellation import in_turns
+from dashboard.session.context import Context
+from dashboard.session.image_sessions import Subject, first_row
 from models.errors import UserError
 
 if TYPE_CHECKING:
-    from explain.activations import Activations
-    from explain.depth import Step
-    from explain.layers import Layer
+    from explain.features.activations import Activations
+    from explain.features.depth import Step
+    from explain.network.summary import Layer
 
 TITLE, ID = "Layers", "layers"
 NEEDS = "explains"
@@ -41,7 +41,7 @@ class Pieces:
 
     def of(self, view: dict[str, Any]) -> list[str]:
         """Table, sheet, channel, depth. Raises UserError for what cannot be shown."""
-        from explain.activations import activations, order
+        from explain.features.activations import activations, order
 
         if view["subject"] is None:
             raise UserError("Nothing to look at yet: click an image in Errors, or upload one.")
@@ -63,7 +63,7 @@ class Pieces:
 
     def depth(self, view: dict[str, Any], running: str = "") -> str:
         """Of a subject that was shown; `running`: how far the pass over the run is."""
-        from explain.survey import curves, surveyed
+        from explain.features.top_activations import curves, surveyed
 
         known, about = self._known.get(_key(view["subject"])), surveyed(self._ctx.run)
         if known is None:
@@ -72,8 +72,8 @@ class Pieces:
         return depth_panel(known.steps, run, known.shift, view["layer"], about, running, self._ctx.access.computes)
 
     def _of(self, subject: Subject, model: Any, x: Any) -> "Known":
-        from explain.depth import depth, handed_on, largest_shift, step
-        from explain.layers import layers
+        from explain.features.depth import depth, handed_on, largest_shift, step
+        from explain.network.summary import layers
 
         key = _key(subject)
         if key not in self._known:
@@ -89,7 +89,7 @@ class Pieces:
     @staticmethod
     def _saw(model: Any, x: Any, found: "Activations", channel: int | None) -> Any:
         """What the channel's strongest place saw, or why that cannot be said."""
-        from explain.projection import projections
+        from explain.features.projection import projections
 
         if channel is None or channel >= len(found.values) or not found.values[channel].any():
             return ""
@@ -114,7 +114,7 @@ def _key(subject: Subject | None) -> str:
 
 def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
     """The view after a click; what does not fit changes nothing."""
-    from explain.activations import ORDERS, SCALES
+    from explain.features.activations import ORDERS, SCALES
 
     allowed = {"order": ORDERS, "scale": SCALES, "colours": COLOURS}
     if name == "layer":
@@ -165,8 +165,8 @@ def build(ctx: Context) -> None:
         if event.index != "survey":
             yield [gr.skip(), gr.skip()]
             return
-        from explain.case import Stopped
-        from explain.survey import survey
+        from explain.features.top_activations import survey
+        from explain.methods.compute import Stopped
 
         ctx.access.begins_work()
         who, began, drawn = str(request.session_hash), time.monotonic(), 0.0

@@ -8,11 +8,11 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.training_list import comparison, outcome, training_list
-from dashboard.context import Context
-from dashboard.guard import said
+from dashboard.error_boundary import said
 from dashboard.plots import figure
-from dashboard.trainings import Trainings, as_typed, command, recipe_of
-from dashboard.uploads import handed_out
+from dashboard.server.uploads import handed_out
+from dashboard.session.context import Context
+from dashboard.session.training_jobs import Trainings, as_typed, command, recipe_of
 from models.training.charts import charts
 from models.training.recipe import CHOICES, Recipe, seeds_in
 

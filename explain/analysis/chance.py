@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from explain.run_data import RunData
+from explain.run.reader import RunData
 from models.evaluation import Evaluation
 
 ONE_CLASS, SLIGHT = 0.95, 0.2

@@ -12,8 +12,8 @@ from sklearn.manifold import spectral_embedding
 from sklearn.metrics import euclidean_distances, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
-from explain.regions import reduced
-from explain.run_data import RunData
+from explain.run.reader import RunData
+from explain.run.regions import reduced
 from models.errors import UserError
 from models.evaluation import wilson_interval
 

@@ -10,9 +10,9 @@ from scipy import stats
 from explain.analysis.bootstrap import REPLICATES, Metric, Predictions, side_by_side
 from explain.analysis.significance import holm
 from explain.analysis.similarity import alike, partners
-from explain.columns import columns
-from explain.picture_facts import HASH
-from explain.run_data import RunData
+from explain.run.image_stats import HASH
+from explain.run.reader import RunData
+from explain.text_table import columns
 from models.classes import FOLDINGS, pair_names
 from models.errors import UserError
 

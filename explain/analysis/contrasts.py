@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from explain.analysis.significance import difference, false_discovery
-from explain.run_data import RunData
-from explain.run_folder import map_column
+from explain.run.format import map_column
+from explain.run.reader import RunData
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from explain.picture_facts import HASH
-from explain.run_data import RunData
-from explain.thumbnails import open_thumbnail
+from explain.run.image_stats import HASH
+from explain.run.reader import RunData
+from explain.run.thumbnails import open_thumbnail
 from models.errors import UserError
 
 BITS = 3  # of 64 that may differ

@@ -20,11 +20,11 @@ from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import Twins, near_duplicates
 from explain.analysis.labels import Fit, checked, fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps
+from explain.analysis.ranking import by_recall
 from explain.analysis.slices import Slice, slices
-from explain.errors import by_recall
-from explain.parquet import read, write
-from explain.run_data import RunData
-from explain.run_folder import TARGETS, map_column, write_json
+from explain.run.format import TARGETS, map_column, write_json
+from explain.run.parquet import read, write
+from explain.run.reader import RunData
 from models.errors import UserError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explain.analysis.about_network import AT_BORDER
 from explain.analysis.findings import Findings, rows_of
-from explain.notes import Note
-from explain.run_folder import TARGETS, map_column
+from explain.analysis.model_checks import AT_BORDER
+from explain.run.format import TARGETS, map_column
+from explain.run.notes import Note
 
 LISTS = {
     "errors": "all errors",

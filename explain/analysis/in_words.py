@@ -4,7 +4,7 @@ import textwrap
 
 from explain.analysis.findings import Findings
 from explain.analysis.proposals import CHECKS
-from explain.columns import columns
+from explain.text_table import columns
 
 LINES, WIDTH, LEVEL = 8, 110, 0.05
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 FITTED = 10_000  # images, evenly spread, that the share of flipped labels is estimated on
 FEWEST = 5

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 CHUNK = 4096
 

@@ -1,8 +1,8 @@
 """What to try next: every check in turn. A new check is one function `Findings -> Iterator[Proposal]` and one entry here."""
 
-from explain.analysis.about_data import disagreeing_twins, starved, unlike, worse_slices, wrong_labels
-from explain.analysis.about_network import errors_at_the_border, over_confident, standing_out, told_by_the_border
+from explain.analysis.data_checks import disagreeing_twins, starved, unlike, worse_slices, wrong_labels
 from explain.analysis.findings import Findings
+from explain.analysis.model_checks import errors_at_the_border, over_confident, standing_out, told_by_the_border
 from explain.analysis.proposal import Proposal
 
 CHECKS = {

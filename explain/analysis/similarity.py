@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import rankdata
 
-from explain.regions import reduced
-from explain.run_data import RunData
+from explain.run.reader import RunData
+from explain.run.regions import reduced
 
 CHUNK = 2000
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from explain.analysis.significance import false_discovery, more_errors, within_strata
-from explain.picture_facts import FACTS
-from explain.run_data import RunData
-from explain.run_folder import map_column
+from explain.run.format import map_column
+from explain.run.image_stats import FACTS
+from explain.run.reader import RunData
 
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 FEWEST, VALUES = 10, 50

@@ -12,18 +12,18 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from explain.analysis.findings import Findings
-from explain.errors import ClassSample
+from explain.analysis.ranking import ClassSample
+from explain.export.anonymize import eye_band, without_eyes
 from explain.export.files import TABLE, archive, atomic, claim, claim_archive, digest, remove_stale, save_picture
 from explain.export.names import safe_names, stem
 from explain.export.selection import Selection, selected
 from explain.export.sheet import LINES, TILE, draw_sheet
 from explain.export.table import COLUMNS, everything, predictions
-from explain.pictures import original, seen
-from explain.privacy import eye_band, without_eyes
+from explain.export.templating import page
+from explain.formatting import share
 from explain.render import normalise, overlay, problem
-from explain.run_folder import TARGETS
-from explain.templating import page
-from explain.written import share
+from explain.run.format import TARGETS
+from explain.run.images import original, seen
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 from models.temporary import temporary_folder

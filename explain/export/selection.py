@@ -7,9 +7,9 @@ import numpy as np
 
 from explain.analysis.findings import Findings
 from explain.analysis.groups import KINDS, LISTS, group
-from explain.errors import ClassSample, by_recall, overview, select
-from explain.notes import read
-from explain.run_data import RunData
+from explain.analysis.ranking import ClassSample, by_recall, overview, select
+from explain.run.notes import read
+from explain.run.reader import RunData
 from models.classes import find_class
 from models.errors import UserError
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from explain.errors import ClassSample
+from explain.analysis.ranking import ClassSample
 from explain.render import overlay
-from explain.run_data import RunData
+from explain.run.reader import RunData
 
 LINES = 50  # of images on a sheet, 9000 pixels: few programs open larger ones
 TILE, GAP, BETWEEN, SIDES, NAMES, MARGIN, HEAD, LINE, SPACE = 128, 4, 14, 36, 150, 28, 132, 176, 16  # pixels

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from explain.notes import Note, read
-from explain.picture_facts import FACTS
-from explain.run_data import RunData
-from explain.run_folder import TARGETS, map_column
+from explain.run.format import TARGETS, map_column
+from explain.run.image_stats import FACTS
+from explain.run.notes import Note, read
+from explain.run.reader import RunData
 from models.csv_files import plain
 
 COLUMNS = ("id", "true", "predicted", "confidence", "p_true", "loss", "margin", "result", "method", "layer", "files")

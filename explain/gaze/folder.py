@@ -16,7 +16,7 @@ from explain.gaze.evaluate import Evaluation, small, summary
 from explain.gaze.metrics import METRICS
 from explain.gaze.truths import Truths
 from explain.render import jpeg_bytes
-from explain.run_folder import write_json
+from explain.run.format import write_json
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 from models.gaze.density import people

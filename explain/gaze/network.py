@@ -7,12 +7,12 @@ from functools import partial
 
 import numpy as np
 
-from explain.capture import logits
-from explain.case import Case, answer
 from explain.gaze.sources import Answer, Source
-from explain.map_layers import default_layer
-from explain.methods import get
-from explain.target import Target
+from explain.methods.compute import Case, answer
+from explain.methods.registry import get
+from explain.methods.target import Target
+from explain.network.hooks import logits
+from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from models.errors import UserError
 from models.gaze.fixations import Viewed

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from explain.capture import as_found, reach, turns
+from explain.network.hooks import as_found, reach, turns
 from models.classifier import Classifier
 from models.errors import UserError
 from models.inversion.decoder import features_of

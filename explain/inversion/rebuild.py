@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explain.capture import reach, turns
+from explain.network.hooks import reach, turns
 from models.classifier import Classifier
 from models.errors import UserError
 from models.inversion.decoder import Decoder, features_of

@@ -1,0 +1,1 @@
+"""The server: start, requests, permissions, public link, uploads."""

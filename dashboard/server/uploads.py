@@ -1,0 +1,108 @@
+"""Photos that visitors upload: opened once, only from Gradio's own upload folder, and kept in memory alone; and files handed out to them."""
+
+import math
+import os
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from gradio_client.utils import is_http_url_like
+from PIL import Image
+
+from dashboard.server.upload_dir import forget_later
+from models.data.images import UnreadableImage, open_image
+from models.errors import UserError
+
+MAX_PIXELS = 24_000_000
+KEPT_PIXELS = 2_000_000  # more than any network looks at
+KEPT, EACH = 32, 2  # photos in memory, and of one visitor
+
+
+def photo_upload(label: str, elem_id: str) -> gr.Image:
+    """An upload field that hands over the path alone: our own `open_upload` looks inside, and says what is wrong."""
+    field = gr.Image(type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=170, label=label, elem_id=elem_id,
+                     buttons=[], webcam_options=gr.WebcamOptions(mirror=False))  # fmt: skip
+    field.preprocess = lambda payload: payload.path if payload else None
+    return field
+
+
+def only_uploads(value: Any) -> None:
+    """Raises gr.Error where a payload, whatever its form, names anything but a file of the upload folder. Nothing is fetched either."""
+    if isinstance(value, dict):
+        if isinstance(path := value.get("path"), str) and path and not _uploaded(path):
+            raise gr.Error("Only uploaded files are opened: choose a photo to upload.", print_exception=False)
+        for inner in value.values():
+            only_uploads(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            only_uploads(inner)
+
+
+def _uploaded(path: str) -> bool:
+    return not is_http_url_like(path) and Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+
+
+def open_upload(path: str, exif: str = "apply", bits: int = 0) -> Image.Image:
+    """RGB without metadata, turned as EXIF says unless that is to be ignored (`models.preprocessing`); the file is gone soon. Raises UserError for a
+    file outside the upload folder, a broken one, or one that is too large."""
+    if not _uploaded(path):
+        raise UserError("Only uploaded files are opened: choose a photo to upload.")
+    file = Path(path).resolve()
+    try:
+        return open_image(file, MAX_PIXELS, exif, bits)
+    except UnreadableImage as error:
+        raise UserError(f"This photo cannot be used ({error}): take a JPEG, PNG or WebP of at most 24 million pixels.") from error
+    finally:
+        forget_later(file)
+
+
+def handed_out(name: str) -> Path:
+    """A place below the folder that is swept, which a download may come from."""
+    os.makedirs(get_upload_folder(), exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=get_upload_folder())) / name
+
+
+class Photos:
+    """The last uploads, in memory, each under a key that only its visitor's page has. `exif`, `bits`: as of `open_upload`."""
+
+    def __init__(self, exif: str = "apply", bits: int = 0) -> None:
+        self._exif, self._bits = exif, bits
+        self._kept, self._lock = OrderedDict[str, tuple[str, Image.Image]](), threading.Lock()
+
+    def keep(self, who: str, path: str) -> str:
+        """The key. Raises UserError as `open_upload` does."""
+        picture, key = _small(open_upload(path, self._exif, self._bits)), secrets.token_urlsafe(12)
+        with self._lock:
+            self._kept[key] = (who, picture)
+            mine = [k for k, (owner, _) in self._kept.items() if owner == who]
+            for old in mine[:-EACH] or list(self._kept)[: max(0, len(self._kept) - KEPT)]:
+                del self._kept[old]
+        return key
+
+    def open(self, key: str) -> Image.Image:
+        """Raises UserError where it is gone."""
+        with self._lock:
+            if key not in self._kept:
+                raise UserError("Photos are not kept for long: upload it again.")
+            return self._kept[key][1]
+
+    def forget(self, who: str) -> list[str]:
+        """Those of a visitor who left; their keys."""
+        with self._lock:
+            keys = [k for k, (owner, _) in self._kept.items() if owner == who]
+            for key in keys:
+                del self._kept[key]
+        return keys
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    """Itself, or so that many of them fit into memory."""
+    ratio = math.sqrt(KEPT_PIXELS / (picture.width * picture.height))
+    if ratio >= 1:
+        return picture
+    return picture.resize((max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio))), Image.Resampling.LANCZOS)

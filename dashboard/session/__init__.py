@@ -1,0 +1,1 @@
+"""What the tabs share while people look: the context, images, services, jobs."""

@@ -1,0 +1,160 @@
+"""What the tabs share: the run, its model (loaded once, used by one thread at a time), and the components they talk through."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from dashboard.server.permissions import Access
+from dashboard.server.uploads import Photos
+from dashboard.session.cancellation import Stops
+from dashboard.session.decoder_service import Rebuilding
+from dashboard.session.gaze_service import Gazing
+from dashboard.session.image_sessions import Looks
+from explain.analysis.findings import Findings, analyse
+from explain.run.format import REQUEST
+from explain.run.images import original, seen
+from explain.run.model import architecture, network_of
+from explain.run.reader import RunData
+from models.shipped import WEIGHTS
+
+if TYPE_CHECKING:
+    from models.classifier import Classifier
+
+
+MOST_RUNS = 50
+VISIT = 60.0  # seconds that work which a visitor asked for may take
+
+
+@dataclass(eq=False)
+class Context:
+    """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the Train tab. `against`: runs to
+    compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`. `decoders`: a folder of
+    `invert train`. `access`: what people who open the page may do.
+    `opened`: the row that was clicked last; `view`: what Errors shows."""
+
+    run: RunData
+    weights: Path | None = None
+    device: str = "cpu"
+    trainings: Path = Path("trainings")
+    against: tuple[Path, ...] = ()
+    access: Access = Access.OWNER
+    gaze: Path | None = None
+    gaze_model: Path | None = None
+    decoders: Path | None = None
+    stops: Stops = field(init=False)
+    photos: Photos = field(init=False)
+    looks: Looks = field(init=False)
+    opened: Any = None
+    view: Any = None
+    tabs: Any = None
+    on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives
+    on_tab: Callable[..., None] = lambda *event: None  # (tab's id, handler, inputs, outputs) when the tab is opened
+    _working: threading.Thread | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _classifier: "Classifier | None" = None
+
+    def __post_init__(self) -> None:
+        self.stops, self.looks = Stops(None if self.access.computes else VISIT), Looks(self)
+        self.photos = Photos(self.exif, self.run.manifest.request.bits)
+
+    @property
+    def exif(self) -> str:
+        """Whether the run's network gets photos turned as their EXIF orientation says: "apply", or "ignore"."""
+        return str(self.run.manifest.request.preprocessing.get("exif", "apply"))
+
+    @cached_property
+    def findings(self) -> Findings:
+        return Findings(self.run)
+
+    @cached_property
+    def gazing(self) -> Gazing:
+        return Gazing(self, self.gaze, self.gaze_model)
+
+    @cached_property
+    def rebuilding(self) -> Rebuilding:
+        return Rebuilding(self, self.decoders)
+
+    @cached_property
+    def others(self) -> list[Path]:
+        """Runs to compare with: those that were named, and, for the owner alone, those that lie beside the run."""
+        here, named = self.run.folder.resolve(), list(self.against)
+        if not self.access.computes:
+            return named
+        beside = sorted(p.parent for p in here.parent.glob(f"*/{REQUEST}") if p.parent != here)
+        return named + [p for p in beside if p not in named][:MOST_RUNS]
+
+    @property
+    def server_files(self) -> list[Path | str | None]:
+        """Files and folders of this machine whose places are not for visitors."""
+        return [self.run.folder, self.weights, self.trainings, *self.against, self.gaze, self.gaze_model, self.decoders,
+                self.run.manifest.data_root, self.run.manifest.weights or None, WEIGHTS.parent]  # fmt: skip
+
+    def work_out(self) -> bool:
+        """Begin to work out what the run tells, where that is not done; whether it still goes on."""
+        if self.findings.ready:
+            return False
+        if self._working is None:
+            self._working = threading.Thread(target=lambda: list(analyse(self.findings)), daemon=True, name="analysis")
+            self._working.start()
+        return self._working.is_alive()
+
+    def original(self, row: int) -> Image.Image | None:
+        """The picture of a row of the run, where its data is still here."""
+        return original(self.run, row)
+
+    def seen(self, row: int) -> Image.Image:
+        """What the network saw of a row: cropped from the original, or the run's thumbnail."""
+        return seen(self.run, row)
+
+    @cached_property
+    def temperature(self) -> float | None:
+        """That the checkpoint's training fitted on validation; None where it is not known. No torch."""
+        from models.training.trained import described
+
+        manifest = self.run.manifest
+        shipped = WEIGHTS / f"{manifest.request.model.replace(':', '.')}.safetensors"
+        file = self.weights or (shipped if manifest.weights == "shipped" else Path(manifest.weights or "-"))
+        found = described(file).get("metrics", {}).get("temperature") if file.is_file() else None
+        return float(found) if found else None
+
+    def forget(self, who: str) -> None:
+        """The photos of a visitor who left, and what was seen in them."""
+        for key in self.photos.forget(who):
+            self.looks.forget({"upload": key})
+
+    @contextmanager
+    def classifier(self) -> Iterator["Classifier"]:
+        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, is another one, or may not be asked."""
+        self.access.asks_network()
+        with self._lock:
+            self._classifier = self._classifier or network_of(self.run.manifest, self.weights, self.device)
+            yield self._classifier
+
+    def named(self, classifier: "Classifier") -> tuple[str, str]:
+        """What to write after --model and --weights for this network; others than the owner see no folders of this machine."""
+        from models.training.trained import described
+
+        file = Path(classifier.weights)
+        if not file.is_file():
+            return classifier.name, ""
+        said = str(file) if self.access.computes else file.name
+        return (said, "") if described(file) else (architecture(classifier.name), said)
+
+    def warm_up(self) -> None:
+        """Work out the findings, import torch and load the model while the page is being looked at; failures are told when they matter."""
+
+        self.work_out()
+        if not self.access.explains:
+            return
+
+        def work() -> None:
+            with suppress(Exception), self.classifier():
+                pass
+
+        threading.Thread(target=work, daemon=True, name="warm-up").start()

@@ -1,0 +1,97 @@
+"""Gaze for the page: the model that predicts it, loaded once, and one picture before it and before the run's network."""
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from explain.gaze.folder import GazeRun, open_gaze_run
+from models.errors import UserError
+from models.gaze.shipped import shipped_gaze
+from models.training.trained import Trained, described, open_trained
+
+if TYPE_CHECKING:
+    from dashboard.session.context import Context
+    from models.gaze.model import GazeModel
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One picture: `density` (h, w) that the model predicts, the network's map `cam` (h, w) for its predicted class, named `called` with probability
+    `prob`; and how much they have in common, beside the same for a Gaussian in the middle."""
+
+    picture: Image.Image
+    density: np.ndarray
+    cam: np.ndarray | None
+    title: str
+    called: str
+    prob: float
+    alike: dict[str, float]
+    centre: dict[str, float]
+
+
+class Gazing:
+    """`folder`: a gaze folder; `checkpoint`: a model instead of the one that comes along."""
+
+    def __init__(self, ctx: "Context", folder: Path | None, checkpoint: Path | None):
+        self._ctx, self._folder, self._checkpoint = ctx, folder, checkpoint
+        self._lock = threading.Lock()
+        self._model: GazeModel | None = None
+
+    @cached_property
+    def run(self) -> GazeRun | None:
+        """Raises UserError where the folder is none."""
+        return open_gaze_run(self._folder) if self._folder else None
+
+    @cached_property
+    def checkpoint(self) -> Path | None:
+        try:
+            return self._checkpoint or shipped_gaze()
+        except UserError:
+            return None
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What the model's file says of it; empty without one. No torch."""
+        return described(self.checkpoint) if self.checkpoint else {}
+
+    @cached_property
+    def trained(self) -> Trained | None:
+        return open_trained(self.checkpoint) if self.about and self.checkpoint else None
+
+    def model(self) -> "GazeModel":
+        """Raises UserError where there is none."""
+        from models.gaze.model import load_gaze
+
+        with self._lock:
+            if self._model is None:
+                self._model = load_gaze(self.checkpoint or shipped_gaze(), self._ctx.device)
+            return self._model
+
+    def at(self, picture: Image.Image) -> Sight:
+        """Look at a picture: the network sees all of it, squeezed, as the model does. Raises UserError where a model of either kind is missing."""
+        from explain.gaze.network import positive, whole_picture
+        from explain.methods.live import Question, look
+        from models.gaze.density import centre_gaussian
+
+        density = self.model().maps([picture])[0]
+        method = self._ctx.run.manifest.request.methods[0]
+        with self._ctx.classifier() as classifier:
+            seen = look(whole_picture(classifier), picture)
+            cam = positive(seen.map(Question(method)).raw)
+        return Sight(picture, density, cam, self._ctx.run.title(method), classifier.classes[seen.pred], float(seen.prob[seen.pred]),
+                     _in_common(cam, density), _in_common(centre_gaussian(density.shape), density))  # type: ignore[arg-type]
+
+
+def _in_common(values: np.ndarray, density: np.ndarray) -> dict[str, float]:
+    """Correlation and intersection of a map with the predicted density."""
+    from explain.gaze.metrics import Truth, scores
+    from models.gaze.density import distribution
+
+    none = np.zeros(0, np.int64)
+    found = scores(values, Truth(none, none, distribution(density)))
+    return {name: found[name] for name in ("cc", "sim")}

@@ -1,0 +1,27 @@
+"""What was typed below an image goes into the run's notes."""
+
+from collections.abc import Iterable
+
+import gradio as gr
+
+from dashboard.error_boundary import said
+from dashboard.session.context import Context
+from explain.run.notes import add
+
+
+def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
+    """Listen to the note editors in these pieces. Every change counts, however quickly one follows another."""
+
+    @said
+    def note(event: gr.EventData, request: gr.Request) -> None:
+        write(ctx, str(event.index), str(event.value), str(request.username or ""))
+
+    gr.on([area.submit for area in areas], note, None, None, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
+
+
+def write(ctx: Context, name: str, value: str, by: str) -> None:
+    """`name`: FIELD ROW. Raises UserError for what cannot be said."""
+    ctx.access.begins_work()
+    field, row = name.split(" ")
+    words = [tag for tag in value.split(",") if tag.strip()] if field == "tags" else value
+    add(ctx.run.folder, str(ctx.run.table.at[int(row), "id"]), field, words, by, ctx.run.classes)

@@ -1,0 +1,120 @@
+"""What the Errors tab shows, as a few keys: kept in the page's state, changed by one action at a time, put into links."""
+
+from dataclasses import asdict, dataclass, replace
+from urllib.parse import urlencode
+
+from dashboard.links import PAGE
+from explain.analysis.confusion import NORMS, ORDERS
+from explain.analysis.groups import KINDS, LISTS
+from explain.analysis.ranking import SORTS
+from explain.run.reader import RunData
+
+TARGETS = {"pred": "predicted", "label": "true", "both": "both"}
+LENSES = {"images": "Images", "attention": "Attention", "means": "Mean maps", "clusters": "Clusters", "slices": "Slices", "notes": "Notes"}
+LISTED = ""  # the order in which a group comes
+_CHOICES = {"sort": {LISTED, *SORTS}, "target": set(TARGETS), "lens": set(LENSES), "norm": set(NORMS), "order": set(ORDERS)}
+_LINKED = ("method", "target", "sort", "lens", "group", "norm", "order", "by", "low", "high")
+
+
+@dataclass(frozen=True)
+class View:
+    """`label` None: all classes; `pred` given: the images of `label` that were called `pred`; `group`: a list of images (`explain.analysis.groups`).
+    `norm`, `order`, `find`: of the confusion matrix. `by`, `low`, `high`: the column that the audit is sorted and filtered by."""
+
+    label: int | None = None
+    pred: int | None = None
+    method: str = ""
+    target: str = "both"
+    sort: str = "most confident"
+    shared: bool = False
+    page: int = 0
+    lens: str = "images"
+    group: str = ""
+    norm: str = "counts"
+    order: str = "class"
+    find: str = ""
+    by: str = "border_mass"
+    down: bool = True
+    low: str = ""
+    high: str = ""
+
+    def apply(self, action: str, value: str, run: RunData) -> "View":
+        """The view after a click. What does not fit the run leaves the view as it is."""
+        if action in ("overview", "class", "cell", "group"):
+            return self._at(action, value, run)
+        if action in _CHOICES and value in _CHOICES[action]:
+            return replace(self, **{action: value}, page=self.page if action == "target" else 0)  # type: ignore[arg-type]
+        if action == "page" and value.isdecimal():
+            return replace(self, page=int(value))
+        if action == "method" and value in run.manifest.request.methods:
+            return replace(self, method=value)
+        if action == "shared":
+            return replace(self, shared=value == "true")
+        if action == "find":
+            return replace(self, find=value[:80])
+        if action == "by" and value in (*AUDITED, *run.manifest.request.statistics):
+            return replace(self, by=value, down=value != self.by or not self.down, page=0, low="", high="")
+        if action in ("low", "high") and (not value or _is_number(value)):
+            return replace(self, **{action: value}, page=0)  # type: ignore[arg-type]
+        return self
+
+    def _at(self, action: str, value: str, run: RunData) -> "View":
+        """Other images."""
+        everywhere = replace(self, label=None, pred=None, group="", page=0, sort=self.sort or "most confident")
+        row, _, column = value.partition(",")
+        if action == "overview":
+            return everywhere
+        if action == "group" and value.partition(":")[0] in (*LISTS, *KINDS):
+            return replace(everywhere, group=value[:160], sort=LISTED, lens="images")
+        if action in ("class", "cell") and row.isdecimal() and int(row) in run.present:
+            if action == "class":
+                return replace(everywhere, label=int(row))
+            if column.isdecimal() and int(column) < len(run.classes):
+                return replace(everywhere, label=int(row), pred=None if row == column else int(column), lens="images")
+        return self
+
+    def selection(self, run: RunData) -> str:
+        """The view's images as `export --select` names them."""
+        if self.group or self.label is None:
+            return self.group
+        name = run.classes[self.label]
+        return f"class:{name}" if self.pred is None else f"pair:{name}>{run.classes[self.pred]}"
+
+    def query(self, run: RunData) -> str:
+        """The view as query parameters, with names instead of numbers."""
+        names, first = {"class": self.label, "as": self.pred}, asdict(first_view(run))
+        parts = {k: run.classes[v] for k, v in names.items() if v is not None}
+        parts |= {k: str(v) for k, v in asdict(self).items() if k in _LINKED and v != first[k]}
+        return "?" + urlencode(parts | ({PAGE: str(self.page + 1)} if self.page else {}))
+
+
+AUDITED = ("id", "label", "pred", "loss", "confidence")
+"""Columns of the audit besides the maps' statistics."""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def first_view(run: RunData) -> View:
+    return View(method=run.manifest.request.methods[0])
+
+
+def from_query(parameters: dict[str, str], run: RunData) -> View:
+    """The view that a link asks for."""
+    view, index = first_view(run), {name: str(i) for i, name in enumerate(run.classes)}
+    label, pred = (index.get(parameters.get(key, ""), "") for key in ("class", "as"))
+    view = view.apply("cell", f"{label},{pred}", run) if pred else view.apply("class", label, run)
+    for action in ("group", "method", "target", "sort", "lens", "norm", "order", "by", "low", "high"):
+        if action in parameters and not (action == "by" and parameters["by"] == view.by):
+            view = view.apply(action, parameters[action], run)
+    page = parameters.get(PAGE, "1")
+    return view.apply("page", str(max(0, int(page) - 1)) if page.isdecimal() else "0", run)
+
+
+def is_view(parameters: dict[str, str]) -> bool:
+    """Whether a link asks for anything of this tab."""
+    return bool({"class", "as", PAGE, *_LINKED} & set(parameters))

@@ -1,0 +1,1 @@
+"""What layers, channels and units respond to."""

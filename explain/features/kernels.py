@@ -1,0 +1,110 @@
+"""A layer's filters as they were learnt: their weights, how large they are, which are dead, and which do nearly the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from explain.network.summary import Layer
+from models.errors import UserError
+
+SORTS = ("index", "norm", "similarity")
+DEAD = 0.01
+"""A filter is dead whose norm is no more than this share of the layer's median."""
+TWINS = 0.95
+"""Filters are duplicates from this cosine of their weights on."""
+COMPARED = 2 * 10**10
+"""So many multiply-adds at most for comparing all filters of a layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those that see the same channels, or -1 where
+    there is none or they are too many to compare; `cosine` (O,): how similar it is. `groups`: a filter sees only its group's channels."""
+
+    layer: str
+    weights: np.ndarray
+    norms: np.ndarray
+    twin: np.ndarray
+    cosine: np.ndarray
+    groups: int
+
+    @property
+    def dead(self) -> np.ndarray:
+        alive = self.norms[self.norms > 0]
+        return self.norms <= DEAD * (float(np.median(alive)) if len(alive) else 1.0)
+
+    @property
+    def duplicate(self) -> np.ndarray:
+        return (self.cosine >= TWINS) & ~self.dead
+
+    @property
+    def pictures(self) -> bool:
+        """Whether a filter is looked at as a picture: of the colours it takes, or of its only channel."""
+        return self.weights.shape[1] in (1, 3) and min(self.weights.shape[2:]) > 1
+
+    def order(self, by: str) -> np.ndarray:
+        """Filter numbers: as they are, the largest norm first, or each beside the one most like it."""
+        if by == SORTS[0]:
+            return np.arange(len(self.norms))
+        if by == SORTS[1]:
+            return np.argsort(-self.norms, kind="stable")
+        return _chain(unit_rows(self.weights.reshape(len(self.weights), -1)))
+
+    def inputs(self, number: int) -> np.ndarray:
+        """The channels that a filter takes, as numbers of the layer's input."""
+        wide = self.weights.shape[1]
+        return np.arange(wide) + number // (len(self.weights) // self.groups) * wide
+
+    def input_norms(self) -> np.ndarray:
+        """(O, I): the norm of each k×k slice."""
+        return np.sqrt((self.weights**2).sum((2, 3)))
+
+
+def kernels(model: nn.Module, layer: str) -> Kernels:
+    """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. Raises UserError for a layer without them."""
+    module = dict(model.named_modules()).get(layer)
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        raise UserError(f"Layer '{layer}' has no filters: choose a convolution or a dense layer.")
+    weights = module.weight.detach().float().cpu().numpy()
+    weights = weights[:, :, None, None] if weights.ndim == 2 else weights
+    flat = weights.reshape(len(weights), -1)
+    groups = module.groups if isinstance(module, nn.Conv2d) else 1
+    twin, cosine = _twins(unit_rows(flat), groups)
+    return Kernels(layer, weights, np.linalg.norm(flat, axis=1), twin, cosine, groups)
+
+
+def layers_with_filters(model: nn.Module, table: Sequence[Layer]) -> list[tuple[Layer, int]]:
+    """Those of the table's layers that ran and have filters, and how many."""
+    found = [(layer, model.get_submodule(layer.name)) for layer in table if layer.shape]
+    return [(layer, len(module.weight)) for layer, module in found if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+
+
+def _twins(unit: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest other row of the same group, by cosine. Of filters of one number, sign alone says nothing."""
+    n, size = len(unit), len(unit) // groups
+    twin, nearest = np.full(n, -1), np.full(n, np.nan, np.float32)
+    if size < 2 or unit.shape[1] < 2 or n * size * unit.shape[1] > COMPARED:
+        return twin, nearest
+    for start in range(0, n, size):
+        cosine = unit[start : start + size] @ unit[start : start + size].T
+        np.fill_diagonal(cosine, -np.inf)
+        twin[start : start + size], nearest[start : start + size] = cosine.argmax(1) + start, cosine.max(1)
+    return twin, nearest
+
+
+def _chain(unit: np.ndarray) -> np.ndarray:
+    """From the first on, always the most similar of those that are left."""
+    left, chain = np.ones(len(unit), bool), [0]
+    left[0] = False
+    while left.any():
+        nearest = int(np.where(left, unit @ unit[chain[-1]], -np.inf).argmax())
+        chain.append(nearest)
+        left[nearest] = False
+    return np.array(chain)

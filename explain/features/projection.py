@@ -1,0 +1,52 @@
+"""What one unit saw: its strongest activation, projected back to the pixels.
+
+Zeiler & Fergus 2014, arXiv:1311.2901 (deconvnet), and Springenberg et al. 2015, arXiv:1412.6806 (guided backpropagation), by Captum.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from explain.features.activations import Activations
+from explain.methods.compute import Case
+from explain.methods.scorer import captum
+from explain.methods.target import Target
+from explain.network.hooks import find_layer
+from models.errors import UserError
+from models.layout import layout_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+WAYS = ("deconvnet", "guided backpropagation")
+
+
+def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -> dict[str, "np.ndarray"]:
+    """For each of `WAYS`, (C, H, W): how the pixels of `x` (1, C, H, W) speak for the channel where it is strongest, or for a unit of a
+    layer without places. The model is left as it was found. Raises UserError for a network without ReLU, whose gradient is what changes."""
+    from captum.attr import NeuronDeconvolution, NeuronGuidedBackprop
+
+    where = found.strongest(channel)[:2] if found.spatial else None
+
+    def unit(output: Any) -> Tensor:
+        if where is None:
+            return output.flatten(1)[:, channel]  # type: ignore[no-any-return]
+        layout = layout_of(output, len(output), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
+        assert layout is not None
+        return layout.maps(output)[:, channel, where[0], where[1]]
+
+    case = Case(model, x[:1], (), Target(torch.zeros(1, dtype=torch.long)))
+    made = {}
+    with captum(case, 2, "open") as (net, more):
+        if not len(net.relus or []):
+            raise UserError("This network has no ReLU, whose gradient these projections change.")
+        layer = find_layer(case.model, found.layer)
+        for name, kind in zip(WAYS, (NeuronDeconvolution, NeuronGuidedBackprop), strict=True):
+            try:
+                made[name] = kind(net, layer).attribute(neuron_selector=unit, **more)[0].detach().cpu().numpy()
+            except RuntimeError as error:
+                if "used in the graph" not in str(error) and "not require grad" not in str(error):
+                    raise
+                made[name] = torch.zeros_like(x[0]).cpu().numpy()  # what the layer puts out has nothing to do with the picture
+    return made

@@ -1,0 +1,79 @@
+"""One picture from the command line: what was typed, read; what was made, written."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explain.methods.live import LiveMap, Look
+from explain.methods.registry import get
+from explain.render import coloured, normalise, overlay
+from models.classes import find_class, near_names
+from models.data.images import UnreadableImage, open_image
+from models.errors import UserError
+from models.preprocessing import Preprocessing
+
+
+def must_be_there(path: Path) -> None:
+    """Raises UserError where there is no such file: to be asked before a network is loaded."""
+    if not path.is_file():
+        raise UserError(f"There is no picture '{path}': name a file.")
+
+
+def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
+    """As a network that is `fed` so was trained on pictures. Raises UserError for what is no picture."""
+    must_be_there(path)
+    try:
+        return open_image(path, exif=fed.exif, bits=fed.bits) if fed else open_image(path)
+    except UnreadableImage as error:
+        raise UserError(f"'{path}' cannot be used: {error}.") from error
+
+
+def class_number(classes: tuple[str, ...], said: str | None) -> int | None:
+    """'fear' or '4' -> its number; where classes are called by numbers, these are names. Raises UserError with what is near."""
+    if said is None:
+        return None
+    if (found := find_class(said, classes)) is not None:
+        return found
+    numbered = any(name.isdecimal() for name in classes)
+    if said.isdecimal() and int(said) < len(classes) and not numbered:
+        return int(said)
+    shown = near_names(said, classes, cutoff=0.4) or list(classes[:8])
+    numbers = "" if numbered else f"; a number from 0 to {len(classes) - 1} is taken too"
+    raise UserError(f"No class '{said[:60]}': near are {', '.join(shown)}{numbers}.")
+
+
+def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str, Any]]:
+    """'steps=20' for every method that has it, 'lime.samples=100' for one. Raises UserError for what nobody takes."""
+    given: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    for word in said:
+        path, is_there, value = word.partition("=")
+        owner, _, name = path.rpartition(".")
+        takers = [m for m in given if owner in ("", m) and any(p.name == name for p in get(m).parameters)]
+        if not is_there or not takers:
+            known = [f"{m}.{p.name}" for m in given for p in get(m).parameters]
+            raise UserError(f"--set {word}: give name=value; there are {', '.join(known) or 'no parameters of these methods'}.")
+        for m in takers:
+            given[m][name] = value
+    for m, values in given.items():
+        get(m).settings(values)
+    return given
+
+
+def write(sight: Look, made: LiveMap, stem: Path) -> list[Path]:
+    """STEM.METHOD.npy (raw float32), .map.png (coloured, the map's own resolution), .png (over the picture as the network sees it).
+
+    Raises UserError where it cannot be written.
+    """
+    files = [stem.with_name(f"{stem.name}.{made.question.method}{end}") for end in (".npy", ".map.png", ".png")]
+    scaled = normalise(made.raw)
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        np.save(files[0], made.raw)
+        coloured(scaled).save(files[1])
+        overlay(sight.seen, scaled).save(files[2])
+    except OSError as error:
+        raise UserError(f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
+    return files

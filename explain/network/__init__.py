@@ -1,0 +1,1 @@
+"""A network as it is looked into: hooks, layers, sizes."""

@@ -1,0 +1,253 @@
+"""The run folder: the contract between the engine that writes it and everything that reads it (docs/run_format.md).
+
+Reading needs pandas and pyarrow only, neither torch nor the model nor the images.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from explain.run.image_stats import FACTS, HASH
+from explain.run.map_stats import STATISTICS, mass_in
+from explain.run.parquet import read, write
+from models.errors import UserError
+
+SCHEMA = 1
+TARGETS = ("pred", "label")
+REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
+DERIVED = ("analysis.json", "analysis.parquet", "contrasts.parquet", "survey.json", "strongest.parquet", "depth.parquet")
+"""What is worked out from the rows; those that tell whether the others hold come first."""
+LOCK = "lock"
+STAMP = "stamp"
+NO_ANSWER = "the network answered "
+"""How the error of an image begins that was read, and to which the network had no answer."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for. Two runs with the same request are the same run: that is what resuming rests on, so that everything stands here
+    that changes a prediction or a label. `outputs`: class of the data -> output of the network; `bits`: that integer pictures of more than
+    8 bits use. Runs of earlier versions have neither these two nor `preprocessing`."""
+
+    model: str
+    weights_hash: str
+    data: str
+    data_fingerprint: str
+    classes: tuple[str, ...]
+    methods: tuple[str, ...]
+    layer: str
+    map_shape: tuple[int, int]
+    precision: str
+    schema: int = SCHEMA
+    regions: tuple[str, ...] = ()
+    outputs: dict[str, int] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    transform_input: bool | None = None
+    bits: int = 0
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Names of the numbers of every map."""
+        return (*STATISTICS, *map(mass_in, self.regions))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The request and how it went. `status` is 'complete', or 'partial' for a run that has not ended."""
+
+    request: Request
+    status: str
+    counts: dict[str, int]
+    images_per_second: float | None = None
+    titles: dict[str, str] = field(default_factory=dict)
+    weights: str = ""
+    data_root: str = ""
+    data_classes: tuple[str, ...] = ()
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+    finished: str = ""
+
+
+def map_column(method: str, target: str) -> str:
+    return f"map.{method}.{target}"
+
+
+def area_column(region: str) -> str:
+    return f"area.{region}"
+
+
+def part_schema(request: Request) -> pa.Schema:
+    """The columns of a part."""
+    h, w = request.map_shape
+    fields = [("id", pa.string()), ("label", pa.int16()), ("pred", pa.int16()), ("confidence", pa.float32()),
+              ("loss", pa.float32()), ("prob", pa.list_(pa.float32()))]  # fmt: skip
+    for method in request.methods:
+        for target in TARGETS:
+            name = map_column(method, target)
+            fields += [(name, pa.list_(pa.float16(), h * w)), (f"{name}.scale", pa.float32())]
+            fields += [(f"{name}.{statistic}", pa.float32()) for statistic in request.statistics]
+    fields += [(area_column(region), pa.float32()) for region in request.regions]
+    fields += [(name, pa.int32() if name in ("width", "height") else pa.float32()) for name in FACTS]
+    return pa.schema([*fields, (HASH, pa.uint64()), ("thumbnail", pa.binary()), (STAMP, pa.string()), ("error", pa.string())])
+
+
+def pack_maps(maps: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """Raw float32 maps (n, h, w) -> float16 lists and the scale of each map, so that no magnitude over- or underflows."""
+    peak = np.nan_to_num(np.abs(maps)).max((1, 2))
+    scale = np.where(np.isfinite(peak) & (peak > 0), peak, 1).astype(np.float32)
+    flat = (maps / scale[:, None, None]).astype(np.float16).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), maps.shape[1] * maps.shape[2]), scale
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Atomically: a reader sees the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+class PartWriter:
+    """Collects tables and writes them as parts of `rows` rows, each under a temporary name first."""
+
+    def __init__(self, folder: Path, request: Request, rows: int = 512):
+        self.folder, self.schema, self.rows = folder / SAMPLES, part_schema(request), rows
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for stale in self.folder.glob("*.tmp"):
+            stale.unlink()
+        taken = [int(path.stem.split("-")[1]) for path in part_files(folder)]
+        self.next = max(taken, default=-1) + 1
+        self.pending: list[pa.Table] = []
+
+    def add(self, table: pa.Table) -> None:
+        self.pending.append(table)
+        if sum(t.num_rows for t in self.pending) >= self.rows:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending. Raises UserError where the disk is full; parts already written stay."""
+        if not self.pending:
+            return
+        path = self.folder / f"part-{self.next:05d}.parquet"
+        try:
+            write(pa.concat_tables(self.pending).combine_chunks(), path)
+        except OSError as error:
+            raise UserError(f"'{path}' cannot be written ({error.strerror or error}): all earlier parts are kept; "
+                            "free space and start the same command again.") from error  # fmt: skip
+        self.pending, self.next = [], self.next + 1
+
+
+def part_files(folder: Path) -> list[Path]:
+    return sorted((folder / SAMPLES).glob("part-*.parquet"))
+
+
+def done_ids(folder: Path) -> set[str]:
+    """Ids of all rows that are on disk."""
+    return {i for path in part_files(folder) for i in read(path, ["id"])["id"].to_pylist()}
+
+
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Hold the run folder, a new one or a run, for this process alone: two that write at once would double rows. The system lets go of it when the
+    process ends, however it ends. Raises UserError where another process holds it, and where the folder holds other files."""
+    if folder.exists() and not (folder / REQUEST).is_file() and (not folder.is_dir() or any(_others(folder))):
+        raise UserError(f"'{folder}' exists and is no run: choose another --out.")
+    lock = FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(NotImplementedError):  # a file system without locks
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"Another process is writing to '{folder}': wait until it ends, or choose another --out.") from error
+    except OSError as error:
+        raise UserError(f"'{folder}' cannot be written ({error.strerror or error}): choose another --out.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _others(folder: Path) -> Iterator[Path]:
+    """What is there besides a lock, and files that a full disk left unfinished."""
+    return (path for path in folder.iterdir() if path.name != LOCK and path.suffix != ".tmp")
+
+
+def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: bool = False) -> None:
+    """Claim the folder, which `one_writer` holds, for this request. `differ`: in words, what the folder's own request differs in. Raises UserError
+    where it holds another run, unless it is to `restart`."""
+    if (folder / REQUEST).is_file():
+        if differ and not restart:
+            raise UserError(f"'{folder}' holds another run ({'; '.join(differ[:4])}): begin anew with --restart, or choose another --out.")
+        if not restart:
+            return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / REQUEST, asdict(request))
+    except OSError as error:
+        raise UserError(f"'{folder}' cannot be written ({error.strerror}): choose another --out.") from error
+
+
+def _request(raw: dict[str, Any]) -> Request:
+    if raw.get("schema") != SCHEMA:
+        raise UserError(f"This run has format {raw.get('schema')}, this Vitrine reads {SCHEMA}: run it again.")
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    return Request(**values)
+
+
+def read_request(folder: Path) -> Request:
+    return _request(_json(folder / REQUEST))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return value
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' cannot be read ({type(error).__name__}): is this a run folder?") from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest; for a run that has not ended, one made from its request, with status 'partial'."""
+    if not (folder / REQUEST).is_file():
+        raise UserError(f"'{folder}' is no run folder: make one with python launch.py run ... --out {folder}.")
+    request = read_request(folder)
+    if not (folder / MANIFEST).is_file():
+        return Manifest(request, "partial", {})
+    raw = _json(folder / MANIFEST)
+    return Manifest(**raw | {"request": request, "data_classes": tuple(raw.get("data_classes", ()))})
+
+
+def finish(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest: the run is whole from here on."""
+    write_json(folder / MANIFEST, {k: v for k, v in asdict(manifest).items() if k != "request"})
+
+
+def rows_to_table(columns: dict[str, Any], request: Request) -> pa.Table:
+    """A table of the run's schema from arrays of equal length; absent columns are null."""
+    schema = part_schema(request)
+    n = len(columns["id"])
+    arrays = [pa.array(columns[f.name], f.type) if f.name in columns and not isinstance(columns[f.name], pa.Array)
+              else columns.get(f.name, pa.nulls(n, f.type)) for f in schema]  # fmt: skip
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def unpack_maps(column: pa.ChunkedArray, scale: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The inverse of `pack_maps`: raw float32 (n, h, w); NaN where the row has no map."""
+    array = column.combine_chunks()
+    h, w = shape
+    maps = np.full((len(array), h, w), np.nan, np.float32)
+    valid = np.asarray(array.is_valid())
+    maps[valid] = array.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, h, w)
+    return maps * scale[:, None, None]

@@ -1,0 +1,50 @@
+"""Pictures of a run's rows: the originals, what the network saw of them, and means of thumbnails. No torch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from explain.render import jpeg_bytes, jpeg_url
+from explain.run.reader import RunData
+from explain.run.thumbnails import open_thumbnail
+from explain.run.trusted_data import allowed_folders, is_inside
+from models.data.reopen import reopen
+from models.errors import UserError
+from models.preprocessing import Preprocessing
+
+
+def original(run: RunData, row: int) -> Image.Image | None:
+    """The picture of a row of the run, where its data is still here and may be read (`explain.run.trusted_data`)."""
+    root, request = run.manifest.data_root, run.manifest.request
+    if not root or not run.may_read_data:
+        return None
+    try:
+        exif, inside = request.preprocessing.get("exif", "apply"), is_inside(run.folder, root)
+        return reopen(root, str(run.table.at[row, "id"]), exif, request.bits, not inside, () if inside else allowed_folders())
+    except UserError:  # a data set that is another one by now
+        return None
+
+
+def seen(run: RunData, row: int) -> Image.Image:
+    """RGB: what the network saw of a row, cropped from the original at the input's size, or else the run's thumbnail."""
+    picture = original(run, row)
+    if picture is None or not run.manifest.preprocessing:
+        return run.thumbnail_image(row)
+    return Preprocessing.from_dict(run.manifest.preprocessing).view(picture).convert("RGB")
+
+
+def mean_picture(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) -> str:
+    """`mean_pixels` as a data URL."""
+    return jpeg_url(jpeg_bytes(mean_pixels(run, rows, most)))
+
+
+def mean_pixels(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) -> Image.Image:
+    """The mean of `most` thumbnails, RGB; those first in the run, so that few parts are read."""
+    total, count, size = np.zeros(0), 0, (0, 0)
+    for data in run.thumbnails(sorted(int(r) for r in rows)[:most]):
+        image = open_thumbnail(data)
+        size = size if count else image.size
+        pixels = np.asarray(image.convert("RGB").resize(size), float)
+        total, count = (total + pixels if count else pixels), count + 1
+    return Image.fromarray((total / max(count, 1)).astype(np.uint8))

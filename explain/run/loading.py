@@ -1,0 +1,70 @@
+"""The images of a run as the network sees them, read ahead of it by threads."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from explain.render import jpeg_bytes
+from explain.run.image_stats import facts
+from models.classifier import Classifier
+from models.data.source import ImageSource
+from models.preprocessing import as_tensor
+
+THUMBNAIL = 128
+READERS = max(1, (os.cpu_count() or 2) // 2)  # threads that decode; the other cores are the network's
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """One image as the network sees it, or the reason why there is none. `masks` (R, H, W) in [0, 1] lie on `pixels`; `stamp`: of its file,
+    taken before it was read."""
+
+    index: int
+    stamp: str = ""
+    pixels: Tensor | None = None
+    thumbnail: bytes | None = None
+    facts: dict[str, float | int] = field(default_factory=dict)
+    masks: np.ndarray | None = None
+    error: str | None = None
+
+
+def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loaded:
+    """Decode, crop and make the thumbnail: of what the network sees, so that maps lie on it exactly."""
+    stamp = source.stamp(index)
+    try:
+        picture = source.load(index)
+        seen = classifier.preprocessing.view(picture)
+        masks = [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)] if source.regions else []
+    except Exception as error:  # an image that breaks a decoder must not end a run of a million
+        return Loaded(index, stamp, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+    shares = np.stack([np.asarray(mask.convert("L"), np.float32) / 255 for mask in masks]) if masks else None
+    return Loaded(index, stamp, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL), facts(seen, picture.size), shares)
+
+
+def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int) -> Iterator[list[Loaded]]:
+    """Batches of loaded images in order, read two batches ahead by threads; memory does not grow with the data."""
+    with ThreadPoolExecutor(READERS) as pool:
+        waiting: deque[Future[Loaded]] = deque()
+        rest = iter(indices)
+        ahead = 3 * size
+        batch: list[Loaded] = []
+        try:
+            while True:
+                while len(waiting) < ahead and (index := next(rest, None)) is not None:
+                    waiting.append(pool.submit(load_image, source, index, classifier))
+                if not waiting:
+                    break
+                batch.append(waiting.popleft().result())
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)

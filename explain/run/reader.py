@@ -1,0 +1,191 @@
+"""Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked for."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from PIL import Image
+
+from explain.run.column_cache import column
+from explain.run.format import MANIFEST, METADATA, REQUEST, TARGETS, Manifest, area_column, map_column, part_files, read_manifest, unpack_maps
+from explain.run.image_stats import FACTS, HASH
+from explain.run.parquet import Damaged, names_in, read
+from explain.run.thumbnails import open_thumbnail
+from explain.run.trusted_data import is_allowed
+from models.errors import UserError
+from models.evaluation import Evaluation, evaluate
+
+LIGHT = ("id", "label", "pred", "confidence", "loss", "error")
+LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """`table`: one row an image with `LIGHT` columns, the attention statistics, and where to find the rest; unreadable
+    images have a text in `error` and are absent from `ok`. `damaged`: parts that cannot be read, and are left out."""
+
+    folder: Path
+    manifest: Manifest
+    table: pd.DataFrame
+    damaged: int = 0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.request.classes
+
+    @cached_property
+    def data_names(self) -> tuple[str, ...]:
+        """The outputs as the data calls them, where one class of the data was matched to an output; otherwise as the network does."""
+        outputs = self.manifest.request.outputs
+        counts, names = Counter(outputs.values()), list(self.classes)
+        theirs = {i: name for name, i in outputs.items() if 0 <= i < len(names) and counts[i] == 1}
+        return tuple(theirs.get(i, f"{name} (output {i})" if name in theirs.values() else name) for i, name in enumerate(names))
+
+    @property
+    def may_read_data(self) -> bool:
+        """Whether its pictures may be read from where the run says that they are."""
+        return is_allowed(self.folder, self.manifest.data_root)
+
+    @property
+    def unfinished(self) -> str:
+        """What must be said of a run that has not ended: its images are the first ones of the data, often of its first classes; and of one
+        whose files are damaged."""
+        if self.damaged:
+            return (f"{self.damaged} of {len(self.parts)} files of the run are damaged and left out: its figures are those of {len(self.table):,} "
+                    "images. Start the same run again: it makes the others anew.")  # fmt: skip
+        if self.manifest.status == "complete":
+            return ""
+        return (f"The run has not ended: its {len(self.table):,} images are the first of the data, and its figures are theirs alone. Start it again "
+                "to go on.")  # fmt: skip
+
+    def title(self, method: str) -> str:
+        """A method's name for people."""
+        return self.manifest.titles.get(method, method)
+
+    @cached_property
+    def ok(self) -> pd.DataFrame:
+        """Readable images; `pred` and `label` as int64, `correct` as bool."""
+        good = self.table[self.table["error"].isna()].copy()
+        good["pred"], good["label"] = good["pred"].astype(np.int64), good["label"].astype(np.int64)
+        good["correct"] = good["pred"] == good["label"]
+        return good
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        good = self.ok
+        return evaluate(good["label"].to_numpy(), good["pred"].to_numpy(), good["confidence"].to_numpy(float), len(self.classes))
+
+    @cached_property
+    def metadata(self) -> pd.DataFrame | None:
+        """What else the data says of its images, in the table's rows; None where it says nothing."""
+        file = self.folder / METADATA
+        if not file.is_file():
+            return None
+        try:
+            found = read(file).to_pandas().drop_duplicates("id").set_index("id").reindex(self.table["id"])
+        except (Damaged, KeyError, ValueError, TypeError) as error:  # an addition: the rest is shown without it
+            logging.getLogger("vitrine").warning("%s is left out: %s", file, error)
+            return None
+        return found.set_axis(self.table.index)
+
+    @cached_property
+    def present(self) -> list[int]:
+        """Classes that the data has images of, in the model's order."""
+        return [int(i) for i in np.flatnonzero(self.evaluation.support)]
+
+    def _read(self, name: str, rows: Sequence[int]) -> list[pa.Scalar]:
+        """Values of a heavy column for rows of the table."""
+        where = self.table.loc[list(rows), ["part", "row"]]
+        return [self._part(int(part), name)[int(row)] for part, row in where.itertuples(index=False)]
+
+    def _part(self, part: int, name: str) -> pa.ChunkedArray:
+        return column(self.parts[part], name, self._stamp)
+
+    @cached_property
+    def parts(self) -> list[Path]:
+        return part_files(self.folder)
+
+    @cached_property
+    def _stamp(self) -> int:
+        """Tells columns in the cache from those of a run that was in this folder before."""
+        return max((self.folder / name).stat().st_mtime_ns for name in (REQUEST, MANIFEST) if (self.folder / name).is_file())
+
+    def thumbnails(self, rows: Sequence[int]) -> list[bytes]:
+        """JPEG of what the network saw, for each row."""
+        return [value.as_py() or b"" for value in self._read("thumbnail", rows)]
+
+    def thumbnail_parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, list[bytes]]]:
+        """Part by part: places in `rows` (n,), and JPEGs of what the network saw of them. Nothing of it is kept."""
+        where = self.table.loc[rows, ["part", "row"]].assign(at=np.arange(len(rows)))
+        for part, group in where.groupby("part"):
+            column = read(self.parts[int(str(part))], ["thumbnail"])["thumbnail"].take(pa.array(group["row"].to_numpy()))
+            yield group["at"].to_numpy(), [data or b"" for data in column.to_pylist()]
+
+    def thumbnail_image(self, row: int) -> Image.Image:
+        """The thumbnail as a picture; raises UserError for an image that could not be read."""
+        if not (data := self.thumbnails([row])[0]):
+            raise UserError(f"This image could not be read: {self.table.at[row, 'error']}.")
+        return open_thumbnail(data).convert("RGB")
+
+    def prob(self, row: int) -> np.ndarray:
+        """Probabilities (K,) of one image."""
+        return np.array(self._read("prob", [row])[0].as_py() or [np.nan] * len(self.classes), np.float32)
+
+    def probabilities(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Part by part: rows (n,) of readable images, and their probabilities (n, K) float32. Nothing of it is kept."""
+        for part, group in self.ok.groupby("part"):
+            lists = read(self.parts[int(str(part))], ["prob"])["prob"].take(pa.array(group["row"].to_numpy()))
+            flat = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            yield group.index.to_numpy(), flat.reshape(len(group), -1)
+
+    @cached_property
+    def margin(self) -> pd.Series:
+        """Of every readable image, its largest probability less the next one: near 0 the network could as well have said something else."""
+        margin = pd.Series(np.ones(len(self.ok), np.float32), self.ok.index)
+        for rows, prob in self.probabilities():
+            if prob.shape[1] > 1:
+                two = np.partition(prob, -2, axis=1)[:, -2:]
+                margin.loc[rows] = two[:, 1] - two[:, 0]
+        return margin
+
+    def maps(self, method: str, target: str, rows: Sequence[int]) -> np.ndarray:
+        """Raw maps (n, h, w) float32 of the rows; NaN for unreadable images."""
+        if method not in self.manifest.request.methods:
+            raise UserError(f"The run has no method '{method}': it has {', '.join(self.manifest.request.methods)}.")
+        name, shape = map_column(method, target), self.manifest.request.map_shape
+        where = self.table.loc[list(rows), ["part", "row"]]
+        maps = np.empty((len(where), *shape), np.float32)
+        for part, group in where.assign(at=np.arange(len(where))).groupby("part"):
+            picked = group["row"].to_numpy()
+            scale = self._part(int(str(part)), f"{name}.scale").to_numpy().astype(np.float32)
+            maps[group["at"].to_numpy()] = unpack_maps(self._part(int(str(part)), name).take(pa.array(picked)), scale[picked], shape)
+        return maps
+
+
+def open_run(folder: Path) -> RunData:
+    """Raises UserError where the folder is no run, holds nothing yet, or cannot be read."""
+    manifest = read_manifest(folder)
+    request = manifest.request
+    wanted = [*LIGHT, *(f"{map_column(m, t)}.{s}" for m in request.methods for t in TARGETS for s in request.statistics),
+              *map(area_column, request.regions), *LATER]  # fmt: skip
+    tables, damaged = [], list[Damaged]()
+    for number, path in enumerate(part_files(folder)):
+        try:
+            there = names_in(path)
+            part = read(path, [name for name in wanted if name in there or name not in LATER]).to_pandas()
+        except Damaged as error:
+            damaged.append(error)
+            continue
+        tables.append(part.assign(part=number, row=np.arange(len(part))))
+    if damaged and not tables:
+        raise damaged[0]
+    if not tables:
+        raise UserError(f"The run '{folder}' holds no images yet: start it again to go on.")
+    table = pd.concat(tables, ignore_index=True)
+    return RunData(folder, manifest, table[~table["id"].duplicated()].reset_index(drop=True), len(damaged))  # two writers at once doubled rows once
