@@ -7,12 +7,18 @@ import os
 import sys
 
 if sys.version_info < (3, 11):
-    sys.exit(f"Vitrine needs Python 3.11 or newer, this is {sys.version.split()[0]}: start it with a newer python3.")
+    sys.exit(
+        f"Vitrine needs Python 3.11 or newer, this is {sys.version.split()[0]}: start it with a newer "
+        "python3."
+    )
 
 try:
     import typer
 except ModuleNotFoundError:
-    sys.exit("Vitrine's packages are not installed here: run 'make run', or 'pip install -r requirements.txt' first.")
+    sys.exit(
+        "Vitrine's packages are not installed here: run 'make run', or 'pip install -r requirements.txt' "
+        "first."
+    )
 
 from pathlib import Path
 from typing import Annotated
@@ -28,8 +34,12 @@ from explain.cli.models import Device, Weights
 from models.errors import UserError
 
 DEMO = Path(__file__).parent / "dashboard" / "demo"
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False,
-                  help="Why does an image classifier fail? Class by class, with maps of where it looked.")  # fmt: skip
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=False,
+    help="Why does an image classifier fail? Class by class, with maps of where it looked.",
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -44,35 +54,82 @@ def serve(
     run: Annotated[Path, typer.Option(help="A run folder made by 'run'.")] = DEMO,
     weights: Weights = None,
     host: Annotated[str, typer.Option(help="The address to listen at; by itself this machine alone.")] = "",
-    port: Annotated[int | None, typer.Option(help="1 to 65535 (default: the first free one from 7860).")] = None,
-    root_path: Annotated[str, typer.Option(help="Where a reverse proxy shows the page: /vitrine, or https://name/vitrine.")] = "",
-    behind_proxy: Annotated[str, typer.Option(help="Address or network of the reverse proxy, whose X-Forwarded headers count.")] = "",
+    port: Annotated[
+        int | None, typer.Option(help="1 to 65535 (default: the first free one from 7860).")
+    ] = None,
+    root_path: Annotated[
+        str, typer.Option(help="Where a reverse proxy shows the page: /vitrine, or https://name/vitrine.")
+    ] = "",
+    behind_proxy: Annotated[
+        str, typer.Option(help="Address or network of the reverse proxy, whose X-Forwarded headers count.")
+    ] = "",
     share: Annotated[bool, typer.Option("--share", help="Also a public link, with a password.")] = False,
-    auth: Annotated[str, typer.Option(envvar="VITRINE_AUTH", help="user:password; by itself one is made up where others reach the page.")] = "",
+    auth: Annotated[
+        str,
+        typer.Option(
+            envvar="VITRINE_AUTH", help="user:password; by itself one is made up where others reach the page."
+        ),
+    ] = "",
     public: Annotated[bool, typer.Option("--public", help="No password.")] = False,
-    allow_compute: Annotated[bool, typer.Option("--allow-compute", help="Visitors may train, write notes and export, too.")] = False,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Visitors may look only: no uploads, no live maps.")] = False,
+    allow_compute: Annotated[
+        bool, typer.Option("--allow-compute", help="Visitors may train, write notes and export, too.")
+    ] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Visitors may look only: no uploads, no live maps.")
+    ] = False,
     mcp: Annotated[bool, typer.Option("--mcp", help="Offer tools to agents on this machine.")] = False,
     device: Device = "cpu",
     trainings: Annotated[Path, typer.Option(help="The folder of the Train tab.")] = Path("trainings"),
-    against: Annotated[list[Path] | None, typer.Option(help="A run of the same images, for Compare; may be repeated.")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="A run of the same images, for Compare; may be repeated.")
+    ] = None,
     gaze: Annotated[Path | None, typer.Option(help="A folder of 'gaze evaluate', for the Gaze tab.")] = None,
-    gaze_model: Annotated[Path | None, typer.Option(help="A checkpoint of 'gaze train', instead of the one that comes along.")] = None,
-    decoders: Annotated[Path | None, typer.Option(help="A folder of 'invert train', for the Inversion tab.")] = None,
+    gaze_model: Annotated[
+        Path | None, typer.Option(help="A checkpoint of 'gaze train', instead of the one that comes along.")
+    ] = None,
+    decoders: Annotated[
+        Path | None, typer.Option(help="A folder of 'invert train', for the Inversion tab.")
+    ] = None,
     allow_data: AllowData = False,
-    open_browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")] = True,
+    open_browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")
+    ] = True,
 ) -> None:
     """Open the dashboard on a run."""
     from dashboard.server.serving import Sharing
     from dashboard.server.serving import serve as start
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
-    start(run, sharing, weights, device, open_browser, trainings, against or [], gaze, gaze_model, decoders, allow_data)
+    start(
+        run,
+        sharing,
+        weights,
+        device,
+        open_browser,
+        trainings,
+        against or [],
+        gaze,
+        gaze_model,
+        decoders,
+        allow_data,
+    )
 
 
-for command in (run_command.run, of_explain.export, of_explain.report, of_explain.explain, of_explain.methods, of_explain.layers,
-                of_explain.filters, of_explain.survey, of_findings.analyse, of_findings.compare, of_findings.notes,
-                of_models.train, of_models.study):  # fmt: skip
+for command in (
+    run_command.run,
+    of_explain.export,
+    of_explain.report,
+    of_explain.explain,
+    of_explain.methods,
+    of_explain.layers,
+    of_explain.filters,
+    of_explain.survey,
+    of_findings.analyse,
+    of_findings.compare,
+    of_findings.notes,
+    of_models.train,
+    of_models.study,
+):
     app.command()(command)
 app.command("models")(of_models.list_models)
 data = typer.Typer(help="Look at data before it is trained on.")
@@ -92,7 +149,11 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("VITRINE_DEBUG"):
             raise
-        typer.echo(f"vitrine: unexpected {type(error).__name__}: {str(error)[:200]} (set VITRINE_DEBUG=1 to see where).", err=True)
+        typer.echo(
+            f"vitrine: unexpected {type(error).__name__}: {str(error)[:200]} (set VITRINE_DEBUG=1 to see "
+            "where).",
+            err=True,
+        )
         sys.exit(1)
 
 

@@ -1,4 +1,5 @@
-"""One batch of maps: Vitrine against pytorch-grad-cam, torch-cam and Captum called directly; same weights, layer and images, channels_last for all.
+"""One batch of maps: Vitrine against pytorch-grad-cam, torch-cam and Captum called directly; same weights,
+layer and images, channels_last for all.
 
 Vitrine's own network is the folded one, as in its runs; what that alone brings stands beside it.
 
@@ -30,46 +31,69 @@ from explain.network.target_layers import default_layer
 from models.memory import reuse_memory
 from models.registry import spec
 
-EIGHT = ["grad_cam", "grad_cam_pp", "layer_cam", "hires_cam", "xgrad_cam", "grad_cam_elementwise", "eigen_cam", "eigen_grad_cam"]
+EIGHT = [
+    "grad_cam",
+    "grad_cam_pp",
+    "layer_cam",
+    "hires_cam",
+    "xgrad_cam",
+    "grad_cam_elementwise",
+    "eigen_cam",
+    "eigen_grad_cam",
+]
 
 
 def batch(model: nn.Module, x: Tensor) -> None:
     """Gradient CAMs of a whole batch."""
     layer, target = default_layer(model, x), torch.arange(len(x))
     quick, rough = folded(model, x, [layer]), folded(model, x, [layer], "bf16")
-    peer, wanted = GradCAM(model, [model.get_submodule(layer)]), [ClassifierOutputTarget(int(t)) for t in target]
+    peer, wanted = (
+        GradCAM(model, [model.get_submodule(layer)]),
+        [ClassifierOutputTarget(int(t)) for t in target],
+    )
 
     def torch_cam() -> None:
         with TorchCam(model, target_layer=layer) as extractor:
             extractor(target.tolist(), model(x))
 
-    told({
-        "Grad-CAM": lambda: explain(capture(quick, x, layer), ["grad_cam"], target),
-        "forward alone": lambda: logits(quick, x),
-        "eight methods, one pass": lambda: explain(capture(quick, x, layer), EIGHT, target),
-        "Grad-CAM, bf16": lambda: explain(capture(rough, x, layer, "bf16"), ["grad_cam"], target),
-        "Grad-CAM, not folded": lambda: explain(capture(model, x, layer), ["grad_cam"], target),
-        "forward alone, not folded": lambda: logits(model, x),
-        "Grad-CAM, not folded, bf16": lambda: explain(capture(model, x, layer, "bf16"), ["grad_cam"], target),
-        "pytorch-grad-cam's Grad-CAM": lambda: peer(x, wanted),
-        "torch-cam's Grad-CAM": torch_cam,
-    })  # fmt: skip
+    told(
+        {
+            "Grad-CAM": lambda: explain(capture(quick, x, layer), ["grad_cam"], target),
+            "forward alone": lambda: logits(quick, x),
+            "eight methods, one pass": lambda: explain(capture(quick, x, layer), EIGHT, target),
+            "Grad-CAM, bf16": lambda: explain(capture(rough, x, layer, "bf16"), ["grad_cam"], target),
+            "Grad-CAM, not folded": lambda: explain(capture(model, x, layer), ["grad_cam"], target),
+            "forward alone, not folded": lambda: logits(model, x),
+            "Grad-CAM, not folded, bf16": lambda: explain(
+                capture(model, x, layer, "bf16"), ["grad_cam"], target
+            ),
+            "pytorch-grad-cam's Grad-CAM": lambda: peer(x, wanted),
+            "torch-cam's Grad-CAM": torch_cam,
+        }
+    )
     peer.activations_and_grads.release()
-    exact, near = (explain(capture(m, x, layer, p), ["grad_cam"], target)["grad_cam"].maps.flatten(1) for m, p in ((model, "fp32"), (rough, "bf16")))
+    exact, near = (
+        explain(capture(m, x, layer, p), ["grad_cam"], target)["grad_cam"].maps.flatten(1)
+        for m, p in ((model, "fp32"), (rough, "bf16"))
+    )
     least = min(float(torch.corrcoef(torch.stack([a, b]))[0, 1]) for a, b in zip(exact, near, strict=True))
     print(f"  maps in bf16 and float32 correlate by {least:.4f} at least")
 
 
 def again(model: nn.Module, x: Tensor, layer: str) -> None:
-    """Maps of one image that run the network again; at the last block, for pytorch-grad-cam would leave out the body of a container."""
+    """Maps of one image that run the network again; at the last block, for pytorch-grad-cam would leave out
+    the body of a container."""
     one, target = x[:1], Target(torch.tensor([3]))
     for name, kind in (("ablation_cam", AblationCAM), ("score_cam", ScoreCAM)):
         peer = kind(model, [model.get_submodule(layer)])
         peer.batch_size = 32
-        told({
-            f"{name}": lambda name=name: answer(Case(model, one, (layer,), target), name),  # type: ignore[misc]
-            f"pytorch-grad-cam's {name}": lambda peer=peer: peer(one, [ClassifierOutputTarget(3)]),  # type: ignore[misc]
-        }, rounds=1)  # fmt: skip
+        told(
+            {
+                f"{name}": lambda name=name: answer(Case(model, one, (layer,), target), name),  # type: ignore[misc]
+                f"pytorch-grad-cam's {name}": lambda peer=peer: peer(one, [ClassifierOutputTarget(3)]),  # type: ignore[misc]
+            },
+            rounds=1,
+        )
         peer.activations_and_grads.release()
 
 
@@ -79,13 +103,29 @@ def by_hand(model: nn.Module, x: Tensor) -> None:
     layer, zero = default_layer(model, x), torch.zeros_like(some)
     pairs: dict[str, tuple[Callable[[], object], dict[str, int]]] = {
         "input_gradient": (lambda: captum.Saliency(model).attribute(some.clone(), three), {}),
-        "integrated_gradients": (lambda: captum.IntegratedGradients(model).attribute(some.clone(), zero, three, n_steps=16, internal_batch_size=32),
-                                 {"steps": 16}),
-        "occlusion": (lambda: captum.Occlusion(model).attribute(some.clone(), (3, 34, 34), (3, 17, 17), zero, three, perturbations_per_eval=8), {}),
-    }  # fmt: skip
+        "integrated_gradients": (
+            lambda: captum.IntegratedGradients(model).attribute(
+                some.clone(), zero, three, n_steps=16, internal_batch_size=32
+            ),
+            {"steps": 16},
+        ),
+        "occlusion": (
+            lambda: captum.Occlusion(model).attribute(
+                some.clone(), (3, 34, 34), (3, 17, 17), zero, three, perturbations_per_eval=8
+            ),
+            {},
+        ),
+    }
     for name, (hand, given) in pairs.items():
-        told({name: lambda name=name, given=given: answer(Case(model, some, (layer,), Target(three)), name, given),  # type: ignore[misc]
-              f"Captum's {name} by hand": hand}, rounds=3)  # fmt: skip
+        told(
+            {
+                name: lambda name=name, given=given: answer(
+                    Case(model, some, (layer,), Target(three)), name, given
+                ),  # type: ignore[misc]
+                f"Captum's {name} by hand": hand,
+            },
+            rounds=3,
+        )
 
 
 def told(rivals: dict[str, Callable[[], object]], rounds: int = 5) -> None:

@@ -1,9 +1,10 @@
-"""How long does every click of the Errors tab take, and how much memory does the server need, for 50,000 images of 1,000 classes? Budgets: 0.5 s a
-click, 1 GB.
+"""How long does every click of the Errors tab take, and how much memory does the server need, for 50,000
+images of 1,000 classes? Budgets: 0.5 s a click, 1 GB.
 
     python benchmarks/clicks.py [--images 50000] [--classes 1000] [--run FOLDER]
 
-The run is made of numbers with faults in it (`synthetic`), or given. What is slow is worked out once and kept; that is timed too.
+The run is made of numbers with faults in it (`synthetic`), or given. What is slow is worked out once and
+kept; that is timed too.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from explain.run.reader import open_run
 
 
 def clicks(findings: Findings) -> list[tuple[str, str]]:
-    """(action, value) of a session: every way of looking, list, order, a dozen classes and confusions, pages, searches, notes apart."""
+    """(action, value) of a session: every way of looking, list, order, a dozen classes and confusions, pages,
+    searches, notes apart."""
     run = findings.run
     rng = np.random.default_rng(0)
     classes = [str(i) for i in rng.choice(run.present, min(12, len(run.present)), replace=False)]
@@ -36,11 +38,27 @@ def clicks(findings: Findings) -> list[tuple[str, str]]:
     cells = [f"{i},{j}" for i, j in wrong[["label", "pred"]].itertuples(index=False)]
     made = [("class", c) for c in classes] + [("cell", c) for c in cells] + [("overview", "")]
     made += [("lens", lens) for lens in LENSES] + [("by", "entropy"), ("low", "0.5"), ("page", "3")]
-    made += [pair for c in classes[:6] for lens in ("means", "attention", "clusters", "images") for pair in (("class", c), ("lens", lens))]
-    made += [pair for name in LISTS for pair in (("group", name), ("page", "5"))] + [("sort", sort) for sort in SORTS]
+    made += [
+        pair
+        for c in classes[:6]
+        for lens in ("means", "attention", "clusters", "images")
+        for pair in (("class", c), ("lens", lens))
+    ]
+    made += [pair for name in LISTS for pair in (("group", name), ("page", "5"))] + [
+        ("sort", sort) for sort in SORTS
+    ]
     made += [("group", f"proposal:{i}") for i in range(len(findings.proposals))]
     made += [("group", f"slice:{s.name}") for s in findings.slices(findings.method)[:4]]
-    return [*made, ("find", "class 7"), ("find", ""), ("overview", ""), ("page", "40"), ("order", "confused"), ("norm", "row"), ("target", "label")]
+    return [
+        *made,
+        ("find", "class 7"),
+        ("find", ""),
+        ("overview", ""),
+        ("page", "40"),
+        ("order", "confused"),
+        ("norm", "row"),
+        ("target", "label"),
+    ]
 
 
 def memory() -> float:
@@ -57,7 +75,10 @@ def session(folder: Path) -> None:
     view = first_view(findings.run)
     pieces(findings, view)
     print(f"{len(findings.run.table):,} images, {len(findings.run.classes):,} classes")
-    print(f"  opened {opened:.2f} s, findings {worked_out:.1f} s, first view {time.perf_counter() - began - opened - worked_out:.2f} s")
+    print(
+        f"  opened {opened:.2f} s, findings {worked_out:.1f} s, first view "
+        f"{time.perf_counter() - began - opened - worked_out:.2f} s"
+    )
     times = []
     for name, value in clicks(findings):
         began, before, view = time.perf_counter(), view, view.apply(name, value, findings.run)
@@ -65,8 +86,16 @@ def session(folder: Path) -> None:
         times.append((time.perf_counter() - began, f"{name} {value}", size))
     seconds = np.array([t for t, *_ in times])
     median, most = np.quantile(seconds, [0.5, 0.95])
-    print(f"  {len(times)} clicks: median {median:.3f} s, 95 % {most:.3f} s, worst {seconds.max():.3f} s (budget 0.5 s)")
-    print("  slowest: " + "; ".join(f"{what} {t:.2f} s, {size / 1024:.0f} kB" for t, what, size in sorted(times, reverse=True)[:5]))
+    print(
+        f"  {len(times)} clicks: median {median:.3f} s, 95 % {most:.3f} s, worst {seconds.max():.3f} s "
+        "(budget 0.5 s)"
+    )
+    print(
+        "  slowest: "
+        + "; ".join(
+            f"{what} {t:.2f} s, {size / 1024:.0f} kB" for t, what, size in sorted(times, reverse=True)[:5]
+        )
+    )
     print(f"  memory {memory():.0f} MB (budget 1,024 MB)")
 
 
@@ -86,7 +115,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not asked.run:
             faults = Faults(flipped=0.02, blurred=3, border=5, starved=7, pair=(11, 12))
-            synthetic_run(Path(folder, "run"), asked.images, asked.classes, faults, apart=4.0, methods=("layer_cam", "grad_cam"))
+            synthetic_run(
+                Path(folder, "run"),
+                asked.images,
+                asked.classes,
+                faults,
+                apart=4.0,
+                methods=("layer_cam", "grad_cam"),
+            )
         command = [sys.executable, __file__, "--session", "--run", str(asked.run or Path(folder, "run"))]
         for _ in range(2):  # the second finds what the first worked out
             subprocess.run(command, check=True)  # a process of its own: making the run must not count

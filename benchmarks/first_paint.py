@@ -1,6 +1,7 @@
-"""How long from `python launch.py` to a page with its cards? Budget: 6 s on two cores; beside it, what importing gradio alone takes.
+"""How long from `python launch.py` to a page with its cards? Budget: 6 s on two cores; beside it, what
+importing gradio alone takes.
 
-    python benchmarks/first_paint.py [--browser /usr/bin/chromium]
+python benchmarks/first_paint.py [--browser /usr/bin/chromium]
 """
 
 import argparse
@@ -40,7 +41,11 @@ def main() -> None:
     print(f"import gradio alone       {time.perf_counter() - began:6.2f} s")
     port = free_port()
     began = time.perf_counter()
-    server = subprocess.Popen([sys.executable, "launch.py", "serve", "--no-browser", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(port)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
     try:
         until_answered(f"http://127.0.0.1:{port}/")
         print(f"launch.py to first answer {time.perf_counter() - began:6.2f} s")
@@ -48,7 +53,9 @@ def main() -> None:
             from playwright.sync_api import sync_playwright
 
             with sync_playwright() as p:
-                page = p.chromium.launch(executable_path=browser_path, args=["--headless", "--no-sandbox", "--disable-gpu"]).new_page()
+                page = p.chromium.launch(
+                    executable_path=browser_path, args=["--headless", "--no-sandbox", "--disable-gpu"]
+                ).new_page()
                 began = time.perf_counter()
                 page.goto(f"http://127.0.0.1:{port}/", wait_until="domcontentloaded")
                 page.wait_for_selector(".vt-card")

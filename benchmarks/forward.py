@@ -1,6 +1,7 @@
-"""What a run gains over a plain forward pass before it makes any map: memory that is kept, and the folded network; in one process.
+"""What a run gains over a plain forward pass before it makes any map: memory that is kept, and the folded
+network; in one process.
 
-    python benchmarks/forward.py [--models mobilenet_v2,resnet50] [--batch 32]
+python benchmarks/forward.py [--models mobilenet_v2,resnet50] [--batch 32]
 """
 
 import argparse
@@ -31,7 +32,9 @@ def main() -> None:
         torch.manual_seed(0)
         entry = spec(name)
         model = entry.build(None).eval().to(memory_format=torch.channels_last)
-        x = torch.randn(chosen.batch, 3, *entry.preprocessing.size).contiguous(memory_format=torch.channels_last)
+        x = torch.randn(chosen.batch, 3, *entry.preprocessing.size).contiguous(
+            memory_format=torch.channels_last
+        )
         for precision in ("fp32", "bf16"):
             quick = folded(model, x, (), precision)
             works[f"{name} {precision}"] = lambda model=model, x=x, p=precision: logits(model, x, p)  # type: ignore[misc]
@@ -42,7 +45,10 @@ def main() -> None:
     print(f"  {'':28} {'by itself':>10} {'memory kept':>12}")
     for name in works:
         plain = before[name.removesuffix(", folded")]
-        print(f"  {name:28} {before[name]:8.3f} s {after[name]:10.3f} s   {plain / after[name]:5.2f} times as fast as by itself")
+        print(
+            f"  {name:28} {before[name]:8.3f} s {after[name]:10.3f} s   {plain / after[name]:5.2f} times "
+            "as fast as by itself"
+        )
 
 
 if __name__ == "__main__":

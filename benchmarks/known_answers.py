@@ -1,10 +1,12 @@
-"""Where the answer is known: drawn faces of which it is known what moved. How much of each method's map lies on the parts that moved?
+"""Where the answer is known: drawn faces of which it is known what moved. How much of each method's map lies
+on the parts that moved?
 
     python benchmarks/known_answers.py [--faces 70] [--methods grad_cam,lime]
 
-For faces that the shipped network calls rightly: the share of the map's positive part that lies inside the parts that the expression
-moved (energy-based pointing game, Wang et al. 2020), beside maps that know nothing: even, a Gaussian in the middle, smooth noise. Maps
-are enlarged bilinearly, so a map of 8 × 8 places cannot be sharper than its places.
+For faces that the shipped network calls rightly: the share of the map's positive part that lies inside the
+parts that the expression moved (energy-based pointing game, Wang et al. 2020), beside maps that know nothing:
+even, a Gaussian in the middle, smooth noise. Maps are enlarged bilinearly, so a map of 8 × 8 places cannot be
+sharper than its places.
 """
 
 import argparse
@@ -32,8 +34,11 @@ NETWORK = "fer_vgg:toon_faces"
 
 
 def energy(maps: Tensor, masks: Tensor) -> np.ndarray:
-    """Share (N,) of the positive part of maps (N, h, w) inside masks (N, H, W); NaN where nothing is positive."""
-    large = F.interpolate(maps[:, None].clamp_min(0), masks.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+    """Share (N,) of the positive part of maps (N, h, w) inside masks (N, H, W); NaN where nothing is
+    positive."""
+    large = F.interpolate(maps[:, None].clamp_min(0), masks.shape[1:], mode="bilinear", align_corners=False)[
+        :, 0
+    ]
     total = large.sum((1, 2))
     return torch.where(total > 0, (large * masks).sum((1, 2)) / total, torch.nan).numpy()
 
@@ -47,7 +52,9 @@ def controls(masks: Tensor) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--faces", type=int, default=70)
     parser.add_argument("--methods", default=",".join(METHODS))
     given = parser.parse_args()
@@ -61,15 +68,20 @@ def main() -> None:
         tell(name, energy(maps, masks), even)
     for name in given.methods.split(","):
         try:
-            found = torch.cat([answer(Case(classifier.model, part, (layer,), Target(target)), name).maps
-                               for part, target in zip(x.split(10), label.split(10), strict=True)])  # fmt: skip
+            found = torch.cat(
+                [
+                    answer(Case(classifier.model, part, (layer,), Target(target)), name).maps
+                    for part, target in zip(x.split(10), label.split(10), strict=True)
+                ]
+            )
             tell(METHODS[name].title, energy(found, masks), even)
         except UserError as error:
             print(f"| {METHODS[name].title} | {error} | | |")
 
 
 def chosen(classifier, faces: ToonFaces, count: int) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[no-untyped-def]
-    """Inputs, masks of the moved parts, and classes of the first faces that are called rightly and of which something moved."""
+    """Inputs, masks of the moved parts, and classes of the first faces that are called rightly and of which
+    something moved."""
     inputs, masks, labels = [], [], []
     for index in range(len(faces)):
         face = faces.face(index)
@@ -87,7 +99,11 @@ def chosen(classifier, faces: ToonFaces, count: int) -> tuple[Tensor, Tensor, Te
 def tell(name: str, shares: np.ndarray, even: float) -> None:
     kept = shares[np.isfinite(shares)]
     error = kept.std(ddof=1) / len(kept) ** 0.5
-    print(f"| {name} | {kept.mean():.3f} ± {error:.3f} | {kept.mean() / even:.2f} × | {len(shares) - len(kept)} |", flush=True)
+    print(
+        f"| {name} | {kept.mean():.3f} ± {error:.3f} | {kept.mean() / even:.2f} × | "
+        f"{len(shares) - len(kept)} |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What it costs to see into a network, as multiples of a forward pass of one image; maximised pictures, of a batch of sixteen.
+"""What it costs to see into a network, as multiples of a forward pass of one image; maximised pictures, of a
+batch of sixteen.
 
-    python benchmarks/layers.py [--models mobilenet_v2,resnet50,fer_vgg] [--steps 128]
+python benchmarks/layers.py [--models mobilenet_v2,resnet50,fer_vgg] [--steps 128]
 """
 
 import argparse
@@ -81,7 +82,10 @@ def about(classifier: Classifier, steps: int) -> None:
                 preview = time.perf_counter() - began
         took = time.perf_counter() - began
         what = f"{len(made.units)} units of {layer}" if layer else "8 classes"
-        print(f"  maximise {what:35} {took:8.1f} s  {took / made.steps / forward:7.2f} forwards of 16 a step, first preview {preview:.2f} s")
+        print(
+            f"  maximise {what:35} {took:8.1f} s  {took / made.steps / forward:7.2f} forwards of 16 a "
+            f"step, first preview {preview:.2f} s"
+        )
 
 
 if __name__ == "__main__":

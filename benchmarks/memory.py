@@ -1,6 +1,6 @@
 """Peak memory of a run against the number of images: ten times as many may cost 5 % more.
 
-    python benchmarks/memory.py --data FOLDER [--images 20000]
+python benchmarks/memory.py --data FOLDER [--images 20000]
 """
 
 import argparse
@@ -15,8 +15,22 @@ ROOT = Path(__file__).parent.parent
 
 def peak(data: str, split: str | None, images: int, out: Path) -> float:
     """Peak resident memory of `launch.py run` in MiB."""
-    command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", data, "--limit", str(images),
-               "--precision", "bf16", "--out", str(out), *(["--split", split] if split else [])]  # fmt: skip
+    command = [
+        sys.executable,
+        "launch.py",
+        "run",
+        "--model",
+        "fer_vgg:toon_faces",
+        "--data",
+        data,
+        "--limit",
+        str(images),
+        "--precision",
+        "bf16",
+        "--out",
+        str(out),
+        *(["--split", split] if split else []),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
@@ -31,8 +45,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        few, many = (peak(chosen.data, chosen.split, n, Path(folder, str(n))) for n in (chosen.images // 10, chosen.images))
-    print(f"{chosen.images // 10:,} images {few:.0f} MiB, {chosen.images:,} images {many:.0f} MiB: ratio {many / few:.3f} (budget 1.05)")
+        few, many = (
+            peak(chosen.data, chosen.split, n, Path(folder, str(n)))
+            for n in (chosen.images // 10, chosen.images)
+        )
+    print(
+        f"{chosen.images // 10:,} images {few:.0f} MiB, {chosen.images:,} images {many:.0f} MiB: ratio "
+        f"{many / few:.3f} (budget 1.05)"
+    )
 
 
 if __name__ == "__main__":

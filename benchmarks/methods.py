@@ -1,6 +1,7 @@
-"""What each method costs: milliseconds an image, one image and a batch, and as multiples of a forward pass of the network as it is.
+"""What each method costs: milliseconds an image, one image and a batch, and as multiples of a forward pass of
+the network as it is.
 
-    python benchmarks/methods.py [--model mobilenet_v2] [--batch 32]
+python benchmarks/methods.py [--model mobilenet_v2] [--batch 32]
 """
 
 import argparse
@@ -25,7 +26,10 @@ from models.errors import UserError
 from models.memory import reuse_memory
 from models.registry import spec
 
-CHEAP, FEW = 12, 4  # dearer than so many passes: measured once and on few images of the batch, not the median of three
+CHEAP, FEW = (
+    12,
+    4,
+)  # dearer than so many passes: measured once and on few images of the batch, not the median of three
 
 
 def main() -> None:
@@ -40,11 +44,22 @@ def main() -> None:
     model = entry.build(None).eval().to(memory_format=torch.channels_last)
     print(f"{given.model}, random weights, {'×'.join(map(str, entry.preprocessing.size))}; {hardware()}")
     chosen = given.methods.split(",")
-    measured = [measure(model, chosen, torch.randn(n, 3, *entry.preprocessing.size).contiguous(memory_format=torch.channels_last))
-                for n in (1, given.batch)]  # fmt: skip
-    print(f"\n| | 1 image, ms | × forward | batch of {given.batch}, ms an image | × forward |\n|---|---|---|---|---|")
+    measured = [
+        measure(
+            model,
+            chosen,
+            torch.randn(n, 3, *entry.preprocessing.size).contiguous(memory_format=torch.channels_last),
+        )
+        for n in (1, given.batch)
+    ]
+    print(
+        f"\n| | 1 image, ms | × forward | batch of {given.batch}, ms an image | × forward "
+        "|\n|---|---|---|---|---|"
+    )
     for name in measured[0]:
-        cells = [f"{1000 * seconds[name]:.1f} | {seconds[name] / seconds['forward']:.2f}" for seconds in measured]
+        cells = [
+            f"{1000 * seconds[name]:.1f} | {seconds[name] / seconds['forward']:.2f}" for seconds in measured
+        ]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
@@ -53,13 +68,16 @@ def measure(model: nn.Module, chosen: list[str], x: Tensor) -> dict[str, float]:
     layer, target = default_layer(model, x), Target(torch.arange(len(x)))
     c, h, w = capture(model, x[:1], layer).activation.shape[1:]
     works: dict[str, Callable[[], object]] = {
-        "forward": lambda: logits(model, x), "all that share a pass": lambda: explain(capture(model, x, layer), names_from_a_pass(), target)
-    }  # fmt: skip
+        "forward": lambda: logits(model, x),
+        "all that share a pass": lambda: explain(capture(model, x, layer), names_from_a_pass(), target),
+    }
     dear: dict[str, Callable[[], object]] = {}
     for name, method in ((name, METHODS[name]) for name in chosen):
         kind = dear if method.passes(c, h * w, method.settings()) > CHEAP else works
         rows = slice(FEW) if kind is dear else slice(None)
-        kind[name] = lambda name=name, rows=rows: answer(Case(model, x[rows], (layer,), target.rows(rows)), name)  # type: ignore[misc]
+        kind[name] = lambda name=name, rows=rows: answer(
+            Case(model, x[rows], (layer,), target.rows(rows)), name
+        )  # type: ignore[misc]
     works = {name: work for name, work in works.items() if _works(name, work)}
     seconds = {name: median(times) / len(x) for name, times in take_turns(works, 3).items()}
     seconds |= {name: _once(work) / min(len(x), FEW) for name, work in dear.items()}

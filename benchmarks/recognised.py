@@ -1,6 +1,8 @@
-"""Do maximised classes say anything? Pictures of one network's classes before another one that had no part in them, and noise as control.
+"""Do maximised classes say anything? Pictures of one network's classes before another one that had no part in
+them, and noise as control.
 
-    python benchmarks/recognised.py --weights mobilenet_v2.safetensors --other-weights mobilenetv1_100.safetensors [--classes 20] [--steps 128]
+python benchmarks/recognised.py --weights mobilenet_v2.safetensors --other-weights mobilenetv1_100.safetensors
+[--classes 20] [--steps 128]
 """
 
 import argparse
@@ -33,12 +35,21 @@ def main() -> None:
     reuse_memory()
     first, second = load(chosen.model, chosen.weights), load(chosen.other, chosen.other_weights)
     count = len(first.classes)
-    units = [int((i + 0.5) * count / chosen.classes) for i in range(chosen.classes)]  # evenly spread, none chosen
+    units = [
+        int((i + 0.5) * count / chosen.classes) for i in range(chosen.classes)
+    ]  # evenly spread, none chosen
     began, noise = time.perf_counter(), np.zeros(0)
     for made in maximise(first, units, Settings(steps=chosen.steps, seed=chosen.seed)):
         noise = made.pictures if made.step == 0 else noise
-    print(f"{len(units)} classes of {first.name}, {chosen.steps} steps in {time.perf_counter() - began:.0f} s, before {second.name}")
-    told = [("itself, maximised", first, made.pictures), ("the other, maximised", second, made.pictures), ("the other, noise", second, noise)]
+    print(
+        f"{len(units)} classes of {first.name}, {chosen.steps} steps in {time.perf_counter() - began:.0f} "
+        f"s, before {second.name}"
+    )
+    told = [
+        ("itself, maximised", first, made.pictures),
+        ("the other, maximised", second, made.pictures),
+        ("the other, noise", second, noise),
+    ]
     for name, judge, pictures in told:
         print(f"  {name:24} {in_words(ranks(judge, pictures, units))}")
     for unit, rank in zip(units, ranks(second, made.pictures, units), strict=True):
@@ -53,7 +64,10 @@ def ranks(judge: Classifier, pictures: np.ndarray, units: list[int]) -> np.ndarr
 
 
 def in_words(rank: np.ndarray) -> str:
-    shares = ", ".join(f"{name} {np.mean(rank < top):5.0%}" for name, top in (("first", 1), ("among five", 5), ("among fifty", 50)))
+    shares = ", ".join(
+        f"{name} {np.mean(rank < top):5.0%}"
+        for name, top in (("first", 1), ("among five", 5), ("among fifty", 50))
+    )
     return f"{shares}, median rank {np.median(rank) + 1:.0f}"
 
 

@@ -1,6 +1,7 @@
-"""How much longer is a run, with maps for two targets, than the same loop with `model(x)` alone? Budget: 1.15.
+"""How much longer is a run, with maps for two targets, than the same loop with `model(x)` alone? Budget:
+1.15.
 
-    python benchmarks/run_overhead.py [--model mobilenet_v2] [--images 256]
+python benchmarks/run_overhead.py [--model mobilenet_v2] [--images 256]
 """
 
 import argparse
@@ -61,16 +62,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder, "data"), chosen.images, names)
         source, number = FolderSource(Path(folder, "data")), iter(range(10**6))
-        seconds = take_turns({
-            "model(x) alone": lambda: bare_loop(classifier, source, 32),
-            f"run with {chosen.methods}": lambda: run(classifier, source, Path(folder, f"run{next(number)}"), chosen.methods.split(",")),
-        }, rounds=9)  # fmt: skip
+        seconds = take_turns(
+            {
+                "model(x) alone": lambda: bare_loop(classifier, source, 32),
+                f"run with {chosen.methods}": lambda: run(
+                    classifier, source, Path(folder, f"run{next(number)}"), chosen.methods.split(",")
+                ),
+            },
+            rounds=9,
+        )
     print(f"{chosen.model}, {chosen.images} JPEGs of 500×375, batch 32; {hardware()}")
     for name, times in seconds.items():
         print(f"  {name:32} {median(times):7.2f} s  {chosen.images / median(times):7.1f} images/s")
     bare, whole = seconds.values()
     ratios = sorted(w / b for w, b in zip(whole, bare, strict=True))
-    print(f"  ratio, round by round: median {median(ratios):.3f}, from {ratios[0]:.3f} to {ratios[-1]:.3f} (budget {BUDGET})")
+    print(
+        f"  ratio, round by round: median {median(ratios):.3f}, from {ratios[0]:.3f} to {ratios[-1]:.3f} "
+        f"(budget {BUDGET})"
+    )
 
 
 if __name__ == "__main__":

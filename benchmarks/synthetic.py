@@ -1,7 +1,7 @@
 """A run folder made of numbers alone, with faults on request: how the analysis is measured and tested.
 
-The network of such a run is right as often as can be, and believed exactly: images are points of a normal distribution around their
-class's corner, and the probabilities are the posterior.
+The network of such a run is right as often as can be, and believed exactly: images are points of a normal
+distribution around their class's corner, and the probabilities are the posterior.
 """
 
 import io
@@ -12,14 +12,24 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from explain.run.format import Manifest, PartWriter, Request, begin, finish, map_column, pack_maps, rows_to_table
+from explain.run.format import (
+    Manifest,
+    PartWriter,
+    Request,
+    begin,
+    finish,
+    map_column,
+    pack_maps,
+    rows_to_table,
+)
 from explain.run.map_stats import attention_statistics
 
 
 @dataclass(frozen=True)
 class Faults:
-    """`flipped`: share of labels replaced by another class. `blurred`, `border`: a class whose pictures are blurred, whose maps lie in the
-    corner; `starved`: one that has a tenth of the images. `confidence`: what logits are multiplied by. `pair`: two classes that lie close."""
+    """`flipped`: share of labels replaced by another class. `blurred`, `border`: a class whose pictures are
+    blurred, whose maps lie in the corner; `starved`: one that has a tenth of the images. `confidence`: what
+    logits are multiplied by. `pair`: two classes that lie close."""
 
     flipped: float = 0.0
     blurred: int | None = None
@@ -33,27 +43,55 @@ class Faults:
 NONE = Faults()
 
 
-def synthetic_run(folder: Path, images: int, classes: int, faults: Faults = NONE, apart: float = 3.0, seed: int = 0,
-                  methods: tuple[str, ...] = ("layer_cam",), shape: tuple[int, int] = (7, 7), part_rows: int = 512) -> None:  # fmt: skip
+def synthetic_run(
+    folder: Path,
+    images: int,
+    classes: int,
+    faults: Faults = NONE,
+    apart: float = 3.0,
+    seed: int = 0,
+    methods: tuple[str, ...] = ("layer_cam",),
+    shape: tuple[int, int] = (7, 7),
+    part_rows: int = 512,
+) -> None:
     """Write it. `apart`: distance of the classes' corners in standard deviations, which sets the accuracy."""
     rng = np.random.default_rng(seed)
     truth = np.arange(images) % classes
     if faults.starved is not None:
         truth = truth[(truth != faults.starved) | (rng.random(images) < 0.1)]
     names = tuple(f"class {i}" for i in range(classes))
-    request = Request("synthetic", "0" * 16, "synthetic", f"{seed:016d}", names, methods, "layer", shape, "fp32")
+    request = Request(
+        "synthetic", "0" * 16, "synthetic", f"{seed:016d}", names, methods, "layer", shape, "fp32"
+    )
     begin(folder, request)
     writer = PartWriter(folder, request, part_rows)
     for start in range(0, len(truth), part_rows):
         writer.add(_part(rng, truth[start : start + part_rows], start, request, faults, apart))
     writer.flush()
-    finish(folder, Manifest(request, "complete", {"ok": len(truth), "failed": 0}, titles={m: m.replace("_", " ") for m in methods}))
+    finish(
+        folder,
+        Manifest(
+            request,
+            "complete",
+            {"ok": len(truth), "failed": 0},
+            titles={m: m.replace("_", " ") for m in methods},
+        ),
+    )
 
 
-def _part(rng: np.random.Generator, truth: np.ndarray, start: int, request: Request, faults: Faults, apart: float) -> pa.Table:
+def _part(
+    rng: np.random.Generator, truth: np.ndarray, start: int, request: Request, faults: Faults, apart: float
+) -> pa.Table:
     n, k = len(truth), len(request.classes)
-    facts = {"brightness": rng.beta(8, 8, n), "contrast": rng.beta(6, 20, n), "sharpness": rng.lognormal(0, 0.4, n), "colour": rng.gamma(6, 6, n),
-             "width": np.full(n, 224), "height": np.full(n, 224), "hash": rng.integers(0, 2**63, n, np.uint64)}  # fmt: skip
+    facts = {
+        "brightness": rng.beta(8, 8, n),
+        "contrast": rng.beta(6, 20, n),
+        "sharpness": rng.lognormal(0, 0.4, n),
+        "colour": rng.gamma(6, 6, n),
+        "width": np.full(n, 224),
+        "height": np.full(n, 224),
+        "hash": rng.integers(0, 2**63, n, np.uint64),
+    }
     blurred = truth == faults.blurred
     facts["sharpness"] = np.where(blurred, facts["sharpness"] / 12, facts["sharpness"])
     distance = np.where(blurred | ((facts["brightness"] < 0.4) & faults.dark), apart / 2, apart)
@@ -67,11 +105,22 @@ def _part(rng: np.random.Generator, truth: np.ndarray, start: int, request: Requ
     label, pred = truth.copy(), prob.argmax(1)
     flipped = rng.random(n) < faults.flipped
     label[flipped] = (truth[flipped] + rng.integers(1, k, flipped.sum())) % k
-    columns = {"id": [f"{start + i:06d}.png" for i in range(n)], "label": label.astype(np.int16), "pred": pred.astype(np.int16),
-               "confidence": prob.max(1), "loss": -np.log(np.maximum(prob[np.arange(n), label], 1e-12)), "thumbnail": _thumbnails(rng, n),
-               "prob": pa.ListArray.from_arrays(pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(prob.ravel()))} | facts  # fmt: skip
+    columns = {
+        "id": [f"{start + i:06d}.png" for i in range(n)],
+        "label": label.astype(np.int16),
+        "pred": pred.astype(np.int16),
+        "confidence": prob.max(1),
+        "loss": -np.log(np.maximum(prob[np.arange(n), label], 1e-12)),
+        "thumbnail": _thumbnails(rng, n),
+        "prob": pa.ListArray.from_arrays(
+            pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(prob.ravel())
+        ),
+    } | facts
     for method in request.methods:
-        of_pred, of_label = (_blobs(rng, n, request.map_shape, (pred == faults.border) & (truth == faults.border)) for _ in range(2))
+        of_pred, of_label = (
+            _blobs(rng, n, request.map_shape, (pred == faults.border) & (truth == faults.border))
+            for _ in range(2)
+        )
         of_label[pred == label] = of_pred[pred == label]
         for target, maps in (("pred", of_pred), ("label", of_label)):
             name = map_column(method, target)

@@ -8,7 +8,8 @@ import torch
 
 
 def take_turns(rivals: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, list[float]]:
-    """Seconds of each rival in each round after a first one that is left out; they take turns, so that a slow minute hits all of them."""
+    """Seconds of each rival in each round after a first one that is left out; they take turns, so that a slow
+    minute hits all of them."""
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for _ in range(rounds + 1):
         for name, work in rivals.items():
@@ -19,4 +20,7 @@ def take_turns(rivals: dict[str, Callable[[], object]], rounds: int = 5) -> dict
 
 
 def hardware() -> str:
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    return (
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}"
+    )

@@ -1,6 +1,7 @@
-"""What keeping freed memory saves of a training step, in one process; and images a second of the light networks.
+"""What keeping freed memory saves of a training step, in one process; and images a second of the light
+networks.
 
-    python benchmarks/train_step.py
+python benchmarks/train_step.py
 """
 
 import sys
@@ -41,7 +42,10 @@ def main() -> None:
     before = step_seconds("fer_vgg")
     reuse_memory()
     after = step_seconds("fer_vgg")
-    print(f"fer_vgg: {BATCH / before:.0f} images/s by itself, {BATCH / after:.0f} with memory kept: {before / after:.2f} times as fast")
+    print(
+        f"fer_vgg: {BATCH / before:.0f} images/s by itself, {BATCH / after:.0f} with memory kept: "
+        f"{before / after:.2f} times as fast"
+    )
     for name in ("fer_alexnet", "fer_mobilenet"):
         print(f"{name}: {BATCH / step_seconds(name):.0f} images/s")
 

@@ -1,10 +1,12 @@
-"""How long a click takes while many people are there: twenty visitors look, filter, and explain photos for two minutes.
+"""How long a click takes while many people are there: twenty visitors look, filter, and explain photos for
+two minutes.
 
     python benchmarks/visitors.py [--visitors 20] [--seconds 120] [--descriptors 256 --idle 400]
 
-The server is a process of its own, shared and with a password; each visitor waits one to three seconds between clicks. Prints how many clicks
-there were, how many failed, and their median, 95th percentile and longest time, by kind. `--descriptors`: how many files and connections the
-server may have open; `--idle`: so many connections are kept open meanwhile that send half a request, and opened again when they are closed.
+The server is a process of its own, shared and with a password; each visitor waits one to three seconds
+between clicks. Prints how many clicks there were, how many failed, and their median, 95th percentile and
+longest time, by kind. `--descriptors`: how many files and connections the server may have open; `--idle`: so
+many connections are kept open meanwhile that send half a request, and opened again when they are closed.
 """
 
 import argparse
@@ -42,15 +44,22 @@ def click(visitor: Visitor, chance: random.Random) -> tuple[str, bool, float]:
     if kind == "photo":
         path = visitor.upload(PHOTO)
         deps = visitor.events("vt-upload", "upload")[0]
-        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, *[held(visitor, number) for number in deps["inputs"][1:]]]
+        data = [
+            {"path": path, "meta": {"_type": "gradio.FileData"}},
+            *[held(visitor, number) for number in deps["inputs"][1:]],
+        ]
         answer = visitor.ask(deps, data)
     elif kind == "inspect":
         answer = visitor.click("vt-gallery", "open", chance.randrange(ROWS))
         opened = next(d for d in visitor.config["dependencies"] if d["api_name"] == "from_run")
         answer = visitor.ask(opened) if answer["success"] else answer
     else:
-        value = {"class": chance.randrange(CLASSES), "cell": f"{chance.randrange(CLASSES)},{chance.randrange(CLASSES)}",
-                 "sort": chance.choice(SORTS), "lens": chance.choice(LENSES)}[kind]  # fmt: skip
+        value = {
+            "class": chance.randrange(CLASSES),
+            "cell": f"{chance.randrange(CLASSES)},{chance.randrange(CLASSES)}",
+            "sort": chance.choice(SORTS),
+            "lens": chance.choice(LENSES),
+        }[kind]
         answer = visitor.click("vt-gallery" if kind in ("sort", "lens") else "vt-table", kind, value)
     seconds = time.perf_counter() - began
     if not answer["success"]:
@@ -62,7 +71,9 @@ def held(visitor: Visitor, number: int) -> object:
     return next(c["props"].get("value") for c in visitor.config["components"] if c["id"] == number)
 
 
-def stay(address: str, login: tuple[str, str], until: float, found: list[tuple[str, bool, float]], seed: int) -> None:
+def stay(
+    address: str, login: tuple[str, str], until: float, found: list[tuple[str, bool, float]], seed: int
+) -> None:
     chance = random.Random(seed)
     time.sleep(chance.uniform(0, 3))
     visitor = Visitor(address, login)
@@ -112,9 +123,15 @@ def main() -> None:
     parser.add_argument("--idle", type=int, default=0)
     given = parser.parse_args()
     words = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(PORT), "--host", "0.0.0.0"]
-    limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (given.descriptors,) * 2)) if given.descriptors else None
+    limit = (
+        (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (given.descriptors,) * 2))
+        if given.descriptors
+        else None
+    )
     log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the server)
-    server = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=limit)
+    server = subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=limit
+    )
     try:
         assert server.stdout is not None
         lines = [server.stdout.readline(), server.stdout.readline()]
@@ -124,7 +141,10 @@ def main() -> None:
         time.sleep(8)  # the network is loaded
         found: list[tuple[str, bool, float]] = []
         until = time.monotonic() + given.seconds
-        people = [threading.Thread(target=stay, args=(address, ("vitrine", password[1]), until, found, seed)) for seed in range(given.visitors)]
+        people = [
+            threading.Thread(target=stay, args=(address, ("vitrine", password[1]), until, found, seed))
+            for seed in range(given.visitors)
+        ]
         opened, before = [0], resident(server.pid)
         if given.idle:
             people.append(threading.Thread(target=keep_idle, args=(given.idle, until, opened)))
@@ -137,11 +157,20 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait(10)
-    print(f"{given.visitors} visitors for {given.seconds:.0f} s: {len(found)} clicks, {sum(not ok for _, ok, _ in found)} failed")
-    print(f"{opened[0]:,} idle connections; resident {before:.0f} MiB, then {after:.0f}; log {log.seek(0, 2):,} bytes")
+    print(
+        f"{given.visitors} visitors for {given.seconds:.0f} s: {len(found)} clicks, "
+        f"{sum(not ok for _, ok, _ in found)} failed"
+    )
+    print(
+        f"{opened[0]:,} idle connections; resident {before:.0f} MiB, then {after:.0f}; log "
+        f"{log.seek(0, 2):,} bytes"
+    )
     for kind in ("all", *sorted({kind for kind, _, _ in found})):
         times = np.array([seconds for k, _, seconds in found if kind in ("all", k)])
-        print(f"{kind:8} {len(times):5}  median {np.median(times):.2f} s, 95 % {np.quantile(times, 0.95):.2f} s, longest {times.max():.2f} s")
+        print(
+            f"{kind:8} {len(times):5}  median {np.median(times):.2f} s, 95 % "
+            f"{np.quantile(times, 0.95):.2f} s, longest {times.max():.2f} s"
+        )
 
 
 if __name__ == "__main__":

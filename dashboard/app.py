@@ -38,7 +38,12 @@ def build(ctx: Context) -> gr.Blocks:
                 with gr.Tab(tab.TITLE, id=tab.ID) as item:
                     tab.build(ctx)
                 if tab.ID in selections:
-                    item.select(*selections[tab.ID], api_visibility="private", concurrency_id="model", show_progress="hidden")
+                    item.select(
+                        *selections[tab.ID],
+                        api_visibility="private",
+                        concurrency_id="model",
+                        show_progress="hidden",
+                    )
         for event in loads:
             page.load(*event, api_visibility="private", show_progress="hidden", concurrency_limit=None)
         page.unload(gone)

@@ -1,4 +1,5 @@
-"""What programs may ask for, by gradio_client or as tools for agents: predict, explain, errors, export, report."""
+"""What programs may ask for, by gradio_client or as tools for agents: predict, explain, errors, export,
+report."""
 
 from typing import Any
 
@@ -28,25 +29,52 @@ def build(ctx: Context) -> None:
 def _listed(ctx: Context) -> None:
     @said
     def errors(select: str = "errors", limit: int = 20) -> dict[str, Any]:
-        """Images of the run, the most confident errors first, with the run's headline figures and what to try next.
+        """Images of the run, the most confident errors first, with the run's headline figures and what to try
+        next.
 
         Args:
-            select: errors, correct, class:NAME, pair:TRUE>CALLED, labels, duplicates, border, tag:NAME; nothing for some of every class.
-            limit: at most so many images.
+            select: errors, correct, class:NAME, pair:TRUE>CALLED, labels, duplicates, border, tag:NAME;
+            nothing for some of every class. limit: at most so many images.
         """
         from explain.export.selection import selected
 
         run, plain = ctx.run, ("", "errors", "correct", "notes")
-        if str(select or "") not in plain and not str(select).startswith(("class:", "pair:", "tag:")) and ctx.work_out():
-            raise UserError(f"What '{str(select)[:60]}' means is still being worked out: ask again in a minute.")
+        if (
+            str(select or "") not in plain
+            and not str(select).startswith(("class:", "pair:", "tag:"))
+            and ctx.work_out()
+        ):
+            raise UserError(
+                f"What '{str(select)[:60]}' means is still being worked out: ask again in a minute."
+            )
         found = selected(ctx.findings, str(select or ""), sort=next(iter(SORTS)))
         chosen = run.table.loc[found.rows[: max(1, min(int(limit or 20), MOST))]]
-        images = [{"image": str(x.id), "true": run.classes[int(x.label)], "called": run.classes[int(x.pred)],
-                   "confidence": round(float(x.confidence), 4), "loss": round(float(x.loss), 4)} for x in chosen.itertuples()]  # fmt: skip
+        images = [
+            {
+                "image": str(x.id),
+                "true": run.classes[int(x.label)],
+                "called": run.classes[int(x.pred)],
+                "confidence": round(float(x.confidence), 4),
+                "loss": round(float(x.loss), 4),
+            }
+            for x in chosen.itertuples()
+        ]
         figures = {figure.name: figure.value for figure in headline(run, run.manifest.request.methods[0])}
-        tries = [{"title": p.title, "why": p.text, "train": p.option} for p in ctx.findings.proposals] if ctx.findings.ready else None
-        return {"model": run.manifest.request.model, "data": run.manifest.request.data, "selected": found.said, "number": len(found.rows),
-                "figures": figures, "images": images, "what_to_try": tries, "inconclusive": ctx.findings.inconclusive}  # fmt: skip
+        tries = (
+            [{"title": p.title, "why": p.text, "train": p.option} for p in ctx.findings.proposals]
+            if ctx.findings.ready
+            else None
+        )
+        return {
+            "model": run.manifest.request.model,
+            "data": run.manifest.request.data,
+            "selected": found.said,
+            "number": len(found.rows),
+            "figures": figures,
+            "images": images,
+            "what_to_try": tries,
+            "inconclusive": ctx.findings.inconclusive,
+        }
 
     _endpoint(errors, [gr.Textbox("errors"), gr.Number(20, precision=0)], [gr.JSON(label="errors")])
 
@@ -65,11 +93,17 @@ def _live(ctx: Context) -> None:
         with ctx.classifier() as classifier:
             prob = look(classifier, opened).prob
         best = (-prob).argsort(kind="stable")[:TOP].tolist()
-        return {"model": ctx.run.manifest.request.model, "classes": [{"name": ctx.run.classes[i], "probability": float(prob[i])} for i in best]}
+        return {
+            "model": ctx.run.manifest.request.model,
+            "classes": [{"name": ctx.run.classes[i], "probability": float(prob[i])} for i in best],
+        }
 
     @said
-    def explain(request: gr.Request, photo: str, method: str = "grad_cam", target: str = "", layer: str = "") -> tuple[dict[str, Any], Image.Image]:
-        """Where the network looks in a photo: the raw map as rows of numbers (seven digits), and a picture of it laid over the photo.
+    def explain(
+        request: gr.Request, photo: str, method: str = "grad_cam", target: str = "", layer: str = ""
+    ) -> tuple[dict[str, Any], Image.Image]:
+        """Where the network looks in a photo: the raw map as rows of numbers (seven digits), and a picture of
+        it laid over the photo.
 
         Args:
             photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
@@ -83,14 +117,25 @@ def _live(ctx: Context) -> None:
         from explain.render import normalise, overlay
 
         get(method)
-        plus, opened, who = class_number(ctx.run.classes, target or None), _opened(ctx, photo), str(request.session_hash)
+        plus, opened, who = (
+            class_number(ctx.run.classes, target or None),
+            _opened(ctx, photo),
+            str(request.session_hash),
+        )
         ctx.stops.begin(who)
         with ctx.classifier() as classifier:
             sight = look(classifier, opened)
             made = sight.map(Question(method, layer or "", plus), lambda share: ctx.stops.heard(who))
             raw = [[float(f"{value:.7g}") for value in line] for line in made.raw.tolist()]
-            told = {"model": ctx.run.manifest.request.model, "method": method, "layer": made.layer, "target": ctx.run.classes[made.target],
-                    "probability": float(sight.prob[made.target]), "seconds": round(made.seconds, 3), "map": raw}  # fmt: skip
+            told = {
+                "model": ctx.run.manifest.request.model,
+                "method": method,
+                "layer": made.layer,
+                "target": ctx.run.classes[made.target],
+                "probability": float(sight.prob[made.target]),
+                "seconds": round(made.seconds, 3),
+                "map": raw,
+            }
             return told, overlay(sight.seen, normalise(made.raw))
 
     photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
@@ -140,4 +185,11 @@ def _opened(ctx: Context, photo: str | None) -> Image.Image:
 
 def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_id: str | None = None) -> None:
     """Under the handler's own name."""
-    gr.Button(visible=False).click(handler, inputs, outputs, api_name=handler.__name__, api_visibility="public", concurrency_id=concurrency_id)
+    gr.Button(visible=False).click(
+        handler,
+        inputs,
+        outputs,
+        api_name=handler.__name__,
+        api_visibility="public",
+        concurrency_id=concurrency_id,
+    )

@@ -16,8 +16,9 @@ R = TypeVar("R")
 
 
 def said(handler: Callable[P, R]) -> Callable[P, R]:
-    """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged and shown in one line. One that yields
-    nothing changes nothing: by itself Gradio would empty all of its outputs."""
+    """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged
+    and shown in one line. One that yields nothing changes nothing: by itself Gradio would empty all of its
+    outputs."""
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -47,4 +48,6 @@ def _one_line(name: str) -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from None
     except Exception as error:
         logging.getLogger("vitrine").exception("in %s", name)
-        raise gr.Error(f"That did not work ({type(error).__name__}); the log has more.", print_exception=False) from None
+        raise gr.Error(
+            f"That did not work ({type(error).__name__}); the log has more.", print_exception=False
+        ) from None

@@ -1,4 +1,5 @@
-"""Photos to try that are on every machine: the portrait that matplotlib ships and the two that scikit-learn ships."""
+"""Photos to try that are on every machine: the portrait that matplotlib ships and the two that scikit-learn
+ships."""
 
 from functools import lru_cache
 from importlib.util import find_spec

@@ -1,4 +1,5 @@
-"""Links to what is being looked at: query parameters of the page, copied by a button, read when it is opened."""
+"""Links to what is being looked at: query parameters of the page, copied by a button, read when it is
+opened."""
 
 import time
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ TAB, IMAGE, PAGE = "tab", "image", "sheet"  # Gradio keeps the word `page` for i
 
 
 def copy_link(**parts: object) -> str:
-    """The button that copies the page's address with these parameters; those that are empty or None are left out."""
+    """The button that copies the page's address with these parameters; those that are empty or None are left
+    out."""
     return linked("?" + urlencode({k: str(v) for k, v in parts.items() if v not in ("", None)}))
 
 
@@ -38,5 +40,6 @@ def number(text: str | None) -> int | None:
 
 
 def in_inspect(row: object) -> list[Any]:
-    """Values for `ctx.opened` and `ctx.tabs`: this row of the run, in Inspect; again where it is there already."""
+    """Values for `ctx.opened` and `ctx.tabs`: this row of the run, in Inspect; again where it is there
+    already."""
     return [{"row": int(str(row)), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]

@@ -1,4 +1,5 @@
-"""Gradio's Blocks, with what holds for every event: bounded inputs, uploads alone as files, and errors of one line."""
+"""Gradio's Blocks, with what holds for every event: bounded inputs, uploads alone as files, and errors of one
+line."""
 
 import html
 import logging
@@ -22,7 +23,8 @@ log = logging.getLogger("vitrine")
 
 
 class Page(gr.Blocks):
-    """`hidden`: folders of the server whose names nobody is told who opens the page; None where its owner does."""
+    """`hidden`: folders of the server whose names nobody is told who opens the page; None where its owner
+    does."""
 
     hidden: tuple[str, ...] | None = None
 
@@ -30,12 +32,16 @@ class Page(gr.Blocks):
         with limited():
             return super().launch(*args, **kwargs)
 
-    async def preprocess_data(self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False) -> Any:
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> Any:
         if not explicit_call:
             only_uploads(inputs)
         return await super().preprocess_data(block_fn, inputs, state, explicit_call)
 
-    async def process_api(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    async def process_api(
+        self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         try:
             if not kwargs.get("explicit_call"):
                 bounded([inputs, getattr(kwargs.get("event_data"), "_data", None)])
@@ -48,7 +54,9 @@ class Page(gr.Blocks):
             raise gr.Error(self._told(str(error)), print_exception=False) from None
         except Exception as error:
             log.exception("in an event")
-            raise gr.Error(f"That did not work ({type(error).__name__}); the log has more.", print_exception=False) from None
+            raise gr.Error(
+                f"That did not work ({type(error).__name__}); the log has more.", print_exception=False
+            ) from None
         if self.hidden:
             answer["data"] = without(answer.get("data"), self.hidden)
         return answer
@@ -61,10 +69,15 @@ class Page(gr.Blocks):
 def bounded(value: Any, depth: int = 8) -> None:
     """Raises gr.Error for what is longer or deeper than anything that the page sends."""
     if isinstance(value, str) and len(value) > TEXT:
-        raise gr.Error(f"A text has {len(value):,} characters; at most {TEXT:,} are read.", print_exception=False)
+        raise gr.Error(
+            f"A text has {len(value):,} characters; at most {TEXT:,} are read.", print_exception=False
+        )
     if isinstance(value, dict | list | tuple):
         if len(value) > PIECES or depth == 0:
-            raise gr.Error(f"A list has {len(value):,} parts, or is nested; at most {PIECES:,} are read.", print_exception=False)
+            raise gr.Error(
+                f"A list has {len(value):,} parts, or is nested; at most {PIECES:,} are read.",
+                print_exception=False,
+            )
         for inner in value.values() if isinstance(value, dict) else value:
             bounded(inner, depth - 1)
 
@@ -83,8 +96,12 @@ def names_alone(message: str) -> str:
 
 
 def folders(paths: Iterable[Path | str | None]) -> tuple[str, ...]:
-    """The absolute folders of files and folders, the longest first, so that a name within one is not left over."""
-    found = {str(Path(p).resolve().parent) for p in paths if p and str(p) not in ("", "-")} | {str(Path.home()), str(Path.cwd())}
+    """The absolute folders of files and folders, the longest first, so that a name within one is not left
+    over."""
+    found = {str(Path(p).resolve().parent) for p in paths if p and str(p) not in ("", "-")} | {
+        str(Path.home()),
+        str(Path.cwd()),
+    }
     return tuple(sorted((f for f in found if len(f) > 1), key=len, reverse=True))
 
 
@@ -94,15 +111,25 @@ def without(value: Any, hidden: tuple[str, ...]) -> Any:
         for folder in hidden:
             value = value.replace(folder + "/", "").replace(folder, "…")
         return value
-    if isinstance(value, dict):  # files that are handed out keep their path: it is a key to the folder of uploads
-        return value if isinstance(value.get("path"), str) and "meta" in value else {k: without(v, hidden) for k, v in value.items()}
+    if isinstance(
+        value, dict
+    ):  # files that are handed out keep their path: it is a key to the folder of uploads
+        return (
+            value
+            if isinstance(value.get("path"), str) and "meta" in value
+            else {k: without(v, hidden) for k, v in value.items()}
+        )
     if isinstance(value, list | tuple):
         return type(value)(without(inner, hidden) for inner in value)
     return value
 
 
 def _is_path(text: str) -> bool:
-    return text.count("/") + text.count("\\") > 1 or text.startswith(("/", "~", "./", "../")) or Path(text).suffix != ""
+    return (
+        text.count("/") + text.count("\\") > 1
+        or text.startswith(("/", "~", "./", "../"))
+        or Path(text).suffix != ""
+    )
 
 
 def _last(path: str) -> str:

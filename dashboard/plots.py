@@ -8,7 +8,18 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TEAL, ORANGE, GREY = "#12938a", "#d9692b", "#7d858c"
-MANY = ("#12938a", "#d9692b", "#4c78c8", "#b455a8", "#8a9a1f", "#c94a4a", "#7a6bd1", "#3e9a4b", "#c08a1e", "#5aa9c9")
+MANY = (
+    "#12938a",
+    "#d9692b",
+    "#4c78c8",
+    "#b455a8",
+    "#8a9a1f",
+    "#c94a4a",
+    "#7a6bd1",
+    "#3e9a4b",
+    "#c08a1e",
+    "#5aa9c9",
+)
 GRID = "rgba(128,128,128,.22)"
 TEALS = [[0, "rgba(18,147,138,0)"], [1, "rgba(18,147,138,1)"]]
 
@@ -19,11 +30,21 @@ def figure(chart: Chart | Matrix) -> "go.Figure":
 
     drawn = go.Figure(_heat(chart) if isinstance(chart, Matrix) else _lines(chart))
     drawn.update_layout(
-        title={"text": chart.title, "font": {"size": 13}, "x": 0.01, "y": 0.98}, height=330, margin={"l": 52, "r": 14, "t": 34, "b": 44},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", font={"family": "system-ui, sans-serif", "size": 11, "color": GREY},
-        legend={"font": {"size": 10}, "bgcolor": "rgba(0,0,0,0)"}, modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY},
-    )  # fmt: skip
-    axis: dict[str, Any] = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title": {"standoff": 6}}
+        title={"text": chart.title, "font": {"size": 13}, "x": 0.01, "y": 0.98},
+        height=330,
+        margin={"l": 52, "r": 14, "t": 34, "b": 44},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": "system-ui, sans-serif", "size": 11, "color": GREY},
+        legend={"font": {"size": 10}, "bgcolor": "rgba(0,0,0,0)"},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY},
+    )
+    axis: dict[str, Any] = {
+        "gridcolor": GRID,
+        "zeroline": False,
+        "automargin": True,
+        "title": {"standoff": 6},
+    }
     drawn.update_xaxes(**axis)
     drawn.update_yaxes(**axis)
     if isinstance(chart, Matrix):
@@ -36,9 +57,15 @@ def figure(chart: Chart | Matrix) -> "go.Figure":
         drawn.update_xaxes(range=[0, 1])
         drawn.update_yaxes(range=[0, 1.01])
     if len(chart.lines) <= 3:
-        drawn.update_layout(legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"})
+        drawn.update_layout(
+            legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
+        )
     for at, word in chart.marks:
-        drawn.add_vline(at, line={"color": GREY, "width": 1, "dash": "dot"}, annotation={"text": word, "font": {"size": 10}, "yanchor": "top"})
+        drawn.add_vline(
+            at,
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            annotation={"text": word, "font": {"size": 10}, "yanchor": "top"},
+        )
     return drawn
 
 
@@ -49,9 +76,22 @@ def _lines(chart: Chart) -> "list[go.Scatter]":
     drawn = []
     for i, line in enumerate(chart.lines):
         dashed = line.style == "dash"
-        pen = {"color": GREY if dashed and chart.square else colours[i % len(colours)], "width": 1.8, "dash": "dash" if dashed else "solid"}
-        drawn.append(go.Scatter(x=line.x, y=line.y, name=line.name, mode="lines+markers" if len(line.x) < 30 and not dashed else "lines",
-                                line=pen, marker={"size": 4}, hovertemplate="%{x:.3~g}: %{y:.3f}"))  # fmt: skip
+        pen = {
+            "color": GREY if dashed and chart.square else colours[i % len(colours)],
+            "width": 1.8,
+            "dash": "dash" if dashed else "solid",
+        }
+        drawn.append(
+            go.Scatter(
+                x=line.x,
+                y=line.y,
+                name=line.name,
+                mode="lines+markers" if len(line.x) < 30 and not dashed else "lines",
+                line=pen,
+                marker={"size": 4},
+                hovertemplate="%{x:.3~g}: %{y:.3f}",
+            )
+        )
     return drawn
 
 
@@ -61,5 +101,14 @@ def _heat(chart: Matrix) -> "go.Heatmap":
     text = "%{z:.2f}" if chart.share else "%{z}"
     few = {"texttemplate": text, "textfont": {"size": 10}} if len(chart.classes) <= 12 else {}
     names = list(chart.classes)
-    return go.Heatmap(z=chart.values, x=names, y=names, colorscale=TEALS, showscale=False, xgap=1, ygap=1,
-                      hovertemplate=f"%{{y}} called %{{x}}: {text}<extra></extra>", **few)  # fmt: skip
+    return go.Heatmap(
+        z=chart.values,
+        x=names,
+        y=names,
+        colorscale=TEALS,
+        showscale=False,
+        xgap=1,
+        ygap=1,
+        hovertemplate=f"%{{y}} called %{{x}}: {text}<extra></extra>",
+        **few,
+    )

@@ -32,8 +32,15 @@ _PAIRS = {  # variable -> (light, dark)
 def theme() -> gr.themes.Base:
     """Gradio raises for a variable that it does not know: building the theme is its own test."""
     made = gr.themes.Base(
-        primary_hue="teal", neutral_hue="stone", text_size="sm", spacing_size="sm", radius_size="md",
-        font=["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "sans-serif"], font_mono=["ui-monospace", "Consolas", "monospace"],
-    )  # fmt: skip
-    values = {name: light for name, (light, _) in _PAIRS.items()} | {f"{name}_dark": dark for name, (_, dark) in _PAIRS.items()}
+        primary_hue="teal",
+        neutral_hue="stone",
+        text_size="sm",
+        spacing_size="sm",
+        radius_size="md",
+        font=["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "Consolas", "monospace"],
+    )
+    values = {name: light for name, (light, _) in _PAIRS.items()} | {
+        f"{name}_dark": dark for name, (_, dark) in _PAIRS.items()
+    }
     return made.set(block_border_width="1px", block_shadow="none", block_radius="10px", **values)

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-_DIRECTION = {ord(letter): "\ufffd" for letter in "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"}
+_DIRECTION = {
+    ord(letter): "\ufffd"
+    for letter in "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+}
 
 
 def share(value: float) -> str:
@@ -19,7 +22,15 @@ def percent(value: float) -> str:
 
 def p_value(p: float) -> str:
     """.0134, .50, <.0001, or a dash."""
-    return "–" if p != p else "<.0001" if p < 1e-4 else f"{p:.4f}".removeprefix("0") if p < 0.1 else f"{p:.2f}".removeprefix("0")
+    return (
+        "–"
+        if p != p
+        else "<.0001"
+        if p < 1e-4
+        else f"{p:.4f}".removeprefix("0")
+        if p < 0.1
+        else f"{p:.2f}".removeprefix("0")
+    )
 
 
 def chance(p: float) -> str:
@@ -35,5 +46,6 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 
 
 def without_turns(text: str) -> str:
-    """Without letters that turn the direction of reading: a name must not make the line around it read otherwise."""
+    """Without letters that turn the direction of reading: a name must not make the line around it read
+    otherwise."""
     return text.translate(_DIRECTION)

@@ -1,4 +1,5 @@
-"""The only place where a raw map becomes pixels. NumPy and Pillow only; browsers colour and blend what this encodes."""
+"""The only place where a raw map becomes pixels. NumPy and Pillow only; browsers colour and blend what this
+encodes."""
 
 import base64
 import io
@@ -9,7 +10,13 @@ from PIL import Image
 COLOUR_MAPS = ("turbo", "inferno", "viridis", "teal")
 """The first is the default; inferno, viridis and teal keep their order for colour-blind eyes."""
 
-_ALPHA = (0, 0.5, 0.8, 0.95, 1)  # of a map's values 0, 1/4, ... 1: the picture stays untouched where there is no evidence
+_ALPHA = (
+    0,
+    0.5,
+    0.8,
+    0.95,
+    1,
+)  # of a map's values 0, 1/4, ... 1: the picture stays untouched where there is no evidence
 
 _TEAL = ((0.04, 0.09, 0.10), (0.05, 0.30, 0.29), (0.10, 0.55, 0.51), (0.45, 0.80, 0.72), (0.95, 0.99, 0.90))
 
@@ -28,8 +35,8 @@ def normalise(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndar
 
 
 def peak(raw: np.ndarray) -> np.ndarray:
-    """What is drawn at full strength, for maps (..., h, w): the maximum; the 99th percentile of what is positive in fine maps, where a
-    few pixels would leave all others dark."""
+    """What is drawn at full strength, for maps (..., h, w): the maximum; the 99th percentile of what is
+    positive in fine maps, where a few pixels would leave all others dark."""
     positive = _positive(raw)
     if raw.shape[-2] * raw.shape[-1] < FINE:
         return np.asarray(positive.max((-2, -1)))
@@ -43,7 +50,8 @@ def _positive(raw: np.ndarray) -> np.ndarray:
 
 
 def problem(raw: np.ndarray) -> str:
-    """Why a map shows nothing, or nothing: broken numbers, no evidence for the class anywhere, or the same everywhere."""
+    """Why a map shows nothing, or nothing: broken numbers, no evidence for the class anywhere, or the same
+    everywhere."""
     if not np.isfinite(raw).any():
         return "no map: the layer gave no finite number"
     if not np.isfinite(raw).all():
@@ -54,12 +62,18 @@ def problem(raw: np.ndarray) -> str:
 
 
 def map_png(scaled: np.ndarray, enlarge: int = 1) -> str:
-    """A map (h, w) in [0, 1] as a data URL: grey PNG at the layer's own resolution, about 100 bytes for 7 × 7.
+    """A map (h, w) in [0, 1] as a data URL: grey PNG at the layer's own resolution, about 100 bytes for 7 ×
+    7.
 
-    `enlarge`: so many times larger, bilinear, for pictures so large that the browser's own scaling would show steps.
+    `enlarge`: so many times larger, bilinear, for pictures so large that the browser's own scaling would show
+    steps.
     """
     image = Image.fromarray(scaled.astype(np.float32))
-    image = image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BILINEAR) if enlarge > 1 else image
+    image = (
+        image.resize((image.width * enlarge, image.height * enlarge), Image.Resampling.BILINEAR)
+        if enlarge > 1
+        else image
+    )
     return _data_url(Image.fromarray(np.round(np.asarray(image) * 255).astype(np.uint8)), "PNG")
 
 
@@ -76,9 +90,12 @@ def coloured(scaled: np.ndarray, colours: str = "turbo") -> Image.Image:
 
 
 def sheet_png(maps: np.ndarray, columns: int, colours: str, longest: int = 112) -> str:
-    """Maps (n, h, w) in [0, 1] side by side as one data URL, `columns` in a row: PNG with a palette, cells of at most `longest` pixels."""
+    """Maps (n, h, w) in [0, 1] side by side as one data URL, `columns` in a row: PNG with a palette, cells of
+    at most `longest` pixels."""
     step = -(-max(maps.shape[1:]) // longest)
-    image = Image.fromarray(side_by_side(np.round(maps[:, ::step, ::step] * 255).astype(np.uint8), columns), "P")
+    image = Image.fromarray(
+        side_by_side(np.round(maps[:, ::step, ::step] * 255).astype(np.uint8), columns), "P"
+    )
     table = np.linspace(0, 1, 256)[:, None].repeat(3, 1) if colours == "grey" else colour_table(colours, 256)
     image.putpalette(np.round(table * 255).astype(np.uint8).tobytes())
     return _data_url(image, "PNG")
@@ -90,27 +107,35 @@ def side_by_side(cells: np.ndarray, columns: int) -> np.ndarray:
     rows = -(-n // columns)
     full = np.zeros((rows * columns, *cells.shape[1:]), cells.dtype)
     full[:n] = cells
-    return full.reshape(rows, columns, h, w, -1).swapaxes(1, 2).reshape(rows * h, columns * w, *cells.shape[3:])
+    return (
+        full.reshape(rows, columns, h, w, -1).swapaxes(1, 2).reshape(rows * h, columns * w, *cells.shape[3:])
+    )
 
 
 def pictures_url(pictures: np.ndarray, columns: int, side: int) -> str:
     """Pictures (n, h, w, 3) uint8 side by side as a JPEG, each at most `side` pixels wide."""
     image = Image.fromarray(side_by_side(pictures, columns))
     if pictures.shape[2] > side:
-        image = image.resize((columns * side, round(image.height * columns * side / image.width)), Image.Resampling.LANCZOS)
+        image = image.resize(
+            (columns * side, round(image.height * columns * side / image.width)), Image.Resampling.LANCZOS
+        )
     return jpeg_url(jpeg_bytes(image, quality=90))
 
 
 def kernels_png(kernels: np.ndarray, columns: int) -> str:
-    """Weights (n, C, h, w) of one channel or three as pictures side by side: grey is zero, each kernel up to its own largest magnitude."""
+    """Weights (n, C, h, w) of one channel or three as pictures side by side: grey is zero, each kernel up to
+    its own largest magnitude."""
     top = np.abs(kernels).max((1, 2, 3), keepdims=True)
     values = 0.5 + np.divide(kernels, 2 * top, out=np.zeros_like(kernels), where=top > 0)
     cells = np.round(255 * values).astype(np.uint8).transpose(0, 2, 3, 1)
-    return _data_url(Image.fromarray(side_by_side(cells if cells.shape[3] == 3 else cells.repeat(3, 3), columns)), "PNG")
+    return _data_url(
+        Image.fromarray(side_by_side(cells if cells.shape[3] == 3 else cells.repeat(3, 3), columns)), "PNG"
+    )
 
 
 def signed_pixels(values: np.ndarray) -> Image.Image:
-    """RGB of signed values (C, h, w) of pixels: grey is zero, strongest at the 99.9th percentile of their magnitudes."""
+    """RGB of signed values (C, h, w) of pixels: grey is zero, strongest at the 99.9th percentile of their
+    magnitudes."""
     values = np.nan_to_num(values)
     top = float(np.quantile(np.abs(values), 0.999)) or float(np.abs(values).max()) or 1.0
     pixels = np.round(255 * np.clip(0.5 + values / (2 * top), 0, 1)).astype(np.uint8).transpose(1, 2, 0)
@@ -129,7 +154,10 @@ def jpeg_bytes(image: Image.Image, longer_side: int | None = None, quality: int 
     """JPEG, reduced to `longer_side` where it is larger."""
     if longer_side and max(image.size) > longer_side:
         scale = longer_side / max(image.size)
-        image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BILINEAR)
+        image = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))),
+            Image.Resampling.BILINEAR,
+        )
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
@@ -152,19 +180,26 @@ def _data_url(image: Image.Image, kind: str) -> str:
 def colour_table(name: str, steps: int = 17) -> np.ndarray:
     """(steps, 3) colours in [0, 1] from low to high."""
     if name == "teal":
-        return np.array([np.interp(np.linspace(0, 4, steps), range(5), channel) for channel in zip(*_TEAL, strict=True)]).T
+        return np.array(
+            [np.interp(np.linspace(0, 4, steps), range(5), channel) for channel in zip(*_TEAL, strict=True)]
+        ).T
     from matplotlib import colormaps
 
     return np.asarray(colormaps[name](np.linspace(0, 1, steps)))[:, :3]
 
 
-def overlay(image: Image.Image, scaled: np.ndarray, colours: str = "turbo", opacity: float = 0.55) -> Image.Image:
+def overlay(
+    image: Image.Image, scaled: np.ndarray, colours: str = "turbo", opacity: float = 0.55
+) -> Image.Image:
     """RGB: the picture under a map (h, w) in [0, 1], blended as browsers do it with `colour_filters`.
 
-    The map is made as large as the picture (bilinear), then coloured; its value is also its alpha, times `opacity`.
+    The map is made as large as the picture (bilinear), then coloured; its value is also its alpha, times
+    `opacity`.
     """
     table, pixels = colour_table(colours), np.asarray(image.convert("RGB"), np.float32)
-    value = np.asarray(Image.fromarray(scaled.astype(np.float32)).resize(image.size, Image.Resampling.BILINEAR))
+    value = np.asarray(
+        Image.fromarray(scaled.astype(np.float32)).resize(image.size, Image.Resampling.BILINEAR)
+    )
     colour = np.stack([np.interp(value, np.linspace(0, 1, len(table)), channel) for channel in table.T], -1)
     alpha = opacity * np.interp(value, np.linspace(0, 1, len(_ALPHA)), _ALPHA)[..., None]
     return Image.fromarray(np.round(pixels * (1 - alpha) + 255 * colour * alpha).astype(np.uint8))
@@ -183,7 +218,8 @@ def colour_filters() -> str:
     filters = (
         f'<filter id="vt-{name}" color-interpolation-filters="sRGB">{alpha}<feComponentTransfer>'
         + "".join(channel(letter, column) for letter, column in zip("RGB", colour_table(name).T, strict=True))
-        + f'<feFuncA type="table" tableValues="{" ".join(f"{v:g}" for v in _ALPHA)}"/></feComponentTransfer></filter>'
+        + '<feFuncA type="table" '
+        f'tableValues="{" ".join(f"{v:g}" for v in _ALPHA)}"/></feComponentTransfer></filter>'
         for name in COLOUR_MAPS
     )
     return f'<svg width="0" height="0" style="position:absolute" aria-hidden="true">{"".join(filters)}</svg>'

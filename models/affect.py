@@ -27,5 +27,9 @@ def sign_agreement(answer: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def affect_measures(answer: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     """(n, 2) answers and truths -> rmse, pearson, ccc and sagr, each (2,) for valence and arousal."""
-    return {"rmse": np.sqrt(((answer - truth) ** 2).mean(0)), "pearson": correlation(answer, truth),
-            "ccc": concordance(answer, truth), "sagr": sign_agreement(answer, truth)}  # fmt: skip
+    return {
+        "rmse": np.sqrt(((answer - truth) ** 2).mean(0)),
+        "pearson": correlation(answer, truth),
+        "ccc": concordance(answer, truth),
+        "sagr": sign_agreement(answer, truth),
+    }

@@ -20,13 +20,16 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
     """The reliability diagram of Guo et al. 2017."""
     index = _bin(confidence, bins)
     count = np.bincount(index, minlength=bins)
-    sums = (np.bincount(index, weights=values, minlength=bins) for values in (confidence, correct.astype(float)))
+    sums = (
+        np.bincount(index, weights=values, minlength=bins) for values in (confidence, correct.astype(float))
+    )
     means = [np.divide(s, count, out=np.full(bins, np.nan), where=count > 0) for s in sums]
     return Reliability(count, means[0], means[1])
 
 
 def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> tuple[float, float]:
-    """Expected calibration error (Guo et al. 2017, equal bins of width 1/`bins`), and mean confidence - accuracy."""
+    """Expected calibration error (Guo et al. 2017, equal bins of width 1/`bins`), and mean confidence -
+    accuracy."""
     if len(confidence) == 0:
         return float("nan"), float("nan")
     gap = np.abs(np.bincount(_bin(confidence, bins), confidence - correct, minlength=bins))
@@ -34,7 +37,8 @@ def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
-    """The temperature T that makes softmax(logits / T) likeliest on (n, K) logits and (n,) labels (Guo et al. 2017)."""
+    """The temperature T that makes softmax(logits / T) likeliest on (n, K) logits and (n,) labels (Guo et al.
+    2017)."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_t: float) -> float:

@@ -1,4 +1,5 @@
-"""Checkpoints: one self-describing safetensors file of our own; foreign files read without unpickling anything."""
+"""Checkpoints: one self-describing safetensors file of our own; foreign files read without unpickling
+anything."""
 
 import hashlib
 import json
@@ -22,7 +23,8 @@ State = dict[str, Tensor]
 
 
 def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool = False) -> None:
-    """Write parameters and `description` (architecture, classes, preprocessing, training, data, metrics) atomically.
+    """Write parameters and `description` (architecture, classes, preprocessing, training, data, metrics)
+    atomically.
 
     `half` stores matrices as float16 and keeps vectors (batch-norm statistics among them) as float32.
     """
@@ -38,14 +40,17 @@ def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool =
 
 
 def read(path: Path) -> tuple[State, dict[str, Any]]:
-    """A checkpoint's tensors and description (empty for a foreign file). Raises UserError, never unpickles."""
+    """A checkpoint's tensors and description (empty for a foreign file). Raises UserError, never
+    unpickles."""
     if not path.is_file():
         raise UserError(f"No checkpoint at '{path}': give the path of a .safetensors, .pth or .pt file.")
     try:
         return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
     except (SafetensorError, json.JSONDecodeError, EOFError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"'{path}' cannot be read as a checkpoint ({reason[:120]}): is the file complete?") from error
+        raise UserError(
+            f"'{path}' cannot be read as a checkpoint ({reason[:120]}): is the file complete?"
+        ) from error
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -79,14 +84,19 @@ def _read_torch(path: Path) -> State:
 
 
 def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
-    """Undo common wrappings: {'state_dict': ...}, and prefixes that every key carries ('module.' of DataParallel)."""
+    """Undo common wrappings: {'state_dict': ...}, and prefixes that every key carries ('module.' of
+    DataParallel)."""
     while isinstance(raw, dict):
-        # first: beside the parameters may stand a tensor, as the best accuracy in checkpoints of PyTorch's ImageNet example
+        # first: beside the parameters may stand a tensor, as the best accuracy in checkpoints of PyTorch's
+        # ImageNet example
         inner = next((raw[key] for key in _WRAPPERS if isinstance(raw.get(key), dict)), None)
         if inner is None and any(isinstance(v, Tensor) for v in raw.values()):
             break
         if inner is None:
-            raise UserError(f"'{path}' holds no parameters: found {sorted(map(str, raw))[:5]}, looked for {_WRAPPERS[:4]}.")
+            raise UserError(
+                f"'{path}' holds no parameters: found {sorted(map(str, raw))[:5]}, looked for "
+                f"{_WRAPPERS[:4]}."
+            )
         raw = inner
     if not isinstance(raw, dict):
         raise UserError(f"'{path}' holds a {type(raw).__name__}, not a state_dict: save model.state_dict().")
@@ -103,20 +113,31 @@ def head_key(model: nn.Module) -> str:
         names = [name for name, module in model.named_modules() if isinstance(module, kind)]
         if names:
             return f"{names[-1]}.weight"
-    raise UserError(f"{type(model).__name__} has neither a linear layer nor a convolution: it is no image classifier.")
+    raise UserError(
+        f"{type(model).__name__} has neither a linear layer nor a convolution: it is no image classifier."
+    )
 
 
 def fit(model: nn.Module, state: State, name: str) -> None:
     """Load `state` into `model`, or say by key and shape what does not fit."""
     own = model.state_dict()
-    problems = [f"{k}: file {tuple(state[k].shape)}, model {tuple(own[k].shape)}"
-                for k in own if k in state and state[k].shape != own[k].shape]  # fmt: skip
+    problems = [
+        f"{k}: file {tuple(state[k].shape)}, model {tuple(own[k].shape)}"
+        for k in own
+        if k in state and state[k].shape != own[k].shape
+    ]
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     extra = [k for k in state if k not in own]
     if problems or missing or extra:
-        parts = [f"{len(keys)} {what} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"
-                 for what, keys in (("of another shape", problems), ("missing", missing), ("unknown", extra)) if keys]  # fmt: skip
-        raise UserError(f"The weights do not fit {name}: {'; '.join(parts)}. Is --model the architecture they were trained with?")
+        parts = [
+            f"{len(keys)} {what} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"
+            for what, keys in (("of another shape", problems), ("missing", missing), ("unknown", extra))
+            if keys
+        ]
+        raise UserError(
+            f"The weights do not fit {name}: {'; '.join(parts)}. Is --model the architecture they were "
+            "trained with?"
+        )
     model.load_state_dict(state, strict=False)
 
 

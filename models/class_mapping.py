@@ -14,14 +14,16 @@ _EXPECTED = "expected 'data class, model class'; names with commas stand in doub
 
 @dataclass(frozen=True)
 class ClassMapping:
-    """`pairs`: class of the data -> class of the model, as they stand in `path`; `lines`: the line of each."""
+    """`pairs`: class of the data -> class of the model, as they stand in `path`; `lines`: the line of
+    each."""
 
     path: Path
     pairs: dict[str, str]
     lines: dict[str, int]
 
     def outputs(self, data: Sequence[str], model: Sequence[str]) -> dict[str, int]:
-        """Class of the data -> index of the model's output. The model's classes may be given by number where none is called by one.
+        """Class of the data -> index of the model's output. The model's classes may be given by number where
+        none is called by one.
 
         Raises UserError, which names the line, for a class that the data or the model lacks.
         """
@@ -30,7 +32,12 @@ class ClassMapping:
             if name not in data:
                 raise self._unknown(name, name, "the data", data)
             index = find_class(wanted, model)
-            if index is None and wanted.isdecimal() and int(wanted) < len(model) and not any(map(str.isdecimal, model)):
+            if (
+                index is None
+                and wanted.isdecimal()
+                and int(wanted) < len(model)
+                and not any(map(str.isdecimal, model))
+            ):
                 index = int(wanted)
             if index is None:
                 raise self._unknown(name, wanted, "the model", model)
@@ -39,18 +46,30 @@ class ClassMapping:
 
     def _unknown(self, pair: str, name: str, owner: str, classes: Sequence[str]) -> UserError:
         near = near_names(name, classes, 1)
-        hint = f"near is '{near[0]}'" if near else f"it has {', '.join(classes[:8])}{' ...' if len(classes) > 8 else ''}"
-        return UserError(f"Line {self.lines[pair]} of '{self.path}' names class '{name[:60]}', which {owner} lacks: {hint}.")
+        hint = (
+            f"near is '{near[0]}'"
+            if near
+            else f"it has {', '.join(classes[:8])}{' ...' if len(classes) > 8 else ''}"
+        )
+        return UserError(
+            f"Line {self.lines[pair]} of '{self.path}' names class '{name[:60]}', which {owner} lacks: "
+            f"{hint}."
+        )
 
 
 def read_mapping(path: Path) -> ClassMapping:
-    """Commas, tabs or '=' between the two names; a line that begins with '#' is a comment (a name that does stands in quotes).
+    """Commas, tabs or '=' between the two names; a line that begins with '#' is a comment (a name that does
+    stands in quotes).
 
-    Raises UserError, which names the line, for what is no pair, a class that is named twice, and classes that go round in a circle.
+    Raises UserError, which names the line, for what is no pair, a class that is named twice, and classes that
+    go round in a circle.
     """
     if not path.is_file():
-        raise UserError(f"No class mapping at '{path}': expected a text file with lines 'data class, model class', or one of the words "
-                        "sorted, numbers.")  # fmt: skip
+        raise UserError(
+            f"No class mapping at '{path}': expected a text file with lines 'data class, model class', or "
+            "one of the words "
+            "sorted, numbers."
+        )
     pairs: dict[str, str] = {}
     lines: dict[str, int] = {}
     for number, line in enumerate(_text(path).splitlines(), 1):
@@ -62,7 +81,10 @@ def read_mapping(path: Path) -> ClassMapping:
         if len(parts) != 2 or not all(parts):
             raise UserError(f"Line {number} of '{path}' is '{line[:60]}': {_EXPECTED}.")
         if parts[0] in pairs:
-            raise UserError(f"Line {number} of '{path}' names '{parts[0]}' again, after line {lines[parts[0]]}: a class is named once.")
+            raise UserError(
+                f"Line {number} of '{path}' names '{parts[0]}' again, after line {lines[parts[0]]}: a "
+                "class is named once."
+            )
         pairs[parts[0]], lines[parts[0]] = parts[1], number
     if not pairs:
         raise UserError(f"'{path}' has no line: {_EXPECTED}.")
@@ -92,8 +114,11 @@ def _not_in_a_circle(name: str, pairs: dict[str, str], lines: dict[str, int], pa
     seen = [name]
     while (other := pairs.get(seen[-1])) is not None and other != seen[-1]:
         if other == name:
-            raise UserError(f"Line {lines[seen[-1]]} of '{path}' closes a circle: {' → '.join([*seen, name])}. Where the outputs really are "
-                            "exchanged, write their numbers instead of their names.")  # fmt: skip
+            raise UserError(
+                f"Line {lines[seen[-1]]} of '{path}' closes a circle: {' → '.join([*seen, name])}. Where "
+                "the outputs really are "
+                "exchanged, write their numbers instead of their names."
+            )
         if other in seen:
             return
         seen.append(other)

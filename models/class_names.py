@@ -1,4 +1,5 @@
-"""Names for the outputs of weights that do not name them: `--class-names`, and ImageNet's where the data uses its WordNet ids."""
+"""Names for the outputs of weights that do not name them: `--class-names`, and ImageNet's where the data uses
+its WordNet ids."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,15 +15,21 @@ IMAGENET = "imagenet"
 
 
 def read_names(said: str) -> tuple[str, ...]:
-    """`imagenet`, or a text file with one name a line, in the order of the outputs. Raises UserError for what is neither, and repeated names."""
+    """`imagenet`, or a text file with one name a line, in the order of the outputs. Raises UserError for what
+    is neither, and repeated names."""
     if said == IMAGENET:
         return imagenet_names()
     path = Path(said).expanduser()
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        names = tuple(
+            line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()
+        )
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--class-names {said}: no text file ({type(error).__name__}); give one with a class name a line, in the order of the "
-                        f"outputs, or the word {IMAGENET}.") from error  # fmt: skip
+        raise UserError(
+            f"--class-names {said}: no text file ({type(error).__name__}); give one with a class name a "
+            "line, in the order of the "
+            f"outputs, or the word {IMAGENET}."
+        ) from error
     must_differ(names, f"'{path}'")
     return names
 
@@ -30,14 +37,19 @@ def read_names(said: str) -> tuple[str, ...]:
 def must_differ(names: Sequence[str], where: str) -> None:
     """Raises UserError where two outputs would have one name."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise UserError(f"{where} names class '{twice[0][:60]}' {Counter(names)[twice[0]]} times: every output needs a name of its own.")
+        raise UserError(
+            f"{where} names class '{twice[0][:60]}' {Counter(names)[twice[0]]} times: every output needs a "
+            "name of its own."
+        )
 
 
 def named_by_data(classifier: Classifier, data: Sequence[str]) -> tuple[Classifier, str]:
-    """The classifier with ImageNet's names where its 1000 outputs have none and the data's classes are ImageNet's WordNet ids; and what to
-    say about it."""
+    """The classifier with ImageNet's names where its 1000 outputs have none and the data's classes are
+    ImageNet's WordNet ids; and what to say about it."""
     ids = wordnet_ids() if is_unnamed(classifier.classes) and len(classifier.classes) == 1000 else ()
     if not ids or not set(data) <= set(ids):
         return classifier, ""
-    told = "the data's classes are WordNet ids: the 1000 outputs are taken for ImageNet's, in ImageNet's order"
+    told = (
+        "the data's classes are WordNet ids: the 1000 outputs are taken for ImageNet's, in ImageNet's order"
+    )
     return replace(classifier, classes=imagenet_names(), wordnet_ids=ids), told

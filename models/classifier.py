@@ -9,15 +9,19 @@ from torch import Tensor, nn
 
 from models.preprocessing import Preprocessing, stack
 
-ONE_OUTPUT = ("{name} has one output, and Vitrine explains networks with two or more: a softmax over one logit says 100 % to everything. Give "
-              "its last layer a second output of zeros (logits 0 and z), which leaves every probability what it is.")  # fmt: skip
+ONE_OUTPUT = (
+    "{name} has one output, and Vitrine explains networks with two or more: a softmax over one logit says "
+    "100 % to everything. Give "
+    "its last layer a second output of zeros (logits 0 and z), which leaves every probability what it is."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """`model` is in eval mode; `weights` says where its parameters came from, `weights_hash` what they are; `preprocessing_from`, in words,
-    who says that `preprocessing` is what it was trained with. `options`: words for the command line that say the preprocessing, where it
-    is another than `models.registry.load` finds; `renamed`: whether the classes are."""
+    """`model` is in eval mode; `weights` says where its parameters came from, `weights_hash` what they are;
+    `preprocessing_from`, in words, who says that `preprocessing` is what it was trained with. `options`:
+    words for the command line that say the preprocessing, where it is another than `models.registry.load`
+    finds; `renamed`: whether the classes are."""
 
     name: str
     model: nn.Module
@@ -42,13 +46,18 @@ class Classifier:
 
     @property
     def transform_input(self) -> bool | None:
-        """Whether the network rescales its own input, as torchvision's pretrained Inception v3 and GoogLeNet do; None for all others."""
+        """Whether the network rescales its own input, as torchvision's pretrained Inception v3 and GoogLeNet
+        do; None for all others."""
         return getattr(self.model, "transform_input", None)
 
     @property
     def input_described(self) -> str:
         """What the network is given, and where that is known from: one line."""
-        inside = {None: "", True: ", rescaled inside the network (transform_input)", False: ", not rescaled inside the network"}
+        inside = {
+            None: "",
+            True: ", rescaled inside the network (transform_input)",
+            False: ", not rescaled inside the network",
+        }
         source = f" ({self.preprocessing_from})" if self.preprocessing_from else ""
         return f"{self.preprocessing.described}{inside[self.transform_input]}{source}"
 
@@ -70,4 +79,6 @@ class Classifier:
 
     def batch(self, images: list[Image.Image]) -> Tensor:
         """Pictures -> normalised input (N, C, h, w) on the model's device."""
-        return self.preprocessing.normalise(stack([self.preprocessing.tensor(i) for i in images]), self.device)
+        return self.preprocessing.normalise(
+            stack([self.preprocessing.tensor(i) for i in images]), self.device
+        )

@@ -13,8 +13,8 @@ from models.classifier import Classifier
 
 @dataclass(frozen=True)
 class Cost:
-    """`parameters` learned ones; `macs` multiply-adds of convolutions and matrices for one image; `images_per_second` of float32
-    forward passes, images in memory, on `device`."""
+    """`parameters` learned ones; `macs` multiply-adds of convolutions and matrices for one image;
+    `images_per_second` of float32 forward passes, images in memory, on `device`."""
 
     parameters: int
     macs: int
@@ -41,4 +41,10 @@ def measure_cost(classifier: Classifier, file: Path, batch: int = 32, seconds: f
             float(model(x).sum())  # waits for the device
             passes += 1
     parameters = sum(p.numel() for p in model.parameters())
-    return Cost(parameters, macs(model, shape), file.stat().st_size, round(batch * passes / spent, 1), str(classifier.device))
+    return Cost(
+        parameters,
+        macs(model, shape),
+        file.stat().st_size,
+        round(batch * passes / spent, 1),
+        str(classifier.device),
+    )

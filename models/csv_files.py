@@ -1,4 +1,5 @@
-"""Tables that leave: no cell is a formula to a spreadsheet, and a file is written whole or not at all. No torch."""
+"""Tables that leave: no cell is a formula to a spreadsheet, and a file is written whole or not at all. No
+torch."""
 
 import os
 from contextlib import suppress
@@ -42,4 +43,6 @@ def write_csv(table: pd.DataFrame, out: Path, index: bool = False) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UserError(f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another name.") from error
+        raise UserError(
+            f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another name."
+        ) from error

@@ -12,8 +12,8 @@ from models.calibration import calibration
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`confusion[i, j]`: images of class i that were called j. Per class: precision, recall, f1, support; a class
-    without images has recall NaN and is left out of `macro_f1`."""
+    """`confusion[i, j]`: images of class i that were called j. Per class: precision, recall, f1, support; a
+    class without images has recall NaN and is left out of `macro_f1`."""
 
     confusion: np.ndarray
     precision: np.ndarray
@@ -30,7 +30,9 @@ class Evaluation:
 
 def confusion_matrix(label: np.ndarray, pred: np.ndarray, classes: int) -> np.ndarray:
     """Counts (K, K), rows true, columns predicted."""
-    return np.bincount(label.astype(np.int64) * classes + pred, minlength=classes**2).reshape(classes, classes)
+    return np.bincount(label.astype(np.int64) * classes + pred, minlength=classes**2).reshape(
+        classes, classes
+    )
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -38,7 +40,8 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def wilson_interval(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share (E. B. Wilson, JASA 22, 1927): keeps its level for few images and shares near 0 or 1."""
+    """95 % interval of a share (E. B. Wilson, JASA 22, 1927): keeps its level for few images and shares near
+    0 or 1."""
     if n == 0:
         return 0.0, 1.0
     p, zz = hits / n, z * z / n
@@ -57,11 +60,24 @@ def evaluate(label: np.ndarray, pred: np.ndarray, confidence: np.ndarray, classe
     seen = f1[support > 0]
     macro = float(seen.mean()) if len(seen) else float("nan")
     accuracy = right / n if n else float("nan")
-    return Evaluation(matrix, precision, recall, f1, support, accuracy, wilson_interval(right, n), macro, kappa(matrix), ece, over)
+    return Evaluation(
+        matrix,
+        precision,
+        recall,
+        f1,
+        support,
+        accuracy,
+        wilson_interval(right, n),
+        macro,
+        kappa(matrix),
+        ece,
+        over,
+    )
 
 
 def kappa(confusion: np.ndarray) -> float:
-    """Cohen's kappa (1960): agreement beyond what the two margins give by chance; NaN where chance alone is certain."""
+    """Cohen's kappa (1960): agreement beyond what the two margins give by chance; NaN where chance alone is
+    certain."""
     n = confusion.sum()
     if n == 0:
         return float("nan")

@@ -1,4 +1,5 @@
-"""The features of some layers of a network, as a network of its own: for training on them. torchvision traces it; nothing is hooked."""
+"""The features of some layers of a network, as a network of its own: for training on them. torchvision traces
+it; nothing is hooked."""
 
 from collections.abc import Sequence
 
@@ -12,15 +13,22 @@ class Untraceable(UserError):
 
 
 def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """The network up to the deepest of these layers, which answers with a dict of them. Raises UserError for layers that it has not, and
-    `Untraceable`. Puts the network in eval mode."""
+    """The network up to the deepest of these layers, which answers with a dict of them. Raises UserError for
+    layers that it has not, and `Untraceable`. Puts the network in eval mode."""
     from torchvision.models.feature_extraction import create_feature_extractor
 
     known = dict(model.named_modules())
     if missing := [name for name in layers if name not in known]:
-        raise UserError(f"{type(model).__name__} has no layer {', '.join(missing)}: see python launch.py layers.")
-    single = list({type(m) for m in known.values() if not any(True for _ in m.children())})  # their code need not be followed
+        raise UserError(
+            f"{type(model).__name__} has no layer {', '.join(missing)}: see python launch.py layers."
+        )
+    single = list(
+        {type(m) for m in known.values() if not any(True for _ in m.children())}
+    )  # their code need not be followed
     try:
         return create_feature_extractor(model.eval(), list(layers), tracer_kwargs={"leaf_modules": single})
     except Exception as error:  # torch.fx has many kinds
-        raise Untraceable(f"{type(model).__name__} cannot be taken apart for its layers ({type(error).__name__}): choose another one.") from error
+        raise Untraceable(
+            f"{type(model).__name__} cannot be taken apart for its layers ({type(error).__name__}): choose "
+            "another one."
+        ) from error

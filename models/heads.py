@@ -1,7 +1,7 @@
 """New heads on trained bases: a linear layer, or two dense layers, on what global average pooling leaves.
 
-The network keeps its class and the names of its layers; only its last part is exchanged, so that its own weights load into it
-and every explainer finds the layers it knows.
+The network keeps its class and the names of its layers; only its last part is exchanged, so that its own
+weights load into it and every explainer finds the layers it knows.
 """
 
 from collections import OrderedDict
@@ -22,18 +22,24 @@ class Head(nn.Sequential):
     def __init__(self, kind: str, inputs: int, outputs: int):
         hidden: list[tuple[str, nn.Module]] = []
         for i, width in enumerate(HIDDEN if kind == "dense" else ()):
-            hidden += [(f"dense{i + 1}", nn.Linear(inputs, width)), (f"relu{i + 1}", nn.ReLU()), (f"dropout{i + 1}", nn.Dropout(0.4))]
+            hidden += [
+                (f"dense{i + 1}", nn.Linear(inputs, width)),
+                (f"relu{i + 1}", nn.ReLU()),
+                (f"dropout{i + 1}", nn.Dropout(0.4)),
+            ]
             inputs = width
         if kind == "linear":
             hidden = [("dropout", nn.Dropout(0.2))]
-        super().__init__(OrderedDict([("flatten", nn.Flatten(1)), *hidden, ("linear", nn.Linear(inputs, outputs))]))
+        super().__init__(
+            OrderedDict([("flatten", nn.Flatten(1)), *hidden, ("linear", nn.Linear(inputs, outputs))])
+        )
 
 
 def attach(model: nn.Module, kind: str, outputs: int, size: tuple[int, int], channels: int = 3) -> str:
     """Exchange the last part of `model` for a new `Head`; returns the head's name in the model.
 
-    A single last linear layer is exchanged alone. Where there are several (VGG, AlexNet, MobileNetV3), all of them go, and the
-    pooling before them becomes global average pooling.
+    A single last linear layer is exchanged alone. Where there are several (VGG, AlexNet, MobileNetV3), all of
+    them go, and the pooling before them becomes global average pooling.
     """
     path = head_key(model).removesuffix(".weight")
     if isinstance(model.get_submodule(path.rpartition(".")[0]), Head):
@@ -44,7 +50,10 @@ def attach(model: nn.Module, kind: str, outputs: int, size: tuple[int, int], cha
         model.avgpool = nn.AdaptiveAvgPool2d(1).train(model.training)
         path = top
     if not isinstance(model.get_submodule(path), nn.Linear | nn.Sequential):
-        raise UserError(f"{type(model).__name__} ends in a {type(model.get_submodule(path)).__name__}: only a linear layer can be exchanged.")
+        raise UserError(
+            f"{type(model).__name__} ends in a {type(model.get_submodule(path)).__name__}: only a linear "
+            "layer can be exchanged."
+        )
     model.set_submodule(path, nn.Identity())
     model.set_submodule(path, Head(kind, _width(model, size, channels), outputs).train(model.training))
     return path
@@ -67,8 +76,8 @@ def _width(model: nn.Module, size: tuple[int, int], channels: int) -> int:
 
 
 def blocks(model: nn.Module, head: str) -> list[tuple[str, nn.Module]]:
-    """The base in the order in which it is run: plain `Sequential`s are taken apart, a layer without matrices (a norm) belongs
-    to what stands before it, and the head is left out."""
+    """The base in the order in which it is run: plain `Sequential`s are taken apart, a layer without matrices
+    (a norm) belongs to what stands before it, and the head is left out."""
     found: list[tuple[str, nn.Module]] = []
     for name, module in _parts(model, "", head):
         if found and all(p.ndim < 2 for p in module.parameters()):
@@ -90,11 +99,15 @@ def _parts(module: nn.Module, prefix: str, head: str) -> list[tuple[str, nn.Modu
 
 
 def freeze(model: nn.Module, head: str, unfreeze: int) -> tuple[list[nn.Module], list[str]]:
-    """Let only the head and the last `unfreeze` blocks learn. Returns the modules whose mode must stay eval (frozen blocks, and
-    every batch-norm of the base: its statistics are the base's own), and the names of the blocks that learn."""
+    """Let only the head and the last `unfreeze` blocks learn. Returns the modules whose mode must stay eval
+    (frozen blocks, and every batch-norm of the base: its statistics are the base's own), and the names of the
+    blocks that learn."""
     found = blocks(model, head)
     if unfreeze > len(found):
-        raise UserError(f"--unfreeze {unfreeze}: {type(model).__name__} has {len(found)} blocks before its head; 1 to {len(found)} can be chosen.")
+        raise UserError(
+            f"--unfreeze {unfreeze}: {type(model).__name__} has {len(found)} blocks before its head; 1 to "
+            f"{len(found)} can be chosen."
+        )
     cut = len(found) - unfreeze
     for parameter in model.parameters():
         parameter.requires_grad_(False)

@@ -13,4 +13,6 @@ def imagenet_names() -> tuple[str, ...]:
     from torchvision.models import MobileNet_V2_Weights
 
     plain = MobileNet_V2_Weights.IMAGENET1K_V1.meta["categories"]
-    return tuple(n if plain.count(n) == 1 else f"{n} ({w})" for n, w in zip(plain, wordnet_ids(), strict=True))
+    return tuple(
+        n if plain.count(n) == 1 else f"{n} ({w})" for n, w in zip(plain, wordnet_ids(), strict=True)
+    )

@@ -1,4 +1,5 @@
-"""How a layer's output holds maps: (N, C, h, w) as convolutions, (N, h, w, C) as Swin, or tokens (N, T, C) as ViT."""
+"""How a layer's output holds maps: (N, C, h, w) as convolutions, (N, h, w, C) as Swin, or tokens (N, T, C) as
+ViT."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -48,14 +49,22 @@ class Layout:
         if self.kind == "last":
             return maps.permute(0, 2, 3, 1)
         tokens = maps.flatten(2).transpose(1, 2)
-        return tokens if not self.prefix else torch.cat([like[:, : self.prefix].expand(len(maps), -1, -1), tokens], 1)
+        return (
+            tokens
+            if not self.prefix
+            else torch.cat([like[:, : self.prefix].expand(len(maps), -1, -1), tokens], 1)
+        )
 
 
-def layout_of(output: object, images: int, input_size: tuple[int, int], prefix: int | None = None) -> Layout | None:
-    """The layout of what a layer put out for `images` pictures of `input_size` (H, W), or None where it holds no maps.
+def layout_of(
+    output: object, images: int, input_size: tuple[int, int], prefix: int | None = None
+) -> Layout | None:
+    """The layout of what a layer put out for `images` pictures of `input_size` (H, W), or None where it holds
+    no maps.
 
-    Places stand as rows and columns in the proportions of the input. `prefix`: how many tokens belong to no place, where
-    the network tells (timm's `num_prefix_tokens`); otherwise the smallest number that leaves a grid of these proportions.
+    Places stand as rows and columns in the proportions of the input. `prefix`: how many tokens belong to no
+    place, where the network tells (timm's `num_prefix_tokens`); otherwise the smallest number that leaves a
+    grid of these proportions.
     """
     if not isinstance(output, Tensor) or output.shape[:1] != (images,) or not output.is_floating_point():
         return None

@@ -20,10 +20,11 @@ LARGE = 16_000_000
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """`resize`: length of the shorter side before the centre crop to `size` (height, width); None squeezes the
-    whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`. `exif`: whether a photo is turned
-    as its EXIF orientation says ("apply"), or read as its pixels are stored ("ignore"); `bits`: that integer pictures of more than 8 bits use
-    (12: 4095 is white), 0: as the data shows."""
+    """`resize`: length of the shorter side before the centre crop to `size` (height, width); None squeezes
+    the whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`.
+    `exif`: whether a photo is turned as its EXIF orientation says ("apply"), or read as its pixels are stored
+    ("ignore"); `bits`: that integer pictures of more than 8 bits use (12: 4095 is white), 0: as the data
+    shows."""
 
     size: tuple[int, int] = (224, 224)
     resize: int | None = 256
@@ -73,10 +74,15 @@ class Preprocessing:
         """In words: '64 × 64 RGB, squashed (bilinear), mean 0.5, std 0.5'."""
         height, width = self.size
         cut = "whole image squashed" if self.resize is None else f"shorter side {self.resize}, centre crop"
-        turned = ("" if self.exif == "apply" else ", EXIF orientation ignored") + (f", integers of {self.bits} bits" if self.bits else "")
+        turned = ("" if self.exif == "apply" else ", EXIF orientation ignored") + (
+            f", integers of {self.bits} bits" if self.bits else ""
+        )
         which = "" if height == width else " (height × width)"  # in the order of --input-size
-        return (f"{height} × {width}{which} {'RGB' if self.channels == 3 else 'grey'}, {cut} ({self.interpolation}), "
-                f"mean {_numbers(self.mean)}, std {_numbers(self.std)}{turned}")  # fmt: skip
+        return (
+            f"{height} × {width}{which} {'RGB' if self.channels == 3 else 'grey'}, {cut} "
+            f"({self.interpolation}), "
+            f"mean {_numbers(self.mean)}, std {_numbers(self.std)}{turned}"
+        )
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Preprocessing":
@@ -85,13 +91,17 @@ class Preprocessing:
 
 
 def _start(side: int, wanted: int) -> int:
-    """Where a centre crop begins; before the picture, which is black there, where that is smaller. As torchvision's CenterCrop rounds either."""
+    """Where a centre crop begins; before the picture, which is black there, where that is smaller. As
+    torchvision's CenterCrop rounds either."""
     return round((side - wanted) / 2.0) if side >= wanted else -((wanted - side) // 2)
 
 
-def _cropped_first(image: Image.Image, scaled: list[int], size: tuple[int, int], method: Image.Resampling) -> Image.Image:
-    """The centre of the picture as it would be at `scaled` (width, height), without ever holding all of that: a strip of 46,000 × 3 pixels would
-    grow to 4 gigapixels. Equal to resizing and cropping but for rounding; outside of the picture it is black, as there."""
+def _cropped_first(
+    image: Image.Image, scaled: list[int], size: tuple[int, int], method: Image.Resampling
+) -> Image.Image:
+    """The centre of the picture as it would be at `scaled` (width, height), without ever holding all of that:
+    a strip of 46,000 × 3 pixels would grow to 4 gigapixels. Equal to resizing and cropping but for rounding;
+    outside of the picture it is black, as there."""
     start = [_start(a, b) for a, b in zip(scaled, size, strict=True)]
     low = [max(0, s) for s in start]
     high = [min(a, s + b) for a, s, b in zip(scaled, start, size, strict=True)]
@@ -117,7 +127,8 @@ def as_tensor(seen: Image.Image) -> "Tensor":
 
 
 def stack(pictures: "list[Tensor]") -> "Tensor":
-    """uint8 pictures (C, h, w) of `as_tensor` -> (N, C, h, w), channels_last: how they lie in memory, so nothing is turned."""
+    """uint8 pictures (C, h, w) of `as_tensor` -> (N, C, h, w), channels_last: how they lie in memory, so
+    nothing is turned."""
     import torch
 
     return torch.stack([p.permute(1, 2, 0) for p in pictures]).permute(0, 3, 1, 2)

@@ -19,7 +19,8 @@ _RESIZE = "squash (the whole image), or the length of the shorter side before th
 
 @dataclass(frozen=True)
 class PreprocessingOptions:
-    """As typed; None where nothing was said. `transform_input`: of torchvision's Inception v3 and GoogLeNet."""
+    """As typed; None where nothing was said. `transform_input`: of torchvision's Inception v3 and
+    GoogLeNet."""
 
     input_size: str | None = None
     resize: str | None = None
@@ -34,15 +35,22 @@ class PreprocessingOptions:
     def given(self) -> list[str]:
         """Names of the options that were given, as on the command line."""
         said = [f"--{f.name.replace('_', '-')}" for f in fields(self) if getattr(self, f.name) is not None]
-        return ["--no-transform-input" if o == "--transform-input" and not self.transform_input else o for o in said]
+        return [
+            "--no-transform-input" if o == "--transform-input" and not self.transform_input else o
+            for o in said
+        ]
 
     def apply(self, base: Preprocessing) -> Preprocessing:
-        """`base`, changed as the options say. Raises UserError for what is not allowed, and for a size that does not say how it is reached."""
+        """`base`, changed as the options say. Raises UserError for what is not allowed, and for a size that
+        does not say how it is reached."""
         size = _size(self.input_size) if self.input_size is not None else base.size
         if self.resize is not None:
             resize = _resize(self.resize, size)
         elif self.input_size is not None and size != base.size and base.resize is not None:
-            raise UserError(f"--input-size {self.input_size} does not say how an image gets that small: add --resize {_RESIZE}.")
+            raise UserError(
+                f"--input-size {self.input_size} does not say how an image gets that small: add --resize "
+                f"{_RESIZE}."
+            )
         else:
             resize = base.resize
         mean = _values("--mean", self.mean, base.channels) if self.mean is not None else base.mean
@@ -51,8 +59,16 @@ class PreprocessingOptions:
             raise UserError(f"--std {self.std}: standard deviations are above 0, for values from 0 to 1.")
         interpolation = _one_of("--interpolation", self.interpolation or base.interpolation, INTERPOLATIONS)
         bits = _bits(self.bits) if self.bits is not None else base.bits
-        return replace(base, size=size, resize=resize, mean=mean, std=std, interpolation=interpolation,
-                       exif=_one_of("--exif", self.exif or base.exif, EXIF), bits=bits)  # fmt: skip
+        return replace(
+            base,
+            size=size,
+            resize=resize,
+            mean=mean,
+            std=std,
+            interpolation=interpolation,
+            exif=_one_of("--exif", self.exif or base.exif, EXIF),
+            bits=bits,
+        )
 
 
 NO_OPTIONS = PreprocessingOptions()
@@ -61,37 +77,95 @@ NO_OPTIONS = PreprocessingOptions()
 def words_for(p: Preprocessing, transform_input: bool | None = None) -> list[str]:
     """The options that say all of `p`, for a command that is to be repeated."""
     size = str(p.size[0]) if p.size[0] == p.size[1] else f"{p.size[0]}x{p.size[1]}"
-    words = ["--input-size", size, "--resize", "squash" if p.resize is None else str(p.resize), "--mean", ",".join(repr(v) for v in p.mean),
-             "--std", ",".join(repr(v) for v in p.std), "--interpolation", p.interpolation]  # fmt: skip
-    words += [*(["--exif", p.exif] if p.exif != "apply" else []), *(["--bits", str(p.bits)] if p.bits else [])]
-    return words + (["--transform-input" if transform_input else "--no-transform-input"] if transform_input is not None else [])
+    words = [
+        "--input-size",
+        size,
+        "--resize",
+        "squash" if p.resize is None else str(p.resize),
+        "--mean",
+        ",".join(repr(v) for v in p.mean),
+        "--std",
+        ",".join(repr(v) for v in p.std),
+        "--interpolation",
+        p.interpolation,
+    ]
+    words += [
+        *(["--exif", p.exif] if p.exif != "apply" else []),
+        *(["--bits", str(p.bits)] if p.bits else []),
+    ]
+    return words + (
+        ["--transform-input" if transform_input else "--no-transform-input"]
+        if transform_input is not None
+        else []
+    )
 
 
 def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command of the command line the options of this file: its parameter `preprocessing` becomes one option for each field."""
+    """Give a command of the command line the options of this file: its parameter `preprocessing` becomes one
+    option for each field."""
     options = {
-        "input_size": (str | None, "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's)."),
+        "input_size": (
+            str | None,
+            "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
+        ),
         "resize": (str | None, f"{_RESIZE} (default: the model's)."),
-        "mean": (str | None, "Mean of each channel for values from 0 to 1, with commas, or one number (default: the model's)."),
+        "mean": (
+            str | None,
+            "Mean of each channel for values from 0 to 1, with commas, or one number (default: the model's).",
+        ),
         "std": (str | None, "Standard deviation of each channel, likewise (default: the model's)."),
-        "interpolation": (str | None, f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's)."),
-        "bits": (str | None, "Bits that integer pictures of more than 8 bits use, 9 to 16 (default: as the data shows)."),
-        "exif": (str | None, "Turn photos as their EXIF orientation says: apply, or ignore (default: apply)."),
+        "interpolation": (
+            str | None,
+            f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
+        ),
+        "bits": (
+            str | None,
+            "Bits that integer pictures of more than 8 bits use, 9 to 16 (default: as the data shows).",
+        ),
+        "exif": (
+            str | None,
+            "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
+        ),
     }
-    made = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, typer.Option(help=text)])
-            for name, (kind, text) in options.items()]  # fmt: skip
-    made.append(inspect.Parameter("transform_input", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[
-        bool | None, typer.Option("--transform-input/--no-transform-input",
-                                  help="Inception v3 and GoogLeNet: as torchvision's pretrained ones, or not (default: as those).")]))  # fmt: skip
+    made = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind, typer.Option(help=text)],
+        )
+        for name, (kind, text) in options.items()
+    ]
+    made.append(
+        inspect.Parameter(
+            "transform_input",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                bool | None,
+                typer.Option(
+                    "--transform-input/--no-transform-input",
+                    help="Inception v3 and GoogLeNet: as torchvision's pretrained ones, or not (default: "
+                    "as those).",
+                ),
+            ],
+        )
+    )
     names = [p.name for p in made]
 
     @wraps(command)
     def called(**given: Any) -> Any:
-        return command(**{k: v for k, v in given.items() if k not in names},
-                       preprocessing=PreprocessingOptions(**{name: given.get(name) for name in names}))  # fmt: skip
+        return command(
+            **{k: v for k, v in given.items() if k not in names},
+            preprocessing=PreprocessingOptions(**{name: given.get(name) for name in names}),
+        )
 
     signature = inspect.signature(command, eval_str=True)
-    kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != "preprocessing"]
+    kept = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in signature.parameters.values()
+        if p.name != "preprocessing"
+    ]
     called.__signature__ = signature.replace(parameters=[*kept, *made])  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in (*kept, *made)} | {"return": None}
     del called.__wrapped__  # type: ignore[attr-defined] # Typer would read the annotations of what is wrapped
@@ -101,7 +175,10 @@ def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
 def _size(text: str) -> tuple[int, int]:
     sides = [part.strip() for part in text.lower().replace("×", "x").split("x")]
     if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= MOST_PIXELS for side in sides):
-        raise UserError(f"--input-size {text}: give pixels from 1 to {MOST_PIXELS}, as 224, or height x width, as 192x256.")
+        raise UserError(
+            f"--input-size {text}: give pixels from 1 to {MOST_PIXELS}, as 224, or height x width, as "
+            "192x256."
+        )
     return int(sides[0]), int(sides[-1])
 
 
@@ -112,8 +189,11 @@ def _resize(text: str, size: tuple[int, int]) -> int | None:
     if not (said.isdecimal() and 0 < int(said) <= MOST_PIXELS):
         raise UserError(f"--resize {text}: give {_RESIZE}.")
     if int(said) < min(size):
-        raise UserError(f"--resize {text}: a shorter side of {said} is less than the input of {size[0]} × {size[1]}, the crop would have "
-                        "black borders: give at least the input's size.")  # fmt: skip
+        raise UserError(
+            f"--resize {text}: a shorter side of {said} is less than the input of {size[0]} × {size[1]}, "
+            "the crop would have "
+            "black borders: give at least the input's size."
+        )
     return int(said)
 
 
@@ -123,7 +203,10 @@ def _values(option: str, text: str, channels: int) -> tuple[float, ...]:
     except ValueError:
         values = ()
     if len(values) not in (1, channels) or not all(-10 < v < 10 for v in values):
-        raise UserError(f"{option} {text}: give {channels} numbers for values from 0 to 1, as {','.join(['0.5'] * channels)}, or one for all.")
+        raise UserError(
+            f"{option} {text}: give {channels} numbers for values from 0 to 1, as "
+            f"{','.join(['0.5'] * channels)}, or one for all."
+        )
     return values * channels if len(values) == 1 else values
 
 

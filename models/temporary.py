@@ -1,5 +1,5 @@
-"""Temporary folders that are taken away even where the process that made them was killed: each is held by a lock, which the system lets go of when
-the process ends, however it ends."""
+"""Temporary folders that are taken away even where the process that made them was killed: each is held by a
+lock, which the system lets go of when the process ends, however it ends."""
 
 import shutil
 import tempfile

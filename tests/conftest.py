@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 if sys.version_info < (3, 11):
-    sys.exit(f"Vitrine needs Python 3.11 or newer, this is {sys.version.split()[0]}: start pytest with a newer python3.")
+    sys.exit(
+        f"Vitrine needs Python 3.11 or newer, this is {sys.version.split()[0]}: start pytest with a newer "
+        "python3."
+    )
 
 import numpy as np
 import pytest
@@ -29,9 +32,17 @@ from models.training.progress import Progress
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
 WAIT = 60_000
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -42,8 +53,13 @@ class TinyNet(nn.Module):
 
     def __init__(self, classes: int = 3):
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 12, 3, 2, 1),
-                                      nn.ReLU(inplace=True))  # fmt: skip
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8, 12, 3, 2, 1),
+            nn.ReLU(inplace=True),
+        )
         self.dropout = nn.Dropout(0.5)
         self.head = nn.Linear(12, classes)
 
@@ -116,7 +132,12 @@ def server(trainings: Path, demo: Path) -> Iterator[str]:
 
 
 def _chromium() -> str:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = (
+        os.environ.get("CHROMIUM")
+        or shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if not path:
         pytest.skip("no Chromium on this machine: install Debian's chromium, or set CHROMIUM")
     return path
@@ -130,14 +151,20 @@ def page(server: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     wrong: list[str] = []
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=_chromium(), args=FLAGS)
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+        )
         page = context.new_page()
         page.set_default_timeout(WAIT)
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: wrong.append(str(e)))
-        page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url))
+        page.on(
+            "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url)
+        )
         page.goto(server + query, wait_until="domcontentloaded")
-        page.wait_for_selector(".vt-card, #vt-gallery .vt-empty", state="attached")  # a link may have opened another tab, or an empty list, by now
+        page.wait_for_selector(
+            ".vt-card, #vt-gallery .vt-empty", state="attached"
+        )  # a link may have opened another tab, or an empty list, by now
         yield page
         browser.close()
     assert not wrong

@@ -22,5 +22,9 @@ def elements(text: str) -> list[tuple[str, dict[str, str]]]:
 def runs_nothing(text: str) -> bool:
     """Whether nothing in the page is a script, or would run when something happens."""
     found = elements(text)
-    return not any(tag in ("script", "iframe", "object", "embed") or any(name.startswith("on") for name in attributes)
-                   or any(value.strip().lower().startswith("javascript:") for value in attributes.values()) for tag, attributes in found)  # fmt: skip
+    return not any(
+        tag in ("script", "iframe", "object", "embed")
+        or any(name.startswith("on") for name in attributes)
+        or any(value.strip().lower().startswith("javascript:") for value in attributes.values())
+        for tag, attributes in found
+    )

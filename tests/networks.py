@@ -1,4 +1,5 @@
-"""Small networks that run one activation, or one block, several times in a pass; and with separate modules."""
+"""Small networks that run one activation, or one block, several times in a pass; and with separate
+modules."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -25,7 +26,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Net(nn.Module):
-    """Convolutions in a chain and in a residual block, and a hidden layer: five activations, four of them on maps.
+    """Convolutions in a chain and in a residual block, and a hidden layer: five activations, four of them on
+    maps.
 
     `acts`: the activations, one for each run, or the same one five times.
     """
@@ -80,7 +82,8 @@ def one_block(kind: str) -> tuple[nn.Module, nn.Module]:
 
 
 def state(model: nn.Module) -> list[Any]:
-    """What must be the same after every method: modules by parent and name, modes, hooks, attributes, parameters."""
+    """What must be the same after every method: modules by parent and name, modes, hooks, attributes,
+    parameters."""
     children = [
         (parent, name, child) for parent in model.modules() for name, child in parent._modules.items()
     ]

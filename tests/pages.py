@@ -25,8 +25,8 @@ def served(ctx: "Context") -> Iterator[str]:
 def open_tab(page: "playwright.Page", name: str) -> None:
     """Also where it lies in the menu of those that do not fit.
 
-    A page that has just arrived measures its tabs first: until then neither a tab nor the menu can be seen, and
-    a tab may still move from one to the other.
+    A page that has just arrived measures its tabs first: until then neither a tab nor the menu can be seen,
+    and a tab may still move from one to the other.
     """
     from playwright.sync_api import TimeoutError as TooLate
 

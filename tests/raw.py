@@ -27,22 +27,41 @@ class Visitor:
         wanted = [self.piece(elem_id), event]
         return [d for d in self.config["dependencies"] if wanted in [list(t) for t in d["targets"]]]
 
-    def join(self, dependency: dict[str, Any], data: list[Any] | None = None, event: Any = None) -> httpx.Response:
+    def join(
+        self, dependency: dict[str, Any], data: list[Any] | None = None, event: Any = None
+    ) -> httpx.Response:
         """`data`: the inputs; by itself what the components hold, and nothing for states."""
-        held = {c["id"]: c["props"].get("value") if c["type"] != "state" else None for c in self.config["components"]}
+        held = {
+            c["id"]: c["props"].get("value") if c["type"] != "state" else None
+            for c in self.config["components"]
+        }
         inputs = [held[number] for number in dependency["inputs"]] if data is None else data
-        body = {"data": inputs, "fn_index": dependency["id"], "session_hash": self.session, "event_data": event, "trigger_id": None}
+        body = {
+            "data": inputs,
+            "fn_index": dependency["id"],
+            "session_hash": self.session,
+            "event_data": event,
+            "trigger_id": None,
+        }
         return self.client.post("/gradio_api/queue/join", json=body)
 
-    def ask(self, dependency: dict[str, Any], data: list[Any] | None = None, event: Any = None) -> dict[str, Any]:
-        """The last message of an event: {"success", "output"}; one that did not get into the queue has "output": {"error"}."""
+    def ask(
+        self, dependency: dict[str, Any], data: list[Any] | None = None, event: Any = None
+    ) -> dict[str, Any]:
+        """The last message of an event: {"success", "output"}; one that did not get into the queue has
+        "output": {"error"}."""
         joined = self.join(dependency, data, event)
         if joined.status_code != 200:
             return {"success": False, "output": {"error": joined.text, "status": joined.status_code}}
-        with self.client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as stream:
+        with self.client.stream(
+            "GET", "/gradio_api/queue/data", params={"session_hash": self.session}
+        ) as stream:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
-                if message.get("msg") == "process_completed" and message.get("event_id") == joined.json()["event_id"]:
+                if (
+                    message.get("msg") == "process_completed"
+                    and message.get("event_id") == joined.json()["event_id"]
+                ):
                     return message
         return {"success": False, "output": {"error": "no answer"}}
 

@@ -8,13 +8,20 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 PEERS = {
-    "grad_cam": reference.GradCAM, "grad_cam_pp": reference.GradCAMPlusPlus, "layer_cam": reference.LayerCAM,
-    "hires_cam": reference.HiResCAM, "xgrad_cam": reference.XGradCAM, "eigen_cam": reference.EigenCAM,
-    "grad_cam_elementwise": reference.GradCAMElementWise, "eigen_grad_cam": reference.EigenGradCAM,
-}  # fmt: skip
+    "grad_cam": reference.GradCAM,
+    "grad_cam_pp": reference.GradCAMPlusPlus,
+    "layer_cam": reference.LayerCAM,
+    "hires_cam": reference.HiResCAM,
+    "xgrad_cam": reference.XGradCAM,
+    "eigen_cam": reference.EigenCAM,
+    "grad_cam_elementwise": reference.GradCAMElementWise,
+    "eigen_grad_cam": reference.EigenGradCAM,
+}
 
 
-def raw_reference(kind: type, model: nn.Module, layer: nn.Module, x: torch.Tensor, target: list[int]) -> np.ndarray:
+def raw_reference(
+    kind: type, model: nn.Module, layer: nn.Module, x: torch.Tensor, target: list[int]
+) -> np.ndarray:
     """What pytorch-grad-cam computes before its ReLU, min-max and resize."""
     peer = kind(model=model, target_layers=[layer])
     recorder: ActivationsAndGradients = peer.activations_and_grads

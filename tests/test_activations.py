@@ -15,7 +15,15 @@ from models.classifier import Classifier
 from models.errors import UserError
 from tests.test_capture import assert_as_found, snapshot
 
-VIEW = {"subject": None, "layer": "", "order": "index", "scale": "each channel", "colours": "viridis", "page": 0, "channel": None}
+VIEW = {
+    "subject": None,
+    "layer": "",
+    "order": "index",
+    "scale": "each channel",
+    "colours": "viridis",
+    "page": 0,
+    "channel": None,
+}
 
 
 @pytest.fixture
@@ -31,7 +39,9 @@ def test_the_pass_ends_at_the_layer(tiny: Classifier, x: torch.Tensor) -> None:
 
     tiny.model.features[4].forward = unreachable  # type: ignore[index,operator,union-attr]
     before = snapshot(tiny.model, x)
-    np.testing.assert_allclose(activations(tiny.model, x, "features.1", 1).values, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        activations(tiny.model, x, "features.1", 1).values, expected, rtol=1e-5, atol=1e-6
+    )
     with pytest.raises(AssertionError, match="ran on"):
         activations(tiny.model, x, "features.4", 1)
     assert_as_found(before, tiny.model, x)
@@ -54,7 +64,9 @@ def test_a_layer_that_runs_several_times_is_the_last(x: torch.Tensor) -> None:
 
 
 def test_what_a_layer_in_front_of_one_in_place_puts_out(x: torch.Tensor) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    ).eval()
     with torch.no_grad():
         torch.testing.assert_close(output_of(model, x, "0")[0], model[0](x))
         assert not activations(model, x, "4").spatial
@@ -70,7 +82,11 @@ def test_what_a_layer_in_front_of_one_in_place_puts_out(x: torch.Tensor) -> None
 def test_orders(tiny: Classifier, x: torch.Tensor) -> None:
     found = activations(tiny.model, x, "features.4")
     weights = capture(tiny.model, x, "features.4").gradient(torch.tensor([2])).mean((2, 3))[0].numpy()
-    for by, key in zip(ORDERS, (-np.arange(len(found.values)), found.values.mean((1, 2)), found.values.max((1, 2)), weights), strict=True):
+    for by, key in zip(
+        ORDERS,
+        (-np.arange(len(found.values)), found.values.mean((1, 2)), found.values.max((1, 2)), weights),
+        strict=True,
+    ):
         assert np.array_equal(order(tiny.model, x, found, by, 2), np.argsort(-key, kind="stable")), by
 
 
@@ -99,7 +115,9 @@ def test_sheet_holds_every_map() -> None:
     grey = np.asarray(sheet.convert("L")) / 255
     for n in range(5):
         np.testing.assert_allclose(grey[n // 3 * 6 :, n % 3 * 7 :][:6, :7], maps[n], atol=1 / 255)
-    large = Image.open(io.BytesIO(base64.b64decode(render.sheet_png(np.zeros((1, 500, 400)), 1, "viridis").split(",")[1])))
+    large = Image.open(
+        io.BytesIO(base64.b64decode(render.sheet_png(np.zeros((1, 500, 400)), 1, "viridis").split(",")[1]))
+    )
     assert max(large.size) <= 112
 
 
@@ -108,7 +126,9 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
 
     table, picture = layers(tiny.model, x), Image.new("RGB", (32, 32))
     page = layer_table(table, "features.1")
-    assert page.count('data-action="layer"') == len([layer for layer in table if layer.shape and not layer.passes_on])
+    assert page.count('data-action="layer"') == len(
+        [layer for layer in table if layer.shape and not layer.passes_on]
+    )
     assert page.count("vt-on") == 1
     by_name = {layer.name: layer for layer in table}
     found = activations(tiny.model, x, "features.4")
@@ -117,7 +137,9 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
     assert sheet.count('data-action="channel"') == len(found.values)
     assert "&lt;conv&gt;" in sheet
     assert "channel 3, zero everywhere" in sheet
-    assert "zero everywhere on this image" in channel_alone(found, 3, by_name["features.4"], picture, (32, 32), "grey")
+    assert "zero everywhere on this image" in channel_alone(
+        found, 3, by_name["features.4"], picture, (32, 32), "grey"
+    )
     assert "vt-box" in channel_alone(found, 2, by_name["features.4"], picture, (32, 32), "grey")
     assert "Click a channel" in channel_alone(found, 999, by_name["features.4"], picture, (32, 32), "grey")
     many = Activations("a", np.ones((2048, 2, 2), np.float32))
@@ -125,18 +147,28 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
     assert "no places" in channel_sheet(activations(tiny.model, x, "head"), VIEW, np.arange(3), "preds")
 
 
-@pytest.mark.parametrize(("name", "value", "said"), [
-    ("layer", "features.4", {"layer": "features.4", "page": 0, "channel": None}), ("order", "mean", {"order": "mean", "page": 0}),
-    ("order", "nonsense", {}), ("scale", "one scale", {"scale": "one scale"}), ("colours", "grey", {"colours": "grey"}), ("page", "3", {"page": 3}),
-    ("page", "-3", {}), ("channel", "7", {"channel": 7}), ("subject", "x", {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("layer", "features.4", {"layer": "features.4", "page": 0, "channel": None}),
+        ("order", "mean", {"order": "mean", "page": 0}),
+        ("order", "nonsense", {}),
+        ("scale", "one scale", {"scale": "one scale"}),
+        ("colours", "grey", {"colours": "grey"}),
+        ("page", "3", {"page": 3}),
+        ("page", "-3", {}),
+        ("channel", "7", {"channel": 7}),
+        ("subject", "x", {}),
+    ],
+)
 def test_clicks(name: str, value: str, said: dict[str, object]) -> None:
     view = VIEW | {"page": 5, "channel": 1}
     assert changed(view, name, value) == view | said
 
 
 def test_a_picture_smaller_than_the_input(tiny: Classifier) -> None:
-    """It is enlarged as the network's preprocessing says; layers, channels and curves are those of the input's size."""
+    """It is enlarged as the network's preprocessing says; layers, channels and curves are those of the
+    input's size."""
     from PIL import Image
 
     from explain.features.depth import depth, handed_on

@@ -15,12 +15,25 @@ class EndsInConvolution(nn.Sequential):
     """As SqueezeNet: one map a class, averaged; answers are (N, K, 1, 1)."""
 
     def __init__(self) -> None:
-        super().__init__(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(6, 4, 1), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1))
+        super().__init__(
+            nn.Conv2d(3, 6, 3, 2, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(6, 4, 1),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+        )
 
 
 class OneChannel(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.Conv2d(1, 6, 3, 2, 1), nn.BatchNorm2d(6), nn.ReLU6(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+        super().__init__(
+            nn.Conv2d(1, 6, 3, 2, 1),
+            nn.BatchNorm2d(6),
+            nn.ReLU6(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(6, 4),
+        )
 
 
 class Branching(nn.Module):
@@ -28,8 +41,17 @@ class Branching(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.left, self.right = nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(6, 6, 3, 1, 1), nn.Conv2d(6, 4, 3, 1, 1)
-        self.act, self.drop, self.norm, self.head = nn.SiLU(inplace=True), nn.Dropout(0.5, inplace=True), nn.LayerNorm(10), nn.Linear(10, 4)
+        self.stem, self.left, self.right = (
+            nn.Conv2d(3, 6, 3, 2, 1),
+            nn.Conv2d(6, 6, 3, 1, 1),
+            nn.Conv2d(6, 4, 3, 1, 1),
+        )
+        self.act, self.drop, self.norm, self.head = (
+            nn.SiLU(inplace=True),
+            nn.Dropout(0.5, inplace=True),
+            nn.LayerNorm(10),
+            nn.Linear(10, 4),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.act(self.stem(x))
@@ -43,7 +65,11 @@ class SmallTransformer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patches, self.token = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.randn(1, 1, 8))
-        self.norm, self.attention, self.head = nn.LayerNorm(8), nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 4)
+        self.norm, self.attention, self.head = (
+            nn.LayerNorm(8),
+            nn.MultiheadAttention(8, 2, batch_first=True),
+            nn.Linear(8, 4),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.cat([self.token.expand(len(x), -1, -1), self.patches(x).flatten(2).transpose(1, 2)], 1)
@@ -51,11 +77,18 @@ class SmallTransformer(nn.Module):
         return self.head((y + self.attention(z, z, z)[0])[:, 0])
 
 
-NETWORKS = {"ends in a convolution": EndsInConvolution, "one channel": OneChannel, "branches": Branching, "transformer": SmallTransformer}
+NETWORKS = {
+    "ends in a convolution": EndsInConvolution,
+    "one channel": OneChannel,
+    "branches": Branching,
+    "transformer": SmallTransformer,
+}
 REFUSED = {  # and nothing else may be
-    "ends in a convolution": set(), "one channel": {"lrp"}, "branches": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"},
+    "ends in a convolution": set(),
+    "one channel": {"lrp"},
+    "branches": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"},
     "transformer": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"},
-}  # fmt: skip
+}
 
 
 def attempt(case: Case, name: str, given: dict[str, int]) -> torch.Tensor | str:
@@ -73,7 +106,11 @@ def test_every_method(network: str) -> None:
     layer = default_layer(model, x)
     refused = set()
     for name, method in METHODS.items():
-        given = {p.name: {"samples": 20, "steps": 8}[p.name] for p in method.parameters if p.name in ("samples", "steps")}
+        given = {
+            p.name: {"samples": 20, "steps": 8}[p.name]
+            for p in method.parameters
+            if p.name in ("samples", "steps")
+        }
         maps = attempt(Case(model, x, (layer,), Target(torch.tensor([1, 3]))), name, given)
         if isinstance(maps, str):
             refused.add(name)
@@ -87,10 +124,17 @@ def test_every_method(network: str) -> None:
     assert refused == REFUSED[network]
 
 
-@pytest.mark.parametrize(("typed", "meant"), [
-    ("gradcam", "grad_cam?"), ("Grad-CAM++", "grad_cam_pp?"), ("grad_cma", "grad_cam "),
-    ("ocllusion", "occlusion?"), ("scorecam", "score_cam?"), ("Input Gradient", "input_gradient?"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("gradcam", "grad_cam?"),
+        ("Grad-CAM++", "grad_cam_pp?"),
+        ("grad_cma", "grad_cam "),
+        ("ocllusion", "occlusion?"),
+        ("scorecam", "score_cam?"),
+        ("Input Gradient", "input_gradient?"),
+    ],
+)
 def test_a_method_s_name_that_is_nearly_right(typed: str, meant: str) -> None:
     with pytest.raises(UserError) as wrong:
         get(typed)

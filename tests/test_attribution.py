@@ -1,4 +1,5 @@
-"""Attributions: equal to Captum called by hand, complete where theory says so, and right on networks that Captum alone gets wrong."""
+"""Attributions: equal to Captum called by hand, complete where theory says so, and right on networks that
+Captum alone gets wrong."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,8 @@ from models.registry import spec
 
 
 class Net(nn.Module):
-    """The same function in three ways: `plain` ReLU modules, one module `reused` in place, or a `functional` call; `six`: ReLU6."""
+    """The same function in three ways: `plain` ReLU modules, one module `reused` in place, or a `functional`
+    call; `six`: ReLU6."""
 
     def __init__(self, way: str = "plain", six: bool = False):
         super().__init__()
@@ -48,7 +50,14 @@ def x() -> torch.Tensor:
 CLASSES = torch.tensor([1, 3])
 
 
-def ask(model: nn.Module, x: torch.Tensor, name: str, layer: str = "two", classes: torch.Tensor = CLASSES, **given: Any) -> torch.Tensor:
+def ask(
+    model: nn.Module,
+    x: torch.Tensor,
+    name: str,
+    layer: str = "two",
+    classes: torch.Tensor = CLASSES,
+    **given: Any,
+) -> torch.Tensor:
     return answer(Case(model, x, (layer,), Target(classes[: len(x)])), name, given).maps
 
 
@@ -58,14 +67,22 @@ def by_hand(name: str, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     calls: dict[str, Callable[[], torch.Tensor]] = {
         "input_gradient": lambda: reference.Saliency(model).attribute(x, CLASSES).amax(1),
         "input_x_gradient": lambda: reference.InputXGradient(model).attribute(x, CLASSES).sum(1),
-        "integrated_gradients": lambda: reference.IntegratedGradients(model).attribute(x, mean, CLASSES).sum(1),
+        "integrated_gradients": lambda: (
+            reference.IntegratedGradients(model).attribute(x, mean, CLASSES).sum(1)
+        ),
         "deep_lift": lambda: reference.DeepLift(model).attribute(x, mean, CLASSES).sum(1),
         "guided_backprop": lambda: reference.GuidedBackprop(model).attribute(x, CLASSES).sum(1),
         "deconvolution": lambda: reference.Deconvolution(model).attribute(x, CLASSES).sum(1),
-        "guided_grad_cam": lambda: reference.GuidedGradCam(model, model.two).attribute(x, CLASSES, interpolate_mode="bilinear").sum(1),
-        "occlusion": lambda: reference.Occlusion(model).attribute(x, (3, 4, 4), (3, 2, 2), mean, CLASSES)[:, 0],
+        "guided_grad_cam": lambda: (
+            reference.GuidedGradCam(model, model.two)
+            .attribute(x, CLASSES, interpolate_mode="bilinear")
+            .sum(1)
+        ),
+        "occlusion": lambda: reference.Occlusion(model).attribute(x, (3, 4, 4), (3, 2, 2), mean, CLASSES)[
+            :, 0
+        ],
         "lrp": lambda: reference.LRP(model).attribute(x, CLASSES).sum(1),
-    }  # fmt: skip
+    }
     del blur
     with as_found(model):
         return calls[name]().detach()
@@ -73,8 +90,20 @@ def by_hand(name: str, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.filterwarnings("ignore:Input Tensor", "ignore:Setting")  # Captum's own, by hand
 @pytest.mark.parametrize("way", ["plain", "reused", "functional"])
-@pytest.mark.parametrize("name", ["input_gradient", "input_x_gradient", "integrated_gradients", "deep_lift", "guided_backprop", "deconvolution",
-                                  "guided_grad_cam", "occlusion", "lrp"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "input_gradient",
+        "input_x_gradient",
+        "integrated_gradients",
+        "deep_lift",
+        "guided_backprop",
+        "deconvolution",
+        "guided_grad_cam",
+        "occlusion",
+        "lrp",
+    ],
+)
 def test_equal_to_captum_called_by_hand(name: str, way: str, x: torch.Tensor) -> None:
     """However the network calls its ReLUs: Captum gets the one way that it can read, ours get all three."""
     ours = ask(Net(way), x, name)
@@ -99,7 +128,12 @@ def test_integrated_gradients_are_complete(x: torch.Tensor) -> None:
     for name in ("mean", "blur"):
         with torch.no_grad():
             gain = (model(x) - model(baseline(x, name))).gather(1, CLASSES[:, None])[:, 0]
-        torch.testing.assert_close(ask(model, x, "integrated_gradients", steps=200, base=name).sum((1, 2)), gain, rtol=2e-2, atol=2e-3)
+        torch.testing.assert_close(
+            ask(model, x, "integrated_gradients", steps=200, base=name).sum((1, 2)),
+            gain,
+            rtol=2e-2,
+            atol=2e-3,
+        )
 
 
 @pytest.mark.parametrize("base", ["mean", "blur"])
@@ -117,11 +151,19 @@ def test_what_a_map_should_sum_to(name: str, base: str, x: torch.Tensor) -> None
     assert answer(Case(model, x, ("two",), target), "grad_cam").change is None
 
 
-@pytest.mark.parametrize(("name", "rule"), [("guided_backprop", lambda g, x: g.relu() * (x > 0) * (x < 6)),
-                                            ("deconvolution", lambda g, x: g.relu())])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("guided_backprop", lambda g, x: g.relu() * (x > 0) * (x < 6)),
+        ("deconvolution", lambda g, x: g.relu()),
+    ],
+)
 @pytest.mark.parametrize("way", ["plain", "reused", "functional"])
-def test_rules_at_clipped_relus(name: str, rule: Callable[..., torch.Tensor], way: str, x: torch.Tensor) -> None:
-    """ReLU6, which Captum passes over: by a backward pass of our own. What is clipped at six lets nothing back in guided backpropagation."""
+def test_rules_at_clipped_relus(
+    name: str, rule: Callable[..., torch.Tensor], way: str, x: torch.Tensor
+) -> None:
+    """ReLU6, which Captum passes over: by a backward pass of our own. What is clipped at six lets nothing
+    back in guided backpropagation."""
     net = Net(six=True)
 
     class Ruled(torch.autograd.Function):
@@ -135,22 +177,35 @@ def test_rules_at_clipped_relus(name: str, rule: Callable[..., torch.Tensor], wa
             return rule(gradient, ctx.saved_tensors[0])
 
     image = x.clone().requires_grad_()
-    y = net.head(Ruled.apply(net.two(Ruled.apply(net.one(8 * image)))).mean((2, 3))).gather(1, CLASSES[:, None]).sum()
+    y = (
+        net.head(Ruled.apply(net.two(Ruled.apply(net.one(8 * image)))).mean((2, 3)))
+        .gather(1, CLASSES[:, None])
+        .sum()
+    )
     (expected,) = torch.autograd.grad(y, image)
     torch.testing.assert_close(ask(Net(way, six=True), x, name), expected.sum(1), rtol=1e-4, atol=1e-6)
 
 
 def test_lrp_keeps_the_score(x: torch.Tensor) -> None:
     """Without biases, relevance is neither made nor lost."""
-    model = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1, bias=False), nn.ReLU(inplace=True), nn.Conv2d(6, 8, 3, bias=False), nn.ReLU(), nn.Identity(),
-                          nn.Flatten(), nn.LazyLinear(4, bias=False))  # fmt: skip
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3, 2, 1, bias=False),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(6, 8, 3, bias=False),
+        nn.ReLU(),
+        nn.Identity(),
+        nn.Flatten(),
+        nn.LazyLinear(4, bias=False),
+    )
     with torch.no_grad():
         score = model(x).gather(1, CLASSES[:, None])[:, 0]
     torch.testing.assert_close(ask(model, x, "lrp", "0").sum((1, 2)), score, rtol=1e-2, atol=1e-3)
 
 
 def test_what_does_not_apply_is_said(x: torch.Tensor) -> None:
-    smooth = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    smooth = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    )
     with pytest.raises(UserError, match="has no ReLU"):
         ask(smooth, x, "guided_backprop", "0")
     with pytest.raises(UserError, match=r"LRP has no rule for a layer of this network .*GELU"):
@@ -158,12 +213,16 @@ def test_what_does_not_apply_is_said(x: torch.Tensor) -> None:
     for network in ("resnet18", "mobilenet_v2", "densenet121"):
         with pytest.raises(UserError, match="networks without branches"):
             ask(spec(network).build(None), F.interpolate(x[:1], 64), "lrp", "features")
-    six = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+    six = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU6(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
+    )
     with pytest.raises(UserError, match=r"no rule for a layer of this network \(ReLU6\)"):
         ask(six, x, "lrp", "0")
     with torch.no_grad():
         gain = (smooth(x) - smooth(torch.zeros_like(x))).gather(1, CLASSES[:, None])[:, 0]
-    torch.testing.assert_close(ask(smooth, x, "deep_lift", "0").sum((1, 2)), gain, rtol=1e-3, atol=1e-4)  # the rescale rule holds for GELU
+    torch.testing.assert_close(
+        ask(smooth, x, "deep_lift", "0").sum((1, 2)), gain, rtol=1e-3, atol=1e-4
+    )  # the rescale rule holds for GELU
 
 
 def test_samples_in_smaller_batches_are_the_same_samples(x: torch.Tensor) -> None:
@@ -197,7 +256,8 @@ def test_progress_is_told_and_never_goes_back(x: torch.Tensor) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["mobilenet_v2", "resnet50", "densenet121", "alexnet"])
 def test_on_real_networks(network: str) -> None:
-    """In-place, re-used and functional ReLUs of torchvision: DeepLift stays complete, Captum's Grad-CAM is ours."""
+    """In-place, re-used and functional ReLUs of torchvision: DeepLift stays complete, Captum's Grad-CAM is
+    ours."""
     from explain.network.target_layers import default_layer
 
     torch.manual_seed(0)
@@ -212,11 +272,14 @@ def test_on_real_networks(network: str) -> None:
     for name in ("guided_backprop", "deconvolution"):
         changed = ask(model, x, name, layer, one)
         assert changed.isfinite().all()
-        assert torch.corrcoef(torch.stack([changed.flatten(), plain.flatten()]))[0, 1] < 0.9  # the rules were applied
+        assert (
+            torch.corrcoef(torch.stack([changed.flatten(), plain.flatten()]))[0, 1] < 0.9
+        )  # the rules were applied
 
 
 def test_every_parameter_is_read(x: torch.Tensor) -> None:
-    """What an entry says of its parameters holds: each at both of its ends, or each of its choices, or refused."""
+    """What an entry says of its parameters holds: each at both of its ends, or each of its choices, or
+    refused."""
     for method in METHODS.values():
         for p in method.parameters:
             assert p.read(p.default) == p.default
@@ -236,24 +299,33 @@ def test_every_parameter_is_read(x: torch.Tensor) -> None:
 @pytest.mark.data
 @pytest.mark.filterwarnings("ignore:Input Tensor", "ignore:Setting")
 def test_real_photos_and_weights(mobilenet_weights: Path) -> None:
-    """MobileNetV2 as ImageNet taught it, on the two photos that scikit-learn ships: Captum by hand where it can, and DeepLift's sum."""
+    """MobileNetV2 as ImageNet taught it, on the two photos that scikit-learn ships: Captum by hand where it
+    can, and DeepLift's sum."""
     from sklearn.datasets import load_sample_images
 
     from models.registry import load
 
     classifier = load("mobilenet_v2", mobilenet_weights)
-    model, x = classifier.model, classifier.batch([Image.fromarray(photo) for photo in load_sample_images().images])
+    model, x = (
+        classifier.model,
+        classifier.batch([Image.fromarray(photo) for photo in load_sample_images().images]),
+    )
     with torch.no_grad():
         classes = model(x).argmax(1)
     mean = torch.zeros_like(x)
     pairs = {
         "input_gradient": (reference.Saliency(model).attribute(x.clone(), classes).amax(1), {}),
         "input_x_gradient": (reference.InputXGradient(model).attribute(x.clone(), classes).sum(1), {}),
-        "integrated_gradients": (reference.IntegratedGradients(model).attribute(x.clone(), mean, classes, n_steps=8).sum(1), {"steps": 8}),
+        "integrated_gradients": (
+            reference.IntegratedGradients(model).attribute(x.clone(), mean, classes, n_steps=8).sum(1),
+            {"steps": 8},
+        ),
     }
     for name, (theirs, given) in pairs.items():
         ours = answer(Case(model, x, (), Target(classes)), name, given).maps
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-3, atol=1e-5 * float(theirs.abs().max()))
     with torch.no_grad():
         gain = (model(x) - model(mean)).gather(1, classes[:, None])[:, 0]
-    torch.testing.assert_close(ask(model, x, "deep_lift", "features", classes).sum((1, 2)), gain, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(
+        ask(model, x, "deep_lift", "features", classes).sum((1, 2)), gain, rtol=1e-2, atol=1e-2
+    )

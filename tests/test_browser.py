@@ -1,4 +1,5 @@
-"""The page in a real browser: a stranger's first minutes, without a console error or a request to another host."""
+"""The page in a real browser: a stranger's first minutes, without a console error or a request to another
+host."""
 
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 
 def opacity(page: "playwright.Page") -> float:
     return float(page.eval_on_selector(".vt-map", "node => getComputedStyle(node).opacity"))
@@ -70,7 +72,9 @@ def test_maps_are_blended_in_the_browser(page: "playwright.Page") -> None:
     assert not requests
 
 
-@pytest.mark.parametrize("page", [(1280, False, "?class=fear&as=surprise&sort=highest+loss")], indirect=True, ids=["link"])
+@pytest.mark.parametrize(
+    "page", [(1280, False, "?class=fear&as=surprise&sort=highest+loss")], indirect=True, ids=["link"]
+)
 def test_a_link_leads_to_its_view(page: "playwright.Page") -> None:
     page.wait_for_selector("h2:has-text('fear → surprise')")
     assert "highest loss first" in page.locator("#vt-gallery h2").inner_text()
@@ -90,7 +94,9 @@ def test_upload_and_examples(page: "playwright.Page", tmp_path: Path) -> None:
     page.wait_for_function("old => document.querySelector('#vt-live .vt-photo').src !== old", arg=picture)
 
 
-@pytest.mark.parametrize("page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"])
+@pytest.mark.parametrize(
+    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
+)
 def test_channels_of_a_layer(page: "playwright.Page", tmp_path: Path) -> None:
     open_tab(page, "Layers")
     page.wait_for_selector("#vt-network tr.vt-on")
@@ -100,7 +106,9 @@ def test_channels_of_a_layer(page: "playwright.Page", tmp_path: Path) -> None:
     page.locator(".vt-channel").nth(3).click()
     page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
     page.select_option("#vt-sheet select[aria-label=order]", "maximum")
-    page.wait_for_function("[...document.querySelectorAll('.vt-channel')].some((node, i) => node.dataset.value != i)")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.vt-channel')].some((node, i) => node.dataset.value != i)"
+    )
     page.locator("#vt-network tr:has-text('preds')").first.click()
     page.wait_for_selector("#vt-sheet .vt-values")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -124,7 +132,9 @@ def test_the_run_is_looked_at_for_strongest_images(page: "playwright.Page", demo
     page.wait_for_selector("#vt-sheet h2:has-text('preds')")
 
 
-@pytest.mark.parametrize("page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"])
+@pytest.mark.parametrize(
+    "page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"]
+)
 def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
     open_tab(page, "Filters")
     page.wait_for_selector("#vt-weights .vt-channel")
@@ -162,7 +172,9 @@ def test_a_photo_from_the_webcam(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-facts:has-text('true class')")
     page.click("#vt-upload [aria-label='Capture from camera']")
     page.click("#vt-upload :text('Click to Access Webcam')")
-    page.wait_for_function("document.querySelector('#vt-upload video')?.videoWidth > 0")  # there is something to be seen
+    page.wait_for_function(
+        "document.querySelector('#vt-upload video')?.videoWidth > 0"
+    )  # there is something to be seen
     page.click("#vt-upload [aria-label='capture photo']")
     page.wait_for_selector("#vt-facts:has-text('drawn faces only')")
 
@@ -174,7 +186,8 @@ def choose(page: "playwright.Page", field: str, text: str) -> None:
 
 
 def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
-    """Cheap methods come at once; a dear one names its cost, is computed on its button, and can be stopped; boxes, files, and the way back."""
+    """Cheap methods come at once; a dear one names its cost, is computed on its button, and can be stopped;
+    boxes, files, and the way back."""
     open_tab(page, "Inspect")
     page.wait_for_selector("#vt-live h2:has-text('Maps of the run for')")
     page.wait_for_selector("#vt-layers :text('ReLU')")  # the network is there
@@ -221,14 +234,20 @@ def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: 
 
 
 def test_no_tab_is_empty(page: "playwright.Page") -> None:
-    """Every one says something after it was opened, also where there is nothing to compare with and nothing was trained."""
+    """Every one says something after it was opened, also where there is nothing to compare with and nothing
+    was trained."""
     for name in ("Inspect", "Layers", "Filters", "Inversion", "Gaze", "Compare", "Train", "Export", "Errors"):
         open_tab(page, name)
         page.wait_for_timeout(1500)  # what its opening asks for has come back
         assert page.locator("[role=tabpanel]:visible .vt-panel:visible").count(), name
 
 
-@pytest.mark.parametrize("page", [(390, False, ""), (390, True, ""), (1280, True, "")], indirect=True, ids=["phone", "phone dark", "dark"])
+@pytest.mark.parametrize(
+    "page",
+    [(390, False, ""), (390, True, ""), (1280, True, "")],
+    indirect=True,
+    ids=["phone", "phone dark", "dark"],
+)
 def test_it_fits(page: "playwright.Page") -> None:
     """Nothing is wider than the window, on a phone and in the dark."""
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -252,7 +271,10 @@ def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictur
     page.click("button:has-text('Optimiser')")
     page.fill("#vt-train-patience input", "400")
     page.keyboard.press("Tab")
-    page.wait_for_function("document.querySelector('#vt-typed textarea').value.includes('mine.safetensors --epochs 400 --patience 400')")
+    page.wait_for_function(
+        "document.querySelector('#vt-typed textarea').value.includes('mine.safetensors --epochs 400 "
+        "--patience 400')"
+    )
     page.click("button:has-text('Preview data')")
     page.wait_for_selector("#vt-preview img")
     page.wait_for_selector("text=an epoch draws 12 times and sees 12 distinct images")

@@ -1,4 +1,5 @@
-"""Errors and Compare in a real browser: from what to try to the images, their maps as numbers, notes, and another run beside this one."""
+"""Errors and Compare in a real browser: from what to try to the images, their maps as numbers, notes, and
+another run beside this one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +15,22 @@ from tests.pages import open_tab
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SIZES = pytest.mark.parametrize("page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"])
+SIZES = pytest.mark.parametrize(
+    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of the same images; the first has faults, and a method more."""
     root = tmp_path_factory.mktemp("runs")
-    synthetic_run(root / "first", 900, 8, Faults(flipped=0.05, blurred=2, border=3, starved=4), methods=("layer_cam", "grad_cam"))
+    synthetic_run(
+        root / "first",
+        900,
+        8,
+        Faults(flipped=0.05, blurred=2, border=3, starved=4),
+        methods=("layer_cam", "grad_cam"),
+    )
     synthetic_run(root / "second", 900, 8, Faults(starved=4), apart=2.5, seed=0)
     return root
 
@@ -32,7 +41,9 @@ def server(folder: Path) -> Iterator[str]:
     from dashboard.server.serving import options
     from dashboard.session.context import Context
 
-    page = build(Context(open_run(folder / "first"), trainings=folder / "trainings", against=(folder / "second",)))
+    page = build(
+        Context(open_run(folder / "first"), trainings=folder / "trainings", against=(folder / "second",))
+    )
     _, url, _ = page.launch(prevent_thread_lock=True, **options())
     yield url
     page.close(verbose=False)
@@ -60,7 +71,9 @@ def test_ways_of_looking(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-gallery label:has-text('entropy from')")
     page.fill("#vt-gallery [data-action=low]", "0.5")
     page.keyboard.press("Tab")
-    page.wait_for_selector("#vt-gallery button[data-value='where:entropy:0.5:']")  # it shows those that are left
+    page.wait_for_selector(
+        "#vt-gallery button[data-value='where:entropy:0.5:']"
+    )  # it shows those that are left
     page.click("#vt-gallery :text('show as images')")
     page.wait_for_selector("#vt-gallery h2:has-text('entropy 0.5 to')")
     page.click(".vt-lenses :text('Mean maps')")
@@ -79,17 +92,23 @@ def test_ways_of_looking(page: "playwright.Page") -> None:
 
 def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> None:
     page.select_option("#vt-confusion select[data-action=norm]", "row")
-    whole = "[...document.querySelectorAll('#vt-confusion tbody tr:first-child .vt-cell')].reduce((sum, cell) => sum + Number(cell.innerText), 0)"
+    whole = (
+        "[...document.querySelectorAll('#vt-confusion tbody tr:first-child .vt-cell')].reduce((sum, "
+        "cell) => sum + Number(cell.innerText), 0)"
+    )
     page.wait_for_function(f"Math.abs({whole} - 100) <= 4")  # rounded per cents
     page.select_option("#vt-confusion select[data-action=order]", "support")
-    page.wait_for_function("document.querySelector('#vt-confusion tbody tr:last-child').innerText.includes('class 4')")  # starved: the last one
+    page.wait_for_function(
+        "document.querySelector('#vt-confusion tbody tr:last-child').innerText.includes('class 4')"
+    )  # starved: the last one
     first = page.locator(".vt-cell").first
     first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowLeft")
-    assert page.evaluate("document.activeElement.dataset.value") == page.locator("#vt-confusion tbody tr").nth(1).locator(
-        ".vt-cell").first.get_attribute("data-value")  # fmt: skip
+    assert page.evaluate("document.activeElement.dataset.value") == page.locator(
+        "#vt-confusion tbody tr"
+    ).nth(1).locator(".vt-cell").first.get_attribute("data-value")
     page.keyboard.press("Enter")
     page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
 
@@ -118,7 +137,9 @@ def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: 
     page.wait_for_selector("#vt-gallery h2:has-text('tagged hat')")
     assert page.locator("#vt-gallery .vt-card").count() == 1
 
-    note = page.locator("#vt-gallery .vt-note").first  # what the classes do not have is refused in a line, and what was said stays
+    note = page.locator(
+        "#vt-gallery .vt-note"
+    ).first  # what the classes do not have is refused in a line, and what was said stays
     note.locator("summary").click()
     note.locator("[data-action^=label]").fill("giraffe")
     page.keyboard.press("Tab")
@@ -143,8 +164,15 @@ def test_two_runs(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-facts:has-text('true class')")
 
 
-@pytest.mark.parametrize("page", [(1280, False, "?group=labels&lens=images&sort=lowest+loss"), (1280, False, "?group=slice:nothing&norm=x&low=a")],
-                         indirect=True, ids=["a list", "nonsense"])  # fmt: skip
+@pytest.mark.parametrize(
+    "page",
+    [
+        (1280, False, "?group=labels&lens=images&sort=lowest+loss"),
+        (1280, False, "?group=slice:nothing&norm=x&low=a"),
+    ],
+    indirect=True,
+    ids=["a list", "nonsense"],
+)
 def test_links(page: "playwright.Page", request: pytest.FixtureRequest) -> None:
     if "nonsense" in request.node.callspec.id:
         page.wait_for_selector("#vt-gallery h2")

@@ -25,8 +25,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PHOTO = f"{get_data_path()}/sample_data/grace_hopper.jpg"
 
 
-@pytest.mark.parametrize("page", [(1280, False, "?class=fear&as=surprise"), (390, True, "?class=fear&as=surprise")], indirect=True,
-                         ids=["wide light", "phone dark"])  # fmt: skip
+@pytest.mark.parametrize(
+    "page",
+    [(1280, False, "?class=fear&as=surprise"), (390, True, "?class=fear&as=surprise")],
+    indirect=True,
+    ids=["wide light", "phone dark"],
+)
 def test_what_errors_shows_is_exported(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-gallery h2:has-text('surprise')")
     open_tab(page, "Export")
@@ -67,13 +71,18 @@ LINKS = {
     "?class=fear&sheet=2": ("Errors", "#vt-gallery .vt-pager:has-text('2 /')"),
     "?class=fear&as=surprise&method=grad_cam&page=7": ("Errors", "#vt-gallery h2:has-text('surprise')"),
     "?image=test/fear/00012.png": ("Inspect", "#vt-facts :text('test/fear/00012.png')"),
-    "?tab=layers&layer=features.30&channel=3&image=test/fear/00012.png": ("Layers", "#vt-alone h2:has-text('Channel 3')"),
+    "?tab=layers&layer=features.30&channel=3&image=test/fear/00012.png": (
+        "Layers",
+        "#vt-alone h2:has-text('Channel 3')",
+    ),
     "?tab=filters&layer=features.0&unit=5": ("Filters", "#vt-filter h2:has-text('filter 5')"),
     "?image=no/such.png&tab=nonsense&layer=x": ("Errors", ".vt-card"),
 }
 
 
-@pytest.mark.parametrize("page", [(1280, False, link) for link in LINKS], indirect=True, ids=list(range(len(LINKS))))
+@pytest.mark.parametrize(
+    "page", [(1280, False, link) for link in LINKS], indirect=True, ids=list(range(len(LINKS)))
+)
 def test_links_open_what_they_name(page: "playwright.Page") -> None:
     query = page.url[page.url.index("?") :]
     tab, shown = LINKS[query]
@@ -81,7 +90,12 @@ def test_links_open_what_they_name(page: "playwright.Page") -> None:
     assert page.locator("#vt-tabs button[role=tab][aria-selected=true]").first.inner_text() == tab
 
 
-@pytest.mark.parametrize("page", [(1280, False, "?tab=layers&layer=features.30&channel=3&image=test/fear/00012.png")], indirect=True, ids=["link"])
+@pytest.mark.parametrize(
+    "page",
+    [(1280, False, "?tab=layers&layer=features.30&channel=3&image=test/fear/00012.png")],
+    indirect=True,
+    ids=["link"],
+)
 def test_a_copied_link_leads_back(page: "playwright.Page") -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
@@ -93,7 +107,9 @@ def test_a_copied_link_leads_back(page: "playwright.Page") -> None:
     assert "features.30" in page.locator("#vt-sheet h2").inner_text()
 
 
-@pytest.mark.parametrize("page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"])
+@pytest.mark.parametrize(
+    "page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"]
+)
 def test_one_photo_after_another(page: "playwright.Page") -> None:
     """The field is free again once a photo was taken; the same photo can be given twice."""
     open_tab(page, "Inspect")
@@ -108,8 +124,16 @@ def test_one_photo_after_another(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-layers-upload input[type=file]", state="attached")
 
 
-NAMES = ("<script>document.title='run'</script>", '"><img src=x onerror="document.title=1">', "quo'te\"s & amp;", "\u202eabc.exe", "الخوف",
-         "=1+1", "../..", "x")  # fmt: skip
+NAMES = (
+    "<script>document.title='run'</script>",
+    '"><img src=x onerror="document.title=1">',
+    "quo'te\"s & amp;",
+    "\u202eabc.exe",
+    "الخوف",
+    "=1+1",
+    "../..",
+    "x",
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +141,13 @@ def hostile(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> RunData:
     """The demo's run, whose classes and files have names that want to be more than names."""
     folder = tmp_path_factory.mktemp("hostile") / "run"
     shutil.copytree(demo, folder)
-    manifest, request = (json.loads((folder / name).read_text()) for name in ("manifest.json", "request.json"))
+    manifest, request = (
+        json.loads((folder / name).read_text()) for name in ("manifest.json", "request.json")
+    )
     (folder / "manifest.json").write_text(json.dumps(manifest | {"data_root": ""}))
-    (folder / "request.json").write_text(json.dumps(request | {"classes": NAMES, "data": "photos/<b onclick=alert(1)>"}))
+    (folder / "request.json").write_text(
+        json.dumps(request | {"classes": NAMES, "data": "photos/<b onclick=alert(1)>"})
+    )
     for name in ("analysis.json", "analysis.parquet", "contrasts.parquet"):
         (folder / name).unlink(missing_ok=True)
     for part in (folder / "samples").glob("*.parquet"):
@@ -148,7 +176,10 @@ def test_handed_on_pages_ask_nobody_and_run_nothing(hostile: RunData, tmp_path: 
             assert NAMES[0] in page.inner_text("body")
             assert page.title() == title
         # fails where one is missing
-        page.evaluate("Promise.all([...document.images].map(image => { image.loading = 'eager'; return image.decode() }))")
+        page.evaluate(
+            "Promise.all([...document.images].map(image => { image.loading = 'eager'; return "
+            "image.decode() }))"
+        )
         browser.close()
     assert dialogs == []
     assert [url for url in asked if not url.startswith(("data:", tmp_path.as_uri()))] == []

@@ -1,4 +1,5 @@
-"""CAM formulas: equal to pytorch-grad-cam's raw maps on real architectures, and to what is known by hand on toys."""
+"""CAM formulas: equal to pytorch-grad-cam's raw maps on real architectures, and to what is known by hand on
+toys."""
 
 import numpy as np
 import pytest
@@ -21,7 +22,11 @@ def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest)
 
     torch.manual_seed(0)
     try:
-        model = load(network, request.getfixturevalue("mobilenet_weights")).model if network == "mobilenet_v2" else spec(network).build(None)
+        model = (
+            load(network, request.getfixturevalue("mobilenet_weights")).model
+            if network == "mobilenet_v2"
+            else spec(network).build(None)
+        )
     except pytest.skip.Exception:
         model = spec(network).build(None)
     model.eval()
@@ -40,7 +45,8 @@ def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest)
 
 
 def test_known_by_hand_on_pooling_and_linear(tiny: Classifier) -> None:
-    """With global average pooling and one linear layer, CAM = Z·Grad-CAM = HiResCAM·Z... all the same up to the constant Z."""
+    """With global average pooling and one linear layer, CAM = Z·Grad-CAM = HiResCAM·Z... all the same up to
+    the constant Z."""
     x, target = torch.randn(5, 3, 32, 32), torch.tensor([0, 1, 2, 0, 1])
     captured = capture(tiny.model, x, "features")
     weights = tiny.model.head.weight[target].detach()  # type: ignore[union-attr,index]

@@ -20,14 +20,26 @@ LAYER = "features.4"
 
 @pytest.fixture
 def x() -> torch.Tensor:
-    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)).contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def snapshot(model: nn.Module, x: torch.Tensor) -> tuple[object, ...]:
-    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
+    hooks = [
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()
+    ]
     state = {k: v.clone() for k, v in model.state_dict().items()}
-    return ([m.training for m in model.modules()], [p.requires_grad for p in model.parameters()],
-            [p.grad is None for p in model.parameters()], hooks, state, x.clone(), x.requires_grad, torch.is_grad_enabled())  # fmt: skip
+    return (
+        [m.training for m in model.modules()],
+        [p.requires_grad for p in model.parameters()],
+        [p.grad is None for p in model.parameters()],
+        hooks,
+        state,
+        x.clone(),
+        x.requires_grad,
+        torch.is_grad_enabled(),
+    )
 
 
 def assert_as_found(before: tuple[object, ...], model: nn.Module, x: torch.Tensor) -> None:
@@ -47,11 +59,17 @@ def mixed_modes(tiny: Classifier) -> nn.Module:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
-    """Shape, type, finite, the same again, a batch equals its images; and the model as it was, after success and every failure."""
+    """Shape, type, finite, the same again, a batch equals its images; and the model as it was, after success
+    and every failure."""
     model, target = mixed_modes(tiny), torch.tensor([0, 1, 2, 1])
     method = METHODS[name]
 
-    def ask(rows: slice = slice(None), images: torch.Tensor = x, layer: str = LAYER, classes: torch.Tensor = target) -> torch.Tensor:
+    def ask(
+        rows: slice = slice(None),
+        images: torch.Tensor = x,
+        layer: str = LAYER,
+        classes: torch.Tensor = target,
+    ) -> torch.Tensor:
         return answer(Case(model, images[rows], (layer,), Target(classes[rows])), name).maps
 
     before = snapshot(model, x)
@@ -146,7 +164,8 @@ def test_gradient_is_that_of_the_whole_graph(tiny: Classifier, x: torch.Tensor) 
 
 
 def test_layer_before_an_in_place_module_keeps_its_own_output(tiny: Classifier, x: torch.Tensor) -> None:
-    """The ReLU after the convolution works in place; what is captured is the convolution's output, negatives included."""
+    """The ReLU after the convolution works in place; what is captured is the convolution's output, negatives
+    included."""
     captured = capture(tiny.model, x, "features.3")
     assert (captured.activation < 0).any()
     captured.gradient(torch.zeros(4, dtype=torch.long))
@@ -187,12 +206,21 @@ def test_default_layer(tiny: Classifier, x: torch.Tensor) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "layer", "shape"), [
-    ("mobilenet_v2", "features", (1280, 7, 7)), ("resnet50", "layer4", (2048, 7, 7)), ("vgg16", "features.29", (512, 14, 14)),
-    ("alexnet", "features.11", (256, 13, 13)), ("timm:mobilenetv1_100", None, (1024, 7, 7)), ("fer_vgg", "features.37", (128, 8, 8)),
-    ("fer_alexnet", "features.22", (128, 8, 8)), ("fer_mobilenet", "features", (1024, 4, 4)),
-    ("densenet121", "features", (1024, 7, 7)), ("convnext_tiny", "features", (768, 7, 7)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "layer", "shape"),
+    [
+        ("mobilenet_v2", "features", (1280, 7, 7)),
+        ("resnet50", "layer4", (2048, 7, 7)),
+        ("vgg16", "features.29", (512, 14, 14)),
+        ("alexnet", "features.11", (256, 13, 13)),
+        ("timm:mobilenetv1_100", None, (1024, 7, 7)),
+        ("fer_vgg", "features.37", (128, 8, 8)),
+        ("fer_alexnet", "features.22", (128, 8, 8)),
+        ("fer_mobilenet", "features", (1024, 4, 4)),
+        ("densenet121", "features", (1024, 7, 7)),
+        ("convnext_tiny", "features", (768, 7, 7)),
+    ],
+)
 def test_default_layer_of_real_networks(name: str, layer: str | None, shape: tuple[int, int, int]) -> None:
     from models.registry import spec
 

@@ -1,4 +1,5 @@
-"""Networks and data of strangers with known answers (`VITRINE_CASES`), picture by picture: equal, or refused in one line that says why."""
+"""Networks and data of strangers with known answers (`VITRINE_CASES`), picture by picture: equal, or refused
+in one line that says why."""
 
 import importlib.util
 import json
@@ -62,11 +63,14 @@ def small_net(entry: dict[str, Any], classes: tuple[str, ...] | None = None) -> 
 
 
 def answers(name: str) -> pd.DataFrame:
-    return pd.read_csv(folder() / case(name)["predictions"], dtype={"label": str, "pred": str, "image": str}).set_index("image")
+    return pd.read_csv(
+        folder() / case(name)["predictions"], dtype={"label": str, "pred": str, "image": str}
+    ).set_index("image")
 
 
 def same(out: Path, name: str, files: bool = False) -> None:
-    """Every image's probabilities and prediction, and the accuracy. `files`: the answers name files without folders."""
+    """Every image's probabilities and prediction, and the accuracy. `files`: the answers name files without
+    folders."""
     entry, opened, expected = case(name), open_run(out), answers(name)
     order = entry["class_order"]
     outputs = opened.manifest.request.outputs
@@ -76,13 +80,19 @@ def same(out: Path, name: str, files: bool = False) -> None:
     for row, item in ok.iterrows():
         prob = opened.prob(int(str(row)))
         wanted = expected.loc[Path(item["id"]).name if files else item["id"]]
-        np.testing.assert_allclose(prob[columns], wanted[[f"prob_{c}" for c in order]].to_numpy(float), atol=2e-3, err_msg=item["id"])
+        np.testing.assert_allclose(
+            prob[columns], wanted[[f"prob_{c}" for c in order]].to_numpy(float), atol=2e-3, err_msg=item["id"]
+        )
     named = {i: c for c, i in outputs.items()}
-    assert np.mean([named[p] == named[k] for p, k in zip(ok["pred"], ok["label"], strict=True)]) == pytest.approx(entry["accuracy"], abs=2e-4)
+    assert np.mean(
+        [named[p] == named[k] for p, k in zip(ok["pred"], ok["label"], strict=True)]
+    ) == pytest.approx(entry["accuracy"], abs=2e-4)
 
 
 def command(*words: object, code: int = 0) -> str:
-    done = subprocess.run([sys.executable, "launch.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "launch.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -102,7 +112,9 @@ def test_classes_that_differ_little(name: str, tmp_path: Path) -> None:
 def test_numbers_sorted_as_text(tmp_path: Path) -> None:
     entry = case("num12")
     classifier, source = small_net(entry), open_data(str(folder() / entry["data"]))
-    with pytest.raises(UserError, match=r"nobody says which output is which.*--classes sorted.*--classes numbers"):
+    with pytest.raises(
+        UserError, match=r"nobody says which output is which.*--classes sorted.*--classes numbers"
+    ):
         run(classifier, source, tmp_path / "run", ["grad_cam"])
     run(classifier, source, tmp_path / "run", ["grad_cam"], order="sorted")
     same(tmp_path / "run", "num12")
@@ -116,7 +128,11 @@ def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
     manifest = run(classifier, source, tmp_path / "run", ["grad_cam"])
     assert manifest.counts["failed"] == (30 if name == "formats_half_missing" else 0)
     same(tmp_path / "run", name, files=name.startswith("formats"))
-    said = {"formats_windows": "read as '/'", "formats_half_missing": "30 of 60 images found", "formats_empty_class": "no image of class ten"}
+    said = {
+        "formats_windows": "read as '/'",
+        "formats_half_missing": "30 of 60 images found",
+        "formats_empty_class": "no image of class ten",
+    }
     assert said.get(name, "") in source.note
     if name == "mixed":
         assert any("use 12 bits" in told for told in source.reading)
@@ -136,14 +152,43 @@ def test_pixels_of_every_kind_of_file() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["shufflenet_half_norm", "shufflenet_half_precision", "shufflenet_unnormalized", "shufflenet_imagenet_example"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shufflenet_half_norm",
+        "shufflenet_half_precision",
+        "shufflenet_unnormalized",
+        "shufflenet_imagenet_example",
+    ],
+)
 def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
     entry = case(name)
     p = entry["preprocessing"]
-    words = ["run", "--model", "shufflenet_v2_x0_5", "--weights", folder() / entry["files"][0], "--data", folder() / entry["data"],
-             "--methods", "grad_cam", "--classes", "sorted", "--out", tmp_path / "run"]  # fmt: skip
-    told = ["--input-size", p["size"][0], "--resize", "squash" if p["resize"] == "squash" else p["size"][0],
-            "--mean", ",".join(map(str, p["mean"])), "--std", ",".join(map(str, p["std"]))]  # fmt: skip
+    words = [
+        "run",
+        "--model",
+        "shufflenet_v2_x0_5",
+        "--weights",
+        folder() / entry["files"][0],
+        "--data",
+        folder() / entry["data"],
+        "--methods",
+        "grad_cam",
+        "--classes",
+        "sorted",
+        "--out",
+        tmp_path / "run",
+    ]
+    told = [
+        "--input-size",
+        p["size"][0],
+        "--resize",
+        "squash" if p["resize"] == "squash" else p["size"][0],
+        "--mean",
+        ",".join(map(str, p["mean"])),
+        "--std",
+        ",".join(map(str, p["std"])),
+    ]
     said = command(*words, *told)
     assert said.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} RGB")
     same(tmp_path / "run", name)
@@ -153,9 +198,30 @@ def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_thousand_outputs_of_which_ten_are_trained(tmp_path: Path) -> None:
     entry = case("broken_thousand")
-    (tmp_path / "map.csv").write_text("".join(f"{name}, class {i}\n" for i, name in enumerate(entry["class_order"])))
-    words = ["run", "--model", "shufflenet_v2_x0_5", "--weights", folder() / entry["files"][0], "--data", folder() / entry["data"],
-             "--methods", "grad_cam", "--out", tmp_path / "run", "--input-size", 64, "--resize", "squash", "--mean", 0.5, "--std", 0.5]  # fmt: skip
+    (tmp_path / "map.csv").write_text(
+        "".join(f"{name}, class {i}\n" for i, name in enumerate(entry["class_order"]))
+    )
+    words = [
+        "run",
+        "--model",
+        "shufflenet_v2_x0_5",
+        "--weights",
+        folder() / entry["files"][0],
+        "--data",
+        folder() / entry["data"],
+        "--methods",
+        "grad_cam",
+        "--out",
+        tmp_path / "run",
+        "--input-size",
+        64,
+        "--resize",
+        "squash",
+        "--mean",
+        0.5,
+        "--std",
+        0.5,
+    ]
     assert "do not name their 1000 outputs" in command(*words, code=2)
     command(*words, "--classes", tmp_path / "map.csv")
     same(tmp_path / "run", "broken_thousand")
@@ -167,9 +233,16 @@ def test_a_thousand_outputs_of_which_ten_are_trained(tmp_path: Path) -> None:
 
 def test_nan_is_no_answer(tmp_path: Path) -> None:
     entry = case("broken_nan")
-    manifest = run(small_net(entry, tuple(entry["class_order"])), open_data(str(folder() / entry["data"])), tmp_path / "run", ["grad_cam"])
+    manifest = run(
+        small_net(entry, tuple(entry["class_order"])),
+        open_data(str(folder() / entry["data"])),
+        tmp_path / "run",
+        ["grad_cam"],
+    )
     assert manifest.counts == {"ok": 0, "failed": 500}
-    assert "the network answered NaN (500)" in command("analyse", tmp_path / "run") + "\n".join(_outcome(tmp_path / "run"))
+    assert "the network answered NaN (500)" in command("analyse", tmp_path / "run") + "\n".join(
+        _outcome(tmp_path / "run")
+    )
     assert "None of the 500 images has an answer" in command("analyse", tmp_path / "run")
     command("report", tmp_path / "run", "--out", tmp_path / "report.html")
 
@@ -182,7 +255,12 @@ def _outcome(out: Path) -> list[str]:
 
 def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
     entry = case("broken_constant")
-    run(small_net(entry, tuple(entry["class_order"])), open_data(str(folder() / entry["data"])), tmp_path / "run", ["grad_cam"])
+    run(
+        small_net(entry, tuple(entry["class_order"])),
+        open_data(str(folder() / entry["data"])),
+        tmp_path / "run",
+        ["grad_cam"],
+    )
     same(tmp_path / "run", "broken_constant")
     said = " ".join(command("analyse", tmp_path / "run").split())
     assert said.startswith("At chance: accuracy 10.0 %")
@@ -192,7 +270,13 @@ def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
 def test_other_tasks_are_refused() -> None:
     sigmoid = case("sigmoid")
     with pytest.raises(UserError, match="has one output"):
-        run(small_net(sigmoid), open_data(str(folder() / sigmoid["data"])), Path("never"), ["grad_cam"], mapping={"small": 0, "large": 0})
+        run(
+            small_net(sigmoid),
+            open_data(str(folder() / sigmoid["data"])),
+            Path("never"),
+            ["grad_cam"],
+            mapping={"small": 0, "large": 0},
+        )
     with pytest.raises(UserError, match=r"several labels in one cell \('0\|1'\)"):
         open_data(str(folder() / case("multilabel_labels")["data"]), label_col="labels")
     with pytest.raises(UserError, match="choose one of image, 0, 1"):
@@ -200,7 +284,13 @@ def test_other_tasks_are_refused() -> None:
     regression = case("regression")
     source = open_data(str(folder() / regression["data"]), label_col="ink")
     with pytest.raises(UserError, match="has one output"):
-        run(small_net(regression), source, Path("never"), ["grad_cam"], mapping=dict.fromkeys(source.classes, 0))
+        run(
+            small_net(regression),
+            source,
+            Path("never"),
+            ["grad_cam"],
+            mapping=dict.fromkeys(source.classes, 0),
+        )
     assert not Path("never").exists()
 
 

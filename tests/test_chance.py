@@ -47,13 +47,17 @@ def test_below_chance_is_no_better(whole: RunData) -> None:
 def test_one_predicted_class(whole: RunData) -> None:
     label = np.arange(1200) % 2
     collapsed = np.where(np.arange(1200) < 96, label, 0)  # better than chance, beyond doubt
-    assert "96.0 % of the images are predicted as 'class 0', which 50.0 % are" in told(whole, label, collapsed)
+    assert "96.0 % of the images are predicted as 'class 0', which 50.0 % are" in told(
+        whole, label, collapsed
+    )
     rare = (np.arange(1200) % 33 == 0).astype(int)  # a defect that is rare, and found every other time
     assert told(whole, rare, rare * (np.arange(1200) % 2)) == ""
     assert "At chance" in told(whole, rare, np.zeros(1200, int))  # 97 % accurate, and knows nothing
 
 
-@pytest.mark.parametrize(("images", "rare", "found"), [(100, 3, 2), (240, 9, 3), (30, 1, 1), (60, 2, 2), (1000, 10, 2)])
+@pytest.mark.parametrize(
+    ("images", "rare", "found"), [(100, 3, 2), (240, 9, 3), (30, 1, 1), (60, 2, 2), (1000, 10, 2)]
+)
 def test_few_hits_of_a_rare_class_are_not_chance(images: int, rare: int, found: int, whole: RunData) -> None:
     """97 % of the images are of one class, and no alarm is false."""
     label = (np.arange(images) < rare).astype(int)
@@ -69,7 +73,9 @@ def test_p_of_chance_is_that_of_permutations(whole: RunData) -> None:
         pred = np.where(rng.random(n) < skill, label, rng.integers(0, classes, n))
         hits = (label == pred).sum()
         dealt = np.array([(label == rng.permutation(pred)).sum() for _ in range(4000)])
-        simulated = (dealt >= hits).mean() / 2 + (dealt > hits).mean() / 2  # mid-p: the normal distribution has no steps
+        simulated = (dealt >= hits).mean() / 2 + (
+            dealt > hits
+        ).mean() / 2  # mid-p: the normal distribution has no steps
         assert p_of_chance(evaluate(label, pred, np.ones(n), classes)) == pytest.approx(simulated, abs=0.03)
 
 

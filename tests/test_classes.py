@@ -22,8 +22,16 @@ NUMBERS = [str(i) for i in range(12)]
 # -- the data's classes and the network's outputs --------------------------------------------------
 
 
-@pytest.mark.parametrize("classes", [["a", "A", "b", "B"], ["happy", "happiness", "anger", "angry"], ["Polish", "polish", "US", "us"],
-                                     ["great_white", "great white", "Great-White"], ["01", "1", "1.0"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["a", "A", "b", "B"],
+        ["happy", "happiness", "anger", "angry"],
+        ["Polish", "polish", "US", "us"],
+        ["great_white", "great white", "Great-White"],
+        ["01", "1", "1.0"],
+    ],
+)
 def test_exact_names_are_never_merged(classes: list[str]) -> None:
     """Whatever the order of either side."""
     for data in (classes, classes[::-1], sorted(classes)):
@@ -39,15 +47,25 @@ def test_only_what_is_left_over_is_folded() -> None:
     assert match_classes(["07"], ["3", "7"]).notes == ["07 → 7 (number)"]
 
 
-@pytest.mark.parametrize(("data", "model"), [(["Happy", "happy"], ["HAPPY", "sad"]), (["happy", "joy"], ["happiness", "sadness"]),
-                                             (["cat"], ["Cat", "CAT"]), (["1", "01"], ["1.0", "2"])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        (["Happy", "happy"], ["HAPPY", "sad"]),
+        (["happy", "joy"], ["happiness", "sadness"]),
+        (["cat"], ["Cat", "CAT"]),
+        (["1", "01"], ["1.0", "2"]),
+    ],
+)
 def test_a_folding_that_does_not_say_which_is_refused(data: list[str], model: list[str]) -> None:
     with pytest.raises(UserError, match=r"never taken for one: say which is which with --classes FILE"):
         match_classes(data, model)
 
 
 def test_two_classes_become_one_only_where_a_person_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'happy' would be 'happiness', which 'happiness' of the data is already.*'happy, happiness'"):
+    with pytest.raises(
+        UserError,
+        match=r"'happy' would be 'happiness', which 'happiness' of the data is already.*'happy, happiness'",
+    ):
         match_classes(["happy", "happiness"], ["happiness", "sadness"])
     (tmp_path / "map.csv").write_text("happy, happiness\n")
     mapping = read_mapping(tmp_path / "map.csv").outputs(["happy", "happiness"], ["happiness", "sadness"])
@@ -56,10 +74,15 @@ def test_two_classes_become_one_only_where_a_person_says_so(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("model", [unnamed(12), tuple("abcdefghijkl")])
 def test_numbers_whose_order_nobody_knows_are_asked(model: tuple[str, ...]) -> None:
-    with pytest.raises(UserError, match=r"'2' may be output 2, or output 4 as ImageFolder sorts.*--classes sorted.*--classes numbers"):
+    with pytest.raises(
+        UserError,
+        match=r"'2' may be output 2, or output 4 as ImageFolder sorts.*--classes sorted.*--classes numbers",
+    ):
         match_classes(NUMBERS, model)
     assert match_classes(NUMBERS, model, order="numbers").outputs == tuple(range(12))
-    assert match_classes(NUMBERS, model, order="sorted").outputs == tuple(sorted(NUMBERS).index(n) for n in NUMBERS)
+    assert match_classes(NUMBERS, model, order="sorted").outputs == tuple(
+        sorted(NUMBERS).index(n) for n in NUMBERS
+    )
     with pytest.raises(UserError, match="'3' may be output 3, or output 5"):
         match_classes(["0", "1", "3"], model)  # a part of them, of which the first two lie alike
 
@@ -72,7 +95,9 @@ def test_numbers_whose_order_is_the_same_either_way_are_told() -> None:
         assert found.notes == ["class N of the data is output N, which is ImageFolder's order too"]
     assert match_classes(NUMBERS, NUMBERS).order == ""  # names
     with pytest.raises(UserError, match="--classes sorted"):
-        match_classes([str(i) for i in range(1, 11)], unnamed(10))  # counted from one: ten has no output of its number
+        match_classes(
+            [str(i) for i in range(1, 11)], unnamed(10)
+        )  # counted from one: ten has no output of its number
     with pytest.raises(UserError, match="must be different numbers from 0 to 9, and they are 10"):
         match_classes([str(i) for i in range(1, 11)], unnamed(10), order="numbers")
     with pytest.raises(UserError, match="the data has 3 classes, the network 10 outputs"):
@@ -86,18 +111,33 @@ def test_names_that_nobody_gave_are_numbers(form: str) -> None:
     with pytest.raises(UserError, match=r"may be output 2, or output 4 as ImageFolder sorts names"):
         match_classes(data, unnamed(12))
     assert match_classes(data, unnamed(12), order="numbers").outputs == tuple(range(12))
-    assert match_classes(data, unnamed(12), order="sorted").outputs == tuple(sorted(data).index(name) for name in data)
+    assert match_classes(data, unnamed(12), order="sorted").outputs == tuple(
+        sorted(data).index(name) for name in data
+    )
     assert match_classes(data[:10], unnamed(10)).outputs == tuple(range(10))
 
 
-@pytest.mark.parametrize(("data", "outputs"), [(["1", "2"], 3), ([str(i) for i in range(1, 9)], 9), ([f"{i:02d}" for i in range(1, 11)], 11),
-                                               ([str(i) for i in range(1, 8)], 8), (["class 1", "class 3"], 4)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "outputs"),
+    [
+        (["1", "2"], 3),
+        ([str(i) for i in range(1, 9)], 9),
+        ([f"{i:02d}" for i in range(1, 11)], 11),
+        ([str(i) for i in range(1, 8)], 8),
+        (["class 1", "class 3"], 4),
+    ],
+)
 def test_numbers_without_a_zero_may_count_from_one(data: list[str], outputs: int) -> None:
-    with pytest.raises(UserError, match=r"may be output 1, or output 0 where numbers count from one\. Say --classes numbers"):
+    with pytest.raises(
+        UserError, match=r"may be output 1, or output 0 where numbers count from one\. Say --classes numbers"
+    ):
         match_classes(data, unnamed(outputs))
 
 
-@pytest.mark.parametrize(("data", "mapping"), [(["0", "1", "01"], {}), (["class 0", "0", "1"], {}), (["0", "1", "cat"], {"cat": 1})])
+@pytest.mark.parametrize(
+    ("data", "mapping"),
+    [(["0", "1", "01"], {}), (["class 0", "0", "1"], {}), (["0", "1", "cat"], {"cat": 1})],
+)
 def test_two_numbers_are_never_one_output(data: list[str], mapping: dict[str, int]) -> None:
     for model in (unnamed(3), ("a", "b", "c")):
         with pytest.raises(UserError):
@@ -138,20 +178,37 @@ def test_outputs_of_one_name_are_asked_for() -> None:
 
 def test_a_mapping_is_csv(tmp_path: Path) -> None:
     path = tmp_path / "map.csv"
-    lines = ["data class,model class", "# a comment", '"crane, bird", "crane (n02012849)"', "C#, csharp", '"#1", first', '"say ""hi""", x']
+    lines = [
+        "data class,model class",
+        "# a comment",
+        '"crane, bird", "crane (n02012849)"',
+        "C#, csharp",
+        '"#1", first',
+        '"say ""hi""", x',
+    ]
     lines += ["b\tc", "d = e", ""]
     path.write_text("\n".join(lines))
-    assert read_mapping(path).pairs == {"crane, bird": "crane (n02012849)", "C#": "csharp", "#1": "first", 'say "hi"': "x", "b": "c", "d": "e"}
+    assert read_mapping(path).pairs == {
+        "crane, bird": "crane (n02012849)",
+        "C#": "csharp",
+        "#1": "first",
+        'say "hi"': "x",
+        "b": "c",
+        "d": "e",
+    }
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("a, x\nb, y\na, z\n", r"Line 3 of .* names 'a' again, after line 1"),
-    ("a, b\nb, a\n", r"closes a circle: a → b → a"),
-    ("a, b\nb, c\nc, a\n", r"Line 3 .*closes a circle: a → b → c → a"),
-    ("a\n", r"Line 1 of .*expected 'data class, model class'"),
-    ("crane, bird, x\n", r"names with commas stand in double quotes"),
-    ("# nothing\n", "has no line"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a, x\nb, y\na, z\n", r"Line 3 of .* names 'a' again, after line 1"),
+        ("a, b\nb, a\n", r"closes a circle: a → b → a"),
+        ("a, b\nb, c\nc, a\n", r"Line 3 .*closes a circle: a → b → c → a"),
+        ("a\n", r"Line 1 of .*expected 'data class, model class'"),
+        ("crane, bird, x\n", r"names with commas stand in double quotes"),
+        ("# nothing\n", "has no line"),
+    ],
+)
 def test_a_mapping_that_contradicts_itself_names_the_line(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_text(text)
     with pytest.raises(UserError, match=said):
@@ -161,15 +218,21 @@ def test_a_mapping_that_contradicts_itself_names_the_line(text: str, said: str, 
 def test_unknown_names_in_a_mapping_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "map.csv"
     path.write_text("dog, Hund\ncats, Katze\n")
-    with pytest.raises(UserError, match=r"Line 2 of .*names class 'cats', which the data lacks: near is 'cat'"):
+    with pytest.raises(
+        UserError, match=r"Line 2 of .*names class 'cats', which the data lacks: near is 'cat'"
+    ):
         read_mapping(path).outputs(["dog", "cat"], ["Hund", "Katze"])
-    with pytest.raises(UserError, match=r"Line 1 of .*names class 'Hund', which the model lacks: it has chien, chat"):
+    with pytest.raises(
+        UserError, match=r"Line 1 of .*names class 'Hund', which the model lacks: it has chien, chat"
+    ):
         read_mapping(path).outputs(["dog", "cats"], ["chien", "chat"])
     path.write_text("dog, 1\ncat, 0\n")  # outputs by number, where none is called so
     assert read_mapping(path).outputs(["dog", "cat"], ["cat", "dog"]) == {"dog": 1, "cat": 0}
     assert read_mapping(path).outputs(["dog", "cat"], ["1", "0"]) == {"dog": 0, "cat": 1}
     with pytest.raises(UserError, match=r"Line 2 of .*names class '0', which the model lacks"):
-        read_mapping(path).outputs(["dog", "cat"], ["1", "2", "3"])  # a name beside an index would make two classes one
+        read_mapping(path).outputs(
+            ["dog", "cat"], ["1", "2", "3"]
+        )  # a name beside an index would make two classes one
 
 
 def test_names_for_outputs_without_names(tmp_path: Path) -> None:
@@ -226,7 +289,9 @@ def test_selections_find_classes_exactly_first() -> None:
 def table(folder: Path, labels: list[str]) -> Path:
     for i in range(len(labels)):
         Image.fromarray(np.full((4, 4, 3), i, np.uint8)).save(folder / f"{i}.png")
-    pd.DataFrame({"image": [f"{i}.png" for i in range(len(labels))], "label": labels}).to_csv(folder / "t.csv", index=False)
+    pd.DataFrame({"image": [f"{i}.png" for i in range(len(labels))], "label": labels}).to_csv(
+        folder / "t.csv", index=False
+    )
     return folder / "t.csv"
 
 
@@ -237,7 +302,9 @@ def test_frequent_spellings_of_a_table_stay_classes_of_their_own(tmp_path: Path)
     assert "rare spellings merged: POLISH → Polish" in source.note
     assert "Polish and polish are spelled alike and stay separate classes" in source.note
     assert len([i for i in source.items if i.label == "cat"]) == 6
-    known = open_data(str(path), known=("POLISH", "Polish", "polish", "cat"))  # the network tells all three apart
+    known = open_data(
+        str(path), known=("POLISH", "Polish", "polish", "cat")
+    )  # the network tells all three apart
     assert known.classes == ("POLISH", "Polish", "cat", "polish")
 
 

@@ -21,7 +21,9 @@ def spots(centres: np.ndarray, seed: int = 0, jitter: float = 0.04, size: int = 
 
 
 def clustered(maps: np.ndarray, correct: np.ndarray | None = None) -> Clustering:
-    table = pd.DataFrame({"correct": np.ones(len(maps), bool) if correct is None else correct}, index=np.arange(len(maps)) + 10)
+    table = pd.DataFrame(
+        {"correct": np.ones(len(maps), bool) if correct is None else correct}, index=np.arange(len(maps)) + 10
+    )
     run = SimpleNamespace(maps=lambda method, target, rows: maps[np.array(rows) - 10], ok=table)
     return cluster_maps(run, table.index.to_numpy(), "layer_cam")  # type: ignore[arg-type]
 
@@ -78,5 +80,7 @@ def test_fine_maps_and_empty_ones() -> None:
     found = clustered(maps)
     assert found.left_out == 3
     assert [len(c.rows) for c in found.clusters] == [17, 20]
-    with pytest.raises(UserError, match="7 of 40 images have a map with positive evidence: clusters need at least 8"):
+    with pytest.raises(
+        UserError, match="7 of 40 images have a map with positive evidence: clusters need at least 8"
+    ):
         clustered(np.where(np.arange(40)[:, None, None] < 7, maps + 2, -1))

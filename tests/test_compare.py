@@ -36,12 +36,20 @@ def runs(tmp_path: Path) -> tuple[RunData, RunData]:
 
 def predictions(run: RunData) -> Predictions:
     ok = run.ok
-    return Predictions(ok["label"].to_numpy(), ok["pred"].to_numpy(), ok["confidence"].to_numpy(float), ok["loss"].to_numpy(float), len(run.classes))
+    return Predictions(
+        ok["label"].to_numpy(),
+        ok["pred"].to_numpy(),
+        ok["confidence"].to_numpy(float),
+        ok["loss"].to_numpy(float),
+        len(run.classes),
+    )
 
 
 def test_mcnemar() -> None:
     for only_a, only_b in ((3, 11), (0, 0), (40, 40), (7, 0), (900, 800)):
-        assert mcnemar(only_a, only_b) == pytest.approx(theirs([[5, only_a], [only_b, 5]], exact=only_a + only_b <= 1000).pvalue)
+        assert mcnemar(only_a, only_b) == pytest.approx(
+            theirs([[5, only_a], [only_b, 5]], exact=only_a + only_b <= 1000).pvalue
+        )
 
 
 def test_metrics_are_those_of_everywhere_else(runs: tuple[RunData, RunData]) -> None:
@@ -49,7 +57,11 @@ def test_metrics_are_those_of_everywhere_else(runs: tuple[RunData, RunData]) -> 
     e = evaluate(p.label, p.pred, p.confidence, 5)
     found = {name: value(p, one) for name, (value, _) in METRICS.items()}
     assert found["accuracy"] == pytest.approx(e.accuracy)
-    assert found["macro F1"] == pytest.approx(e.macro_f1) == pytest.approx(f1_score(p.label, p.pred, average="macro"))
+    assert (
+        found["macro F1"]
+        == pytest.approx(e.macro_f1)
+        == pytest.approx(f1_score(p.label, p.pred, average="macro"))
+    )
     assert found["kappa"] == pytest.approx(cohen_kappa_score(p.label, p.pred))
     assert found["calibration error"] == pytest.approx(e.calibration_error)
     assert found["loss"] == pytest.approx(p.loss.mean())
@@ -68,8 +80,15 @@ def test_intervals_are_scipys(runs: tuple[RunData, RunData]) -> None:
     a, b = map(predictions, runs)
     found = {m.name: m for m in side_by_side(a, b, replicates=3000)}
     hits = [(p.label == p.pred).astype(float) for p in (a, b)]
-    paired = stats.bootstrap(hits, lambda x, y, axis: (y - x).mean(axis), paired=True, vectorized=True, n_resamples=3000, method="percentile",
-                             random_state=1).confidence_interval  # fmt: skip
+    paired = stats.bootstrap(
+        hits,
+        lambda x, y, axis: (y - x).mean(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=3000,
+        method="percentile",
+        random_state=1,
+    ).confidence_interval
     assert found["accuracy"].interval == pytest.approx((paired.low, paired.high), abs=0.006)
     assert found["accuracy"].difference == pytest.approx(hits[1].mean() - hits[0].mean())
     assert found["accuracy"].sure == (paired.high < 0 or paired.low > 0)
@@ -81,11 +100,17 @@ def test_similarity_by_a_plain_loop(runs: tuple[RunData, RunData]) -> None:
     rows = np.array([5, 3, 100, 599])
     same = alike(a, a, rows, rows[::-1], "layer_cam")
     maps = np.maximum(a.maps("layer_cam", "label", rows), 0).reshape(4, -1)
-    np.testing.assert_allclose(same, [stats.spearmanr(maps[i], maps[3 - i]).statistic for i in range(4)], atol=1e-6)
+    np.testing.assert_allclose(
+        same, [stats.spearmanr(maps[i], maps[3 - i]).statistic for i in range(4)], atol=1e-6
+    )
     ties = np.round(maps, 1)
     fake = replace(a, table=a.table)
     object.__setattr__(fake, "maps", lambda *_: ties.reshape(4, 7, 7))
-    np.testing.assert_allclose(alike(fake, a, rows, rows, "layer_cam"), [stats.spearmanr(ties[i], maps[i]).statistic for i in range(4)], atol=1e-6)
+    np.testing.assert_allclose(
+        alike(fake, a, rows, rows, "layer_cam"),
+        [stats.spearmanr(ties[i], maps[i]).statistic for i in range(4)],
+        atol=1e-6,
+    )
     object.__setattr__(fake, "maps", lambda *_: np.zeros((4, 7, 7)))
     assert np.isnan(alike(fake, a, rows, rows, "layer_cam")).all()
     other = alike(a, b, rows, rows, "layer_cam")  # 7 × 7 and 8 × 8
@@ -140,7 +165,9 @@ def test_classes_are_matched_by_name(runs: tuple[RunData, RunData]) -> None:
     other = ("Neutral", "happiness", "angry", "SADNESS", "fearful")
     back = np.argsort(order)
     table = b.table.assign(label=back[b.table["label"]], pred=back[b.table["pred"]])
-    swapped = replace(b, manifest=replace(b.manifest, request=replace(b.manifest.request, classes=other)), table=table)
+    swapped = replace(
+        b, manifest=replace(b.manifest, request=replace(b.manifest.request, classes=other)), table=table
+    )
     classes, found, relabelled = match(a, swapped)
     assert classes == names
     assert relabelled == 0
@@ -204,13 +231,17 @@ def test_choices_change_by_actions(runs: tuple[RunData, RunData]) -> None:
     assert one.apply("label", "3").label == -1
     for which in LISTS:
         for target in ("label", "pred"):
-            assert "maps alike" in flips(c, replace(one, which=which, target=target)) or "None." in flips(c, replace(one, which=which))
+            assert "maps alike" in flips(c, replace(one, which=which, target=target)) or "None." in flips(
+                c, replace(one, which=which)
+            )
     assert "None." in flips(c, replace(choice, label=99))
     assert 'class="vt-on"' in class_changes(c, one)
     assert "McNemar" in summary(c)
 
 
-def test_other_pictures_of_the_same_names_are_refused(tiny: "Classifier", pictures: Path, tmp_path: Path) -> None:
+def test_other_pictures_of_the_same_names_are_refused(
+    tiny: "Classifier", pictures: Path, tmp_path: Path
+) -> None:
     """train/red/0.png and test/red/0.png; a copy of the same pictures elsewhere is the same data."""
     import shutil
 
@@ -223,7 +254,9 @@ def test_other_pictures_of_the_same_names_are_refused(tiny: "Classifier", pictur
     shutil.copytree(pictures, tmp_path / "copy")
     for path in pictures.rglob("*.png"):
         (tmp_path / "others" / path.parent.name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 255, (40, 48, 3), np.uint8)).save(tmp_path / "others" / path.parent.name / path.name)
+        Image.fromarray(rng.integers(0, 255, (40, 48, 3), np.uint8)).save(
+            tmp_path / "others" / path.parent.name / path.name
+        )
     runs = []
     for folder in (pictures, tmp_path / "copy", tmp_path / "others"):
         run(tiny, FolderSource(folder), tmp_path / f"run-{folder.name}", ["grad_cam"])
@@ -233,7 +266,9 @@ def test_other_pictures_of_the_same_names_are_refused(tiny: "Classifier", pictur
         compare(runs[0], runs[2])
 
 
-def test_labels_are_compared_as_the_data_calls_them(tiny: "Classifier", pictures: Path, tmp_path: Path) -> None:
+def test_labels_are_compared_as_the_data_calls_them(
+    tiny: "Classifier", pictures: Path, tmp_path: Path
+) -> None:
     """Two networks that call their outputs otherwise, and in another order, answer the same data."""
     from dataclasses import replace as other
 
@@ -242,7 +277,13 @@ def test_labels_are_compared_as_the_data_calls_them(tiny: "Classifier", pictures
 
     first, second = {"red": 0, "green": 1, "blue": 2}, {"red": 2, "green": 0, "blue": 1}
     run(tiny, FolderSource(pictures), tmp_path / "a", ["grad_cam"], mapping=first)
-    run(other(tiny, classes=("x", "y", "red")), FolderSource(pictures), tmp_path / "b", ["grad_cam"], mapping=second)
+    run(
+        other(tiny, classes=("x", "y", "red")),
+        FolderSource(pictures),
+        tmp_path / "b",
+        ["grad_cam"],
+        mapping=second,
+    )
     c = compare(open_run(tmp_path / "a"), open_run(tmp_path / "b"), replicates=10)
     assert (len(c.matched), c.relabelled) == (18, 0)
     assert c.classes == ("red", "green", "blue")

@@ -1,4 +1,5 @@
-"""Connections that ask for nothing, or all too slowly, keep nobody out; and what the log holds of it is bounded."""
+"""Connections that ask for nothing, or all too slowly, keep nobody out; and what the log holds of it is
+bounded."""
 
 import asyncio
 import logging
@@ -46,10 +47,22 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    for name, seconds in (("HEAD", 0.6), ("PAUSE", 0.6), ("BODY", 2.0), ("WRITE", 0.6), ("CHECKED_EVERY", 0.05)):
+    for name, seconds in (
+        ("HEAD", 0.6),
+        ("PAUSE", 0.6),
+        ("BODY", 2.0),
+        ("WRITE", 0.6),
+        ("CHECKED_EVERY", 0.05),
+    ):
         monkeypatch.setattr(connections, name, seconds)
     listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, http=type("Few", (Connection,), {"most": MOST}), log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app,
+        http=type("Few", (Connection,), {"most": MOST}),
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()

@@ -47,14 +47,27 @@ def parts_of_folder(pictures: Path, *names: str) -> Path:
 
 def test_labels_are_replaced_and_images_left_out(pictures: Path, tmp_path: Path) -> None:
     source = FolderSource(pictures)
-    file = write(tmp_path / "labels.csv", [("red/0.png", "Green", "pictures"), ("red/1.png", "", "pictures"), ("blue/2.png", "red", "other"),
-                                           ("gone.png", "red", "pictures"), ("gone.png", "red", "other")])  # fmt: skip
+    file = write(
+        tmp_path / "labels.csv",
+        [
+            ("red/0.png", "Green", "pictures"),
+            ("red/1.png", "", "pictures"),
+            ("blue/2.png", "red", "other"),
+            ("gone.png", "red", "pictures"),
+            ("gone.png", "red", "other"),
+        ],
+    )
     made = corrected(source, read_corrections(file))
     assert (len(made), made.name, made.root, made.classes) == (17, "pictures", source.root, source.classes)
-    expected = labels(source) | {"red/0.png": "green"}  # the source's own spelling; what is said of other data changes nothing
+    expected = labels(source) | {
+        "red/0.png": "green"
+    }  # the source's own spelling; what is said of other data changes nothing
     del expected["red/1.png"]
     assert list(labels(made).items()) == list(expected.items())
-    assert made.note == "1 labels corrected, 1 images left out by labels.csv; 1 images of labels.csv are not there"  # type: ignore[attr-defined]
+    assert (
+        made.note
+        == "1 labels corrected, 1 images left out by labels.csv; 1 images of labels.csv are not there"
+    )  # type: ignore[attr-defined]
     assert made.fingerprint() != source.fingerprint()
     for i, item in enumerate(made.items):
         np.testing.assert_array_equal(np.asarray(made.load(i)), np.asarray(Image.open(pictures / item.id)))
@@ -67,7 +80,10 @@ def test_truth_follows_through_every_wrapping(pictures: Path, tmp_path: Path) ->
     assert truth(made, made.classes).tolist() == [0] * 6 + [1] * 6 + [1] + [2] * 4
     assert truth(Chosen(made, np.array([12, 13, 0])), made.classes).tolist() == [1, 2, 0]
     assert truth(corrected(Chosen(source, order), said), made.classes).tolist() == [2, 1, 0]
-    assert truth(Chosen(corrected(Chosen(source, order), said), np.array([1, 0])), made.classes).tolist() == [1, 2]
+    assert truth(Chosen(corrected(Chosen(source, order), said), np.array([1, 0])), made.classes).tolist() == [
+        1,
+        2,
+    ]
 
 
 def test_a_file_that_names_no_data_fits_every_set(pictures: Path, tmp_path: Path) -> None:
@@ -76,23 +92,35 @@ def test_a_file_that_names_no_data_fits_every_set(pictures: Path, tmp_path: Path
 
 
 def test_a_table_in_parquet_and_the_last_row_of_an_image_counts(pictures: Path, tmp_path: Path) -> None:
-    rows = {"image": ["red/0.png", "red/0.png", "red/1.png", None], "label": ["blue", " green ", None, "red"], "data": [None, None, "", ""]}
+    rows = {
+        "image": ["red/0.png", "red/0.png", "red/1.png", None],
+        "label": ["blue", " green ", None, "red"],
+        "data": [None, None, "", ""],
+    }
     pd.DataFrame(rows).astype({"label": "category"}).to_parquet(tmp_path / "l.parquet")
     said = read_corrections(tmp_path / "l.parquet")
     assert said.labels == {("", "red/0.png"): "green", ("", "red/1.png"): ""}
 
 
 def test_a_table_by_its_name_and_another_word_for_a_class(pictures: Path, tmp_path: Path) -> None:
-    pd.DataFrame({"image": ["red/0.png", "red/1.png", "blue/0.png"], "emotion": ["joy", "Sad", "joy"]}).to_csv(pictures / "faces.csv", index=False)
-    said = read_corrections(write(tmp_path / "l.csv", [("red/0.png", "Happiness", "faces"), ("red/1.png", "happy", "faces")]))
+    pd.DataFrame(
+        {"image": ["red/0.png", "red/1.png", "blue/0.png"], "emotion": ["joy", "Sad", "joy"]}
+    ).to_csv(pictures / "faces.csv", index=False)
+    said = read_corrections(
+        write(tmp_path / "l.csv", [("red/0.png", "Happiness", "faces"), ("red/1.png", "happy", "faces")])
+    )
     made = corrected(open_data(str(pictures / "faces.csv")), said)
     assert labels(made) == {"red/0.png": "joy", "red/1.png": "joy", "blue/0.png": "joy"}
     assert made.classes == ("Sad", "joy")
-    assert made.note == "images from column 'image', labels from column 'emotion'; 1 labels corrected by l.csv"  # type: ignore[attr-defined]
+    assert (
+        made.note == "images from column 'image', labels from column 'emotion'; 1 labels corrected by l.csv"
+    )  # type: ignore[attr-defined]
 
 
 def test_labels_that_are_right_already_change_nothing_and_say_so(pictures: Path, tmp_path: Path) -> None:
-    made = corrected(FolderSource(pictures), read_corrections(write(tmp_path / "l.csv", [("red/0.png", "red", "")])))
+    made = corrected(
+        FolderSource(pictures), read_corrections(write(tmp_path / "l.csv", [("red/0.png", "red", "")]))
+    )
     assert made.note == "0 labels corrected by l.csv"  # type: ignore[attr-defined]
     assert made.fingerprint() == FolderSource(pictures).fingerprint()
 
@@ -101,14 +129,19 @@ def test_words_that_pandas_takes_for_nothing_are_labels(pictures: Path, tmp_path
     for name in ("None", "NA"):
         (pictures / name).mkdir()
         shutil.copy(pictures / "red" / "0.png", pictures / name / "0.png")
-    made = corrected(FolderSource(pictures), read_corrections(write(tmp_path / "l.csv", [("red/0.png", "None", ""), ("red/1.png", "NA", "")])))
+    made = corrected(
+        FolderSource(pictures),
+        read_corrections(write(tmp_path / "l.csv", [("red/0.png", "None", ""), ("red/1.png", "NA", "")])),
+    )
     assert (labels(made)["red/0.png"], labels(made)["red/1.png"], len(made)) == ("None", "NA", 20)
 
 
 def test_toon_faces_stay_the_pictures_that_they_were(tmp_path: Path) -> None:
     source = ToonFaces("test", size=16)
     first, second, third = (item.id for item in source.items[:3])
-    file = write(tmp_path / "l.csv", [(first, "", "toon_faces/test"), (second, "Joy", ""), (third, "fearful", "")])
+    file = write(
+        tmp_path / "l.csv", [(first, "", "toon_faces/test"), (second, "Joy", ""), (third, "fearful", "")]
+    )
     made = corrected(source, read_corrections(file))
     assert [item.label for item in made.items[:3]] == ["happiness", "fear", "surprise"]
     assert made.note == "1 labels corrected, 1 images left out by l.csv"  # type: ignore[attr-defined]
@@ -118,15 +151,42 @@ def test_toon_faces_stay_the_pictures_that_they_were(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(made.metadata, source.metadata.iloc[1:].reset_index(drop=True))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("rows", "columns", "said"), [
-    ([("red/0.png", "purple", "")], "image,label,data", r"names class 'purple', which pictures lacks: it has blue, green, red\. Write one of these"),
-    ([("red/0.png", "green", "mnist")], "image,label,data", "corrects nothing here: it is about mnist, the data is pictures,"),
-    ([("nowhere.png", "green", "")], "image,label,data", "corrects nothing here: it is about no data set by name"),
-    ([(f"{name}/{i}.png", "", "") for name in ("red", "green", "blue") for i in range(6)], "image,label,data", "leaves out every image of pictures"),
-    ([("a", "b")], "image,data", "has no column 'label': corrected labels are a table with columns image, label and data"),
-    ([("a", "b")], "label,data", "has no column 'image'"), ([], "image,label", "has no rows"),
-    ([("", "red", "")], "image,label,data", "has no rows")])  # fmt: skip
-def test_what_cannot_be_corrected_is_told(pictures: Path, tmp_path: Path, rows: list[tuple[str, ...]], columns: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("rows", "columns", "said"),
+    [
+        (
+            [("red/0.png", "purple", "")],
+            "image,label,data",
+            r"names class 'purple', which pictures lacks: it has blue, green, red\. Write one of these",
+        ),
+        (
+            [("red/0.png", "green", "mnist")],
+            "image,label,data",
+            "corrects nothing here: it is about mnist, the data is pictures,",
+        ),
+        (
+            [("nowhere.png", "green", "")],
+            "image,label,data",
+            "corrects nothing here: it is about no data set by name",
+        ),
+        (
+            [(f"{name}/{i}.png", "", "") for name in ("red", "green", "blue") for i in range(6)],
+            "image,label,data",
+            "leaves out every image of pictures",
+        ),
+        (
+            [("a", "b")],
+            "image,data",
+            "has no column 'label': corrected labels are a table with columns image, label and data",
+        ),
+        ([("a", "b")], "label,data", "has no column 'image'"),
+        ([], "image,label", "has no rows"),
+        ([("", "red", "")], "image,label,data", "has no rows"),
+    ],
+)
+def test_what_cannot_be_corrected_is_told(
+    pictures: Path, tmp_path: Path, rows: list[tuple[str, ...]], columns: str, said: str
+) -> None:
     with pytest.raises(UserError, match=said):
         corrected(FolderSource(pictures), read_corrections(write(tmp_path / "l.csv", rows, columns)))
 
@@ -144,14 +204,21 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 def test_parts_are_corrected_by_their_names(pictures: Path, tmp_path: Path) -> None:
     root, both = parts_of_folder(pictures, "train", "val", "test"), [("red/0.png", "blue"), ("red/1.png", "")]
-    rows = [(image, label, f"parted/{part}") for (image, label), part in zip(both, ("val", "test"), strict=True)]
-    parts = open_parts(str(root), labels=write(tmp_path / "labels.csv", [*rows, ("gone", "red", "parted/test")]))
+    rows = [
+        (image, label, f"parted/{part}") for (image, label), part in zip(both, ("val", "test"), strict=True)
+    ]
+    parts = open_parts(
+        str(root), labels=write(tmp_path / "labels.csv", [*rows, ("gone", "red", "parted/test")])
+    )
     assert parts.test
     assert labels(parts.training) == labels(FolderSource(pictures))
     assert labels(parts.validation) == labels(FolderSource(pictures)) | {"red/0.png": "blue"}
     assert labels(parts.test) == {k: v for k, v in labels(FolderSource(pictures)).items() if k != "red/1.png"}
-    assert parts.note == ("0 labels corrected by labels.csv; parted/val: 1 labels corrected by labels.csv; "
-                          "parted/test: 0 labels corrected, 1 images left out by labels.csv; 1 images of labels.csv are not there")  # fmt: skip
+    assert parts.note == (
+        "0 labels corrected by labels.csv; parted/val: 1 labels corrected by labels.csv; "
+        "parted/test: 0 labels corrected, 1 images left out by labels.csv; 1 images of labels.csv are not "
+        "there"
+    )
 
 
 def test_train_is_corrected_before_validation_is_held_out(pictures: Path, tmp_path: Path) -> None:
@@ -175,14 +242,25 @@ def test_corrections_of_the_whole_reach_its_parts(pictures: Path, tmp_path: Path
     rows = [(item.id, "red" if item.label != "red" else "blue", "pictures") for item in picked]
     parts = open_parts(str(pictures), labels=write(tmp_path / "labels.csv", rows))
     assert parts.test
-    for part, before, row in zip((parts.training, parts.validation, parts.test), (plain.training, plain.validation, plain.test), rows, strict=True):
+    for part, before, row in zip(
+        (parts.training, parts.validation, parts.test),
+        (plain.training, plain.validation, plain.test),
+        rows,
+        strict=True,
+    ):
         assert labels(part) == labels(before) | {row[0]: row[1]}
     assert "are not there" not in parts.note
-    assert labels(open_parts(str(pictures), limit=3, labels=tmp_path / "labels.csv").test or plain.test) == labels(parts.test)
+    assert labels(
+        open_parts(str(pictures), limit=3, labels=tmp_path / "labels.csv").test or plain.test
+    ) == labels(parts.test)
 
 
 def test_labels_that_do_not_fit_a_training(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is about x/test, the data is pictures/train, pictures/test, pictures/validation, and has none"):
+    with pytest.raises(
+        UserError,
+        match=r"is about x/test, the data is pictures/train, pictures/test, pictures/validation, and has "
+        r"none",
+    ):
         open_parts(str(pictures), labels=write(tmp_path / "l.csv", [("red/0.png", "blue", "x/test")]))
     with pytest.raises(UserError, match="holds classes, the task is affect: leave --labels out"):
         open_parts(str(pictures), labels=tmp_path / "l.csv", task="affect")
@@ -192,7 +270,11 @@ def test_labels_that_do_not_fit_a_training(pictures: Path, tmp_path: Path) -> No
 def test_a_resumed_training_notices_other_labels(part: str, pictures: Path, tmp_path: Path) -> None:
     source, out = FolderSource(pictures), tmp_path / "a.safetensors"
     plain = {"training": source, "validation": thinned(source, 9), "test": thinned(source, 6)}
-    other = plain | {part: Corrected(plain[part], read_corrections(write(tmp_path / "l.csv", [(plain[part].items[0].id, "red", "")])))}
+    other = plain | {
+        part: Corrected(
+            plain[part], read_corrections(write(tmp_path / "l.csv", [(plain[part].items[0].id, "red", "")]))
+        )
+    }
     begun = Training("fer_vgg", None, Parts(**plain), out, Recipe())  # type: ignore[arg-type]
     begun.progress.say(out, "stopped")
     again = Training("fer_vgg", None, Parts(**other), out, Recipe())  # type: ignore[arg-type]
@@ -208,7 +290,11 @@ def test_the_description_counts_the_classes(pictures: Path, tmp_path: Path) -> N
     rows = [(f"red/{i}.png", "green", "") for i in range(4)] + [(f"blue/{i}.png", "", "") for i in range(6)]
     source = corrected(FolderSource(pictures), read_corrections(write(tmp_path / "l.csv", rows)))
     training = Training("fer_vgg", None, Parts(source, source, None), tmp_path / "a.safetensors", Recipe())
-    assert training._description(build("fer_vgg", None, 3, Recipe()))["data"]["counts"] == {"blue": 0, "green": 10, "red": 2}
+    assert training._description(build("fer_vgg", None, 3, Recipe()))["data"]["counts"] == {
+        "blue": 0,
+        "green": 10,
+        "red": 2,
+    }
 
 
 @pytest.mark.slow

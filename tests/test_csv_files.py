@@ -1,4 +1,5 @@
-"""Every table that leaves: no cell is a formula, no file is half written, and corrected labels come back as they were."""
+"""Every table that leaves: no cell is a formula, no file is half written, and corrected labels come back as
+they were."""
 
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from models.errors import UserError
 
 def formulas(path: Path) -> list[str]:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return [cell for cell in (*table.columns, *table.to_numpy().ravel()) if cell.startswith(FORMULA) and not _number(cell)]
+    return [
+        cell
+        for cell in (*table.columns, *table.to_numpy().ravel())
+        if cell.startswith(FORMULA) and not _number(cell)
+    ]
 
 
 def _number(cell: str) -> bool:
@@ -30,9 +35,15 @@ def _number(cell: str) -> bool:
 
 
 def test_texts_are_quoted_and_numbers_stay() -> None:
-    table = pd.DataFrame({"=a": ["=1+1", "x", "-3"], "b": [-1.5, 2.0, 0.0], "c": ["@x", None, "\tx"]}, index=["+i", "j", "k"])
+    table = pd.DataFrame(
+        {"=a": ["=1+1", "x", "-3"], "b": [-1.5, 2.0, 0.0], "c": ["@x", None, "\tx"]}, index=["+i", "j", "k"]
+    )
     made = spreadsheet_safe(table)
-    assert made.fillna("none").to_dict("list") == {"'=a": ["'=1+1", "x", "'-3"], "b": [-1.5, 2.0, 0.0], "c": ["'@x", "none", "'\tx"]}
+    assert made.fillna("none").to_dict("list") == {
+        "'=a": ["'=1+1", "x", "'-3"],
+        "b": [-1.5, 2.0, 0.0],
+        "c": ["'@x", "none", "'\tx"],
+    }
     assert made.index.tolist() == ["'+i", "j", "k"]
     for text in ("=1", "-a", "it's", "'quoted'", "'", ""):
         assert unquoted(plain(text)) == text
@@ -60,7 +71,12 @@ def test_every_table_of_a_run(tiny: Classifier, tmp_path: Path) -> None:
     write_labels(opened, tmp_path / "labels.csv")
     write_csv(as_table(compare(opened, opened, replicates=10)), tmp_path / "compare.csv")
     list(Export(Findings(opened), tmp_path / "out", Wishes("")).steps())
-    for path in (tmp_path / "notes.csv", tmp_path / "labels.csv", tmp_path / "compare.csv", *(tmp_path / "out").glob("*.csv")):
+    for path in (
+        tmp_path / "notes.csv",
+        tmp_path / "labels.csv",
+        tmp_path / "compare.csv",
+        *(tmp_path / "out").glob("*.csv"),
+    ):
         assert formulas(path) == [], path
     right = corrected(source, read_corrections(tmp_path / "labels.csv"))
     assert {i.id: i.label for i in right.items}["=red/+0.png"] == "@blue"

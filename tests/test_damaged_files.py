@@ -1,4 +1,5 @@
-"""Files that a disk, a copy, or another program damaged: worked out anew, left out, or said; never a page that does not open."""
+"""Files that a disk, a copy, or another program damaged: worked out anew, left out, or said; never a page
+that does not open."""
 
 import json
 import shutil
@@ -26,15 +27,23 @@ ROOT = Path(__file__).parent.parent
 def flip(path: Path, column: str) -> None:
     """Change one byte in the middle of a column's data, as a bad disk or cable does."""
     group = pq.ParquetFile(path).metadata.row_group(0)
-    chunk = next(group.column(i) for i in range(group.num_columns) if group.column(i).path_in_schema.split(".list")[0] == column)
-    begins = min(offset for offset in (chunk.data_page_offset, chunk.dictionary_page_offset) if offset is not None)
+    chunk = next(
+        group.column(i)
+        for i in range(group.num_columns)
+        if group.column(i).path_in_schema.split(".list")[0] == column
+    )
+    begins = min(
+        offset for offset in (chunk.data_page_offset, chunk.dictionary_page_offset) if offset is not None
+    )
     data = bytearray(path.read_bytes())
     data[begins + chunk.total_compressed_size - 3] ^= 0x10  # of the last page
     path.write_bytes(data)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "id", "confidence"])
-def test_a_damaged_part_is_left_out_said_and_made_again(damage: str, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+def test_a_damaged_part_is_left_out_said_and_made_again(
+    damage: str, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     whole = run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"], batch_size=5, part_rows=5)
     before = open_run(tmp_path / "run").table
     part = part_files(tmp_path / "run")[1]
@@ -47,13 +56,24 @@ def test_a_damaged_part_is_left_out_said_and_made_again(damage: str, tiny: Class
     assert len(opened.table) == len(before) - 5
     assert (opened.damaged, "1 of 4 files" in opened.unfinished) == (1, True)
     said: list[str] = []
-    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"], batch_size=5, part_rows=5, say=said.append)
+    run(
+        tiny,
+        FolderSource(pictures),
+        tmp_path / "run",
+        ["grad_cam"],
+        batch_size=5,
+        part_rows=5,
+        say=said.append,
+    )
     again = open_run(tmp_path / "run")
     assert "damaged" in said[0]
     assert (again.damaged, again.unfinished) == (0, "")
     assert part.with_name(part.name + ".damaged").is_file()
     columns = ["id", "label", "pred", "confidence"]
-    pd.testing.assert_frame_equal(before[columns].sort_values("id", ignore_index=True), again.table[columns].sort_values("id", ignore_index=True))
+    pd.testing.assert_frame_equal(
+        before[columns].sort_values("id", ignore_index=True),
+        again.table[columns].sort_values("id", ignore_index=True),
+    )
     assert whole.counts == again.manifest.counts
 
 
@@ -62,7 +82,9 @@ def test_damage_that_is_met_at_a_click_is_said(column: str, small_run: RunData) 
     for part in part_files(small_run.folder):
         flip(part, column)
     opened = open_run(small_run.folder)
-    asked = {"thumbnail": lambda: opened.thumbnails([0]), "prob": lambda: opened.prob(0)}.get(column, lambda: opened.maps("grad_cam", "pred", [0]))
+    asked = {"thumbnail": lambda: opened.thumbnails([0]), "prob": lambda: opened.prob(0)}.get(
+        column, lambda: opened.maps("grad_cam", "pred", [0])
+    )
     with pytest.raises(UserError, match="damaged"):
         asked()
 
@@ -76,8 +98,16 @@ def test_a_run_of_damaged_parts_alone_is_one_line(small_run: RunData) -> None:
 
 # -- what others left in a folder of ours -------------------------------------------------------------------
 
-DERIVED_FILES = ("analysis.json", "analysis.parquet", "contrasts.parquet", "depth.parquet", "strongest.parquet", "survey.json", "metadata.parquet",
-                 "notes.jsonl")  # fmt: skip
+DERIVED_FILES = (
+    "analysis.json",
+    "analysis.parquet",
+    "contrasts.parquet",
+    "depth.parquet",
+    "strongest.parquet",
+    "survey.json",
+    "metadata.parquet",
+    "notes.jsonl",
+)
 
 
 def damaged(path: Path, how: str) -> None:
@@ -90,13 +120,17 @@ def damaged(path: Path, how: str) -> None:
         else:
             path.write_text('["a", {"b": null}]')
         return
-    path.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "text": b"\x00\xff a note", "flipped": data}[how])
+    path.write_bytes(
+        {"cut": data[: len(data) // 2], "empty": b"", "text": b"\x00\xff a note", "flipped": data}[how]
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "others", "flipped"])
 @pytest.mark.parametrize("name", DERIVED_FILES)
-def test_with_a_damaged_file_the_page_opens_and_every_click_is_answered(name: str, how: str, tmp_path: Path) -> None:
+def test_with_a_damaged_file_the_page_opens_and_every_click_is_answered(
+    name: str, how: str, tmp_path: Path
+) -> None:
     from dashboard.session.context import Context
     from tests.pages import served
     from tests.raw import Visitor
@@ -106,10 +140,18 @@ def test_with_a_damaged_file_the_page_opens_and_every_click_is_answered(name: st
     damaged(folder / name, how)
     with served(Context(open_run(folder), trainings=tmp_path / "trainings")) as url:
         visitor = Visitor(url)
-        answers = [visitor.click("vt-table", "class", 2), visitor.click("vt-gallery", "lens", "slices"), visitor.click("vt-gallery", "lens", "audit"),
-                   visitor.click("vt-gallery", "open", 0), visitor.click("vt-table", "cell", "1,2"),
-                   visitor.ask(next(d for d in visitor.config["dependencies"] if d["api_name"] == "show"))]  # fmt: skip
-        answers += [visitor.ask(e, event={"index": "layer", "value": "features.0"}) for e in visitor.events("vt-depth", "select")[:1]]
+        answers = [
+            visitor.click("vt-table", "class", 2),
+            visitor.click("vt-gallery", "lens", "slices"),
+            visitor.click("vt-gallery", "lens", "audit"),
+            visitor.click("vt-gallery", "open", 0),
+            visitor.click("vt-table", "cell", "1,2"),
+            visitor.ask(next(d for d in visitor.config["dependencies"] if d["api_name"] == "show")),
+        ]
+        answers += [
+            visitor.ask(e, event={"index": "layer", "value": "features.0"})
+            for e in visitor.events("vt-depth", "select")[:1]
+        ]
     for answer in answers:
         assert answer["success"] or "damaged" in str(answer["output"]), answer
 
@@ -121,12 +163,33 @@ def test_one_bad_file_hides_no_training(tmp_path: Path) -> None:
     good = ROOT / "models" / "weights" / "fer_vgg.toon_faces.safetensors"
     for file in (good, good.with_suffix(".csv")):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    for n, about in enumerate(("[]", "{}", '"x"', '{"task": 5, "metrics": "x"}', '{"metrics": {"test": {"accuracy": "high"}}}', "{",
-                               '{"task": "gaze", "metrics": {"gaze": 1}}', '{"training": 3}', '{"classes": 3, "metrics": [1]}')):  # fmt: skip
+    for n, about in enumerate(
+        (
+            "[]",
+            "{}",
+            '"x"',
+            '{"task": 5, "metrics": "x"}',
+            '{"metrics": {"test": {"accuracy": "high"}}}',
+            "{",
+            '{"task": "gaze", "metrics": {"gaze": 1}}',
+            '{"training": 3}',
+            '{"classes": 3, "metrics": [1]}',
+        )
+    ):
         save_file({"a": torch.zeros(1)}, tmp_path / f"bad{n}.safetensors", metadata={"vitrine": about})
-        (tmp_path / f"bad{n}.csv").write_bytes([b"", b"\xff\xfe", b"a,b\n1", b"epoch,val_accuracy\n1,high\n", b"epoch\nx\n"][n % 5])
+        (tmp_path / f"bad{n}.csv").write_bytes(
+            [b"", b"\xff\xfe", b"a,b\n1", b"epoch,val_accuracy\n1,high\n", b"epoch\nx\n"][n % 5]
+        )
     (tmp_path / "cut.safetensors").write_bytes(good.read_bytes()[:100])
-    for n, progress in enumerate(("[]", "{", json.dumps({"plan": 3}), json.dumps({"plan": {}, "epoch": "x"}), json.dumps({"plan": {"recipe": 3}}))):
+    for n, progress in enumerate(
+        (
+            "[]",
+            "{",
+            json.dumps({"plan": 3}),
+            json.dumps({"plan": {}, "epoch": "x"}),
+            json.dumps({"plan": {"recipe": 3}}),
+        )
+    ):
         (tmp_path / f"half{n}.progress.json").write_text(progress)
     found = find_trained(tmp_path)
     html = training_list([(t.name, t) for t in found], None, [])
@@ -140,8 +203,14 @@ def test_one_bad_file_hides_no_decoder(tmp_path: Path) -> None:
 
     for file in (ROOT / "models" / "weights" / "inversion").glob("*.safetensors"):
         shutil.copy(file, tmp_path)
-    for n, about in enumerate(('{"task": "inversion"}', '{"task": "inversion", "depth": "x", "layer": 3}', "[]",
-                               '{"task": "inversion", "depth": 1, "layer": "a", "network": 3}')):  # fmt: skip
+    for n, about in enumerate(
+        (
+            '{"task": "inversion"}',
+            '{"task": "inversion", "depth": "x", "layer": 3}',
+            "[]",
+            '{"task": "inversion", "depth": 1, "layer": "a", "network": 3}',
+        )
+    ):
         save_file({"a": torch.zeros(1)}, tmp_path / f"bad{n}.safetensors", metadata={"vitrine": about})
     (tmp_path / "cut.safetensors").write_bytes(b"\x00" * 20)
     ctx = Context(open_run(ROOT / "dashboard" / "demo"), decoders=tmp_path)

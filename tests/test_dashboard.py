@@ -100,17 +100,47 @@ def test_view_changes_by_actions(demo: RunData) -> None:
     assert audit.apply("by", "loss", demo).low == ""  # limits of another column
 
 
-@pytest.mark.parametrize(("action", "value"), [("class", "99"), ("class", "x"), ("cell", "1"), ("cell", "1,99"), ("cell", "a,b"), ("page", "-1"),
-                                               ("sort", "<b>"), ("method", "nope"), ("target", "?"), ("rm", "-rf"), ("lens", "x"), ("group", "x:y"),
-                                               ("norm", "x"), ("order", ""), ("by", "id2"), ("low", "a"), ("high", "nan")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("action", "value"),
+    [
+        ("class", "99"),
+        ("class", "x"),
+        ("cell", "1"),
+        ("cell", "1,99"),
+        ("cell", "a,b"),
+        ("page", "-1"),
+        ("sort", "<b>"),
+        ("method", "nope"),
+        ("target", "?"),
+        ("rm", "-rf"),
+        ("lens", "x"),
+        ("group", "x:y"),
+        ("norm", "x"),
+        ("order", ""),
+        ("by", "id2"),
+        ("low", "a"),
+        ("high", "nan"),
+    ],
+)
 def test_actions_that_do_not_fit_change_nothing(action: str, value: str, demo: RunData) -> None:
     assert first_view(demo).apply(action, value, demo) == first_view(demo)
 
 
 def test_links_lead_back(demo: RunData) -> None:
-    for view in (View(4, 3, "grad_cam", "pred", "highest loss", page=1), View(2, None, demo.manifest.request.methods[0]), first_view(demo),
-                 View(method="layer_cam", group="where:entropy:0.5:", sort="lowest loss", norm="row", order="confused", page=2),
-                 View(5, method="layer_cam", lens="attention", by="spread", low="0.1", high="0.3")):  # fmt: skip
+    for view in (
+        View(4, 3, "grad_cam", "pred", "highest loss", page=1),
+        View(2, None, demo.manifest.request.methods[0]),
+        first_view(demo),
+        View(
+            method="layer_cam",
+            group="where:entropy:0.5:",
+            sort="lowest loss",
+            norm="row",
+            order="confused",
+            page=2,
+        ),
+        View(5, method="layer_cam", lens="attention", by="spread", low="0.1", high="0.3"),
+    ):
         assert from_query(dict(parse_qsl(view.query(demo)[1:])), demo) == view
     assert from_query({"class": "<script>", "sheet": "x"}, demo) == first_view(demo)
 
@@ -140,7 +170,9 @@ def test_class_and_pair_views(demo: RunData) -> None:
     html = gallery(Findings(demo), {}, first_view(demo).apply("cell", f"{pair.label},{pair.pred}", demo))
     assert html.count('role="button"') == min(12, pair.count)
     assert f"why not {demo.classes[pair.label]}" in html
-    assert "No image was confused" in gallery(Findings(demo), {}, View(0, int(np.argmin(demo.evaluation.confusion[0])), "grad_cam"))
+    assert "No image was confused" in gallery(
+        Findings(demo), {}, View(0, int(np.argmin(demo.evaluation.confusion[0])), "grad_cam")
+    )
 
 
 def test_every_name_is_escaped(small_run: RunData) -> None:
@@ -153,9 +185,21 @@ def test_every_name_is_escaped(small_run: RunData) -> None:
     from dashboard.components.header import header
 
     findings = Findings(run)
-    views = [View(0, pred, "grad_cam", lens=lens, group=group) for pred in (None, 1) for lens in LENSES for group in ("", "errors", "labels")]
-    html = "".join([*(piece for view in (first_view(run), *views) for piece in pieces(findings, view)), class_names(run),
-                    facts(run, run.prob(0), 0), run_maps(run, 0), header(run)])  # fmt: skip
+    views = [
+        View(0, pred, "grad_cam", lens=lens, group=group)
+        for pred in (None, 1)
+        for lens in LENSES
+        for group in ("", "errors", "labels")
+    ]
+    html = "".join(
+        [
+            *(piece for view in (first_view(run), *views) for piece in pieces(findings, view)),
+            class_names(run),
+            facts(run, run.prob(0), 0),
+            run_maps(run, 0),
+            header(run),
+        ]
+    )
     assert "<img src=x" not in html
     assert "&lt;img src=x" in html
 
@@ -164,8 +208,11 @@ def test_many_classes_get_a_list() -> None:
     matrix = np.zeros((40, 40), int)
     matrix[3, 5], matrix[3, 3] = 4, 6
     matrix += np.eye(40, dtype=int)
-    fake = SimpleNamespace(classes=[f"c{i}" for i in range(40)], present=list(range(40)),
-                           evaluation=SimpleNamespace(confusion=matrix, support=matrix.sum(1)))  # fmt: skip
+    fake = SimpleNamespace(
+        classes=[f"c{i}" for i in range(40)],
+        present=list(range(40)),
+        evaluation=SimpleNamespace(confusion=matrix, support=matrix.sum(1)),
+    )
     html = confusion(fake, View())  # type: ignore[arg-type]
     assert "vt-matrix" not in html
     assert html.count("vt-row") == 2  # the list and its one row
@@ -244,8 +291,15 @@ def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, sm
         assert classifier.weights_hash == demo.manifest.request.weights_hash
     with pytest.raises(UserError, match="are not here"), Context(small_run).classifier():
         pass
-    save(tmp_path / "other.safetensors", ARCHITECTURES["fer_vgg"](8), {"architecture": "fer_vgg", "classes": list(demo.classes)})
-    with pytest.raises(UserError, match="other weights"), Context(demo, tmp_path / "other.safetensors").classifier():
+    save(
+        tmp_path / "other.safetensors",
+        ARCHITECTURES["fer_vgg"](8),
+        {"architecture": "fer_vgg", "classes": list(demo.classes)},
+    )
+    with (
+        pytest.raises(UserError, match="other weights"),
+        Context(demo, tmp_path / "other.safetensors").classifier(),
+    ):
         pass
     assert shipped()
 
@@ -253,7 +307,12 @@ def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, sm
 def test_architecture_of_a_run() -> None:
     from explain.run.model import architecture
 
-    names = {"fer_vgg:mine": "fer_vgg", "timm:resnet18": "timm:resnet18", "timm:resnet18:mine": "timm:resnet18", "resnet50": "resnet50"}
+    names = {
+        "fer_vgg:mine": "fer_vgg",
+        "timm:resnet18": "timm:resnet18",
+        "timm:resnet18:mine": "timm:resnet18",
+        "resnet50": "resnet50",
+    }
     assert {name: architecture(name) for name in names} == names
 
 

@@ -58,7 +58,11 @@ def test_truncated_fake_absent_and_huge(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(buffer.getvalue()[:2000])
     (tmp_path / "text.png").write_text("hello")
     Image.new("L", (9000, 9000)).save(tmp_path / "large.png")
-    for name, reason in (("cut.jpg", "cannot be decoded"), ("text.png", "not a picture"), ("none.png", "not found")):
+    for name, reason in (
+        ("cut.jpg", "cannot be decoded"),
+        ("text.png", "not a picture"),
+        ("none.png", "not found"),
+    ):
         with pytest.raises(UnreadableImage, match=reason):
             open_image(tmp_path / name)
     with pytest.raises(UnreadableImage, match="9000 × 9000 pixels"):
@@ -87,7 +91,9 @@ def test_folder_skips_what_is_no_picture_and_says_so(pictures: Path) -> None:
     assert len(source) == 18
     assert source.classes == ("blue", "empty", "green", "red")
     assert source.empty == ("empty",)
-    assert source.note == "no image of class empty; 1 file not read, it is no picture of a known format (.txt 1)"
+    assert (
+        source.note == "no image of class empty; 1 file not read, it is no picture of a known format (.txt 1)"
+    )
 
 
 @pytest.mark.parametrize("names", [("train", "Validation", "TEST"), ("Train", "valid", "test")])
@@ -126,7 +132,9 @@ def test_limit_is_spread_evenly(pictures: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_table(kind: str, pictures: Path) -> None:
-    table = pd.DataFrame({"file": ["red/0.png", "blue/1.png", None], "emotion": ["red", "blue", "red"], "age": [1, 2, 3]})
+    table = pd.DataFrame(
+        {"file": ["red/0.png", "blue/1.png", None], "emotion": ["red", "blue", "red"], "age": [1, 2, 3]}
+    )
     path = pictures / f"labels.{kind}"
     table.to_csv(path, index=False) if kind == "csv" else table.to_parquet(path)
     source = open_data(str(path))
@@ -153,7 +161,12 @@ def test_tables_that_cannot_be_used(pictures: Path) -> None:
 
 
 def test_splits_of_a_table(pictures: Path) -> None:
-    rows = [("red/0.png", "red", "Train"), ("blue/0.png", "blue", "train"), ("red/1.png", "red", "val"), ("blue/1.png", "blue", "valid")]
+    rows = [
+        ("red/0.png", "red", "Train"),
+        ("blue/0.png", "blue", "train"),
+        ("red/1.png", "red", "val"),
+        ("blue/1.png", "blue", "valid"),
+    ]
     path = pictures / "parts.csv"
     pd.DataFrame(rows, columns=["image", "label", "split"]).to_csv(path, index=False)
     assert [i.id for i in open_data(str(path), "train").items] == ["red/0.png", "blue/0.png"]
@@ -162,7 +175,9 @@ def test_splits_of_a_table(pictures: Path) -> None:
     with pytest.raises(UserError, match="no rows of split 'test'"):
         open_data(str(path), "test")
     pd.DataFrame(rows, columns=["image", "label", "who"]).to_csv(path, index=False)
-    assert len(open_data(str(path), "train")) == 4  # no parts of its own: classes this small are not taken apart
+    assert (
+        len(open_data(str(path), "train")) == 4
+    )  # no parts of its own: classes this small are not taken apart
     with pytest.raises(UserError, match="no column split or subset"):
         open_data(str(path), "odd")
 
@@ -186,7 +201,9 @@ def test_spellings_of_one_class(pictures: Path) -> None:
     """HAPPINESS and happiness are one class, as the commoner is written; a and A are two."""
     labels = ["happiness", "happiness", "HAPPINESS", "dis_gust", "Dis gust", "a", "A"]
     path = pictures / "t.csv"
-    pd.DataFrame({"image": [f"red/{i}.png" for i in range(5)] + ["blue/0.png", "blue/1.png"], "label": labels}).to_csv(path, index=False)
+    pd.DataFrame(
+        {"image": [f"red/{i}.png" for i in range(5)] + ["blue/0.png", "blue/1.png"], "label": labels}
+    ).to_csv(path, index=False)
     source = open_data(str(path))
     assert set(source.classes) == {"happiness", "dis_gust", "a", "A"}
     assert "HAPPINESS" in source.note  # type: ignore[attr-defined]
@@ -234,14 +251,23 @@ def test_torchvision_set_that_cannot_be_fetched(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_classes_match_by_folded_name_and_synonym() -> None:
-    assert match_classes(["Angry", "HAPPY", "sad", "Surprised", "neutral", "fearful"], FER).outputs == (6, 1, 2, 3, 0, 4)
+    assert match_classes(["Angry", "HAPPY", "sad", "Surprised", "neutral", "fearful"], FER).outputs == (
+        6,
+        1,
+        2,
+        3,
+        0,
+        4,
+    )
     assert match_classes(["great_white-shark"], ["tench", "great white shark"]).outputs == (1,)
     assert match_classes(["n01440764"], ["tench"], wordnet_ids=["n01440764"]).outputs == (0,)
     assert match_classes(["0", "2"], FER).outputs == (0, 2)
 
 
 def test_classes_that_do_not_match(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no class for dog of the data \(data: dog, happy; model: neutral.*--classes FILE"):
+    with pytest.raises(
+        UserError, match=r"no class for dog of the data \(data: dog, happy; model: neutral.*--classes FILE"
+    ):
         match_classes(["dog", "happy"], FER)
     (tmp_path / "map.txt").write_text("# mine\ndog, anger\n")
     mapping = read_mapping(tmp_path / "map.txt").outputs(["dog", "happy"], FER)

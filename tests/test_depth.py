@@ -1,4 +1,5 @@
-"""Curves over depth: zeros and equivariance against plain loops, separability against scikit-learn, and what is said of them."""
+"""Curves over depth: zeros and equivariance against plain loops, separability against scikit-learn, and what
+is said of them."""
 
 import numpy as np
 import pytest
@@ -42,7 +43,9 @@ def by_loop(model: nn.Module, x: Tensor, layer: Layer, pixels: int) -> tuple[flo
     for column in range(width):
         moved[..., column] = x[..., min(column + pixels, width - 1)]
     plain, other = (output_of(model, image, layer.name)[0][0].numpy().astype(float) for image in (x, moved))
-    stride, start, size = (float(v) for v in (layer.field.stride[1], layer.field.start[1], layer.field.size[1]))
+    stride, start, size = (
+        float(v) for v in (layer.field.stride[1], layer.field.start[1], layer.field.size[1])
+    )
     difference, total, inside = 0.0, 0.0, [0.0, 0.0]
     for j in range(plain.shape[2]):
         where = j + pixels / stride
@@ -54,12 +57,18 @@ def by_loop(model: nn.Module, x: Tensor, layer: Layer, pixels: int) -> tuple[flo
         square, whole = float(((other[:, :, j] - expected) ** 2).sum()), float((expected**2).sum())
         difference, total = difference + square, total + whole
         sees = [(start + k * stride, start + k * stride + size) for k in (j, low, high)]
-        if sees[0][0] >= 0 and sees[0][1] <= width - pixels and all(a >= 0 and b <= width for a, b in sees[1:]):
+        if (
+            sees[0][0] >= 0
+            and sees[0][1] <= width - pixels
+            and all(a >= 0 and b <= width for a, b in sees[1:])
+        ):
             inside = [inside[0] + square, inside[1] + whole]
     return (difference / total) ** 0.5, (inside[0] / inside[1]) ** 0.5 if inside[1] else float("nan")
 
 
-@pytest.mark.parametrize("model", [Strided(), Strided(0), Strided(1, 1), Strided(2, 3)], ids=["padded", "valid", "dense", "odd"])
+@pytest.mark.parametrize(
+    "model", [Strided(), Strided(0), Strided(1, 1), Strided(2, 3)], ids=["padded", "valid", "dense", "odd"]
+)
 def test_by_a_plain_loop(model: nn.Module, x: Tensor) -> None:
     model.eval()
     chosen = handed_on(layers(model, x))
@@ -72,7 +81,10 @@ def test_by_a_plain_loop(model: nn.Module, x: Tensor) -> None:
             output = output_of(model, x[n : n + 1], layer.name)[0]
             assert found[layer.name][n, 0] == pytest.approx(float((output == 0).double().mean()), abs=1e-6)
             if layer.spatial:
-                expected = [*by_loop(model, x[n : n + 1], layer, 1), *by_loop(model, x[n : n + 1], layer, far)]
+                expected = [
+                    *by_loop(model, x[n : n + 1], layer, 1),
+                    *by_loop(model, x[n : n + 1], layer, far),
+                ]
                 np.testing.assert_allclose(found[layer.name][n, 1:], expected, rtol=1e-3, atol=1e-6)
             else:
                 assert np.isnan(found[layer.name][n, 1:]).all()
@@ -88,7 +100,9 @@ def words(model: nn.Module, x: Tensor) -> str:
     model.eval()
     chosen = handed_on(layers(model, x))
     found = depth(model, x, chosen)
-    return what_breaks([step(layer, found[layer.name].mean(0).tolist()) for layer in chosen], largest_shift(chosen, 48))
+    return what_breaks(
+        [step(layer, found[layer.name].mean(0).tolist()) for layer in chosen], largest_shift(chosen, 48)
+    )
 
 
 def test_what_breaks_equivariance_is_named(x: Tensor) -> None:
@@ -98,7 +112,14 @@ def test_what_breaks_equivariance_is_named(x: Tensor) -> None:
     valid = words(Strided(0), x)
     assert "padding" not in valid
     assert "Strides break it from conv1_relu on" in valid
-    even = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    even = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    )
     assert words(even, x).endswith("Nothing breaks it.")
 
     class Placed(nn.Module):
@@ -138,7 +159,11 @@ def test_separability_by_a_plain_loop() -> None:
         fold = sum(labels[j] == labels[i] for j in range(i)) % 5
         nearest, best = None, np.inf
         for label in (0, 2, 5):
-            others = [features[j] for j in kept if labels[j] == label and sum(labels[k] == label for k in range(j)) % 5 != fold]
+            others = [
+                features[j]
+                for j in kept
+                if labels[j] == label and sum(labels[k] == label for k in range(j)) % 5 != fold
+            ]
             distance = float(((features[i] - np.mean(others, 0)) ** 2).sum())
             nearest, best = (label, distance) if distance < best else (nearest, best)
         right += nearest == labels[i]

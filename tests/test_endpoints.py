@@ -42,8 +42,12 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predict_and_explain_are_the_network_s(client: Client, photo: Path) -> None:
     sight = look(network_of(open_run(ROOT / "dashboard" / "demo").manifest), Image.open(photo).convert("RGB"))
     answer = client.predict(photo=handle_file(photo), api_name="/predict")
-    assert [c["probability"] for c in answer["classes"]] == pytest.approx(np.sort(sight.prob)[::-1][:5], abs=1e-4)
-    told, picture = client.predict(photo=handle_file(photo), method="layer_cam", target="fear", api_name="/explain")
+    assert [c["probability"] for c in answer["classes"]] == pytest.approx(
+        np.sort(sight.prob)[::-1][:5], abs=1e-4
+    )
+    told, picture = client.predict(
+        photo=handle_file(photo), method="layer_cam", target="fear", api_name="/explain"
+    )
     raw = sight.map(Question("layer_cam", target=list(sight.classifier.classes).index("fear"))).raw
     np.testing.assert_allclose(told["map"], raw, rtol=1e-3, atol=1e-4 * np.abs(raw).max())
     assert (told["target"], told["method"]) == ("fear", "layer_cam")
@@ -69,10 +73,14 @@ def test_export_and_report(client: Client) -> None:
     assert runs_nothing(Path(client.predict(api_name="/report")).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("asked", "said"), [
-    ({"method": "nope", "api_name": "/explain"}, "No method 'nope'"), ({"target": "nobody", "api_name": "/explain"}, "No class 'nobody'"),
-    ({"layer": "nowhere", "api_name": "/explain"}, "nowhere"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"method": "nope", "api_name": "/explain"}, "No method 'nope'"),
+        ({"target": "nobody", "api_name": "/explain"}, "No class 'nobody'"),
+        ({"layer": "nowhere", "api_name": "/explain"}, "nowhere"),
+    ],
+)
 def test_mistakes_are_one_line(asked: dict[str, Any], said: str, client: Client, photo: Path) -> None:
     with pytest.raises(AppError, match=said) as error:
         client.predict(photo=handle_file(photo), **asked)
@@ -81,8 +89,13 @@ def test_mistakes_are_one_line(asked: dict[str, Any], said: str, client: Client,
         client.predict(select="nonsense", api_name="/errors")
 
 
-def test_the_documented_example(server: str, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_the_documented_example(
+    server: str,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """It is run as it stands, with another address."""
     example = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "sharing.md").read_text(), re.DOTALL)[0]
     assert "http://127.0.0.1:7860" in example
@@ -114,12 +127,19 @@ def test_tools_for_agents(agents: str, photo: Path) -> None:
         pass
 
     async def use() -> dict[str, Any]:
-        async with streamablehttp_client(f"{agents}gradio_api/mcp/") as (read, write, _), ClientSession(read, write) as session:
+        async with (
+            streamablehttp_client(f"{agents}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
             await session.initialize()
-            found: dict[str, Any] = {"tools": {tool.name: tool for tool in (await session.list_tools()).tools}}
+            found: dict[str, Any] = {
+                "tools": {tool.name: tool for tool in (await session.list_tools()).tools}
+            }
             found["errors"] = await session.call_tool("errors", {"select": "pair:fear>surprise", "limit": 1})
             data = "data:image/png;base64," + base64.b64encode(photo.read_bytes()).decode()
-            found["explain"] = await session.call_tool("explain", {"photo": data, "method": "grad_cam"}, progress_callback=told)
+            found["explain"] = await session.call_tool(
+                "explain", {"photo": data, "method": "grad_cam"}, progress_callback=told
+            )
             for name in ("https://example.org/x.png", f"{agents}gradio_api/file={photo}", str(photo)):
                 found.setdefault("foreign", []).append(await session.call_tool("predict", {"photo": name}))
             return found

@@ -1,4 +1,5 @@
-"""Exports as they are handed on: which images, originals without what a camera wrote, raw maps, hashes, one archive, and nothing that runs."""
+"""Exports as they are handed on: which images, originals without what a camera wrote, raw maps, hashes, one
+archive, and nothing that runs."""
 
 import hashlib
 import json
@@ -38,7 +39,8 @@ def written(findings: Findings, out: Path, **wishes: object) -> Path:
 
 @pytest.fixture
 def photos(tiny: Classifier, tmp_path: Path) -> RunData:
-    """JPEGs from a phone: large, turned, with a place and a name inside; one class has a name that is no name."""
+    """JPEGs from a phone: large, turned, with a place and a name inside; one class has a name that is no
+    name."""
     rng = np.random.default_rng(0)
     for label in ("red", "green", "blue"):
         (tmp_path / "photos" / label).mkdir(parents=True)
@@ -48,7 +50,9 @@ def photos(tiny: Classifier, tmp_path: Path) -> RunData:
             exif[Base.Artist] = "Ada"
             exif.get_ifd(IFD.GPSInfo)[GPS.GPSLatitude] = (48.0, 8.0, 6.0)
             pixels = rng.integers(0, 256, (90, 160, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"=1+{i}.jpg", exif=exif, comment=b"a secret", quality=95)
+            Image.fromarray(pixels).save(
+                tmp_path / "photos" / label / f"=1+{i}.jpg", exif=exif, comment=b"a secret", quality=95
+            )
     run(tiny, FolderSource(tmp_path / "photos"), tmp_path / "run", ["grad_cam", "layer_cam"])
     return open_run(tmp_path / "run")
 
@@ -93,18 +97,27 @@ def test_raw_maps_hashes_and_tables(small_run: RunData, tmp_path: Path) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     there = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} - {"manifest.json"}
     assert set(manifest["files"]) == there
-    assert all(hashlib.sha256((out / name).read_bytes()).hexdigest() == value for name, value in manifest["files"].items())
+    assert all(
+        hashlib.sha256((out / name).read_bytes()).hexdigest() == value
+        for name, value in manifest["files"].items()
+    )
     assert manifest["run"]["weights_hash"] == small_run.manifest.request.weights_hash
     assert len(pd.read_csv(out / "predictions.csv")) == len(small_run.ok)
 
 
 def test_which_images(small_run: RunData) -> None:
     label = small_run.table["label"].to_numpy()
-    half = RunData(small_run.folder, small_run.manifest, small_run.table.assign(pred=np.where(np.arange(len(label)) % 2, label, (label + 1) % 3)))
+    half = RunData(
+        small_run.folder,
+        small_run.manifest,
+        small_run.table.assign(pred=np.where(np.arange(len(label)) % 2, label, (label + 1) % 3)),
+    )
     findings, ok = Findings(half), half.ok
     assert sorted(selected(findings, "errors").rows) == sorted(ok.index[~ok["correct"]])
     assert sorted(selected(findings, "correct").rows) == sorted(ok.index[ok["correct"]])
-    assert sorted(selected(findings, "class:Red").rows) == sorted(ok.index[ok["label"] == small_run.classes.index("red")])
+    assert sorted(selected(findings, "class:Red").rows) == sorted(
+        ok.index[ok["label"] == small_run.classes.index("red")]
+    )
     i, j = map(int, ok.loc[~ok["correct"], ["label", "pred"]].iloc[0])
     pair = f"pair:{small_run.classes[i]}>{small_run.classes[j]}"
     assert sorted(selected(findings, pair).rows) == sorted(ok.index[(ok["label"] == i) & (ok["pred"] == j)])
@@ -112,11 +125,18 @@ def test_which_images(small_run: RunData) -> None:
     add(small_run.folder, str(ok["id"].iloc[4]), "tags", ["odd"])
     assert selected(findings, "tag:odd").rows == [int(ok.index[4])]
     assert selected(findings).said == "2 wrong and 2 right of a class, most confident first"
-    for wanted, said in (("nonsense", "Nothing is called 'nonsense'"), ("pair:red>pink", "No class 'pink'"), ("pair:red", "is no pair"),
-                         ("class:pink", "No class 'pink': the run has"), ("tag:even", "No readable image fits 'tag:even'")):  # fmt: skip
+    for wanted, said in (
+        ("nonsense", "Nothing is called 'nonsense'"),
+        ("pair:red>pink", "No class 'pink'"),
+        ("pair:red", "is no pair"),
+        ("class:pink", "No class 'pink': the run has"),
+        ("tag:even", "No readable image fits 'tag:even'"),
+    ):
         with pytest.raises(UserError, match=said):
             selected(findings, wanted)
-    arrows = replace(small_run.manifest, request=replace(small_run.manifest.request, classes=("a>b", "b", "a")))
+    arrows = replace(
+        small_run.manifest, request=replace(small_run.manifest.request, classes=("a>b", "b", "a"))
+    )
     named = Findings(RunData(small_run.folder, arrows, small_run.table.assign(label=0, pred=1)))
     assert len(selected(named, "pair:a>b>b").rows) == len(ok)
 
@@ -154,7 +174,11 @@ def test_an_export_that_is_left_leaves_the_old_archive(small_run: RunData, tmp_p
 def test_the_page_shows_names_as_names(small_run: RunData, tmp_path: Path) -> None:
     classes = (NASTY, '" onload="alert(1)', "عربي\u202e")
     table = small_run.table.assign(id=[f"{NASTY}/{i}.png" for i in range(len(small_run.table))])
-    odd = RunData(small_run.folder, replace(small_run.manifest, request=replace(small_run.manifest.request, classes=classes)), table)
+    odd = RunData(
+        small_run.folder,
+        replace(small_run.manifest, request=replace(small_run.manifest.request, classes=classes)),
+        table,
+    )
     text = (written(Findings(odd), tmp_path / "out") / "index.html").read_text()
     assert runs_nothing(text)
     assert "&lt;script&gt;" in text
@@ -186,8 +210,11 @@ def test_eyes_are_covered_everywhere(tmp_path: Path) -> None:
 
 def test_the_band_of_a_cropped_original(small_run: RunData) -> None:
     """An original of 100 × 300 whose centre of 80 × 80 % the network saw: the band lies in that centre."""
-    cropped = replace(small_run.manifest, preprocessing={"size": (80, 80), "resize": 100, "mean": (0.5,), "std": (0.5,)},
-                      request=replace(small_run.manifest.request, classes=("anger", "disgust", "fear", "happiness")))  # fmt: skip
+    cropped = replace(
+        small_run.manifest,
+        preprocessing={"size": (80, 80), "resize": 100, "mean": (0.5,), "std": (0.5,)},
+        request=replace(small_run.manifest.request, classes=("anger", "disgust", "fear", "happiness")),
+    )
     faces = RunData(small_run.folder, cropped, small_run.table)
     low, high = eye_band(faces)
     assert (low, high) == HIDDEN

@@ -32,8 +32,11 @@ def test_a_run_folder_has_one_writer(tiny: Classifier, pictures: Path, tmp_path:
         inside.set()
         go.wait(30)
 
-    first = threading.Thread(target=run, args=(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]),
-                             kwargs={"batch_size": 4, "progress": slow})  # fmt: skip
+    first = threading.Thread(
+        target=run,
+        args=(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]),
+        kwargs={"batch_size": 4, "progress": slow},
+    )
     first.start()
     assert inside.wait(30)
     with pytest.raises(UserError, match="Another process is writing to"):
@@ -51,7 +54,13 @@ def test_a_writer_that_was_killed_holds_nothing(tiny: Classifier, pictures: Path
         "import sys, os; from pathlib import Path; from explain.run.format import one_writer\n"
         "with one_writer(Path(sys.argv[1])): print('in', flush=True); os.kill(os.getpid(), 9)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stdout) == (-9, "in\n")
     assert run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]).counts["ok"] == 18
 
@@ -68,7 +77,9 @@ def test_doubled_rows_of_an_older_run_count_once(small_run: RunData) -> None:
 # -- disks that fill up -----------------------------------------------------------------------------------
 
 
-def test_a_disk_that_was_full_at_the_start(tiny: Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_was_full_at_the_start(
+    tiny: Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it left behind is in nobody's way."""
 
     def full(self: Path, text: str, encoding: str | None = None) -> int:
@@ -84,7 +95,9 @@ def test_a_disk_that_was_full_at_the_start(tiny: Classifier, pictures: Path, tmp
     assert run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]).counts["ok"] == 18
 
 
-def test_an_export_after_a_full_disk(small_run: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_after_a_full_disk(
+    small_run: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from explain.analysis.findings import Findings
     from explain.export.gallery import Export, Wishes
 
@@ -95,8 +108,11 @@ def test_an_export_after_a_full_disk(small_run: RunData, tmp_path: Path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full)
         with pytest.raises(UserError, match="No space left on device"):
-            list(Export(Findings(small_run), tmp_path / "out", Wishes("correct")).steps() if small_run.ok["correct"].any() else
-                 Export(Findings(small_run), tmp_path / "out", Wishes("errors")).steps())  # fmt: skip
+            list(
+                Export(Findings(small_run), tmp_path / "out", Wishes("correct")).steps()
+                if small_run.ok["correct"].any()
+                else Export(Findings(small_run), tmp_path / "out", Wishes("errors")).steps()
+            )
     assert not list(tmp_path.rglob("*.tmp"))
     (tmp_path / "out" / "export.csv.tmp").touch()
     list(Export(Findings(small_run), tmp_path / "out", Wishes("errors")).steps())
@@ -110,7 +126,9 @@ def test_a_note_that_is_written_in_pieces_is_whole(tmp_path: Path, monkeypatch: 
     assert read(tmp_path)["a.png"].text == "all of this"
 
 
-def test_a_note_that_does_not_fit_is_not_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_that_does_not_fit_is_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(tmp_path, "a.png", "text", "before")
     write, left = os.write, [10]
 
@@ -152,7 +170,11 @@ def test_a_damaged_analysis_is_worked_out_anew(name: str, damage: str, small_run
     elif damage == "others" and name.endswith("parquet"):
         pq.write_table(pa.table({"x": [1, 2]}), path)
     elif name == "analysis.json" and damage in ("rows", "others", "json"):
-        about = json.loads(whole_file) | ({"twins": [{"row": 999, "other": 1, "alike": 1, "agree": True}]} if damage == "rows" else {"fit": {"a": 1}})
+        about = json.loads(whole_file) | (
+            {"twins": [{"row": 999, "other": 1, "alike": 1, "agree": True}]}
+            if damage == "rows"
+            else {"fit": {"a": 1}}
+        )
         path.write_text(json.dumps(about))
     else:
         path.write_bytes(b"" if damage == "empty" else whole_file[: len(whole_file) // 2])
@@ -161,7 +183,9 @@ def test_a_damaged_analysis_is_worked_out_anew(name: str, damage: str, small_run
     assert [(t.row, t.other) for t in after.twins] == [(t.row, t.other) for t in before.twins]
     np.testing.assert_array_equal(after.checked.to_numpy(float), before.checked.to_numpy(float))
     if not (name == "contrasts.parquet" and damage == "rows"):  # a shorter table is whole in itself
-        assert [(c.label, c.statistic) for c in after.contrasts("grad_cam")] == [(c.label, c.statistic) for c in before.contrasts("grad_cam")]
+        assert [(c.label, c.statistic) for c in after.contrasts("grad_cam")] == [
+            (c.label, c.statistic) for c in before.contrasts("grad_cam")
+        ]
 
 
 # -- trainings ------------------------------------------------------------------------------------------
@@ -197,8 +221,11 @@ def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytes
     started: list[list[str]] = []
     monkeypatch.setattr(Trainings, "start", lambda self, words: started.append(words) or "x")
     out = tmp_path / "t.safetensors"
-    for said, expected in (("--out /elsewhere/x.safetensors", out), ("--epochs 3 --out /a --out=/b --out /c", out),
-                           ("--seeds 0,1 --out /elsewhere/x.safetensors", tmp_path / "t.safetensors")):  # fmt: skip
+    for said, expected in (
+        ("--out /elsewhere/x.safetensors", out),
+        ("--epochs 3 --out /a --out=/b --out /c", out),
+        ("--seeds 0,1 --out /elsewhere/x.safetensors", tmp_path / "t.safetensors"),
+    ):
         file = tmp_path / "t.seed0.safetensors" if "seeds" in said else out
         Progress({}, f"python launch.py train {said}").say(file, "stopped")
         Trainings(tmp_path).resume(file.stem)
@@ -206,13 +233,17 @@ def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytes
         assert [w for w in words if w.startswith("/") or "--out" in w] == ["--out", str(expected)]
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell when a process began")
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="this system does not tell when a process began"
+)
 def test_no_process_is_signalled_that_is_not_the_training(tmp_path: Path) -> None:
     from dashboard.session.training_jobs import Trainings
     from models.training.progress import Progress
 
     for born in ("", "1"):
-        Progress({}, "python launch.py train", pid=os.getpid(), born=born).say(tmp_path / "t.safetensors", "running")
+        Progress({}, "python launch.py train", pid=os.getpid(), born=born).say(
+            tmp_path / "t.safetensors", "running"
+        )
         with pytest.raises(UserError, match="is not being trained"):
             Trainings(tmp_path).cancel("t")
 
@@ -225,7 +256,9 @@ def test_the_folder_of_others_is_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_after_a_full_disk(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_goes_on_after_a_full_disk(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import lightning as L
 
     from models.data.parts import open_parts

@@ -42,10 +42,14 @@ def pieces() -> Pieces:
 def made(units: tuple[int, ...] = (0, 2), step: int = 4) -> Maximised:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 255, (len(units), 20, 20, 3), dtype=np.uint8)
-    return Maximised(units, step, 4, pictures, np.array([3.0, 0.5]), np.array([0.1, 0.5]), np.array([True, False]))
+    return Maximised(
+        units, step, 4, pictures, np.array([3.0, 0.5]), np.array([0.1, 0.5]), np.array([True, False])
+    )
 
 
-def test_first_sight_is_the_first_layer_and_nothing_is_maximised(pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_first_sight_is_the_first_layer_and_nothing_is_maximised(
+    pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
     table, panel, weights, alone = pieces.of(dict(VIEW), HOW)
     assert table.count('data-action="layer"') == 13
@@ -55,7 +59,9 @@ def test_first_sight_is_the_first_layer_and_nothing_is_maximised(pieces: Pieces,
     assert not any(tmp_path.iterdir())
 
 
-def test_what_was_maximised_is_there_the_next_time(pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_maximised_is_there_the_next_time(
+    pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from explain.features.visualization_cache import maximised
 
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
@@ -67,13 +73,18 @@ def test_what_was_maximised_is_there_the_next_time(pieces: Pieces, monkeypatch: 
     assert "what conv2, filter 1 wants to see" in alone
 
 
-@pytest.mark.parametrize(("how", "units", "settings"), [
-    ((WHAT[0], 16, 4, 64, 1, []), tuple(range(4, 16)), Settings("features.0", steps=64, seed=1)),
-    ((WHAT[1], 16, 99, 64, 0, []), (15,), Settings("features.0", "centre", steps=64)),
-    ((WHAT[2], 16, 0, 64, 0, []), tuple(range(8)), Settings(steps=64)),
-    ((WHAT[2], 16, 0, 64, 0, [5, 2]), (5, 2), Settings(steps=64)),
-])  # fmt: skip
-def test_what_the_form_asks_for(pieces: Pieces, how: tuple[Any, ...], units: tuple[int, ...], settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("how", "units", "settings"),
+    [
+        ((WHAT[0], 16, 4, 64, 1, []), tuple(range(4, 16)), Settings("features.0", steps=64, seed=1)),
+        ((WHAT[1], 16, 99, 64, 0, []), (15,), Settings("features.0", "centre", steps=64)),
+        ((WHAT[2], 16, 0, 64, 0, []), tuple(range(8)), Settings(steps=64)),
+        ((WHAT[2], 16, 0, 64, 0, [5, 2]), (5, 2), Settings(steps=64)),
+    ],
+)
+def test_what_the_form_asks_for(
+    pieces: Pieces, how: tuple[Any, ...], units: tuple[int, ...], settings: Settings
+) -> None:
     wanted = Wanted(pieces.ctx.run.classes, *pieces.layers()[0], *how)
     assert wanted.units == units
     assert wanted.settings == settings
@@ -81,11 +92,19 @@ def test_what_the_form_asks_for(pieces: Pieces, how: tuple[Any, ...], units: tup
         assert wanted.names[0] == pieces.ctx.run.classes[units[0]]
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), [
-    ("layer", "features.3", {"layer": "features.3", "page": 0, "unit": 0, "class": None}),
-    ("sort", "norm", {"sort": "norm", "page": 0}), ("sort", "x", {}),
-    ("page", "2", {"page": 2}), ("unit", "9", {"unit": 9, "class": None}), ("unit", "-1", {}), ("other", "1", {}), ("wish", "3", {"unit": 3}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("layer", "features.3", {"layer": "features.3", "page": 0, "unit": 0, "class": None}),
+        ("sort", "norm", {"sort": "norm", "page": 0}),
+        ("sort", "x", {}),
+        ("page", "2", {"page": 2}),
+        ("unit", "9", {"unit": 9, "class": None}),
+        ("unit", "-1", {}),
+        ("other", "1", {}),
+        ("wish", "3", {"unit": 3}),
+    ],
+)
 def test_clicks(name: str, value: str, expected: dict[str, object]) -> None:
     view = VIEW | {"page": 3, "unit": 4, "class": 1}
     assert changed(view, name, value) == view | expected
@@ -158,7 +177,9 @@ def test_kernels_as_pictures_keep_their_signs() -> None:
 
     weights = np.zeros((2, 3, 2, 2), np.float32)
     weights[0, 0, 0, 0], weights[0, 2, 1, 1] = 4, -4
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(render.kernels_png(weights, 2).split(",")[1]))).convert("RGB"))
+    picture = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(render.kernels_png(weights, 2).split(",")[1]))).convert("RGB")
+    )
     assert picture.shape == (2, 4, 3)
     assert picture[0, 0].tolist() == [255, 128, 128]
     assert picture[1, 1].tolist() == [128, 128, 0]
@@ -169,7 +190,9 @@ def test_kernels_as_pictures_keep_their_signs() -> None:
 
 
 def steps(*zeros: float) -> list[Step]:
-    return [Step(f"l{i}", f"<a{i}>", zero, 0.5, float("nan"), 0.7, 0.0, 0.3, 0.1) for i, zero in enumerate(zeros)]
+    return [
+        Step(f"l{i}", f"<a{i}>", zero, 0.5, float("nan"), 0.7, 0.0, 0.3, 0.1) for i, zero in enumerate(zeros)
+    ]
 
 
 def test_curves() -> None:
@@ -241,12 +264,16 @@ def test_handlers_that_yield_say_what_went_wrong_in_one_line() -> None:
 def test_a_network_without_filters() -> None:
     ctx = Context(open_run(DEMO))
     with ctx.classifier() as classifier:
-        ctx._classifier = replace(classifier, model=nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval())
+        ctx._classifier = replace(
+            classifier, model=nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+        )
     with pytest.raises(UserError, match="no convolution and no dense layer"):
         Pieces(ctx).layers()
 
 
-def test_a_network_that_cannot_be_followed_still_has_a_table(monkeypatch: pytest.MonkeyPatch, tiny: Classifier) -> None:
+def test_a_network_that_cannot_be_followed_still_has_a_table(
+    monkeypatch: pytest.MonkeyPatch, tiny: Classifier
+) -> None:
     def refuse(*_: object) -> None:
         raise RuntimeError("no dispatch here")
 

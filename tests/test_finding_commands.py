@@ -27,33 +27,58 @@ def test_analyse(folder: Path) -> None:
     for word in ("labels look wrong", "class 3 is told by its border", "train --labels labels.csv"):
         assert word in said
     assert launch("analyse", folder / "a") == said  # read from the folder this time
-    assert "Nothing stands out beyond chance. Looked for: labels" in launch("analyse", folder / "other").replace("\n", " ")
+    assert "Nothing stands out beyond chance. Looked for: labels" in launch(
+        "analyse", folder / "other"
+    ).replace("\n", " ")
 
 
 def test_compare(folder: Path, tmp_path: Path) -> None:
     said = launch("compare", folder / "a", folder / "b", "--out", tmp_path / "table.csv")
-    for word in ("accuracy", "macro F1", "95 % interval", "McNemar p", "maps alike", "whose labels differ left out"):
+    for word in (
+        "accuracy",
+        "macro F1",
+        "95 % interval",
+        "McNemar p",
+        "maps alike",
+        "whose labels differ left out",
+    ):
         assert word in said
     table = pd.read_csv(tmp_path / "table.csv")
     a = open_run(folder / "a").ok.set_index("id").loc[table["id"]]
     assert table["right_a"].tolist() == a["correct"].tolist()
-    assert "No method 'lime' in both runs: A has layer_cam, B layer_cam" in one_line("compare", folder / "a", folder / "b", "--method", "lime")
+    assert "No method 'lime' in both runs: A has layer_cam, B layer_cam" in one_line(
+        "compare", folder / "a", folder / "b", "--method", "lime"
+    )
     assert "nowhere" in one_line("compare", folder / "a", folder / "nowhere")
 
 
 def test_notes_and_the_labels_that_run_takes(folder: Path, tmp_path: Path) -> None:
-    assert "No label was said to be wrong" in one_line("notes", folder / "b", "--labels", tmp_path / "labels.csv")
+    assert "No label was said to be wrong" in one_line(
+        "notes", folder / "b", "--labels", tmp_path / "labels.csv"
+    )
     add(folder / "a", "000003.png", "label", "class 5", classes=("class 5",))
     add(folder / "a", "000004.png", "tags", ["odd"])
     said = launch("notes", folder / "a", "--out", tmp_path / "notes.csv", "--labels", tmp_path / "labels.csv")
     assert "2 images, 1 labels said to be wrong; tags: odd 1" in said
     assert pd.read_csv(tmp_path / "notes.csv")["id"].tolist() == ["000003.png", "000004.png"]
-    assert pd.read_csv(tmp_path / "labels.csv")[["image", "label"]].to_numpy().tolist() == [["000003.png", "class 5"]]
+    assert pd.read_csv(tmp_path / "labels.csv")[["image", "label"]].to_numpy().tolist() == [
+        ["000003.png", "class 5"]
+    ]
 
 
 @pytest.mark.slow
 def test_a_run_is_measured_against_corrected_labels(tmp_path: Path) -> None:
-    words = ["run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--limit", 64, "--methods", "layer_cam"]
+    words = [
+        "run",
+        "--model",
+        "fer_vgg:toon_faces",
+        "--data",
+        "toon_faces",
+        "--limit",
+        64,
+        "--methods",
+        "layer_cam",
+    ]
     launch(*words, "--out", tmp_path / "plain")
     run = open_run(tmp_path / "plain")
     wrong = run.ok[~run.ok["correct"]].iloc[0]
@@ -64,4 +89,6 @@ def test_a_run_is_measured_against_corrected_labels(tmp_path: Path) -> None:
     assert "1 labels corrected by labels.csv" in said
     corrected = open_run(tmp_path / "corrected").ok
     assert corrected["correct"].sum() == run.ok["correct"].sum() + 1
-    assert "holds another run" in one_line(*words, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "plain")
+    assert "holds another run" in one_line(
+        *words, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "plain"
+    )

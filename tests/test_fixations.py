@@ -22,7 +22,12 @@ def picture(path: Path, size: tuple[int, int] = SIZE) -> Path:
     return path
 
 
-def table(folder: Path, rows: list[tuple[object, ...]], columns: tuple[str, ...] = ("image", "x", "y", "subject"), images: int = 3) -> str:
+def table(
+    folder: Path,
+    rows: list[tuple[object, ...]],
+    columns: tuple[str, ...] = ("image", "x", "y", "subject"),
+    images: int = 3,
+) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(images):
         picture(folder / "images" / f"{k}.png")
@@ -30,23 +35,38 @@ def table(folder: Path, rows: list[tuple[object, ...]], columns: tuple[str, ...]
     return str(folder / "fixations.csv")
 
 
-ROWS = [("0.png", 1.5, 2, "ann"), ("0.png", 39.9, 29.9, "bob"), ("1.png", 20, 10, "ann"), ("2.png", 0, 0, "cid")]
+ROWS = [
+    ("0.png", 1.5, 2, "ann"),
+    ("0.png", 39.9, 29.9, "bob"),
+    ("1.png", 20, 10, "ann"),
+    ("2.png", 0, 0, "cid"),
+]
 
 
 def test_a_table(tmp_path: Path) -> None:
     found = open_gaze(table(tmp_path, ROWS))
     assert [i.id for i in found.images] == ["0.png", "1.png", "2.png"]
     first = found.images[0]
-    assert (first.size, first.rows.tolist(), first.cols.tolist(), first.subjects) == (SIZE, [2, 29], [1, 39], [0, 1])
+    assert (first.size, first.rows.tolist(), first.cols.tolist(), first.subjects) == (
+        SIZE,
+        [2, 29],
+        [1, 39],
+        [0, 1],
+    )
     assert found.name == tmp_path.name
     assert open_gaze(str(tmp_path)).fingerprint() == found.fingerprint()  # a folder that holds such a table
 
 
 def test_coordinates_that_count_from_one(tmp_path: Path) -> None:
     rows = [(n, x + 1, y + 1, s) for n, x, y, s in ROWS]
-    found, plain = open_gaze(table(tmp_path / "one", rows), origin=1), open_gaze(table(tmp_path / "zero", ROWS))
+    found, plain = (
+        open_gaze(table(tmp_path / "one", rows), origin=1),
+        open_gaze(table(tmp_path / "zero", ROWS)),
+    )
     assert found.images[0].x == pytest.approx(plain.images[0].x)
-    assert "1 of 4 fixations outside" in open_gaze(table(tmp_path / "one", rows)).note  # 40.9 is beyond the last column
+    assert (
+        "1 of 4 fixations outside" in open_gaze(table(tmp_path / "one", rows)).note
+    )  # 40.9 is beyond the last column
     with pytest.raises(UserError, match="from 0 or from 1"):
         open_gaze(table(tmp_path / "two", rows), origin=2)
 
@@ -59,16 +79,27 @@ def test_coordinates_as_shares(tmp_path: Path) -> None:
 
 def test_other_names_of_columns(tmp_path: Path) -> None:
     spoken = open_gaze(table(tmp_path / "a", ROWS, ("Stimulus", "FIX_X", "fix_y", "Participant")))
-    tracker = open_gaze(table(tmp_path / "d", ROWS, ("Image Name", "CURRENT_FIX_X", "CURRENT_FIX_Y", "RECORDING_SESSION_LABEL")))
+    tracker = open_gaze(
+        table(
+            tmp_path / "d", ROWS, ("Image Name", "CURRENT_FIX_X", "CURRENT_FIX_Y", "RECORDING_SESSION_LABEL")
+        )
+    )
     other = table(tmp_path / "b", ROWS, ("what", "across", "down", "who"))
     named = open_gaze(other, image_col="what", x_col="across", y_col="down", subject_col="who")
     for found in (spoken, named, tracker):
         assert (found.fixations, found.images[0].subjects) == (4, [0, 1])
-    assert open_gaze(table(tmp_path / "c", [r[:3] for r in ROWS], ("image", "x", "y"))).images[0].subjects == []
+    assert (
+        open_gaze(table(tmp_path / "c", [r[:3] for r in ROWS], ("image", "x", "y"))).images[0].subjects == []
+    )
 
 
 def test_what_is_outside_is_dropped_and_counted(tmp_path: Path) -> None:
-    found = open_gaze(table(tmp_path, [*ROWS, ("0.png", 40, 5, "ann"), ("1.png", -0.1, 5, "ann"), ("2.png", "blink", "", "ann")]))
+    found = open_gaze(
+        table(
+            tmp_path,
+            [*ROWS, ("0.png", 40, 5, "ann"), ("1.png", -0.1, 5, "ann"), ("2.png", "blink", "", "ann")],
+        )
+    )
     assert "2 of 6 fixations outside of their images dropped" in found.note
     assert "1 rows without a place" in found.note
     assert found.fixations == 4
@@ -82,14 +113,22 @@ def test_an_image_without_fixations_is_left_out(tmp_path: Path) -> None:
 
 def test_exchanged_columns_are_told(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    rows = [("0.png", y, x, "ann") for x, y in zip(rng.uniform(0, 40, 200), rng.uniform(0, 30, 200), strict=True)]
+    rows = [
+        ("0.png", y, x, "ann") for x, y in zip(rng.uniform(0, 40, 200), rng.uniform(0, 30, 200), strict=True)
+    ]
     with pytest.raises(UserError, match="add --x-col y --y-col x"):
         open_gaze(table(tmp_path, rows))
     assert open_gaze(table(tmp_path, rows), x_col="y", y_col="x").fixations == 200
 
 
-@pytest.mark.parametrize(("columns", "said"), [(("image", "x", "depth", "who"), "--y-col"), (("picture no", "x", "y", "who"), "--image-col"),
-                                               (("image", "subject", "y", "x"), "hold no numbers")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (("image", "x", "depth", "who"), "--y-col"),
+        (("picture no", "x", "y", "who"), "--image-col"),
+        (("image", "subject", "y", "x"), "hold no numbers"),
+    ],
+)
 def test_missing_columns(tmp_path: Path, columns: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError, match=said):
         open_gaze(table(tmp_path, ROWS, columns))
@@ -142,21 +181,36 @@ def test_salicon_with_matlab_files(tmp_path: Path) -> None:
     for k, places in enumerate(([[1, 1], [40, 30]], [[11, 21]])):
         gaze[k] = (np.zeros((1, 2)), np.zeros(1), np.array(places))
     (tmp_path / "fixations" / "train").mkdir(parents=True)
-    savemat(tmp_path / "fixations" / "train" / "COCO_1.mat", {"image": "COCO_1", "resolution": [30, 40], "gaze": gaze[:, None]})
+    savemat(
+        tmp_path / "fixations" / "train" / "COCO_1.mat",
+        {"image": "COCO_1", "resolution": [30, 40], "gaze": gaze[:, None]},
+    )
     found = open_gaze(str(tmp_path))
     assert "SALICON" in found.note
     image = found.images[0]
-    assert (image.id, image.cols.tolist(), image.rows.tolist(), image.subject.tolist()) == ("train/COCO_1.jpg", [0, 39, 10], [0, 29, 20], [0, 0, 1])
+    assert (image.id, image.cols.tolist(), image.rows.tolist(), image.subject.tolist()) == (
+        "train/COCO_1.jpg",
+        [0, 39, 10],
+        [0, 29, 20],
+        [0, 0, 1],
+    )
 
 
 def test_salicon_with_annotations(tmp_path: Path) -> None:
     picture(tmp_path / "images" / "COCO_7.jpg")
     (tmp_path / "annotations").mkdir()
-    people = [{"image_id": 7, "worker_id": 1, "fixations": [[1, 1], [30, 40]]}, {"image_id": 7, "worker_id": 2, "fixations": [[21, 11]]}]
+    people = [
+        {"image_id": 7, "worker_id": 1, "fixations": [[1, 1], [30, 40]]},
+        {"image_id": 7, "worker_id": 2, "fixations": [[21, 11]]},
+    ]
     spoken = {"images": [{"id": 7, "file_name": "COCO_7.jpg"}], "annotations": people}
     (tmp_path / "annotations" / "fixations_train2014.json").write_text(json.dumps(spoken))
     image = open_gaze(str(tmp_path)).images[0]
-    assert (image.cols.tolist(), image.rows.tolist(), image.subject.tolist()) == ([0, 39, 10], [0, 29, 20], [0, 0, 1])
+    assert (image.cols.tolist(), image.rows.tolist(), image.subject.tolist()) == (
+        [0, 39, 10],
+        [0, 29, 20],
+        [0, 0, 1],
+    )
     (tmp_path / "annotations" / "fixations_train2014.json").write_text('{"images": []}')
     with pytest.raises(UserError, match="SALICON's annotations"):
         open_gaze(str(tmp_path))
@@ -171,7 +225,10 @@ def test_mit1003(tmp_path: Path) -> None:
     Image.fromarray(points).save(tmp_path / "ALLFIXATIONMAPS" / "a_fixMap.jpg", quality=95)
     image = open_gaze(str(tmp_path)).images[0]
     assert image.id == "a.jpeg"
-    assert sorted(zip(image.rows.tolist(), image.cols.tolist(), strict=True)) == [(10, 20), (40, 70)]  # two white pixels are one spot
+    assert sorted(zip(image.rows.tolist(), image.cols.tolist(), strict=True)) == [
+        (10, 20),
+        (40, 70),
+    ]  # two white pixels are one spot
     assert image.map_file is not None
 
 
@@ -184,7 +241,11 @@ def test_cat2000(tmp_path: Path) -> None:
     savemat(tmp_path / "FIXATIONLOCS" / "Action" / "001.mat", {"fixLocs": places})
     found = open_gaze(str(tmp_path))
     assert [i.id for i in found.images] == ["Action/001.jpg"]
-    assert (found.images[0].rows.tolist(), found.images[0].cols.tolist(), found.images[0].subjects) == ([3, 29], [4, 39], [])
+    assert (found.images[0].rows.tolist(), found.images[0].cols.tolist(), found.images[0].subjects) == (
+        [3, 29],
+        [4, 39],
+        [],
+    )
     (tmp_path / "FIXATIONLOCS" / "Action" / "001.mat").write_bytes(b"nothing of MATLAB's")
     with pytest.raises(UserError, match="MATLAB"):
         open_gaze(str(tmp_path))

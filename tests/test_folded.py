@@ -20,7 +20,11 @@ def lively(model: nn.Module) -> nn.Module:
     """Batch norms that do something."""
     torch.manual_seed(3)
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+        if (
+            isinstance(module, nn.BatchNorm2d)
+            and module.running_mean is not None
+            and module.running_var is not None
+        ):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
             if module.affine:
@@ -30,14 +34,18 @@ def lively(model: nn.Module) -> nn.Module:
 
 
 def images(n: int = 2, size: int = 64) -> Tensor:
-    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(1)).contiguous(memory_format=torch.channels_last)
+    return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(1)).contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def norms(model: nn.Module) -> int:
     return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50", "fer_vgg", "mobilenet_v1", "timm:resnet18", "timm:efficientnet_b0"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v2", "resnet50", "fer_vgg", "mobilenet_v1", "timm:resnet18", "timm:efficientnet_b0"]
+)
 def test_answers_and_maps_are_the_network_s(name: str) -> None:
     entry = spec(name)
     size = min(entry.preprocessing.size[0], 128)
@@ -53,16 +61,30 @@ def test_answers_and_maps_are_the_network_s(name: str) -> None:
     target = torch.tensor([1, 2])
     ours, theirs = (explain(capture(m, x, layer), ["grad_cam", "layer_cam"], target) for m in (quick, model))
     for method, explanation in ours.items():
-        torch.testing.assert_close(explanation.maps, theirs[method].maps, rtol=1e-3, atol=1e-4 * float(theirs[method].maps.abs().max()))
+        torch.testing.assert_close(
+            explanation.maps,
+            theirs[method].maps,
+            rtol=1e-3,
+            atol=1e-4 * float(theirs[method].maps.abs().max()),
+        )
 
 
 @pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.needs == "network"])
 def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folded or not; on a network that has batch norms, ReLUs and both in a chain."""
     torch.manual_seed(0)
-    model = lively(nn.Sequential(
-        nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(inplace=True),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)))  # fmt: skip
+    model = lively(
+        nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, 2, 1),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, 4),
+        )
+    )
     x, target = images(2, 32), Target(torch.tensor([1, 2]))
 
     def maps(folding: bool) -> Tensor:
@@ -73,7 +95,10 @@ def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytes
     torch.testing.assert_close(folded_ones, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
 
 
-@pytest.mark.parametrize(("name", "relus"), [("mobilenet_v2", 35), ("vgg16", 13), ("resnet50", 1), ("timm:resnet18", 9), ("fer_vgg", 10)])
+@pytest.mark.parametrize(
+    ("name", "relus"),
+    [("mobilenet_v2", 35), ("vgg16", 13), ("resnet50", 1), ("timm:resnet18", 9), ("fer_vgg", 10)],
+)
 def test_relus_are_computed_with_their_convolution(name: str, relus: int) -> None:
     """But not one that runs twice, or behind a sum."""
     entry = spec(name)
@@ -90,10 +115,20 @@ def test_weights_are_shared_where_nothing_is_folded() -> None:
 @pytest.mark.parametrize("layer", ["0", "1", "2", "3"])
 def test_what_is_asked_for_stays(layer: str) -> None:
     """A convolution, a batch norm and a ReLU that someone looks at put out what they do in the network."""
-    model = lively(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 4, 3), nn.AdaptiveAvgPool2d(1)))
+    model = lively(
+        nn.Sequential(
+            nn.Conv2d(3, 8, 3),
+            nn.BatchNorm2d(8),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8, 4, 3),
+            nn.AdaptiveAvgPool2d(1),
+        )
+    )
     x = images()
     quick = folded(model, x, [layer])
-    torch.testing.assert_close(capture(quick, x, layer).activation, capture(model, x, layer).activation, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        capture(quick, x, layer).activation, capture(model, x, layer).activation, rtol=1e-4, atol=1e-4
+    )
     assert norms(quick) == (layer == "0")
 
 
@@ -134,7 +169,9 @@ class Odd(nn.Module):
 
 class OwnStatistics(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), nn.AdaptiveAvgPool2d(1))
+        super().__init__(
+            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), nn.AdaptiveAvgPool2d(1)
+        )
 
 
 @pytest.mark.parametrize("kind", [Branches, Twice, Odd, OwnStatistics])
@@ -148,8 +185,10 @@ def test_bf16() -> None:
     layer = default_layer(model, x)
     quick = folded(model, x, [layer], "bf16")
     assert quick is not model
-    exact, rough = (explain(c, ["grad_cam"], torch.tensor([1, 2]))["grad_cam"].maps.flatten(1)
-                    for c in (capture(model, x, layer), capture(quick, x, layer, "bf16")))  # fmt: skip
+    exact, rough = (
+        explain(c, ["grad_cam"], torch.tensor([1, 2]))["grad_cam"].maps.flatten(1)
+        for c in (capture(model, x, layer), capture(quick, x, layer, "bf16"))
+    )
     for a, b in zip(exact, rough, strict=True):
         assert float(torch.corrcoef(torch.stack([a, b]))[0, 1]) > 0.99
 
@@ -157,5 +196,8 @@ def test_bf16() -> None:
 def test_gradients_go_through() -> None:
     model, x = lively(spec("mobilenet_v2").build(None)), images()
     quick = folded(model, x)
-    ours, theirs = (torch.autograd.grad(m(image := x.clone().requires_grad_())[:, 3].sum(), image)[0] for m in (quick, model))
+    ours, theirs = (
+        torch.autograd.grad(m(image := x.clone().requires_grad_())[:, 3].sum(), image)[0]
+        for m in (quick, model)
+    )
     torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3 * float(theirs.abs().max()))

@@ -40,7 +40,9 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """All that is written on sheets."""
     said: list[str] = []
     draw = drawing._text
-    monkeypatch.setattr(drawing, "_text", lambda d, x, y, text, *a, **k: said.append(text) or draw(d, x, y, text, *a, **k))
+    monkeypatch.setattr(
+        drawing, "_text", lambda d, x, y, text, *a, **k: said.append(text) or draw(d, x, y, text, *a, **k)
+    )
     return said
 
 
@@ -71,7 +73,10 @@ def test_overlay_without_evidence_is_the_picture() -> None:
 
 def test_overlay_by_hand() -> None:
     seen = np.asarray(overlay(grey(100), np.array([[1.0, 0], [0, 0]])))
-    assert seen.tolist() == [[[112, 47, 46], [100] * 3], [[100] * 3, [100] * 3]]  # turbo's end (.480 .016 .011), .55 of it
+    assert seen.tolist() == [
+        [[112, 47, 46], [100] * 3],
+        [[100] * 3, [100] * 3],
+    ]  # turbo's end (.480 .016 .011), .55 of it
     teal = np.asarray(overlay(grey(200), np.array([[0, 0.25], [0.5, 1]]), "teal"))
     assert teal.tolist() == [[[200] * 3, [149, 166, 165]], [[123, 174, 169], [223, 229, 216]]]
 
@@ -82,10 +87,28 @@ def test_overlay_enlarges_the_map_before_it_is_coloured() -> None:
 
 
 def test_names_are_safe_and_differ() -> None:
-    odd = ["a/b", "a b", "..", "", ".", "päin·ful", "painful", "Painful", "驚き", "con", "../../x", "x" * 300, "x" * 301, "a-b-2", "C:\\d\n"]
+    odd = [
+        "a/b",
+        "a b",
+        "..",
+        "",
+        ".",
+        "päin·ful",
+        "painful",
+        "Painful",
+        "驚き",
+        "con",
+        "../../x",
+        "x" * 300,
+        "x" * 301,
+        "a-b-2",
+        "C:\\d\n",
+    ]
     names = safe_names(odd)
     assert len(set(names)) == len(odd)
-    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") and 0 < len(name) < 60 for name in names)
+    assert all(
+        set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") and 0 < len(name) < 60 for name in names
+    )
     assert names[:6] == ["a-b", "a-b-2", "unnamed", "unnamed-2", "unnamed-3", "pain-ful"]
     assert "con" not in names
     assert safe("a" * 47 + "/b") == "a" * 47
@@ -95,20 +118,30 @@ def test_files_are_those_of_the_table(small_run: RunData, tmp_path: Path) -> Non
     made = export(small_run, tmp_path / "out")
     table, samples = table_of(made.out), overview(small_run)
     assert made.images == len(table) == sum(len(s.wrong) + len(s.right) for s in samples)
-    assert set(files_of(made.out)) | {made.out / name for name in ALWAYS} == {p for p in made.out.rglob("*") if p.is_file()}
-    assert table["true"].drop_duplicates().tolist() == [small_run.classes[s.index] for s in samples]  # the worst first
+    assert set(files_of(made.out)) | {made.out / name for name in ALWAYS} == {
+        p for p in made.out.rglob("*") if p.is_file()
+    }
+    assert table["true"].drop_duplicates().tolist() == [
+        small_run.classes[s.index] for s in samples
+    ]  # the worst first
     for _, item in table.iterrows():
         wrong = item["true"] != item["predicted"]
         assert item["result"] == ("wrong" if wrong else "right")
-        assert [name.split(".")[-2] for name in item["files"].split()] == ["image", "predicted", "true"][: 3 if wrong else 2]
-        assert small_run.table.set_index("id").at[item["id"], "confidence"] == pytest.approx(item["confidence"], rel=1e-5)
+        assert [name.split(".")[-2] for name in item["files"].split()] == ["image", "predicted", "true"][
+            : 3 if wrong else 2
+        ]
+        assert small_run.table.set_index("id").at[item["id"], "confidence"] == pytest.approx(
+            item["confidence"], rel=1e-5
+        )
     assert set(table["method"]) == {"grad_cam"}
     with Image.open(made.out / "sheet.png") as sheet:
         assert sheet.width <= 1600
         assert sheet.height == drawing.HEAD + 3 * (drawing.LINE + drawing.SPACE) + drawing.MARGIN
 
 
-def test_pictures_are_what_the_network_saw_or_thumbnails(wide_run: RunData, pictures: Path, tmp_path: Path) -> None:
+def test_pictures_are_what_the_network_saw_or_thumbnails(
+    wide_run: RunData, pictures: Path, tmp_path: Path
+) -> None:
     def sizes() -> set[tuple[int, int]]:
         export(wide_run, tmp_path / "out")
         return {Image.open(path).size for path in files_of(tmp_path / "out")}
@@ -123,7 +156,10 @@ def test_pictures_hold_pixels_alone(small_run: RunData, pictures: Path, tmp_path
     exif[0x010E] = "where I live"
     for path in pictures.rglob("*.png"):
         Image.open(path).save(path, exif=exif, icc_profile=b"a profile")
-    for path in [export(small_run, tmp_path / "out", originals=True).out / "sheet.png", *files_of(tmp_path / "out")]:
+    for path in [
+        export(small_run, tmp_path / "out", originals=True).out / "sheet.png",
+        *files_of(tmp_path / "out"),
+    ]:
         with Image.open(path) as image:
             image.load()
             assert not image.info
@@ -142,10 +178,16 @@ def test_odd_classes_and_ids_stay_inside(small_run: RunData, tmp_path: Path) -> 
     assert all(path.resolve().is_relative_to(made.out.resolve()) for path in new)
 
 
-def test_maps_without_evidence_are_said(small_run: RunData, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RunData, "maps", lambda self, method, target, rows: np.full((len(rows), 8, 8), -1, np.float32))
+def test_maps_without_evidence_are_said(
+    small_run: RunData, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        RunData, "maps", lambda self, method, target, rows: np.full((len(rows), 8, 8), -1, np.float32)
+    )
     export(small_run, tmp_path / "out")
-    assert words.count("no positive evidence") == len(files_of(tmp_path / "out")) - len(table_of(tmp_path / "out"))
+    assert words.count("no positive evidence") == len(files_of(tmp_path / "out")) - len(
+        table_of(tmp_path / "out")
+    )
     for files in table_of(tmp_path / "out")["files"]:
         plain, *overlays = [np.asarray(Image.open(tmp_path / "out" / name)) for name in files.split()]
         assert all(np.array_equal(plain, other) for other in overlays)
@@ -157,7 +199,9 @@ def test_empty_sides_are_said(small_run: RunData, tmp_path: Path, words: list[st
     assert (words.count("no errors"), words.count("none right")) == (1, 2)
 
 
-def test_many_classes_are_limited_to_the_worst(small_run: RunData, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_classes_are_limited_to_the_worst(
+    small_run: RunData, tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gallery, "LINES", 2)
     made = export(small_run, tmp_path / "out", sort="highest loss", methods=("layer_cam",))
     assert "the worst 2 of 3 classes" in words[0]

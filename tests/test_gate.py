@@ -22,11 +22,24 @@ async def inside(scope: Any, receive: Any, send: Any) -> None:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
     wrong = scope["path"] == "/login" and body != b"right"
-    await send({"type": "http.response.start", "status": 400 if wrong else 200, "headers": [(b"content-security-policy", b"none of ours")]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 400 if wrong else 200,
+            "headers": [(b"content-security-policy", b"none of ours")],
+        }
+    )
     await send({"type": "http.response.body", "body": b"in:" + scope["query_string"]})
 
 
-def ask(path: str, method: str = "GET", rules: Rules | None = None, gate: Gate | None = None, base: str = HERE, **more: Any) -> httpx.Response:
+def ask(
+    path: str,
+    method: str = "GET",
+    rules: Rules | None = None,
+    gate: Gate | None = None,
+    base: str = HERE,
+    **more: Any,
+) -> httpx.Response:
     async def asked() -> httpx.Response:
         transport = httpx.ASGITransport(app=gate or Gate(inside, rules or Rules()))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url=base) as client:
@@ -35,25 +48,65 @@ def ask(path: str, method: str = "GET", rules: Rules | None = None, gate: Gate |
     return asyncio.run(asked())
 
 
-@pytest.mark.parametrize("path", [
-    "/", "/config", "/gradio_api/info", "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data?session_hash=x", "/assets/index.js",
-    "/gradio_api/heartbeat/abc", "/gradio_api/call/predict", "/gradio_api/call/predict/17", "/theme.css", "/gradio_api/file=/tmp/x.png", "/login",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/config",
+        "/gradio_api/info",
+        "/gradio_api/upload",
+        "/gradio_api/queue/join",
+        "/gradio_api/queue/data?session_hash=x",
+        "/assets/index.js",
+        "/gradio_api/heartbeat/abc",
+        "/gradio_api/call/predict",
+        "/gradio_api/call/predict/17",
+        "/theme.css",
+        "/gradio_api/file=/tmp/x.png",
+        "/login",
+    ],
+)
 def test_what_the_page_needs_passes(path: str) -> None:
     answer = ask(path)
     assert (answer.status_code, answer.text[:3]) in ((200, "in:"), (400, "in:"))
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers.get_list("content-security-policy") != ["none of ours"]
-    assert "frame-ancestors" in answer.headers["content-security-policy"] or "sandbox" in answer.headers["content-security-policy"]
+    assert (
+        "frame-ancestors" in answer.headers["content-security-policy"]
+        or "sandbox" in answer.headers["content-security-policy"]
+    )
 
 
-@pytest.mark.parametrize("path", [
-    "/gradio_api/run/predict", "/gradio_api/api/predict", "/run/predict", "/api/predict", "/pwa_icon", "/pwa_icon/512", "/monitoring",
-    "/monitoring/summary", "/gradio_api/openapi.json", "/openapi.json", "/docs", "/gradio_api/proxy=https://example.org/",
-    "/gradio_api/dev/reload", "/gradio_api/vibe-edit", "/gradio_api/process_recording", "/gradio_api/deep_link", "/gradio_api/runs",
-    "/gradio_api/token", "/gradio_api/profiling/traces", "/gradio_api/mcp/", "/gradio_api/file=https://example.org/x.png",
-    "/gradio_api/file=HTTP://127.0.0.1/x", "/gradio_api/file=//http:x", "/../etc/passwd", "/gradio_api/stream/x",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/run/predict",
+        "/gradio_api/api/predict",
+        "/run/predict",
+        "/api/predict",
+        "/pwa_icon",
+        "/pwa_icon/512",
+        "/monitoring",
+        "/monitoring/summary",
+        "/gradio_api/openapi.json",
+        "/openapi.json",
+        "/docs",
+        "/gradio_api/proxy=https://example.org/",
+        "/gradio_api/dev/reload",
+        "/gradio_api/vibe-edit",
+        "/gradio_api/process_recording",
+        "/gradio_api/deep_link",
+        "/gradio_api/runs",
+        "/gradio_api/token",
+        "/gradio_api/profiling/traces",
+        "/gradio_api/mcp/",
+        "/gradio_api/file=https://example.org/x.png",
+        "/gradio_api/file=HTTP://127.0.0.1/x",
+        "/gradio_api/file=//http:x",
+        "/../etc/passwd",
+        "/gradio_api/stream/x",
+    ],
+)
 def test_everything_else_is_not_there(path: str) -> None:
     for method in ("GET", "POST"):
         answer = ask(path, method)
@@ -70,7 +123,9 @@ def test_health_is_told_to_anyone() -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9999", f"{HERE}.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:9999", f"{HERE}.evil.example"]
+)
 def test_other_origins_are_refused(origin: str) -> None:
     for method in ("GET", "POST"):
         assert ask("/gradio_api/queue/join", method, headers={"origin": origin}).status_code == 403
@@ -82,20 +137,35 @@ def test_a_form_of_another_site_is_refused_without_an_origin_too() -> None:
     assert ask("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # somebody followed a link
 
 
-THROUGH_A_PROXY = {"origin": "https://vitrine.example", "x-forwarded-host": "vitrine.example", "host": "127.0.0.1:7860"}
+THROUGH_A_PROXY = {
+    "origin": "https://vitrine.example",
+    "x-forwarded-host": "vitrine.example",
+    "host": "127.0.0.1:7860",
+}
 
 
 def test_a_trusted_proxy_may_say_the_origin_and_nobody_else() -> None:
     assert ask("/gradio_api/queue/join", "POST", headers=THROUGH_A_PROXY).status_code == 403
     for trusted, status in (("127.0.0.1", 200), ("10.0.0.0/8", 403)):
         rules = Rules(proxies=Proxies.parse(trusted))
-        assert ask("/gradio_api/queue/join", "POST", headers=THROUGH_A_PROXY, rules=rules).status_code == status
+        assert (
+            ask("/gradio_api/queue/join", "POST", headers=THROUGH_A_PROXY, rules=rules).status_code == status
+        )
 
 
 def test_the_page_sees_no_forwarded_header_that_is_not_believed() -> None:
-    forged = {"x-forwarded-host": "evil.example", "x-forwarded-proto": "https", "x-forwarded-for": "6.6.6.6", "forwarded": "for=6.6.6.6",
-              "x-gradio-server": "http://evil.example", "x-real-ip": "6.6.6.6"}  # fmt: skip
-    for rules, told in ((Rules(), set()), (Rules(proxies=Proxies.parse("127.0.0.1")), {"x-forwarded-host", "x-forwarded-proto"})):
+    forged = {
+        "x-forwarded-host": "evil.example",
+        "x-forwarded-proto": "https",
+        "x-forwarded-for": "6.6.6.6",
+        "forwarded": "for=6.6.6.6",
+        "x-gradio-server": "http://evil.example",
+        "x-real-ip": "6.6.6.6",
+    }
+    for rules, told in (
+        (Rules(), set()),
+        (Rules(proxies=Proxies.parse("127.0.0.1")), {"x-forwarded-host", "x-forwarded-proto"}),
+    ):
         seen: dict[str, Any] = {}
 
         async def inner(scope: Any, receive: Any, send: Any, seen: Any = seen) -> None:
@@ -109,10 +179,18 @@ def test_the_page_sees_no_forwarded_header_that_is_not_believed() -> None:
         assert seen["scheme"] == ("https" if told else "http")
 
 
-@pytest.mark.parametrize(("chain", "client"), [
-    ("1.2.3.4", "1.2.3.4"), ("9.9.9.9, 1.2.3.4", "1.2.3.4"), ("9.9.9.9, 1.2.3.4, 10.0.0.7", "1.2.3.4"), ("10.0.0.7", "10.0.0.1"),
-    ("[2001:db8::1]:4711", "2001:db8::1"), ("1.2.3.4:99", "1.2.3.4"), ("", "10.0.0.1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("chain", "client"),
+    [
+        ("1.2.3.4", "1.2.3.4"),
+        ("9.9.9.9, 1.2.3.4", "1.2.3.4"),
+        ("9.9.9.9, 1.2.3.4, 10.0.0.7", "1.2.3.4"),
+        ("10.0.0.7", "10.0.0.1"),
+        ("[2001:db8::1]:4711", "2001:db8::1"),
+        ("1.2.3.4:99", "1.2.3.4"),
+        ("", "10.0.0.1"),
+    ],
+)
 def test_who_asks_through_proxies(chain: str, client: str) -> None:
     """What stands before the last address that is no proxy's may be made up."""
     assert Proxies.parse("10.0.0.0/8").client("10.0.0.1", chain) == client
@@ -127,8 +205,18 @@ def test_preflights_of_other_pages_are_refused() -> None:
 def test_a_link_whose_host_is_rewritten() -> None:
     """A tunnel may ask under this machine's own name for what a browser opened under another."""
     headers = {"origin": "https://abc.gradio.live"}
-    assert ask("/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"abc.gradio.live"})).status_code == 200
-    assert ask("/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"xyz.gradio.live"})).status_code == 403
+    assert (
+        ask(
+            "/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"abc.gradio.live"})
+        ).status_code
+        == 200
+    )
+    assert (
+        ask(
+            "/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"xyz.gradio.live"})
+        ).status_code
+        == 403
+    )
 
 
 def test_a_name_that_was_bound_to_this_machine_is_refused() -> None:
@@ -164,7 +252,12 @@ def test_three_hundred_passwords() -> None:
     found = [ask("/login", "POST", gate=gate, content=b"wrong").status_code for _ in range(300)]
     assert found == [400] * ATTEMPTS + [429] * (300 - ATTEMPTS)
     assert ask("/login", "POST", gate=gate, content=b"right").status_code == 429
-    others = [ask("/login", "POST", gate=gate, content=b"wrong", headers={"x-forwarded-for": f"10.0.0.{i}"}).status_code for i in range(50)]
+    others = [
+        ask(
+            "/login", "POST", gate=gate, content=b"wrong", headers={"x-forwarded-for": f"10.0.0.{i}"}
+        ).status_code
+        for i in range(50)
+    ]
     assert others == [429] * 50  # made up addresses do not help
     assert ask("/config", gate=gate).status_code == 200  # who is in stays in
 
@@ -172,12 +265,28 @@ def test_three_hundred_passwords() -> None:
 def test_nobody_can_lock_others_out() -> None:
     gate = Gate(inside, Rules(proxies=Proxies.parse("127.0.0.1")))
     for i in range(300):
-        ask("/login", "POST", gate=gate, content=b"wrong", headers={"x-forwarded-for": f"8.8.{i % 9}.{i}, 66.6.6.6"})
-    assert ask("/login", "POST", gate=gate, content=b"right", headers={"x-forwarded-for": "8.8.1.1, 66.6.6.6"}).status_code == 429
-    assert ask("/login", "POST", gate=gate, content=b"right", headers={"x-forwarded-for": "8.8.1.1"}).status_code == 200
+        ask(
+            "/login",
+            "POST",
+            gate=gate,
+            content=b"wrong",
+            headers={"x-forwarded-for": f"8.8.{i % 9}.{i}, 66.6.6.6"},
+        )
+    assert (
+        ask(
+            "/login", "POST", gate=gate, content=b"right", headers={"x-forwarded-for": "8.8.1.1, 66.6.6.6"}
+        ).status_code
+        == 429
+    )
+    assert (
+        ask("/login", "POST", gate=gate, content=b"right", headers={"x-forwarded-for": "8.8.1.1"}).status_code
+        == 200
+    )
 
 
-def test_visitors_of_a_public_link_share_an_address_and_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visitors_of_a_public_link_share_an_address_and_are_not_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """They wait for the answer instead: made up passwords have 72 bits."""
     monkeypatch.setattr("dashboard.server.middleware.SLOWED", 0.001)
     gate = Gate(inside, Rules(names={"abc.gradio.live"}, links={"abc.gradio.live"}))
@@ -203,11 +312,20 @@ def test_nobody_opens_so_many_pages_that_others_are_forgotten() -> None:
     gate = Gate(inside, Rules(proxies=Proxies.parse("127.0.0.1")), lambda: now[0])
 
     def join(name: str, client: str, path: str = "/gradio_api/queue/join") -> int:
-        return ask(path, "POST", gate=gate, json={"session_hash": name, "data": []}, headers={"x-forwarded-for": client}).status_code
+        return ask(
+            path,
+            "POST",
+            gate=gate,
+            json={"session_hash": name, "data": []},
+            headers={"x-forwarded-for": client},
+        ).status_code
 
     assert join("mine", "1.1.1.1") == 200
     assert [join(f"page {i}", "6.6.6.6") for i in range(PAGES + 200)] == [200] * PAGES + [429] * 200
-    assert ask("/gradio_api/heartbeat/another", gate=gate, headers={"x-forwarded-for": "6.6.6.6"}).status_code == 429
+    assert (
+        ask("/gradio_api/heartbeat/another", gate=gate, headers={"x-forwarded-for": "6.6.6.6"}).status_code
+        == 429
+    )
     assert join("", "6.6.6.6", "/gradio_api/call/predict") == 429
     assert join("page 1", "6.6.6.6") == 200  # one that is open works
     assert join("mine", "1.1.1.1") == 200

@@ -1,4 +1,5 @@
-"""Baselines, people, networks and models against fixations: the truths they are measured by, the folder that is kept, and the commands."""
+"""Baselines, people, networks and models against fixations: the truths they are measured by, the folder that
+is kept, and the commands."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,14 +28,17 @@ from tests.test_capture import assert_as_found, snapshot
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty pictures of two sizes; three people look at the same spot of each, one of them elsewhere as well."""
+    """Twenty pictures of two sizes; three people look at the same spot of each, one of them elsewhere as
+    well."""
     root = tmp_path_factory.mktemp("looked")
     (root / "images").mkdir()
     rng, rows = np.random.default_rng(0), []
     for k in range(20):
         height, width = (40, 60) if k % 2 else (50, 50)
         at = rng.uniform([10, 10], [width - 10, height - 10])
-        Image.fromarray(rng.integers(0, 255, (height, width, 3), np.uint8)).save(root / "images" / f"{k:02d}.png")
+        Image.fromarray(rng.integers(0, 255, (height, width, 3), np.uint8)).save(
+            root / "images" / f"{k:02d}.png"
+        )
         for person in range(3):
             spots = np.clip(rng.normal(at, 2.5, (5, 2)), 0, [width - 1, height - 1])
             rows += [(f"{k:02d}.png", x, y, person) for x, y in spots]
@@ -131,14 +135,18 @@ def test_what_cannot_be_scored_is_told(looked: GazeSet) -> None:
 
 
 def test_summary_is_the_mean_of_what_is_there() -> None:
-    rows = [{"id": "a", "source": "s", **dict.fromkeys(METRICS, 1.0), "why": ""}, {"id": "b", "source": "s", "why": "none"},
-            {"id": "c", "source": "s", **dict.fromkeys(METRICS, 4.0), "why": ""}]  # fmt: skip
+    rows = [
+        {"id": "a", "source": "s", **dict.fromkeys(METRICS, 1.0), "why": ""},
+        {"id": "b", "source": "s", "why": "none"},
+        {"id": "c", "source": "s", **dict.fromkeys(METRICS, 4.0), "why": ""},
+    ]
     found = summary(pd.DataFrame(rows), {"s": ("S", "model")}).iloc[0]
     assert (found["nss"], found["images"], found["missing"]) == (2.5, 2, "none: 1")
 
 
 def test_a_network_shown_whole_pictures(tiny: Classifier, looked: GazeSet) -> None:
-    """Its maps are those of the predicted class, of one pass, and the control has each under another picture; the model is as it was."""
+    """Its maps are those of the predicted class, of one pass, and the control has each under another picture;
+    the model is as it was."""
     from explain.methods.compute import Case, answer
     from explain.methods.target import Target
     from explain.network.hooks import logits
@@ -152,7 +160,9 @@ def test_a_network_shown_whole_pictures(tiny: Classifier, looked: GazeSet) -> No
     assert_as_found(before, tiny.model, x)
     assert whole_picture(tiny).preprocessing.resize is None
     layer = default_layer(tiny.model, x[:1])
-    expected = answer(Case(tiny.model, x, (layer,), Target(logits(tiny.model, x).argmax(1))), "grad_cam").maps.numpy()
+    expected = answer(
+        Case(tiny.model, x, (layer,), Target(logits(tiny.model, x).argmax(1))), "grad_cam"
+    ).maps.numpy()
     for k in range(5):
         assert found["grad_cam"][k][0] == pytest.approx(np.maximum(expected[k], 0), abs=1e-6)
         assert found["shuffled"][k][0] == pytest.approx(np.maximum(expected[(k + 1) % 5], 0), abs=1e-6)
@@ -166,9 +176,24 @@ def test_a_network_shown_whole_pictures(tiny: Classifier, looked: GazeSet) -> No
 def kept(looked: GazeSet, tmp_path_factory: pytest.TempPathFactory) -> GazeRun:
     """A folder with one network that looks where people do, and another kind of map."""
     truths = Truths(looked, looked, 3.0)
-    like = Source("grad_cam", "Grad-CAM", "network", lambda images: ((density(i.rows, i.cols, i.size, 8.0), None) for i in images), keep=True)
-    other = Source("shuffled", "elsewhere", "control", lambda images: ((density(i.rows[:1], i.cols[:1] * 0, i.size, 8.0), None) for i in images))
-    model = predictions("gaze", "a model", lambda pictures: np.stack([np.random.default_rng(k).random((6, 8)) for k in range(len(pictures))]))
+    like = Source(
+        "grad_cam",
+        "Grad-CAM",
+        "network",
+        lambda images: ((density(i.rows, i.cols, i.size, 8.0), None) for i in images),
+        keep=True,
+    )
+    other = Source(
+        "shuffled",
+        "elsewhere",
+        "control",
+        lambda images: ((density(i.rows[:1], i.cols[:1] * 0, i.size, 8.0), None) for i in images),
+    )
+    model = predictions(
+        "gaze",
+        "a model",
+        lambda pictures: np.stack([np.random.default_rng(k).random((6, 8)) for k in range(len(pictures))]),
+    )
     out = tmp_path_factory.mktemp("kept") / "gaze"
     about = {"data": "looked", "part": "all", "note": "", "network": "a <b>net"}
     write(out, everything(truths, [model, like, other, *baselines(truths)]), truths, about)
@@ -203,7 +228,13 @@ def test_a_network_against_chance(kept: GazeRun) -> None:
 
 def test_maps_are_made_small(looked: GazeSet, tmp_path: Path) -> None:
     truths = Truths(looked.part("test"), looked, 3.0)
-    large = Source("large", "large", "model", lambda images: ((np.random.default_rng(0).random((240, 320)), None) for _ in images), keep=True)
+    large = Source(
+        "large",
+        "large",
+        "model",
+        lambda images: ((np.random.default_rng(0).random((240, 320)), None) for _ in images),
+        keep=True,
+    )
     write(tmp_path / "g", everything(truths, [large]), truths, {})
     assert open_gaze_run(tmp_path / "g").map(0, "large").shape == (45, 60)
 
@@ -224,22 +255,55 @@ def test_folders_that_are_something_else(tmp_path: Path, looked: GazeSet) -> Non
 
 def told(*words: str) -> tuple[int, str]:
     found = CliRunner().invoke(app, ["gaze", *words])
-    return found.exit_code, found.output + (str(found.exception) if isinstance(found.exception, UserError) else "")
+    return found.exit_code, found.output + (
+        str(found.exception) if isinstance(found.exception, UserError) else ""
+    )
 
 
 @pytest.mark.slow
 def test_the_commands(folder: Path, tmp_path: Path) -> None:
-    """A small network is trained, measured, kept in a folder beside a classifier, and asked about one picture."""
+    """A small network is trained, measured, kept in a folder beside a classifier, and asked about one
+    picture."""
     data, model = ("--data", str(folder / "fixations.csv")), tmp_path / "small.safetensors"
-    code, said = told("train", *data, "--model", "gaze_small", "--epochs", "1", "--sigma", "3", "--out", str(model))
+    code, said = told(
+        "train", *data, "--model", "gaze_small", "--epochs", "1", "--sigma", "3", "--out", str(model)
+    )
     assert code == 0, said
     assert "centre Gaussian" in said
-    code, said = told("train", *data, "--model", "salnet-half", "--teacher", str(model), "--photos", str(folder / "images"), "--epochs", "1",
-                      "--sigma", "3", "--out", str(tmp_path / "taught.safetensors"))  # fmt: skip
+    code, said = told(
+        "train",
+        *data,
+        "--model",
+        "salnet-half",
+        "--teacher",
+        str(model),
+        "--photos",
+        str(folder / "images"),
+        "--epochs",
+        "1",
+        "--sigma",
+        "3",
+        "--out",
+        str(tmp_path / "taught.safetensors"),
+    )
     assert code == 0, said
     out = tmp_path / "found"
-    code, said = told("evaluate", *data, "--gaze-model", str(model), "--model", "fer_vgg:toon_faces", "--methods", "grad_cam", "--variant", "mit",
-                      "--sigma", "3", "--out", str(out))  # fmt: skip
+    code, said = told(
+        "evaluate",
+        *data,
+        "--gaze-model",
+        str(model),
+        "--model",
+        "fer_vgg:toon_faces",
+        "--methods",
+        "grad_cam",
+        "--variant",
+        "mit",
+        "--sigma",
+        "3",
+        "--out",
+        str(out),
+    )
     assert code == 0, said
     found = open_gaze_run(out)
     assert (found.manifest["variant"], found.kept, len(found.images)) == ("mit", ["gaze", "grad_cam"], 4)
@@ -247,7 +311,14 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
     code, said = told("evaluate", *data, "--markdown", "--sigma", "3", "--part", "all")
     assert code == 0, said
     assert "| random numbers |" in said
-    code, said = told("predict", str(folder / "images" / "00.png"), "--gaze-model", str(model), "--out", str(tmp_path / "one"))
+    code, said = told(
+        "predict",
+        str(folder / "images" / "00.png"),
+        "--gaze-model",
+        str(model),
+        "--out",
+        str(tmp_path / "one"),
+    )
     assert code == 0, said
     values = np.load(tmp_path / "one" / "00.gaze.npy")
     assert values.sum() == pytest.approx(1, abs=1e-3)
@@ -256,11 +327,18 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
 
 def test_wishes_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
     data = ("--data", str(folder / "fixations.csv"))
-    for words, why in ((("evaluate", "--data", "nowhere.csv"), "No fixations at"), (("evaluate", *data, "--part", "dev"), "No part 'dev'"),
-                       (("evaluate", *data, "--variant", "oxford"), "No variant"), (("evaluate", *data, "--sigma", "0"), "above 0"),
-                       (("evaluate", *data, "--sigma-degrees", "1"), "--pixels-per-degree"),
-                       (("train", *data, "--model", "deepgaze", "--out", str(tmp_path / "x")), "gaze_readout"),
-                       (("train", *data, "--photos", str(folder / "images"), "--out", str(tmp_path / "x")), "need a --teacher")):  # fmt: skip
+    for words, why in (
+        (("evaluate", "--data", "nowhere.csv"), "No fixations at"),
+        (("evaluate", *data, "--part", "dev"), "No part 'dev'"),
+        (("evaluate", *data, "--variant", "oxford"), "No variant"),
+        (("evaluate", *data, "--sigma", "0"), "above 0"),
+        (("evaluate", *data, "--sigma-degrees", "1"), "--pixels-per-degree"),
+        (("train", *data, "--model", "deepgaze", "--out", str(tmp_path / "x")), "gaze_readout"),
+        (
+            ("train", *data, "--photos", str(folder / "images"), "--out", str(tmp_path / "x")),
+            "need a --teacher",
+        ),
+    ):
         code, said = told(*words)
         assert code != 0
         assert why in said

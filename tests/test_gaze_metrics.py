@@ -1,4 +1,5 @@
-"""Every metric of gaze against a plain implementation that follows its reference line by line, and against answers known by hand."""
+"""Every metric of gaze against a plain implementation that follows its reference line by line, and against
+answers known by hand."""
 
 import math
 
@@ -17,7 +18,10 @@ SIZE = (24, 32)
 
 def truth(seed: int = 0, n: int = 40, others: int = 300) -> Truth:
     rng = np.random.default_rng(seed)
-    rows, cols = np.clip(rng.normal(10, 3, n), 0, 23).astype(int), np.clip(rng.normal(20, 4, n), 0, 31).astype(int)
+    rows, cols = (
+        np.clip(rng.normal(10, 3, n), 0, 23).astype(int),
+        np.clip(rng.normal(20, 4, n), 0, 31).astype(int),
+    )
     rows[1], cols[1] = rows[0], cols[0]  # two people looked at one pixel
     elsewhere = np.stack([rng.integers(0, 24, others), rng.integers(0, 32, others)], 1)
     borders = np.arange(0, others, 15)
@@ -26,7 +30,10 @@ def truth(seed: int = 0, n: int = 40, others: int = 300) -> Truth:
 
 def saliency(seed: int = 1, steps: int = 0) -> np.ndarray:
     """A map, with `steps` of many equal values."""
-    values = np.random.default_rng(seed).random(SIZE) + 0.8 * density(np.array([11]), np.array([18]), SIZE, 4.0) / 0.01
+    values = (
+        np.random.default_rng(seed).random(SIZE)
+        + 0.8 * density(np.array([11]), np.array([18]), SIZE, 4.0) / 0.01
+    )
     return np.floor(values * steps) / steps if steps else values
 
 
@@ -122,7 +129,9 @@ def test_shuffled_as_mit_draws_from_ten_images() -> None:
     assert t.others is not None
     z, rng, found = scaled(s), np.random.default_rng(5), []
     positives = np.array([z[p] for p in fixated_once(t)])
-    ours = np.mean([METRICS["sauc"].compute(Map(s, SIZE), t, "mit", np.random.default_rng(k)) for k in range(20)])
+    ours = np.mean(
+        [METRICS["sauc"].compute(Map(s, SIZE), t, "mit", np.random.default_rng(k)) for k in range(20)]
+    )
     groups = [t.others[k : k + 15] for k in range(0, len(t.others), 15)]
     for _ in range(600):
         chosen = rng.permutation(len(groups))[:10]
@@ -147,7 +156,9 @@ def test_known_answers() -> None:
     best = scores(exact, t, "mit")
     assert best["auc"] == pytest.approx(1, abs=1e-6)
     n = len(fixated_once(t))
-    assert scores(exact, t)["auc"] == pytest.approx(1 - n / (2 * exact.size))  # its own pixels are among the negatives, and tie
+    assert scores(exact, t)["auc"] == pytest.approx(
+        1 - n / (2 * exact.size)
+    )  # its own pixels are among the negatives, and tie
     own = scores(t.people, t)
     assert (own["cc"], own["sim"]) == (pytest.approx(1), pytest.approx(1))
     assert own["kl"] == pytest.approx(0, abs=1e-6)
@@ -169,8 +180,11 @@ def test_ranks_alone_count_for_auc(variant: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_has_no_score_is_nan_with_a_reason(variant: str) -> None:
     t, empty = truth(), Truth(np.zeros(0, int), np.zeros(0, int), np.zeros(SIZE, np.float32))
-    for values, about, why in ((np.full(SIZE, 0.3), t, "same everywhere"), (np.where(saliency() > 1, np.nan, 1.0), t, "not finite"),
-                               (saliency(), empty, "nobody looked")):  # fmt: skip
+    for values, about, why in (
+        (np.full(SIZE, 0.3), t, "same everywhere"),
+        (np.where(saliency() > 1, np.nan, 1.0), t, "not finite"),
+        (saliency(), empty, "nobody looked"),
+    ):
         assert why in problem(values, about)
         assert all(np.isnan(v) for v in scores(values, about, variant).values())
 
@@ -179,7 +193,9 @@ def test_a_density_alone_has_the_scores_of_densities() -> None:
     t = truth()
     drawn = Truth(np.zeros(0, int), np.zeros(0, int), t.people)
     found, whole = scores(saliency(), drawn), scores(saliency(), t)
-    assert {name for name, value in found.items() if np.isnan(value)} == {m.name for m in METRICS.values() if m.points}
+    assert {name for name, value in found.items() if np.isnan(value)} == {
+        m.name for m in METRICS.values() if m.points
+    }
     assert found["cc"] == whole["cc"]
 
 
@@ -188,7 +204,9 @@ def test_a_map_below_zero_is_raised(name: str) -> None:
     """As `convert_saliency_map_to_density` of pysaliency does: until its least is zero."""
     s, t = saliency() - 0.7, truth()
     assert scores(s, t)[name] == pytest.approx(plain(name, "tuebingen", s - s.min(), t), abs=2e-5)
-    assert scores(-saliency(), t)[name] == pytest.approx(plain(name, "tuebingen", saliency().max() - saliency(), t), abs=2e-5)
+    assert scores(-saliency(), t)[name] == pytest.approx(
+        plain(name, "tuebingen", saliency().max() - saliency(), t), abs=2e-5
+    )
 
 
 def test_small_maps_are_enlarged() -> None:

@@ -1,4 +1,5 @@
-"""The Gaze tab: its pieces and what clicks do; and in a real browser, on a folder that was evaluated and on photos that nobody looked at."""
+"""The Gaze tab: its pieces and what clicks do; and in a real browser, on a folder that was evaluated and on
+photos that nobody looked at."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dashboard.components.gaze_view import GazeView, disagreement, first_view, fixations, from_folder, scored, standing, verdict
+from dashboard.components.gaze_view import (
+    GazeView,
+    disagreement,
+    first_view,
+    fixations,
+    from_folder,
+    scored,
+    standing,
+    verdict,
+)
 from dashboard.session.context import Context
 from dashboard.session.gaze_service import Gazing, _in_common
 from dashboard.tabs.gaze import numbers, pieces
@@ -34,7 +44,8 @@ NAME = '<img src=x onerror="document.title=1">.png'
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty pictures, one with a name that wants to be more; a network that looks at the left edge of half of them."""
+    """Twenty pictures, one with a name that wants to be more; a network that looks at the left edge of half
+    of them."""
     from PIL import Image
 
     from models.gaze.fixations import GazeSet
@@ -46,7 +57,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(rng.integers(0, 255, (45, 60, 3), np.uint8)).save(path)
         at = rng.uniform([15, 10], [50, 35])
         places = np.clip(rng.normal(at, 2, (12, 2)), 0, [59, 44]).astype(np.float32)
-        images.append(Viewed(NAME if k == 3 else f"{k:02d}.png", path, (45, 60), places[:, 0], places[:, 1], np.arange(12) % 3))
+        images.append(
+            Viewed(
+                NAME if k == 3 else f"{k:02d}.png",
+                path,
+                (45, 60),
+                places[:, 0],
+                places[:, 1],
+                np.arange(12) % 3,
+            )
+        )
     looked = GazeSet("looked", str(root), tuple(images))
 
     def maps(chosen: list[Viewed]) -> Iterator[tuple[np.ndarray, None]]:
@@ -54,11 +74,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             yield density(image.rows, image.cols if k % 2 else image.cols * 0, image.size, 6.0), None
 
     truths = Truths(looked, looked, 3.0)
-    sources = [predictions("gaze", "a <b>model", lambda pictures: np.stack([np.eye(6, 8) for _ in pictures])),
-               Source("grad_cam", "Grad-CAM", "network", maps, keep=True),
-               Source("shuffled", "elsewhere", "control", lambda chosen: reversed(list(maps(chosen))))]  # fmt: skip
+    sources = [
+        predictions("gaze", "a <b>model", lambda pictures: np.stack([np.eye(6, 8) for _ in pictures])),
+        Source("grad_cam", "Grad-CAM", "network", maps, keep=True),
+        Source("shuffled", "elsewhere", "control", lambda chosen: reversed(list(maps(chosen)))),
+    ]
     *_, (_, made) = evaluate(truths, [*sources, *baselines(truths)])
-    write(root / "gaze", made, truths, {"data": "looked", "part": "test", "note": "", "network": "a <script>net"})
+    write(
+        root / "gaze",
+        made,
+        truths,
+        {"data": "looked", "part": "test", "note": "", "network": "a <script>net"},
+    )
     return root / "gaze"
 
 
@@ -87,7 +114,10 @@ def test_cards_are_sorted_and_paged(found: GazeRun) -> None:
     last = disagreement(found, GazeView("grad_cam", page=9))
     assert last.count('data-action="row"') == 8
     by_divergence = disagreement(found, GazeView("grad_cam", "kl"))
-    assert f'data-value="{found.worst("grad_cam", "kl")[0]}"' in by_divergence.split("vt-pairs")[1].split("vt-card")[1]
+    assert (
+        f'data-value="{found.worst("grad_cam", "kl")[0]}"'
+        in by_divergence.split("vt-pairs")[1].split("vt-card")[1]
+    )
 
 
 def test_clicks(found: GazeRun) -> None:
@@ -96,14 +126,25 @@ def test_clicks(found: GazeRun) -> None:
     assert view.apply("metric", "kl", found) == GazeView("grad_cam", "kl", 0, 2)
     assert view.apply("row", "7", found).row == 7
     assert view.apply("page", "0", found).page == 0
-    for name, value in (("source", "people"), ("metric", "beauty"), ("row", "99"), ("row", "-1"), ("page", "x"), ("nonsense", "1")):
+    for name, value in (
+        ("source", "people"),
+        ("metric", "beauty"),
+        ("row", "99"),
+        ("row", "-1"),
+        ("page", "x"),
+        ("nonsense", "1"),
+    ):
         assert view.apply(name, value, found) == view
 
 
 def test_every_name_is_escaped(found: GazeRun) -> None:
     row = int(found.images.index[found.images["id"] == NAME][0])
     view = replace(first_view(found), row=row)
-    for html in (from_folder(found, row), disagreement(found, view), standing(found.summary, "T", "n", verdict(found))):
+    for html in (
+        from_folder(found, row),
+        disagreement(found, view),
+        standing(found.summary, "T", "n", verdict(found)),
+    ):
         assert runs_nothing(html)
     assert "&lt;script&gt;net" in verdict(found)
 
@@ -116,13 +157,20 @@ def test_the_table_and_the_verdict(found: GazeRun) -> None:
     nss = found.summary.set_index("source")["nss"]
     assert f"<b>{nss['grad_cam']:.2f}</b>" in said
     assert "no more than" in said or "more than" in said
-    without = replace(found, manifest=found.manifest | {"sources": [s for s in found.manifest["sources"] if s["kind"] != "network"]})
+    without = replace(
+        found,
+        manifest=found.manifest
+        | {"sources": [s for s in found.manifest["sources"] if s["kind"] != "network"]},
+    )
     assert verdict(without) == ""
 
 
 def test_numbers_below_a_map() -> None:
     assert scored({}) == "not scored"
-    assert scored({**dict.fromkeys(METRICS, float("nan")), "why": "the map is <flat>"}) == "the map is &lt;flat&gt;"
+    assert (
+        scored({**dict.fromkeys(METRICS, float("nan")), "why": "the map is <flat>"})
+        == "the map is &lt;flat&gt;"
+    )
     assert scored(dict.fromkeys(METRICS, 0.5)) == "AUC-Judd 0.50 · NSS 0.50 · CC 0.50"
 
 
@@ -135,7 +183,10 @@ def test_fixations_are_drawn_in_the_pictures_coordinates() -> None:
 def test_what_a_map_has_in_common_with_a_prediction() -> None:
     even = centre_gaussian((12, 16))
     assert _in_common(even, even) == {"cc": pytest.approx(1, abs=1e-5), "sim": pytest.approx(1, abs=1e-5)}
-    assert _in_common(np.ones((3, 4)), even) == {"cc": pytest.approx(np.nan, nan_ok=True), "sim": pytest.approx(np.nan, nan_ok=True)}
+    assert _in_common(np.ones((3, 4)), even) == {
+        "cc": pytest.approx(np.nan, nan_ok=True),
+        "sim": pytest.approx(np.nan, nan_ok=True),
+    }
 
 
 def test_without_a_folder(demo: Path) -> None:
@@ -163,7 +214,10 @@ def test_the_shipped_model_predicts_more_than_the_middle() -> None:
     assert not any(place in str(model.about) for place in ("/tmp", "/home", "/work", "/root"))
     values = model.maps([open_example("Grace Hopper")])[0]
     h, w = values.shape
-    face, flag = values[int(0.25 * h) : int(0.5 * h), int(0.35 * w) : int(0.65 * w)], values[int(0.25 * h) : int(0.5 * h), : int(0.3 * w)]
+    face, flag = (
+        values[int(0.25 * h) : int(0.5 * h), int(0.35 * w) : int(0.65 * w)],
+        values[int(0.25 * h) : int(0.5 * h), : int(0.3 * w)],
+    )
     assert face.sum() > 2 * flag.sum()
 
 
@@ -175,14 +229,18 @@ def server(demo: Path, folder: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.parametrize("page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"])
+@pytest.mark.parametrize(
+    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
+)
 def test_in_the_browser(page: "playwright.Page", found: GazeRun) -> None:
     open_tab(page, "Gaze")
     page.wait_for_selector("#vt-gaze .vt-dots")
     assert page.locator("#vt-standing tbody tr").count() == len(found.manifest["sources"])
     page.locator("#vt-disagreement .vt-card").nth(2).click()
     name = str(found.images.at[found.worst("grad_cam", "nss")[2], "id"])
-    page.wait_for_function("name => document.querySelector('#vt-gaze h2').innerText.startsWith(name)", arg=name)
+    page.wait_for_function(
+        "name => document.querySelector('#vt-gaze h2').innerText.startsWith(name)", arg=name
+    )
     page.select_option("#vt-disagreement select[data-action=metric]", "kl")
     page.wait_for_selector("#vt-disagreement h2:has-text('worst KL')")
     page.click("#vt-disagreement [aria-label='next page']")

@@ -1,4 +1,5 @@
-"""A run folder made by others: whatever its texts hold, the page shows them as text, or the folder is refused in one line."""
+"""A run folder made by others: whatever its texts hold, the page shows them as text, or the folder is refused
+in one line."""
 
 import json
 import shutil
@@ -33,7 +34,9 @@ def texts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The places of every text in JSON."""
     if isinstance(value, str):
         yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
         yield from texts(inner, (*path, key))
 
 
@@ -45,8 +48,11 @@ def planted(value: Any, path: tuple[Any, ...]) -> Any:
     return copy
 
 
-FIELDS = [(file, path) for file in ("request.json", "manifest.json")
-          for path in texts(json.loads((ROOT / "dashboard" / "demo" / file).read_text()))]  # fmt: skip
+FIELDS = [
+    (file, path)
+    for file in ("request.json", "manifest.json")
+    for path in texts(json.loads((ROOT / "dashboard" / "demo" / file).read_text()))
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,9 @@ def page_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("file", "path"), FIELDS, ids=lambda f: ".".join(map(str, f)) if isinstance(f, tuple) else f)
+@pytest.mark.parametrize(
+    ("file", "path"), FIELDS, ids=lambda f: ".".join(map(str, f)) if isinstance(f, tuple) else f
+)
 def test_texts_of_a_run_stay_texts(file: str, path: tuple[Any, ...], evil: Path) -> None:
     before = (evil / file).read_text()
     try:
@@ -145,7 +153,15 @@ def test_thumbnails_are_small_jpegs(evil: Path) -> None:
     Image.new("1", (13_000, 13_000)).save(large, "PNG")
     Image.new("RGB", (2000, 20)).save(picture, "JPEG")
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
-    for data in (b"", b"x", eps, large.getvalue(), picture.getvalue(), picture.getvalue()[:300], b"x" * 2_000_000):
+    for data in (
+        b"",
+        b"x",
+        eps,
+        large.getvalue(),
+        picture.getvalue(),
+        picture.getvalue()[:300],
+        b"x" * 2_000_000,
+    ):
         with pytest.raises(UserError, match=r"is no small JPEG \(.*\): run it again"):
             open_thumbnail(data)
     path = evil / "samples" / "part-00000.parquet"

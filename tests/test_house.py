@@ -1,4 +1,5 @@
-"""The rules of the house: who may import whom, where hooks live, how big things get, what the README promises."""
+"""The rules of the house: who may import whom, where hooks live, how big things get, what the README
+promises."""
 
 import ast
 import re
@@ -11,6 +12,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = ["models", "explain", "dashboard", "launch"]
 SOURCES = [ROOT / "launch.py", *(p for name in LAYERS[:3] for p in (ROOT / name).rglob("*.py"))]
+
+
+ALL = [*SOURCES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
 
 
 def imported(path: Path) -> set[str]:
@@ -44,13 +48,32 @@ def test_nothing_from_outside_is_unpickled() -> None:
 
 
 def test_files_stay_small() -> None:
-    lengths = {p: len(p.read_text().splitlines()) for p in [*SOURCES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]}
+    lengths = {
+        p: len(p.read_text().splitlines())
+        for p in [*SOURCES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    }
     assert not {p.name: n for p, n in lengths.items() if n > 400}
     assert sorted(lengths[p] for p in SOURCES)[len(SOURCES) // 2] <= 150
 
 
+def test_every_file_is_formatted_by_one_tool() -> None:
+    assert not [
+        p.name for p in ALL if re.search(r"# fmt: (skip|off)", p.read_text()) and p.name != "test_house.py"
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--check", *map(str, ALL)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def _modules_after(code: str) -> set[str]:
-    out = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], cwd=ROOT, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return set(out.stdout.split())
 
 
@@ -59,7 +82,10 @@ def test_help_imports_neither_torch_nor_gradio() -> None:
 
 
 def test_page_is_built_before_torch_is_imported() -> None:
-    code = "from pathlib import Path; from dashboard.app import build; from dashboard.session.context import Context"
+    code = (
+        "from pathlib import Path; from dashboard.app import build; from dashboard.session.context "
+        "import Context"
+    )
     code += "; from explain.run.reader import open_run"
     made = _modules_after(f"{code}\nbuild(Context(open_run(Path('dashboard/demo'))))")
     assert "gradio" in made
@@ -75,7 +101,9 @@ def test_readme_is_short_and_names_the_two_commands() -> None:
     assert {"run", "test", "check"} <= set(re.findall(r"^(\w+):", makefile, re.M))
     import launch
 
-    known = {c.name or getattr(c.callback, "__name__", "") for c in launch.app.registered_commands} | {g.name for g in launch.app.registered_groups}
+    known = {c.name or getattr(c.callback, "__name__", "") for c in launch.app.registered_commands} | {
+        g.name for g in launch.app.registered_groups
+    }
     assert set(re.findall(r"python launch\.py (\w+)", text)) <= known
 
 
@@ -83,7 +111,9 @@ def test_every_method_is_in_the_documentation() -> None:
     from explain.methods.registry import METHODS
     from explain.methods.spec import table
 
-    assert table(METHODS.values()) in (ROOT / "docs" / "methods.md").read_text(), "python launch.py methods --markdown gives the table"
+    assert table(METHODS.values()) in (ROOT / "docs" / "methods.md").read_text(), (
+        "python launch.py methods --markdown gives the table"
+    )
 
 
 def test_every_test_that_the_security_page_names_is_there() -> None:

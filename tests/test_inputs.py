@@ -1,4 +1,5 @@
-"""Files and tables as they come from elsewhere: what is read is read right, and what is not read is counted and said."""
+"""Files and tables as they come from elsewhere: what is read is read right, and what is not read is counted
+and said."""
 
 import json
 from pathlib import Path
@@ -21,7 +22,26 @@ from models.data.parts import open_parts
 from models.errors import UserError
 from tests.test_launch import launch
 
-KINDS = ["jfif", "jpe", "jpg", "apng", "dib", "webp", "bmp", "tif", "ppm", "pbm", "pnm", "tga", "pcx", "sgi", "qoi", "jp2", "j2k", "avif"]
+KINDS = [
+    "jfif",
+    "jpe",
+    "jpg",
+    "apng",
+    "dib",
+    "webp",
+    "bmp",
+    "tif",
+    "ppm",
+    "pbm",
+    "pnm",
+    "tga",
+    "pcx",
+    "sgi",
+    "qoi",
+    "jp2",
+    "j2k",
+    "avif",
+]
 
 
 # -- kinds of files ----------------------------------------------------------------------------------
@@ -29,11 +49,15 @@ KINDS = ["jfif", "jpe", "jpg", "apng", "dib", "webp", "bmp", "tif", "ppm", "pbm"
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_pillow_reads_is_read(kind: str, tmp_path: Path) -> None:
-    if (kind == "avif" and not features.check("avif")) or (kind in ("jp2", "j2k") and not features.check("jpg_2000")):
+    if (kind == "avif" and not features.check("avif")) or (
+        kind in ("jp2", "j2k") and not features.check("jpg_2000")
+    ):
         pytest.skip(f"this Pillow cannot write {kind}")
     (tmp_path / "d" / "a").mkdir(parents=True)
     picture = Image.new("RGB", (16, 12), (200, 40, 30))
-    written = {"apng": "PNG", "dib": "DIB", "jfif": "JPEG", "jpe": "JPEG", "pbm": "PPM", "pnm": "PPM"}.get(kind)
+    written = {"apng": "PNG", "dib": "DIB", "jfif": "JPEG", "jpe": "JPEG", "pbm": "PPM", "pnm": "PPM"}.get(
+        kind
+    )
     picture.save(tmp_path / "d" / "a" / f"x.{kind}", written)
     source = FolderSource(tmp_path / "d")
     assert len(source) == 1
@@ -53,9 +77,16 @@ def test_the_rest_is_counted_by_kind_and_its_classes_stay(tmp_path: Path) -> Non
     source = open_data(str(tmp_path / "d"))
     assert source.classes == ("cats", "dogs", "empty")
     assert [item.id for item in source.items] == ["cats/0.png", "cats/1.png", "cats/2.png", "cats/no_suffix"]
-    assert source.note == "no image of class dogs, empty; 5 files not read, they are no picture of a known format (.heic 3, .npy 1, no suffix 1)"
+    assert (
+        source.note
+        == "no image of class dogs, empty; 5 files not read, they are no picture of a known format (.heic "
+        "3, .npy 1, no suffix 1)"
+    )
     assert open_data(str(tmp_path / "d"), limit=2).note == source.note
-    assert source.note in open_parts(str(tmp_path / "d")).note or ".heic" in open_data(str(tmp_path / "d"), "train").note
+    assert (
+        source.note in open_parts(str(tmp_path / "d")).note
+        or ".heic" in open_data(str(tmp_path / "d"), "train").note
+    )
     for path in (tmp_path / "d" / "cats").iterdir():
         path.unlink()
     with pytest.raises(UserError, match=r"No images in .*\(\.heic 3, \.npy 1\)"):
@@ -84,7 +115,10 @@ def test_deep_pictures_are_scaled_by_the_bits_in_use(bits: int, suffix: str, tmp
     Image.fromarray(values // 4).save(tmp_path / "d" / "a" / f"dark.{suffix}")
     source = FolderSource(tmp_path / "d")
     assert source.bits == bits
-    assert source.reading == [f"integer pictures of more than 8 bits use {bits} bits (as they show; --bits says otherwise): {white:,} is white"]
+    assert source.reading == [
+        f"integer pictures of more than 8 bits use {bits} bits (as they show; --bits says otherwise): "
+        f"{white:,} is white"
+    ]
     for index, expected in ((0, values), (1, values // 4)):
         grey = np.asarray(source.load(index))[..., 0].astype(float)
         assert np.abs(grey - expected * (255 / white)).max() <= 0.51
@@ -106,7 +140,10 @@ def test_the_bits_of_a_training_hold_for_its_network(tmp_path: Path) -> None:
     for picture in (source.load(0), read_picture(tmp_path / "d" / "a" / "dark.png", trained)):
         assert np.abs(np.asarray(picture)[..., 0] - values * (255 / 4095)).max() <= 0.51
     Image.fromarray(values.astype(np.float32)).save(tmp_path / "d" / "a" / "float.tif")
-    assert "1 of 2 files looked at hold floats, each of which is scaled to its own maximum" in FolderSource(tmp_path / "d").reading
+    assert (
+        "1 of 2 files looked at hold floats, each of which is scaled to its own maximum"
+        in FolderSource(tmp_path / "d").reading
+    )
 
 
 def test_the_bits_belong_to_the_request(tiny: Classifier, tmp_path: Path) -> None:
@@ -114,7 +151,9 @@ def test_the_bits_belong_to_the_request(tiny: Classifier, tmp_path: Path) -> Non
     for name in ("red", "green", "blue"):
         (tmp_path / "d" / name).mkdir(parents=True)
         for i in range(2):
-            Image.fromarray(rng.integers(0, 4096, (40, 40)).astype(np.uint16)).save(tmp_path / "d" / name / f"{i}.png")
+            Image.fromarray(rng.integers(0, 4096, (40, 40)).astype(np.uint16)).save(
+                tmp_path / "d" / name / f"{i}.png"
+            )
     manifest = run(tiny, FolderSource(tmp_path / "d"), tmp_path / "run", ["grad_cam"])
     assert manifest.request.bits == 12
     Image.fromarray(rng.integers(0, 65536, (40, 40)).astype(np.uint16)).save(tmp_path / "d" / "red" / "0.png")
@@ -123,22 +162,37 @@ def test_the_bits_belong_to_the_request(tiny: Classifier, tmp_path: Path) -> Non
 
 
 def write(folder: Path, images: list[str], labels: list[str] | None = None, name: str = "t.csv") -> Path:
-    pd.DataFrame({"image": images, "label": labels or ["red"] * len(images)}).to_csv(folder / name, index=False)
+    pd.DataFrame({"image": images, "label": labels or ["red"] * len(images)}).to_csv(
+        folder / name, index=False
+    )
     return folder / name
 
 
 # -- labels that are no classes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("labels", [["3", "3|7", "7", "1"], ["a;b", "b", "a", "c"], ['["cat", "dog"]', '["cat"]', "[]", "[]"],
-                                    ["['a']", "['b']", "a", "b"]])  # fmt: skip
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["3", "3|7", "7", "1"],
+        ["a;b", "b", "a", "c"],
+        ['["cat", "dog"]', '["cat"]', "[]", "[]"],
+        ["['a']", "['b']", "a", "b"],
+    ],
+)
 def test_several_labels_in_a_cell_are_refused(labels: list[str], pictures: Path) -> None:
-    with pytest.raises(UserError, match=r"holds several labels in one cell \('.*'\), and Vitrine explains networks that choose one class"):
+    with pytest.raises(
+        UserError,
+        match=r"holds several labels in one cell \('.*'\), and Vitrine explains networks that choose one "
+        r"class",
+    ):
         open_data(str(write(pictures, [f"red/{i}.png" for i in range(4)], labels)))
 
 
 def test_lists_of_a_parquet_table_are_refused(pictures: Path) -> None:
-    pd.DataFrame({"image": ["red/0.png", "red/1.png"], "label": [[1, 2], [3]]}).to_parquet(pictures / "t.parquet")
+    pd.DataFrame({"image": ["red/0.png", "red/1.png"], "label": [[1, 2], [3]]}).to_parquet(
+        pictures / "t.parquet"
+    )
     with pytest.raises(UserError, match="several labels in one cell"):
         open_data(str(pictures / "t.parquet"))
 
@@ -153,8 +207,14 @@ def test_measured_numbers_are_refused_and_doses_are_classes(pictures: Path) -> N
     with pytest.raises(UserError, match=r"holds measured numbers \(0.000 ...\), not classes"):
         open_data(str(write(pictures, images, [f"{i / 17:.3f}" for i in range(18)])))
     assert open_data(str(write(pictures, images, ["0.5", "1.0", "2.0"] * 6))).classes == ("0.5", "1.0", "2.0")
-    pd.DataFrame({"image": [*images, "x.png"], "label": [*[0.0, 1.0, 2.0] * 6, None]}).to_parquet(pictures / "t.parquet")
-    assert open_data(str(pictures / "t.parquet")).classes == ("0", "1", "2")  # whole numbers beside an empty cell
+    pd.DataFrame({"image": [*images, "x.png"], "label": [*[0.0, 1.0, 2.0] * 6, None]}).to_parquet(
+        pictures / "t.parquet"
+    )
+    assert open_data(str(pictures / "t.parquet")).classes == (
+        "0",
+        "1",
+        "2",
+    )  # whole numbers beside an empty cell
 
 
 # -- what is worth a second look -----------------------------------------------------------------------------
@@ -175,10 +235,14 @@ def test_training_images_among_the_images_are_said(pictures: Path) -> None:
     train, whole, test = (open_data(str(pictures), split) for split in ("train", None, "test"))
     about = {"data": {"name": train.name, "fingerprint": train.fingerprint()}}
     assert "was trained on these images" in seen_in_training(train, about)
-    assert "a part of this data: training images are among these; choose --split test" in seen_in_training(whole, about)
+    assert "a part of this data: training images are among these; choose --split test" in seen_in_training(
+        whole, about
+    )
     assert seen_in_training(test, about) == ""
     assert seen_in_training(whole, {}) == ""
-    same_names = {"data": {"name": "photos/train", "fingerprint": test.fingerprint()}}  # every part has red/0.png ...
+    same_names = {
+        "data": {"name": "photos/train", "fingerprint": test.fingerprint()}
+    }  # every part has red/0.png ...
     assert seen_in_training(test, same_names) == ""
 
 
@@ -187,7 +251,9 @@ def test_one_line_errors_of_the_command_line(tmp_path: Path) -> None:
 
     assert "There is no picture" in one_line("explain", "nope.jpg", "--model", "resnet50", "--out", tmp_path)
     for port in (99999, -1, 0):
-        assert f"--port {port}: ports are numbers from 1 to 65535" in one_line("serve", f"--port={port}", "--no-browser")
+        assert f"--port {port}: ports are numbers from 1 to 65535" in one_line(
+            "serve", f"--port={port}", "--no-browser"
+        )
 
 
 def test_near_models_are_named_once() -> None:

@@ -44,7 +44,11 @@ def face(tmp_path: Path) -> Path:
 
 def test_box_of_the_strongest_region() -> None:
     raw = np.zeros((4, 8))
-    raw[1, 2], raw[2, 3], raw[0, 7] = 1.0, 0.6, 0.9  # two places that touch at a corner, and a third one apart
+    raw[1, 2], raw[2, 3], raw[0, 7] = (
+        1.0,
+        0.6,
+        0.9,
+    )  # two places that touch at a corner, and a third one apart
     assert strongest_box(raw, 0.5) == (2 / 8, 1 / 4, 4 / 8, 3 / 4)
     assert strongest_box(raw, 0.7) == (2 / 8, 1 / 4, 3 / 8, 2 / 4)
     assert strongest_box(-raw, 0.5) is None
@@ -53,13 +57,31 @@ def test_box_of_the_strongest_region() -> None:
 
 def test_cards_say_what_there_is(tmp_path: Path) -> None:
     seen = Image.new("RGB", (32, 32), "grey")
-    good, zero, flat, broken = np.linspace(-1, 3, 64).reshape(8, 8), np.zeros((8, 8)), np.ones((8, 8)), np.full((8, 8), np.nan)
-    cards = [Card(name, f"<{name}>", raw, "layer<4>", 0.05) for name, raw in (("b", zero), ("c", flat), ("d", broken))]
+    good, zero, flat, broken = (
+        np.linspace(-1, 3, 64).reshape(8, 8),
+        np.zeros((8, 8)),
+        np.ones((8, 8)),
+        np.full((8, 8), np.nan),
+    )
+    cards = [
+        Card(name, f"<{name}>", raw, "layer<4>", 0.05)
+        for name, raw in (("b", zero), ("c", flat), ("d", broken))
+    ]
     cards += [Card("a", "<a>", good, "layer<4>", 0.05, change=192.5)]
     cards += [Card("e", "dear", seconds=240), Card("f", "none", why="No layer <x>.")]
     page = map_cards(seen, cards, heading("Maps", ("fear", "<b>"), 0, 1, 0.5), True, 0.5, saved="a")
-    for said in ("−1 to 3 · 50 ms", "layer&lt;4&gt;, 8×8", "no positive evidence", "flat: every place counts alike", "no finite number",
-                 "sums to 64 of 192", "about 4 min", "No layer &lt;x&gt;.", "and not &lt;b&gt;", 'download="a.npy"'):  # fmt: skip
+    for said in (
+        "−1 to 3 · 50 ms",
+        "layer&lt;4&gt;, 8×8",
+        "no positive evidence",
+        "flat: every place counts alike",
+        "no finite number",
+        "sums to 64 of 192",
+        "about 4 min",
+        "No layer &lt;x&gt;.",
+        "and not &lt;b&gt;",
+        'download="a.npy"',
+    ):
         assert said in page
     assert "<b>" in page  # our own
     assert "<x>" not in page
@@ -98,7 +120,9 @@ def test_temperature_of_the_checkpoint(small_run: object, tmp_path: Path) -> Non
     bare = tmp_path / "bare.safetensors"
     save_file({"x": torch.zeros(1)}, bare)
     assert Context(open_run(DEMO), bare).temperature is None
-    assert Context(open_run(DEMO), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors").temperature == pytest.approx(0.926, abs=1e-3)
+    assert Context(
+        open_run(DEMO), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors"
+    ).temperature == pytest.approx(0.926, abs=1e-3)
     assert Context(open_run(DEMO), tmp_path / "gone.safetensors").temperature is None
 
 
@@ -113,7 +137,9 @@ def test_maps_are_computed_once(tiny: Classifier) -> None:
         sight.map(Question("grad_cam", layer))
     assert len(sight._passes) == PASSES
     assert sight.seconds(Question("score_cam", "features")) > sight.seconds(Question("grad_cam", "features"))
-    assert sight.seconds(Question("grad_cam", smoothing=Smoothing(True, 10))) == pytest.approx(20 * sight.seconds(Question("grad_cam")))
+    assert sight.seconds(Question("grad_cam", smoothing=Smoothing(True, 10))) == pytest.approx(
+        20 * sight.seconds(Question("grad_cam"))
+    )
 
 
 def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> None:
@@ -148,8 +174,12 @@ def test_first_sight_needs_no_network() -> None:
 @pytest.mark.slow
 def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path) -> None:
     """What the page offers to copy, run as it stands."""
-    questions = [Question("grad_cam", "features.30,features.37", 3, 4, (), "max", Smoothing(True, 2)),
-                 Question("recipro_cam", "features.30,features.37", 3, 4, (("gaussian", False),), "max", Smoothing(True, 2))]  # fmt: skip
+    questions = [
+        Question("grad_cam", "features.30,features.37", 3, 4, (), "max", Smoothing(True, 2)),
+        Question(
+            "recipro_cam", "features.30,features.37", 3, 4, (("gaussian", False),), "max", Smoothing(True, 2)
+        ),
+    ]
     classifier = load(TOON)
     sight = look(classifier, open_image(face))
     typed = command_line(str(face), TOON, "", classifier.classes, questions)
@@ -159,20 +189,32 @@ def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path
     words = [sys.executable, *shlex.split(typed)[1:-1], str(tmp_path / "maps")]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
     lines = python_lines(str(face), TOON, "", questions)
-    said = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", lines], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
     assert len(lines.strip().splitlines()) <= 15
     for question in questions:
         raw = sight.map(question).raw
-        np.testing.assert_allclose(np.load(tmp_path / "maps" / f"a face.{question.method}.npy"), raw, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(
+            np.load(tmp_path / "maps" / f"a face.{question.method}.npy"), raw, rtol=1e-4, atol=1e-6
+        )
         assert f"{question.method} {raw.shape}" in said
 
 
 def test_how_a_network_is_named(tiny: Classifier, tmp_path: Path) -> None:
-    """As `load` takes it: shipped and official by name, our own checkpoints by file, foreign ones by architecture and file."""
-    ctx, own, foreign = Context(open_run(DEMO)), ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors", tmp_path / "x.pth"
+    """As `load` takes it: shipped and official by name, our own checkpoints by file, foreign ones by
+    architecture and file."""
+    ctx, own, foreign = (
+        Context(open_run(DEMO)),
+        ROOT / "models" / "weights" / "fer_vgg.fer2013.safetensors",
+        tmp_path / "x.pth",
+    )
     torch.save(load(TOON).model.state_dict(), foreign)
     assert ctx.named(load(TOON)) == (TOON, "")
-    assert ctx.named(replace(tiny, name="mobilenet_v2", weights="torchvision IMAGENET1K_V1")) == ("mobilenet_v2", "")
+    assert ctx.named(replace(tiny, name="mobilenet_v2", weights="torchvision IMAGENET1K_V1")) == (
+        "mobilenet_v2",
+        "",
+    )
     for weights, expected in ((own, (str(own), "")), (foreign, ("fer_vgg", str(foreign)))):
         assert ctx.named(replace(tiny, name="fer_vgg:mine", weights=str(weights))) == expected
         model, file = expected
@@ -187,7 +229,11 @@ def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(rerun, "cam", lambda case: 1 / 0)
     page = build(Context(open_run(DEMO)))
-    handler = next(f for f in page.fns.values() if f.fn is not None and f.fn.__name__ == "explain" and f.api_visibility == "private")
+    handler = next(
+        f
+        for f in page.fns.values()
+        if f.fn is not None and f.fn.__name__ == "explain" and f.api_visibility == "private"
+    )
     values = [c.value if not isinstance(c, gr.State) else {"row": 0} for c in handler.inputs]
     values[1 + 3] = ["grad_cam", "cam"]
     _, panel, _, _ = handler.fn(*values)

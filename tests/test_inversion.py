@@ -1,4 +1,5 @@
-"""Decoders of layers: their published shape, their training and files, what is measured of them, and the commands."""
+"""Decoders of layers: their published shape, their training and files, what is measured of them, and the
+commands."""
 
 from dataclasses import replace
 from functools import partial
@@ -83,8 +84,15 @@ def folder(network: Classifier, parts: Parts, tmp_path_factory: pytest.TempPathF
 # -- decoders ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("layer", "shape", "grid"), [("features.5", (192, 13, 13), 208), ("features.12", (256, 6, 6), 192),
-                                                      ("classifier.2", (4096,), 128), ("classifier.6", (1000,), 128)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layer", "shape", "grid"),
+    [
+        ("features.5", (192, 13, 13), 208),
+        ("features.12", (256, 6, 6), 192),
+        ("classifier.2", (4096,), 128),
+        ("classifier.6", (1000,), 128),
+    ],
+)
 def test_the_published_decoders_of_alexnet(layer: str, shape: tuple[int, ...], grid: int) -> None:
     """conv2, conv5, fc6 and fc8 of AlexNet at 227 × 227, with random weights."""
     model = alexnet(weights=None).eval()
@@ -95,7 +103,9 @@ def test_the_published_decoders_of_alexnet(layer: str, shape: tuple[int, ...], g
     assert decoder.ups(decoder.begin(features)).shape == (2, 3, grid, grid)
     assert decoder(features).shape == (2, 3, 227, 227)
     ups = [m for m in decoder.ups if isinstance(m, nn.ConvTranspose2d)]
-    assert [m.out_channels for m in ups] == ([256, 128, 64, 32, 3] if len(shape) == 1 or shape[0] == 256 else [128, 64, 32, 3])
+    assert [m.out_channels for m in ups] == (
+        [256, 128, 64, 32, 3] if len(shape) == 1 or shape[0] == 256 else [128, 64, 32, 3]
+    )
     assert {(m.kernel_size, m.stride) for m in ups} == {((5, 5), (2, 2))}
     dense = [m.out_features for m in decoder.begin if isinstance(m, nn.Linear)]
     assert dense == ([4096, 4096, 256 * 4 * 4] if len(shape) == 1 else [])
@@ -113,8 +123,14 @@ def test_doublings(side: int, count: int) -> None:
 
 
 def test_depth_and_size_can_be_set() -> None:
-    maps, vector = UpConv((6, 8, 8), (64, 64), width=0.05, depth=1, ups=2), UpConv((9,), (64, 64), width=0.05, depth=2, ups=3)
-    assert [len([m for m in d.begin if isinstance(m, nn.Conv2d | nn.Linear)]) for d in (maps, vector)] == [1, 2]
+    maps, vector = (
+        UpConv((6, 8, 8), (64, 64), width=0.05, depth=1, ups=2),
+        UpConv((9,), (64, 64), width=0.05, depth=2, ups=3),
+    )
+    assert [len([m for m in d.begin if isinstance(m, nn.Conv2d | nn.Linear)]) for d in (maps, vector)] == [
+        1,
+        2,
+    ]
     assert maps.ups(maps.begin(torch.zeros(1, 6, 8, 8))).shape == (1, 3, 32, 32)
     assert vector.ups(vector.begin(torch.zeros(1, 9))).shape == (1, 3, 32, 32)
     assert maps(torch.zeros(1, 6, 8, 8)).shape == vector(torch.zeros(1, 9)).shape == (1, 3, 64, 64)
@@ -132,7 +148,8 @@ class Wayward(nn.Module):
 
 
 def test_a_network_that_cannot_be_traced(network: Classifier, parts: Parts, tmp_path: Path) -> None:
-    """Its layers are read as `explain` reads them: the same numbers, and a decoder that learns; the network is left as it was found."""
+    """Its layers are read as `explain` reads them: the same numbers, and a decoder that learns; the network
+    is left as it was found."""
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     classifier, layer = replace(network, model=Wayward(network.model).eval()), "inside.features.4"
     before = snapshot(classifier.model, x)
@@ -171,7 +188,8 @@ def test_mean_distance_of_two_and_of_many() -> None:
 
 @pytest.mark.slow
 def test_a_decoder_rebuilds_what_it_has_not_seen(folder: Path, network: Classifier, parts: Parts) -> None:
-    """Nearer than the mean picture and than another picture's features; the shallow layer knows more; and the file says what the measure finds."""
+    """Nearer than the mean picture and than another picture's features; the shallow layer knows more; and the
+    file says what the measure finds."""
     assert parts.test is not None
     decoders = load_decoders(network, folder)
     assert [d.layer for d in decoders] == list(LAYERS)  # shallow first
@@ -184,7 +202,11 @@ def test_a_decoder_rebuilds_what_it_has_not_seen(folder: Path, network: Classifi
     curves = pd.read_csv((folder / "features.2.safetensors").with_suffix(".csv"))
     assert curves["val_psnr"].iloc[-1] > curves["val_psnr"].iloc[0]
     about = checkpoints.describe(folder / "features.2.safetensors")
-    assert (about["layer"], about["shape"], about["network"]["weights"]) == ("features.2", [8, 16, 16], network.weights_hash)
+    assert (about["layer"], about["shape"], about["network"]["weights"]) == (
+        "features.2",
+        [8, 16, 16],
+        network.weights_hash,
+    )
 
 
 @pytest.mark.slow
@@ -195,7 +217,9 @@ def test_measures_are_scikit_images(folder: Path, network: Classifier, parts: Pa
     *_, (_, table) = measure(network, [decoder], parts.test, limit=10)
     step = len(parts.test) // 10
     pictures = [parts.test.load(i) for i in range(0, len(parts.test), step)][:10]
-    x = network.batch([pictures[k] for k in torch.randperm(10, generator=torch.Generator().manual_seed(0)).tolist()])
+    x = network.batch(
+        [pictures[k] for k in torch.randperm(10, generator=torch.Generator().manual_seed(0)).tolist()]
+    )
     scale, found = mean_distance(x), {name: [] for name in COLUMNS}
     features = layer_output(network, x, decoder.layer)
     made, others = decoder.pictures(features), decoder.pictures(features.roll(1, 0))
@@ -215,9 +239,13 @@ def test_measures_are_scikit_images(folder: Path, network: Classifier, parts: Pa
 
 
 @pytest.mark.slow
-def test_decoders_of_something_else_are_refused_by_name(folder: Path, network: Classifier, tmp_path: Path) -> None:
+def test_decoders_of_something_else_are_refused_by_name(
+    folder: Path, network: Classifier, tmp_path: Path
+) -> None:
     other = replace(network, name="another", weights_hash="0" * 16)
-    with pytest.raises(UserError, match=r"decodes layer features.2 of tiny with weights .*; this is another with 0000"):
+    with pytest.raises(
+        UserError, match=r"decodes layer features.2 of tiny with weights .*; this is another with 0000"
+    ):
         load_decoder(folder / "features.2.safetensors", other)
     from models.shipped import shipped
 
@@ -253,9 +281,13 @@ def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: 
         dead.features[3].bias.fill_(-1)
     classifier = replace(network, model=dead)
     with pytest.raises(UserError, match="same for every picture"):
-        Inversion(classifier, "features.4", parts, tmp_path / "dead.safetensors", InversionRecipe(epochs=1)).fit()
+        Inversion(
+            classifier, "features.4", parts, tmp_path / "dead.safetensors", InversionRecipe(epochs=1)
+        ).fit()
     with pytest.raises(UserError, match=r"no layer features\.99"):
-        Inversion(classifier, "features.99", parts, tmp_path / "none.safetensors", InversionRecipe(epochs=1)).fit()
+        Inversion(
+            classifier, "features.99", parts, tmp_path / "none.safetensors", InversionRecipe(epochs=1)
+        ).fit()
     with pytest.raises(UserError, match="nothing but zeros"):
         next(optimise(classifier, torch.rand(1, 3, 32, 32), Settings("features.4")))
 
@@ -265,26 +297,62 @@ def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: 
 
 def told(*words: str) -> tuple[int, str]:
     found = CliRunner().invoke(app, ["invert", *words])
-    return found.exit_code, found.output + (str(found.exception) if isinstance(found.exception, UserError) else "")
+    return found.exit_code, found.output + (
+        str(found.exception) if isinstance(found.exception, UserError) else ""
+    )
 
 
 @pytest.mark.slow
 def test_the_commands(photos: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "decoders", ("--data", str(photos))
-    code, said = told("train", "--model", "fer_vgg:toon_faces", *data, "--layers", "features.37,head", "--width", "0.03", "--epochs", "1",
-                      "--out", str(out))  # fmt: skip
+    code, said = told(
+        "train",
+        "--model",
+        "fer_vgg:toon_faces",
+        *data,
+        "--layers",
+        "features.37,head",
+        "--width",
+        "0.03",
+        "--epochs",
+        "1",
+        "--out",
+        str(out),
+    )
     assert code == 0, said
     assert "mean picture" in said
     about = checkpoints.describe(out / "head.safetensors")
     assert (about["shape"], about["metrics"]["measured"]["images"]) == ([8], 24)
-    code, said = told("measure", "--model", "fer_vgg:toon_faces", *data, "--split", "validation", "--decoders", str(out))
+    code, said = told(
+        "measure", "--model", "fer_vgg:toon_faces", *data, "--split", "validation", "--decoders", str(out)
+    )
     assert code == 0, said
     assert said.index("features.37") < said.index("head")
     picture = str(photos / "test" / "spot" / "0.png")
-    code, said = told("image", picture, "--model", "fer_vgg:toon_faces", "--decoders", str(out), "--out", str(tmp_path / "one"))
+    code, said = told(
+        "image",
+        picture,
+        "--model",
+        "fer_vgg:toon_faces",
+        "--decoders",
+        str(out),
+        "--out",
+        str(tmp_path / "one"),
+    )
     assert code == 0, said
     assert Image.open(tmp_path / "one" / "0.head.png").size == (128, 128)
-    code, said = told("image", picture, "--model", "fer_vgg:toon_faces", "--layer", "features.5", "--steps", "3", "--out", str(tmp_path / "two"))
+    code, said = told(
+        "image",
+        picture,
+        "--model",
+        "fer_vgg:toon_faces",
+        "--layer",
+        "features.5",
+        "--steps",
+        "3",
+        "--out",
+        str(tmp_path / "two"),
+    )
     assert code == 0, said
     assert (tmp_path / "two" / "0.features.5.png").exists()
     code, said = told("measure", "--model", "fer_vgg:fer2013", *data, "--decoders", str(out))

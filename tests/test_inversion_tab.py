@@ -31,7 +31,9 @@ def rebuilt(layer: str, pred: int) -> Rebuilt:
 
 
 def test_a_row_says_what_stays() -> None:
-    html = row_of_layers(PICTURE, NAMES[0], [rebuilt("<i>deep</i>", 1), rebuilt("shallow", 0)], NAMES, "shallow", "T")
+    html = row_of_layers(
+        PICTURE, NAMES[0], [rebuilt("<i>deep</i>", 1), rebuilt("shallow", 0)], NAMES, "shallow", "T"
+    )
     assert runs_nothing(html)
     assert html.index("deep") < html.index("shallow")
     assert 'still <b class="vt-ok">&lt;b&gt;cat' in html
@@ -52,9 +54,24 @@ def test_edits_and_optimisations() -> None:
 
 
 def test_depth_as_curve_and_table() -> None:
-    measured = {"error": 0.3, "other": 1.0, "mean": 0.7, "mse": 0.1, "psnr": 20.0, "ssim": 0.5, "same": 0.75, "images": 10, "on": "d/test"}
-    html = over_depth([{"layer": "a", "metrics": {"measured": measured}}, {"layer": "b", "metrics": {"measured": measured | {"error": 0.6}}},
-                       {"layer": "c"}])  # fmt: skip
+    measured = {
+        "error": 0.3,
+        "other": 1.0,
+        "mean": 0.7,
+        "mse": 0.1,
+        "psnr": 20.0,
+        "ssim": 0.5,
+        "same": 0.75,
+        "images": 10,
+        "on": "d/test",
+    }
+    html = over_depth(
+        [
+            {"layer": "a", "metrics": {"measured": measured}},
+            {"layer": "b", "metrics": {"measured": measured | {"error": 0.6}}},
+            {"layer": "c"},
+        ]
+    )
     assert html.count("<polyline") == 4
     assert "75 %" in html
     assert html.index("0.300") < html.index("0.600")
@@ -63,8 +80,8 @@ def test_depth_as_curve_and_table() -> None:
 
 
 def test_decoders_that_come_along() -> None:
-    """Of the demo's network, eight megabytes at most in all; errors grow with depth, and lie below the mean picture's where the picture is still
-    known: of its eight outputs, only the class is left."""
+    """Of the demo's network, eight megabytes at most in all; errors grow with depth, and lie below the mean
+    picture's where the picture is still known: of its eight outputs, only the class is left."""
     network = load("fer_vgg:toon_faces")
     paths = decoders_of(network.weights_hash)
     assert len(paths) == 4
@@ -89,7 +106,11 @@ def test_layers_are_edited(demo: Path) -> None:
     kept = rebuilding.edited(subject, "features.13", "0-31", "keep")
     assert np.array_equal(kept["as it is"].picture, kept["keep 0-31"].picture)  # all of them
     assert "keep happiness" in rebuilding.edited(subject, "head", "happiness", "keep")
-    for layer, units, said in (("features.99", "0", "No decoder for layer"), ("features.13", "99", "0 to 31"), ("features.13", "joy", "numbers")):
+    for layer, units, said in (
+        ("features.99", "0", "No decoder for layer"),
+        ("features.13", "99", "0 to 31"),
+        ("features.13", "joy", "numbers"),
+    ):
         with pytest.raises(UserError, match=said):
             rebuilding.edited(subject, layer, units, "drop")
 
@@ -107,7 +128,9 @@ def server(demo: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.browser
-@pytest.mark.parametrize("page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"])
+@pytest.mark.parametrize(
+    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
+)
 def test_in_the_browser(page: "playwright.Page") -> None:
     open_tab(page, "Inversion")
     page.wait_for_selector("#vt-inversion .vt-layer-tile")

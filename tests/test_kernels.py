@@ -33,7 +33,11 @@ def test_dead_and_duplicates(weights: torch.Tensor) -> None:
     flat = weights.reshape(10, -1).numpy()
     for i in range(10):
         assert found.norms[i] == pytest.approx(sum(float(v) ** 2 for v in flat[i]) ** 0.5, rel=1e-5)
-        others = [float(flat[i] @ flat[j] / max(np.linalg.norm(flat[i]) * np.linalg.norm(flat[j]), 1e-30)) for j in range(10) if j != i]
+        others = [
+            float(flat[i] @ flat[j] / max(np.linalg.norm(flat[i]) * np.linalg.norm(flat[j]), 1e-30))
+            for j in range(10)
+            if j != i
+        ]
         assert found.cosine[i] == pytest.approx(max(others), abs=1e-5)
     norms = found.input_norms()
     assert norms[2, 1] == pytest.approx(float((weights[2, 1] ** 2).sum().sqrt()), rel=1e-5)

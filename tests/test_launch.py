@@ -21,7 +21,13 @@ TOON = ["run", "--model", "fer_vgg:toon_faces"]
 
 def launch(*arguments: object, code: int = 0) -> str:
     """Run launch.py, check its exit code, and give what it said on stdout (or on stderr where it fails)."""
-    done = subprocess.run([sys.executable, "launch.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "launch.py", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 else done.stderr
@@ -49,9 +55,13 @@ def test_a_strangers_folder(tmp_path: Path) -> None:
     for i, (name, expression) in enumerate((("Happy", "happiness"), ("SAD", "sadness"), ("angry", "anger"))):
         (tmp_path / "mine" / name).mkdir(parents=True)
         for k in range(4):
-            draw_face(expression, (9, i, k)).image.resize((300, 200)).save(tmp_path / "mine" / name / f"bild {k} ä.JPG")
+            draw_face(expression, (9, i, k)).image.resize((300, 200)).save(
+                tmp_path / "mine" / name / f"bild {k} ä.JPG"
+            )
     (tmp_path / "mine" / "SAD" / "broken.jpg").write_text("x")
-    said = launch(*TOON, "--data", tmp_path / "mine", "--out", tmp_path / "run", "--methods", "grad_cam, eigen_cam")
+    said = launch(
+        *TOON, "--data", tmp_path / "mine", "--out", tmp_path / "run", "--methods", "grad_cam, eigen_cam"
+    )
     assert "12 images" in said
     assert "; the first is SAD/broken.jpg" in said
 
@@ -66,7 +76,9 @@ def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path) -> None:
     assert "no class for dog" in one_line(*TOON, "--data", tmp_path / "dogs", *out)
     assert "No model 'resnet5'" in one_line("run", "--model", "resnet5", "--data", "toon_faces", *out)
     assert "No method" in one_line(*TOON, "--data", "toon_faces", "--methods", "magic", *out)
-    assert "do not fit resnet50" in one_line("run", "--model", "resnet50", "--weights", tmp_path / "w.pth", "--data", "toon_faces", *out)
+    assert "do not fit resnet50" in one_line(
+        "run", "--model", "resnet50", "--weights", tmp_path / "w.pth", "--data", "toon_faces", *out
+    )
     assert "is no run folder" in one_line("serve", "--run", tmp_path)
     assert "ends in .safetensors" in one_line("train", "--out", tmp_path / "x.pth")
     assert not (tmp_path / "run").exists()
@@ -82,12 +94,22 @@ def test_one_class_only(tmp_path: Path) -> None:
             draw_face("fear", (0, place)).image.save(tmp_path / "one" / split / "fear" / f"{place}.png")
     said = launch(*TOON, "--data", tmp_path / "one", "--split", "val", "--out", tmp_path / "run")
     assert "Only one class (fear)" in said
-    assert "one class only (fear)" in one_line("train", "--data", tmp_path / "one", "--out", tmp_path / "x.safetensors")
+    assert "one class only (fear)" in one_line(
+        "train", "--data", tmp_path / "one", "--out", tmp_path / "x.safetensors"
+    )
 
 
 def test_models_lists_what_is_shipped() -> None:
     said = launch("models")
-    for name in ("fer_vgg:toon_faces", "mobilenet_v2", "resnet50", "vgg16", "alexnet", "mobilenet_v1", "timm:NAME"):
+    for name in (
+        "fer_vgg:toon_faces",
+        "mobilenet_v2",
+        "resnet50",
+        "vgg16",
+        "alexnet",
+        "mobilenet_v1",
+        "timm:NAME",
+    ):
         assert name in said
 
 
@@ -110,7 +132,9 @@ def test_serve_answers_and_ends_without_leftovers(tmp_path: Path) -> None:
         port = probe.getsockname()[1]
     environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"} | {"TMPDIR": str(tmp_path)}
     command = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
     assert process.stdout is not None
     assert f"http://127.0.0.1:{port}" in process.stdout.readline()
     assert "Vitrine" in urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode()
@@ -124,10 +148,16 @@ def test_serve_answers_and_ends_without_leftovers(tmp_path: Path) -> None:
 
 def test_old_python_gets_a_clear_message() -> None:
     """The check comes before anything that an older Python could not read."""
-    code = "import sys; sys.version_info = (3, 10, 1); sys.version = '3.10.1 old'; import runpy; runpy.run_path('launch.py')"
+    code = (
+        "import sys; sys.version_info = (3, 10, 1); sys.version = '3.10.1 old'; import runpy; "
+        "runpy.run_path('launch.py')"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.strip() == "Vitrine needs Python 3.11 or newer, this is 3.10.1: start it with a newer python3."
+    assert (
+        done.stderr.strip()
+        == "Vitrine needs Python 3.11 or newer, this is 3.10.1: start it with a newer python3."
+    )
 
 
 @pytest.fixture
@@ -151,7 +181,11 @@ def start(*words: object) -> "subprocess.Popen[str]":
 
 def epochs(out: Path) -> int:
     """How many are in the curves."""
-    return max(0, len(out.with_suffix(".csv").read_text().splitlines()) - 1) if out.with_suffix(".csv").exists() else 0
+    return (
+        max(0, len(out.with_suffix(".csv").read_text().splitlines()) - 1)
+        if out.with_suffix(".csv").exists()
+        else 0
+    )
 
 
 @pytest.mark.slow
@@ -176,7 +210,8 @@ def test_training_that_is_stopped_or_killed_goes_on(colours: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_training_learns_and_is_reported(colours: Path, tmp_path: Path) -> None:
-    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, the run of it, and its export."""
+    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, the run of it, and its
+    export."""
     out = tmp_path / "colours.safetensors"
     said = launch("train", "--data", colours, "--epochs", 10, "--batch-size", 16, "--out", out)
     assert "128 images to train, 16 to choose, 16 to test" in said
@@ -194,9 +229,23 @@ def test_training_learns_and_is_reported(colours: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_several_seeds(colours: Path, tmp_path: Path) -> None:
-    """A new head on the shipped network, three times: each its own checkpoint, mean and sample deviation told and kept."""
+    """A new head on the shipped network, three times: each its own checkpoint, mean and sample deviation told
+    and kept."""
     out = tmp_path / "seeds.safetensors"
-    words = ("train", "--model", "fer_vgg:toon_faces", "--recipe", "features", "--head-epochs", 3, "--data", colours, "--out", out, "--seeds")
+    words = (
+        "train",
+        "--model",
+        "fer_vgg:toon_faces",
+        "--recipe",
+        "features",
+        "--head-epochs",
+        3,
+        "--data",
+        colours,
+        "--out",
+        out,
+        "--seeds",
+    )
     assert "run --model" in (said := launch(*words, "0,1"))
     assert f"seeds.seed0.safetensors --data {colours}" in said
     made = (tmp_path / "seeds.seed1.safetensors").stat().st_mtime_ns
@@ -221,8 +270,12 @@ def test_valence_and_arousal_are_not_explained(tmp_path: Path) -> None:
     from models.architectures.fer_vgg import fer_vgg
 
     out = tmp_path / "affect.safetensors"
-    checkpoints.save(out, fer_vgg(2), {"architecture": "fer_vgg", "task": "affect", "classes": ["valence", "arousal"]})
-    assert "answers with valence and arousal" in one_line("run", "--model", out, "--data", "toon_faces", "--out", tmp_path / "run")
+    checkpoints.save(
+        out, fer_vgg(2), {"architecture": "fer_vgg", "task": "affect", "classes": ["valence", "arousal"]}
+    )
+    assert "answers with valence and arousal" in one_line(
+        "run", "--model", out, "--data", "toon_faces", "--out", tmp_path / "run"
+    )
 
 
 @pytest.fixture
@@ -234,23 +287,52 @@ def face(tmp_path: Path) -> Path:
 
 
 def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
-    said = launch("explain", face, *TOON[1:], "--methods", "grad_cam,recipro_cam,integrated_gradients", "--target", "Surprised", "--minus", "fear",
-                  "--set", "steps=5", "--set", "recipro_cam.gaussian=no", "--out", tmp_path / "maps")  # fmt: skip
+    said = launch(
+        "explain",
+        face,
+        *TOON[1:],
+        "--methods",
+        "grad_cam,recipro_cam,integrated_gradients",
+        "--target",
+        "Surprised",
+        "--minus",
+        "fear",
+        "--set",
+        "steps=5",
+        "--set",
+        "recipro_cam.gaussian=no",
+        "--out",
+        tmp_path / "maps",
+    )
     assert len(said.splitlines()) == 1 + 5 + 3 + 1
-    assert said.startswith("input    128 × 128 RGB, whole image squashed (bilinear), mean 0, std 1 (shipped with the weights)")
+    assert said.startswith(
+        "input    128 × 128 RGB, whole image squashed (bilinear), mean 0, std 1 (shipped with the weights)"
+    )
     assert "sums to" in said.splitlines()[-1]
     made = sorted(p.name for p in (tmp_path / "maps").iterdir())
-    assert made == sorted(f"a face.{m}{end}" for m in ("grad_cam", "recipro_cam", "integrated_gradients") for end in (".npy", ".map.png", ".png"))
+    assert made == sorted(
+        f"a face.{m}{end}"
+        for m in ("grad_cam", "recipro_cam", "integrated_gradients")
+        for end in (".npy", ".map.png", ".png")
+    )
     raw = np.load(tmp_path / "maps" / "a face.grad_cam.npy")
     assert (raw.dtype, raw.shape) == (np.float32, (8, 8))
     assert np.load(tmp_path / "maps" / "a face.integrated_gradients.npy").shape == (128, 128)
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["--target", "hapiness"], "near are happiness"), (["--target", "9"], "a number from 0 to 7"), (["--methods", "grad"], "did you mean grad_cam"),
-    (["--set", "steps=5"], "no parameters of these methods"), (["--methods", "lime", "--set", "samples=x"], "samples is 'x'"),
-    (["--layer", "nowhere"], "No layer 'nowhere'"), (["--target", "fear", "--minus", "fear"], "choose two classes"), (["--noise", "-1"], "0 to 1000"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--target", "hapiness"], "near are happiness"),
+        (["--target", "9"], "a number from 0 to 7"),
+        (["--methods", "grad"], "did you mean grad_cam"),
+        (["--set", "steps=5"], "no parameters of these methods"),
+        (["--methods", "lime", "--set", "samples=x"], "samples is 'x'"),
+        (["--layer", "nowhere"], "No layer 'nowhere'"),
+        (["--target", "fear", "--minus", "fear"], "choose two classes"),
+        (["--noise", "-1"], "0 to 1000"),
+    ],
+)
 def test_explain_says_what_is_wrong(words: list[str], said: str, face: Path, tmp_path: Path) -> None:
     assert said in one_line("explain", face, *TOON[1:], "--out", tmp_path / "maps", *words)
     assert not (tmp_path / "maps").exists()
@@ -278,9 +360,23 @@ def test_layers_are_listed(face: Path) -> None:
 
 def test_filters_from_the_command_line(tmp_path: Path) -> None:
     said = launch("filters", *TOON[1:], "--units", "fear,0-1", "--steps", 3, "--out", tmp_path / "out")
-    assert [line.split()[0] for line in said.splitlines()] == ["fear", "neutral", "happiness", "sheet", "table"]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0000.png", "0001.png", "0004.png", "sheet.png", "units.csv"]
-    assert "it has 0 to 15" in one_line("filters", *TOON[1:], "--layer", "features.0", "--units", 16, "--out", tmp_path / "other")
+    assert [line.split()[0] for line in said.splitlines()] == [
+        "fear",
+        "neutral",
+        "happiness",
+        "sheet",
+        "table",
+    ]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "0000.png",
+        "0001.png",
+        "0004.png",
+        "sheet.png",
+        "units.csv",
+    ]
+    assert "it has 0 to 15" in one_line(
+        "filters", *TOON[1:], "--layer", "features.0", "--units", 16, "--out", tmp_path / "other"
+    )
     assert not (tmp_path / "other").exists()
 
 

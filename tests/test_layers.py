@@ -1,4 +1,5 @@
-"""The table of layers: shapes and sums by torchinfo, receptive fields by the input gradient, names as Keras gave them."""
+"""The table of layers: shapes and sums by torchinfo, receptive fields by the input gradient, names as Keras
+gave them."""
 
 from collections.abc import Callable
 
@@ -12,14 +13,29 @@ from explain.network.summary import Layer, layers
 from models.registry import spec
 from tests.test_capture import assert_as_found, snapshot
 
-TORCHINFO = ["mobilenet_v1", "mobilenet_v2", "resnet50", "vgg16", "densenet121", "fer_vgg", "timm:efficientnet_b0", "timm:regnety_002"]
+TORCHINFO = [
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "resnet50",
+    "vgg16",
+    "densenet121",
+    "fer_vgg",
+    "timm:efficientnet_b0",
+    "timm:regnety_002",
+]
 
 
 def of(model: nn.Module, x: Tensor) -> dict[str, Layer]:
     return {layer.name: layer for layer in layers(model, x)}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in ("vgg16", "densenet121", "resnet50") else n for n in TORCHINFO])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n in ("vgg16", "densenet121", "resnet50") else n
+        for n in TORCHINFO
+    ],
+)
 def test_shapes_and_sums_are_torchinfo_s(name: str) -> None:
     entry = spec(name)
     model, x = entry.build(7).eval(), torch.rand(1, entry.preprocessing.channels, *entry.preprocessing.size)
@@ -28,7 +44,9 @@ def test_shapes_and_sums_are_torchinfo_s(name: str) -> None:
     theirs = torchinfo.summary(model, input_data=x, verbose=0, col_names=("output_size",))
     assert sum(layer.parameters for layer in table) == theirs.total_params
     assert sum(layer.macs for layer in table) == theirs.total_mult_adds
-    shapes = {id(info.module): tuple(info.output_size[1:]) for info in theirs.summary_list if info.is_leaf_layer}
+    shapes = {
+        id(info.module): tuple(info.output_size[1:]) for info in theirs.summary_list if info.is_leaf_layer
+    }
     compared = 0
     for layer in table:
         if (module := id(model.get_submodule(layer.name))) in shapes and layer.shape:
@@ -40,8 +58,15 @@ def test_shapes_and_sums_are_torchinfo_s(name: str) -> None:
 def test_names_of_mobilenet_v1() -> None:
     entry = spec("mobilenet_v1")
     names = [layer.alias for layer in layers(entry.build(None).eval(), torch.rand(1, 3, 224, 224))]
-    blocks = [f"{kind}_{i}{end}" for i in range(1, 14) for kind in ("conv_dw", "conv_pw") for end in ("", "_bn", "_relu")]
-    assert [n for n in names if n.startswith(("conv_dw", "conv_pw")) and not n.endswith(("dropout", "pool"))] == blocks
+    blocks = [
+        f"{kind}_{i}{end}"
+        for i in range(1, 14)
+        for kind in ("conv_dw", "conv_pw")
+        for end in ("", "_bn", "_relu")
+    ]
+    assert [
+        n for n in names if n.startswith(("conv_dw", "conv_pw")) and not n.endswith(("dropout", "pool"))
+    ] == blocks
     assert names[0] == "conv1"
     assert "preds" in names
 
@@ -63,7 +88,12 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.long, self.short, self.last = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 5, 1, 2), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 3)
+        self.stem, self.long, self.short, self.last = (
+            nn.Conv2d(3, 4, 3, 2, 1),
+            nn.Conv2d(4, 4, 5, 1, 2),
+            nn.Conv2d(4, 4, 1),
+            nn.Conv2d(4, 2, 3),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.stem(x))
@@ -78,11 +108,21 @@ def positive(model: nn.Module) -> nn.Module:
 
 
 TOYS: dict[str, Callable[[], nn.Module]] = {
-    "strides": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 5, 1), nn.Conv2d(4, 4, 3, 2)),
-    "paddings": lambda: nn.Sequential(nn.Conv2d(3, 4, 7, 2, 3), nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1)),
-    "dilation": lambda: nn.Sequential(nn.Conv2d(3, 4, 3, dilation=2), nn.Conv2d(4, 4, 3, dilation=(3, 1)), nn.BatchNorm2d(4)),
-    "oblong": lambda: nn.Sequential(nn.Conv2d(3, 4, (1, 7), (1, 2), (0, 3)), nn.Conv2d(4, 4, (5, 1), (2, 1)), nn.AvgPool2d(2)),
-    "depthwise": lambda: nn.Sequential(nn.Conv2d(3, 6, 3, 2, groups=3), nn.Conv2d(6, 4, 1), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(4, 4, 3, 2)),
+    "strides": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 5, 1), nn.Conv2d(4, 4, 3, 2)
+    ),
+    "paddings": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 7, 2, 3), nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1)
+    ),
+    "dilation": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, dilation=2), nn.Conv2d(4, 4, 3, dilation=(3, 1)), nn.BatchNorm2d(4)
+    ),
+    "oblong": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, (1, 7), (1, 2), (0, 3)), nn.Conv2d(4, 4, (5, 1), (2, 1)), nn.AvgPool2d(2)
+    ),
+    "depthwise": lambda: nn.Sequential(
+        nn.Conv2d(3, 6, 3, 2, groups=3), nn.Conv2d(6, 4, 1), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(4, 4, 3, 2)
+    ),
     "branches": Residual,
 }
 
@@ -96,7 +136,11 @@ def test_receptive_fields_are_where_the_gradient_is(toy: str) -> None:
         if not layer.spatial:
             continue
         assert layer.field is not None
-        for i, j in ((layer.shape[1] // 2, layer.shape[2] // 2), (0, 0), (layer.shape[1] - 1, layer.shape[2] - 1)):
+        for i, j in (
+            (layer.shape[1] // 2, layer.shape[2] // 2),
+            (0, 0),
+            (layer.shape[1] - 1, layer.shape[2] - 1),
+        ):
             where = layer.field.pixels(i, j)
             assert where is not None
             if layer.kind == "ZeroPad2d" and i == layer.shape[1] - 1:
@@ -118,14 +162,24 @@ def test_max_pooling_by_the_union_over_images() -> None:
     field = of(model, x)["2"].field
     assert field is not None
     boxes = [seen_by(model, "2", torch.rand(1, 3, 61, 67), 6, 7) for _ in range(60)]
-    assert (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)) == field.pixels(6, 7)
+    assert (
+        min(b[0] for b in boxes),
+        min(b[1] for b in boxes),
+        max(b[2] for b in boxes),
+        max(b[3] for b in boxes),
+    ) == field.pixels(6, 7)
 
 
 def test_what_sees_the_whole_image_and_what_is_not_known() -> None:
     class Gated(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.one, self.gate, self.two, self.head = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, 1, 1), nn.Linear(8 * 256, 3)
+            self.one, self.gate, self.two, self.head = (
+                nn.Conv2d(3, 8, 3, 2, 1),
+                nn.Conv2d(8, 8, 1),
+                nn.Conv2d(8, 8, 3, 1, 1),
+                nn.Linear(8 * 256, 3),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.one(x)
@@ -142,6 +196,7 @@ def test_what_sees_the_whole_image_and_what_is_not_known() -> None:
         assert found.size is None, name
     assert fields["two"] is not None
     assert fields["two"].stride == (2, 2)
+
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()

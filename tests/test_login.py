@@ -20,14 +20,27 @@ class App:
         self.tokens = {"mine": "me", "other": "me"}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [
-            (b"set-cookie", b"access-token-x1=t; HttpOnly; Path=/; SameSite=none; Secure"),
-            (b"set-cookie", b"access-token-unsecure-x1=t; HttpOnly; Path=/; SameSite=lax"), (b"content-type", b"text/html")]})  # fmt: skip
-        page = b'<script>window.gradio_config = {};</script><script>window.gradio_api_info = {"named_endpoints": {"/explain": {}}};</script>'
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"set-cookie", b"access-token-x1=t; HttpOnly; Path=/; SameSite=none; Secure"),
+                    (b"set-cookie", b"access-token-unsecure-x1=t; HttpOnly; Path=/; SameSite=lax"),
+                    (b"content-type", b"text/html"),
+                ],
+            }
+        )
+        page = (
+            b"<script>window.gradio_config = {};</script>"
+            b'<script>window.gradio_api_info = {"named_endpoints": {"/explain": {}}};</script>'
+        )
         await send({"type": "http.response.body", "body": page if scope["path"] == "/" else b"in"})
 
 
-def signed(app: App, path: str, method: str = "GET", rules: Rules | None = None, **more: Any) -> httpx.Response:
+def signed(
+    app: App, path: str, method: str = "GET", rules: Rules | None = None, **more: Any
+) -> httpx.Response:
     async def named(scope: Any, receive: Any, send: Any) -> None:
         await Gate(app, rules or Rules())({**scope, "app": app}, receive, send)
 
@@ -37,14 +50,26 @@ def signed(app: App, path: str, method: str = "GET", rules: Rules | None = None,
 MINE = {"cookie": "access-token-unsecure-x1=mine"}
 
 
-@pytest.mark.parametrize(("path", "method"), [
-    ("/gradio_api/heartbeat/abc", "GET"), ("/gradio_api/cancel", "POST"), ("/gradio_api/reset", "POST"), ("/gradio_api/info", "GET"),
-    ("/gradio_api/queue/join", "POST"), ("/gradio_api/queue/data", "GET"), ("/gradio_api/upload", "POST"), ("/gradio_api/upload_progress", "GET"),
-    ("/gradio_api/call/predict", "POST"), ("/gradio_api/file=/tmp/x", "GET"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        ("/gradio_api/heartbeat/abc", "GET"),
+        ("/gradio_api/cancel", "POST"),
+        ("/gradio_api/reset", "POST"),
+        ("/gradio_api/info", "GET"),
+        ("/gradio_api/queue/join", "POST"),
+        ("/gradio_api/queue/data", "GET"),
+        ("/gradio_api/upload", "POST"),
+        ("/gradio_api/upload_progress", "GET"),
+        ("/gradio_api/call/predict", "POST"),
+        ("/gradio_api/file=/tmp/x", "GET"),
+    ],
+)
 def test_without_the_password_nothing_answers(path: str, method: str) -> None:
     assert signed(App(), path, method).status_code == 401
-    assert signed(App(), path, method, headers={"cookie": "access-token-unsecure-x1=guessed"}).status_code == 401
+    assert (
+        signed(App(), path, method, headers={"cookie": "access-token-unsecure-x1=guessed"}).status_code == 401
+    )
     assert signed(App(), path, method, headers=MINE).status_code == 200
 
 
@@ -58,8 +83,12 @@ def test_the_front_page_names_no_endpoints_before_login() -> None:
 
 def test_logging_out_ends_ones_own_session_alone() -> None:
     app, own = App(), {**MINE, "origin": HERE}
-    for headers, method, status in (({**MINE}, "GET", 405), ({**MINE}, "POST", 403), ({**MINE, "origin": "https://evil.example"}, "POST", 403),
-                                    ({**MINE, "sec-fetch-site": "same-site"}, "POST", 403)):  # fmt: skip
+    for headers, method, status in (
+        ({**MINE}, "GET", 405),
+        ({**MINE}, "POST", 403),
+        ({**MINE, "origin": "https://evil.example"}, "POST", 403),
+        ({**MINE, "sec-fetch-site": "same-site"}, "POST", 403),
+    ):
         assert signed(app, "/logout", method, headers=headers).status_code == status
     assert set(app.tokens) == {"mine", "other"}
     answer = signed(app, "/logout", "POST", headers=own)
@@ -67,12 +96,29 @@ def test_logging_out_ends_ones_own_session_alone() -> None:
     assert "Max-Age=0" in answer.headers["set-cookie"]
 
 
-@pytest.mark.parametrize(("rules", "headers", "cookie"), [
-    (Rules(), {}, "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax"),
-    (Rules(https=True), {}, "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure"),
-    (Rules(proxies=Proxies.parse("127.0.0.1")), {"x-forwarded-proto": "https"}, "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure"),
-    (Rules(), {"x-forwarded-proto": "https"}, "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax"),
-    (Rules(https=True, framed_by="'self' https://huggingface.co"), {}, "access-token-x1=t; Path=/; HttpOnly; SameSite=None; Secure"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rules", "headers", "cookie"),
+    [
+        (Rules(), {}, "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax"),
+        (Rules(https=True), {}, "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure"),
+        (
+            Rules(proxies=Proxies.parse("127.0.0.1")),
+            {"x-forwarded-proto": "https"},
+            "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure",
+        ),
+        (
+            Rules(),
+            {"x-forwarded-proto": "https"},
+            "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax",
+        ),
+        (
+            Rules(https=True, framed_by="'self' https://huggingface.co"),
+            {},
+            "access-token-x1=t; Path=/; HttpOnly; SameSite=None; Secure",
+        ),
+    ],
+)
 def test_the_cookie_of_a_login(rules: Rules, headers: dict[str, str], cookie: str) -> None:
-    assert signed(App(), "/login", "POST", rules=rules, headers=headers).headers.get_list("set-cookie") == [cookie]
+    assert signed(App(), "/login", "POST", rules=rules, headers=headers).headers.get_list("set-cookie") == [
+        cookie
+    ]

@@ -1,4 +1,5 @@
-"""Activation maximisation: the canvas against NumPy, the ascent against cases whose optimum is known, and what is kept of it."""
+"""Activation maximisation: the canvas against NumPy, the ascent against cases whose optimum is known, and
+what is kept of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -65,12 +66,15 @@ def test_a_colour_detector_gets_its_colour() -> None:
     red, cyan = made.pictures.reshape(2, -1, 3).astype(float).mean(1) / 255
     assert red[0] - red[1:].max() > 0.1
     assert cyan[1:].min() - cyan[0] > 0.1
-    there = last(network, [0, 1], Settings("0", "centre", steps=100, rate=0.1, shift=0)).pictures[:, 16, 16] / 255
+    there = (
+        last(network, [0, 1], Settings("0", "centre", steps=100, rate=0.1, shift=0)).pictures[:, 16, 16] / 255
+    )
     np.testing.assert_allclose(there, [(1, 0, 0), (0, 1, 1)], atol=0.1)
 
 
 def test_a_neuron_gets_its_kernel_where_it_stands() -> None:
-    """Of a linear neuron the best picture in [0, 1] is white where its weights are positive and black where they are not."""
+    """Of a linear neuron the best picture in [0, 1] is white where its weights are positive and black where
+    they are not."""
     torch.manual_seed(0)
     kernel = nn.functional.interpolate(torch.randn(1, 1, 3, 3), 9, mode="nearest")
     conv = nn.Conv2d(1, 1, 9, bias=False, padding=4)
@@ -107,9 +111,21 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tiny: Classifier) -> No
     np.testing.assert_allclose(answers, same, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [SHORT, Settings("features.4", "centre", steps=6), Settings("features.1", steps=6), Settings("head", steps=6),
-                                      Settings(steps=6), Settings("dropout", steps=6)], ids=lambda s: s.layer or "classes")  # fmt: skip
-def test_more_than_noise_gives_and_the_model_as_found(tiny: Classifier, x: torch.Tensor, settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SHORT,
+        Settings("features.4", "centre", steps=6),
+        Settings("features.1", steps=6),
+        Settings("head", steps=6),
+        Settings(steps=6),
+        Settings("dropout", steps=6),
+    ],
+    ids=lambda s: s.layer or "classes",
+)
+def test_more_than_noise_gives_and_the_model_as_found(
+    tiny: Classifier, x: torch.Tensor, settings: Settings
+) -> None:
     before = snapshot(tiny.model, x)
     made = last(tiny, [0, 1, 2], replace(settings, steps=40))
     assert_as_found(before, tiny.model, x)
@@ -137,7 +153,9 @@ def test_a_unit_whose_relu_noise_leaves_shut(tiny: Classifier) -> None:
     """Grey gives nothing, and no gradient; louder noise opens it."""
     conv = nn.Conv2d(3, 1, 1)
     conv.weight.data[:], conv.bias.data[:] = torch.tensor([1.0, -1, 0])[:, None, None], -0.3  # type: ignore[index]
-    made = last(of(nn.Sequential(nn.Sequential(conv, nn.ReLU()), nn.Conv2d(1, 2, 1))), [0], Settings("0", steps=60))
+    made = last(
+        of(nn.Sequential(nn.Sequential(conv, nn.ReLU()), nn.Conv2d(1, 2, 1))), [0], Settings("0", steps=60)
+    )
     assert made.began.tolist() == [0]
     assert made.moved.all()
     assert made.answers[0] > 0.5
@@ -172,14 +190,23 @@ def test_a_layer_that_does_not_look_at_the_picture() -> None:
             self.conv, self.aside, self.fixed = nn.Conv2d(3, 4, 3), nn.Linear(2, 4), nn.Identity()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.conv(x).mean((2, 3)) + self.aside(torch.ones(len(x), 2)) + self.fixed(torch.ones(len(x), 4))  # type: ignore[no-any-return]
+            return (
+                self.conv(x).mean((2, 3))
+                + self.aside(torch.ones(len(x), 2))
+                + self.fixed(torch.ones(len(x), 4))
+            )  # type: ignore[no-any-return]
 
     for layer in ("aside", "fixed"):
         assert not last(of(Aside()), [0, 1], Settings(layer, steps=8)).moved.any()
 
 
-@pytest.mark.parametrize(("given", "said"), [({"place": "corner"}, "No place 'corner': choose from everywhere, centre"),
-                                             ({"steps": 0}, "0 steps: use 1 to 4096")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"place": "corner"}, "No place 'corner': choose from everywhere, centre"),
+        ({"steps": 0}, "0 steps: use 1 to 4096"),
+    ],
+)
 def test_settings_that_do_not_fit(given: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         Settings(**given)  # type: ignore[arg-type]
@@ -227,7 +254,12 @@ def test_an_album_that_cannot_be_written(tiny: Classifier, tmp_path: Path) -> No
 def test_units_in_words() -> None:
     assert units_in("0-3, 7,2") == [0, 1, 2, 3, 7]
     assert units_in("Fear,0", ("anger", "fear")) == [1, 0]
-    for wrong, said in (("3-1", "give numbers"), ("x", "give numbers"), ("", "0 units"), ("0-9999", "from 1 to 256")):
+    for wrong, said in (
+        ("3-1", "give numbers"),
+        ("x", "give numbers"),
+        ("", "0 units"),
+        ("0-9999", "from 1 to 256"),
+    ):
         with pytest.raises(UserError, match=said):
             units_in(wrong)
     with pytest.raises(UserError, match="No class 'joy'"):
@@ -239,7 +271,10 @@ def test_files(tiny: Classifier, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "out" / "sheet.png").size == (64, 32)
     assert Image.open(tmp_path / "out" / "0005.png").size == (32, 32)
     table = (tmp_path / "out" / "units.csv").read_text().splitlines()
-    assert table[0] == "unit,name,answer_to_noise,answer_to_picture,reached_by_gradient,norm,dead,most_similar,cosine"
+    assert (
+        table[0]
+        == "unit,name,answer_to_noise,answer_to_picture,reached_by_gradient,norm,dead,most_similar,cosine"
+    )
     assert len(table) == 3
     assert "for its picture" in said[0]
     (tmp_path / "file").write_text("")
@@ -248,8 +283,11 @@ def test_files(tiny: Classifier, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_another_network_recognises_maximised_classes(mobilenet_weights: Path, mobilenet_v1_weights: Path, tmp_path: Path) -> None:
-    """Eight classes of MobileNetV2 before MobileNetV1: by chance 0.04 of them would be among its first five."""
+def test_another_network_recognises_maximised_classes(
+    mobilenet_weights: Path, mobilenet_v1_weights: Path, tmp_path: Path
+) -> None:
+    """Eight classes of MobileNetV2 before MobileNetV1: by chance 0.04 of them would be among its first
+    five."""
     from explain.network.hooks import logits
     from models.registry import load
 

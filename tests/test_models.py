@@ -15,12 +15,20 @@ from models.preprocessing import UNIT, Preprocessing
 from models.shipped import shipped
 
 
-@pytest.mark.parametrize(("name", "millions", "kernels"), [("fer_alexnet", 3.46, [9, 7, 5, 3, 3]), ("fer_vgg", 3.75, [3] * 10),
-                                                           ("fer_mobilenet", 3.24, [3] + [3, 1] * 13)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "millions", "kernels"),
+    [
+        ("fer_alexnet", 3.46, [9, 7, 5, 3, 3]),
+        ("fer_vgg", 3.75, [3] * 10),
+        ("fer_mobilenet", 3.24, [3] + [3, 1] * 13),
+    ],
+)
 def test_light_networks_are_the_published_ones(name: str, millions: float, kernels: list[int]) -> None:
     """Sizes as of the paper's layers, counted as Keras does: with the running statistics of batch-norm."""
     model = ARCHITECTURES[name](8).eval()
-    assert sum(t.numel() for k, t in model.state_dict().items() if "tracked" not in k) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert sum(t.numel() for k, t in model.state_dict().items() if "tracked" not in k) / 1e6 == pytest.approx(
+        millions, abs=0.005
+    )
     assert [m.kernel_size[0] for m in model.modules() if isinstance(m, nn.Conv2d)] == kernels
     assert model.features(torch.zeros(1, 3, 128, 128)).shape[2:] == (4, 4)  # type: ignore[operator]
     assert model(torch.zeros(2, 3, 128, 128)).shape == (2, 8)
@@ -78,7 +86,14 @@ def test_aliases_and_timm() -> None:
     assert registry.wordnet_ids()[0] == "n01440764"
 
 
-@pytest.mark.parametrize(("name", "said"), [("mobilnet_v2", "mobilenet_v2"), ("timm:mobilenetv1_10", "mobilenetv1_100"), ("zzz", "launch.py models")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mobilnet_v2", "mobilenet_v2"),
+        ("timm:mobilenetv1_10", "mobilenetv1_100"),
+        ("zzz", "launch.py models"),
+    ],
+)
 def test_unknown_names_get_near_ones(name: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         registry.spec(name)
@@ -113,7 +128,11 @@ def test_shipped_checkpoint_is_a_model_like_any_other() -> None:
 
 def save_fer(path: Path, outputs: int = 3) -> nn.Module:
     model = ARCHITECTURES["fer_vgg"](outputs)
-    checkpoints.save(path, model, {"architecture": "fer_vgg", "classes": ["a", "b", "c"][:outputs], "preprocessing": UNIT.as_dict()})
+    checkpoints.save(
+        path,
+        model,
+        {"architecture": "fer_vgg", "classes": ["a", "b", "c"][:outputs], "preprocessing": UNIT.as_dict()},
+    )
     return model
 
 
@@ -127,14 +146,23 @@ def test_own_checkpoint_describes_itself(tmp_path: Path) -> None:
 
 
 def test_half_precision_keeps_vectors(tmp_path: Path) -> None:
-    checkpoints.save(tmp_path / "half.safetensors", ARCHITECTURES["fer_vgg"](3), {"architecture": "fer_vgg"}, half=True)
+    checkpoints.save(
+        tmp_path / "half.safetensors", ARCHITECTURES["fer_vgg"](3), {"architecture": "fer_vgg"}, half=True
+    )
     state, _ = checkpoints.read(tmp_path / "half.safetensors")
     assert {t.dtype for t in state.values() if t.ndim > 1} == {torch.float16}
     assert {t.dtype for t in state.values() if t.ndim == 1} == {torch.float32}
 
 
-@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": {f"module.{k}": v for k, v in s.items()}},
-                                  lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: {"model": {f"module.{k}": v for k, v in s.items()}},
+        lambda s: {"state_dict": {f"model.{k}": v for k, v in s.items()}},
+    ],
+)
 def test_foreign_files_are_unwrapped(wrap: object, tmp_path: Path) -> None:
     state = ARCHITECTURES["fer_vgg"](5).state_dict()
     torch.save(wrap(state), tmp_path / "foreign.pth")  # type: ignore[operator]
@@ -161,7 +189,9 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 def test_weights_of_another_architecture_are_told_by_key_and_shape(tmp_path: Path) -> None:
     torch.save(registry.spec("alexnet").build(10).state_dict(), tmp_path / "alexnet.pth")
-    with pytest.raises(UserError, match=r"do not fit fer_vgg: .*missing \(features.0.weight|do not fit fer_vgg: .*features"):
+    with pytest.raises(
+        UserError, match=r"do not fit fer_vgg: .*missing \(features.0.weight|do not fit fer_vgg: .*features"
+    ):
         registry.load("fer_vgg", tmp_path / "alexnet.pth")
     state = ARCHITECTURES["fer_vgg"](8).state_dict()
     state["features.0.weight"] = torch.zeros(16, 1, 3, 3)
@@ -186,8 +216,17 @@ def test_unknown_device() -> None:
 
 @pytest.mark.data
 def test_real_weights_load(mobilenet_weights: Path, mobilenet_v1_weights: Path) -> None:
-    assert registry.load("mobilenet_v2", mobilenet_weights).classes[:2] == ("class 0", "class 1")  # nobody says that they are ImageNet's
-    assert registry.load("mobilenet_v2", mobilenet_weights, registry.imagenet_names()).classes[:2] == ("tench", "goldfish")
-    assert registry.load("mobilenet_v1", mobilenet_v1_weights, registry.imagenet_names()).wordnet_ids[999] == "n15075141"
+    assert registry.load("mobilenet_v2", mobilenet_weights).classes[:2] == (
+        "class 0",
+        "class 1",
+    )  # nobody says that they are ImageNet's
+    assert registry.load("mobilenet_v2", mobilenet_weights, registry.imagenet_names()).classes[:2] == (
+        "tench",
+        "goldfish",
+    )
+    assert (
+        registry.load("mobilenet_v1", mobilenet_v1_weights, registry.imagenet_names()).wordnet_ids[999]
+        == "n15075141"
+    )
     with pytest.raises(UserError, match="do not fit resnet50"):
         registry.load("resnet50", mobilenet_weights)

@@ -44,8 +44,10 @@ def test_ten_writers_at_once(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_is_killed_costs_at_most_its_line(tmp_path: Path) -> None:
-    code = ("from pathlib import Path; from explain.run.notes import add; import itertools, sys\n"
-            "for i in itertools.count(): add(Path(sys.argv[1]), f'{i}.png', 'text', 'x' * 1500)")  # fmt: skip
+    code = (
+        "from pathlib import Path; from explain.run.notes import add; import itertools, sys\n"
+        "for i in itertools.count(): add(Path(sys.argv[1]), f'{i}.png', 'text', 'x' * 1500)"
+    )
     writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
     while not (tmp_path / NOTES).exists() or (tmp_path / NOTES).stat().st_size < 40_000:
         assert writer.poll() is None
@@ -88,9 +90,16 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
     assert read(tmp_path / "nowhere") == {}
 
 
-@pytest.mark.parametrize(("field", "value", "said"), [
-    ("label", "blue", "No class 'blue'"), ("mood", "x", "No field 'mood'"), ("text", "x" * 2001, "2001 letters"),
-    ("tags", ["x" * 41], "At most 12 tags"), ("tags", [str(i) for i in range(13)], "At most 12 tags")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("label", "blue", "No class 'blue'"),
+        ("mood", "x", "No field 'mood'"),
+        ("text", "x" * 2001, "2001 letters"),
+        ("tags", ["x" * 41], "At most 12 tags"),
+        ("tags", [str(i) for i in range(13)], "At most 12 tags"),
+    ],
+)
 def test_what_cannot_be_said(tmp_path: Path, field: str, value: object, said: str) -> None:
     with pytest.raises(UserError, match=said):
         add(tmp_path, "a", field, value, classes=("red",))
@@ -113,7 +122,12 @@ def test_tables_and_labels(small_run: RunData, pictures: Path, tmp_path: Path) -
     notes = read(folder)
     assert tags_of(notes) == {"dark": 2, "odd": 1}
     table = as_table(small_run, notes)
-    assert table["id"].tolist() == ["blue/0.png", "green/1.png", "red/0.png", "not/here.png"]  # the run's order, strangers last
+    assert table["id"].tolist() == [
+        "blue/0.png",
+        "green/1.png",
+        "red/0.png",
+        "not/here.png",
+    ]  # the run's order, strangers last
     assert write_table(small_run, tmp_path / "n.csv") == 4
     back = pd.read_csv(tmp_path / "n.csv", keep_default_na=False)
     assert back["text"].tolist()[1] == '\'=HYPERLINK("x")'  # no spreadsheet takes it for a formula

@@ -39,7 +39,9 @@ def test_evaluation_equals_scikit_learn(answers: tuple[np.ndarray, np.ndarray, n
 
 
 def test_kappa_of_known_tables() -> None:
-    assert kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(0.4)  # Cohen's textbook case: 0.7 seen, 0.5 by chance
+    assert kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(
+        0.4
+    )  # Cohen's textbook case: 0.7 seen, 0.5 by chance
     assert kappa(np.array([[9, 0], [0, 5]])) == 1
     assert np.isnan(kappa(np.zeros((2, 2), int)))
     assert np.isnan(kappa(np.array([[7, 0], [0, 0]])))
@@ -51,15 +53,22 @@ def test_roc_equals_scikit_learn(answers: tuple[np.ndarray, np.ndarray, np.ndarr
     truth = label[:, None] == np.arange(6)
     seen = [0, 1, 2, 3, 5]
     for k, name in enumerate("abcdef"):
-        assert (curves[name].area == pytest.approx(metrics.roc_auc_score(truth[:, k], prob[:, k]))) if k in seen else np.isnan(curves[name].area)
+        assert (
+            (curves[name].area == pytest.approx(metrics.roc_auc_score(truth[:, k], prob[:, k])))
+            if k in seen
+            else np.isnan(curves[name].area)
+        )
     assert curves["micro average"].area == pytest.approx(metrics.roc_auc_score(truth.ravel(), prob.ravel()))
-    assert curves["macro average"].area == pytest.approx(np.mean([metrics.roc_auc_score(truth[:, k], prob[:, k]) for k in seen]))
+    assert curves["macro average"].area == pytest.approx(
+        np.mean([metrics.roc_auc_score(truth[:, k], prob[:, k]) for k in seen])
+    )
     for name in ("a", "micro average", "macro average"):  # the thinned line still encloses its area
         assert np.trapezoid(curves[name].tpr, curves[name].fpr) == pytest.approx(curves[name].area, abs=0.01)
 
 
 def test_temperature_is_the_one_that_was_used() -> None:
-    """Labels drawn from softmax(z / 2.5) make 2.5 the likeliest temperature; torch's own optimiser finds the same."""
+    """Labels drawn from softmax(z / 2.5) make 2.5 the likeliest temperature; torch's own optimiser finds the
+    same."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 4, (20_000, 5))
     label = np.array([rng.choice(5, p=p) for p in softmax(logits / 2.5)])
@@ -152,7 +161,9 @@ def test_border_does_not_depend_on_resolution() -> None:
     rng = np.random.default_rng(0)
     coarse = rng.random((5, 7, 7))
     fine = coarse.repeat(8, 1).repeat(8, 2)
-    np.testing.assert_allclose(attention_statistics(coarse)["border_mass"], attention_statistics(fine)["border_mass"], rtol=1e-6)
+    np.testing.assert_allclose(
+        attention_statistics(coarse)["border_mass"], attention_statistics(fine)["border_mass"], rtol=1e-6
+    )
 
 
 def test_maps_without_evidence() -> None:
@@ -221,6 +232,18 @@ def test_names_do_not_turn_the_line() -> None:
     assert without_turns("الخوف שלום") == "الخوف שלום"  # letters of such scripts stay
     assert esc("<\u202e>") == "&lt;\ufffd&gt;"
     assert "\u200f" in action("group", "tag:\u200fשלום")  # what comes back is what was given
-    made = page("index.html", title="x\u202ey<", said="", titles="", layer="", images=0, groups=[], sheet="", table="", predictions="", manifest="")
+    made = page(
+        "index.html",
+        title="x\u202ey<",
+        said="",
+        titles="",
+        layer="",
+        images=0,
+        groups=[],
+        sheet="",
+        table="",
+        predictions="",
+        manifest="",
+    )
     assert "\u202e" not in made
     assert "x\ufffdy&lt;" in made

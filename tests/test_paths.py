@@ -1,4 +1,5 @@
-"""Paths of a table: from another folder, another machine or Windows; what is missing is counted, and nothing is guessed."""
+"""Paths of a table: from another folder, another machine or Windows; what is missing is counted, and nothing
+is guessed."""
 
 from pathlib import Path
 
@@ -13,16 +14,21 @@ from models.errors import UserError
 
 
 def write(folder: Path, images: list[str], labels: list[str] | None = None, name: str = "t.csv") -> Path:
-    pd.DataFrame({"image": images, "label": labels or ["red"] * len(images)}).to_csv(folder / name, index=False)
+    pd.DataFrame({"image": images, "label": labels or ["red"] * len(images)}).to_csv(
+        folder / name, index=False
+    )
     return folder / name
 
 
-@pytest.mark.parametrize(("form", "said"), [
-    ("red\\{}.png", "'\\' in paths read as '/'"),
-    ("C:\\Users\\me\\pictures\\red\\{}.png", "without their first 3 folders"),
-    ("/home/me/pictures/red/{}.png", "without their first 2 folders"),
-    ("old/pictures/red/{}.png", "without their first 1 folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("red\\{}.png", "'\\' in paths read as '/'"),
+        ("C:\\Users\\me\\pictures\\red\\{}.png", "without their first 3 folders"),
+        ("/home/me/pictures/red/{}.png", "without their first 2 folders"),
+        ("old/pictures/red/{}.png", "without their first 1 folder"),
+    ],
+)
 def test_paths_from_elsewhere_are_found_and_said(form: str, said: str, pictures: Path) -> None:
     source = open_data(str(write(pictures, [form.format(i) for i in range(6)])))
     assert source.load(5).size == (48, 40)
@@ -31,7 +37,11 @@ def test_paths_from_elsewhere_are_found_and_said(form: str, said: str, pictures:
 
 
 def test_missing_files_are_counted_before_the_pass(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
-    path = write(pictures, [f"red/{i}.png" for i in range(4)] + ["red/lost.png", "blue/lost.png"], ["red"] * 4 + ["green", "blue"])
+    path = write(
+        pictures,
+        [f"red/{i}.png" for i in range(4)] + ["red/lost.png", "blue/lost.png"],
+        ["red"] * 4 + ["green", "blue"],
+    )
     source = open_data(str(path))
     assert "4 of 6 images found, 2 are missing (the first: red/lost.png)" in source.note
     assert run(tiny, source, tmp_path / "run", ["grad_cam"]).counts == {"ok": 4, "failed": 2}
@@ -44,8 +54,13 @@ def test_missing_files_are_counted_before_the_pass(tiny: Classifier, pictures: P
 
 
 def test_folders_are_not_dropped_where_other_images_would_be_found(pictures: Path) -> None:
-    """Images that fall together; those of a part that is not there; a folder of another name. Two folders that are there are enough."""
-    for images in (["x/pictures/red/0.png", "y/pictures/red/0.png"], ["test/red/0.png", "test/red/1.png"], ["0/red/0.png"]):
+    """Images that fall together; those of a part that is not there; a folder of another name. Two folders
+    that are there are enough."""
+    for images in (
+        ["x/pictures/red/0.png", "y/pictures/red/0.png"],
+        ["test/red/0.png", "test/red/1.png"],
+        ["0/red/0.png"],
+    ):
         with pytest.raises(UserError, match=f"0 of {len(images)} images found"):
             open_data(str(write(pictures, images)))
     found = open_data(str(write(pictures.parent, ["/kaggle/input/pictures/red/0.png"])))
@@ -54,15 +69,20 @@ def test_folders_are_not_dropped_where_other_images_would_be_found(pictures: Pat
 
 
 def test_of_several_folders_none_is_guessed(pictures: Path, tmp_path: Path) -> None:
-    """0.png lies in train and in test; a table called as one of them means it, and a stranger's folder beside it means nothing."""
+    """0.png lies in train and in test; a table called as one of them means it, and a stranger's folder beside
+    it means nothing."""
     root = tmp_path / "root"
     for name in ("train", "test"):
         (root / name).mkdir(parents=True)
         for i in range(6):
-            (root / name / f"{i}.png").write_bytes((pictures / ("red" if name == "train" else "blue") / f"{i}.png").read_bytes())
+            (root / name / f"{i}.png").write_bytes(
+                (pictures / ("red" if name == "train" else "blue") / f"{i}.png").read_bytes()
+            )
     images = [f"{i}.png" for i in range(6)]
     assert Path(open_data(str(write(root, images, name="train.csv"))).root).name == "train"
-    with pytest.raises(UserError, match=r"'0.png' lies in 'test' and in 'train' of .*nobody says which is meant"):
+    with pytest.raises(
+        UserError, match=r"'0.png' lies in 'test' and in 'train' of .*nobody says which is meant"
+    ):
         open_data(str(write(root, images, name="labels.csv")))
     (root / "mine").mkdir()
     with pytest.raises(UserError, match="lies in 'test' and in 'train'"):
@@ -80,7 +100,14 @@ def test_of_several_folders_none_is_guessed(pictures: Path, tmp_path: Path) -> N
 
 
 def test_one_image_has_one_name(pictures: Path) -> None:
-    images = ["red/0.png", "./red/0.png", "red//0.png", str(pictures / "red" / "0.png"), "blue/../red/1.png", "red\\2.png"]
+    images = [
+        "red/0.png",
+        "./red/0.png",
+        "red//0.png",
+        str(pictures / "red" / "0.png"),
+        "blue/../red/1.png",
+        "red\\2.png",
+    ]
     source = open_data(str(write(pictures, images, ["red", "red", "red", "blue", "red", "red"])))
     assert [item.id for item in source.items] == ["red/0.png", "red/1.png", "red/2.png"]
     assert "3 rows that name an image again left out" in source.note
@@ -88,9 +115,14 @@ def test_one_image_has_one_name(pictures: Path) -> None:
 
 
 def test_classes_may_be_called_none(pictures: Path) -> None:
-    images, names = [f"{c}/{i}.png" for c in ("red", "green", "blue") for i in range(2)], ["None", "NA", "null", "nan", "N/A", "x"]
+    images, names = (
+        [f"{c}/{i}.png" for c in ("red", "green", "blue") for i in range(2)],
+        ["None", "NA", "null", "nan", "N/A", "x"],
+    )
     path = pictures / "t.csv"
-    pd.DataFrame({"image": images, "label": names, "age": ["1", "NA", "3", "4", "nan", "6"]}).to_csv(path, index=False)
+    pd.DataFrame({"image": images, "label": names, "age": ["1", "NA", "3", "4", "nan", "6"]}).to_csv(
+        path, index=False
+    )
     source = open_data(str(path))
     assert set(source.classes) == set(names)
     assert source.metadata is not None
@@ -126,6 +158,17 @@ def test_parts_beside_other_folders_are_parts(pictures: Path, tmp_path: Path) ->
 
 
 def test_contradicting_rows_are_named(pictures: Path) -> None:
-    source = open_data(str(write(pictures, ["red/0.png", "red/1.png", "red/0.png", "red/1.png"], ["red", "blue", "green", "blue"])))
-    assert "1 images are named under different labels, of which the first is taken (red/0.png is red and green)" in source.note
+    source = open_data(
+        str(
+            write(
+                pictures,
+                ["red/0.png", "red/1.png", "red/0.png", "red/1.png"],
+                ["red", "blue", "green", "blue"],
+            )
+        )
+    )
+    assert (
+        "1 images are named under different labels, of which the first is taken (red/0.png is red and green)"
+        in source.note
+    )
     assert [item.label for item in source.items] == ["red", "blue"]

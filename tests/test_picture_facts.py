@@ -1,4 +1,5 @@
-"""Facts of pictures against SciPy, scikit-image and by hand; regions and the reduction of maps by plain loops."""
+"""Facts of pictures against SciPy, scikit-image and by hand; regions and the reduction of maps by plain
+loops."""
 
 import numpy as np
 import pytest
@@ -46,10 +47,17 @@ def test_colourfulness_by_hand() -> None:
 
 def test_hash_survives_what_duplicates_go_through() -> None:
     image = _noise(3, (128, 128))
-    copies = image.resize((80, 80)), image.filter(ImageFilter.GaussianBlur(0.7)), Image.fromarray((np.asarray(image) * 0.9).astype(np.uint8))
+    copies = (
+        image.resize((80, 80)),
+        image.filter(ImageFilter.GaussianBlur(0.7)),
+        Image.fromarray((np.asarray(image) * 0.9).astype(np.uint8)),
+    )
     apart = [int(perceptual_hash(image) ^ perceptual_hash(copy)).bit_count() for copy in copies]
     assert max(apart) <= 4
-    others = [int(perceptual_hash(image) ^ perceptual_hash(_noise(seed, (128, 128)))).bit_count() for seed in range(10, 30)]
+    others = [
+        int(perceptual_hash(image) ^ perceptual_hash(_noise(seed, (128, 128)))).bit_count()
+        for seed in range(10, 30)
+    ]
     assert min(others) > 12
 
 
@@ -60,7 +68,9 @@ def test_candidates_by_a_plain_loop() -> None:
         hashes[b] = hashes[a]
         for bit in bits:
             hashes[b] ^= np.uint64(1) << np.uint64(bit)
-    plain = [(i, j) for i in range(200) for j in range(i + 1, 200) if int(hashes[i] ^ hashes[j]).bit_count() <= 3]
+    plain = [
+        (i, j) for i in range(200) for j in range(i + 1, 200) if int(hashes[i] ^ hashes[j]).bit_count() <= 3
+    ]
     assert plain == [(3, 50), (7, 8), (100, 199)]
     assert [tuple(pair) for pair in _candidates(hashes, np.arange(200)).tolist()] == plain
 
@@ -91,7 +101,9 @@ def test_mass_in_regions() -> None:
     found = attention_statistics(spot, dict(zip(FACE_BANDS, bands, strict=True)))
     assert found["in_mouth"].tolist() == [1, 0]
     assert found["in_eyes"].tolist() == [0, 1]
-    own = attention_statistics(spot, {"here": np.stack([np.eye(100), np.eye(100)])})  # a mask of every picture's own
+    own = attention_statistics(
+        spot, {"here": np.stack([np.eye(100), np.eye(100)])}
+    )  # a mask of every picture's own
     assert own["in_here"].tolist() == [0, 1]
     assert np.isnan(attention_statistics(-np.ones((1, 8, 8)), {"here": np.ones((8, 8))})["in_here"][0])
     assert 0 < BORDER < 0.5

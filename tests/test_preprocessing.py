@@ -34,19 +34,30 @@ def test_options_change_what_they_name() -> None:
     base = Preprocessing()
     assert HALF.apply(base) == Preprocessing((64, 64), None, (0.5,) * 3, (0.5,) * 3)
     assert PreprocessingOptions(mean="0.1, 0.2,0.3").apply(base) == replace(base, mean=(0.1, 0.2, 0.3))
-    assert PreprocessingOptions(input_size="96x128", resize="shorter:96", interpolation="BICUBIC", exif="ignore").apply(base) == Preprocessing(
-        (96, 128), 96, base.mean, base.std, "bicubic", "ignore")  # fmt: skip
+    assert PreprocessingOptions(
+        input_size="96x128", resize="shorter:96", interpolation="BICUBIC", exif="ignore"
+    ).apply(base) == Preprocessing((96, 128), 96, base.mean, base.std, "bicubic", "ignore")
     assert HALF.given == ["--input-size", "--resize", "--mean", "--std"]
     assert PreprocessingOptions(transform_input=False).given == ["--no-transform-input"]
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    ({"input_size": "64"}, "does not say how an image gets that small: add --resize squash"),
-    ({"input_size": "0"}, "give pixels from 1 to 4096"), ({"input_size": "a"}, "give pixels"), ({"input_size": "9999999"}, "give pixels"),
-    ({"resize": "big"}, "--resize big: give squash"), ({"resize": "100"}, "the crop would have"),
-    ({"mean": "0.5,0.5"}, "give 3 numbers"), ({"mean": "127"}, "values from 0 to 1"), ({"std": "0"}, "above 0"), ({"std": "x"}, "give 3 numbers"),
-    ({"interpolation": "magic"}, "choose from nearest"), ({"exif": "maybe"}, "choose from apply, ignore"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"input_size": "64"}, "does not say how an image gets that small: add --resize squash"),
+        ({"input_size": "0"}, "give pixels from 1 to 4096"),
+        ({"input_size": "a"}, "give pixels"),
+        ({"input_size": "9999999"}, "give pixels"),
+        ({"resize": "big"}, "--resize big: give squash"),
+        ({"resize": "100"}, "the crop would have"),
+        ({"mean": "0.5,0.5"}, "give 3 numbers"),
+        ({"mean": "127"}, "values from 0 to 1"),
+        ({"std": "0"}, "above 0"),
+        ({"std": "x"}, "give 3 numbers"),
+        ({"interpolation": "magic"}, "choose from nearest"),
+        ({"exif": "maybe"}, "choose from apply, ignore"),
+    ],
+)
 def test_options_that_do_not_fit(options: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         PreprocessingOptions(**options).apply(Preprocessing())  # type: ignore[arg-type]
@@ -54,7 +65,9 @@ def test_options_that_do_not_fit(options: dict[str, str], said: str) -> None:
 
 @pytest.mark.parametrize(("size", "resize"), [((32, 64), 40), ((48, 80), 51), ((80, 40), 41), ((33, 64), 33)])
 @pytest.mark.parametrize("shape", [(60, 60), (200, 90), (90, 200), (61, 64)])
-def test_crops_are_torchvisions_also_where_the_picture_is_smaller(size: tuple[int, int], resize: int, shape: tuple[int, int]) -> None:
+def test_crops_are_torchvisions_also_where_the_picture_is_smaller(
+    size: tuple[int, int], resize: int, shape: tuple[int, int]
+) -> None:
     image = Image.effect_noise(shape, 90).convert("RGB")
     theirs = T.Compose([T.Resize(resize), T.CenterCrop(size), T.PILToTensor()])(image)
     assert torch.equal(Preprocessing(size, resize).tensor(image), theirs)
@@ -82,11 +95,16 @@ def shuffle(tmp_path: Path) -> Path:
 
 def test_a_networks_input_is_told_and_its_source_named(shuffle: Path) -> None:
     assumed = registry.load("shufflenet_v2_x0_5", shuffle)
-    assert assumed.input_described == ("224 × 224 RGB, shorter side 256, centre crop (bilinear), mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225 "
-                                       "(assumed: torchvision's default for shufflenet_v2_x0_5)")  # fmt: skip
+    assert assumed.input_described == (
+        "224 × 224 RGB, shorter side 256, centre crop (bilinear), mean 0.485, 0.456, 0.406, std 0.229, "
+        "0.224, 0.225 "
+        "(assumed: torchvision's default for shufflenet_v2_x0_5)"
+    )
     given = registry.load("shufflenet_v2_x0_5", shuffle, options=HALF)
     assert given.preprocessing == HALF.apply(Preprocessing())
-    assert given.preprocessing_from.startswith("--input-size, --resize, --mean, --std given; the rest assumed: torchvision's default")
+    assert given.preprocessing_from.startswith(
+        "--input-size, --resize, --mean, --std given; the rest assumed: torchvision's default"
+    )
     image = Image.effect_noise((90, 70), 90).convert("RGB")
     x = T.Compose([T.Resize((64, 64)), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3)])(image)
     torch.testing.assert_close(given.batch([image])[0], x, rtol=1e-4, atol=1e-4)
@@ -116,17 +134,51 @@ def test_the_page_feeds_the_network_as_the_run_did(shuffle: Path, pictures: Path
 
 
 def test_first_line_of_run_says_what_the_network_gets(shuffle: Path, pictures: Path, tmp_path: Path) -> None:
-    words = ["run", "--model", "shufflenet_v2_x0_5", "--weights", str(shuffle), "--data", str(pictures), "--classes", "sorted",
-             "--methods", "grad_cam", "--out", str(tmp_path / "run")]  # fmt: skip
-    done = subprocess.run([sys.executable, "launch.py", *words, "--input-size", "64", "--resize", "squash", "--mean", "0.5", "--std", "0.5"],
-                          cwd=ROOT, capture_output=True, text=True, timeout=300)  # fmt: skip
+    words = [
+        "run",
+        "--model",
+        "shufflenet_v2_x0_5",
+        "--weights",
+        str(shuffle),
+        "--data",
+        str(pictures),
+        "--classes",
+        "sorted",
+        "--methods",
+        "grad_cam",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "launch.py",
+            *words,
+            "--input-size",
+            "64",
+            "--resize",
+            "squash",
+            "--mean",
+            "0.5",
+            "--std",
+            "0.5",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("input      64 × 64 RGB, whole image squashed (bilinear), mean 0.5, std 0.5 (--input-size")
+    assert done.stdout.splitlines()[0].startswith(
+        "input      64 × 64 RGB, whole image squashed (bilinear), mean 0.5, std 0.5 (--input-size"
+    )
     assert "outputs in the order of the sorted names: blue, green, red" in done.stdout
     request = json.loads((tmp_path / "run" / "request.json").read_text())
     assert request["preprocessing"]["size"] == [64, 64]
     assert request["outputs"] == {"blue": 0, "green": 1, "red": 2}
-    again = subprocess.run([sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    again = subprocess.run(
+        [sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert again.returncode == 2
     assert "holds another run (the preprocessing (size: [64, 64], now [224, 224]" in again.stderr
     assert "--restart" in again.stderr
@@ -143,7 +195,10 @@ def test_exif_is_said_and_can_be_ignored(tmp_path: Path) -> None:
         Image.new("RGB", (20, 10)).save(tmp_path / "d" / name / "turned.jpg", exif=exif)
     source = open_data(str(tmp_path / "d"))
     assert source.load(0).size == (10, 20)
-    assert source.reading == ["2 of 2 files looked at have an EXIF rotation, which is applied (--exif ignore for a network trained without it)"]
+    assert source.reading == [
+        "2 of 2 files looked at have an EXIF rotation, which is applied (--exif ignore for a network "
+        "trained without it)"
+    ]
     ignoring = open_data(str(tmp_path / "d"), limit=1).read_for(Preprocessing(exif="ignore"))
     assert ignoring.load(0).size == (20, 10)
     assert "which is ignored" in ignoring.reading[0]
@@ -175,7 +230,8 @@ def test_exif_belongs_to_the_request(tiny: Classifier, tmp_path: Path) -> None:
 
 
 def alive(model: torch.nn.Module) -> None:
-    """Random weights whose signal does not fade over so many layers: batch norms with the statistics of noise."""
+    """Random weights whose signal does not fade over so many layers: batch norms with the statistics of
+    noise."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0
@@ -185,10 +241,15 @@ def alive(model: torch.nn.Module) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "auxiliary"), [("googlenet", True), ("googlenet", False), ("inception_v3", True), ("inception_v3", False)])
+@pytest.mark.parametrize(
+    ("name", "auxiliary"),
+    [("googlenet", True), ("googlenet", False), ("inception_v3", True), ("inception_v3", False)],
+)
 def test_inception_and_googlenet_are_torchvisions(name: str, auxiliary: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    theirs = zoo.get_model(name, weights=None, init_weights=False, transform_input=True, aux_logits=auxiliary, num_classes=7)
+    theirs = zoo.get_model(
+        name, weights=None, init_weights=False, transform_input=True, aux_logits=auxiliary, num_classes=7
+    )
     alive(theirs)
     torch.save(theirs.state_dict(), tmp_path / "mine.pth")
     ours = registry.load(name, tmp_path / "mine.pth")
@@ -215,7 +276,10 @@ def test_a_thousand_outputs_are_not_imagenets_by_themselves(tmp_path: Path) -> N
     assert (named.classes[0], named.wordnet_ids[999]) == ("tench", "n15075141")
     assert "WordNet ids" in said
     assert named_by_data(classifier, ["n01440764", "cat"])[0] is classifier
-    assert registry.load("shufflenet_v2_x0_5", tmp_path / "mine.pth", registry.imagenet_names()).wordnet_ids[0] == "n01440764"
+    assert (
+        registry.load("shufflenet_v2_x0_5", tmp_path / "mine.pth", registry.imagenet_names()).wordnet_ids[0]
+        == "n01440764"
+    )
 
 
 def test_official_weights_are_known_by_name_and_checksum(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class Pooled(nn.Module):
 
 
 def by_hand(model: Pooled, x: Tensor, channel: int, row: int, column: int, guided: bool) -> Tensor:
-    """From `two` back: transposed convolution, unpooling by the switches, the ReLU's rule, transposed convolution."""
+    """From `two` back: transposed convolution, unpooling by the switches, the ReLU's rule, transposed
+    convolution."""
     first = torch.nn.functional.conv2d(x, model.one.weight, model.one.bias, 2, 2)
     pooled, switches = torch.nn.functional.max_pool2d(first.relu(), 2, return_indices=True)
     signal = torch.zeros(1, 5, *pooled.shape[2:])
@@ -38,7 +39,9 @@ def by_hand(model: Pooled, x: Tensor, channel: int, row: int, column: int, guide
     signal = torch.nn.functional.conv_transpose2d(signal, model.two.weight, padding=1)
     signal = torch.nn.functional.max_unpool2d(signal, switches, 2, output_size=first.shape[2:])
     signal = signal.relu() * ((first > 0) if guided else 1)
-    return torch.nn.functional.conv_transpose2d(signal, model.one.weight, stride=2, padding=2, output_padding=1)
+    return torch.nn.functional.conv_transpose2d(
+        signal, model.one.weight, stride=2, padding=2, output_padding=1
+    )
 
 
 @pytest.mark.parametrize("channel", range(5))
@@ -51,7 +54,9 @@ def test_by_hand(x: Tensor, channel: int) -> None:
     assert_as_found(before, model, x)
     with torch.no_grad():
         for name, guided in zip(WAYS, (False, True), strict=True):
-            np.testing.assert_allclose(made[name], by_hand(model, x, channel, row, column, guided)[0].numpy(), atol=1e-6)
+            np.testing.assert_allclose(
+                made[name], by_hand(model, x, channel, row, column, guided)[0].numpy(), atol=1e-6
+            )
 
 
 def test_nothing_outside_of_what_the_place_sees(tiny: Classifier, x: Tensor) -> None:
@@ -81,7 +86,9 @@ def test_a_saturated_relu6_is_led_back(x: Tensor) -> None:
 def test_units_without_places_and_networks_without_relu(tiny: Classifier, x: Tensor) -> None:
     made = projections(tiny.model, x, activations(tiny.model, x, "head"), 1)
     assert {name: values.shape for name, values in made.items()} == dict.fromkeys(WAYS, (3, 32, 32))
-    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    plain = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    ).eval()
     before = snapshot(plain, x)
     with pytest.raises(UserError, match="no ReLU"):
         projections(plain, x, activations(plain, x, "0"), 0)
@@ -99,5 +106,7 @@ def test_a_layer_that_does_not_look_at_the_picture(x: Tensor) -> None:
 
     model = Aside().eval()
     before = snapshot(model, x)
-    assert not any(values.any() for values in projections(model, x, activations(model, x, "aside"), 1).values())
+    assert not any(
+        values.any() for values in projections(model, x, activations(model, x, "aside"), 1).values()
+    )
     assert_as_found(before, model, x)

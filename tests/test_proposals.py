@@ -1,4 +1,5 @@
-"""What a run tells: on numbers with planted faults, each is found and named; on clean ones, nothing is said."""
+"""What a run tells: on numbers with planted faults, each is found and named; on clean ones, nothing is
+said."""
 
 import json
 from collections.abc import Callable
@@ -27,7 +28,9 @@ CLEAN = Faults()
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def made(faults: Faults = CLEAN, images: int = 1600, classes: int = 8, seed: int = 0, apart: float = 3.0) -> Findings:
+    def made(
+        faults: Faults = CLEAN, images: int = 1600, classes: int = 8, seed: int = 0, apart: float = 3.0
+    ) -> Findings:
         folder = tmp_path / f"run-{seed}-{images}-{classes}-{hash(faults)}"
         synthetic_run(folder, images, classes, faults, apart, seed)
         return Findings(open_run(folder))
@@ -44,7 +47,9 @@ def kinds(found: list[Proposal]) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("images", "classes", "apart"), [(800, 8, 3.0), (3000, 10, 2.5), (400, 4, 3.0)])
-def test_clean_and_balanced_brings_no_alarm(make: Make, seed: int, images: int, classes: int, apart: float) -> None:
+def test_clean_and_balanced_brings_no_alarm(
+    make: Make, seed: int, images: int, classes: int, apart: float
+) -> None:
     assert make(images=images, classes=classes, seed=seed, apart=apart).proposals == []
 
 
@@ -53,7 +58,13 @@ def test_four_faults_at_once(make: Make, seed: int) -> None:
     findings = make(Faults(flipped=0.05, blurred=2, border=3, starved=4), seed=seed)
     found = {p.kind: p for p in findings.proposals}
     assert {"labels", "unlike", "border class", "starved"} <= set(found)
-    assert set(found) <= {"labels", "unlike", "border class", "starved", "confidence"}  # it is as sure of what it cannot see
+    assert set(found) <= {
+        "labels",
+        "unlike",
+        "border class",
+        "starved",
+        "confidence",
+    }  # it is as sure of what it cannot see
     run = findings.run
     assert found["unlike"].title == "class 2 is blurred."
     assert found["border class"].title == "class 3 is told by its border."
@@ -64,11 +75,18 @@ def test_four_faults_at_once(make: Make, seed: int) -> None:
     assert 0.6 * 0.05 * len(run.ok) < number < 1.5 * 0.05 * len(run.ok)
 
 
-@pytest.mark.parametrize(("faults", "kind", "said"), [
-    (Faults(flipped=0.05), "labels", "labels look wrong"), (Faults(blurred=2), "unlike", "class 2 is blurred"),
-    (Faults(border=3), "border class", "class 3 is told by its border"), (Faults(starved=4), "starved", "class 4 is starved"),
-    (Faults(confidence=1.6), "confidence", "too sure"), (Faults(pair=(1, 5)), "pair", "is taken for class"),
-    (Faults(dark=True), "slice", "Worse where brightness: lowest fifth")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("faults", "kind", "said"),
+    [
+        (Faults(flipped=0.05), "labels", "labels look wrong"),
+        (Faults(blurred=2), "unlike", "class 2 is blurred"),
+        (Faults(border=3), "border class", "class 3 is told by its border"),
+        (Faults(starved=4), "starved", "class 4 is starved"),
+        (Faults(confidence=1.6), "confidence", "too sure"),
+        (Faults(pair=(1, 5)), "pair", "is taken for class"),
+        (Faults(dark=True), "slice", "Worse where brightness: lowest fifth"),
+    ],
+)
 def test_each_fault_alone_is_named_first_or_second(make: Make, faults: Faults, kind: str, said: str) -> None:
     found = make(faults, seed=11).proposals
     assert any(p.kind == kind and said in p.title for p in found[:2]), [p.title for p in found]
@@ -81,10 +99,15 @@ def test_flipped_labels_are_among_the_suspects(make: Make) -> None:
     flipped = findings.run.ok["label"].to_numpy() != np.arange(1600) % 8
     assert flipped.sum() > 50
     suspects = findings.checked["issue"].to_numpy()
-    seen = findings.run.ok["pred"].to_numpy() == np.arange(1600) % 8  # where the network is right about the picture
+    seen = (
+        findings.run.ok["pred"].to_numpy() == np.arange(1600) % 8
+    )  # where the network is right about the picture
     assert suspects[flipped & seen].mean() > 0.85
     assert suspects[~flipped].mean() < 0.05
-    assert (findings.checked["suggested"].to_numpy()[flipped & suspects] == (np.arange(1600) % 8)[flipped & suspects]).mean() > 0.85
+    assert (
+        findings.checked["suggested"].to_numpy()[flipped & suspects]
+        == (np.arange(1600) % 8)[flipped & suspects]
+    ).mean() > 0.85
     assert findings.fit.flipped == pytest.approx(flipped.mean(), abs=0.02)
     assert clean.fit.p_flipped > 0.001
 
@@ -128,14 +151,18 @@ def test_mixture_is_a_maximum(make: Make) -> None:
     assert p_flipped == pytest.approx(0.5 * stats.chi2.sf(2 * (best - clean), 1), rel=0.05, abs=1e-12)
 
 
-def expecting(seed: int, flipped: float, apart: float, images: int = 2000, classes: int = 8) -> tuple[np.ndarray, np.ndarray]:
+def expecting(
+    seed: int, flipped: float, apart: float, images: int = 2000, classes: int = 8
+) -> tuple[np.ndarray, np.ndarray]:
     """log p and labels of which a share is flipped, by a network that learned to expect just that."""
     rng = np.random.default_rng(seed)
     truth = np.arange(images) % classes
     logits = apart * (rng.standard_normal((images, classes)) + apart * np.eye(classes)[truth])
     q = np.exp(logits - logits.max(1, keepdims=True))
     q /= q.sum(1, keepdims=True)
-    label = np.where(rng.random(images) < flipped, (truth + rng.integers(1, classes, images)) % classes, truth)
+    label = np.where(
+        rng.random(images) < flipped, (truth + rng.integers(1, classes, images)) % classes, truth
+    )
     return np.log(np.maximum((1 - flipped) * q + flipped * (1 - q) / (classes - 1), 1e-12)), label
 
 
@@ -156,7 +183,8 @@ def test_doubts_are_no_flips(seed: int, apart: float) -> None:
 
 
 def test_scattered_by_hand() -> None:
-    """Ten answers of five classes, the surer half first: what contradicts them ranks 5, 4, 5, 3, 5 and 2, 2, 3, 2, 2."""
+    """Ten answers of five classes, the surer half first: what contradicts them ranks 5, 4, 5, 3, 5 and 2, 2,
+    3, 2, 2."""
     order = [4, 3, 4, 2, 4, 1, 1, 2, 1, 1]
     prob = np.array([[0.9 - 0.05 * i, *(0.1 + 0.05 * i) * np.array([0.4, 0.3, 0.2, 0.1])] for i in range(10)])
     share, p = scattered(np.log(prob), np.array(order))
@@ -169,12 +197,16 @@ def test_scattered_by_hand() -> None:
 def test_slices_by_hand(make: Make) -> None:
     run = make(Faults(dark=True)).run
     table = run.ok
-    found = next(s for s in slices(run, "layer_cam") if s.attribute == "brightness" and s.value.startswith("lowest"))
+    found = next(
+        s for s in slices(run, "layer_cam") if s.attribute == "brightness" and s.value.startswith("lowest")
+    )
     chosen = table["brightness"] < np.quantile(table["brightness"], 0.2)
     assert set(found.rows) == set(table.index[chosen])
     wrong = ~table["correct"]
     assert (found.wrong, found.rest_wrong) == ((wrong & chosen).sum(), (wrong & ~chosen).sum())
-    assert found.exact == pytest.approx(stats.fisher_exact(pd.crosstab(~chosen, ~wrong), alternative="greater").pvalue, rel=1e-6)
+    assert found.exact == pytest.approx(
+        stats.fisher_exact(pd.crosstab(~chosen, ~wrong), alternative="greater").pvalue, rel=1e-6
+    )
     assert found.rate > 3 * found.rest_rate
 
 
@@ -182,7 +214,9 @@ def test_slices_of_the_datas_own_columns(make: Make) -> None:
     run = make().run
     camera = np.where(run.ok["correct"], "good", "bad").astype(object)
     camera[::7] = "other"
-    pd.DataFrame({"id": run.ok["id"], "camera": camera, "plate": [f"x{i}" for i in range(1600)]}).to_parquet(run.folder / "metadata.parquet")
+    pd.DataFrame({"id": run.ok["id"], "camera": camera, "plate": [f"x{i}" for i in range(1600)]}).to_parquet(
+        run.folder / "metadata.parquet"
+    )
     again = Findings(open_run(run.folder))
     names = [s.name for s in again.slices("layer_cam") if s.kind == "data"]
     assert {"camera: bad", "camera: good", "camera: other"} <= set(names)
@@ -203,7 +237,12 @@ def test_pairs_that_stand_out(make: Make) -> None:
     share = weights[5] / weights.sum()
     assert one.count == wrong[1, 5]
     assert one.expected == pytest.approx(wrong[1].sum() * share)
-    assert one.p == pytest.approx(min(1, stats.binomtest(int(wrong[1, 5]), int(wrong[1].sum()), share, alternative="greater").pvalue * 56))
+    assert one.p == pytest.approx(
+        min(
+            1,
+            stats.binomtest(int(wrong[1, 5]), int(wrong[1].sum()), share, alternative="greater").pvalue * 56,
+        )
+    )
 
 
 def test_agreement_of_two_maps_by_a_loop(make: Make) -> None:
@@ -212,8 +251,12 @@ def test_agreement_of_two_maps_by_a_loop(make: Make) -> None:
     pred, label = (findings.run.maps("layer_cam", t, rows) for t in ("pred", "label"))
     pred, label = (np.array([m / m.sum() for m in maps]) for maps in (pred, label))
     found = agreement(findings, rows)
-    assert found.overlap == pytest.approx(np.mean([np.minimum(a, b).sum() for a, b in zip(pred, label, strict=True)]), rel=1e-4)
-    assert found.control == pytest.approx(np.mean([np.minimum(pred[i], label[i - 1]).sum() for i in range(40)]), rel=1e-4)
+    assert found.overlap == pytest.approx(
+        np.mean([np.minimum(a, b).sum() for a, b in zip(pred, label, strict=True)]), rel=1e-4
+    )
+    assert found.control == pytest.approx(
+        np.mean([np.minimum(pred[i], label[i - 1]).sum() for i in range(40)]), rel=1e-4
+    )
 
 
 def test_contrasts_by_hand(make: Make) -> None:
@@ -256,7 +299,10 @@ def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explain.analysis.findings.fit", None)
     monkeypatch.setattr("explain.analysis.findings.contrasts", None)
     assert [p.text for p in again.proposals] == [p.text for p in findings.proposals]
-    assert again.contrasts("layer_cam") == pytest.approx(findings.contrasts("layer_cam"), nan_ok=True) or len(again.contrasts("layer_cam")) == 45
+    assert (
+        again.contrasts("layer_cam") == pytest.approx(findings.contrasts("layer_cam"), nan_ok=True)
+        or len(again.contrasts("layer_cam")) == 45
+    )
 
 
 def test_of_another_run_nothing_is_believed(make: Make) -> None:
@@ -283,7 +329,11 @@ def test_a_folder_that_cannot_be_written(make: Make, monkeypatch: pytest.MonkeyP
 
 
 def test_runs_without_errors_or_with_one_class_or_broken_maps(small_run: RunData) -> None:
-    for change in ({"pred": small_run.table["label"]}, {"label": 0}, {c: np.nan for c in small_run.table if c.startswith("map.")}):
+    for change in (
+        {"pred": small_run.table["label"]},
+        {"label": 0},
+        {c: np.nan for c in small_run.table if c.startswith("map.")},
+    ):
         run = replace(small_run, table=small_run.table.assign(**change))
         findings = Findings(run)
         assert isinstance(findings.proposals, list)

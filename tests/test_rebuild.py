@@ -60,7 +60,10 @@ def test_a_rebuilt_picture_is_told_with_its_error(network: Classifier) -> None:
 
 
 def test_small_pictures_are_told() -> None:
-    assert enlarged((48, 48), (128, 160)) == "the picture has 48 × 48 pixels and is enlarged to the network's 160 × 128"
+    assert (
+        enlarged((48, 48), (128, 160))
+        == "the picture has 48 × 48 pixels and is enlarged to the network's 160 × 128"
+    )
     assert enlarged((160, 128), (128, 160)) == ""
 
 
@@ -90,7 +93,9 @@ def test_optimisation_comes_near_and_leaves_the_network(network: Classifier) -> 
     assert len(steps[0].distance) == 3
     assert min(steps[-1].distance) < 0.2 * min(steps[0].distance)
     wanted, found = (layer_output(network, p, "features.2") for p in (picture, steps[-1].picture))
-    assert float((found - wanted).square().sum() / wanted.square().sum()) == pytest.approx(min(steps[-1].distance), rel=1e-3)
+    assert float((found - wanted).square().sum() / wanted.square().sum()) == pytest.approx(
+        min(steps[-1].distance), rel=1e-3
+    )
     nearer = float((steps[-1].picture - picture).norm())
     assert nearer < 0.8 * float((steps[0].picture - picture).norm())
     again = list(optimise(network, picture, Settings("features.2", steps=3, restarts=3, variation=1.0)))
@@ -109,10 +114,19 @@ def test_leaving_an_optimisation_stops_it(network: Classifier) -> None:
 
 
 def test_wishes_that_do_not_fit() -> None:
-    wrong = (({"epochs": 0}, "at least 1"), ({"width": 0}, "published"), ({"ups": 9}, "1 to 5"), ({"learning_rate": 2}, "between 0 and 1"))
+    wrong = (
+        ({"epochs": 0}, "at least 1"),
+        ({"width": 0}, "published"),
+        ({"ups": 9}, "1 to 5"),
+        ({"learning_rate": 2}, "between 0 and 1"),
+    )
     for changes, said in wrong:
         with pytest.raises(UserError, match=said):
             InversionRecipe(**changes)
-    for changes, said in (({"steps": 0}, "1 to 5000"), ({"restarts": 99}, "1 to 16"), ({"rate": 0}, "above 0")):
+    for changes, said in (
+        ({"steps": 0}, "1 to 5000"),
+        ({"restarts": 99}, "1 to 16"),
+        ({"rate": 0}, "above 0"),
+    ):
         with pytest.raises(UserError, match=said):
             Settings("features.4", **changes)

@@ -1,4 +1,5 @@
-"""Heads, frozen bases, features, fine-tuning, valence and arousal, and trainings that are killed and go on."""
+"""Heads, frozen bases, features, fine-tuning, valence and arousal, and trainings that are killed and go
+on."""
 
 import csv
 from pathlib import Path
@@ -59,14 +60,31 @@ def train(parts: Parts, out: Path, recipe: Recipe, model: str = "fer_vgg", again
 
 def curves(out: Path) -> list[dict[str, str]]:
     """Without the one column that differs from time to time."""
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(out.with_suffix(".csv").open())]
+    return [
+        {k: v for k, v in row.items() if k != "seconds"}
+        for row in csv.DictReader(out.with_suffix(".csv").open())
+    ]
 
 
 # -- heads -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "vgg11", "alexnet", "mobilenet_v3_small", "convnext_tiny", "vit_b_16",
-                                  "timm:mobilenetv1_100", "timm:convnext_atto", "fer_vgg", "fer_mobilenet"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenet_v2",
+        "resnet18",
+        "vgg11",
+        "alexnet",
+        "mobilenet_v3_small",
+        "convnext_tiny",
+        "vit_b_16",
+        "timm:mobilenetv1_100",
+        "timm:convnext_atto",
+        "fer_vgg",
+        "fer_mobilenet",
+    ],
+)
 @pytest.mark.parametrize("kind", ["linear", "dense"])
 def test_a_new_head_fits_every_base(name: str, kind: str) -> None:
     entry = spec(name)
@@ -74,7 +92,9 @@ def test_a_new_head_fits_every_base(name: str, kind: str) -> None:
     before = {k: v.clone() for k, v in model.state_dict().items()}
     head = attach(model, kind, 5, entry.preprocessing.size)
     assert isinstance(model.get_submodule(head), Head)
-    assert sum(isinstance(m, nn.Linear) for m in model.get_submodule(head).modules()) == (3 if kind == "dense" else 1)
+    assert sum(isinstance(m, nn.Linear) for m in model.get_submodule(head).modules()) == (
+        3 if kind == "dense" else 1
+    )
     x = torch.rand(2, 3, *entry.preprocessing.size)
     assert model(x).shape == (2, 5)
     for key, value in model.state_dict().items():
@@ -113,7 +133,9 @@ def test_what_is_frozen() -> None:
     still, names = freeze(model, head, 2)
     assert names == ["features.17", "features.18"]
     learning = {n for n, p in model.named_parameters() if p.requires_grad}
-    assert learning == {n for n, _ in model.named_parameters() if n.startswith(("features.17.", "features.18.", f"{head}."))}
+    assert learning == {
+        n for n, _ in model.named_parameters() if n.startswith(("features.17.", "features.18.", f"{head}."))
+    }
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     kept = {id(m) for s in still for m in s.modules()}
     assert all(id(m) in kept for m in norms)
@@ -127,7 +149,9 @@ def test_what_is_frozen() -> None:
 def test_features_are_what_reaches_the_head(parts: Parts) -> None:
     classifier = load(BASE)
     head = attach(classifier.model, "linear", 3, classifier.input_size)
-    x, y = cached.features(classifier.model, head, classifier.preprocessing, parts.training, parts.training.classes)
+    x, y = cached.features(
+        classifier.model, head, classifier.preprocessing, parts.training, parts.training.classes
+    )
     assert y.tolist() == [0] * 6 + [1] * 6 + [2] * 6
     batch = classifier.batch([parts.training.load(i) for i in range(18)])
     with torch.inference_mode():
@@ -140,7 +164,12 @@ def test_features_are_what_reaches_the_head(parts: Parts) -> None:
 def test_features_are_computed_once(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(parts, tmp_path / "a.safetensors", Recipe(recipe="features", head_epochs=2, batch_size=6), BASE)
     monkeypatch.setattr(cached, "DataLoader", None)  # reading images again would break
-    train(parts, tmp_path / "b.safetensors", Recipe(recipe="features", head_epochs=2, batch_size=6, seed=1, head="dense"), BASE)
+    train(
+        parts,
+        tmp_path / "b.safetensors",
+        Recipe(recipe="features", head_epochs=2, batch_size=6, seed=1, head="dense"),
+        BASE,
+    )
 
 
 def test_features_leave_the_base_alone_and_learn(parts: Parts, tmp_path: Path) -> None:
@@ -154,15 +183,35 @@ def test_features_leave_the_base_alone_and_learn(parts: Parts, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
-    """Frozen blocks and every batch-norm statistic stay; the last blocks and the head move; steps are told and kept."""
+    """Frozen blocks and every batch-norm statistic stay; the last blocks and the head move; steps are told
+    and kept."""
     out = tmp_path / "a.safetensors"
-    train(parts, out, Recipe(recipe="finetune", epochs=2, head_epochs=2, patience=9, batch_size=6, unfreeze=3, label_smoothing=0.0), BASE)
+    train(
+        parts,
+        out,
+        Recipe(
+            recipe="finetune",
+            epochs=2,
+            head_epochs=2,
+            patience=9,
+            batch_size=6,
+            unfreeze=3,
+            label_smoothing=0.0,
+        ),
+        BASE,
+    )
     assert [row["step"] for row in curves(out)] == ["head"] * 2 + ["fine-tune"] * 2
     assert [int(row["epoch"]) for row in curves(out)] == [1, 2, 3, 4]
     about = checkpoints.describe(out)
     assert [s["step"] for s in about["steps"]] == ["head", "fine-tune"] or about["metrics"]["epoch"] <= 2
     # the last epoch is not always the best: look at the network itself
-    training = Training(BASE, None, parts, tmp_path / "b.safetensors", Recipe(recipe="finetune", epochs=1, head_epochs=1, batch_size=6, unfreeze=3))
+    training = Training(
+        BASE,
+        None,
+        parts,
+        tmp_path / "b.safetensors",
+        Recipe(recipe="finetune", epochs=1, head_epochs=1, batch_size=6, unfreeze=3),
+    )
     base = load(BASE).model.state_dict()
     assert training.fit()
     made = training.keeper.model.state_dict()
@@ -171,7 +220,9 @@ def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
     last = training.keeper.description["steps"][1]["trained"]
     assert last == ["features.35", "hidden.0", "hidden.4", "head"]
     assert {f"{name}.weight" for name in last[:3]} <= changed
-    assert all(k.startswith(("features.35.", "features.36.", "hidden.")) for k in changed)  # 36 is the batch-norm of 35
+    assert all(
+        k.startswith(("features.35.", "features.36.", "hidden.")) for k in changed
+    )  # 36 is the batch-norm of 35
 
 
 @pytest.mark.slow
@@ -191,8 +242,12 @@ def test_a_transferred_checkpoint_is_loaded_by_its_path(head: str, parts: Parts,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
-def test_a_killed_training_goes_on_as_if_nothing_had_been(schedule: str, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = Recipe(epochs=4, batch_size=6, patience=9, mixup=0.4, schedule=schedule, augmentation=Augmentation(erase=0.3))
+def test_a_killed_training_goes_on_as_if_nothing_had_been(
+    schedule: str, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(
+        epochs=4, batch_size=6, patience=9, mixup=0.4, schedule=schedule, augmentation=Augmentation(erase=0.3)
+    )
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     train(parts, whole, recipe)
     real = KeepBest.on_train_epoch_start
@@ -213,7 +268,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(schedule: str, parts: 
     train(parts, broken, recipe)
     assert [list(row) for row in curves(broken)] == [list(row) for row in curves(whole)]
     for a, b in zip(curves(broken), curves(whole), strict=True):
-        np.testing.assert_allclose([float(a[k]) for k in a if k != "step"], [float(b[k]) for k in b if k != "step"], rtol=2e-2)
+        np.testing.assert_allclose(
+            [float(a[k]) for k in a if k != "step"], [float(b[k]) for k in b if k != "step"], rtol=2e-2
+        )
 
 
 @pytest.mark.slow
@@ -251,7 +308,9 @@ def test_measured_from_the_file_alone(parts: Parts, tmp_path: Path) -> None:
     model = load("", out)
     with torch.inference_mode():
         answer = model.model(model.batch([parts.training.load(i) for i in range(18)]))
-    np.testing.assert_allclose(np.stack(table[table.part == "test"].answer.to_list()), answer.numpy(), atol=1e-4)
+    np.testing.assert_allclose(
+        np.stack(table[table.part == "test"].answer.to_list()), answer.numpy(), atol=1e-4
+    )
     hits = float((answer.argmax(1).numpy() == table[table.part == "test"].truth).mean())
     assert metrics["test_accuracy"] == metrics["test"]["accuracy"] == pytest.approx(hits)
     assert checkpoints.describe(out)["metrics"] == metrics
@@ -274,7 +333,9 @@ def test_valence_and_arousal_are_learned(tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=["image", "Valence", "Arousal", "split"]).to_csv(path, index=False)
     found = open_parts(str(path), task="affect")
     assert len(found.training) == 72
-    recipe = Recipe("features", head_epochs=200, patience=60, batch_size=24, learning_rate=5e-3, task="affect")
+    recipe = Recipe(
+        "features", head_epochs=200, patience=60, batch_size=24, learning_rate=5e-3, task="affect"
+    )
     assert Training(BASE, None, found, out, recipe).fit()
     metrics = measure(out, found)
     assert metrics["test"]["ccc"]["valence"] > 0.5

@@ -15,9 +15,9 @@ def x() -> torch.Tensor:
     return torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(6))
 
 
-
 class Sum(nn.Module):
-    """Linear: class k is the sum of the pixels times its weights; contributions of regions are known exactly."""
+    """Linear: class k is the sum of the pixels times its weights; contributions of regions are known
+    exactly."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,10 @@ class Sum(nn.Module):
 @pytest.mark.parametrize("name", ["feature_ablation", "kernel_shap", "lime"])
 def test_regions_of_a_linear_score(name: str, kind: str, x: torch.Tensor) -> None:
     """What a region adds is the sum over it; LIME's ridge only shrinks it, and keeps the order."""
-    model, x = Sum(), F.avg_pool2d(x, 5, 1, 2) + torch.linspace(-1, 1, 24)  # so that there is something to find regions in
+    model, x = (
+        Sum(),
+        F.avg_pool2d(x, 5, 1, 2) + torch.linspace(-1, 1, 24),
+    )  # so that there is something to find regions in
     maps = ask(model, x, name, kind=kind, count=9, **({} if name == "feature_ablation" else {"samples": 200}))
     for n in range(2):
         mask = segments(x[n], kind, 9)

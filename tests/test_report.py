@@ -1,4 +1,5 @@
-"""The report: one file without requests and without anything that runs, whatever names are in the run, of bounded size."""
+"""The report: one file without requests and without anything that runs, whatever names are in the run, of
+bounded size."""
 
 import base64
 import io
@@ -27,7 +28,10 @@ NASTY = ("<script>alert(1)</script>", "\" onerror='alert(2)'", "{{ 7 * 7 }}")
 
 
 def pictures(text: str) -> list[Image.Image]:
-    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in re.findall(r"data:image/(?:jpeg|png);base64,([\w+/=]+)", text)]
+    return [
+        Image.open(io.BytesIO(base64.b64decode(data)))
+        for data in re.findall(r"data:image/(?:jpeg|png);base64,([\w+/=]+)", text)
+    ]
 
 
 def test_everything_is_in_it(tmp_path: Path) -> None:
@@ -35,12 +39,28 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
     text = report(Findings(run))
     for figure in headline(run, "layer_cam"):
         assert figure.value in text
-    for name in ("What to try", "Confusion", "Classes", "Where it looked", "Mean maps", "How it was made", run.manifest.request.weights_hash,
-                 run.manifest.request.data_fingerprint, "python launch.py run", "LayerCAM", "torch "):  # fmt: skip
+    for name in (
+        "What to try",
+        "Confusion",
+        "Classes",
+        "Where it looked",
+        "Mean maps",
+        "How it was made",
+        run.manifest.request.weights_hash,
+        run.manifest.request.data_fingerprint,
+        "python launch.py run",
+        "LayerCAM",
+        "torch ",
+    ):
         assert name in text
-    order = [re.search(rf'<td title="{name}"', text.split("<h2>Classes")[1]).start() for name in summary(run)["class"]]  # type: ignore[union-attr]
+    order = [
+        re.search(rf'<td title="{name}"', text.split("<h2>Classes")[1]).start()
+        for name in summary(run)["class"]
+    ]  # type: ignore[union-attr]
     assert order == sorted(order)
-    matrix = np.array([int(n) for n in re.findall(r'<td class="(?:hit|miss)"[^>]*>(\d+)</td>', text)]).reshape(8, 8)
+    matrix = np.array(
+        [int(n) for n in re.findall(r'<td class="(?:hit|miss)"[^>]*>(\d+)</td>', text)]
+    ).reshape(8, 8)
     np.testing.assert_array_equal(matrix, run.evaluation.confusion)
     samples = text.split("Where it looked")[1].split("Mean maps")[0]
     assert len(pictures(samples)) == 8 * (2 * 2 + 2)  # two maps of a wrong image, one of a right one
@@ -56,8 +76,15 @@ def test_it_asks_nobody_and_runs_nothing(small_run: RunData, tmp_path: Path) -> 
     add(odd.folder, str(table["id"].iloc[0]), "text", NASTY[0])
     text = report(Findings(odd))
     assert runs_nothing(text)
-    assert "49" not in re.sub(r"base64,[\w+/=]+", "", text).split("<h2>Classes")[1].split("</section>")[0]  # no template is run
-    links = [a[name] for _, a in elements(text) for name in ("src", "href", "srcset", "action", "data") if name in a]
+    assert (
+        "49" not in re.sub(r"base64,[\w+/=]+", "", text).split("<h2>Classes")[1].split("</section>")[0]
+    )  # no template is run
+    links = [
+        a[name]
+        for _, a in elements(text)
+        for name in ("src", "href", "srcset", "action", "data")
+        if name in a
+    ]
     assert links
     assert all(link.startswith("data:image/") for link in links)
     assert "url(" not in text
@@ -90,7 +117,9 @@ def test_eyes_are_covered(tmp_path: Path) -> None:
     low, high = eye_band(run)
     seen = pictures(report(Findings(run), blur_eyes=True))
     for picture in seen:
-        band = np.asarray(picture.convert("RGB"))[int((low + 0.04) * picture.height) : int((high - 0.04) * picture.height)]
+        band = np.asarray(picture.convert("RGB"))[
+            int((low + 0.04) * picture.height) : int((high - 0.04) * picture.height)
+        ]
         plain = np.abs(band.astype(int) - COVER).max(2) < 24  # JPEG; the rest is the map
         assert plain.any()
         assert band.std((0, 1)).max() < 80
@@ -98,7 +127,9 @@ def test_eyes_are_covered(tmp_path: Path) -> None:
 
 
 def test_odd_runs(small_run: RunData, tmp_path: Path) -> None:
-    right = RunData(small_run.folder, small_run.manifest, small_run.table.assign(pred=small_run.table["label"]))
+    right = RunData(
+        small_run.folder, small_run.manifest, small_run.table.assign(pred=small_run.table["label"])
+    )
     assert "no errors" in report(Findings(right))
     (small_run.folder / "manifest.json").unlink()
     assert "the run has not ended" in report(Findings(open_run(small_run.folder)))

@@ -36,18 +36,23 @@ def theirs(kind: type, model: nn.Module, layer: str, x: torch.Tensor, classes: l
     return peer.get_cam_image(x, model.get_submodule(layer), targets, activations, None, False)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("ablation_cam", reference.AblationCAM), ("score_cam", reference.ScoreCAM)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("ablation_cam", reference.AblationCAM), ("score_cam", reference.ScoreCAM)]
+)
 def test_equal_to_pytorch_grad_cam(name: str, kind: type, tiny: Classifier, x: torch.Tensor) -> None:
     ours = answer(case(tiny, x, 0, 2), name).maps.numpy()
     other = theirs(kind, tiny.model, LAYER, x, [0, 2])
-    if name == "ablation_cam":  # theirs divides by the score with its sign, which turns the map of a negative score around
+    if (
+        name == "ablation_cam"
+    ):  # theirs divides by the score with its sign, which turns the map of a negative score around
         other = other * np.sign(capture(tiny.model, x, LAYER).logits[[0, 1], [0, 2]].numpy())[:, None, None]
     np.testing.assert_allclose(ours, other, rtol=1e-3, atol=1e-5 * np.abs(other).max())
 
 
 @pytest.mark.slow
 def test_on_a_real_network() -> None:
-    """MobileNetV2: the tail alone gives what the whole network gives, in the middle of it too, where branches join."""
+    """MobileNetV2: the tail alone gives what the whole network gives, in the middle of it too, where branches
+    join."""
     from models.registry import spec
 
     torch.manual_seed(0)
@@ -79,7 +84,11 @@ def test_a_layer_that_one_image_cannot_join(x: torch.Tensor) -> None:
     class Branches(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.left, self.right, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 5, 3, padding=1), nn.Linear(9, 3)
+            self.left, self.right, self.head = (
+                nn.Conv2d(3, 4, 3, padding=1),
+                nn.Conv2d(3, 5, 3, padding=1),
+                nn.Linear(9, 3),
+            )
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(torch.cat([self.left(x), self.right(x)], 1).mean((2, 3)))
@@ -128,7 +137,10 @@ def test_cam_of_other_networks_is_refused(behind: nn.Module, x: torch.Tensor) ->
 def test_top_channels_alone(tiny: Classifier, x: torch.Tensor) -> None:
     """All channels, and as many as there are, are the same; fewer leave the others out."""
     for name in ("ablation_cam", "score_cam"):
-        everything, as_many = answer(case(tiny, x, 0, 0), name).maps, answer(case(tiny, x, 0, 0), name, {"top": 12}).maps
+        everything, as_many = (
+            answer(case(tiny, x, 0, 0), name).maps,
+            answer(case(tiny, x, 0, 0), name, {"top": 12}).maps,
+        )
         assert torch.equal(everything, as_many)
         assert not torch.allclose(everything, answer(case(tiny, x, 0, 0), name, {"top": 2}).maps)
 
@@ -136,7 +148,9 @@ def test_top_channels_alone(tiny: Classifier, x: torch.Tensor) -> None:
 def test_difference_of_two_classes(tiny: Classifier, x: torch.Tensor) -> None:
     """Grad-CAM is linear in the score: the map of a difference is the difference of the maps."""
     one, other = answer(case(tiny, x, 0, 1), "grad_cam").maps, answer(case(tiny, x, 2, 2), "grad_cam").maps
-    both = answer(Case(tiny.model, x, (LAYER,), Target(torch.tensor([0, 1]), torch.tensor([2, 2]))), "grad_cam").maps
+    both = answer(
+        Case(tiny.model, x, (LAYER,), Target(torch.tensor([0, 1]), torch.tensor([2, 2]))), "grad_cam"
+    ).maps
     torch.testing.assert_close(both, one - other, rtol=1e-4, atol=1e-6)
     with pytest.raises(UserError, match="two classes"):
         answer(Case(tiny.model, x, (LAYER,), Target(torch.tensor([0, 1]), torch.tensor([2, 1]))), "grad_cam")
@@ -149,7 +163,9 @@ def test_layers_are_fused_at_the_finest(tiny: Classifier, x: torch.Tensor) -> No
     expected = [m / m.abs().amax((1, 2), keepdim=True) for m in (early, late)]
     expected[1] = nn.functional.interpolate(expected[1][:, None], (16, 16), mode="bilinear")[:, 0]
     for how, combined in (("mean", (expected[0] + expected[1]) / 2), ("max", torch.maximum(*expected))):
-        torch.testing.assert_close(answer(several, "hires_cam", fuse=how).maps, combined, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            answer(several, "hires_cam", fuse=how).maps, combined, rtol=1e-4, atol=1e-5
+        )
     with pytest.raises(UserError, match="mean, max"):
         fused([early, late], "median")
 
@@ -157,7 +173,9 @@ def test_layers_are_fused_at_the_finest(tiny: Classifier, x: torch.Tensor) -> No
 def test_smoothing(tiny: Classifier, x: torch.Tensor) -> None:
     asked = case(tiny, x, 0, 1)
     plain, mirrored = answer(asked, "layer_cam").maps, answer(case(tiny, x.flip(3), 0, 1), "layer_cam").maps
-    torch.testing.assert_close(answer(asked, "layer_cam", smoothing=Smoothing(flip=True)).maps, (plain + mirrored.flip(2)) / 2)
+    torch.testing.assert_close(
+        answer(asked, "layer_cam", smoothing=Smoothing(flip=True)).maps, (plain + mirrored.flip(2)) / 2
+    )
     noisy = Smoothing(samples=3, spread=0.2, seed=5)
     copies = [image for image, _ in noisy.variations(x)]
     assert len(copies) == 3
@@ -225,11 +243,19 @@ def test_components_of_large_maps(tiny: Classifier, x: torch.Tensor) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "kind", "layer"), [
-    ("vit_b_16", (14, 14), "ln_1"), ("swin_t", (7, 7), None), ("timm:vit_tiny_patch16_224", (14, 14), "norm1"),
-    ("timm:swin_tiny_patch4_window7_224", (7, 7), None), ("timm:deit3_small_patch16_224", (14, 14), None),
-    ("timm:vit_small_patch14_reg4_dinov2", (37, 37), None), ("timm:convnext_atto", (7, 7), None), ("timm:efficientnet_b0", (7, 7), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kind", "layer"),
+    [
+        ("vit_b_16", (14, 14), "ln_1"),
+        ("swin_t", (7, 7), None),
+        ("timm:vit_tiny_patch16_224", (14, 14), "norm1"),
+        ("timm:swin_tiny_patch4_window7_224", (7, 7), None),
+        ("timm:deit3_small_patch16_224", (14, 14), None),
+        ("timm:vit_small_patch14_reg4_dinov2", (37, 37), None),
+        ("timm:convnext_atto", (7, 7), None),
+        ("timm:efficientnet_b0", (7, 7), None),
+    ],
+)
 def test_transformers_and_others(name: str, kind: tuple[int, int], layer: str | None) -> None:
     """The layer is found, tokens become maps by themselves, and the map depends on the class."""
     from models.registry import spec

@@ -50,7 +50,10 @@ def test_manifest(small_run: RunData) -> None:
     raw = json.loads((small_run.folder / "manifest.json").read_text())
     assert raw["status"] == "complete"
     assert raw["counts"] == {"ok": 18, "failed": 0}
-    assert raw["versions"]["torch"] == torch.__version__.split("+")[0] or raw["versions"]["torch"] == torch.__version__
+    assert (
+        raw["versions"]["torch"] == torch.__version__.split("+")[0]
+        or raw["versions"]["torch"] == torch.__version__
+    )
     request = json.loads((small_run.folder / "request.json").read_text())
     assert request["methods"] == ["grad_cam", "layer_cam"]
     assert request["map_shape"] == [8, 8]
@@ -65,14 +68,21 @@ def test_a_finished_run_is_not_run_again(small_run: RunData, tiny: Classifier, p
 
 
 @pytest.mark.parametrize("change", ["methods", "weights", "data"])
-def test_another_run_does_not_mix_in(change: str, small_run: RunData, tiny: Classifier, pictures: Path) -> None:
+def test_another_run_does_not_mix_in(
+    change: str, small_run: RunData, tiny: Classifier, pictures: Path
+) -> None:
     from dataclasses import replace
 
     if change == "data":
         (pictures / "red" / "0.png").unlink()
     classifier = replace(tiny, weights_hash="other") if change == "weights" else tiny
     with pytest.raises(UserError, match="holds another run"):
-        run(classifier, FolderSource(pictures), small_run.folder, ["hires_cam" if change == "methods" else "grad_cam", "layer_cam"])
+        run(
+            classifier,
+            FolderSource(pictures),
+            small_run.folder,
+            ["hires_cam" if change == "methods" else "grad_cam", "layer_cam"],
+        )
 
 
 def test_out_that_is_no_run(tiny: Classifier, pictures: Path) -> None:
@@ -83,7 +93,15 @@ def test_out_that_is_no_run(tiny: Classifier, pictures: Path) -> None:
 def test_stopped_and_resumed(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     out, seen = tmp_path / "run", []
     with pytest.raises(Stopped, match="10 of 18 images are kept"):
-        run(tiny, FolderSource(pictures), out, ["grad_cam"], batch_size=5, stop=lambda: len(seen) == 2, progress=seen.append)
+        run(
+            tiny,
+            FolderSource(pictures),
+            out,
+            ["grad_cam"],
+            batch_size=5,
+            stop=lambda: len(seen) == 2,
+            progress=seen.append,
+        )
     assert len(done_ids(out)) == 10
     assert open_run(out).manifest.status == "partial"
     steps: list[Progress] = []
@@ -93,14 +111,28 @@ def test_stopped_and_resumed(tiny: Classifier, pictures: Path, tmp_path: Path) -
     assert open_run(out).table["id"].is_unique
 
 
-def test_resumed_equals_uninterrupted(tiny: Classifier, pictures: Path, tmp_path: Path, small_run: RunData) -> None:
+def test_resumed_equals_uninterrupted(
+    tiny: Classifier, pictures: Path, tmp_path: Path, small_run: RunData
+) -> None:
     with pytest.raises(Stopped):
-        run(tiny, FolderSource(pictures), tmp_path / "again", ["grad_cam", "layer_cam"], batch_size=5, stop=lambda: True)
+        run(
+            tiny,
+            FolderSource(pictures),
+            tmp_path / "again",
+            ["grad_cam", "layer_cam"],
+            batch_size=5,
+            stop=lambda: True,
+        )
     run(tiny, FolderSource(pictures), tmp_path / "again", ["grad_cam", "layer_cam"], batch_size=5)
     again = open_run(tmp_path / "again")
     a, b = small_run.table.sort_values("id"), again.table.sort_values("id")
     np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
-    np.testing.assert_allclose(small_run.maps("layer_cam", "label", a.index), again.maps("layer_cam", "label", b.index), rtol=2e-2, atol=1e-4)
+    np.testing.assert_allclose(
+        small_run.maps("layer_cam", "label", a.index),
+        again.maps("layer_cam", "label", b.index),
+        rtol=2e-2,
+        atol=1e-4,
+    )
 
 
 def test_unreadable_images_become_rows(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
@@ -129,14 +161,19 @@ def test_broken_network_gives_marked_maps(tiny: Classifier, pictures: Path, tmp_
     assert np.isnan(data.maps("grad_cam", "pred", [0])).all()
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"methods": ["grad_cam", "gradcam9"]}, "No method 'gradcam9': did you mean grad_cam"),
-    ({"layer": "features.77"}, "No layer 'features.77': near are"),
-    ({"layer": "head"}, "maps need a layer with"),
-    ({"precision": "int4"}, "choose from fp32, bf16"),
-    ({"methods": []}, "No method given"),
-])  # fmt: skip
-def test_requests_are_checked_before_any_work(change: dict[str, object], said: str, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"methods": ["grad_cam", "gradcam9"]}, "No method 'gradcam9': did you mean grad_cam"),
+        ({"layer": "features.77"}, "No layer 'features.77': near are"),
+        ({"layer": "head"}, "maps need a layer with"),
+        ({"precision": "int4"}, "choose from fp32, bf16"),
+        ({"methods": []}, "No method given"),
+    ],
+)
+def test_requests_are_checked_before_any_work(
+    change: dict[str, object], said: str, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     wanted = {"methods": ["grad_cam"]} | change
     with pytest.raises(UserError, match=said):
         run(tiny, FolderSource(pictures), tmp_path / "run", **wanted)  # type: ignore[arg-type]
@@ -151,7 +188,9 @@ def test_label_that_the_model_lacks(tiny: Classifier, pictures: Path, tmp_path: 
     assert len(open_run(tmp_path / "run").ok) == 18
 
 
-def test_full_disk_keeps_the_parts_before(tiny: Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_parts_before(
+    tiny: Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write, calls = pq.write_table, []
 
     def full(table: object, path: Path, **kwargs: object) -> None:
@@ -193,8 +232,15 @@ def test_runs_that_cannot_be_opened(tmp_path: Path, small_run: RunData) -> None:
 
 def test_parts_are_written_as_they_fill(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     counts: list[int] = []
-    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"], batch_size=3, part_rows=6,
-        progress=lambda _: counts.append(len(part_files(tmp_path / "run"))))  # fmt: skip
+    run(
+        tiny,
+        FolderSource(pictures),
+        tmp_path / "run",
+        ["grad_cam"],
+        batch_size=3,
+        part_rows=6,
+        progress=lambda _: counts.append(len(part_files(tmp_path / "run"))),
+    )
     assert counts == [0, 1, 1, 2, 2, 3]
     assert asdict(open_run(tmp_path / "run").manifest.request)["layer"] == "features"
 
@@ -208,9 +254,21 @@ def test_killed_in_the_middle_of_two_thousand_images(tmp_path: Path) -> None:
     for name in ("happy", "Sad", "NEUTRAL", "anger"):
         (tmp_path / "data" / name).mkdir(parents=True)
         for i in range(500):
-            Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(tmp_path / "data" / name / f"{i}.jpg")
+            Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(
+                tmp_path / "data" / name / f"{i}.jpg"
+            )
     out = tmp_path / "run"
-    command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", str(tmp_path / "data"), "--out", str(out)]
+    command = [
+        sys.executable,
+        "launch.py",
+        "run",
+        "--model",
+        "fer_vgg:toon_faces",
+        "--data",
+        str(tmp_path / "data"),
+        "--out",
+        str(out),
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.time() + 120
     while not part_files(out) and time.time() < deadline:
@@ -233,10 +291,31 @@ def test_killed_in_the_middle_of_two_thousand_images(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "launch.py", "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--split", "train", "--out", str(out),
-               "--batch-size", "8"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"},
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip  # shells start jobs that ignore it
+    command = [
+        sys.executable,
+        "launch.py",
+        "run",
+        "--model",
+        "fer_vgg:toon_faces",
+        "--data",
+        "toon_faces",
+        "--split",
+        "train",
+        "--out",
+        str(out),
+        "--batch-size",
+        "8",
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "80"},
+        # shells start jobs that ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not part_files(out):
         assert process.poll() is None
         time.sleep(0.05)
@@ -271,8 +350,11 @@ def test_imagenet_photos(imagenet: Path, mobilenet_weights: Path, tmp_path: Path
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_maps_of_real_photos_are_those_of_pytorch_grad_cam(imagenet: Path, mobilenet_weights: Path, tmp_path: Path) -> None:
-    """What lies in the run folder, after float16 and back: within a thousandth of each map's largest value."""
+def test_maps_of_real_photos_are_those_of_pytorch_grad_cam(
+    imagenet: Path, mobilenet_weights: Path, tmp_path: Path
+) -> None:
+    """What lies in the run folder, after float16 and back: within a thousandth of each map's largest
+    value."""
     from models.data.open import open_data
     from models.registry import load
     from tests.reference import PEERS, raw_reference
@@ -285,9 +367,14 @@ def test_maps_of_real_photos_are_those_of_pytorch_grad_cam(imagenet: Path, mobil
     module = classifier.model.get_submodule(data.manifest.request.layer)
     for target in ("pred", "label"):
         for method in methods:
-            theirs = raw_reference(PEERS[method], classifier.model, module, x, data.table[target].astype(int).tolist())
+            theirs = raw_reference(
+                PEERS[method], classifier.model, module, x, data.table[target].astype(int).tolist()
+            )
             ours = data.maps(method, target, range(8))
-            assert (np.abs(ours - theirs).max((1, 2)) / np.abs(theirs).max((1, 2))).max() < 1e-3, (method, target)
+            assert (np.abs(ours - theirs).max((1, 2)) / np.abs(theirs).max((1, 2))).max() < 1e-3, (
+                method,
+                target,
+            )
 
 
 def test_several_layers_are_fused_at_the_finest(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
@@ -296,7 +383,9 @@ def test_several_layers_are_fused_at_the_finest(tiny: Classifier, pictures: Path
     assert open_run(tmp_path / "fused").maps("layer_cam", "pred", [0]).shape == (1, 16, 16)
 
 
-def test_methods_that_run_the_network_again_are_for_single_images(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+def test_methods_that_run_the_network_again_are_for_single_images(
+    tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="a run takes grad_cam"):
         run(tiny, FolderSource(pictures), tmp_path / "r", ["score_cam"])
     assert not (tmp_path / "r").exists()

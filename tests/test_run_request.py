@@ -1,4 +1,5 @@
-"""A run is what was asked for: whatever changes a prediction or a label is another run, and changed images are done again."""
+"""A run is what was asked for: whatever changes a prediction or a label is another run, and changed images
+are done again."""
 
 import json
 import os
@@ -25,7 +26,9 @@ from models.errors import UserError
 METHODS = ["grad_cam", "layer_cam"]
 
 
-def again(classifier: Classifier, pictures: Path, opened: RunData, **options: object) -> tuple[RunData, list[str]]:
+def again(
+    classifier: Classifier, pictures: Path, opened: RunData, **options: object
+) -> tuple[RunData, list[str]]:
     said: list[str] = []
     run(classifier, FolderSource(pictures), opened.folder, METHODS, say=said.append, **options)  # type: ignore[arg-type]
     return open_run(opened.folder), said
@@ -43,25 +46,42 @@ def same_as_anew(opened: RunData, classifier: Classifier, pictures: Path, fresh:
     a, b = (r.table.sort_values("id").reset_index() for r in (opened, open_run(fresh)))
     assert a["id"].tolist() == b["id"].tolist()
     for name in ("label", "pred", "confidence", "loss"):
-        np.testing.assert_allclose(a[name].to_numpy(float), b[name].to_numpy(float), rtol=1e-3, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            a[name].to_numpy(float), b[name].to_numpy(float), rtol=1e-3, atol=1e-5, err_msg=name
+        )
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ("outputs", r"the matching of classes \(red: 0, now 1; green: 1, now 0\)|the matching of classes \(green: 1, now 0; red: 0, now 1\)"),
-    ("names", r"names of the outputs \(green, now vert\)"),
-    ("mean", r"the preprocessing \(mean: \[0.5, 0.5, 0.5\], now \[0.4, 0.4, 0.4\]\)"),
-    ("size", r"the preprocessing \(size: \[32, 32\], now \[40, 40\]"),
-    ("weights", r"the weights \(\w+, now other\)"),
-    ("added", r"1 images added"), ("gone", r"1 gone"), ("labels", r"2 labels changed"),
-])  # fmt: skip
-def test_what_differs_is_named(change: str, said: str, small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "outputs",
+            r"the matching of classes \(red: 0, now 1; green: 1, now 0\)|the matching of classes \(green: "
+            r"1, now 0; red: 0, now 1\)",
+        ),
+        ("names", r"names of the outputs \(green, now vert\)"),
+        ("mean", r"the preprocessing \(mean: \[0.5, 0.5, 0.5\], now \[0.4, 0.4, 0.4\]\)"),
+        ("size", r"the preprocessing \(size: \[32, 32\], now \[40, 40\]"),
+        ("weights", r"the weights \(\w+, now other\)"),
+        ("added", r"1 images added"),
+        ("gone", r"1 gone"),
+        ("labels", r"2 labels changed"),
+    ],
+)
+def test_what_differs_is_named(
+    change: str, said: str, small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     classifier, source, mapping = tiny, FolderSource(pictures), None
     if change == "outputs":
         mapping = {"red": 1, "green": 0}
     elif change == "names":
         classifier, mapping = replace(tiny, classes=("red", "vert", "blue")), {"green": 1}
     elif change in ("mean", "size"):
-        fed = replace(tiny.preprocessing, mean=(0.4,) * 3) if change == "mean" else replace(tiny.preprocessing, size=(40, 40))
+        fed = (
+            replace(tiny.preprocessing, mean=(0.4,) * 3)
+            if change == "mean"
+            else replace(tiny.preprocessing, size=(40, 40))
+        )
         classifier = replace(tiny, preprocessing=fed)
     elif change == "weights":
         classifier = replace(tiny, weights_hash="other")
@@ -82,7 +102,9 @@ def test_what_differs_is_named(change: str, said: str, small_run: RunData, tiny:
     assert manifest.counts["ok"] == len(source) == len(open_run(small_run.folder).ok)
 
 
-def test_replaced_and_mended_images_are_done_again(small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+def test_replaced_and_mended_images_are_done_again(
+    small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     for _ in analyse(Findings(small_run)):
         pass
     (pictures / "green" / "3.png").write_text("no picture")
@@ -101,7 +123,9 @@ def test_replaced_and_mended_images_are_done_again(small_run: RunData, tiny: Cla
     assert {p: p.stat().st_mtime_ns for p in opened.folder.rglob("*.*")} == parts
 
 
-def test_what_could_not_be_read_is_tried_again(tiny: Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_read_is_tried_again(
+    tiny: Classifier, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A folder that was locked, a disk that was away: nothing about the files tells."""
 
     def locked(self: FolderSource, index: int) -> Image.Image:
@@ -116,7 +140,9 @@ def test_what_could_not_be_read_is_tried_again(tiny: Classifier, pictures: Path,
     same_as_anew(opened, tiny, pictures, tmp_path / "fresh")
 
 
-def test_killed_while_rows_are_taken_out(small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+def test_killed_while_rows_are_taken_out(
+    small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     for path in pictures.rglob("*.png"):
         paint(path, (90, 20, 200))
 
@@ -139,9 +165,17 @@ def test_killed_while_rows_are_taken_out(small_run: RunData, tiny: Classifier, p
 def test_restart_keeps_what_people_wrote(small_run: RunData, tiny: Classifier, pictures: Path) -> None:
     add(small_run.folder, "red/0.png", "text", "look here")
     (small_run.folder / "mine.txt").write_text("x")
-    opened, _ = again(replace(tiny, preprocessing=replace(tiny.preprocessing, mean=(0.2,) * 3)), pictures, small_run, restart=True)
+    opened, _ = again(
+        replace(tiny, preprocessing=replace(tiny.preprocessing, mean=(0.2,) * 3)),
+        pictures,
+        small_run,
+        restart=True,
+    )
     assert opened.manifest.counts == {"ok": 18, "failed": 0}
-    assert opened.manifest.request.preprocessing["mean"] == [0.2] * 3 or opened.manifest.request.preprocessing["mean"] == (0.2,) * 3
+    assert (
+        opened.manifest.request.preprocessing["mean"] == [0.2] * 3
+        or opened.manifest.request.preprocessing["mean"] == (0.2,) * 3
+    )
     assert read(opened.folder)["red/0.png"].text == "look here"
     assert (opened.folder / "mine.txt").exists()
 
@@ -152,7 +186,9 @@ def test_restart_takes_nothing_but_a_run(tiny: Classifier, pictures: Path) -> No
     assert len(FolderSource(pictures)) == 18
 
 
-def test_runs_of_earlier_versions_open_and_say_why_they_do_not_go_on(small_run: RunData, tiny: Classifier, pictures: Path) -> None:
+def test_runs_of_earlier_versions_open_and_say_why_they_do_not_go_on(
+    small_run: RunData, tiny: Classifier, pictures: Path
+) -> None:
     import pyarrow.parquet as pq
 
     raw = json.loads((small_run.folder / REQUEST).read_text())
@@ -167,11 +203,16 @@ def test_runs_of_earlier_versions_open_and_say_why_they_do_not_go_on(small_run: 
         run(tiny, FolderSource(pictures), small_run.folder, METHODS)
 
 
-def test_corrected_labels_are_written_as_the_data_calls_them(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+def test_corrected_labels_are_written_as_the_data_calls_them(
+    tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     """Outputs without names, or of other names: what is said of a run fits the data again."""
     from explain.run.notes import write_labels
 
-    classifier, mapping = replace(tiny, classes=("class 0", "class 1", "class 2")), {"red": 2, "green": 0, "blue": 1}
+    classifier, mapping = (
+        replace(tiny, classes=("class 0", "class 1", "class 2")),
+        {"red": 2, "green": 0, "blue": 1},
+    )
     run(classifier, FolderSource(pictures), tmp_path / "run", METHODS, mapping=mapping)
     add(tmp_path / "run", "red/0.png", "label", "class 1", classes=classifier.classes)
     write_labels(open_run(tmp_path / "run"), tmp_path / "labels.csv")
@@ -195,7 +236,9 @@ class Sick(torch.nn.Module):
         return self.model(x) + worse[:, None]
 
 
-def test_nan_is_an_error_row_and_no_answer(small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+def test_nan_is_an_error_row_and_no_answer(
+    small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
     sick = replace(tiny, model=Sick(tiny.model).eval())
     manifest = run(sick, FolderSource(pictures), tmp_path / "sick", METHODS, "model.features.4", batch_size=5)
     opened = open_run(tmp_path / "sick")
@@ -206,7 +249,10 @@ def test_nan_is_an_error_row_and_no_answer(small_run: RunData, tiny: Classifier,
     assert manifest.counts == {"ok": int(fine.sum()), "failed": 18 - int(fine.sum())}
     table = opened.table.set_index("id").loc[[i.id for i in FolderSource(pictures).items]]
     assert table["error"].isna().tolist() == fine.tolist()
-    assert set(table["error"].dropna()) == {"the network answered NaN", "the network answered infinite numbers"}
+    assert set(table["error"].dropna()) == {
+        "the network answered NaN",
+        "the network answered infinite numbers",
+    }
     assert table["pred"].isna().tolist() == (~fine).tolist()
     assert opened.evaluation.confusion.sum() == int(fine.sum())
     assert np.isfinite(opened.evaluation.calibration_error)
@@ -240,7 +286,13 @@ def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) 
 
     one = replace(tiny, model=OneLogit().eval(), classes=("yes",))
     with pytest.raises(UserError, match=r"has one output.*a softmax over one logit says 100 % to everything"):
-        run(one, FolderSource(pictures), tmp_path / "run", METHODS, mapping=dict.fromkeys(FolderSource(pictures).classes, 0))
+        run(
+            one,
+            FolderSource(pictures),
+            tmp_path / "run",
+            METHODS,
+            mapping=dict.fromkeys(FolderSource(pictures).classes, 0),
+        )
     with pytest.raises(UserError, match="has one output"):
         look(one, Image.new("RGB", (32, 32)))
     torch.save(ARCHITECTURES["fer_vgg"](1).state_dict(), tmp_path / "one.pth")
@@ -271,14 +323,19 @@ def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: 
     assert said in pieces(findings, first_view(opened))[1]
 
 
-def test_a_training_measures_nothing_on_nan_and_says_so(tiny: Classifier, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_measures_nothing_on_nan_and_says_so(
+    tiny: Classifier, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from models.data.source import Chosen
     from models.training.measure import _answers
 
     sick, source = replace(tiny, model=Sick(tiny.model).eval()), FolderSource(pictures)
     table = _answers(sick, source, "test")
     assert sorted(table["id"]) == [f"green/{i}.png" for i in range(6)]
-    assert "12 of 18 images of test left out: the network answers NaN or infinite numbers" in capsys.readouterr().err
+    assert (
+        "12 of 18 images of test left out: the network answers NaN or infinite numbers"
+        in capsys.readouterr().err
+    )
     blue = Chosen(source, np.flatnonzero([item.label == "blue" for item in source.items]))
     with pytest.raises(UserError, match="answers NaN to every image of test"):
         _answers(sick, blue, "test")

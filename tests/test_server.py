@@ -36,11 +36,21 @@ def test_only_what_is_for_programs_is_advertised(server: str) -> None:
 
 def file_forms(path: str) -> list[Any]:
     meta = {"_type": "gradio.FileData"}
-    return [{"path": path, "meta": meta}, {"path": path}, {"path": path, "meta": {"_type": "something else"}},
-            {"path": path, "orig_name": "x.svg", "meta": meta}, {"path": "x.png", "url": f"file://{path}", "meta": meta},
-            {"path": f"file://{path}", "meta": meta}, {"path": path, "url": None, "is_stream": True, "meta": meta},
-            [{"image": {"path": path, "meta": meta}, "caption": None}], [[path, None]], {"background": {"path": path, "meta": meta}},
-            {"path": "http://127.0.0.1:1/x.png", "meta": meta}, {"path": "https://example.org/x.png"}, path]  # fmt: skip
+    return [
+        {"path": path, "meta": meta},
+        {"path": path},
+        {"path": path, "meta": {"_type": "something else"}},
+        {"path": path, "orig_name": "x.svg", "meta": meta},
+        {"path": "x.png", "url": f"file://{path}", "meta": meta},
+        {"path": f"file://{path}", "meta": meta},
+        {"path": path, "url": None, "is_stream": True, "meta": meta},
+        [{"image": {"path": path, "meta": meta}, "caption": None}],
+        [[path, None]],
+        {"background": {"path": path, "meta": meta}},
+        {"path": "http://127.0.0.1:1/x.png", "meta": meta},
+        {"path": "https://example.org/x.png"},
+        path,
+    ]
 
 
 @pytest.mark.parametrize("number", range(len(file_forms(""))))
@@ -71,7 +81,9 @@ def test_every_endpoint_refuses_a_path_in_its_first_input(number: int, server: s
     visitor, tried = Visitor(server), 0
     for dependency in visitor.config["dependencies"]:
         if dependency["inputs"]:
-            data = [file_forms(str(secret))[number] if i == 0 else None for i in range(len(dependency["inputs"]))]
+            data = [
+                file_forms(str(secret))[number] if i == 0 else None for i in range(len(dependency["inputs"]))
+            ]
             told = json.dumps(visitor.ask(dependency, data, {"index": "x", "value": "x"}).get("output"))
             assert "Traceback" not in told
             assert "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEA" not in told  # a picture of 64 pixels
@@ -79,7 +91,16 @@ def test_every_endpoint_refuses_a_path_in_its_first_input(number: int, server: s
     assert tried > 20
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", str(DEMO / "manifest.json"), "../../etc/passwd", "launch.py", "https://example.org/x.png"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        str(DEMO / "manifest.json"),
+        "../../etc/passwd",
+        "launch.py",
+        "https://example.org/x.png",
+    ],
+)
 def test_files_of_the_server_are_not_handed_out(path: str, server: str) -> None:
     assert httpx.get(f"{server}gradio_api/file={path}").status_code in (403, 404)
 
@@ -96,7 +117,13 @@ def looked_at(visitor: Visitor, path: str) -> dict[str, Any]:
     """The answer of Inspect to an upload."""
     event = visitor.events("vt-upload", "upload")[0]
     values = {c["id"]: c["props"].get("value") for c in visitor.config["components"]}
-    return visitor.ask(event, [{"path": path, "meta": {"_type": "gradio.FileData"}}, *[values[number] for number in event["inputs"][1:]]])
+    return visitor.ask(
+        event,
+        [
+            {"path": path, "meta": {"_type": "gradio.FileData"}},
+            *[values[number] for number in event["inputs"][1:]],
+        ],
+    )
 
 
 def test_two_visitors_with_the_same_photo(server: str, tmp_path: Path) -> None:
@@ -109,7 +136,9 @@ def test_two_visitors_with_the_same_photo(server: str, tmp_path: Path) -> None:
     assert looked_at(second, paths[1])["success"]
 
 
-def test_uploads_are_gone_soon_after_they_were_looked_at(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uploads_are_gone_soon_after_they_were_looked_at(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And nobody else can name them."""
     monkeypatch.setattr(private, "SOON", 0.0)
     photo = tmp_path / "photo.png"
@@ -167,7 +196,10 @@ def test_the_queue_is_bounded(demo: Path) -> None:
             found = [visitor.join(layers) for _ in range(QUEUE + 12)]
         told = [answer for answer in found if answer.status_code != 200]
         assert len(told) >= 5
-        assert all(answer.status_code == 503 and "full" in answer.text.lower() and "\n" not in answer.text for answer in told)
+        assert all(
+            answer.status_code == 503 and "full" in answer.text.lower() and "\n" not in answer.text
+            for answer in told
+        )
         for _ in range(120):  # who was told tries again, until those before are answered
             answer = Visitor(url).click("vt-table", "class", 1)
             if answer["output"].get("status") != 503:

@@ -34,11 +34,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 
-def start(words: list[str], environment: dict[str, str] | None = None) -> tuple[subprocess.Popen[str], list[str], str]:
+def start(
+    words: list[str], environment: dict[str, str] | None = None
+) -> tuple[subprocess.Popen[str], list[str], str]:
     """A server of its own, what it said until it was open, and its address."""
     inherited = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
-    process = subprocess.Popen([sys.executable, str(ROOT / "launch.py"), *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})})  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "launch.py"), *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
+    )
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -63,9 +71,12 @@ def test_sigterm_with_an_upload_in_flight(tmp_path: Path) -> None:
     process, _, address = start(["serve", "--no-browser"], {"TMPDIR": str(tmp_path)})
     host, port = address.split("//")[1].strip("/").split(":")
     with socket.create_connection((host.replace("0.0.0.0", "127.0.0.1"), int(port))) as connection:
-        head = ("POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-                "Content-Length: 9000000\r\n\r\n"
-                '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n')  # fmt: skip
+        head = (
+            "POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; "
+            "boundary=x\r\n"
+            "Content-Length: 9000000\r\n\r\n"
+            '--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+        )
         connection.sendall(head.encode() + b"y" * 300_000)
         time.sleep(0.5)
         began = time.monotonic()
@@ -102,7 +113,10 @@ def test_the_folder_of_uploads_removed_while_serving_and_other_signals(name: str
 @pytest.mark.slow
 def test_a_share_link_that_cannot_be_made_leaves_the_local_page(tmp_path: Path) -> None:
     """No network: one line says so, and the page is there, with its password."""
-    process, _, address = start(["serve", "--no-browser", "--share"], {"HF_HOME": str(tmp_path), "GRADIO_SHARE_SERVER_ADDRESS": "127.0.0.1:1"})
+    process, _, address = start(
+        ["serve", "--no-browser", "--share"],
+        {"HF_HOME": str(tmp_path), "GRADIO_SHARE_SERVER_ADDRESS": "127.0.0.1:1"},
+    )
     assert process.stdout is not None
     said = []
     for line in process.stdout:
@@ -118,9 +132,12 @@ def test_a_share_link_that_cannot_be_made_leaves_the_local_page(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_space_starts_by_itself() -> None:
-    """As Hugging Face starts it: the file alone, host and port from the environment, nobody to read a password."""
+    """As Hugging Face starts it: the file alone, host and port from the environment, nobody to read a
+    password."""
     port = free_port()
-    process, lines, _ = start([], {"SPACE_ID": "someone/vitrine", "GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": str(port)})
+    process, lines, _ = start(
+        [], {"SPACE_ID": "someone/vitrine", "GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": str(port)}
+    )
     try:
         answer = httpx.get(f"http://127.0.0.1:{port}/", headers={"host": "someone-vitrine.hf.space"})
         assert answer.status_code == 200
@@ -148,12 +165,17 @@ def free_port() -> int:
 
 
 def proxy_to(target: str, prefix: str) -> Starlette:
-    """As nginx with `proxy_pass`: takes the prefix away, passes everything else on, and says whom it was asked for."""
+    """As nginx with `proxy_pass`: takes the prefix away, passes everything else on, and says whom it was
+    asked for."""
     client = httpx.AsyncClient(base_url=target, timeout=60)
 
     async def forward(request: Request) -> StreamingResponse:
         headers = {k: v for k, v in request.headers.items() if k not in ("host", "accept-encoding")}
-        headers |= {"host": request.headers["host"], "x-forwarded-host": request.headers["host"], "x-forwarded-proto": "http"}
+        headers |= {
+            "host": request.headers["host"],
+            "x-forwarded-host": request.headers["host"],
+            "x-forwarded-proto": "http",
+        }
         url = request.url.path.removeprefix(prefix) + (f"?{request.url.query}" if request.url.query else "")
         asked = client.build_request(request.method, url, headers=headers, content=await request.body())
         answer = await client.send(asked, stream=True)
@@ -162,21 +184,34 @@ def proxy_to(target: str, prefix: str) -> Starlette:
             async for chunk in answer.aiter_raw():
                 yield chunk
 
-        kept = {k: v for k, v in answer.headers.items() if k not in ("content-length", "transfer-encoding", "connection")}
+        kept = {
+            k: v
+            for k, v in answer.headers.items()
+            if k not in ("content-length", "transfer-encoding", "connection")
+        }
         return StreamingResponse(body(), answer.status_code, kept)
 
     async def icon(request: Request) -> Response:
         """A host's own, which browsers ask for before they have read the page."""
         return Response(status_code=204)
 
-    return Starlette(routes=[Route("/favicon.ico", icon), Route(f"{prefix}{{path:path}}", forward, methods=["GET", "POST", "HEAD"])])
+    return Starlette(
+        routes=[
+            Route("/favicon.ico", icon),
+            Route(f"{prefix}{{path:path}}", forward, methods=["GET", "POST", "HEAD"]),
+        ]
+    )
 
 
 @pytest.fixture(scope="module")
 def behind_a_proxy(demo: Path) -> Iterator[str]:
-    process, _, address = start(["serve", "--no-browser", "--run", str(demo), "--root-path", "/vitrine", "--public"])
+    process, _, address = start(
+        ["serve", "--no-browser", "--run", str(demo), "--root-path", "/vitrine", "--public"]
+    )
     port = free_port()
-    proxy = uvicorn.Server(uvicorn.Config(proxy_to(address.rstrip("/"), "/vitrine"), port=port, log_level="error"))
+    proxy = uvicorn.Server(
+        uvicorn.Config(proxy_to(address.rstrip("/"), "/vitrine"), port=port, log_level="error")
+    )
     thread = threading.Thread(target=lambda: asyncio.run(proxy.serve()), daemon=True)
     thread.start()
     while not proxy.started:
@@ -192,9 +227,17 @@ def test_behind_a_reverse_proxy(behind_a_proxy: str) -> None:
     visitor = Visitor(behind_a_proxy)
     assert visitor.config["root"].endswith("/vitrine")
     assert visitor.click("vt-table", "class", 1)["success"]
-    assert httpx.post(f"{behind_a_proxy}gradio_api/queue/join", json={}, headers={"origin": "https://evil.example"}).status_code == 403
+    assert (
+        httpx.post(
+            f"{behind_a_proxy}gradio_api/queue/join", json={}, headers={"origin": "https://evil.example"}
+        ).status_code
+        == 403
+    )
     origin = behind_a_proxy.removesuffix("/vitrine/")
-    assert httpx.post(f"{behind_a_proxy}gradio_api/queue/join", json={}, headers={"origin": origin}).status_code != 403
+    assert (
+        httpx.post(f"{behind_a_proxy}gradio_api/queue/join", json={}, headers={"origin": origin}).status_code
+        != 403
+    )
 
 
 @pytest.fixture

@@ -20,12 +20,20 @@ ROOT = Path(__file__).parent.parent
 LOGIN = ("colleague", "a long password")
 
 
-@pytest.mark.parametrize(("wishes", "access", "asks"), [
-    ({}, Access.OWNER, False), ({"share": True}, Access.VISITOR, True), ({"share": True, "public": True}, Access.VISITOR, False),
-    ({"share": True, "allow_compute": True}, Access.OWNER, True), ({"share": True, "read_only": True}, Access.READER, True),
-    ({"host": "0.0.0.0"}, Access.VISITOR, True), ({"root_path": "/vitrine"}, Access.VISITOR, True),
-    ({"host": "localhost"}, Access.OWNER, False), ({"read_only": True}, Access.READER, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wishes", "access", "asks"),
+    [
+        ({}, Access.OWNER, False),
+        ({"share": True}, Access.VISITOR, True),
+        ({"share": True, "public": True}, Access.VISITOR, False),
+        ({"share": True, "allow_compute": True}, Access.OWNER, True),
+        ({"share": True, "read_only": True}, Access.READER, True),
+        ({"host": "0.0.0.0"}, Access.VISITOR, True),
+        ({"root_path": "/vitrine"}, Access.VISITOR, True),
+        ({"host": "localhost"}, Access.OWNER, False),
+        ({"read_only": True}, Access.READER, False),
+    ],
+)
 def test_who_may_do_what(wishes: dict[str, Any], access: Access, asks: bool) -> None:
     sharing = Sharing(**wishes)
     assert (sharing.access, sharing.login() is not None) == (access, asks)
@@ -38,10 +46,20 @@ def test_passwords() -> None:
     assert Sharing(share=True, auth="me:a:b").login() == ("me", "a:b")
 
 
-@pytest.mark.parametrize("wishes", [
-    {"auth": "nobody"}, {"auth": ":x"}, {"auth": "x:"}, {"auth": "a:b", "public": True}, {"allow_compute": True, "read_only": True},
-    {"mcp": True, "share": True}, {"mcp": True, "auth": "a:b"}, {"mcp": True, "host": "0.0.0.0"}, {"mcp": True, "root_path": "/x"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"auth": "nobody"},
+        {"auth": ":x"},
+        {"auth": "x:"},
+        {"auth": "a:b", "public": True},
+        {"allow_compute": True, "read_only": True},
+        {"mcp": True, "share": True},
+        {"mcp": True, "auth": "a:b"},
+        {"mcp": True, "host": "0.0.0.0"},
+        {"mcp": True, "root_path": "/x"},
+    ],
+)
 def test_wishes_that_exclude_each_other(wishes: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         Sharing(**wishes)
@@ -81,7 +99,12 @@ def titles(visitor: Visitor) -> list[str]:
 
 
 def test_without_the_password_nothing_is_seen(shared: str) -> None:
-    for path in ("config", "gradio_api/info", "gradio_api/file=/etc/passwd", "gradio_api/queue/data?session_hash=x"):
+    for path in (
+        "config",
+        "gradio_api/info",
+        "gradio_api/file=/etc/passwd",
+        "gradio_api/queue/data?session_hash=x",
+    ):
         assert httpx.get(shared + path).status_code == 401
     for path in ("gradio_api/queue/join", "gradio_api/upload", "gradio_api/call/predict"):
         assert httpx.post(shared + path, json={"data": []}).status_code in (401, 422)
@@ -97,7 +120,10 @@ def test_visitors_look_filter_and_explain(shared: str, tmp_path: Path) -> None:
     assert visitor.click("vt-table", "class", 2)["success"]
     event = visitor.events("vt-upload", "upload")[0]
     values = {c["id"]: c["props"].get("value") for c in visitor.config["components"]}
-    data = [{"path": visitor.upload(photo), "meta": {"_type": "gradio.FileData"}}, *[values[number] for number in event["inputs"][1:]]]
+    data = [
+        {"path": visitor.upload(photo), "meta": {"_type": "gradio.FileData"}},
+        *[values[number] for number in event["inputs"][1:]],
+    ]
     answer = visitor.ask(event, data)
     assert answer["success"], answer
 
@@ -105,7 +131,9 @@ def test_visitors_look_filter_and_explain(shared: str, tmp_path: Path) -> None:
 def test_visitors_do_not_write_train_or_survey(shared: str, demo: Path) -> None:
     visitor = Visitor(shared, LOGIN)
     before = {p: p.stat().st_mtime_ns for p in demo.rglob("*")}
-    note = visitor.ask(visitor.events("vt-gallery", "submit")[0], event={"index": "text 0", "value": "was here"})
+    note = visitor.ask(
+        visitor.events("vt-gallery", "submit")[0], event={"index": "text 0", "value": "was here"}
+    )
     shown = visitor.ask(next(d for d in visitor.config["dependencies"] if d["api_name"] == "show"))
     assert shown["success"], shown
     survey = visitor.ask(visitor.events("vt-depth", "select")[-1], event={"index": "survey", "value": ""})
@@ -128,8 +156,13 @@ def test_readers_read(reading: str) -> None:
     assert opened["success"]
     info = httpx.get(f"{reading}gradio_api/info").json()["named_endpoints"]
     assert sorted(info) == ["/errors"]
-    assert not [c for c in visitor.config["components"] if c["props"].get("elem_id") == "vt-upload" and c["props"].get("visible") is True
-                and not _hidden(visitor.config, c["id"])]  # fmt: skip
+    assert not [
+        c
+        for c in visitor.config["components"]
+        if c["props"].get("elem_id") == "vt-upload"
+        and c["props"].get("visible") is True
+        and not _hidden(visitor.config, c["id"])
+    ]
     assert not visitor.events("vt-upload", "upload")
     assert not visitor.events("vt-gaze-upload", "upload")
 
@@ -142,7 +175,10 @@ def _hidden(config: dict[str, Any], number: int) -> bool:
         hidden = hidden or seen.get(node["id"], True) is False
         if node["id"] == number:
             return hidden
-        return next((found for child in node.get("children") or [] if (found := inside(child, hidden)) is not None), None)
+        return next(
+            (found for child in node.get("children") or [] if (found := inside(child, hidden)) is not None),
+            None,
+        )
 
     return bool(inside(config["layout"], False))
 
@@ -184,10 +220,18 @@ def test_messages_are_text(reading: str) -> None:
 
 
 def test_before_login_nothing_is_said_and_nothing_is_done(shared: str) -> None:
-    for path in ("gradio_api/heartbeat/abc", "gradio_api/info", "gradio_api/queue/data?session_hash=x", "gradio_api/upload_progress?upload_id=x"):
+    for path in (
+        "gradio_api/heartbeat/abc",
+        "gradio_api/info",
+        "gradio_api/queue/data?session_hash=x",
+        "gradio_api/upload_progress?upload_id=x",
+    ):
         assert httpx.get(shared + path, timeout=5).status_code == 401
     for path in ("gradio_api/cancel", "gradio_api/reset", "gradio_api/queue/join", "gradio_api/upload"):
-        assert httpx.post(shared + path, json={"session_hash": "x", "fn_index": 0, "event_id": "x"}).status_code == 401
+        assert (
+            httpx.post(shared + path, json={"session_hash": "x", "fn_index": 0, "event_id": "x"}).status_code
+            == 401
+        )
     front = httpx.get(shared).text
     assert '"auth_required":true' in front
     assert "/explain" not in front
@@ -199,8 +243,17 @@ def test_before_login_nothing_is_said_and_nothing_is_done(shared: str) -> None:
 def test_other_pages_get_no_answer_that_they_may_read(shared: str) -> None:
     foreign = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     for host in ("127.0.0.1:7860", "rebound.example", "evil.example"):
-        for forwarded in ({}, {"x-forwarded-host": "evil.example"}, {"x-forwarded-host": "evil.example", "x-forwarded-proto": "https"}):
-            for method, path in (("OPTIONS", "gradio_api/queue/join"), ("GET", "config"), ("POST", "login"), ("OPTIONS", "login")):
+        for forwarded in (
+            {},
+            {"x-forwarded-host": "evil.example"},
+            {"x-forwarded-host": "evil.example", "x-forwarded-proto": "https"},
+        ):
+            for method, path in (
+                ("OPTIONS", "gradio_api/queue/join"),
+                ("GET", "config"),
+                ("POST", "login"),
+                ("OPTIONS", "login"),
+            ):
                 answer = httpx.request(method, shared + path, headers={**foreign, "host": host, **forwarded})
                 assert answer.status_code == 403
                 assert "access-control-allow-origin" not in answer.headers
@@ -208,7 +261,9 @@ def test_other_pages_get_no_answer_that_they_may_read(shared: str) -> None:
 
 def test_the_live_cookie_and_the_end_of_a_session(shared: str) -> None:
     one, two = Visitor(shared, LOGIN), Visitor(shared, LOGIN)
-    set_cookie = httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": LOGIN[1]}).headers.get_list("set-cookie")
+    set_cookie = httpx.post(
+        f"{shared}login", data={"username": LOGIN[0], "password": LOGIN[1]}
+    ).headers.get_list("set-cookie")
     assert len(set_cookie) == 1
     assert {"HttpOnly", "SameSite=Lax"} <= {part.strip() for part in set_cookie[0].split(";")}
     assert one.client.get("/logout").status_code == 405
@@ -221,15 +276,24 @@ def test_the_live_cookie_and_the_end_of_a_session(shared: str) -> None:
 
 def test_made_up_addresses_lock_nobody_out(shared: str) -> None:
     elsewhere = httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2"))
-    found = [elsewhere.post(f"{shared}login", data={"username": LOGIN[0], "password": "no"}, headers={"x-forwarded-for": f"127.0.0.1, 7.7.7.{n}"})
-             for n in range(80)]  # fmt: skip
+    found = [
+        elsewhere.post(
+            f"{shared}login",
+            data={"username": LOGIN[0], "password": "no"},
+            headers={"x-forwarded-for": f"127.0.0.1, 7.7.7.{n}"},
+        )
+        for n in range(80)
+    ]
     assert {answer.status_code for answer in found} == {400, 429}
     Visitor(shared, LOGIN)
 
 
 def test_guesses_at_the_live_form(shared: str) -> None:
     """The last test of this server: it lets nobody in for a minute now."""
-    guesses = [httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": f"guess {n}"}).status_code for n in range(300)]
+    guesses = [
+        httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": f"guess {n}"}).status_code
+        for n in range(300)
+    ]
     assert set(guesses[:10]) == {400}
     assert set(guesses[10:]) == {429}
     late = httpx.post(f"{shared}login", data={"username": LOGIN[0], "password": LOGIN[1]})

@@ -6,7 +6,14 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import StratifiedTable
 from statsmodels.stats.multitest import multipletests
 
-from explain.analysis.significance import difference, each_against_the_rest, false_discovery, holm, more_errors, within_strata
+from explain.analysis.significance import (
+    difference,
+    each_against_the_rest,
+    false_discovery,
+    holm,
+    more_errors,
+    within_strata,
+)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (false_discovery, "fdr_bh")])
@@ -17,7 +24,9 @@ def test_corrections(ours, theirs: str) -> None:  # type: ignore[no-untyped-def]
     np.testing.assert_allclose(ours(gaps)[np.isfinite(gaps)], ours(p))
     assert np.isnan(ours(gaps)[0])
     assert len(ours(np.zeros(0))) == 0
-    np.testing.assert_allclose(ours(np.array([0.03, 0.03, 0.03])), multipletests([0.03] * 3, method=theirs)[1])  # ties
+    np.testing.assert_allclose(
+        ours(np.array([0.03, 0.03, 0.03])), multipletests([0.03] * 3, method=theirs)[1]
+    )  # ties
 
 
 def test_difference_is_cliffs_delta_by_counting() -> None:
@@ -58,12 +67,21 @@ def test_within_strata_is_cochran_mantel_haenszel() -> None:
     rng = np.random.default_rng(3)
     strata, inside = rng.integers(0, 5, 900), rng.random(900) < 0.3
     wrong = rng.random(900) < 0.1 + 0.1 * strata / 5 + 0.12 * inside
-    tables = [np.array([[(wrong & inside & (strata == s)).sum(), (~wrong & inside & (strata == s)).sum()],
-                        [(wrong & ~inside & (strata == s)).sum(), (~wrong & ~inside & (strata == s)).sum()]]) for s in range(5)]  # fmt: skip
+    tables = [
+        np.array(
+            [
+                [(wrong & inside & (strata == s)).sum(), (~wrong & inside & (strata == s)).sum()],
+                [(wrong & ~inside & (strata == s)).sum(), (~wrong & ~inside & (strata == s)).sum()],
+            ]
+        )
+        for s in range(5)
+    ]
     theirs = StratifiedTable(tables).test_null_odds(correction=False)
     found = within_strata(wrong, inside, strata)
     assert found.p == pytest.approx(theirs.pvalue / 2)
-    assert found.expected == pytest.approx(sum(wrong[strata == s].mean() * inside[strata == s].sum() for s in range(5)))
+    assert found.expected == pytest.approx(
+        sum(wrong[strata == s].mean() * inside[strata == s].sum() for s in range(5))
+    )
 
 
 def test_a_slice_that_is_a_class_is_no_news() -> None:

@@ -1,4 +1,5 @@
-"""What a visitor hears of the machine behind the page: file names alone, no other runs; and texts of any length."""
+"""What a visitor hears of the machine behind the page: file names alone, no other runs; and texts of any
+length."""
 
 import json
 import time
@@ -19,10 +20,19 @@ def test_messages_name_files_without_their_folders() -> None:
     from dashboard.page import names_alone
 
     for message, told in (
-        ("'/home/ann/secret project/net.safetensors' cannot be read: choose another.", "'net.safetensors' cannot be read: choose another."),
-        ("'runs/secret/part-00001.parquet' cannot be read (x): remove it.", "'part-00001.parquet' cannot be read (x): remove it."),
+        (
+            "'/home/ann/secret project/net.safetensors' cannot be read: choose another.",
+            "'net.safetensors' cannot be read: choose another.",
+        ),
+        (
+            "'runs/secret/part-00001.parquet' cannot be read (x): remove it.",
+            "'part-00001.parquet' cannot be read (x): remove it.",
+        ),
         ("No file at /home/ann/secret/net.pt, nor C:\\Users\\ann\\net.pt.", "No file at net.pt, nor net.pt."),
-        ("Make one: python launch.py invert train --out /home/ann/secret/decoders.", "Make one: python launch.py invert train --out decoders."),
+        (
+            "Make one: python launch.py invert train --out /home/ann/secret/decoders.",
+            "Make one: python launch.py invert train --out decoders.",
+        ),
         ("No class 'n/a': near are cat/dog, and/or.", "No class 'n/a': near are cat/dog, and/or."),
         ("100 / 7 images, 3/4 right, grad_cam/pred", "100 / 7 images, 3/4 right, grad_cam/pred"),
     ):
@@ -31,7 +41,8 @@ def test_messages_name_files_without_their_folders() -> None:
 
 @pytest.fixture(scope="module")
 def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A page for visitors, of a run that lies beside others and whose weights are gone; and the folder of all of it."""
+    """A page for visitors, of a run that lies beside others and whose weights are gone; and the folder of all
+    of it."""
     import shutil
 
     from dashboard.session.context import Context
@@ -41,8 +52,13 @@ def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     for name in ("shared", "unreleased-product", "second"):
         shutil.copytree(demo, folder / name)
     (folder / "second" / "part-00000.parquet").write_bytes(b"damaged")
-    ctx = Context(open_run(folder / "shared"), weights=folder / "gone.safetensors", trainings=folder / "trainings", access=Access.VISITOR,
-                  against=(folder / "second",))  # fmt: skip
+    ctx = Context(
+        open_run(folder / "shared"),
+        weights=folder / "gone.safetensors",
+        trainings=folder / "trainings",
+        access=Access.VISITOR,
+        against=(folder / "second",),
+    )
     with served(ctx) as url:
         yield url, folder
 
@@ -51,7 +67,11 @@ def test_visitors_hear_of_no_other_run_and_no_folder(beside: tuple[str, Path]) -
     url, folder = beside
     visitor, told = Visitor(url), []
     for dependency in visitor.config["dependencies"]:
-        for event in ({"index": "other", "value": "0"}, {"index": "open", "value": "0"}, {"index": "x", "value": "../../x"}):
+        for event in (
+            {"index": "other", "value": "0"},
+            {"index": "open", "value": "0"},
+            {"index": "x", "value": "../../x"},
+        ):
             told.append(json.dumps(visitor.ask(dependency, event=event)))
     told += [httpx.get(url).text, json.dumps(visitor.config), httpx.get(f"{url}gradio_api/info").text]
     everything = "\n".join(told)
@@ -67,20 +87,34 @@ def test_runs_to_compare_with(access: Access, beside: tuple[str, Path]) -> None:
 
     folder = beside[1]
     ctx = Context(open_run(folder / "shared"), access=access, against=(folder / "second",))
-    assert [p.name for p in ctx.others] == (["second", "unreleased-product"] if access is Access.OWNER else ["second"])
+    assert [p.name for p in ctx.others] == (
+        ["second", "unreleased-product"] if access is Access.OWNER else ["second"]
+    )
 
 
-def test_texts_of_any_length_are_answered_at_once(beside: tuple[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
+def test_texts_of_any_length_are_answered_at_once(
+    beside: tuple[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
     visitor = Visitor(beside[0])
     errors = next(d for d in visitor.config["dependencies"] if d["api_name"] == "errors")
     began = time.monotonic()
-    for text in ("pair:" + ">" * 100_000, "class:" + "x" * 100_000, "x" * 900_000, "pair:" + "a>" * 499, "class:" + "x" * 900, [[]] * 100_000):
+    for text in (
+        "pair:" + ">" * 100_000,
+        "class:" + "x" * 100_000,
+        "x" * 900_000,
+        "pair:" + "a>" * 499,
+        "class:" + "x" * 900,
+        [[]] * 100_000,
+    ):
         answer = visitor.ask(errors, [text, 20])
         assert not answer["success"]
         assert len(answer["output"]["error"]) < 300
     assert time.monotonic() - began < 20
     for data in (["\x1b[31m" + "x" * 900_000], [], ["x" * 900_000] * 1):
-        assert "takes 2" in visitor.ask(errors, data)["output"]["error"] or "characters" in visitor.ask(errors, data)["output"]["error"]
+        assert (
+            "takes 2" in visitor.ask(errors, data)["output"]["error"]
+            or "characters" in visitor.ask(errors, data)["output"]["error"]
+        )
     written = "".join(capfd.readouterr())
     assert len(written) < 20_000
     assert "\x1b" not in written

@@ -18,12 +18,17 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos", "hamming"])
 @pytest.mark.parametrize("size", [(97, 640), (640, 97), (300, 200), (33, 500), (7, 90)])
-def test_cropped_first_is_the_same_picture(method: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cropped_first_is_the_same_picture(
+    method: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
     square, wide, grey = (224, 224), (96, 160), (64, 64)
-    for fed in (Preprocessing(square, 256, interpolation=method), Preprocessing(wide, 100, interpolation=method),
-                Preprocessing(grey, 64, (0.5,), (0.5,), method)):  # fmt: skip
+    for fed in (
+        Preprocessing(square, 256, interpolation=method),
+        Preprocessing(wide, 100, interpolation=method),
+        Preprocessing(grey, 64, (0.5,), (0.5,), method),
+    ):
         whole = np.asarray(fed.view(image), int)
         with monkeypatch.context() as patch:
             patch.setattr(module, "LARGE", 0)
@@ -33,19 +38,30 @@ def test_cropped_first_is_the_same_picture(method: str, size: tuple[int, int], m
         assert np.abs(whole - cropped).mean() < 0.2
 
 
-@pytest.mark.parametrize("size", [(46_000, 3), (3, 46_000), (300_000, 3), (10_000, 1), (1, 9_999), (9_000, 9_000)])
+@pytest.mark.parametrize(
+    "size", [(46_000, 3), (3, 46_000), (300_000, 3), (10_000, 1), (1, 9_999), (9_000, 9_000)]
+)
 @pytest.mark.parametrize("resize", [256, None])
 def test_memory_stays_bounded(size: tuple[int, int], resize: int | None, tmp_path: Path) -> None:
     """In a process of its own, whose memory is limited: refused in words, or seen."""
     Image.new("1", size).save(tmp_path / "strip.png")
     code = (
-        "import resource, sys; from pathlib import Path; from models.data.images import UnreadableImage, open_image\n"
+        "import resource, sys; from pathlib import Path; from models.data.images import UnreadableImage, "
+        "open_image\n"
         "from models.preprocessing import Preprocessing; from explain.render import jpeg_bytes\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({2 * 1024**3}, {2 * 1024**3}))\n"
-        f"try: picture = open_image(Path(sys.argv[1]))\nexcept UnreadableImage as error: sys.exit(f'refused {{error}}')\n"
-        f"seen = Preprocessing(resize={resize}).view(picture); assert seen.size == (224, 224); print(len(jpeg_bytes(seen, 128)))"
+        "try: picture = open_image(Path(sys.argv[1]))\nexcept UnreadableImage as error: "
+        f"sys.exit(f'refused {{error}}')\n"
+        f"seen = Preprocessing(resize={resize}).view(picture); assert seen.size == (224, 224); "
+        "print(len(jpeg_bytes(seen, 128)))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "strip.png")], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "strip.png")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0 or done.stderr.startswith("refused"), done.stderr
     assert (done.returncode == 0) == (max(size) <= 100 * min(size) or max(size) <= 10_000)
 
@@ -53,7 +69,10 @@ def test_memory_stays_bounded(size: tuple[int, int], resize: int | None, tmp_pat
 def test_long_strips_are_refused_by_their_header(tmp_path: Path) -> None:
     Image.new("1", (46_000, 3)).save(tmp_path / "strip.png")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UnreadableImage, match=r"46000 × 3 pixels: above 10,000 pixels a side may be at most 100 times the other"):
+    with pytest.raises(
+        UnreadableImage,
+        match=r"46000 × 3 pixels: above 10,000 pixels a side may be at most 100 times the other",
+    ):
         open_image(tmp_path / "strip.png")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
     Image.new("1", (20_000, 300)).save(tmp_path / "panorama.png")

@@ -29,7 +29,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backbones(weights: str | None = None, unfreeze: int = 2) -> list[Contestant]:
-    return scratch_vs_finetune(BASE, weights, QUICK, replace(QUICK, recipe="finetune", head_epochs=3, unfreeze=unfreeze))
+    return scratch_vs_finetune(
+        BASE, weights, QUICK, replace(QUICK, recipe="finetune", head_epochs=3, unfreeze=unfreeze)
+    )
 
 
 def never(*_: object) -> None:
@@ -43,13 +45,19 @@ def same_as_metadata(table: pd.DataFrame, files: list[Path], part: str = "test")
         measured, cost = about["metrics"][part], about["metrics"]["cost"]
         assert row["model"] == about["architecture"]
         assert row["recipe"] == about["training"]["recipe"]
-        assert (row["part"], row["images"], row["accuracy"]) == (part, measured["images"], pytest.approx(measured["accuracy"]))
+        assert (row["part"], row["images"], row["accuracy"]) == (
+            part,
+            measured["images"],
+            pytest.approx(measured["accuracy"]),
+        )
         assert [row["from"], row["to"]] == pytest.approx(measured["interval"])
         assert (row["parameters"], row["MACs"]) == (cost["parameters"], cost["macs"])
         assert row["head epochs"] == (curves["step"] == "head").sum()
         assert row["epochs"] == (curves["step"] != "head").sum()
         answers = pd.read_parquet(predictions_file(file)).query("part == @part")
-        loss = torch.nn.functional.cross_entropy(torch.tensor(np.stack(answers["answer"].to_list())), torch.tensor(answers["truth"].to_numpy()))
+        loss = torch.nn.functional.cross_entropy(
+            torch.tensor(np.stack(answers["answer"].to_list())), torch.tensor(answers["truth"].to_numpy())
+        )
         assert row["loss"] == pytest.approx(float(loss), abs=1e-5)
         assert 0 <= row["seconds per epoch"] <= curves["seconds"].iloc[-1]
 
@@ -70,11 +78,17 @@ def test_the_two_small_networks_have_as_many_parameters(outputs: int) -> None:
 
 def test_sizes_are_an_architectures_own(tmp_path: Path) -> None:
     assert {name: spec(name).preprocessing.size for name in ARCHITECTURES} == {
-        "fer_vgg": (128, 128), "fer_alexnet": (128, 128), "fer_mobilenet": (128, 128), "small_conv": (32, 32), "small_dense": (32, 32),
-    }  # fmt: skip
+        "fer_vgg": (128, 128),
+        "fer_alexnet": (128, 128),
+        "fer_mobilenet": (128, 128),
+        "small_conv": (32, 32),
+        "small_dense": (32, 32),
+    }
     for name in ("small_dense", "small_conv"):
         model = spec(name).build(5).eval()
-        checkpoints.save(tmp_path / f"{name}.safetensors", model, {"architecture": name})  # no preprocessing: that of its name
+        checkpoints.save(
+            tmp_path / f"{name}.safetensors", model, {"architecture": name}
+        )  # no preprocessing: that of its name
         again = load("", tmp_path / f"{name}.safetensors")
         assert (again.input_size, len(again.classes)) == ((32, 32), 5)
         x = torch.rand(1, 3, 32, 32)
@@ -91,7 +105,9 @@ def test_seconds_leave_out_the_reading_of_images() -> None:
     assert _seconds(np.array([1.0, 9.0]), 1) == 8.0
 
 
-def test_what_cannot_be_had_is_told_before_the_first_training(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_had_is_told_before_the_first_training(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Training, "fit", never)
     parts = open_parts(str(pictures))
     with pytest.raises(UserError, match="No checkpoint at"):
@@ -137,17 +153,25 @@ def test_fc_vs_conv(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-def test_scratch_vs_finetune_stopped_and_gone_on_with(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scratch_vs_finetune_stopped_and_gone_on_with(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, parts, real = tmp_path / "study", open_parts(str(pictures)), Training.fit
-    monkeypatch.setattr(Training, "fit", lambda self, again=False: self.recipe.recipe == "scratch" and real(self, again))
+    monkeypatch.setattr(
+        Training, "fit", lambda self, again=False: self.recipe.recipe == "scratch" and real(self, again)
+    )
     assert study(backbones(), parts, out) is None
     assert not (out / "study.csv").exists()
     trained: list[str] = []
-    monkeypatch.setattr(Training, "fit", lambda self, again=False: trained.append(self.out.stem) or real(self, again))
+    monkeypatch.setattr(
+        Training, "fit", lambda self, again=False: trained.append(self.out.stem) or real(self, again)
+    )
     table = study(backbones(), parts, out)
     assert trained == ["finetune"]
     assert table is not None
-    same_as_metadata(pd.read_csv(out / "study.csv"), [out / "scratch.safetensors", out / "finetune.safetensors"])
+    same_as_metadata(
+        pd.read_csv(out / "study.csv"), [out / "scratch.safetensors", out / "finetune.safetensors"]
+    )
     assert list(table["model"]) == ["fer_vgg", "fer_vgg"]
     assert list(table["recipe"]) == ["scratch", "finetune"]
     assert list(table["head epochs"]) == [0, 3]
@@ -170,6 +194,10 @@ def test_without_a_test_part_validation_is_told(pictures: Path, tmp_path: Path) 
         target.parent.mkdir(parents=True, exist_ok=True)
         file.rename(target)
     assert study(fc_vs_conv(replace(QUICK, epochs=1)), open_parts(str(data)), out) is not None
-    same_as_metadata(pd.read_csv(out / "study.csv"), [out / "small_dense.safetensors", out / "small_conv.safetensors"], "validation")
+    same_as_metadata(
+        pd.read_csv(out / "study.csv"),
+        [out / "small_dense.safetensors", out / "small_conv.safetensors"],
+        "validation",
+    )
     assert "of 6 validation images" in (out / "study.md").read_text()
     assert "has no test part" in (out / "study.md").read_text()

@@ -10,7 +10,17 @@ import torch
 from PIL import Image
 
 from dashboard.components.strongest import strongest_strip, visible
-from explain.features.top_activations import ABOUT, DEPTH, KEPT, STRONGEST, curves, in_words, strongest, survey, surveyed
+from explain.features.top_activations import (
+    ABOUT,
+    DEPTH,
+    KEPT,
+    STRONGEST,
+    curves,
+    in_words,
+    strongest,
+    survey,
+    surveyed,
+)
 from explain.network.hooks import output_of
 from explain.network.summary import layers
 from explain.run.reader import RunData, open_run
@@ -27,7 +37,10 @@ def test_strongest_by_a_plain_loop(tiny: Classifier, small_run: RunData, picture
     assert list(survey(tiny, small_run))[-1] == 1
     assert_as_found(before, tiny.model, x)
     assert surveyed(small_run) == {"images": 18, "pooled": 18, "moved": 18}
-    outputs = {name: output_of(tiny.model, tiny.batch([Image.open(pictures / name)]), layer)[0][0] for name in small_run.table["id"]}
+    outputs = {
+        name: output_of(tiny.model, tiny.batch([Image.open(pictures / name)]), layer)[0][0]
+        for name in small_run.table["id"]
+    }
     for channel in range(len(next(iter(outputs.values())))):
         found = strongest(small_run, layer, channel)
         value = {name: float(output[channel].max()) for name, output in outputs.items()}
@@ -46,7 +59,10 @@ def test_curves_are_means_over_the_run(tiny: Classifier, small_run: RunData, pic
     list(survey(tiny, small_run))
     steps = {step.layer: step for step in curves(small_run)}
     assert list(steps) == ["features.2", "features.4", "head"]
-    outputs = [output_of(tiny.model, tiny.batch([Image.open(pictures / name)]), "features.4")[0] for name in small_run.table["id"]]
+    outputs = [
+        output_of(tiny.model, tiny.batch([Image.open(pictures / name)]), "features.4")[0]
+        for name in small_run.table["id"]
+    ]
     zeros = [float((output == 0).float().mean()) for output in outputs]
     assert steps["features.4"].zeros == pytest.approx(np.mean(zeros), abs=1e-4)
     assert steps["head"].separable > 0.9  # three colours
@@ -54,7 +70,9 @@ def test_curves_are_means_over_the_run(tiny: Classifier, small_run: RunData, pic
     assert "features.4" in in_words(small_run)
 
 
-def test_left_half_way_nothing_is_there(tiny: Classifier, small_run: RunData, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_left_half_way_nothing_is_there(
+    tiny: Classifier, small_run: RunData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("explain.features.top_activations.BATCH", 4)
     work = survey(tiny, small_run)
     assert 0 < next(work) < 1
@@ -112,13 +130,17 @@ def test_a_run_with_a_survey_is_still_a_run(tiny: Classifier, small_run: RunData
 
 
 def test_the_strip(tiny: Classifier, small_run: RunData) -> None:
-    layer = next(layer for layer in layers(tiny.model, torch.rand(1, 3, 32, 32)) if layer.name == "features.4")
+    layer = next(
+        layer for layer in layers(tiny.model, torch.rand(1, 3, 32, 32)) if layer.name == "features.4"
+    )
     assert 'data-action="survey"' in strongest_strip(small_run, layer, 0, (32, 32))
     assert 'data-action="survey"' not in strongest_strip(small_run, layer, 0, (32, 32), offered=False)
     list(survey(tiny, small_run))
     strip = strongest_strip(small_run, layer, 3, (32, 32))
     assert strip.count('data-action="row"') == KEPT
     assert strip.count("vt-box") == KEPT
-    assert "None: the run has not seen this layer" in strongest_strip(small_run, replace(layer, name="other"), 0, (32, 32))
+    assert "None: the run has not seen this layer" in strongest_strip(
+        small_run, replace(layer, name="other"), 0, (32, 32)
+    )
     assert visible(layer, 0, 0, (32, 32)) == (0, 0, 4, 4)
     assert visible(replace(layer, field=None), 0, 0, (32, 32)) is None

@@ -33,14 +33,24 @@ def test_faces(expression: str) -> None:
 def test_masks_lie_where_the_parts_are() -> None:
     """Over many faces: brows above eyes above nose above mouth, in a face that turns and moves."""
     faces = [ToonFaces("test").face(i) for i in range(0, 64)]
-    centres = np.array([[np.argwhere(f.masks[p]).mean(0)[0] for p in PARTS] for f in faces if all(f.masks[p].any() for p in PARTS)])
+    centres = np.array(
+        [
+            [np.argwhere(f.masks[p]).mean(0)[0] for p in PARTS]
+            for f in faces
+            if all(f.masks[p].any() for p in PARTS)
+        ]
+    )
     assert len(centres) > 55
     assert (np.diff(centres, axis=1) > 0).mean() > 0.97
 
 
-@pytest.mark.parametrize(("expression", "part"), [("happiness", "mouth"), ("surprise", "mouth"), ("disgust", "nose"), ("anger", "brows")])
+@pytest.mark.parametrize(
+    ("expression", "part"),
+    [("happiness", "mouth"), ("surprise", "mouth"), ("disgust", "nose"), ("anger", "brows")],
+)
 def test_the_difference_to_neutral_lies_in_the_moved_parts(expression: str, part: str) -> None:
-    """The same person and scene with and without the expression differ most, per pixel, where the action units moved."""
+    """The same person and scene with and without the expression differ most, per pixel, where the action
+    units moved."""
     from models.data.toon_faces.draw import FaceArtist
     from models.data.toon_faces.identity import sample_identity, sample_scene
     from models.data.toon_faces.photograph import part_masks

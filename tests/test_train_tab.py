@@ -23,20 +23,53 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_command_says_only_what_differs() -> None:
-    words = command("fer_vgg", "my faces", "a.b", Path("trainings"), Recipe(epochs=3, mixup=0.2, augmentation=Augmentation(erase=0.5)))
-    assert as_typed(words) == ("python launch.py train --model fer_vgg --data 'my faces' --out trainings/a.b.safetensors --epochs 3 "
-                               "--mixup 0.2 "
-                               "--augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5,blur=0,grey=0")  # fmt: skip
-    assert command("m", "d", "x", Path("t"), Recipe(), {"weights": "w.pth", "image_col": ""})[-2:] == ["--weights", "w.pth"]
+    words = command(
+        "fer_vgg",
+        "my faces",
+        "a.b",
+        Path("trainings"),
+        Recipe(epochs=3, mixup=0.2, augmentation=Augmentation(erase=0.5)),
+    )
+    assert as_typed(words) == (
+        "python launch.py train --model fer_vgg --data 'my faces' --out trainings/a.b.safetensors --epochs 3 "
+        "--mixup 0.2 "
+        "--augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5,blur=0,grey=0"
+    )
+    assert command("m", "d", "x", Path("t"), Recipe(), {"weights": "w.pth", "image_col": ""})[-2:] == [
+        "--weights",
+        "w.pth",
+    ]
 
 
 def test_every_option_of_the_form_is_one_of_the_command_line() -> None:
     """What the dashboard writes, `train` understands."""
-    changed = Recipe("finetune", 3, 8, 0.01, "sgd", "plateau", 0.1, 0.2, 0.3, 1.0, 9, "weights", 4, "dense", 5, 3, 0.5, "affect", Augmentation(0))
+    changed = Recipe(
+        "finetune",
+        3,
+        8,
+        0.01,
+        "sgd",
+        "plateau",
+        0.1,
+        0.2,
+        0.3,
+        1.0,
+        9,
+        "weights",
+        4,
+        "dense",
+        5,
+        3,
+        0.5,
+        "affect",
+        Augmentation(0),
+    )
     more = {"weights": "w.pth", "image_col": "file", "label_col": "class", "seeds": "0,1"}
     words = command("fer_vgg", "nowhere", "x", Path("t"), changed, more)
     assert len(words) == 7 + 2 * (19 + len(more))
-    told = subprocess.run([sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        [sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert told.returncode == 2
     assert "is no table" in told.stderr  # every option was read; the data is not there
 
@@ -108,7 +141,14 @@ def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
     ours = Trainings(tmp_path)
-    words = command("fer_vgg", str(pictures), "many", tmp_path, Recipe(epochs=200, batch_size=8, patience=200), {"seeds": "3,4"})
+    words = command(
+        "fer_vgg",
+        str(pictures),
+        "many",
+        tmp_path,
+        Recipe(epochs=200, batch_size=8, patience=200),
+        {"seeds": "3,4"},
+    )
     assert ours.start(words) == "many.seed3"
     assert ours.waiting == ["many"]
     wait(lambda: ours.all() and ours.one("many.seed3").progress.epoch >= 1)  # type: ignore[union-attr]
@@ -139,7 +179,8 @@ def wait(done: Callable[[], object], seconds: float = 120) -> None:
 
 
 def test_trainings_that_classify_nothing(tmp_path: Path) -> None:
-    """Models of gaze and decoders stand in the list with what was measured of them, and take no part in comparisons of classifiers."""
+    """Models of gaze and decoders stand in the list with what was measured of them, and take no part in
+    comparisons of classifiers."""
     from models.gaze.shipped import shipped_gaze
     from models.inversion.shipped import FOLDER
     from models.training.trained import find_trained

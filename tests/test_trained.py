@@ -40,22 +40,53 @@ def fake(path: Path, seed: int, cost: int = 1000) -> Trained:
     for part, n in (("validation", 60), ("test", 90)):
         label = np.arange(n) % 3
         logits = rng.normal(0, 1, (n, 3)) + 1.5 * np.eye(3)[label]
-        tables.append(pd.DataFrame({"part": part, "id": [f"{i}" for i in range(n)], "truth": label, "answer": list(logits.astype(np.float32))}))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "part": part,
+                    "id": [f"{i}" for i in range(n)],
+                    "truth": label,
+                    "answer": list(logits.astype(np.float32)),
+                }
+            )
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.concat(tables).to_parquet(predictions_file(path))
-    measured = _plain(_classes(tables, CLASSES)) | {"cost": {"parameters": cost, "macs": 2 * cost, "bytes": 4 * cost, "images_per_second": 9.5}}
-    about = {"architecture": "fer_vgg", "classes": CLASSES, "metrics": measured, "training": {"recipe": "scratch"}, "data": {"name": "faces"}}
+    measured = _plain(_classes(tables, CLASSES)) | {
+        "cost": {"parameters": cost, "macs": 2 * cost, "bytes": 4 * cost, "images_per_second": 9.5}
+    }
+    about = {
+        "architecture": "fer_vgg",
+        "classes": CLASSES,
+        "metrics": measured,
+        "training": {"recipe": "scratch"},
+        "data": {"name": "faces"},
+    }
     save_file({"x": zeros(1)}, path, {"vitrine": json.dumps(about)})
-    rows = [("head", 1, 0.9, 0.3, 1.0, 0.4), ("head", 2, 0.8, 0.4, 0.9, 0.5), ("fine-tune", 3, 0.5, 0.6, 0.7, 0.6)]
-    pd.DataFrame(rows, columns=["step", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]).to_csv(path.with_suffix(".csv"), index=False)
+    rows = [
+        ("head", 1, 0.9, 0.3, 1.0, 0.4),
+        ("head", 2, 0.8, 0.4, 0.9, 0.5),
+        ("fine-tune", 3, 0.5, 0.6, 0.7, 0.6),
+    ]
+    pd.DataFrame(rows, columns=["step", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]).to_csv(
+        path.with_suffix(".csv"), index=False
+    )
     return open_trained(path)
 
 
 def test_read_without_torch(tmp_path: Path) -> None:
     fake(tmp_path / "a.safetensors", 0)
-    code = "import sys; from pathlib import Path; from models.training.trained import find_trained; from models.training.charts import charts\n"
+    code = (
+        "import sys; from pathlib import Path; from models.training.trained import find_trained; from "
+        "models.training.charts import charts\n"
+    )
     code += f"[charts(t) for t in find_trained(Path({str(tmp_path)!r}))]; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
+    )
 
 
 def test_charts_show_what_was_measured(tmp_path: Path) -> None:
@@ -65,7 +96,10 @@ def test_charts_show_what_was_measured(tmp_path: Path) -> None:
     loss, matrix, roc = made["loss"], made["confusion"], made["roc"]
     assert isinstance(loss, Chart)
     assert loss.marks == ((2.5, "fine-tune"),)
-    assert {line.name: line.y.tolist() for line in loss.lines} == {"training": [0.9, 0.8, 0.5], "validation": [1.0, 0.9, 0.7]}
+    assert {line.name: line.y.tolist() for line in loss.lines} == {
+        "training": [0.9, 0.8, 0.5],
+        "validation": [1.0, 0.9, 0.7],
+    }
     _, logits, label = trained.judged
     assert isinstance(matrix, Matrix)
     assert np.array_equal(matrix.values, metrics.confusion_matrix(label, logits.argmax(1)))
@@ -92,7 +126,9 @@ def test_charts_of_an_unfinished_training(tmp_path: Path) -> None:
     trained = fake(tmp_path / "a.safetensors", 0)
     predictions_file(trained.path).unlink()
     assert [c.key for c in charts(open_trained(trained.path))] == ["loss", "accuracy"]
-    ccc = curves(pd.DataFrame({"step": ["scratch"], "epoch": [1], "loss": [1.0], "val_loss": [1.0], "val_ccc": [0.5]}))
+    ccc = curves(
+        pd.DataFrame({"step": ["scratch"], "epoch": [1], "loss": [1.0], "val_loss": [1.0], "val_ccc": [0.5]})
+    )
     assert [c.key for c in ccc] == ["loss", "ccc"]
 
 

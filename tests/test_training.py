@@ -27,7 +27,9 @@ from models.training.train import Training
 
 def test_class_weights_are_scikit_learns() -> None:
     labels = np.repeat([0, 1, 2], [70, 25, 5])
-    np.testing.assert_allclose(class_weights(labels, 3), compute_class_weight("balanced", classes=np.arange(3), y=labels), rtol=1e-6)
+    np.testing.assert_allclose(
+        class_weights(labels, 3), compute_class_weight("balanced", classes=np.arange(3), y=labels), rtol=1e-6
+    )
     assert class_weights(labels, 4)[3] == 0
 
 
@@ -66,7 +68,9 @@ def test_augmentation_keeps_shape_and_range_and_is_seeded() -> None:
     assert float(first.min()) >= 0
     assert float(first.max()) <= 255 + 1e-3
     flat = torch.full((4, 3, 16, 16), 94, dtype=torch.uint8)
-    torch.testing.assert_close(Augmentation(erase=1)(flat), flat.float(), atol=1e-3, rtol=0)  # no border is made up
+    torch.testing.assert_close(
+        Augmentation(erase=1)(flat), flat.float(), atol=1e-3, rtol=0
+    )  # no border is made up
 
 
 def test_each_strength_does_what_it_says() -> None:
@@ -74,13 +78,20 @@ def test_each_strength_does_what_it_says() -> None:
     assert not off.varies
     torch.testing.assert_close(off(FACES), FACES.float())
     always = Augmentation(1, 0, 0, 0)
-    torch.testing.assert_close(always(FACES), FACES.float().flip(3), atol=1e-3, rtol=1e-4)  # a mirror, never upside down
+    torch.testing.assert_close(
+        always(FACES), FACES.float().flip(3), atol=1e-3, rtol=1e-4
+    )  # a mirror, never upside down
     lit = Augmentation(0, 0, 0, 0, light=0.2)(torch.full((200, 1, 4, 4), 100, dtype=torch.uint8))
     assert 40 < float(lit.min()) < 60  # 100 - 51
     assert 140 < float(lit.max()) < 160
     torch.testing.assert_close(lit, lit[:, :, :1, :1].expand_as(lit))  # one offset an image
     contrast = Augmentation(0, 0, 0, 0, contrast=0.5)(FACES.float().clamp(100, 150).byte())
-    torch.testing.assert_close(contrast.mean((1, 2, 3)), FACES.float().clamp(100, 150).byte().float().mean((1, 2, 3)), atol=0.1, rtol=0)
+    torch.testing.assert_close(
+        contrast.mean((1, 2, 3)),
+        FACES.float().clamp(100, 150).byte().float().mean((1, 2, 3)),
+        atol=0.1,
+        rtol=0,
+    )
     ramp = torch.arange(0, 256, dtype=torch.uint8).repeat(64, 3, 64, 1)[..., ::4]
     erased = Augmentation(0, 0, 0, 0, erase=0.5)(ramp) != ramp.float()
     hit = erased.any(1).flatten(1).double().mean(1)
@@ -91,7 +102,12 @@ def test_each_strength_does_what_it_says() -> None:
 def test_strengths_are_read_and_limited() -> None:
     assert Augmentation.parse("rotation=5, erase=0.25") == Augmentation(rotation=5, erase=0.25)
     assert Augmentation.parse(str(Augmentation(erase=0.1))) == Augmentation(erase=0.1)
-    for text, said in (("tilt=3", "no 'tilt'"), ("rotation", "NAME=NUMBER"), ("rotation=90", "between 0 and 45"), ("flip=-1", "between 0 and 1")):
+    for text, said in (
+        ("tilt=3", "no 'tilt'"),
+        ("rotation", "NAME=NUMBER"),
+        ("rotation=90", "between 0 and 45"),
+        ("flip=-1", "between 0 and 1"),
+    ):
         with pytest.raises(UserError, match=said):
             Augmentation.parse(text)
 
@@ -135,7 +151,8 @@ def test_validation_is_held_out_where_there_is_none() -> None:
 
 
 def test_parts_are_held_out_of_data_without_any(pictures: Path) -> None:
-    """Every class in every part, nothing twice, the same the next time; a class of two images is in train alone."""
+    """Every class in every part, nothing twice, the same the next time; a class of two images is in train
+    alone."""
     for extra in range(2):
         (pictures / "rare").mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(pictures / "rare" / f"{extra}.png")
@@ -152,7 +169,11 @@ def test_parts_are_held_out_of_data_without_any(pictures: Path) -> None:
 
 def test_held_out_shares() -> None:
     many = Part("many", ["red"] * 1000 + ["blue"] * 100)
-    assert {name: len(held_out(many, name)) for name in ("train", "validation", "test")} == {"train": 770, "validation": 165, "test": 165}
+    assert {name: len(held_out(many, name)) for name in ("train", "validation", "test")} == {
+        "train": 770,
+        "validation": 165,
+        "test": 165,
+    }
     rest, taken = split_off(many, "validation", 0.5)
     assert (len(rest), len(taken)) == (550, 550)
 
@@ -163,23 +184,37 @@ def test_labels_of_a_part_without_some_classes() -> None:
     assert [int(data[i][1]) for i in range(3)] == [2, 1, 2]
 
 
-@pytest.mark.parametrize(("changed", "said"), [({"balance": "magic"}, "choose from none, weights, sampler"), ({"recipe": "x"}, "No recipe 'x'"),
-                                               ({"learning_rate": 0.0}, "above 0"), ({"epochs": 0}, "at least 1"),
-                                               ({"label_smoothing": 1.0}, "between 0 and 1"), ({"unfreeze": 0}, "at least 1")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"balance": "magic"}, "choose from none, weights, sampler"),
+        ({"recipe": "x"}, "No recipe 'x'"),
+        ({"learning_rate": 0.0}, "above 0"),
+        ({"epochs": 0}, "at least 1"),
+        ({"label_smoothing": 1.0}, "between 0 and 1"),
+        ({"unfreeze": 0}, "at least 1"),
+    ],
+)
 def test_recipe_says_what_is_wrong(changed: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         Recipe(**changed)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kept", "balance"), [(0, "weights"), (0, "sampler"), (2**31, "sampler"), (2**31, "none")])
-def test_unreadable_images_are_left_out(kept: int, balance: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kept", "balance"), [(0, "weights"), (0, "sampler"), (2**31, "sampler"), (2**31, "none")]
+)
+def test_unreadable_images_are_left_out(
+    kept: int, balance: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In memory and read on the way (`kept` 0): neither losses nor counts break."""
     monkeypatch.setattr(tensors, "KEEP_BYTES", kept)
     (pictures / "red" / "0.png").write_text("no picture")
     source, out = FolderSource(pictures), tmp_path / "x.safetensors"
     assert truth(source, source.classes).tolist() == [0] * 6 + [1] * 6 + [2] * 6
-    assert Training("fer_vgg", None, Parts(source, source, None), out, Recipe(epochs=1, batch_size=6, balance=balance)).fit()
+    assert Training(
+        "fer_vgg", None, Parts(source, source, None), out, Recipe(epochs=1, batch_size=6, balance=balance)
+    ).fit()
     row = out.with_suffix(".csv").read_text().splitlines()[1]
     assert "nan" not in row
     assert checkpoints.describe(out)["training"]["balance"] == balance

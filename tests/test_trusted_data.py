@@ -26,7 +26,10 @@ def nobody_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("name", ["../x.png", "a/../../x.png", "/etc/passwd", "", "a\0b", ".", "../data2/x.png", "a/../../data/../x"])
+@pytest.mark.parametrize(
+    "name",
+    ["../x.png", "a/../../x.png", "/etc/passwd", "", "a\0b", ".", "../data2/x.png", "a/../../data/../x"],
+)
 def test_an_id_leads_nowhere_but_below_the_root(name: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
@@ -73,10 +76,19 @@ def test_a_run_of_others_shows_its_thumbnails_alone(small_run: RunData, tmp_path
     secret.parent.mkdir()
     Image.new("RGB", (64, 64)).save(secret)
     copy = tmp_path / "from others"
-    for root, name in (("/", str(secret)[1:]), (str(tmp_path), "private/secret.png"), (str(secret.parent), "secret.png"),
-                       (str(copy / "samples" / ".." / ".." / "private"), "secret.png"), (small_run.manifest.data_root, str(secret)),
-                       (small_run.manifest.data_root, "../private/secret.png"), (str(copy), "../private/secret.png"),
-                       (str(copy), "link.png"), ("toon_faces:x", "a"), ("toon_faces:", "a/b/c.png"), ("toon_faces:3", "no/such/1.png")):  # fmt: skip
+    for root, name in (
+        ("/", str(secret)[1:]),
+        (str(tmp_path), "private/secret.png"),
+        (str(secret.parent), "secret.png"),
+        (str(copy / "samples" / ".." / ".." / "private"), "secret.png"),
+        (small_run.manifest.data_root, str(secret)),
+        (small_run.manifest.data_root, "../private/secret.png"),
+        (str(copy), "../private/secret.png"),
+        (str(copy), "link.png"),
+        ("toon_faces:x", "a"),
+        ("toon_faces:", "a/b/c.png"),
+        ("toon_faces:3", "no/such/1.png"),
+    ):
         shutil.copytree(small_run.folder, copy)
         (copy / "link.png").symlink_to(secret)
         renamed(copy, name)
@@ -100,7 +112,9 @@ def test_a_table_of_absolute_paths(tiny: Classifier, pictures: Path, tmp_path: P
     files = sorted(pictures.rglob("*.png"))
     (tmp_path / "labels").mkdir()
     table = tmp_path / "labels" / "table.csv"
-    pd.DataFrame({"image": [str(f) for f in files], "label": [f.parent.name for f in files]}).to_csv(table, index=False)
+    pd.DataFrame({"image": [str(f) for f in files], "label": [f.parent.name for f in files]}).to_csv(
+        table, index=False
+    )
     run(tiny, open_data(str(table)), tmp_path / "made", ["grad_cam"])
     made = open_run(tmp_path / "made")
     assert all(original(made, row) is not None for row in made.table.index)
@@ -110,7 +124,14 @@ SAID = "was not made here"
 
 
 def launched(*words: str, answer: str = "") -> str:
-    done = subprocess.run([sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=120, input=answer)
+    done = subprocess.run(
+        [sys.executable, "launch.py", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        input=answer,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

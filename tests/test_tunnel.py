@@ -27,7 +27,9 @@ def program(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     file.write_text(f"#!/bin/sh\n{PROGRAMS[request.param]}\n")
     file.chmod(0o755)
     monkeypatch.setattr(tunneling, "BINARY_PATH", str(file))
-    monkeypatch.setattr(tunneling, "CHECKSUMS", {tunneling.BINARY_URL: hashlib.sha256(file.read_bytes()).hexdigest()})
+    monkeypatch.setattr(
+        tunneling, "CHECKSUMS", {tunneling.BINARY_URL: hashlib.sha256(file.read_bytes()).hexdigest()}
+    )
     monkeypatch.setattr("gradio.networking.GRADIO_SHARE_SERVER_ADDRESS", "127.0.0.1:1")
     return str(request.param)
 

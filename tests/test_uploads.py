@@ -86,7 +86,9 @@ def test_the_sweep_forgets_what_is_old(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("left", ["nothing", "a file", "a folder"])
-def test_a_folder_that_somebody_removed_is_made_again(left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_somebody_removed_is_made_again(
+    left: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dashboard.server import upload_dir as private
 
     folder = tmp_path / "vitrine-uploads-mine"
@@ -103,10 +105,19 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path, monkeypatch: pyte
     """At once where they held it by a lock; after a day where there is none."""
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    code = ("import sys, time; from models import temporary; temporary._held.clear(); print(temporary.make('export'), flush=True); "
-            "sys.stdin.read()")  # fmt: skip
-    child = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, env={**os.environ, "TMPDIR": str(tmp_path)},
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    code = (
+        "import sys, time; from models import temporary; temporary._held.clear(); "
+        "print(temporary.make('export'), flush=True); "
+        "sys.stdin.read()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert child.stdout is not None
     folder = Path(child.stdout.readline().strip())
     (folder / "half").write_bytes(b"x")

@@ -1,4 +1,5 @@
-"""FullGrad, ShapleyCAM, and what comes from pytorch-grad-cam: sums that theory gives, finite differences, and methods that must agree."""
+"""FullGrad, ShapleyCAM, and what comes from pytorch-grad-cam: sums that theory gives, finite differences, and
+methods that must agree."""
 
 import pytest
 import pytorch_grad_cam as reference
@@ -31,10 +32,19 @@ class Biased(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(2)
-        self.one, self.norm, self.two = nn.Conv2d(3, 5, 3, padding=1), nn.BatchNorm2d(5), nn.Conv2d(5, 6, 3, 2, bias=False)
+        self.one, self.norm, self.two = (
+            nn.Conv2d(3, 5, 3, padding=1),
+            nn.BatchNorm2d(5),
+            nn.Conv2d(5, 6, 3, 2, bias=False),
+        )
         self.flat, self.hidden, self.head = nn.BatchNorm1d(6), nn.Linear(6, 7), nn.Linear(7, 4)
         for norm in (self.norm, self.flat):
-            nn.init.normal_(norm.bias), nn.init.normal_(norm.running_mean), nn.init.uniform_(norm.running_var, 0.5, 2), nn.init.normal_(norm.weight)
+            (
+                nn.init.normal_(norm.bias),
+                nn.init.normal_(norm.running_mean),
+                nn.init.uniform_(norm.running_var, 0.5, 2),
+                nn.init.normal_(norm.weight),
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = nn.functional.relu(self.two(nn.functional.relu_(self.norm(self.one(x)))))
@@ -60,13 +70,21 @@ def test_fullgrad_by_the_paper_s_steps(x: torch.Tensor) -> None:
         for share in [image, *(s for s in shares if s.ndim == 4)]:
             magnitude = share[n].abs()
             scaled = (magnitude - magnitude.min()) / (magnitude.max() - magnitude.min() + 1e-6)
-            expected += nn.functional.interpolate(scaled[None], (32, 32), mode="bilinear", align_corners=True)[0].sum(0)
+            expected += nn.functional.interpolate(
+                scaled[None], (32, 32), mode="bilinear", align_corners=True
+            )[0].sum(0)
         torch.testing.assert_close(ours[n], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_shapley_cam_by_finite_differences(tiny: Classifier, x: torch.Tensor) -> None:
-    """H A = d/dt G at A (1 + t): zero behind pooling and a linear layer, not zero in front of a nonlinear one."""
-    torch.testing.assert_close(answer(case(tiny, x, 0, 1), "shapley_cam").maps, answer(case(tiny, x, 0, 1), "grad_cam").maps, rtol=1e-4, atol=1e-6)
+    """H A = d/dt G at A (1 + t): zero behind pooling and a linear layer, not zero in front of a nonlinear
+    one."""
+    torch.testing.assert_close(
+        answer(case(tiny, x, 0, 1), "shapley_cam").maps,
+        answer(case(tiny, x, 0, 1), "grad_cam").maps,
+        rtol=1e-4,
+        atol=1e-6,
+    )
     tiny.model.head = nn.Sequential(tiny.model.head, nn.Softplus(), nn.Linear(3, 3)).requires_grad_(False)  # type: ignore[arg-type]
     activation = capture(tiny.model, x, LAYER).activation
     classes = torch.tensor([0, 1])
@@ -83,9 +101,14 @@ def test_shapley_cam_by_finite_differences(tiny: Classifier, x: torch.Tensor) ->
     ours = answer(case(tiny, x, 0, 1), "shapley_cam").maps
     torch.testing.assert_close(ours, expected, rtol=1e-2, atol=1e-6)
     peer = reference.ShapleyCAM(tiny.model, [tiny.model.get_submodule(LAYER)])
-    theirs = peer(x.clone(), [ClassifierOutputTarget(0), ClassifierOutputTarget(1)])  # scaled to [0, 1], and enlarged
+    theirs = peer(
+        x.clone(), [ClassifierOutputTarget(0), ClassifierOutputTarget(1)]
+    )  # scaled to [0, 1], and enlarged
     scaled = nn.functional.interpolate(ours.relu()[:, None], (32, 32), mode="bilinear")[:, 0].flatten(1)
-    assert all(torch.corrcoef(torch.stack([a, torch.from_numpy(b).flatten()]))[0, 1] > 0.99 for a, b in zip(scaled, theirs, strict=True))
+    assert all(
+        torch.corrcoef(torch.stack([a, torch.from_numpy(b).flatten()]))[0, 1] > 0.99
+        for a, b in zip(scaled, theirs, strict=True)
+    )
 
 
 class Attention(nn.Module):
@@ -116,23 +139,31 @@ def test_shapley_cam_before_attention(x: torch.Tensor) -> None:
     hessian = (gradient(activation * (1 + step)) - gradient(activation * (1 - step))) / (2 * step)
     assert hessian.abs().max() > 0.01 * gradient(activation).abs().max()
     expected = torch.einsum("nc,nchw->nhw", (gradient(activation) - 0.5 * hessian).mean((2, 3)), activation)
-    torch.testing.assert_close(answer(Case(model, x, ("maps",), Target(classes)), "shapley_cam").maps, expected, rtol=1e-2, atol=1e-5)
+    torch.testing.assert_close(
+        answer(Case(model, x, ("maps",), Target(classes)), "shapley_cam").maps, expected, rtol=1e-2, atol=1e-5
+    )
 
 
 def test_finer_cam_is_grad_cam_of_a_weighted_difference(tiny: Classifier, x: torch.Tensor) -> None:
-    """The weights follow the probabilities; with one other class it is Grad-CAM for the difference of the two."""
+    """The weights follow the probabilities; with one other class it is Grad-CAM for the difference of the
+    two."""
     answers = capture(tiny.model, x, LAYER).logits
     nearest = []
     for row, plus in zip(answers, (0, 1), strict=True):
         rest = [k for k in range(3) if k != plus]
         nearest.append(min(rest, key=lambda k: abs(float(row[k] - row[plus]))))
     ours = answer(case(tiny, x, 0, 1), "finer_cam", {"others": 1}).maps
-    difference = answer(Case(tiny.model, x, (LAYER,), Target(torch.tensor([0, 1]), torch.tensor(nearest))), "grad_cam").maps
+    difference = answer(
+        Case(tiny.model, x, (LAYER,), Target(torch.tensor([0, 1]), torch.tensor(nearest))), "grad_cam"
+    ).maps
     torch.testing.assert_close(ours, difference, rtol=1e-3, atol=1e-6)
 
 
 def test_kpca_cam_with_a_linear_kernel_is_eigen_cam(tiny: Classifier, x: torch.Tensor) -> None:
-    linear, eigen = (answer(case(tiny, x, 0, 1), name, given).maps for name, given in (("kpca_cam", {"kernel": "linear"}), ("eigen_cam", {})))
+    linear, eigen = (
+        answer(case(tiny, x, 0, 1), name, given).maps
+        for name, given in (("kpca_cam", {"kernel": "linear"}), ("eigen_cam", {}))
+    )
     torch.testing.assert_close(linear, eigen, rtol=1e-3, atol=1e-4)
 
 

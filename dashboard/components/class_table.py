@@ -25,12 +25,20 @@ def class_table(run: RunData, view: View) -> str:
         order = [i for i in order if i in wanted]
     shown = order[:MOST] + [i for i in order[MOST:] if i == view.label]
     rows = "".join(
-        f'<tr class="{"vt-on" if i == view.label else ""}" tabindex="0" role="button" aria-label="show {esc(run.classes[i])}" {action("class", i)}>'
+        f'<tr class="{"vt-on" if i == view.label else ""}" tabindex="0" role="button" aria-label="show '
+        f'{esc(run.classes[i])}" {action("class", i)}>'
         f'<td class="vt-name" title="{esc(run.classes[i])}">{esc(run.classes[i])}</td><td>{e.support[i]}</td>'
         f"{_bar(e.precision[i])}{_bar(e.recall[i])}{_bar(e.f1[i])}</tr>"
         for i in shown
     )
     head = "".join(f"<th>{name}</th>" for name in ("class", "n", "precision", "recall", "F1"))
-    some = f"the lowest {MOST} of {len(order):,} by recall; search for others" if len(order) > MOST else "lowest recall first; click a class"
-    return (f'<section class="vt-panel"><h2>Classes <small>{some}</small></h2><div class="vt-scroll vt-tall">'
-            f'<table class="vt-classes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></section>')  # fmt: skip
+    some = (
+        f"the lowest {MOST} of {len(order):,} by recall; search for others"
+        if len(order) > MOST
+        else "lowest recall first; click a class"
+    )
+    return (
+        f'<section class="vt-panel"><h2>Classes <small>{some}</small></h2><div class="vt-scroll vt-tall">'
+        f'<table class="vt-classes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        "</section>"
+    )

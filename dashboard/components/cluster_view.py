@@ -19,15 +19,24 @@ def cluster_view(findings: Findings, view: View) -> str:
     """Of the view's class, or of the worst one."""
     run, target = findings.run, one_target(view)
     label = by_recall(run)[0] if view.label is None else view.label
-    which = choices("class", "class", {str(i): run.classes[i] for i in run.present}, str(label)) if len(run.present) <= 100 else ""
+    which = (
+        choices("class", "class", {str(i): run.classes[i] for i in run.present}, str(label))
+        if len(run.present) <= 100
+        else ""
+    )
     title = f"Clusters of {esc(run.classes[label])}’s maps"
-    controls = map_controls(run, view).replace('<div class="vt-toolbar">', f'<div class="vt-toolbar">{which}', 1)
+    controls = map_controls(run, view).replace(
+        '<div class="vt-toolbar">', f'<div class="vt-toolbar">{which}', 1
+    )
     try:
         found = findings.clusters(label, view.method, target)
     except UserError as error:
         return panel(title, controls + empty(esc(error)))
     top = max(float(c.mean.max()) for c in found.clusters)
-    body = "".join(_cluster(findings, view, c, f"cluster:{label}:{k}:{view.method}:{target}", top) for k, c in enumerate(found.clusters))
+    body = "".join(
+        _cluster(findings, view, c, f"cluster:{label}:{k}:{view.method}:{target}", top)
+        for k, c in enumerate(found.clusters)
+    )
     apart = f"silhouette {found.apart:.2f}, one crowd of the same spread {found.control:.2f}"
     many = f"{len(found.clusters)} ways of looking at it, the rarest first; {apart}"
     one = many if len(found.clusters) > 1 else "its maps do not fall into groups"
@@ -38,8 +47,14 @@ def cluster_view(findings: Findings, view: View) -> str:
 def _cluster(findings: Findings, view: View, c: Cluster, key: str, top: float) -> str:
     run, rows = findings.run, c.rows[:EXAMPLES].tolist()
     low, high = c.interval
-    mean = tile(mean_picture(run, c.rows), Shown(c.mean, "mean map", "mean map of the cluster"), top, enlarge=8)
+    mean = tile(
+        mean_picture(run, c.rows), Shown(c.mean, "mean map", "mean map of the cluster"), top, enlarge=8
+    )
     examples = "".join(cards(run, rows, view.method, one_target(view), view.shared))
-    return (f'<div class="vt-class"><button class="vt-link vt-class-name" {action("group", key)}><b>{len(c.rows):,} images</b> '
-            f"<small>{percent(c.error_rate)} wrong (95 % interval {percent(low)} to {percent(high)}) · show them</small></button>"
-            f'<div class="vt-cluster">{mean}{examples}</div></div>')  # fmt: skip
+    return (
+        '<div class="vt-class"><button class="vt-link vt-class-name" '
+        f"{action('group', key)}><b>{len(c.rows):,} images</b> "
+        f"<small>{percent(c.error_rate)} wrong (95 % interval {percent(low)} to {percent(high)}) · show "
+        "them</small></button>"
+        f'<div class="vt-cluster">{mean}{examples}</div></div>'
+    )

@@ -16,7 +16,11 @@ def confusion(run: RunData, view: View) -> str:
     """Rows true, columns predicted; every cell with images is a button."""
     columns = sorted(set(run.present) | set(np.flatnonzero(run.evaluation.confusion.sum(0)).tolist()))
     if len(columns) > FULL:
-        return panel("Confusion", search_box(view, "a class") + _list(run, view), f"the largest of {len(run.present):,} classes")
+        return panel(
+            "Confusion",
+            search_box(view, "a class") + _list(run, view),
+            f"the largest of {len(run.present):,} classes",
+        )
     norms = choices("norm", "numbers", NORMS, view.norm)
     orders = choices("order", "order", ORDERS, view.order)
     body = f'<div class="vt-toolbar">{norms}{orders}</div>{_matrix(run, columns, view)}'
@@ -24,8 +28,11 @@ def confusion(run: RunData, view: View) -> str:
 
 
 def search_box(view: View, what: str) -> str:
-    return (f'<input class="vt-search" type="search" data-action="find" value="{held(view.find)}" placeholder="search {what}" '
-            f'aria-label="search {what}">')  # fmt: skip
+    return (
+        f'<input class="vt-search" type="search" data-action="find" value="{held(view.find)}" '
+        f'placeholder="search {what}" '
+        f'aria-label="search {what}">'
+    )
 
 
 def matching(run: RunData, find: str) -> set[int]:
@@ -35,14 +42,27 @@ def matching(run: RunData, find: str) -> set[int]:
 
 def _matrix(run: RunData, columns: list[int], view: View) -> str:
     matrix = run.evaluation.confusion
-    shares, shown = normalised(matrix, "row" if view.norm == "counts" else view.norm), normalised(matrix, view.norm)
+    shares, shown = (
+        normalised(matrix, "row" if view.norm == "counts" else view.norm),
+        normalised(matrix, view.norm),
+    )
     columns = in_order(matrix, columns, view.order)
-    head = "".join(f'<th scope="col" title="{esc(run.classes[j])}"><span>{esc(run.classes[j])}</span></th>' for j in columns)
+    head = "".join(
+        f'<th scope="col" title="{esc(run.classes[j])}"><span>{esc(run.classes[j])}</span></th>'
+        for j in columns
+    )
     rows = []
     for i in (i for i in columns if i in run.present):
         cells = "".join(_cell(run, view, i, j, shares[i, j], shown[i, j]) for j in columns)
-        rows.append(f'<tr><th scope="row" title="{esc(run.classes[i])}"><span>{esc(run.classes[i])}</span></th>{cells}</tr>')
-    return f'<div class="vt-scroll"><table class="vt-matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        rows.append(
+            '<tr><th scope="row" '
+            f'title="{esc(run.classes[i])}"><span>{esc(run.classes[i])}</span></th>{cells}</tr>'
+        )
+    return (
+        '<div class="vt-scroll"><table '
+        f'class="vt-matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        "</div>"
+    )
 
 
 def _cell(run: RunData, view: View, i: int, j: int, part: float, value: float) -> str:
@@ -50,8 +70,12 @@ def _cell(run: RunData, view: View, i: int, j: int, part: float, value: float) -
     chosen = " vt-on" if view.label == i and (view.pred == j or (view.pred is None and i == j)) else ""
     said = f"{run.classes[i]} called {run.classes[j]}: {count} of {run.evaluation.support[i]}"
     text = str(count) if view.norm == "counts" else "–" if value != value else f"{100 * value:.0f}"
-    return (f'<td><button class="vt-cell vt-{"hit" if i == j else "miss"}{chosen}{" vt-strong" if part > 0.45 else ""}" style="--s:{part**0.6:.3f}" '
-            f'title="{esc(said)}" aria-label="{esc(said)}" {action("cell", f"{i},{j}")}>{text}</button></td>')  # fmt: skip
+    return (
+        '<td><button class="vt-cell '
+        f'vt-{"hit" if i == j else "miss"}{chosen}{" vt-strong" if part > 0.45 else ""}" '
+        f'style="--s:{part**0.6:.3f}" '
+        f'title="{esc(said)}" aria-label="{esc(said)}" {action("cell", f"{i},{j}")}>{text}</button></td>'
+    )
 
 
 def _list(run: RunData, view: View) -> str:
@@ -64,6 +88,13 @@ def _list(run: RunData, view: View) -> str:
         chosen = " vt-on" if (view.label, view.pred) == (i, j) else ""
         name = f'{esc(run.classes[i])} → <b class="vt-bad">{esc(run.classes[j])}</b>'
         said = f"{count} of {run.evaluation.support[i]}"
-        rows.append(f'<button class="vt-row{chosen}" {action("cell", f"{i},{j}")}><span>{name}</span><span>{said}</span></button>')
-    none = f"Nothing was confused with a class called '{esc(view.find)}'." if view.find else "Nothing was confused."
+        rows.append(
+            f'<button class="vt-row{chosen}" '
+            f"{action('cell', f'{i},{j}')}><span>{name}</span><span>{said}</span></button>"
+        )
+    none = (
+        f"Nothing was confused with a class called '{esc(view.find)}'."
+        if view.find
+        else "Nothing was confused."
+    )
     return f'<div class="vt-rows">{"".join(rows) or none}</div>'

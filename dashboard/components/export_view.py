@@ -17,26 +17,47 @@ def contents(run: RunData, selection: Selection, wishes: Wishes, methods: tuple[
     wrong = sum(len(s.wrong) for s in selection.samples)
     pictures = len(rows) + len(methods) * (len(rows) + wrong)
     named = listed([run.title(m) for m in methods])
-    lines = [("index.html", "a page that opens without a server"), ("sheet.png", "one sheet with every class, as far as they fit"),
-             ("overlays/", f"{pictures:,} pictures: what it saw, and {named} on it, for the called and the true class"),
-             ("maps/", f"{pictures - len(rows):,} raw maps (.npy)" if wishes.raw else ""),
-             ("originals/", f"up to {len(rows):,} pictures at full size, without EXIF" if wishes.originals else ""),
-             ("export.csv", "everything known of these images, with notes and the numbers of their maps"),
-             ("predictions.csv", f"label, prediction and loss of all {len(run.ok):,} images"),
-             ("manifest.json", "model, data, versions, wishes, and a SHA-256 of every file")]  # fmt: skip
+    lines = [
+        ("index.html", "a page that opens without a server"),
+        ("sheet.png", "one sheet with every class, as far as they fit"),
+        (
+            "overlays/",
+            f"{pictures:,} pictures: what it saw, and {named} on it, for the called and the true class",
+        ),
+        ("maps/", f"{pictures - len(rows):,} raw maps (.npy)" if wishes.raw else ""),
+        (
+            "originals/",
+            f"up to {len(rows):,} pictures at full size, without EXIF" if wishes.originals else "",
+        ),
+        ("export.csv", "everything known of these images, with notes and the numbers of their maps"),
+        ("predictions.csv", f"label, prediction and loss of all {len(run.ok):,} images"),
+        ("manifest.json", "model, data, versions, wishes, and a SHA-256 of every file"),
+    ]
     files = "".join(f"<dt>{name}</dt><dd>{esc(said)}</dd>" for name, said in lines if said)
     shown = "".join(cards(run, rows[:SHOWN], methods[0], "both", False))
     more = f'<p class="vt-empty">and {len(rows) - SHOWN:,} more</p>' if len(rows) > SHOWN else ""
     images, classes = len(rows), len(selection.samples)
-    note = f"{images:,} image{'s' * (images != 1)} of {classes:,} class{'es' * (classes != 1)}: {esc(selection.said)}"
-    return panel("What it holds", f'<dl class="vt-files">{files}</dl><div class="vt-handed">{shown}</div>{more}', note)
+    note = (
+        f"{images:,} image{'s' * (images != 1)} of {classes:,} class{'es' * (classes != 1)}: "
+        f"{esc(selection.said)}"
+    )
+    return panel(
+        "What it holds", f'<dl class="vt-files">{files}</dl><div class="vt-handed">{shown}</div>{more}', note
+    )
 
 
 def progress(title: str, share: float | None) -> str:
     """`share` None: nobody knows how far it is."""
-    bar = "" if share is None else f'<div class="vt-bar vt-long"><i style="width:{100 * share:.0f}%"></i></div>'
+    bar = (
+        "" if share is None else f'<div class="vt-bar vt-long"><i style="width:{100 * share:.0f}%"></i></div>'
+    )
     said = "" if share is None else f"{100 * share:.0f} %"
-    return panel(esc(title), bar, said, f'<button class="vt-run" {action("stop")}>Cancel</button>' if share is not None else "")
+    return panel(
+        esc(title),
+        bar,
+        said,
+        f'<button class="vt-run" {action("stop")}>Cancel</button>' if share is not None else "",
+    )
 
 
 def done(title: str, size: int) -> str:

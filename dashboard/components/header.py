@@ -1,67 +1,28 @@
 """The line on top: what is being looked at."""
 
-from dashboard.components.clickable import esc
+from dashboard.components.clickable import esc, script
 from explain.render import colour_filters
 from explain.run.reader import RunData
 
-# What the browser remembers: opacity, on or off, colours, light or dark. One listener for the whole page.
-BLEND = """
-const root = document.documentElement;
-const kept = JSON.parse(localStorage.getItem('vitrine-blend') || '{}');
-const paint = () => {
-  root.style.setProperty('--vt-opacity', (kept.opacity ?? 65) / 100);
-  root.style.setProperty('--vt-split', `${kept.split ?? 0}%`);
-  root.style.setProperty('--vt-filter', `url(#vt-${kept.colours || 'turbo'})`);
-  root.dataset.vtColours = kept.colours || 'turbo';
-  root.classList.toggle('vt-maps-off', kept.on === false);
-  for (const node of document.querySelectorAll('[data-blend]')) {
-    if (node.type === 'checkbox') node.checked = kept.on !== false;
-    else if (kept[node.dataset.blend] !== undefined && node !== document.activeElement) node.value = kept[node.dataset.blend];
-  }
-};
-const take = (event) => {
-  const node = event.target.closest?.('[data-blend]');
-  if (!node) return;
-  kept[node.dataset.blend] = node.type === 'checkbox' ? node.checked : node.value;
-  localStorage.setItem('vitrine-blend', JSON.stringify(kept));
-  paint();
-};
-document.addEventListener('input', take);
-document.addEventListener('change', take);
-new MutationObserver(paint).observe(document.querySelector('gradio-app') || document.body, {childList: true, subtree: true});
-document.addEventListener('click', async (event) => {
-  const link = event.target.closest?.('[data-link]');
-  if (link) {
-    const address = location.origin + location.pathname + link.dataset.link;
-    try { await navigator.clipboard.writeText(address); link.textContent = 'copied'; }
-    catch { history.replaceState(null, '', address); link.textContent = 'see address bar'; }
-    setTimeout(() => { link.textContent = 'copy link'; }, 1600);
-  }
-  const copy = event.target.closest?.('[data-copy]');
-  if (copy) {
-    const text = copy.parentElement.nextElementSibling;
-    try { await navigator.clipboard.writeText(text.textContent); copy.textContent = 'copied'; }
-    catch { getSelection().selectAllChildren(text); copy.textContent = 'selected'; }
-    setTimeout(() => { copy.textContent = 'copy'; }, 1600);
-  }
-  if (event.target.closest?.('[data-theme-switch]')) {
-    document.body.classList.toggle('dark');
-    localStorage.setItem('vitrine-dark', document.body.classList.contains('dark') ? '1' : '0');
-  }
-});
-const dark = localStorage.getItem('vitrine-dark');
-if (dark !== null) document.body.classList.toggle('dark', dark === '1');
-paint();
-"""
+BLEND = script("header.js")
 
 
 def header(run: RunData) -> str:
     """Logo and pills: model, data, run; and the colour filters that every map on the page uses."""
     request, manifest = run.manifest.request, run.manifest
     when = manifest.finished[:16].replace("T", " ") or "not finished"
-    pills = [("model", request.model), ("data", f"{request.data} · {len(run.table):,}"), ("layer", request.layer), ("run", when)]
+    pills = [
+        ("model", request.model),
+        ("data", f"{request.data} · {len(run.table):,}"),
+        ("layer", request.layer),
+        ("run", when),
+    ]
     if manifest.status != "complete":
         pills.append(("status", "partial: start the run again to go on"))
     chips = "".join(f'<span class="vt-chip">{name} <b>{esc(value)}</b></span>' for name, value in pills)
-    return (f'<header class="vt-header"><span class="vt-logo"><i></i>Vitrine</span>{chips}<span class="vt-space"></span>'
-            f'<button class="vt-chip" data-theme-switch aria-label="light or dark">light / dark</button></header>{colour_filters()}')  # fmt: skip
+    return (
+        f'<header class="vt-header"><span class="vt-logo"><i></i>Vitrine</span>{chips}<span '
+        'class="vt-space"></span>'
+        '<button class="vt-chip" data-theme-switch aria-label="light or dark">light / '
+        f"dark</button></header>{colour_filters()}"
+    )

@@ -24,7 +24,9 @@ CALLED = {"pred": "predicted", "label": "true"}
 @lru_cache(maxsize=256)
 def _picture(findings: Findings, label: int, correct: bool) -> str:
     ok = findings.run.ok
-    return mean_picture(findings.run, ok.index[(ok["label"] == label) & (ok["correct"] == correct)].to_numpy())
+    return mean_picture(
+        findings.run, ok.index[(ok["label"] == label) & (ok["correct"] == correct)].to_numpy()
+    )
 
 
 def tiles(findings: Findings, means: MeanMaps, label: int, top: float) -> str:
@@ -32,15 +34,20 @@ def tiles(findings: Findings, means: MeanMaps, label: int, top: float) -> str:
     made = []
     for correct, when in ((0, "wrong"), (1, "right")):
         if n := int(means.count[label, correct]):
-            shown = Shown(means.maps[label, correct], f"when {when} <small>{n:,}</small>", f"mean map when {when}")
+            shown = Shown(
+                means.maps[label, correct], f"when {when} <small>{n:,}</small>", f"mean map when {when}"
+            )
             made.append(tile(_picture(findings, label, bool(correct)), shown, top, enlarge=8))
     if means.count[label].all():
         change = render.difference_png(means.difference(label) / means.largest_change)
         picture = _picture(findings, label, True)
-        made.append(f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{picture}" alt="">'
-                    f'<img class="vt-difference" src="{change}" alt="right minus wrong"></div>'
-                    '<figcaption>difference <small><span class="vt-ok">more when right</span>, <span class="vt-bad">when wrong</span></small>'
-                    "</figcaption></figure>")  # fmt: skip
+        made.append(
+            f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{picture}" alt="">'
+            f'<img class="vt-difference" src="{change}" alt="right minus wrong"></div>'
+            '<figcaption>difference <small><span class="vt-ok">more when right</span>, <span '
+            'class="vt-bad">when wrong</span></small>'
+            "</figcaption></figure>"
+        )
     return f'<div class="vt-means">{"".join(made)}</div>'
 
 
@@ -52,7 +59,11 @@ def class_means(findings: Findings, view: View) -> str:
         return ""
     name = esc(findings.run.classes[label])
     note = f"maps for the {CALLED[target]} class, one scale, over the mean picture"
-    return panel(f"Where it looks on {name}, on average", tiles(findings, means, label, float(np.nanmax(means.maps[label]))), note)
+    return panel(
+        f"Where it looks on {name}, on average",
+        tiles(findings, means, label, float(np.nanmax(means.maps[label]))),
+        note,
+    )
 
 
 def mean_view(findings: Findings, view: View) -> str:
@@ -62,9 +73,17 @@ def mean_view(findings: Findings, view: View) -> str:
     order = [i for i in by_recall(run) if means.count[i].sum()] if view.label is None else [view.label]
     pages = max(1, -(-len(order) // A_PAGE))
     rows = "".join(
-        f'<div class="vt-class"><button class="vt-link vt-class-name" {action("class", i)}><b>{esc(run.classes[i])}</b> '
+        '<div class="vt-class"><button class="vt-link vt-class-name" '
+        f"{action('class', i)}><b>{esc(run.classes[i])}</b> "
         f"<small>recall {share(e.recall[i])}</small></button>{tiles(findings, means, i, means.top)}</div>"
         for i in order[view.page * A_PAGE : (view.page + 1) * A_PAGE]
     )
-    note = f"maps for the {CALLED[one_target(view)]} class, each of the same weight; one scale for all classes, over the mean picture"
-    return panel("Mean maps", map_controls(run, view, pages) + (rows or empty("No map of this method has any positive evidence.")), note)
+    note = (
+        f"maps for the {CALLED[one_target(view)]} class, each of the same weight; one scale for all "
+        "classes, over the mean picture"
+    )
+    return panel(
+        "Mean maps",
+        map_controls(run, view, pages) + (rows or empty("No map of this method has any positive evidence.")),
+        note,
+    )

@@ -19,7 +19,10 @@ CLASSES = "vt-class-names"  # the list that the editors' boxes complete from
 
 def class_names(run: RunData) -> str:
     """Once a page: the names that can be given as the right label."""
-    return f'<datalist id="{CLASSES}">{"".join(f"<option>{held(name)}</option>" for name in (*run.classes, UNKNOWN))}</datalist>'
+    return (
+        f'<datalist id="{CLASSES}">'
+        f"{''.join(f'<option>{held(name)}</option>' for name in (*run.classes, UNKNOWN))}</datalist>"
+    )
 
 
 def note_editor(run: RunData, notes: Notes, row: int) -> str:
@@ -27,11 +30,14 @@ def note_editor(run: RunData, notes: Notes, row: int) -> str:
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
     said = _in_short(note)
-    return (f'<details class="vt-note{" vt-noted" if said else ""}"><summary>{esc(said[:80]) or "note"}</summary>'
-            f"{_box(row, 'label', note.label, 'right label, or ? where it is not known', f'list={CLASSES}')}"
-            f"{_box(row, 'tags', ', '.join(note.tags), 'tags, with commas')}"
-            f'<textarea data-keep data-action="text {row}" rows="2" placeholder="anything else" aria-label="free text">{held(note.text)}</textarea>'
-            "</details>")  # fmt: skip
+    return (
+        f'<details class="vt-note{" vt-noted" if said else ""}"><summary>{esc(said[:80]) or "note"}</summary>'
+        f"{_box(row, 'label', note.label, 'right label, or ? where it is not known', f'list={CLASSES}')}"
+        f"{_box(row, 'tags', ', '.join(note.tags), 'tags, with commas')}"
+        f'<textarea data-keep data-action="text {row}" rows="2" placeholder="anything else" '
+        f'aria-label="free text">{held(note.text)}</textarea>'
+        "</details>"
+    )
 
 
 def _in_short(note: Note) -> str:
@@ -40,7 +46,10 @@ def _in_short(note: Note) -> str:
 
 
 def _box(row: int, field: str, value: str, hint: str, more: str = "") -> str:
-    return f'<input data-keep data-action="{field} {row}" value="{held(value)}" placeholder="{hint}" aria-label="{hint}" {more}>'
+    return (
+        f'<input data-keep data-action="{field} {row}" value="{held(value)}" placeholder="{hint}" '
+        f'aria-label="{hint}" {more}>'
+    )
 
 
 def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> str:
@@ -49,16 +58,36 @@ def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> str:
     if not notes and not editable:
         return panel("Notes", empty("No notes yet."))
     if not notes:
-        return panel("Notes", empty("No notes yet. Open a confusion or a list of images: below each is a place for the right label where the "
-                                    "given one is wrong, for tags, and for anything else. They are kept in the run's folder."))  # fmt: skip
+        return panel(
+            "Notes",
+            empty(
+                "No notes yet. Open a confusion or a list of images: below each is a place for the right "
+                "label where the "
+                "given one is wrong, for tags, and for anything else. They are kept in the run's folder."
+            ),
+        )
     wrong, tags = labels_table(run, notes), tags_of(notes)
-    chips = "".join(f'<button class="vt-chip" {action("group", f"tag:{tag}")}>{esc(tag)} <b>{tags[tag]}</b></button>' for tag in tags)
+    chips = "".join(
+        f'<button class="vt-chip" {action("group", f"tag:{tag}")}>{esc(tag)} <b>{tags[tag]}</b></button>'
+        for tag in tags
+    )
     files = _file("notes.csv", as_table(run, notes)) + (_file("labels.csv", wrong) if len(wrong) else "")
-    how = empty(f"{len(wrong)} labels corrected: <code>train --labels labels.csv</code> learns from them, "
-                "<code>run --labels labels.csv</code> judges by them.") if len(wrong) else ""  # fmt: skip
+    how = (
+        empty(
+            f"{len(wrong)} labels corrected: <code>train --labels labels.csv</code> learns from them, "
+            "<code>run --labels labels.csv</code> judges by them."
+        )
+        if len(wrong)
+        else ""
+    )
     show = f'<button class="vt-link" {action("group", "notes")}>show the images</button>'
     rows = "".join(_row(run, note) for note in list(notes.values())[:LISTED])
-    return panel("Notes", f'<div class="vt-toolbar">{chips}{files}</div>{how}{table(HEADS, rows)}', f"{len(notes)} images", show)
+    return panel(
+        "Notes",
+        f'<div class="vt-toolbar">{chips}{files}</div>{how}{table(HEADS, rows)}',
+        f"{len(notes)} images",
+        show,
+    )
 
 
 def _row(run: RunData, note: Note) -> str:
@@ -68,7 +97,11 @@ def _row(run: RunData, note: Note) -> str:
 
 def _called(run: RunData, image: str) -> tuple[str, str]:
     found = run.ok[run.ok["id"] == image]
-    return (run.classes[int(found["label"].iloc[0])], run.classes[int(found["pred"].iloc[0])]) if len(found) else ("", "")
+    return (
+        (run.classes[int(found["label"].iloc[0])], run.classes[int(found["pred"].iloc[0])])
+        if len(found)
+        else ("", "")
+    )
 
 
 def _file(name: str, content: pd.DataFrame) -> str:

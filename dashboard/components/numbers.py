@@ -15,4 +15,8 @@ def _card(f: Figure) -> str:
     if f.about:
         i, j = f.about
         tag, click = "button", action("class", i) if i == j else action("cell", f"{i},{j}")
-    return f'<{tag} class="vt-kpi" {click} title="{esc(f.meaning)}"><span>{esc(f.name)}</span><b>{esc(f.value)}</b><em>{esc(f.note)}</em></{tag}>'
+    return (
+        f'<{tag} class="vt-kpi" {click} '
+        f'title="{esc(f.meaning)}"><span>{esc(f.name)}</span><b>{esc(f.value)}</b><em>{esc(f.note)}</em>'
+        f"</{tag}>"
+    )

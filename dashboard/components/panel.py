@@ -26,4 +26,7 @@ def empty(text: str) -> str:
 def table(heads: Sequence[tuple[str, str]], rows: str, kind: str = "") -> str:
     """Heads are (markup, what it means); rows are markup."""
     cells = "".join(f'<th title="{esc(meaning)}">{name}</th>' for name, meaning in heads)
-    return f'<div class="vt-scroll"><table class="vt-classes vt-audit {kind}"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return (
+        '<div class="vt-scroll"><table class="vt-classes vt-audit '
+        f'{kind}"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )

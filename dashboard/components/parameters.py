@@ -1,4 +1,5 @@
-"""Controls of methods, made from the registry: a group for each method that has parameters, shown while it is chosen."""
+"""Controls of methods, made from the registry: a group for each method that has parameters, shown while it is
+chosen."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,7 +10,8 @@ from explain.methods.spec import Method, Parameter
 
 
 class ParameterControls:
-    """`inputs` are all controls in one order; `groups` show and hide; `read` gives what differs from the defaults."""
+    """`inputs` are all controls in one order; `groups` show and hide; `read` gives what differs from the
+    defaults."""
 
     def __init__(self, methods: Iterable[Method]):
         self._methods = [m for m in methods if m.parameters]
@@ -39,4 +41,9 @@ def _control(p: Parameter) -> Any:
         return gr.Checkbox(p.default, label=label, info=p.help)
     if p.choices:
         return gr.Dropdown(list(p.choices), value=p.default, label=label, info=p.help)
-    return gr.Number(p.default, label=label, info=f"{p.help} ({p.low:g} to {p.high:g})", precision=0 if isinstance(p.default, int) else None)
+    return gr.Number(
+        p.default,
+        label=label,
+        info=f"{p.help} ({p.low:g} to {p.high:g})",
+        precision=0 if isinstance(p.default, int) else None,
+    )

@@ -9,10 +9,14 @@ from explain.formatting import p_value, percent
 
 SHOWN, LEVEL = 24, 0.05
 HEADS = (
-    ("slice", ""), ("images", ""), ("wrong", "share of wrong answers in it"), ("rest", "share of wrong answers in all other images"),
-    ("errors", "wrong answers in it, and how many its mix of classes would have"), ("p", "Fisher's exact test, Benjamini-Hochberg over all slices"),
+    ("slice", ""),
+    ("images", ""),
+    ("wrong", "share of wrong answers in it"),
+    ("rest", "share of wrong answers in all other images"),
+    ("errors", "wrong answers in it, and how many its mix of classes would have"),
+    ("p", "Fisher's exact test, Benjamini-Hochberg over all slices"),
     ("p in class", "Cochran-Mantel-Haenszel within the classes, corrected alike"),
-)  # fmt: skip
+)
 
 
 def slice_view(findings: Findings, view: View) -> str:
@@ -22,17 +26,31 @@ def slice_view(findings: Findings, view: View) -> str:
     found = findings.slices(findings.method)
     sure = sum(max(s.p, s.p_within) < LEVEL for s in found)
     measured = "brightness" in findings.run.ok
-    missing = "" if measured else " This run was made before pictures were measured: run it again for brightness and the like."
-    said = (f"{sure} of {len(found)} slices have more errors than the rest, within classes too" if sure
-            else f"none of {len(found)} slices has significantly more errors than the rest")  # fmt: skip
-    note = f"{said}; attention is that of {esc(findings.run.title(findings.method))} for the prediction.{missing}"
+    missing = (
+        ""
+        if measured
+        else " This run was made before pictures were measured: run it again for brightness and the like."
+    )
+    said = (
+        f"{sure} of {len(found)} slices have more errors than the rest, within classes too"
+        if sure
+        else f"none of {len(found)} slices has significantly more errors than the rest"
+    )
+    note = (
+        f"{said}; attention is that of {esc(findings.run.title(findings.method))} for the "
+        f"prediction.{missing}"
+    )
     return panel("Slices", table(HEADS, "".join(map(_row, found[: max(SHOWN, sure)])), "vt-wide-first"), note)
 
 
 def _row(s: Slice) -> str:
     sure, show = max(s.p, s.p_within) < LEVEL, action("group", f"slice:{s.name}")
     kind = "" if sure else "vt-unsure"
-    return (f'<tr class="{kind}" tabindex="0" role="button" {show}><td><b>{esc(s.attribute)}</b> {esc(s.value)}</td>'
-            f'<td>{len(s.rows):,}</td><td class="{"vt-bad" if sure else ""}">{percent(s.rate)}</td><td>{percent(s.rest_rate)}</td>'
-            f"<td>{s.wrong:,} <small>of {s.expected:.0f} expected</small></td>"
-            f"<td>{p_value(s.p)}</td><td>{p_value(s.p_within)}</td></tr>")  # fmt: skip
+    return (
+        f'<tr class="{kind}" tabindex="0" role="button" {show}><td><b>{esc(s.attribute)}</b> '
+        f"{esc(s.value)}</td>"
+        f"<td>{len(s.rows):,}</td><td "
+        f'class="{"vt-bad" if sure else ""}">{percent(s.rate)}</td><td>{percent(s.rest_rate)}</td>'
+        f"<td>{s.wrong:,} <small>of {s.expected:.0f} expected</small></td>"
+        f"<td>{p_value(s.p)}</td><td>{p_value(s.p_within)}</td></tr>"
+    )

@@ -11,18 +11,37 @@ from dashboard.components.clickable import action, esc
 from models.training.compare import class_difference, in_words, side_by_side
 from models.training.trained import Trained
 
-BEST = {"val_accuracy": "best {:.1%}", "val_ccc": "best CCC {:.2f}", "val_nss": "best NSS {:.2f}", "val_psnr": "best PSNR {:.1f}"}
+BEST = {
+    "val_accuracy": "best {:.1%}",
+    "val_ccc": "best CCC {:.2f}",
+    "val_nss": "best NSS {:.2f}",
+    "val_psnr": "best PSNR {:.1f}",
+}
 KINDS = {"gaze": "gaze", "inversion": "decoder"}
 """Trainings that are no classifier's."""
 
 
-def training_list(found: Sequence[tuple[str, Trained]], chosen: str | None, ticked: Sequence[str], waiting: Sequence[str] = ()) -> str:
+def training_list(
+    found: Sequence[tuple[str, Trained]],
+    chosen: str | None,
+    ticked: Sequence[str],
+    waiting: Sequence[str] = (),
+) -> str:
     """One row a training; a click shows its curves, a tick puts it into the comparison."""
-    rows = [f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">starting</span></div>' for name in waiting]
+    rows = [
+        f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">starting</span></div>'
+        for name in waiting
+    ]
     rows += [_row_or_word(name, t, name == chosen, name in ticked) for name, t in found]
-    inside = "".join(rows) or '<p class="vt-empty">Nothing was trained here yet. Choose a model and data, and start.</p>'
-    return ('<section class="vt-panel"><h2>Trainings <small>click for curves; tick two or more to compare</small></h2>'
-            f'<div class="vt-trainings">{inside}</div></section>')  # fmt: skip
+    inside = (
+        "".join(rows)
+        or '<p class="vt-empty">Nothing was trained here yet. Choose a model and data, and start.</p>'
+    )
+    return (
+        '<section class="vt-panel"><h2>Trainings <small>click for curves; tick two or more to '
+        "compare</small></h2>"
+        f'<div class="vt-trainings">{inside}</div></section>'
+    )
 
 
 def _row_or_word(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
@@ -30,8 +49,13 @@ def _row_or_word(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
     try:
         return _row(name, t, chosen, ticked)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        logging.getLogger("vitrine").warning("%s is no training as Vitrine writes them", t.path, exc_info=True)
-        return f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">its file cannot be read</span></div>'
+        logging.getLogger("vitrine").warning(
+            "%s is no training as Vitrine writes them", t.path, exc_info=True
+        )
+        return (
+            f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">its file cannot be '
+            "read</span></div>"
+        )
 
 
 def _row(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
@@ -39,10 +63,17 @@ def _row(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
     tick = f'<input type="checkbox" aria-label="compare {esc(name)}" {action("tick:" + name)} {box}>'
     p, stop = t.progress, ""
     if p and p.state != "finished":
-        stop = f'<button class="vt-link vt-bad" {action("cancel", name)}>cancel</button>' if p.alive else _go_on(name)
+        stop = (
+            f'<button class="vt-link vt-bad" {action("cancel", name)}>cancel</button>'
+            if p.alive
+            else _go_on(name)
+        )
     told = f'<span class="vt-state">{esc(state(t))}</span>{_bar(t)}'
-    return (f'<div class="vt-training {"vt-on" if chosen else ""}">{tick}<button class="vt-open" {action("show", name)}><b>{esc(name)}</b>'
-            f"<small>{esc(about(t))}</small>{told}</button>{stop}</div>")  # fmt: skip
+    return (
+        f'<div class="vt-training {"vt-on" if chosen else ""}">{tick}<button class="vt-open" '
+        f"{action('show', name)}><b>{esc(name)}</b>"
+        f"<small>{esc(about(t))}</small>{told}</button>{stop}</div>"
+    )
 
 
 def _go_on(name: str) -> str:
@@ -60,7 +91,11 @@ def state(t: Trained) -> str:
     """Where it is, in a few words."""
     p = t.progress
     measured = t.measured
-    outcome = f"{measured['accuracy']:.1%} {'test' if 'test' in t.metrics else 'validation'}".replace("%", " %") if "accuracy" in measured else ""
+    outcome = (
+        f"{measured['accuracy']:.1%} {'test' if 'test' in t.metrics else 'validation'}".replace("%", " %")
+        if "accuracy" in measured
+        else ""
+    )
     if "ccc" in measured:
         outcome = ", ".join(f"CCC {axis} {value:.2f}" for axis, value in measured["ccc"].items())
     if p is None or p.state == "finished":
@@ -71,7 +106,11 @@ def state(t: Trained) -> str:
     where = f"{p.step} {p.epoch}/{p.epochs}"
     if p.alive:
         left = f", {_minutes(p.seconds_left)} left" if p.seconds_left else ""
-        return f"measuring{best}" if p.message == "measuring" else f"{where}, {p.images_per_second:.0f} images/s{left}{best}"
+        return (
+            f"measuring{best}"
+            if p.message == "measuring"
+            else f"{where}, {p.images_per_second:.0f} images/s{left}{best}"
+        )
     if p.state == "failed":
         return f"failed: {p.message}"
     return f"{'stopped' if p.state == 'stopped' else 'killed'} at {where}{best}"
@@ -80,8 +119,14 @@ def state(t: Trained) -> str:
 def _otherwise(t: Trained) -> str:
     """What was measured of trainings that classify nothing."""
     if t.task == "gaze" and "gaze" in t.metrics:
-        return next((f"NSS {row['nss']:.2f}" for row in t.metrics["gaze"]["table"] if row["kind"] == "model"), "")
-    return f"error {t.metrics['measured']['error']:.2f}" if t.task == "inversion" and "measured" in t.metrics else ""
+        return next(
+            (f"NSS {row['nss']:.2f}" for row in t.metrics["gaze"]["table"] if row["kind"] == "model"), ""
+        )
+    return (
+        f"error {t.metrics['measured']['error']:.2f}"
+        if t.task == "inversion" and "measured" in t.metrics
+        else ""
+    )
 
 
 def _best(t: Trained) -> str:
@@ -111,15 +156,25 @@ def comparison(models: list[Trained]) -> str:
     tables = [("Side by side", table)]
     if all(m.task == "classes" for m in models):
         signed = class_difference(models)
-        shown = signed.apply(lambda column: [f"{v:+.3f}" if " − " in str(column.name) else f"{v:.3f}" for v in column])
+        shown = signed.apply(
+            lambda column: [f"{v:+.3f}" if " − " in str(column.name) else f"{v:.3f}" for v in column]
+        )
         tables.append(("Recall of each class", shown))
-    return "".join(f'<section class="vt-panel"><h2>{esc(title)}</h2><div class="vt-scroll">{_table(t)}</div></section>' for title, t in tables)
+    return "".join(
+        f'<section class="vt-panel"><h2>{esc(title)}</h2><div class="vt-scroll">{_table(t)}</div></section>'
+        for title, t in tables
+    )
 
 
 def _table(t: pd.DataFrame) -> str:
-    names = [re.sub("([_.])", r"\1<wbr>", esc(c)) for c in ("", *t.columns)]  # long names break where a reader would
+    names = [
+        re.sub("([_.])", r"\1<wbr>", esc(c)) for c in ("", *t.columns)
+    ]  # long names break where a reader would
     head = "".join(f"<th>{name}</th>" for name in names)
-    body = "".join(f"<tr><th>{esc(i)}</th>{''.join(f'<td>{esc(v)}</td>' for v in row)}</tr>" for i, row in zip(t.index, t.to_numpy(), strict=True))
+    body = "".join(
+        f"<tr><th>{esc(i)}</th>{''.join(f'<td>{esc(v)}</td>' for v in row)}</tr>"
+        for i, row in zip(t.index, t.to_numpy(), strict=True)
+    )
     return f'<table class="vt-plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
@@ -128,18 +183,34 @@ def outcome(t: Trained) -> str:
     p = t.progress
     typed = f'<pre class="vt-command">{esc(p.command)}</pre>' if p and p.command else ""
     facts = "".join(f"<dt>{esc(k)}</dt><dd>{esc(v)}</dd>" for k, v in _numbers(t.measured))
-    classes = {name: {k: _three(v) for k, v in c.items()} for name, c in t.measured.get("classes", {}).items()}
+    classes = {
+        name: {k: _three(v) for k, v in c.items()} for name, c in t.measured.get("classes", {}).items()
+    }
     table = f'<div class="vt-scroll vt-tall">{_table(pd.DataFrame(classes).T)}</div>' if classes else ""
-    return (f'<section class="vt-panel"><h2>{esc(t.name)} <small>{esc(state(t))}</small></h2>{typed}'
-            f'<dl class="vt-facts">{facts}</dl>{table}</section>')  # fmt: skip
+    return (
+        f'<section class="vt-panel"><h2>{esc(t.name)} <small>{esc(state(t))}</small></h2>{typed}'
+        f'<dl class="vt-facts">{facts}</dl>{table}</section>'
+    )
 
 
 def _numbers(m: dict[str, Any]) -> list[tuple[str, str]]:
     if "accuracy" not in m:
-        return [(f"{k} {axis}", _three(v)) for k in ("rmse", "ccc", "pearson", "sagr") for axis, v in m.get(k, {}).items()]
+        return [
+            (f"{k} {axis}", _three(v))
+            for k in ("rmse", "ccc", "pearson", "sagr")
+            for axis, v in m.get(k, {}).items()
+        ]
     low, high = m["interval"]
-    shown = [("accuracy", f"{100 * m['accuracy']:.1f} %"), ("95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %")]
-    names = (("macro_f1", "macro F1"), ("kappa", "kappa"), ("ece", "ECE"), ("ece_with_temperature", "with temperature"))
+    shown = [
+        ("accuracy", f"{100 * m['accuracy']:.1f} %"),
+        ("95 % interval", f"{100 * low:.1f} to {100 * high:.1f} %"),
+    ]
+    names = (
+        ("macro_f1", "macro F1"),
+        ("kappa", "kappa"),
+        ("ece", "ECE"),
+        ("ece_with_temperature", "with temperature"),
+    )
     return [*shown, *((word, _three(m[key])) for key, word in names)]
 
 

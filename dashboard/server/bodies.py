@@ -12,7 +12,8 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 PAGES, MINUTE, REMEMBERED = 40, 60.0, 20_000
-"""Pages that one address may open within so many seconds; each has a place among the server's sessions, which are limited."""
+"""Pages that one address may open within so many seconds; each has a place among the server's sessions, which
+are limited."""
 
 
 class TooLarge(Exception):
@@ -20,10 +21,18 @@ class TooLarge(Exception):
 
 
 class Body:
-    """A request's body, counted as it comes in, whatever its header says. `refuse`: answers where it is more than `limit` bytes."""
+    """A request's body, counted as it comes in, whatever its header says. `refuse`: answers where it is more
+    than `limit` bytes."""
 
     def __init__(self, receive: Receive, send: Send, limit: int, refuse: Callable[[], Awaitable[None]]):
-        self._receive, self._send, self._left, self._limit, self._refuse, self._begun = receive, send, limit, limit, refuse, False
+        self._receive, self._send, self._left, self._limit, self._refuse, self._begun = (
+            receive,
+            send,
+            limit,
+            limit,
+            refuse,
+            False,
+        )
 
     async def through(self, app: Application, scope: Message) -> None:
         declared = next((v for k, v in scope["headers"] if k.lower() == b"content-length"), b"0")
@@ -82,10 +91,15 @@ class Pages:
     """Pages that were opened, so that nobody can open so many that other visitors' are forgotten."""
 
     def __init__(self, clock: Callable[[], float]):
-        self._clock, self._known, self._opened = clock, OrderedDict[str, None](), OrderedDict[str, deque[float]]()
+        self._clock, self._known, self._opened = (
+            clock,
+            OrderedDict[str, None](),
+            OrderedDict[str, deque[float]](),
+        )
 
     def admit(self, client: str, session: str) -> bool:
-        """Whether this page is known, or its address may open another. A request that names no page counts as one of its own."""
+        """Whether this page is known, or its address may open another. A request that names no page counts as
+        one of its own."""
         if session and session in self._known:
             self._known.move_to_end(session)
             return True

@@ -14,14 +14,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST, FEWEST = 1000, 32  # connections at once, by what the system allows
 HEAD, PAUSE, BODY, WRITE = 10.0, 20.0, 300.0, 60.0
-"""Seconds for a request's head, between two pieces of its body, for all of its body, and until a client takes what it is sent."""
+"""Seconds for a request's head, between two pieces of its body, for all of its body, and until a client takes
+what it is sent."""
 CHECKED_EVERY = 1.0
 
 
 class Connection(H11Protocol):
-    """uvicorn limits how long an answered connection may idle, and how many requests run at once. It waits for ever for a request that comes
-    in part or not at all: such a connection is closed here after a while, and at once where its place is needed. (uvicorn's own
-    `limit_concurrency` answers 503 to everybody as soon as so many connections are open, asked for something or not.)"""
+    """uvicorn limits how long an answered connection may idle, and how many requests run at once. It waits
+    for ever for a request that comes in part or not at all: such a connection is closed here after a while,
+    and at once where its place is needed. (uvicorn's own `limit_concurrency` answers 503 to everybody as soon
+    as so many connections are open, asked for something or not.)"""
 
     most = MOST
 
@@ -65,7 +67,9 @@ class Connection(H11Protocol):
         if self._free:
             return now - self._free_since > HEAD
         if self.cycle.more_body:
-            silent = now - self._heard > PAUSE and not self.flow.read_paused  # paused: we are who does not read
+            silent = (
+                now - self._heard > PAUSE and not self.flow.read_paused
+            )  # paused: we are who does not read
             return silent or now - self._asked_at > BODY
         return False
 
@@ -82,8 +86,8 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def _make_room(self) -> bool:
-        """Close the oldest connection that has asked for nothing, or else the newest of the address that has most. False where there is
-        neither."""
+        """Close the oldest connection that has asked for nothing, or else the newest of the address that has
+        most. False where there is neither."""
         others = [c for c in self.connections if isinstance(c, Connection) and c is not self]
         if free := [c for c in others if c._free]:
             min(free, key=lambda c: c._free_since)._abort()
@@ -102,15 +106,22 @@ class Connection(H11Protocol):
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Within it, Gradio starts its server with our limits: it has no parameter for them, and the size of the queue of the socket cannot be
-    changed later."""
+    """Within it, Gradio starts its server with our limits: it has no parameter for them, and the size of the
+    queue of the socket cannot be changed later."""
     descriptors = _descriptors()
     most, waiting = max(FEWEST, min(MOST, descriptors * 3 // 4 - 128)), max(8, min(64, descriptors // 8))
     # asyncio takes `backlog` connections at a time, each with a descriptor, before one of them can be closed
     kept: Any = http_server.uvicorn
-    http_server.uvicorn = SimpleNamespace(Config=partial(  # type: ignore[assignment]
-        uvicorn.Config, http=type("LimitedConnection", (Connection,), {"most": most}), backlog=waiting, limit_concurrency=most + waiting + 1,
-        proxy_headers=False, server_header=False))  # fmt: skip
+    http_server.uvicorn = SimpleNamespace(
+        Config=partial(  # type: ignore[assignment]
+            uvicorn.Config,
+            http=type("LimitedConnection", (Connection,), {"most": most}),
+            backlog=waiting,
+            limit_concurrency=most + waiting + 1,
+            proxy_headers=False,
+            server_header=False,
+        )
+    )
     try:
         yield
     finally:

@@ -8,10 +8,14 @@ from typing import Any
 from starlette.requests import cookie_parser
 
 ATTEMPTS, MINUTE = 10, 60.0
-"""Wrong passwords from one address within so many seconds. There is no count over all addresses: with one, anybody could lock everybody out."""
+"""Wrong passwords from one address within so many seconds. There is no count over all addresses: with one,
+anybody could lock everybody out."""
 ADDRESSES = 10_000  # that are remembered
 
-COOKIE, PLAIN_COOKIE = "access-token-", "access-token-unsecure-"  # as Gradio calls them, each followed by the server's own name
+COOKIE, PLAIN_COOKIE = (
+    "access-token-",
+    "access-token-unsecure-",
+)  # as Gradio calls them, each followed by the server's own name
 
 
 class Attempts:
@@ -60,16 +64,25 @@ def tokens(scope: MutableMapping[str, Any]) -> list[str]:
 
 
 def one_cookie(headers: list[tuple[bytes, bytes]], https: bool, framed: bool) -> list[tuple[bytes, bytes]]:
-    """Of the two cookies that Gradio sets, the one that fits: sent over HTTPS alone where the page is asked for by HTTPS, and not with the
-    requests of other sites, unless the page is shown inside another (`framed`)."""
+    """Of the two cookies that Gradio sets, the one that fits: sent over HTTPS alone where the page is asked
+    for by HTTPS, and not with the requests of other sites, unless the page is shown inside another
+    (`framed`)."""
     kept = []
     for name, value in headers:
         if name.lower() == b"set-cookie" and value.startswith(COOKIE.encode()):
             if value.startswith(PLAIN_COOKIE.encode()) == https:
                 continue
             parts = [part.strip() for part in value.decode("latin-1").split(";")]
-            rest = [part for part in parts[1:] if part.partition("=")[0].lower() not in ("samesite", "secure", "httponly")]
-            flags = ["HttpOnly", "SameSite=None" if https and framed else "SameSite=Lax", *(["Secure"] if https else [])]
+            rest = [
+                part
+                for part in parts[1:]
+                if part.partition("=")[0].lower() not in ("samesite", "secure", "httponly")
+            ]
+            flags = [
+                "HttpOnly",
+                "SameSite=None" if https and framed else "SameSite=Lax",
+                *(["Secure"] if https else []),
+            ]
             value = "; ".join([parts[0], *rest, *flags]).encode("latin-1")
         kept.append((name, value))
     return kept
@@ -78,4 +91,7 @@ def one_cookie(headers: list[tuple[bytes, bytes]], https: bool, framed: bool) ->
 def expired(scope: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
     """Headers that take the cookies away."""
     name = str(getattr(scope.get("app"), "cookie_id", ""))
-    return [(b"set-cookie", f"{prefix}{name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode()) for prefix in (COOKIE, PLAIN_COOKIE)]
+    return [
+        (b"set-cookie", f"{prefix}{name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode())
+        for prefix in (COOKIE, PLAIN_COOKIE)
+    ]

@@ -1,4 +1,5 @@
-"""What the server writes to its log: bounded, whoever asks for what, and with nothing in it that steers a terminal."""
+"""What the server writes to its log: bounded, whoever asks for what, and with nothing in it that steers a
+terminal."""
 
 import logging
 import time
@@ -11,8 +12,8 @@ BOUNDED = ("vitrine", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "
 
 
 class Bounded(logging.Filter):
-    """Lets through so many records of a kind in a minute, each cut and with its control characters written out; then says how many it kept
-    back."""
+    """Lets through so many records of a kind in a minute, each cut and with its control characters written
+    out; then says how many it kept back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         super().__init__()
@@ -20,7 +21,10 @@ class Bounded(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if self._clock() - self._since >= 60:
-            self._since, kept_back = self._clock(), sum(n - A_MINUTE for n in self._counts.values() if n > A_MINUTE)
+            self._since, kept_back = (
+                self._clock(),
+                sum(n - A_MINUTE for n in self._counts.values() if n > A_MINUTE),
+            )
             self._counts.clear()
             if kept_back:
                 record.msg = f"{record.msg} ({kept_back:,} more lines like earlier ones were left out)"
@@ -35,7 +39,8 @@ class Bounded(logging.Filter):
 
 
 def printable(text: str, keep: str = "", length: int = LENGTH) -> str:
-    """Cut to `length`, its end kept, too; characters that are none, as those that colour a terminal, written as Python writes them."""
+    """Cut to `length`, its end kept, too; characters that are none, as those that colour a terminal, written
+    as Python writes them."""
     if len(text) > length:
         text = f"{text[: length // 2]} … {text[-length // 2 :]}"
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,5 @@
-"""What a request must be before it reaches Gradio: a known path, of this page's own origin, small, and logged in where that is asked for."""
+"""What a request must be before it reaches Gradio: a known path, of this page's own origin, small, and logged
+in where that is asked for."""
 
 import asyncio
 import re
@@ -20,13 +21,22 @@ LOCAL = {"127.0.0.1", "localhost", "::1"}
 UPLOAD_BYTES, BODY_BYTES = 25_000_000, 1_000_000
 SLOWED = 1.0  # seconds before a wrong password that came by the public link is answered
 
-_API = "info|upload|upload_progress|queue/join|queue/data|heartbeat/.+|cancel|reset|call/.+|file=.+|startup-events|theme.css|app_id|login_check|user"
-KNOWN = re.compile(rf"/(|config|login|logout|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|gradio_api/({_API}))/?")
-"""What the page and gradio_client use. Not here: /gradio_api/run and /api, which go around the queue; /proxy= and /file=http..., which fetch;
-and what Gradio offers besides."""
-OPEN = re.compile(r"/(|config|login|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|"
-                  r"gradio_api/(startup-events|theme.css|app_id|login_check|user))/?")  # fmt: skip
-"""What is answered before anybody has logged in: the form, and what it is drawn with. Gradio itself refuses /config then, with words for the form."""
+_API = (
+    "info|upload|upload_progress|queue/join|queue/data|heartbeat/.+|cancel|reset|call/.+|file=.+|"
+    "startup-events|theme.css|app_id|login_check|user"
+)
+KNOWN = re.compile(
+    r"/(|config|login|logout|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|"
+    rf"gradio_api/({_API}))/?"
+)
+"""What the page and gradio_client use. Not here: /gradio_api/run and /api, which go around the queue; /proxy=
+and /file=http..., which fetch; and what Gradio offers besides."""
+OPEN = re.compile(
+    r"/(|config|login|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|"
+    r"gradio_api/(startup-events|theme.css|app_id|login_check|user))/?"
+)
+"""What is answered before anybody has logged in: the form, and what it is drawn with. Gradio itself refuses
+/config then, with words for the form."""
 THIS_MACHINE = Proxies.parse(LOOPBACK)
 PASSED = "vitrine.passed"
 TOO_MANY_PAGES = "Too many pages were opened from your address: wait a minute."
@@ -34,16 +44,20 @@ MCP = re.compile(r"/gradio_api/mcp(/.*)?")
 PAGE_NAMED = re.compile(r"/gradio_api/(queue/join|call/[^/]+(/[^/]+)?|cancel|reset)/?")
 _API_INFO = re.compile(rb"(window\.gradio_api_info = ).*?(;</script>)", re.DOTALL)
 
-_PAGE = ("default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-         "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors ")  # fmt: skip
+_PAGE = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src "
+    "'self' 'unsafe-inline'; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors "
+)
 _FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sandbox"
 
 
 @dataclass
 class Rules:
-    """`names`: hosts of this page besides this machine's own. `links`: those of them that are public links. `any_host`: it may be asked for under
-    others, too. `proxies`: whose forwarded headers count. `https`: it is reached by HTTPS alone. `framed_by`: pages that may show this one
-    inside. `uploads`: whether photos may be sent; `upload_room`: whether another may be kept for the moment it is needed."""
+    """`names`: hosts of this page besides this machine's own. `links`: those of them that are public links.
+    `any_host`: it may be asked for under others, too. `proxies`: whose forwarded headers count. `https`: it
+    is reached by HTTPS alone. `framed_by`: pages that may show this one inside. `uploads`: whether photos may
+    be sent; `upload_room`: whether another may be kept for the moment it is needed."""
 
     names: set[str] = field(default_factory=set)
     any_host: bool = False
@@ -83,47 +97,66 @@ class Gate:
             log_out(scope)
             await _answer(send, 303, "", more=[(b"location", b"./"), *expired(scope)])
         else:
-            await self._pass_on({**scope, PASSED: True, "query_string": _query(scope, path)}, path, receive, send)
+            await self._pass_on(
+                {**scope, PASSED: True, "query_string": _query(scope, path)}, path, receive, send
+            )
 
     def _link(self, scope: Message) -> str:
-        """The public link that a request came through; empty where it did not. The link's own program passes it on from this machine, and may
-        name the link in any of three headers."""
+        """The public link that a request came through; empty where it did not. The link's own program passes
+        it on from this machine, and may name the link in any of three headers."""
         if not self._rules.links or not THIS_MACHINE.trust(_client(scope)):
             return ""
         headers = {k.lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        names = [_name(headers.get(b"host", "")), _name(headers.get(b"x-forwarded-host", "").split(",")[0].strip()),
-                 urlsplit(headers.get(b"origin", "")).hostname]  # fmt: skip
+        names = [
+            _name(headers.get(b"host", "")),
+            _name(headers.get(b"x-forwarded-host", "").split(",")[0].strip()),
+            urlsplit(headers.get(b"origin", "")).hostname,
+        ]
         return next((name for name in names if name in self._rules.links), "")
 
     def _address(self, scope: Message) -> str:
-        """Whose wrong passwords are counted; empty where the visitors of a public link cannot be told from one another."""
+        """Whose wrong passwords are counted; empty where the visitors of a public link cannot be told from
+        one another."""
         client = _client(scope)
         return "" if self._rules.links and THIS_MACHINE.trust(client) else client
 
     async def _pass_on(self, scope: Message, path: str, receive: Receive, send: Send) -> None:
-        app, limit = self._app, UPLOAD_BYTES if path.startswith(("/gradio_api/upload", "/gradio_api/mcp")) else BODY_BYTES
+        app, limit = (
+            self._app,
+            UPLOAD_BYTES if path.startswith(("/gradio_api/upload", "/gradio_api/mcp")) else BODY_BYTES,
+        )
         if path.rstrip("/") == "/login" and scope["method"] == "POST":
             send = self._counting(self._address(scope), send)
         elif path == "/" and needs_login(scope):
             app = _without_endpoints(app)
         elif PAGE_NAMED.fullmatch(path) and scope["method"] == "POST":
             app = self._of_a_known_page(app)
-        await Body(receive, send, limit, lambda: _answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")).through(app, scope)
+        await Body(
+            receive, send, limit, lambda: _answer(send, 413, f"Too large: at most {limit // 1_000_000} MB.")
+        ).through(app, scope)
 
     def _refusal(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         for check in (self._unknown, self._foreign, self._not_allowed):
             if found := check(scope, path, headers):
                 return found
-        if path.rstrip("/") == "/login" and scope["method"] == "POST" and (wait := self._attempts.wait(self._address(scope))):
+        if (
+            path.rstrip("/") == "/login"
+            and scope["method"] == "POST"
+            and (wait := self._attempts.wait(self._address(scope)))
+        ):
             return 429, f"Too many wrong passwords: wait {wait:.0f} seconds."
-        if path.startswith("/gradio_api/heartbeat/") and not self._pages.admit(_client(scope), path.split("/")[3]):
+        if path.startswith("/gradio_api/heartbeat/") and not self._pages.admit(
+            _client(scope), path.split("/")[3]
+        ):
             return 429, TOO_MANY_PAGES
         return None
 
     def _unknown(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         if not KNOWN.fullmatch(path) and not (self._rules.mcp and MCP.fullmatch(path)):
             return 404, "Not found."
-        if path.startswith("/gradio_api/file=") and re.match(r"/*https?:", path.partition("=")[2], re.IGNORECASE):
+        if path.startswith("/gradio_api/file=") and re.match(
+            r"/*https?:", path.partition("=")[2], re.IGNORECASE
+        ):
             return 404, "Not found: this server fetches nothing."
         return None
 
@@ -131,10 +164,18 @@ class Gate:
         """Another page, or another name than this page's."""
         method, host = scope["method"], headers.get("host", "")
         if not self._rules.any_host and _name(host) not in LOCAL | self._rules.names:
-            return 403, f"This page is not called '{host[:80]}': start it with --root-path https://NAME to give it a name."
+            return (
+                403,
+                f"This page is not called '{host[:80]}': start it with --root-path https://NAME to give it "
+                "a name.",
+            )
         origin = headers.get("origin")
         if origin and not _own(origin, headers) and urlsplit(origin).hostname not in self._rules.names:
-            return 403, "Another page asked for this: open this one itself. Behind a reverse proxy, start it with --behind-proxy ADDRESS."
+            return (
+                403,
+                "Another page asked for this: open this one itself. Behind a reverse proxy, start it with "
+                "--behind-proxy ADDRESS.",
+            )
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and method != "GET":
             return 403, "Another page asked for this: open this one itself."
         if path.rstrip("/") == "/logout":
@@ -165,7 +206,8 @@ class Gate:
         return limited
 
     def _counting(self, client: str, send: Send) -> Send:
-        """Wrong passwords are counted by address. Those that come by the public link have no address of their own: they are answered late."""
+        """Wrong passwords are counted by address. Those that come by the public link have no address of their
+        own: they are answered late."""
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in (400, 401):
@@ -179,22 +221,32 @@ class Gate:
 
     def _with_headers(self, send: Send, path: str, https: bool) -> Send:
         policy = _FILE if path.startswith("/gradio_api/file=") else _PAGE + self._rules.framed_by
-        added = {"x-content-type-options": "nosniff", "referrer-policy": "same-origin", "x-robots-tag": "noindex, nofollow",
-                 "permissions-policy": "camera=(self), microphone=(), geolocation=()", "content-security-policy": policy}  # fmt: skip
+        added = {
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "same-origin",
+            "x-robots-tag": "noindex, nofollow",
+            "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+            "content-security-policy": policy,
+        }
         framed = self._rules.framed_by != "'self'"
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                kept = [(k, v) for k, v in message.get("headers", []) if k.decode("latin-1").lower() not in added]
-                message["headers"] = one_cookie(kept, https, framed) + [(k.encode(), v.encode()) for k, v in added.items()]
+                kept = [
+                    (k, v) for k, v in message.get("headers", []) if k.decode("latin-1").lower() not in added
+                ]
+                message["headers"] = one_cookie(kept, https, framed) + [
+                    (k.encode(), v.encode()) for k, v in added.items()
+                ]
             await send(message)
 
         return with_headers
 
 
 def guarded(rules: Rules) -> dict[str, Any]:
-    """Keyword arguments of the server's application that put the gate before all of it. Gradio adds its own middleware outside of any that
-    it is given, and answers the preflights of other pages there; so the gate is put around the whole when the application starts."""
+    """Keyword arguments of the server's application that put the gate before all of it. Gradio adds its own
+    middleware outside of any that it is given, and answers the preflights of other pages there; so the gate
+    is put around the whole when the application starts."""
 
     @asynccontextmanager
     async def started(app: Any) -> AsyncIterator[None]:
@@ -218,7 +270,8 @@ class Inner:
 
 
 def _without_endpoints(app: Application) -> Application:
-    """The front page before anybody has logged in: Gradio writes the names and parameters of every endpoint into it."""
+    """The front page before anybody has logged in: Gradio writes the names and parameters of every endpoint
+    into it."""
 
     async def front_page(scope: Message, receive: Receive, send: Send) -> None:
         scope = {**scope, "headers": [(k, v) for k, v in scope["headers"] if k != b"accept-encoding"]}
@@ -233,7 +286,9 @@ def _without_endpoints(app: Application) -> Application:
             if not message.get("more_body", False):
                 body = _API_INFO.sub(rb'\1{"named_endpoints": {}, "unnamed_endpoints": {}}\2', bytes(parts))
                 length = [(b"content-length", str(len(body)).encode())] if scope["method"] != "HEAD" else []
-                start["headers"] = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"] + length
+                start["headers"] = [
+                    (k, v) for k, v in start["headers"] if k.lower() != b"content-length"
+                ] + length
                 await send(start)
                 await send({"type": "http.response.body", "body": body})
 
@@ -252,7 +307,13 @@ def _query(scope: Message, path: str) -> bytes:
     """Without the words that Gradio's front page takes for its own, and fails on."""
     if path != "/":
         return bytes(scope.get("query_string", b""))
-    return urlencode([(k, v) for k, v in parse_qsl(bytes(scope.get("query_string", b"")).decode("latin-1")) if k not in GRADIOS_OWN]).encode()
+    return urlencode(
+        [
+            (k, v)
+            for k, v in parse_qsl(bytes(scope.get("query_string", b"")).decode("latin-1"))
+            if k not in GRADIOS_OWN
+        ]
+    ).encode()
 
 
 def _name(host: str) -> str:
@@ -261,7 +322,8 @@ def _name(host: str) -> str:
 
 
 def _own(origin: str, headers: dict[str, str]) -> bool:
-    """Whether a request comes from this page: its origin names the host that was asked, which a proxy may have written elsewhere."""
+    """Whether a request comes from this page: its origin names the host that was asked, which a proxy may
+    have written elsewhere."""
     hosts = [headers.get("host", ""), *headers.get("x-forwarded-host", "").split(",")]
     return urlsplit(origin).netloc.lower() in {host.strip().lower() for host in hosts if host.strip()}
 
@@ -270,8 +332,23 @@ def _client(scope: Message) -> str:
     return str((scope.get("client") or ("",))[0])
 
 
-async def _answer(send: Send, status: int, text: str, kind: str = "text/plain; charset=utf-8", more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+async def _answer(
+    send: Send,
+    status: int,
+    text: str,
+    kind: str = "text/plain; charset=utf-8",
+    more: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
     body = text.encode()
-    await send({"type": "http.response.start", "status": status,
-                "headers": [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode()), *more]})  # fmt: skip
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", kind.encode()),
+                (b"content-length", str(len(body)).encode()),
+                *more,
+            ],
+        }
+    )
     await send({"type": "http.response.body", "body": body})

@@ -6,7 +6,8 @@ from models.errors import UserError
 
 
 class Access(Enum):
-    """OWNER: everything. VISITOR: look, filter, and explain one photo at a time. READER: look and filter what the run holds."""
+    """OWNER: everything. VISITOR: look, filter, and explain one photo at a time. READER: look and filter what
+    the run holds."""
 
     OWNER = "owner"
     VISITOR = "visitor"
@@ -19,15 +20,22 @@ class Access(Enum):
 
     @property
     def computes(self) -> bool:
-        """Whether work of minutes may be started, and files be written: trainings, surveys, maximised pictures, notes, exports."""
+        """Whether work of minutes may be started, and files be written: trainings, surveys, maximised
+        pictures, notes, exports."""
         return self is Access.OWNER
 
     def asks_network(self) -> None:
         """Raises UserError where this may not be."""
         if not self.explains:
-            raise UserError("This page is for reading: it shows what the run holds; live maps need a server without --read-only.")
+            raise UserError(
+                "This page is for reading: it shows what the run holds; live maps need a server without "
+                "--read-only."
+            )
 
     def begins_work(self) -> None:
         """Raises UserError where this may not be."""
         if not self.computes:
-            raise UserError("Visitors can look, filter, and explain a photo; whoever started the page can allow more with --allow-compute.")
+            raise UserError(
+                "Visitors can look, filter, and explain a photo; whoever started the page can allow more "
+                "with --allow-compute."
+            )

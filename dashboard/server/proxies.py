@@ -1,4 +1,5 @@
-"""Reverse proxies in front of the page: which of them are trusted, and what their headers say of a request."""
+"""Reverse proxies in front of the page: which of them are trusted, and what their headers say of a
+request."""
 
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
@@ -8,8 +9,18 @@ from typing import Any
 from models.errors import UserError
 
 LOOPBACK = "127.0.0.0/8, ::1"
-FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-forwarded-prefix",
-                       b"x-real-ip", b"x-gradio-server"})  # fmt: skip
+FORWARDED = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-forwarded-prefix",
+        b"x-real-ip",
+        b"x-gradio-server",
+    }
+)
 """Headers that Gradio or uvicorn would believe, whoever sent them."""
 
 
@@ -23,9 +34,14 @@ class Proxies:
     def parse(cls, text: str) -> "Proxies":
         """Addresses and networks, with commas between them. Raises UserError for what is neither."""
         try:
-            return cls(tuple(ip_network(item.strip(), strict=False) for item in text.split(",") if item.strip()))
+            return cls(
+                tuple(ip_network(item.strip(), strict=False) for item in text.split(",") if item.strip())
+            )
         except ValueError as error:
-            raise UserError(f"--behind-proxy takes addresses or networks, as 127.0.0.1 or 10.0.0.0/8; got '{text[:80]}' ({error}).") from error
+            raise UserError(
+                "--behind-proxy takes addresses or networks, as 127.0.0.1 or 10.0.0.0/8; got "
+                f"'{text[:80]}' ({error})."
+            ) from error
 
     def trust(self, address: str) -> bool:
         try:
@@ -36,8 +52,8 @@ class Proxies:
         return any(found in network for network in self.networks)
 
     def client(self, peer: str, forwarded_for: str) -> str:
-        """Who asks: the last address of X-Forwarded-For that is not a trusted proxy. Each proxy appends to this list, so that what stands
-        before it may be made up."""
+        """Who asks: the last address of X-Forwarded-For that is not a trusted proxy. Each proxy appends to
+        this list, so that what stands before it may be made up."""
         for address in reversed([peer_of(item) for item in forwarded_for.split(",") if item.strip()]):
             if not self.trust(address):
                 return address
@@ -45,8 +61,9 @@ class Proxies:
 
 
 def seen_through(scope: MutableMapping[str, Any], proxies: Proxies, public_name: str = "") -> dict[str, Any]:
-    """An ASGI scope whose client, scheme and headers are those that this page believes in. Headers of a trusted proxy stay, all others' go.
-    `public_name`: the host of the public link where the request came through it; its traffic is HTTPS."""
+    """An ASGI scope whose client, scheme and headers are those that this page believes in. Headers of a
+    trusted proxy stay, all others' go. `public_name`: the host of the public link where the request came
+    through it; its traffic is HTTPS."""
     peer = str((scope.get("client") or ("",))[0])
     headers = [(name.lower(), value) for name, value in scope["headers"]]
     given = {name: value.decode("latin-1") for name, value in headers if name in FORWARDED}
@@ -57,8 +74,17 @@ def seen_through(scope: MutableMapping[str, Any], proxies: Proxies, public_name:
     if not proxies.trust(peer):
         return {**scope, "headers": kept}
     scheme = _first(given.get(b"x-forwarded-proto", "")) or str(scope.get("scheme", "http"))
-    kept += [(name, given[name].encode("latin-1")) for name in (b"x-forwarded-proto", b"x-forwarded-host") if name in given]
-    return {**scope, "headers": kept, "scheme": scheme, "client": (proxies.client(peer, _all(headers, b"x-forwarded-for")), 0)}
+    kept += [
+        (name, given[name].encode("latin-1"))
+        for name in (b"x-forwarded-proto", b"x-forwarded-host")
+        if name in given
+    ]
+    return {
+        **scope,
+        "headers": kept,
+        "scheme": scheme,
+        "client": (proxies.client(peer, _all(headers, b"x-forwarded-for")), 0),
+    }
 
 
 def peer_of(text: str) -> str:

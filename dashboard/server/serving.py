@@ -1,4 +1,5 @@
-"""Serve the page until it is ended: on this machine, to a network, or by a public link; who may open it, and what they may do."""
+"""Serve the page until it is ended: on this machine, to a network, or by a public link; who may open it, and
+what they may do."""
 
 import logging
 import os
@@ -33,16 +34,18 @@ PATIENCE = 5.0  # seconds that the server has for its end
 SWEPT_EVERY = 60.0  # seconds
 ENDED_BY = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # those that this system has
 MCP_MISSING = "--mcp needs another package: pip install 'mcp>=1.21,<2'"
-ICON = '<link rel="icon" href="favicon.ico" type="image/svg+xml">'  # otherwise it is asked for where a proxy has none
+# otherwise it is asked for where a proxy has none
+ICON = '<link rel="icon" href="favicon.ico" type="image/svg+xml">'
 SPACE = "SPACE_ID"  # Hugging Face names its Spaces so
 FRAMED_BY_SPACES = "'self' https://huggingface.co https://*.hf.space"
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """`host`: the address to listen at; `root_path`: a path, or a whole address, under which a proxy shows the page. `share`: a public link.
-    `auth`: user:password. `public`: no password. `allow_compute`, `read_only`: what visitors may do. `mcp`: tools for agents.
-    `behind_proxy`: addresses of reverse proxies whose forwarded headers count; by itself, with `root_path`, one on this machine."""
+    """`host`: the address to listen at; `root_path`: a path, or a whole address, under which a proxy shows
+    the page. `share`: a public link. `auth`: user:password. `public`: no password. `allow_compute`,
+    `read_only`: what visitors may do. `mcp`: tools for agents. `behind_proxy`: addresses of reverse proxies
+    whose forwarded headers count; by itself, with `root_path`, one on this machine."""
 
     host: str = ""
     port: int | None = None
@@ -58,14 +61,22 @@ class Sharing:
     def __post_init__(self) -> None:
         """Raises UserError for a port that there is not, and for wishes that exclude each other."""
         if self.port is not None and not 0 < self.port < 65536:
-            raise UserError(f"--port {self.port}: ports are numbers from 1 to 65535; leave it out for the first free one from 7860.")
+            raise UserError(
+                f"--port {self.port}: ports are numbers from 1 to 65535; leave it out for the first free "
+                "one from 7860."
+            )
         if self.auth and not (self.auth.partition(":")[0] and self.auth.partition(":")[2]):
-            raise UserError(f"--auth takes user:password, with a colon between them; got {len(self.auth)} letters that are no such pair.")
-        for given, other, why in ((self.auth, self.public, "--auth asks for a password and --public for none"),
-                                  (self.allow_compute, self.read_only, "--allow-compute allows everything and --read-only nothing"),
-                                  (self.mcp, self.share, "--mcp answers without the password that --share asks for"),
-                                  (self.mcp, self.auth, "--mcp answers without the password of --auth"),
-                                  (self.mcp, self.open, "--mcp is for programs on this machine, not for a network")):  # fmt: skip
+            raise UserError(
+                f"--auth takes user:password, with a colon between them; got {len(self.auth)} letters that "
+                "are no such pair."
+            )
+        for given, other, why in (
+            (self.auth, self.public, "--auth asks for a password and --public for none"),
+            (self.allow_compute, self.read_only, "--allow-compute allows everything and --read-only nothing"),
+            (self.mcp, self.share, "--mcp answers without the password that --share asks for"),
+            (self.mcp, self.auth, "--mcp answers without the password of --auth"),
+            (self.mcp, self.open, "--mcp is for programs on this machine, not for a network"),
+        ):
             if given and other:
                 raise UserError(f"{why}: give only one of them.")
         Proxies.parse(self.behind_proxy)
@@ -86,11 +97,16 @@ class Sharing:
         return Access.VISITOR if self.open and not self.allow_compute else Access.OWNER
 
     def login(self) -> tuple[str, str] | None:
-        """Who may come in. A page that others reach has a password unless that is waived; a Space has its own visitors."""
+        """Who may come in. A page that others reach has a password unless that is waived; a Space has its own
+        visitors."""
         if self.auth:
             user, _, password = self.auth.partition(":")
             return user, password
-        return ("vitrine", secrets.token_urlsafe(9)) if self.open and not self.public and SPACE not in os.environ else None
+        return (
+            ("vitrine", secrets.token_urlsafe(9))
+            if self.open and not self.public and SPACE not in os.environ
+            else None
+        )
 
     @property
     def proxies(self) -> Proxies:
@@ -101,44 +117,101 @@ class Sharing:
     def rules(self) -> Rules:
         name = urlsplit(self.root_path).hostname
         anyone = self.address not in LOCAL or bool((self.root_path or self.behind_proxy) and not name)
-        return Rules({name} if name else set(), anyone, FRAMED_BY_SPACES if SPACE in os.environ else "'self'", self.mcp, uploads_fit,
-                     self.access.explains, self.proxies, self.root_path.startswith("https://"))  # fmt: skip
+        return Rules(
+            {name} if name else set(),
+            anyone,
+            FRAMED_BY_SPACES if SPACE in os.environ else "'self'",
+            self.mcp,
+            uploads_fit,
+            self.access.explains,
+            self.proxies,
+            self.root_path.startswith("https://"),
+        )
 
 
-def options(sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, rules: Rules | None = None) -> dict[str, Any]:
+def options(
+    sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, rules: Rules | None = None
+) -> dict[str, Any]:
     """What every start of the server shares, the tests' too."""
-    return {"theme": theme(), "css_paths": STYLE, "footer_links": [], "run_history": False, "allowed_paths": [], "max_threads": 8,
-            "max_file_size": "20mb", "server_name": sharing.address, "state_session_capacity": SESSIONS, "share": False,
-            "enable_monitoring": False, "quiet": True, "ssr_mode": False, "pwa": False, "favicon_path": STYLE.parent / "favicon.svg",
-            "auth": login, "auth_message": "Whoever shared this page has the password." if login else None, "mcp_server": sharing.mcp,
-            "root_path": sharing.root_path or None, "head": ICON, "app_kwargs": guarded(rules or sharing.rules())}  # fmt: skip
+    return {
+        "theme": theme(),
+        "css_paths": STYLE,
+        "footer_links": [],
+        "run_history": False,
+        "allowed_paths": [],
+        "max_threads": 8,
+        "max_file_size": "20mb",
+        "server_name": sharing.address,
+        "state_session_capacity": SESSIONS,
+        "share": False,
+        "enable_monitoring": False,
+        "quiet": True,
+        "ssr_mode": False,
+        "pwa": False,
+        "favicon_path": STYLE.parent / "favicon.svg",
+        "auth": login,
+        "auth_message": "Whoever shared this page has the password." if login else None,
+        "mcp_server": sharing.mcp,
+        "root_path": sharing.root_path or None,
+        "head": ICON,
+        "app_kwargs": guarded(rules or sharing.rules()),
+    }
 
 
-def serve(run: Path, sharing: Sharing = Sharing(), weights: Path | None = None, device: str = "cpu", open_browser: bool = True,
-          trainings: Path = Path("trainings"), against: Sequence[Path] = (), gaze: Path | None = None,
-          gaze_model: Path | None = None, decoders: Path | None = None, allow_data: bool = False) -> None:  # fmt: skip
-    """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and wishes that cannot be met."""
+def serve(
+    run: Path,
+    sharing: Sharing = Sharing(),
+    weights: Path | None = None,
+    device: str = "cpu",
+    open_browser: bool = True,
+    trainings: Path = Path("trainings"),
+    against: Sequence[Path] = (),
+    gaze: Path | None = None,
+    gaze_model: Path | None = None,
+    decoders: Path | None = None,
+    allow_data: bool = False,
+) -> None:
+    """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and wishes that
+    cannot be met."""
     reuse_memory()
     bound_logs()
     sweep()
     _has_mcp(sharing)
     opened = open_run(run)
     ask_for_data(opened, allow_data)
-    ctx = Context(opened, weights, device, trainings, tuple(open_run(other).folder for other in against), sharing.access, gaze, gaze_model,
-                  decoders)  # fmt: skip
+    ctx = Context(
+        opened,
+        weights,
+        device,
+        trainings,
+        tuple(open_run(other).folder for other in against),
+        sharing.access,
+        gaze,
+        gaze_model,
+        decoders,
+    )
     port = sharing.port or _free_port()
     if _in_use(port):
         raise UserError(f"Port {port} is in use: leave --port out, or choose another.")
     login, rules = sharing.login(), sharing.rules()
     page = build(ctx)
-    page.launch(server_port=port, prevent_thread_lock=True, inbrowser=open_browser and SPACE not in os.environ,
-                **options(replace(sharing, port=port), login, rules))  # fmt: skip
+    page.launch(
+        server_port=port,
+        prevent_thread_lock=True,
+        inbrowser=open_browser and SPACE not in os.environ,
+        **options(replace(sharing, port=port), login, rules),
+    )
     if page.mcp_error:
         page.close(verbose=False)
         raise UserError(f"{MCP_MISSING} ({page.mcp_error[:120]})")
     print(f"Vitrine is open at {page.local_url}  (Ctrl-C ends it)", flush=True)
     if login:
-        print(f"user {login[0]}, password {login[1]}" if not sharing.auth else f"user {login[0]}, with the password of --auth", flush=True)
+        print(
+            f"user {login[0]}, password {login[1]}"
+            if not sharing.auth
+            else f"user {login[0]}, with the password of --auth",
+            flush=True,
+        )
     ended = threading.Event()
     for name in ENDED_BY:
         if (number := getattr(signal, name, None)) is not None:
@@ -166,7 +239,11 @@ def _shared(port: int, rules: Rules, ended: threading.Event) -> Tunnel | None:
     name = urlsplit(link).hostname or ""
     rules.names.add(name)
     rules.links.add(name)
-    print(f"Anyone with this link comes here for as long as this goes on, a week at most: {link}\n{_as_squares(link)}", flush=True)
+    print(
+        "Anyone with this link comes here for as long as this goes on, a week at most: "
+        f"{link}\n{_as_squares(link)}",
+        flush=True,
+    )
     return tunnel
 
 
@@ -191,7 +268,11 @@ def _wait(ended: threading.Event, tunnel: Tunnel | None) -> None:
                 swept = time.monotonic()
                 sweep()
             if tunnel is not None and tunnel.broken:
-                print("vitrine: the public link has ended; the local page goes on. Start again with --share for another link.", flush=True)
+                print(
+                    "vitrine: the public link has ended; the local page goes on. Start again with --share "
+                    "for another link.",
+                    flush=True,
+                )
                 tunnel.close()
                 tunnel = None
         except Exception:  # a full disk, no descriptor left: the page goes on
@@ -224,6 +305,6 @@ def _free_port() -> int:
     for port in range(FIRST_PORT, FIRST_PORT + PORTS):
         if not _in_use(port):
             return port
-    raise UserError(f"Ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are all in use: choose another with --port.")
-
-
+    raise UserError(
+        f"Ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are all in use: choose another with --port."
+    )

@@ -1,4 +1,5 @@
-"""Gradio's public link, bounded in time: its program is checked, watched, and killed where it does not answer."""
+"""Gradio's public link, bounded in time: its program is checked, watched, and killed where it does not
+answer."""
 
 import hashlib
 import secrets
@@ -23,7 +24,8 @@ class Tunnel:
         self.link = ""
 
     def open(self, patience: float = PATIENCE, given_up: Callable[[], bool] = lambda: False) -> str:
-        """The link, in at most `patience` seconds, or until it is `given_up`. Raises UserError with what went wrong; nothing is left running then."""
+        """The link, in at most `patience` seconds, or until it is `given_up`. Raises UserError with what went
+        wrong; nothing is left running then."""
         before, ends = len(tunneling.CURRENT_TUNNELS), time.monotonic() + patience
         asking = threading.Thread(target=self._ask, daemon=True, name="tunnel")
         asking.start()
@@ -35,7 +37,10 @@ class Tunnel:
         if not self.link:
             self._find_program(before)  # it may have begun, and failed, since it was looked for
             self.close()
-            raise UserError(f"No public link: {self._failure or f'no answer in {patience:.0f} seconds'}. The local page goes on.")
+            raise UserError(
+                f"No public link: {self._failure or f'no answer in {patience:.0f} seconds'}. The local "
+                "page goes on."
+            )
         return self.link
 
     def _find_program(self, before: int) -> None:
@@ -46,11 +51,15 @@ class Tunnel:
         try:
             tunneling.Tunnel.download_binary()
             _check_program()
-            self.link = networking.setup_tunnel("127.0.0.1", self._port, secrets.token_urlsafe(32), None, None)
+            self.link = networking.setup_tunnel(
+                "127.0.0.1", self._port, secrets.token_urlsafe(32), None, None
+            )
         except UserError as error:
             self._failure = str(error)
         except Exception as error:  # Gradio's own words have many lines
-            self._failure = self._failure or (str(error).splitlines() or [type(error).__name__])[0][:160].rstrip(". ")
+            self._failure = self._failure or (str(error).splitlines() or [type(error).__name__])[0][
+                :160
+            ].rstrip(". ")
 
     def _ended(self) -> bool:
         process = self._program.proc if self._program is not None else None
@@ -63,7 +72,9 @@ class Tunnel:
 
     def close(self) -> None:
         if self._program is not None and (process := self._program.proc) is not None:
-            self._program.proc = None  # Gradio's reader, which spins on a program that is silent, ends by this
+            self._program.proc = (
+                None  # Gradio's reader, which spins on a program that is silent, ends by this
+            )
             process.kill()
             process.wait(5)
 
@@ -73,4 +84,7 @@ def _check_program() -> None:
     wanted = tunneling.CHECKSUMS.get(tunneling.BINARY_URL)
     found = hashlib.sha256(Path(tunneling.BINARY_PATH).read_bytes()).hexdigest()
     if found != wanted:
-        raise UserError(f"the tunnel's program '{Path(tunneling.BINARY_PATH).name}' is not the one that Gradio publishes: delete it")
+        raise UserError(
+            f"the tunnel's program '{Path(tunneling.BINARY_PATH).name}' is not the one that Gradio "
+            "publishes: delete it"
+        )

@@ -1,4 +1,5 @@
-"""What must be told to Gradio before it is imported: no analytics, and a folder of our own for uploads that ends with us."""
+"""What must be told to Gradio before it is imported: no analytics, and a folder of our own for uploads that
+ends with us."""
 
 import atexit
 import os
@@ -12,7 +13,9 @@ from models import temporary
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 NAME = "uploads"
-SOON = 60.0  # seconds after which a photo that was looked at is removed: another visitor may have sent the same at the same moment
+# seconds after which a photo that was looked at is removed: another visitor may have sent the same at the
+# same moment
+SOON = 60.0
 OLD = 600.0  # seconds after which a file that came or went is forgotten
 ROOM = 500_000_000  # bytes of all uploads together
 
@@ -28,8 +31,8 @@ def remove_uploads() -> None:
 
 
 def sweep() -> None:
-    """Forget what was uploaded or handed out a while ago, and what killed processes left. The time is counted from when a file was seen here
-    first: the clock of the files may be turned."""
+    """Forget what was uploaded or handed out a while ago, and what killed processes left. The time is counted
+    from when a file was seen here first: the clock of the files may be turned."""
     temporary.sweep()
     now, files = time.monotonic(), {file: _changed(file) for file in _files()}
     for gone in set(_first_seen) - set(files):
@@ -72,7 +75,9 @@ def _files() -> list[Path]:
     found: list[Path] = []
     if UPLOADS:
         with suppress(OSError):  # a folder that is removed while it is read
-            found += [file for file in Path(UPLOADS).rglob("*") if file.name != temporary.LOCK and file.is_file()]
+            found += [
+                file for file in Path(UPLOADS).rglob("*") if file.name != temporary.LOCK and file.is_file()
+            ]
     return found
 
 

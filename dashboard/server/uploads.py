@@ -1,4 +1,5 @@
-"""Photos that visitors upload: opened once, only from Gradio's own upload folder, and kept in memory alone; and files handed out to them."""
+"""Photos that visitors upload: opened once, only from Gradio's own upload folder, and kept in memory alone;
+and files handed out to them."""
 
 import math
 import os
@@ -24,15 +25,25 @@ KEPT, EACH = 32, 2  # photos in memory, and of one visitor
 
 
 def photo_upload(label: str, elem_id: str) -> gr.Image:
-    """An upload field that hands over the path alone: our own `open_upload` looks inside, and says what is wrong."""
-    field = gr.Image(type="filepath", image_mode=None, sources=["upload", "webcam", "clipboard"], height=170, label=label, elem_id=elem_id,
-                     buttons=[], webcam_options=gr.WebcamOptions(mirror=False))  # fmt: skip
+    """An upload field that hands over the path alone: our own `open_upload` looks inside, and says what is
+    wrong."""
+    field = gr.Image(
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "webcam", "clipboard"],
+        height=170,
+        label=label,
+        elem_id=elem_id,
+        buttons=[],
+        webcam_options=gr.WebcamOptions(mirror=False),
+    )
     field.preprocess = lambda payload: payload.path if payload else None
     return field
 
 
 def only_uploads(value: Any) -> None:
-    """Raises gr.Error where a payload, whatever its form, names anything but a file of the upload folder. Nothing is fetched either."""
+    """Raises gr.Error where a payload, whatever its form, names anything but a file of the upload folder.
+    Nothing is fetched either."""
     if isinstance(value, dict):
         if isinstance(path := value.get("path"), str) and path and not _uploaded(path):
             raise gr.Error("Only uploaded files are opened: choose a photo to upload.", print_exception=False)
@@ -44,19 +55,24 @@ def only_uploads(value: Any) -> None:
 
 
 def _uploaded(path: str) -> bool:
-    return not is_http_url_like(path) and Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    return not is_http_url_like(path) and Path(path).resolve().is_relative_to(
+        Path(get_upload_folder()).resolve()
+    )
 
 
 def open_upload(path: str, exif: str = "apply", bits: int = 0) -> Image.Image:
-    """RGB without metadata, turned as EXIF says unless that is to be ignored (`models.preprocessing`); the file is gone soon. Raises UserError for a
-    file outside the upload folder, a broken one, or one that is too large."""
+    """RGB without metadata, turned as EXIF says unless that is to be ignored (`models.preprocessing`); the
+    file is gone soon. Raises UserError for a file outside the upload folder, a broken one, or one that is too
+    large."""
     if not _uploaded(path):
         raise UserError("Only uploaded files are opened: choose a photo to upload.")
     file = Path(path).resolve()
     try:
         return open_image(file, MAX_PIXELS, exif, bits)
     except UnreadableImage as error:
-        raise UserError(f"This photo cannot be used ({error}): take a JPEG, PNG or WebP of at most 24 million pixels.") from error
+        raise UserError(
+            f"This photo cannot be used ({error}): take a JPEG, PNG or WebP of at most 24 million pixels."
+        ) from error
     finally:
         forget_later(file)
 
@@ -68,7 +84,8 @@ def handed_out(name: str) -> Path:
 
 
 class Photos:
-    """The last uploads, in memory, each under a key that only its visitor's page has. `exif`, `bits`: as of `open_upload`."""
+    """The last uploads, in memory, each under a key that only its visitor's page has. `exif`, `bits`: as of
+    `open_upload`."""
 
     def __init__(self, exif: str = "apply", bits: int = 0) -> None:
         self._exif, self._bits = exif, bits
@@ -105,4 +122,7 @@ def _small(picture: Image.Image) -> Image.Image:
     ratio = math.sqrt(KEPT_PIXELS / (picture.width * picture.height))
     if ratio >= 1:
         return picture
-    return picture.resize((max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio))), Image.Resampling.LANCZOS)
+    return picture.resize(
+        (max(1, round(picture.width * ratio)), max(1, round(picture.height * ratio))),
+        Image.Resampling.LANCZOS,
+    )

@@ -40,8 +40,14 @@ class Stops:
 
         if who in self._asked:
             raise Stopped
-        if self._limit is not None and time.monotonic() - self._began.get(who, time.monotonic()) > self._limit:
-            raise UserError(f"This takes longer than the {self._limit:.0f} s that visitors have: choose a cheaper method, or fewer steps.")
+        if (
+            self._limit is not None
+            and time.monotonic() - self._began.get(who, time.monotonic()) > self._limit
+        ):
+            raise UserError(
+                f"This takes longer than the {self._limit:.0f} s that visitors have: choose a cheaper "
+                "method, or fewer steps."
+            )
 
 
 def _newest(kept: "OrderedDict[str, Any]") -> None:
@@ -50,12 +56,14 @@ def _newest(kept: "OrderedDict[str, Any]") -> None:
 
 
 def in_turns(ctx: "Context", who: str, work: Iterator[Result]) -> Iterator[Result]:
-    """What `work` yields; each of its steps has the network alone, and between them others may have it. Raises `Stopped` where `who` asked
-    for it; nothing of the work is left then."""
+    """What `work` yields; each of its steps has the network alone, and between them others may have it.
+    Raises `Stopped` where `who` asked for it; nothing of the work is left then."""
     try:
         while True:
             ctx.stops.heard(who)
-            with ctx.classifier():  # released before the result is passed on: the next step may be another thread's
+            with (
+                ctx.classifier()
+            ):  # released before the result is passed on: the next step may be another thread's
                 found = next(work, None)
             if found is None:
                 return

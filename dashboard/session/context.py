@@ -1,4 +1,5 @@
-"""What the tabs share: the run, its model (loaded once, used by one thread at a time), and the components they talk through."""
+"""What the tabs share: the run, its model (loaded once, used by one thread at a time), and the components
+they talk through."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -33,10 +34,10 @@ VISIT = 60.0  # seconds that work which a visitor asked for may take
 
 @dataclass(eq=False)
 class Context:
-    """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the Train tab. `against`: runs to
-    compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`. `decoders`: a folder of
-    `invert train`. `access`: what people who open the page may do.
-    `opened`: the row that was clicked last; `view`: what Errors shows."""
+    """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the
+    Train tab. `against`: runs to compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a
+    checkpoint of `gaze train`. `decoders`: a folder of `invert train`. `access`: what people who open the
+    page may do. `opened`: the row that was clicked last; `view`: what Errors shows."""
 
     run: RunData
     weights: Path | None = None
@@ -54,7 +55,9 @@ class Context:
     view: Any = None
     tabs: Any = None
     on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives
-    on_tab: Callable[..., None] = lambda *event: None  # (tab's id, handler, inputs, outputs) when the tab is opened
+    on_tab: Callable[..., None] = lambda *event: (
+        None
+    )  # (tab's id, handler, inputs, outputs) when the tab is opened
     _working: threading.Thread | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
@@ -65,7 +68,8 @@ class Context:
 
     @property
     def exif(self) -> str:
-        """Whether the run's network gets photos turned as their EXIF orientation says: "apply", or "ignore"."""
+        """Whether the run's network gets photos turned as their EXIF orientation says: "apply", or
+        "ignore"."""
         return str(self.run.manifest.request.preprocessing.get("exif", "apply"))
 
     @cached_property
@@ -82,7 +86,8 @@ class Context:
 
     @cached_property
     def others(self) -> list[Path]:
-        """Runs to compare with: those that were named, and, for the owner alone, those that lie beside the run."""
+        """Runs to compare with: those that were named, and, for the owner alone, those that lie beside the
+        run."""
         here, named = self.run.folder.resolve(), list(self.against)
         if not self.access.computes:
             return named
@@ -92,15 +97,27 @@ class Context:
     @property
     def server_files(self) -> list[Path | str | None]:
         """Files and folders of this machine whose places are not for visitors."""
-        return [self.run.folder, self.weights, self.trainings, *self.against, self.gaze, self.gaze_model, self.decoders,
-                self.run.manifest.data_root, self.run.manifest.weights or None, WEIGHTS.parent]  # fmt: skip
+        return [
+            self.run.folder,
+            self.weights,
+            self.trainings,
+            *self.against,
+            self.gaze,
+            self.gaze_model,
+            self.decoders,
+            self.run.manifest.data_root,
+            self.run.manifest.weights or None,
+            WEIGHTS.parent,
+        ]
 
     def work_out(self) -> bool:
         """Begin to work out what the run tells, where that is not done; whether it still goes on."""
         if self.findings.ready:
             return False
         if self._working is None:
-            self._working = threading.Thread(target=lambda: list(analyse(self.findings)), daemon=True, name="analysis")
+            self._working = threading.Thread(
+                target=lambda: list(analyse(self.findings)), daemon=True, name="analysis"
+            )
             self._working.start()
         return self._working.is_alive()
 
@@ -130,14 +147,16 @@ class Context:
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:
-        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, is another one, or may not be asked."""
+        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, is
+        another one, or may not be asked."""
         self.access.asks_network()
         with self._lock:
             self._classifier = self._classifier or network_of(self.run.manifest, self.weights, self.device)
             yield self._classifier
 
     def named(self, classifier: "Classifier") -> tuple[str, str]:
-        """What to write after --model and --weights for this network; others than the owner see no folders of this machine."""
+        """What to write after --model and --weights for this network; others than the owner see no folders of
+        this machine."""
         from models.training.trained import described
 
         file = Path(classifier.weights)
@@ -147,7 +166,8 @@ class Context:
         return (said, "") if described(file) else (architecture(classifier.name), said)
 
     def warm_up(self) -> None:
-        """Work out the findings, import torch and load the model while the page is being looked at; failures are told when they matter."""
+        """Work out the findings, import torch and load the model while the page is being looked at; failures
+        are told when they matter."""
 
         self.work_out()
         if not self.access.explains:

@@ -1,4 +1,5 @@
-"""What layers still know, for the page: the decoders of the run's network, loaded once, and one picture before them."""
+"""What layers still know, for the page: the decoders of the run's network, loaded once, and one picture
+before them."""
 
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +30,14 @@ class Rebuilding:
     def about(self) -> list[dict[str, Any]]:
         """What each decoder's file says of it, shallow layers first. No torch; empty where there is none."""
         request = self._ctx.run.manifest.request
-        paths = sorted(self._folder.glob("*.safetensors")) if self._folder else decoders_of(request.weights_hash)
+        paths = (
+            sorted(self._folder.glob("*.safetensors")) if self._folder else decoders_of(request.weights_hash)
+        )
         if self._folder and not paths:
-            raise UserError(f"'{self._folder}' holds no decoders: make some with python launch.py invert train --out {self._folder}.")
+            raise UserError(
+                f"'{self._folder}' holds no decoders: make some with python launch.py invert train --out "
+                f"{self._folder}."
+            )
         found = [about for path in paths if is_decoder(about := described(path))]
         return sorted(found, key=lambda about: about["depth"])
 
@@ -59,17 +65,23 @@ class Rebuilding:
             return [rebuild(classifier, x, decoder) for decoder in reversed(self.decoders(classifier))]
 
     def edited(self, subject: Subject, layer: str, units: str, how: str) -> "dict[str, Rebuilt]":
-        """From one layer: as it is, with units dropped or kept, and from random features. `units` as in filters, or names of classes."""
+        """From one layer: as it is, with units dropped or kept, and from random features. `units` as in
+        filters, or names of classes."""
         from explain.features.units import units_in
         from explain.inversion.rebuild import edited, layer_output, random_features, rebuild
 
         with self._ctx.classifier() as classifier:
             decoder = next((d for d in self.decoders(classifier) if d.layer == layer), None)
             if decoder is None:
-                raise UserError(f"No decoder for layer '{layer}': there are {', '.join(self.layers) or 'none'}.")
+                raise UserError(
+                    f"No decoder for layer '{layer}': there are {', '.join(self.layers) or 'none'}."
+                )
             x = self.input(classifier, subject)
             features = layer_output(classifier, x, layer)
             of_classes = features.ndim == 2 and features.shape[1] == len(classifier.classes)
             chosen = units_in(units, classifier.classes if of_classes else ())
-            return {"as it is": rebuild(classifier, x, decoder), f"{how} {units}": rebuild(classifier, x, decoder, edited(features, chosen, how)),
-                    "random features": rebuild(classifier, x, decoder, random_features(decoder))}  # fmt: skip
+            return {
+                "as it is": rebuild(classifier, x, decoder),
+                f"{how} {units}": rebuild(classifier, x, decoder, edited(features, chosen, how)),
+                "random features": rebuild(classifier, x, decoder, random_features(decoder)),
+            }

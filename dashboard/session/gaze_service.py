@@ -1,4 +1,5 @@
-"""Gaze for the page: the model that predicts it, loaded once, and one picture before it and before the run's network."""
+"""Gaze for the page: the model that predicts it, loaded once, and one picture before it and before the run's
+network."""
 
 import threading
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """One picture: `density` (h, w) that the model predicts, the network's map `cam` (h, w) for its predicted class, named `called` with probability
-    `prob`; and how much they have in common, beside the same for a Gaussian in the middle."""
+    """One picture: `density` (h, w) that the model predicts, the network's map `cam` (h, w) for its predicted
+    class, named `called` with probability `prob`; and how much they have in common, beside the same for a
+    Gaussian in the middle."""
 
     picture: Image.Image
     density: np.ndarray
@@ -73,7 +75,8 @@ class Gazing:
             return self._model
 
     def at(self, picture: Image.Image) -> Sight:
-        """Look at a picture: the network sees all of it, squeezed, as the model does. Raises UserError where a model of either kind is missing."""
+        """Look at a picture: the network sees all of it, squeezed, as the model does. Raises UserError where
+        a model of either kind is missing."""
         from explain.gaze.network import positive, whole_picture
         from explain.methods.live import Question, look
         from models.gaze.density import centre_gaussian
@@ -83,8 +86,16 @@ class Gazing:
         with self._ctx.classifier() as classifier:
             seen = look(whole_picture(classifier), picture)
             cam = positive(seen.map(Question(method)).raw)
-        return Sight(picture, density, cam, self._ctx.run.title(method), classifier.classes[seen.pred], float(seen.prob[seen.pred]),
-                     _in_common(cam, density), _in_common(centre_gaussian(density.shape), density))  # type: ignore[arg-type]
+        return Sight(
+            picture,
+            density,
+            cam,
+            self._ctx.run.title(method),
+            classifier.classes[seen.pred],
+            float(seen.prob[seen.pred]),
+            _in_common(cam, density),
+            _in_common(centre_gaussian(density.shape), density),
+        )  # type: ignore[arg-type]
 
 
 def _in_common(values: np.ndarray, density: np.ndarray) -> dict[str, float]:

@@ -33,15 +33,24 @@ def picture(ctx: "Context", subject: Subject) -> Image.Image:
     original = ctx.original(int(subject["row"]))
     if original is None:
         if not ctx.run.may_read_data and ctx.access.computes:
-            raise UserError(f"This run was not made here: its pictures in '{ctx.run.manifest.data_root}' are read after serve --allow-data.")
+            raise UserError(
+                f"This run was not made here: its pictures in '{ctx.run.manifest.data_root}' are read "
+                "after serve --allow-data."
+            )
         where = f"at '{ctx.run.manifest.data_root}'" if ctx.access.computes else "here"
-        raise UserError(f"The image is not {where} any more: the run's own maps are shown, live maps need the image.")
+        raise UserError(
+            f"The image is not {where} any more: the run's own maps are shown, live maps need the image."
+        )
     return original
 
 
 def called(ctx: "Context", subject: Subject) -> str:
     """A name for the picture that says nothing of the server."""
-    return str(ctx.run.table.at[int(subject["row"]), "id"]) if "row" in subject else str(subject.get("example", "photo")).replace(" ", "_") + ".jpg"
+    return (
+        str(ctx.run.table.at[int(subject["row"]), "id"])
+        if "row" in subject
+        else str(subject.get("example", "photo")).replace(" ", "_") + ".jpg"
+    )
 
 
 class Looks:
@@ -51,7 +60,8 @@ class Looks:
         self._ctx, self._kept = ctx, OrderedDict[str, "Look"]()
 
     def at(self, subject: Subject) -> "Look":
-        """The network's look at the subject; call it while holding `ctx.classifier()`. Raises UserError as `picture` does."""
+        """The network's look at the subject; call it while holding `ctx.classifier()`. Raises UserError as
+        `picture` does."""
         from explain.methods.live import look
 
         key = _key(subject)

@@ -10,13 +10,22 @@ from explain.run.notes import add
 
 
 def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
-    """Listen to the note editors in these pieces. Every change counts, however quickly one follows another."""
+    """Listen to the note editors in these pieces. Every change counts, however quickly one follows
+    another."""
 
     @said
     def note(event: gr.EventData, request: gr.Request) -> None:
         write(ctx, str(event.index), str(event.value), str(request.username or ""))
 
-    gr.on([area.submit for area in areas], note, None, None, trigger_mode="multiple", show_progress="hidden", api_visibility="private")
+    gr.on(
+        [area.submit for area in areas],
+        note,
+        None,
+        None,
+        trigger_mode="multiple",
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def write(ctx: Context, name: str, value: str, by: str) -> None:

@@ -1,4 +1,5 @@
-"""Trainings that the dashboard starts: a process of the same command line each, which outlives the page and the server."""
+"""Trainings that the dashboard starts: a process of the same command line each, which outlives the page and
+the server."""
 
 import os
 import re
@@ -20,8 +21,11 @@ LAUNCH = Path(__file__).parents[2] / "launch.py"
 SAFE = re.compile(r"[\w.-]{1,80}")
 
 
-def command(model: str, data: str, name: str, folder: Path, recipe: Recipe, more: dict[str, str] | None = None) -> list[str]:
-    """What a person would type: only what differs from the defaults; `more`: options that are no part of a recipe.
+def command(
+    model: str, data: str, name: str, folder: Path, recipe: Recipe, more: dict[str, str] | None = None
+) -> list[str]:
+    """What a person would type: only what differs from the defaults; `more`: options that are no part of a
+    recipe.
 
     Raises UserError for a name that is no file name.
     """
@@ -29,14 +33,25 @@ def command(model: str, data: str, name: str, folder: Path, recipe: Recipe, more
         raise UserError(f"'{name}' is no name for a training: use letters, digits, '-', '_' and '.'.")
     if not model.strip() or not data.strip():
         raise UserError("A training needs a model and data: a folder, a table, or a data set's name.")
-    words = ["train", "--model", model.strip(), "--data", data.strip(), "--out", str(folder / f"{name}.safetensors")]
+    words = [
+        "train",
+        "--model",
+        model.strip(),
+        "--data",
+        data.strip(),
+        "--out",
+        str(folder / f"{name}.safetensors"),
+    ]
     for option, given in (more or {}).items():
         words += [f"--{option.replace('_', '-')}", given.strip()] if given.strip() else []
     plain = Recipe()
     for f in fields(Recipe):
         value = getattr(recipe, f.name)
         if value != getattr(plain, f.name):
-            words += ["--augment" if f.name == "augmentation" else f"--{f.name.replace('_', '-')}", f"{value}"]
+            words += [
+                "--augment" if f.name == "augmentation" else f"--{f.name.replace('_', '-')}",
+                f"{value}",
+            ]
     return words
 
 
@@ -59,7 +74,8 @@ class Trainings:
         return open_trained(self._path(name))
 
     def start(self, words: list[str]) -> str:
-        """Start the command; returns the training's name, of several seeds the first. Its words go to NAME.log beside the checkpoint."""
+        """Start the command; returns the training's name, of several seeds the first. Its words go to
+        NAME.log beside the checkpoint."""
         out = Path(words[words.index("--out") + 1])
         seeds = words[words.index("--seeds") + 1].split(",") if "--seeds" in words else []
         files = [out.with_suffix(f".seed{seed}{out.suffix}") for seed in seeds] or [out]
@@ -68,8 +84,13 @@ class Trainings:
             raise UserError(f"{out.stem} is being trained already: wait, cancel it, or choose another name.")
         with out.with_suffix(".log").open("wb") as log:
             # a session of its own: it goes on when the page is closed and when the server ends
-            self._started[out] = subprocess.Popen([sys.executable, str(LAUNCH), *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                                  start_new_session=True)  # fmt: skip
+            self._started[out] = subprocess.Popen(
+                [sys.executable, str(LAUNCH), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         return files[0].name.removesuffix(".safetensors")
 
     def cancel(self, name: str) -> None:
@@ -85,7 +106,8 @@ class Trainings:
         words = shlex.split(progress.command)[2:] if (progress := Progress.read(path)) else []
         if words[:1] != ["train"] or "--out" not in words:
             raise UserError(f"{name} does not say how it was begun: give its command on the command line.")
-        # into this folder, wherever the file says: it may have been named otherwise, seen from elsewhere, or be another's
+        # into this folder, wherever the file says: it may have been named otherwise, seen from elsewhere, or
+        # be another's
         stem = re.sub(r"\.seed-?\d+$", "", path.stem) if "--seeds" in words else path.stem
         words = [*_without(words, "--out"), "--out", str(path.with_name(stem + path.suffix))]
         return self.start(words)
@@ -98,16 +120,27 @@ class Trainings:
                 continue
             del self._started[out]
             if process.returncode not in (0, 130):
-                lines = [x for x in re.split(r"[\r\n]", out.with_suffix(".log").read_text(errors="replace")) if x.startswith("vitrine:")]
-                said.append(lines[-1].removeprefix("vitrine: ") if lines else f"{out.stem} ended with code {process.returncode}; see {out.stem}.log.")
+                lines = [
+                    x
+                    for x in re.split(r"[\r\n]", out.with_suffix(".log").read_text(errors="replace"))
+                    if x.startswith("vitrine:")
+                ]
+                said.append(
+                    lines[-1].removeprefix("vitrine: ")
+                    if lines
+                    else f"{out.stem} ended with code {process.returncode}; see {out.stem}.log."
+                )
         return said
 
     @property
     def waiting(self) -> list[str]:
         """Started, but not yet telling how far they are."""
         telling = {t.progress.pid for t in self.all() if t.progress}
-        return [out.name.removesuffix(".safetensors") for out, process in self._started.items()
-                if process.poll() is None and process.pid not in telling]  # fmt: skip
+        return [
+            out.name.removesuffix(".safetensors")
+            for out, process in self._started.items()
+            if process.poll() is None and process.pid not in telling
+        ]
 
     def _path(self, name: str) -> Path:
         """Only names that the folder really holds: what a page sends is no path."""
@@ -141,4 +174,8 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         if name in whole:
             plain[name] = int(value)
     rate = values.get("learning_rate")
-    return Recipe(**plain, learning_rate=rate or None, augmentation=Augmentation.parse(str(values.get("augmentation") or "")))
+    return Recipe(
+        **plain,
+        learning_rate=rate or None,
+        augmentation=Augmentation.parse(str(values.get("augmentation") or "")),
+    )

@@ -55,7 +55,12 @@ def pieces(comparisons: Comparisons, choice: Choice) -> list[str]:
     if choice.other < 0:
         return [chooser(comparisons.names, choice), "", "", ""]
     found = comparisons.of(choice.other)
-    return [chooser(comparisons.names, choice), summary(found), class_changes(found, choice), flips(found, choice)]
+    return [
+        chooser(comparisons.names, choice),
+        summary(found),
+        class_changes(found, choice),
+        flips(found, choice),
+    ]
 
 
 def build(ctx: Context) -> None:
@@ -97,9 +102,20 @@ def build(ctx: Context) -> None:
         asked = request.query_params
         if asked.get(TAB) != ID or asked.get("against") not in comparisons.names:
             return [gr.skip()] * 2
-        return [asdict(Choice(**keys).apply("other", str(comparisons.names.index(asked["against"])))), gr.Tabs(selected=ID)]
+        return [
+            asdict(Choice(**keys).apply("other", str(comparisons.names.index(asked["against"])))),
+            gr.Tabs(selected=ID),
+        ]
 
     results = [state, *areas, ctx.opened, ctx.tabs]
-    gr.on([area.select for area in areas], act, [state], results, show_progress="hidden", trigger_mode="always_last", api_visibility="private")
+    gr.on(
+        [area.select for area in areas],
+        act,
+        [state],
+        results,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
     ctx.on_load(arrive, [state], [state, ctx.tabs])
     ctx.on_tab(ID, seen, [state], results)

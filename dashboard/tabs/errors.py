@@ -41,25 +41,42 @@ _LENS: dict[str, Callable[[Findings, Notes, View, bool], str]] = {
 def lens(findings: Findings, view: View, editable: bool) -> str:
     """What stands to the right: a way of looking, and what is seen through it."""
     kinds = {True: 'class="vt-on" aria-selected="true"', False: 'aria-selected="false"'}
-    ways = "".join(f'<button role="tab" {kinds[k == view.lens]} {action("lens", k)}>{v}</button>' for k, v in LENSES.items())
-    lists = "".join(f'<option value="{k}"{" selected" if k == view.group else ""}>{esc(v)}</option>' for k, v in LISTS.items())
-    chosen = f'<select data-action="group" aria-label="a list of images"><option value="">lists …</option>{lists}</select>'
+    ways = "".join(
+        f'<button role="tab" {kinds[k == view.lens]} {action("lens", k)}>{v}</button>'
+        for k, v in LENSES.items()
+    )
+    lists = "".join(
+        f'<option value="{k}"{" selected" if k == view.group else ""}>{esc(v)}</option>'
+        for k, v in LISTS.items()
+    )
+    chosen = (
+        '<select data-action="group" aria-label="a list of images"><option value="">lists '
+        f"…</option>{lists}</select>"
+    )
     seen = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
     return f'<nav class="vt-lenses" role="tablist">{ways}{chosen}</nav>{seen}'
 
 
 def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = True) -> list[str]:
-    """Numbers, what to try, confusion matrix, class table and images as HTML. `ready`: whether the findings are worked out; `editable`: whether
-    notes may be taken."""
+    """Numbers, what to try, confusion matrix, class table and images as HTML. `ready`: whether the findings
+    are worked out; `editable`: whether notes may be taken."""
     run = findings.run
     what = tries(findings.proposals if ready else None, view.group, findings.inconclusive)
-    return [numbers(run, view.method), what, confusion(run, view), class_table(run, view), lens(findings, view, editable)]
+    return [
+        numbers(run, view.method),
+        what,
+        confusion(run, view),
+        class_table(run, view),
+        lens(findings, view, editable),
+    ]
 
 
 def changed(findings: Findings, before: View, view: View, editable: bool = True) -> list[Any]:
     """The pieces that look different after a click."""
     new = pieces(findings, view, findings.ready, editable)
-    same = [before.method == view.method, before.group == view.group] + [_matrix_of(before) == _matrix_of(view)] * 2
+    same = [before.method == view.method, before.group == view.group] + [
+        _matrix_of(before) == _matrix_of(view)
+    ] * 2
     return [gr.skip() if unchanged else html for html, unchanged in zip(new, [*same, False], strict=True)]
 
 
@@ -92,8 +109,15 @@ def build(ctx: Context) -> None:
         view = before.apply(name, value, run)
         return [asdict(view), *changed(findings, before, view, editable), gr.skip(), gr.skip()]
 
-    gr.on([area.select for area in areas], act, [state], [state, *areas, ctx.opened, ctx.tabs],
-          show_progress="hidden", trigger_mode="always_last", api_visibility="private")  # fmt: skip
+    gr.on(
+        [area.select for area in areas],
+        act,
+        [state],
+        [state, *areas, ctx.opened, ctx.tabs],
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+    )
 
     keep_notes(ctx, [cards])
 
@@ -102,9 +126,18 @@ def build(ctx: Context) -> None:
         """The view that a link asks for; and what to try, as soon as it is worked out."""
         asked = {} if TAB in request.query_params else dict(request.query_params)
         view = from_query(asked, run) if is_view(asked) else first
-        yield [asdict(view), *pieces(findings, view, findings.ready, editable)] if is_view(asked) else [gr.skip()] * (len(areas) + 1)
+        yield (
+            [asdict(view), *pieces(findings, view, findings.ready, editable)]
+            if is_view(asked)
+            else [gr.skip()] * (len(areas) + 1)
+        )
         while ctx.work_out():
             time.sleep(0.3)
-        yield [gr.skip(), gr.skip(), gr.skip() if known else tries(findings.proposals, view.group, findings.inconclusive), *[gr.skip()] * 3]
+        yield [
+            gr.skip(),
+            gr.skip(),
+            gr.skip() if known else tries(findings.proposals, view.group, findings.inconclusive),
+            *[gr.skip()] * 3,
+        ]
 
     ctx.on_load(arrive, None, [state, *areas])

@@ -1,4 +1,5 @@
-"""What the Errors tab shows, as a few keys: kept in the page's state, changed by one action at a time, put into links."""
+"""What the Errors tab shows, as a few keys: kept in the page's state, changed by one action at a time, put
+into links."""
 
 from dataclasses import asdict, dataclass, replace
 from urllib.parse import urlencode
@@ -10,16 +11,30 @@ from explain.analysis.ranking import SORTS
 from explain.run.reader import RunData
 
 TARGETS = {"pred": "predicted", "label": "true", "both": "both"}
-LENSES = {"images": "Images", "attention": "Attention", "means": "Mean maps", "clusters": "Clusters", "slices": "Slices", "notes": "Notes"}
+LENSES = {
+    "images": "Images",
+    "attention": "Attention",
+    "means": "Mean maps",
+    "clusters": "Clusters",
+    "slices": "Slices",
+    "notes": "Notes",
+}
 LISTED = ""  # the order in which a group comes
-_CHOICES = {"sort": {LISTED, *SORTS}, "target": set(TARGETS), "lens": set(LENSES), "norm": set(NORMS), "order": set(ORDERS)}
+_CHOICES = {
+    "sort": {LISTED, *SORTS},
+    "target": set(TARGETS),
+    "lens": set(LENSES),
+    "norm": set(NORMS),
+    "order": set(ORDERS),
+}
 _LINKED = ("method", "target", "sort", "lens", "group", "norm", "order", "by", "low", "high")
 
 
 @dataclass(frozen=True)
 class View:
-    """`label` None: all classes; `pred` given: the images of `label` that were called `pred`; `group`: a list of images (`explain.analysis.groups`).
-    `norm`, `order`, `find`: of the confusion matrix. `by`, `low`, `high`: the column that the audit is sorted and filtered by."""
+    """`label` None: all classes; `pred` given: the images of `label` that were called `pred`; `group`: a list
+    of images (`explain.analysis.groups`). `norm`, `order`, `find`: of the confusion matrix. `by`, `low`,
+    `high`: the column that the audit is sorted and filtered by."""
 
     label: int | None = None
     pred: int | None = None
@@ -60,7 +75,9 @@ class View:
 
     def _at(self, action: str, value: str, run: RunData) -> "View":
         """Other images."""
-        everywhere = replace(self, label=None, pred=None, group="", page=0, sort=self.sort or "most confident")
+        everywhere = replace(
+            self, label=None, pred=None, group="", page=0, sort=self.sort or "most confident"
+        )
         row, _, column = value.partition(",")
         if action == "overview":
             return everywhere
@@ -70,7 +87,9 @@ class View:
             if action == "class":
                 return replace(everywhere, label=int(row))
             if column.isdecimal() and int(column) < len(run.classes):
-                return replace(everywhere, label=int(row), pred=None if row == column else int(column), lens="images")
+                return replace(
+                    everywhere, label=int(row), pred=None if row == column else int(column), lens="images"
+                )
         return self
 
     def selection(self, run: RunData) -> str:

@@ -20,19 +20,34 @@ from explain.export.selection import selected
 from models.errors import UserError
 
 TITLE, ID, NEEDS = "Export", "export", "computes"
-WHAT = {"view": "what Errors shows now", "": "some of every class", "errors": "all errors", "correct": "all correct images"}
+WHAT = {
+    "view": "what Errors shows now",
+    "": "some of every class",
+    "errors": "all errors",
+    "correct": "all correct images",
+}
 EVERY = 0.3  # seconds between two words of progress
 FORM = ("what", "per_class", "methods", "originals", "raw", "blur_eyes")
 
 
 def wishes_of(ctx: Context, view: View, values: Sequence[Any]) -> Wishes:
     given = dict(zip(FORM, values, strict=True))
-    select, sort = (view.selection(ctx.run), view.sort) if given["what"] == "view" else (str(given["what"]), "")
+    select, sort = (
+        (view.selection(ctx.run), view.sort) if given["what"] == "view" else (str(given["what"]), "")
+    )
     each = int(given["per_class"]) if given["per_class"] else None
     known, plain = ctx.run.manifest.request.methods, Wishes()
     named = tuple(m for m in known if m in (given["methods"] or []))
     named = () if named == tuple(known[:1]) else named
-    return Wishes(select, each, named, sort or plain.sort, bool(given["originals"]), bool(given["raw"]), bool(given["blur_eyes"]))
+    return Wishes(
+        select,
+        each,
+        named,
+        sort or plain.sort,
+        bool(given["originals"]),
+        bool(given["raw"]),
+        bool(given["blur_eyes"]),
+    )
 
 
 def typed(ctx: Context, wishes: Wishes) -> str:
@@ -42,8 +57,15 @@ def typed(ctx: Context, wishes: Wishes) -> str:
     words += ["--per-class", str(wishes.per_class)] if wishes.per_class else []
     words += ["--methods", ",".join(wishes.methods)] if wishes.methods else []
     words += ["--sort", wishes.sort] if wishes.sort != plain.sort else []
-    words += [option for option, given in (("--no-originals", not wishes.originals), ("--no-maps", not wishes.raw), ("--blur-eyes", wishes.blur_eyes))
-              if given]  # fmt: skip
+    words += [
+        option
+        for option, given in (
+            ("--no-originals", not wishes.originals),
+            ("--no-maps", not wishes.raw),
+            ("--blur-eyes", wishes.blur_eyes),
+        )
+        if given
+    ]
     return as_typed(words)
 
 
@@ -52,7 +74,13 @@ def build(ctx: Context) -> None:
     with gr.Row(elem_classes="vt-main vt-export"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             form = _form(ctx)
-            command = gr.Textbox(interactive=False, label="The same on the command line", lines=3, buttons=["copy"], elem_id="vt-export-typed")
+            command = gr.Textbox(
+                interactive=False,
+                label="The same on the command line",
+                lines=3,
+                buttons=["copy"],
+                elem_id="vt-export-typed",
+            )
             with gr.Row():
                 paper = gr.Button("Report", size="md", elem_id="vt-report")
                 start = gr.Button("Export", variant="primary", size="md", elem_id="vt-export-start")
@@ -68,7 +96,10 @@ def build(ctx: Context) -> None:
             selection = selected(ctx.findings, wishes.select, wishes.per_class, wishes.sort)
         except UserError as error:
             return [typed(ctx, wishes), failed(str(error))]
-        return [typed(ctx, wishes), contents(run, selection, wishes, wishes.methods or run.manifest.request.methods[:1])]
+        return [
+            typed(ctx, wishes),
+            contents(run, selection, wishes, wishes.methods or run.manifest.request.methods[:1]),
+        ]
 
     @said
     def export(request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
@@ -92,7 +123,10 @@ def build(ctx: Context) -> None:
         except UserError as error:
             yield [failed(str(error)), gr.skip()]
             return
-        yield [done(f"{made.images:,} images", out.stat().st_size), gr.DownloadButton(f"Save {out.name}", value=str(out), visible=True)]
+        yield [
+            done(f"{made.images:,} images", out.stat().st_size),
+            gr.DownloadButton(f"Save {out.name}", value=str(out), visible=True),
+        ]
 
     @said
     def report(methods: list[str], blur_eyes: bool) -> Iterator[list[Any]]:
@@ -102,7 +136,10 @@ def build(ctx: Context) -> None:
         yield [progress("The report is being written", None), gr.DownloadButton(visible=False)]
         out = handed_out(f"{run.folder.name}.html")
         write_report(make(ctx.findings, next(iter(methods or []), None), blur_eyes=bool(blur_eyes)), out)
-        yield [done("The report, one file", out.stat().st_size), gr.DownloadButton(f"Save {out.name}", value=str(out), visible=True)]
+        yield [
+            done("The report, one file", out.stat().st_size),
+            gr.DownloadButton(f"Save {out.name}", value=str(out), visible=True),
+        ]
 
     def stop(request: gr.Request, event: gr.SelectData) -> None:
         if event.index == "stop":
@@ -114,7 +151,14 @@ def build(ctx: Context) -> None:
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [ctx.view, *form.values()]
-    gr.on([control.input for control in form.values()], show, inputs, [command, held], trigger_mode="always_last", **quiet)
+    gr.on(
+        [control.input for control in form.values()],
+        show,
+        inputs,
+        [command, held],
+        trigger_mode="always_last",
+        **quiet,
+    )
     start.click(export, inputs, [state, file], concurrency_id="export", **quiet)
     paper.click(report, [form["methods"], form["blur_eyes"]], [state, file], concurrency_id="export", **quiet)
     state.select(stop, None, None, concurrency_limit=None, **quiet)
@@ -127,13 +171,31 @@ def _form(ctx: Context) -> dict[str, Any]:
     made: dict[str, Any] = {}
     methods = ctx.run.manifest.request.methods
     with gr.Column(elem_classes="vt-controls vt-panel"):
-        made["what"] = gr.Radio([(title, name) for name, title in WHAT.items()], value="view", label="Which images", elem_id="vt-export-what")
-        made["per_class"] = gr.Number(0, label="At most so many wrong and so many right of a class", info="0: two of every class, or a whole list",
-                                      precision=0, minimum=0, elem_id="vt-export-each")  # fmt: skip
-        made["methods"] = gr.Dropdown([(ctx.run.title(m), m) for m in methods], value=list(methods[:1]), multiselect=True, label="Methods")
+        made["what"] = gr.Radio(
+            [(title, name) for name, title in WHAT.items()],
+            value="view",
+            label="Which images",
+            elem_id="vt-export-what",
+        )
+        made["per_class"] = gr.Number(
+            0,
+            label="At most so many wrong and so many right of a class",
+            info="0: two of every class, or a whole list",
+            precision=0,
+            minimum=0,
+            elem_id="vt-export-each",
+        )
+        made["methods"] = gr.Dropdown(
+            [(ctx.run.title(m), m) for m in methods],
+            value=list(methods[:1]),
+            multiselect=True,
+            label="Methods",
+        )
         made["originals"] = gr.Checkbox(True, label="originals at full size, where they are still here")
         made["raw"] = gr.Checkbox(True, label="raw maps as numbers (.npy)")
-        made["blur_eyes"] = gr.Checkbox(False, label="cover the eyes of aligned faces", visible=_faces(ctx), elem_id="vt-export-eyes")
+        made["blur_eyes"] = gr.Checkbox(
+            False, label="cover the eyes of aligned faces", visible=_faces(ctx), elem_id="vt-export-eyes"
+        )
     return {name: made[name] for name in FORM}
 
 

@@ -24,15 +24,28 @@ NEEDS = "explains"
 WHAT = ("filters", "neurons at the centre", "classes")
 COUNTS, STEPS = (16, 64), (64, 128, 256, 512)
 EVERY = 0.8  # seconds between two previews
-WAITING = '<section class="vt-panel"><h2>Layers with filters</h2><p class="vt-empty">They come as soon as the network is loaded.</p></section>'
+WAITING = (
+    '<section class="vt-panel"><h2>Layers with filters</h2><p class="vt-empty">They come as soon as '
+    "the network is loaded.</p></section>"
+)
 UNMADE = "Click Maximise: pictures are made by following the gradient from noise, and kept for the next time."
 
 
 class Wanted:
     """Which units of which layer the form asks for."""
 
-    def __init__(self, names: Sequence[str], layer: "Layer", width: int, what: str, count: int, start: float, steps: int, seed: float,
-                 classes: list[int]):  # fmt: skip
+    def __init__(
+        self,
+        names: Sequence[str],
+        layer: "Layer",
+        width: int,
+        what: str,
+        count: int,
+        start: float,
+        steps: int,
+        seed: float,
+        classes: list[int],
+    ):
         """`names`: of the classes; `width`: how many filters the layer has."""
         from explain.features.activation_maximization import CLASSES, PLACES, Settings
 
@@ -42,9 +55,15 @@ class Wanted:
         listed = classes if self.of_classes and classes else range(first, min(first + int(count), width))
         self.units = tuple(int(unit) for unit in listed)
         place = PLACES[1] if what == WHAT[1] else PLACES[0]
-        self.settings = Settings(CLASSES if self.of_classes else layer.name, place, steps=int(steps), seed=int(seed or 0))
+        self.settings = Settings(
+            CLASSES if self.of_classes else layer.name, place, steps=int(steps), seed=int(seed or 0)
+        )
         self.names = [names[unit] if self.of_classes else str(unit) for unit in self.units]
-        kind = "classes" if self.of_classes else f"{layer.alias or layer.name}, {what} {self.units[0]} to {self.units[-1]}"
+        kind = (
+            "classes"
+            if self.of_classes
+            else f"{layer.alias or layer.name}, {what} {self.units[0]} to {self.units[-1]}"
+        )
         self.title = f"What they want to see <small>{kind}, {steps} steps, seed {int(seed or 0)}</small>"
 
 
@@ -65,10 +84,14 @@ class Pieces:
 
         if not self._table:
             with self.ctx.classifier() as classifier:
-                example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
+                example = torch.zeros(
+                    1, classifier.channels, *classifier.input_size, device=classifier.device
+                )
                 self._table = layers_with_filters(classifier.model, layers(classifier.model, example))
         if not self._table:
-            raise UserError("This network has no convolution and no dense layer whose filters could be shown.")
+            raise UserError(
+                "This network has no convolution and no dense layer whose filters could be shown."
+            )
         return self._table
 
     def wanted(self, view: dict[str, Any], how: tuple[Any, ...]) -> tuple["Layer", Wanted]:
@@ -85,10 +108,20 @@ class Pieces:
         layer, wanted = self.wanted(view, how)
         unit, name = view["unit"], layer.alias or layer.name
         with self.ctx.classifier() as classifier:
-            found, album, size = kernels(classifier.model, layer.name), Album(classifier, wanted.settings), classifier.input_size
+            found, album, size = (
+                kernels(classifier.model, layer.name),
+                Album(classifier, wanted.settings),
+                classifier.input_size,
+            )
             known = album.known(wanted.units)
             one = None if wanted.of_classes else album.known([unit])
-        panel = wishes(known, wanted.title, _names(wanted, known), view["class"] if wanted.of_classes else unit, "" if known else self.unmade)
+        panel = wishes(
+            known,
+            wanted.title,
+            _names(wanted, known),
+            view["class"] if wanted.of_classes else unit,
+            "" if known else self.unmade,
+        )
         alone = ""
         if wanted.of_classes and known is not None and view["class"] in known.units:
             alone = class_alone(view["class"], self.ctx.run.classes[view["class"]], known)
@@ -101,7 +134,11 @@ class Pieces:
 
 def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
     """Of the units that are there."""
-    return [name for unit, name in zip(wanted.units, wanted.names, strict=True) if made is not None and unit in made.units]
+    return [
+        name
+        for unit, name in zip(wanted.units, wanted.names, strict=True)
+        if made is not None and unit in made.units
+    ]
 
 
 def changed(view: dict[str, Any], name: str, value: str, of_classes: bool = False) -> dict[str, Any]:
@@ -130,7 +167,10 @@ def build(ctx: Context) -> None:
             form, start, cancel = _form(ctx)
             wish, weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
     gone_on = set[str]()  # visitors who went on to another layer
-    view, areas = gr.State({"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}), [table, wish, weights, alone]
+    view, areas = (
+        gr.State({"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}),
+        [table, wish, weights, alone],
+    )
 
     @said
     def show(view: dict[str, Any], *how: Any) -> list[Any]:
@@ -175,7 +215,11 @@ def build(ctx: Context) -> None:
                 last, now = made, time.monotonic()
                 if made.step and (now - drawn > EVERY or made.step == made.steps):
                     drawn, rest = now, (now - began) / made.step * (made.steps - made.step)
-                    note = f"Step {made.step} of {made.steps}, about {rest:.0f} s left." if made.step < made.steps else ""
+                    note = (
+                        f"Step {made.step} of {made.steps}, about {rest:.0f} s left."
+                        if made.step < made.steps
+                        else ""
+                    )
                     yield [wishes(made, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
         except Stopped:
             if last is not None and who not in gone_on:
@@ -196,11 +240,30 @@ def build(ctx: Context) -> None:
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [view, *form.values()]
-    gr.on([area.select for area in areas], act, inputs, [view, *areas, ctx.opened, ctx.tabs], concurrency_id="model", **quiet)
-    gr.on([control.input for control in form.values()], show, inputs, areas, concurrency_id="model", trigger_mode="always_last", **quiet)
-    form["what"].change(lambda what: gr.Dropdown(visible=what == WHAT[2]), [form["what"]], [form["classes"]], **quiet)
+    gr.on(
+        [area.select for area in areas],
+        act,
+        inputs,
+        [view, *areas, ctx.opened, ctx.tabs],
+        concurrency_id="model",
+        **quiet,
+    )
+    gr.on(
+        [control.input for control in form.values()],
+        show,
+        inputs,
+        areas,
+        concurrency_id="model",
+        trigger_mode="always_last",
+        **quiet,
+    )
+    form["what"].change(
+        lambda what: gr.Dropdown(visible=what == WHAT[2]), [form["what"]], [form["classes"]], **quiet
+    )
     made = start.click(make, inputs, [wish, start, cancel], concurrency_id="maximise", **quiet)
-    done = made.then(lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet)
+    done = made.then(
+        lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet
+    )
     done.then(one, inputs, [alone], concurrency_id="model", **quiet)
     cancel.click(stop, None, None, concurrency_limit=None, **quiet)
     ctx.on_load(arrive, [view], [view, ctx.tabs])
@@ -212,15 +275,26 @@ def _form(ctx: Context) -> tuple[dict[str, Any], gr.Button, gr.Button]:
     made: dict[str, Any] = {}
     with gr.Group(elem_classes="vt-panel vt-controls"):
         with gr.Row():
-            made["what"] = gr.Dropdown(list(WHAT), value=WHAT[0], label="What", min_width=150, elem_id="vt-what")
+            made["what"] = gr.Dropdown(
+                list(WHAT), value=WHAT[0], label="What", min_width=150, elem_id="vt-what"
+            )
             made["count"] = gr.Dropdown(list(COUNTS), value=COUNTS[0], label="How many", min_width=80)
             made["start"] = gr.Number(0, label="From", precision=0, minimum=0, min_width=70)
             made["steps"] = gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps", min_width=80)
             made["seed"] = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=70)
         classes = [(name, i) for i, name in enumerate(ctx.run.classes)]
-        made["classes"] = gr.Dropdown(classes, value=[], multiselect=True, visible=False, filterable=True, elem_id="vt-wanted-classes",
-                                      label="Classes; none: as many as above")  # fmt: skip
+        made["classes"] = gr.Dropdown(
+            classes,
+            value=[],
+            multiselect=True,
+            visible=False,
+            filterable=True,
+            elem_id="vt-wanted-classes",
+            label="Classes; none: as many as above",
+        )
         with gr.Row():
-            start = gr.Button("Maximise", visible=ctx.access.computes, variant="primary", size="sm", elem_id="vt-maximise")
+            start = gr.Button(
+                "Maximise", visible=ctx.access.computes, variant="primary", size="sm", elem_id="vt-maximise"
+            )
             cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-stop-maximise")
     return made, start, cancel

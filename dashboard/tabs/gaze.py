@@ -7,7 +7,17 @@ import gradio as gr
 import pandas as pd
 
 from dashboard.components.clickable import clickable, esc
-from dashboard.components.gaze_view import LARGE, GazeView, Looked, disagreement, first_view, from_folder, large, standing, verdict
+from dashboard.components.gaze_view import (
+    LARGE,
+    GazeView,
+    Looked,
+    disagreement,
+    first_view,
+    from_folder,
+    large,
+    standing,
+    verdict,
+)
 from dashboard.components.panel import empty, panel
 from dashboard.error_boundary import said
 from dashboard.examples import examples_strip
@@ -22,33 +32,57 @@ from explain.render import jpeg_bytes
 from models.training.charts import charts
 
 TITLE, ID = "Gaze", "gaze"
-NOTHING = ("Fixations are compared with networks by <code>python launch.py gaze evaluate --data fixations.csv --model mobilenet_v2 "
-           "--out gaze/first</code>, and shown by <code>python launch.py serve --gaze gaze/first</code>.")  # fmt: skip
+NOTHING = (
+    "Fixations are compared with networks by <code>python launch.py gaze evaluate --data fixations.csv "
+    "--model mobilenet_v2 "
+    "--out gaze/first</code>, and shown by <code>python launch.py serve --gaze gaze/first</code>."
+)
 
 
 def seen(ctx: Context, sight: Sight, subject: Subject) -> str:
     """A picture without fixations: what is predicted, and the network's map."""
-    numbers = ", ".join(f"{name.upper()} {sight.alike[name]:.2f} (middle of the picture {sight.centre[name]:.2f})" for name in sight.alike)
-    looked = [Looked(sight.density, "where people would look", "predicted"),
-              Looked(sight.cam, f"{sight.title} for {sight.called}", f"{percent(sight.prob)} · with the prediction: {numbers}")]  # type: ignore[arg-type]
+    numbers = ", ".join(
+        f"{name.upper()} {sight.alike[name]:.2f} (middle of the picture {sight.centre[name]:.2f})"
+        for name in sight.alike
+    )
+    looked = [
+        Looked(sight.density, "where people would look", "predicted"),
+        Looked(
+            sight.cam,  # type: ignore[arg-type]
+            f"{sight.title} for {sight.called}",
+            f"{percent(sight.prob)} · with the prediction: {numbers}",
+        ),
+    ]
     width, height = sight.picture.size
     note = "the prediction stands for people: no one looked at this picture"
     return large(jpeg_bytes(sight.picture, LARGE), (height, width), looked, _name(ctx, subject), note)
 
 
 def _name(ctx: Context, subject: Subject) -> str:
-    return esc(called(ctx, subject)) if "row" in subject else "Your photo" if "upload" in subject else esc(str(subject["example"]))
+    return (
+        esc(called(ctx, subject))
+        if "row" in subject
+        else "Your photo"
+        if "upload" in subject
+        else esc(str(subject["example"]))
+    )
 
 
 def numbers(gazing: Gazing) -> str:
     """The table of what was evaluated, or of what the model's own file says of it."""
     if gazing.run is not None:
         about = gazing.run.manifest
-        said = f"{about['data']}, {about['part']}, {len(gazing.run.images):,} images; counted as {about['variant']}; best NSS first"
+        said = (
+            f"{about['data']}, {about['part']}, {len(gazing.run.images):,} images; counted as "
+            f"{about['variant']}; best NSS first"
+        )
         return standing(gazing.run.summary, "Models, networks and people", esc(said), verdict(gazing.run))
     measured = gazing.about.get("metrics", {}).get("gaze")
     if not measured:
-        return panel("Models and baselines", empty("No gaze model comes with this copy: <code>python launch.py gaze train</code>."))
+        return panel(
+            "Models and baselines",
+            empty("No gaze model comes with this copy: <code>python launch.py gaze train</code>."),
+        )
     said = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
     return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(said))
 
@@ -56,7 +90,10 @@ def numbers(gazing: Gazing) -> str:
 def pieces(gazing: Gazing, view: GazeView) -> list[str]:
     """What is shown large, and the cards, of a gaze folder; how to get one without."""
     if gazing.run is None:
-        return [panel("Where people would look", empty("Choose a photo.")), panel("Where people looked", empty(NOTHING))]
+        return [
+            panel("Where people would look", empty("Choose a photo.")),
+            panel("Where people looked", empty(NOTHING)),
+        ]
     return [from_folder(gazing.run, max(view.row, 0), view.source), disagreement(gazing.run, view)]
 
 
@@ -80,7 +117,11 @@ def build(ctx: Context) -> None:
     def looked_at(subject: Subject, keys: dict[str, Any]) -> list[Any]:
         sight = gazing.at(picture(ctx, subject))
         view = GazeView(**keys | {"row": -1})
-        return [asdict(view), seen(ctx, sight, subject), gr.skip() if gazing.run is None else disagreement(gazing.run, view)]
+        return [
+            asdict(view),
+            seen(ctx, sight, subject),
+            gr.skip() if gazing.run is None else disagreement(gazing.run, view),
+        ]
 
     @said
     def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
@@ -89,14 +130,29 @@ def build(ctx: Context) -> None:
         before = GazeView(**keys)
         view = before.apply(str(event.index), str(event.value), gazing.run)
         big, cards = pieces(gazing, view)
-        return [asdict(view), big if (view.row, view.source) != (before.row, before.source) and view.row >= 0 else gr.skip(), cards]
+        return [
+            asdict(view),
+            big if (view.row, view.source) != (before.row, before.source) and view.row >= 0 else gr.skip(),
+            cards,
+        ]
 
     @said
     def opened(is_fresh: bool, keys: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
-        """When the tab is opened first: the model's curves; and, without a gaze folder, the image that was opened last."""
-        drawn = gr.Plot(figure(charts(gazing.trained)[1]), visible=True) if is_fresh and gazing.trained and len(gazing.trained.curves) else gr.skip()
+        """When the tab is opened first: the model's curves; and, without a gaze folder, the image that was
+        opened last."""
+        drawn = (
+            gr.Plot(figure(charts(gazing.trained)[1]), visible=True)
+            if is_fresh and gazing.trained and len(gazing.trained.curves)
+            else gr.skip()
+        )
         at = int(row["row"]) if row else first_row(ctx)
-        if gazing.run is not None or not is_fresh or at is None or not ctx.access.explains or gazing.checkpoint is None:
+        if (
+            gazing.run is not None
+            or not is_fresh
+            or at is None
+            or not ctx.access.explains
+            or gazing.checkpoint is None
+        ):
             return [False, drawn, *[gr.skip()] * 3]
         return [False, drawn, *looked_at({"row": at}, keys)]
 
@@ -104,7 +160,11 @@ def build(ctx: Context) -> None:
     def arrive(request: gr.Request, keys: dict[str, Any]) -> list[Any]:
         """The image of the gaze folder that a link names."""
         asked, found = request.query_params, gazing.run
-        rows = found.images.index[found.images["id"] == asked.get(IMAGE)] if found is not None and asked.get(TAB) == ID else []
+        rows = (
+            found.images.index[found.images["id"] == asked.get(IMAGE)]
+            if found is not None and asked.get(TAB) == ID
+            else []
+        )
         if not len(rows):
             return [*[gr.skip()] * 3, gr.Tabs(selected=ID) if asked.get(TAB) == ID else gr.skip()]
         view = GazeView(**keys | {"row": int(rows[0])})
@@ -121,10 +181,21 @@ def build(ctx: Context) -> None:
         return looked_at({"example": str(event.value)}, keys)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    busy: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [shown[0]]}
+    busy: dict[str, Any] = {
+        "api_visibility": "private",
+        "concurrency_id": "model",
+        "show_progress_on": [shown[0]],
+    }
     gr.on([area.select for area in shown], act, [state], results, trigger_mode="always_last", **quiet)
     ctx.on_tab(ID, opened, [fresh, state, ctx.opened], [fresh, plot, *results])
     ctx.on_load(arrive, [state], [*results, ctx.tabs])
     if ctx.access.explains:
-        gr.on([upload.upload, upload.input], uploaded, [upload, state], [*results, upload], trigger_mode="always_last", **busy)
+        gr.on(
+            [upload.upload, upload.input],
+            uploaded,
+            [upload, state],
+            [*results, upload],
+            trigger_mode="always_last",
+            **busy,
+        )
         strip.select(example, [state], results, **busy)

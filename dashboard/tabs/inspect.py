@@ -31,21 +31,35 @@ HOW = ("target", "minus", "layers", "methods", "fuse", "flip", "noise", "shared"
 
 
 def show_row(ctx: Context, row: int) -> list[Any]:
-    """Everything the run holds of a row, at once; no network is needed. Values for subject, facts, panel, maps, class."""
+    """Everything the run holds of a row, at once; no network is needed. Values for subject, facts, panel,
+    maps, class."""
     run, request = ctx.run, ctx.run.manifest.request
     prob, pred = run.prob(row), run.table.at[row, "pred"]
     if np.isnan(float(pred)):
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
     cards = [Card(m, run.title(m), run.maps(m, "pred", [row])[0], request.layer) for m in request.methods]
-    title = heading("Maps of the run", run.classes, int(pred), None, float(calibrated(prob, ctx.temperature or 1)[int(pred)]))
+    title = heading(
+        "Maps of the run",
+        run.classes,
+        int(pred),
+        None,
+        float(calibrated(prob, ctx.temperature or 1)[int(pred)]),
+    )
     live = ctx.access.explains
-    return [{"row": row}, facts(run, prob, row, ctx.temperature, live), map_cards(ctx.seen(row), cards, title, False, 0, "" if live else None),
-            run_maps(run, row), int(pred)]  # fmt: skip
+    return [
+        {"row": row},
+        facts(run, prob, row, ctx.temperature, live),
+        map_cards(ctx.seen(row), cards, title, False, 0, "" if live else None),
+        run_maps(run, row),
+        int(pred),
+    ]
 
 
 def first_sight(ctx: Context) -> list[Any]:
     row = first_row(ctx)
-    return show_row(ctx, row) if row is not None else [None, facts(ctx.run, None, None), start_page(), "", None]
+    return (
+        show_row(ctx, row) if row is not None else [None, facts(ctx.run, None, None), start_page(), "", None]
+    )
 
 
 def build(ctx: Context) -> None:
@@ -82,7 +96,9 @@ def build(ctx: Context) -> None:
         chosen_ones = [m for m in METHODS if m in (how["methods"] or [])]
         return how, [Question(m, *common, given.get(m, ()), how["fuse"], smoothing) for m in chosen_ones]
 
-    def shown_maps(subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", tell: Any = None) -> list[Any]:
+    def shown_maps(
+        subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", tell: Any = None
+    ) -> list[Any]:
         """Cheap maps are made, dear ones only where they are asked for or known already."""
         from explain.methods.compute import Stopped
         from explain.methods.reproduce import command_line, python_lines
@@ -97,7 +113,11 @@ def build(ctx: Context) -> None:
                     seconds = sight.seconds(q)
                     if sight.known(q) or seconds <= CHEAP or q.method == compute:
                         made = sight.map(q, tell or (lambda share: None))
-                        cards.append(Card(q.method, method.title, made.raw, made.layer, made.seconds, change=made.change))
+                        cards.append(
+                            Card(
+                                q.method, method.title, made.raw, made.layer, made.seconds, change=made.change
+                            )
+                        )
                     else:
                         cards.append(Card(q.method, method.title, seconds=seconds))
                     answered.append(q)
@@ -107,17 +127,31 @@ def build(ctx: Context) -> None:
                     raise
                 except Exception as error:  # one method that breaks must not take the others along
                     logging.getLogger("vitrine").exception("in %s", q.method)
-                    cards.append(Card(q.method, method.title, why=f"That did not work ({type(error).__name__}); the log has more."))
+                    cards.append(
+                        Card(
+                            q.method,
+                            method.title,
+                            why=f"That did not work ({type(error).__name__}); the log has more.",
+                        )
+                    )
         target = sight.pred if how["target"] is None else how["target"]
         prob = sight.prob
-        title = heading("Maps", run.classes, target, how["minus"], float(calibrated(prob, ctx.temperature or 1)[target]))
+        title = heading(
+            "Maps", run.classes, target, how["minus"], float(calibrated(prob, ctx.temperature or 1)[target])
+        )
         name, model = called(ctx, subject), ctx.named(classifier)
         names, told = () if classifier.renamed else run.classes, classifier.options
         made_again = ""
         if answered:
-            made_again = reproduced(command_line(name, *model, names, answered, told), python_lines(name, *model, answered, told))
-        return [facts(run, prob, subject.get("row"), ctx.temperature), map_cards(sight.seen, cards, title, how["shared"], how["threshold"], saved),
-                target, made_again]  # fmt: skip
+            made_again = reproduced(
+                command_line(name, *model, names, answered, told), python_lines(name, *model, answered, told)
+            )
+        return [
+            facts(run, prob, subject.get("row"), ctx.temperature),
+            map_cards(sight.seen, cards, title, how["shared"], how["threshold"], saved),
+            target,
+            made_again,
+        ]
 
     @said
     def from_run(subject: Subject | None) -> list[Any]:
@@ -134,15 +168,28 @@ def build(ctx: Context) -> None:
     def explain(subject: Subject | None, *values: Any) -> list[Any]:
         """Live maps for the chosen class (the prediction where none is chosen)."""
         if not subject:
-            raise gr.Error("Nothing to explain yet: click an image in Errors, upload one, or take an example.", print_exception=False)
+            raise gr.Error(
+                "Nothing to explain yet: click an image in Errors, upload one, or take an example.",
+                print_exception=False,
+            )
         return shown_maps(subject, values)
 
     @said
-    def compute(request: gr.Request, event: gr.SelectData, progress: Any = gr.Progress(), *given: Any) -> list[Any]:  # noqa: B008
+    def compute(
+        request: gr.Request,
+        event: gr.SelectData,
+        progress: Any = gr.Progress(),  # noqa: B008
+        *given: Any,
+    ) -> list[Any]:
         """A dear method on its button, or the files of a map."""
         from explain.methods.compute import Stopped
 
-        (subject, *values), name, method, who = given, str(event.index), str(event.value), str(request.session_hash)
+        (subject, *values), name, method, who = (
+            given,
+            str(event.index),
+            str(event.value),
+            str(request.session_hash),
+        )
         if name == "save":
             return shown_maps(subject, values, saved=method)
         ctx.stops.begin(who)
@@ -166,7 +213,10 @@ def build(ctx: Context) -> None:
         """The photo is looked at, and the field free for the next."""
         if path:
             yield [*[gr.skip()] * 7, None]
-            yield [*from_outside({"upload": ctx.photos.keep(str(request.session_hash), path)}, values), gr.skip()]
+            yield [
+                *from_outside({"upload": ctx.photos.keep(str(request.session_hash), path)}, values),
+                gr.skip(),
+            ]
 
     @said
     def example(event: gr.SelectData, *values: Any) -> list[Any]:
@@ -178,7 +228,10 @@ def build(ctx: Context) -> None:
         from explain.methods.live import layers_with_maps
 
         with ctx.classifier() as classifier:
-            layers = [(f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}", x.name) for x in layers_with_maps(classifier)]
+            layers = [
+                (f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}", x.name)
+                for x in layers_with_maps(classifier)
+            ]
         return gr.Dropdown(layers)
 
     @said
@@ -192,23 +245,42 @@ def build(ctx: Context) -> None:
         ctx.stops.stop(str(request.session_hash))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [panel]}
+    options: dict[str, Any] = {
+        "api_visibility": "private",
+        "concurrency_id": "model",
+        "show_progress_on": [panel],
+    }
     elsewhere = [shown, *results, kept, form["minus"]]
     opened.change(from_run, [opened], [shown, about, panel, kept, form["target"], form["minus"]], **quiet)
     ctx.on_load(arrive, None, [opened, ctx.tabs])
     if not ctx.access.explains:
         return
     changes = [form[name].input for name in HOW if name not in ("noise", "threshold")]
-    changes += [form["noise"].release, form["threshold"].release, *(control.change for control in parameters.inputs)]
+    changes += [
+        form["noise"].release,
+        form["threshold"].release,
+        *(control.change for control in parameters.inputs),
+    ]
     gr.on(changes, explain, inputs, results, trigger_mode="always_last", **options)
-    form["methods"].change(lambda names: parameters.visible(names or []), [form["methods"]], parameters.groups, **quiet)
+    form["methods"].change(
+        lambda names: parameters.visible(names or []), [form["methods"]], parameters.groups, **quiet
+    )
     shown.change(lambda subject: remark_about(ctx, subject), [shown], [remark], **quiet)
     keep_notes(ctx, [remark])
     about.select(chosen_class, None, [form["target"]], **quiet).then(explain, inputs, results, **options)
     panel.select(computing, None, [cancel], **quiet)
-    panel.select(compute, inputs, results, **options).then(lambda: gr.Button(visible=False), None, [cancel], **quiet)
+    panel.select(compute, inputs, results, **options).then(
+        lambda: gr.Button(visible=False), None, [cancel], **quiet
+    )
     cancel.click(stop, None, None, concurrency_limit=None, **quiet)
-    gr.on([upload.upload, upload.input], uploaded, [upload, *inputs[1:]], [*elsewhere, upload], trigger_mode="always_last", **options)
+    gr.on(
+        [upload.upload, upload.input],
+        uploaded,
+        [upload, *inputs[1:]],
+        [*elsewhere, upload],
+        trigger_mode="always_last",
+        **options,
+    )
     strip.select(example, inputs[1:], elsewhere, **options)
     ctx.on_tab(ID, choices, None, [form["layers"]])
 
@@ -217,7 +289,9 @@ def remark_about(ctx: Context, subject: Subject | None) -> str:
     """The note of a row of the run; nothing for pictures from outside, and for visitors."""
     if not subject or "row" not in subject or not ctx.access.computes:
         return ""
-    return panel_of("Note", note_editor(ctx.run, read(ctx.run.folder), int(subject["row"])), "kept with the run")
+    return panel_of(
+        "Note", note_editor(ctx.run, read(ctx.run.folder), int(subject["row"])), "kept with the run"
+    )
 
 
 def _form(ctx: Context, chosen: int | None) -> tuple[dict[str, Any], ParameterControls]:
@@ -225,16 +299,46 @@ def _form(ctx: Context, chosen: int | None) -> tuple[dict[str, Any], ParameterCo
     run, request, made = ctx.run, ctx.run.manifest.request, {}
     classes = [(name, i) for i, name in enumerate(run.classes)]
     with gr.Group(elem_classes="vt-panel vt-controls"):
-        made["methods"] = gr.Dropdown([(m.title, m.name) for m in METHODS.values()], value=list(request.methods), multiselect=True, label="Methods",
-                                      elem_id="vt-methods")  # fmt: skip
+        made["methods"] = gr.Dropdown(
+            [(m.title, m.name) for m in METHODS.values()],
+            value=list(request.methods),
+            multiselect=True,
+            label="Methods",
+            elem_id="vt-methods",
+        )
         with gr.Row():
-            made["target"] = gr.Dropdown(classes, value=chosen, label="Map for class", filterable=True, min_width=120, elem_id="vt-target")
-            made["minus"] = gr.Dropdown([("–", NOBODY), *classes], value=NOBODY, label="and not for", filterable=True, min_width=120,
-                                        elem_id="vt-minus")  # fmt: skip
-        made["layers"] = gr.Dropdown([x.strip() for x in request.layer.split(",")], value=[x.strip() for x in request.layer.split(",")],
-                                     multiselect=True, label="Layer; several are fused", elem_id="vt-layers")  # fmt: skip
+            made["target"] = gr.Dropdown(
+                classes,
+                value=chosen,
+                label="Map for class",
+                filterable=True,
+                min_width=120,
+                elem_id="vt-target",
+            )
+            made["minus"] = gr.Dropdown(
+                [("–", NOBODY), *classes],
+                value=NOBODY,
+                label="and not for",
+                filterable=True,
+                min_width=120,
+                elem_id="vt-minus",
+            )
+        made["layers"] = gr.Dropdown(
+            [x.strip() for x in request.layer.split(",")],
+            value=[x.strip() for x in request.layer.split(",")],
+            multiselect=True,
+            label="Layer; several are fused",
+            elem_id="vt-layers",
+        )
         made["shared"] = gr.Checkbox(False, label="one scale for all maps", elem_id="vt-shared")
-        made["threshold"] = gr.Slider(0, 1, 0, step=0.05, label="Box around what exceeds this share of the maximum", elem_id="vt-threshold")
+        made["threshold"] = gr.Slider(
+            0,
+            1,
+            0,
+            step=0.05,
+            label="Box around what exceeds this share of the maximum",
+            elem_id="vt-threshold",
+        )
         with gr.Accordion("Smoothing and fusion", open=False):
             with gr.Row():
                 made["flip"] = gr.Checkbox(False, label="average with the mirror image", min_width=120)

@@ -1,4 +1,5 @@
-"""Inversion: what every layer still knows of a picture, rebuilt from its output; edited; and without a decoder, by optimisation."""
+"""Inversion: what every layer still knows of a picture, rebuilt from its output; edited; and without a
+decoder, by optimisation."""
 
 import time
 from collections.abc import Iterator
@@ -21,9 +22,13 @@ TITLE, ID, NEEDS = "Inversion", "inversion", "explains"
 HOW = {"drop": "drop these", "keep": "keep these alone"}
 STEPS = (100, 200, 500)
 EVERY = 0.8  # seconds between two previews
-NONE = ("No decoders come along for this network. <code>python launch.py invert train --model … --data … --layers … --out decoders</code> makes "
-        "them, <code>python launch.py serve --decoders decoders</code> shows them; without any, a layer can be inverted by "
-        "optimisation.")  # fmt: skip
+NONE = (
+    "No decoders come along for this network. <code>python launch.py invert train --model … --data … "
+    "--layers … --out decoders</code> makes "
+    "them, <code>python launch.py serve --decoders decoders</code> shows them; without any, a layer can be "
+    "inverted by "
+    "optimisation."
+)
 WAITING = panel("What every layer still knows", empty("Opening …"))
 
 
@@ -36,11 +41,24 @@ def build(ctx: Context) -> None:
                 upload = photo_upload("Your own photo", "vt-invert-upload")
                 strip = clickable(examples_strip(), "vt-invert-examples")
             with gr.Group(visible=bool(rebuilding.layers), elem_classes="vt-panel vt-controls"):
-                units = gr.Textbox("0", label="Channels of the chosen layer, or classes", info="0-3,7 or names", elem_id="vt-units", max_lines=1)
-                how = gr.Radio([(title, name) for name, title in HOW.items()], value="drop", show_label=False, elem_id="vt-how")
+                units = gr.Textbox(
+                    "0",
+                    label="Channels of the chosen layer, or classes",
+                    info="0-3,7 or names",
+                    elem_id="vt-units",
+                    max_lines=1,
+                )
+                how = gr.Radio(
+                    [(title, name) for name, title in HOW.items()],
+                    value="drop",
+                    show_label=False,
+                    elem_id="vt-how",
+                )
                 again = gr.Button("Decode again", size="sm", elem_id="vt-decode")
             with gr.Group(visible=ctx.access.computes, elem_classes="vt-panel vt-controls"):
-                layer = gr.Dropdown([], label="Without a decoder: layer", allow_custom_value=True, elem_id="vt-optimise-layer")
+                layer = gr.Dropdown(
+                    [], label="Without a decoder: layer", allow_custom_value=True, elem_id="vt-optimise-layer"
+                )
                 steps = gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps")
                 with gr.Row():
                     start = gr.Button("Optimise", variant="primary", size="sm", elem_id="vt-optimise")
@@ -53,7 +71,10 @@ def build(ctx: Context) -> None:
     def looked_at(subject: Subject, view: dict[str, Any]) -> list[Any]:
         """The view, the row of layers, and nothing edited yet."""
         sight_of(subject)
-        view = view | {"subject": subject, "layer": view["layer"] or (rebuilding.layers[-1] if rebuilding.layers else "")}
+        view = view | {
+            "subject": subject,
+            "layer": view["layer"] or (rebuilding.layers[-1] if rebuilding.layers else ""),
+        }
         return [view, row_for(view), ""]
 
     def sight_of(subject: Subject) -> Any:
@@ -69,12 +90,21 @@ def build(ctx: Context) -> None:
         title = f"What every layer still knows of {_name(ctx, subject)}"
         rebuilt = rebuilding.every_layer(subject) if rebuilding.layers else []
         more = enlarged(picture(ctx, subject).size, sight.seen.size[::-1])
-        shown = row_of_layers(np.asarray(sight.seen), ctx.run.classes[sight.pred], rebuilt, ctx.run.classes, view["layer"], title, more)
+        shown = row_of_layers(
+            np.asarray(sight.seen),
+            ctx.run.classes[sight.pred],
+            rebuilt,
+            ctx.run.classes,
+            view["layer"],
+            title,
+            more,
+        )
         return shown if rebuilt else panel(title, empty(NONE))
 
     @said
     def opened(view: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
-        """When the tab is opened first: the image that was opened last, and the layers that an optimisation may begin from."""
+        """When the tab is opened first: the image that was opened last, and the layers that an optimisation
+        may begin from."""
         from explain.methods.live import layers_with_maps
 
         at = int(row["row"]) if row else first_row(ctx)
@@ -82,7 +112,10 @@ def build(ctx: Context) -> None:
             return [gr.skip()] * 4
         with ctx.classifier() as classifier:
             names = [x.name for x in layers_with_maps(classifier)]
-        return [*looked_at({"row": at}, view), gr.Dropdown(names, value=names[len(names) // 2] if names else None)]
+        return [
+            *looked_at({"row": at}, view),
+            gr.Dropdown(names, value=names[len(names) // 2] if names else None),
+        ]
 
     @said
     def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
@@ -108,16 +141,26 @@ def build(ctx: Context) -> None:
         if event.index != "layer" or event.value not in rebuilding.layers:
             return [gr.skip()] * 3
         view = view | {"layer": str(event.value)}
-        return [view, row_for(view), edits(view["layer"], rebuilding.edited(view["subject"], view["layer"], units, how), ctx.run.classes)]
+        return [
+            view,
+            row_for(view),
+            edits(
+                view["layer"], rebuilding.edited(view["subject"], view["layer"], units, how), ctx.run.classes
+            ),
+        ]
 
     @said
     def decode(view: dict[str, Any], units: str, how: str) -> str:
         if view["subject"] is None:
             raise gr.Error("Nothing to decode yet: upload a photo, or open an image.", print_exception=False)
-        return edits(view["layer"], rebuilding.edited(view["subject"], view["layer"], units, how), ctx.run.classes)
+        return edits(
+            view["layer"], rebuilding.edited(view["subject"], view["layer"], units, how), ctx.run.classes
+        )
 
     @said
-    def optimise(request: gr.Request, view: dict[str, Any], layer: str | None, steps: int) -> Iterator[list[Any]]:
+    def optimise(
+        request: gr.Request, view: dict[str, Any], layer: str | None, steps: int
+    ) -> Iterator[list[Any]]:
         """Previews while it goes on; between its steps other tabs have the network."""
         from explain.inversion.optimise import Settings
         from explain.inversion.optimise import optimise as descend
@@ -131,18 +174,28 @@ def build(ctx: Context) -> None:
         ctx.stops.begin(who)
         yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
         with ctx.classifier() as classifier:
-            work = descend(classifier, rebuilding.input(classifier, view["subject"]), Settings(str(layer), int(steps)))
+            work = descend(
+                classifier, rebuilding.input(classifier, view["subject"]), Settings(str(layer), int(steps))
+            )
         try:
             for step in in_turns(ctx, who, work):
                 last = step
                 if (now := time.monotonic()) - drawn > EVERY or step.step == step.steps:
                     drawn = now
                     picture = pixels_of(step.picture, classifier.preprocessing)[0]
-                    yield [under_way(picture, str(layer), step.step, step.steps, step.distance), gr.skip(), gr.skip()]
+                    yield [
+                        under_way(picture, str(layer), step.step, step.steps, step.distance),
+                        gr.skip(),
+                        gr.skip(),
+                    ]
         except Stopped:
             if last is not None:
                 picture = pixels_of(last.picture, classifier.preprocessing)[0]
-                yield [under_way(picture, str(layer), last.step, last.steps, last.distance, "stopped"), gr.skip(), gr.skip()]
+                yield [
+                    under_way(picture, str(layer), last.step, last.steps, last.distance, "stopped"),
+                    gr.skip(),
+                    gr.skip(),
+                ]
 
     def stop(request: gr.Request) -> None:
         ctx.stops.stop(str(request.session_hash))
@@ -152,11 +205,20 @@ def build(ctx: Context) -> None:
     results = [state, big, edit]
     ctx.on_load(arrive, [state], [ctx.opened, ctx.tabs])
     ctx.on_tab(ID, opened, [state, ctx.opened], [*results, layer])
-    gr.on([upload.upload, upload.input], uploaded, [upload, state], [*results, upload], trigger_mode="always_last", **busy)
+    gr.on(
+        [upload.upload, upload.input],
+        uploaded,
+        [upload, state],
+        [*results, upload],
+        trigger_mode="always_last",
+        **busy,
+    )
     strip.select(example, [state], results, **busy)
     big.select(chosen, [state, units, how], results, concurrency_id="model", **quiet)
     gr.on([again.click, units.submit], decode, [state, units, how], [edit], concurrency_id="model", **quiet)
-    made = start.click(optimise, [state, layer, steps], [optimised, start, cancel], concurrency_id="maximise", **quiet)
+    made = start.click(
+        optimise, [state, layer, steps], [optimised, start, cancel], concurrency_id="maximise", **quiet
+    )
     made.then(lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet)
     cancel.click(stop, None, None, concurrency_limit=None, **quiet)
 

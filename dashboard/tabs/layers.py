@@ -30,7 +30,10 @@ TITLE, ID = "Layers", "layers"
 NEEDS = "explains"
 KEPT = 4  # pictures of which the table is kept
 EVERY = 0.8  # seconds between two words of progress
-WAITING = '<section class="vt-panel"><h2>The network</h2><p class="vt-empty">Its layers come as soon as it is loaded.</p></section>'
+WAITING = (
+    '<section class="vt-panel"><h2>The network</h2><p class="vt-empty">Its layers come as soon as it '
+    "is loaded.</p></section>"
+)
 
 
 class Pieces:
@@ -49,7 +52,11 @@ class Pieces:
             sight = self._ctx.looks.at(view["subject"])
             known = self._of(view["subject"], classifier.model, sight.x)
             by_name = {layer.name: layer for layer in known.table}
-            view["layer"] = view["layer"] if view["layer"] in by_name else next((x.name for x in known.table if x.spatial), known.table[0].name)
+            view["layer"] = (
+                view["layer"]
+                if view["layer"] in by_name
+                else next((x.name for x in known.table if x.spatial), known.table[0].name)
+            )
             layer = by_name[view["layer"]]
             found = activations(classifier.model, sight.x, layer.name, layer.runs)
             ranked = order(classifier.model, sight.x, found, view["order"], sight.pred)
@@ -57,9 +64,17 @@ class Pieces:
         size, channel = (sight.x.shape[2], sight.x.shape[3]), view["channel"]
         offered, image = self._ctx.access.computes, image_of(self._ctx.run, view["subject"])
         link = copy_link(tab=ID, layer=layer.name, channel=channel, image=image, **{PAGE: view["page"] or ""})
-        strip = "" if channel is None or channel >= len(found.values) else strongest_strip(self._ctx.run, layer, channel, size, offered)
-        return [layer_table(known.table, layer.name), channel_sheet(found, view, ranked, layer.alias, link),
-                channel_alone(found, channel, layer, sight.seen, size, view["colours"], saw, strip), self.depth(view)]  # fmt: skip
+        strip = (
+            ""
+            if channel is None or channel >= len(found.values)
+            else strongest_strip(self._ctx.run, layer, channel, size, offered)
+        )
+        return [
+            layer_table(known.table, layer.name),
+            channel_sheet(found, view, ranked, layer.alias, link),
+            channel_alone(found, channel, layer, sight.seen, size, view["colours"], saw, strip),
+            self.depth(view),
+        ]
 
     def depth(self, view: dict[str, Any], running: str = "") -> str:
         """Of a subject that was shown; `running`: how far the pass over the run is."""
@@ -69,7 +84,9 @@ class Pieces:
         if known is None:
             return ""
         run = curves(self._ctx.run) if about else None
-        return depth_panel(known.steps, run, known.shift, view["layer"], about, running, self._ctx.access.computes)
+        return depth_panel(
+            known.steps, run, known.shift, view["layer"], about, running, self._ctx.access.computes
+        )
 
     def _of(self, subject: Subject, model: Any, x: Any) -> "Known":
         from explain.features.depth import depth, handed_on, largest_shift, step
@@ -80,7 +97,11 @@ class Pieces:
             table = layers(model, x)
             on_the_way = handed_on(table)
             measured = depth(model, x, on_the_way)
-            steps = [step(layer, measured[layer.name][0].tolist()) for layer in on_the_way if layer.name in measured]
+            steps = [
+                step(layer, measured[layer.name][0].tolist())
+                for layer in on_the_way
+                if layer.name in measured
+            ]
             self._known[key] = Known(table, steps, largest_shift(on_the_way, x.shape[3]))
             if len(self._known) > KEPT:
                 self._known.popitem(last=False)
@@ -101,7 +122,8 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Known:
-    """What was measured of a picture: the network's table, the steps over depth, and the larger shift in pixels."""
+    """What was measured of a picture: the network's table, the steps over depth, and the larger shift in
+    pixels."""
 
     table: "list[Layer]"
     steps: "list[Step]"
@@ -132,7 +154,15 @@ def build(ctx: Context) -> None:
     pieces = Pieces(ctx)
     row = first_row(ctx)
     subject = None if row is None else {"row": row}
-    start = {"subject": subject, "layer": "", "order": "index", "scale": "each channel", "colours": "viridis", "page": 0, "channel": None}
+    start = {
+        "subject": subject,
+        "layer": "",
+        "order": "index",
+        "scale": "each channel",
+        "colours": "viridis",
+        "page": 0,
+        "channel": None,
+    }
     with gr.Row(elem_classes="vt-main vt-through"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             alone = clickable("", "vt-alone")
@@ -193,7 +223,11 @@ def build(ctx: Context) -> None:
         if asked.get(TAB) != ID:
             return [gr.skip()] * 2
         row = row_of(ctx.run, asked)
-        named = {"layer": asked.get("layer", ""), "channel": number(asked.get("channel")), "page": number(asked.get(PAGE)) or 0}
+        named = {
+            "layer": asked.get("layer", ""),
+            "channel": number(asked.get("channel")),
+            "page": number(asked.get(PAGE)) or 0,
+        }
         return [view | named | ({"subject": {"row": row}} if row is not None else {}), gr.Tabs(selected=ID)]
 
     @said
@@ -206,19 +240,43 @@ def build(ctx: Context) -> None:
         """The photo is looked at, and the field free for the next."""
         if path:
             yield [*[gr.skip()] * 5, None]
-            yield [*show(view | {"subject": {"upload": ctx.photos.keep(str(request.session_hash), path)}}), gr.skip()]
+            yield [
+                *show(view | {"subject": {"upload": ctx.photos.keep(str(request.session_hash), path)}}),
+                gr.skip(),
+            ]
 
     @said
     def example(event: gr.SelectData, view: dict[str, Any]) -> list[Any]:
         return show(view | {"subject": {"example": str(event.value)}})
 
-    options: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [sheet]}
+    options: dict[str, Any] = {
+        "api_visibility": "private",
+        "concurrency_id": "model",
+        "show_progress_on": [sheet],
+    }
     results = [view, *shown]
     gr.on([piece.select for piece in shown], act, [view], results, trigger_mode="always_last", **options)
-    gr.on([alone.select, over.select], look_at_run, [view], [over, seen], concurrency_id="survey", show_progress="hidden", api_visibility="private")
-    seen.change(show, [view], results, **options)  # what is looked at now, which may be something else than when it began
+    gr.on(
+        [alone.select, over.select],
+        look_at_run,
+        [view],
+        [over, seen],
+        concurrency_id="survey",
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    seen.change(
+        show, [view], results, **options
+    )  # what is looked at now, which may be something else than when it began
     ctx.opened.change(opened, [ctx.opened, view], [view], api_visibility="private", show_progress="hidden")
-    gr.on([upload.upload, upload.input], uploaded, [upload, view], [*results, upload], trigger_mode="always_last", **options)
+    gr.on(
+        [upload.upload, upload.input],
+        uploaded,
+        [upload, view],
+        [*results, upload],
+        trigger_mode="always_last",
+        **options,
+    )
     strip.select(example, [view], results, **options)
     ctx.on_load(arrive, [view], [view, ctx.tabs])
     ctx.on_tab(ID, show, [view], results)

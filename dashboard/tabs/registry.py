@@ -1,4 +1,5 @@
-"""The tabs: a file each with `TITLE`, `ID`, `build(ctx)`, and what one must be allowed to for it to be there. The order here is that on the page."""
+"""The tabs: a file each with `TITLE`, `ID`, `build(ctx)`, and what one must be allowed to for it to be there.
+The order here is that on the page."""
 
 from types import ModuleType
 

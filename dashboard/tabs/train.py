@@ -29,16 +29,28 @@ def build(ctx: Context) -> None:
     with gr.Row(elem_classes="vt-main vt-train"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             form, order = _form()
-            typed = gr.Textbox(interactive=False, label="The same on the command line", lines=3, buttons=["copy"], elem_id="vt-typed")
+            typed = gr.Textbox(
+                interactive=False,
+                label="The same on the command line",
+                lines=3,
+                buttons=["copy"],
+                elem_id="vt-typed",
+            )
             with gr.Row():
-                look, start = gr.Button("Preview data", size="md"), gr.Button("Start training", variant="primary", size="md", elem_id="vt-start")
+                look, start = (
+                    gr.Button("Preview data", size="md"),
+                    gr.Button("Start training", variant="primary", size="md", elem_id="vt-start"),
+                )
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             shown = clickable(training_list([], None, []), "vt-training-list")
             seen = gr.Image(visible=False, show_label=False, elem_id="vt-preview", buttons=[])
             counted = gr.Markdown(visible=False)
             detail = clickable("", "vt-outcome")
             with gr.Row(elem_classes="vt-plots"):
-                plots = [gr.Plot(visible=False, show_label=False, min_width=330, elem_id=f"vt-plot-{key}") for key in PLOTS]
+                plots = [
+                    gr.Plot(visible=False, show_label=False, min_width=330, elem_id=f"vt-plot-{key}")
+                    for key in PLOTS
+                ]
             save = gr.DownloadButton("Save all charts (PNG and CSV)", visible=False, size="sm")
             table = clickable("", "vt-comparison")
     clock = gr.Timer(2, active=False)
@@ -51,7 +63,9 @@ def build(ctx: Context) -> None:
         first, *others = seeds_in(seeds or "0")
         if others:
             more["seeds"] = ",".join(map(str, (first, *others)))
-        return command(model, data, name, trainings.folder, recipe_of({**given, "seed": 0 if others else first}), more)
+        return command(
+            model, data, name, trainings.folder, recipe_of({**given, "seed": 0 if others else first}), more
+        )
 
     def show(keep: dict[str, Any]) -> list[Any]:
         """The list always; details only where something new is to be seen."""
@@ -61,10 +75,15 @@ def build(ctx: Context) -> None:
         names = {name for name, _ in found}
         keep["ticked"] = [name for name in keep["ticked"] if name in names]
         waiting = trainings.waiting
-        listed = training_list(found, keep["chosen"], keep["ticked"], [name for name in waiting if name not in names])
+        listed = training_list(
+            found, keep["chosen"], keep["ticked"], [name for name in waiting if name not in names]
+        )
         running = bool(waiting) or any(t.progress and t.progress.alive for _, t in found)
         chosen = next((t for name, t in found if name == keep["chosen"]), None)
-        stamp = f"{keep['chosen']} {len(chosen.curves) if chosen else 0} {chosen.measured.get('accuracy') if chosen else ''} {keep['ticked']}"
+        stamp = (
+            f"{keep['chosen']} {len(chosen.curves) if chosen else 0} "
+            f"{chosen.measured.get('accuracy') if chosen else ''} {keep['ticked']}"
+        )
         words_of = outcome(chosen) if chosen else ""
         if stamp == keep["drawn"]:
             return [keep, listed, words_of, *[gr.skip()] * (len(plots) + 2), gr.Timer(active=running)]
@@ -103,7 +122,9 @@ def build(ctx: Context) -> None:
             keep["chosen"] = None if keep["chosen"] == value else value
         elif name.startswith("tick:"):
             wanted = name.removeprefix("tick:")
-            keep["ticked"] = [n for n in keep["ticked"] if n != wanted] + ([wanted] if value == "true" else [])
+            keep["ticked"] = [n for n in keep["ticked"] if n != wanted] + (
+                [wanted] if value == "true" else []
+            )
         return show(keep)
 
     @said
@@ -116,9 +137,19 @@ def build(ctx: Context) -> None:
         given = dict(zip(order, values, strict=True))
         recipe = recipe_of({k: given[k] for k in ("balance", "balance_by", "augmentation")})
         labels = Path(str(given["labels"])) if given["labels"] else None
-        parts = open_parts(str(given["data"]), given["image_col"] or None, given["label_col"] or None, task=str(given["task"]), labels=labels)
+        parts = open_parts(
+            str(given["data"]),
+            given["image_col"] or None,
+            given["label_col"] or None,
+            task=str(given["task"]),
+            labels=labels,
+        )
         drawn = in_words(parts.training, recipe)
-        name = str(given["model"]).split(":")[0] if not str(given["model"]).startswith("timm:") else str(given["model"])
+        name = (
+            str(given["model"]).split(":")[0]
+            if not str(given["model"]).startswith("timm:")
+            else str(given["model"])
+        )
         page = sheet(look_at(parts.training, spec(name).preprocessing, recipe.augmentation))
         return [gr.Image(page, visible=True), gr.Markdown(drawn, visible=True)]
 
@@ -131,7 +162,14 @@ def build(ctx: Context) -> None:
     inputs = [form[key] for key in order]
     gr.on([part.change for part in inputs], typing, inputs, [typed], trigger_mode="always_last", **quiet)
     start.click(begin, [kept, *inputs], [*areas, seen, counted], **quiet)
-    look.click(preview, inputs, [seen, counted], api_visibility="private", show_progress="full", show_progress_on=[seen])
+    look.click(
+        preview,
+        inputs,
+        [seen, counted],
+        api_visibility="private",
+        show_progress="full",
+        show_progress_on=[seen],
+    )
     gr.on([shown.select, table.select], act, [kept], areas, trigger_mode="multiple", **quiet)
     clock.tick(said(show), [kept], areas, **quiet)
     save.click(charts_zip, [kept], [save], **quiet)
@@ -144,43 +182,90 @@ def _form() -> tuple[dict[str, Any], list[str]]:
     plain, made = Recipe(), {}
     with gr.Column(elem_classes="vt-controls vt-panel"):
         made["model"] = gr.Dropdown(["fer_vgg"], value="fer_vgg", allow_custom_value=True, label="Model")
-        made["data"] = gr.Textbox("toon_faces", label="Data", info="a folder, a table, toon_faces, torchvision:NAME", elem_id="vt-train-data")
-        made["recipe"] = gr.Radio(list(CHOICES["recipe"]), value=plain.recipe, label="Recipe",
-                                  info="scratch · features: a new head on a frozen base · finetune: then its last blocks too")  # fmt: skip
+        made["data"] = gr.Textbox(
+            "toon_faces",
+            label="Data",
+            info="a folder, a table, toon_faces, torchvision:NAME",
+            elem_id="vt-train-data",
+        )
+        made["recipe"] = gr.Radio(
+            list(CHOICES["recipe"]),
+            value=plain.recipe,
+            label="Recipe",
+            info="scratch · features: a new head on a frozen base · finetune: then its last blocks too",
+        )
         made["name"] = gr.Textbox("first", label="Name", elem_id="vt-train-name")
         with gr.Row():
-            made["epochs"] = gr.Number(plain.epochs, label="Epochs", precision=0, minimum=1, min_width=90, elem_id="vt-train-epochs")
-            made["seeds"] = gr.Textbox(str(plain.seed), label="Seed", placeholder="0,1,2", min_width=90, elem_id="vt-train-seeds")
+            made["epochs"] = gr.Number(
+                plain.epochs, label="Epochs", precision=0, minimum=1, min_width=90, elem_id="vt-train-epochs"
+            )
+            made["seeds"] = gr.Textbox(
+                str(plain.seed), label="Seed", placeholder="0,1,2", min_width=90, elem_id="vt-train-seeds"
+            )
         with gr.Accordion("Optimiser", open=False):
             with gr.Row():
-                made["optimiser"] = gr.Dropdown(list(CHOICES["optimiser"]), value=plain.optimiser, label="Optimiser", min_width=90)
-                made["schedule"] = gr.Dropdown(list(CHOICES["schedule"]), value=plain.schedule, label="Schedule", min_width=90)
+                made["optimiser"] = gr.Dropdown(
+                    list(CHOICES["optimiser"]), value=plain.optimiser, label="Optimiser", min_width=90
+                )
+                made["schedule"] = gr.Dropdown(
+                    list(CHOICES["schedule"]), value=plain.schedule, label="Schedule", min_width=90
+                )
             with gr.Row():
-                made["learning_rate"] = gr.Number(None, label="Learning rate", placeholder="0.002", min_width=90)
-                made["batch_size"] = gr.Number(plain.batch_size, label="Batch size", precision=0, minimum=2, min_width=90)
+                made["learning_rate"] = gr.Number(
+                    None, label="Learning rate", placeholder="0.002", min_width=90
+                )
+                made["batch_size"] = gr.Number(
+                    plain.batch_size, label="Batch size", precision=0, minimum=2, min_width=90
+                )
             with gr.Row():
                 made["weight_decay"] = gr.Number(plain.weight_decay, label="Weight decay", min_width=90)
                 made["clip"] = gr.Number(plain.clip, label="Clip gradient", min_width=90)
             with gr.Row():
-                made["label_smoothing"] = gr.Number(plain.label_smoothing, label="Label smoothing", min_width=90)
+                made["label_smoothing"] = gr.Number(
+                    plain.label_smoothing, label="Label smoothing", min_width=90
+                )
                 made["mixup"] = gr.Number(plain.mixup, label="Mixup", min_width=90)
-            made["patience"] = gr.Number(plain.patience, label="Patience", precision=0, minimum=1, min_width=90, elem_id="vt-train-patience")
+            made["patience"] = gr.Number(
+                plain.patience,
+                label="Patience",
+                precision=0,
+                minimum=1,
+                min_width=90,
+                elem_id="vt-train-patience",
+            )
         with gr.Accordion("Data and augmentation", open=False):
             with gr.Row():
                 made["image_col"] = gr.Textbox("", label="Image column", placeholder="guessed", min_width=90)
                 made["label_col"] = gr.Textbox("", label="Label column", placeholder="guessed", min_width=90)
             made["labels"] = gr.Textbox("", label="Corrected labels", placeholder="labels.csv")
-            made["task"] = gr.Dropdown(list(CHOICES["task"]), value=plain.task, label="Task", info="affect: valence and arousal of a table")
+            made["task"] = gr.Dropdown(
+                list(CHOICES["task"]),
+                value=plain.task,
+                label="Task",
+                info="affect: valence and arousal of a table",
+            )
             with gr.Row():
-                made["balance"] = gr.Dropdown(list(CHOICES["balance"]), value=plain.balance, label="Class balance", min_width=90)
-                made["balance_by"] = gr.Textbox("", label="Balance by column", placeholder="of the data", min_width=90)
+                made["balance"] = gr.Dropdown(
+                    list(CHOICES["balance"]), value=plain.balance, label="Class balance", min_width=90
+                )
+                made["balance_by"] = gr.Textbox(
+                    "", label="Balance by column", placeholder="of the data", min_width=90
+                )
             made["augmentation"] = gr.Textbox(str(plain.augmentation), label="Augmentation", lines=2)
         with gr.Accordion("Transfer", open=False):
-            made["weights"] = gr.Textbox("", label="Weights of the base", placeholder="official ones are fetched")
+            made["weights"] = gr.Textbox(
+                "", label="Weights of the base", placeholder="official ones are fetched"
+            )
             with gr.Row():
-                made["head"] = gr.Dropdown(list(CHOICES["head"]), value=plain.head, label="Head", min_width=90)
-                made["head_epochs"] = gr.Number(plain.head_epochs, label="Epochs of the head", precision=0, minimum=1, min_width=90)
+                made["head"] = gr.Dropdown(
+                    list(CHOICES["head"]), value=plain.head, label="Head", min_width=90
+                )
+                made["head_epochs"] = gr.Number(
+                    plain.head_epochs, label="Epochs of the head", precision=0, minimum=1, min_width=90
+                )
             with gr.Row():
-                made["unfreeze"] = gr.Number(plain.unfreeze, label="Unfreeze blocks", precision=0, minimum=1, min_width=90)
+                made["unfreeze"] = gr.Number(
+                    plain.unfreeze, label="Unfreeze blocks", precision=0, minimum=1, min_width=90
+                )
                 made["fine_rate"] = gr.Number(plain.fine_rate, label="Share of the rate", min_width=90)
     return made, list(made)

@@ -15,7 +15,8 @@ REPLICATES = 1000
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Of n images: true and predicted class, probability of the prediction, cross-entropy; `classes` in all."""
+    """Of n images: true and predicted class, probability of the prediction, cross-entropy; `classes` in
+    all."""
 
     label: np.ndarray
     pred: np.ndarray
@@ -26,7 +27,8 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Metric:
-    """`a` and `b` with their intervals, and `b` - `a` with its own. `better`: +1 where more is better, -1 where less is."""
+    """`a` and `b` with their intervals, and `b` - `a` with its own. `better`: +1 where more is better, -1
+    where less is."""
 
     name: str
     a: float
@@ -67,7 +69,9 @@ def kappa(p: Predictions, weight: np.ndarray) -> float:
 def calibration_error(p: Predictions, weight: np.ndarray) -> float:
     """Expected calibration error, as `models.calibration`."""
     index = np.clip(np.ceil(p.confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    return float(np.abs(np.bincount(index, weight * (p.confidence - (p.label == p.pred)), BINS)).sum() / weight.sum())
+    return float(
+        np.abs(np.bincount(index, weight * (p.confidence - (p.label == p.pred)), BINS)).sum() / weight.sum()
+    )
 
 
 def loss(p: Predictions, weight: np.ndarray) -> float:
@@ -75,27 +79,50 @@ def loss(p: Predictions, weight: np.ndarray) -> float:
 
 
 METRICS: dict[str, tuple[Callable[[Predictions, np.ndarray], float], int]] = {
-    "accuracy": (accuracy, 1), "macro F1": (macro_f1, 1), "kappa": (kappa, 1), "calibration error": (calibration_error, -1), "loss": (loss, -1),
-}  # fmt: skip
+    "accuracy": (accuracy, 1),
+    "macro F1": (macro_f1, 1),
+    "kappa": (kappa, 1),
+    "calibration error": (calibration_error, -1),
+    "loss": (loss, -1),
+}
 """Name -> (value of predictions of which each counts `weight` times, whether more is better)."""
 
 
 def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, seed: int = 0) -> list[Metric]:
-    """Every metric of both. In each replicate the same images are drawn for both, as often as each other: what one image is worth to both
-    cancels out of the difference."""
+    """Every metric of both. In each replicate the same images are drawn for both, as often as each other:
+    what one image is worth to both cancels out of the difference."""
     whole = np.ones(len(a.label))
-    drawn = np.array([[[value(p, weight) for p in (a, b)] for value, _ in METRICS.values()] for weight in _weights(len(a.label), replicates, seed)])
+    drawn = np.array(
+        [
+            [[value(p, weight) for p in (a, b)] for value, _ in METRICS.values()]
+            for weight in _weights(len(a.label), replicates, seed)
+        ]
+    )
     made = []
     for k, (name, (value, better)) in enumerate(METRICS.items()):
         of_a, of_b = drawn[:, k, 0], drawn[:, k, 1]
-        made.append(Metric(name, value(a, whole), value(b, whole), _interval(of_a), _interval(of_b), _interval(of_b - of_a), better))
+        made.append(
+            Metric(
+                name,
+                value(a, whole),
+                value(b, whole),
+                _interval(of_a),
+                _interval(of_b),
+                _interval(of_b - of_a),
+                better,
+            )
+        )
     return made
 
 
 def _counts(p: Predictions, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of every class: images, predictions, hits."""
     right = p.label == p.pred
-    return (np.bincount(p.label, weight, p.classes), np.bincount(p.pred, weight, p.classes), np.bincount(p.label[right], weight[right], p.classes))
+    return (
+        np.bincount(p.label, weight, p.classes),
+        np.bincount(p.pred, weight, p.classes),
+        np.bincount(p.label[right], weight[right], p.classes),
+    )
 
 
 def _weights(n: int, replicates: int, seed: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,5 @@
-"""Whether a run says anything at all: at chance nothing may be concluded from it, neither about labels nor about what to try."""
+"""Whether a run says anything at all: at chance nothing may be concluded from it, neither about labels nor
+about what to try."""
 
 import numpy as np
 from scipy import stats
@@ -7,56 +8,74 @@ from explain.run.reader import RunData
 from models.evaluation import Evaluation
 
 ONE_CLASS, SLIGHT = 0.95, 0.2
-"""Share of the predictions that are one class above which a network has collapsed, unless Cohen's kappa says that it finds the others: below
-0.2 it is slight (J. R. Landis, G. G. Koch, Biometrics 33, 1977). Where 97 % of the images are of one class, so may the predictions be."""
+"""Share of the predictions that are one class above which a network has collapsed, unless Cohen's kappa says
+that it finds the others: below 0.2 it is slight (J. R. Landis, G. G. Koch, Biometrics 33, 1977). Where 97 %
+of the images are of one class, so may the predictions be."""
 LEVEL = 0.025
 """As the lower end of a 95 % interval."""
-CHECK = ("Check the preprocessing (--input-size, --resize, --mean, --std), the order of the classes (--classes sorted, --classes numbers or a file) "
-         "and the weights (--weights).")  # fmt: skip
+CHECK = (
+    "Check the preprocessing (--input-size, --resize, --mean, --std), the order of the classes (--classes "
+    "sorted, --classes numbers or a file) "
+    "and the weights (--weights)."
+)
 
 
 def inconclusive(run: RunData) -> str:
-    """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance (`p_of_chance`), or one class is predicted for
-    nearly all images; nothing where it says something."""
+    """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance
+    (`p_of_chance`), or one class is predicted for nearly all images; nothing where it says something."""
     if not len(run.ok):
         errors = run.table["error"].value_counts()
         first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
-        return (f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. Mend the images or the network, "
-                "and run again.")  # fmt: skip
+        return (
+            f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. "
+            "Mend the images or the network, "
+            "and run again."
+        )
     e, n = run.evaluation, len(run.ok)
     level, (low, high) = chance_level(e), e.interval
     called = e.confusion.sum(0)
     most = int(called.argmax())
     share, true = called[most] / n, e.support[most] / n
     if p_of_chance(e) > LEVEL:
-        said = (f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * max(0.0, low):.1f} to {100 * high:.1f} %) of {n:,} images is not above the "
-                f"{100 * level:.1f} % that guessing reaches")  # fmt: skip
+        said = (
+            f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * max(0.0, low):.1f} to "
+            f"{100 * high:.1f} %) of {n:,} images is not above the "
+            f"{100 * level:.1f} % that guessing reaches"
+        )
     elif share > ONE_CLASS and e.kappa < SLIGHT:
-        said = f"{100 * share:.1f} % of the images are predicted as '{run.classes[most]}', which {100 * true:.1f} % are"
+        said = (
+            f"{100 * share:.1f} % of the images are predicted as '{run.classes[most]}', which "
+            f"{100 * true:.1f} % are"
+        )
     else:
         return ""
     return f"At chance: {said}, so nothing is concluded from this run. {CHECK}"
 
 
 def p_of_chance(e: Evaluation) -> float:
-    """One-sided p of so many hits if predictions were dealt to images at random: mean and variance of the hits over all permutations, given how often
-    each class is true and predicted (as in N. Mantel, W. Haenszel, JNCI 22, 1959), and the normal distribution. So it is fair to data of which
-    nearly all is one class, where raw accuracy is high by itself. Of images of one class alone: p of the binomial with one over the number of
-    classes."""
+    """One-sided p of so many hits if predictions were dealt to images at random: mean and variance of the
+    hits over all permutations, given how often each class is true and predicted (as in N. Mantel, W.
+    Haenszel, JNCI 22, 1959), and the normal distribution. So it is fair to data of which nearly all is one
+    class, where raw accuracy is high by itself. Of images of one class alone: p of the binomial with one over
+    the number of classes."""
     rows, columns, n = (v.astype(float) for v in (e.confusion.sum(1), e.confusion.sum(0), e.confusion.sum()))
     hits = float(np.trace(e.confusion))
     if np.count_nonzero(e.support) == 1:
         return float(stats.binomtest(int(hits), int(n), chance_level(e), alternative="greater").pvalue)
     both = float((rows * columns).sum())
-    variance = (both**2 + n**2 * both - n * float((rows * columns * (rows + columns)).sum())) / (n**2 * (n - 1)) if n > 1 else 0.0
+    variance = (
+        (both**2 + n**2 * both - n * float((rows * columns * (rows + columns)).sum())) / (n**2 * (n - 1))
+        if n > 1
+        else 0.0
+    )
     if variance <= 1e-12:
         return 1.0
     return float(stats.norm.sf((hits - both / n) / variance**0.5))
 
 
 def chance_level(e: Evaluation) -> float:
-    """Accuracy of guesses as frequent as the network's predictions: Σ over classes of P(true) P(predicted), the expected agreement of Cohen's kappa;
-    of images of one class alone, one over the number of classes."""
+    """Accuracy of guesses as frequent as the network's predictions: Σ over classes of P(true) P(predicted),
+    the expected agreement of Cohen's kappa; of images of one class alone, one over the number of classes."""
     n = e.confusion.sum()
     if np.count_nonzero(e.support) == 1:
         return 1 / len(e.support)

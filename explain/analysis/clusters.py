@@ -1,6 +1,7 @@
 """SpRAy: the different ways in which a network looks at a class, as clusters of its maps.
 
-S. Lapuschkin et al., *Unmasking Clever Hans predictors and assessing what machines really learn*, Nature Communications 10:1096, 2019.
+S. Lapuschkin et al., *Unmasking Clever Hans predictors and assessing what machines really learn*, Nature
+Communications 10:1096, 2019.
 """
 
 import warnings
@@ -23,7 +24,8 @@ CROWDS = 2  # of the control
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """`rows` of the run's table, those nearest to `mean` first; `wrong` of them; `mean` (h, w) of their maps, each scaled to sum 1."""
+    """`rows` of the run's table, those nearest to `mean` first; `wrong` of them; `mean` (h, w) of their maps,
+    each scaled to sum 1."""
 
     rows: np.ndarray
     wrong: int
@@ -41,8 +43,8 @@ class Cluster:
 
 @dataclass(frozen=True, eq=False)
 class Clustering:
-    """`clusters`, the smallest first: odd ones are rare. `apart`: their silhouette, and what one crowd of the same spread reaches (`control`).
-    `left_out`: images whose map has no positive value."""
+    """`clusters`, the smallest first: odd ones are rare. `apart`: their silhouette, and what one crowd of the
+    same spread reaches (`control`). `left_out`: images whose map has no positive value."""
 
     clusters: list[Cluster]
     apart: float
@@ -50,57 +52,92 @@ class Clustering:
     left_out: int
 
 
-def cluster_maps(run: RunData, rows: np.ndarray, method: str, target: str = "label", most: int = 6, seed: int = 0) -> Clustering:
-    """At most `most` clusters of the rows' positive maps. Beyond `SAMPLE` images, an evenly spread sample is clustered and each other image
-    goes with its nearest neighbour. Raises UserError for less than `FEWEST` maps."""
+def cluster_maps(
+    run: RunData, rows: np.ndarray, method: str, target: str = "label", most: int = 6, seed: int = 0
+) -> Clustering:
+    """At most `most` clusters of the rows' positive maps. Beyond `SAMPLE` images, an evenly spread sample is
+    clustered and each other image goes with its nearest neighbour. Raises UserError for less than `FEWEST`
+    maps."""
     maps = np.maximum(np.nan_to_num(run.maps(method, target, rows.tolist())), 0)
     total = maps.sum((1, 2))
     kept, seen = rows[total > 0], maps[total > 0] / total[total > 0][:, None, None]
     if len(kept) < FEWEST:
-        raise UserError(f"{len(kept)} of {len(rows)} images have a map with positive evidence: clusters need at least {FEWEST}.")
-    small = seen if max(seen.shape[1:]) <= SIDE else reduced(seen, (min(SIDE, seen.shape[1]), min(SIDE, seen.shape[2])))
-    points = np.sqrt(small.reshape(len(small), -1))  # distances of square roots are those of Hellinger: made for shares
+        raise UserError(
+            f"{len(kept)} of {len(rows)} images have a map with positive evidence: clusters need at least "
+            f"{FEWEST}."
+        )
+    small = (
+        seen
+        if max(seen.shape[1:]) <= SIDE
+        else reduced(seen, (min(SIDE, seen.shape[1]), min(SIDE, seen.shape[2])))
+    )
+    points = np.sqrt(
+        small.reshape(len(small), -1)
+    )  # distances of square roots are those of Hellinger: made for shares
     sample = np.unique(np.linspace(0, len(points) - 1, min(SAMPLE, len(points))).astype(int))
     labels, apart, control = split(points[sample], most, seed)
     if len(sample) < len(points):
-        labels = labels[NearestNeighbors(n_neighbors=1).fit(points[sample]).kneighbors(points, return_distance=False)[:, 0]]
+        labels = labels[
+            NearestNeighbors(n_neighbors=1)
+            .fit(points[sample])
+            .kneighbors(points, return_distance=False)[:, 0]
+        ]
     wrong = ~run.ok.loc[kept, "correct"].to_numpy()
     clusters = [_cluster(kept, seen, points, wrong, labels == k) for k in np.unique(labels)]
     return Clustering(sorted(clusters, key=lambda c: len(c.rows)), apart, control, len(rows) - len(kept))
 
 
-def _cluster(rows: np.ndarray, maps: np.ndarray, points: np.ndarray, wrong: np.ndarray, inside: np.ndarray) -> Cluster:
+def _cluster(
+    rows: np.ndarray, maps: np.ndarray, points: np.ndarray, wrong: np.ndarray, inside: np.ndarray
+) -> Cluster:
     far = np.square(points[inside] - points[inside].mean(0)).sum(1)
-    return Cluster(rows[inside][np.argsort(far, kind="stable")], int(wrong[inside].sum()), maps[inside].mean(0))
+    return Cluster(
+        rows[inside][np.argsort(far, kind="stable")], int(wrong[inside].sum()), maps[inside].mean(0)
+    )
 
 
 def split(points: np.ndarray, most: int, seed: int = 0) -> tuple[np.ndarray, float, float]:
-    """(labels (n,), silhouette, control) of points (n, d): the number of spectral clusters, two to `most`, with the largest silhouette
-    (P. Rousseeuw, 1987: 1 far apart, 0 not at all), if that exceeds what `CROWDS` normal distributions of the points' mean and
-    covariance reach, which are one crowd; otherwise one cluster."""
+    """(labels (n,), silhouette, control) of points (n, d): the number of spectral clusters, two to `most`,
+    with the largest silhouette (P. Rousseeuw, 1987: 1 far apart, 0 not at all), if that exceeds what `CROWDS`
+    normal distributions of the points' mean and covariance reach, which are one crowd; otherwise one
+    cluster."""
     one, rng = np.zeros(len(points), int), np.random.default_rng(seed)
     if np.ptp(points, axis=0).max() < 1e-6:
         return one, 0.0, 0.0
     labels, found = _best(points, most, seed)
     _, spread, axes = np.linalg.svd(points - points.mean(0), full_matrices=False)
     scale = spread[:, None] * axes / np.sqrt(len(points))
-    control = max(_best(rng.standard_normal((len(points), len(scale))) @ scale, most, seed)[1] for _ in range(CROWDS))
+    control = max(
+        _best(rng.standard_normal((len(points), len(scale))) @ scale, most, seed)[1] for _ in range(CROWDS)
+    )
     return (labels, found, control) if found > control else (one, 0.0, control)
 
 
 def _best(points: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, float]:
     """Labels and silhouette of the best number of clusters."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Graph is not fully connected")  # clusters that have nothing in common are welcome
-        embedding = spectral_embedding(affinity(points), n_components=most, drop_first=False, random_state=seed)
+        warnings.filterwarnings(
+            "ignore", "Graph is not fully connected"
+        )  # clusters that have nothing in common are welcome
+        embedding = spectral_embedding(
+            affinity(points), n_components=most, drop_first=False, random_state=seed
+        )
     apart = euclidean_distances(points)
-    tried = [KMeans(k, n_init=3, random_state=seed).fit_predict(embedding[:, :k]) for k in range(2, most + 1) if k < len(points)]
-    scores = [float(silhouette_score(apart, labels, metric="precomputed")) if len(set(labels)) > 1 else -1.0 for labels in tried]
+    tried = [
+        KMeans(k, n_init=3, random_state=seed).fit_predict(embedding[:, :k])
+        for k in range(2, most + 1)
+        if k < len(points)
+    ]
+    scores = [
+        float(silhouette_score(apart, labels, metric="precomputed")) if len(set(labels)) > 1 else -1.0
+        for labels in tried
+    ]
     return tried[int(np.argmax(scores))], max(scores)
 
 
 def affinity(points: np.ndarray) -> np.ndarray:
-    """(n, n) in [0, 1]: each point and its nearest neighbours, as many as the logarithm of n but four at least, made symmetric as in SpRAy."""
+    """(n, n) in [0, 1]: each point and its nearest neighbours, as many as the logarithm of n but four at
+    least, made symmetric as in SpRAy."""
     neighbours = min(len(points) - 1, max(4, round(np.log(len(points)))))
     near = NearestNeighbors(n_neighbors=neighbours).fit(points).kneighbors_graph().toarray()
     return np.asarray((near + near.T) / 2)

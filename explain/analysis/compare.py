@@ -16,16 +16,19 @@ from explain.text_table import columns
 from models.classes import FOLDINGS, pair_names
 from models.errors import UserError
 
-APART = 26  # bits of 64 of the perceptual hash: different pictures differ in 32 on average, crops of one in fewer
+APART = (
+    26  # bits of 64 of the perceptual hash: different pictures differ in 32 on average, crops of one in fewer
+)
 EXACT = 1000  # discordant pairs up to which McNemar's test is exact
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """`matched`: one row an image that both hold under the same label: `id`, `row_a`, `row_b`, `label`, `pred_a`, `pred_b` (numbers in `classes`),
-    `confidence_a`, `confidence_b`, `loss_a`, `loss_b`, `right_a`, `right_b`, `similarity` (of the maps for the true class). `by_class`: one row a
-    class: `images`, `recall_a`, `recall_b`, `only_a`, `only_b`, `p` (McNemar, Holm), `similarity` (median), `low`, `high` (quartiles), `control`.
-    `relabelled`: images whose labels differ; they are left out."""
+    """`matched`: one row an image that both hold under the same label: `id`, `row_a`, `row_b`, `label`,
+    `pred_a`, `pred_b` (numbers in `classes`), `confidence_a`, `confidence_b`, `loss_a`, `loss_b`, `right_a`,
+    `right_b`, `similarity` (of the maps for the true class). `by_class`: one row a class: `images`,
+    `recall_a`, `recall_b`, `only_a`, `only_b`, `p` (McNemar, Holm), `similarity` (median), `low`, `high`
+    (quartiles), `control`. `relabelled`: images whose labels differ; they are left out."""
 
     a: RunData
     b: RunData
@@ -54,8 +57,11 @@ class Comparison:
         return self.matched[self.matched["similarity"].notna()].sort_values("similarity")
 
 
-def compare(a: RunData, b: RunData, method: str | None = None, replicates: int = REPLICATES, seed: int = 0) -> Comparison:
-    """Raises UserError where the runs share no image, or `method` is not in both. Runs that share no method are compared without maps."""
+def compare(
+    a: RunData, b: RunData, method: str | None = None, replicates: int = REPLICATES, seed: int = 0
+) -> Comparison:
+    """Raises UserError where the runs share no image, or `method` is not in both. Runs that share no method
+    are compared without maps."""
     shared = [m for m in a.manifest.request.methods if m in b.manifest.request.methods]
     if method and method not in shared:
         of_a, of_b = (", ".join(run.manifest.request.methods) for run in (a, b))
@@ -67,41 +73,72 @@ def compare(a: RunData, b: RunData, method: str | None = None, replicates: int =
     matched["similarity"] = alike(a, b, rows_a, rows_b, method) if method else np.nan
     if method and len(matched) > 1:
         control = alike(a, b, rows_a, rows_b[partners(matched["label"].to_numpy(), seed)], method)
-    metrics = side_by_side(_predictions(matched, "a", len(classes)), _predictions(matched, "b", len(classes)), replicates, seed)
-    only_a, only_b = int((matched["right_a"] & ~matched["right_b"]).sum()), int((~matched["right_a"] & matched["right_b"]).sum())
-    return Comparison(a, b, classes, matched, metrics, mcnemar(only_a, only_b), _by_class(matched, control), relabelled, method)
+    metrics = side_by_side(
+        _predictions(matched, "a", len(classes)), _predictions(matched, "b", len(classes)), replicates, seed
+    )
+    only_a, only_b = (
+        int((matched["right_a"] & ~matched["right_b"]).sum()),
+        int((~matched["right_a"] & matched["right_b"]).sum()),
+    )
+    return Comparison(
+        a,
+        b,
+        classes,
+        matched,
+        metrics,
+        mcnemar(only_a, only_b),
+        _by_class(matched, control),
+        relabelled,
+        method,
+    )
 
 
 def _predictions(matched: pd.DataFrame, which: str, classes: int) -> Predictions:
-    pred, confidence, loss = (matched[f"{name}_{which}"].to_numpy() for name in ("pred", "confidence", "loss"))
+    pred, confidence, loss = (
+        matched[f"{name}_{which}"].to_numpy() for name in ("pred", "confidence", "loss")
+    )
     return Predictions(matched["label"].to_numpy(), pred, confidence, loss, classes)
 
 
 def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
-    """(classes of both, as in `Comparison.matched`, images whose labels differ). Classes are the same where their names are, exactly, or folded
-    one to one for those that are left over: as the data calls them, where both runs know, for networks call them as they like."""
+    """(classes of both, as in `Comparison.matched`, images whose labels differ). Classes are the same where
+    their names are, exactly, or folded one to one for those that are left over: as the data calls them, where
+    both runs know, for networks call them as they like."""
     classes, to_b = list(a.data_names), _same_classes(a.data_names, b.data_names)
     for k, name in enumerate(b.data_names):
         if k not in to_b:
             to_b[k] = len(classes)
             classes.append(name)
-    tables = [_plain(a, np.arange(len(a.classes))), _plain(b, np.array([to_b[k] for k in range(len(b.classes))]))]
+    tables = [
+        _plain(a, np.arange(len(a.classes))),
+        _plain(b, np.array([to_b[k] for k in range(len(b.classes))])),
+    ]
     both = tables[0].merge(tables[1], on="id", suffixes=("_a", "_b"))
     if not len(both):
         first = [repr(str(t["id"].iloc[0])) if len(t) else "none" for t in tables]
-        raise UserError(f"The runs share no image: A has {len(tables[0])} (first {first[0]}), B {len(tables[1])} (first {first[1]}): "
-                        "run both networks on the same data.")  # fmt: skip
+        raise UserError(
+            f"The runs share no image: A has {len(tables[0])} (first {first[0]}), B {len(tables[1])} "
+            f"(first {first[1]}): "
+            "run both networks on the same data."
+        )
     same = both["label_a"] == both["label_b"]
     if not same.any():
-        raise UserError(f"The runs share {len(both)} images, but none of them under the same label: run both networks on the same labels.")
+        raise UserError(
+            f"The runs share {len(both)} images, but none of them under the same label: run both networks "
+            "on the same labels."
+        )
     found = both[same].rename(columns={"label_a": "label"}).drop(columns="label_b").reset_index(drop=True)
     must_be_the_same_pictures(a, b, found)
-    return tuple(classes), found.assign(right_a=found["pred_a"] == found["label"], right_b=found["pred_b"] == found["label"]), int((~same).sum())
+    return (
+        tuple(classes),
+        found.assign(right_a=found["pred_a"] == found["label"], right_b=found["pred_b"] == found["label"]),
+        int((~same).sum()),
+    )
 
 
 def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> None:
-    """Images are matched by their names, and 0.png of train is another than 0.png of test. Raises UserError where the runs read other folders
-    and the pairs look no more alike than any two pictures."""
+    """Images are matched by their names, and 0.png of train is another than 0.png of test. Raises UserError
+    where the runs read other folders and the pairs look no more alike than any two pictures."""
     if a.manifest.data_root == b.manifest.data_root or HASH not in a.ok or HASH not in b.ok:
         return
     hashes = [run.ok.loc[matched[f"row_{which}"], HASH].to_numpy() for run, which in ((a, "a"), (b, "b"))]
@@ -109,12 +146,16 @@ def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> 
     first, second = (h[known].astype(np.uint64) for h in hashes)
     if known.any() and np.bitwise_count(first ^ second).mean() > APART:
         names = " and ".join(f"{run.manifest.request.data} in '{run.manifest.data_root}'" for run in (a, b))
-        raise UserError(f"The runs share {len(matched):,} names of images, but the pictures are others: they are of {names}. Run both networks on "
-                        "the same images.")  # fmt: skip
+        raise UserError(
+            f"The runs share {len(matched):,} names of images, but the pictures are others: they are of "
+            f"{names}. Run both networks on "
+            "the same images."
+        )
 
 
 def _same_classes(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
-    """Index in b -> index in a of the class that is called the same; what a folding does not tell apart stays apart."""
+    """Index in b -> index in a of the class that is called the same; what a folding does not tell apart stays
+    apart."""
     index = {name: i for i, name in enumerate(a)}
     same = {k: index[name] for k, name in enumerate(b) if name in index}
     for folding in FOLDINGS.values():
@@ -127,12 +168,21 @@ def _same_classes(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
 def _plain(run: RunData, to: np.ndarray) -> pd.DataFrame:
     """A run's readable images, each once, its classes as numbers of both."""
     ok = run.ok.drop_duplicates("id")
-    return pd.DataFrame({"id": ok["id"].to_numpy(), "row": ok.index.to_numpy(), "label": to[ok["label"]], "pred": to[ok["pred"]],
-                         "confidence": ok["confidence"].to_numpy(float), "loss": ok["loss"].to_numpy(float)})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": ok["id"].to_numpy(),
+            "row": ok.index.to_numpy(),
+            "label": to[ok["label"]],
+            "pred": to[ok["pred"]],
+            "confidence": ok["confidence"].to_numpy(float),
+            "loss": ok["loss"].to_numpy(float),
+        }
+    )
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """p of both being right equally often (Q. McNemar, 1947): exact, or the chi-squared approximation with continuity correction for many."""
+    """p of both being right equally often (Q. McNemar, 1947): exact, or the chi-squared approximation with
+    continuity correction for many."""
     n = only_a + only_b
     if n == 0:
         return 1.0
@@ -147,8 +197,21 @@ def _by_class(matched: pd.DataFrame, control: np.ndarray) -> pd.DataFrame:
         a, b = group["right_a"], group["right_b"]
         only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
         low, middle, high = group["similarity"].quantile([0.25, 0.5, 0.75])
-        rows.append({"label": label, "images": len(group), "recall_a": a.mean(), "recall_b": b.mean(), "only_a": only_a, "only_b": only_b,
-                     "p": mcnemar(only_a, only_b), "similarity": middle, "low": low, "high": high, "control": group["control"].median()})  # fmt: skip
+        rows.append(
+            {
+                "label": label,
+                "images": len(group),
+                "recall_a": a.mean(),
+                "recall_b": b.mean(),
+                "only_a": only_a,
+                "only_b": only_b,
+                "p": mcnemar(only_a, only_b),
+                "similarity": middle,
+                "low": low,
+                "high": high,
+                "control": group["control"].median(),
+            }
+        )
     table = pd.DataFrame(rows).set_index("label")
     return table.assign(p=holm(table["p"].to_numpy()))
 
@@ -157,22 +220,57 @@ def as_table(c: Comparison) -> pd.DataFrame:
     """One row an image, with names of classes."""
     names = np.array(c.classes)
     m = c.matched
-    return pd.DataFrame({"id": m["id"], "true": names[m["label"]], "predicted_a": names[m["pred_a"]], "predicted_b": names[m["pred_b"]],
-                         **{k: m[k] for k in ("confidence_a", "confidence_b", "right_a", "right_b", "similarity")}})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": m["id"],
+            "true": names[m["label"]],
+            "predicted_a": names[m["pred_a"]],
+            "predicted_b": names[m["pred_b"]],
+            **{k: m[k] for k in ("confidence_a", "confidence_b", "right_a", "right_b", "similarity")},
+        }
+    )
 
 
 def in_words(c: Comparison, most: int = 12) -> list[str]:
     """For a terminal: metrics, flips, and the classes that changed most."""
     head = [run.unfinished for run in (c.a, c.b) if run.unfinished]
-    head += [f"A          {c.a.manifest.request.model}, {c.a.folder}", f"B          {c.b.manifest.request.model}, {c.b.folder}",
-            f"images     {len(c.matched)} in both" + (f"; {c.relabelled} whose labels differ left out" if c.relabelled else "")]  # fmt: skip
+    head += [
+        f"A          {c.a.manifest.request.model}, {c.a.folder}",
+        f"B          {c.b.manifest.request.model}, {c.b.folder}",
+        f"images     {len(c.matched)} in both"
+        + (f"; {c.relabelled} whose labels differ left out" if c.relabelled else ""),
+    ]
     rows = [("", "A", "B", "B - A", "95 % interval", "")]
-    rows += [(m.name, f"{m.a:.4f}", f"{m.b:.4f}", f"{m.difference:+.4f}", f"{m.interval[0]:+.4f} to {m.interval[1]:+.4f}", "*" if m.sure else "")
-             for m in c.metrics]  # fmt: skip
+    rows += [
+        (
+            m.name,
+            f"{m.a:.4f}",
+            f"{m.b:.4f}",
+            f"{m.difference:+.4f}",
+            f"{m.interval[0]:+.4f} to {m.interval[1]:+.4f}",
+            "*" if m.sure else "",
+        )
+        for m in c.metrics
+    ]
     flips = f"right in A alone {len(c.only_a)}, in B alone {len(c.only_b)}; McNemar p = {c.p:.3g}"
-    changed = c.by_class.assign(change=(c.by_class["recall_b"] - c.by_class["recall_a"]).abs()).sort_values("change", ascending=False).head(most)
+    changed = (
+        c.by_class.assign(change=(c.by_class["recall_b"] - c.by_class["recall_a"]).abs())
+        .sort_values("change", ascending=False)
+        .head(most)
+    )
     table = [("class", "images", "recall A", "recall B", "only A", "only B", "p", "maps alike", "by chance")]
-    table += [(c.classes[int(str(label))], str(row["images"]), f"{row['recall_a']:.3f}", f"{row['recall_b']:.3f}", str(row["only_a"]),
-               str(row["only_b"]), f"{row['p']:.2g}", f"{row['similarity']:.2f}", f"{row['control']:.2f}")
-              for label, row in changed.astype(object).iterrows()]  # fmt: skip
+    table += [
+        (
+            c.classes[int(str(label))],
+            str(row["images"]),
+            f"{row['recall_a']:.3f}",
+            f"{row['recall_b']:.3f}",
+            str(row["only_a"]),
+            str(row["only_b"]),
+            f"{row['p']:.2g}",
+            f"{row['similarity']:.2f}",
+            f"{row['control']:.2f}",
+        )
+        for label, row in changed.astype(object).iterrows()
+    ]
     return [*head, "", columns(rows, right=(1, 2, 3)), "", flips, "", columns(table, right=range(1, 9))]

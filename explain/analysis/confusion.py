@@ -1,4 +1,5 @@
-"""The confusion matrix, ready to be looked at: shares of rows or columns, and the classes in an order that shows something."""
+"""The confusion matrix, ready to be looked at: shares of rows or columns, and the classes in an order that
+shows something."""
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
@@ -11,7 +12,8 @@ ORDERS = {"class": "class", "support": "support", "confused": "confused together
 
 
 def normalised(confusion: np.ndarray, norm: str) -> np.ndarray:
-    """(K, K): shares of each row (recall on the diagonal) or of each column (precision on it); counts stay; NaN for an empty row or column."""
+    """(K, K): shares of each row (recall on the diagonal) or of each column (precision on it); counts stay;
+    NaN for an empty row or column."""
     if norm not in NORMS:
         raise UserError(f"No such numbers '{norm}': choose from {', '.join(NORMS)}.")
     if norm == "counts":
@@ -21,8 +23,9 @@ def normalised(confusion: np.ndarray, norm: str) -> np.ndarray:
 
 
 def in_order(confusion: np.ndarray, classes: list[int], order: str) -> list[int]:
-    """`classes` as the model has them, with the most images first, or so that those that are confused stand together: leaves of an average
-    linkage in their best order (Z. Bar-Joseph, D. Gifford, T. Jaakkola, *Fast optimal leaf ordering for hierarchical clustering*, 2001)."""
+    """`classes` as the model has them, with the most images first, or so that those that are confused stand
+    together: leaves of an average linkage in their best order (Z. Bar-Joseph, D. Gifford, T. Jaakkola, *Fast
+    optimal leaf ordering for hierarchical clustering*, 2001)."""
     if order not in ORDERS:
         raise UserError(f"No order '{order}': choose from {', '.join(ORDERS)}.")
     if order == "support":
@@ -43,6 +46,12 @@ def largest(confusion: np.ndarray, most: int) -> list[tuple[int, int, int]]:
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     flat = wrong.ravel()
-    top = np.argpartition(-flat, min(most, len(flat) - 1))[:most] if len(flat) > most else np.arange(len(flat))
+    top = (
+        np.argpartition(-flat, min(most, len(flat) - 1))[:most] if len(flat) > most else np.arange(len(flat))
+    )
     top = top[np.lexsort((top, -flat[top]))]
-    return [(int(i), int(j), int(wrong[i, j])) for i, j in zip(*np.unravel_index(top, wrong.shape), strict=True) if wrong[i, j]]
+    return [
+        (int(i), int(j), int(wrong[i, j]))
+        for i, j in zip(*np.unravel_index(top, wrong.shape), strict=True)
+        if wrong[i, j]
+    ]

@@ -11,8 +11,9 @@ from explain.run.reader import RunData
 
 @dataclass(frozen=True)
 class Contrast:
-    """`statistic` of the maps of class `label`'s images: means when wrong and when right, Cliff's delta (above 0: larger when wrong), p of the
-    Mann-Whitney test, adjusted (Benjamini-Hochberg) for all classes and statistics of the method and target. `label` -1: all classes."""
+    """`statistic` of the maps of class `label`'s images: means when wrong and when right, Cliff's delta
+    (above 0: larger when wrong), p of the Mann-Whitney test, adjusted (Benjamini-Hochberg) for all classes
+    and statistics of the method and target. `label` -1: all classes."""
 
     label: int
     statistic: str
@@ -25,7 +26,8 @@ class Contrast:
 
 
 def contrasts(run: RunData, method: str, target: str = "pred") -> list[Contrast]:
-    """Every class with images and all of them together, every statistic; p and delta are NaN below five wrong or five right images."""
+    """Every class with images and all of them together, every statistic; p and delta are NaN below five wrong
+    or five right images."""
     ok, name = run.ok, map_column(method, target)
     groups = {-1: ok} | {int(str(label)): group for label, group in ok.groupby("label")}
     found = []
@@ -35,4 +37,7 @@ def contrasts(run: RunData, method: str, target: str = "pred") -> list[Contrast]
             values = group[f"{name}.{statistic}"].to_numpy(float)
             found.append((label, statistic, difference(values[wrong], values[~wrong])))
     p = false_discovery(np.array([d.p for *_, d in found]))
-    return [Contrast(label, statistic, d.mean_a, d.mean_b, d.n_a, d.n_b, d.delta, float(p[i])) for i, (label, statistic, d) in enumerate(found)]
+    return [
+        Contrast(label, statistic, d.mean_a, d.mean_b, d.n_a, d.n_b, d.delta, float(p[i]))
+        for i, (label, statistic, d) in enumerate(found)
+    ]

@@ -28,7 +28,8 @@ class Twins:
 
 
 def near_duplicates(run: RunData) -> list[Twins]:
-    """Pairs of nearly the same picture, those whose labels differ first. Found by the hash of the run (`picture_facts`), then looked at."""
+    """Pairs of nearly the same picture, those whose labels differ first. Found by the hash of the run
+    (`picture_facts`), then looked at."""
     if HASH not in run.ok or not (known := run.ok[run.ok[HASH].notna()]).shape[0]:
         return []
     pairs = _candidates(known[HASH].to_numpy(np.uint64), known.index.to_numpy())
@@ -39,13 +40,17 @@ def near_duplicates(run: RunData) -> list[Twins]:
     for begin in range(0, len(pairs), _AT_ONCE):
         i, j = at[begin : begin + _AT_ONCE].T
         alike = (_standard(pictures[i]) * _standard(pictures[j])).mean(1)
-        found += [Twins(int(rows[i[k]]), int(rows[j[k]]), float(alike[k]), bool(label[i[k]] == label[j[k]])) for k in np.flatnonzero(alike >= ALIKE)]
+        found += [
+            Twins(int(rows[i[k]]), int(rows[j[k]]), float(alike[k]), bool(label[i[k]] == label[j[k]]))
+            for k in np.flatnonzero(alike >= ALIKE)
+        ]
     return sorted(found, key=lambda t: (t.agree, -t.alike, t.row))
 
 
 def _candidates(hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Pairs of rows (M, 2) whose hashes differ in at most `BITS` bits, the smaller first, in order. Of four words of 16 bits one is then the same
-    in both, so only rows that share a word are compared; a word that thousands share (plain pictures) is no sign of anything."""
+    """Pairs of rows (M, 2) whose hashes differ in at most `BITS` bits, the smaller first, in order. Of four
+    words of 16 bits one is then the same in both, so only rows that share a word are compared; a word that
+    thousands share (plain pictures) is no sign of anything."""
     found = [np.zeros(0, np.int64)]
     for word in range(_WORDS):
         key = (hashes >> np.uint64(16 * word)) & np.uint64(0xFFFF)
@@ -66,12 +71,15 @@ def _near(hashes: np.ndarray, rows: np.ndarray, begin: int) -> np.ndarray:
 
 
 def _thumbnails(run: RunData, rows: np.ndarray) -> np.ndarray:
-    """16 × 16 grey values (n, 256) as bytes, of rows in order; part by part, so that a million of them fit into memory."""
+    """16 × 16 grey values (n, 256) as bytes, of rows in order; part by part, so that a million of them fit
+    into memory."""
     values = np.zeros((len(rows), _SIDE * _SIDE), np.uint8)
     for where, data in run.thumbnail_parts(rows):
         for k, thumbnail in zip(where, data, strict=True):
             with suppress(UserError):  # a damaged one is like nothing
-                values[k] = np.asarray(open_thumbnail(thumbnail).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)).ravel()
+                values[k] = np.asarray(
+                    open_thumbnail(thumbnail).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+                ).ravel()
     return values
 
 

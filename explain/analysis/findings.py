@@ -1,5 +1,5 @@
-"""What a run tells beyond its numbers, worked out once and kept in its folder: labels that look wrong, near duplicates, slices, differences
-between the maps of right and wrong answers."""
+"""What a run tells beyond its numbers, worked out once and kept in its folder: labels that look wrong, near
+duplicates, slices, differences between the maps of right and wrong answers."""
 
 import json
 import logging
@@ -36,7 +36,8 @@ T = TypeVar("T")
 
 
 class Findings:
-    """Of one run. What is slow is read from the run's folder where `analyse` left it there, and worked out otherwise."""
+    """Of one run. What is slow is read from the run's folder where `analyse` left it there, and worked out
+    otherwise."""
 
     def __init__(self, run: RunData):
         self.run = run
@@ -50,7 +51,12 @@ class Findings:
     def stamp(self) -> dict[str, object]:
         """What the kept files must have been made from: these images and this network, by this version."""
         request = self.run.manifest.request
-        return {"version": VERSION, "images": len(self.run.table), "data": request.data_fingerprint, "weights": request.weights_hash}
+        return {
+            "version": VERSION,
+            "images": len(self.run.table),
+            "data": request.data_fingerprint,
+            "weights": request.weights_hash,
+        }
 
     @cached_property
     def _about(self) -> dict[str, object]:
@@ -58,7 +64,9 @@ class Findings:
             about = json.loads((self.run.folder / ABOUT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return about if isinstance(about, dict) and all(about.get(k) == v for k, v in self.stamp.items()) else {}
+        return (
+            about if isinstance(about, dict) and all(about.get(k) == v for k, v in self.stamp.items()) else {}
+        )
 
     @property
     def kept(self) -> bool:
@@ -71,14 +79,23 @@ class Findings:
             try:
                 return kept()
             except Exception as error:  # pyarrow, pandas and JSON each have their own kinds
-                logging.getLogger("vitrine").warning("the analysis in %s is damaged (%s): worked out anew", self.run.folder, type(error).__name__)
+                logging.getLogger("vitrine").warning(
+                    "the analysis in %s is damaged (%s): worked out anew",
+                    self.run.folder,
+                    type(error).__name__,
+                )
         return anew()
 
     @cached_property
     def checked(self) -> pd.DataFrame:
         """As `labels.checked`, in the rows of `run.ok`."""
+
         def kept() -> pd.DataFrame:
-            return read(self.run.folder / FILE, ["quality", "suggested", "issue"]).to_pandas().set_axis(self.run.ok.index)
+            return (
+                read(self.run.folder / FILE, ["quality", "suggested", "issue"])
+                .to_pandas()
+                .set_axis(self.run.ok.index)
+            )
 
         return self._kept_or_anew(kept, lambda: checked(self.run))
 
@@ -101,12 +118,21 @@ class Findings:
         def kept() -> pd.DataFrame:
             found = read(self.run.folder / CONTRASTS).to_pandas()
             if len(found):
-                _ = [Contrast(**row) for row in found.drop(columns=["method", "target"]).head(1).to_dict("records")]  # type: ignore[misc]
+                _ = [
+                    Contrast(**row)
+                    for row in found.drop(columns=["method", "target"]).head(1).to_dict("records")
+                ]  # type: ignore[misc]
             return found
 
         def anew() -> pd.DataFrame:
             sets = [(m, t) for m in self.run.manifest.request.methods for t in TARGETS]
-            return pd.concat([pd.DataFrame(map(asdict, contrasts(self.run, m, t))).assign(method=m, target=t) for m, t in sets], ignore_index=True)
+            return pd.concat(
+                [
+                    pd.DataFrame(map(asdict, contrasts(self.run, m, t))).assign(method=m, target=t)
+                    for m, t in sets
+                ],
+                ignore_index=True,
+            )
 
         return self._kept_or_anew(kept, anew)
 
@@ -114,7 +140,10 @@ class Findings:
         """As `contrasts.contrasts`."""
         table = self._contrasts
         chosen = table[(table["method"] == method) & (table["target"] == target)] if len(table) else table
-        return [Contrast(**row) for row in chosen.drop(columns=["method", "target"], errors="ignore").to_dict("records")]  # type: ignore[misc]
+        return [
+            Contrast(**row)
+            for row in chosen.drop(columns=["method", "target"], errors="ignore").to_dict("records")
+        ]  # type: ignore[misc]
 
     def slices(self, method: str) -> list[Slice]:
         """As `slices.slices`."""
@@ -151,13 +180,17 @@ class Findings:
     @cached_property
     def method(self) -> str:
         """The run's method whose maps are seldom empty; of equals the first."""
-        missing = {m: int(self.run.ok[f"{map_column(m, 'pred')}.border_mass"].isna().sum()) for m in self.run.manifest.request.methods}
+        missing = {
+            m: int(self.run.ok[f"{map_column(m, 'pred')}.border_mass"].isna().sum())
+            for m in self.run.manifest.request.methods
+        }
         return min(missing, key=lambda m: missing[m])
 
 
 def analyse(findings: Findings, clicks: bool = True) -> Iterator[float]:
-    """Work everything out and write it into the run's folder, `ABOUT` last; yields the share that is done. Where the folder cannot be written,
-    what was found lives as long as `findings`. `clicks`: also what the dashboard's first clicks would wait for."""
+    """Work everything out and write it into the run's folder, `ABOUT` last; yields the share that is done.
+    Where the folder cannot be written, what was found lives as long as `findings`. `clicks`: also what the
+    dashboard's first clicks would wait for."""
     if not findings.kept:
         for share, name in ((0.1, "fit"), (0.6, "checked"), (0.8, "twins"), (0.95, "_contrasts")):
             getattr(findings, name)
@@ -182,7 +215,10 @@ def _soon_asked_for(findings: Findings) -> None:
 def _write(folder: Path, findings: Findings) -> None:
     for name, table in ((FILE, findings.checked), (CONTRASTS, findings._contrasts)):
         write(pa.Table.from_pandas(table.reset_index(drop=True), preserve_index=False), folder / name)
-    write_json(folder / ABOUT, findings.stamp | {"fit": asdict(findings.fit), "twins": [asdict(t) for t in findings.twins]})
+    write_json(
+        folder / ABOUT,
+        findings.stamp | {"fit": asdict(findings.fit), "twins": [asdict(t) for t in findings.twins]},
+    )
 
 
 def rows_of(twins: list[Twins], agree: bool = False) -> np.ndarray:

@@ -19,8 +19,11 @@ LISTS = {
     "notes": "with a note",
 }
 """Those that every run has."""
-LABELS_SAID = ("by confident learning on the run's probabilities, the least probable label first; where the network was trained on these images, "
-               "this is optimistic: it has learned some wrong labels by heart")  # fmt: skip
+LABELS_SAID = (
+    "by confident learning on the run's probabilities, the least probable label first; where the network "
+    "was trained on these images, "
+    "this is optimistic: it has learned some wrong labels by heart"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +36,8 @@ class Group:
 
 
 def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
-    """`key`: a name of `LISTS`, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`, `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`;
-    None for anything else."""
+    """`key`: a name of `LISTS`, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`, `where:STATISTIC:LOW:HIGH`,
+    `cluster:CLASS:NUMBER:METHOD:TARGET`; None for anything else."""
     kind, _, name = key.partition(":")
     if kind in KINDS:
         return KINDS[kind](findings, notes, name)
@@ -46,12 +49,20 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     if key == "labels" and findings.inconclusive:
         return Group(title, findings.inconclusive, np.array([], int))
     if key == "labels":
-        return Group(title, LABELS_SAID, findings.checked[findings.checked["issue"]].sort_values("quality", kind="stable").index.to_numpy())
+        return Group(
+            title,
+            LABELS_SAID,
+            findings.checked[findings.checked["issue"]]
+            .sort_values("quality", kind="stable")
+            .index.to_numpy(),
+        )
     if key in ("duplicates", "alike"):
         return Group(title, "pairs side by side", rows_of(findings.twins, agree=key == "alike"))
     if key == "border":
         at = ok[f"{map_column(findings.method, 'pred')}.border_mass"] > AT_BORDER
-        return Group(title, "more than half of the map in the outer eighth", ok.index[~ok["correct"] & at].to_numpy())
+        return Group(
+            title, "more than half of the map in the outer eighth", ok.index[~ok["correct"] & at].to_numpy()
+        )
     return Group(title, "", ok.index[ok["id"].isin(list(notes))].to_numpy())
 
 
@@ -59,7 +70,11 @@ def _slice(findings: Findings, notes: dict[str, Note], name: str) -> Group | Non
     found = next((s for s in findings.slices(findings.method) if s.name == name), None)
     if found is None:
         return None
-    return Group(name, f"{found.wrong} of {len(found.rows)} wrong, {found.rest_wrong} of {found.rest} of the rest", found.rows)
+    return Group(
+        name,
+        f"{found.wrong} of {len(found.rows)} wrong, {found.rest_wrong} of {found.rest} of the rest",
+        found.rows,
+    )
 
 
 def _proposal(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
@@ -106,6 +121,10 @@ def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | N
 
 
 KINDS: dict[str, Callable[[Findings, dict[str, Note], str], Group | None]] = {
-    "slice": _slice, "proposal": _proposal, "tag": _tag, "where": _where, "cluster": _cluster,
-}  # fmt: skip
+    "slice": _slice,
+    "proposal": _proposal,
+    "tag": _tag,
+    "where": _where,
+    "cluster": _cluster,
+}
 """What may stand before the colon."""

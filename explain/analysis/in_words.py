@@ -13,7 +13,9 @@ def in_words(findings: Findings) -> str:
     """Proposals, then the slices that are significantly worse; or why nothing is concluded."""
     if findings.inconclusive:
         return textwrap.fill(f"{findings.run.unfinished} {findings.inconclusive}".strip(), WIDTH)
-    return "\n\n".join(filter(None, [textwrap.fill(findings.run.unfinished, WIDTH), _proposals(findings), _slices(findings)]))
+    return "\n\n".join(
+        filter(None, [textwrap.fill(findings.run.unfinished, WIDTH), _proposals(findings), _slices(findings)])
+    )
 
 
 def proposals_in_words(findings: Findings, most: int = 3) -> list[str]:
@@ -28,7 +30,9 @@ def _proposals(findings: Findings) -> str:
         return textwrap.fill(f"Nothing stands out beyond chance. Looked for: {', '.join(CHECKS)}.", WIDTH)
     said = []
     for number, p in enumerate(findings.proposals, 1):
-        text = textwrap.fill(f"{p.title} {p.text} {p.advice}", WIDTH, initial_indent=f"{number}. ", subsequent_indent="   ")
+        text = textwrap.fill(
+            f"{p.title} {p.text} {p.advice}", WIDTH, initial_indent=f"{number}. ", subsequent_indent="   "
+        )
         said.append(f"{text}\n   train {p.option}")
     return "\n".join(said)
 
@@ -38,5 +42,8 @@ def _slices(findings: Findings) -> str:
     if not worse:
         return ""
     head = ("slice", "images", "wrong", "rest", "p", "p within classes")
-    rows = [(s.name, str(len(s.rows)), f"{s.rate:.1%}", f"{s.rest_rate:.1%}", f"{s.p:.2g}", f"{s.p_within:.2g}") for s in worse]
+    rows = [
+        (s.name, str(len(s.rows)), f"{s.rate:.1%}", f"{s.rest_rate:.1%}", f"{s.p:.2g}", f"{s.p_within:.2g}")
+        for s in worse
+    ]
     return columns([head, *rows], right=range(1, 6))

@@ -1,5 +1,5 @@
-"""Can the labels be believed? Confident learning on the run's probabilities, and how many labels look flipped: against a network that never saw
-such labels, and against one that learned to expect them."""
+"""Can the labels be believed? Confident learning on the run's probabilities, and how many labels look
+flipped: against a network that never saw such labels, and against one that learned to expect them."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,19 @@ from explain.run.reader import RunData
 FITTED = 10_000  # images, evenly spread, that the share of flipped labels is estimated on
 FEWEST = 5
 SOUND = 0.25  # share of answers that may be contradicted where doubts are judged by what they reach elsewhere
-DOUBTS = 0.25  # of the labels that contradicted four networks trained on clean labels, 9 to 19 % ranked in the lower half
+# of the labels that contradicted four networks trained on clean labels, 9 to 19 % ranked in the lower half
+DOUBTS = 0.25
 _TINY, _MOST_FLIPPED = 1e-12, 0.9
 
 
 def checked(run: RunData) -> pd.DataFrame:
-    """Of every readable row: `quality` (probability of the label), `suggested` (class that confident learning would give), and `issue` (whether
-    it is among those that confident learning takes for wrong).
+    """Of every readable row: `quality` (probability of the label), `suggested` (class that confident learning
+    would give), and `issue` (whether it is among those that confident learning takes for wrong).
 
-    C. Northcutt, L. Jiang, I. Chuang, *Confident Learning*, 2021, by cleanlab: as many issues as there are images whose confident class is
-    another than the label, those of the least probable labels. The probabilities are taken as out of sample: where the network was trained
-    on these images, fewer wrong labels are found than there are.
+    C. Northcutt, L. Jiang, I. Chuang, *Confident Learning*, 2021, by cleanlab: as many issues as there are
+    images whose confident class is another than the label, those of the least probable labels. The
+    probabilities are taken as out of sample: where the network was trained on these images, fewer wrong
+    labels are found than there are.
     """
     from cleanlab.experimental.label_issues_batched import LabelInspector
 
@@ -46,8 +48,9 @@ def checked(run: RunData) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Fit:
-    """`flipped`: the share of labels that look as if someone had replaced them by another class at random; `p_flipped` of there being none.
-    `temperature`: what the logits must be divided by to be believed (above 1: over-confident); `p_temperature` of its being 1."""
+    """`flipped`: the share of labels that look as if someone had replaced them by another class at random;
+    `p_flipped` of there being none. `temperature`: what the logits must be divided by to be believed (above
+    1: over-confident); `p_temperature` of its being 1."""
 
     flipped: float
     p_flipped: float
@@ -69,11 +72,13 @@ def fit(run: RunData) -> Fit:
 
 
 def mixture(logs: np.ndarray, label: np.ndarray) -> tuple[float, float, float, float]:
-    """(share of flipped labels, its p, temperature, its p) of log p (n, K) and labels (n,), both at once by maximum likelihood: P(label) =
-    (1 - e) q + e (1 - q) / (K - 1) with q = softmax(log p / T) of the label. A flipped label contradicts the network however confident it
-    is; over-confidence has its share at every level. Likelihood ratio tests.
+    """(share of flipped labels, its p, temperature, its p) of log p (n, K) and labels (n,), both at once by
+    maximum likelihood: P(label) = (1 - e) q + e (1 - q) / (K - 1) with q = softmax(log p / T) of the label. A
+    flipped label contradicts the network however confident it is; over-confidence has its share at every
+    level. Likelihood ratio tests.
 
-    The share is that of D. Patrini et al. 2017's symmetric noise, the temperature that of C. Guo et al. 2017."""
+    The share is that of D. Patrini et al. 2017's symmetric noise, the temperature that of C. Guo et al.
+    2017."""
 
     def best(temperature: float) -> tuple[float, float]:
         return _flips(_probability(logs / temperature, label), logs.shape[1])
@@ -85,22 +90,29 @@ def mixture(logs: np.ndarray, label: np.ndarray) -> tuple[float, float, float, f
             at = float(np.exp(t))
             return -(best(at)[0] if noisy else _likelihood(_probability(logs / at, label)))
 
-        found = optimize.minimize_scalar(unlikely, bounds=(-1.5, 1.8), method="bounded", options={"xatol": 0.01})
+        found = optimize.minimize_scalar(
+            unlikely, bounds=(-1.5, 1.8), method="bounded", options={"xatol": 0.01}
+        )
         return -float(found.fun), float(np.exp(found.x))
 
     (both, temperature), (clean, _), (cold, _) = over(True), over(False), best(1.0)
-    p_flipped, p_temperature = 0.5 * stats.chi2.sf(max(0, 2 * (both - clean)), 1), stats.chi2.sf(max(0, 2 * (both - cold)), 1)
+    p_flipped, p_temperature = (
+        0.5 * stats.chi2.sf(max(0, 2 * (both - clean)), 1),
+        stats.chi2.sf(max(0, 2 * (both - cold)), 1),
+    )
     return best(temperature)[1], float(p_flipped), temperature, float(p_temperature)
 
 
 def scattered(logs: np.ndarray, label: np.ndarray) -> tuple[float, float]:
-    """(share of flipped labels, its p) by where labels rank that contradict the network, of log p (n, K) and labels (n,).
+    """(share of flipped labels, its p) by where labels rank that contradict the network, of log p (n, K) and
+    labels (n,).
 
-    A network that was trained on flipped labels expects them: its probabilities leave room for them, and no likelihood tells. But a doubt ranks
-    its label second or third, a flipped label ranks anywhere. So labels that contradict the surer half of the answers are compared with those
-    that contradict the other half, where doubts prevail (Mann-Whitney, one-sided); and, where few answers are contradicted at all, the share that
-    ranks in the lower half of the other classes with what doubts reach there (`DOUBTS`, binomial). Nothing is said of less than
-    four classes, or of less than `FEWEST` contradictions.
+    A network that was trained on flipped labels expects them: its probabilities leave room for them, and no
+    likelihood tells. But a doubt ranks its label second or third, a flipped label ranks anywhere. So labels
+    that contradict the surer half of the answers are compared with those that contradict the other half,
+    where doubts prevail (Mann-Whitney, one-sided); and, where few answers are contradicted at all, the share
+    that ranks in the lower half of the other classes with what doubts reach there (`DOUBTS`, binomial).
+    Nothing is said of less than four classes, or of less than `FEWEST` contradictions.
     """
     n, classes = logs.shape
     rank = (logs > logs[np.arange(n), label][:, None]).sum(1)  # 0: the prediction
@@ -119,15 +131,24 @@ def scattered(logs: np.ndarray, label: np.ndarray) -> tuple[float, float]:
 
 
 def _scattered_share(far: np.ndarray, against: np.ndarray, where: np.ndarray, doubts: float) -> float:
-    """The share of flipped labels `where`, if the share `doubts` of all doubts is `far`, and half of all flipped labels."""
+    """The share of flipped labels `where`, if the share `doubts` of all doubts is `far`, and half of all
+    flipped labels."""
     by_chance = 0.5
-    mixed = (float(far[against & where].mean()) - doubts) / (by_chance - doubts) if doubts < by_chance else 0.0
+    mixed = (
+        (float(far[against & where].mean()) - doubts) / (by_chance - doubts) if doubts < by_chance else 0.0
+    )
     return float(np.clip(mixed, 0, 1)) * float(against[where].mean())
 
 
 def _evenly(run: RunData) -> tuple[np.ndarray, np.ndarray]:
     """log p (n, K) and labels (n,) of at most `FITTED` images."""
-    wanted = run.ok.index.to_numpy()[np.unique(np.linspace(0, len(run.ok) - 1, min(FITTED, len(run.ok))).astype(int))] if len(run.ok) else []
+    wanted = (
+        run.ok.index.to_numpy()[
+            np.unique(np.linspace(0, len(run.ok) - 1, min(FITTED, len(run.ok))).astype(int))
+        ]
+        if len(run.ok)
+        else []
+    )
     logs, label = [], []
     for rows, prob in run.probabilities():
         chosen = np.isin(rows, wanted)
@@ -146,11 +167,18 @@ def _likelihood(q: np.ndarray) -> float:
 
 
 def _flips(q: np.ndarray, classes: int) -> tuple[float, float]:
-    """(log-likelihood, likeliest share of flipped labels) for probabilities q (n,) of the labels; the likelihood is concave in the share."""
+    """(log-likelihood, likeliest share of flipped labels) for probabilities q (n,) of the labels; the
+    likelihood is concave in the share."""
     right, flipped = np.maximum(q, _TINY), np.maximum((1 - q) / (classes - 1), _TINY)
 
     def slope(e: float) -> float:
         return float(((flipped - right) / ((1 - e) * right + e * flipped)).sum())
 
-    e = 0.0 if slope(0) <= 0 else float(optimize.brentq(slope, 0, _MOST_FLIPPED)) if slope(_MOST_FLIPPED) < 0 else _MOST_FLIPPED
+    e = (
+        0.0
+        if slope(0) <= 0
+        else float(optimize.brentq(slope, 0, _MOST_FLIPPED))
+        if slope(_MOST_FLIPPED) < 0
+        else _MOST_FLIPPED
+    )
     return float(np.log((1 - e) * right + e * flipped).sum()), e

@@ -11,8 +11,8 @@ CHUNK = 4096
 
 @dataclass(frozen=True, eq=False)
 class MeanMaps:
-    """`maps` (K, 2, h, w) and `count` (K, 2): class by wrong and right; NaN where there is no map. Every map is scaled to sum 1 first, so that
-    each image counts alike, and all means share one scale."""
+    """`maps` (K, 2, h, w) and `count` (K, 2): class by wrong and right; NaN where there is no map. Every map
+    is scaled to sum 1 first, so that each image counts alike, and all means share one scale."""
 
     maps: np.ndarray
     count: np.ndarray
@@ -42,7 +42,9 @@ def mean_maps(run: RunData, method: str, target: str = "label", label: int | Non
     rows, cell = ok.index.to_numpy(), 2 * ok["label"].to_numpy() + ok["correct"].to_numpy()
     for start in range(0, len(rows), CHUNK):
         chosen = slice(start, start + CHUNK)
-        maps = np.maximum(np.nan_to_num(run.maps(method, target, rows[chosen].tolist())), 0).reshape(-1, h * w)
+        maps = np.maximum(np.nan_to_num(run.maps(method, target, rows[chosen].tolist())), 0).reshape(
+            -1, h * w
+        )
         sums = maps.sum(1)
         seen = sums > 0
         np.add.at(total, cell[chosen][seen], maps[seen] / sums[seen, None])

@@ -1,4 +1,5 @@
-"""Checks of the network: classes told by their border, errors at the border, confused pairs and where their maps agree, over-confidence."""
+"""Checks of the network: classes told by their border, errors at the border, confused pairs and where their
+maps agree, over-confidence."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,11 +36,19 @@ def told_by_the_border(findings: Findings) -> Iterator[Proposal]:
         mine, others = mass[right & (label == i)] > AT_BORDER, mass[right & (label != i)] > AT_BORDER
         if len(mine) >= FEWEST and mine.mean() >= 0.5 and others.mean() <= mine.mean() / 2:
             rows = run.ok.index[right & (label == i) & (mass > AT_BORDER)].to_numpy()
-            yield Proposal("border class", f"{run.classes[i]} is told by its border.",
-                           f"{percent(mine.mean())} of its {len(mine)} right answers rest on the outer eighth of the picture, "
-                           f"{percent(others.mean())} of the other classes' ({chance(p[i])}; an even map has {percent(UNIFORM_BORDER_MASS)} of its "
-                           "mass there). Look for a mark.",
-                           "Crop it away, or move it about.", "--augment zoom=0.3,shift=0.2", rows, 0)  # fmt: skip
+            yield Proposal(
+                "border class",
+                f"{run.classes[i]} is told by its border.",
+                f"{percent(mine.mean())} of its {len(mine)} right answers rest on the outer eighth of the "
+                "picture, "
+                f"{percent(others.mean())} of the other classes' ({chance(p[i])}; an even map has "
+                f"{percent(UNIFORM_BORDER_MASS)} of its "
+                "mass there). Look for a mark.",
+                "Crop it away, or move it about.",
+                "--augment zoom=0.3,shift=0.2",
+                rows,
+                0,
+            )
 
 
 def errors_at_the_border(findings: Findings) -> Iterator[Proposal]:
@@ -51,18 +60,29 @@ def errors_at_the_border(findings: Findings) -> Iterator[Proposal]:
         return
     p = float(more_errors(np.array(both), np.array(at_border.sum()), int(wrong.sum()), len(wrong)))
     within = within_strata(wrong, at_border, run.ok["label"].to_numpy()).p
-    of_wrong, of_right = float(at_border[wrong].mean()), float(at_border[~wrong].mean()) if (~wrong).any() else 0.0
+    of_wrong, of_right = (
+        float(at_border[wrong].mean()),
+        float(at_border[~wrong].mean()) if (~wrong).any() else 0.0,
+    )
     if max(p, within) < SURE and of_wrong - of_right >= 0.05:
         picked = run.ok[wrong & at_border].sort_values("confidence", ascending=False)
-        yield Proposal("border", "Errors look at the border.",
-                       f"{percent(of_wrong)} of the wrong answers have most of their map in the outer eighth, {percent(of_right)} of the right ones "
-                       f"({chance(max(p, within))}).", "Crop closer, or move the object about in training.", "--augment zoom=0.3,shift=0.2",
-                       picked.index.to_numpy(), both)  # fmt: skip
+        yield Proposal(
+            "border",
+            "Errors look at the border.",
+            f"{percent(of_wrong)} of the wrong answers have most of their map in the outer eighth, "
+            f"{percent(of_right)} of the right ones "
+            f"({chance(max(p, within))}).",
+            "Crop closer, or move the object about in training.",
+            "--augment zoom=0.3,shift=0.2",
+            picked.index.to_numpy(),
+            both,
+        )
 
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` images of `label` were called `pred`; `expected` if its errors went where those of all other classes go."""
+    """`count` images of `label` were called `pred`; `expected` if its errors went where those of all other
+    classes go."""
 
     label: int
     pred: int
@@ -72,7 +92,8 @@ class Pair:
 
 
 def confused_pairs(run: RunData) -> list[Pair]:
-    """Confusions that stand out, the surest first: binomial against where the other classes' errors go, corrected (Holm) for all pairs."""
+    """Confusions that stand out, the surest first: binomial against where the other classes' errors go,
+    corrected (Holm) for all pairs."""
     wrong = run.evaluation.confusion - np.diag(np.diag(run.evaluation.confusion))
     errors, found = wrong.sum(1), []
     if len(run.present) < 3:
@@ -82,9 +103,20 @@ def confused_pairs(run: RunData) -> list[Pair]:
         weights = taken - wrong[i]
         weights[i] = 0
         share = weights[j] / weights[np.union1d(run.present, [j])].sum()
-        found.append(Pair(int(i), int(j), int(wrong[i, j]), float(errors[i] * share), float(stats.binom.sf(wrong[i, j] - 1, errors[i], share))))
+        found.append(
+            Pair(
+                int(i),
+                int(j),
+                int(wrong[i, j]),
+                float(errors[i] * share),
+                float(stats.binom.sf(wrong[i, j] - 1, errors[i], share)),
+            )
+        )
     tests = int(((errors > 0).sum()) * (len(run.present) - 1))
-    return sorted((Pair(x.label, x.pred, x.count, x.expected, min(1.0, x.p * tests)) for x in found), key=lambda x: (x.p, -x.count))
+    return sorted(
+        (Pair(x.label, x.pred, x.count, x.expected, min(1.0, x.p * tests)) for x in found),
+        key=lambda x: (x.p, -x.count),
+    )
 
 
 def standing_out(findings: Findings) -> Iterator[Proposal]:
@@ -92,16 +124,29 @@ def standing_out(findings: Findings) -> Iterator[Proposal]:
     run, said = findings.run, set[frozenset[int]]()
     for x in confused_pairs(run):
         support = int(run.evaluation.support[x.label])
-        if x.p >= SURE or x.count < 0.05 * support or x.count < 1.5 * x.expected or frozenset((x.label, x.pred)) in said:
+        if (
+            x.p >= SURE
+            or x.count < 0.05 * support
+            or x.count < 1.5 * x.expected
+            or frozenset((x.label, x.pred)) in said
+        ):
             continue
         said.add(frozenset((x.label, x.pred)))
         a, b = run.classes[x.label], run.classes[x.pred]
         back = int(run.evaluation.confusion[x.pred, x.label])
         rows = _pair_rows(run, x.label, x.pred)
         agree = agreement(findings, rows)
-        yield Proposal("pair", f"{a} is taken for {b}.",
-                       f"{x.count} of {support} ({x.expected:.0f} if its errors went where others' go, {chance(x.p)}); {back} the other way. "
-                       f"{agree.words}", agree.advice, agree.option, rows, x.count + back)  # fmt: skip
+        yield Proposal(
+            "pair",
+            f"{a} is taken for {b}.",
+            f"{x.count} of {support} ({x.expected:.0f} if its errors went where others' go, "
+            f"{chance(x.p)}); {back} the other way. "
+            f"{agree.words}",
+            agree.advice,
+            agree.option,
+            rows,
+            x.count + back,
+        )
         if len(said) == 3:
             return
 
@@ -109,12 +154,17 @@ def standing_out(findings: Findings) -> Iterator[Proposal]:
 def _pair_rows(run: RunData, a: int, b: int) -> np.ndarray:
     ok = run.ok
     chosen = ok[((ok["label"] == a) & (ok["pred"] == b)) | ((ok["label"] == b) & (ok["pred"] == a))]
-    return chosen.assign(back=chosen["label"] == b).sort_values(["back", "confidence"], ascending=[True, False]).index.to_numpy()
+    return (
+        chosen.assign(back=chosen["label"] == b)
+        .sort_values(["back", "confidence"], ascending=[True, False])
+        .index.to_numpy()
+    )
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Mean `overlap` of the maps for the predicted and the true class, and between maps of different images (`control`)."""
+    """Mean `overlap` of the maps for the predicted and the true class, and between maps of different images
+    (`control`)."""
 
     overlap: float
     control: float
@@ -124,21 +174,41 @@ class Agreement:
 
 
 def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreement:
-    """Histogram intersection of the two maps of every image, each scaled to sum 1; the control pairs an image's map with the next one's."""
+    """Histogram intersection of the two maps of every image, each scaled to sum 1; the control pairs an
+    image's map with the next one's."""
     run, rows = findings.run, rows[:most]
     pred, label = (_shares(run.maps(findings.method, target, rows.tolist())) for target in ("pred", "label"))
     seen = np.isfinite(pred).all((1, 2)) & np.isfinite(label).all((1, 2))
     pred, label, rows = pred[seen], label[seen], rows[seen]
     if len(rows) < FEWEST:
-        return Agreement(np.nan, np.nan, "Too few of their maps can be compared.", "Soften the border between the two.", "--mixup 0.2")
+        return Agreement(
+            np.nan,
+            np.nan,
+            "Too few of their maps can be compared.",
+            "Soften the border between the two.",
+            "--mixup 0.2",
+        )
     both = np.minimum(pred, label)
-    overlap, control = float(both.sum((1, 2)).mean()), float(np.minimum(pred, np.roll(label, 1, 0)).sum((1, 2)).mean())
+    overlap, control = (
+        float(both.sum((1, 2)).mean()),
+        float(np.minimum(pred, np.roll(label, 1, 0)).sum((1, 2)).mean()),
+    )
     numbers = f"overlap {overlap:.2f}, {control:.2f} between different images"
     if overlap > control + 0.02 and overlap >= 0.5:
-        return Agreement(overlap, control, f"Both maps favour {place(findings, rows, both)} ({numbers}).",
-                         "Hide parts in training, so that other places must tell them apart.", "--augment erase=0.5")  # fmt: skip
-    return Agreement(overlap, control, f"Their two maps agree no more than those of other images ({numbers}).",
-                     "Soften the border between the two.", "--mixup 0.2")  # fmt: skip
+        return Agreement(
+            overlap,
+            control,
+            f"Both maps favour {place(findings, rows, both)} ({numbers}).",
+            "Hide parts in training, so that other places must tell them apart.",
+            "--augment erase=0.5",
+        )
+    return Agreement(
+        overlap,
+        control,
+        f"Their two maps agree no more than those of other images ({numbers}).",
+        "Soften the border between the two.",
+        "--mixup 0.2",
+    )
 
 
 def _shares(maps: np.ndarray) -> np.ndarray:
@@ -153,7 +223,10 @@ def place(findings: Findings, rows: np.ndarray, maps: np.ndarray) -> str:
     run, method, regions = findings.run, findings.method, findings.run.manifest.request.regions
     if regions:
         picked = run.ok.loc[rows]
-        mass = {r: float(picked[[f"{map_column(method, t)}.{mass_in(r)}" for t in TARGETS]].mean(axis=None)) for r in regions}
+        mass = {
+            r: float(picked[[f"{map_column(method, t)}.{mass_in(r)}" for t in TARGETS]].mean(axis=None))
+            for r in regions
+        }
         area = {r: max(float(picked[area_column(r)].mean()), 1e-9) for r in regions}
         best = max(regions, key=lambda r: mass[r] / area[r])
         return f"the {best}, {percent(mass[best])} of their mass on {percent(area[best])} of the picture"
@@ -171,8 +244,14 @@ def over_confident(findings: Findings) -> Iterator[Proposal]:
     if fit.temperature >= 1.1 and fit.p_temperature < SURE and e.overconfidence >= 0.02:
         sure_errors = run.ok[~run.ok["correct"]].sort_values("confidence", ascending=False)
         confidence = float(run.ok["confidence"].mean())
-        yield Proposal("confidence", "It is too sure of itself.",
-                       f"Mean confidence {percent(confidence)}, accuracy {percent(e.accuracy)}; calibration error {e.calibration_error:.2f}. Logits "
-                       f"divided by {fit.temperature:.2f} would be right ({chance(fit.p_temperature)}).",
-                       "Calibrate by that temperature, or train on softer targets.", "--label-smoothing 0.1 --mixup 0.2",
-                       sure_errors.index.to_numpy(), int((sure_errors["confidence"] > 0.9).sum()))  # fmt: skip
+        yield Proposal(
+            "confidence",
+            "It is too sure of itself.",
+            f"Mean confidence {percent(confidence)}, accuracy {percent(e.accuracy)}; calibration error "
+            f"{e.calibration_error:.2f}. Logits "
+            f"divided by {fit.temperature:.2f} would be right ({chance(fit.p_temperature)}).",
+            "Calibrate by that temperature, or train on softer targets.",
+            "--label-smoothing 0.1 --mixup 0.2",
+            sure_errors.index.to_numpy(),
+            int((sure_errors["confidence"] > 0.9).sum()),
+        )

@@ -1,4 +1,5 @@
-"""What to try next, as a sentence with its numbers, the images behind it, and the option of `train` that tries it."""
+"""What to try next, as a sentence with its numbers, the images behind it, and the option of `train` that
+tries it."""
 
 from dataclasses import dataclass
 
@@ -7,8 +8,9 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """`kind` names the check; `title` the finding, `text` the numbers behind it. `advice` says why `option` of `train` could help; `rows` are
-    the images, those to look at first in front. `errors`: how many wrong answers it is about."""
+    """`kind` names the check; `title` the finding, `text` the numbers behind it. `advice` says why `option`
+    of `train` could help; `rows` are the images, those to look at first in front. `errors`: how many wrong
+    answers it is about."""
 
     kind: str
     title: str

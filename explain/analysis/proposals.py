@@ -1,8 +1,14 @@
-"""What to try next: every check in turn. A new check is one function `Findings -> Iterator[Proposal]` and one entry here."""
+"""What to try next: every check in turn. A new check is one function `Findings -> Iterator[Proposal]` and one
+entry here."""
 
 from explain.analysis.data_checks import disagreeing_twins, starved, unlike, worse_slices, wrong_labels
 from explain.analysis.findings import Findings
-from explain.analysis.model_checks import errors_at_the_border, over_confident, standing_out, told_by_the_border
+from explain.analysis.model_checks import (
+    errors_at_the_border,
+    over_confident,
+    standing_out,
+    told_by_the_border,
+)
 from explain.analysis.proposal import Proposal
 
 CHECKS = {
@@ -20,7 +26,8 @@ CHECKS = {
 
 
 def proposals(findings: Findings) -> list[Proposal]:
-    """Those that the numbers carry, the one that is about most errors first; none where nothing stands out, or nothing may be concluded."""
+    """Those that the numbers carry, the one that is about most errors first; none where nothing stands out,
+    or nothing may be concluded."""
     if findings.inconclusive:
         return []
     found = [proposal for check in CHECKS.values() for proposal in check(findings)]

@@ -1,4 +1,5 @@
-"""Analysis of a run: which images to show, in which order, and what they have in common. NumPy and pandas only."""
+"""Analysis of a run: which images to show, in which order, and what they have in common. NumPy and pandas
+only."""
 
 from dataclasses import dataclass
 
@@ -27,9 +28,15 @@ def ordered(run: RunData, rows: np.ndarray, sort: str) -> np.ndarray:
     return rows[np.argsort(values if ascending else -values, kind="stable")]
 
 
-def select(run: RunData, label: int | None = None, pred: int | None = None, correct: bool | None = None,
-           sort: str = "most confident") -> np.ndarray:  # fmt: skip
-    """Rows of the run's table: of true class `label`, called `pred`, right or wrong, in the order of `sort`."""
+def select(
+    run: RunData,
+    label: int | None = None,
+    pred: int | None = None,
+    correct: bool | None = None,
+    sort: str = "most confident",
+) -> np.ndarray:
+    """Rows of the run's table: of true class `label`, called `pred`, right or wrong, in the order of
+    `sort`."""
     table, keep = run.ok, np.ones(len(run.ok), bool)
     for column, wanted in (("label", label), ("pred", pred), ("correct", correct)):
         if wanted is not None:
@@ -52,10 +59,16 @@ class ClassSample:
     right: np.ndarray
 
 
-def overview(run: RunData, each: int = 2, sort: str = "most confident", classes: list[int] | None = None) -> list[ClassSample]:
+def overview(
+    run: RunData, each: int = 2, sort: str = "most confident", classes: list[int] | None = None
+) -> list[ClassSample]:
     """`each` wrong and `each` right images of every class, the worst class first; or of `classes` alone."""
-    return [ClassSample(i, select(run, i, correct=False, sort=sort)[:each], select(run, i, correct=True, sort=sort)[:each])
-            for i in (by_recall(run) if classes is None else classes)]  # fmt: skip
+    return [
+        ClassSample(
+            i, select(run, i, correct=False, sort=sort)[:each], select(run, i, correct=True, sort=sort)[:each]
+        )
+        for i in (by_recall(run) if classes is None else classes)
+    ]
 
 
 @dataclass(frozen=True)
@@ -79,17 +92,22 @@ def most_confused(run: RunData) -> Pair | None:
 
 
 def looked_at_border(run: RunData, method: str) -> tuple[float, float]:
-    """Share of wrong and of right images whose map for the prediction has most of its mass in the outer eighth."""
+    """Share of wrong and of right images whose map for the prediction has most of its mass in the outer
+    eighth."""
     mass = run.ok[f"{map_column(method, 'pred')}.border_mass"].to_numpy(float)
     right = run.ok["correct"].to_numpy()
-    return tuple(float((mass[group] > 0.5).mean()) if group.any() else float("nan") for group in (~right, right))  # type: ignore[return-value]
+    return tuple(
+        float((mass[group] > 0.5).mean()) if group.any() else float("nan") for group in (~right, right)
+    )  # type: ignore[return-value]
 
 
 def summary(run: RunData) -> pd.DataFrame:
     """One row a class that has images: class, images, precision, recall, f1; the worst recall first."""
     e, order = run.evaluation, by_recall(run)
     columns = {"images": e.support, "precision": e.precision, "recall": e.recall, "f1": e.f1}
-    return pd.DataFrame({"class": [run.classes[i] for i in order]} | {k: v[order] for k, v in columns.items()})
+    return pd.DataFrame(
+        {"class": [run.classes[i] for i in order]} | {k: v[order] for k, v in columns.items()}
+    )
 
 
 def in_words(run: RunData) -> list[str]:
@@ -97,11 +115,24 @@ def in_words(run: RunData) -> list[str]:
     e, manifest = run.evaluation, run.manifest
     low, high = e.interval
     worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
-    lines = [f"accuracy   {e.accuracy:.1%}  (95 % interval {max(0.0, low):.1%} to {high:.1%}, {len(run.ok)} images)",
-             f"macro-F1   {e.macro_f1:.3f}", f"worst      {', '.join(worst)}  (recall)"] if len(run.ok) else []  # fmt: skip
+    lines = (
+        [
+            f"accuracy   {e.accuracy:.1%}  (95 % interval {max(0.0, low):.1%} to {high:.1%}, {len(run.ok)} "
+            "images)",
+            f"macro-F1   {e.macro_f1:.3f}",
+            f"worst      {', '.join(worst)}  (recall)",
+        ]
+        if len(run.ok)
+        else []
+    )
     failed = run.table[run.table["error"].notna()]
     if len(failed):
-        kinds = ", ".join(f"{reason} ({count})" for reason, count in failed["error"].value_counts().head(4).items())
-        lines.append(f"left out   {len(failed)} of {len(run.table)} images: {kinds}; the first is {failed.iloc[0]['id']}")
+        kinds = ", ".join(
+            f"{reason} ({count})" for reason, count in failed["error"].value_counts().head(4).items()
+        )
+        lines.append(
+            f"left out   {len(failed)} of {len(run.table)} images: {kinds}; the first is "
+            f"{failed.iloc[0]['id']}"
+        )
     speed = f"{manifest.images_per_second:.1f} images/s, " if manifest.images_per_second else ""
     return [*lines, f"run        {speed}layer {manifest.request.layer}, {run.folder}"]

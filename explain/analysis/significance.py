@@ -1,4 +1,5 @@
-"""Tests of differences and their corrections, many at once. Every one is tested against SciPy or statsmodels."""
+"""Tests of differences and their corrections, many at once. Every one is tested against SciPy or
+statsmodels."""
 
 from dataclasses import dataclass
 
@@ -7,12 +8,19 @@ from scipy import stats
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values that keep the chance of any false alarm (S. Holm, 1979); NaN stays and does not count."""
-    return _of_finite(p, lambda v: np.minimum(1, np.maximum.accumulate(np.sort(v) * np.arange(len(v), 0, -1)))[np.argsort(np.argsort(v))])
+    """Adjusted p-values that keep the chance of any false alarm (S. Holm, 1979); NaN stays and does not
+    count."""
+    return _of_finite(
+        p,
+        lambda v: np.minimum(1, np.maximum.accumulate(np.sort(v) * np.arange(len(v), 0, -1)))[
+            np.argsort(np.argsort(v))
+        ],
+    )
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values that keep the share of false findings (Y. Benjamini, Y. Hochberg, 1995); NaN stays and does not count."""
+    """Adjusted p-values that keep the share of false findings (Y. Benjamini, Y. Hochberg, 1995); NaN stays
+    and does not count."""
     return _of_finite(p, stats.false_discovery_control)
 
 
@@ -26,8 +34,8 @@ def _of_finite(p: np.ndarray, adjust) -> np.ndarray:  # type: ignore[no-untyped-
 
 @dataclass(frozen=True)
 class Difference:
-    """How much larger `a` is than `b`: Cliff's delta in [-1, 1] (N. Cliff, 1993: share of pairs where a is larger minus share where it is
-    smaller), p of the two-sided Mann-Whitney test, means and sizes."""
+    """How much larger `a` is than `b`: Cliff's delta in [-1, 1] (N. Cliff, 1993: share of pairs where a is
+    larger minus share where it is smaller), p of the two-sided Mann-Whitney test, means and sizes."""
 
     delta: float
     p: float
@@ -44,12 +52,17 @@ def difference(a: np.ndarray, b: np.ndarray, fewest: int = 5) -> Difference:
     if min(len(a), len(b)) < fewest:
         return Difference(float("nan"), float("nan"), *means, len(a), len(b))
     found = stats.mannwhitneyu(a, b)
-    return Difference(float(2 * found.statistic / (len(a) * len(b)) - 1), float(found.pvalue), *means, len(a), len(b))
+    return Difference(
+        float(2 * found.statistic / (len(a) * len(b)) - 1), float(found.pvalue), *means, len(a), len(b)
+    )
 
 
-def each_against_the_rest(values: np.ndarray, group: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cliff's delta (groups,) of every group against all others, and the p of the Mann-Whitney test (normal approximation with ties).
-    `values`, `group` (n,); NaN values are left out. NaN for a group that is empty or all there is."""
+def each_against_the_rest(
+    values: np.ndarray, group: np.ndarray, groups: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cliff's delta (groups,) of every group against all others, and the p of the Mann-Whitney test (normal
+    approximation with ties). `values`, `group` (n,); NaN values are left out. NaN for a group that is empty
+    or all there is."""
     known = np.isfinite(values)
     values, group = values[known], group[known]
     n = len(values)
@@ -60,27 +73,32 @@ def each_against_the_rest(values: np.ndarray, group: np.ndarray, groups: int) ->
     with np.errstate(divide="ignore", invalid="ignore"):
         u = ranks - count * (count + 1) / 2
         delta = 2 * u / (count * other) - 1
-        spread = np.sqrt(count * other / 12 * (n + 1 - (ties.astype(float) ** 3 - ties).sum() / (n * (n - 1))))
+        spread = np.sqrt(
+            count * other / 12 * (n + 1 - (ties.astype(float) ** 3 - ties).sum() / (n * (n - 1)))
+        )
         z = np.clip(np.abs(u - count * other / 2) - 0.5, 0, None) / spread
     return delta, np.where(np.isfinite(z), 2 * stats.norm.sf(z), np.nan)
 
 
 def more_errors(wrong: np.ndarray, n: np.ndarray, all_wrong: int, total: int) -> np.ndarray:
-    """p that groups of `n` images have `wrong` errors or more where `total` images have `all_wrong`: Fisher's exact test, one-sided."""
+    """p that groups of `n` images have `wrong` errors or more where `total` images have `all_wrong`: Fisher's
+    exact test, one-sided."""
     return np.asarray(stats.hypergeom.sf(np.asarray(wrong) - 1, total, all_wrong, np.asarray(n)))
 
 
 @dataclass(frozen=True)
 class Within:
-    """`expected`: errors that the inside would have if each stratum's errors were spread evenly over it. `p`: one-sided."""
+    """`expected`: errors that the inside would have if each stratum's errors were spread evenly over it. `p`:
+    one-sided."""
 
     expected: float
     p: float
 
 
 def within_strata(wrong: np.ndarray, inside: np.ndarray, strata: np.ndarray) -> Within:
-    """More errors inside than outside, within each stratum: N. Mantel, W. Haenszel, 1959 (Cochran-Mantel-Haenszel, without continuity
-    correction). `wrong`, `inside` (n,) bool, `strata` (n,) of whole numbers: a difference between strata counts nothing."""
+    """More errors inside than outside, within each stratum: N. Mantel, W. Haenszel, 1959
+    (Cochran-Mantel-Haenszel, without continuity correction). `wrong`, `inside` (n,) bool, `strata` (n,) of
+    whole numbers: a difference between strata counts nothing."""
     size = np.bincount(strata).astype(float)
     errors, chosen = (np.bincount(strata, flag, len(size)) for flag in (wrong, inside))
     both = np.bincount(strata, wrong & inside, len(size))

@@ -1,4 +1,5 @@
-"""How alike two runs look at the same images: rank correlation of their maps, beside that of other images of the same class."""
+"""How alike two runs look at the same images: rank correlation of their maps, beside that of other images of
+the same class."""
 
 from collections.abc import Iterator
 
@@ -11,14 +12,21 @@ from explain.run.regions import reduced
 CHUNK = 2000
 
 
-def alike(a: RunData, b: RunData, rows_a: np.ndarray, rows_b: np.ndarray, method: str, target: str = "label") -> np.ndarray:
-    """Spearman's correlation (n,) of the positive maps of rows of A with those of rows of B; the finer map is reduced to the other's places.
-    NaN where a map is the same everywhere."""
-    return np.concatenate([_spearman(x, y) for x, y in _pairs(a, b, rows_a, rows_b, method, target)]) if len(rows_a) else np.zeros(0)
+def alike(
+    a: RunData, b: RunData, rows_a: np.ndarray, rows_b: np.ndarray, method: str, target: str = "label"
+) -> np.ndarray:
+    """Spearman's correlation (n,) of the positive maps of rows of A with those of rows of B; the finer map is
+    reduced to the other's places. NaN where a map is the same everywhere."""
+    return (
+        np.concatenate([_spearman(x, y) for x, y in _pairs(a, b, rows_a, rows_b, method, target)])
+        if len(rows_a)
+        else np.zeros(0)
+    )
 
 
 def partners(label: np.ndarray, seed: int = 0) -> np.ndarray:
-    """For each image another one of its class (n,), or of any where it is alone: the control. No image is its own."""
+    """For each image another one of its class (n,), or of any where it is alone: the control. No image is its
+    own."""
     rng, other = np.random.default_rng(seed), np.arange(len(label))
     for group in (np.flatnonzero(label == k) for k in np.unique(label)):
         mixed = rng.permutation(group)
@@ -29,13 +37,18 @@ def partners(label: np.ndarray, seed: int = 0) -> np.ndarray:
     return other
 
 
-def _pairs(a: RunData, b: RunData, rows_a: np.ndarray, rows_b: np.ndarray, method: str, target: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(
+    a: RunData, b: RunData, rows_a: np.ndarray, rows_b: np.ndarray, method: str, target: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Flat maps (n, places) of both, chunk by chunk."""
     (ha, wa), (hb, wb) = a.manifest.request.map_shape, b.manifest.request.map_shape
     shape = (min(ha, hb), min(wa, wb))
     for start in range(0, len(rows_a), CHUNK):
         part = slice(start, start + CHUNK)
-        maps = (np.maximum(np.nan_to_num(run.maps(method, target, rows[part].tolist())), 0) for run, rows in ((a, rows_a), (b, rows_b)))
+        maps = (
+            np.maximum(np.nan_to_num(run.maps(method, target, rows[part].tolist())), 0)
+            for run, rows in ((a, rows_a), (b, rows_b))
+        )
         x, y = (m if m.shape[1:] == shape else reduced(m, shape) for m in maps)
         yield x.reshape(len(x), -1), y.reshape(len(y), -1)
 

@@ -1,4 +1,5 @@
-"""Slices: groups of images that have something in common, and whether the network is wrong on them more often than on the rest."""
+"""Slices: groups of images that have something in common, and whether the network is wrong on them more often
+than on the rest."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ _GREY = 2.0  # colourfulness below which a picture counts as grey
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """`rows` where `attribute` is `value`; `kind`: picture, data (the data's own columns) or attention. `wrong` of them, and of the `rest`.
-    `expected`: errors that its mix of classes would have. `p`: more errors than the rest; `p_within`: more than the rest within each class;
-    both adjusted for the number of slices; `exact` and `exact_within` are not. `end`: the lowest or highest fifth, or a value by itself."""
+    """`rows` where `attribute` is `value`; `kind`: picture, data (the data's own columns) or attention.
+    `wrong` of them, and of the `rest`. `expected`: errors that its mix of classes would have. `p`: more
+    errors than the rest; `p_within`: more than the rest within each class; both adjusted for the number of
+    slices; `exact` and `exact_within` are not. `end`: the lowest or highest fifth, or a value by itself."""
 
     attribute: str
     value: str
@@ -54,7 +56,8 @@ class Slice:
 
 
 def attributes(run: RunData, method: str) -> Iterator[tuple[str, str, pd.Series]]:
-    """(kind, name, values) of everything that images can be grouped by: their pictures, the data's columns, their maps for the prediction."""
+    """(kind, name, values) of everything that images can be grouped by: their pictures, the data's columns,
+    their maps for the prediction."""
     ok = run.ok
     for name in FACTS:
         if name in ok and name not in ("width", "height"):
@@ -69,7 +72,8 @@ def attributes(run: RunData, method: str) -> Iterator[tuple[str, str, pd.Series]
 
 
 def groups(name: str, values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
-    """(value, which) of an attribute: fifths of numbers of more than five values, grey and colour, otherwise each value."""
+    """(value, which) of an attribute: fifths of numbers of more than five values, grey and colour, otherwise
+    each value."""
     if name == "colour" and 0 < (grey := values < _GREY).sum() < len(values):
         yield from (("grey", grey.to_numpy()), ("colour", (values >= _GREY).to_numpy()))
     elif pd.api.types.is_numeric_dtype(values) and values.nunique() > len(FIFTHS):
@@ -84,22 +88,44 @@ def _fifths(values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     index = np.where(np.isfinite(values), np.searchsorted(edges, values, side="right"), -1)
     for i, name in enumerate(FIFTHS):
         low, high = (f"{edges[i - 1]:.3g}" if i else ""), (f"{edges[i]:.3g}" if i < len(edges) else "")
-        yield f"{name} ({f'{low} to {high}' if low and high else f'from {low}' if low else f'below {high}'})", index == i
+        yield (
+            f"{name} ({f'{low} to {high}' if low and high else f'from {low}' if low else f'below {high}'})",
+            index == i,
+        )
 
 
 def slices(run: RunData, method: str) -> list[Slice]:
-    """Every slice of at least `FEWEST` images, the surest first: Fisher's exact test against the rest, Benjamini-Hochberg over all slices;
-    and Cochran-Mantel-Haenszel within the classes, so that a slice is not to blame for the classes that it holds."""
+    """Every slice of at least `FEWEST` images, the surest first: Fisher's exact test against the rest,
+    Benjamini-Hochberg over all slices; and Cochran-Mantel-Haenszel within the classes, so that a slice is not
+    to blame for the classes that it holds."""
     wrong, label = ~run.ok["correct"].to_numpy(), run.ok["label"].to_numpy()
     index, total, errors = run.ok.index.to_numpy(), len(wrong), int(wrong.sum())
-    found = [(kind, name, value, chosen, within_strata(wrong, chosen, label))
-             for kind, name, values in attributes(run, method) for value, chosen in groups(name, values)
-             if FEWEST <= chosen.sum() <= total - FEWEST]  # fmt: skip
+    found = [
+        (kind, name, value, chosen, within_strata(wrong, chosen, label))
+        for kind, name, values in attributes(run, method)
+        for value, chosen in groups(name, values)
+        if FEWEST <= chosen.sum() <= total - FEWEST
+    ]
     n, bad = (np.array([f(chosen) for *_, chosen, _ in found]) for f in (np.sum, lambda c: (wrong & c).sum()))
     if not found:
         return []
     exact, exact_within = more_errors(bad, n, errors, total), np.array([within.p for *_, within in found])
     p, p_within = false_discovery(exact), false_discovery(exact_within)
-    made = [Slice(name, value, kind, index[chosen], int(bad[i]), total - int(n[i]), errors - int(bad[i]), within.expected, float(p[i]),
-                  float(p_within[i]), float(exact[i]), within.p) for i, (kind, name, value, chosen, within) in enumerate(found)]  # fmt: skip
+    made = [
+        Slice(
+            name,
+            value,
+            kind,
+            index[chosen],
+            int(bad[i]),
+            total - int(n[i]),
+            errors - int(bad[i]),
+            within.expected,
+            float(p[i]),
+            float(p_within[i]),
+            float(exact[i]),
+            within.p,
+        )
+        for i, (kind, name, value, chosen, within) in enumerate(found)
+    ]
     return sorted(made, key=lambda s: (max(s.p, s.p_within), -s.rate))

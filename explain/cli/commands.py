@@ -1,5 +1,5 @@
-"""The commands about explanations: export · explain · methods · layers · filters · survey. Typer calls them; heavy packages are
-imported inside, so that `--help` answers at once."""
+"""The commands about explanations: export · explain · methods · layers · filters · survey. Typer calls them;
+heavy packages are imported inside, so that `--help` answers at once."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,23 +14,34 @@ from explain.cli.models import ClassNames, Device, Model, Weights, say
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
 
-SELECT_HELP = "errors, correct, class:NAME, pair:TRUE>CALLED, tag:NAME, labels, duplicates, border, notes ...; by itself some of every class."
+SELECT_HELP = (
+    "errors, correct, class:NAME, pair:TRUE>CALLED, tag:NAME, labels, duplicates, border, notes "
+    "...; by itself some of every class."
+)
 BlurEyes = Annotated[bool, typer.Option("--blur-eyes", help="Cover the eyes of aligned faces.")]
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder made by 'run'.")],
     out: Annotated[Path, typer.Option(help="The folder to write, or a file that ends in .zip.")],
-    per_class: Annotated[int | None, typer.Option(help="So many wrong and so many right images of a class; two, or all of --select.")] = None,
+    per_class: Annotated[
+        int | None,
+        typer.Option(help="So many wrong and so many right images of a class; two, or all of --select."),
+    ] = None,
     select: Annotated[str, typer.Option(help=SELECT_HELP)] = "",
     methods: Annotated[str, typer.Option(help="Of the run's, with commas; by itself the first.")] = "",
-    sort: Annotated[str, typer.Option(help="most confident, least confident, highest loss, lowest loss, least margin.")] = "most confident",
-    originals: Annotated[bool, typer.Option(help="Also the pictures at full size, where they can be read.")] = True,
+    sort: Annotated[
+        str, typer.Option(help="most confident, least confident, highest loss, lowest loss, least margin.")
+    ] = "most confident",
+    originals: Annotated[
+        bool, typer.Option(help="Also the pictures at full size, where they can be read.")
+    ] = True,
     maps: Annotated[bool, typer.Option(help="Also the maps as numbers (.npy).")] = True,
     blur_eyes: BlurEyes = False,
     allow_data: AllowData = False,
-) -> None:  # fmt: skip
-    """Pictures to take away: originals, overlays, raw maps, one sheet with every class, a page that opens without a server, and tables."""
+) -> None:
+    """Pictures to take away: originals, overlays, raw maps, one sheet with every class, a page that opens
+    without a server, and tables."""
     from explain.analysis.findings import Findings
     from explain.export.gallery import INDEX, Export, Wishes
     from explain.run.reader import open_run
@@ -44,15 +55,20 @@ def export(
             tell(share)
     if made.run.unfinished:
         say(made.run.unfinished)
-    say(f"{made.images} images, {made.selection.said}\n{'archive' if out.suffix.lower() == '.zip' else 'page   '}    "
-        f"{out if out.suffix.lower() == '.zip' else out / INDEX}")  # fmt: skip
+    say(
+        f"{made.images} images, "
+        f"{made.selection.said}\n{'archive' if out.suffix.lower() == '.zip' else 'page   '}    "
+        f"{out if out.suffix.lower() == '.zip' else out / INDEX}"
+    )
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder made by 'run'.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     method: Annotated[str | None, typer.Option(help="One of the run's methods; by itself the first.")] = None,
-    per_class: Annotated[int, typer.Option(help="So many wrong and so many right images of every class, at most ten.")] = 2,
+    per_class: Annotated[
+        int, typer.Option(help="So many wrong and so many right images of every class, at most ten.")
+    ] = 2,
     blur_eyes: BlurEyes = False,
 ) -> None:
     """What the run found, as one file to hand on: it needs no server and no network."""
@@ -72,11 +88,25 @@ def explain(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     weights: Weights = None,
-    methods: Annotated[str, typer.Option(help="Names with commas between them, of those that 'methods' lists.")] = "grad_cam,layer_cam",
-    layer: Annotated[str | None, typer.Option(help="The layer to explain, or several with commas; by itself the last one with maps.")] = None,
-    target: Annotated[str | None, typer.Option(help="A class by name or number; by itself the prediction.")] = None,
-    minus: Annotated[str | None, typer.Option(help="Explain by how much the target exceeds this class.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter: steps=20, or integrated_gradients.steps=20; can be repeated.")] = None,
+    methods: Annotated[
+        str, typer.Option(help="Names with commas between them, of those that 'methods' lists.")
+    ] = "grad_cam,layer_cam",
+    layer: Annotated[
+        str | None,
+        typer.Option(help="The layer to explain, or several with commas; by itself the last one with maps."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="A class by name or number; by itself the prediction.")
+    ] = None,
+    minus: Annotated[
+        str | None, typer.Option(help="Explain by how much the target exceeds this class.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A parameter: steps=20, or integrated_gradients.steps=20; can be repeated."
+        ),
+    ] = None,
     fuse: Annotated[str, typer.Option(help="Several layers: mean, or max.")] = "mean",
     flip: Annotated[bool, typer.Option(help="Average with the mirror image's map.")] = False,
     noise: Annotated[int, typer.Option(help="Average over so many noisy copies.")] = 0,
@@ -99,7 +129,10 @@ def explain(
     plus, less = (class_number(classifier.classes, said) for said in (target, minus))
     say(f"input    {classifier.input_described}")
     if (bits := about_image(image)[0]) and not classifier.preprocessing.bits:
-        say(f"bits     its largest value has {bits} bits: {2**bits - 1:,} is taken for white; if its data use more, say --bits")
+        say(
+            f"bits     its largest value has {bits} bits: {2**bits - 1:,} is taken for white; if its data "
+            "use more, say --bits"
+        )
     sight = look(classifier, read_picture(image, classifier.preprocessing))
     for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
         say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
@@ -108,14 +141,28 @@ def explain(
         for name in names:
             with share_bar(name) as tell:
                 try:
-                    made = sight.map(Question(name, layer or "", plus, less, tuple(given[name].items()), fuse, Smoothing(flip, noise)), tell)
+                    made = sight.map(
+                        Question(
+                            name,
+                            layer or "",
+                            plus,
+                            less,
+                            tuple(given[name].items()),
+                            fuse,
+                            Smoothing(flip, noise),
+                        ),
+                        tell,
+                    )
                 except UserError as error:  # the other methods may fit
                     refused.setdefault(str(error), []).append(name)
                     continue
             files = write(sight, made, out / image.stem)
             say(f"{name:22} {made.raw.min():.4g} to {made.raw.max():.4g}, {made.seconds:.2f} s, {files[-1]}")
             if made.change is not None:
-                say(f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by {made.change:.4g}")
+                say(
+                    f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by "
+                    f"{made.change:.4g}"
+                )
     except KeyboardInterrupt:
         say(f"\nStopped; the maps that were made lie in {out}.")
         raise typer.Exit(130) from None
@@ -123,7 +170,9 @@ def explain(
         raise UserError(" ".join(f"{', '.join(those)}: {why}" for why, those in refused.items()))
 
 
-def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/methods.md.")] = False) -> None:
+def methods(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of docs/methods.md.")] = False,
+) -> None:
     """Every explanation method, its parameters, and what it costs."""
     from explain.methods.registry import METHODS
     from explain.methods.spec import described, table
@@ -134,7 +183,9 @@ def methods(markdown: Annotated[bool, typer.Option("--markdown", help="As the ta
 @takes_preprocessing
 def layers(
     model: Model,
-    image: Annotated[Path | None, typer.Argument(help="A picture: its share of zeros stands beside each layer.")] = None,
+    image: Annotated[
+        Path | None, typer.Argument(help="A picture: its share of zeros stands beside each layer.")
+    ] = None,
     weights: Weights = None,
     device: Device = "cpu",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
@@ -160,9 +211,15 @@ def layers(
 def filters(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
-    layer: Annotated[str, typer.Option(help="The layer whose filters are maximised; without it, classes.")] = "",
-    units: Annotated[str, typer.Option(help="Numbers and ranges, or names of classes: 0-15, 3,7,20-25, zebra.")] = "0-15",
-    place: Annotated[str, typer.Option(help="everywhere (a filter), or centre (its neuron there).")] = "everywhere",
+    layer: Annotated[
+        str, typer.Option(help="The layer whose filters are maximised; without it, classes.")
+    ] = "",
+    units: Annotated[
+        str, typer.Option(help="Numbers and ranges, or names of classes: 0-15, 3,7,20-25, zebra.")
+    ] = "0-15",
+    place: Annotated[
+        str, typer.Option(help="everywhere (a filter), or centre (its neuron there).")
+    ] = "everywhere",
     steps: Annotated[int, typer.Option(help="Steps along the gradient.")] = 128,
     seed: Annotated[int, typer.Option(help="Of the noise that it begins with.")] = 0,
     weights: Weights = None,
@@ -170,7 +227,8 @@ def filters(
     class_names: ClassNames = None,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """What filters or classes want to see: pictures made by following the gradient from noise, and the filters' weights."""
+    """What filters or classes want to see: pictures made by following the gradient from noise, and the
+    filters' weights."""
     from explain.features.activation_maximization import Settings
     from explain.features.units import units_in, write
     from explain.features.visualization_cache import maximised
@@ -202,7 +260,8 @@ def survey(
     device: Device = "cpu",
     allow_data: AllowData = False,
 ) -> None:
-    """One pass over a run's images: each channel's strongest images, and the curves over depth. Kept in the run's folder for Layers."""
+    """One pass over a run's images: each channel's strongest images, and the curves over depth. Kept in the
+    run's folder for Layers."""
     from explain.features.top_activations import in_words
     from explain.features.top_activations import survey as look_at
     from explain.run.model import network_of
@@ -225,7 +284,13 @@ def survey(
 @contextmanager
 def share_bar(name: str) -> Iterator[Callable[[float], None]]:
     """A bar for what tells the share that is done; quick methods leave no trace."""
-    with tqdm(total=100, desc=name, bar_format="{desc} {percentage:3.0f} %|{bar:40}| {remaining} left", delay=1, leave=False) as bar:
+    with tqdm(
+        total=100,
+        desc=name,
+        bar_format="{desc} {percentage:3.0f} %|{bar:40}| {remaining} left",
+        delay=1,
+        leave=False,
+    ) as bar:
 
         def tell(share: float) -> None:
             bar.update(100 * share - bar.n)

@@ -1,5 +1,5 @@
-"""The commands about what runs tell: analyse · compare · notes. Typer calls them; heavy packages are imported inside, so that `--help` answers at
-once."""
+"""The commands about what runs tell: analyse · compare · notes. Typer calls them; heavy packages are imported
+inside, so that `--help` answers at once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,8 @@ Run = Annotated[Path, typer.Argument(help="A run folder made by 'run'.")]
 
 
 def analyse(run: Run) -> None:
-    """What to try next, with the numbers behind it; the worst slices. Kept in the run's folder for the dashboard."""
+    """What to try next, with the numbers behind it; the worst slices. Kept in the run's folder for the
+    dashboard."""
     from explain.analysis.findings import Findings
     from explain.analysis.findings import analyse as work_out
     from explain.analysis.in_words import in_words
@@ -30,10 +31,13 @@ def analyse(run: Run) -> None:
 def compare(
     first: Run,
     second: Annotated[Path, typer.Argument(help="Another run of the same images.")],
-    method: Annotated[str | None, typer.Option(help="A method that both have; by itself the first one.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="A method that both have; by itself the first one.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write one row an image to this CSV.")] = None,
 ) -> None:
-    """Two runs side by side: metrics with intervals, McNemar's test, who is right where the other is wrong, and whether they look alike."""
+    """Two runs side by side: metrics with intervals, McNemar's test, who is right where the other is wrong,
+    and whether they look alike."""
     from explain.analysis.compare import as_table, in_words
     from explain.analysis.compare import compare as set_side_by_side
     from explain.run.reader import open_run
@@ -49,7 +53,10 @@ def compare(
 def notes(
     run: Run,
     out: Annotated[Path | None, typer.Option(help="Write every note to this CSV.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Write the corrected labels to this CSV, for --labels of train and run.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Write the corrected labels to this CSV, for --labels of train and run."),
+    ] = None,
 ) -> None:
     """What was said about the images of a run, as files."""
     from explain.run.notes import read, tags_of, write_labels, write_table
@@ -61,7 +68,10 @@ def notes(
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(found).items()) or "none"
     say(f"notes      {len(found)} images, {wrong} labels said to be wrong; tags: {tags}")
     if labels and not wrong:
-        raise UserError("No label was said to be wrong, so there is nothing to correct: say it in the dashboard, below an image.")
+        raise UserError(
+            "No label was said to be wrong, so there is nothing to correct: say it in the dashboard, below "
+            "an image."
+        )
     if out:
         write_table(opened, out)
         say(f"table      {out}")

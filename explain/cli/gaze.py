@@ -1,5 +1,5 @@
-"""The commands about gaze: gaze train · evaluate · predict. Typer calls them; heavy packages are imported inside, so that `--help` answers at
-once."""
+"""The commands about gaze: gaze train · evaluate · predict. Typer calls them; heavy packages are imported
+inside, so that `--help` answers at once."""
 
 import sys
 from pathlib import Path
@@ -19,38 +19,70 @@ if TYPE_CHECKING:
 
 gaze = typer.Typer(help="Where people look: predict it, and compare networks with it.", no_args_is_help=True)
 
-Fixations = Annotated[str, typer.Option("--data", help="A table image,x,y[,subject] with its images, or a folder of SALICON, MIT1003 or CAT2000.")]
+Fixations = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="A table image,x,y[,subject] with its images, or a folder of SALICON, MIT1003 or CAT2000.",
+    ),
+]
 Origin = Annotated[int, typer.Option(help="The number of a table's first pixel: 0 or 1.")]
 ImageColumn = Annotated[str | None, typer.Option("--image-col")]
 XColumn = Annotated[str | None, typer.Option("--x-col")]
 YColumn = Annotated[str | None, typer.Option("--y-col")]
 SubjectColumn = Annotated[str | None, typer.Option("--subject-col")]
-Sigma = Annotated[float | None, typer.Option(help="Blur of the fixations in pixels of the image; by itself 24.")]
-Degrees = Annotated[float | None, typer.Option("--sigma-degrees", help="Or in degrees of visual angle, with --pixels-per-degree.")]
+Sigma = Annotated[
+    float | None, typer.Option(help="Blur of the fixations in pixels of the image; by itself 24.")
+]
+Degrees = Annotated[
+    float | None,
+    typer.Option("--sigma-degrees", help="Or in degrees of visual angle, with --pixels-per-degree."),
+]
 PerDegree = Annotated[float | None, typer.Option("--pixels-per-degree")]
-Variant = Annotated[str, typer.Option(help="How metrics are counted: tuebingen (pysaliency), or mit (Bylinskii et al.).")]
+Variant = Annotated[
+    str, typer.Option(help="How metrics are counted: tuebingen (pysaliency), or mit (Bylinskii et al.).")
+]
 
 
 @gaze.command()
 def train(
     data: Fixations,
     out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors).")],
-    model: Annotated[str, typer.Option(help="gaze_readout (features of a frozen backbone), gaze_small, salnet-half, or salnet.")] = "gaze_readout",
-    backbone: Annotated[str | None, typer.Option(help="Of a readout: any network that 'models' lists.")] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="gaze_readout (features of a frozen backbone), gaze_small, salnet-half, or salnet."
+        ),
+    ] = "gaze_readout",
+    backbone: Annotated[
+        str | None, typer.Option(help="Of a readout: any network that 'models' lists.")
+    ] = None,
     weights: Weights = None,
     layers: Annotated[str | None, typer.Option(help="Of the backbone, with commas.")] = None,
-    origin: Origin = 0, image_col: ImageColumn = None, x_col: XColumn = None, y_col: YColumn = None, subject_col: SubjectColumn = None,
-    sigma: Sigma = None, sigma_degrees: Degrees = None, pixels_per_degree: PerDegree = None,
+    origin: Origin = 0,
+    image_col: ImageColumn = None,
+    x_col: XColumn = None,
+    y_col: YColumn = None,
+    subject_col: SubjectColumn = None,
+    sigma: Sigma = None,
+    sigma_degrees: Degrees = None,
+    pixels_per_degree: PerDegree = None,
     loss: Annotated[str | None, typer.Option(help="nll, kl, mse, bce, or nss.")] = None,
-    epochs: int | None = None, batch_size: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr")] = None,
     flips: Annotated[bool | None, typer.Option(help="Every picture also mirrored.")] = None,
     seed: int | None = None,
-    teacher: Annotated[Path | None, typer.Option(help="A trained model whose answers are learned instead of people's.")] = None,
-    photos: Annotated[Path | None, typer.Option(help="A folder of photos that the teacher is asked about, too.")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="A trained model whose answers are learned instead of people's.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="A folder of photos that the teacher is asked about, too.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Train anew where there is one already.")] = False,
-) -> None:  # fmt: skip
-    """Train a network that predicts where people look, and measure it beside its baselines on every fifth image."""
+) -> None:
+    """Train a network that predicts where people look, and measure it beside its baselines on every fifth
+    image."""
     from explain.gaze.sources import predictions
     from models.gaze.density import sigma_in_pixels
     from models.gaze.model import load_gaze
@@ -60,20 +92,49 @@ def train(
     blur = sigma_in_pixels(sigma, sigma_degrees, pixels_per_degree)
     found = _opened(data, origin, image_col, x_col, y_col, subject_col)
     named = tuple(name.strip() for name in layers.split(",")) if layers else None
-    recipe = gaze_recipe(model, backbone=backbone, layers=named, loss=loss, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-                         flips=flips, seed=seed)  # fmt: skip
-    training = GazeTraining(found, out, recipe, blur, str(weights) if weights else None, " ".join(["python", *sys.argv]),
-                            load_gaze(teacher) if teacher else None, _pictures(photos) if photos else [])  # fmt: skip
+    recipe = gaze_recipe(
+        model,
+        backbone=backbone,
+        layers=named,
+        loss=loss,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        flips=flips,
+        seed=seed,
+    )
+    training = GazeTraining(
+        found,
+        out,
+        recipe,
+        blur,
+        str(weights) if weights else None,
+        " ".join(["python", *sys.argv]),
+        load_gaze(teacher) if teacher else None,
+        _pictures(photos) if photos else [],
+    )
     if not training.fit(again):
         say(f"\nStopped; the best epoch so far is in {out}: the same command goes on.")
         raise typer.Exit(130)
     trained = load_gaze(out)
     truths, sources = _beside(found, "test", blur, [predictions("model", recipe.model, trained.maps)])
     made = _evaluated(truths, sources, "tuebingen")
-    remember(out, {"gaze": {"part": truths.judged.name, "images": len(truths.judged.images), "table": made.means.to_dict("records")}})
+    remember(
+        out,
+        {
+            "gaze": {
+                "part": truths.judged.name,
+                "images": len(truths.judged.images),
+                "table": made.means.to_dict("records"),
+            }
+        },
+    )
     _say_table(made)
-    say(f"checkpoint {out}\nnext       python launch.py gaze evaluate --data {data}{f' --origin {origin}' if origin else ''} --gaze-model {out} "
-        "--model mobilenet_v2 --out gaze/first")
+    say(
+        f"checkpoint {out}\nnext       python launch.py gaze evaluate --data "
+        f"{data}{f' --origin {origin}' if origin else ''} --gaze-model {out} "
+        "--model mobilenet_v2 --out gaze/first"
+    )
 
 
 @gaze.command()
@@ -81,19 +142,36 @@ def train(
 def evaluate(
     data: Fixations,
     out: Annotated[Path | None, typer.Option(help="A folder to keep it in, for 'serve --gaze'.")] = None,
-    gaze_model: Annotated[list[Path] | None, typer.Option(help="A checkpoint of 'gaze train'; can be repeated.")] = None,
-    model: Annotated[str | None, typer.Option(help="A classifier, by the names of 'models': does it look where people look?")] = None,
+    gaze_model: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint of 'gaze train'; can be repeated.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A classifier, by the names of 'models': does it look where people look?"),
+    ] = None,
     weights: Weights = None,
-    methods: Annotated[str, typer.Option(help="Maps of the classifier, with commas.")] = "grad_cam,layer_cam,eigen_cam,input_gradient",
-    layer: Annotated[str | None, typer.Option(help="The layer to explain; by itself the last one with maps.")] = None,
+    methods: Annotated[
+        str, typer.Option(help="Maps of the classifier, with commas.")
+    ] = "grad_cam,layer_cam,eigen_cam,input_gradient",
+    layer: Annotated[
+        str | None, typer.Option(help="The layer to explain; by itself the last one with maps.")
+    ] = None,
     part: Annotated[str, typer.Option(help="train, validation, test (every fifth image), or all.")] = "test",
-    origin: Origin = 0, image_col: ImageColumn = None, x_col: XColumn = None, y_col: YColumn = None, subject_col: SubjectColumn = None,
-    sigma: Sigma = None, sigma_degrees: Degrees = None, pixels_per_degree: PerDegree = None, variant: Variant = "tuebingen",
+    origin: Origin = 0,
+    image_col: ImageColumn = None,
+    x_col: XColumn = None,
+    y_col: YColumn = None,
+    subject_col: SubjectColumn = None,
+    sigma: Sigma = None,
+    sigma_degrees: Degrees = None,
+    pixels_per_degree: PerDegree = None,
+    variant: Variant = "tuebingen",
     markdown: Annotated[bool, typer.Option("--markdown", help="As a table for a document.")] = False,
     device: Device = "cpu",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
-) -> None:  # fmt: skip
-    """Predictions of gaze, and the maps of a classifier, against people's fixations, beside baselines and people themselves."""
+) -> None:
+    """Predictions of gaze, and the maps of a classifier, against people's fixations, beside baselines and
+    people themselves."""
     from explain.gaze.folder import write
     from explain.gaze.in_words import markdown as as_markdown
     from explain.gaze.network import NetworkMaps
@@ -107,11 +185,22 @@ def evaluate(
     asked: list[Source] = []
     for path in gaze_model or []:
         trained = load_gaze(path, device)
-        asked.append(predictions(f"gaze {len(asked) + 1}" if len(gaze_model or []) > 1 else "gaze", trained.name, trained.maps))
-    about: dict[str, object] = {"data": found.name, "part": part, "note": found.note, "command": " ".join(["python", *sys.argv])}
+        asked.append(
+            predictions(
+                f"gaze {len(asked) + 1}" if len(gaze_model or []) > 1 else "gaze", trained.name, trained.maps
+            )
+        )
+    about: dict[str, object] = {
+        "data": found.name,
+        "part": part,
+        "note": found.note,
+        "command": " ".join(["python", *sys.argv]),
+    }
     if model:
         classifier = load(model, weights, device=device, options=preprocessing)
-        asked += NetworkMaps(classifier, [m.strip() for m in methods.split(",") if m.strip()], layer).sources()
+        asked += NetworkMaps(
+            classifier, [m.strip() for m in methods.split(",") if m.strip()], layer
+        ).sources()
         about["network"] = classifier.name
     truths, sources = _beside(found, part, blur, asked)
     made = _evaluated(truths, sources, variant)
@@ -125,7 +214,9 @@ def evaluate(
 def predict(
     image: Annotated[Path, typer.Argument(help="A picture.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
-    gaze_model: Annotated[Path | None, typer.Option(help="A checkpoint of 'gaze train'; by itself the one that comes along.")] = None,
+    gaze_model: Annotated[
+        Path | None, typer.Option(help="A checkpoint of 'gaze train'; by itself the one that comes along.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Where people would look: as numbers (.npy), and laid over the photo."""
@@ -144,7 +235,9 @@ def predict(
         np.save(out / f"{image.stem}.gaze.npy", values)
         overlay(picture, normalise(values)).save(out / f"{image.stem}.gaze.png")
     except OSError as error:
-        raise UserError(f"'{out}' cannot be written ({error.strerror or error}): choose another --out.") from error
+        raise UserError(
+            f"'{out}' cannot be written ({error.strerror or error}): choose another --out."
+        ) from error
     say(f"picture    {out / f'{image.stem}.gaze.png'}")
 
 
@@ -165,7 +258,9 @@ def _opened(data: str, origin: int, *columns: str | None) -> "GazeSet":
     return found
 
 
-def _beside(found: "GazeSet", part: str, sigma: float, asked: "list[Source]") -> "tuple[Truths, list[Source]]":
+def _beside(
+    found: "GazeSet", part: str, sigma: float, asked: "list[Source]"
+) -> "tuple[Truths, list[Source]]":
     """What is judged, and what was asked for beside baselines and people."""
     from explain.gaze.sources import baselines
     from explain.gaze.truths import Truths

@@ -1,5 +1,5 @@
-"""The commands about inversion: invert train · measure · image. Typer calls them; heavy packages are imported inside, so that `--help` answers at
-once."""
+"""The commands about inversion: invert train · measure · image. Typer calls them; heavy packages are imported
+inside, so that `--help` answers at once."""
 
 import sys
 from functools import partial
@@ -19,31 +19,48 @@ if TYPE_CHECKING:
     from models.data.source import ImageSource
     from models.inversion.decoder import Decoder
 
-invert = typer.Typer(help="What a layer still knows: rebuild the picture from its output.", no_args_is_help=True)
+invert = typer.Typer(
+    help="What a layer still knows: rebuild the picture from its output.", no_args_is_help=True
+)
 
-Decoders = Annotated[Path | None, typer.Option(help="A folder of 'invert train'; by itself the decoders that come along.")]
+Decoders = Annotated[
+    Path | None, typer.Option(help="A folder of 'invert train'; by itself the decoders that come along.")
+]
 
 
 @invert.command()
 @takes_preprocessing
 def train(
-    model: Model, data: Data,
-    layers: Annotated[str, typer.Option(help="Whose output is decoded, with commas; see 'layers'. One decoder each.")],
+    model: Model,
+    data: Data,
+    layers: Annotated[
+        str, typer.Option(help="Whose output is decoded, with commas; see 'layers'. One decoder each.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder for the decoders, one file a layer.")],
-    weights: Weights = None, image_col: ImageCol = None, label_col: LabelCol = None,
+    weights: Weights = None,
+    image_col: ImageCol = None,
+    label_col: LabelCol = None,
     limit: Annotated[int | None, typer.Option(help="Train on so many images, evenly spread.")] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 20,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = 1e-3,
     step: Annotated[int, typer.Option(help="Divide the rate by ten every so many epochs.")] = 5,
     width: Annotated[float, typer.Option(help="Of the decoder: 1 as published.")] = 1.0,
-    depth: Annotated[int, typer.Option(help="Its convolutions or dense layers before the up-convolutions.")] = 3,
-    ups: Annotated[int, typer.Option(help="Its up-convolutions, each of which doubles the sides; 0: as many as the layer's output asks for.")] = 0,
+    depth: Annotated[
+        int, typer.Option(help="Its convolutions or dense layers before the up-convolutions.")
+    ] = 3,
+    ups: Annotated[
+        int,
+        typer.Option(
+            help="Its up-convolutions, each of which doubles the sides; 0: as many as the layer's output "
+            "asks for."
+        ),
+    ] = 0,
     seed: int = 0,
     again: Annotated[bool, typer.Option("--again", help="Train anew where there is one already.")] = False,
     device: Device = "cpu",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
-) -> None:  # fmt: skip
+) -> None:
     """Train decoders for layers of a network on images, and measure how much each layer still knows."""
     from explain.inversion.rebuild import layer_output
     from models.data.parts import open_parts
@@ -52,7 +69,9 @@ def train(
     from models.inversion.training import Inversion, read_parts
     from models.registry import load
 
-    recipe = InversionRecipe(epochs, batch_size, learning_rate, step=step, width=width, seed=seed, depth=depth, ups=ups)
+    recipe = InversionRecipe(
+        epochs, batch_size, learning_rate, step=step, width=width, seed=seed, depth=depth, ups=ups
+    )
     parts = open_parts(data, image_col, label_col, limit)
     say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
     classifier, sets = load(model, weights, device=device, options=preprocessing), None
@@ -61,7 +80,9 @@ def train(
         file = out / f"{layer}.safetensors"
         sets = sets or read_parts(classifier, parts)
         read = partial(layer_output, classifier, layer=layer)
-        training = Inversion(classifier, layer, parts, file, recipe, " ".join(["python", *sys.argv]), sets, read)
+        training = Inversion(
+            classifier, layer, parts, file, recipe, " ".join(["python", *sys.argv]), sets, read
+        )
         if not training.fit(again):
             say(f"\nStopped; the best epoch so far is in {file}: the same command goes on.")
             raise typer.Exit(130)
@@ -75,18 +96,25 @@ def train(
 @invert.command()
 @takes_preprocessing
 def measure(
-    model: Model, data: Data,
-    decoders: Decoders = None, weights: Weights = None, split: Split = None, image_col: ImageCol = None, label_col: LabelCol = None,
+    model: Model,
+    data: Data,
+    decoders: Decoders = None,
+    weights: Weights = None,
+    split: Split = None,
+    image_col: ImageCol = None,
+    label_col: LabelCol = None,
     limit: Annotated[int, typer.Option(min=2, help="So many images at most, evenly spread.")] = 500,
     device: Device = "cpu",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
-) -> None:  # fmt: skip
+) -> None:
     """How much of a picture every layer still knows, on any images."""
     from models.data.open import open_data
     from models.registry import load
 
     classifier = load(model, weights, device=device, options=preprocessing)
-    _measured(classifier, _decoders(classifier, decoders), open_data(data, split, image_col, label_col), limit)
+    _measured(
+        classifier, _decoders(classifier, decoders), open_data(data, split, image_col, label_col), limit
+    )
 
 
 @invert.command()
@@ -95,14 +123,17 @@ def image(
     picture: Annotated[Path, typer.Argument(help="A picture.")],
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
-    decoders: Decoders = None, weights: Weights = None,
-    layer: Annotated[str, typer.Option(help="By optimisation instead, from this layer: no decoder is needed.")] = "",
+    decoders: Decoders = None,
+    weights: Weights = None,
+    layer: Annotated[
+        str, typer.Option(help="By optimisation instead, from this layer: no decoder is needed.")
+    ] = "",
     steps: Annotated[int, typer.Option(help="Of the optimisation.")] = 200,
     restarts: Annotated[int, typer.Option(help="Beginnings, of which the nearest is kept.")] = 2,
     seed: int = 0,
     device: Device = "cpu",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
-) -> None:  # fmt: skip
+) -> None:
     """One picture, rebuilt from every layer that has a decoder, or from one layer by optimisation."""
     from PIL import Image
 
@@ -130,7 +161,9 @@ def image(
             say(f"\nStopped after step {last.step if last else 0} of {steps}.")
         if last is None:
             raise typer.Exit(130)
-        made = [described(classifier, x, last.picture, layer, float("nan"))]  # one picture has no distance to others
+        made = [
+            described(classifier, x, last.picture, layer, float("nan"))
+        ]  # one picture has no distance to others
         say(f"nearest    {min(last.distance):.3g} of the output's square")
     else:
         made = [rebuild(classifier, x, decoder) for decoder in _decoders(classifier, decoders)]
@@ -142,7 +175,9 @@ def image(
             error = "" if layer else f"error {found.error:.3f}, "
             say(f"{found.layer:24} {error}{classifier.classes[found.pred]} {found.prob:.1%}  {file}")
     except OSError as error:
-        raise UserError(f"'{out}' cannot be written ({error.strerror or error}): choose another --out.") from error
+        raise UserError(
+            f"'{out}' cannot be written ({error.strerror or error}): choose another --out."
+        ) from error
 
 
 def _decoders(classifier: "Classifier", folder: Path | None) -> "list[Decoder]":
@@ -150,12 +185,17 @@ def _decoders(classifier: "Classifier", folder: Path | None) -> "list[Decoder]":
 
     found = load_decoders(classifier, folder)
     if not found:
-        raise UserError(f"No decoders come along for {classifier.name}: train some with python launch.py invert train, and name their folder with "
-                        "--decoders.")  # fmt: skip
+        raise UserError(
+            f"No decoders come along for {classifier.name}: train some with python launch.py invert train, "
+            "and name their folder with "
+            "--decoders."
+        )
     return found
 
 
-def _measured(classifier: "Classifier", decoders: "list[Decoder]", source: "ImageSource", limit: int) -> "pd.DataFrame":
+def _measured(
+    classifier: "Classifier", decoders: "list[Decoder]", source: "ImageSource", limit: int
+) -> "pd.DataFrame":
     from explain.cli.commands import share_bar
     from explain.inversion.measure import in_words
     from explain.inversion.measure import measure as work_out
@@ -174,5 +214,7 @@ def _remember(decoders: "list[Decoder]", found: "pd.DataFrame", name: str) -> No
 
     for decoder in decoders:
         row = found[found["layer"] == decoder.layer].iloc[0].to_dict()
-        metrics = decoder.about.get("metrics", {}) | {"measured": {k: v for k, v in row.items() if k != "layer"} | {"on": name}}
+        metrics = decoder.about.get("metrics", {}) | {
+            "measured": {k: v for k, v in row.items() if k != "layer"} | {"on": name}
+        }
         checkpoints.save(decoder.path, decoder.model, decoder.about | {"metrics": metrics}, half=True)

@@ -1,4 +1,5 @@
-"""Files of an export: written whole or not at all, pixels without what a camera wrote beside them, one archive."""
+"""Files of an export: written whole or not at all, pixels without what a camera wrote beside them, one
+archive."""
 
 import hashlib
 import zipfile
@@ -27,7 +28,9 @@ def atomic(path: Path) -> Iterator[Path]:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UserError(f"'{path}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
+        raise UserError(
+            f"'{path}' cannot be written ({error.strerror or error}): free space, or choose another --out."
+        ) from error
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
@@ -41,9 +44,13 @@ def save_picture(image: Image.Image, path: Path) -> None:
 
 
 def claim(out: Path, columns: tuple[str, ...]) -> None:
-    """Begin the table at once, so that an export that was stopped can be started again. Raises UserError where `out` holds something else."""
+    """Begin the table at once, so that an export that was stopped can be started again. Raises UserError
+    where `out` holds something else."""
     if out.exists() and (not out.is_dir() or (any(_others(out)) and not (out / TABLE).is_file())):
-        raise UserError(f"'{out}' holds something else than an export (no {TABLE}): choose an earlier export, or a new or empty folder, as --out.")
+        raise UserError(
+            f"'{out}' holds something else than an export (no {TABLE}): choose an earlier export, or a new "
+            "or empty folder, as --out."
+        )
     if not (out / TABLE).exists():
         with atomic(out / TABLE) as temporary:
             temporary.write_text(",".join(columns) + "\n")
@@ -63,7 +70,9 @@ def claim_archive(out: Path) -> None:
         with zipfile.ZipFile(out) as archive:
             known = TABLE in archive.namelist()
     if not known:
-        raise UserError(f"'{out}' is something else than the archive of an export: choose another name as --out.")
+        raise UserError(
+            f"'{out}' is something else than the archive of an export: choose another name as --out."
+        )
 
 
 def remove_stale(folder: Path, written: set[Path]) -> None:

@@ -1,4 +1,5 @@
-"""Pictures to take away: originals, overlays, raw maps, a sheet, a page that opens without a server, and tables of what they are. No torch."""
+"""Pictures to take away: originals, overlays, raw maps, a sheet, a page that opens without a server, and
+tables of what they are. No torch."""
 
 import json
 import math
@@ -14,7 +15,16 @@ from PIL import Image, ImageOps
 from explain.analysis.findings import Findings
 from explain.analysis.ranking import ClassSample
 from explain.export.anonymize import eye_band, without_eyes
-from explain.export.files import TABLE, archive, atomic, claim, claim_archive, digest, remove_stale, save_picture
+from explain.export.files import (
+    TABLE,
+    archive,
+    atomic,
+    claim,
+    claim_archive,
+    digest,
+    remove_stale,
+    save_picture,
+)
 from explain.export.names import safe_names, stem
 from explain.export.selection import Selection, selected
 from explain.export.sheet import LINES, TILE, draw_sheet
@@ -37,8 +47,9 @@ PHOTOS = {".jpg", ".jpeg", ".webp", ".mpo"}  # whose pixels were rounded before:
 
 @dataclass(frozen=True)
 class Wishes:
-    """`select` and `per_class`: which images (`selection.selected`). `methods`: of the run's, by itself the first. `originals`: at full size, where
-    they can be read; `raw`: maps as numbers; `blur_eyes`: cover the eyes of aligned faces."""
+    """`select` and `per_class`: which images (`selection.selected`). `methods`: of the run's, by itself the
+    first. `originals`: at full size, where they can be read; `raw`: maps as numbers; `blur_eyes`: cover the
+    eyes of aligned faces."""
 
     select: str = ""
     per_class: int | None = None
@@ -58,13 +69,20 @@ class Export:
     def __init__(self, findings: Findings, out: Path, wishes: Wishes = Wishes()):
         run = findings.run
         if wishes.per_class is not None and not 1 <= wishes.per_class <= 2 * LINES:
-            raise UserError(f"{wishes.per_class} images of a class cannot be exported: ask for 1 to {2 * LINES}.")
+            raise UserError(
+                f"{wishes.per_class} images of a class cannot be exported: ask for 1 to {2 * LINES}."
+            )
         if not len(run.ok):
-            raise UserError(f"The run '{run.folder}' has no readable image, so there is nothing to export: look at its data.")
+            raise UserError(
+                f"The run '{run.folder}' has no readable image, so there is nothing to export: look at its "
+                "data."
+            )
         self.run, self.out, self.wishes = run, out, wishes
         self.methods = wishes.methods or run.manifest.request.methods[:1]
         if unknown := [m for m in self.methods if m not in run.manifest.request.methods]:
-            raise UserError(f"The run has no method '{unknown[0]}': it has {', '.join(run.manifest.request.methods)}.")
+            raise UserError(
+                f"The run has no method '{unknown[0]}': it has {', '.join(run.manifest.request.methods)}."
+            )
         if wishes.blur_eyes:
             eye_band(run)
         self.selection: Selection = selected(findings, wishes.select, wishes.per_class, wishes.sort)
@@ -88,8 +106,12 @@ class Export:
     def _folder(self, out: Path) -> Iterator[float]:
         claim(out, COLUMNS)
         folders, written, entries = safe_names(self.run.classes), set[Path](), []
-        picked = [(s.index, result, rank, row) for s in self.selection.samples for result in RESULTS
-                  for rank, row in enumerate(getattr(s, result).tolist(), 1)]  # fmt: skip
+        picked = [
+            (s.index, result, rank, row)
+            for s in self.selection.samples
+            for result in RESULTS
+            for rank, row in enumerate(getattr(s, result).tolist(), 1)
+        ]
         for done, (index, result, rank, row) in enumerate(picked, 1):
             name = f"{result}-{rank:02d}-{stem(self.run.table.at[row, 'id'])}"
             files = self._image(out, f"{folders[index]}/{name}", row, result)
@@ -99,7 +121,10 @@ class Export:
         for inner in (OVERLAYS, ORIGINALS, MAPS):
             remove_stale(out / inner, written)
         self._sheet(out)
-        for name, table in ((TABLE, everything(self.run, entries, self.methods)), (PREDICTIONS, predictions(self.run))):
+        for name, table in (
+            (TABLE, everything(self.run, entries, self.methods)),
+            (PREDICTIONS, predictions(self.run)),
+        ):
             with atomic(out / name) as temporary:
                 spreadsheet_safe(table).to_csv(temporary, index=False, float_format="%.6g")
         with atomic(out / INDEX) as temporary:
@@ -118,12 +143,20 @@ class Export:
                 yield method, target, self.run.maps(method, target, [row])[0]
 
     def _image(self, out: Path, name: str, row: int, result: str) -> dict[str, list[str]]:
-        """Everything of one image; the files by kind, relative to `out`, and what to write below each overlay."""
+        """Everything of one image; the files by kind, relative to `out`, and what to write below each
+        overlay."""
         picture = self._picture(row)
-        files: dict[str, list[str]] = {"original": [], "overlays": [f"{OVERLAYS}/{name}.image.png"], "maps": [], "captions": ["what it saw"]}
+        files: dict[str, list[str]] = {
+            "original": [],
+            "overlays": [f"{OVERLAYS}/{name}.image.png"],
+            "maps": [],
+            "captions": ["what it saw"],
+        }
         save_picture(picture, out / files["overlays"][0])
         for method, target, raw in self._maps(row, result):
-            which = f"{name}.{method}.{CALLED[target]}" if len(self.methods) > 1 else f"{name}.{CALLED[target]}"
+            which = (
+                f"{name}.{method}.{CALLED[target]}" if len(self.methods) > 1 else f"{name}.{CALLED[target]}"
+            )
             files["overlays"].append(f"{OVERLAYS}/{which}.png")
             files["captions"].append(self._caption(row, method, target, raw))
             save_picture(overlay(picture, normalise(raw)), out / files["overlays"][-1])
@@ -135,18 +168,27 @@ class Export:
         if whole is not None:
             kind = "jpg" if Path(self.run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"
             files["original"] = [f"{ORIGINALS}/{name}.{kind}"]
-            save_picture(without_eyes(whole, self.run, whole=True) if self.wishes.blur_eyes else whole, out / files["original"][0])
+            save_picture(
+                without_eyes(whole, self.run, whole=True) if self.wishes.blur_eyes else whole,
+                out / files["original"][0],
+            )
         return files
 
     def _caption(self, row: int, method: str, target: str, raw: np.ndarray) -> str:
         why = "why not" if target == "label" else "why"
         name = self.run.classes[int(self.run.table.at[row, target])]
-        return ", ".join(filter(None, [f"{why} {name}", self.run.title(method) if len(self.methods) > 1 else "", problem(raw)]))
+        return ", ".join(
+            filter(
+                None, [f"{why} {name}", self.run.title(method) if len(self.methods) > 1 else "", problem(raw)]
+            )
+        )
 
     def _sheet(self, out: Path) -> None:
         """Of as many classes and images as fit, with the first method's maps."""
         run, method = self.run, self.methods[0]
-        samples = [ClassSample(s.index, s.wrong[: 2 * LINES], s.right[: 2 * LINES]) for s in self.selection.samples]
+        samples = [
+            ClassSample(s.index, s.wrong[: 2 * LINES], s.right[: 2 * LINES]) for s in self.selection.samples
+        ]
         columns = min(2, max(max(len(s.wrong), len(s.right)) for s in samples))
         lines, fitting = 0, []
         for s in samples:
@@ -154,13 +196,23 @@ class Export:
             if lines > LINES:
                 break
             fitting.append(s)
-        tiles = {row: self._tiles(row, result) for s in fitting for result in RESULTS for row in getattr(s, result).tolist()}
-        limits = [f"the worst {len(fitting)} of {len(samples)} classes"] if len(fitting) < len(samples) else []
+        tiles = {
+            row: self._tiles(row, result)
+            for s in fitting
+            for result in RESULTS
+            for row in getattr(s, result).tolist()
+        }
+        limits = (
+            [f"the worst {len(fitting)} of {len(samples)} classes"] if len(fitting) < len(samples) else []
+        )
         limits += ["the run has not ended"] if run.manifest.status != "complete" else []
         title = " · ".join([f"{run.manifest.request.model} on {run.manifest.request.data}", *limits])
         e = run.evaluation
-        about = (f"{run.title(method)}, layer {run.manifest.request.layer} · accuracy {e.accuracy:.1%} of {e.support.sum()} images · "
-                 f"{self.selection.said}")  # fmt: skip
+        about = (
+            f"{run.title(method)}, layer {run.manifest.request.layer} · accuracy {e.accuracy:.1%} of "
+            f"{e.support.sum()} images · "
+            f"{self.selection.said}"
+        )
         save_picture(draw_sheet(run, fitting, tiles, columns, title, about), out / SHEET)
 
     def _tiles(self, row: int, result: str) -> list[tuple[Image.Image, str]]:
@@ -176,20 +228,51 @@ class Export:
         cards: dict[int, list[dict[str, Any]]] = {}
         for entry in entries:
             item = run.table.loc[entry["row"]]
-            cards.setdefault(int(item["label"]), []).append(entry | {
-                "id": item["id"], "label": run.classes[int(item["label"])], "pred": run.classes[int(item["pred"])],
-                "confidence": share(item["confidence"]), "wrong": entry["result"] == "wrong",
-                "shown": list(zip(entry["overlays"], entry["captions"], strict=True))})  # fmt: skip
-        groups = [{"name": run.classes[s.index], "cards": cards.get(s.index, [])} for s in self.selection.samples]
-        return page("index.html", title=f"{request.model} on {request.data}", said=self.selection.said, titles=", ".join(titles), layer=request.layer,
-                    images=self.images, groups=groups, sheet=SHEET, table=TABLE, predictions=PREDICTIONS, manifest=MANIFEST)  # fmt: skip
+            cards.setdefault(int(item["label"]), []).append(
+                entry
+                | {
+                    "id": item["id"],
+                    "label": run.classes[int(item["label"])],
+                    "pred": run.classes[int(item["pred"])],
+                    "confidence": share(item["confidence"]),
+                    "wrong": entry["result"] == "wrong",
+                    "shown": list(zip(entry["overlays"], entry["captions"], strict=True)),
+                }
+            )
+        groups = [
+            {"name": run.classes[s.index], "cards": cards.get(s.index, [])} for s in self.selection.samples
+        ]
+        return page(
+            "index.html",
+            title=f"{request.model} on {request.data}",
+            said=self.selection.said,
+            titles=", ".join(titles),
+            layer=request.layer,
+            images=self.images,
+            groups=groups,
+            sheet=SHEET,
+            table=TABLE,
+            predictions=PREDICTIONS,
+            manifest=MANIFEST,
+        )
 
     def _manifest(self, out: Path, files: set[Path]) -> None:
         m = self.run.manifest
-        about = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "wishes": asdict(self.wishes), "selected": self.selection.said,
-                 "images": self.images, "run": asdict(m.request) | {"status": m.status, "versions": m.versions, "preprocessing": m.preprocessing,
-                                                                   "finished": m.finished, "titles": m.titles},
-                 "files": {path.relative_to(out).as_posix(): digest(path) for path in sorted(files)}}  # fmt: skip
+        about = {
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "wishes": asdict(self.wishes),
+            "selected": self.selection.said,
+            "images": self.images,
+            "run": asdict(m.request)
+            | {
+                "status": m.status,
+                "versions": m.versions,
+                "preprocessing": m.preprocessing,
+                "finished": m.finished,
+                "titles": m.titles,
+            },
+            "files": {path.relative_to(out).as_posix(): digest(path) for path in sorted(files)},
+        }
         with atomic(out / MANIFEST) as temporary:
             temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 def safe(text: str) -> str:
     """A name for a file on any system: small ASCII letters, digits, '-' and '_', at most 48, never empty."""
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))  # no accents
+    plain = "".join(
+        letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)
+    )  # no accents
     return re.sub(r"[^a-z0-9_]+", "-", plain.lower())[:48].strip("-") or "unnamed"
 
 

@@ -1,4 +1,5 @@
-"""One file that tells what a run found: pictures inside, no request to any host, light and dark, to be printed. No torch."""
+"""One file that tells what a run found: pictures inside, no request to any host, light and dark, to be
+printed. No torch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,39 +24,56 @@ from models.errors import UserError
 from models.training.trained import described
 
 MATRIX, LISTED, ROWS, CLASSES = 24, 30, 200, 40
-"""Classes of a matrix, confusions of the list that larger ones get, rows of the class table, classes with images: the worst of many."""
+"""Classes of a matrix, confusions of the list that larger ones get, rows of the class table, classes with
+images: the worst of many."""
 CAPTIONS = {"pred": "why", "label": "why not"}
 Values = dict[str, Any]
 
 
 def report(findings: Findings, method: str | None = None, per_class: int = 2, blur_eyes: bool = False) -> str:
-    """The whole page. `method`: one of the run's, by itself the one whose maps are seldom empty; `blur_eyes` covers the eyes of aligned faces.
+    """The whole page. `method`: one of the run's, by itself the one whose maps are seldom empty; `blur_eyes`
+    covers the eyes of aligned faces.
 
-    Raises UserError for a method that the run lacks, and for `blur_eyes` where the pictures are no aligned faces.
+    Raises UserError for a method that the run lacks, and for `blur_eyes` where the pictures are no aligned
+    faces.
     """
     run, request = findings.run, findings.run.manifest.request
     method = method or findings.method
     if method not in request.methods:
         raise UserError(f"The run has no method '{method}': it has {', '.join(request.methods)}.")
     if not 0 < per_class <= 10:
-        raise UserError(f"{per_class} images of a class do not fit into a report: ask for 1 to 10, or export them.")
+        raise UserError(
+            f"{per_class} images of a class do not fit into a report: ask for 1 to 10, or export them."
+        )
     if blur_eyes:
         eye_band(run)
     for _ in analyse(findings, clicks=False):
         pass
     samples = overview(run, per_class, classes=by_recall(run)[:CLASSES])
-    shown = f"{per_class} wrong and {per_class} right of each, the most confident first; {run.title(method)}, each map on its own scale"
+    shown = (
+        f"{per_class} wrong and {per_class} right of each, the most confident first; "
+        f"{run.title(method)}, each map on its own scale"
+    )
     if len(samples) < len(run.present):
         shown = f"the worst {len(samples)} of {len(run.present):,} classes; {shown}"
     return page(
         "report.html",
-        title=f"{request.model} on {request.data}", model=request.model, data=request.data, subtitle=_subtitle(run, method),
-        figures=headline(run, method), proposals=findings.proposals, checks=", ".join(CHECKS), inconclusive=findings.inconclusive,
-        **_confusion(run), **_classes(run),
+        title=f"{request.model} on {request.data}",
+        model=request.model,
+        data=request.data,
+        subtitle=_subtitle(run, method),
+        figures=headline(run, method),
+        proposals=findings.proposals,
+        checks=", ".join(CHECKS),
+        inconclusive=findings.inconclusive,
+        **_confusion(run),
+        **_classes(run),
         samples=[_class(run, s, method, blur_eyes) for s in samples],
         samples_note=shown,
-        means=list(_means(findings, method, [s.index for s in samples], blur_eyes)), charts=list(_charts(run)), made=_made(run, method),
-    )  # fmt: skip
+        means=list(_means(findings, method, [s.index for s in samples], blur_eyes)),
+        charts=list(_charts(run)),
+        made=_made(run, method),
+    )
 
 
 def write_report(text: str, out: Path) -> None:
@@ -66,43 +84,81 @@ def write_report(text: str, out: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(out)
     except OSError as error:
-        raise UserError(f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
+        raise UserError(
+            f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another --out."
+        ) from error
 
 
 def _subtitle(run: RunData, method: str) -> str:
     m = run.manifest
     state = m.finished[:16].replace("T", " ") + " UTC" if m.finished else "the run has not ended"
-    return f"{len(run.ok):,} images, {len(run.present):,} classes · {run.title(method)} at {m.request.layer} · {state}"
+    return (
+        f"{len(run.ok):,} images, {len(run.present):,} classes · {run.title(method)} at "
+        f"{m.request.layer} · {state}"
+    )
 
 
 def _confusion(run: RunData) -> Values:
     confusion, support = run.evaluation.confusion, run.evaluation.support
     columns = sorted(set(run.present) | set(np.flatnonzero(confusion.sum(0)).tolist()))
     if len(columns) > MATRIX:
-        found = [{"label": run.classes[i], "pred": run.classes[j], "count": f"{n:,}", "support": f"{support[i]:,}"}
-                 for i, j, n in largest(confusion, LISTED)]  # fmt: skip
-        return {"matrix": None, "largest": found, "confusion_note": f"the largest of {len(run.present):,} classes"}
-    rows = [{"name": run.classes[i], "cells": [_cell(int(confusion[i, j]), int(support[i]), i == j) for j in columns]}
-            for i in columns if i in run.present]  # fmt: skip
-    return {"matrix": {"columns": [run.classes[j] for j in columns], "rows": rows}, "largest": [], "confusion_note": "rows true, columns predicted"}
+        found = [
+            {"label": run.classes[i], "pred": run.classes[j], "count": f"{n:,}", "support": f"{support[i]:,}"}
+            for i, j, n in largest(confusion, LISTED)
+        ]
+        return {
+            "matrix": None,
+            "largest": found,
+            "confusion_note": f"the largest of {len(run.present):,} classes",
+        }
+    rows = [
+        {
+            "name": run.classes[i],
+            "cells": [_cell(int(confusion[i, j]), int(support[i]), i == j) for j in columns],
+        }
+        for i in columns
+        if i in run.present
+    ]
+    return {
+        "matrix": {"columns": [run.classes[j] for j in columns], "rows": rows},
+        "largest": [],
+        "confusion_note": "rows true, columns predicted",
+    }
 
 
 def _cell(count: int, support: int, hit: bool) -> Values:
-    return {"count": count, "kind": "hit" if hit else "miss", "strength": f"{0.85 * (count / max(support, 1)) ** 0.6:.3f}"}
+    return {
+        "count": count,
+        "kind": "hit" if hit else "miss",
+        "strength": f"{0.85 * (count / max(support, 1)) ** 0.6:.3f}",
+    }
 
 
 def _classes(run: RunData) -> Values:
     table = summary(run)
-    rows = [{"name": r["class"], "images": f"{r['images']:,}"} | {k: share(r[k]) for k in ("precision", "recall", "f1")}
-            for _, r in table.head(ROWS).iterrows()]  # fmt: skip
-    return {"classes": rows, "classes_note": f"the worst {ROWS} of {len(table):,}" if len(table) > ROWS else "the worst recall first"}
+    rows = [
+        {"name": r["class"], "images": f"{r['images']:,}"}
+        | {k: share(r[k]) for k in ("precision", "recall", "f1")}
+        for _, r in table.head(ROWS).iterrows()
+    ]
+    return {
+        "classes": rows,
+        "classes_note": f"the worst {ROWS} of {len(table):,}"
+        if len(table) > ROWS
+        else "the worst recall first",
+    }
 
 
 def _class(run: RunData, s: ClassSample, method: str, blur_eyes: bool) -> Values:
     e = run.evaluation
-    return {"name": run.classes[s.index], "recall": share(e.recall[s.index]), "images": f"{e.support[s.index]:,}",
-            "wrong_count": f"{e.support[s.index] - e.confusion[s.index, s.index]:,}",
-            "wrong": _cards(run, s.wrong, method, blur_eyes), "right": _cards(run, s.right, method, blur_eyes)}  # fmt: skip
+    return {
+        "name": run.classes[s.index],
+        "recall": share(e.recall[s.index]),
+        "images": f"{e.support[s.index]:,}",
+        "wrong_count": f"{e.support[s.index] - e.confusion[s.index, s.index]:,}",
+        "wrong": _cards(run, s.wrong, method, blur_eyes),
+        "right": _cards(run, s.right, method, blur_eyes),
+    }
 
 
 def _cards(run: RunData, rows: np.ndarray, method: str, blur_eyes: bool) -> list[Values]:
@@ -114,19 +170,35 @@ def _cards(run: RunData, rows: np.ndarray, method: str, blur_eyes: bool) -> list
         item, picture = run.table.loc[row], run.thumbnail_image(row)
         picture = without_eyes(picture, run) if blur_eyes else picture
         names, wrong = {t: run.classes[int(item[t])] for t in TARGETS}, bool(item["label"] != item["pred"])
-        tiles = [_tile(picture, maps[t][k], names[t], CAPTIONS[t]) for t in (TARGETS if wrong else TARGETS[:1])]
-        made.append({"tiles": tiles, "wrong": wrong, **names, "confidence": share(float(item["confidence"])), "id": item["id"]})
+        tiles = [
+            _tile(picture, maps[t][k], names[t], CAPTIONS[t]) for t in (TARGETS if wrong else TARGETS[:1])
+        ]
+        made.append(
+            {
+                "tiles": tiles,
+                "wrong": wrong,
+                **names,
+                "confidence": share(float(item["confidence"])),
+                "id": item["id"],
+            }
+        )
     return made
 
 
 def _tile(picture: Image.Image, raw: np.ndarray, name: str, why: str) -> Values:
     reason = render.problem(raw)
-    return _figure(picture, render.normalise(raw), f"map for {name}", f"{why} {name}{reason and ': '}{reason}")
+    return _figure(
+        picture, render.normalise(raw), f"map for {name}", f"{why} {name}{reason and ': '}{reason}"
+    )
 
 
 def _figure(picture: Image.Image, scaled: np.ndarray, alt: str, caption: str) -> Values:
     """The map in the picture: it looks the same in every program and on paper."""
-    return {"url": render.jpeg_url(render.jpeg_bytes(render.overlay(picture, scaled), 128, 85)), "alt": alt, "caption": caption}
+    return {
+        "url": render.jpeg_url(render.jpeg_bytes(render.overlay(picture, scaled), 128, 85)),
+        "alt": alt,
+        "caption": caption,
+    }
 
 
 def _means(findings: Findings, method: str, classes: list[int], blur_eyes: bool) -> Iterator[Values]:
@@ -135,7 +207,9 @@ def _means(findings: Findings, method: str, classes: list[int], blur_eyes: bool)
         tiles = []
         for correct, when in ((0, "wrong"), (1, "right")):
             if n := int(means.count[label, correct]):
-                rows = run.ok.index[(run.ok["label"] == label) & (run.ok["correct"] == bool(correct))].to_numpy()
+                rows = run.ok.index[
+                    (run.ok["label"] == label) & (run.ok["correct"] == bool(correct))
+                ].to_numpy()
                 picture = without_eyes(mean_pixels(run, rows), run) if blur_eyes else mean_pixels(run, rows)
                 scaled = render.normalise(means.maps[label, correct], means.top)
                 tiles.append(_figure(picture, scaled, f"mean map when {when}", f"when {when}, {n:,}"))
@@ -159,10 +233,18 @@ def _charts(run: RunData) -> Iterator[Values]:
 
 def _made(run: RunData, method: str) -> list[tuple[str, str]]:
     m = run.manifest
-    found = [("model", m.request.model), ("weights", f"{Path(m.weights).name or 'shipped'}, SHA-256 {m.request.weights_hash}…"),
-             ("data", f"{m.request.data}, {len(run.table):,} images, fingerprint {m.request.data_fingerprint}"),
-             ("methods", ", ".join(run.title(name) for name in m.request.methods)), ("shown here", run.title(method)), ("layer", m.request.layer),
-             ("maps", "{} × {} places, raw values in the run folder".format(*m.request.map_shape)), ("precision", m.request.precision),
-             ("device", m.device), ("versions", ", ".join(f"{k} {v}" for k, v in m.versions.items())), ("finished", m.finished),
-             ("command", m.command)]  # fmt: skip
+    found = [
+        ("model", m.request.model),
+        ("weights", f"{Path(m.weights).name or 'shipped'}, SHA-256 {m.request.weights_hash}…"),
+        ("data", f"{m.request.data}, {len(run.table):,} images, fingerprint {m.request.data_fingerprint}"),
+        ("methods", ", ".join(run.title(name) for name in m.request.methods)),
+        ("shown here", run.title(method)),
+        ("layer", m.request.layer),
+        ("maps", "{} × {} places, raw values in the run folder".format(*m.request.map_shape)),
+        ("precision", m.request.precision),
+        ("device", m.device),
+        ("versions", ", ".join(f"{k} {v}" for k, v in m.versions.items())),
+        ("finished", m.finished),
+        ("command", m.command),
+    ]
     return [(name, value) for name, value in found if value]

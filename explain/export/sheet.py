@@ -1,4 +1,5 @@
-"""The sheet of an export: a row a class, its misclassified and its correct images with their maps. No torch."""
+"""The sheet of an export: a row a class, its misclassified and its correct images with their maps. No
+torch."""
 
 import math
 from functools import lru_cache
@@ -17,12 +18,23 @@ Tile = tuple[Image.Image, str]  # at most TILE × TILE pixels, and why there is 
 INK, DIM, RULE, TEAL, WARM = "#1b1d1f", "#63686d", "#e4e4e0", "#0f766e", "#b8481a"
 
 
-def draw_sheet(run: RunData, samples: list[ClassSample], tiles: dict[int, list[Tile]], columns: int, title: str, about: str) -> Image.Image:
-    """RGB; a row a class: its name, then `columns` wrong and `columns` right images side by side, more of them below."""
+def draw_sheet(
+    run: RunData,
+    samples: list[ClassSample],
+    tiles: dict[int, list[Tile]],
+    columns: int,
+    title: str,
+    about: str,
+) -> Image.Image:
+    """RGB; a row a class: its name, then `columns` wrong and `columns` right images side by side, more of
+    them below."""
     lines = [max(1, math.ceil(max(len(s.wrong), len(s.right)) / columns)) for s in samples]
     left = {"wrong": MARGIN + NAMES}
     left["right"] = left["wrong"] + columns * (WIDTHS["wrong"] + BETWEEN) - BETWEEN + SIDES
-    size = (left["right"] + columns * (WIDTHS["right"] + BETWEEN) - BETWEEN + MARGIN, HEAD + sum(n * LINE + SPACE for n in lines) + MARGIN)
+    size = (
+        left["right"] + columns * (WIDTHS["right"] + BETWEEN) - BETWEEN + MARGIN,
+        HEAD + sum(n * LINE + SPACE for n in lines) + MARGIN,
+    )
     sheet = Image.new("RGB", size, "white")
     draw, wide = ImageDraw.Draw(sheet), size[0] - 2 * MARGIN
     _text(draw, MARGIN, MARGIN - 4, title, wide, INK, 18, bold=True)
@@ -37,7 +49,14 @@ def draw_sheet(run: RunData, samples: list[ClassSample], tiles: dict[int, list[T
         for result, none in (("wrong", "no errors"), ("right", "none right")):
             for place, row in enumerate(getattr(sample, result).tolist()):
                 down, across = divmod(place, columns)
-                _image(run, sheet, left[result] + across * (WIDTHS[result] + BETWEEN), top + down * LINE, row, tiles[row])
+                _image(
+                    run,
+                    sheet,
+                    left[result] + across * (WIDTHS[result] + BETWEEN),
+                    top + down * LINE,
+                    row,
+                    tiles[row],
+                )
             if not len(getattr(sample, result)):
                 _text(draw, left[result], top + TILE // 2, none, WIDTHS[result], size=12)
         top += n * LINE + SPACE
@@ -57,9 +76,19 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' * bold}.ttf", size)
 
 
-def _text(draw: ImageDraw.ImageDraw, x: int, y: int, text: str, width: int, colour: str = DIM, size: int = 11,
-          bold: bool = False, end: bool = False) -> int:  # fmt: skip
-    """One line of at most `width` pixels, shortened with an ellipsis, or with one before its `end`; the x after it."""
+def _text(
+    draw: ImageDraw.ImageDraw,
+    x: int,
+    y: int,
+    text: str,
+    width: int,
+    colour: str = DIM,
+    size: int = 11,
+    bold: bool = False,
+    end: bool = False,
+) -> int:
+    """One line of at most `width` pixels, shortened with an ellipsis, or with one before its `end`; the x
+    after it."""
     font, text = _font(size, bold), " ".join(text.split())
     kept = text[-200:] if end else text[:200]
     while kept and font.getlength(text) > width:
@@ -96,9 +125,16 @@ def _class_name(run: RunData, draw: ImageDraw.ImageDraw, y: int, index: int) -> 
 def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: list[Tile]) -> None:
     """The picture over its id, the overlays over what the network said, and words where there is no map."""
     draw, item = ImageDraw.Draw(sheet), run.table.loc[row]
-    label, pred, p_label = run.classes[int(item["label"])], run.classes[int(item["pred"])], float(np.exp(-item["loss"]))
-    lines = [(item["id"], "", DIM), (f"called {_share(item['confidence'])}", pred, TEAL if item["pred"] == item["label"] else WARM),
-             (f"true {_share(p_label)}", label, TEAL)]  # fmt: skip
+    label, pred, p_label = (
+        run.classes[int(item["label"])],
+        run.classes[int(item["pred"])],
+        float(np.exp(-item["loss"])),
+    )
+    lines = [
+        (item["id"], "", DIM),
+        (f"called {_share(item['confidence'])}", pred, TEAL if item["pred"] == item["label"] else WARM),
+        (f"true {_share(p_label)}", label, TEAL),
+    ]
     for (picture, note), (said, name, colour) in zip(tiles, lines, strict=False):
         sheet.paste(picture, (x, y))
         _text(draw, x, y + TILE + 4, said, TILE, end=not name)

@@ -1,4 +1,5 @@
-"""What is known of every exported image, as one table; and a run's predictions. Cells that a spreadsheet would take for a formula are quoted."""
+"""What is known of every exported image, as one table; and a run's predictions. Cells that a spreadsheet
+would take for a formula are quoted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,23 +13,52 @@ from explain.run.notes import Note, read
 from explain.run.reader import RunData
 from models.csv_files import plain
 
-COLUMNS = ("id", "true", "predicted", "confidence", "p_true", "loss", "margin", "result", "method", "layer", "files")
-"""Those that every export has; then facts of the picture, numbers of the maps, the data's own columns, notes."""
+COLUMNS = (
+    "id",
+    "true",
+    "predicted",
+    "confidence",
+    "p_true",
+    "loss",
+    "margin",
+    "result",
+    "method",
+    "layer",
+    "files",
+)
+"""Those that every export has; then facts of the picture, numbers of the maps, the data's own columns,
+notes."""
 
 
 def everything(run: RunData, entries: Sequence[dict[str, Any]], methods: Sequence[str]) -> pd.DataFrame:
     """One row an entry: `row`, `result`, and its files by kind."""
     rows = [entry["row"] for entry in entries]
     ok = run.ok.loc[rows]
-    found = predictions(run, ok).assign(margin=run.margin.loc[rows].to_numpy(), result=[e["result"] for e in entries], method=", ".join(methods),
-                                        layer=run.manifest.request.layer, files=[_files(e) for e in entries])[list(COLUMNS)]  # fmt: skip
+    found = predictions(run, ok).assign(
+        margin=run.margin.loc[rows].to_numpy(),
+        result=[e["result"] for e in entries],
+        method=", ".join(methods),
+        layer=run.manifest.request.layer,
+        files=[_files(e) for e in entries],
+    )[list(COLUMNS)]
     others = {name: ok[name].to_numpy() for name in FACTS if name in ok}
-    others |= {f"{m}.{t}.{s}": ok[f"{map_column(m, t)}.{s}"].to_numpy() for m in methods for t in TARGETS for s in run.manifest.request.statistics}
+    others |= {
+        f"{m}.{t}.{s}": ok[f"{map_column(m, t)}.{s}"].to_numpy()
+        for m in methods
+        for t in TARGETS
+        for s in run.manifest.request.statistics
+    }
     if run.metadata is not None:
-        others |= {f"data.{name}": run.metadata.loc[rows, name].map(plain).to_numpy() for name in run.metadata}
+        others |= {
+            f"data.{name}": run.metadata.loc[rows, name].map(plain).to_numpy() for name in run.metadata
+        }
     notes = read(run.folder)
     said = [notes.get(i, Note(i)) for i in ok["id"]]
-    others |= {"tags": [plain(", ".join(n.tags)) for n in said], "corrected": [plain(n.label) for n in said], "text": [plain(n.text) for n in said]}
+    others |= {
+        "tags": [plain(", ".join(n.tags)) for n in said],
+        "corrected": [plain(n.label) for n in said],
+        "text": [plain(n.text) for n in said],
+    }
     return pd.concat([found, pd.DataFrame(others)], axis=1)
 
 
@@ -36,9 +66,16 @@ def predictions(run: RunData, ok: pd.DataFrame | None = None) -> pd.DataFrame:
     """Of every readable image, or of the rows `ok`."""
     ok = run.ok if ok is None else ok
     names = np.array([plain(name) for name in run.classes], object)
-    return pd.DataFrame({"id": ok["id"].map(plain).to_numpy(), "true": names[ok["label"]], "predicted": names[ok["pred"]],
-                         "confidence": ok["confidence"].to_numpy(), "p_true": np.exp(-ok["loss"].to_numpy(float)),
-                         "loss": ok["loss"].to_numpy()})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": ok["id"].map(plain).to_numpy(),
+            "true": names[ok["label"]],
+            "predicted": names[ok["pred"]],
+            "confidence": ok["confidence"].to_numpy(),
+            "p_true": np.exp(-ok["loss"].to_numpy(float)),
+            "loss": ok["loss"].to_numpy(),
+        }
+    )
 
 
 def _files(entry: dict[str, Any]) -> str:

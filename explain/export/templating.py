@@ -1,4 +1,5 @@
-"""Pages that are written to files: every value is escaped, and a name that a page does not get is an error. Jinja2."""
+"""Pages that are written to files: every value is escaped, and a name that a page does not get is an error.
+Jinja2."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +17,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-                       finalize=lambda value: without_turns(value) if type(value) is str else value)  # fmt: skip
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: without_turns(value) if type(value) is str else value,
+    )
 
 
 def page(name: str, **values: Any) -> str:

@@ -1,9 +1,10 @@
 """Activation maximisation: pictures that a filter, a neuron or a class wants to see.
 
-A picture is what its Fourier coefficients make, each frequency with the energy it has in photographs, in colours that are decorrelated
-as they are there; every step sees it turned, enlarged and shifted a little, so that no pattern of single pixels pays.
-After Erhan et al. 2009 and Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017, doi:10.23915/distill.00007; the colour
-matrix and the scale of the coefficients are those of its authors' library Lucid.
+A picture is what its Fourier coefficients make, each frequency with the energy it has in photographs, in
+colours that are decorrelated as they are there; every step sees it turned, enlarged and shifted a little, so
+that no pattern of single pixels pays. After Erhan et al. 2009 and Olah, Mordvintsev & Schubert, "Feature
+Visualization", Distill 2017, doi:10.23915/distill.00007; the colour matrix and the scale of the coefficients
+are those of its authors' library Lucid.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,8 @@ PLACES = ("everywhere", "centre")
 CLASSES = ""
 """The layer whose units are the classes: the network itself."""
 STEEP = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)
-"""They are flat in places, where no gradient would lead out: what they take is maximised instead, for they never fall as it rises."""
+"""They are flat in places, where no gradient would lead out: what they take is maximised instead, for they
+never fall as it rises."""
 LOUDER = 6
 """In so many first steps the noise grows for units that no gradient reaches."""
 SLOPE = 0.05
@@ -37,8 +39,8 @@ COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0
 
 @dataclass(frozen=True)
 class Settings:
-    """`place`: a filter wherever it answers, or its neuron at the centre. `turn` in degrees, `zoom` and `shift` as shares of the side:
-    how far each step moves the picture at most."""
+    """`place`: a filter wherever it answers, or its neuron at the centre. `turn` in degrees, `zoom` and
+    `shift` as shares of the side: how far each step moves the picture at most."""
 
     layer: str = CLASSES
     place: str = PLACES[0]
@@ -58,8 +60,9 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Maximised:
-    """After `step` of `steps`: `pictures` (N, H, W, 3) uint8 of `units`; how strongly each answers to its own, a filter at its strongest
-    place, and how strongly to the noise it `began` with. `moved` is false for a unit that no gradient reached: nothing that was shown changes it."""
+    """After `step` of `steps`: `pictures` (N, H, W, 3) uint8 of `units`; how strongly each answers to its
+    own, a filter at its strongest place, and how strongly to the noise it `began` with. `moved` is false for
+    a unit that no gradient reached: nothing that was shown changes it."""
 
     units: tuple[int, ...]
     step: int
@@ -71,25 +74,40 @@ class Maximised:
 
 
 class Canvas:
-    """Pictures (N, C, h, w) in [0, 1] as functions of `spectrum`. Each begins with noise of its own seed, whatever stands beside it."""
+    """Pictures (N, C, h, w) in [0, 1] as functions of `spectrum`. Each begins with noise of its own seed,
+    whatever stands beside it."""
 
-    def __init__(self, units: Sequence[int], channels: int, size: tuple[int, int], seed: int, device: torch.device):
+    def __init__(
+        self, units: Sequence[int], channels: int, size: tuple[int, int], seed: int, device: torch.device
+    ):
         h, w = size
         frequency = np.hypot(np.fft.fftfreq(h)[:, None], np.fft.rfftfreq(w)[None])
-        self.energy = torch.tensor(1 / np.maximum(frequency, 1 / max(h, w)), dtype=torch.float32, device=device)
-        self.size, self.colours = size, (COLOURS / COLOURS.norm(dim=0).max()).to(device) if channels == 3 else None
-        noise = [torch.randn(channels, h, w // 2 + 1, 2, generator=torch.Generator().manual_seed(seed * 1_000_003 + unit)) for unit in units]
+        self.energy = torch.tensor(
+            1 / np.maximum(frequency, 1 / max(h, w)), dtype=torch.float32, device=device
+        )
+        self.size, self.colours = (
+            size,
+            (COLOURS / COLOURS.norm(dim=0).max()).to(device) if channels == 3 else None,
+        )
+        noise = [
+            torch.randn(
+                channels, h, w // 2 + 1, 2, generator=torch.Generator().manual_seed(seed * 1_000_003 + unit)
+            )
+            for unit in units
+        ]
         self.spectrum = (0.01 * torch.stack(noise)).to(device)
 
     def pictures(self, spectrum: Tensor) -> Tensor:
         plain = torch.fft.irfft2(torch.view_as_complex(spectrum) * self.energy, s=self.size, norm="ortho") / 4
-        return torch.sigmoid(plain if self.colours is None else torch.einsum("nchw,dc->ndhw", plain, self.colours))
+        return torch.sigmoid(
+            plain if self.colours is None else torch.einsum("nchw,dc->ndhw", plain, self.colours)
+        )
 
 
 def maximise(classifier: Classifier, units: Sequence[int], settings: Settings) -> Iterator[Maximised]:
-    """After every step what there is; whoever listens may stop at any time, and nothing is left behind. All `units` go in one batch; the
-    picture of each depends on nothing but itself and the settings. Raises UserError for a layer that does not run, and for units that it
-    lacks."""
+    """After every step what there is; whoever listens may stop at any time, and nothing is left behind. All
+    `units` go in one batch; the picture of each depends on nothing but itself and the settings. Raises
+    UserError for a layer that does not run, and for units that it lacks."""
     run = _Ascent(classifier, tuple(units), settings)
     yield run.now(0)
     for step in range(1, settings.steps + 1):
@@ -102,11 +120,16 @@ class _Ascent:
 
     def __init__(self, classifier: Classifier, units: tuple[int, ...], settings: Settings):
         self.units, self.settings, self.model = units, settings, classifier.model
-        self.canvas = Canvas(units, classifier.channels, classifier.input_size, settings.seed, classifier.device)
+        self.canvas = Canvas(
+            units, classifier.channels, classifier.input_size, settings.seed, classifier.device
+        )
         self.spectrum = self.canvas.spectrum.clone()
         self.optimiser = torch.optim.Adam([self.spectrum], settings.rate)
         self.dice, self.moved = np.random.default_rng(settings.seed), np.zeros(len(units), bool)
-        self.mean, self.std = (torch.tensor(v, device=classifier.device)[:, None, None] for v in (classifier.mean, classifier.std))
+        self.mean, self.std = (
+            torch.tensor(v, device=classifier.device)[:, None, None]
+            for v in (classifier.mean, classifier.std)
+        )
         self.given = bool(settings.layer) and isinstance(find_layer(classifier.model, settings.layer), STEEP)
         first = self._input(self.canvas.pictures(self.spectrum[:1]))
         self.turn = turns(self.model, first, settings.layer)
@@ -115,30 +138,46 @@ class _Ascent:
         self.layout = layout if layout and min(layout.size) > 1 else None
         count = layout.maps(output).shape[1] if layout and self.layout else output[0].numel()
         if wrong := [unit for unit in units if not 0 <= unit < count]:
-            raise UserError(f"No unit {wrong[0]} in {settings.layer or 'the output'}: it has 0 to {count - 1}.")
+            raise UserError(
+                f"No unit {wrong[0]} in {settings.layer or 'the output'}: it has 0 to {count - 1}."
+            )
         # one network for all steps; batch norms took a third of the time
         self.model = folded(self.model, first, (settings.layer,) if self.layout else (), relus=False)
         started = self._shown()
-        self.base = torch.cat([output.flatten(1).mean(1) if output.ndim == 3 else output for output in started])
+        self.base = torch.cat(
+            [output.flatten(1).mean(1) if output.ndim == 3 else output for output in started]
+        )
         self.answers = self.began = self._answers(started)
 
     def now(self, step: int) -> Maximised:
-        pictures = (255 * self.canvas.pictures(self.spectrum)).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        pictures = (
+            (255 * self.canvas.pictures(self.spectrum))
+            .round()
+            .to(torch.uint8)
+            .permute(0, 2, 3, 1)
+            .cpu()
+            .numpy()
+        )
         pictures = pictures.repeat(3, 3) if pictures.shape[3] == 1 else pictures
-        return Maximised(self.units, step, self.settings.steps, pictures, self.answers, self.began, self.moved.copy())
+        return Maximised(
+            self.units, step, self.settings.steps, pictures, self.answers, self.began, self.moved.copy()
+        )
 
     def advance(self, step: int) -> None:
         moves = self._moves()
         self.spectrum.grad, self.answers = shrinking(lambda size: self._gradient(size, moves), BATCH)
         self.moved |= (self.spectrum.grad != 0).flatten(1).any(1).cpu().numpy()
         self.optimiser.step()
-        if step <= LOUDER and not self.moved.all():  # every ReLU on the way is shut: louder noise may open one
+        if (
+            step <= LOUDER and not self.moved.all()
+        ):  # every ReLU on the way is shut: louder noise may open one
             self.spectrum[~self.moved] = self.canvas.spectrum[~self.moved] * (4**step if step < LOUDER else 1)
         if step == self.settings.steps:
             self.answers = self._answers(self._shown())
 
     def _gradient(self, size: int, moves: Tensor) -> tuple[Tensor, np.ndarray]:
-        """Of minus what the units answer, with respect to the spectra, `size` pictures at a time; and their answers."""
+        """Of minus what the units answer, with respect to the spectra, `size` pictures at a time; and their
+        answers."""
         gradients, answers = [], []
         for rows in torch.arange(len(self.units)).split(size):
             spectrum = self.spectrum[rows].requires_grad_()
@@ -149,22 +188,34 @@ class _Ascent:
                 output = self._output(shown, rows, graph=True)
                 pull = self._pull(output, rows)
                 # a layer may compute something that has nothing to do with the picture
-                (gradient,) = torch.autograd.grad(-pull, spectrum, materialize_grads=True) if pull.requires_grad else (torch.zeros_like(spectrum),)
+                (gradient,) = (
+                    torch.autograd.grad(-pull, spectrum, materialize_grads=True)
+                    if pull.requires_grad
+                    else (torch.zeros_like(spectrum),)
+                )
             gradients.append(gradient)
             answers.append(output.detach())
         return torch.cat(gradients), self._answers(answers)
 
     def _shown(self) -> list[Tensor]:
         """What the units put out for their pictures as they are."""
-        return [self._output(self.canvas.pictures(self.spectrum[rows]), rows) for rows in torch.arange(len(self.units)).split(BATCH)]
+        return [
+            self._output(self.canvas.pictures(self.spectrum[rows]), rows)
+            for rows in torch.arange(len(self.units)).split(BATCH)
+        ]
 
     @staticmethod
     def _answers(outputs: list[Tensor]) -> np.ndarray:
         """At their strongest place."""
-        return torch.cat([output.flatten(1).amax(1) if output.ndim == 3 else output for output in outputs]).cpu().numpy()
+        return (
+            torch.cat([output.flatten(1).amax(1) if output.ndim == 3 else output for output in outputs])
+            .cpu()
+            .numpy()
+        )
 
     def _output(self, pictures: Tensor, rows: Tensor, graph: bool = False) -> Tensor:
-        """Of each unit in `rows` for its own picture: (n, h, w), or (n,) of the neuron, or where there are no places."""
+        """Of each unit in `rows` for its own picture: (n, h, w), or (n,) of the neuron, or where there are no
+        places."""
         output = reach(self.model, self._input(pictures), self.settings.layer, graph, self.given, self.turn)
         own, units = torch.arange(len(rows)), torch.tensor(self.units)[rows]
         if self.layout is None:
@@ -173,8 +224,8 @@ class _Ascent:
         return maps[:, maps.shape[1] // 2, maps.shape[2] // 2] if self.settings.place == PLACES[1] else maps
 
     def _pull(self, output: Tensor, rows: Tensor) -> Tensor:
-        """What is to grow. Of a filter, the square of what exceeds its mean answer to noise: a strong answer somewhere rather than a weak one
-        everywhere, for which plain colour would do in the first layers."""
+        """What is to grow. Of a filter, the square of what exceeds its mean answer to noise: a strong answer
+        somewhere rather than a weak one everywhere, for which plain colour would do in the first layers."""
         if output.ndim == 1:
             return output.sum()
         excess = output - self.base[rows, None, None]
@@ -186,7 +237,10 @@ class _Ascent:
     def _moves(self) -> Tensor:
         """A turn, a zoom and a shift, the same for all pictures of a step: (1, 2, 3)."""
         s = self.settings
-        angle, zoom = np.deg2rad(self.dice.uniform(-s.turn, s.turn)), self.dice.uniform(1 - s.zoom, 1 + s.zoom)
+        angle, zoom = (
+            np.deg2rad(self.dice.uniform(-s.turn, s.turn)),
+            self.dice.uniform(1 - s.zoom, 1 + s.zoom),
+        )
         across, down = self.dice.uniform(-2 * s.shift, 2 * s.shift, 2)  # a side is 2 long
         rows = [[zoom * cos(angle), -zoom * sin(angle), across], [zoom * sin(angle), zoom * cos(angle), down]]
         return torch.tensor([rows], dtype=torch.float32, device=self.spectrum.device)

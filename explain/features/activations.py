@@ -32,8 +32,9 @@ class Activations:
 
 
 def activations(model: nn.Module, x: Tensor, layer: str, runs: int | None = None) -> Activations:
-    """Of an image `x` (1, C, H, W); the pass ends at the layer, the last time that it runs. `runs`: how often it does (`Layer.runs`); where
-    that is not given, a whole pass finds out. Raises UserError for a layer that cannot be had."""
+    """Of an image `x` (1, C, H, W); the pass ends at the layer, the last time that it runs. `runs`: how often
+    it does (`Layer.runs`); where that is not given, a whole pass finds out. Raises UserError for a layer that
+    cannot be had."""
     output, layout = output_of(model, x[:1], layer, runs or turns(model, x, layer))
     places = layout is not None and min(layout.size) > 1
     values = layout.maps(output)[0] if places and layout else output[0].flatten()
@@ -41,22 +42,33 @@ def activations(model: nn.Module, x: Tensor, layer: str, runs: int | None = None
 
 
 def order(model: nn.Module, x: Tensor, found: Activations, by: str, target: int) -> np.ndarray:
-    """Channel numbers, the first first: as they are, or largest mean, maximum, or weight towards class `target` first; the weight is
-    Grad-CAM's, the mean gradient of the class's score."""
+    """Channel numbers, the first first: as they are, or largest mean, maximum, or weight towards class
+    `target` first; the weight is Grad-CAM's, the mean gradient of the class's score."""
     if not found.spatial or by == ORDERS[0]:
         return np.arange(len(found.values))
     if by == ORDERS[3]:
-        weights = capture(model, x[:1], found.layer).gradient(Target(torch.tensor([target]))).mean((2, 3))[0].cpu().numpy()
+        weights = (
+            capture(model, x[:1], found.layer)
+            .gradient(Target(torch.tensor([target])))
+            .mean((2, 3))[0]
+            .cpu()
+            .numpy()
+        )
         return np.argsort(-weights, kind="stable")
-    return np.argsort(-(found.values.mean((1, 2)) if by == ORDERS[1] else found.values.max((1, 2))), kind="stable")
+    return np.argsort(
+        -(found.values.mean((1, 2)) if by == ORDERS[1] else found.values.max((1, 2))), kind="stable"
+    )
 
 
 def scaled(values: np.ndarray, how: str, limits: tuple[float, float]) -> np.ndarray:
-    """Maps (n, h, w) in [0, 1]: each channel with mean 0.5 and deviation 0.25, clipped; or all between the layer's `limits`."""
+    """Maps (n, h, w) in [0, 1]: each channel with mean 0.5 and deviation 0.25, clipped; or all between the
+    layer's `limits`."""
     values = np.nan_to_num(values)
     if how == SCALES[1]:
         low, high = limits
         return np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
     deviation = values.std((1, 2), keepdims=True)
     centred = values - values.mean((1, 2), keepdims=True)
-    return np.clip(0.5 + 0.25 * np.divide(centred, deviation, out=np.zeros_like(values), where=deviation > 0), 0, 1)
+    return np.clip(
+        0.5 + 0.25 * np.divide(centred, deviation, out=np.zeros_like(values), where=deviation > 0), 0, 1
+    )

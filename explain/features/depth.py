@@ -1,7 +1,9 @@
-"""How the representation changes with depth: how sparse it is, how far its classes lie apart, and whether it moves along with the image.
+"""How the representation changes with depth: how sparse it is, how far its classes lie apart, and whether it
+moves along with the image.
 
-Translation equivariance is broken by strides, which keep only some places (Zhang, "Making Convolutional Networks Shift-Invariant Again",
-ICML 2019, arXiv:1904.11486), and by zero padding, which tells a place where the border is (Kayhan & van Gemert, CVPR 2020, arXiv:2003.07064).
+Translation equivariance is broken by strides, which keep only some places (Zhang, "Making Convolutional
+Networks Shift-Invariant Again", ICML 2019, arXiv:1904.11486), and by zero padding, which tells a place where
+the border is (Kayhan & van Gemert, CVPR 2020, arXiv:2003.07064).
 """
 
 from collections.abc import Sequence
@@ -25,10 +27,11 @@ SMALL = 1e-3
 
 @dataclass(frozen=True)
 class Step:
-    """A layer on the way, from means over images. `zeros`: the share of zero activations. Relative errors of equivariance, NaN where there
-    are no places: `by_one` for a shift by one pixel, `by_stride` for one by the largest stride, so that every layer's places fall on
-    places; `..._inside`: only where neither place sees the border. `separable`: the share of images whose class mean is the nearest,
-    cross-validated; `shuffled`: the same with labels dealt out at random. Both NaN where that was not asked for or cannot be said."""
+    """A layer on the way, from means over images. `zeros`: the share of zero activations. Relative errors of
+    equivariance, NaN where there are no places: `by_one` for a shift by one pixel, `by_stride` for one by the
+    largest stride, so that every layer's places fall on places; `..._inside`: only where neither place sees
+    the border. `separable`: the share of images whose class mean is the nearest, cross-validated; `shuffled`:
+    the same with labels dealt out at random. Both NaN where that was not asked for or cannot be said."""
 
     layer: str
     alias: str
@@ -41,18 +44,28 @@ class Step:
     shuffled: float = float("nan")
 
 
-def step(layer: Layer, measured: Sequence[float], classes: tuple[float, float] = (float("nan"), float("nan"))) -> Step:
+def step(
+    layer: Layer, measured: Sequence[float], classes: tuple[float, float] = (float("nan"), float("nan"))
+) -> Step:
     """`measured`: the five of `depth`; `classes`: the two of `separability`."""
-    return Step(layer.name, layer.alias, measured[0], measured[1], measured[2], measured[3], measured[4], *classes)
+    return Step(
+        layer.name, layer.alias, measured[0], measured[1], measured[2], measured[3], measured[4], *classes
+    )
 
 
 def handed_on(table: Sequence[Layer]) -> list[Layer]:
-    """Of each layer with weights what the next one takes: itself, or the last of the norms, ReLUs and pools behind it that keep its places."""
+    """Of each layer with weights what the next one takes: itself, or the last of the norms, ReLUs and pools
+    behind it that keep its places."""
     groups: list[list[Layer]] = []
     for layer in table:
         if layer.kind.startswith(("Conv", "Linear")) or not groups:
             groups.append([])
-        if layer.shape and layer.alias and not layer.passes_on and (not groups[-1] or layer.spatial == groups[-1][0].spatial):
+        if (
+            layer.shape
+            and layer.alias
+            and not layer.passes_on
+            and (not groups[-1] or layer.spatial == groups[-1][0].spatial)
+        ):
             groups[-1].append(layer)
     return [group[-1] for group in groups if group]
 
@@ -68,8 +81,8 @@ def largest_shift(layers: Sequence[Layer], width: int) -> int:
 
 
 def depth(model: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, np.ndarray]:
-    """(n, 5) for each layer and each of the images `x` (n, C, H, W): zeros, and the errors in the order of `Step`. One pass of 3 n images.
-    Layers are left out that do not put out one thing an image."""
+    """(n, 5) for each layer and each of the images `x` (n, C, H, W): zeros, and the errors in the order of
+    `Step`. One pass of 3 n images. Layers are left out that do not put out one thing an image."""
     n, width = len(x), x.shape[3]
     far = largest_shift(layers, width)
     images = torch.cat([x, shifted(x, 1), shifted(x, far)]).contiguous(memory_format=torch.channels_last)
@@ -83,8 +96,13 @@ def depth(model: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, np.
         errors = torch.full((4, n), torch.nan)
         if maps is not None and layer.field is not None and layer.spatial:
             plain, one, more = maps.float().split(n)
-            errors = torch.stack([error for moved, pixels in ((one, 1), (more, far))
-                                  for error in equivariance_errors(plain, moved, pixels, layer.field, width)])  # fmt: skip
+            errors = torch.stack(
+                [
+                    error
+                    for moved, pixels in ((one, 1), (more, far))
+                    for error in equivariance_errors(plain, moved, pixels, layer.field, width)
+                ]
+            )
         found[layer.name] = torch.cat([zeros[None].cpu(), errors.cpu()]).T.numpy()
 
     watch(model, images, named, lambda module, given: None, note)
@@ -96,9 +114,12 @@ def shifted(x: Tensor, pixels: int) -> Tensor:
     return F.pad(x, (0, pixels, 0, 0), mode="replicate")[..., pixels:]
 
 
-def equivariance_errors(plain: Tensor, moved: Tensor, pixels: int, field: Field, width: int) -> tuple[Tensor, Tensor]:
-    """‖features of the shifted image - shifted features‖ / ‖shifted features‖, (n,), over all places that both have, and over those that
-    see no border; NaN where there are none. Between places features are interpolated (linear)."""
+def equivariance_errors(
+    plain: Tensor, moved: Tensor, pixels: int, field: Field, width: int
+) -> tuple[Tensor, Tensor]:
+    """‖features of the shifted image - shifted features‖ / ‖shifted features‖, (n,), over all places that
+    both have, and over those that see no border; NaN where there are none. Between places features are
+    interpolated (linear)."""
     stride, start = float(field.stride[1]), float(field.start[1])
     whole = floor(pixels / stride)
     part = pixels / stride - whole
@@ -112,13 +133,23 @@ def equivariance_errors(plain: Tensor, moved: Tensor, pixels: int, field: Field,
     difference = moved[..., :count] - expected
     left = start + stride * torch.arange(count, device=plain.device)
     right = torch.inf if field.size is None else float(field.size[1])
-    inside = (left >= 0) & (left + right <= width - pixels) & (left + (whole + (part > 0)) * stride + right <= width)
-    return _share(difference, expected), _share(difference[..., inside], expected[..., inside]) if bool(inside.any()) else nothing
+    inside = (
+        (left >= 0)
+        & (left + right <= width - pixels)
+        & (left + (whole + (part > 0)) * stride + right <= width)
+    )
+    return _share(difference, expected), _share(difference[..., inside], expected[..., inside]) if bool(
+        inside.any()
+    ) else nothing
 
 
 def _share(difference: Tensor, expected: Tensor) -> Tensor:
     size = expected.flatten(1).norm(dim=1)
-    return torch.where(size > 0, difference.flatten(1).norm(dim=1) / size, torch.where(difference.flatten(1).norm(dim=1) > 0, torch.inf, 0.0))
+    return torch.where(
+        size > 0,
+        difference.flatten(1).norm(dim=1) / size,
+        torch.where(difference.flatten(1).norm(dim=1) > 0, torch.inf, 0.0),
+    )
 
 
 def pooled(model: nn.Module, output: Tensor, images: Tensor) -> Tensor:
@@ -128,15 +159,17 @@ def pooled(model: nn.Module, output: Tensor, images: Tensor) -> Tensor:
 
 
 def separability(features: np.ndarray, labels: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The share of `features` (n, C) nearest (Euclidean) to the mean of their own class, the means taken without them (`FOLDS` parts in
-    which each class is spread evenly); and the same with labels dealt out at random. Classes of one image are left out; NaN where fewer
-    than two classes remain."""
+    """The share of `features` (n, C) nearest (Euclidean) to the mean of their own class, the means taken
+    without them (`FOLDS` parts in which each class is spread evenly); and the same with labels dealt out at
+    random. Classes of one image are left out; NaN where fewer than two classes remain."""
     counts = np.bincount(labels)
     keep = counts[labels] > 1
     if len(np.unique(labels[keep])) < 2:
         return float("nan"), float("nan")
     features, labels = features[keep].astype(np.float64), np.unique(labels[keep], return_inverse=True)[1]
-    return _nearest_mean(features, labels), _nearest_mean(features, np.random.default_rng(seed).permutation(labels))
+    return _nearest_mean(features, labels), _nearest_mean(
+        features, np.random.default_rng(seed).permutation(labels)
+    )
 
 
 def _nearest_mean(features: np.ndarray, labels: np.ndarray) -> float:
@@ -160,8 +193,11 @@ def what_breaks(steps: Sequence[Step], shift: int) -> str:
     if not placed:
         return "No layer with places whose receptive fields are known: equivariance is not measured."
     last = placed[-1]
-    said = [f"Where the image moves by {shift} pixels, the features of {last.alias} differ by {last.by_stride:.0%} from moved features; "
-            f"by one pixel, by {last.by_one:.0%}."]  # fmt: skip
+    said = [
+        f"Where the image moves by {shift} pixels, the features of {last.alias} differ by "
+        f"{last.by_stride:.0%} from moved features; "
+        f"by one pixel, by {last.by_one:.0%}."
+    ]
     border = next((s for s in placed if s.by_stride > SMALL and s.by_stride_inside <= SMALL), None)
     stride = next((s for s in placed if s.by_one_inside > SMALL and s.by_stride_inside <= SMALL), None)
     mixing = next((s for s in placed if s.by_stride_inside > SMALL), None)

@@ -1,4 +1,5 @@
-"""A layer's filters as they were learnt: their weights, how large they are, which are dead, and which do nearly the same."""
+"""A layer's filters as they were learnt: their weights, how large they are, which are dead, and which do
+nearly the same."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ COMPARED = 2 * 10**10
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
-    """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those that see the same channels, or -1 where
-    there is none or they are too many to compare; `cosine` (O,): how similar it is. `groups`: a filter sees only its group's channels."""
+    """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those that see
+    the same channels, or -1 where there is none or they are too many to compare; `cosine` (O,): how similar
+    it is. `groups`: a filter sees only its group's channels."""
 
     layer: str
     weights: np.ndarray
@@ -63,7 +65,8 @@ class Kernels:
 
 
 def kernels(model: nn.Module, layer: str) -> Kernels:
-    """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. Raises UserError for a layer without them."""
+    """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. Raises UserError for a
+    layer without them."""
     module = dict(model.named_modules()).get(layer)
     if not isinstance(module, nn.Conv2d | nn.Linear):
         raise UserError(f"Layer '{layer}' has no filters: choose a convolution or a dense layer.")
@@ -78,7 +81,9 @@ def kernels(model: nn.Module, layer: str) -> Kernels:
 def layers_with_filters(model: nn.Module, table: Sequence[Layer]) -> list[tuple[Layer, int]]:
     """Those of the table's layers that ran and have filters, and how many."""
     found = [(layer, model.get_submodule(layer.name)) for layer in table if layer.shape]
-    return [(layer, len(module.weight)) for layer, module in found if isinstance(module, nn.Conv2d | nn.Linear)]
+    return [
+        (layer, len(module.weight)) for layer, module in found if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
@@ -87,7 +92,8 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def _twins(unit: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest other row of the same group, by cosine. Of filters of one number, sign alone says nothing."""
+    """The nearest other row of the same group, by cosine. Of filters of one number, sign alone says
+    nothing."""
     n, size = len(unit), len(unit) // groups
     twin, nearest = np.full(n, -1), np.full(n, np.nan, np.float32)
     if size < 2 or unit.shape[1] < 2 or n * size * unit.shape[1] > COMPARED:

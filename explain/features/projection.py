@@ -1,6 +1,7 @@
 """What one unit saw: its strongest activation, projected back to the pixels.
 
-Zeiler & Fergus 2014, arXiv:1311.2901 (deconvnet), and Springenberg et al. 2015, arXiv:1412.6806 (guided backpropagation), by Captum.
+Zeiler & Fergus 2014, arXiv:1311.2901 (deconvnet), and Springenberg et al. 2015, arXiv:1412.6806 (guided
+backpropagation), by Captum.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,9 @@ WAYS = ("deconvnet", "guided backpropagation")
 
 
 def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -> dict[str, "np.ndarray"]:
-    """For each of `WAYS`, (C, H, W): how the pixels of `x` (1, C, H, W) speak for the channel where it is strongest, or for a unit of a
-    layer without places. The model is left as it was found. Raises UserError for a network without ReLU, whose gradient is what changes."""
+    """For each of `WAYS`, (C, H, W): how the pixels of `x` (1, C, H, W) speak for the channel where it is
+    strongest, or for a unit of a layer without places. The model is left as it was found. Raises UserError
+    for a network without ReLU, whose gradient is what changes."""
     from captum.attr import NeuronDeconvolution, NeuronGuidedBackprop
 
     where = found.strongest(channel)[:2] if found.spatial else None
@@ -32,7 +34,9 @@ def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -
     def unit(output: Any) -> Tensor:
         if where is None:
             return output.flatten(1)[:, channel]  # type: ignore[no-any-return]
-        layout = layout_of(output, len(output), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
+        layout = layout_of(
+            output, len(output), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None)
+        )
         assert layout is not None
         return layout.maps(output)[:, channel, where[0], where[1]]
 
@@ -44,9 +48,13 @@ def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -
         layer = find_layer(case.model, found.layer)
         for name, kind in zip(WAYS, (NeuronDeconvolution, NeuronGuidedBackprop), strict=True):
             try:
-                made[name] = kind(net, layer).attribute(neuron_selector=unit, **more)[0].detach().cpu().numpy()
+                made[name] = (
+                    kind(net, layer).attribute(neuron_selector=unit, **more)[0].detach().cpu().numpy()
+                )
             except RuntimeError as error:
                 if "used in the graph" not in str(error) and "not require grad" not in str(error):
                     raise
-                made[name] = torch.zeros_like(x[0]).cpu().numpy()  # what the layer puts out has nothing to do with the picture
+                made[name] = (
+                    torch.zeros_like(x[0]).cpu().numpy()
+                )  # what the layer puts out has nothing to do with the picture
     return made

@@ -1,4 +1,5 @@
-"""One pass over a run's images for what a single image cannot tell: each channel's strongest images, and the curves over depth."""
+"""One pass over a run's images for what a single image cannot tell: each channel's strongest images, and the
+curves over depth."""
 
 import json
 from collections import Counter
@@ -34,7 +35,8 @@ COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST
 REMEDY = "make it anew with 'survey'"
 KEPT, BATCH = 9, 16
 MOST, POOLED, MOVED = 2000, 1000, 32
-"""So many images at most, evenly spread over the run: for the strongest; for separability; for equivariance."""
+"""So many images at most, evenly spread over the run: for the strongest; for separability; for
+equivariance."""
 
 
 class RunImages(ImageSource):
@@ -44,7 +46,9 @@ class RunImages(ImageSource):
         self._run, self.rows = run, [int(row) for row in rows]
         self.name, self.root, self.classes = run.manifest.request.data, run.manifest.data_root, run.classes
         table = run.table
-        self.items = [Item(str(table.at[row, "id"]), run.classes[int(table.at[row, "label"])]) for row in self.rows]
+        self.items = [
+            Item(str(table.at[row, "id"]), run.classes[int(table.at[row, "label"])]) for row in self.rows
+        ]
 
     def load(self, index: int) -> Image.Image:
         found = original(self._run, self.rows[index])
@@ -61,45 +65,67 @@ class Strongest:
         self.widths: dict[str, int] = {}
 
     def see(self, layer: str, maps: Tensor, rows: Tensor) -> None:
-        """`maps` (N, C, h, w) of a layer for the images `rows` (N,). Places are looked for only where a value is among the largest so far:
-        an argmax costs twenty maxima."""
+        """`maps` (N, C, h, w) of a layer for the images `rows` (N,). Places are looked for only where a value
+        is among the largest so far: an argmax costs twenty maxima."""
         values = maps.float().amax((2, 3)).cpu()
         places = torch.full_like(values, -1, dtype=torch.long)
         rows = rows[:, None].expand_as(values)
         if layer in self._kept:
-            values, rows, places = (torch.cat(pair) for pair in zip(self._kept[layer], (values, rows, places), strict=True))
+            values, rows, places = (
+                torch.cat(pair) for pair in zip(self._kept[layer], (values, rows, places), strict=True)
+            )
         best = values.topk(min(KEPT, len(values)), dim=0).indices
         values, rows, places = values.gather(0, best), rows.gather(0, best), places.gather(0, best)
         fresh, channels = (places < 0).nonzero(as_tuple=True)
         images = best[fresh, channels] - (len(self._kept[layer][0]) if layer in self._kept else 0)
-        places[fresh, channels] = maps[images.to(maps.device), channels.to(maps.device)].flatten(1).argmax(1).cpu()
+        places[fresh, channels] = (
+            maps[images.to(maps.device), channels.to(maps.device)].flatten(1).argmax(1).cpu()
+        )
         self._kept[layer], self.widths[layer] = (values, rows, places), maps.shape[3]
 
     def table(self, layer: str, ids: Sequence[str]) -> pa.Table:
         values, rows, places = (t.T.flatten().numpy() for t in self._kept[layer])
         channels, width = self._kept[layer][0].shape[1], self.widths[layer]
         count = len(values) // channels
-        return pa.table({"layer": [layer] * len(values), "channel": np.arange(channels, dtype=np.int32).repeat(count), "value": values,
-                         "id": np.array(ids, dtype=object)[rows], "row": (places // width).astype(np.int16),
-                         "column": (places % width).astype(np.int16)})  # fmt: skip
+        return pa.table(
+            {
+                "layer": [layer] * len(values),
+                "channel": np.arange(channels, dtype=np.int32).repeat(count),
+                "value": values,
+                "id": np.array(ids, dtype=object)[rows],
+                "row": (places // width).astype(np.int16),
+                "column": (places % width).astype(np.int16),
+            }
+        )
 
 
 def survey(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[float]:
-    """Write `STRONGEST`, `DEPTH` and `ABOUT` into the run's folder, the last one last. Yields how far it is; whoever does not go on to the
-    end leaves nothing behind. Raises UserError where none of the run's pictures can be had, or the folder cannot be written."""
+    """Write `STRONGEST`, `DEPTH` and `ABOUT` into the run's folder, the last one last. Yields how far it is;
+    whoever does not go on to the end leaves nothing behind. Raises UserError where none of the run's pictures
+    can be had, or the folder cannot be written."""
     rows = run.ok.index.to_numpy()
-    source = RunImages(run, rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))] if len(rows) else [])
+    source = RunImages(
+        run,
+        rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))] if len(rows) else [],
+    )
     work = _Work(classifier, source)
     seen = 0
     for batch in load_batches(source, range(len(source)), classifier, BATCH):
         good = [loaded for loaded in batch if loaded.pixels is not None]
         if good:
-            work.see(classifier.preprocessing.normalise(torch.stack([g.pixels for g in good if g.pixels is not None]), classifier.device),
-                     [g.index for g in good])  # fmt: skip
+            work.see(
+                classifier.preprocessing.normalise(
+                    torch.stack([g.pixels for g in good if g.pixels is not None]), classifier.device
+                ),
+                [g.index for g in good],
+            )
         seen += len(batch)
         yield seen / len(source)
     if not work.images:
-        raise UserError(f"None of the run's pictures can be read in '{run.manifest.data_root}': strongest images need them (see --allow-data).")
+        raise UserError(
+            f"None of the run's pictures can be read in '{run.manifest.data_root}': strongest images need "
+            "them (see --allow-data)."
+        )
     work.write(run.folder)
 
 
@@ -130,12 +156,16 @@ class _Work:
             maps = read_maps(self.model, output, x)
             self.strongest.see(layer.name, output.flatten(1)[..., None, None] if maps is None else maps, rows)
             if keep.any() and layer.name in steps:
-                means[layer.name] = pooled(self.model, output, x)[torch.from_numpy(keep)].float().cpu().numpy()
+                means[layer.name] = (
+                    pooled(self.model, output, x)[torch.from_numpy(keep)].float().cpu().numpy()
+                )
 
         watch(self.model, x, named, lambda module, given: None, note)
         for name, values in means.items():
             self.features.setdefault(name, []).append(values)
-        self.labels += [self._number[self.source.items[i].label] for i, kept in zip(indices, keep, strict=True) if kept]
+        self.labels += [
+            self._number[self.source.items[i].label] for i, kept in zip(indices, keep, strict=True) if kept
+        ]
         if (moved := np.isin(indices, self._move)).any():
             for name, errors in depth(self.model, x[torch.from_numpy(moved)], self.steps).items():
                 self.measured.setdefault(name, []).append(errors)
@@ -152,14 +182,23 @@ class _Work:
 
     def write(self, folder: Path) -> None:
         ids = [item.id for item in self.source.items]
-        tables = [self.strongest.table(layer.name, ids) for layer in self.layers if layer.name in self.strongest.widths]
+        tables = [
+            self.strongest.table(layer.name, ids)
+            for layer in self.layers
+            if layer.name in self.strongest.widths
+        ]
         try:
-            write(pa.concat_tables(tables), folder / STRONGEST, row_group_size=50_000)  # one layer is read without the others
+            write(
+                pa.concat_tables(tables), folder / STRONGEST, row_group_size=50_000
+            )  # one layer is read without the others
             write(pa.Table.from_pylist([asdict(step) for step in self.curves()]), folder / DEPTH)
             moved = sum(map(len, next(iter(self.measured.values()), [])))
             write_json(folder / ABOUT, {"images": self.images, "pooled": len(self.labels), "moved": moved})
         except OSError as error:
-            raise UserError(f"'{folder}' cannot be written ({error.strerror or error}): strongest images are kept in the run folder.") from error
+            raise UserError(
+                f"'{folder}' cannot be written ({error.strerror or error}): strongest images are kept in "
+                "the run folder."
+            ) from error
 
 
 def _even(count: int, most: int) -> np.ndarray:
@@ -167,18 +206,22 @@ def _even(count: int, most: int) -> np.ndarray:
 
 
 def surveyed(run: RunData) -> dict[str, int] | None:
-    """How many images were seen, for separability, for equivariance; None where the run has not been surveyed."""
+    """How many images were seen, for separability, for equivariance; None where the run has not been
+    surveyed."""
     try:
         raw = json.loads((run.folder / ABOUT).read_text())
         found = {name: int(raw[name]) for name in ("images", "pooled", "moved")}
-        whole = names_in(run.folder / STRONGEST) >= COLUMNS and names_in(run.folder / DEPTH) >= {f.name for f in fields(Step)}
+        whole = names_in(run.folder / STRONGEST) >= COLUMNS and names_in(run.folder / DEPTH) >= {
+            f.name for f in fields(Step)
+        }
         return found if whole else None
     except (Damaged, OSError, ValueError, KeyError, TypeError):  # absent, damaged, or another's
         return None
 
 
 def strongest(run: RunData, layer: str, channel: int) -> pd.DataFrame:
-    """The channel's strongest images, the strongest first: value, id, row and column of the place, and `at`, the row of the run's table."""
+    """The channel's strongest images, the strongest first: value, id, row and column of the place, and `at`,
+    the row of the run's table."""
     path = run.folder / STRONGEST
     found = _read(path, layer, path.stat().st_mtime_ns)
     found = found[found["channel"] == channel].sort_values("value", ascending=False)
@@ -193,7 +236,9 @@ def curves(run: RunData) -> list[Step]:
 
 def in_words(run: RunData) -> str:
     """The curves over depth for a terminal."""
-    rows: list[Sequence[str]] = [("layer", "name", "zeros", "classes apart", "shuffled", "moved by 1", "by its stride")]
+    rows: list[Sequence[str]] = [
+        ("layer", "name", "zeros", "classes apart", "shuffled", "moved by 1", "by its stride")
+    ]
     for s in curves(run):
         values = (s.zeros, s.separable, s.shuffled, s.by_one, s.by_stride)
         rows.append((s.layer, s.alias, *("" if np.isnan(v) else f"{v:.1%}" for v in values)))

@@ -17,15 +17,18 @@ MOST = 256
 
 
 def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
-    """'0-3,7' -> [0, 1, 2, 3, 7]; where there are `classes`, also by their names, which come first. Raises UserError for what is neither, and
-    for ranges where classes are called by numbers."""
+    """'0-3,7' -> [0, 1, 2, 3, 7]; where there are `classes`, also by their names, which come first. Raises
+    UserError for what is neither, and for ranges where classes are called by numbers."""
     found: list[int] = []
     for word in (part.strip() for part in text.split(",")):
         low, dash, high = word.partition("-")
         if word in classes or (low.isdecimal() and not dash and any(map(str.isdecimal, classes))):
             found.append(class_number(classes, word) or 0)
         elif low.isdecimal() and dash and any(map(str.isdecimal, classes)):
-            raise UserError(f"--units {word}: the classes are called by numbers, so name each that is meant: {', '.join(classes[:3])} ...")
+            raise UserError(
+                f"--units {word}: the classes are called by numbers, so name each that is meant: "
+                f"{', '.join(classes[:3])} ..."
+            )
         elif low.isdecimal() and (not dash or (high.isdecimal() and int(high) >= int(low))):
             found += range(int(low), min(int(high if dash else low), int(low) + MOST) + 1)
         elif classes and word:
@@ -39,7 +42,8 @@ def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
 
 
 def write(classifier: Classifier, made: Maximised, settings: Settings, out: Path) -> list[str]:
-    """`sheet.png`, a picture a unit, and `units.csv`; gives lines about them. Raises UserError where they cannot be written."""
+    """`sheet.png`, a picture a unit, and `units.csv`; gives lines about them. Raises UserError where they
+    cannot be written."""
     names = [classifier.classes[unit] if not settings.layer else str(unit) for unit in made.units]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -49,14 +53,31 @@ def write(classifier: Classifier, made: Maximised, settings: Settings, out: Path
         weights = _weights(classifier, settings.layer)
         with (out / "units.csv").open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
-            table.writerow(["unit", "name", "answer_to_noise", "answer_to_picture", "reached_by_gradient", *weights])
+            table.writerow(
+                ["unit", "name", "answer_to_noise", "answer_to_picture", "reached_by_gradient", *weights]
+            )
             for k, unit in enumerate(made.units):
                 told = [f"{column[unit]}" for column in weights.values()]
-                table.writerow([unit, names[k], f"{made.began[k]:.6g}", f"{made.answers[k]:.6g}", bool(made.moved[k]), *told])
+                table.writerow(
+                    [
+                        unit,
+                        names[k],
+                        f"{made.began[k]:.6g}",
+                        f"{made.answers[k]:.6g}",
+                        bool(made.moved[k]),
+                        *told,
+                    ]
+                )
     except OSError as error:
-        raise UserError(f"'{out}' cannot be written ({error.strerror or error}): choose another --out.") from error
-    lines = [f"{name:>20}  {made.began[k]:9.4g} for noise, {made.answers[k]:9.4g} for its picture" if made.moved[k] else
-             f"{name:>20}  nothing that is shown changes it" for k, name in enumerate(names)]  # fmt: skip
+        raise UserError(
+            f"'{out}' cannot be written ({error.strerror or error}): choose another --out."
+        ) from error
+    lines = [
+        f"{name:>20}  {made.began[k]:9.4g} for noise, {made.answers[k]:9.4g} for its picture"
+        if made.moved[k]
+        else f"{name:>20}  nothing that is shown changes it"
+        for k, name in enumerate(names)
+    ]
     return [*lines, f"sheet      {out / 'sheet.png'}", f"table      {out / 'units.csv'}"]
 
 

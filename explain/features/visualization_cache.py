@@ -1,4 +1,5 @@
-"""Maximised pictures that were made before, by the network's weights and the settings: a unit is never maximised twice."""
+"""Maximised pictures that were made before, by the network's weights and the settings: a unit is never
+maximised twice."""
 
 import hashlib
 import os
@@ -30,16 +31,28 @@ class Album:
     def __init__(self, classifier: Classifier, settings: Settings, folder: Path | None = None):
         said = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
         self._root = folder or album_folder()
-        self._folder, self._settings = self._root / classifier.weights_hash / hashlib.sha256(said.encode()).hexdigest()[:16], settings
+        self._folder, self._settings = (
+            self._root / classifier.weights_hash / hashlib.sha256(said.encode()).hexdigest()[:16],
+            settings,
+        )
 
     def known(self, units: Sequence[int]) -> Maximised | None:
-        """Those of the units that are there, in order; None where none is. A file that cannot be read is not there."""
+        """Those of the units that are there, in order; None where none is. A file that cannot be read is not
+        there."""
         found = [(unit, kept) for unit in units if (kept := self._read(unit)) is not None]
         if not found:
             return None
         notes = [np.array([kept[1][k] for _, kept in found]) for k in range(len(NOTES))]
         steps = self._settings.steps
-        return Maximised(tuple(unit for unit, _ in found), steps, steps, np.stack([kept[0] for _, kept in found]), notes[0], notes[1], notes[2] > 0)
+        return Maximised(
+            tuple(unit for unit, _ in found),
+            steps,
+            steps,
+            np.stack([kept[0] for _, kept in found]),
+            notes[0],
+            notes[1],
+            notes[2] > 0,
+        )
 
     def keep(self, made: Maximised) -> None:
         """Without a word where the disk does not let it: it will be made again."""
@@ -62,7 +75,9 @@ class Album:
             return None
 
 
-def maximised(classifier: Classifier, units: Sequence[int], settings: Settings, folder: Path | None = None) -> Iterator[Maximised]:
+def maximised(
+    classifier: Classifier, units: Sequence[int], settings: Settings, folder: Path | None = None
+) -> Iterator[Maximised]:
     """As `maximise`, with what the album holds; once all is made the album holds it too."""
     album = Album(classifier, settings, folder)
     known = album.known(units)
@@ -80,8 +95,12 @@ def joined(made: Maximised, known: Maximised, units: Sequence[int]) -> Maximised
     """Both, in the order of `units`."""
     both = [*made.units, *known.units]
     order = [both.index(unit) for unit in units]
-    pictures, *notes = (np.concatenate([getattr(made, name), getattr(known, name)])[order] for name in ("pictures", *NOTES))
-    return replace(made, units=tuple(units), pictures=pictures, answers=notes[0], began=notes[1], moved=notes[2])
+    pictures, *notes = (
+        np.concatenate([getattr(made, name), getattr(known, name)])[order] for name in ("pictures", *NOTES)
+    )
+    return replace(
+        made, units=tuple(units), pictures=pictures, answers=notes[0], began=notes[1], moved=notes[2]
+    )
 
 
 def _sweep(root: Path) -> None:

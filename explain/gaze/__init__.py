@@ -1,1 +1,2 @@
-"""Whether a map lies where people look: metrics, baselines, and the evaluation of networks that predict gaze and of those that classify."""
+"""Whether a map lies where people look: metrics, baselines, and the evaluation of networks that predict gaze
+and of those that classify."""

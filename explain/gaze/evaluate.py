@@ -18,8 +18,9 @@ LONGEST = 60  # side of kept maps
 
 @dataclass(eq=False)
 class Evaluation:
-    """`rows`: one dict for each image and source: `id`, `source`, every metric, `why` (a score is missing), `enlarged` (from that size). `maps`:
-    source -> image -> map, of sources that keep them: small, to be drawn."""
+    """`rows`: one dict for each image and source: `id`, `source`, every metric, `why` (a score is missing),
+    `enlarged` (from that size). `maps`: source -> image -> map, of sources that keep them: small, to be
+    drawn."""
 
     sources: list[Source]
     variant: str
@@ -32,11 +33,14 @@ class Evaluation:
 
     @property
     def means(self) -> pd.DataFrame:
-        """Of every source the mean of each metric over the images that have it, the number of scored images, and why others have no score."""
+        """Of every source the mean of each metric over the images that have it, the number of scored images,
+        and why others have no score."""
         return summary(self.table, {s.name: (s.title, s.kind) for s in self.sources})
 
 
-def evaluate(truths: Truths, sources: Sequence[Source], variant: str = "tuebingen", seed: int = 0) -> Iterator[tuple[float, Evaluation]]:
+def evaluate(
+    truths: Truths, sources: Sequence[Source], variant: str = "tuebingen", seed: int = 0
+) -> Iterator[tuple[float, Evaluation]]:
     """Yields (share that is done, what is known so far) after every few images; leaving is how one stops."""
     made, images = Evaluation(list(sources), variant), list(truths.judged.images)
     for begin in range(0, len(images), CHUNK):
@@ -49,8 +53,15 @@ def evaluate(truths: Truths, sources: Sequence[Source], variant: str = "tuebinge
         yield min(1.0, (begin + CHUNK) / len(images)), made
 
 
-def _score(made: Evaluation, source: Source, image: Viewed, answer: tuple[np.ndarray, Viewed | None] | None, whole: Truth, truths: Truths,
-           seed: int) -> None:  # fmt: skip
+def _score(
+    made: Evaluation,
+    source: Source,
+    image: Viewed,
+    answer: tuple[np.ndarray, Viewed | None] | None,
+    whole: Truth,
+    truths: Truths,
+    seed: int,
+) -> None:
     if answer is None:
         made.rows.append({"id": image.id, "source": source.name, "why": "fewer than two people looked"})
         return
@@ -66,10 +77,13 @@ def _score(made: Evaluation, source: Source, image: Viewed, answer: tuple[np.nda
 
 
 def small(values: np.ndarray) -> np.ndarray:
-    """At most `LONGEST` a side, scaled to its own largest magnitude: kept to be drawn, not to be scored again."""
+    """At most `LONGEST` a side, scaled to its own largest magnitude: kept to be drawn, not to be scored
+    again."""
     ratio = LONGEST / max(values.shape)
     if ratio < 1:
-        values = resized(values, (max(1, round(values.shape[0] * ratio)), max(1, round(values.shape[1] * ratio))))
+        values = resized(
+            values, (max(1, round(values.shape[0] * ratio)), max(1, round(values.shape[1] * ratio)))
+        )
     top = float(np.abs(np.nan_to_num(values)).max())
     return (values / top if top > 0 else values).astype(np.float16)
 
@@ -82,6 +96,14 @@ def summary(table: pd.DataFrame, named: dict[str, tuple[str, str]]) -> pd.DataFr
         scored = rows[list(METRICS)].astype(float)
         reasons = rows["why"].fillna("")
         missing = "; ".join(f"{why}: {n}" for why, n in reasons[reasons != ""].value_counts().items())
-        made.append({"source": name, "title": title, "kind": kind, "images": int(scored.notna().any(axis=1).sum()), **scored.mean().to_dict(),
-                     "missing": missing})  # fmt: skip
+        made.append(
+            {
+                "source": name,
+                "title": title,
+                "kind": kind,
+                "images": int(scored.notna().any(axis=1).sum()),
+                **scored.mean().to_dict(),
+                "missing": missing,
+            }
+        )
     return pd.DataFrame(made)

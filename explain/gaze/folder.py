@@ -1,4 +1,5 @@
-"""A gaze folder: an evaluation kept to be looked at (docs/gaze.md). Reading it needs neither torch, nor the images, nor the networks."""
+"""A gaze folder: an evaluation kept to be looked at (docs/gaze.md). Reading it needs neither torch, nor the
+images, nor the networks."""
 
 import json
 import os
@@ -29,7 +30,9 @@ PEOPLE = "people"
 
 def write(folder: Path, made: Evaluation, truths: Truths, about: dict[str, Any]) -> None:
     """The manifest last. Raises UserError where the folder is something else, or cannot be written."""
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file())):
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file())
+    ):
         raise UserError(f"'{folder}' exists and is no gaze folder: choose another --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,10 +41,21 @@ def write(folder: Path, made: Evaluation, truths: Truths, about: dict[str, Any])
         _replace(folder / SCORES, pa.Table.from_pandas(made.table, preserve_index=False))
         spreadsheet_safe(made.table).to_csv(folder / TABLE, index=False)
         sources = [{"name": s.name, "title": s.title, "kind": s.kind} for s in made.sources]
-        write_json(folder / MANIFEST, {"schema": SCHEMA, "variant": made.variant, "sigma": truths.sigma, "sources": sources,
-                                       "kept": list(made.maps)} | about)  # fmt: skip
+        write_json(
+            folder / MANIFEST,
+            {
+                "schema": SCHEMA,
+                "variant": made.variant,
+                "sigma": truths.sigma,
+                "sources": sources,
+                "kept": list(made.maps),
+            }
+            | about,
+        )
     except OSError as error:
-        raise UserError(f"'{folder}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
+        raise UserError(
+            f"'{folder}' cannot be written ({error.strerror or error}): free space, or choose another --out."
+        ) from error
 
 
 def _replace(path: Path, table: pa.Table) -> None:
@@ -53,9 +67,18 @@ def _replace(path: Path, table: pa.Table) -> None:
 def _images(made: Evaluation, truths: Truths) -> pa.Table:
     rows = []
     for image in truths.judged.images:
-        maps = {PEOPLE: small(people(image, truths.sigma))} | {name: kept[image.id] for name, kept in made.maps.items() if image.id in kept}
-        row: dict[str, Any] = {"id": image.id, "height": image.size[0], "width": image.size[1], "x": image.x.tolist(), "y": image.y.tolist(),
-                               "subject": image.subject.tolist(), "thumbnail": jpeg_bytes(image.load(), THUMBNAIL)}  # fmt: skip
+        maps = {PEOPLE: small(people(image, truths.sigma))} | {
+            name: kept[image.id] for name, kept in made.maps.items() if image.id in kept
+        }
+        row: dict[str, Any] = {
+            "id": image.id,
+            "height": image.size[0],
+            "width": image.size[1],
+            "x": image.x.tolist(),
+            "y": image.y.tolist(),
+            "subject": image.subject.tolist(),
+            "thumbnail": jpeg_bytes(image.load(), THUMBNAIL),
+        }
         for name, values in maps.items():
             row |= {f"map.{name}": values.ravel(), f"map.{name}.width": values.shape[1]}
         rows.append(row)
@@ -94,8 +117,9 @@ class GazeRun:
         return summary(self.scores, {s["name"]: (s["title"], s["kind"]) for s in self.manifest["sources"]})
 
     def network_against_chance(self) -> "Against | None":
-        """The network's first method against the same maps under other pictures, by NSS: Wilcoxon's signed-rank test over the images (F. Wilcoxon
-        1945), two-sided. None where no network was evaluated, or on fewer than five images."""
+        """The network's first method against the same maps under other pictures, by NSS: Wilcoxon's
+        signed-rank test over the images (F. Wilcoxon 1945), two-sided. None where no network was evaluated,
+        or on fewer than five images."""
         networks = [s["name"] for s in self.manifest["sources"] if s["kind"] == "network"]
         if not networks or "shuffled" not in self.titles:
             return None
@@ -105,10 +129,15 @@ class GazeRun:
             return None
         from scipy import stats
 
-        return Against(networks[0], float(difference.mean()), float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0)
+        return Against(
+            networks[0],
+            float(difference.mean()),
+            float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0,
+        )
 
     def worst(self, source: str, metric: str) -> np.ndarray:
-        """Rows of `images`, those first where the source and people disagree most by the metric; without those that have no score."""
+        """Rows of `images`, those first where the source and people disagree most by the metric; without
+        those that have no score."""
         of = self.scores[self.scores["source"] == source].set_index("id")[metric].astype(float)
         values = of.reindex(self.images["id"]).to_numpy()
         order = np.argsort(METRICS[metric].better * values, kind="stable")
@@ -117,11 +146,17 @@ class GazeRun:
     def map(self, row: int, source: str) -> np.ndarray:
         """(h, w) float32, its largest magnitude 1."""
         values, width = self.images.at[row, f"map.{source}"], self.images.at[row, f"map.{source}.width"]
-        return np.zeros((1, 1), np.float32) if values is None else np.asarray(values, np.float32).reshape(-1, int(width))
+        return (
+            np.zeros((1, 1), np.float32)
+            if values is None
+            else np.asarray(values, np.float32).reshape(-1, int(width))
+        )
 
     def score(self, row: int, source: str) -> dict[str, Any]:
         """Every metric of an image's map, and `why` some are missing."""
-        found = self.scores[(self.scores["source"] == source) & (self.scores["id"] == self.images.at[row, "id"])]
+        found = self.scores[
+            (self.scores["source"] == source) & (self.scores["id"] == self.images.at[row, "id"])
+        ]
         return dict(found.iloc[0]) if len(found) else {}
 
 
@@ -130,9 +165,14 @@ def open_gaze_run(folder: Path) -> GazeRun:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest.get("schema") != SCHEMA:
-            raise UserError(f"'{folder}' has format {manifest.get('schema')}, this Vitrine reads {SCHEMA}: evaluate again.")
+            raise UserError(
+                f"'{folder}' has format {manifest.get('schema')}, this Vitrine reads {SCHEMA}: evaluate "
+                "again."
+            )
         return GazeRun(folder, manifest, pd.read_parquet(folder / IMAGES), pd.read_parquet(folder / SCORES))
     except (OSError, ValueError, pa.ArrowException) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"'{folder}' is no gaze folder: make one with python launch.py gaze evaluate ... --out {folder}.") from error
+        raise UserError(
+            f"'{folder}' is no gaze folder: make one with python launch.py gaze evaluate ... --out {folder}."
+        ) from error

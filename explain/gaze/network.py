@@ -1,5 +1,5 @@
-"""Does a classifier look where people look? Its maps for the class that it predicts, as sources, and the same maps under other pictures as
-control."""
+"""Does a classifier look where people look? Its maps for the class that it predicts, as sources, and the same
+maps under other pictures as control."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,17 +21,22 @@ AT_ONCE = 16
 
 
 def whole_picture(classifier: Classifier) -> Classifier:
-    """The same network, shown whole pictures: squeezed into its input and not cropped, so that every fixation lies in what it sees."""
+    """The same network, shown whole pictures: squeezed into its input and not cropped, so that every fixation
+    lies in what it sees."""
     return replace(classifier, preprocessing=replace(classifier.preprocessing, resize=None))
 
 
 class NetworkMaps:
-    """Maps of the predicted class by several methods, of one pass; each picture is asked about once. `methods`: name or name@layer."""
+    """Maps of the predicted class by several methods, of one pass; each picture is asked about once.
+    `methods`: name or name@layer."""
 
     def __init__(self, classifier: Classifier, methods: Sequence[str], layer: str | None = None):
         self.classifier, self.methods, self.layer = whole_picture(classifier), list(methods), layer
         if classifier.metadata.get("task") == "affect":
-            raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are compared with people.")
+            raise UserError(
+                f"{classifier.name} answers with valence and arousal, not with classes: only classifiers "
+                "are compared with people."
+            )
         self._kept: dict[str, dict[str, np.ndarray]] = {}
         for method in methods:
             get(method)
@@ -51,13 +56,27 @@ class NetworkMaps:
         target = Target(logits(c.model, x).argmax(1).cpu())
         case = Case(c.model, x, (layer,), target)
         made = {method: answer(case, method).maps.cpu().numpy() for method in self.methods}
-        return {image.id: {method: maps[k] for method, maps in made.items()} for k, image in enumerate(images)}
+        return {
+            image.id: {method: maps[k] for method, maps in made.items()} for k, image in enumerate(images)
+        }
 
     def sources(self) -> list[Source]:
-        """One source a method, and one control: the first method's maps, each under another picture of the batch."""
-        found = [Source(name, get(name).title, "network", partial(self._answers, name), keep=True) for name in self.methods]
+        """One source a method, and one control: the first method's maps, each under another picture of the
+        batch."""
+        found = [
+            Source(name, get(name).title, "network", partial(self._answers, name), keep=True)
+            for name in self.methods
+        ]
         first = self.methods[0]
-        return [*found, Source("shuffled", f"{get(first).title} of other pictures", "control", partial(self._elsewhere, first))]
+        return [
+            *found,
+            Source(
+                "shuffled",
+                f"{get(first).title} of other pictures",
+                "control",
+                partial(self._elsewhere, first),
+            ),
+        ]
 
     def _answers(self, method: str, images: list[Viewed]) -> Iterator[Answer]:
         maps = self.of(images)
@@ -73,5 +92,3 @@ class NetworkMaps:
 def positive(raw: np.ndarray) -> np.ndarray:
     """Evidence for the class: what speaks against it is no reason to look there."""
     return np.maximum(raw, 0)
-
-

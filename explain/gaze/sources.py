@@ -1,4 +1,5 @@
-"""What is set against people's fixations: baselines and controls, predictions of gaze, and the maps of a classifier. Each is a `Source`."""
+"""What is set against people's fixations: baselines and controls, predictions of gaze, and the maps of a
+classifier. Each is a `Source`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from models.gaze.density import centre_gaussian, density
 from models.gaze.fixations import Viewed
 
 Answer = tuple[np.ndarray, Viewed | None]
-"""A raw map (h, w) of any size; and the fixations that it is measured against, where they are not all of the image's."""
+"""A raw map (h, w) of any size; and the fixations that it is measured against, where they are not all of the
+image's."""
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """`kind`: model (predicts gaze), network (maps of a classifier), baseline, people, or control (random). `answers(images)` yields one answer an
-    image, in their order; None where there is none."""
+    """`kind`: model (predicts gaze), network (maps of a classifier), baseline, people, or control (random).
+    `answers(images)` yields one answer an image, in their order; None where there is none."""
 
     name: str
     title: str
@@ -28,8 +30,8 @@ class Source:
 
 
 def baselines(truths: Truths, seed: int = 0) -> list[Source]:
-    """Random numbers; a Gaussian in the middle; where people look in other images; one person, as what predicts the others; all but one, as what
-    predicts that one: no model can be expected to do better."""
+    """Random numbers; a Gaussian in the middle; where people look in other images; one person, as what
+    predicts the others; all but one, as what predicts that one: no model can be expected to do better."""
 
     def drawn(image: Viewed, salt: int) -> np.random.Generator:
         return np.random.default_rng([seed, salt, sum(image.id.encode())])
@@ -43,12 +45,26 @@ def baselines(truths: Truths, seed: int = 0) -> list[Source]:
     def person(images: list[Viewed], which: int) -> Iterator[Answer | None]:
         for image in images:
             split = one_against_the_rest(image, drawn(image, 1))
-            yield None if split is None or not len(split[which].x) else (blurred(split[which]), split[1 - which])
+            yield (
+                None
+                if split is None or not len(split[which].x)
+                else (blurred(split[which]), split[1 - which])
+            )
 
     return [
         Source("random", "random numbers", "control", random),
-        Source("centre", "centre Gaussian", "baseline", lambda images: ((centre_gaussian(i.size), None) for i in images)),
-        Source("prior", "where people look in other images", "baseline", lambda images: ((truths.prior(i), None) for i in images)),
+        Source(
+            "centre",
+            "centre Gaussian",
+            "baseline",
+            lambda images: ((centre_gaussian(i.size), None) for i in images),
+        ),
+        Source(
+            "prior",
+            "where people look in other images",
+            "baseline",
+            lambda images: ((truths.prior(i), None) for i in images),
+        ),
         Source("person", "one person, for the others", "people", lambda images: person(images, 0)),
         Source("people", "all but one, for that one", "people", lambda images: person(images, 1)),
     ]

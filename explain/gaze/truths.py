@@ -1,4 +1,5 @@
-"""What every image of a set is measured against: its fixations, those of the other images, and their density as the prior."""
+"""What every image of a set is measured against: its fixations, those of the other images, and their density
+as the prior."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,8 +13,9 @@ from models.gaze.fixations import GazeSet, Viewed
 
 
 class Truths:
-    """`judged` is what is scored; `known` the images whose fixations are negatives of shuffled AUC and make the prior: the image itself is left out
-    where it is among them. Places are carried over to images of other sizes by their share of height and width."""
+    """`judged` is what is scored; `known` the images whose fixations are negatives of shuffled AUC and make
+    the prior: the image itself is left out where it is among them. Places are carried over to images of other
+    sizes by their share of height and width."""
 
     def __init__(self, judged: GazeSet, known: GazeSet, sigma: float):
         self.judged, self.known, self.sigma = judged, known, sigma
@@ -24,7 +26,9 @@ class Truths:
         """All known fixations (n, 2) as row and column, and the sizes (n, 2) of their images."""
         places = [np.stack([i.y, i.x], 1).astype(np.float64) for i in self.known.images]
         sizes = [np.full((len(i.x), 2), i.size, np.float64) for i in self.known.images]
-        return (np.concatenate(places), np.concatenate(sizes)) if places else (np.zeros((0, 2)), np.ones((0, 2)))
+        return (
+            (np.concatenate(places), np.concatenate(sizes)) if places else (np.zeros((0, 2)), np.ones((0, 2)))
+        )
 
     def _carried(self, size: tuple[int, int]) -> np.ndarray:
         """All known fixations (n, 2) as pixels of an image of some size."""
@@ -55,7 +59,8 @@ class Truths:
         return np.delete(pixels, own, axis=0), np.r_[begins[:k], begins[k + 1 : -1] - (own.stop - own.start)]
 
     def prior(self, image: Viewed) -> np.ndarray:
-        """(h, w) that sums to 1: where people look in the other images, blurred by sigma; even where nothing is known of others."""
+        """(h, w) that sums to 1: where people look in the other images, blurred by sigma; even where nothing
+        is known of others."""
         if image.size not in self._sums:
             pixels = self._carried(image.size)
             self._sums[image.size] = blurred(pixels[:, 0], pixels[:, 1], image.size, self.sigma)
@@ -64,14 +69,18 @@ class Truths:
         total, k = self._sums[image.size], self._number.get(image.id)
         if k is not None and len(image.x):
             total = total - blurred(image.rows, image.cols, image.size, self.sigma)
-        total = np.maximum(total, 1e-12 * max(float(total.max()), 1e-12))  # a difference of two sums: nothing below zero, and nowhere impossible
+        total = np.maximum(
+            total, 1e-12 * max(float(total.max()), 1e-12)
+        )  # a difference of two sums: nothing below zero, and nowhere impossible
         return distribution(total)
 
 
 def one_against_the_rest(image: Viewed, rng: np.random.Generator) -> tuple[Viewed, Viewed] | None:
     """(one person's fixations, those of all others), the person drawn; None where fewer than two looked."""
     chosen = _someone(image.subjects, rng)
-    return None if chosen is None else (image.only(image.subject == chosen), image.only(image.subject != chosen))
+    return (
+        None if chosen is None else (image.only(image.subject == chosen), image.only(image.subject != chosen))
+    )
 
 
 def _someone(subjects: Sequence[int], rng: np.random.Generator) -> int | None:

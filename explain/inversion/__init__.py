@@ -1,1 +1,2 @@
-"""What a layer still knows: pictures rebuilt from its output, by trained decoders or by optimisation, measured over depth."""
+"""What a layer still knows: pictures rebuilt from its output, by trained decoders or by optimisation,
+measured over depth."""

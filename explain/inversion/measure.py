@@ -1,4 +1,5 @@
-"""How much of a picture every layer still knows, over many pictures: errors of what its decoder rebuilds, beside two controls."""
+"""How much of a picture every layer still knows, over many pictures: errors of what its decoder rebuilds,
+beside two controls."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,14 +20,17 @@ from models.inversion.training import mean_distance
 
 BATCH = 16
 COLUMNS = ("error", "mse", "psnr", "ssim", "same", "other", "mean")
-"""`error`: ||rebuilt - x|| as a share of the mean distance between two images; `mse` of the normalised picture; `psnr` in dB and `ssim` of pixels
-in [0, 1]; `same`: share whose predicted class stays; `other`: the error where another picture's features are decoded; `mean`: that of the mean
-picture."""
+"""`error`: ||rebuilt - x|| as a share of the mean distance between two images; `mse` of the normalised
+picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: share whose predicted class stays; `other`: the
+error where another picture's features are decoded; `mean`: that of the mean picture."""
 
 
-def measure(classifier: Classifier, decoders: Sequence[Decoder], source: ImageSource, limit: int = 500) -> Iterator[tuple[float, pd.DataFrame]]:
-    """Yields (share that is done, one row a layer with `COLUMNS` and `images`, in the order of `decoders`). Errors are shares of the mean distance
-    between these very images. Raises UserError where fewer than two can be read."""
+def measure(
+    classifier: Classifier, decoders: Sequence[Decoder], source: ImageSource, limit: int = 500
+) -> Iterator[tuple[float, pd.DataFrame]]:
+    """Yields (share that is done, one row a layer with `COLUMNS` and `images`, in the order of `decoders`).
+    Errors are shares of the mean distance between these very images. Raises UserError where fewer than two
+    can be read."""
     x = _read(classifier, source, limit)
     scale, total = mean_distance(x), dict[str, list[dict[str, float]]]()
     with torch.inference_mode():
@@ -44,22 +48,39 @@ def measure(classifier: Classifier, decoders: Sequence[Decoder], source: ImageSo
             yield done / (len(x) * len(decoders)), _table(total, average)
 
 
-def _rows(classifier: Classifier, x: Tensor, found: Tensor, others: Tensor, said: Tensor, scale: float) -> list[dict[str, float]]:
+def _rows(
+    classifier: Classifier, x: Tensor, found: Tensor, others: Tensor, said: Tensor, scale: float
+) -> list[dict[str, float]]:
     with torch.inference_mode():
         again = classifier.model(found).argmax(1)
     distance, away = ((p - x).flatten(1).norm(dim=1) / scale for p in (found, others))
     seen, rebuilt = (unit(p, classifier.preprocessing).cpu().numpy() for p in (x, found))
     squares = ((seen - rebuilt) ** 2).mean((1, 2, 3))
-    return [{"error": float(distance[k]), "mse": float((found[k] - x[k]).square().mean()), "psnr": float(-10 * np.log10(max(squares[k], 1e-10))),
-             "ssim": float(structural_similarity(seen[k], rebuilt[k], channel_axis=0, data_range=1.0)), "same": float(again[k] == said[k]),
-             "other": float(away[k]) if len(x) > 1 else float("nan")} for k in range(len(x))]  # fmt: skip
+    return [
+        {
+            "error": float(distance[k]),
+            "mse": float((found[k] - x[k]).square().mean()),
+            "psnr": float(-10 * np.log10(max(squares[k], 1e-10))),
+            "ssim": float(structural_similarity(seen[k], rebuilt[k], channel_axis=0, data_range=1.0)),
+            "same": float(again[k] == said[k]),
+            "other": float(away[k]) if len(x) > 1 else float("nan"),
+        }
+        for k in range(len(x))
+    ]
 
 
 def _table(total: dict[str, list[dict[str, float]]], average: float) -> pd.DataFrame:
     made: list[dict[str, Any]] = []
     for layer, rows in total.items():
         means = pd.DataFrame(rows).mean() if rows else pd.Series(dtype=float)
-        made.append({"layer": layer, **{name: float(means.get(name, np.nan)) for name in COLUMNS[:-1]}, "mean": average, "images": len(rows)})
+        made.append(
+            {
+                "layer": layer,
+                **{name: float(means.get(name, np.nan)) for name in COLUMNS[:-1]},
+                "mean": average,
+                "images": len(rows),
+            }
+        )
     return pd.DataFrame(made)
 
 
@@ -74,8 +95,11 @@ def _read(classifier: Classifier, source: ImageSource, limit: int) -> Tensor:
         if len(found) == limit:
             break
     if len(found) < 2:
-        raise UserError(f"{source.name} has {len(found)} readable images: errors are measured on two at least.")
-    # shuffled: neighbours are of one class in most sets, and another picture's features would be too much like a picture's own
+        raise UserError(
+            f"{source.name} has {len(found)} readable images: errors are measured on two at least."
+        )
+    # shuffled: neighbours are of one class in most sets, and another picture's features would be too much
+    # like a picture's own
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
     return classifier.batch([found[k] for k in order.tolist()])
 
@@ -86,7 +110,14 @@ def in_words(table: pd.DataFrame) -> list[str]:
     wide = max(5, *(len(str(name)) for name in table["layer"]))
     lines = [f"{'layer':{wide}}  " + "  ".join(f"{h:>13}" for h in heads)]
     for _, row in table.iterrows():
-        values = [f"{row['error']:.3f}", f"{row['mse']:.3f}", f"{row['psnr']:.1f} dB", f"{row['ssim']:.3f}", f"{100 * row['same']:.0f} %",
-                  f"{row['other']:.3f}", f"{row['mean']:.3f}"]  # fmt: skip
+        values = [
+            f"{row['error']:.3f}",
+            f"{row['mse']:.3f}",
+            f"{row['psnr']:.1f} dB",
+            f"{row['ssim']:.3f}",
+            f"{100 * row['same']:.0f} %",
+            f"{row['other']:.3f}",
+            f"{row['mean']:.3f}",
+        ]
         lines.append(f"{row['layer']:{wide}}  " + "  ".join(f"{v:>13}" for v in values))
     return lines

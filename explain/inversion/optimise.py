@@ -1,8 +1,9 @@
-"""Inversion without a decoder: the picture whose output at a layer comes near, by gradient descent from noise.
+"""Inversion without a decoder: the picture whose output at a layer comes near, by gradient descent from
+noise.
 
-A. Mahendran, A. Vedaldi, *Understanding Deep Image Representations by Inverting Them*, 2015 (arXiv:1412.0035): relative squared distance of the
-outputs, plus a sixth power of the pixels and total variation as what pictures are like. An iterator: every step is a result, and leaving is how one
-stops.
+A. Mahendran, A. Vedaldi, *Understanding Deep Image Representations by Inverting Them*, 2015
+(arXiv:1412.0035): relative squared distance of the outputs, plus a sixth power of the pixels and total
+variation as what pictures are like. An iterator: every step is a result, and leaving is how one stops.
 """
 
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ POWER = 6  # of the pixels' prior, as published
 
 @dataclass(frozen=True)
 class Settings:
-    """`restarts`: beginnings, all in one batch, of which the nearest is shown; `variation`, `norm`: weights of the priors, of pixels in [0, 1].
-    `rate`: of Adam, in deviations of the network's input."""
+    """`restarts`: beginnings, all in one batch, of which the nearest is shown; `variation`, `norm`: weights
+    of the priors, of pixels in [0, 1]. `rate`: of Adam, in deviations of the network's input."""
 
     layer: str
     steps: int = 200
@@ -34,14 +35,18 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 5000 or not 1 <= self.restarts <= 16:
-            raise UserError(f"{self.steps} steps and {self.restarts} restarts: 1 to 5000 steps and 1 to 16 restarts can be made.")
+            raise UserError(
+                f"{self.steps} steps and {self.restarts} restarts: 1 to 5000 steps and 1 to 16 restarts "
+                "can be made."
+            )
         if min(self.rate, self.variation + 1e-12, self.norm + 1e-12) <= 0:
             raise UserError("The rate must be above 0, and the weights of the priors not below.")
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """After `step` of `steps`: the nearest picture (1, C, H, W), normalised; `distance`: ||output - wanted||² / ||wanted||² of every beginning."""
+    """After `step` of `steps`: the nearest picture (1, C, H, W), normalised; `distance`: ||output - wanted||²
+    / ||wanted||² of every beginning."""
 
     step: int
     steps: int
@@ -50,8 +55,8 @@ class Step:
 
 
 def optimise(classifier: Classifier, x: Tensor, settings: Settings) -> Iterator[Step]:
-    """Rebuild `x` (1, C, H, W) from its output at the layer. The network is as it was between any two steps. Raises UserError for a layer that
-    cannot be had, or whose output is zero."""
+    """Rebuild `x` (1, C, H, W) from its output at the layer. The network is as it was between any two steps.
+    Raises UserError for a layer that cannot be had, or whose output is zero."""
     ascent = _Descent(classifier, x, settings)
     for step in range(1, settings.steps + 1):
         yield ascent.advance(step)
@@ -65,12 +70,21 @@ class _Descent:
             self.wanted = self._output(x).detach()
         self.size = float(self.wanted.square().sum())
         if self.size == 0:
-            raise UserError(f"Layer {settings.layer} puts out nothing but zeros for this picture: there is nothing to come near to.")
-        noise = torch.randn((settings.restarts, *x.shape[1:]), generator=torch.Generator().manual_seed(settings.seed))
-        self.mean, self.std = (torch.tensor(v, device=x.device)[:, None, None] for v in (classifier.mean, classifier.std))
+            raise UserError(
+                f"Layer {settings.layer} puts out nothing but zeros for this picture: there is nothing to "
+                "come near to."
+            )
+        noise = torch.randn(
+            (settings.restarts, *x.shape[1:]), generator=torch.Generator().manual_seed(settings.seed)
+        )
+        self.mean, self.std = (
+            torch.tensor(v, device=x.device)[:, None, None] for v in (classifier.mean, classifier.std)
+        )
         self.pictures = (0.5 + 0.02 * noise.to(x) - self.mean) / self.std  # grey
         self.optimiser = torch.optim.Adam([self.pictures], settings.rate)
-        limits = [[(v - m) / s for m, s in zip(classifier.mean, classifier.std, strict=True)] for v in (0.0, 1.0)]
+        limits = [
+            [(v - m) / s for m, s in zip(classifier.mean, classifier.std, strict=True)] for v in (0.0, 1.0)
+        ]
         self.low, self.high = (torch.tensor(v, device=x.device)[:, None, None] for v in limits)
 
     def advance(self, step: int) -> Step:
@@ -84,7 +98,12 @@ class _Descent:
             (self.pictures.grad,) = torch.autograd.grad(loss, self.pictures)
             self.pictures.requires_grad_(False)
         best = int(distance.detach().argmin())
-        shown = Step(step, self.settings.steps, self.pictures[best : best + 1].clone(), tuple(distance.detach().tolist()))
+        shown = Step(
+            step,
+            self.settings.steps,
+            self.pictures[best : best + 1].clone(),
+            tuple(distance.detach().tolist()),
+        )
         self.optimiser.step()
         torch.minimum(torch.maximum(self.pictures, self.low), self.high, out=self.pictures)
         return shown
@@ -96,6 +115,7 @@ class _Descent:
 
 
 def variation(x: Tensor) -> Tensor:
-    """Total variation (N,) with exponent 2: the mean over pixels of the squared differences to the right and down."""
+    """Total variation (N,) with exponent 2: the mean over pixels of the squared differences to the right and
+    down."""
     across, down = x[..., :, 1:] - x[..., :, :-1], x[..., 1:, :] - x[..., :-1, :]
     return across.square().mean((1, 2, 3)) + down.square().mean((1, 2, 3))

@@ -1,4 +1,5 @@
-"""Pictures from what one layer puts out, by its decoder: as it is, with channels dropped, or from random features."""
+"""Pictures from what one layer puts out, by its decoder: as it is, with channels dropped, or from random
+features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ EDITS = ("drop", "keep")
 
 @dataclass(frozen=True, eq=False)
 class Rebuilt:
-    """`picture` (h, w, 3) uint8; `error`: distance from the original as a share of that between two images; `pred`, `prob`: what the network says
-    of it."""
+    """`picture` (h, w, 3) uint8; `error`: distance from the original as a share of that between two images;
+    `pred`, `prob`: what the network says of it."""
 
     layer: str
     picture: np.ndarray
@@ -29,14 +30,18 @@ class Rebuilt:
 
 
 def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
-    """What a layer puts out for images (N, C, H, W), as maps (N, C, h, w) or vectors (N, D); the pass ends there. Raises UserError."""
+    """What a layer puts out for images (N, C, H, W), as maps (N, C, h, w) or vectors (N, D); the pass ends
+    there. Raises UserError."""
     turn = turns(classifier.model, x[:1], layer)
     output = reach(classifier.model, x, layer, turn=turn)
-    return features_of(output, classifier.input_size, getattr(classifier.model, "num_prefix_tokens", None)).float()
+    return features_of(
+        output, classifier.input_size, getattr(classifier.model, "num_prefix_tokens", None)
+    ).float()
 
 
 def rebuild(classifier: Classifier, x: Tensor, decoder: Decoder, features: Tensor | None = None) -> Rebuilt:
-    """Of one image `x` (1, C, H, W); `features`: those of another or of an edited output, instead of its own."""
+    """Of one image `x` (1, C, H, W); `features`: those of another or of an edited output, instead of its
+    own."""
     found = decoder.pictures(layer_output(classifier, x, decoder.layer) if features is None else features)
     return described(classifier, x, found, decoder.layer, decoder.scale)
 
@@ -46,11 +51,14 @@ def described(classifier: Classifier, x: Tensor, found: Tensor, layer: str, scal
     with torch.inference_mode():
         prob = classifier.model(found).softmax(1)[0]
     error = float((found - x).norm()) / scale
-    return Rebuilt(layer, pixels_of(found, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max()))
+    return Rebuilt(
+        layer, pixels_of(found, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max())
+    )
 
 
 def edited(features: Tensor, units: Sequence[int], how: str) -> Tensor:
-    """An output with some channels (or entries of a vector) dropped, or all but them: dropped ones are 0. Raises UserError for units it has not."""
+    """An output with some channels (or entries of a vector) dropped, or all but them: dropped ones are 0.
+    Raises UserError for units it has not."""
     if how not in EDITS:
         raise UserError(f"No edit '{how}': choose from {', '.join(EDITS)}.")
     count = features.shape[1]
@@ -63,18 +71,24 @@ def edited(features: Tensor, units: Sequence[int], how: str) -> Tensor:
 
 
 def random_features(decoder: Decoder, seed: int = 0) -> Tensor:
-    """(1, *shape): normal numbers with each channel's own mean and deviation. What a decoder makes of them it has from its training, not from a
-    picture."""
-    noise = torch.randn((1, *decoder.shape), generator=torch.Generator().manual_seed(seed)).to(decoder.model.mean.device)
+    """(1, *shape): normal numbers with each channel's own mean and deviation. What a decoder makes of them it
+    has from its training, not from a picture."""
+    noise = torch.randn((1, *decoder.shape), generator=torch.Generator().manual_seed(seed)).to(
+        decoder.model.mean.device
+    )
     view = (-1, *[1] * (len(decoder.shape) - 1))
     return noise * decoder.model.std.view(view) + decoder.model.mean.view(view)
 
 
 def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
-    """Said where a picture (width, height) is smaller than the network's input (height, width); otherwise nothing."""
+    """Said where a picture (width, height) is smaller than the network's input (height, width); otherwise
+    nothing."""
     if picture[0] >= size[1] and picture[1] >= size[0]:
         return ""
-    return f"the picture has {picture[0]} × {picture[1]} pixels and is enlarged to the network's {size[1]} × {size[0]}"
+    return (
+        f"the picture has {picture[0]} × {picture[1]} pixels and is enlarged to the network's {size[1]} "
+        f"× {size[0]}"
+    )
 
 
 def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
@@ -85,5 +99,7 @@ def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
 
 def unit(x: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Normalised pictures as pixels in [0, 1]."""
-    mean, std = (torch.tensor(v, device=x.device)[:, None, None] for v in (preprocessing.mean, preprocessing.std))
+    mean, std = (
+        torch.tensor(v, device=x.device)[:, None, None] for v in (preprocessing.mean, preprocessing.std)
+    )
     return (x * std + mean).clamp(0, 1)

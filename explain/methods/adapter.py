@@ -23,14 +23,17 @@ LARGEST = 112
 
 
 def kpca_cam(case: "Case", kernel: str = "sigmoid") -> Tensor:
-    """The first component of a kernel PCA of the centred activations, its larger extreme made positive; the same for every class."""
+    """The first component of a kernel PCA of the centred activations, its larger extreme made positive; the
+    same for every class."""
     from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_kernel
 
     activation = case.captured.activation
     h, w = activation.shape[2:]
     if h * w > LARGEST**2:
-        raise UserError(f"Layer '{case.layer}' has {h} x {w} positions, and KPCA-CAM supports {LARGEST} x "
-                        f"{LARGEST}: choose a later layer, or Eigen-CAM.")  # fmt: skip
+        raise UserError(
+            f"Layer '{case.layer}' has {h} x {w} positions, and KPCA-CAM supports {LARGEST} x "
+            f"{LARGEST}: choose a later layer, or Eigen-CAM."
+        )
     maps = torch.from_numpy(get_2d_projection_kernel(activation.cpu().numpy(), kernel)).to(activation.device)
     flat = maps.flatten(1)
     extreme = flat.gather(1, flat.abs().argmax(1, keepdim=True))
@@ -38,10 +41,14 @@ def kpca_cam(case: "Case", kernel: str = "sigmoid") -> Tensor:
 
 
 def finer_cam(case: "Case", others: int = 3, alpha: float = 1.0) -> Tensor:
-    """Grad-CAM of how much the class exceeds those most like it: Σ_k p_k (y - α y_k) / Σ_k p_k over the `others` classes of nearest score."""
+    """Grad-CAM of how much the class exceeds those most like it: Σ_k p_k (y - α y_k) / Σ_k p_k over the
+    `others` classes of nearest score."""
     captured, plus = case.captured, case.target.plus.to(case.x.device)
     if case.target.minus is not None:
-        raise UserError("FinerCAM chooses the classes to be left out by itself: take Grad-CAM for the difference of two classes.")
+        raise UserError(
+            "FinerCAM chooses the classes to be left out by itself: take Grad-CAM for the difference of "
+            "two classes."
+        )
     if captured.logits.shape[1] < 2:
         raise UserError("FinerCAM compares a class with others, and the network has one class: use Grad-CAM.")
     y = case.target.score(captured.logits)  # raises UserError for classes that do not exist
@@ -57,7 +64,8 @@ def finer_cam(case: "Case", others: int = 3, alpha: float = 1.0) -> Tensor:
 
 
 def concepts(case: "Case", count: int = 5, which: int = 1) -> Tensor:
-    """Where one of `count` concepts is: H of A ≈ W H, a non-negative factorisation of the activations; `which`: 1 is the strongest."""
+    """Where one of `count` concepts is: H of A ≈ W H, a non-negative factorisation of the activations;
+    `which`: 1 is the strongest."""
     from pytorch_grad_cam.feature_factorization.deep_feature_factorization import dff
 
     if which > count:
@@ -65,7 +73,11 @@ def concepts(case: "Case", count: int = 5, which: int = 1) -> Tensor:
 
     def strongest(one: "Case") -> Tensor:
         found, regions = dff(one.captured.activation.cpu().numpy().copy(), count)
-        energy = np.linalg.norm(found - found.min(1, keepdims=True), axis=0) * np.linalg.norm(regions[0].reshape(count, -1), axis=1)
-        return torch.from_numpy(regions[0][np.argsort(-energy)[which - 1]][None].astype(np.float32)).to(one.x.device)
+        energy = np.linalg.norm(found - found.min(1, keepdims=True), axis=0) * np.linalg.norm(
+            regions[0].reshape(count, -1), axis=1
+        )
+        return torch.from_numpy(regions[0][np.argsort(-energy)[which - 1]][None].astype(np.float32)).to(
+            one.x.device
+        )
 
     return each(case, strongest)

@@ -39,12 +39,24 @@ def integrated_gradients(case: "Case", steps: int = 50, base: str = "mean") -> T
     from captum.attr import IntegratedGradients
 
     with captum(case, steps) as (net, more):
-        return shrinking(lambda size: pixels(IntegratedGradients(net).attribute(
-            baselines=baseline(case.x, base), n_steps=steps, internal_batch_size=max(size, len(case.x)), **more)), case.batch)  # fmt: skip
+        return shrinking(
+            lambda size: pixels(
+                IntegratedGradients(net).attribute(
+                    baselines=baseline(case.x, base),
+                    n_steps=steps,
+                    internal_batch_size=max(size, len(case.x)),
+                    **more,
+                )
+            ),
+            case.batch,
+        )
 
 
-def smooth_grad(case: "Case", samples: int = 25, spread: float = 0.15, channels: str = "largest", seed: int = 0) -> Tensor:
-    """The mean input gradient of noisy copies of the image; the noise has `spread` times the image's range."""
+def smooth_grad(
+    case: "Case", samples: int = 25, spread: float = 0.15, channels: str = "largest", seed: int = 0
+) -> Tensor:
+    """The mean input gradient of noisy copies of the image; the noise has `spread` times the image's
+    range."""
     from captum.attr import NoiseTunnel, Saliency
 
     def work(one: "Case") -> Tensor:
@@ -52,8 +64,14 @@ def smooth_grad(case: "Case", samples: int = 25, spread: float = 0.15, channels:
 
         def noisy(size: int) -> Tensor:
             with seeded(seed):
-                found: Tensor = NoiseTunnel(Saliency(net)).attribute(nt_type="smoothgrad", nt_samples=samples, stdevs=reach, abs=False,
-                                                                     nt_samples_batch_size=min(size, samples), **more)  # fmt: skip
+                found: Tensor = NoiseTunnel(Saliency(net)).attribute(
+                    nt_type="smoothgrad",
+                    nt_samples=samples,
+                    stdevs=reach,
+                    abs=False,
+                    nt_samples_batch_size=min(size, samples),
+                    **more,
+                )
             return found
 
         with captum(one, samples) as (net, more):
@@ -101,7 +119,8 @@ def _max_pool_rule(
 
 
 def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: int = 0) -> Tensor:
-    """The mean of gradients at random places between baselines (mean colour, blurred image) and noisy copies, times the difference."""
+    """The mean of gradients at random places between baselines (mean colour, blurred image) and noisy copies,
+    times the difference."""
     from captum.attr import GradientShap
 
     def work(one: "Case") -> Tensor:
@@ -112,7 +131,9 @@ def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: i
             total = torch.zeros_like(one.x)
             with seeded(seed):
                 for part in torch.arange(samples).split(min(size, samples)):
-                    total += len(part) * GradientShap(net).attribute(baselines=bases, n_samples=len(part), stdevs=reach, **more)
+                    total += len(part) * GradientShap(net).attribute(
+                        baselines=bases, n_samples=len(part), stdevs=reach, **more
+                    )
             return total / samples
 
         with captum(one, samples) as (net, more):
@@ -122,7 +143,8 @@ def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: i
 
 
 def guided_backprop(case: "Case", channels: str = "sum") -> Tensor:
-    """The input gradient where every ReLU lets pass only what is positive, of its input and of the gradient."""
+    """The input gradient where every ReLU lets pass only what is positive, of its input and of the
+    gradient."""
     from captum.attr import GuidedBackprop
 
     return pixels(_through_relus(case, GuidedBackprop), channels)
@@ -149,7 +171,10 @@ def guided_grad_cam(case: "Case") -> Tensor:
 def _through_relus(case: "Case", kind: Callable[[nn.Module], Any]) -> Tensor:
     with captum(case, 1, "guided") as (net, more):
         if not len(net.relus or []):
-            raise UserError("This network has no ReLU, whose gradient this method changes: use the input gradient or SmoothGrad.")
+            raise UserError(
+                "This network has no ReLU, whose gradient this method changes: use the input gradient or "
+                "SmoothGrad."
+            )
         found: Tensor = kind(net).attribute(**more)
     return found
 

@@ -5,7 +5,8 @@ from torch import Tensor
 
 
 def baseline(x: Tensor, name: str) -> Tensor:
-    """The training data's mean colour (zero after normalisation), or the image blurred by a tenth of its side."""
+    """The training data's mean colour (zero after normalisation), or the image blurred by a tenth of its
+    side."""
     if name == "mean":
         return torch.zeros_like(x)
     from torchvision.transforms.functional import gaussian_blur

@@ -6,9 +6,11 @@ Box = tuple[float, float, float, float]
 
 
 def strongest_box(raw: np.ndarray, threshold: float = 0.5) -> Box | None:
-    """Left, top, right, bottom of the connected region that holds the maximum of a map (h, w), as shares of its sides.
+    """Left, top, right, bottom of the connected region that holds the maximum of a map (h, w), as shares of
+    its sides.
 
-    The region is where the map is at least `threshold` times its maximum (eight neighbours). None where nothing is positive.
+    The region is where the map is at least `threshold` times its maximum (eight neighbours). None where
+    nothing is positive.
     """
     from scipy.ndimage import label
 
@@ -19,4 +21,9 @@ def strongest_box(raw: np.ndarray, threshold: float = 0.5) -> Box | None:
     regions, _ = label(values >= threshold * peak, np.ones((3, 3)))
     rows, columns = np.nonzero(regions == regions[np.unravel_index(values.argmax(), values.shape)])
     h, w = values.shape
-    return float(columns.min() / w), float(rows.min() / h), float((columns.max() + 1) / w), float((rows.max() + 1) / h)
+    return (
+        float(columns.min() / w),
+        float(rows.min() / h),
+        float((columns.max() + 1) / w),
+        float((rows.max() + 1) / h),
+    )

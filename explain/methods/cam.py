@@ -1,7 +1,7 @@
 """Class-activation maps from one captured pass.
 
-Every function takes the activation A and the gradient G of the target's score with respect to it, both (N, C, h, w), and
-returns raw maps (N, h, w): not clipped, not scaled. Indices: c channel, i j place; Z = h · w.
+Every function takes the activation A and the gradient G of the target's score with respect to it, both (N, C,
+h, w), and returns raw maps (N, h, w): not clipped, not scaled. Indices: c channel, i j place; Z = h · w.
 """
 
 import torch
@@ -24,7 +24,12 @@ def grad_cam_pp(activation: Tensor, gradient: Tensor) -> Tensor:
     up = gradient.relu()  # where it is not positive, its product with α is nothing
     square = up * up
     cube = square * up
-    return _weighted((cube / (cube * activation.sum((2, 3), keepdim=True)).add_(square, alpha=2).add_(EPSILON_PP)).sum((2, 3)), activation)
+    return _weighted(
+        (cube / (cube * activation.sum((2, 3), keepdim=True)).add_(square, alpha=2).add_(EPSILON_PP)).sum(
+            (2, 3)
+        ),
+        activation,
+    )
 
 
 def xgrad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -48,23 +53,35 @@ def grad_cam_elementwise(activation: Tensor, gradient: Tensor) -> Tensor:
     return (gradient * activation).relu().sum(1)
 
 
-def fem(activation: Tensor, gradient: Tensor | None = None, sigmas: float = 2.0, weight: str = "activation") -> Tensor:
-    """M = Σ_c mean_ij(A) B with B = 1 where A > mean_ij(A) + `sigmas` · deviation_ij(A); the same for every class.
+def fem(
+    activation: Tensor, gradient: Tensor | None = None, sigmas: float = 2.0, weight: str = "activation"
+) -> Tensor:
+    """M = Σ_c mean_ij(A) B with B = 1 where A > mean_ij(A) + `sigmas` · deviation_ij(A); the same for every
+    class.
 
     `weight` 'share' is pytorch-grad-cam's other reading: M = Σ_c mean_ij(B) A.
     """
-    mean, deviation = activation.mean((2, 3), keepdim=True), activation.std((2, 3), correction=0, keepdim=True)
+    mean, deviation = (
+        activation.mean((2, 3), keepdim=True),
+        activation.std((2, 3), correction=0, keepdim=True),
+    )
     strong = (activation > mean + sigmas * deviation).to(activation.dtype)
-    return _weighted(strong.mean((2, 3)), activation) if weight == "share" else _weighted(mean[..., 0, 0], strong)
+    return (
+        _weighted(strong.mean((2, 3)), activation)
+        if weight == "share"
+        else _weighted(mean[..., 0, 0], strong)
+    )
 
 
 def eigen_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Eigen-CAM of G A: the places projected on the first principal component of gradient times activation."""
+    """Eigen-CAM of G A: the places projected on the first principal component of gradient times
+    activation."""
     return eigen_cam(gradient * activation)
 
 
 def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
-    """The places projected on the first principal component of the centred activations; the same for every class.
+    """The places projected on the first principal component of the centred activations; the same for every
+    class.
 
     A principal component has no sign of its own: here the larger extreme is made positive. Computed from the
     smaller of two matrices: of positions (h·w × h·w) at late layers, of channels (C × C) at early ones, whose
@@ -72,7 +89,9 @@ def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
     """
     x = activation.nan_to_num().permute(0, 2, 3, 1).flatten(1, 2)
     x = x - x.mean(1, keepdim=True)
-    scale = x.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)  # squares of small numbers would be none
+    scale = (
+        x.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    )  # squares of small numbers would be none
     x = x / scale
     if x.shape[1] <= x.shape[2]:
         values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))

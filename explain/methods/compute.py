@@ -27,9 +27,11 @@ class Stopped(Exception):
 
 @dataclass(eq=False)
 class Case:
-    """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `tell(share)` hears how far it is, and may raise `Stopped`.
+    """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `tell(share)` hears how far it is,
+    and may raise `Stopped`.
 
-    `batch`: how many images the network gets at once where a method asks for many; it shrinks where memory ends.
+    `batch`: how many images the network gets at once where a method asks for many; it shrinks where memory
+    ends.
     """
 
     model: nn.Module
@@ -39,7 +41,9 @@ class Case:
     precision: str = "fp32"
     batch: int = 32
     tell: Callable[[float], None] = field(default=lambda share: None)
-    _folded: dict[tuple[str, ...], nn.Module] = field(default_factory=dict)  # shared with every case made from this one
+    _folded: dict[tuple[str, ...], nn.Module] = field(
+        default_factory=dict
+    )  # shared with every case made from this one
 
     @cached_property
     def captured(self) -> Capture:
@@ -58,7 +62,14 @@ class Case:
 
     def scores(self, images: Tensor, target: Target) -> Tensor:
         """The targets' scores (M,) of images (M, C, H, W), without a graph."""
-        return target.score(shrinking(lambda size: torch.cat([logits(self.quick, part, self.precision) for part in images.split(size)]), self.batch))
+        return target.score(
+            shrinking(
+                lambda size: torch.cat(
+                    [logits(self.quick, part, self.precision) for part in images.split(size)]
+                ),
+                self.batch,
+            )
+        )
 
     def about(self, target: Target, tell: Callable[[float], None] | None = None) -> "Case":
         """Another target of the same images: the captured pass is shared."""
@@ -76,8 +87,8 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Raw float32 maps (N, h, w) of `method` for `target`: at the layer's own resolution, or at the input's. `change` (N,): what each
-    should sum to, y(x) - y(x0), where the method promises it."""
+    """Raw float32 maps (N, h, w) of `method` for `target`: at the layer's own resolution, or at the input's.
+    `change` (N,): what each should sum to, y(x) - y(x0), where the method promises it."""
 
     maps: Tensor
     method: str
@@ -88,8 +99,9 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Maps averaged over variations of the image: itself and its mirror image (`flip`), and `samples` copies with Gaussian noise of
-    `spread` times the image's range (SmoothGrad, Smilkov et al. 2017, arXiv:1706.03825). Every copy has its own pass."""
+    """Maps averaged over variations of the image: itself and its mirror image (`flip`), and `samples` copies
+    with Gaussian noise of `spread` times the image's range (SmoothGrad, Smilkov et al. 2017,
+    arXiv:1706.03825). Every copy has its own pass."""
 
     flip: bool = False
     samples: int = 0
@@ -98,7 +110,10 @@ class Smoothing:
 
     def __post_init__(self) -> None:
         if not 0 <= self.samples <= 1000 or not 0 < self.spread <= 2:
-            raise UserError(f"Smoothing with {self.samples} samples of spread {self.spread}: use 0 to 1000 samples and a spread up to 2.")
+            raise UserError(
+                f"Smoothing with {self.samples} samples of spread {self.spread}: use 0 to 1000 samples and "
+                "a spread up to 2."
+            )
 
     def variations(self, x: Tensor) -> Iterable[tuple[Tensor, bool]]:
         """Images, and whether they are mirrored."""
@@ -113,14 +128,26 @@ class Smoothing:
                 yield image.flip(3), True
 
 
-def explain(captured: Capture, methods: Iterable[str], target: Target | Tensor, fuse: str = "mean") -> dict[str, Explanation]:
+def explain(
+    captured: Capture, methods: Iterable[str], target: Target | Tensor, fuse: str = "mean"
+) -> dict[str, Explanation]:
     """Maps of several methods for one target each image, all from one captured pass."""
     chosen, target = [from_a_pass(name) for name in methods], as_target(target)
-    return {m.name: Explanation(maps, m.name, ",".join(captured.layers), target)
-            for m, maps in zip(chosen, _from_pass(captured, [(m, m.settings()) for m in chosen], target, fuse), strict=True)}  # fmt: skip
+    return {
+        m.name: Explanation(maps, m.name, ",".join(captured.layers), target)
+        for m, maps in zip(
+            chosen, _from_pass(captured, [(m, m.settings()) for m in chosen], target, fuse), strict=True
+        )
+    }
 
 
-def answer(case: Case, name: str, given: dict[str, Any] | None = None, fuse: str = "mean", smoothing: Smoothing | None = None) -> Explanation:
+def answer(
+    case: Case,
+    name: str,
+    given: dict[str, Any] | None = None,
+    fuse: str = "mean",
+    smoothing: Smoothing | None = None,
+) -> Explanation:
     """The maps of any method, with parameters, layers fused and smoothing. The model is left as it was found.
 
     Raises UserError for what does not fit, and where memory does not suffice for one image.
@@ -128,12 +155,16 @@ def answer(case: Case, name: str, given: dict[str, Any] | None = None, fuse: str
     return shrinking(lambda _: _answer(case, name, given, fuse, smoothing), 1)
 
 
-def _answer(case: Case, name: str, given: dict[str, Any] | None, fuse: str, smoothing: Smoothing | None) -> Explanation:
+def _answer(
+    case: Case, name: str, given: dict[str, Any] | None, fuse: str, smoothing: Smoothing | None
+) -> Explanation:
     method = get(name)
     settings = method.settings(given)
     if not smoothing or not (smoothing.flip or smoothing.samples):
         change = _change(case, settings["base"]) if method.complete else None
-        return Explanation(_maps(case, method, settings, fuse), name, _layers(case, method), case.target, change)
+        return Explanation(
+            _maps(case, method, settings, fuse), name, _layers(case, method), case.target, change
+        )
     total, variations = None, list(smoothing.variations(case.x))
     for k, (x, mirrored) in enumerate(variations):
         tell = lambda share, k=k: case.tell((k + share) / len(variations))  # noqa: E731
@@ -160,22 +191,37 @@ def _maps(case: Case, method: Method, settings: dict[str, Any], fuse: str) -> Te
         return _from_pass(case.captured, [(method, settings)], case.target, fuse)[0]
     if not method.layered or len(case.layers) == 1:
         return method.compute(case, **settings).float()
-    return fused([method.compute(replace(case, layers=(layer,)), **settings).float() for layer in case.layers], fuse)
+    return fused(
+        [method.compute(replace(case, layers=(layer,)), **settings).float() for layer in case.layers], fuse
+    )
 
 
-def _from_pass(captured: Capture, chosen: Sequence[tuple[Method, dict[str, Any]]], target: Target, fuse: str) -> list[Tensor]:
-    gradients = captured.gradients(target) if any(m.class_specific for m, _ in chosen) else captured.activations
+def _from_pass(
+    captured: Capture, chosen: Sequence[tuple[Method, dict[str, Any]]], target: Target, fuse: str
+) -> list[Tensor]:
+    gradients = (
+        captured.gradients(target) if any(m.class_specific for m, _ in chosen) else captured.activations
+    )
     with torch.no_grad():
-        return [fused([m.compute(a, g, **settings) for a, g in zip(captured.activations, gradients, strict=True)], fuse) for m, settings in chosen]
+        return [
+            fused(
+                [m.compute(a, g, **settings) for a, g in zip(captured.activations, gradients, strict=True)],
+                fuse,
+            )
+            for m, settings in chosen
+        ]
 
 
 def fused(maps: Sequence[Tensor], how: str) -> Tensor:
-    """One map (N, h, w) of several layers': each over its own largest magnitude, enlarged to the finest (bilinear), then mean or max."""
+    """One map (N, h, w) of several layers': each over its own largest magnitude, enlarged to the finest
+    (bilinear), then mean or max."""
     if how not in FUSIONS:
         raise UserError(f"No fusion '{how}': choose from {', '.join(FUSIONS)}.")
     if len(maps) == 1:
         return maps[0]
     size = max((m.shape[1:] for m in maps), key=lambda shape: shape[0] * shape[1])
     scaled = [m / m.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(m.dtype).tiny) for m in maps]
-    large = torch.stack([F.interpolate(m[:, None], size, mode="bilinear", align_corners=False)[:, 0] for m in scaled])
+    large = torch.stack(
+        [F.interpolate(m[:, None], size, mode="bilinear", align_corners=False)[:, 0] for m in scaled]
+    )
     return large.mean(0) if how == "mean" else large.amax(0)

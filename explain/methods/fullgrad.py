@@ -1,4 +1,5 @@
-"""FullGrad: what the input and every bias add to the score (Srinivas & Fleuret, NeurIPS 2019, arXiv:1905.00780)."""
+"""FullGrad: what the input and every bias add to the score (Srinivas & Fleuret, NeurIPS 2019,
+arXiv:1905.00780)."""
 
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,16 @@ from explain.network.hooks import gradients_of, read_maps
 if TYPE_CHECKING:
     from explain.methods.compute import Case
 
-BIASED = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm,
-          nn.GroupNorm)  # fmt: skip
+BIASED = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.Linear,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+)
 
 
 def full_gradients(model: nn.Module, x: Tensor, target: Target) -> tuple[Tensor, list[Tensor]]:
@@ -66,7 +75,8 @@ def bias_of(module: nn.Module) -> Tensor | None:
 
 
 def fullgrad(case: "Case") -> Tensor:
-    """M = ψ(x ∂y/∂x) + Σ over layers of ψ(b ∂y/∂z), summed over channels; ψ: magnitude, scaled to [0, 1] in each layer, enlarged (bilinear).
+    """M = ψ(x ∂y/∂x) + Σ over layers of ψ(b ∂y/∂z), summed over channels; ψ: magnitude, scaled to [0, 1] in
+    each layer, enlarged (bilinear).
 
     Over the layers whose output has spatial positions: maps, and tokens.
     """
@@ -90,5 +100,7 @@ def _maps(model: nn.Module, share: Tensor, x: Tensor) -> Tensor | None:
 def _scaled(share: Tensor, size: tuple[int, int]) -> Tensor:
     values = share.abs()
     low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
-    together = ((values - low) / (high - low + 1e-6)).sum(1, keepdim=True)  # before it is enlarged: the sum of enlarged maps is the same
+    together = ((values - low) / (high - low + 1e-6)).sum(
+        1, keepdim=True
+    )  # before it is enlarged: the sum of enlarged maps is the same
     return F.interpolate(together, size, mode="bilinear", align_corners=True)[:, 0]

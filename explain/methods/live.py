@@ -1,4 +1,5 @@
-"""Explain the one image in front of a person: any method, layer and pair of classes, on passes that are shared."""
+"""Explain the one image in front of a person: any method, layer and pair of classes, on passes that are
+shared."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ PASSES, MAPS = 3, 200
 
 @dataclass(frozen=True)
 class Question:
-    """Which map: of the predicted class where `target` is None, less that of class `minus`; at the default layer where `layer` is ''.
+    """Which map: of the predicted class where `target` is None, less that of class `minus`; at the default
+    layer where `layer` is ''.
 
     `given`: parameters that differ from the method's own, as (name, value) in pairs.
     """
@@ -41,8 +43,8 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class LiveMap:
-    """`raw` (h, w) answers `question` for class `target` at `layer` ('' where the method needs none); it took `seconds`. `change`:
-    what it should sum to, where the method promises that."""
+    """`raw` (h, w) answers `question` for class `target` at `layer` ('' where the method needs none); it took
+    `seconds`. `change`: what it should sum to, where the method promises that."""
 
     raw: np.ndarray
     question: Question
@@ -68,7 +70,8 @@ class Look:
         return int(self.prob.argmax())
 
     def map(self, question: Question, tell: Callable[[float], None] = lambda share: None) -> LiveMap:
-        """The answer, computed once. `tell(share)` hears how far it is, and may raise `Stopped`. Raises UserError for what does not fit."""
+        """The answer, computed once. `tell(share)` hears how far it is, and may raise `Stopped`. Raises
+        UserError for what does not fit."""
         if question not in self._maps:
             found = self._compute(question, tell)
             if len(self._maps) >= MAPS:
@@ -78,7 +81,8 @@ class Look:
 
     @cached_property
     def pace(self) -> float:
-        """Seconds of a forward pass in a small batch: the shorter of two times, for the first one pays for what is loaded."""
+        """Seconds of a forward pass in a small batch: the shorter of two times, for the first one pays for
+        what is loaded."""
         few, times = self.x.expand(4, -1, -1, -1), []
         for _ in range(2):
             began = time.perf_counter()
@@ -92,44 +96,63 @@ class Look:
     def seconds(self, question: Question) -> float:
         """About how long the map will take on this machine."""
         method = get(question.method)
-        c, h, w = self._case(self._layers(question.layer)).captured.activation.shape[1:] if method.layered else (0, 0, 0)
+        c, h, w = (
+            self._case(self._layers(question.layer)).captured.activation.shape[1:]
+            if method.layered
+            else (0, 0, 0)
+        )
         copies = max(1, question.smoothing.samples) * (1 + question.smoothing.flip)
         return self.pace * copies * method.passes(c, h * w, method.settings(dict(question.given)))
 
     def _compute(self, question: Question, tell: Callable[[float], None]) -> LiveMap:
         method, plus = get(question.method), self.pred if question.target is None else question.target
         began = time.perf_counter()
-        target = Target(torch.tensor([plus]), None if question.minus is None else torch.tensor([question.minus]))
+        target = Target(
+            torch.tensor([plus]), None if question.minus is None else torch.tensor([question.minus])
+        )
         if method.layered:
             case = self._case(self._layers(question.layer)).about(target, tell)
         else:
             case = Case(self.classifier.model, self.x, (), target, tell=tell)
         found = answer(case, question.method, dict(question.given), question.fuse, question.smoothing)
         change = None if found.change is None else float(found.change[0])
-        return LiveMap(found.maps[0].cpu().numpy(), question, found.layer, plus, time.perf_counter() - began, change)
+        return LiveMap(
+            found.maps[0].cpu().numpy(), question, found.layer, plus, time.perf_counter() - began, change
+        )
 
     def _layers(self, layer: str) -> tuple[str, ...]:
-        return layers_in(layer) or (self.classifier.default_layer or default_layer(self.classifier.model, self.x),)
+        return layers_in(layer) or (
+            self.classifier.default_layer or default_layer(self.classifier.model, self.x),
+        )
 
     def _case(self, layers: tuple[str, ...]) -> Case:
         if layers not in self._passes:
             if len(self._passes) >= PASSES:  # a pass at an early layer holds much of the network
                 del self._passes[next(iter(self._passes))]
-            self._passes[layers] = Case(self.classifier.model, self.x, layers, Target(torch.tensor([self.pred])))
+            self._passes[layers] = Case(
+                self.classifier.model, self.x, layers, Target(torch.tensor([self.pred]))
+            )
         return self._passes[layers]
 
 
 def look(classifier: Classifier, image: Image.Image) -> Look:
-    """Show a picture to a network: one forward pass. Raises UserError for a network that answers with something else than classes."""
+    """Show a picture to a network: one forward pass. Raises UserError for a network that answers with
+    something else than classes."""
     if classifier.metadata.get("task") == "affect":
-        raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are explained.")
+        raise UserError(
+            f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are "
+            "explained."
+        )
     x = classifier.batch([image])
     answer = logits(classifier.model, x)
     if answer.shape[1] == 1:
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
     if not answer.isfinite().all():
-        raise UserError(f"{classifier.name} answers this picture with {'NaN' if answer.isnan().any() else 'infinite numbers'}: there is no "
-                        "prediction to explain. Check the weights and the preprocessing.")  # fmt: skip
+        raise UserError(
+            f"{classifier.name} answers this picture with "
+            f"{'NaN' if answer.isnan().any() else 'infinite numbers'}: there is no "
+            "prediction to explain. Check the weights and the preprocessing."
+        )
     prob = answer.softmax(1)[0].cpu().numpy()
     return Look(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob)
 

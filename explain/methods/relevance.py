@@ -18,7 +18,8 @@ INSTEAD = "use Integrated Gradients or DeepLift."
 
 
 def lrp(case: "Case") -> Tensor:
-    """Layer-wise relevance propagation with Captum's rules: the epsilon rule for weighted layers, relevance unchanged through ReLUs.
+    """Layer-wise relevance propagation with Captum's rules: the epsilon rule for weighted layers, relevance
+    unchanged through ReLUs.
 
     Layers that run several times are separated first. Raises UserError for a network with branches, whose
     relevance Captum would count twice, and for layers that have no rule.

@@ -7,12 +7,27 @@ from explain.methods.compute import Smoothing
 from explain.methods.live import Question
 
 
-def command_line(picture: str, model: str, weights: str, classes: Sequence[str], questions: Sequence[Question],
-                 options: Sequence[str] = ()) -> str:  # fmt: skip
-    """One call of `explain` for questions that differ in method and parameters alone. `classes`: as the command will find them, none where it
-    finds other names; `options`: words that say the preprocessing."""
+def command_line(
+    picture: str,
+    model: str,
+    weights: str,
+    classes: Sequence[str],
+    questions: Sequence[Question],
+    options: Sequence[str] = (),
+) -> str:
+    """One call of `explain` for questions that differ in method and parameters alone. `classes`: as the
+    command will find them, none where it finds other names; `options`: words that say the preprocessing."""
     first = questions[0]
-    words = ["python", "launch.py", "explain", picture, "--model", model, *(["--weights", weights] if weights else []), *options]
+    words = [
+        "python",
+        "launch.py",
+        "explain",
+        picture,
+        "--model",
+        model,
+        *(["--weights", weights] if weights else []),
+        *options,
+    ]
     words += ["--methods", ",".join(q.method for q in questions)]
     words += ["--layer", first.layer] if first.layer else []
     words += ["--fuse", first.fuse] if "," in first.layer and first.fuse != "mean" else []
@@ -26,22 +41,42 @@ def command_line(picture: str, model: str, weights: str, classes: Sequence[str],
     return shlex.join([*words, "--out", "maps"])
 
 
-def python_lines(picture: str, model: str, weights: str, questions: Sequence[Question], options: Sequence[str] = ()) -> str:
+def python_lines(
+    picture: str, model: str, weights: str, questions: Sequence[Question], options: Sequence[str] = ()
+) -> str:
     """Runs from the folder of launch.py."""
     said = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
-    given = ", ".join([repr(model), *([repr(weights)] if weights else []), *([f"options=PreprocessingOptions({said})"] if said else [])])
+    given = ", ".join(
+        [
+            repr(model),
+            *([repr(weights)] if weights else []),
+            *([f"options=PreprocessingOptions({said})"] if said else []),
+        ]
+    )
     read = _fields(options)
-    how = "".join(f", {k}={v!r}" for k, v in (("exif", read.get("exif")), ("bits", int(read.get("bits", 0)))) if v)
+    how = "".join(
+        f", {k}={v!r}" for k, v in (("exif", read.get("exif")), ("bits", int(read.get("bits", 0)))) if v
+    )
     smooth = any(q.smoothing != Smoothing() for q in questions)
     asked = ",\n    ".join(f"Question({q.method!r}{''.join(_words(q))})" for q in questions)
-    return "\n".join([
-        "from pathlib import Path", "", *(["from explain.methods.compute import Smoothing"] if smooth else []),
-        "from explain.methods.live import Question, look",
-        "from models.data.images import open_image", *(["from models.preprocessing_options import PreprocessingOptions"] if said else []),
-        "from models.registry import load", "", f"classifier = load({given})", f"sight = look(classifier, open_image(Path({picture!r}){how}))",
-        f"for question in (\n    {asked},\n):", "    made = sight.map(question)  # made.raw: float32 (h, w), as the method gives it",
-        "    print(question.method, made.raw.shape, made.raw.min(), made.raw.max())", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "from pathlib import Path",
+            "",
+            *(["from explain.methods.compute import Smoothing"] if smooth else []),
+            "from explain.methods.live import Question, look",
+            "from models.data.images import open_image",
+            *(["from models.preprocessing_options import PreprocessingOptions"] if said else []),
+            "from models.registry import load",
+            "",
+            f"classifier = load({given})",
+            f"sight = look(classifier, open_image(Path({picture!r}){how}))",
+            f"for question in (\n    {asked},\n):",
+            "    made = sight.map(question)  # made.raw: float32 (h, w), as the method gives it",
+            "    print(question.method, made.raw.shape, made.raw.min(), made.raw.max())",
+            "",
+        ]
+    )
 
 
 def _fields(options: Sequence[str]) -> dict[str, str | bool]:
@@ -58,6 +93,16 @@ def _fields(options: Sequence[str]) -> dict[str, str | bool]:
 def _words(q: Question) -> list[str]:
     """What differs from the defaults, as arguments."""
     several = "," in q.layer and q.fuse != "mean"
-    values = [("layer", q.layer or None), ("target", q.target), ("minus", q.minus), ("given", q.given or None), ("fuse", q.fuse if several else None)]
+    values = [
+        ("layer", q.layer or None),
+        ("target", q.target),
+        ("minus", q.minus),
+        ("given", q.given or None),
+        ("fuse", q.fuse if several else None),
+    ]
     words = [f", {name}={value!r}" for name, value in values if value is not None]
-    return words + ([f", smoothing=Smoothing({q.smoothing.flip}, {q.smoothing.samples})"] if q.smoothing != Smoothing() else [])
+    return words + (
+        [f", smoothing=Smoothing({q.smoothing.flip}, {q.smoothing.samples})"]
+        if q.smoothing != Smoothing()
+        else []
+    )

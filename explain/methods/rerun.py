@@ -1,4 +1,5 @@
-"""Class-activation maps that ask the network again: with channels taken away, with places alone, with the image under each channel.
+"""Class-activation maps that ask the network again: with channels taken away, with places alone, with the
+image under each channel.
 
 Every function takes a case and returns raw maps (N, h, w) of its layer. Of a layer that runs several times in
 a pass, only the output of the run that `Capture` explains is changed.
@@ -30,20 +31,24 @@ TOGETHER = 2**27
 def ablation_cam(case: "Case", top: int = 0) -> Tensor:
     """M = Σ_c w_c A_c with w_c = (y - y without channel c) / |y|; the channel is set to zero.
 
-    Only what lies behind the layer runs again. `top`: only so many channels with the largest mean activation; 0 is all.
+    Only what lies behind the layer runs again. `top`: only so many channels with the largest mean activation;
+    0 is all.
     """
     maps = []
     for row in range(len(case.x)):
         one, activation = case.one(row), case.captured.activation[row]
         y = one.target.score(case.captured.logits[row : row + 1])
         channels = _strongest(activation, top)
-        without = one.target.repeated(len(channels)).score(_behind(one, channels, _without, partial(_tell, case, row)))
+        without = one.target.repeated(len(channels)).score(
+            _behind(one, channels, _without, partial(_tell, case, row))
+        )
         maps.append(torch.einsum("c,chw->hw", (y - without) / y.abs().clamp_min(1e-12), activation[channels]))
     return torch.stack(maps)
 
 
 def recipro_cam(case: "Case", gaussian: bool = True) -> Tensor:
-    """M_ij = the class's probability where of all places of the layer's maps (i, j) alone is left; for two classes, the difference.
+    """M_ij = the class's probability where of all places of the layer's maps (i, j) alone is left; for two
+    classes, the difference.
 
     `gaussian`: with its eight neighbours, weighted by a 3 × 3 Gaussian.
     """
@@ -60,7 +65,8 @@ def recipro_cam(case: "Case", gaussian: bool = True) -> Tensor:
 
 
 def score_cam(case: "Case", top: int = 0) -> Tensor:
-    """M = Σ_c w_c A_c with w = softmax over channels of the score of the image under channel c, enlarged (bilinear) and scaled to [0, 1].
+    """M = Σ_c w_c A_c with w = softmax over channels of the score of the image under channel c, enlarged
+    (bilinear) and scaled to [0, 1].
 
     `top`: only so many channels with the largest mean activation; 0 is all.
     """
@@ -70,7 +76,9 @@ def score_cam(case: "Case", top: int = 0) -> Tensor:
         channels = _strongest(activation, top)
         found, done = [], 0
         for part in channels.split(case.batch):
-            large = F.interpolate(activation[part][:, None], image.shape[2:], mode="bilinear", align_corners=True)
+            large = F.interpolate(
+                activation[part][:, None], image.shape[2:], mode="bilinear", align_corners=True
+            )
             low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
             masked = (image * ((large - low) / (high - low + 1e-8))).to(memory_format=torch.channels_last)
             found.append(case.scores(masked, case.target.rows(slice(row, row + 1)).repeated(len(part))))
@@ -81,7 +89,8 @@ def score_cam(case: "Case", top: int = 0) -> Tensor:
 
 
 def shapley_cam(case: "Case") -> Tensor:
-    """M = Σ_c mean_ij(G - ½ H A) A, with the Hessian H of the score: the Shapley value of the channels to second order."""
+    """M = Σ_c mean_ij(G - ½ H A) A, with the Hessian H of the score: the Shapley value of the channels to
+    second order."""
     captured = case.captured
     try:
         curvature = captured.curvature(case.target)
@@ -94,18 +103,25 @@ def shapley_cam(case: "Case") -> Tensor:
 
 
 def cam(case: "Case") -> Tensor:
-    """M = Σ_c w_c A_c with the weights w of the linear layer behind global average pooling; by its gradient, which is w / Z everywhere.
+    """M = Σ_c w_c A_c with the weights w of the linear layer behind global average pooling; by its gradient,
+    which is w / Z everywhere.
 
-    Raises UserError for a network that ends otherwise: then the gradient changes with the place or with the activation.
+    Raises UserError for a network that ends otherwise: then the gradient changes with the place or with the
+    activation.
     """
     gradient, activation = case.captured.gradients(case.target)[0], case.captured.activation
     spread = (gradient - gradient.mean((2, 3), keepdim=True)).abs().amax()
     first, levels = case.one(0), torch.tensor([0.0, 1.0, 2.0], device=case.x.device)[:, None, None, None]
-    nothing, once, twice = first.target.repeated(3).score(_behind(first, levels, lambda level, a: a * level.to(a.dtype)))
+    nothing, once, twice = first.target.repeated(3).score(
+        _behind(first, levels, lambda level, a: a * level.to(a.dtype))
+    )
     bend = (twice - 2 * once + nothing).abs() / (once - nothing).abs().clamp_min(1e-6)
     if float(spread) > 1e-3 * float(gradient.abs().amax()) or float(bend) > 1e-2:
-        raise UserError(f"CAM needs global average pooling and one linear layer behind '{case.layer}': use HiResCAM, which is the same where "
-                        "CAM can be had.")  # fmt: skip
+        raise UserError(
+            f"CAM needs global average pooling and one linear layer behind '{case.layer}': use HiResCAM, "
+            "which is the same where "
+            "CAM can be had."
+        )
     return torch.einsum("nc,nchw->nhw", gradient.sum((2, 3)), activation)
 
 
@@ -124,7 +140,11 @@ def _without(channels: Tensor, activation: Tensor) -> Tensor:
 
 
 def logits_with(
-    model: nn.Module, x: Tensor, layer: str, change: Callable[[Tensor], Tensor], precision: str = "fp32",
+    model: nn.Module,
+    x: Tensor,
+    layer: str,
+    change: Callable[[Tensor], Tensor],
+    precision: str = "fp32",
     turn: int | None = None,
 ) -> Tensor:
     """Logits (M, K) of one image `x` (1, C, H, W) when the output of `layer` is replaced.
@@ -161,8 +181,14 @@ def logits_with(
     return answer if answer is not None and len(answer) == count else run(x.expand(count, -1, -1, -1))
 
 
-def _behind(one: "Case", items: Tensor, change: Callable[[Tensor, Tensor], Tensor], tell: Callable[[float], None] = lambda share: None) -> Tensor:
-    """The answers (M, K) to one image with M other maps at its layer: `change(some items, maps)` makes as many as the items."""
+def _behind(
+    one: "Case",
+    items: Tensor,
+    change: Callable[[Tensor, Tensor], Tensor],
+    tell: Callable[[float], None] = lambda share: None,
+) -> Tensor:
+    """The answers (M, K) to one image with M other maps at its layer: `change(some items, maps)` makes as
+    many as the items."""
 
     def work(size: int) -> Tensor:
         found: list[Tensor] = []
@@ -172,8 +198,12 @@ def _behind(one: "Case", items: Tensor, change: Callable[[Tensor, Tensor], Tenso
             tell(sum(map(len, found)) / len(items))
         return torch.cat(found)
 
-    most = min(TOGETHER // one.captured.activation[0].nbytes, 16 * one.batch)  # what lies before the layer runs once for so many
-    return shrinking(work, max(1, min(most, -(-len(items) // 4))))  # a quarter at a time: someone may watch, and cancel
+    most = min(
+        TOGETHER // one.captured.activation[0].nbytes, 16 * one.batch
+    )  # what lies before the layer runs once for so many
+    return shrinking(
+        work, max(1, min(most, -(-len(items) // 4)))
+    )  # a quarter at a time: someone may watch, and cancel
 
 
 def _tell(case: "Case", row: int, share: float) -> None:

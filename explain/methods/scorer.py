@@ -1,4 +1,5 @@
-"""A case as Captum wants it: the network with its score as the only output, seeds, and pixels summed up as maps."""
+"""A case as Captum wants it: the network with its score as the only output, seeds, and pixels summed up as
+maps."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -47,14 +48,18 @@ class Scorer(nn.Module):
         self._case.tell(min(1.0, self._seen / self._expected))
         if self._mode:
             self._mode.begin(len(x))
-        with self._mode or nullcontext(), torch.autocast(x.device.type, torch.bfloat16, enabled=self._case.precision == "bf16"):
+        with (
+            self._mode or nullcontext(),
+            torch.autocast(x.device.type, torch.bfloat16, enabled=self._case.precision == "bf16"),
+        ):
             logits = self.model(x.clone())  # a copy: it may work in place
         return Target(plus, minus).score(logits.flatten(1).float())
 
 
 @contextmanager
-def captum(case: "Case", expected: float, relus: Kind | None = None, copy: bool = False,
-           forward: bool = False) -> Iterator[tuple[Scorer, dict[str, Any]]]:
+def captum(
+    case: "Case", expected: float, relus: Kind | None = None, copy: bool = False, forward: bool = False
+) -> Iterator[tuple[Scorer, dict[str, Any]]]:
     """The scorer, and the arguments that every `attribute` takes.
 
     `expected`: how many times each image goes through the network. `relus`: separate modules for activations,
@@ -67,9 +72,14 @@ def captum(case: "Case", expected: float, relus: Kind | None = None, copy: bool 
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")  # Captum's, about the hooks that it sets, and about samples in batches
+        warnings.simplefilter(
+            "ignore"
+        )  # Captum's, about the hooks that it sets, and about samples in batches
         model = deepcopy(case.model) if copy else case.quick if forward else case.model
-        target = (case.target.plus.to(case.x.device), *([] if case.target.minus is None else [case.target.minus.to(case.x.device)]))
+        target = (
+            case.target.plus.to(case.x.device),
+            *([] if case.target.minus is None else [case.target.minus.to(case.x.device)]),
+        )
         more = {"inputs": case.x.detach().clone(), "additional_forward_args": target}
         if relus is None:
             yield Scorer(case, model, None, expected).eval(), more
@@ -84,15 +94,18 @@ def captum(case: "Case", expected: float, relus: Kind | None = None, copy: bool 
         near = CLOSE[case.precision] * answers.abs().amax()
         expected_scores = case.target.score(answers)
         if not torch.allclose(scores.detach(), expected_scores, rtol=0, atol=float(near), equal_nan=True):
-            raise UserError("The scores of this network change when its modules do not work in place, which "
-                            "this method needs: use SmoothGrad or Integrated Gradients.")  # fmt: skip
+            raise UserError(
+                "The scores of this network change when its modules do not work in place, which "
+                "this method needs: use SmoothGrad or Integrated Gradients."
+            )
         del scores  # and its graph
         yield scorer, more
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The random numbers of PyTorch and NumPy (Captum uses both) from a seed on; afterwards they go on as if nothing had been drawn."""
+    """The random numbers of PyTorch and NumPy (Captum uses both) from a seed on; afterwards they go on as if
+    nothing had been drawn."""
     kept = np.random.get_state()
     with torch.random.fork_rng():
         try:
@@ -116,6 +129,11 @@ def each(case: "Case", work: Callable[["Case"], Tensor], size: int = 1) -> Tenso
 
     def in_parts(size: int) -> Tensor:
         parts = [case.part(slice(row, row + size)) for row in range(0, len(case.x), size)]
-        return torch.cat([work(replace(part, tell=partial(tell, size * k, of=len(part.x)))) for k, part in enumerate(parts)])
+        return torch.cat(
+            [
+                work(replace(part, tell=partial(tell, size * k, of=len(part.x))))
+                for k, part in enumerate(parts)
+            ]
+        )
 
     return shrinking(in_parts, size)

@@ -14,7 +14,12 @@ def segments(image: Tensor, kind: str, count: int) -> Tensor:
         h, w = image.shape[1:]
         rows = max(1, round((count * h / w) ** 0.5))
         columns = max(1, round(count / rows))
-        return (torch.arange(h) * rows // h)[:, None].mul(columns).add(torch.arange(w) * columns // w).to(image.device)
+        return (
+            (torch.arange(h) * rows // h)[:, None]
+            .mul(columns)
+            .add(torch.arange(w) * columns // w)
+            .to(image.device)
+        )
     if kind != "superpixels":
         raise UserError(f"No regions '{kind}': choose from {', '.join(KINDS)}.")
     from skimage.segmentation import slic
@@ -22,7 +27,15 @@ def segments(image: Tensor, kind: str, count: int) -> Tensor:
     low, high = image.amin(), image.amax()
     shown = ((image - low) / (high - low).clamp_min(1e-8)).permute(1, 2, 0).double().cpu().numpy()
     colour = shown.shape[2] == 3
-    found = torch.from_numpy(slic(shown if colour else shown[..., :1], count, compactness=10 if colour else 0.1, start_label=0, convert2lab=colour,
-                                  channel_axis=-1))  # fmt: skip
+    found = torch.from_numpy(
+        slic(
+            shown if colour else shown[..., :1],
+            count,
+            compactness=10 if colour else 0.1,
+            start_label=0,
+            convert2lab=colour,
+            channel_axis=-1,
+        )
+    )
     numbered = found.unique(return_inverse=True)[1].to(image.device)
     return numbered if int(numbered.max()) else segments(image, "grid", count)  # noise has no superpixels

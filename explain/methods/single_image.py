@@ -32,7 +32,8 @@ def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
 
 
 def class_number(classes: tuple[str, ...], said: str | None) -> int | None:
-    """'fear' or '4' -> its number; where classes are called by numbers, these are names. Raises UserError with what is near."""
+    """'fear' or '4' -> its number; where classes are called by numbers, these are names. Raises UserError
+    with what is near."""
     if said is None:
         return None
     if (found := find_class(said, classes)) is not None:
@@ -46,7 +47,8 @@ def class_number(classes: tuple[str, ...], said: str | None) -> int | None:
 
 
 def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str, Any]]:
-    """'steps=20' for every method that has it, 'lime.samples=100' for one. Raises UserError for what nobody takes."""
+    """'steps=20' for every method that has it, 'lime.samples=100' for one. Raises UserError for what nobody
+    takes."""
     given: dict[str, dict[str, Any]] = {name: {} for name in methods}
     for word in said:
         path, is_there, value = word.partition("=")
@@ -54,7 +56,10 @@ def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str,
         takers = [m for m in given if owner in ("", m) and any(p.name == name for p in get(m).parameters)]
         if not is_there or not takers:
             known = [f"{m}.{p.name}" for m in given for p in get(m).parameters]
-            raise UserError(f"--set {word}: give name=value; there are {', '.join(known) or 'no parameters of these methods'}.")
+            raise UserError(
+                f"--set {word}: give name=value; there are "
+                f"{', '.join(known) or 'no parameters of these methods'}."
+            )
         for m in takers:
             given[m][name] = value
     for m, values in given.items():
@@ -63,11 +68,14 @@ def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str,
 
 
 def write(sight: Look, made: LiveMap, stem: Path) -> list[Path]:
-    """STEM.METHOD.npy (raw float32), .map.png (coloured, the map's own resolution), .png (over the picture as the network sees it).
+    """STEM.METHOD.npy (raw float32), .map.png (coloured, the map's own resolution), .png (over the picture as
+    the network sees it).
 
     Raises UserError where it cannot be written.
     """
-    files = [stem.with_name(f"{stem.name}.{made.question.method}{end}") for end in (".npy", ".map.png", ".png")]
+    files = [
+        stem.with_name(f"{stem.name}.{made.question.method}{end}") for end in (".npy", ".map.png", ".png")
+    ]
     scaled = normalise(made.raw)
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -75,5 +83,8 @@ def write(sight: Look, made: LiveMap, stem: Path) -> list[Path]:
         coloured(scaled).save(files[1])
         overlay(sight.seen, scaled).save(files[2])
     except OSError as error:
-        raise UserError(f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another --out.") from error
+        raise UserError(
+            f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another "
+            "--out."
+        ) from error
     return files

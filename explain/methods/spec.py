@@ -1,5 +1,5 @@
-"""What an explanation method is: one frozen entry, which the dashboard's controls, the command line, the contract test and the
-documentation's table read."""
+"""What an explanation method is: one frozen entry, which the dashboard's controls, the command line, the
+contract test and the documentation's table read."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -42,21 +42,24 @@ class Parameter:
         except (TypeError, ValueError):
             value = float("nan")
         if not self.low <= value <= self.high or (whole and value != int(value)):
-            raise UserError(f"{self.name} is '{given}': it is {'a whole' if whole else 'a'} number from {self.low:g} to {self.high:g}.")
+            raise UserError(
+                f"{self.name} is '{given}': it is {'a whole' if whole else 'a'} number from {self.low:g} "
+                f"to {self.high:g}."
+            )
         return int(value) if whole else value
 
 
 @dataclass(frozen=True)
 class Method:
-    """`function` is the name of a function of this package, as in 'cam.grad_cam', so that the registry can be read without torch. It is
-    called with (activation, gradient, **parameters) where it `needs` a captured pass, with (case, **parameters) where it runs the
-    network itself, and gives raw maps (N, h, w).
+    """`function` is the name of a function of this package, as in 'cam.grad_cam', so that the registry can be
+    read without torch. It is called with (activation, gradient, **parameters) where it `needs` a captured
+    pass, with (case, **parameters) where it runs the network itself, and gives raw maps (N, h, w).
 
-    `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's. `signed`: negative
-    values speak against the class. `class_specific`: False where the map is the same for every target. `differences`: it
-    explains by how much one class exceeds another, too. `complete`: a map sums to y(x) - y(x0), x0 being the baseline that its parameter
-    `base` names.
-    `passes(channels, places, parameters)`: about how many forward passes of the whole network one image costs.
+    `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's.
+    `signed`: negative values speak against the class. `class_specific`: False where the map is the same for
+    every target. `differences`: it explains by how much one class exceeds another, too. `complete`: a map
+    sums to y(x) - y(x0), x0 being the baseline that its parameter `base` names. `passes(channels, places,
+    parameters)`: about how many forward passes of the whole network one image costs.
     """
 
     name: str
@@ -82,18 +85,29 @@ class Method:
         return found
 
     def settings(self, given: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Every parameter with the value that was given, or its default. Raises UserError for unknown names and wrong values."""
+        """Every parameter with the value that was given, or its default. Raises UserError for unknown names
+        and wrong values."""
         known = {p.name: p for p in self.parameters}
         for name in given or {}:
             if name not in known:
-                raise UserError(f"{self.title} has no parameter '{name}': it has {', '.join(known) or 'none'}.")
+                raise UserError(
+                    f"{self.title} has no parameter '{name}': it has {', '.join(known) or 'none'}."
+                )
         return {name: p.read((given or {}).get(name, p.default)) for name, p in known.items()}
 
 
 def described(m: Method) -> str:
     """One method in a few lines for a terminal."""
     lines = [f"{m.name:22} {m.title}: {m.summary}", f"{'':22} {m.cost}"]
-    return "\n".join([*lines, *(f"{'':24}{p.name}={p.default}  {p.help}{f' ({allowed(p)})' if allowed(p) else ''}" for p in m.parameters)])
+    return "\n".join(
+        [
+            *lines,
+            *(
+                f"{'':24}{p.name}={p.default}  {p.help}{f' ({allowed(p)})' if allowed(p) else ''}"
+                for p in m.parameters
+            ),
+        ]
+    )
 
 
 def allowed(p: Parameter) -> str:
@@ -104,11 +118,17 @@ def allowed(p: Parameter) -> str:
 
 
 def table(methods: Iterable[Method]) -> str:
-    """The table of docs/methods.md; the formula is the first line of the function's docstring."""
-    rows = ["| name | method | what it shows | map | class | parameters | cost | source |", "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    """The table of docs/methods.md; the formula is the first paragraph of the function's docstring."""
+    rows = [
+        "| name | method | what it shows | map | class | parameters | cost | source |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for m in methods:
-        formula = (m.compute.__doc__ or "").splitlines()[0].replace("|", "\\|")
+        formula = " ".join((m.compute.__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
         parameters = ", ".join(f"`{p.name}` {p.default}" for p in m.parameters)
         of_class = "yes" if m.class_specific else "no"
-        rows.append(f"| `{m.name}` | {m.title} | {m.summary} | {formula} | {of_class} | {parameters} | {m.cost} | {m.citation} |")
+        rows.append(
+            f"| `{m.name}` | {m.title} | {m.summary} | {formula} | {of_class} | {parameters} | {m.cost} | "
+            f"{m.citation} |"
+        )
     return "\n".join(rows)

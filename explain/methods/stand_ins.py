@@ -41,8 +41,19 @@ MAX_POOL |= {torch.max_pool1d, torch.max_pool2d, torch.max_pool3d}
 ADD = _functions("add", "mul") | {Tensor.__add__, Tensor.__radd__, Tensor.__iadd__, Tensor.__mul__}
 CAT = {torch.cat, torch.concat, torch.concatenate}
 
-HOOKED = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softmax,
-          nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)  # fmt: skip
+HOOKED = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Softplus,
+    nn.Softmax,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+)
 """Captum registers hooks on these by itself, even where they run several times."""
 
 
@@ -122,7 +133,9 @@ class FreshModules(TorchFunctionMode):
         kind = self._kind_of(func, args, kwargs)
         if kind is not None and self._applies(args, kwargs):
             return self._run(kind, func, args, kwargs)
-        self.joins |= func in CAT or (func in ADD and sum(isinstance(a, Tensor) and a.ndim > 1 for a in args) > 1)
+        self.joins |= func in CAT or (
+            func in ADD and sum(isinstance(a, Tensor) and a.ndim > 1 for a in args) > 1
+        )
         return func(*args, **kwargs)
 
     def _kind_of(self, func: Any, args: Any, kwargs: dict[str, Any]) -> type[nn.Module] | None:
@@ -161,8 +174,10 @@ class FreshModules(TorchFunctionMode):
             self.modules.append(kind())
         module = self.modules[self._turn] if self._turn < len(self.modules) else None
         if type(module) is not kind:
-            raise UserError("The network calls different activations in each forward pass, which this method "
-                            "does not support: use SmoothGrad or Occlusion.")  # fmt: skip
+            raise UserError(
+                "The network calls different activations in each forward pass, which this method "
+                "does not support: use SmoothGrad or Occlusion."
+            )
         self._turn += 1
         return module
 
@@ -184,7 +199,9 @@ def stand_ins(model: nn.Module) -> Iterator[None]:
     Everything is restored at the end, also after an error.
     """
     # `named_children` would skip the second name of a shared module
-    children = [(parent, name, child) for parent in model.modules() for name, child in parent._modules.items()]
+    children = [
+        (parent, name, child) for parent in model.modules() for name, child in parent._modules.items()
+    ]
     replaced = [(parent, name, child) for parent, name, child in children if isinstance(child, HOOKED)]
     in_place = [module for module in model.modules() if getattr(module, "inplace", False) is True]
     marks = [(module, set(module.__dict__)) for module in model.modules()]

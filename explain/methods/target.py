@@ -10,7 +10,8 @@ from models.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One score an image: the logit of class `plus` (N,), less that of class `minus` (N,) where it is given."""
+    """One score an image: the logit of class `plus` (N,), less that of class `minus` (N,) where it is
+    given."""
 
     plus: Tensor
     minus: Tensor | None = None
@@ -18,7 +19,9 @@ class Target:
     def score(self, logits: Tensor) -> Tensor:
         """(N, K) -> (N,). Raises UserError for classes that the logits do not have."""
         self._check(logits)
-        return score(logits, self.plus.to(logits.device), None if self.minus is None else self.minus.to(logits.device))
+        return score(
+            logits, self.plus.to(logits.device), None if self.minus is None else self.minus.to(logits.device)
+        )
 
     def rows(self, rows: slice | Tensor) -> "Target":
         """The targets of some of the images."""
@@ -26,15 +29,22 @@ class Target:
 
     def repeated(self, times: int) -> "Target":
         """Each target so many times in a row."""
-        return Target(self.plus.repeat_interleave(times), None if self.minus is None else self.minus.repeat_interleave(times))
+        return Target(
+            self.plus.repeat_interleave(times),
+            None if self.minus is None else self.minus.repeat_interleave(times),
+        )
 
     def _check(self, logits: Tensor) -> None:
         n, classes = logits.shape
         for side in (self.plus, self.minus):
             if side is not None and (len(side) != n or bool(((side < 0) | (side >= classes)).any())):
-                raise UserError(f"Target classes {side.tolist()[:8]} do not fit {n} images of {classes} classes.")
+                raise UserError(
+                    f"Target classes {side.tolist()[:8]} do not fit {n} images of {classes} classes."
+                )
         if self.minus is not None and bool((self.plus == self.minus).any()):
-            raise UserError(f"The difference of class {int(self.plus[0])} and itself is nothing: choose two classes.")
+            raise UserError(
+                f"The difference of class {int(self.plus[0])} and itself is nothing: choose two classes."
+            )
 
 
 def score(logits: Tensor, plus: Tensor, minus: Tensor | None) -> Tensor:

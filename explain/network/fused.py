@@ -1,7 +1,9 @@
-"""The same network, faster where nothing is learnt: batch norms folded into the convolutions before them, ReLUs computed with them.
+"""The same network, faster where nothing is learnt: batch norms folded into the convolutions before them,
+ReLUs computed with them.
 
-A run asks a network for thousands of forward passes, Score-CAM for one a channel, and what lies between the convolutions
-costs as much time as they do. The copy shares every other weight with the model, which is not touched.
+A run asks a network for thousands of forward passes, Score-CAM for one a channel, and what lies between the
+convolutions costs as much time as they do. The copy shares every other weight with the model, which is not
+touched.
 """
 
 from collections import Counter, OrderedDict
@@ -30,7 +32,8 @@ class Chain:
 
 
 class ConvRelu(nn.Module):
-    """A convolution that writes its output once, through the ReLU: oneDNN's, where there is no graph to keep."""
+    """A convolution that writes its output once, through the ReLU: oneDNN's, where there is no graph to
+    keep."""
 
     def __init__(self, conv: nn.Conv2d, relu: nn.Module):
         super().__init__()
@@ -44,17 +47,32 @@ class ConvRelu(nn.Module):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
         if dtype not in self._cast:
             bias = self.conv.bias
-            self._cast[dtype] = self.conv.weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)
+            self._cast[dtype] = (
+                self.conv.weight.detach().to(dtype),
+                None if bias is None else bias.detach().to(dtype),
+            )
         conv, (weight, bias) = self.conv, self._cast[dtype]
         return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
-            x.to(dtype), weight, bias, list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups, *self._activation)  # fmt: skip
+            x.to(dtype),
+            weight,
+            bias,
+            list(conv.padding),
+            list(conv.stride),
+            list(conv.dilation),
+            conv.groups,
+            *self._activation,
+        )
 
 
-def folded(model: nn.Module, x: Tensor, layers: Sequence[str] = (), precision: str = "fp32", relus: bool = True) -> nn.Module:
-    """A network whose answers, and whose outputs at `layers`, are those of `model` in eval mode; `x` (N, C, H, W): images to try it on.
-    `relus`: whether they may be computed with the convolutions, which helps where no gradient is asked for.
+def folded(
+    model: nn.Module, x: Tensor, layers: Sequence[str] = (), precision: str = "fp32", relus: bool = True
+) -> nn.Module:
+    """A network whose answers, and whose outputs at `layers`, are those of `model` in eval mode; `x` (N, C,
+    H, W): images to try it on. `relus`: whether they may be computed with the convolutions, which helps where
+    no gradient is asked for.
 
-    Layers have the same names. The model itself, where there is nothing to fold or the answers would not be the same.
+    Layers have the same names. The model itself, where there is nothing to fold or the answers would not be
+    the same.
     """
     try:
         chains = _chains(model, x[:1], layers)
@@ -72,7 +90,9 @@ def _chains(model: nn.Module, x: Tensor, layers: Sequence[str]) -> list[Chain]:
     for conv in flow.takers:
         if isinstance(conv, nn.Conv2d) and flow.runs[conv] == 1 and not _has_hooks(conv):
             norm = flow.after(conv, _is_norm)
-            chains.append(Chain(conv, norm, flow.after(norm or conv, lambda m: type(m) in (nn.ReLU, nn.ReLU6))))
+            chains.append(
+                Chain(conv, norm, flow.after(norm or conv, lambda m: type(m) in (nn.ReLU, nn.ReLU6)))
+            )
     return [chain for chain in chains if chain.norm or chain.relu]
 
 
@@ -81,7 +101,9 @@ class _Flow:
 
     def __init__(self, model: nn.Module, layers: Sequence[str]):
         modules = dict(model.named_modules(remove_duplicate=False))
-        self.parts = dict.fromkeys(m for m in modules.values() if _is_norm(m) or not (m._modules or isinstance(m, nn.Identity)))
+        self.parts = dict.fromkeys(
+            m for m in modules.values() if _is_norm(m) or not (m._modules or isinstance(m, nn.Identity))
+        )
         self.wanted = {modules[name] for name in layers}
         self.watched = [*self.parts, *(self.wanted - self.parts.keys())]
         self.runs, self.takers = Counter[nn.Module](), dict[nn.Module, list[nn.Module]]()
@@ -112,7 +134,9 @@ class _Flow:
 
 
 def _known(tensor: Any) -> tuple[int, int]:
-    return id(tensor), tensor._version if isinstance(tensor, Tensor) else 0  # what was added to in place is something else
+    return id(tensor), tensor._version if isinstance(
+        tensor, Tensor
+    ) else 0  # what was added to in place is something else
 
 
 def _copy(model: nn.Module, chains: list[Chain], fuse: bool) -> nn.Module:
@@ -120,18 +144,34 @@ def _copy(model: nn.Module, chains: list[Chain], fuse: bool) -> nn.Module:
     tensors = [*model.parameters(), *model.buffers()]
     copies: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
     copy = deepcopy(model, copies)
-    places = [(parent, name, id(child)) for parent in copy.modules() for name, child in parent._modules.items()]
+    places = [
+        (parent, name, id(child)) for parent in copy.modules() for name, child in parent._modules.items()
+    ]
     instead: dict[int, nn.Module] = {}
     for chain in chains:
         conv, norm, relu = copies[id(chain.conv)], chain.norm, chain.relu
         if norm is not None:
-            fused = fuse_conv_bn_weights(chain.conv.weight, chain.conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)  # type: ignore[arg-type]
+            fused = fuse_conv_bn_weights(
+                chain.conv.weight,
+                chain.conv.bias,
+                norm.running_mean,  # type: ignore[arg-type]
+                norm.running_var,  # type: ignore[arg-type]
+                norm.eps,
+                norm.weight,
+                norm.bias,
+            )
             conv.weight, conv.bias = fused
             conv.weight.requires_grad_(False), conv.bias.requires_grad_(False)
             conv.to(memory_format=torch.channels_last)
             rest = copies[id(norm)]  # timm's batch norms hold the activation that follows
             instead[id(rest)] = nn.Sequential(OrderedDict(rest._modules))
-        if fuse and relu is not None and type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str):
+        if (
+            fuse
+            and relu is not None
+            and type(conv) is nn.Conv2d
+            and conv.padding_mode == "zeros"
+            and not isinstance(conv.padding, str)
+        ):
             instead[id(conv)], instead[id(copies[id(relu)])] = ConvRelu(conv, copies[id(relu)]), nn.Identity()
     for parent, name, child in places:
         if child in instead:
@@ -141,7 +181,9 @@ def _copy(model: nn.Module, chains: list[Chain], fuse: bool) -> nn.Module:
 
 def _is_norm(module: nn.Module) -> bool:
     """Batch norm by running statistics, and nothing else but modules of its own behind it."""
-    plain = type(module) is nn.BatchNorm2d or (isinstance(module, nn.BatchNorm2d) and set(module._modules) == {"drop", "act"})
+    plain = type(module) is nn.BatchNorm2d or (
+        isinstance(module, nn.BatchNorm2d) and set(module._modules) == {"drop", "act"}
+    )
     return plain and module.running_mean is not None
 
 

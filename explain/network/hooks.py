@@ -1,7 +1,9 @@
-"""The only file that registers hooks: what layers put out, the gradient of a score with respect to it, and other outputs in its place.
+"""The only file that registers hooks: what layers put out, the gradient of a score with respect to it, and
+other outputs in its place.
 
-The network runs without a graph up to the first target layer; the graph begins there, at a detached copy of the layer's
-output, so that a map costs little more than a forward pass and no parameter ever receives a gradient.
+The network runs without a graph up to the first target layer; the graph begins there, at a detached copy of
+the layer's output, so that a map costs little more than a forward pass and no parameter ever receives a
+gradient.
 """
 
 from collections import Counter
@@ -20,8 +22,8 @@ from models.layout import Layout, layout_of
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """One forward pass: `logits` (N, K), and of each of `layers` its maps, `activations` (N, C, h, w), and how its
-    output holds them; all detached.
+    """One forward pass: `logits` (N, K), and of each of `layers` its maps, `activations` (N, C, h, w), and
+    how its output holds them; all detached.
 
     A layer that runs several times in a pass (a shared activation) is explained at one run: the last whose
     output has more than one spatial position. `turns`: which run that was, from 1. All methods use this run,
@@ -42,7 +44,8 @@ class Capture:
         return self.activations[0]
 
     def gradients(self, target: Target | Tensor) -> tuple[Tensor, ...]:
-        """d score / d activation for each layer, (N, C, h, w); a tensor (N,) of classes means their logits."""
+        """d score / d activation for each layer, (N, C, h, w); a tensor (N,) of classes means their
+        logits."""
         return self.gradients_of_score(as_target(target).score)
 
     def gradients_of_score(self, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
@@ -57,7 +60,8 @@ class Capture:
         return tuple(layout.maps(g).float() for layout, g in zip(self.layouts, found, strict=True))
 
     def curvature(self, target: Target | Tensor) -> Tensor:
-        """Of the first layer: the Hessian of the score with respect to the activation, times the activation, (N, C, h, w)."""
+        """Of the first layer: the Hessian of the score with respect to the activation, times the activation,
+        (N, C, h, w)."""
         output, layout = self._outputs[0], self.layouts[0]
         score = as_target(target).score(self._scores).sum()
         if not score.requires_grad:
@@ -67,7 +71,9 @@ class Capture:
             raise UserError(unreached(self.layers[0]))
         if not gradient.requires_grad:  # the score is linear in the activation
             return torch.zeros_like(self.activations[0])
-        (product,) = torch.autograd.grad(gradient, output, output.detach(), retain_graph=True, allow_unused=True)
+        (product,) = torch.autograd.grad(
+            gradient, output, output.detach(), retain_graph=True, allow_unused=True
+        )
         return torch.zeros_like(self.activations[0]) if product is None else layout.maps(product).float()
 
     def gradient(self, target: Target | Tensor) -> Tensor:
@@ -76,7 +82,9 @@ class Capture:
 
 
 def unreached(layer: str) -> str:
-    return f"No gradient reaches layer '{layer}' from the output: choose a layer that the prediction depends on."
+    return (
+        f"No gradient reaches layer '{layer}' from the output: choose a layer that the prediction depends on."
+    )
 
 
 @contextmanager
@@ -107,7 +115,8 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 
 def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision: str = "fp32") -> Capture:
-    """Run `model` on `x` (N, C, H, W) and keep the output of `layers`. `precision`: 'fp32' or 'bf16' (autocast).
+    """Run `model` on `x` (N, C, H, W) and keep the output of `layers`. `precision`: 'fp32' or 'bf16'
+    (autocast).
 
     Of a layer that runs several times, one run counts (see `Capture`). The model and `x` are left as they
     were, also after an error. Raises UserError for a layer that does not exist, does not run, or puts out no
@@ -133,7 +142,9 @@ def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         for name, module in zip(names, modules, strict=True):
-            stack.callback(module.register_forward_hook(lambda _, __, output, name=name: keep(name, output)).remove)
+            stack.callback(
+                module.register_forward_hook(lambda _, __, output, name=name: keep(name, output)).remove
+            )
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             scores = model(x)
     for name in names:
@@ -143,19 +154,26 @@ def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision:
             read_layout(model, name, last[name], x)
     scores = scores.flatten(1).float()
     outputs, layouts, turns = zip(*(kept[name] for name in names), strict=True) if names else ((), (), ())
-    maps = tuple(layout.maps(output.detach()).float() for output, layout in zip(outputs, layouts, strict=True))
+    maps = tuple(
+        layout.maps(output.detach()).float() for output, layout in zip(outputs, layouts, strict=True)
+    )
     return Capture(names, scores.detach(), maps, layouts, turns, scores, outputs)
 
 
 def logits(model: nn.Module, x: Tensor, precision: str = "fp32") -> Tensor:
     """(N, K) without any graph."""
-    with as_found(model), torch.inference_mode(), torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+    with (
+        as_found(model),
+        torch.inference_mode(),
+        torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
         return model(x).flatten(1).float()
 
 
 @contextmanager
-def replaced(model: nn.Module, layer: str, x: Tensor, change: Callable[[Tensor], Tensor],
-             turn: int) -> Iterator[None]:  # fmt: skip
+def replaced(
+    model: nn.Module, layer: str, x: Tensor, change: Callable[[Tensor], Tensor], turn: int
+) -> Iterator[None]:
     """For one forward pass on images `x`: run `turn` of `layer` outputs `change(its maps)`, (N, C, h, w)."""
     ran: list[None] = []
 
@@ -182,7 +200,9 @@ def layers_in(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def gradients_of(model: nn.Module, x: Tensor, target: Target, wanted: Callable[[nn.Module], bool]) -> tuple[Tensor, list[tuple[nn.Module, Tensor]]]:
+def gradients_of(
+    model: nn.Module, x: Tensor, target: Target, wanted: Callable[[nn.Module], bool]
+) -> tuple[Tensor, list[tuple[nn.Module, Tensor]]]:
     """d score / d x (N, C, H, W), and for every `wanted` module whose output depends on the image and reaches
     the score: d score / d its output, once for each run. A whole backward pass; parameters receive no
     gradient. Raises UserError for classes that the network lacks."""
@@ -207,18 +227,26 @@ def gradients_of(model: nn.Module, x: Tensor, target: Target, wanted: Callable[[
         found = torch.autograd.grad(score, inputs, allow_unused=True) if score.requires_grad else [None]
     if found[0] is None:
         raise UserError("No gradient reaches the image: the network cuts it off.")
-    return found[0], [(module, gradient) for (module, _), gradient in zip(ran, found[1:], strict=True) if gradient is not None]
+    return found[0], [
+        (module, gradient)
+        for (module, _), gradient in zip(ran, found[1:], strict=True)
+        if gradient is not None
+    ]
 
 
 class _Enough(Exception):
     """What was asked for is there."""
 
 
-def reach(model: nn.Module, x: Tensor, layer: str, graph: bool = False, given: bool = False, turn: int = 1) -> Tensor:
-    """What `layer` puts out for images `x`, or with `given` what it takes; '' is the network itself. The forward pass ends there.
+def reach(
+    model: nn.Module, x: Tensor, layer: str, graph: bool = False, given: bool = False, turn: int = 1
+) -> Tensor:
+    """What `layer` puts out for images `x`, or with `given` what it takes; '' is the network itself. The
+    forward pass ends there.
 
-    `graph`: it can be differentiated with respect to `x`. `turn`: of a layer that runs several times, which (see `turns`). Raises UserError
-    for a layer that does not exist, does not run, or holds something else than numbers.
+    `graph`: it can be differentiated with respect to `x`. `turn`: of a layer that runs several times, which
+    (see `turns`). Raises UserError for a layer that does not exist, does not run, or holds something else
+    than numbers.
     """
     module, kept = find_layer(model, layer) if layer else model, list[Any]()
 
@@ -240,14 +268,22 @@ def reach(model: nn.Module, x: Tensor, layer: str, graph: bool = False, given: b
     if not kept:
         raise UserError(idle(layer))
     if not isinstance(kept[-1], Tensor):
-        raise UserError(f"Layer '{layer}' puts out a {type(kept[-1]).__name__}: choose one that puts out numbers.")
+        raise UserError(
+            f"Layer '{layer}' puts out a {type(kept[-1]).__name__}: choose one that puts out numbers."
+        )
     return kept[-1]
 
 
 def turns(model: nn.Module, x: Tensor, layer: str) -> int:
     """How often `layer` runs in one forward pass: torchvision's ResNet uses one ReLU three times a block."""
     ran: list[None] = []
-    watch(model, x[:1], [find_layer(model, layer)] if layer else [], lambda module, given: None, lambda module, output: ran.append(None))
+    watch(
+        model,
+        x[:1],
+        [find_layer(model, layer)] if layer else [],
+        lambda module, given: None,
+        lambda module, output: ran.append(None),
+    )
     return max(1, len(ran))
 
 
@@ -257,16 +293,24 @@ def output_of(model: nn.Module, x: Tensor, layer: str, turn: int = 1) -> tuple[T
     return output, _layout(model, output, x)
 
 
-def watch(model: nn.Module, x: Tensor, modules: Iterable[nn.Module], before: Callable[[nn.Module, Any], None],
-          after: Callable[[nn.Module, Any], None]) -> None:  # fmt: skip
-    """Run `model` on `x` without a graph; `before(module, its arguments)` and `after(module, its output)` hear of each that runs."""
+def watch(
+    model: nn.Module,
+    x: Tensor,
+    modules: Iterable[nn.Module],
+    before: Callable[[nn.Module, Any], None],
+    after: Callable[[nn.Module, Any], None],
+) -> None:
+    """Run `model` on `x` without a graph; `before(module, its arguments)` and `after(module, its output)`
+    hear of each that runs."""
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
         stack.enter_context(torch.inference_mode(False))  # there tensors have no versions
         stack.enter_context(torch.no_grad())
         for module in modules:
             stack.callback(module.register_forward_pre_hook(before).remove)
-            stack.callback(module.register_forward_hook(lambda module, _, output: after(module, output)).remove)
+            stack.callback(
+                module.register_forward_hook(lambda module, _, output: after(module, output)).remove
+            )
         model(x)
 
 
@@ -285,7 +329,10 @@ def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:
     layout = _layout(model, output, x)
     if layout is None:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise UserError(f"Layer '{name}' puts out {shape}: maps need a layer with (N, C, h, w), such as a convolution, or with tokens of places.")
+        raise UserError(
+            f"Layer '{name}' puts out {shape}: maps need a layer with (N, C, h, w), such as a convolution, "
+            "or with tokens of places."
+        )
     return layout
 
 

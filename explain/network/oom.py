@@ -11,7 +11,8 @@ Result = TypeVar("Result")
 
 
 def shrinking(work: Callable[[int], Result], size: int) -> Result:
-    """`work(size)`; where memory does not suffice, with half the size, down to one. Raises UserError where one is too many."""
+    """`work(size)`; where memory does not suffice, with half the size, down to one. Raises UserError where
+    one is too many."""
     while True:
         try:
             return work(size)
@@ -19,7 +20,10 @@ def shrinking(work: Callable[[int], Result], size: int) -> Result:
             if not out_of_memory(error):
                 raise
             if size == 1:
-                raise UserError("Memory does not suffice even for one image at a time: use a smaller input, or another device.") from None
+                raise UserError(
+                    "Memory does not suffice even for one image at a time: use a smaller input, or another "
+                    "device."
+                ) from None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         size = max(1, size // 2)
@@ -28,4 +32,8 @@ def shrinking(work: Callable[[int], Result], size: int) -> Result:
 def out_of_memory(error: BaseException) -> bool:
     """Torch says it in an error of its own on accelerators, in words on CPUs."""
     said = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in said or "can't allocate memory" in said
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "not enough memory" in said
+        or "can't allocate memory" in said
+    )

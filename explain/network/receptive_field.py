@@ -1,7 +1,9 @@
-"""Which part of the image a place of a layer can see: kernels, strides, paddings and dilations followed through whatever the network calls.
+"""Which part of the image a place of a layer can see: kernels, strides, paddings and dilations followed
+through whatever the network calls.
 
-Works on the operations that run, not on modules, so that functions, branches and re-used layers count. After Araujo, Norris & Sim,
-"Computing Receptive Fields of Convolutional Neural Networks", Distill 2019, doi:10.23915/distill.00021.
+Works on the operations that run, not on modules, so that functions, branches and re-used layers count. After
+Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019,
+doi:10.23915/distill.00021.
 """
 
 from collections.abc import Sequence
@@ -18,8 +20,9 @@ Pair = tuple[Fraction, Fraction]
 
 @dataclass(frozen=True)
 class Field:
-    """Place (i, j) sees rows `start[0] + i · stride[0]` and the `size[0]` from there on, columns alike, in pixels; what lies outside the
-    image is padding. `size` is None where it sees the whole image. `places`: how many there are."""
+    """Place (i, j) sees rows `start[0] + i · stride[0]` and the `size[0]` from there on, columns alike, in
+    pixels; what lies outside the image is padding. `size` is None where it sees the whole image. `places`:
+    how many there are."""
 
     size: Pair | None
     stride: Pair
@@ -30,20 +33,60 @@ class Field:
         """(upper, left, lower, right) of place (i, j), the last two exclusive; None for the whole image."""
         if self.size is None:
             return None
-        low = [int(start + k * stride) for start, stride, k in zip(self.start, self.stride, (i, j), strict=True)]
+        low = [
+            int(start + k * stride) for start, stride, k in zip(self.start, self.stride, (i, j), strict=True)
+        ]
         return low[0], low[1], low[0] + int(self.size[0]), low[1] + int(self.size[1])
 
 
 UNKNOWN = object()
 aten = torch.ops.aten
 POOLS = {aten.max_pool2d_with_indices, aten.avg_pool2d}
-MIXERS = {aten._scaled_dot_product_flash_attention_for_cpu, aten._scaled_dot_product_attention_math, aten._scaled_dot_product_efficient_attention,
-          aten._scaled_dot_product_flash_attention, aten.bmm, aten.baddbmm, aten._softmax}  # fmt: skip
+MIXERS = {
+    aten._scaled_dot_product_flash_attention_for_cpu,
+    aten._scaled_dot_product_attention_math,
+    aten._scaled_dot_product_efficient_attention,
+    aten._scaled_dot_product_flash_attention,
+    aten.bmm,
+    aten.baddbmm,
+    aten._softmax,
+}
 REDUCTIONS = {aten.mean, aten.sum, aten.amax, aten.amin, aten.var, aten.std, aten.linalg_vector_norm}
-KEEPERS = {aten.view, aten._unsafe_view, aten.reshape, aten.permute, aten.transpose, aten.t, aten.expand, aten.squeeze, aten.unsqueeze, aten.clone,
-           aten.copy_, aten._to_copy, aten.detach, aten.alias, aten.contiguous, aten.cat, aten.stack, aten.split, aten.split_with_sizes, aten.chunk,
-           aten.unbind, aten.select, aten.slice, aten.native_dropout, aten.mm, aten.addmm, aten.native_layer_norm, aten.native_group_norm,
-           aten.native_batch_norm, aten.unsafe_split, aten.lift_fresh, aten._reshape_alias, aten.flatten}  # fmt: skip
+KEEPERS = {
+    aten.view,
+    aten._unsafe_view,
+    aten.reshape,
+    aten.permute,
+    aten.transpose,
+    aten.t,
+    aten.expand,
+    aten.squeeze,
+    aten.unsqueeze,
+    aten.clone,
+    aten.copy_,
+    aten._to_copy,
+    aten.detach,
+    aten.alias,
+    aten.contiguous,
+    aten.cat,
+    aten.stack,
+    aten.split,
+    aten.split_with_sizes,
+    aten.chunk,
+    aten.unbind,
+    aten.select,
+    aten.slice,
+    aten.native_dropout,
+    aten.mm,
+    aten.addmm,
+    aten.native_layer_norm,
+    aten.native_group_norm,
+    aten.native_batch_norm,
+    aten.unsafe_split,
+    aten.lift_fresh,
+    aten._reshape_alias,
+    aten.flatten,
+}
 """What moves or weighs values without bringing places together, `_pointwise` looking closer at some."""
 
 
@@ -63,7 +106,9 @@ class ReceptiveFields(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
-        tensors = [t for a in args for t in (a if isinstance(a, list | tuple) else [a]) if isinstance(t, Tensor)]
+        tensors = [
+            t for a in args for t in (a if isinstance(a, list | tuple) else [a]) if isinstance(t, Tensor)
+        ]
         fields = [self._fields[id(t)] for t in tensors if id(t) in self._fields]
         if fields:
             found = self._next(func, args, tensors, fields, output)
@@ -108,12 +153,19 @@ class ReceptiveFields(TorchDispatchMode):
         return _pointwise(op, args, field, fields, tensors, made)
 
 
-def _pointwise(op: Any, args: Any, field: Field, fields: list[Field], tensors: list[Tensor], made: Any) -> Any:
-    """What works place by place keeps the field; sums over places, and products of flattened places, see everything."""
+def _pointwise(
+    op: Any, args: Any, field: Field, fields: list[Field], tensors: list[Tensor], made: Any
+) -> Any:
+    """What works place by place keeps the field; sums over places, and products of flattened places, see
+    everything."""
     places = max(f.places for f in fields)
     if places == 1 or not isinstance(made, Tensor):
         return _union(fields, places)
-    if op in REDUCTIONS and len(args) > 1 and set(_spatial(args[0], places)) & {d % args[0].ndim for d in _list(args[1])}:
+    if (
+        op in REDUCTIONS
+        and len(args) > 1
+        and set(_spatial(args[0], places)) & {d % args[0].ndim for d in _list(args[1])}
+    ):
         return _whole(field, 1)
     if op in (aten.mm, aten.addmm) and args[1 if op is aten.addmm else 0].shape[0] < places:
         return _whole(field, 1)
@@ -127,7 +179,10 @@ def _pointwise(op: Any, args: Any, field: Field, fields: list[Field], tensors: l
 def _spatial(tensor: Tensor, places: int) -> tuple[int, ...]:
     """Which of its dimensions are places."""
     for dims in ((2, 3), (1, 2), (1,), (2,)):
-        if max(dims) < tensor.ndim and torch.Size([tensor.shape[d] for d in dims]).numel() in (places, places + 1):
+        if max(dims) < tensor.ndim and torch.Size([tensor.shape[d] for d in dims]).numel() in (
+            places,
+            places + 1,
+        ):
             return dims
     return ()
 
@@ -146,16 +201,27 @@ def _gathered(f: Field, kernel: Any, stride: Any, padding: Any, dilation: Any, m
     kernel, stride, padding, dilation = (_pair(v) for v in (kernel, stride, padding, dilation))
     if len(kernel) != 2:
         return UNKNOWN
-    size = None if f.size is None else tuple(f.size[k] + (kernel[k] - 1) * dilation[k] * f.stride[k] for k in (0, 1))
-    return Field(size, tuple(f.stride[k] * stride[k] for k in (0, 1)), tuple(f.start[k] - padding[k] * f.stride[k] for k in (0, 1)),  # type: ignore[arg-type]
-                 made.shape[2] * made.shape[3])  # fmt: skip
+    size = (
+        None
+        if f.size is None
+        else tuple(f.size[k] + (kernel[k] - 1) * dilation[k] * f.stride[k] for k in (0, 1))
+    )
+    return Field(
+        size,
+        tuple(f.stride[k] * stride[k] for k in (0, 1)),
+        tuple(f.start[k] - padding[k] * f.stride[k] for k in (0, 1)),  # type: ignore[arg-type]
+        made.shape[2] * made.shape[3],
+    )
 
 
 def _spread(f: Field, kernel: Any, stride: Any, padding: Any, dilation: Any, made: Tensor) -> Any:
-    """A transposed convolution: the largest field of its places, which differ where the kernel is no multiple of the stride."""
+    """A transposed convolution: the largest field of its places, which differ where the kernel is no multiple
+    of the stride."""
     kernel, stride, padding, dilation = (_pair(v) for v in (kernel, stride, padding, dilation))
     reach = [(kernel[k] - 1) * dilation[k] for k in (0, 1)]
-    size = None if f.size is None else tuple(f.size[k] + (reach[k] // stride[k]) * f.stride[k] for k in (0, 1))
+    size = (
+        None if f.size is None else tuple(f.size[k] + (reach[k] // stride[k]) * f.stride[k] for k in (0, 1))
+    )
     start = tuple(f.start[k] + f.stride[k] * Fraction(padding[k] - reach[k], stride[k]) for k in (0, 1))
     return Field(size, tuple(f.stride[k] / stride[k] for k in (0, 1)), start, made.shape[2] * made.shape[3])  # type: ignore[arg-type]
 
@@ -164,7 +230,9 @@ def _enlarged(f: Field, before: Any, made: Tensor, nearest: bool) -> Field:
     scale = [Fraction(made.shape[k + 2], before[k]) for k in (0, 1)]
     extra = 0 if nearest else 1
     size = None if f.size is None else (f.size[0] + extra * f.stride[0], f.size[1] + extra * f.stride[1])
-    return Field(size, (f.stride[0] / scale[0], f.stride[1] / scale[1]), f.start, made.shape[2] * made.shape[3])
+    return Field(
+        size, (f.stride[0] / scale[0], f.stride[1] / scale[1]), f.start, made.shape[2] * made.shape[3]
+    )
 
 
 def _adaptive(f: Field, before: Any, made: Any) -> Any:

@@ -15,9 +15,10 @@ from explain.text_table import columns
 
 @dataclass(frozen=True)
 class Layer:
-    """`shape`: what it puts out for one image; `parameters`: its own; `macs`: multiply-adds of its weights and biases at every place;
-    `zeros`: the share of zeros in what it puts out for this image. `field` is None where it is not known, `shape` is empty where the
-    layer did not run. Of a layer that `runs` several times, output and field are the last."""
+    """`shape`: what it puts out for one image; `parameters`: its own; `macs`: multiply-adds of its weights
+    and biases at every place; `zeros`: the share of zeros in what it puts out for this image. `field` is None
+    where it is not known, `shape` is empty where the layer did not run. Of a layer that `runs` several times,
+    output and field are the last."""
 
     name: str
     alias: str
@@ -41,15 +42,39 @@ class Layer:
 
 def in_words(table: Sequence[Layer], zeros: bool) -> str:
     """The table for a terminal; what only passes on is left out."""
-    rows = [("layer", "name", "kind", "output", "parameters", "multiply-adds", "receptive field", "zeros" if zeros else "")]
+    rows = [
+        (
+            "layer",
+            "name",
+            "kind",
+            "output",
+            "parameters",
+            "multiply-adds",
+            "receptive field",
+            "zeros" if zeros else "",
+        )
+    ]
     for layer in table:
         if layer.passes_on:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
         share = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
         numbers = counted(layer.parameters), counted(layer.macs)
-        rows.append((layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), share))
-    rows.append(("sum", "", "", "", counted(sum(x.parameters for x in table)), counted(sum(x.macs for x in table)), "", ""))
+        rows.append(
+            (layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), share)
+        )
+    rows.append(
+        (
+            "sum",
+            "",
+            "",
+            "",
+            counted(sum(x.parameters for x in table)),
+            counted(sum(x.macs for x in table)),
+            "",
+            "",
+        )
+    )
     return columns(rows, right=(4, 5, 7))
 
 
@@ -59,7 +84,10 @@ def seen(field: Field | None) -> str:
         return "not known"
     if field.size is None:
         return "the whole image"
-    size, stride = ("×".join(f"{float(v):g}" for v in (pair if pair[0] != pair[1] else pair[:1])) for pair in (field.size, field.stride))
+    size, stride = (
+        "×".join(f"{float(v):g}" for v in (pair if pair[0] != pair[1] else pair[:1]))
+        for pair in (field.size, field.stride)
+    )
     return f"{size}, every {stride}"
 
 
@@ -78,12 +106,18 @@ class _Seen:
 
 
 def layers(model: nn.Module, x: Tensor) -> list[Layer]:
-    """Every layer in the order in which they begin, for an image `x` (1, C, H, W); those that did not run at the end. One forward pass.
+    """Every layer in the order in which they begin, for an image `x` (1, C, H, W); those that did not run at
+    the end. One forward pass.
 
-    A layer is what has no parts, or weights of its own. The sum of parameters is the network's; weights that layers share count once.
-    Receptive fields need every operation to be followed; where a network does not let that happen, the rest of the table is there.
+    A layer is what has no parts, or weights of its own. The sum of parameters is the network's; weights that
+    layers share count once. Receptive fields need every operation to be followed; where a network does not
+    let that happen, the rest of the table is there.
     """
-    own = {module: name for name, module in model.named_modules() if not module._modules or next(module.parameters(recurse=False), None) is not None}
+    own = {
+        module: name
+        for name, module in model.named_modules()
+        if not module._modules or next(module.parameters(recurse=False), None) is not None
+    }
     image = x[:1].clone()
     try:
         with ReceptiveFields(image) as fields:
@@ -94,21 +128,39 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     for module in [*seen, *(m for m in own if m not in seen)]:
         found, fresh = seen.get(module, _Seen()), set(module.parameters(recurse=False)) - known
         known |= fresh
-        table.append(Layer(own[module], names.get(module, ""), type(module).__name__, found.shape, sum(p.numel() for p in fresh), found.macs,
-                           found.zeros, found.field, found.runs))  # fmt: skip
+        table.append(
+            Layer(
+                own[module],
+                names.get(module, ""),
+                type(module).__name__,
+                found.shape,
+                sum(p.numel() for p in fresh),
+                found.macs,
+                found.zeros,
+                found.field,
+                found.runs,
+            )
+        )
     return table
 
 
 def gaps(table: Sequence[Layer]) -> str:
     """What the table cannot tell about this network, in words; nothing where all is told."""
     if not any(layer.shape for layer in table):
-        return "No layer was heard running: a compiled or scripted network hides its layers, load the plain one."
+        return (
+            "No layer was heard running: a compiled or scripted network hides its layers, load the plain one."
+        )
     if not any(layer.field for layer in table):
-        return "The operations of this network cannot be followed, only its layers be heard: receptive fields are not known."
+        return (
+            "The operations of this network cannot be followed, only its layers be heard: receptive "
+            "fields are not known."
+        )
     return ""
 
 
-def _watched(model: nn.Module, image: Tensor, own: dict[nn.Module, str], fields: ReceptiveFields | None) -> dict[nn.Module, _Seen]:
+def _watched(
+    model: nn.Module, image: Tensor, own: dict[nn.Module, str], fields: ReceptiveFields | None
+) -> dict[nn.Module, _Seen]:
     seen = dict[nn.Module, _Seen]()
 
     def begins(module: nn.Module, _: Any) -> None:
@@ -129,7 +181,13 @@ def _note(seen: _Seen, module: nn.Module, output: Any, fields: ReceptiveFields |
 
 def _macs(module: nn.Module, output: Tensor) -> int:
     """Of weights and biases, once a place: positions of a convolution, tokens of a linear layer."""
-    count = 0 if module._modules else sum(p.numel() for name, p in module.named_parameters(recurse=False) if name in ("weight", "bias"))
+    count = (
+        0
+        if module._modules
+        else sum(
+            p.numel() for name, p in module.named_parameters(recurse=False) if name in ("weight", "bias")
+        )
+    )
     if isinstance(module, _ConvNd):
         return count * output[0, 0].numel()
     if isinstance(module, nn.Linear):
@@ -138,8 +196,9 @@ def _macs(module: nn.Module, output: Tensor) -> int:
 
 
 def aliases(modules: Sequence[nn.Module]) -> dict[nn.Module, str]:
-    """Short names by kind and order: conv1, conv1_bn, conv1_relu, conv_dw_1 (depthwise), conv_pw_1 (pointwise), dense1 ... The last layer with
-    weights is 'preds'. Of MobileNet V1 they are the names that Keras gave them."""
+    """Short names by kind and order: conv1, conv1_bn, conv1_relu, conv_dw_1 (depthwise), conv_pw_1
+    (pointwise), dense1 ... The last layer with weights is 'preds'. Of MobileNet V1 they are the names that
+    Keras gave them."""
     made, counts, last = dict[nn.Module, str](), Counter[str](), ""
     separable = any(_depthwise(m) for m in modules)
     weighted = [m for m in modules if isinstance(m, nn.Linear | _ConvNd)]
@@ -172,6 +231,8 @@ def _ending(module: nn.Module) -> str:
     kind = type(module).__name__
     if "Norm" in kind:
         return "ln" if "Layer" in kind else "bn" if "Batch" in kind else "norm"
-    if any(word in kind for word in ("ReLU", "GELU", "SiLU", "Hardswish", "Sigmoid", "Tanh", "Mish", "Softmax")):
+    if any(
+        word in kind for word in ("ReLU", "GELU", "SiLU", "Hardswish", "Sigmoid", "Tanh", "Mish", "Softmax")
+    ):
         return kind.rstrip("6").lower() if "ReLU" in kind else kind.lower()
     return "pool" if "Pool" in kind else "dropout" if "Drop" in kind else ""

@@ -29,8 +29,8 @@ def map_layers(model: nn.Module, x: Tensor) -> list[LayerOutput]:
 
 
 def default_layer(model: nn.Module, x: Tensor) -> str:
-    """The last layer at the resolution of the last convolution: its outermost name, after batch-norm and ReLU. In a
-    transformer, the last layer from whose places a gradient comes.
+    """The last layer at the resolution of the last convolution: its outermost name, after batch-norm and
+    ReLU. In a transformer, the last layer from whose places a gradient comes.
 
     Raises UserError for a network without such a layer.
     """
@@ -45,7 +45,9 @@ def default_layer(model: nn.Module, x: Tensor) -> str:
         before = [name for name in names if name in {layer.name for layer in outputs[: attentions[-1][1]]}]
         return _last_reached(model, x, names) or before[-1]
     if not convolutions:
-        raise UserError(f"{type(model).__name__} has no convolution that puts out maps: class-activation maps need one.")
+        raise UserError(
+            f"{type(model).__name__} has no convolution that puts out maps: class-activation maps need one."
+        )
     last = convolutions[-1]
     layer, layout = [pair for pair in found[last:] if pair[0].shape[1:] == outputs[last].shape[1:]][-1]
     # tokens: attention of another name may follow, and the class token alone be read
@@ -53,7 +55,8 @@ def default_layer(model: nn.Module, x: Tensor) -> str:
 
 
 def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
-    """The last of the layers whose places, and not its class token alone, the score depends on; None where it depends on none."""
+    """The last of the layers whose places, and not its class token alone, the score depends on; None where it
+    depends on none."""
     noise = torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)).to(x)
     captured = capture(model, noise, names)
     scores = captured._scores.gather(1, captured.logits.argmax(1, keepdim=True)).sum()
@@ -69,7 +72,8 @@ def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
 def _outputs(
     model: nn.Module, x: Tensor, attentions: list[tuple[str, int]] | None = None
 ) -> list[tuple[LayerOutput, Layout]]:
-    """Layers with maps in the order in which they end; into `attentions`, where there is one after how many of them."""
+    """Layers with maps in the order in which they end; into `attentions`, where there is one after how many
+    of them."""
     found: dict[str, tuple[LayerOutput, Layout]] = {}
 
     def note(name: str, module: nn.Module, output: Any) -> None:
@@ -83,5 +87,11 @@ def _outputs(
             found[name] = LayerOutput(name, type(module).__name__, (c, h, w)), layout
 
     names = {module: name for name, module in model.named_modules() if name}
-    watch(model, x[:1], names, lambda module, given: None, lambda module, output: note(names[module], module, output))
+    watch(
+        model,
+        x[:1],
+        names,
+        lambda module, given: None,
+        lambda module, output: note(names[module], module, output),
+    )
     return list(found.values())

@@ -18,7 +18,11 @@ class _Columns:
     """An open file is read by one thread at a time."""
 
     def __init__(self) -> None:
-        self._kept, self._bytes, self._lock = OrderedDict[tuple[Path, str, int], pa.ChunkedArray](), 0, threading.Lock()
+        self._kept, self._bytes, self._lock = (
+            OrderedDict[tuple[Path, str, int], pa.ChunkedArray](),
+            0,
+            threading.Lock(),
+        )
 
     def at(self, path: Path, name: str, stamp: int) -> pa.ChunkedArray:
         key = (path, name, stamp)
@@ -48,5 +52,6 @@ _columns = _Columns()
 
 
 def column(path: Path, name: str, stamp: int) -> pa.ChunkedArray:
-    """A column of a part; `stamp` tells the run from another one that was at this path before. Raises `Damaged`."""
+    """A column of a part; `stamp` tells the run from another one that was at this path before. Raises
+    `Damaged`."""
     return _columns.at(path, name, stamp)

@@ -37,7 +37,7 @@ from explain.run.format import (
     part_schema,
     read_manifest,
     rows_to_table,
-)  # fmt: skip
+)
 from explain.run.loading import Loaded, load_batches
 from explain.run.map_stats import attention_statistics
 from explain.run.regions import FACE_BANDS, are_expressions, face_bands, reduced
@@ -57,7 +57,8 @@ PRECISIONS = ("fp32", "bf16")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` images are processed, `before` of them by an earlier start, `failed` of them without an answer."""
+    """`done` of `total` images are processed, `before` of them by an earlier start, `failed` of them without
+    an answer."""
 
     done: int
     total: int
@@ -65,9 +66,16 @@ class Progress:
     failed: int
 
 
-def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], layer: str | None, precision: str,
-         outputs: dict[str, int]) -> Request:  # fmt: skip
-    """Check what was asked for before any work: methods, layer, that a gradient reaches it, and the shape of its maps."""
+def plan(
+    classifier: Classifier,
+    source: ImageSource,
+    methods: Sequence[str],
+    layer: str | None,
+    precision: str,
+    outputs: dict[str, int],
+) -> Request:
+    """Check what was asked for before any work: methods, layer, that a gradient reaches it, and the shape of
+    its maps."""
     chosen = tuple(dict.fromkeys(registry.from_a_pass(m).name for m in methods))
     if not chosen:
         raise UserError(f"No method given: choose from {', '.join(registry.names_from_a_pass())}.")
@@ -80,32 +88,65 @@ def plan(classifier: Classifier, source: ImageSource, methods: Sequence[str], la
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
     must_differ(classifier.classes, classifier.name)
     if tried.logits.shape[1] != len(classifier.classes):
-        raise UserError(f"{classifier.name} answers with {tried.logits.shape[1]} numbers, but {len(classifier.classes)} classes are named.")
+        raise UserError(
+            f"{classifier.name} answers with {tried.logits.shape[1]} numbers, but "
+            f"{len(classifier.classes)} classes are named."
+        )
     tried.gradients(torch.zeros(1, dtype=torch.long))
     h, w = next(iter(explain(tried, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
     regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
-    return Request(classifier.name, classifier.weights_hash, source.name, source.fingerprint(), classifier.classes, chosen,
-                   layer, (h, w), precision, regions=regions, outputs=outputs, preprocessing=classifier.preprocessing.as_dict(),
-                   transform_input=classifier.transform_input, bits=source.bits)  # fmt: skip
+    return Request(
+        classifier.name,
+        classifier.weights_hash,
+        source.name,
+        source.fingerprint(),
+        classifier.classes,
+        chosen,
+        layer,
+        (h, w),
+        precision,
+        regions=regions,
+        outputs=outputs,
+        preprocessing=classifier.preprocessing.as_dict(),
+        transform_input=classifier.transform_input,
+        bits=source.bits,
+    )
 
 
-def both_targets(captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor) -> dict[tuple[str, str], Tensor]:
+def both_targets(
+    captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor
+) -> dict[tuple[str, str], Tensor]:
     """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
     for_pred = explain(captured, methods, pred)
     other = [m for m in methods if registry.get(m).class_specific]
     for_label = explain(captured, other, label) if other and bool((pred != label).any()) else {}
-    return {(m, t): e.get(m, for_pred[m]).maps for m in methods for t, e in (("pred", for_pred), ("label", for_label))}
+    return {
+        (m, t): e.get(m, for_pred[m]).maps
+        for m in methods
+        for t, e in (("pred", for_pred), ("label", for_label))
+    }
 
 
-def process(classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor) -> pa.Table:
-    """One batch of readable images -> rows of the run. Where the network's answer is no number, the row has an error."""
-    x = classifier.preprocessing.normalise(stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device)
+def process(
+    classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor
+) -> pa.Table:
+    """One batch of readable images -> rows of the run. Where the network's answer is no number, the row has
+    an error."""
+    x = classifier.preprocessing.normalise(
+        stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device
+    )
     captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
     finite = captured.logits.isfinite().all(1).cpu()
     if not finite.all():
         good, bad = finite.nonzero()[:, 0].tolist(), (~finite).nonzero()[:, 0].tolist()
-        rows = process(classifier, request, [ids[i] for i in good], [loaded[i] for i in good], label[good]) if good else None
-        return pa.concat_tables([*([rows] if rows else []), no_answers(request, ids, loaded, label, captured.logits, bad)])
+        rows = (
+            process(classifier, request, [ids[i] for i in good], [loaded[i] for i in good], label[good])
+            if good
+            else None
+        )
+        return pa.concat_tables(
+            [*([rows] if rows else []), no_answers(request, ids, loaded, label, captured.logits, bad)]
+        )
     label = label.to(captured.logits.device)
     prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)
     columns: dict[str, Any] = {
@@ -119,7 +160,10 @@ def process(classifier: Classifier, request: Request, ids: list[str], loaded: li
         STAMP: [i.stamp for i in loaded],
     } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
     regions = _regions(request, loaded)
-    columns |= {area_column(name): np.broadcast_to(share, (len(loaded), *request.map_shape)).mean((1, 2)) for name, share in regions.items()}
+    columns |= {
+        area_column(name): np.broadcast_to(share, (len(loaded), *request.map_shape)).mean((1, 2))
+        for name, share in regions.items()
+    }
     for (method, target), maps in both_targets(captured, request.methods, pred, label).items():
         name, raw = map_column(method, target), maps.cpu().numpy()
         columns[name], columns[f"{name}.scale"] = pack_maps(raw)
@@ -127,69 +171,130 @@ def process(classifier: Classifier, request: Request, ids: list[str], loaded: li
     return rows_to_table(columns, request)
 
 
-def no_answers(request: Request, ids: list[str], loaded: list[Loaded], label: Tensor, logits: Tensor, rows: list[int]) -> pa.Table:
-    """The rows of images to which the network answers NaN or infinite numbers: they have a label, and no prediction."""
-    columns = {"id": [ids[i] for i in rows], "label": label[rows].numpy().astype(np.int16), "thumbnail": [loaded[i].thumbnail for i in rows],
-               STAMP: [loaded[i].stamp for i in rows],
-               "error": [NO_ANSWER + ("NaN" if logits[i].isnan().any() else "infinite numbers") for i in rows]}  # fmt: skip
+def no_answers(
+    request: Request, ids: list[str], loaded: list[Loaded], label: Tensor, logits: Tensor, rows: list[int]
+) -> pa.Table:
+    """The rows of images to which the network answers NaN or infinite numbers: they have a label, and no
+    prediction."""
+    columns = {
+        "id": [ids[i] for i in rows],
+        "label": label[rows].numpy().astype(np.int16),
+        "thumbnail": [loaded[i].thumbnail for i in rows],
+        STAMP: [loaded[i].stamp for i in rows],
+        "error": [NO_ANSWER + ("NaN" if logits[i].isnan().any() else "infinite numbers") for i in rows],
+    }
     return rows_to_table(columns, request)
 
 
 def _regions(request: Request, loaded: list[Loaded]) -> dict[str, np.ndarray]:
-    """Name -> the share of each place of a map in that region: (h, w), or (N, h, w) where the data knows it of every picture."""
+    """Name -> the share of each place of a map in that region: (h, w), or (N, h, w) where the data knows it
+    of every picture."""
     known = [i.masks for i in loaded if i.masks is not None]
-    shares = reduced(np.stack(known), request.map_shape).swapaxes(0, 1) if known else face_bands(request.map_shape) if request.regions else ()
+    shares = (
+        reduced(np.stack(known), request.map_shape).swapaxes(0, 1)
+        if known
+        else face_bands(request.map_shape)
+        if request.regions
+        else ()
+    )
     return dict(zip(request.regions, shares, strict=True))
 
 
 def _noise(classifier: Classifier) -> Tensor:
     """An image that says something about every weight."""
-    return torch.randn(1, classifier.channels, *classifier.input_size, generator=torch.Generator().manual_seed(0)).to(classifier.device)
+    return torch.randn(
+        1, classifier.channels, *classifier.input_size, generator=torch.Generator().manual_seed(0)
+    ).to(classifier.device)
 
 
 def _lists(values: np.ndarray) -> pa.Array:
     n, k = values.shape
-    return pa.ListArray.from_arrays(pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(values.reshape(-1)))
+    return pa.ListArray.from_arrays(
+        pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(values.reshape(-1))
+    )
 
 
-def match(classifier: Classifier, source: ImageSource, mapping: Mapping[str, int | str] | None = None, order: str = "") -> ClassMatch:
-    """The outputs of the source's classes, as `models.classes.match_classes` finds them; `mapping` may name outputs. Raises UserError for a network
-    without classes."""
+def match(
+    classifier: Classifier,
+    source: ImageSource,
+    mapping: Mapping[str, int | str] | None = None,
+    order: str = "",
+) -> ClassMatch:
+    """The outputs of the source's classes, as `models.classes.match_classes` finds them; `mapping` may name
+    outputs. Raises UserError for a network without classes."""
     if classifier.metadata.get("task") == "affect":
-        raise UserError(f"{classifier.name} answers with valence and arousal, not with classes: a run explains classifiers.")
+        raise UserError(
+            f"{classifier.name} answers with valence and arousal, not with classes: a run explains "
+            "classifiers."
+        )
     outputs = {name: output_index(to, classifier.classes) for name, to in (mapping or {}).items()}
-    return match_classes(source.classes, classifier.classes, classifier.wordnet_ids, outputs, order, source.empty)
+    return match_classes(
+        source.classes, classifier.classes, classifier.wordnet_ids, outputs, order, source.empty
+    )
 
 
 def output_index(to: int | str, classes: Sequence[str]) -> int:
     """Raises UserError where there is no such output."""
     index = find_class(to, classes) if isinstance(to, str) else to
     if index is None or not 0 <= index < len(classes):
-        raise UserError(f"The network has no output '{to}': it has {len(classes)}, called {', '.join(classes[:8])}.")
+        raise UserError(
+            f"The network has no output '{to}': it has {len(classes)}, called {', '.join(classes[:8])}."
+        )
     return index
 
 
-def run(classifier: Classifier, source: ImageSource, out: Path, methods: Sequence[str], layer: str | None = None, *,
-        precision: str = "fp32", batch_size: int = 32, part_rows: int = 512, mapping: Mapping[str, int | str] | None = None, order: str = "",
-        restart: bool = False, command: str = "", progress: Callable[[Progress], None] | None = None,
-        say: Callable[[str], None] = lambda text: None, stop: Callable[[], bool] = lambda: False) -> Manifest:  # fmt: skip
-    """Predictions and maps of every image, into the folder `out`; what is there already is not computed again, unless an image's file has
-    changed since or could not be read.
+def run(
+    classifier: Classifier,
+    source: ImageSource,
+    out: Path,
+    methods: Sequence[str],
+    layer: str | None = None,
+    *,
+    precision: str = "fp32",
+    batch_size: int = 32,
+    part_rows: int = 512,
+    mapping: Mapping[str, int | str] | None = None,
+    order: str = "",
+    restart: bool = False,
+    command: str = "",
+    progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Manifest:
+    """Predictions and maps of every image, into the folder `out`; what is there already is not computed
+    again, unless an image's file has changed since or could not be read.
 
-    `mapping`: class of the data -> output of the network, or its name; `order`: one of `models.classes.ORDERS`; `restart`: what the folder holds is
-    thrown away; `say` hears of images that are done again. Raises UserError before any work where the request does not fit, or is another
-    one than the folder's; `Stopped` when `stop()` became true. Whatever ends it, finished parts stay, and the same call goes on from there.
+    `mapping`: class of the data -> output of the network, or its name; `order`: one of
+    `models.classes.ORDERS`; `restart`: what the folder holds is thrown away; `say` hears of images that are
+    done again. Raises UserError before any work where the request does not fit, or is another one than the
+    folder's; `Stopped` when `stop()` became true. Whatever ends it, finished parts stay, and the same call
+    goes on from there.
     """
-    source, (classifier, _) = source.read_for(classifier.preprocessing), named_by_data(classifier, source.classes)
+    source, (classifier, _) = (
+        source.read_for(classifier.preprocessing),
+        named_by_data(classifier, source.classes),
+    )
     to_model = dict(zip(source.classes, match(classifier, source, mapping, order).outputs, strict=True))
     request = plan(classifier, source, methods, layer, precision, to_model)
     with one_writer(out):
         claim(out, request, source, restart, say)
-        return _work(classifier, source, out, request, to_model, batch_size, part_rows, command, progress, stop)
+        return _work(
+            classifier, source, out, request, to_model, batch_size, part_rows, command, progress, stop
+        )
 
 
-def _work(classifier: Classifier, source: ImageSource, out: Path, request: Request, to_model: dict[str, int], batch_size: int, part_rows: int,
-          command: str, progress: Callable[[Progress], None] | None, stop: Callable[[], bool]) -> Manifest:  # fmt: skip
+def _work(
+    classifier: Classifier,
+    source: ImageSource,
+    out: Path,
+    request: Request,
+    to_model: dict[str, int],
+    batch_size: int,
+    part_rows: int,
+    command: str,
+    progress: Callable[[Progress], None] | None,
+    stop: Callable[[], bool],
+) -> Manifest:
     """The rows that are missing, then the manifest."""
     if source.metadata is not None:
         source.metadata.assign(id=[item.id for item in source.items]).to_parquet(out / METADATA)
@@ -198,7 +303,10 @@ def _work(classifier: Classifier, source: ImageSource, out: Path, request: Reque
     if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
     reuse_memory()
-    quick = replace(classifier, model=folded(classifier.model, _noise(classifier), layers_in(request.layer), request.precision))
+    quick = replace(
+        classifier,
+        model=folded(classifier.model, _noise(classifier), layers_in(request.layer), request.precision),
+    )
     writer, failed, seen, began = PartWriter(out, request, part_rows), 0, len(done), time.perf_counter()
     try:
         for batch in load_batches(source, pending, classifier, batch_size):
@@ -212,14 +320,20 @@ def _work(classifier: Classifier, source: ImageSource, out: Path, request: Reque
                 writer.add(rows)
             if bad:
                 items = [source.items[i.index] for i in bad]
-                columns = {"id": [item.id for item in items], "label": [to_model[item.label] for item in items], STAMP: [i.stamp for i in bad],
-                           "error": [i.error for i in bad]}  # fmt: skip
+                columns = {
+                    "id": [item.id for item in items],
+                    "label": [to_model[item.label] for item in items],
+                    STAMP: [i.stamp for i in bad],
+                    "error": [i.error for i in bad],
+                }
                 writer.add(rows_to_table(columns, request))
             failed, seen = failed + len(bad) + unanswered, seen + len(batch)
             if progress:
                 progress(Progress(seen, len(source), len(done), failed))
             if stop():
-                raise Stopped(f"{seen} of {len(source)} images are kept in '{out}': start the same again to go on.")
+                raise Stopped(
+                    f"{seen} of {len(source)} images are kept in '{out}': start the same again to go on."
+                )
     except (KeyboardInterrupt, Stopped):
         writer.flush()
         raise
@@ -228,18 +342,34 @@ def _work(classifier: Classifier, source: ImageSource, out: Path, request: Reque
     return _close(classifier, source, out, request, len(pending) / seconds if pending else None, command)
 
 
-def _close(classifier: Classifier, source: ImageSource, out: Path, request: Request, speed: float | None, command: str) -> Manifest:
+def _close(
+    classifier: Classifier,
+    source: ImageSource,
+    out: Path,
+    request: Request,
+    speed: float | None,
+    command: str,
+) -> Manifest:
     import pyarrow.dataset as ds
 
     data = ds.dataset([str(path) for path in part_files(out)], schema=part_schema(request))
     failed = data.count_rows(filter=ds.field("error").is_valid())
     manifest = Manifest(
-        request, "complete", {"ok": data.count_rows() - failed, "failed": failed}, round(speed, 2) if speed else None,
-        {m: registry.get(m).title for m in request.methods}, classifier.weights, source.root, source.classes,
-        classifier.preprocessing.as_dict(), str(classifier.device),
-        {"vitrine": __version__} | {name: version(name) for name in ("torch", "torchvision", "numpy", "pyarrow")},
-        command, datetime.now(UTC).isoformat(timespec="seconds"),
-    )  # fmt: skip
+        request,
+        "complete",
+        {"ok": data.count_rows() - failed, "failed": failed},
+        round(speed, 2) if speed else None,
+        {m: registry.get(m).title for m in request.methods},
+        classifier.weights,
+        source.root,
+        source.classes,
+        classifier.preprocessing.as_dict(),
+        str(classifier.device),
+        {"vitrine": __version__}
+        | {name: version(name) for name in ("torch", "torchvision", "numpy", "pyarrow")},
+        command,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     finish(out, manifest)
     allow(manifest.data_root, (item.id for item in source.items))
     return manifest

@@ -1,4 +1,5 @@
-"""The run folder: the contract between the engine that writes it and everything that reads it (docs/run_format.md).
+"""The run folder: the contract between the engine that writes it and everything that reads it
+(docs/run_format.md).
 
 Reading needs pandas and pyarrow only, neither torch nor the model nor the images.
 """
@@ -22,7 +23,14 @@ from models.errors import UserError
 SCHEMA = 1
 TARGETS = ("pred", "label")
 REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
-DERIVED = ("analysis.json", "analysis.parquet", "contrasts.parquet", "survey.json", "strongest.parquet", "depth.parquet")
+DERIVED = (
+    "analysis.json",
+    "analysis.parquet",
+    "contrasts.parquet",
+    "survey.json",
+    "strongest.parquet",
+    "depth.parquet",
+)
 """What is worked out from the rows; those that tell whether the others hold come first."""
 LOCK = "lock"
 STAMP = "stamp"
@@ -32,9 +40,10 @@ NO_ANSWER = "the network answered "
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. Two runs with the same request are the same run: that is what resuming rests on, so that everything stands here
-    that changes a prediction or a label. `outputs`: class of the data -> output of the network; `bits`: that integer pictures of more than
-    8 bits use. Runs of earlier versions have neither these two nor `preprocessing`."""
+    """What was asked for. Two runs with the same request are the same run: that is what resuming rests on, so
+    that everything stands here that changes a prediction or a label. `outputs`: class of the data -> output
+    of the network; `bits`: that integer pictures of more than 8 bits use. Runs of earlier versions have
+    neither these two nor `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -88,8 +97,14 @@ def area_column(region: str) -> str:
 def part_schema(request: Request) -> pa.Schema:
     """The columns of a part."""
     h, w = request.map_shape
-    fields = [("id", pa.string()), ("label", pa.int16()), ("pred", pa.int16()), ("confidence", pa.float32()),
-              ("loss", pa.float32()), ("prob", pa.list_(pa.float32()))]  # fmt: skip
+    fields = [
+        ("id", pa.string()),
+        ("label", pa.int16()),
+        ("pred", pa.int16()),
+        ("confidence", pa.float32()),
+        ("loss", pa.float32()),
+        ("prob", pa.list_(pa.float32())),
+    ]
     for method in request.methods:
         for target in TARGETS:
             name = map_column(method, target)
@@ -97,11 +112,20 @@ def part_schema(request: Request) -> pa.Schema:
             fields += [(f"{name}.{statistic}", pa.float32()) for statistic in request.statistics]
     fields += [(area_column(region), pa.float32()) for region in request.regions]
     fields += [(name, pa.int32() if name in ("width", "height") else pa.float32()) for name in FACTS]
-    return pa.schema([*fields, (HASH, pa.uint64()), ("thumbnail", pa.binary()), (STAMP, pa.string()), ("error", pa.string())])
+    return pa.schema(
+        [
+            *fields,
+            (HASH, pa.uint64()),
+            ("thumbnail", pa.binary()),
+            (STAMP, pa.string()),
+            ("error", pa.string()),
+        ]
+    )
 
 
 def pack_maps(maps: np.ndarray) -> tuple[pa.Array, np.ndarray]:
-    """Raw float32 maps (n, h, w) -> float16 lists and the scale of each map, so that no magnitude over- or underflows."""
+    """Raw float32 maps (n, h, w) -> float16 lists and the scale of each map, so that no magnitude over- or
+    underflows."""
     peak = np.nan_to_num(np.abs(maps)).max((1, 2))
     scale = np.where(np.isfinite(peak) & (peak > 0), peak, 1).astype(np.float32)
     flat = (maps / scale[:, None, None]).astype(np.float16).reshape(-1)
@@ -144,8 +168,10 @@ class PartWriter:
         try:
             write(pa.concat_tables(self.pending).combine_chunks(), path)
         except OSError as error:
-            raise UserError(f"'{path}' cannot be written ({error.strerror or error}): all earlier parts are kept; "
-                            "free space and start the same command again.") from error  # fmt: skip
+            raise UserError(
+                f"'{path}' cannot be written ({error.strerror or error}): all earlier parts are kept; "
+                "free space and start the same command again."
+            ) from error
         self.pending, self.next = [], self.next + 1
 
 
@@ -160,8 +186,9 @@ def done_ids(folder: Path) -> set[str]:
 
 @contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Hold the run folder, a new one or a run, for this process alone: two that write at once would double rows. The system lets go of it when the
-    process ends, however it ends. Raises UserError where another process holds it, and where the folder holds other files."""
+    """Hold the run folder, a new one or a run, for this process alone: two that write at once would double
+    rows. The system lets go of it when the process ends, however it ends. Raises UserError where another
+    process holds it, and where the folder holds other files."""
     if folder.exists() and not (folder / REQUEST).is_file() and (not folder.is_dir() or any(_others(folder))):
         raise UserError(f"'{folder}' exists and is no run: choose another --out.")
     lock = FileLock(folder / LOCK)
@@ -170,9 +197,13 @@ def one_writer(folder: Path) -> Iterator[None]:
         with suppress(NotImplementedError):  # a file system without locks
             lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"Another process is writing to '{folder}': wait until it ends, or choose another --out.") from error
+        raise UserError(
+            f"Another process is writing to '{folder}': wait until it ends, or choose another --out."
+        ) from error
     except OSError as error:
-        raise UserError(f"'{folder}' cannot be written ({error.strerror or error}): choose another --out.") from error
+        raise UserError(
+            f"'{folder}' cannot be written ({error.strerror or error}): choose another --out."
+        ) from error
     try:
         yield
     finally:
@@ -185,11 +216,14 @@ def _others(folder: Path) -> Iterator[Path]:
 
 
 def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: bool = False) -> None:
-    """Claim the folder, which `one_writer` holds, for this request. `differ`: in words, what the folder's own request differs in. Raises UserError
-    where it holds another run, unless it is to `restart`."""
+    """Claim the folder, which `one_writer` holds, for this request. `differ`: in words, what the folder's own
+    request differs in. Raises UserError where it holds another run, unless it is to `restart`."""
     if (folder / REQUEST).is_file():
         if differ and not restart:
-            raise UserError(f"'{folder}' holds another run ({'; '.join(differ[:4])}): begin anew with --restart, or choose another --out.")
+            raise UserError(
+                f"'{folder}' holds another run ({'; '.join(differ[:4])}): begin anew with --restart, or "
+                "choose another --out."
+            )
         if not restart:
             return
     try:
@@ -201,7 +235,9 @@ def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: b
 
 def _request(raw: dict[str, Any]) -> Request:
     if raw.get("schema") != SCHEMA:
-        raise UserError(f"This run has format {raw.get('schema')}, this Vitrine reads {SCHEMA}: run it again.")
+        raise UserError(
+            f"This run has format {raw.get('schema')}, this Vitrine reads {SCHEMA}: run it again."
+        )
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
     return Request(**values)
 
@@ -221,7 +257,9 @@ def _json(path: Path) -> dict[str, Any]:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest; for a run that has not ended, one made from its request, with status 'partial'."""
     if not (folder / REQUEST).is_file():
-        raise UserError(f"'{folder}' is no run folder: make one with python launch.py run ... --out {folder}.")
+        raise UserError(
+            f"'{folder}' is no run folder: make one with python launch.py run ... --out {folder}."
+        )
     request = read_request(folder)
     if not (folder / MANIFEST).is_file():
         return Manifest(request, "partial", {})
@@ -238,8 +276,12 @@ def rows_to_table(columns: dict[str, Any], request: Request) -> pa.Table:
     """A table of the run's schema from arrays of equal length; absent columns are null."""
     schema = part_schema(request)
     n = len(columns["id"])
-    arrays = [pa.array(columns[f.name], f.type) if f.name in columns and not isinstance(columns[f.name], pa.Array)
-              else columns.get(f.name, pa.nulls(n, f.type)) for f in schema]  # fmt: skip
+    arrays = [
+        pa.array(columns[f.name], f.type)
+        if f.name in columns and not isinstance(columns[f.name], pa.Array)
+        else columns.get(f.name, pa.nulls(n, f.type))
+        for f in schema
+    ]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 

@@ -11,14 +11,22 @@ _LOW, _SMALL = 8, 32
 def facts(seen: Image.Image, size: tuple[int, int]) -> dict[str, float | int]:
     """Of what the network sees of a picture, and the (width, height) that the file has.
 
-    brightness, contrast: mean and standard deviation of the luma, in [0, 1]. sharpness: how much of the contrast lies between neighbours,
-    the variance of the luma's Laplacian (J. L. Pech-Pacheco et al., *Diatom autofocusing in brightfield microscopy*, ICPR 2000) over
-    that of the luma, so that dark or flat pictures do not pass for blurred ones. colour: colourfulness of D. Hasler and
-    S. Süsstrunk, *Measuring colourfulness in natural images*, 2003; 0 where every pixel is grey.
+    brightness, contrast: mean and standard deviation of the luma, in [0, 1]. sharpness: how much of the
+    contrast lies between neighbours, the variance of the luma's Laplacian (J. L. Pech-Pacheco et al., *Diatom
+    autofocusing in brightfield microscopy*, ICPR 2000) over that of the luma, so that dark or flat pictures
+    do not pass for blurred ones. colour: colourfulness of D. Hasler and S. Süsstrunk, *Measuring
+    colourfulness in natural images*, 2003; 0 where every pixel is grey.
     """
     luma = np.asarray(seen.convert("L"), np.float32)
-    return {"brightness": float(luma.mean()) / 255, "contrast": float(luma.std()) / 255, "sharpness": sharpness(luma),
-            "colour": colourfulness(seen), "width": size[0], "height": size[1], HASH: perceptual_hash(seen)}  # fmt: skip
+    return {
+        "brightness": float(luma.mean()) / 255,
+        "contrast": float(luma.std()) / 255,
+        "sharpness": sharpness(luma),
+        "colour": colourfulness(seen),
+        "width": size[0],
+        "height": size[1],
+        HASH: perceptual_hash(seen),
+    }
 
 
 def sharpness(luma: np.ndarray) -> float:
@@ -39,8 +47,9 @@ def colourfulness(seen: Image.Image) -> float:
 
 
 def perceptual_hash(seen: Image.Image) -> int:
-    """64 bits: which of the lowest 8 × 8 frequencies of the 32 × 32 luma exceed their median (pHash; C. Zauner, *Implementation and
-    Benchmarking of Perceptual Image Hash Functions*, 2010). Near duplicates differ in few bits."""
+    """64 bits: which of the lowest 8 × 8 frequencies of the 32 × 32 luma exceed their median (pHash; C.
+    Zauner, *Implementation and Benchmarking of Perceptual Image Hash Functions*, 2010). Near duplicates
+    differ in few bits."""
     from scipy.fft import dctn
 
     small = np.asarray(seen.convert("L").resize((_SMALL, _SMALL), Image.Resampling.LANCZOS), np.float32)

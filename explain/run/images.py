@@ -1,4 +1,5 @@
-"""Pictures of a run's rows: the originals, what the network saw of them, and means of thumbnails. No torch."""
+"""Pictures of a run's rows: the originals, what the network saw of them, and means of thumbnails. No
+torch."""
 
 from collections.abc import Sequence
 
@@ -15,19 +16,28 @@ from models.preprocessing import Preprocessing
 
 
 def original(run: RunData, row: int) -> Image.Image | None:
-    """The picture of a row of the run, where its data is still here and may be read (`explain.run.trusted_data`)."""
+    """The picture of a row of the run, where its data is still here and may be read
+    (`explain.run.trusted_data`)."""
     root, request = run.manifest.data_root, run.manifest.request
     if not root or not run.may_read_data:
         return None
     try:
         exif, inside = request.preprocessing.get("exif", "apply"), is_inside(run.folder, root)
-        return reopen(root, str(run.table.at[row, "id"]), exif, request.bits, not inside, () if inside else allowed_folders())
+        return reopen(
+            root,
+            str(run.table.at[row, "id"]),
+            exif,
+            request.bits,
+            not inside,
+            () if inside else allowed_folders(),
+        )
     except UserError:  # a data set that is another one by now
         return None
 
 
 def seen(run: RunData, row: int) -> Image.Image:
-    """RGB: what the network saw of a row, cropped from the original at the input's size, or else the run's thumbnail."""
+    """RGB: what the network saw of a row, cropped from the original at the input's size, or else the run's
+    thumbnail."""
     picture = original(run, row)
     if picture is None or not run.manifest.preprocessing:
         return run.thumbnail_image(row)

@@ -22,8 +22,8 @@ READERS = max(1, (os.cpu_count() or 2) // 2)  # threads that decode; the other c
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """One image as the network sees it, or the reason why there is none. `masks` (R, H, W) in [0, 1] lie on `pixels`; `stamp`: of its file,
-    taken before it was read."""
+    """One image as the network sees it, or the reason why there is none. `masks` (R, H, W) in [0, 1] lie on
+    `pixels`; `stamp`: of its file, taken before it was read."""
 
     index: int
     stamp: str = ""
@@ -40,15 +40,31 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
     try:
         picture = source.load(index)
         seen = classifier.preprocessing.view(picture)
-        masks = [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)] if source.regions else []
+        masks = (
+            [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)]
+            if source.regions
+            else []
+        )
     except Exception as error:  # an image that breaks a decoder must not end a run of a million
-        return Loaded(index, stamp, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+        return Loaded(
+            index, stamp, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        )
     shares = np.stack([np.asarray(mask.convert("L"), np.float32) / 255 for mask in masks]) if masks else None
-    return Loaded(index, stamp, as_tensor(seen), jpeg_bytes(seen.convert("RGB"), THUMBNAIL), facts(seen, picture.size), shares)
+    return Loaded(
+        index,
+        stamp,
+        as_tensor(seen),
+        jpeg_bytes(seen.convert("RGB"), THUMBNAIL),
+        facts(seen, picture.size),
+        shares,
+    )
 
 
-def load_batches(source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int) -> Iterator[list[Loaded]]:
-    """Batches of loaded images in order, read two batches ahead by threads; memory does not grow with the data."""
+def load_batches(
+    source: ImageSource, indices: Sequence[int], classifier: Classifier, size: int
+) -> Iterator[list[Loaded]]:
+    """Batches of loaded images in order, read two batches ahead by threads; memory does not grow with the
+    data."""
     with ThreadPoolExecutor(READERS) as pool:
         waiting: deque[Future[Loaded]] = deque()
         rest = iter(indices)

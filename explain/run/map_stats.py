@@ -14,13 +14,15 @@ def mass_in(region: str) -> str:
     return f"in_{region}"
 
 
-def attention_statistics(maps: np.ndarray, regions: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """`maps` (N, h, w) raw -> `STATISTICS` and one more for each of `regions`, (N,) float32; NaN where a map has no positive value.
-    `regions`: name -> the share of each place that lies in it, (h, w) or (N, h, w).
+def attention_statistics(
+    maps: np.ndarray, regions: dict[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """`maps` (N, h, w) raw -> `STATISTICS` and one more for each of `regions`, (N,) float32; NaN where a map
+    has no positive value. `regions`: name -> the share of each place that lies in it, (h, w) or (N, h, w).
 
-    entropy: of the positive mass, in [0, 1], 1 = spread evenly. border_mass: share in the outer eighth on each side
-    (0.4375 for an even map). center_x, center_y: centre of mass in [0, 1]. spread: root mean square distance from it,
-    in sides of the picture.
+    entropy: of the positive mass, in [0, 1], 1 = spread evenly. border_mass: share in the outer eighth on
+    each side (0.4375 for an even map). center_x, center_y: centre of mass in [0, 1]. spread: root mean square
+    distance from it, in sides of the picture.
     """
     h, w = maps.shape[1:]
     mass = np.nan_to_num(np.maximum(maps.astype(np.float64), 0), posinf=0)
@@ -30,7 +32,10 @@ def attention_statistics(maps: np.ndarray, regions: dict[str, np.ndarray] | None
         entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0 * p).sum((1, 2)) / np.log(h * w)
     x, y = (np.arange(w) + 0.5) / w, (np.arange(h) + 0.5) / h
     center_x, center_y = p.sum(1) @ x, p.sum(2) @ y
-    square = (p * ((x[None, None] - center_x[:, None, None]) ** 2 + (y[None, :, None] - center_y[:, None, None]) ** 2)).sum((1, 2))
+    square = (
+        p
+        * ((x[None, None] - center_x[:, None, None]) ** 2 + (y[None, :, None] - center_y[:, None, None]) ** 2)
+    ).sum((1, 2))
     border = 1 - (p * _inside((h, w))).sum((1, 2))
     values = dict(zip(STATISTICS, (entropy, border, center_x, center_y, np.sqrt(square)), strict=True))
     values |= {mass_in(name): (p * share).sum((1, 2)) for name, share in (regions or {}).items()}

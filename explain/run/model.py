@@ -13,19 +13,27 @@ if TYPE_CHECKING:
 
 
 def network_of(manifest: Manifest, weights: Path | None = None, device: str = "cpu") -> "Classifier":
-    """Its weights are those of the file `weights`, or those that the run names; classes and preprocessing are the run's. Raises UserError where
-    the weights cannot be had or are others."""
+    """Its weights are those of the file `weights`, or those that the run names; classes and preprocessing are
+    the run's. Raises UserError where the weights cannot be had or are others."""
     request = manifest.request
-    file = weights or (Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None)
+    file = weights or (
+        Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None
+    )
     name = request.model if request.model in shipped() and not weights else architecture(request.model)
     if not file and name not in shipped() and not manifest.weights.startswith(("torchvision", "timm")):
-        raise UserError(f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own maps are shown; "
-                        "for live maps start with --weights FILE.")  # fmt: skip
+        raise UserError(
+            f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own "
+            "maps are shown; "
+            "for live maps start with --weights FILE."
+        )
     from models.registry import load  # torch: not before it is known that there is something to load
 
     classifier = load(name, file, device=device)
     if classifier.weights_hash != request.weights_hash:
-        raise UserError(f"'{classifier.weights}' holds other weights than the run was made with: start with --weights FILE.")
+        raise UserError(
+            f"'{classifier.weights}' holds other weights than the run was made with: start with --weights "
+            "FILE."
+        )
     return as_in_run(classifier, manifest)
 
 

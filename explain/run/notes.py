@@ -1,7 +1,9 @@
-"""What people say about the images of a run: tags, the right label where the given one is wrong, and free text.
+"""What people say about the images of a run: tags, the right label where the given one is wrong, and free
+text.
 
-One line a change is appended to `RUN/notes.jsonl` under a lock and brought to the disk, so that several people can write at once and a kill
-costs at most the line that was being written. The last line of each field of an image counts.
+One line a change is appended to `RUN/notes.jsonl` under a lock and brought to the disk, so that several
+people can write at once and a kill costs at most the line that was being written. The last line of each field
+of an image counts.
 """
 
 import json
@@ -49,7 +51,8 @@ class Note:
 
 
 def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes: Sequence[str] = ()) -> None:
-    """Say something about an image: `tags` (a list), `label` (one of `classes`, `UNKNOWN`, or "" to take it back), or `text`.
+    """Say something about an image: `tags` (a list), `label` (one of `classes`, `UNKNOWN`, or "" to take it
+    back), or `text`.
 
     Raises UserError for what cannot be said, and where the folder cannot be written.
     """
@@ -60,14 +63,19 @@ def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes:
         with FileLock(folder / LOCK, timeout=PATIENCE):
             _append(folder / NOTES, line)
     except Timeout as error:
-        raise UserError(f"'{folder / NOTES}' is being written by others for {PATIENCE:.0f} s: try again.") from error
+        raise UserError(
+            f"'{folder / NOTES}' is being written by others for {PATIENCE:.0f} s: try again."
+        ) from error
     except OSError as error:
-        raise UserError(f"'{folder / NOTES}' cannot be written ({error.strerror or error}): free space, or make the folder writable.") from error
+        raise UserError(
+            f"'{folder / NOTES}' cannot be written ({error.strerror or error}): free space, or make the "
+            "folder writable."
+        ) from error
 
 
 def _append(path: Path, line: bytes) -> None:
-    """In one write where there is room; what a killed writer left half done is closed first, so that it costs no other line. Raises OSError where
-    not all of it could be written."""
+    """In one write where there is room; what a killed writer left half done is closed first, so that it costs
+    no other line. Raises OSError where not all of it could be written."""
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(handle).st_size
@@ -85,7 +93,9 @@ def _checked(field: str, value: Any, classes: Sequence[str]) -> Any:
     if field == "tags":
         tags = list(dict.fromkeys(" ".join(str(tag).lower().split()) for tag in value if str(tag).strip()))
         if len(tags) > MOST_TAGS or any(len(tag) > MOST_TAG for tag in tags):
-            raise UserError(f"At most {MOST_TAGS} tags of {MOST_TAG} letters each: shorten them, or write free text.")
+            raise UserError(
+                f"At most {MOST_TAGS} tags of {MOST_TAG} letters each: shorten them, or write free text."
+            )
         return tags
     if field not in ("label", "text"):
         raise UserError(f"No field '{field}' in a note: choose from tags, label, text.")
@@ -93,13 +103,16 @@ def _checked(field: str, value: Any, classes: Sequence[str]) -> Any:
     if field == "text" and len(text) > MOST_TEXT:
         raise UserError(f"A note of {len(text)} letters: at most {MOST_TEXT} are kept.")
     if field == "label" and text and text != UNKNOWN and text not in classes:
-        raise UserError(f"No class '{text[:60]}': choose one of the run's, or {UNKNOWN} where the right label is not known.")
+        raise UserError(
+            f"No class '{text[:60]}': choose one of the run's, or {UNKNOWN} where the right label is not "
+            "known."
+        )
     return text
 
 
 def read(folder: Path) -> dict[str, Note]:
-    """Image -> what was said, those with something to say, in the order in which they were first spoken of. Lines that are torn or of others
-    are passed over."""
+    """Image -> what was said, those with something to say, in the order in which they were first spoken of.
+    Lines that are torn or of others are passed over."""
     try:
         known = (folder / NOTES).stat()
     except OSError:
@@ -114,7 +127,11 @@ def _read(path: Path, _size: int, _changed: int) -> dict[str, Note]:
         try:
             said = json.loads(line)
             image, field, value = str(said["id"]), said["field"], said["value"]
-            change: dict[str, Any] = {field: tuple(map(str, value)) if field == "tags" else str(value), "by": str(said["by"]), "at": str(said["at"])}
+            change: dict[str, Any] = {
+                field: tuple(map(str, value)) if field == "tags" else str(value),
+                "by": str(said["by"]),
+                "at": str(said["at"]),
+            }
             notes[image] = replace(notes.get(image, Note(image)), **change)
         except (ValueError, KeyError, TypeError):
             continue
@@ -127,25 +144,42 @@ def tags_of(notes: dict[str, Note]) -> dict[str, int]:
 
 
 def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
-    """One row a note, in the run's order; those of images that the run does not hold come last, without classes."""
+    """One row a note, in the run's order; those of images that the run does not hold come last, without
+    classes."""
     known = run.ok.drop_duplicates("id").set_index("id")
     order = [i for i in known.index if i in notes] + [i for i in notes if i not in known.index]
     names = dict(enumerate(run.classes))
     picked, said = known.reindex(order), [notes[i] for i in order]
-    return pd.DataFrame({"id": order, "true": picked["label"].map(names).to_list(), "predicted": picked["pred"].map(names).to_list(),
-                         "confidence": picked["confidence"].to_list(), "tags": [plain(", ".join(n.tags)) for n in said],
-                         "corrected": [n.label for n in said], "text": [plain(n.text) for n in said],
-                         "by": [plain(n.by) for n in said], "at": [n.at for n in said]})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": order,
+            "true": picked["label"].map(names).to_list(),
+            "predicted": picked["pred"].map(names).to_list(),
+            "confidence": picked["confidence"].to_list(),
+            "tags": [plain(", ".join(n.tags)) for n in said],
+            "corrected": [n.label for n in said],
+            "text": [plain(n.text) for n in said],
+            "by": [plain(n.by) for n in said],
+            "at": [n.at for n in said],
+        }
+    )
 
 
 def labels_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
-    """`image`, `label` (empty where the right one is not known: the image is to be left out), `data` (the data set that they belong to).
+    """`image`, `label` (empty where the right one is not known: the image is to be left out), `data` (the
+    data set that they belong to).
 
-    Labels are written as the data calls its classes, where one class of the data was matched to the output that a note names."""
-    wrong, names = [note for note in notes.values() if note.wrong], dict(zip(run.classes, run.data_names, strict=True))
+    Labels are written as the data calls its classes, where one class of the data was matched to the output
+    that a note names."""
+    wrong, names = (
+        [note for note in notes.values() if note.wrong],
+        dict(zip(run.classes, run.data_names, strict=True)),
+    )
     unknown = UNKNOWN not in run.classes  # a class may be called so: a character, say
     labels = ["" if n.label == UNKNOWN and unknown else names.get(n.label, n.label) for n in wrong]
-    return pd.DataFrame({"image": [n.id for n in wrong], "label": labels, "data": [run.manifest.request.data] * len(wrong)})
+    return pd.DataFrame(
+        {"image": [n.id for n in wrong], "label": labels, "data": [run.manifest.request.data] * len(wrong)}
+    )
 
 
 def write_table(run: RunData, out: Path) -> int:

@@ -1,4 +1,5 @@
-"""Parquet files that are written whole or not at all, with a checksum a page: what a disk or a copy damaged is noticed, and never shown."""
+"""Parquet files that are written whole or not at all, with a checksum a page: what a disk or a copy damaged
+is noticed, and never shown."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ class Damaged(UserError):
 
 
 def write(table: pa.Table, path: Path, **options: Any) -> None:
-    """`options`: of `pyarrow.parquet.write_table`. Raises OSError where the disk is full; nothing is left then."""
+    """`options`: of `pyarrow.parquet.write_table`. Raises OSError where the disk is full; nothing is left
+    then."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, **options)
@@ -33,10 +35,15 @@ def write(table: pa.Table, path: Path, **options: Any) -> None:
 
 
 def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, **options: Any) -> pa.Table:
-    """`remedy`: what a person does about a damaged one. Raises `Damaged` where it cannot be read, differs from what was written, or lacks a
-    column."""
+    """`remedy`: what a person does about a damaged one. Raises `Damaged` where it cannot be read, differs
+    from what was written, or lacks a column."""
     try:
-        return pq.read_table(path, columns=None if columns is None else list(columns), page_checksum_verification=True, **options)
+        return pq.read_table(
+            path,
+            columns=None if columns is None else list(columns),
+            page_checksum_verification=True,
+            **options,
+        )
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise Damaged(path, error, remedy) from error
 

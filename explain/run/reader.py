@@ -1,4 +1,5 @@
-"""Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked for."""
+"""Open a run folder for reading: light columns at once, maps and thumbnails of the rows that are asked
+for."""
 
 import logging
 from collections import Counter
@@ -13,7 +14,18 @@ import pyarrow as pa
 from PIL import Image
 
 from explain.run.column_cache import column
-from explain.run.format import MANIFEST, METADATA, REQUEST, TARGETS, Manifest, area_column, map_column, part_files, read_manifest, unpack_maps
+from explain.run.format import (
+    MANIFEST,
+    METADATA,
+    REQUEST,
+    TARGETS,
+    Manifest,
+    area_column,
+    map_column,
+    part_files,
+    read_manifest,
+    unpack_maps,
+)
 from explain.run.image_stats import FACTS, HASH
 from explain.run.parquet import Damaged, names_in, read
 from explain.run.thumbnails import open_thumbnail
@@ -27,8 +39,9 @@ LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """`table`: one row an image with `LIGHT` columns, the attention statistics, and where to find the rest; unreadable
-    images have a text in `error` and are absent from `ok`. `damaged`: parts that cannot be read, and are left out."""
+    """`table`: one row an image with `LIGHT` columns, the attention statistics, and where to find the rest;
+    unreadable images have a text in `error` and are absent from `ok`. `damaged`: parts that cannot be read,
+    and are left out."""
 
     folder: Path
     manifest: Manifest
@@ -41,11 +54,15 @@ class RunData:
 
     @cached_property
     def data_names(self) -> tuple[str, ...]:
-        """The outputs as the data calls them, where one class of the data was matched to an output; otherwise as the network does."""
+        """The outputs as the data calls them, where one class of the data was matched to an output; otherwise
+        as the network does."""
         outputs = self.manifest.request.outputs
         counts, names = Counter(outputs.values()), list(self.classes)
         theirs = {i: name for name, i in outputs.items() if 0 <= i < len(names) and counts[i] == 1}
-        return tuple(theirs.get(i, f"{name} (output {i})" if name in theirs.values() else name) for i, name in enumerate(names))
+        return tuple(
+            theirs.get(i, f"{name} (output {i})" if name in theirs.values() else name)
+            for i, name in enumerate(names)
+        )
 
     @property
     def may_read_data(self) -> bool:
@@ -54,15 +71,21 @@ class RunData:
 
     @property
     def unfinished(self) -> str:
-        """What must be said of a run that has not ended: its images are the first ones of the data, often of its first classes; and of one
-        whose files are damaged."""
+        """What must be said of a run that has not ended: its images are the first ones of the data, often of
+        its first classes; and of one whose files are damaged."""
         if self.damaged:
-            return (f"{self.damaged} of {len(self.parts)} files of the run are damaged and left out: its figures are those of {len(self.table):,} "
-                    "images. Start the same run again: it makes the others anew.")  # fmt: skip
+            return (
+                f"{self.damaged} of {len(self.parts)} files of the run are damaged and left out: its "
+                f"figures are those of {len(self.table):,} "
+                "images. Start the same run again: it makes the others anew."
+            )
         if self.manifest.status == "complete":
             return ""
-        return (f"The run has not ended: its {len(self.table):,} images are the first of the data, and its figures are theirs alone. Start it again "
-                "to go on.")  # fmt: skip
+        return (
+            f"The run has not ended: its {len(self.table):,} images are the first of the data, and its "
+            "figures are theirs alone. Start it again "
+            "to go on."
+        )
 
     def title(self, method: str) -> str:
         """A method's name for people."""
@@ -79,7 +102,12 @@ class RunData:
     @cached_property
     def evaluation(self) -> Evaluation:
         good = self.ok
-        return evaluate(good["label"].to_numpy(), good["pred"].to_numpy(), good["confidence"].to_numpy(float), len(self.classes))
+        return evaluate(
+            good["label"].to_numpy(),
+            good["pred"].to_numpy(),
+            good["confidence"].to_numpy(float),
+            len(self.classes),
+        )
 
     @cached_property
     def metadata(self) -> pd.DataFrame | None:
@@ -89,7 +117,12 @@ class RunData:
             return None
         try:
             found = read(file).to_pandas().drop_duplicates("id").set_index("id").reindex(self.table["id"])
-        except (Damaged, KeyError, ValueError, TypeError) as error:  # an addition: the rest is shown without it
+        except (
+            Damaged,
+            KeyError,
+            ValueError,
+            TypeError,
+        ) as error:  # an addition: the rest is shown without it
             logging.getLogger("vitrine").warning("%s is left out: %s", file, error)
             return None
         return found.set_axis(self.table.index)
@@ -114,17 +147,24 @@ class RunData:
     @cached_property
     def _stamp(self) -> int:
         """Tells columns in the cache from those of a run that was in this folder before."""
-        return max((self.folder / name).stat().st_mtime_ns for name in (REQUEST, MANIFEST) if (self.folder / name).is_file())
+        return max(
+            (self.folder / name).stat().st_mtime_ns
+            for name in (REQUEST, MANIFEST)
+            if (self.folder / name).is_file()
+        )
 
     def thumbnails(self, rows: Sequence[int]) -> list[bytes]:
         """JPEG of what the network saw, for each row."""
         return [value.as_py() or b"" for value in self._read("thumbnail", rows)]
 
     def thumbnail_parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, list[bytes]]]:
-        """Part by part: places in `rows` (n,), and JPEGs of what the network saw of them. Nothing of it is kept."""
+        """Part by part: places in `rows` (n,), and JPEGs of what the network saw of them. Nothing of it is
+        kept."""
         where = self.table.loc[rows, ["part", "row"]].assign(at=np.arange(len(rows)))
         for part, group in where.groupby("part"):
-            column = read(self.parts[int(str(part))], ["thumbnail"])["thumbnail"].take(pa.array(group["row"].to_numpy()))
+            column = read(self.parts[int(str(part))], ["thumbnail"])["thumbnail"].take(
+                pa.array(group["row"].to_numpy())
+            )
             yield group["at"].to_numpy(), [data or b"" for data in column.to_pylist()]
 
     def thumbnail_image(self, row: int) -> Image.Image:
@@ -138,7 +178,8 @@ class RunData:
         return np.array(self._read("prob", [row])[0].as_py() or [np.nan] * len(self.classes), np.float32)
 
     def probabilities(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Part by part: rows (n,) of readable images, and their probabilities (n, K) float32. Nothing of it is kept."""
+        """Part by part: rows (n,) of readable images, and their probabilities (n, K) float32. Nothing of it
+        is kept."""
         for part, group in self.ok.groupby("part"):
             lists = read(self.parts[int(str(part))], ["prob"])["prob"].take(pa.array(group["row"].to_numpy()))
             flat = lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)
@@ -146,7 +187,8 @@ class RunData:
 
     @cached_property
     def margin(self) -> pd.Series:
-        """Of every readable image, its largest probability less the next one: near 0 the network could as well have said something else."""
+        """Of every readable image, its largest probability less the next one: near 0 the network could as
+        well have said something else."""
         margin = pd.Series(np.ones(len(self.ok), np.float32), self.ok.index)
         for rows, prob in self.probabilities():
             if prob.shape[1] > 1:
@@ -157,14 +199,18 @@ class RunData:
     def maps(self, method: str, target: str, rows: Sequence[int]) -> np.ndarray:
         """Raw maps (n, h, w) float32 of the rows; NaN for unreadable images."""
         if method not in self.manifest.request.methods:
-            raise UserError(f"The run has no method '{method}': it has {', '.join(self.manifest.request.methods)}.")
+            raise UserError(
+                f"The run has no method '{method}': it has {', '.join(self.manifest.request.methods)}."
+            )
         name, shape = map_column(method, target), self.manifest.request.map_shape
         where = self.table.loc[list(rows), ["part", "row"]]
         maps = np.empty((len(where), *shape), np.float32)
         for part, group in where.assign(at=np.arange(len(where))).groupby("part"):
             picked = group["row"].to_numpy()
             scale = self._part(int(str(part)), f"{name}.scale").to_numpy().astype(np.float32)
-            maps[group["at"].to_numpy()] = unpack_maps(self._part(int(str(part)), name).take(pa.array(picked)), scale[picked], shape)
+            maps[group["at"].to_numpy()] = unpack_maps(
+                self._part(int(str(part)), name).take(pa.array(picked)), scale[picked], shape
+            )
         return maps
 
 
@@ -172,8 +218,12 @@ def open_run(folder: Path) -> RunData:
     """Raises UserError where the folder is no run, holds nothing yet, or cannot be read."""
     manifest = read_manifest(folder)
     request = manifest.request
-    wanted = [*LIGHT, *(f"{map_column(m, t)}.{s}" for m in request.methods for t in TARGETS for s in request.statistics),
-              *map(area_column, request.regions), *LATER]  # fmt: skip
+    wanted = [
+        *LIGHT,
+        *(f"{map_column(m, t)}.{s}" for m in request.methods for t in TARGETS for s in request.statistics),
+        *map(area_column, request.regions),
+        *LATER,
+    ]
     tables, damaged = [], list[Damaged]()
     for number, path in enumerate(part_files(folder)):
         try:
@@ -188,4 +238,6 @@ def open_run(folder: Path) -> RunData:
     if not tables:
         raise UserError(f"The run '{folder}' holds no images yet: start it again to go on.")
     table = pd.concat(tables, ignore_index=True)
-    return RunData(folder, manifest, table[~table["id"].duplicated()].reset_index(drop=True), len(damaged))  # two writers at once doubled rows once
+    return RunData(
+        folder, manifest, table[~table["id"].duplicated()].reset_index(drop=True), len(damaged)
+    )  # two writers at once doubled rows once

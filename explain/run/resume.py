@@ -9,23 +9,48 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from explain.run.format import DERIVED, MANIFEST, METADATA, NO_ANSWER, REQUEST, STAMP, Request, begin, part_files, read_request
+from explain.run.format import (
+    DERIVED,
+    MANIFEST,
+    METADATA,
+    NO_ANSWER,
+    REQUEST,
+    STAMP,
+    Request,
+    begin,
+    part_files,
+    read_request,
+)
 from explain.run.parquet import is_whole, names_in, read, write
 from models.data.source import ImageSource
 
 NAMES = {
-    "model": "the model", "weights_hash": "the weights", "data": "the data", "data_fingerprint": "images or labels",
-    "outputs": "the matching of classes", "classes": "names of the outputs", "preprocessing": "the preprocessing",
-    "transform_input": "transform_input", "bits": "the bits of deep pictures", "methods": "the methods", "layer": "the layer",
-    "precision": "the precision", "regions": "regions of the images", "map_shape": "the size of the maps", "schema": "the format",
-}  # fmt: skip
+    "model": "the model",
+    "weights_hash": "the weights",
+    "data": "the data",
+    "data_fingerprint": "images or labels",
+    "outputs": "the matching of classes",
+    "classes": "names of the outputs",
+    "preprocessing": "the preprocessing",
+    "transform_input": "transform_input",
+    "bits": "the bits of deep pictures",
+    "methods": "the methods",
+    "layer": "the layer",
+    "precision": "the precision",
+    "regions": "regions of the images",
+    "map_shape": "the size of the maps",
+    "schema": "the format",
+}
 """What the fields of a request are called in messages; causes come before what follows from them."""
 _SHOWN = 60
 DAMAGED = ".damaged"
 
 
-def claim(out: Path, request: Request, source: ImageSource, restart: bool, say: Callable[[str], None]) -> None:
-    """Make the folder this request's: a new one, or the same one without the rows of images that have changed or could not be read.
+def claim(
+    out: Path, request: Request, source: ImageSource, restart: bool, say: Callable[[str], None]
+) -> None:
+    """Make the folder this request's: a new one, or the same one without the rows of images that have changed
+    or could not be read.
 
     Raises UserError, which names what differs, for another run's folder, unless it is to `restart`.
     """
@@ -33,9 +58,16 @@ def claim(out: Path, request: Request, source: ImageSource, restart: bool, say: 
         return begin(out, request)
     before = read_request(out)
     if damaged := [] if restart else set_aside(out):
-        say(f"{len(damaged):,} of the run's files were damaged and are set aside (*{DAMAGED}): their images are done again")
+        say(
+            f"{len(damaged):,} of the run's files were damaged and are set aside (*{DAMAGED}): their "
+            "images are done again"
+        )
     differ = differences(before, request)
-    if differ and before.data_fingerprint != request.data_fingerprint and (data := changed_data(out, source, request.outputs)):
+    if (
+        differ
+        and before.data_fingerprint != request.data_fingerprint
+        and (data := changed_data(out, source, request.outputs))
+    ):
         differ = [data if text.startswith("images or labels") else text for text in differ]
     if restart:  # the old request stays until nothing is left that it made
         clear(out)
@@ -54,15 +86,22 @@ def differences(before: Request, now: Request) -> list[str]:
     """In words, field by field, what the two requests differ in."""
     was, wanted = (json.loads(json.dumps(asdict(r))) for r in (before, now))
     if not was["preprocessing"]:
-        return ["made by an earlier version, which did not keep the preprocessing and the matching of classes"]
-    return [f"{name} ({_change(was[key], wanted[key])})" for key, name in NAMES.items() if was[key] != wanted[key]]
+        return [
+            "made by an earlier version, which did not keep the preprocessing and the matching of classes"
+        ]
+    return [
+        f"{name} ({_change(was[key], wanted[key])})" for key, name in NAMES.items() if was[key] != wanted[key]
+    ]
 
 
 def _change(was: Any, now: Any) -> str:
     """'0.485, now 0.5'; of mappings the entries that differ alone."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         keys = [key for key in dict.fromkeys([*was, *now]) if was.get(key) != now.get(key)]
-        return "; ".join(f"{key}: {_short(was.get(key, 'absent'))}, now {_short(now.get(key, 'absent'))}" for key in keys[:4])
+        return "; ".join(
+            f"{key}: {_short(was.get(key, 'absent'))}, now {_short(now.get(key, 'absent'))}"
+            for key in keys[:4]
+        )
     if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
         k = next(k for k, (a, b) in enumerate(zip(was, now, strict=True)) if a != b)
         return f"{_short(was[k])}, now {_short(now[k])}"
@@ -74,18 +113,22 @@ def _short(value: Any) -> str:
 
 
 def changed_data(folder: Path, source: ImageSource, label: Mapping[str, int]) -> str:
-    """How the images and labels of a source differ from the rows on disk: '3 images added, 1 gone, 2 labels changed'. `label`: class of the
-    data -> index."""
+    """How the images and labels of a source differ from the rows on disk: '3 images added, 1 gone, 2 labels
+    changed'. `label`: class of the data -> index."""
     rows = {i: k for path in part_files(folder) for i, k in zip(*_columns(path, "id", "label"), strict=True)}
     now = {item.id: label[item.label] for item in source.items}
     whole = (folder / MANIFEST).is_file()
-    counts = [(len(now.keys() - rows.keys()) if whole else 0, "images added"), (len(rows.keys() - now.keys()), "gone"),
-              (sum(now[i] != k for i, k in rows.items() if i in now), "labels changed")]  # fmt: skip
+    counts = [
+        (len(now.keys() - rows.keys()) if whole else 0, "images added"),
+        (len(rows.keys() - now.keys()), "gone"),
+        (sum(now[i] != k for i, k in rows.items() if i in now), "labels changed"),
+    ]
     return ", ".join(f"{count:,} {what}" for count, what in counts if count)
 
 
 def outdated(folder: Path, source: ImageSource) -> tuple[set[str], set[str]]:
-    """Ids of rows that are to be done again: images whose file has changed since, and those that could not be read."""
+    """Ids of rows that are to be done again: images whose file has changed since, and those that could not be
+    read."""
     index = {item.id: k for k, item in enumerate(source.items)}
     changed, failed = set(), set()
     for path in part_files(folder):
@@ -103,7 +146,8 @@ def outdated(folder: Path, source: ImageSource) -> tuple[set[str], set[str]]:
 
 
 def drop_rows(folder: Path, ids: set[str]) -> None:
-    """Take rows out of a run, so that they are done again. The run is no longer complete, and what was worked out from it goes first."""
+    """Take rows out of a run, so that they are done again. The run is no longer complete, and what was worked
+    out from it goes first."""
     _remove(folder, MANIFEST, *DERIVED)
     wanted = pa.array(sorted(ids), pa.string())
     for path in part_files(folder):
@@ -118,7 +162,8 @@ def drop_rows(folder: Path, ids: set[str]) -> None:
 
 
 def set_aside(folder: Path) -> list[Path]:
-    """Rename parts that cannot be read, so that their images are done again; the run is no longer complete then."""
+    """Rename parts that cannot be read, so that their images are done again; the run is no longer complete
+    then."""
     damaged = [path for path in part_files(folder) if not is_whole(path)]
     if damaged:
         _remove(folder, MANIFEST, *DERIVED)
@@ -126,7 +171,8 @@ def set_aside(folder: Path) -> list[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Take out everything that the run made, and leave what people wrote. The request stays until the new one replaces it."""
+    """Take out everything that the run made, and leave what people wrote. The request stays until the new one
+    replaces it."""
     _remove(folder, MANIFEST, METADATA, *DERIVED)
     for path in part_files(folder):
         path.unlink()

@@ -11,7 +11,8 @@ _MOST_BYTES = 1_000_000
 
 
 def open_thumbnail(data: bytes) -> Image.Image:
-    """Raises UserError for bytes that are no small JPEG: no other decoder sees them, and nothing is decoded before its size is known."""
+    """Raises UserError for bytes that are no small JPEG: no other decoder sees them, and nothing is decoded
+    before its size is known."""
     try:
         if len(data) > _MOST_BYTES:
             raise ValueError(f"{len(data):,} bytes")

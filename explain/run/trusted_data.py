@@ -1,5 +1,6 @@
-"""Whose pictures a run may show. A run folder that others made can name any folder of this machine as the place of its data: its pictures are
-read where the run was made here, where they lie inside the run's own folder, or where the owner allowed it once."""
+"""Whose pictures a run may show. A run folder that others made can name any folder of this machine as the
+place of its data: its pictures are read where the run was made here, where they lie inside the run's own
+folder, or where the owner allowed it once."""
 
 import json
 import os
@@ -14,10 +15,13 @@ FILE = "data_folders.json"
 
 
 def allow(root: str, ids: Iterable[str] = ()) -> None:
-    """From now on, on this machine, for this person: the pictures below `root`, and the folders of those `ids` that lead out of it, as absolute
-    paths in a table do. Without a word where the disk does not let it: it will be asked again."""
+    """From now on, on this machine, for this person: the pictures below `root`, and the folders of those
+    `ids` that lead out of it, as absolute paths in a table do. Without a word where the disk does not let it:
+    it will be asked again."""
     if root and not root.startswith(WITHOUT_FILES):
-        outside = {os.path.dirname(os.path.normpath(os.path.join(root, i))) for i in ids if below(root, i) is None}
+        outside = {
+            os.path.dirname(os.path.normpath(os.path.join(root, i))) for i in ids if below(root, i) is None
+        }
         known = allowed_folders() | {str(Path(root).resolve())} | set(sorted(outside)[:MOST])
         with suppress(OSError):
             file = _file()
@@ -29,7 +33,12 @@ def allow(root: str, ids: Iterable[str] = ()) -> None:
 
 def is_allowed(folder: Path, root: str) -> bool:
     """Whether the run in `folder` may show what lies at `root`."""
-    return not root or root.startswith(WITHOUT_FILES) or is_inside(folder, root) or str(Path(root).resolve()) in allowed_folders()
+    return (
+        not root
+        or root.startswith(WITHOUT_FILES)
+        or is_inside(folder, root)
+        or str(Path(root).resolve()) in allowed_folders()
+    )
 
 
 def is_inside(folder: Path, root: str) -> bool:

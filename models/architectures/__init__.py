@@ -10,8 +10,12 @@ from models.architectures.fer_vgg import fer_vgg
 from models.architectures.small import SIDE, small_conv, small_dense
 
 ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {
-    "fer_vgg": fer_vgg, "fer_alexnet": fer_alexnet, "fer_mobilenet": fer_mobilenet, "small_conv": small_conv, "small_dense": small_dense,
-}  # fmt: skip
+    "fer_vgg": fer_vgg,
+    "fer_alexnet": fer_alexnet,
+    "fer_mobilenet": fer_mobilenet,
+    "small_conv": small_conv,
+    "small_dense": small_dense,
+}
 """Name -> builder from the number of outputs."""
 
 SIDES = {"small_conv": SIDE, "small_dense": SIDE}

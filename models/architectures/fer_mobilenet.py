@@ -1,13 +1,24 @@
 """The light MobileNet for facial expressions.
 
-C. Hewitt, H. Gunes, *CNN-based Facial Affect Analysis on Mobile Devices*, 2018 (arXiv:1807.08775): network A3.
+C. Hewitt, H. Gunes, *CNN-based Facial Affect Analysis on Mobile Devices*, 2018 (arXiv:1807.08775): network
+A3.
 """
 
 from torch import Tensor, nn
 
 from models.architectures.layers import convolution
 
-SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+SEPARABLE = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
 """(channels, stride) of each depthwise separable convolution."""
 
 

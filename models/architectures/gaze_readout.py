@@ -1,6 +1,8 @@
-"""Gaze from the features of a network that was trained to classify: 1 × 1 convolutions, a blur, and the log density of the centre bias.
+"""Gaze from the features of a network that was trained to classify: 1 × 1 convolutions, a blur, and the log
+density of the centre bias.
 
-The idea of DeepGaze I and II (M. Kümmerer et al. 2015, arXiv:1411.1045; 2016, arXiv:1610.01563). The output is a log density.
+The idea of DeepGaze I and II (M. Kümmerer et al. 2015, arXiv:1411.1045; 2016, arXiv:1610.01563). The output
+is a log density.
 """
 
 from collections.abc import Sequence
@@ -13,8 +15,9 @@ HIDDEN = (32, 16)
 
 
 class Backbone(nn.Module):
-    """Images (N, 3, H, W) -> one tensor (N, C, h, w) a layer of `network`, at its own resolution, each channel standardised by `mean` and `std` of
-    the training images. `network`: a frozen feature extractor that answers with a dict of layers."""
+    """Images (N, 3, H, W) -> one tensor (N, C, h, w) a layer of `network`, at its own resolution, each
+    channel standardised by `mean` and `std` of the training images. `network`: a frozen feature extractor
+    that answers with a dict of layers."""
 
     def __init__(self, network: nn.Module, layers: Sequence[str], widths: Sequence[int]):
         super().__init__()
@@ -24,20 +27,25 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         found = self.network(x)
-        return [(found[name].float() - mean[:, None, None]) / std[:, None, None]
-                for name, mean, std in zip(self.layers, self.mean, self.std, strict=True)]  # fmt: skip
+        return [
+            (found[name].float() - mean[:, None, None]) / std[:, None, None]
+            for name, mean, std in zip(self.layers, self.mean, self.std, strict=True)
+        ]
 
 
 class Readout(nn.Module):
-    """Standardised features -> log densities (N, h, w), whose exponentials sum to 1. The first 1 × 1 convolution runs at each layer's own resolution
-    and what it puts out is enlarged and summed: the same as convolving enlarged features, at a tenth of the cost. `prior` (h, w): log density of the
-    training's fixations, whose weight is learned, beginning at 1."""
+    """Standardised features -> log densities (N, h, w), whose exponentials sum to 1. The first 1 × 1
+    convolution runs at each layer's own resolution and what it puts out is enlarged and summed: the same as
+    convolving enlarged features, at a tenth of the cost. `prior` (h, w): log density of the training's
+    fixations, whose weight is learned, beginning at 1."""
 
     def __init__(self, widths: Sequence[int], prior: Tensor, dropout: float = 0.3, spread: float = 1.5):
         super().__init__()
         self.drop = nn.Dropout2d(dropout)
         self.first = nn.ModuleList([nn.Conv2d(c, HIDDEN[0], 1, bias=not i) for i, c in enumerate(widths)])
-        self.rest = nn.Sequential(nn.Softplus(), nn.Conv2d(*HIDDEN, 1), nn.Softplus(), nn.Conv2d(HIDDEN[1], 1, 1))
+        self.rest = nn.Sequential(
+            nn.Softplus(), nn.Conv2d(*HIDDEN, 1), nn.Softplus(), nn.Conv2d(HIDDEN[1], 1, 1)
+        )
         self.spread = nn.Parameter(torch.tensor(spread))  # of the blur, in places
         self.weight = nn.Parameter(torch.tensor(1.0))
         self.register_buffer("prior", prior)
@@ -45,8 +53,10 @@ class Readout(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         size = self.prior.shape
-        parts = [F.interpolate(layer(self.drop(x)), size, mode="bilinear", align_corners=False)
-                 for layer, x in zip(self.first, features, strict=True)]  # fmt: skip
+        parts = [
+            F.interpolate(layer(self.drop(x)), size, mode="bilinear", align_corners=False)
+            for layer, x in zip(self.first, features, strict=True)
+        ]
         found = self._blurred(self.rest(torch.stack(parts).sum(0))) + self.weight * self.prior
         return found.flatten(1).log_softmax(1).view(found.shape[0], *size)
 

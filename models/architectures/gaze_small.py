@@ -1,7 +1,9 @@
-"""A small network that predicts gaze from pixels: three convolutions that halve, four that look ever further around, and a centre bias of its own.
+"""A small network that predicts gaze from pixels: three convolutions that halve, four that look ever further
+around, and a centre bias of its own.
 
-The dilated context of F. Yu, V. Koltun, *Multi-Scale Context Aggregation by Dilated Convolutions*, 2016 (arXiv:1511.07122), taught by a larger
-network (G. Hinton et al. 2015, arXiv:1503.02531): 0.3 M parameters, small enough to come along.
+The dilated context of F. Yu, V. Koltun, *Multi-Scale Context Aggregation by Dilated Convolutions*, 2016
+(arXiv:1511.07122), taught by a larger network (G. Hinton et al. 2015, arXiv:1503.02531): 0.3 M parameters,
+small enough to come along.
 """
 
 import torch
@@ -13,15 +15,22 @@ INPUT, GRID = (192, 256), (24, 32)
 
 
 class GazeSmall(nn.Module):
-    """Images (N, 3, 192, 256) in [-1, 1] -> log densities (N, 24, 32), whose exponentials sum to 1. `prior` (24, 32): the bias to begin with."""
+    """Images (N, 3, 192, 256) in [-1, 1] -> log densities (N, 24, 32), whose exponentials sum to 1. `prior`
+    (24, 32): the bias to begin with."""
 
     def __init__(self, prior: Tensor | None = None):
         super().__init__()
         layers: list[nn.Module] = []
         for inputs, outputs in zip((3, *WIDTHS), WIDTHS, strict=False):
-            layers += [nn.Conv2d(inputs, outputs, 5 if inputs == 3 else 3, 2, 2 if inputs == 3 else 1, bias=False), *_norm(outputs)]
+            layers += [
+                nn.Conv2d(inputs, outputs, 5 if inputs == 3 else 3, 2, 2 if inputs == 3 else 1, bias=False),
+                *_norm(outputs),
+            ]
         for dilation in DILATIONS:
-            layers += [nn.Conv2d(WIDTHS[-1], WIDTHS[-1], 3, padding=dilation, dilation=dilation, bias=False), *_norm(WIDTHS[-1])]
+            layers += [
+                nn.Conv2d(WIDTHS[-1], WIDTHS[-1], 3, padding=dilation, dilation=dilation, bias=False),
+                *_norm(WIDTHS[-1]),
+            ]
         self.features = nn.Sequential(*layers, nn.Dropout2d(0.1), nn.Conv2d(WIDTHS[-1], 1, 1))
         self.bias = nn.Parameter(torch.zeros(GRID) if prior is None else prior.clone())
 

@@ -1,7 +1,8 @@
 """SalNet: where people look, from pixels, by convolutions alone.
 
-J. Pan, K. McGuinness, E. Sayrol, N. O'Connor, X. Giró-i-Nieto, *Shallow and Deep Convolutional Networks for Saliency Prediction*, 2016
-(arXiv:1603.00845): the deep network, layer by layer as its authors' prototxt has it.
+J. Pan, K. McGuinness, E. Sayrol, N. O'Connor, X. Giró-i-Nieto, *Shallow and Deep Convolutional Networks for
+Saliency Prediction*, 2016 (arXiv:1603.00845): the deep network, layer by layer as its authors' prototxt has
+it.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ INPUT, OUTPUT = (240, 320), (236, 316)
 
 
 class SalNet(nn.Module):
-    """Images (N, 3, 240, 320) in [-1, 1] -> maps (N, 236, 316). `widths`: channels of the nine convolutions."""
+    """Images (N, 3, 240, 320) in [-1, 1] -> maps (N, 236, 316). `widths`: channels of the nine
+    convolutions."""
 
     def __init__(self, widths: Sequence[int] = HALF):
         super().__init__()

@@ -1,6 +1,7 @@
 """Decoders: from what one layer puts out, back to the picture.
 
-A. Dosovitskiy, T. Brox, *Inverting Visual Representations with Convolutional Networks*, 2016 (arXiv:1506.02753).
+A. Dosovitskiy, T. Brox, *Inverting Visual Representations with Convolutional Networks*, 2016
+(arXiv:1506.02753).
 """
 
 import math
@@ -17,16 +18,27 @@ SLOPE = 0.2
 
 
 class UpConv(nn.Module):
-    """`shape`: of the layer's output without the batch, (C, h, w) or (D,). `size` (H, W) and `channels`: of the network's input.
+    """`shape`: of the layer's output without the batch, (C, h, w) or (D,). `size` (H, W) and `channels`: of
+    the network's input.
 
-    Maps: three 3 × 3 convolutions, then up-convolutions 5 × 5 of stride 2, as many as come nearest to the input from below, five at most. A vector:
-    three dense layers of 4,096, reshaped to 256 × 4 × 4, and five up-convolutions. Leaky ReLUs of 0.2; what comes out (N, channels, h', w') is
-    enlarged to the input. `width` multiplies all channels: 1 is the published decoder. `depth`: layers before the up-convolutions; `ups`: how many of
-    those, 0 as said above: what comes out has the layer's sides, or 4 × 4, doubled so often. `mean`, `std`: of every channel of the layer over the
-    training's images, by which its output is standardised.
+    Maps: three 3 × 3 convolutions, then up-convolutions 5 × 5 of stride 2, as many as come nearest to the
+    input from below, five at most. A vector: three dense layers of 4,096, reshaped to 256 × 4 × 4, and five
+    up-convolutions. Leaky ReLUs of 0.2; what comes out (N, channels, h', w') is enlarged to the input.
+    `width` multiplies all channels: 1 is the published decoder. `depth`: layers before the up-convolutions;
+    `ups`: how many of those, 0 as said above: what comes out has the layer's sides, or 4 × 4, doubled so
+    often. `mean`, `std`: of every channel of the layer over the training's images, by which its output is
+    standardised.
     """
 
-    def __init__(self, shape: Sequence[int], size: tuple[int, int], channels: int = 3, width: float = 1.0, depth: int = 3, ups: int = 0):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        size: tuple[int, int],
+        channels: int = 3,
+        width: float = 1.0,
+        depth: int = 3,
+        ups: int = 0,
+    ):
         super().__init__()
         self.size, maps = size, len(shape) == 3
         self.register_buffer("mean", torch.zeros(shape[0]))
@@ -37,10 +49,15 @@ class UpConv(nn.Module):
         widths = [max(8, round(w * width)) for w in UPS][len(UPS) + 1 - count :]
         first = widths[0] if widths else max(8, round(UPS[0] * width))
         hidden = max(16, round(DENSE * width))
-        self.begin = nn.Sequential(*(_convolutions(shape[0], first, depth) if maps else _dense(shape[0], hidden, first, depth)))
+        self.begin = nn.Sequential(
+            *(_convolutions(shape[0], first, depth) if maps else _dense(shape[0], hidden, first, depth))
+        )
         layers: list[nn.Module] = []
         for inputs, outputs in zip([first, *widths], [*widths, channels], strict=False):
-            layers += [nn.ConvTranspose2d(inputs, outputs, 5, 2, padding=2, output_padding=1), nn.LeakyReLU(SLOPE)]
+            layers += [
+                nn.ConvTranspose2d(inputs, outputs, 5, 2, padding=2, output_padding=1),
+                nn.LeakyReLU(SLOPE),
+            ]
         self.ups = nn.Sequential(*layers[:-1])
         self.apply(_he)
 
@@ -52,10 +69,17 @@ class UpConv(nn.Module):
 
 
 def _he(module: nn.Module) -> None:
-    """He's initialisation for leaky ReLUs: with PyTorch's own one, what tells pictures apart fades on the way through eight layers, and the decoder
-    begins by learning the mean picture. Of an up-convolution of stride 2 a quarter of the kernel meets each pixel."""
+    """He's initialisation for leaky ReLUs: with PyTorch's own one, what tells pictures apart fades on the way
+    through eight layers, and the decoder begins by learning the mean picture. Of an up-convolution of stride
+    2 a quarter of the kernel meets each pixel."""
     if isinstance(module, nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0, math.sqrt(2 / (1 + SLOPE**2) / (module.in_channels * module.kernel_size[0] * module.kernel_size[1] / 4)))
+        nn.init.normal_(
+            module.weight,
+            0,
+            math.sqrt(
+                2 / (1 + SLOPE**2) / (module.in_channels * module.kernel_size[0] * module.kernel_size[1] / 4)
+            ),
+        )
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
     elif isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, SLOPE)
@@ -68,9 +92,16 @@ def ups_of(places: tuple[int, int], size: tuple[int, int]) -> int:
 
 
 def _convolutions(inputs: int, width: int, depth: int) -> list[nn.Module]:
-    return [layer for k in range(depth) for layer in (nn.Conv2d(inputs if k == 0 else width, width, 3, padding=1), nn.LeakyReLU(SLOPE))]
+    return [
+        layer
+        for k in range(depth)
+        for layer in (nn.Conv2d(inputs if k == 0 else width, width, 3, padding=1), nn.LeakyReLU(SLOPE))
+    ]
 
 
 def _dense(inputs: int, hidden: int, width: int, depth: int) -> list[nn.Module]:
     sizes = [inputs, *[hidden] * (depth - 1), width * GRID * GRID]
-    return [*(layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.LeakyReLU(SLOPE))), nn.Unflatten(1, (width, GRID, GRID))]
+    return [
+        *(layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.LeakyReLU(SLOPE))),
+        nn.Unflatten(1, (width, GRID, GRID)),
+    ]

@@ -7,10 +7,11 @@ MOST_COLUMNS, MOST_VALUES, FIFTHS = 24, 50, 5
 
 
 def grouping_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """The first `MOST_COLUMNS` columns that group images: float where every cell that is not empty is a number, otherwise text.
+    """The first `MOST_COLUMNS` columns that group images: float where every cell that is not empty is a
+    number, otherwise text.
 
-    Left out: columns of one value, columns of text that hardly ever returns (names, ids: more than `MOST_VALUES` values, and more than
-    half as many as rows), and columns of lists or bytes.
+    Left out: columns of one value, columns of text that hardly ever returns (names, ids: more than
+    `MOST_VALUES` values, and more than half as many as rows), and columns of lists or bytes.
     """
     found = {str(name): _cells(values) for name, values in table.items() if _is_plain(values)}
     kept = {name: values for name, values in found.items() if _groups(values)}
@@ -18,7 +19,8 @@ def grouping_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups_in(values: pd.Series) -> list[str]:
-    """For each row the name of its group: its value, of numbers of more than `FIFTHS` values its fifth. Empty cells are a group of their own."""
+    """For each row the name of its group: its value, of numbers of more than `FIFTHS` values its fifth. Empty
+    cells are a group of their own."""
     if values.dtype.kind == "f" and values.nunique() > FIFTHS:
         numbers = values.to_numpy(float)
         edges = np.quantile(numbers[np.isfinite(numbers)], np.arange(1, FIFTHS) / FIFTHS)
@@ -31,7 +33,9 @@ def groups_in(values: pd.Series) -> list[str]:
 def _is_plain(values: pd.Series) -> bool:
     """Whether the cells are single values, by the first one: not lists, arrays or files."""
     filled = values.dropna()
-    return len(filled) > 0 and pd.api.types.is_scalar(filled.iloc[0]) and not isinstance(filled.iloc[0], bytes)
+    return (
+        len(filled) > 0 and pd.api.types.is_scalar(filled.iloc[0]) and not isinstance(filled.iloc[0], bytes)
+    )
 
 
 def _cells(values: pd.Series) -> pd.Series:

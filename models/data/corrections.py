@@ -15,8 +15,9 @@ from models.errors import UserError
 
 @dataclass(frozen=True)
 class Corrections:
-    """`labels`: (data set's name, image) -> the right label, empty where the image is to be left out; of an image's rows the last counts.
-    The name is empty where the file names no data set: the row then fits every set that has the image."""
+    """`labels`: (data set's name, image) -> the right label, empty where the image is to be left out; of an
+    image's rows the last counts. The name is empty where the file names no data set: the row then fits every
+    set that has the image."""
 
     file: str
     labels: dict[tuple[str, str], str]
@@ -28,38 +29,61 @@ class Corrections:
 
 
 def read_corrections(path: Path) -> Corrections:
-    """A table with columns `image` and `label`, and `data` as `ImageSource.name`, as the command `notes` writes it.
+    """A table with columns `image` and `label`, and `data` as `ImageSource.name`, as the command `notes`
+    writes it.
 
     Raises UserError where there is no such file, column, or row.
     """
     if not path.is_file():
-        raise UserError(f"No file '{path}': write corrected labels with python launch.py notes RUN --labels {path}.")
+        raise UserError(
+            f"No file '{path}': write corrected labels with python launch.py notes RUN --labels {path}."
+        )
     table = read_table(path, words=True)
     if missing := [name for name in ("image", "label") if name not in table]:
-        raise UserError(f"'{path}' has no column '{missing[0]}': corrected labels are a table with columns image, label and data.")
-    columns = [table[name].astype(object).where(table[name].notna(), "").map(str) if name in table else [""] * len(table)
-               for name in ("data", "image", "label")]  # fmt: skip
+        raise UserError(
+            f"'{path}' has no column '{missing[0]}': corrected labels are a table with columns image, "
+            "label and data."
+        )
+    columns = [
+        table[name].astype(object).where(table[name].notna(), "").map(str)
+        if name in table
+        else [""] * len(table)
+        for name in ("data", "image", "label")
+    ]
     # what `notes` and spreadsheets write so that no cell is a formula
-    labels = {(unquoted(data), unquoted(image)): unquoted(label.strip()) for data, image, label in zip(*columns, strict=True) if image}
+    labels = {
+        (unquoted(data), unquoted(image)): unquoted(label.strip())
+        for data, image, label in zip(*columns, strict=True)
+        if image
+    }
     if not labels:
         raise UserError(f"'{path}' has no rows: there is nothing to correct, leave --labels out.")
     return Corrections(path.name, labels)
 
 
 class Corrected(Subset):
-    """A source with some labels replaced and some images left out, under the same name. `changed` and `left_out` count them, `told`
-    says so; `found`: the corrections that are about its images. Raises UserError for a class that the source lacks, and where no image stays."""
+    """A source with some labels replaced and some images left out, under the same name. `changed` and
+    `left_out` count them, `told` says so; `found`: the corrections that are about its images. Raises
+    UserError for a class that the source lacks, and where no image stays."""
 
     def __init__(self, source: ImageSource, corrections: Corrections):
-        fitting = [[key for name in names_of(source.name) if (key := (name, item.id)) in corrections.labels] for item in source.items]
+        fitting = [
+            [key for name in names_of(source.name) if (key := (name, item.id)) in corrections.labels]
+            for item in source.items
+        ]
         said = [corrections.labels[keys[0]] if keys else None for keys in fitting]
         self.found = {key for keys in fitting for key in keys}
         super().__init__(source, np.array([i for i, label in enumerate(said) if label != ""], int))
         if not len(self.kept):
-            raise UserError(f"{corrections.file} leaves out every image of {source.name}: correct some of the labels instead.")
+            raise UserError(
+                f"{corrections.file} leaves out every image of {source.name}: correct some of the labels "
+                "instead."
+            )
         before = [source.items[i] for i in self.kept]
-        right = [item.label if (label := said[i]) is None else self._class(label, corrections.file)
-                 for i, item in zip(self.kept, before, strict=True)]  # fmt: skip
+        right = [
+            item.label if (label := said[i]) is None else self._class(label, corrections.file)
+            for i, item in zip(self.kept, before, strict=True)
+        ]
         self.items = [Item(item.id, label) for item, label in zip(before, right, strict=True)]
         self.left_out = len(source) - len(self.kept)
         self.changed = sum(item.label != label for item, label in zip(before, right, strict=True))
@@ -75,14 +99,19 @@ class Corrected(Subset):
         """The source's own spelling of a class."""
         if (found := find_class(label, self.classes)) is not None:
             return self.classes[found]
-        raise UserError(f"{file} names class '{label[:60]}', which {self.name} lacks: it has {', '.join(self.classes[:10])}. "
-                        "Write one of these, or leave the label empty to leave the image out.")  # fmt: skip
+        raise UserError(
+            f"{file} names class '{label[:60]}', which {self.name} lacks: it has "
+            f"{', '.join(self.classes[:10])}. "
+            "Write one of these, or leave the label empty to leave the image out."
+        )
 
 
 def corrected(source: ImageSource, corrections: Corrections) -> ImageSource:
-    """The source with its corrections: `corrected(open_data(...), read_corrections(path))` is what `run --labels` takes.
+    """The source with its corrections: `corrected(open_data(...), read_corrections(path))` is what `run
+    --labels` takes.
 
-    Same images, order, name, root and classes, less the images that are left out; `note` counts. Raises UserError where nothing fits.
+    Same images, order, name, root and classes, less the images that are left out; `note` counts. Raises
+    UserError where nothing fits.
     """
     made = Corrected(source, corrections)
     made.note = joined(made.note, must_fit([made], corrections))
@@ -90,21 +119,25 @@ def corrected(source: ImageSource, corrections: Corrections) -> ImageSource:
 
 
 def must_fit(made: Sequence[Corrected], corrections: Corrections) -> str:
-    """How many of the corrections name images that these sources do not have, in words; those of other data are not counted.
+    """How many of the corrections name images that these sources do not have, in words; those of other data
+    are not counted.
 
     Raises UserError where none is about an image of theirs: nobody must believe that labels were corrected.
     """
     found = set().union(*(source.found for source in made))
     if not found:
         of = ", ".join(corrections.names) or "no data set by name"
-        raise UserError(f"{corrections.file} corrects nothing here: it is about {of}, the data is {', '.join(source.name for source in made)}, "
-                        "and has none of its images. Write it from a run of this data, or leave --labels out.")  # fmt: skip
+        raise UserError(
+            f"{corrections.file} corrects nothing here: it is about {of}, the data is "
+            f"{', '.join(source.name for source in made)}, "
+            "and has none of its images. Write it from a run of this data, or leave --labels out."
+        )
     about = {name for source in made for name in names_of(source.name)}
     lost = sum(name in about for name, _ in corrections.labels.keys() - found)
     return f"{lost} images of {corrections.file} are not there" if lost else ""
 
 
 def names_of(name: str) -> list[str]:
-    """The names under which a source may be corrected: its own, the whole's of which it is a part (photos of photos/train: their images have
-    the same names), and none."""
+    """The names under which a source may be corrected: its own, the whole's of which it is a part (photos of
+    photos/train: their images have the same names), and none."""
     return list(dict.fromkeys([name, name.rpartition("/")[0], ""]))

@@ -1,4 +1,5 @@
-"""What data sets of image files share: where they lie, how they are opened, and by what a changed file is known."""
+"""What data sets of image files share: where they lie, how they are opened, and by what a changed file is
+known."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,8 +26,8 @@ def file_stamp(path: Path) -> str:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Of `files` that were looked at: `bits` that integer pictures of more than 8 bits use (0: there are none), how many are `turned` by
-    their EXIF orientation, and how many hold `floats`."""
+    """Of `files` that were looked at: `bits` that integer pictures of more than 8 bits use (0: there are
+    none), how many are `turned` by their EXIF orientation, and how many hold `floats`."""
 
     files: int
     bits: int
@@ -64,11 +65,21 @@ class FileSource(ImageSource):
         facts, said = self.facts, []
         if facts.bits:
             why = "as the network was trained" if self.told_bits else "as they show; --bits says otherwise"
-            said.append(f"integer pictures of more than 8 bits use {self.bits} bits ({why}): {2**self.bits - 1:,} is white")
+            said.append(
+                f"integer pictures of more than 8 bits use {self.bits} bits ({why}): {2**self.bits - 1:,} "
+                "is white"
+            )
         if facts.floats:
-            said.append(f"{facts.floats} of {facts.files} files looked at hold floats, each of which is scaled to its own maximum")
+            said.append(
+                f"{facts.floats} of {facts.files} files looked at hold floats, each of which is scaled to "
+                "its own maximum"
+            )
         if facts.turned:
             some = f"{facts.turned} of {facts.files} files looked at"
-            said.append(f"{some} have an EXIF rotation, which is applied (--exif ignore for a network trained without it)"
-                        if self.exif == "apply" else f"{some} have an EXIF rotation, which is ignored")  # fmt: skip
+            said.append(
+                f"{some} have an EXIF rotation, which is applied (--exif ignore for a network trained "
+                "without it)"
+                if self.exif == "apply"
+                else f"{some} have an EXIF rotation, which is ignored"
+            )
         return said

@@ -9,33 +9,54 @@ from models.data.images import SUFFIXES, is_image
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
 
-SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
-          "validation": "validation", "test": "test", "testing": "test"}  # fmt: skip
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
 LINK = "link"
 _PREFERRED = ("test", "validation", "train")
 
 
 class FolderSource(FileSource):
-    """`root/<class>/**/<image>`; `split` chooses a subfolder named like a split, in any case. A subfolder without images is a class all the
-    same; `note` names it, and counts the files that are not read by their kind."""
+    """`root/<class>/**/<image>`; `split` chooses a subfolder named like a split, in any case. A subfolder
+    without images is a class all the same; `note` names it, and counts the files that are not read by their
+    kind."""
 
     def __init__(self, root: Path, split: str | None = None):
         if not root.is_dir():
-            raise UserError(f"No folder '{root}': give --data a folder with one subfolder a class, a table, or a data set's name.")
+            raise UserError(
+                f"No folder '{root}': give --data a folder with one subfolder a class, a table, or a data "
+                "set's name."
+            )
         self.base, self.split, beside = _choose_split(root, split)
         self.root = str(self.base.resolve())
         self.name = f"{root.resolve().name}/{self.split}" if self.split else root.resolve().name
         skipped: Counter[str] = Counter()
         folders = _subfolders(self.base)
-        found = {folder.name: _images(folder, skipped, {_identity(f) for f in folders if f != folder}) for folder in folders}
+        found = {
+            folder.name: _images(folder, skipped, {_identity(f) for f in folders if f != folder})
+            for folder in folders
+        }
         self.classes = tuple(found)
-        self.items = [Item(file.relative_to(self.base).as_posix(), name) for name, files in found.items() for file in files]
+        self.items = [
+            Item(file.relative_to(self.base).as_posix(), name)
+            for name, files in found.items()
+            for file in files
+        ]
         if not self.items:
             raise UserError(_nothing_found(self.base, found, skipped))
         links = skipped.pop(LINK, 0)
-        self.note = joined(f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
-                           f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
-                           f"{links} links to folders that are read already not followed" if links else "", _not_read(skipped))  # fmt: skip
+        self.note = joined(
+            f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
+            f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
+            f"{links} links to folders that are read already not followed" if links else "",
+            _not_read(skipped),
+        )
 
 
 def _subfolders(root: Path) -> list[Path]:
@@ -49,8 +70,8 @@ def _identity(folder: Path | str) -> tuple[int, int]:
 
 
 def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) -> list[Path]:
-    """The pictures below a folder, sorted; `skipped` counts other files by suffix. A file without a suffix is looked into. Links are followed, but
-    to folders that were `visited`, the other classes' among them."""
+    """The pictures below a folder, sorted; `skipped` counts other files by suffix. A file without a suffix is
+    looked into. Links are followed, but to folders that were `visited`, the other classes' among them."""
     images = []
     for where, folders, files in os.walk(folder, followlinks=True):
         if (there := _identity(where)) in visited:
@@ -72,8 +93,14 @@ def _not_read(skipped: Counter[str]) -> str:
     if not skipped:
         return ""
     total = skipped.total()
-    kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(skipped.items(), key=lambda kind: (-kind[1], kind[0]))[:6])
-    return f"{total} file{'s' * (total != 1)} not read, {'it is' if total == 1 else 'they are'} no picture of a known format ({kinds})"
+    kinds = ", ".join(
+        f"{suffix} {count}"
+        for suffix, count in sorted(skipped.items(), key=lambda kind: (-kind[1], kind[0]))[:6]
+    )
+    return (
+        f"{total} file{'s' * (total != 1)} not read, {'it is' if total == 1 else 'they are'} no picture "
+        f"of a known format ({kinds})"
+    )
 
 
 def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
@@ -87,7 +114,9 @@ def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, lis
     if (len(parts) < 2 and len(splits) < len(folders)) or not splits:
         if wanted:
             have = ", ".join(p.name for p in folders[:6]) or "no subfolder"
-            raise NoParts(f"'{root}' has no split '{wanted}': it holds {have}. Leave --split out to use all of it.")
+            raise NoParts(
+                f"'{root}' has no split '{wanted}': it holds {have}. Leave --split out to use all of it."
+            )
         return root, None, []
     key = SPLITS.get((wanted or next(s for s in _PREFERRED if s in parts)).lower(), "")
     if key not in parts:
@@ -100,6 +129,12 @@ def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, lis
 def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[str]) -> str:
     loose = sum(1 for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
     if loose:
-        return f"'{root}' holds {loose} images but no class subfolders: put each class's images into a folder of its name."
+        return (
+            f"'{root}' holds {loose} images but no class subfolders: put each class's images into a "
+            "folder of its name."
+        )
     unread = f" {_not_read(skipped)}." if skipped else ""
-    return f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with {', '.join(sorted(SUFFIXES)[:5])} ...{unread}"
+    return (
+        f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with "
+        f"{', '.join(sorted(SUFFIXES)[:5])} ...{unread}"
+    )

@@ -1,4 +1,5 @@
-"""Train, validation and test for data that has no parts of its own: settled by the images' names, so the same every time."""
+"""Train, validation and test for data that has no parts of its own: settled by the images' names, so the same
+every time."""
 
 import hashlib
 

@@ -8,15 +8,60 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import UserError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "PCX", "SGI", "QOI")
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "DIB",
+    "GIF",
+    "TIFF",
+    "PPM",
+    "AVIF",
+    "JPEG2000",
+    "TGA",
+    "PCX",
+    "SGI",
+    "QOI",
+)
 """Of Pillow's decoders those for still pictures of pixels that run no other program."""
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".pfm", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".tga", ".pcx", ".sgi", ".qoi",
-})  # fmt: skip
+SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".pfm",
+        ".avif",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".jpf",
+        ".j2c",
+        ".jpc",
+        ".tga",
+        ".pcx",
+        ".sgi",
+        ".qoi",
+    }
+)
 MAX_PIXELS = 100_000_000
 LONG_SIDE, MAX_RATIO = 10_000, 100
-"""Pixels of a side up to which a picture may be a strip of any shape, and how many times longer than the other a longer side may be."""
+"""Pixels of a side up to which a picture may be a strip of any shape, and how many times longer than the
+other a longer side may be."""
 _ORIENTATION = 0x0112
 
 
@@ -27,8 +72,8 @@ class UnreadableImage(UserError):
 def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bits: int = 0) -> Image.Image:
     """The picture as RGB, turned as its EXIF orientation says unless `exif` is "ignore".
 
-    `bits`: how many bits the data set's integer pictures of more than 8 bits use; 0: as many as this picture does. Raises
-    `UnreadableImage`; nothing is decoded before the header's size is checked.
+    `bits`: how many bits the data set's integer pictures of more than 8 bits use; 0: as many as this picture
+    does. Raises `UnreadableImage`; nothing is decoded before the header's size is checked.
     """
     try:
         with _opened(path) as image:
@@ -48,20 +93,24 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bi
 
 
 def _opened(path: Path) -> Image.Image:
-    """Its header read. Raises `UnreadableImage` for what is no file: reading a pipe or a device would never end."""
+    """Its header read. Raises `UnreadableImage` for what is no file: reading a pipe or a device would never
+    end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise UnreadableImage("no regular file")
     return Image.open(path, formats=FORMATS)
 
 
 def _must_fit(width: int, height: int, max_pixels: int) -> None:
-    """Raises `UnreadableImage` for a picture that takes too much memory, or would on the way to a network's input: resizing it in one direction
-    first makes an intermediate of its longer side times the input's."""
+    """Raises `UnreadableImage` for a picture that takes too much memory, or would on the way to a network's
+    input: resizing it in one direction first makes an intermediate of its longer side times the input's."""
     if width * height > max_pixels:
         raise UnreadableImage(f"{width} × {height} pixels: at most {max_pixels / 1e6:.0f} million are read")
     long, short = max(width, height), min(width, height)
     if long > LONG_SIDE and long > MAX_RATIO * short:
-        raise UnreadableImage(f"{width} × {height} pixels: above {LONG_SIDE:,} pixels a side may be at most {MAX_RATIO} times the other")
+        raise UnreadableImage(
+            f"{width} × {height} pixels: above {LONG_SIDE:,} pixels a side may be at most {MAX_RATIO} "
+            "times the other"
+        )
 
 
 def is_image(path: Path) -> bool:
@@ -74,14 +123,18 @@ def is_image(path: Path) -> bool:
 
 
 def about_image(path: Path) -> tuple[int, bool, bool]:
-    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns it; whether it holds floats). Nothing
-    for what cannot be read."""
+    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns
+    it; whether it holds floats). Nothing for what cannot be read."""
     try:
         with _opened(path) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 return 0, False, False
             turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-            return (bits_in_use(np.asarray(image)) if image.mode.startswith("I") else 0), turned, image.mode.startswith("F")
+            return (
+                (bits_in_use(np.asarray(image)) if image.mode.startswith("I") else 0),
+                turned,
+                image.mode.startswith("F"),
+            )
     except Exception:  # as in `open_image`
         return 0, False, False
 
@@ -92,11 +145,16 @@ def bits_in_use(values: np.ndarray) -> int:
 
 
 def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
-    """Greys of more than 8 bits, and float greys, are scaled to 0-255; Pillow alone would clip them to white."""
+    """Greys of more than 8 bits, and float greys, are scaled to 0-255; Pillow alone would clip them to
+    white."""
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.nan_to_num(np.asarray(image, np.float64))
-    top = max(values.max(initial=0), 1.0) if image.mode.startswith("F") else float(2 ** max(bits, bits_in_use(values)) - 1)
+    top = (
+        max(values.max(initial=0), 1.0)
+        if image.mode.startswith("F")
+        else float(2 ** max(bits, bits_in_use(values)) - 1)
+    )
     grey = Image.fromarray(np.clip(np.round(values * 255 / top), 0, 255).astype(np.uint8))
     grey.info, exif = {}, image.getexif()
     grey.info["exif"] = exif.tobytes() if exif else b""

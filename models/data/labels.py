@@ -16,7 +16,8 @@ FEW = 20  # different numbers that may be classes, such as doses
 
 
 def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
-    """Cells (without empty ones) as names of classes: whole numbers of a float column lose their '.0', and spaces around names go.
+    """Cells (without empty ones) as names of classes: whole numbers of a float column lose their '.0', and
+    spaces around names go.
 
     Raises UserError for several labels in a cell, and for measured numbers.
     """
@@ -28,13 +29,17 @@ def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
     if (cell := several_labels(names.unique().tolist())) is not None:
         raise UserError(_several(column, path, cell))
     if measured(names):
-        raise UserError(f"Column '{column}' of '{path}' holds measured numbers ({names.iloc[0]} ...), not classes: name the column of classes with "
-                        "--label-col, or train on valence and arousal with --task affect.")  # fmt: skip
+        raise UserError(
+            f"Column '{column}' of '{path}' holds measured numbers ({names.iloc[0]} ...), not classes: "
+            "name the column of classes with "
+            "--label-col, or train on valence and arousal with --task affect."
+        )
     return names
 
 
 def several_labels(names: Sequence[str]) -> str | None:
-    """A cell that holds several labels: a JSON list, or names of which others are made, too, between '|' or ';'."""
+    """A cell that holds several labels: a JSON list, or names of which others are made, too, between '|' or
+    ';'."""
     for name in names:
         if name.startswith("[") and name.endswith("]"):
             with suppress(ValueError):
@@ -61,5 +66,8 @@ def measured(names: pd.Series) -> bool:
 
 def _several(column: str, path: Path, cell: object) -> str:
     shown = str(cell)[:40]
-    return (f"Column '{column}' of '{path}' holds several labels in one cell ('{shown}'), and Vitrine explains networks that choose one class: "
-            "give a column with one label an image with --label-col.")  # fmt: skip
+    return (
+        f"Column '{column}' of '{path}' holds several labels in one cell ('{shown}'), and Vitrine explains "
+        "networks that choose one class: "
+        "give a column with one label an image with --label-col."
+    )

@@ -11,13 +11,22 @@ from models.data.source import Chosen, ImageSource, NoParts
 from models.errors import UserError
 
 
-def open_data(spec: str, split: str | None = None, image_col: str | None = None, label_col: str | None = None,
-              limit: int | None = None, seed: int = 0, task: str = "classes", known: Sequence[str] = ()) -> ImageSource:  # fmt: skip
-    """A folder, a .csv or .parquet table, `toon_faces`, or `torchvision:NAME`; `limit` keeps that many, evenly spread.
+def open_data(
+    spec: str,
+    split: str | None = None,
+    image_col: str | None = None,
+    label_col: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    task: str = "classes",
+    known: Sequence[str] = (),
+) -> ImageSource:
+    """A folder, a .csv or .parquet table, `toon_faces`, or `torchvision:NAME`; `limit` keeps that many,
+    evenly spread.
 
-    With `task` affect, a table with columns valence and arousal. Where the data has no parts of its own, `split` train,
-    validation and test are held out of it, the same every time. `known`: classes of a network, whose spellings a table keeps apart.
-    Raises UserError that says what was found instead.
+    With `task` affect, a table with columns valence and arousal. Where the data has no parts of its own,
+    `split` train, validation and test are held out of it, the same every time. `known`: classes of a network,
+    whose spellings a table keeps apart. Raises UserError that says what was found instead.
     """
     try:
         source = _open(spec, split, image_col, label_col, seed, task, known)
@@ -35,13 +44,23 @@ def thinned(source: ImageSource, size: int) -> ImageSource:
     return Chosen(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
 
 
-def _open(spec: str, split: str | None, image_col: str | None, label_col: str | None, seed: int, task: str,
-          known: Sequence[str]) -> ImageSource:  # fmt: skip
+def _open(
+    spec: str,
+    split: str | None,
+    image_col: str | None,
+    label_col: str | None,
+    seed: int,
+    task: str,
+    known: Sequence[str],
+) -> ImageSource:
     path = Path(spec).expanduser()
     table = path.suffix.lower() in (".csv", ".tsv", ".parquet") and path.is_file()
     if task == "affect":
         if not table:
-            raise UserError(f"'{spec}' is no table: valence and arousal come from a .csv or .parquet table with columns of these names.")
+            raise UserError(
+                f"'{spec}' is no table: valence and arousal come from a .csv or .parquet table with "
+                "columns of these names."
+            )
         from models.data.affect_table import AffectTable
 
         return AffectTable(path, image_col, split)
@@ -58,7 +77,9 @@ def _open(spec: str, split: str | None, image_col: str | None, label_col: str | 
 
         return TableSource(path, image_col, label_col, split, known)
     if path.is_file():
-        raise UserError(f"'{spec}' is a file: give a folder with one subfolder a class, or a .csv or .parquet table.")
+        raise UserError(
+            f"'{spec}' is a file: give a folder with one subfolder a class, or a .csv or .parquet table."
+        )
     from models.data.folder import FolderSource
 
     return FolderSource(path, split)

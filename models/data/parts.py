@@ -21,10 +21,17 @@ class Parts:
     note: str = ""
 
 
-def open_parts(spec: str, image_col: str | None = None, label_col: str | None = None, limit: int | None = None, task: str = "classes",
-               labels: Path | None = None) -> Parts:  # fmt: skip
-    """What a person writes after --data, in its three parts; `limit` thins train alone. `labels`: corrected labels, each part's by its name,
-    before a validation part is held out of train (`models.data.corrections`)."""
+def open_parts(
+    spec: str,
+    image_col: str | None = None,
+    label_col: str | None = None,
+    limit: int | None = None,
+    task: str = "classes",
+    labels: Path | None = None,
+) -> Parts:
+    """What a person writes after --data, in its three parts; `limit` thins train alone. `labels`: corrected
+    labels, each part's by its name, before a validation part is held out of train
+    (`models.data.corrections`)."""
     if labels and task != "classes":
         raise UserError(f"--labels {labels} holds classes, the task is {task}: leave --labels out.")
     corrections = read_corrections(labels) if labels else None
@@ -43,7 +50,11 @@ def open_parts(spec: str, image_col: str | None = None, label_col: str | None = 
 
 def _told(parts: Parts, lost: str) -> Parts:
     """The note of train tells of its own corrections alone."""
-    others = [f"{part.name}: {part.told}" for part in (parts.validation, parts.test) if isinstance(part, Corrected) and part.differs]
+    others = [
+        f"{part.name}: {part.told}"
+        for part in (parts.validation, parts.test)
+        if isinstance(part, Corrected) and part.differs
+    ]
     return replace(parts, note=joined(parts.note, *others, lost))
 
 
@@ -58,15 +69,22 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
         training, validation = split_off(training, "validation")
         note = joined(training.note, f"validation: {len(validation)} images held out of train")
     elif _place(training) == _place(validation):
-        raise UserError(f"{training.name}: train and validation are the same images; training needs two parts that differ.")
+        raise UserError(
+            f"{training.name}: train and validation are the same images; training needs two parts that "
+            "differ."
+        )
     if test and _place(test) in (_place(validation), _place(training)):
         test = None  # what was trained or chosen on is no test
     if len(training) < 2 or len(validation) < 1:
-        raise UserError(f"{training.name} has {len(training)} images, {validation.name} {len(validation)}: add images.")
+        raise UserError(
+            f"{training.name} has {len(training)} images, {validation.name} {len(validation)}: add images."
+        )
     for part in (validation, test):
         if part and (unknown := [c for c in part.classes if c not in training.classes]):
-            raise UserError(f"{part.name} has classes that {training.name} lacks: {', '.join(unknown[:5])}; "
-                            f"train has {', '.join(training.classes[:8])}.")  # fmt: skip
+            raise UserError(
+                f"{part.name} has classes that {training.name} lacks: {', '.join(unknown[:5])}; "
+                f"train has {', '.join(training.classes[:8])}."
+            )
     note = joined(note or training.note, *(_own_note(part, training) for part in (validation, test) if part))
     return Parts(training, validation, test, note)
 

@@ -14,7 +14,8 @@ DEPTH = 8  # leading folders that may be another machine's
 
 @dataclass(frozen=True)
 class Located:
-    """`names`: paths below `base`, one for each that was given, of which `found` are files. `note` says what was changed and what is missing."""
+    """`names`: paths below `base`, one for each that was given, of which `found` are files. `note` says what
+    was changed and what is missing."""
 
     base: Path
     names: list[str]
@@ -23,8 +24,8 @@ class Located:
 
 
 def locate(table: Path, given: Sequence[str]) -> Located:
-    """Find the files of paths (as the file `table` has them) below its folder, or one below or beside it: as they stand, with '\\' as '/',
-    and without leading folders of another machine.
+    """Find the files of paths (as the file `table` has them) below its folder, or one below or beside it: as
+    they stand, with '\\' as '/', and without leading folders of another machine.
 
     Raises UserError where not one is found.
     """
@@ -40,13 +41,19 @@ def locate(table: Path, given: Sequence[str]) -> Located:
     names = [_below(base, _read(name, slashes, dropped)) for name in given]
     missing = [name for name in names if not _is_file(base / name)]
     if given and len(missing) == len(given):
-        raise UserError(f"0 of {len(given):,} images found: '{given[0][:80]}' is neither below '{folder}' nor below a folder beside it. Paths in a "
-                        "table are relative to the table: move it, or mend its column of paths.")  # fmt: skip
+        raise UserError(
+            f"0 of {len(given):,} images found: '{given[0][:80]}' is neither below '{folder}' nor below a "
+            "folder beside it. Paths in a "
+            "table are relative to the table: move it, or mend its column of paths."
+        )
     notes = [f"images are in '{base}'"] if base != folder else []
     notes += ["'\\' in paths read as '/'"] if slashes else []
     notes += [f"without their first {dropped} folder{'s' * (dropped > 1)}"] if dropped else []
     if missing:
-        notes.append(f"{len(given) - len(missing):,} of {len(given):,} images found, {len(missing):,} are missing (the first: {missing[0][:80]})")
+        notes.append(
+            f"{len(given) - len(missing):,} of {len(given):,} images found, {len(missing):,} are missing "
+            f"(the first: {missing[0][:80]})"
+        )
     return Located(base, names, len(given) - len(missing), "; ".join(notes))
 
 
@@ -55,7 +62,9 @@ def _readings(some: Sequence[str]) -> list[tuple[bool, int]]:
     backslashes = any("\\" in name for name in some)
     kinds = [True, False] if backslashes else [False]  # a name with a backslash in it is rarer than Windows
     deepest = max((len(_read(name, True, 0).split("/")) for name in some), default=1)
-    return [(slashes, 0) for slashes in kinds] + [(backslashes, dropped) for dropped in range(1, min(deepest, DEPTH))]
+    return [(slashes, 0) for slashes in kinds] + [
+        (backslashes, dropped) for dropped in range(1, min(deepest, DEPTH))
+    ]
 
 
 def _read(name: str, slashes: bool, dropped: int) -> str:
@@ -64,8 +73,9 @@ def _read(name: str, slashes: bool, dropped: int) -> str:
 
 
 def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int, called: str) -> Path:
-    """Without leading folders, only those folders count that are certainly meant: called as the last one that is left out, or holding two more
-    folders that the paths name. test/cat/0.png must not be found as cat/0.png of train."""
+    """Without leading folders, only those folders count that are certainly meant: called as the last one that
+    is left out, or holding two more folders that the paths name. test/cat/0.png must not be found as
+    cat/0.png of train."""
     if not dropped:
         return image_folder(folder, [_read(name, slashes, 0) for name in some], called)
     read = [name.replace("\\", "/").strip("/").split("/") for name in some]
@@ -73,19 +83,32 @@ def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int, called
     def fits(base: Path) -> bool:
         return all(len(parts) - dropped > 2 or parts[dropped - 1 : dropped] == [base.name] for parts in read)
 
-    return next((base for base in (folder, folder.parent) if fits(base) and any(_is_file(base / "/".join(p[dropped:])) for p in read)), Path("-"))
+    return next(
+        (
+            base
+            for base in (folder, folder.parent)
+            if fits(base) and any(_is_file(base / "/".join(p[dropped:])) for p in read)
+        ),
+        Path("-"),
+    )
 
 
 def _below(base: Path, name: str) -> str:
     """An absolute path that lies below the folder, as it is called there: so that no image has two names."""
-    return Path(name).relative_to(base).as_posix() if name.startswith("/") and Path(name).is_relative_to(base) else name
+    return (
+        Path(name).relative_to(base).as_posix()
+        if name.startswith("/") and Path(name).is_relative_to(base)
+        else name
+    )
 
 
 def image_folder(base: Path, names: Sequence[str], called: str = "") -> Path:
-    """What image paths are relative to: the table's own folder `base`, or else one below it, or else one beside it that holds half of them.
+    """What image paths are relative to: the table's own folder `base`, or else one below it, or else one
+    beside it that holds half of them.
 
-    Of several below (or beside) that hold some, the one that is `called` as the table, or the only one that holds most. Raises UserError where
-    two hold as many: the pictures of train must not be taken for those of test.
+    Of several below (or beside) that hold some, the one that is `called` as the table, or the only one that
+    holds most. Raises UserError where two hold as many: the pictures of train must not be taken for those of
+    test.
     """
     some = names[:: max(1, len(names) // LOOKED_FOR)]
     if _held(base, some):
@@ -99,7 +122,10 @@ def image_folder(base: Path, names: Sequence[str], called: str = "") -> Path:
             return (named or most)[0]
         if most:
             both = " and in ".join(repr(folder.name) for folder in most[:3])
-            raise UserError(f"'{some[0][:80]}' lies in {both} of '{above}', and nobody says which is meant: write the folder into the table's paths.")
+            raise UserError(
+                f"'{some[0][:80]}' lies in {both} of '{above}', and nobody says which is meant: write the "
+                "folder into the table's paths."
+            )
     return base
 
 
@@ -116,5 +142,8 @@ def _subfolders(above: Path) -> list[Path]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that is too long or holds a null, a folder that must not be entered
+    except (
+        OSError,
+        ValueError,
+    ):  # a name that is too long or holds a null, a folder that must not be entered
         return False

@@ -13,10 +13,17 @@ WITHOUT_FILES = (TOON_FACES, TORCHVISION)
 """Roots of data that is drawn, or lies in one archive: no folder of pictures."""
 
 
-def reopen(root: str, item_id: str, exif: str = "apply", bits: int = 0, follow_links: bool = True,
-           elsewhere: Collection[str] = ()) -> Image.Image | None:  # fmt: skip
-    """The picture `item_id` below a run's data root, read as the run read it (`open_image`); None where the data is not here any more, and where
-    the id leads out of the root. `follow_links`: whether a link below the root may. `elsewhere`: other folders whose pictures it may name.
+def reopen(
+    root: str,
+    item_id: str,
+    exif: str = "apply",
+    bits: int = 0,
+    follow_links: bool = True,
+    elsewhere: Collection[str] = (),
+) -> Image.Image | None:
+    """The picture `item_id` below a run's data root, read as the run read it (`open_image`); None where the
+    data is not here any more, and where the id leads out of the root. `follow_links`: whether a link below
+    the root may. `elsewhere`: other folders whose pictures it may name.
 
     `root` and `item_id` come from the run folder, never from a request.
     """
@@ -26,7 +33,10 @@ def reopen(root: str, item_id: str, exif: str = "apply", bits: int = 0, follow_l
         return None
     try:
         path = below(root, item_id, follow_links)
-        if path is None and os.path.dirname(whole := os.path.normpath(os.path.join(root, item_id))) in elsewhere:
+        if (
+            path is None
+            and os.path.dirname(whole := os.path.normpath(os.path.join(root, item_id))) in elsewhere
+        ):
             path = Path(whole)
         return open_image(path, exif=exif, bits=bits) if path is not None else None
     except UnreadableImage:

@@ -47,7 +47,9 @@ class ImageSource(ABC):
     root: str
     classes: tuple[str, ...]
     items: list[Item]
-    regions: tuple[str, ...] = ()  # names of what `masks` draws; none where the data does not say where things are
+    regions: tuple[
+        str, ...
+    ] = ()  # names of what `masks` draws; none where the data does not say where things are
     merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
@@ -60,18 +62,21 @@ class ImageSource(ABC):
 
     @property
     def metadata(self) -> "pd.DataFrame | None":
-        """What else the data says of its images, one row an item in the order of `items`; None where it says nothing."""
+        """What else the data says of its images, one row an item in the order of `items`; None where it says
+        nothing."""
         return None
 
     def masks(self, index: int) -> np.ndarray:
-        """Where each of `regions` lies in the picture: (R, height, width) bool; nothing where there are none."""
+        """Where each of `regions` lies in the picture: (R, height, width) bool; nothing where there are
+        none."""
         return np.zeros((0, 0, 0), bool)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def stamp(self, index: int) -> str:
-        """What changes when the picture does: its file's size and time of change; nothing where it cannot change, or is not there."""
+        """What changes when the picture does: its file's size and time of change; nothing where it cannot
+        change, or is not there."""
         return ""
 
     @property
@@ -106,11 +111,17 @@ class ImageSource(ABC):
 
 
 class Subset(ImageSource):
-    """Images `kept` (n,) of another source, in that order, with everything that it says of them; who derives from it sets `items`."""
+    """Images `kept` (n,) of another source, in that order, with everything that it says of them; who derives
+    from it sets `items`."""
 
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
         self.source, self.kept = source, kept
-        self.name, self.root, self.classes, self.regions = name or source.name, source.root, source.classes, source.regions
+        self.name, self.root, self.classes, self.regions = (
+            name or source.name,
+            source.root,
+            source.classes,
+            source.regions,
+        )
         self.note, self.merged, self.exif = source.note, source.merged, source.exif
 
     def load(self, index: int) -> Image.Image:

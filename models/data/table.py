@@ -16,48 +16,96 @@ from models.data.paths import locate
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
 
-IMAGE_COLUMNS = ("image", "path", "file", "filename", "file_name", "image_path", "filepath", "img", "subdirectory_filepath")
-LABEL_COLUMNS = ("label", "class", "target", "category", "expression", "emotion", "y", "label_name", "class_name")
+IMAGE_COLUMNS = (
+    "image",
+    "path",
+    "file",
+    "filename",
+    "file_name",
+    "image_path",
+    "filepath",
+    "img",
+    "subdirectory_filepath",
+)
+LABEL_COLUMNS = (
+    "label",
+    "class",
+    "target",
+    "category",
+    "expression",
+    "emotion",
+    "y",
+    "label_name",
+    "class_name",
+)
 MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "-nan", "<NA>")
 """What stands for an empty cell, in columns that are neither images nor labels."""
 SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
 class TableSource(FileSource):
-    """Paths are relative to the table's folder, or to one below or beside it. `note` says which columns were guessed, which spellings were
-    merged (`merged`: spelling -> class), what contradicts itself and what is missing. `split` keeps the rows that a column called split (or
-    subset, partition, set) gives it; `known`: names of classes that the network tells apart, whatever their spelling."""
+    """Paths are relative to the table's folder, or to one below or beside it. `note` says which columns were
+    guessed, which spellings were merged (`merged`: spelling -> class), what contradicts itself and what is
+    missing. `split` keeps the rows that a column called split (or subset, partition, set) gives it; `known`:
+    names of classes that the network tells apart, whatever their spelling."""
 
-    def __init__(self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None,
-                 known: Sequence[str] = ()):  # fmt: skip
+    def __init__(
+        self,
+        path: Path,
+        image_col: str | None = None,
+        label_col: str | None = None,
+        split: str | None = None,
+        known: Sequence[str] = (),
+    ):
         whole = read_table(path, words=True)
         self.image_col = find_column(whole, image_col, IMAGE_COLUMNS, "--image-col", path)
         self.label_col = find_column(whole, label_col, LABEL_COLUMNS, "--label-col", path)
         others = [name for name in whole.columns if name not in (self.image_col, self.label_col)]
-        whole[others] = whole[others].mask(whole[others].isin(MISSING))  # a class may be called None, a measure may not
+        whole[others] = whole[others].mask(
+            whole[others].isin(MISSING)
+        )  # a class may be called None, a measure may not
         labels = class_labels(whole[self.label_col].dropna(), self.label_col, path)
         spelling = one_spelling(labels.tolist(), known)  # the same in every part
         table = rows_of(whole, split, path) if split else whole
-        named = pd.DataFrame({"image": table[self.image_col], "label": labels.map(spelling)}, index=table.index).dropna().astype(str)
+        named = (
+            pd.DataFrame({"image": table[self.image_col], "label": labels.map(spelling)}, index=table.index)
+            .dropna()
+            .astype(str)
+        )
         named["image"] = named["image"].str.strip()
         if not len(named):
-            raise UserError(f"'{path}' has no row with both an image and a label: check --image-col and --label-col.")
+            raise UserError(
+                f"'{path}' has no row with both an image and a label: check --image-col and --label-col."
+            )
         if all(Path(name).suffix.lower() not in SUFFIXES for name in named["image"][:100]):
-            raise UserError(f"Column '{self.image_col}' of '{path}' holds no image paths (first: '{named['image'].iloc[0][:60]}'): "
-                            f"name the right one with --image-col; columns: {', '.join(table.columns)}.")  # fmt: skip
+            raise UserError(
+                f"Column '{self.image_col}' of '{path}' holds no image paths (first: "
+                f"'{named['image'].iloc[0][:60]}'): "
+                f"name the right one with --image-col; columns: {', '.join(table.columns)}."
+            )
         located = locate(path, named["image"].unique().tolist())
         named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
-        self._others = table.drop(columns=[self.image_col, self.label_col]).loc[rows.index].reset_index(drop=True)
+        self._others = (
+            table.drop(columns=[self.image_col, self.label_col]).loc[rows.index].reset_index(drop=True)
+        )
         self.merged = {name: kept for name, kept in spelling.items() if kept != name}
-        self.base, self.items = located.base, [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)]
+        self.base, self.items = (
+            located.base,
+            [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)],
+        )
         self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
         self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
         empty, again = len(table) - len(named), len(named) - len(rows)
-        self.note = joined(f"images from column '{self.image_col}', labels from column '{self.label_col}'",
-                           f"{empty} rows without image or label left out" if empty else "",
-                           f"{again} rows that name an image again left out" if again else "",
-                           _contradictions(named), _merged(self.merged), _two_spellings(self.classes), located.note)  # fmt: skip
+        self.note = joined(
+            f"images from column '{self.image_col}', labels from column '{self.label_col}'",
+            f"{empty} rows without image or label left out" if empty else "",
+            f"{again} rows that name an image again left out" if again else "",
+            _contradictions(named),
+            _merged(self.merged),
+            _two_spellings(self.classes),
+            located.note,
+        )
 
     @cached_property
     def metadata(self) -> pd.DataFrame | None:
@@ -73,7 +121,10 @@ def _contradictions(named: pd.DataFrame) -> str:
     if not len(found):
         return ""
     shown = ", ".join(f"{image} is {' and '.join(each)}" for image, each in found.head(3).items())
-    return f"{len(found)} images are named under different labels, of which the first is taken ({shown}{' ...' if len(found) > 3 else ''})"
+    return (
+        f"{len(found)} images are named under different labels, of which the first is taken "
+        f"({shown}{' ...' if len(found) > 3 else ''})"
+    )
 
 
 def _merged(merged: dict[str, str]) -> str:
@@ -82,7 +133,11 @@ def _merged(merged: dict[str, str]) -> str:
     for name, kept in merged.items():
         groups.setdefault(kept, []).append(name)
     shown = [f"{', '.join(sorted(names))} → {kept}" for kept, names in sorted(groups.items())[:4]]
-    return f"rare spellings merged: {'; '.join(shown)}{' ...' if len(groups) > 4 else ''}".replace("; ", " · ") if groups else ""
+    return (
+        f"rare spellings merged: {'; '.join(shown)}{' ...' if len(groups) > 4 else ''}".replace("; ", " · ")
+        if groups
+        else ""
+    )
 
 
 def _two_spellings(classes: Sequence[str]) -> str:
@@ -91,7 +146,12 @@ def _two_spellings(classes: Sequence[str]) -> str:
     for name in classes:
         groups.setdefault(plain(name), []).append(name)
     found = [" and ".join(names) for names in groups.values() if len(names) > 1]
-    return f"{', '.join(found[:4])} are spelled alike and stay separate classes (--classes FILE can count them as one)" if found else ""
+    return (
+        f"{', '.join(found[:4])} are spelled alike and stay separate classes (--classes FILE can count "
+        "them as one)"
+        if found
+        else ""
+    )
 
 
 def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
@@ -101,7 +161,10 @@ def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
     values = table[column].astype(str).str.lower().map(lambda v: SPLITS.get(v, v))
     kept = table[values == SPLITS.get(split.lower(), split.lower())]
     if kept.empty:
-        raise NoSuchPart(f"'{path}' has no rows of split '{split}': column '{column}' holds {', '.join(sorted(set(values))[:6])}.")
+        raise NoSuchPart(
+            f"'{path}' has no rows of split '{split}': column '{column}' holds "
+            f"{', '.join(sorted(set(values))[:6])}."
+        )
     return kept
 
 
@@ -110,18 +173,24 @@ def _natural(label: str) -> tuple[bool, float, str]:
 
 
 def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
-    """CSV as text, Parquet as it is; rows are numbered anew. `words`: NA, None, null are words, and only a cell without anything is empty."""
+    """CSV as text, Parquet as it is; rows are numbered anew. `words`: NA, None, null are words, and only a
+    cell without anything is empty."""
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True)
         empty = {"keep_default_na": False, "na_values": [""]} if words else {}
         return pd.read_csv(path, sep=None, engine="python", dtype=str, **empty)
     except Exception as error:  # pandas and pyarrow each have their own kinds
-        raise UserError(f"'{path}' cannot be read as a table ({str(error).splitlines()[0][:100]}): give CSV or Parquet.") from error
+        raise UserError(
+            f"'{path}' cannot be read as a table ({str(error).splitlines()[0][:100]}): give CSV or Parquet."
+        ) from error
 
 
-def find_column(table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path) -> str:
-    """The column that was named, or else the first of the usual names that there is. Raises UserError, which lists the columns."""
+def find_column(
+    table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path
+) -> str:
+    """The column that was named, or else the first of the usual names that there is. Raises UserError, which
+    lists the columns."""
     columns = [str(c) for c in table.columns]
     if wanted in columns:
         return str(wanted)

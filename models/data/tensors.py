@@ -1,4 +1,5 @@
-"""A labelled set of images as tensors for training: read once, in parallel, and kept as bytes where they fit."""
+"""A labelled set of images as tensors for training: read once, in parallel, and kept as bytes where they
+fit."""
 
 import os
 from collections.abc import Sequence
@@ -43,7 +44,9 @@ class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
         try:
             return self.preprocessing.tensor(self.source.load(i)), self.truth[i]
         except UserError:
-            return torch.zeros(self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8), self.blank
+            return torch.zeros(
+                self.preprocessing.channels, *self.preprocessing.size, dtype=torch.uint8
+            ), self.blank
 
 
 def readable(y: Tensor) -> Tensor:
@@ -55,7 +58,9 @@ def workers() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def pixels(source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str], processes: int | None = None) -> Dataset[Any]:
+def pixels(
+    source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str], processes: int | None = None
+) -> Dataset[Any]:
     """The set as a torch dataset of pixels and truths: in memory where it fits in `KEEP_BYTES`."""
     lazy = PixelDataset(source, preprocessing, classes)
     height, width = preprocessing.size

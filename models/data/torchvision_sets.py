@@ -1,4 +1,5 @@
-"""torchvision's own data sets by name, with their own download: CIFAR10, Imagenette, OxfordIIITPet, FER2013 ..."""
+"""torchvision's own data sets by name, with their own download: CIFAR10, Imagenette, OxfordIIITPet, FER2013
+..."""
 
 import inspect
 import os
@@ -10,7 +11,11 @@ from PIL import Image
 from models.data.source import ImageSource, Item, NoSuchPart
 from models.errors import UserError
 
-WORDS = {"train": ("train", "trainval"), "validation": ("val", "valid", "validation"), "test": ("test", "val")}
+WORDS = {
+    "train": ("train", "trainval"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "val"),
+}
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
@@ -28,9 +33,13 @@ class TorchvisionSource(ImageSource):
         names = FER2013_CLASSES if name == "FER2013" else getattr(self.data, "classes", None)
         labels = _labels(self.data)
         if labels is None:
-            raise UserError(f"torchvision:{name} has no single class label for each image: it is no classification set.")
+            raise UserError(
+                f"torchvision:{name} has no single class label for each image: it is no classification set."
+            )
         wide = len(str(len(labels)))
-        self.classes = tuple(c if isinstance(c, str) else c[0] for c in names or [f"class {i}" for i in range(max(labels) + 1)])
+        self.classes = tuple(
+            c if isinstance(c, str) else c[0] for c in names or [f"class {i}" for i in range(max(labels) + 1)]
+        )
         self.items = [Item(f"{i:0{wide}d}", self.classes[label]) for i, label in enumerate(labels)]
 
     def load(self, index: int) -> Image.Image:
@@ -52,7 +61,10 @@ def _open(name: str, split: str) -> tuple[Any, str]:
 
     kind = getattr(datasets, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, datasets.VisionDataset)):
-        raise UserError(f"torchvision has no data set '{name}': names are written as in its documentation, as CIFAR10 or Imagenette.")
+        raise UserError(
+            f"torchvision has no data set '{name}': names are written as in its documentation, as CIFAR10 "
+            "or Imagenette."
+        )
     takes = inspect.signature(kind).parameters
     options: dict[str, Any] = {"download": True} if "download" in takes else {}
     if "split" in takes:
@@ -74,6 +86,9 @@ def _first(name: str, tries: list[tuple[str, dict[str, Any]]]) -> tuple[Any, str
         except ValueError as error:  # this set has no split of that name
             reason = str(error)
         except Exception as error:  # URLError, RuntimeError("not found or corrupted"), ...
-            raise UserError(f"torchvision:{name} could not be fetched ({str(error).splitlines()[0][:120] or type(error).__name__}): "
-                            f"put its files below '{cache_folder() / name}', or use a folder or a table.") from error  # fmt: skip
+            raise UserError(
+                f"torchvision:{name} could not be fetched "
+                f"({str(error).splitlines()[0][:120] or type(error).__name__}): "
+                f"put its files below '{cache_folder() / name}', or use a folder or a table."
+            ) from error
     raise NoSuchPart(f"torchvision:{name}: {reason.splitlines()[0][:160]} Choose with --split.")

@@ -14,25 +14,32 @@ SIGMA = 24.0
 
 
 def sigma_in_pixels(sigma: float | None, degrees: float | None, pixels_per_degree: float | None) -> float:
-    """The blur in pixels of the image, from pixels or from degrees of visual angle. Raises UserError for half of an answer."""
+    """The blur in pixels of the image, from pixels or from degrees of visual angle. Raises UserError for half
+    of an answer."""
     if degrees is not None or pixels_per_degree is not None:
         if degrees is None or pixels_per_degree is None or sigma is not None:
-            raise UserError("The blur is given either as --sigma in pixels, or as --sigma-degrees together with --pixels-per-degree.")
+            raise UserError(
+                "The blur is given either as --sigma in pixels, or as --sigma-degrees together with "
+                "--pixels-per-degree."
+            )
         sigma = degrees * pixels_per_degree
     sigma = SIGMA if sigma is None else sigma
     if not 0 < sigma < 10_000:
-        raise UserError(f"A blur of {sigma:g} pixels: it must be above 0; 24 is usual for a screen of 800 × 600.")
+        raise UserError(
+            f"A blur of {sigma:g} pixels: it must be above 0; 24 is usual for a screen of 800 × 600."
+        )
     return float(sigma)
 
 
 def density(rows: np.ndarray, cols: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
-    """(h, w) float32 that sums to 1: Gaussians of `sigma` pixels around whole pixels, cut off by the edges; zeros without a fixation."""
+    """(h, w) float32 that sums to 1: Gaussians of `sigma` pixels around whole pixels, cut off by the edges;
+    zeros without a fixation."""
     return distribution(blurred(rows, cols, size, sigma))
 
 
 def blurred(rows: np.ndarray, cols: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
-    """(h, w) float32: the sum of Gaussians of height 1. That of a picture is one of rows times one of columns, so that the sum over all fixations
-    is a product of two matrices, exact and without truncation."""
+    """(h, w) float32: the sum of Gaussians of height 1. That of a picture is one of rows times one of
+    columns, so that the sum over all fixations is a product of two matrices, exact and without truncation."""
     down, across = _gaussians(size[0], sigma), _gaussians(size[1], sigma)
     if len(rows) < size[0]:
         return down[:, rows] @ across[cols]
@@ -49,17 +56,22 @@ def _gaussians(side: int, sigma: float) -> np.ndarray:
 
 
 def people(viewed: Viewed, sigma: float) -> np.ndarray:
-    """(h, w) at the image's own size, summing to 1: its fixations blurred, or else the density that its data draws."""
+    """(h, w) at the image's own size, summing to 1: its fixations blurred, or else the density that its data
+    draws."""
     if len(viewed.x) or viewed.map_file is None:
         return density(viewed.rows, viewed.cols, viewed.size, sigma)
-    return distribution(resized(np.asarray(open_image(viewed.map_file).convert("L"), np.float32), viewed.size))
+    return distribution(
+        resized(np.asarray(open_image(viewed.map_file).convert("L"), np.float32), viewed.size)
+    )
 
 
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A map (h, w) at another size, bilinear; itself where it has that size."""
     if values.shape == tuple(size):
         return values
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return np.asarray(
+        Image.fromarray(values.astype(np.float32)).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    )
 
 
 def distribution(values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""What a network that predicts gaze is trained on: pictures, or a frozen network's features of them, with their targets. Worked out once and kept in
-files that vanish with the process, so that a large set costs disk and not memory."""
+"""What a network that predicts gaze is trained on: pictures, or a frozen network's features of them, with
+their targets. Worked out once and kept in files that vanish with the process, so that a large set costs disk
+and not memory."""
 
 import math
 import shutil
@@ -42,7 +43,9 @@ class Mirrored(Dataset[tuple[Tensor, ...]]):
         return tuple(x.flip(-1) for x in self.data[index])
 
 
-def looked_at(images: Sequence[Viewed], recipe: GazeRecipe, preprocessing: Preprocessing, sigma: float, folder: Path) -> TensorDataset:
+def looked_at(
+    images: Sequence[Viewed], recipe: GazeRecipe, preprocessing: Preprocessing, sigma: float, folder: Path
+) -> TensorDataset:
     """(uint8 pixels, counts, blurred) of every image."""
 
     def batch(part: Sequence[Viewed]) -> tuple[Tensor, ...]:
@@ -51,7 +54,9 @@ def looked_at(images: Sequence[Viewed], recipe: GazeRecipe, preprocessing: Prepr
     return TensorDataset(*kept(map(batch, _parts(images, "reading images")), len(images), folder))
 
 
-def taught(paths: Sequence[Path], teacher: GazeModel, recipe: GazeRecipe, preprocessing: Preprocessing, folder: Path) -> TensorDataset:
+def taught(
+    paths: Sequence[Path], teacher: GazeModel, recipe: GazeRecipe, preprocessing: Preprocessing, folder: Path
+) -> TensorDataset:
     """(uint8 pixels, and twice what a trained model answers about them, as densities) of every picture."""
 
     def batch(part: Sequence[Path]) -> tuple[Tensor, ...]:
@@ -62,9 +67,17 @@ def taught(paths: Sequence[Path], teacher: GazeModel, recipe: GazeRecipe, prepro
     return TensorDataset(*kept(map(batch, _parts(paths, f"asking {teacher.name}")), len(paths), folder))
 
 
-def features(network: nn.Module, images: Sequence[Viewed], recipe: GazeRecipe, preprocessing: Preprocessing, sigma: float, folder: Path,
-             flip: bool = False) -> TensorDataset:  # fmt: skip
-    """(float16 features (C, h, w) of every layer at its own resolution, counts, blurred) of every image, or of its mirror image."""
+def features(
+    network: nn.Module,
+    images: Sequence[Viewed],
+    recipe: GazeRecipe,
+    preprocessing: Preprocessing,
+    sigma: float,
+    folder: Path,
+    flip: bool = False,
+) -> TensorDataset:
+    """(float16 features (C, h, w) of every layer at its own resolution, counts, blurred) of every image, or
+    of its mirror image."""
 
     def batch(part: Sequence[Viewed]) -> tuple[Tensor, ...]:
         seen, known = pixels([image.path for image in part], preprocessing), targets(part, recipe.grid, sigma)
@@ -72,7 +85,9 @@ def features(network: nn.Module, images: Sequence[Viewed], recipe: GazeRecipe, p
             found = network(preprocessing.normalise(seen.flip(3) if flip else seen))
         return *(found[name].half() for name in recipe.layers), *(x.flip(2) if flip else x for x in known)
 
-    return TensorDataset(*kept(map(batch, _parts(images, "mirrored features" if flip else "features")), len(images), folder))
+    return TensorDataset(
+        *kept(map(batch, _parts(images, "mirrored features" if flip else "features")), len(images), folder)
+    )
 
 
 def standardise(backbone: Backbone, seen: Sequence[TensorDataset]) -> None:
@@ -93,8 +108,8 @@ def pixels(paths: Sequence[Path], preprocessing: Preprocessing) -> Tensor:
 
 
 def kept(batches: Iterable[tuple[Tensor, ...]], count: int, folder: Path) -> list[Tensor]:
-    """What batches hold of `count` items in all: one tensor (count, ...) for each of their parts, in files below `folder`. Raises UserError where
-    they have no room there."""
+    """What batches hold of `count` items in all: one tensor (count, ...) for each of their parts, in files
+    below `folder`. Raises UserError where they have no room there."""
     made: list[Tensor] = []
     at = 0
     for batch in batches:
@@ -108,11 +123,16 @@ def kept(batches: Iterable[tuple[Tensor, ...]], count: int, folder: Path) -> lis
 def _in_files(batch: tuple[Tensor, ...], count: int, folder: Path) -> list[Tensor]:
     needed, free = sum(x[0].nbytes for x in batch) * count, shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(f"{count:,} images take {needed / 1e9:.1f} GB of disk at '{folder}' while they are trained on, {free / 1e9:.1f} GB are free: "
-                        "choose another --out, fewer --layers, or fewer images.")  # fmt: skip
+        raise UserError(
+            f"{count:,} images take {needed / 1e9:.1f} GB of disk at '{folder}' while they are trained on, "
+            f"{free / 1e9:.1f} GB are free: "
+            "choose another --out, fewer --layers, or fewer images."
+        )
     made = []
     for x in batch:
-        with NamedTemporaryFile(dir=folder, prefix=".examples-") as file:  # without a name it lives as long as the tensor, whatever ends the process
+        with NamedTemporaryFile(
+            dir=folder, prefix=".examples-"
+        ) as file:  # without a name it lives as long as the tensor, whatever ends the process
             flat = torch.from_file(file.name, shared=True, size=math.prod(x.shape[1:]) * count, dtype=x.dtype)
             made.append(flat.view(count, *x.shape[1:]))
     return made

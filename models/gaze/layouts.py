@@ -1,4 +1,5 @@
-"""Sets with fixations in the folders in which their authors hand them out. MATLAB files are read by SciPy, which runs nothing that is in them."""
+"""Sets with fixations in the folders in which their authors hand them out. MATLAB files are read by SciPy,
+which runs nothing that is in them."""
 
 import json
 from collections import defaultdict
@@ -19,15 +20,18 @@ def read_layout(root: Path) -> GazeSet:
         if all((root / mark).is_dir() for mark in marks):
             images = sorted(read(root), key=lambda image: image.id)
             if not images:
-                raise UserError(f"'{root}' has the folders of {name}, but no image in them with fixations or a density map.")
+                raise UserError(
+                    f"'{root}' has the folders of {name}, but no image in them with fixations or a density "
+                    "map."
+                )
             return checked(GazeSet(root.resolve().name, str(root), tuple(images), f"layout of {name}"))
     known = "; ".join(f"{name} ({', '.join(marks)})" for name, (marks, _) in LAYOUTS.items())
     raise UserError(f"'{root}' has neither a table of fixations nor the folders of a known set: {known}.")
 
 
 def salicon(root: Path) -> Iterable[Viewed]:
-    """`images/PART/*.jpg`, `fixations/PART/*.mat` (one entry of `gaze` a person; M. Jiang et al. 2015) or `fixations_PART*.json`,
-    `maps/PART/*.png`."""
+    """`images/PART/*.jpg`, `fixations/PART/*.mat` (one entry of `gaze` a person; M. Jiang et al. 2015) or
+    `fixations_PART*.json`, `maps/PART/*.png`."""
     spoken = _salicon_json(root)
     for path in _pictures(root / "images"):
         part = path.relative_to(root / "images").with_suffix("")
@@ -50,23 +54,29 @@ def _salicon_json(root: Path) -> dict[str, list[np.ndarray]]:
             spoken = json.loads(file.read_text(encoding="utf-8"))
             names = {image["id"]: Path(image["file_name"]).name for image in spoken["images"]}
             for note in spoken["annotations"]:
-                found[names[note["image_id"]]].append(np.asarray(note["fixations"], np.float32).reshape(-1, 2)[:, ::-1] - 1)
+                found[names[note["image_id"]]].append(
+                    np.asarray(note["fixations"], np.float32).reshape(-1, 2)[:, ::-1] - 1
+                )
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"'{file}' cannot be read as SALICON's annotations ({type(error).__name__}).") from error
+            raise UserError(
+                f"'{file}' cannot be read as SALICON's annotations ({type(error).__name__})."
+            ) from error
     return found
 
 
 def mit1003(root: Path) -> Iterable[Viewed]:
-    """`ALLSTIMULI/*.jpeg`, `ALLFIXATIONMAPS/*_fixPts.jpg` (a white point a fixation, of all people together) and `*_fixMap.jpg` (T. Judd et al.
-    2009)."""
+    """`ALLSTIMULI/*.jpeg`, `ALLFIXATIONMAPS/*_fixPts.jpg` (a white point a fixation, of all people together)
+    and `*_fixMap.jpg` (T. Judd et al. 2009)."""
     for path in _pictures(root / "ALLSTIMULI"):
         points = root / "ALLFIXATIONMAPS" / f"{path.stem}_fixPts.jpg"
-        yield from _viewed(path, root / "ALLSTIMULI", _white_points(points), root / "ALLFIXATIONMAPS" / f"{path.stem}_fixMap")
+        yield from _viewed(
+            path, root / "ALLSTIMULI", _white_points(points), root / "ALLFIXATIONMAPS" / f"{path.stem}_fixMap"
+        )
 
 
 def cat2000(root: Path) -> Iterable[Viewed]:
-    """`Stimuli/CATEGORY/*.jpg`, `FIXATIONLOCS/CATEGORY/*.mat` (`fixLocs`, a pixel is 1 where someone looked), `FIXATIONMAPS` (A. Borji, L. Itti
-    2015)."""
+    """`Stimuli/CATEGORY/*.jpg`, `FIXATIONLOCS/CATEGORY/*.mat` (`fixLocs`, a pixel is 1 where someone looked),
+    `FIXATIONMAPS` (A. Borji, L. Itti 2015)."""
     for path in _pictures(root / "Stimuli"):
         part = path.relative_to(root / "Stimuli").with_suffix("")
         file, points = root / "FIXATIONLOCS" / part.with_suffix(".mat"), None
@@ -79,7 +89,9 @@ def cat2000(root: Path) -> Iterable[Viewed]:
 def pairs(root: Path) -> Iterable[Viewed]:
     """`images/...` and `maps/...` of the same names: densities alone."""
     for path in _pictures(root / "images"):
-        yield from _viewed(path, root / "images", None, root / "maps" / path.relative_to(root / "images").with_suffix(""))
+        yield from _viewed(
+            path, root / "images", None, root / "maps" / path.relative_to(root / "images").with_suffix("")
+        )
 
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[Path], Iterable[Viewed]]]] = {
@@ -93,13 +105,18 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Callable[[Path], Iterable[Viewed]]]] =
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and "output" not in p.parent.name.lower())
+    return sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and "output" not in p.parent.name.lower()
+    )
 
 
 def _viewed(path: Path, base: Path, people: "list[np.ndarray] | None", stem: Path) -> Iterable[Viewed]:
-    """Nothing for a picture that cannot be read, or of which nothing is known. `people`: of each the places (n, 2) as x, y; one entry of None people
-    means nobody says who looked."""
-    drawn = next((f for suffix in (".png", ".jpg", ".jpeg") if (f := stem.parent / f"{stem.name}{suffix}").is_file()), None)
+    """Nothing for a picture that cannot be read, or of which nothing is known. `people`: of each the places
+    (n, 2) as x, y; one entry of None people means nobody says who looked."""
+    drawn = next(
+        (f for suffix in (".png", ".jpg", ".jpeg") if (f := stem.parent / f"{stem.name}{suffix}").is_file()),
+        None,
+    )
     try:
         size = size_of(path)
     except UnreadableImage:
@@ -119,7 +136,10 @@ def _matlab(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = loadmat(path)
     except Exception as error:  # SciPy has many kinds; files of version 7.3 are HDF5
-        raise UserError(f"'{path}' cannot be read as a MATLAB file ({str(error).splitlines()[0][:80]}): save it as version 7 or earlier.") from error
+        raise UserError(
+            f"'{path}' cannot be read as a MATLAB file ({str(error).splitlines()[0][:80]}): save it as "
+            "version 7 or earlier."
+        ) from error
     return found
 
 

@@ -25,7 +25,8 @@ IN_FRONT = 8  # pictures at once
 
 @dataclass(frozen=True, eq=False)
 class GazeModel:
-    """`model` is in eval mode and answers with a `log density`, a `map`, or `logits` of one (`output`). `about`: what its file says of it."""
+    """`model` is in eval mode and answers with a `log density`, a `map`, or `logits` of one (`output`).
+    `about`: what its file says of it."""
 
     name: str
     model: nn.Module
@@ -42,9 +43,17 @@ class GazeModel:
         """Raw float32 (N, h, w) over the whole pictures: densities that sum to 1, or maps without a scale."""
         made = []
         for begin in range(0, len(pictures), IN_FRONT):
-            pixels = stack([self.preprocessing.tensor(picture) for picture in pictures[begin : begin + IN_FRONT]])
+            pixels = stack(
+                [self.preprocessing.tensor(picture) for picture in pictures[begin : begin + IN_FRONT]]
+            )
             with torch.inference_mode():
-                made.append(as_maps(self.model(self.preprocessing.normalise(pixels, self.device)).float(), self.output).cpu().numpy())
+                made.append(
+                    as_maps(
+                        self.model(self.preprocessing.normalise(pixels, self.device)).float(), self.output
+                    )
+                    .cpu()
+                    .numpy()
+                )
         return np.concatenate(made)
 
 
@@ -57,17 +66,28 @@ def load_gaze(path: Path, device: str = "cpu") -> GazeModel:
     """Raises UserError for a file that is no checkpoint of a gaze model."""
     state, about = checkpoints.read(path)
     if about.get("task") != "gaze":
-        what = f"a {about['architecture']}, which classifies" if about.get("architecture") else "no model of gaze that Vitrine trained"
+        what = (
+            f"a {about['architecture']}, which classifies"
+            if about.get("architecture")
+            else "no model of gaze that Vitrine trained"
+        )
         raise UserError(f"'{path}' holds {what}: give a checkpoint of 'python launch.py gaze train'.")
     model = build(about, {k: v for k, v in state.items() if k == "readout.prior"})
     checkpoints.fit(model, state, about["architecture"])
     named = f"{about['architecture']}:{about['data']['name'].split('/')[0]}"
-    return GazeModel(named, model.eval().to(device).to(memory_format=torch.channels_last), Preprocessing.from_dict(about["preprocessing"]),
-                     about["output"], about, str(path))  # fmt: skip
+    return GazeModel(
+        named,
+        model.eval().to(device).to(memory_format=torch.channels_last),
+        Preprocessing.from_dict(about["preprocessing"]),
+        about["output"],
+        about,
+        str(path),
+    )
 
 
 def build(about: dict[str, Any], given: dict[str, Tensor]) -> nn.Module:
-    """An untrained network of the architecture that a checkpoint describes. `given`: tensors whose shapes its file alone knows."""
+    """An untrained network of the architecture that a checkpoint describes. `given`: tensors whose shapes its
+    file alone knows."""
     if about["architecture"] == "gaze_small":
         return GazeSmall()
     if about["architecture"] != "gaze_readout":
@@ -76,7 +96,10 @@ def build(about: dict[str, Any], given: dict[str, Tensor]) -> nn.Module:
 
     backbone = feature_extractor(spec(about["backbone"]["name"]).build(None), about["backbone"]["layers"])
     widths = about["backbone"]["widths"]
-    return GazeReadout(Backbone(backbone, about["backbone"]["layers"], widths), Readout(widths, given["readout.prior"].float()))
+    return GazeReadout(
+        Backbone(backbone, about["backbone"]["layers"], widths),
+        Readout(widths, given["readout.prior"].float()),
+    )
 
 
 def salnet(name: str) -> SalNet:

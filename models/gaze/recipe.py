@@ -5,8 +5,12 @@ from typing import Any
 
 from models.errors import UserError
 
-CHOICES = {"model": ("gaze_readout", "gaze_small", "salnet-half", "salnet"), "loss": ("nll", "kl", "mse", "bce", "nss"),
-           "optimiser": ("adamw", "sgd"), "schedule": ("cosine", "steps")}  # fmt: skip
+CHOICES = {
+    "model": ("gaze_readout", "gaze_small", "salnet-half", "salnet"),
+    "loss": ("nll", "kl", "mse", "bce", "nss"),
+    "optimiser": ("adamw", "sgd"),
+    "schedule": ("cosine", "steps"),
+}
 OUTPUTS = {"nll": "log density", "kl": "log density", "mse": "map", "nss": "map", "bce": "logits"}
 """What a network answers with, by the loss it was trained on."""
 DENSITIES = ("gaze_readout", "gaze_small")
@@ -21,9 +25,10 @@ LAYERS = {
 
 @dataclass(frozen=True)
 class GazeRecipe:
-    """`loss`: nll, the log-likelihood of fixations; kl, mse, bce against their blurred density (for mse and bce scaled to a maximum of 1); nss.
-    `schedule`: cosine to zero after a warm-up, or steps, a tenth of the rate every ten epochs. `backbone`, `layers`, `size` (of its input), `grid`
-    (of the answer), `dropout`: of a readout. `flips`: every picture also mirrored."""
+    """`loss`: nll, the log-likelihood of fixations; kl, mse, bce against their blurred density (for mse and
+    bce scaled to a maximum of 1); nss. `schedule`: cosine to zero after a warm-up, or steps, a tenth of the
+    rate every ten epochs. `backbone`, `layers`, `size` (of its input), `grid` (of the answer), `dropout`: of
+    a readout. `flips`: every picture also mirrored."""
 
     model: str
     loss: str
@@ -49,9 +54,14 @@ class GazeRecipe:
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
         if not 0 < self.learning_rate < 10:
-            raise UserError(f"learning_rate is {self.learning_rate}: it must be above 0; {RECIPES[self.model].learning_rate:g} is this recipe's.")
+            raise UserError(
+                f"learning_rate is {self.learning_rate}: it must be above 0; "
+                f"{RECIPES[self.model].learning_rate:g} is this recipe's."
+            )
         if self.model in DENSITIES and self.loss not in ("nll", "kl"):
-            raise UserError(f"{self.model} answers with a density, which {self.loss} does not train: choose nll or kl.")
+            raise UserError(
+                f"{self.model} answers with a density, which {self.loss} does not train: choose nll or kl."
+            )
 
     @property
     def output(self) -> str:
@@ -72,10 +82,26 @@ RECIPES: dict[str, GazeRecipe] = {}
 RECIPES |= {
     "salnet": _SALNET,
     "salnet-half": replace(_SALNET, model="salnet-half"),
-    "gaze_readout": GazeRecipe("gaze_readout", "nll", 25, 16, 1e-3, "adamw", "cosine", 1e-3, True, size=(600, 800), grid=(60, 80), dropout=0.3),
-    "gaze_small": GazeRecipe("gaze_small", "kl", 60, 32, 3e-3, "adamw", "cosine", 1e-2, True, size=(192, 256), grid=(24, 32)),
+    "gaze_readout": GazeRecipe(
+        "gaze_readout",
+        "nll",
+        25,
+        16,
+        1e-3,
+        "adamw",
+        "cosine",
+        1e-3,
+        True,
+        size=(600, 800),
+        grid=(60, 80),
+        dropout=0.3,
+    ),
+    "gaze_small": GazeRecipe(
+        "gaze_small", "kl", 60, 32, 3e-3, "adamw", "cosine", 1e-2, True, size=(192, 256), grid=(24, 32)
+    ),
 }
-"""Pan et al. 2016 by the study that is followed; a readout of a frozen backbone; and a small network, best taught by a readout."""
+"""Pan et al. 2016 by the study that is followed; a readout of a frozen backbone; and a small network, best
+taught by a readout."""
 
 
 def gaze_recipe(model: str, **changes: Any) -> GazeRecipe:
@@ -88,6 +114,9 @@ def gaze_recipe(model: str, **changes: Any) -> GazeRecipe:
     if not recipe.backbone:
         recipe = replace(recipe, backbone="mobilenet_v2")
     if not recipe.layers and recipe.backbone not in LAYERS:
-        raise UserError(f"Which layers of {recipe.backbone}? Name some with --layers, as python launch.py layers lists them; known are those of "
-                        f"{', '.join(LAYERS)}.")  # fmt: skip
+        raise UserError(
+            f"Which layers of {recipe.backbone}? Name some with --layers, as python launch.py layers lists "
+            "them; known are those of "
+            f"{', '.join(LAYERS)}."
+        )
     return recipe if recipe.layers else replace(recipe, layers=LAYERS[recipe.backbone])

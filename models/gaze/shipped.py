@@ -10,5 +10,7 @@ def shipped_gaze() -> Path:
     """Raises UserError where there is none."""
     found = sorted((WEIGHTS / "gaze").glob("*.safetensors"))
     if not found:
-        raise UserError("No gaze model comes with this copy: train one with python launch.py gaze train, and name it.")
+        raise UserError(
+            "No gaze model comes with this copy: train one with python launch.py gaze train, and name it."
+        )
     return found[0]

@@ -1,4 +1,5 @@
-"""What a network that predicts gaze is trained towards: fixations and their blurred density on the grid of its answer; and the losses."""
+"""What a network that predicts gaze is trained towards: fixations and their blurred density on the grid of
+its answer; and the losses."""
 
 from collections.abc import Sequence
 
@@ -12,9 +13,12 @@ from models.gaze.fixations import GazeSet, Viewed
 
 
 def targets(images: Sequence[Viewed], grid: tuple[int, int], sigma: float) -> tuple[Tensor, Tensor]:
-    """(shares of the fixations that fall into each place, blurred density), each (N, h, w) float32 that sums to 1. `sigma`: pixels of the image."""
+    """(shares of the fixations that fall into each place, blurred density), each (N, h, w) float32 that sums
+    to 1. `sigma`: pixels of the image."""
     pairs = [_of(image, grid, sigma) for image in images]
-    return torch.from_numpy(np.stack([p[0] for p in pairs])), torch.from_numpy(np.stack([p[1] for p in pairs]))
+    return torch.from_numpy(np.stack([p[0] for p in pairs])), torch.from_numpy(
+        np.stack([p[1] for p in pairs])
+    )
 
 
 def _of(image: Viewed, grid: tuple[int, int], sigma: float) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +28,9 @@ def _of(image: Viewed, grid: tuple[int, int], sigma: float) -> tuple[np.ndarray,
     if not len(rows):  # the data has a drawn density alone: it stands for both
         counts = distribution(resized(people(image, sigma), grid))
         return counts, counts
-    return counts / len(rows), density(rows, cols, grid, sigma * (grid[0] * grid[1] / (image.size[0] * image.size[1])) ** 0.5)
+    return counts / len(rows), density(
+        rows, cols, grid, sigma * (grid[0] * grid[1] / (image.size[0] * image.size[1])) ** 0.5
+    )
 
 
 def places(image: Viewed, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +48,8 @@ def log_prior(data: GazeSet, grid: tuple[int, int], sigma: float) -> Tensor:
 
 
 def loss_of(name: str, answer: Tensor, counts: Tensor, blurred: Tensor) -> Tensor:
-    """Mean over the images of a batch. `answer` (N, h, w): log densities for nll and kl, maps otherwise, logits for bce."""
+    """Mean over the images of a batch. `answer` (N, h, w): log densities for nll and kl, maps otherwise,
+    logits for bce."""
     if name == "nll":
         return -(counts * answer).sum((1, 2)).mean()
     if name == "kl":

@@ -1,4 +1,5 @@
-"""Train a network that predicts gaze: SalNet on pixels, a readout on features of a frozen backbone that are computed once."""
+"""Train a network that predicts gaze: SalNet on pixels, a readout on features of a frozen backbone that are
+computed once."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,11 +31,21 @@ from models.training.progress import Progress
 
 
 class GazeTraining:
-    """One training, from its plan to the best checkpoint `out` on validation, with its curves beside it. `weights`: a file for the backbone.
-    `teacher`: a trained model whose answers are learned instead of people's, also on `photos` that nobody looked at."""
+    """One training, from its plan to the best checkpoint `out` on validation, with its curves beside it.
+    `weights`: a file for the backbone. `teacher`: a trained model whose answers are learned instead of
+    people's, also on `photos` that nobody looked at."""
 
-    def __init__(self, data: GazeSet, out: Path, recipe: GazeRecipe, sigma: float, weights: str | None = None, command: str = "",
-                 teacher: GazeModel | None = None, photos: Sequence[Path] = ()):  # fmt: skip
+    def __init__(
+        self,
+        data: GazeSet,
+        out: Path,
+        recipe: GazeRecipe,
+        sigma: float,
+        weights: str | None = None,
+        command: str = "",
+        teacher: GazeModel | None = None,
+        photos: Sequence[Path] = (),
+    ):
         self.data, self.out, self.recipe, self.sigma, self.weights = data, out, recipe, sigma, weights
         self.teacher, self.photos = teacher, list(photos)
         if teacher and recipe.model == "gaze_readout":
@@ -56,8 +67,16 @@ class GazeTraining:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
-        told = [f"{k} {plan.get(k)} (now {mine.get(k)})" for k in ("model", "sigma", "teacher", "photos") if plan.get(k) != mine.get(k)]
-        return told + ([] if plan.get("data") == mine["data"] else ["other images or fixations"]) + self.recipe.differences(plan.get("recipe", {}))
+        told = [
+            f"{k} {plan.get(k)} (now {mine.get(k)})"
+            for k in ("model", "sigma", "teacher", "photos")
+            if plan.get(k) != mine.get(k)
+        ]
+        return (
+            told
+            + ([] if plan.get("data") == mine["data"] else ["other images or fixations"])
+            + self.recipe.differences(plan.get("recipe", {}))
+        )
 
     def _from_pixels(self, resume: Path | None) -> bool:
         recipe = self.recipe
@@ -66,13 +85,23 @@ class GazeTraining:
         model = model.to(memory_format=torch.channels_last)
         preprocessing = replace(SYMMETRIC, size=recipe.size)
         if self.teacher:
-            fitted = taught([*(image.path for image in self.fitted.images), *self.photos], self.teacher, recipe, preprocessing, self.out.parent)
+            fitted = taught(
+                [*(image.path for image in self.fitted.images), *self.photos],
+                self.teacher,
+                recipe,
+                preprocessing,
+                self.out.parent,
+            )
         else:
             fitted = looked_at(self.fitted.images, recipe, preprocessing, self.sigma, self.out.parent)
         validation = looked_at(self.judged.images, recipe, preprocessing, self.sigma, self.out.parent)
-        about = self._description(preprocessing) | ({"teacher": self.teacher.name, "photos": len(self.photos)} if self.teacher else {})
+        about = self._description(preprocessing) | (
+            {"teacher": self.teacher.name, "photos": len(self.photos)} if self.teacher else {}
+        )
         sides: list[Dataset[Any]] = [fitted, Mirrored(fitted)] if recipe.flips else [fitted]
-        return self._run(GazeTrainee(model, recipe, preprocessing), model, about, ConcatDataset(sides), validation, resume)
+        return self._run(
+            GazeTrainee(model, recipe, preprocessing), model, about, ConcatDataset(sides), validation, resume
+        )
 
     def _readout(self, resume: Path | None) -> bool:
         recipe = self.recipe
@@ -80,7 +109,10 @@ class GazeTraining:
         preprocessing = Preprocessing(recipe.size, None, classifier.mean, classifier.std)
         network = feature_extractor(classifier.model, recipe.layers).to(memory_format=torch.channels_last)
         sides = (False, True) if recipe.flips else (False,)
-        fitted = [features(network, self.fitted.images, recipe, preprocessing, self.sigma, self.out.parent, flip) for flip in sides]
+        fitted = [
+            features(network, self.fitted.images, recipe, preprocessing, self.sigma, self.out.parent, flip)
+            for flip in sides
+        ]
         judged = features(network, self.judged.images, recipe, preprocessing, self.sigma, self.out.parent)
         widths = [x.shape[1] for x in judged.tensors[:-2]]
         backbone = Backbone(network, recipe.layers, widths)
@@ -88,26 +120,62 @@ class GazeTraining:
         readout = Readout(widths, log_prior(self.fitted, recipe.grid, self.sigma), recipe.dropout)
         whole = GazeReadout(backbone, readout)
         architecture = classifier.metadata.get("architecture") or spec(recipe.backbone).name
-        base = {"name": architecture, "weights": classifier.weights_hash, "layers": list(recipe.layers), "widths": widths}
+        base = {
+            "name": architecture,
+            "weights": classifier.weights_hash,
+            "layers": list(recipe.layers),
+            "widths": widths,
+        }
         about = self._description(preprocessing) | {"backbone": base}
         trainee = GazeTrainee(Standardised(backbone, readout), recipe, None)
         return self._run(trainee, whole, about, ConcatDataset(fitted), judged, resume)
 
-    def _run(self, trainee: "GazeTrainee", model: nn.Module, about: dict[str, Any], fitted: Dataset[Any], judged: Dataset[Any],
-             resume: Path | None) -> bool:  # fmt: skip
+    def _run(
+        self,
+        trainee: "GazeTrainee",
+        model: nn.Module,
+        about: dict[str, Any],
+        fitted: Dataset[Any],
+        judged: Dataset[Any],
+        resume: Path | None,
+    ) -> bool:
         recipe = self.recipe
         keeper = KeepBest(self.out, model, about, "nss", self.progress)
         keeper.begin("gaze", recipe.epochs)
         order = Shuffled(len(fitted), recipe.seed)  # type: ignore[arg-type]
-        learned = DataLoader(fitted, recipe.batch_size, sampler=order, drop_last=len(order) > recipe.batch_size, generator=torch.Generator())
+        learned = DataLoader(
+            fitted,
+            recipe.batch_size,
+            sampler=order,
+            drop_last=len(order) > recipe.batch_size,
+            generator=torch.Generator(),
+        )
         checked = DataLoader(judged, recipe.batch_size, generator=torch.Generator())
-        return run_epochs(trainee, learned, checked, recipe.epochs, [keeper, TQDMProgressBar(refresh_rate=5), ResumeFile(self.out)], resume)
+        return run_epochs(
+            trainee,
+            learned,
+            checked,
+            recipe.epochs,
+            [keeper, TQDMProgressBar(refresh_rate=5), ResumeFile(self.out)],
+            resume,
+        )
 
     def _description(self, preprocessing: Preprocessing) -> dict[str, Any]:
-        return {"architecture": self.recipe.model, "task": "gaze", "output": self.recipe.output, "preprocessing": preprocessing.as_dict(),
-                "training": self.recipe.as_dict(), "sigma": self.sigma, "command": self.progress.command,
-                "data": {"name": self.data.name, "images": len(self.fitted.images), "fingerprint": self.data.fingerprint(),
-                         "fixations": self.fitted.fixations}}  # fmt: skip
+        return {
+            "architecture": self.recipe.model,
+            "task": "gaze",
+            "output": self.recipe.output,
+            "preprocessing": preprocessing.as_dict(),
+            "training": self.recipe.as_dict(),
+            "sigma": self.sigma,
+            "command": self.progress.command,
+            "data": {
+                "name": self.data.name,
+                "images": len(self.fitted.images),
+                "fingerprint": self.data.fingerprint(),
+                "fixations": self.fitted.fixations,
+            },
+        }
 
 
 class Standardised(nn.Module):
@@ -118,12 +186,17 @@ class Standardised(nn.Module):
         self.mean, self.std, self.readout = backbone.mean, backbone.std, readout
 
     def forward(self, *features: Tensor) -> Tensor:
-        return self.readout([(x.float() - mean[:, None, None]) / std[:, None, None]
-                             for x, mean, std in zip(features, self.mean, self.std, strict=True)])  # fmt: skip
+        return self.readout(
+            [
+                (x.float() - mean[:, None, None]) / std[:, None, None]
+                for x, mean, std in zip(features, self.mean, self.std, strict=True)
+            ]
+        )
 
 
 class GazeTrainee(L.LightningModule):
-    """Batches are (input ..., counts, blurred). `preprocessing`: of pixels; None where the input is features."""
+    """Batches are (input ..., counts, blurred). `preprocessing`: of pixels; None where the input is
+    features."""
 
     def __init__(self, model: nn.Module, recipe: GazeRecipe, preprocessing: Preprocessing | None):
         super().__init__()
@@ -131,7 +204,10 @@ class GazeTrainee(L.LightningModule):
 
     def answer(self, batch: list[Tensor]) -> Tensor:
         inputs = batch[:-2]
-        answered: Tensor = self.model(self.preprocessing.normalise(inputs[0], self.device) if self.preprocessing else inputs[0], *inputs[1:])
+        answered: Tensor = self.model(
+            self.preprocessing.normalise(inputs[0], self.device) if self.preprocessing else inputs[0],
+            *inputs[1:],
+        )
         return answered.float()
 
     def training_step(self, batch: list[Tensor], number: int) -> Tensor:
@@ -143,23 +219,46 @@ class GazeTrainee(L.LightningModule):
 
     def validation_step(self, batch: list[Tensor], _: int) -> None:
         answer, (counts, blurred) = self.answer(batch), batch[-2:]
-        self.log("val_loss", loss_of(self.recipe.loss, answer, counts, blurred), prog_bar=True, batch_size=len(batch[0]))
-        self.log("val_nss", nss_of(as_maps(answer, self.recipe.output), counts).mean(), prog_bar=True, batch_size=len(batch[0]))
+        self.log(
+            "val_loss",
+            loss_of(self.recipe.loss, answer, counts, blurred),
+            prog_bar=True,
+            batch_size=len(batch[0]),
+        )
+        self.log(
+            "val_nss",
+            nss_of(as_maps(answer, self.recipe.output), counts).mean(),
+            prog_bar=True,
+            batch_size=len(batch[0]),
+        )
 
     def configure_optimizers(self) -> Any:
         recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
         if recipe.optimiser == "sgd":
-            optimiser: Any = torch.optim.SGD(learning, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+            optimiser: Any = torch.optim.SGD(
+                learning, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
+            )
         else:
-            optimiser = torch.optim.AdamW(learning, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+            optimiser = torch.optim.AdamW(
+                learning, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+            )
         if recipe.schedule == "steps":
-            return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, 10, 0.1)}
-        steps = max(5, int(self.trainer.estimated_stepping_batches))  # OneCycleLR divides by its first part less one
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.25)
+            return {
+                "optimizer": optimiser,
+                "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, 10, 0.1),
+            }
+        steps = max(
+            5, int(self.trainer.estimated_stepping_batches)
+        )  # OneCycleLR divides by its first part less one
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.25
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def remember(path: Path, measured: dict[str, Any]) -> None:
     """Write what was measured of a checkpoint into it."""
     found = load_gaze(path)
-    checkpoints.save(path, found.model, found.about | {"metrics": found.about.get("metrics", {}) | measured}, half=True)
+    checkpoints.save(
+        path, found.model, found.about | {"metrics": found.about.get("metrics", {}) | measured}, half=True
+    )

@@ -1,1 +1,2 @@
-"""Decoders that rebuild a picture from what one layer of a network puts out: their recipe, their training, their files."""
+"""Decoders that rebuild a picture from what one layer of a network puts out: their recipe, their training,
+their files."""

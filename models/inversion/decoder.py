@@ -1,4 +1,5 @@
-"""A trained decoder, from its file: which network and layer it belongs to, and pictures from what that layer puts out."""
+"""A trained decoder, from its file: which network and layer it belongs to, and pictures from what that layer
+puts out."""
 
 import logging
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ NO_DECODER = "'{}' is no decoder: give a file of 'python launch.py invert train'
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """`layer` puts out `shape` for one picture: (C, h, w), or (D,). `scale`: mean distance between two test images, by which errors are measured."""
+    """`layer` puts out `shape` for one picture: (C, h, w), or (D,). `scale`: mean distance between two test
+    images, by which errors are measured."""
 
     layer: str
     shape: tuple[int, ...]
@@ -35,9 +37,13 @@ class Decoder:
         return float(self.about["scale"])
 
     def pictures(self, features: Tensor) -> Tensor:
-        """(N, *shape) -> (N, C, H, W), normalised as the network takes them. Raises UserError for another shape."""
+        """(N, *shape) -> (N, C, H, W), normalised as the network takes them. Raises UserError for another
+        shape."""
         if tuple(features.shape[1:]) != self.shape:
-            raise UserError(f"'{self.path.name}' decodes {_by(self.shape)} of layer {self.layer}; got {_by(features.shape[1:])}.")
+            raise UserError(
+                f"'{self.path.name}' decodes {_by(self.shape)} of layer {self.layer}; got "
+                f"{_by(features.shape[1:])}."
+            )
         with torch.inference_mode():
             return self.model(features)
 
@@ -49,15 +55,23 @@ def load_decoder(path: Path, classifier: Classifier) -> Decoder:
         raise UserError(NO_DECODER.format(path))
     try:
         return _made(path, classifier, state, about)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:  # a description that another program wrote
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:  # a description that another program wrote
         raise UserError(NO_DECODER.format(path)) from error
 
 
 def _made(path: Path, classifier: Classifier, state: dict[str, Tensor], about: dict[str, Any]) -> Decoder:
     theirs = about["network"]
     if theirs["weights"] != classifier.weights_hash:
-        raise UserError(f"'{path}' decodes layer {about['layer']} of {theirs['name']} with weights {theirs['weights']}; this is {classifier.name} "
-                        f"with {classifier.weights_hash}: train a decoder for it with python launch.py invert train.")  # fmt: skip
+        raise UserError(
+            f"'{path}' decodes layer {about['layer']} of {theirs['name']} with weights "
+            f"{theirs['weights']}; this is {classifier.name} "
+            f"with {classifier.weights_hash}: train a decoder for it with python launch.py invert train."
+        )
     shape = tuple(about["shape"])
     recipe = InversionRecipe(**about["training"])
     model = UpConv(shape, tuple(about["size"]), about["channels"], recipe.width, recipe.depth, recipe.ups)
@@ -66,11 +80,14 @@ def _made(path: Path, classifier: Classifier, state: dict[str, Tensor], about: d
 
 
 def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[Decoder]:
-    """Those of a network, shallow layers first: of a folder, which must hold some, and otherwise those that come along. Files that are no
-    decoders of this network are left out. Raises UserError where none is left."""
+    """Those of a network, shallow layers first: of a folder, which must hold some, and otherwise those that
+    come along. Files that are no decoders of this network are left out. Raises UserError where none is
+    left."""
     paths = sorted(folder.glob("*.safetensors")) if folder else decoders_of(classifier.weights_hash)
     if folder and not paths:
-        raise UserError(f"'{folder}' holds no decoders: make some with python launch.py invert train --out {folder}.")
+        raise UserError(
+            f"'{folder}' holds no decoders: make some with python launch.py invert train --out {folder}."
+        )
     made, refused = list[Decoder](), list[UserError]()
     for path in paths:
         try:
@@ -84,9 +101,12 @@ def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[De
 
 
 def features_of(output: object, size: tuple[int, int], prefix: int | None = None) -> Tensor:
-    """What a layer put out as maps (N, C, h, w), or as vectors (N, D) where it has no places. Raises UserError for anything else."""
+    """What a layer put out as maps (N, C, h, w), or as vectors (N, D) where it has no places. Raises
+    UserError for anything else."""
     if not isinstance(output, Tensor) or output.ndim < 2:
-        raise UserError(f"A {type(output).__name__} cannot be decoded: choose a layer that puts out maps or a vector.")
+        raise UserError(
+            f"A {type(output).__name__} cannot be decoded: choose a layer that puts out maps or a vector."
+        )
     layout = layout_of(output, len(output), size, prefix)
     if layout and min(layout.size) > 1:
         return layout.maps(output)

@@ -8,9 +8,9 @@ from models.errors import UserError
 
 @dataclass(frozen=True)
 class InversionRecipe:
-    """Dosovitskiy & Brox 2016, by the study that is followed: Adam, squared error of the normalised picture, a tenth of the rate every `step` epochs.
-    `width`: of the decoder's channels, 1 as published; `depth`: its layers before the up-convolutions; `ups`: how many of those, 0 as the layer's
-    output asks for."""
+    """Dosovitskiy & Brox 2016, by the study that is followed: Adam, squared error of the normalised picture,
+    a tenth of the rate every `step` epochs. `width`: of the decoder's channels, 1 as published; `depth`: its
+    layers before the up-convolutions; `ups`: how many of those, 0 as the layer's output asks for."""
 
     epochs: int = 20
     batch_size: int = 64
@@ -28,11 +28,16 @@ class InversionRecipe:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         if not 1 <= self.depth <= 6 or not 0 <= self.ups <= 5:
-            raise UserError(f"depth is {self.depth}, ups {self.ups}: 1 to 6 layers before 1 to 5 up-convolutions can be given (0: as many as fit).")
+            raise UserError(
+                f"depth is {self.depth}, ups {self.ups}: 1 to 6 layers before 1 to 5 up-convolutions can "
+                "be given (0: as many as fit)."
+            )
         if not 0.01 <= self.width <= 4:
             raise UserError(f"width is {self.width:g}: 1 is the published decoder, 0.01 to 4 can be given.")
         if not 0 < self.learning_rate < 1:
-            raise UserError(f"learning_rate is {self.learning_rate:g}: it must lie between 0 and 1; 0.001 is usual.")
+            raise UserError(
+                f"learning_rate is {self.learning_rate:g}: it must lie between 0 and 1; 0.001 is usual."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

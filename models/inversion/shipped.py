@@ -17,7 +17,11 @@ def decoders_of(weights_hash: str) -> list[Path]:
 
 def is_decoder(about: dict[str, Any]) -> bool:
     """Whether a file's description is that of a decoder, with all that is shown of it."""
-    return about.get("task") == "inversion" and isinstance(about.get("depth"), int) and isinstance(about.get("layer"), str)
+    return (
+        about.get("task") == "inversion"
+        and isinstance(about.get("depth"), int)
+        and isinstance(about.get("layer"), str)
+    )
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,5 @@
-"""Train a decoder for one layer of a frozen network: the network and the decoder see every batch, and the decoder learns to give it back."""
+"""Train a decoder for one layer of a frozen network: the network and the decoder see every batch, and the
+decoder learns to give it back."""
 
 import json
 from collections.abc import Callable
@@ -30,21 +31,45 @@ SAMPLE = 512  # images that the layer's mean and deviation are measured on
 
 
 class Inversion:
-    """One training: `classifier` and the name of its `layer`, images in `parts`, the file `out` (safetensors) of its best epoch on validation.
-    `sets`: what `read_parts` made of the parts; several layers share it. `read`: what the layer puts out for images, for networks that torch.fx
-    cannot follow; without it those are refused."""
+    """One training: `classifier` and the name of its `layer`, images in `parts`, the file `out` (safetensors)
+    of its best epoch on validation. `sets`: what `read_parts` made of the parts; several layers share it.
+    `read`: what the layer puts out for images, for networks that torch.fx cannot follow; without it those are
+    refused."""
 
-    def __init__(self, classifier: Classifier, layer: str, parts: Parts, out: Path, recipe: InversionRecipe, command: str = "",
-                 sets: "list[Dataset[Any]] | None" = None, read: Callable[[Tensor], Tensor] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        classifier: Classifier,
+        layer: str,
+        parts: Parts,
+        out: Path,
+        recipe: InversionRecipe,
+        command: str = "",
+        sets: "list[Dataset[Any]] | None" = None,
+        read: Callable[[Tensor], Tensor] | None = None,
+    ):
         self.read = read
-        self.classifier, self.layer, self.parts, self.out, self.recipe, self.sets = classifier, layer, parts, out, recipe, sets
-        plan = {"model": classifier.name, "weights": classifier.weights_hash, "layer": layer, "recipe": recipe.as_dict(),
-                "data": parts.training.fingerprint(), "files": parts.training.contents(),
-                "preprocessing": json.loads(json.dumps(classifier.preprocessing.as_dict()))}  # fmt: skip
+        self.classifier, self.layer, self.parts, self.out, self.recipe, self.sets = (
+            classifier,
+            layer,
+            parts,
+            out,
+            recipe,
+            sets,
+        )
+        plan = {
+            "model": classifier.name,
+            "weights": classifier.weights_hash,
+            "layer": layer,
+            "recipe": recipe.as_dict(),
+            "data": parts.training.fingerprint(),
+            "files": parts.training.contents(),
+            "preprocessing": json.loads(json.dumps(classifier.preprocessing.as_dict())),
+        }
         self.progress = Progress(plan, command)
 
     def fit(self, again: bool = False) -> bool:
-        """Train; True where it came to its end, False where it was stopped. The network is left as it was found. Raises UserError."""
+        """Train; True where it came to its end, False where it was stopped. The network is left as it was
+        found. Raises UserError."""
         modes = [(module, module.training) for module in self.classifier.model.modules()]
         wanted = [(parameter, parameter.requires_grad) for parameter in self.classifier.model.parameters()]
         try:
@@ -60,41 +85,83 @@ class Inversion:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
-        told = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights", "layer") if plan.get(k) != mine[k]]
+        told = [
+            f"{k} {plan.get(k)} (now {mine[k]})"
+            for k in ("model", "weights", "layer")
+            if plan.get(k) != mine[k]
+        ]
         # what the plans of earlier versions do not tell is taken for the same
-        told += [what for key, what in (("files", "image files that have changed since"), ("preprocessing", "another preprocessing"))
-                 if plan.get(key, mine[key]) != mine[key]]  # fmt: skip
-        return told + ([] if plan.get("data") == mine["data"] else ["other images"]) + self.recipe.differences(plan.get("recipe", {}))
+        told += [
+            what
+            for key, what in (
+                ("files", "image files that have changed since"),
+                ("preprocessing", "another preprocessing"),
+            )
+            if plan.get(key, mine[key]) != mine[key]
+        ]
+        return (
+            told
+            + ([] if plan.get("data") == mine["data"] else ["other images"])
+            + self.recipe.differences(plan.get("recipe", {}))
+        )
 
     def _run(self, resume: Path | None) -> bool:
         c, recipe = self.classifier, self.recipe
         network = Features(c, self.layer, self.read)
         sets = self.sets or read_parts(c, self.parts)
         shape, mean, std = network.measured(_sample(sets[0]))
-        decoder = UpConv(shape, c.input_size, c.channels, recipe.width, recipe.depth, recipe.ups).to(memory_format=torch.channels_last)
+        decoder = UpConv(shape, c.input_size, c.channels, recipe.width, recipe.depth, recipe.ups).to(
+            memory_format=torch.channels_last
+        )
         decoder.mean.copy_(mean)
         decoder.std.copy_(std)
-        about = self._description(shape, mean_distance(c.preprocessing.normalise(_sample(sets[1])), recipe.seed))
+        about = self._description(
+            shape, mean_distance(c.preprocessing.normalise(_sample(sets[1])), recipe.seed)
+        )
         keeper = KeepBest(self.out, decoder, about, "psnr", self.progress)
         keeper.begin(self.layer, recipe.epochs)
         order = Shuffled(len(sets[0]), recipe.seed)  # type: ignore[arg-type]
-        fitted = DataLoader(sets[0], recipe.batch_size, sampler=order, drop_last=len(order) > recipe.batch_size, generator=torch.Generator())
+        fitted = DataLoader(
+            sets[0],
+            recipe.batch_size,
+            sampler=order,
+            drop_last=len(order) > recipe.batch_size,
+            generator=torch.Generator(),
+        )
         judged = DataLoader(sets[1], recipe.batch_size, generator=torch.Generator())
-        return run_epochs(Inverter(network, decoder, c.preprocessing, recipe), fitted, judged, recipe.epochs,
-                          [keeper, TQDMProgressBar(refresh_rate=5), ResumeFile(self.out)], resume)  # fmt: skip
+        return run_epochs(
+            Inverter(network, decoder, c.preprocessing, recipe),
+            fitted,
+            judged,
+            recipe.epochs,
+            [keeper, TQDMProgressBar(refresh_rate=5), ResumeFile(self.out)],
+            resume,
+        )
 
     def _description(self, shape: tuple[int, ...], scale: float) -> dict[str, Any]:
         c, training = self.classifier, self.parts.training
         data = {"name": training.name, "images": len(training), "fingerprint": training.fingerprint()}
-        return {"architecture": "upconv", "task": "inversion", "network": {"name": c.name, "weights": c.weights_hash}, "layer": self.layer,
-                "depth": list(dict(c.model.named_modules())).index(self.layer),
-                "shape": list(shape), "size": list(c.input_size), "channels": c.channels, "scale": scale, "training": self.recipe.as_dict(),
-                "command": self.progress.command, "data": data}  # fmt: skip
+        return {
+            "architecture": "upconv",
+            "task": "inversion",
+            "network": {"name": c.name, "weights": c.weights_hash},
+            "layer": self.layer,
+            "depth": list(dict(c.model.named_modules())).index(self.layer),
+            "shape": list(shape),
+            "size": list(c.input_size),
+            "channels": c.channels,
+            "scale": scale,
+            "training": self.recipe.as_dict(),
+            "command": self.progress.command,
+            "data": data,
+        }
 
 
 def read_parts(classifier: Classifier, parts: Parts) -> list[Dataset[Any]]:
     """Pixels of training and validation, in memory where they fit."""
-    return [pixels(part, classifier.preprocessing, part.classes) for part in (parts.training, parts.validation)]
+    return [
+        pixels(part, classifier.preprocessing, part.classes) for part in (parts.training, parts.validation)
+    ]
 
 
 class Features(nn.Module):
@@ -120,24 +187,35 @@ class Features(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.no_grad():
             if self.read:
-                return self.read(x).clone()  # no longer a tensor of inference mode, which a decoder could not learn from
+                return self.read(
+                    x
+                ).clone()  # no longer a tensor of inference mode, which a decoder could not learn from
             return features_of(self.network(x)[self.layer], self.size, self.tokens)
 
     def measured(self, sample: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
-        """(shape of one picture's output, mean and deviation of every channel) over a sample of pixels. Raises UserError for a layer that puts out
-        the same for every picture."""
+        """(shape of one picture's output, mean and deviation of every channel) over a sample of pixels.
+        Raises UserError for a layer that puts out the same for every picture."""
         found = torch.cat([self(self.preprocessing.normalise(part)).float() for part in sample.split(32)])
         over = (0, 2, 3) if found.ndim == 4 else (0,)
         if float(found.std(0).max()) <= 1e-7 * max(1.0, float(found.abs().max())):
-            raise UserError(f"Layer {self.layer} puts out the same for every picture: nothing can be rebuilt from it; choose another layer.")
+            raise UserError(
+                f"Layer {self.layer} puts out the same for every picture: nothing can be rebuilt from it; "
+                "choose another layer."
+            )
         deviation = found.std(over)
-        return tuple(found.shape[1:]), found.mean(over), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+        return (
+            tuple(found.shape[1:]),
+            found.mean(over),
+            torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)),
+        )
 
 
 class Inverter(L.LightningModule):
     """Squared error of the normalised picture, and PSNR of its pixels in [0, 1]."""
 
-    def __init__(self, network: Features, decoder: UpConv, preprocessing: Preprocessing, recipe: InversionRecipe):
+    def __init__(
+        self, network: Features, decoder: UpConv, preprocessing: Preprocessing, recipe: InversionRecipe
+    ):
         super().__init__()
         self.network, self.decoder, self.preprocessing, self.recipe = network, decoder, preprocessing, recipe
 
@@ -167,13 +245,18 @@ class Inverter(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        optimiser = torch.optim.Adam(self.decoder.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
-        return {"optimizer": optimiser, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, recipe.step, 0.1)}
+        optimiser = torch.optim.Adam(
+            self.decoder.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, recipe.step, 0.1),
+        }
 
 
 def mean_distance(x: Tensor, seed: int = 0) -> float:
-    """Mean Euclidean distance between two images of (N, C, H, W): each and another one, drawn. Errors are told as shares of it (Dosovitskiy &
-    Brox)."""
+    """Mean Euclidean distance between two images of (N, C, H, W): each and another one, drawn. Errors are
+    told as shares of it (Dosovitskiy & Brox)."""
     if len(x) < 2:
         raise UserError("One test image alone: two are the least that have a distance between them.")
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))

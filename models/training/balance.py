@@ -1,4 +1,5 @@
-"""In which order, and how often, images are drawn; and what a class counts where some have far more images than others."""
+"""In which order, and how often, images are drawn; and what a class counts where some have far more images
+than others."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,16 +15,16 @@ from models.errors import UserError
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
-    """n / (K · n_k) for each class (G. King, L. Zeng, *Logistic Regression in Rare Events Data*, 2001): rare classes count
-    more in the loss; a class without images counts nothing."""
+    """n / (K · n_k) for each class (G. King, L. Zeng, *Logistic Regression in Rare Events Data*, 2001): rare
+    classes count more in the loss; a class without images counts nothing."""
     counts = np.bincount(labels[labels != UNREADABLE], minlength=classes)
     weights = np.divide(counts.sum(), classes * counts, out=np.zeros(classes), where=counts > 0)
     return torch.tensor(weights, dtype=torch.float32)
 
 
 class Shuffled(Sampler[int]):
-    """Every image once an epoch, or, with `weights`, as many draws with replacement. The order depends on the seed and the
-    epoch alone, so a training that was resumed sees what it would have seen."""
+    """Every image once an epoch, or, with `weights`, as many draws with replacement. The order depends on the
+    seed and the epoch alone, so a training that was resumed sees what it would have seen."""
 
     def __init__(self, size: int, seed: int, weights: Tensor | None = None):
         self.size, self.seed, self.weights, self.epoch = size, seed, weights, 0
@@ -40,11 +41,16 @@ class Shuffled(Sampler[int]):
         if self.weights is None:
             yield from torch.randperm(self.size, generator=generator).tolist()
         else:
-            yield from torch.multinomial(self.weights, self.size, replacement=True, generator=generator).tolist()
+            yield from torch.multinomial(
+                self.weights, self.size, replacement=True, generator=generator
+            ).tolist()
 
 
-def sampler(truths: Tensor, balance: str, classes: int, seed: int, groups: Sequence[str] | None = None) -> Shuffled:
-    """Shuffled, or with `balance` sampler every class as often as the others; with `groups` (n,), every group within each class as well."""
+def sampler(
+    truths: Tensor, balance: str, classes: int, seed: int, groups: Sequence[str] | None = None
+) -> Shuffled:
+    """Shuffled, or with `balance` sampler every class as often as the others; with `groups` (n,), every group
+    within each class as well."""
     if balance != "sampler":
         return Shuffled(len(truths), seed)
     if groups is None:
@@ -52,16 +58,22 @@ def sampler(truths: Tensor, balance: str, classes: int, seed: int, groups: Seque
     names, group = np.unique(groups, return_inverse=True)
     pair = truths.numpy() * len(names) + group
     within = np.bincount(np.unique(pair) // len(names), minlength=classes)  # groups that a class has
-    return Shuffled(len(truths), seed, torch.from_numpy(1 / (np.bincount(pair)[pair] * within[truths.numpy()])))
+    return Shuffled(
+        len(truths), seed, torch.from_numpy(1 / (np.bincount(pair)[pair] * within[truths.numpy()]))
+    )
 
 
 def groups_of(source: ImageSource, column: str) -> list[str] | None:
-    """For each image its value of one of the data's columns, of numbers of many values its fifth (`groups_in`); None where no column is asked
-    for. Raises UserError where the data has no such column."""
+    """For each image its value of one of the data's columns, of numbers of many values its fifth
+    (`groups_in`); None where no column is asked for. Raises UserError where the data has no such column."""
     if not column:
         return None
     table = source.metadata
     if table is None or column not in table:
-        has = f"it has {', '.join(map(str, table.columns))}" if table is not None else "it has no columns of its own"
+        has = (
+            f"it has {', '.join(map(str, table.columns))}"
+            if table is not None
+            else "it has no columns of its own"
+        )
         raise UserError(f"{source.name} has no column '{column}' to balance by: {has}.")
     return groups_in(table[column])

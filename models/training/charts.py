@@ -1,4 +1,5 @@
-"""What a training looks like, as plain descriptions: the dashboard draws them with Plotly, `draw` as PNG and CSV."""
+"""What a training looks like, as plain descriptions: the dashboard draws them with Plotly, `draw` as PNG and
+CSV."""
 
 from dataclasses import dataclass
 
@@ -26,7 +27,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over two axes; `marks` are vertical lines with a word; `square` charts have both axes from 0 to 1."""
+    """Lines over two axes; `marks` are vertical lines with a word; `square` charts have both axes from 0 to
+    1."""
 
     key: str
     title: str
@@ -38,7 +40,10 @@ class Chart:
 
     def table(self) -> pd.DataFrame:
         """Long form: line, x, y."""
-        return pd.concat([pd.DataFrame({"line": line.name, self.x: line.x, self.y: line.y}) for line in self.lines], ignore_index=True)
+        return pd.concat(
+            [pd.DataFrame({"line": line.name, self.x: line.x, self.y: line.y}) for line in self.lines],
+            ignore_index=True,
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ class Matrix:
     share: bool = False
 
     def table(self) -> pd.DataFrame:
-        return pd.DataFrame(self.values, index=pd.Index(self.classes, name="true \\ predicted"), columns=list(self.classes)).reset_index()
+        return pd.DataFrame(
+            self.values, index=pd.Index(self.classes, name="true \\ predicted"), columns=list(self.classes)
+        ).reset_index()
 
 
 def charts(trained: Trained) -> list[Chart | Matrix]:
@@ -63,31 +70,56 @@ def charts(trained: Trained) -> list[Chart | Matrix]:
     part, logits, label = trained.judged
     prob = softmax(logits)
     areas = roc(prob, label, trained.classes, part)
-    return [*made, *([areas] if areas.lines else []), *confusion(prob, label, trained.classes, part),
-            calibrated(logits, label, trained.metrics["temperature"], part)]  # fmt: skip
+    return [
+        *made,
+        *([areas] if areas.lines else []),
+        *confusion(prob, label, trained.classes, part),
+        calibrated(logits, label, trained.metrics["temperature"], part),
+    ]
 
 
 def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
-    """Loss, and accuracy, concordance, NSS or PSNR, over the epochs; the first epoch of every later step is marked."""
+    """Loss, and accuracy, concordance, NSS or PSNR, over the epochs; the first epoch of every later step is
+    marked."""
     epoch = table["epoch"].to_numpy(float)
     begins = table["step"].ne(table["step"].shift()).to_numpy().nonzero()[0][1:]
     marks = tuple((float(epoch[i]) - 0.5, str(table["step"].iloc[i])) for i in begins)
 
     def chart(key: str, title: str, lines: dict[str, str]) -> Chart:
-        return Chart(key, title, "epoch", title.lower(), tuple(Line(name, epoch, table[c].to_numpy(float)) for name, c in lines.items()), marks)
+        return Chart(
+            key,
+            title,
+            "epoch",
+            title.lower(),
+            tuple(Line(name, epoch, table[c].to_numpy(float)) for name, c in lines.items()),
+            marks,
+        )
 
     measured = next(name for name in MEASURED if f"val_{name}" in table)
     shown = ({"training": measured} if measured in table else {}) | {"validation": f"val_{measured}"}
-    return [chart("loss", "Loss", {"training": "loss", "validation": "val_loss"}), chart(measured, MEASURED[measured], shown)]
+    return [
+        chart("loss", "Loss", {"training": "loss", "validation": "val_loss"}),
+        chart(measured, MEASURED[measured], shown),
+    ]
 
 
 def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> Chart:
-    """One class against the rest, micro and macro averages dashed, with the areas in the legend. Many classes: averages alone. No line where
-    the part holds one class."""
+    """One class against the rest, micro and macro averages dashed, with the areas in the legend. Many
+    classes: averages alone. No line where the part holds one class."""
     found = [c for c in roc_curves(label, prob, classes) if len(c.fpr)]
     found = found if len(classes) <= 20 else found[-2:]
-    lines = [Line(f"{c.name} {c.area:.3f}", c.fpr, c.tpr, "dash" if c.name.endswith("average") else "solid") for c in found]
-    return Chart("roc", f"ROC, one against the rest ({part})", "false positive rate", "true positive rate", tuple(lines), square=True)
+    lines = [
+        Line(f"{c.name} {c.area:.3f}", c.fpr, c.tpr, "dash" if c.name.endswith("average") else "solid")
+        for c in found
+    ]
+    return Chart(
+        "roc",
+        f"ROC, one against the rest ({part})",
+        "false positive rate",
+        "true positive rate",
+        tuple(lines),
+        square=True,
+    )
 
 
 def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> list[Matrix]:
@@ -95,8 +127,10 @@ def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], par
     counts = confusion_matrix(label, prob.argmax(1), len(classes))
     total = counts.sum(1, keepdims=True)
     share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
-    return [Matrix("confusion", f"Confusion, images ({part})", classes, counts),
-            Matrix("confusion-normalised", f"Confusion, share of the true class ({part})", classes, share, True)]  # fmt: skip
+    return [
+        Matrix("confusion", f"Confusion, images ({part})", classes, counts),
+        Matrix("confusion-normalised", f"Confusion, share of the true class ({part})", classes, share, True),
+    ]
 
 
 def calibrated(logits: np.ndarray, label: np.ndarray, temperature: float, part: str) -> Chart:

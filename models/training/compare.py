@@ -9,7 +9,8 @@ from models.training.trained import Trained
 
 
 def side_by_side(models: list[Trained]) -> pd.DataFrame:
-    """One row a model, in the order given; what was not measured is NaN. Raises UserError where nothing was measured."""
+    """One row a model, in the order given; what was not measured is NaN. Raises UserError where nothing was
+    measured."""
     if missing := [m.name for m in models if not m.measured]:
         raise UserError(f"{', '.join(missing[:3])} was not measured yet: let its training end first.")
     return pd.DataFrame([_row(m) for m in models]).set_index("model")
@@ -17,25 +18,50 @@ def side_by_side(models: list[Trained]) -> pd.DataFrame:
 
 def _row(model: Trained) -> dict[str, Any]:
     training, cost, measured = model.about.get("training", {}), model.metrics.get("cost", {}), model.measured
-    row = {"model": model.name, "architecture": model.about.get("architecture"), "recipe": training.get("recipe"),
-           "data": model.about.get("data", {}).get("name"), "epochs": len(model.curves) or None,
-           "parameters": cost.get("parameters"), "MACs": cost.get("macs"), "bytes": cost.get("bytes"), "images/s": cost.get("images_per_second"),
-           "part": "test" if "test" in model.metrics else "validation", "images": measured.get("images")}  # fmt: skip
+    row = {
+        "model": model.name,
+        "architecture": model.about.get("architecture"),
+        "recipe": training.get("recipe"),
+        "data": model.about.get("data", {}).get("name"),
+        "epochs": len(model.curves) or None,
+        "parameters": cost.get("parameters"),
+        "MACs": cost.get("macs"),
+        "bytes": cost.get("bytes"),
+        "images/s": cost.get("images_per_second"),
+        "part": "test" if "test" in model.metrics else "validation",
+        "images": measured.get("images"),
+    }
     if model.task == "affect":
-        return row | {f"{k} {axis}": v for k in ("rmse", "pearson", "ccc", "sagr") for axis, v in measured[k].items()}
+        return row | {
+            f"{k} {axis}": v for k in ("rmse", "pearson", "ccc", "sagr") for axis, v in measured[k].items()
+        }
     low, high = measured["interval"]
-    row |= {"accuracy": measured["accuracy"], "from": low, "to": high, "macro-F1": measured["macro_f1"], "kappa": measured["kappa"]}
-    return row | {"AUC": measured["auc"].get("macro average"), "ECE": measured["ece"], "ECE with temperature": measured["ece_with_temperature"]}
+    row |= {
+        "accuracy": measured["accuracy"],
+        "from": low,
+        "to": high,
+        "macro-F1": measured["macro_f1"],
+        "kappa": measured["kappa"],
+    }
+    return row | {
+        "AUC": measured["auc"].get("macro average"),
+        "ECE": measured["ece"],
+        "ECE with temperature": measured["ece_with_temperature"],
+    }
 
 
 def class_difference(models: list[Trained], measure: str = "recall") -> pd.DataFrame:
-    """Classes as rows, models as columns: recall (or precision, f1), and what each later model gains on the first one. Only classes
-    that all of them know."""
+    """Classes as rows, models as columns: recall (or precision, f1), and what each later model gains on the
+    first one. Only classes that all of them know."""
     tables = [m.measured.get("classes", {}) for m in models]
     shared = [name for name in tables[0] if all(name in t for t in tables)] if tables else []
     if not shared:
         raise UserError("These models share no class: compare models that were trained on the same classes.")
-    found = pd.DataFrame({m.name: [t[name][measure] for name in shared] for m, t in zip(models, tables, strict=True)}, index=shared, dtype=float)
+    found = pd.DataFrame(
+        {m.name: [t[name][measure] for name in shared] for m, t in zip(models, tables, strict=True)},
+        index=shared,
+        dtype=float,
+    )
     for m in models[1:]:
         found[f"{m.name} − {models[0].name}"] = found[m.name] - found[models[0].name]
     return found

@@ -46,11 +46,26 @@ def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:
     colours = [TEAL, ORANGE] if len(chart.lines) <= 2 else matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
     for i, line in enumerate(chart.lines):
         grey = chart.square and line.style == "dash"
-        axes.plot(line.x, line.y, label=line.name, linewidth=1.5, linestyle="--" if line.style == "dash" else "-", markersize=3,
-                  color="#667085" if grey else colours[i % len(colours)], marker="o" if len(line.x) < 30 and not grey else None)
+        axes.plot(
+            line.x,
+            line.y,
+            label=line.name,
+            linewidth=1.5,
+            linestyle="--" if line.style == "dash" else "-",
+            markersize=3,
+            color="#667085" if grey else colours[i % len(colours)],
+            marker="o" if len(line.x) < 30 and not grey else None,
+        )
     for at, word in chart.marks:
         axes.axvline(at, color="#98a2b3", linewidth=1)
-        axes.annotate(word, (at, 1), xycoords=("data", "axes fraction"), xytext=(3, -10), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            word,
+            (at, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -10),
+            textcoords="offset points",
+            fontsize=8,
+        )
     axes.set(xlabel=chart.x, ylabel=chart.y)
     if chart.square:
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
@@ -67,5 +82,13 @@ def _matrix(axes: "matplotlib.axes.Axes", chart: Matrix) -> None:
         axes.set_yticks(range(len(chart.classes)), chart.classes, fontsize=8)
     for (i, j), value in np.ndenumerate(chart.values) if len(chart.classes) <= 16 else ():
         text = f"{value:.2f}" if chart.share else str(int(value))
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if share[i, j] > 0.6 else "#1d2939")
+        axes.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if share[i, j] > 0.6 else "#1d2939",
+        )
     axes.set(xlabel="predicted", ylabel="true")

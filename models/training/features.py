@@ -1,4 +1,5 @@
-"""What a frozen base gives for every image: computed once, kept in the cache folder, used by every head and seed."""
+"""What a frozen base gives for every image: computed once, kept in the cache folder, used by every head and
+seed."""
 
 import hashlib
 from pathlib import Path
@@ -16,9 +17,16 @@ from models.data.torchvision_sets import cache_folder
 from models.preprocessing import Preprocessing
 
 
-def features(model: nn.Module, head: str, preprocessing: Preprocessing, source: ImageSource, classes: tuple[str, ...],
-             batch_size: int = 64) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """(n, C) float32 of what reaches `head`, and the truths (n,) or (n, 2), in the order of the source. No augmentation."""
+def features(
+    model: nn.Module,
+    head: str,
+    preprocessing: Preprocessing,
+    source: ImageSource,
+    classes: tuple[str, ...],
+    batch_size: int = 64,
+) -> tuple[Tensor, Tensor]:
+    """(n, C) float32 of what reaches `head`, and the truths (n,) or (n, 2), in the order of the source. No
+    augmentation."""
     whole, device = model.get_submodule(head), next(model.parameters()).device
     model.set_submodule(head, nn.Identity())
     try:
@@ -44,5 +52,8 @@ def features(model: nn.Module, head: str, preprocessing: Preprocessing, source: 
 
 def _place(base: nn.Module, preprocessing: Preprocessing, source: ImageSource) -> Path:
     """A name that changes with the weights, the preprocessing, the labels and the files of the images."""
-    key = f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.contents()} {source.classes}"
+    key = (
+        f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.contents()} "
+        f"{source.classes}"
+    )
     return cache_folder() / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"

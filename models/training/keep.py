@@ -17,8 +17,16 @@ from models.training.trainee import Trainee
 class KeepBest(L.Callback):
     """After every epoch: one line of the curves, and the checkpoint where validation was best so far."""
 
-    def __init__(self, out: Path, model: nn.Module, description: dict[str, Any], monitor: str, progress: Progress):
-        self.out, self.model, self.description, self.monitor, self.progress = out, model, description, f"val_{monitor}", progress
+    def __init__(
+        self, out: Path, model: nn.Module, description: dict[str, Any], monitor: str, progress: Progress
+    ):
+        self.out, self.model, self.description, self.monitor, self.progress = (
+            out,
+            model,
+            description,
+            f"val_{monitor}",
+            progress,
+        )
         self.rows: list[dict[str, Any]] = []
         self.best = float("-inf")
         self.step = ""
@@ -40,7 +48,9 @@ class KeepBest(L.Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self.epoch_began = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         now, batches = time.perf_counter(), float(trainer.num_training_batches)
         if now - self.told < 1:
             return
@@ -53,12 +63,24 @@ class KeepBest(L.Callback):
         p.write(self.out)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: Trainee) -> None:  # type: ignore[override]
-        measured = {k: round(float(v), 5) for k, v in trainer.callback_metrics.items() if k in ("loss", "accuracy") or k.startswith("val_")}
+        measured = {
+            k: round(float(v), 5)
+            for k, v in trainer.callback_metrics.items()
+            if k in ("loss", "accuracy") or k.startswith("val_")
+        }
         if self.monitor not in measured:
             raise UserError("No validation image could be read: nothing can be chosen on it.")
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = round(self.spent + time.perf_counter() - self.began, 1)
-        self.rows.append({"step": self.step, "epoch": len(self.rows) + 1, **measured, "learning_rate": rate, "seconds": seconds})
+        self.rows.append(
+            {
+                "step": self.step,
+                "epoch": len(self.rows) + 1,
+                **measured,
+                "learning_rate": rate,
+                "seconds": seconds,
+            }
+        )
         curves = self.out.with_suffix(".csv")
         temporary = curves.with_name(f".{curves.name}.tmp")  # the Train tab reads while we write
         with temporary.open("w", newline="") as file:

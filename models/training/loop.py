@@ -25,11 +25,13 @@ def resume_file(out: Path) -> Path:
 
 
 def begin(out: Path, differences: Callable[[dict[str, Any]], list[str]], again: bool) -> Path | None:
-    """The file to resume from, if any. `differences`: of a plan from the one that is asked for, in words. Raises UserError where `out` holds another
-    training, or a finished one."""
+    """The file to resume from, if any. `differences`: of a plan from the one that is asked for, in words.
+    Raises UserError where `out` holds another training, or a finished one."""
     resume, before = resume_file(out), Progress.read(out)
     if before and before.alive:
-        raise UserError(f"{out} is being trained by process {before.pid}: wait, stop it, or choose another --out.")
+        raise UserError(
+            f"{out} is being trained by process {before.pid}: wait, stop it, or choose another --out."
+        )
     if again:
         resume.unlink(missing_ok=True)
         return None
@@ -40,14 +42,24 @@ def begin(out: Path, differences: Callable[[dict[str, Any]], list[str]], again: 
     if before.state == "finished":
         raise UserError(f"{out} is finished: choose another --out, or add --again to train anew.")
     if differs := differences(before.plan):
-        raise UserError(f"{out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to train anew.")
+        raise UserError(
+            f"{out} was begun with {'; '.join(differs[:3])}: give the same options to go on, or --again to "
+            "train anew."
+        )
     return whole(resume) if resume.exists() else None
 
 
-def attempt(out: Path, progress: Progress, differences: Callable[[dict[str, Any]], list[str]], again: bool, seed: int,
-            steps: Callable[[Path | None], bool]) -> bool:  # fmt: skip
-    """Begin or go on, as `begin` says; `steps` trains from that file and tells whether it came to its end. Progress says what became of it, but for
-    `finish`. True where it came to its end, False where it was stopped."""
+def attempt(
+    out: Path,
+    progress: Progress,
+    differences: Callable[[dict[str, Any]], list[str]],
+    again: bool,
+    seed: int,
+    steps: Callable[[Path | None], bool],
+) -> bool:
+    """Begin or go on, as `begin` says; `steps` trains from that file and tells whether it came to its end.
+    Progress says what became of it, but for `finish`. True where it came to its end, False where it was
+    stopped."""
     resume = begin(out, differences, again)
     quiet()
     reuse_memory()
@@ -59,7 +71,9 @@ def attempt(out: Path, progress: Progress, differences: Callable[[dict[str, Any]
         ended = False
     except Exception as error:
         with suppress(UserError):  # on a full disk: the first error is the one to be told
-            progress.say(out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__)
+            progress.say(
+                out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            )
         raise
     if not ended:
         progress.say(out, "stopped", "the same command goes on")
@@ -72,7 +86,8 @@ def finish(out: Path, progress: Progress, message: str = "") -> None:
 
 
 class ResumeFile(Checkpoint):
-    """Writes `resume_file` after every epoch, under a temporary name first: a disk that fills up leaves the one before."""
+    """Writes `resume_file` after every epoch, under a temporary name first: a disk that fills up leaves the
+    one before."""
 
     def __init__(self, out: Path):
         self.file = resume_file(out)
@@ -84,12 +99,16 @@ class ResumeFile(Checkpoint):
             os.replace(temporary, self.file)
         except (OSError, RuntimeError) as error:  # PyTorch's writer has its own kind for a full disk
             temporary.unlink(missing_ok=True)
-            raise UserError(f"'{self.file}' cannot be written ({str(error).splitlines()[0][:100]}): what was trained before is kept; free space, and "
-                            "the same command goes on.") from error  # fmt: skip
+            raise UserError(
+                f"'{self.file}' cannot be written ({str(error).splitlines()[0][:100]}): what was trained "
+                "before is kept; free space, and "
+                "the same command goes on."
+            ) from error
 
 
 def whole(resume: Path) -> Path | None:
-    """The file to resume from; None, after a word about it, where it is damaged: then it is set aside, and the training begins anew."""
+    """The file to resume from; None, after a word about it, where it is damaged: then it is set aside, and
+    the training begins anew."""
     try:
         torch.load(resume, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and PyTorch each have their own kinds
@@ -101,13 +120,28 @@ def whole(resume: Path) -> Path | None:
     return resume
 
 
-def run_epochs(trainee: L.LightningModule, fitted: DataLoader[Any], judged: DataLoader[Any], epochs: int, callbacks: list[L.Callback],
-               resume: Path | None = None, clip: float = 0.0) -> bool:  # fmt: skip
+def run_epochs(
+    trainee: L.LightningModule,
+    fitted: DataLoader[Any],
+    judged: DataLoader[Any],
+    epochs: int,
+    callbacks: list[L.Callback],
+    resume: Path | None = None,
+    clip: float = 0.0,
+) -> bool:
     """bf16 autocast on whatever is there; True where it came to its end, False where it was stopped."""
     trainer = L.Trainer(
-        max_epochs=epochs, accelerator="auto", devices=1, precision="bf16-mixed", logger=False, callbacks=callbacks, gradient_clip_val=clip or None,
-        enable_model_summary=False, num_sanity_val_steps=0, enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
-    )  # fmt: skip
+        max_epochs=epochs,
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed",
+        logger=False,
+        callbacks=callbacks,
+        gradient_clip_val=clip or None,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+    )
     try:
         trainer.fit(trainee, fitted, judged, ckpt_path=resume, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C

@@ -30,14 +30,21 @@ from models.training.trained import open_trained
 
 
 def measure(out: Path, parts: Parts) -> dict[str, Any]:
-    """Answers of the checkpoint on validation and test, in float32, beside it as a table (part, id, truth, answer); the measures
-    into its metadata, and returned; charts as PNG and CSV in OUT.charts/. The temperature is fitted on validation alone."""
+    """Answers of the checkpoint on validation and test, in float32, beside it as a table (part, id, truth,
+    answer); the measures into its metadata, and returned; charts as PNG and CSV in OUT.charts/. The
+    temperature is fitted on validation alone."""
     classifier = load("", out)
-    tables = [_answers(classifier, part, name) for name, part in (("validation", parts.validation), ("test", parts.test)) if part]
+    tables = [
+        _answers(classifier, part, name)
+        for name, part in (("validation", parts.validation), ("test", parts.test))
+        if part
+    ]
     pd.concat(tables).to_parquet(predictions_file(out), index=False)
     about = dict(classifier.metadata)
     measured = _affect(tables) if about.get("task") == "affect" else _classes(tables, classifier.classes)
-    metrics: dict[str, Any] = _plain(about["metrics"] | measured | {"cost": asdict(measure_cost(classifier, out))})
+    metrics: dict[str, Any] = _plain(
+        about["metrics"] | measured | {"cost": asdict(measure_cost(classifier, out))}
+    )
     checkpoints.save(out, classifier.model, about | {"metrics": metrics}, half=True)
     save_charts(charts(open_trained(out)), out.with_suffix(".charts"))
     return metrics
@@ -47,44 +54,80 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
     data = PixelDataset(source, classifier.preprocessing, classifier.classes)
     answers, truths = [], []
     with torch.inference_mode():
-        for x, y in tqdm(DataLoader(data, 64, num_workers=workers()), desc=f"measuring on {part}", unit="batch", leave=False):
-            answers.append(classifier.model(classifier.preprocessing.normalise(x, classifier.device)).float().cpu())
+        for x, y in tqdm(
+            DataLoader(data, 64, num_workers=workers()),
+            desc=f"measuring on {part}",
+            unit="batch",
+            leave=False,
+        ):
+            answers.append(
+                classifier.model(classifier.preprocessing.normalise(x, classifier.device)).float().cpu()
+            )
             truths.append(y)
     answer, truth = torch.cat(answers), torch.cat(truths)
     finite = answer.isfinite().all(1)
     if not finite.any():
-        raise UserError(f"The network answers NaN to every image of {part}: it has not learned; train with a lower --learning-rate or --clip 1.")
+        raise UserError(
+            f"The network answers NaN to every image of {part}: it has not learned; train with a lower "
+            "--learning-rate or --clip 1."
+        )
     if unanswered := int((readable(truth) & ~finite).sum()):
-        print(f"{unanswered} of {len(finite)} images of {part} left out: the network answers NaN or infinite numbers", file=sys.stderr)
+        print(
+            f"{unanswered} of {len(finite)} images of {part} left out: the network answers NaN or infinite "
+            "numbers",
+            file=sys.stderr,
+        )
     good = (readable(truth) & finite).numpy()
     kept = np.flatnonzero(good)
-    return pd.DataFrame({"part": part, "id": [source.items[i].id for i in kept],
-                         "truth": list(truth[kept].numpy()), "answer": list(answer[kept].numpy())})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "part": part,
+            "id": [source.items[i].id for i in kept],
+            "truth": list(truth[kept].numpy()),
+            "answer": list(answer[kept].numpy()),
+        }
+    )
 
 
 def _classes(tables: list[pd.DataFrame], classes: tuple[str, ...]) -> dict[str, Any]:
     logits = [np.stack(table["answer"].to_list()).astype(np.float64) for table in tables]
     labels = [table["truth"].to_numpy(np.int64) for table in tables]
     temperature = fit_temperature(logits[0], labels[0])
-    measured: dict[str, Any] = {"validation": _numbers(logits[0], labels[0], classes, temperature), "temperature": temperature}
+    measured: dict[str, Any] = {
+        "validation": _numbers(logits[0], labels[0], classes, temperature),
+        "temperature": temperature,
+    }
     if len(tables) > 1:
         test = measured["test"] = _numbers(logits[1], labels[1], classes, temperature)
         measured |= {"test_accuracy": test["accuracy"], "test_images": test["images"]}
     return measured
 
 
-def _numbers(logits: np.ndarray, label: np.ndarray, classes: tuple[str, ...], temperature: float) -> dict[str, Any]:
+def _numbers(
+    logits: np.ndarray, label: np.ndarray, classes: tuple[str, ...], temperature: float
+) -> dict[str, Any]:
     prob = softmax(logits)
     pred = prob.argmax(1)
     e = evaluate(label, pred, prob.max(1), len(classes))
     calibrated = softmax(logits / temperature).max(1)
-    per_class = {name: {"precision": p, "recall": r, "f1": f, "images": int(n)}
-                 for name, p, r, f, n in zip(classes, e.precision, e.recall, e.f1, e.support, strict=True)}  # fmt: skip
+    per_class = {
+        name: {"precision": p, "recall": r, "f1": f, "images": int(n)}
+        for name, p, r, f, n in zip(classes, e.precision, e.recall, e.f1, e.support, strict=True)
+    }
     areas = {curve.name: curve.area for curve in roc_curves(label, prob, classes)}
-    return {"images": len(label), "accuracy": e.accuracy, "interval": list(e.interval), "macro_f1": e.macro_f1, "kappa": e.kappa,
-            "ece": e.calibration_error, "ece_with_temperature": calibration(calibrated, (pred == label).astype(float))[0],
-            "auc": areas, "classes": per_class, "confusion": e.confusion.tolist(),
-            "loss": -float(log_softmax(logits)[np.arange(len(label)), label].mean())}  # fmt: skip
+    return {
+        "images": len(label),
+        "accuracy": e.accuracy,
+        "interval": list(e.interval),
+        "macro_f1": e.macro_f1,
+        "kappa": e.kappa,
+        "ece": e.calibration_error,
+        "ece_with_temperature": calibration(calibrated, (pred == label).astype(float))[0],
+        "auc": areas,
+        "classes": per_class,
+        "confusion": e.confusion.tolist(),
+        "loss": -float(log_softmax(logits)[np.arange(len(label)), label].mean()),
+    }
 
 
 def _affect(tables: list[pd.DataFrame]) -> dict[str, Any]:
@@ -92,7 +135,10 @@ def _affect(tables: list[pd.DataFrame]) -> dict[str, Any]:
     for table, part in zip(tables, ("validation", "test"), strict=False):
         answer, truth = (np.stack(table[column].to_list()).astype(float) for column in ("answer", "truth"))
         each = affect_measures(answer, truth)
-        measured[part] = {"images": len(table), **{name: dict(zip(("valence", "arousal"), v.tolist(), strict=True)) for name, v in each.items()}}
+        measured[part] = {
+            "images": len(table),
+            **{name: dict(zip(("valence", "arousal"), v.tolist(), strict=True)) for name, v in each.items()},
+        }
     return measured
 
 

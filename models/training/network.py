@@ -15,7 +15,8 @@ from models.training.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """`head`: the name of the new head in `model`, None where the network was built whole. `base`: where its weights came from."""
+    """`head`: the name of the new head in `model`, None where the network was built whole. `base`: where its
+    weights came from."""
 
     model: nn.Module
     architecture: str
@@ -24,8 +25,11 @@ class Network:
     base: str = ""
 
 
-def build(name: str, weights: str | None, outputs: int, recipe: Recipe, options: PreprocessingOptions | None = None) -> Network:
-    """`options`: what a person says about the input. Raises UserError for unknown names, options that do not fit, and a base without weights."""
+def build(
+    name: str, weights: str | None, outputs: int, recipe: Recipe, options: PreprocessingOptions | None = None
+) -> Network:
+    """`options`: what a person says about the input. Raises UserError for unknown names, options that do not
+    fit, and a base without weights."""
     if recipe.recipe == "scratch":
         entry = spec(name.split(":")[0] if name in shipped() else name)
         model = entry.build(outputs).to(memory_format=torch.channels_last)
@@ -39,4 +43,6 @@ def build(name: str, weights: str | None, outputs: int, recipe: Recipe, options:
     head = attach(classifier.model, recipe.head, outputs, preprocessing.size, preprocessing.channels)
     architecture = classifier.metadata.get("architecture") or spec(name).name
     model = classifier.model.to(memory_format=torch.channels_last)
-    return Network(model, architecture, preprocessing, head, f"{classifier.weights} ({classifier.weights_hash})")
+    return Network(
+        model, architecture, preprocessing, head, f"{classifier.weights} ({classifier.weights_hash})"
+    )

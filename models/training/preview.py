@@ -1,4 +1,5 @@
-"""What a training will see: images per class, some of them before and after augmentation, and how many an epoch really shows."""
+"""What a training will see: images per class, some of them before and after augmentation, and how many an
+epoch really shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ TILE, GAP, TEXT = 88, 4, 190
 
 @dataclass(frozen=True)
 class ClassPreview:
-    """`count` images; `before` as the network gets them, `after` the same augmented once; fewer where some cannot be read."""
+    """`count` images; `before` as the network gets them, `after` the same augmented once; fewer where some
+    cannot be read."""
 
     name: str
     count: int
@@ -27,7 +29,13 @@ class ClassPreview:
     after: list[Image.Image]
 
 
-def preview(source: ImageSource, preprocessing: Preprocessing, augmentation: Augmentation, each: int = 3, seed: int = 0) -> list[ClassPreview]:
+def preview(
+    source: ImageSource,
+    preprocessing: Preprocessing,
+    augmentation: Augmentation,
+    each: int = 3,
+    seed: int = 0,
+) -> list[ClassPreview]:
     """`each` images of every class, chosen at random with the seed, the largest class first."""
     torch.manual_seed(seed)
     rng, labels = np.random.default_rng(seed), np.array([item.label for item in source.items])
@@ -41,7 +49,9 @@ def preview(source: ImageSource, preprocessing: Preprocessing, augmentation: Aug
     return sorted(made, key=lambda c: -c.count)
 
 
-def _read(source: ImageSource, preprocessing: Preprocessing, rows: np.ndarray, each: int) -> list[Image.Image]:
+def _read(
+    source: ImageSource, preprocessing: Preprocessing, rows: np.ndarray, each: int
+) -> list[Image.Image]:
     found: list[Image.Image] = []
     for row in rows[: 10 * each]:
         if len(found) == each:
@@ -53,9 +63,11 @@ def _read(source: ImageSource, preprocessing: Preprocessing, rows: np.ndarray, e
     return found
 
 
-def distinct_images(labels: np.ndarray, classes: int, balance: str, groups: Sequence[str] | None = None) -> float:
-    """How many different images an epoch shows, on average: all of them, or with the balanced sampler, which draws n times with
-    replacement, the sum of 1 - (1 - p)^n."""
+def distinct_images(
+    labels: np.ndarray, classes: int, balance: str, groups: Sequence[str] | None = None
+) -> float:
+    """How many different images an epoch shows, on average: all of them, or with the balanced sampler, which
+    draws n times with replacement, the sum of 1 - (1 - p)^n."""
     n, weights = len(labels), sampler(torch.from_numpy(labels), balance, classes, 0, groups).weights
     return float(n) if weights is None else float((1 - (1 - weights / weights.sum()) ** n).sum())
 
@@ -66,7 +78,9 @@ def in_words(source: ImageSource, recipe: Recipe) -> str:
     labels = np.array([index[item.label] for item in source.items])
     seen = distinct_images(labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by))
     drawn = f"an epoch draws {len(labels)} times and sees {seen:.0f} distinct images"
-    return f"{drawn}, " + ("each in a new variant every time" if recipe.augmentation.varies else "the same pixels every time")
+    return f"{drawn}, " + (
+        "each in a new variant every time" if recipe.augmentation.varies else "the same pixels every time"
+    )
 
 
 def sheet(previews: list[ClassPreview]) -> Image.Image:
@@ -84,7 +98,9 @@ def sheet(previews: list[ClassPreview]) -> Image.Image:
         draw.text((8, top + 46), f"{p.count} images", "#667085", small)
         for left, pictures in ((TEXT, p.before), (second, p.after)):
             for i, picture in enumerate(pictures):
-                page.paste(picture.resize((TILE, TILE), Image.Resampling.BILINEAR), (left + i * (TILE + GAP), top))
+                page.paste(
+                    picture.resize((TILE, TILE), Image.Resampling.BILINEAR), (left + i * (TILE + GAP), top)
+                )
     return page
 
 

@@ -1,4 +1,5 @@
-"""How far a training is, in a file that anyone can read: the dashboard, a second command line, a person. Needs no torch."""
+"""How far a training is, in a file that anyone can read: the dashboard, a second command line, a person.
+Needs no torch."""
 
 import json
 import os
@@ -21,7 +22,8 @@ ENDED = "ended"
 
 @dataclass
 class Progress:
-    """`OUT.progress.json`: who trains it, what was asked for, and where it is. `state`: running, stopped, failed, finished."""
+    """`OUT.progress.json`: who trains it, what was asked for, and where it is. `state`: running, stopped,
+    failed, finished."""
 
     plan: dict[str, Any]
     command: str = ""
@@ -52,8 +54,11 @@ class Progress:
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise UserError(f"'{self.path(out)}' cannot be written ({error.strerror or error}): what was trained before is kept; free space, and the "
-                            "same command goes on.") from error  # fmt: skip
+            raise UserError(
+                f"'{self.path(out)}' cannot be written ({error.strerror or error}): what was trained "
+                "before is kept; free space, and the "
+                "same command goes on."
+            ) from error
 
     @classmethod
     def read(cls, out: Path) -> "Progress | None":
@@ -61,7 +66,11 @@ class Progress:
         try:
             read = cls(**{"born": "", **json.loads(cls.path(out).read_text())})
             numbers = [getattr(read, f.name) for f in fields(cls) if f.type in (int, float)]
-            return read if isinstance(read.plan, dict) and all(isinstance(number, int | float) for number in numbers) else None
+            return (
+                read
+                if isinstance(read.plan, dict) and all(isinstance(number, int | float) for number in numbers)
+                else None
+            )
         except (OSError, ValueError, TypeError):
             return None
 
@@ -83,8 +92,8 @@ class Progress:
 
 
 def _born(pid: int) -> str:
-    """When a process began, on Linux (clock ticks since the start of the system); `ENDED` for one that only waits to be buried;
-    nothing where the system does not tell."""
+    """When a process began, on Linux (clock ticks since the start of the system); `ENDED` for one that only
+    waits to be buried; nothing where the system does not tell."""
     try:
         after = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):

@@ -1,4 +1,5 @@
-"""What a training is told: one frozen record, kept in the checkpoint's metadata and printed as a command line."""
+"""What a training is told: one frozen record, kept in the checkpoint's metadata and printed as a command
+line."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -20,13 +21,15 @@ RATES = {"adamw": 2e-3, "sgd": 2e-2}
 
 @dataclass(frozen=True)
 class Recipe:
-    """`recipe`: scratch trains everything from random weights; features trains a new head on the frozen base's features,
-    which are computed once; finetune goes on from there, with the last `unfreeze` blocks, at `fine_rate` times the rate.
+    """`recipe`: scratch trains everything from random weights; features trains a new head on the frozen
+    base's features, which are computed once; finetune goes on from there, with the last `unfreeze` blocks, at
+    `fine_rate` times the rate.
 
-    `schedule` cosine warms up over a quarter of the steps and falls to zero; plateau halves the rate when validation loss
-    has not fallen for three epochs. `mixup` is the alpha of Zhang et al. 2018 (0: off), `clip` the largest norm of the
-    gradient (0: off). `head_epochs` are those of the new head alone. `balance_by`: a column of the data; the sampler then
-    draws every class as often, and within it every value of that column.
+    `schedule` cosine warms up over a quarter of the steps and falls to zero; plateau halves the rate when
+    validation loss has not fallen for three epochs. `mixup` is the alpha of Zhang et al. 2018 (0: off),
+    `clip` the largest norm of the gradient (0: off). `head_epochs` are those of the new head alone.
+    `balance_by`: a column of the data; the sampler then draws every class as often, and within it every value
+    of that column.
     """
 
     recipe: str = "scratch"
@@ -54,12 +57,24 @@ class Recipe:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise UserError(f"No {name} '{getattr(self, name)}': choose from {', '.join(allowed)}.")
-        limits = {"epochs": 1, "batch_size": 2, "patience": 1, "head_epochs": 1, "unfreeze": 1, "mixup": 0, "clip": 0, "weight_decay": 0}
+        limits = {
+            "epochs": 1,
+            "batch_size": 2,
+            "patience": 1,
+            "head_epochs": 1,
+            "unfreeze": 1,
+            "mixup": 0,
+            "clip": 0,
+            "weight_decay": 0,
+        }
         for name, least in limits.items():
             if not getattr(self, name) >= least:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be at least {least}.")
         if self.balance_by and self.balance != "sampler":
-            raise UserError(f"balance_by '{self.balance_by}' needs balance sampler, it is {self.balance}: add --balance sampler.")
+            raise UserError(
+                f"balance_by '{self.balance_by}' needs balance sampler, it is {self.balance}: add "
+                "--balance sampler."
+            )
         if not 0 <= self.label_smoothing < 1:
             raise UserError(f"label_smoothing is {self.label_smoothing}: it must lie between 0 and 1.")
         if not 0 < self.rate < 10:
@@ -74,7 +89,8 @@ class Recipe:
         return asdict(self) | {"learning_rate": self.rate}
 
     def differences(self, kept: dict[str, Any]) -> list[str]:
-        """What another recipe's `as_dict` has otherwise, in words. What it does not name, because it is older, had the default."""
+        """What another recipe's `as_dict` has otherwise, in words. What it does not name, because it is
+        older, had the default."""
         mine, usual = self.as_dict(), Recipe().as_dict()
         before = usual | kept | {"augmentation": usual["augmentation"] | kept.get("augmentation", {})}
         return [f"{k} {before[k]} (now {v})" for k, v in mine.items() if before[k] != v]

@@ -14,9 +14,20 @@ from models.training.recipe import Recipe
 from models.training.train import Training
 
 
-def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, seeds: list[int], command: str,
-                again: bool, say: Callable[[str], None], options: PreprocessingOptions | None = None) -> bool:  # fmt: skip
-    """Train, choose and measure; several seeds write OUT.seed0.safetensors ... and OUT.seeds.csv with mean and deviation.
+def train_seeds(
+    name: str,
+    weights: str | None,
+    parts: Parts,
+    out: Path,
+    recipe: Recipe,
+    seeds: list[int],
+    command: str,
+    again: bool,
+    say: Callable[[str], None],
+    options: PreprocessingOptions | None = None,
+) -> bool:
+    """Train, choose and measure; several seeds write OUT.seed0.safetensors ... and OUT.seeds.csv with mean
+    and deviation.
 
     False where it was stopped. Raises UserError for what cannot be trained.
     """
@@ -32,7 +43,10 @@ def train_seeds(name: str, weights: str | None, parts: Parts, out: Path, recipe:
             training.progress.say(file, "running", "measuring")
             metrics = measure(file, parts)
             training.finish(in_words(metrics))
-        say(f"{'seed ' + str(seed) if len(seeds) > 1 else 'measured':10} {in_words(metrics)}\ncheckpoint {file}")
+        say(
+            f"{'seed ' + str(seed) if len(seeds) > 1 else 'measured':10} {in_words(metrics)}\ncheckpoint "
+            f"{file}"
+        )
         rows.append({"seed": seed, **figures(metrics)})
     if len(rows) > 1:
         _summarise(rows, out, say)
@@ -60,10 +74,18 @@ def in_words(metrics: dict[str, Any]) -> str:
     part = f"of {shown['images']} {'test' if 'test' in metrics else 'validation'} images"
     if "accuracy" in shown:
         low, high = shown["interval"]
-        return (f"accuracy {shown['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 {shown['macro_f1']:.3f}, kappa {shown['kappa']:.3f}, "
-                f"ECE {shown['ece']:.3f} ({shown['ece_with_temperature']:.3f} with temperature {metrics['temperature']:.2f}) {part}")  # fmt: skip
-    each = "; ".join(f"{axis}: RMSE {shown['rmse'][axis]:.3f}, CCC {shown['ccc'][axis]:.3f}, r {shown['pearson'][axis]:.3f}, "
-                     f"sign {shown['sagr'][axis]:.1%}" for axis in shown["rmse"])  # fmt: skip
+        return (
+            f"accuracy {shown['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 "
+            f"{shown['macro_f1']:.3f}, kappa {shown['kappa']:.3f}, "
+            f"ECE {shown['ece']:.3f} ({shown['ece_with_temperature']:.3f} with temperature "
+            f"{metrics['temperature']:.2f}) {part}"
+        )
+    each = "; ".join(
+        f"{axis}: RMSE {shown['rmse'][axis]:.3f}, CCC {shown['ccc'][axis]:.3f}, r "
+        f"{shown['pearson'][axis]:.3f}, "
+        f"sign {shown['sagr'][axis]:.1%}"
+        for axis in shown["rmse"]
+    )
     return f"{each} {part}"
 
 

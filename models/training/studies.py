@@ -1,6 +1,8 @@
-"""Small studies: two networks trained on the same images for as many epochs, and what came of it as one table.
+"""Small studies: two networks trained on the same images for as many epochs, and what came of it as one
+table.
 
-OUT/<name>.safetensors for each, with its curves and charts beside it; OUT/study.csv has the numbers, OUT/study.md tells them.
+OUT/<name>.safetensors for each, with its curves and charts beside it; OUT/study.csv has the numbers,
+OUT/study.md tells them.
 """
 
 from collections.abc import Callable
@@ -43,33 +45,51 @@ def checked(name: str) -> str:
 
 
 def fc_vs_conv(recipe: Recipe) -> list[Contestant]:
-    """A fully connected against a convolutional network of as many parameters, on 32 × 32 pixels, both from random weights."""
+    """A fully connected against a convolutional network of as many parameters, on 32 × 32 pixels, both from
+    random weights."""
     return [Contestant(name, name, None, recipe) for name in ("small_dense", "small_conv")]
 
 
-def scratch_vs_finetune(model: str, weights: str | None, scratch: Recipe, finetune: Recipe) -> list[Contestant]:
-    """A backbone from random weights against the same one fine-tuned from `weights` (None: official or shipped ones)."""
+def scratch_vs_finetune(
+    model: str, weights: str | None, scratch: Recipe, finetune: Recipe
+) -> list[Contestant]:
+    """A backbone from random weights against the same one fine-tuned from `weights` (None: official or
+    shipped ones)."""
     return [Contestant("scratch", model, None, scratch), Contestant("finetune", model, weights, finetune)]
 
 
-def study(contestants: list[Contestant], parts: Parts, out: Path, command: str = "", say: Callable[[str], None] = print,
-          again: bool = False) -> pd.DataFrame | None:  # fmt: skip
-    """Train and measure each, and compare: one row a contestant, or None where it was stopped and the same call goes on.
+def study(
+    contestants: list[Contestant],
+    parts: Parts,
+    out: Path,
+    command: str = "",
+    say: Callable[[str], None] = print,
+    again: bool = False,
+) -> pd.DataFrame | None:
+    """Train and measure each, and compare: one row a contestant, or None where it was stopped and the same
+    call goes on.
 
-    What is finished is not trained again, unless `again`. Recipes should have as much patience as epochs, so that nobody stops
-    before the other. Raises UserError for what cannot be trained, and where `out` holds another study.
+    What is finished is not trained again, unless `again`. Recipes should have as much patience as epochs, so
+    that nobody stops before the other. Raises UserError for what cannot be trained, and where `out` holds
+    another study.
     """
     if out.is_file():
         raise UserError(f"--out {out} is a file: a study writes a folder, choose another name.")
     files = {c: out / f"{c.name}.safetensors" for c in contestants}
-    waiting = [c for c in contestants if again or Training(c.model, c.weights, parts, files[c], c.recipe).finished() is None]
+    waiting = [
+        c
+        for c in contestants
+        if again or Training(c.model, c.weights, parts, files[c], c.recipe).finished() is None
+    ]
     for c in waiting:  # what cannot be had is told before the first training, not hours later
         network = build(c.model, c.weights, len(parts.training.classes), c.recipe)
         if network.head:
             freeze(network.model, network.head, c.recipe.unfreeze)
     for c in waiting:
         say(f"training   {c.name}")
-        if not train_seeds(c.model, c.weights, parts, files[c], c.recipe, [c.recipe.seed], command, again, say):
+        if not train_seeds(
+            c.model, c.weights, parts, files[c], c.recipe, [c.recipe.seed], command, again, say
+        ):
             return None
     table = pd.DataFrame([_row(open_trained(file)) for file in files.values()])
     write_csv(table, out / "study.csv")
@@ -81,47 +101,82 @@ def study(contestants: list[Contestant], parts: Parts, out: Path, command: str =
 
 
 def _row(trained: Trained) -> dict[str, Any]:
-    """Of a measured training; `loss` is the mean cross-entropy, in nats, of the images that accuracy was counted on."""
+    """Of a measured training; `loss` is the mean cross-entropy, in nats, of the images that accuracy was
+    counted on."""
     cost, measured = trained.metrics["cost"], trained.measured
     step = trained.curves["step"]
     whole = int((step == step.iloc[-1]).sum())
     low, high = measured["interval"]
-    return {"model": trained.about["architecture"], "recipe": trained.about["training"]["recipe"],
-            "part": "test" if "test" in trained.metrics else "validation", "images": measured["images"],
-            "parameters": cost["parameters"], "MACs": cost["macs"], "head epochs": len(step) - whole, "epochs": whole,
-            "seconds per epoch": _seconds(trained.curves["seconds"].to_numpy(float), whole),
-            "loss": measured["loss"], "accuracy": measured["accuracy"], "from": low, "to": high}  # fmt: skip
+    return {
+        "model": trained.about["architecture"],
+        "recipe": trained.about["training"]["recipe"],
+        "part": "test" if "test" in trained.metrics else "validation",
+        "images": measured["images"],
+        "parameters": cost["parameters"],
+        "MACs": cost["macs"],
+        "head epochs": len(step) - whole,
+        "epochs": whole,
+        "seconds per epoch": _seconds(trained.curves["seconds"].to_numpy(float), whole),
+        "loss": measured["loss"],
+        "accuracy": measured["accuracy"],
+        "from": low,
+        "to": high,
+    }
 
 
 def _seconds(ends: np.ndarray, epochs: int) -> float:
-    """Median seconds of the last `epochs` epochs, validation included; `ends` counts from the start of the training. The first of
-    them is left out where there are more: images are read before it."""
+    """Median seconds of the last `epochs` epochs, validation included; `ends` counts from the start of the
+    training. The first of them is left out where there are more: images are read before it."""
     each = np.diff(ends, prepend=0.0)[-epochs:]
     return round(float(np.median(each[1:] if epochs > 1 else each)), 2)  # written in tenths
 
 
 def _for_people(table: pd.DataFrame) -> pd.DataFrame:
-    words = {"epochs": [f"{head} + {whole}" if head else str(whole) for head, whole in zip(table["head epochs"], table["epochs"], strict=True)],
-             "seconds per epoch": [f"{s:.1f}" for s in table["seconds per epoch"]],
-             "accuracy": [f"{a:.1%} ({low:.1%} to {high:.1%})" for a, low, high in zip(table["accuracy"], table["from"], table["to"], strict=True)]}
-    return in_words(table.assign(**words).drop(columns=["part", "images", "head epochs"])).rename(columns={"accuracy": "accuracy (95 % interval)"})
+    words = {
+        "epochs": [
+            f"{head} + {whole}" if head else str(whole)
+            for head, whole in zip(table["head epochs"], table["epochs"], strict=True)
+        ],
+        "seconds per epoch": [f"{s:.1f}" for s in table["seconds per epoch"]],
+        "accuracy": [
+            f"{a:.1%} ({low:.1%} to {high:.1%})"
+            for a, low, high in zip(table["accuracy"], table["from"], table["to"], strict=True)
+        ],
+    }
+    return in_words(table.assign(**words).drop(columns=["part", "images", "head epochs"])).rename(
+        columns={"accuracy": "accuracy (95 % interval)"}
+    )
 
 
 def _notes(table: pd.DataFrame, parts: Parts, recipe: Recipe) -> str:
     """What the numbers were counted on, and how the epochs are."""
     images, part = table["images"].iloc[0], table["part"].iloc[0]
     held = f" ({parts.note})" if parts.note else ""
-    text = (f"{parts.training.name}: {len(parts.training)} images of {len(parts.training.classes)} classes to train{held}; loss (cross-entropy, "
-            f"nats) and accuracy of {images} {part} images, at the epoch that was best on validation, with Wilson's interval. Seed {recipe.seed}, "
-            f"batches of {recipe.batch_size}, learning rate {recipe.rate:g}; seconds per epoch with validation.")  # fmt: skip
+    text = (
+        f"{parts.training.name}: {len(parts.training)} images of {len(parts.training.classes)} classes to "
+        f"train{held}; loss (cross-entropy, "
+        f"nats) and accuracy of {images} {part} images, at the epoch that was best on validation, with "
+        f"Wilson's interval. Seed {recipe.seed}, "
+        f"batches of {recipe.batch_size}, learning rate {recipe.rate:g}; seconds per epoch with validation."
+    )
     if table["head epochs"].any():
-        text += " Epochs a + b: a of the new head alone, on features that are computed once, and b of the network, which the seconds are of."
-    return text if part == "test" else f"{text} The data has no test part: the epoch was chosen on the same images, so both are a little too good."
+        text += (
+            " Epochs a + b: a of the new head alone, on features that are computed once, and b of the "
+            "network, which the seconds are of."
+        )
+    return (
+        text
+        if part == "test"
+        else f"{text} The data has no test part: the epoch was chosen on the same images, so both are a "
+        "little too good."
+    )
 
 
 def _markdown(table: pd.DataFrame) -> str:
     """Columns as wide as their longest cell, so that it reads well as plain text too."""
     rows = [list(table.columns), *table.to_numpy().tolist()]
     wide = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)) + " |" for row in rows
+    ]
     return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in wide) + "|", *lines[1:]])

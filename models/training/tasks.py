@@ -1,4 +1,5 @@
-"""What a network is trained for: naming a class, or telling valence and arousal. Each has a loss and measures."""
+"""What a network is trained for: naming a class, or telling valence and arousal. Each has a loss and
+measures."""
 
 from abc import ABC, abstractmethod
 
@@ -40,14 +41,20 @@ class Classes(Task):
         weights = None if self.weights is None else self.weights.to(answer)
         if bool((truth == UNREADABLE).all()):
             return answer.sum() * 0
-        return F.cross_entropy(answer, truth, weights, ignore_index=UNREADABLE, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(
+            answer, truth, weights, ignore_index=UNREADABLE, label_smoothing=self.label_smoothing
+        )
 
     def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
-        return {"loss": float(F.cross_entropy(answer, truth)), "accuracy": float((answer.argmax(1) == truth).double().mean())}
+        return {
+            "loss": float(F.cross_entropy(answer, truth)),
+            "accuracy": float((answer.argmax(1) == truth).double().mean()),
+        }
 
 
 class Affect(Task):
-    """Mean squared error of valence and arousal in [-1, 1] (Hewitt & Gunes 2018); the best epoch has the highest mean CCC."""
+    """Mean squared error of valence and arousal in [-1, 1] (Hewitt & Gunes 2018); the best epoch has the
+    highest mean CCC."""
 
     name, monitor, outputs = "affect", "ccc", AXES
 
@@ -57,4 +64,8 @@ class Affect(Task):
 
     def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
         each = affect_measures(answer.double().numpy(), truth.double().numpy())
-        return {"loss": float(F.mse_loss(answer, truth)), "ccc": float(np.mean(each["ccc"])), "rmse": float(np.mean(each["rmse"]))}
+        return {
+            "loss": float(F.mse_loss(answer, truth)),
+            "ccc": float(np.mean(each["ccc"])),
+            "rmse": float(np.mean(each["rmse"])),
+        }

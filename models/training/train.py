@@ -1,4 +1,5 @@
-"""Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumed after a kill."""
+"""Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumed after a
+kill."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,17 +33,37 @@ from models.training.trainee import Trainee
 
 
 class Training:
-    """One training of one network, from its plan to its best checkpoint `out` (safetensors), with its curves beside it."""
+    """One training of one network, from its plan to its best checkpoint `out` (safetensors), with its curves
+    beside it."""
 
-    def __init__(self, name: str, weights: str | None, parts: Parts, out: Path, recipe: Recipe, command: str = "",
-                 options: PreprocessingOptions | None = None):  # fmt: skip
-        self.parts, self.out, self.recipe, self.options = parts, out, recipe, options or PreprocessingOptions()
+    def __init__(
+        self,
+        name: str,
+        weights: str | None,
+        parts: Parts,
+        out: Path,
+        recipe: Recipe,
+        command: str = "",
+        options: PreprocessingOptions | None = None,
+    ):
+        self.parts, self.out, self.recipe, self.options = (
+            parts,
+            out,
+            recipe,
+            options or PreprocessingOptions(),
+        )
         self.classes = parts.training.classes
         self.task, self.groups = self._task(), groups_of(parts.training, recipe.balance_by)
-        plan = {"model": name, "weights": weights, "recipe": recipe.as_dict(), "data": parts.training.fingerprint(),
-                "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part],
-                "files": [part.contents() for part in (parts.training, parts.validation, parts.test) if part],
-                "weights_file": file_stamp(Path(weights)) if weights else "", "options": asdict(self.options)}  # fmt: skip
+        plan = {
+            "model": name,
+            "weights": weights,
+            "recipe": recipe.as_dict(),
+            "data": parts.training.fingerprint(),
+            "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part],
+            "files": [part.contents() for part in (parts.training, parts.validation, parts.test) if part],
+            "weights_file": file_stamp(Path(weights)) if weights else "",
+            "options": asdict(self.options),
+        }
         self.progress = Progress(plan, command)
         self.name, self.weights = name, weights
 
@@ -53,7 +74,9 @@ class Training:
                 raise UserError("--balance is for classes: valence and arousal have none.")
             return Affect()
         if len(self.classes) < 2:
-            raise UserError(f"{training.name} has one class only ({self.classes[0]}): a classifier needs at least two.")
+            raise UserError(
+                f"{training.name} has one class only ({self.classes[0]}): a classifier needs at least two."
+            )
         labels = truth(training, self.classes).numpy()
         weights = class_weights(labels, len(self.classes)) if recipe.balance == "weights" else None
         return Classes(self.classes, weights, recipe.label_smoothing)
@@ -61,27 +84,46 @@ class Training:
     def finished(self) -> dict[str, Any] | None:
         """The measures of this very training, where it has come to its end already."""
         before = Progress.read(self.out)
-        if before is None or before.state != "finished" or self._differences(before.plan) or not self.out.exists():
+        if (
+            before is None
+            or before.state != "finished"
+            or self._differences(before.plan)
+            or not self.out.exists()
+        ):
             return None
         return dict(checkpoints.describe(self.out)["metrics"])
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
         plain = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights") if plan.get(k) != mine[k]]
-        same = plan.get("data") == mine["data"] and plan.get("judged", mine["judged"]) == mine["judged"]  # older plans lack the second
+        same = (
+            plan.get("data") == mine["data"] and plan.get("judged", mine["judged"]) == mine["judged"]
+        )  # older plans lack the second
         data = [] if same else ["other images or labels"]
         # what the plans of earlier versions do not tell is taken for the same
-        data += [what for key, what in (("files", "image files that have changed since"), ("weights_file", "a weights file that has changed since"),
-                                        ("options", "another preprocessing")) if plan.get(key, mine[key]) != mine[key]]  # fmt: skip
+        data += [
+            what
+            for key, what in (
+                ("files", "image files that have changed since"),
+                ("weights_file", "a weights file that has changed since"),
+                ("options", "another preprocessing"),
+            )
+            if plan.get(key, mine[key]) != mine[key]
+        ]
         # a kept plan went through JSON, where tuples are lists and numbers stay numbers
         return plain + data + self.recipe.differences(plan.get("recipe", {}))
 
     def fit(self, again: bool = False) -> bool:
-        """Train; True where it came to its end, False where it was stopped. What is best so far is on disk after every epoch."""
+        """Train; True where it came to its end, False where it was stopped. What is best so far is on disk
+        after every epoch."""
+
         def steps(resume: Path | None) -> bool:
             network = build(self.name, self.weights, len(self.task.outputs), self.recipe, self.options)
             fed = network.preprocessing
-            return self._steps(replace(network, preprocessing=replace(fed, bits=fed.bits or self.parts.training.bits)), resume)
+            return self._steps(
+                replace(network, preprocessing=replace(fed, bits=fed.bits or self.parts.training.bits)),
+                resume,
+            )
 
         return attempt(self.out, self.progress, self._differences, again, self.recipe.seed, steps)
 
@@ -89,27 +131,42 @@ class Training:
         finish(self.out, self.progress, message)
 
     def _steps(self, network: Network, resume: Path | None) -> bool:
-        keeper = self.keeper = KeepBest(self.out, network.model, self._description(network), self.task.monitor, self.progress)
+        keeper = self.keeper = KeepBest(
+            self.out, network.model, self._description(network), self.task.monitor, self.progress
+        )
         recipe = self.recipe
         if network.head is None:
             return self._whole("scratch", network, recipe.rate, [], resume)
         ended = True
-        still, names = freeze(network.model, network.head, recipe.unfreeze if recipe.recipe == "finetune" else 0)
-        keeper.description["steps"] = [{"step": "head", "learning_rate": recipe.rate, "trained": [network.head]}]
+        still, names = freeze(
+            network.model, network.head, recipe.unfreeze if recipe.recipe == "finetune" else 0
+        )
+        keeper.description["steps"] = [
+            {"step": "head", "learning_rate": recipe.rate, "trained": [network.head]}
+        ]
         if not (resume and recipe.recipe == "finetune"):
             ended = self._head(network)
         if not ended or recipe.recipe == "features":
             return ended
         rate = recipe.rate * recipe.fine_rate
-        keeper.description["steps"].append({"step": "fine-tune", "learning_rate": rate, "trained": [*names, network.head], "batch_norm": "frozen"})
+        keeper.description["steps"].append(
+            {
+                "step": "fine-tune",
+                "learning_rate": rate,
+                "trained": [*names, network.head],
+                "batch_norm": "frozen",
+            }
+        )
         return self._whole("fine-tune", network, rate, still, resume)
 
     def _head(self, network: Network) -> bool:
         """The new head alone, on features of the frozen base; it ends with the weights of its best epoch."""
         assert network.head is not None
         head = network.model.get_submodule(network.head)
-        data = [TensorDataset(*features(network.model, network.head, network.preprocessing, part, self.classes))
-                for part in (self.parts.training, self.parts.validation)]  # fmt: skip
+        data = [
+            TensorDataset(*features(network.model, network.head, network.preprocessing, part, self.classes))
+            for part in (self.parts.training, self.parts.validation)
+        ]
         self.keeper.begin("head", self.recipe.head_epochs)
         best = BestState()
         trainee = Trainee(head, None, self.recipe, self.task, self.recipe.rate)
@@ -118,16 +175,36 @@ class Training:
             head.load_state_dict(best.state)
         return ended
 
-    def _whole(self, step: str, network: Network, rate: float, still: list[nn.Module], resume: Path | None) -> bool:
-        data = [pixels(part, network.preprocessing, self.classes) for part in (self.parts.training, self.parts.validation)]
+    def _whole(
+        self, step: str, network: Network, rate: float, still: list[nn.Module], resume: Path | None
+    ) -> bool:
+        data = [
+            pixels(part, network.preprocessing, self.classes)
+            for part in (self.parts.training, self.parts.validation)
+        ]
         self.keeper.begin(step, self.recipe.epochs)
         trainee = Trainee(network.model, network.preprocessing, self.recipe, self.task, rate, still)
         return self._run(trainee, data, self.recipe.epochs, [ResumeFile(self.out)], resume)
 
-    def _run(self, trainee: Trainee, data: Sequence[Dataset[Any]], epochs: int, more: list[L.Callback], resume: Path | None) -> bool:
+    def _run(
+        self,
+        trainee: Trainee,
+        data: Sequence[Dataset[Any]],
+        epochs: int,
+        more: list[L.Callback],
+        resume: Path | None,
+    ) -> bool:
         recipe = self.recipe
-        callbacks = [self.keeper, EarlyStopping(self.keeper.monitor, mode="max", patience=recipe.patience), TQDMProgressBar(refresh_rate=5), *more]
-        fitted, judged = self._loader(data[0], self.parts.training, True), self._loader(data[1], self.parts.validation, False)
+        callbacks = [
+            self.keeper,
+            EarlyStopping(self.keeper.monitor, mode="max", patience=recipe.patience),
+            TQDMProgressBar(refresh_rate=5),
+            *more,
+        ]
+        fitted, judged = (
+            self._loader(data[0], self.parts.training, True),
+            self._loader(data[1], self.parts.validation, False),
+        )
         return run_epochs(trainee, fitted, judged, epochs, callbacks, resume, recipe.clip)
 
     def _loader(self, data: Dataset[Any], source: ImageSource, fitting: bool) -> DataLoader[Any]:
@@ -135,11 +212,20 @@ class Training:
         if isinstance(data, TensorDataset):
             good = int(readable(data.tensors[1]).sum())
             if good < (2 if fitting else 1):
-                raise UserError(f"{source.name} has {good} readable images: training needs at least two, validation one.")
+                raise UserError(
+                    f"{source.name} has {good} readable images: training needs at least two, validation one."
+                )
         order = self._order() if fitting else None
         processes = 0 if isinstance(data, TensorDataset) else workers()
-        return DataLoader(data, self.recipe.batch_size, sampler=order, drop_last=fitting and size > self.recipe.batch_size,
-                          num_workers=processes, persistent_workers=processes > 0, generator=torch.Generator())  # fmt: skip
+        return DataLoader(
+            data,
+            self.recipe.batch_size,
+            sampler=order,
+            drop_last=fitting and size > self.recipe.batch_size,
+            num_workers=processes,
+            persistent_workers=processes > 0,
+            generator=torch.Generator(),
+        )
 
     def _order(self) -> Shuffled:
         truths = truth(self.parts.training, self.classes)
@@ -150,13 +236,23 @@ class Training:
         count = Counter(item.label for item in training.items)
         counts = {name: count[name] for name in self.classes} if self.task.name == "classes" else {}
         return {
-            "architecture": network.architecture, "task": self.task.name, "classes": list(self.task.outputs),
-            "preprocessing": network.preprocessing.as_dict(), "training": self.recipe.as_dict(), "command": self.progress.command,
-            "head": self.recipe.head if network.head else None, "base": network.base,
+            "architecture": network.architecture,
+            "task": self.task.name,
+            "classes": list(self.task.outputs),
+            "preprocessing": network.preprocessing.as_dict(),
+            "training": self.recipe.as_dict(),
+            "command": self.progress.command,
+            "head": self.recipe.head if network.head else None,
+            "base": network.base,
             "transform_input": getattr(network.model, "transform_input", None),
-            "data": {"name": training.name, "images": len(training), "fingerprint": training.fingerprint(), "parts": self.parts.note,
-                     "counts": counts},
-        }  # fmt: skip
+            "data": {
+                "name": training.name,
+                "images": len(training),
+                "fingerprint": training.fingerprint(),
+                "parts": self.parts.note,
+                "counts": counts,
+            },
+        }
 
 
 class BestState(L.Callback):

@@ -17,7 +17,8 @@ from models.training.progress import Progress, predictions_file
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """`about` is the checkpoint's description, empty before its first epoch; `progress` None for checkpoints that were not trained here."""
+    """`about` is the checkpoint's description, empty before its first epoch; `progress` None for checkpoints
+    that were not trained here."""
 
     path: Path
     about: dict[str, Any]
@@ -63,7 +64,9 @@ def open_trained(path: Path) -> Trained:
     """Raises UserError where there is neither a checkpoint of ours nor a training under way."""
     progress, about = Progress.read(path), described(path) if path.is_file() else {}
     if not about and progress is None:
-        raise UserError(f"'{path}' is no checkpoint that Vitrine trained: name a .safetensors file that 'train' wrote.")
+        raise UserError(
+            f"'{path}' is no checkpoint that Vitrine trained: name a .safetensors file that 'train' wrote."
+        )
     return Trained(path, about, _curves(path.with_suffix(".csv")), progress)
 
 
@@ -89,11 +92,17 @@ def find_trained(folder: Path) -> list[Trained]:
             found.append(open_trained(path))
         except UserError as error:  # one file of others must not hide the rest
             logging.getLogger("vitrine").warning("%s is left out: %s", path, error)
-    return sorted(found, key=lambda t: -max((p.stat().st_mtime for p in (t.path, Progress.path(t.path)) if p.exists()), default=0.0))
+    return sorted(
+        found,
+        key=lambda t: (
+            -max((p.stat().st_mtime for p in (t.path, Progress.path(t.path)) if p.exists()), default=0.0)
+        ),
+    )
 
 
 def described(path: Path) -> dict[str, Any]:
-    """The description in a safetensors header: eight bytes of length, then JSON (the format's own specification)."""
+    """The description in a safetensors header: eight bytes of length, then JSON (the format's own
+    specification)."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

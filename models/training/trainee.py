@@ -13,13 +13,26 @@ from models.training.tasks import Task
 
 
 class Trainee(L.LightningModule):
-    """`preprocessing` None: batches are features already, neither augmented nor normalised. `still`: modules that stay in eval
-    mode, so that frozen parts keep their batch-norm statistics and drop nothing."""
+    """`preprocessing` None: batches are features already, neither augmented nor normalised. `still`: modules
+    that stay in eval mode, so that frozen parts keep their batch-norm statistics and drop nothing."""
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing | None, recipe: Recipe, task: Task, rate: float,
-                 still: list[nn.Module] | None = None):  # fmt: skip
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing | None,
+        recipe: Recipe,
+        task: Task,
+        rate: float,
+        still: list[nn.Module] | None = None,
+    ):
         super().__init__()
-        self.model, self.preprocessing, self.recipe, self.task, self.rate = model, preprocessing, recipe, task, rate
+        self.model, self.preprocessing, self.recipe, self.task, self.rate = (
+            model,
+            preprocessing,
+            recipe,
+            task,
+            rate,
+        )
         self.still = list(still or [])
         self.judged: list[tuple[Tensor, Tensor]] = []
 
@@ -31,7 +44,9 @@ class Trainee(L.LightningModule):
         """What the network gets of a batch."""
         if self.preprocessing is None:
             return x
-        return self.preprocessing.normalise(self.recipe.augmentation(x.to(self.device)) if vary else x, self.device)
+        return self.preprocessing.normalise(
+            self.recipe.augmentation(x.to(self.device)) if vary else x, self.device
+        )
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
         # a step draws the same whether the training came here in one go or was resumed
@@ -57,7 +72,9 @@ class Trainee(L.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         kept = readable(batch[1])
-        self.judged.append((self.model(self.seen(batch[0], vary=False)).float()[kept].cpu(), batch[1][kept].cpu()))
+        self.judged.append(
+            (self.model(self.seen(batch[0], vary=False)).float()[kept].cpu(), batch[1][kept].cpu())
+        )
 
     def on_validation_epoch_end(self) -> None:
         answer, truth = (torch.cat(part) for part in zip(*self.judged, strict=True))
@@ -68,12 +85,18 @@ class Trainee(L.LightningModule):
     def configure_optimizers(self) -> Any:
         recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
         if recipe.optimiser == "sgd":
-            optimiser: Any = torch.optim.SGD(learning, self.rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay)
+            optimiser: Any = torch.optim.SGD(
+                learning, self.rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+            )
         else:
             optimiser = torch.optim.AdamW(learning, self.rate, weight_decay=recipe.weight_decay, fused=True)
         if recipe.schedule == "plateau":
             plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
-        steps = max(5, int(self.trainer.estimated_stepping_batches))  # OneCycleLR divides by its first quarter less one
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.rate, total_steps=steps, pct_start=0.25)
+        steps = max(
+            5, int(self.trainer.estimated_stepping_batches)
+        )  # OneCycleLR divides by its first quarter less one
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, self.rate, total_steps=steps, pct_start=0.25
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

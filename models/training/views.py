@@ -12,7 +12,8 @@ WIDEST = 1 / 40  # largest sigma of a blur, as a share of the width: 3 pixels of
 
 
 def varied(pixels: Tensor, s: Augmentation) -> Tensor:
-    """uint8 (N, C, h, w) -> float (N, C, h, w) in 0..255 at the strengths `s`; draws from torch's global generator."""
+    """uint8 (N, C, h, w) -> float (N, C, h, w) in 0..255 at the strengths `s`; draws from torch's global
+    generator."""
     x = pixels.float()
     x = _moved(x, s) if s.flip or s.rotation or s.shift or s.zoom else x
     x = _lit(x, s) if s.light or s.contrast else x
@@ -27,7 +28,9 @@ def _moved(x: Tensor, s: Augmentation) -> Tensor:
     mirror = torch.where(torch.rand(n) < s.flip, -1.0, 1.0)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
     across, down = _uniform(n, 2 * s.shift), _uniform(n, 2 * s.shift)
-    theta = torch.stack([torch.stack([cos * mirror, -sin, across], 1), torch.stack([sin * mirror, cos, down], 1)], 1)
+    theta = torch.stack(
+        [torch.stack([cos * mirror, -sin, across], 1), torch.stack([sin * mirror, cos, down], 1)], 1
+    )
     grid = F.affine_grid(theta.to(x.device), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
@@ -41,7 +44,8 @@ def _lit(x: Tensor, s: Augmentation) -> Tensor:
 
 
 def _blurred(x: Tensor, s: Augmentation) -> Tensor:
-    """Each chosen image by a Gaussian of its own, one axis after the other; sigma 1/5 to all of `WIDEST` of the width."""
+    """Each chosen image by a Gaussian of its own, one axis after the other; sigma 1/5 to all of `WIDEST` of
+    the width."""
     widest = WIDEST * x.shape[3]
     chosen, sigma = torch.rand(len(x)) < s.blur, (0.2 + 0.8 * torch.rand(len(x))) * widest
     if not chosen.any():
@@ -53,8 +57,16 @@ def _blurred(x: Tensor, s: Augmentation) -> Tensor:
     rows = chosen.nonzero()[:, 0].to(x.device)
     some = x[rows].transpose(0, 1)  # each image is a group of the convolution, its colours are the batch
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round pixels to steps of 1
-        some = F.conv2d(F.pad(some, (reach, reach, 0, 0), mode="replicate"), kernels[:, None, None, :], groups=len(kernels))
-        some = F.conv2d(F.pad(some, (0, 0, reach, reach), mode="replicate"), kernels[:, None, :, None], groups=len(kernels))
+        some = F.conv2d(
+            F.pad(some, (reach, reach, 0, 0), mode="replicate"),
+            kernels[:, None, None, :],
+            groups=len(kernels),
+        )
+        some = F.conv2d(
+            F.pad(some, (0, 0, reach, reach), mode="replicate"),
+            kernels[:, None, :, None],
+            groups=len(kernels),
+        )
     return x.index_copy(0, rows, some.transpose(0, 1))
 
 

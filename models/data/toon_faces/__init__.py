@@ -30,7 +30,8 @@ SPLITS = {"train": (0, 8000), "validation": (1, 800), "test": (2, 800)}
 class ToonFace:
     """One drawn face and what is known about it.
 
-    `masks` maps each of `PARTS` to a (128, 128) bool array; `moved` names the parts that the action units moved.
+    `masks` maps each of `PARTS` to a (128, 128) bool array; `moved` names the parts that the action units
+    moved.
     """
 
     image: Image.Image
@@ -46,14 +47,16 @@ class ToonFace:
 
 
 def cast(expression: str, seed: tuple[int, ...]) -> tuple[Identity, Scene, np.random.Generator]:
-    """Who is drawn and where: what a face draws first from its random numbers, and the generator for the rest."""
+    """Who is drawn and where: what a face draws first from its random numbers, and the generator for the
+    rest."""
     rng = np.random.default_rng([CLASSES.index(expression), *seed])
     return sample_identity(rng), sample_scene(rng), rng
 
 
 @lru_cache(maxsize=64)
 def draw_face(expression: str, seed: tuple[int, ...]) -> ToonFace:
-    """Draw one face. The same expression and seed give the same picture; the last few are kept, for those who ask for its masks next."""
+    """Draw one face. The same expression and seed give the same picture; the last few are kept, for those who
+    ask for its masks next."""
     who, scene, rng = cast(expression, seed)
     action = sample_action(expression, rng)
     side = int(rng.choice((-1, 1))) if expression in ONE_SIDED else 0
@@ -69,11 +72,18 @@ class ToonFaces(ImageSource):
 
     def __init__(self, split: str = "test", size: int | None = None, seed: int = 0):
         if split not in SPLITS:
-            raise UserError(f"toon_faces has no split '{split}'; it has {', '.join(SPLITS)}: choose one with --split.")
+            raise UserError(
+                f"toon_faces has no split '{split}'; it has {', '.join(SPLITS)}: choose one with --split."
+            )
         self.split, self.seed = split, seed
         self.stream, default = SPLITS[split]
         self.size = size or default
-        self.name, self.root, self.classes, self.regions = f"toon_faces/{split}", f"toon_faces:{seed}", CLASSES, PARTS
+        self.name, self.root, self.classes, self.regions = (
+            f"toon_faces/{split}",
+            f"toon_faces:{seed}",
+            CLASSES,
+            PARTS,
+        )
         labels = (CLASSES[i % len(CLASSES)] for i in range(self.size))
         self.items = [Item(f"{split}/{label}/{i:05d}.png", label) for i, label in enumerate(labels)]
 
@@ -96,14 +106,21 @@ class ToonFaces(ImageSource):
 
 
 def described(who: Identity, scene: Scene) -> dict[str, str | float]:
-    """What a face would be asked about besides its expression. `turned`, `tilted`: radians; `exposure`: a factor; `blur`: sigma in pixels;
-    `noise`: deviation in grey values."""
+    """What a face would be asked about besides its expression. `turned`, `tilted`: radians; `exposure`: a
+    factor; `blur`: sigma in pixels; `noise`: deviation in grey values."""
     return {
         "skin": ("light", "medium", "dark")[SKIN.index(who.skin) * 3 // len(SKIN)],
-        "hair": who.hair_style, "beard": "yes" if who.beard else "no", "glasses": who.glasses,
-        "covered": "yes" if scene.occluder else "no", "background": scene.background_kind,
-        "turned": abs(scene.yaw), "tilted": abs(scene.roll), "exposure": scene.exposure, "blur": scene.blur, "noise": scene.noise,
-    }  # fmt: skip
+        "hair": who.hair_style,
+        "beard": "yes" if who.beard else "no",
+        "glasses": who.glasses,
+        "covered": "yes" if scene.occluder else "no",
+        "background": scene.background_kind,
+        "turned": abs(scene.yaw),
+        "tilted": abs(scene.roll),
+        "exposure": scene.exposure,
+        "blur": scene.blur,
+        "noise": scene.noise,
+    }
 
 
 __all__ = ["CLASSES", "PARTS", "SIZE", "SPLITS", "ToonFace", "ToonFaces", "draw_face"]

@@ -3,96 +3,20 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from models.data.toon_faces.action_units import PARTS, Action
-from models.data.toon_faces.identity import Colour, Identity, Scene
-from models.data.toon_faces.pen import OVERSAMPLE, SIZE, Pen, Points, ellipse, smooth
-
-EYE_Y, MOUTH_Y = -0.12, 0.62
+from models.data.toon_faces.head import EYE_Y, MOUTH_Y, HeadArtist, mix
+from models.data.toon_faces.pen import Pen, Points, ellipse, smooth
 
 
-def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`share` of b in a."""
-    r, g, blue = (round(p + (q - p) * share) for p, q in zip(a, b, strict=True))
-    return r, g, blue
-
-
-class FaceArtist:
+class FaceArtist(HeadArtist):
     """Draws the parts in order of depth, and notes where each part came to lie."""
-
-    def __init__(self, who: Identity, action: Action, side: int, scene: Scene, rng: np.random.Generator):
-        self.who, self.scene, self.rng = who, scene, rng
-        self.action, self.side = action, side
-        canvas = Image.new("RGB", (SIZE * OVERSAMPLE,) * 2)
-        self.pen = Pen(canvas, scene)
-        self.outlines: dict[str, list[Points]] = {part: [] for part in PARTS}
-        self.shade = mix(who.skin, (60, 20, 20), 0.28)
-        self.line = mix(who.skin, (40, 16, 14), 0.62)
-
-    def au(self, unit: int) -> float:
-        return self.action.get(unit, 0.0)
-
-    def note(self, part: str, points: Points) -> None:
-        self.outlines[part].append(self.pen.place(points) / OVERSAMPLE)
-
-    # -- the head -----------------------------------------------------------------------------------
-
-    def head_outline(self) -> Points:
-        w, h, jaw = self.who.width, self.who.height, self.who.jaw
-        drop = 0.16 * self.au(26)
-        right = [(0, -h * 0.92), (w * 0.62, -h * 0.8), (w * 0.95, -h * 0.36), (w, 0.1), (w * 0.93, 0.5),
-                 (w * (jaw + 0.08), 0.9 + drop * 0.7), (w * 0.32, h * 0.91 + drop), ]  # fmt: skip
-        left = [(-x, y) for x, y in right[:0:-1]]
-        return smooth([*right, (0, h * 0.95 + drop), *left], closed=True)
-
-    def hair_back(self) -> None:
-        w, h, style = self.who.width, self.who.height, self.who.hair_style
-        if style == "long":
-            self.pen.fill(
-                smooth([(0, -h * 1.06), (w * 0.95, -h * 0.8), (w * 1.24, 0.2), (w * 1.2, 1.35), (w * 0.6, 1.6),
-                        (-w * 0.6, 1.6), (-w * 1.2, 1.35), (-w * 1.24, 0.2), (-w * 0.95, -h * 0.8)], closed=True),
-                self.who.hair, depth=0.1)  # fmt: skip
-        elif style == "curly":
-            for angle in np.linspace(np.pi * 0.92, np.pi * 2.08, 15):
-                self.pen.fill(ellipse(w * 1.02 * np.cos(angle), -0.1 + h * 0.95 * np.sin(angle), 0.27, 0.27),
-                              self.who.hair, depth=0.2)  # fmt: skip
-        elif style == "bun":
-            self.pen.fill(ellipse(0.05, -h * 1.08, 0.34, 0.3), self.who.hair, depth=0.2)
-
-    def hair_front(self) -> None:
-        w, h, style = self.who.width, self.who.height, self.who.hair_style
-        if style == "bald":
-            return
-        low = {"side": -0.5, "short": -0.66, "long": -0.64, "bun": -0.7, "curly": -0.62}[style] * h
-        part = 0.45 if style == "side" else 0.0
-        crown = [(-w * 1.03, -0.12), (-w * 1.06, -h * 0.5), (-w * 0.72, -h * 0.93), (0, -h * 1.07),
-                 (w * 0.72, -h * 0.93), (w * 1.06, -h * 0.5), (w * 1.03, -0.12)]  # fmt: skip
-        fringe = [(w * 0.9, -h * 0.36), (w * (0.5 + part * 0.3), low - 0.06), (w * part, low - 0.14 * h),
-                  (-w * 0.45, low), (-w * 0.9, -h * 0.36)]  # fmt: skip
-        self.pen.fill(np.vstack([smooth(crown), smooth(fringe)]), self.who.hair, depth=0.55)
-        glow = mix(self.who.hair, (255, 255, 255), 0.16)
-        self.pen.stroke(smooth([(-0.6 * w, -h * 0.82), (-0.15, -h * 0.95), (0.35 * w, -h * 0.88)]), 0.07, glow)
-
-    def head(self) -> None:
-        pen, who = self.pen, self.who
-        pen.fill(smooth([(-0.42, 0.8), (0.42, 0.8), (0.46, 1.5), (1.5, 1.95), (1.6, 2.8), (-1.6, 2.8),
-                         (-1.5, 1.95), (-0.46, 1.5)], closed=True), self.scene.shirt, depth=0.1)  # fmt: skip
-        pen.fill(np.array([(-0.4, 0.7), (0.4, 0.7), (0.44, 1.5), (0.0, 1.75), (-0.44, 1.5)]), self.shade, depth=0.1)
-        for x in (-1, 1):
-            pen.fill(ellipse(x * who.width * 1.03, 0.12, 0.15, 0.27), self.shade, depth=0.1)
-        outline = self.head_outline()
-        pen.fill(outline, self.shade)
-        pen.fill(outline * (0.955, 0.965) + (0, -0.01), mix(who.skin, self.shade, 0.3))
-        pen.fill(outline * (0.87, 0.91) + (0, -0.02), who.skin)
-        cheek = mix(who.skin, (224, 96, 84), 0.14 + 0.1 * min(self.au(6), 1))
-        for x in (-1, 1):
-            pen.fill(ellipse(x * 0.56, 0.3 - 0.06 * self.au(6), 0.2, 0.15), cheek)
-
-    # -- the parts ----------------------------------------------------------------------------------
 
     def brow(self, x: int) -> None:
         au, who = self.au, self.who
         y = EYE_Y - who.brow_height + 0.05 * au(6) + 0.05 * au(9)
-        inner = (0.17 - 0.07 * au(4) - 0.03 * au(9), y - 0.2 * au(1) + 0.17 * au(4) + 0.1 * au(9) + who.brow_slant)
+        inner = (
+            0.17 - 0.07 * au(4) - 0.03 * au(9),
+            y - 0.2 * au(1) + 0.17 * au(4) + 0.1 * au(9) + who.brow_slant,
+        )
         middle = (0.46, y - 0.06 - 0.09 * au(1) - 0.15 * au(2) + 0.08 * au(4))
         outer = (0.76, y + 0.04 - 0.17 * au(2) + 0.02 * au(4) - who.brow_slant)
         points = smooth([inner, middle, outer]) * (x, 1)
@@ -120,12 +44,25 @@ class FaceArtist:
         droop = 0.05 * au(1) * au(15)  # grief: the outer corner hangs
         cx = who.eye_gap
         inner, outer = (cx - r, EYE_Y + 0.02), (cx + r, EYE_Y + droop - 0.01)
-        top = smooth([inner, (cx - 0.45 * r, EYE_Y - up * 0.9), (cx + 0.3 * r, EYE_Y - up + droop * 0.5), outer])
+        top = smooth(
+            [inner, (cx - 0.45 * r, EYE_Y - up * 0.9), (cx + 0.3 * r, EYE_Y - up + droop * 0.5), outer]
+        )
         low = smooth([outer, (cx + 0.35 * r, EYE_Y + down), (cx - 0.4 * r, EYE_Y + down * 0.9), inner])
         flip = np.array([x, 1.0])
         lids = np.vstack([top, low]) * flip
-        pen.fill(smooth([(cx - r * 1.2, EYE_Y), (cx, EYE_Y - up * 1.75), (cx + r * 1.2, EYE_Y), (cx, EYE_Y + down * 1.8)],
-                        closed=True) * flip, mix(who.skin, self.shade, 0.4))  # fmt: skip
+        pen.fill(
+            smooth(
+                [
+                    (cx - r * 1.2, EYE_Y),
+                    (cx, EYE_Y - up * 1.75),
+                    (cx + r * 1.2, EYE_Y),
+                    (cx, EYE_Y + down * 1.8),
+                ],
+                closed=True,
+            )
+            * flip,
+            mix(who.skin, self.shade, 0.4),
+        )
         self.eyeball(lids, cx * x, 0.118 * who.eye_size)
         pen.stroke(top * flip, 0.045, self.line, taper=False)
         pen.stroke(low * flip, 0.02, mix(who.skin, self.line, 0.6), taper=False)
@@ -133,8 +70,14 @@ class FaceArtist:
             crease = mix(who.skin, self.line, min(0.6, 0.55 * au(6)))
             pen.stroke(smooth([(cx - 0.2, 0.06), (cx + 0.02, 0.1), (cx + 0.24, 0.03)]) * flip, 0.03, crease)
             for dy in (-0.06, 0.03):
-                pen.stroke(smooth([(cx + 0.27, EYE_Y + dy), (cx + 0.34, EYE_Y + dy * 1.6), (cx + 0.4, EYE_Y + dy * 2.6)])
-                           * flip, 0.022, crease)  # fmt: skip
+                pen.stroke(
+                    smooth(
+                        [(cx + 0.27, EYE_Y + dy), (cx + 0.34, EYE_Y + dy * 1.6), (cx + 0.4, EYE_Y + dy * 2.6)]
+                    )
+                    * flip,
+                    0.022,
+                    crease,
+                )
         self.note("eyes", ellipse(cx * x, EYE_Y, r * 1.3, max(up, down) + 0.09))
 
     def eyeball(self, lids: Points, x: float, iris: float) -> None:
@@ -156,48 +99,122 @@ class FaceArtist:
         w, tip = who.nose_width * (1 + 0.22 * au(9) + 0.08 * au(12)), who.nose_length - 0.07 * au(9) - 0.05
         shade = mix(who.skin, self.shade, 0.75)
         pen.stroke(smooth([(0.07, -0.1), (0.09, tip * 0.55), (w * 0.6, tip * 0.85)]), 0.04, shade)
-        pen.fill(smooth([(-w, tip), (-w * 0.6, tip - 0.09), (0, tip - 0.12), (w * 0.6, tip - 0.09), (w, tip),
-                         (w * 0.5, tip + 0.05), (0, tip + 0.07), (-w * 0.5, tip + 0.05)], closed=True),
-                 mix(who.skin, self.shade, 0.35))  # fmt: skip
+        pen.fill(
+            smooth(
+                [
+                    (-w, tip),
+                    (-w * 0.6, tip - 0.09),
+                    (0, tip - 0.12),
+                    (w * 0.6, tip - 0.09),
+                    (w, tip),
+                    (w * 0.5, tip + 0.05),
+                    (0, tip + 0.07),
+                    (-w * 0.5, tip + 0.05),
+                ],
+                closed=True,
+            ),
+            mix(who.skin, self.shade, 0.35),
+        )
         for x in (-1, 1):
             pen.fill(ellipse(x * w * 0.5, tip + 0.015, w * 0.2, 0.024), self.line)
             if au(9) > 0.15:  # wrinkles across the bridge, wings pulled up
                 fold = mix(who.skin, self.line, min(0.85, 0.8 * au(9)))
                 for y in (-0.14, -0.05, 0.04):
-                    pen.stroke(smooth([(x * 0.015, y + 0.01), (x * 0.07, y - 0.015), (x * 0.14, y + 0.05)]), 0.028, fold)
-                pen.stroke(smooth([(x * w, tip - 0.09), (x * w * 1.25, tip - 0.01), (x * w * 1.1, tip + 0.05)]), 0.035, fold)
+                    pen.stroke(
+                        smooth([(x * 0.015, y + 0.01), (x * 0.07, y - 0.015), (x * 0.14, y + 0.05)]),
+                        0.028,
+                        fold,
+                    )
+                pen.stroke(
+                    smooth([(x * w, tip - 0.09), (x * w * 1.25, tip - 0.01), (x * w * 1.1, tip + 0.05)]),
+                    0.035,
+                    fold,
+                )
             fold_depth = max(au(12), au(9), 0.4 * au(15), 0.6 * au(20))
             if fold_depth > 0.2:  # nasolabial furrow
                 reach = 0.46 + 0.1 * au(12) + 0.05 * au(20)
-                pen.stroke(smooth([(x * w * 1.15, tip - 0.02), (x * (reach - 0.12), tip + 0.1), (x * reach, MOUTH_Y - 0.02)]),
-                           0.03, mix(who.skin, self.line, min(0.55, 0.5 * fold_depth)))  # fmt: skip
-        self.note("nose", np.array([(-0.12, -0.16), (0.12, -0.16), (w * 1.3, tip), (w, tip + 0.1), (-w, tip + 0.1), (-w * 1.3, tip)]))
+                pen.stroke(
+                    smooth(
+                        [
+                            (x * w * 1.15, tip - 0.02),
+                            (x * (reach - 0.12), tip + 0.1),
+                            (x * reach, MOUTH_Y - 0.02),
+                        ]
+                    ),
+                    0.03,
+                    mix(who.skin, self.line, min(0.55, 0.5 * fold_depth)),
+                )
+        self.note(
+            "nose",
+            np.array(
+                [
+                    (-0.12, -0.16),
+                    (0.12, -0.16),
+                    (w * 1.3, tip),
+                    (w, tip + 0.1),
+                    (-w, tip + 0.1),
+                    (-w * 1.3, tip),
+                ]
+            ),
+        )
 
     def mouth(self) -> None:
         au, who, pen = self.au, self.who, self.pen
         one_sided = self.side != 0
-        half = who.mouth_width * (1 + 0.42 * au(20) - 0.2 * au(23) - 0.12 * au(26) * (1 - min(au(20), 1)) - 0.05 * au(15))
+        half = who.mouth_width * (
+            1 + 0.42 * au(20) - 0.2 * au(23) - 0.12 * au(26) * (1 - min(au(20), 1)) - 0.05 * au(15)
+        )
         corners = []
         for x in (-1, 1):
             pull = au(12) if not one_sided or x == self.side else 0.06 * au(12)
             dimple = au(14) if not one_sided or x == self.side else 0.05 * au(14)
             spread = half * (1 + (0.12 if one_sided else 0.36) * pull)
             lift = (0.15 if one_sided else 0.2) * pull
-            corners.append((x * spread, MOUTH_Y - lift + 0.19 * au(15) + 0.06 * au(20) - who.mouth_curve, dimple))
+            corners.append(
+                (x * spread, MOUTH_Y - lift + 0.19 * au(15) + 0.06 * au(20) - who.mouth_curve, dimple)
+            )
         (lx, ly, _), (rx, ry, _) = corners
         lift = 0.09 * au(9)
         lip = who.lip * max(0.25, 1 - 0.7 * au(23) - 0.25 * au(20))
         gap = 0.42 * au(26) * (1 - 0.3 * min(au(20), 1)) + 0.09 * max(0.0, au(12) - 0.25) * (not one_sided)
         low_gap = gap + 0.13 * au(16)
         centre = MOUTH_Y - lift + 0.03 * au(12) * (not one_sided) - 0.03 * au(15)
-        in_top = smooth([(lx, ly), (lx * 0.5, centre - 0.02 - gap * 0.12), (0, centre - gap * 0.15),
-                         (rx * 0.5, centre - 0.02 - gap * 0.12), (rx, ry)])  # fmt: skip
-        in_low = smooth([(rx, ry), (rx * 0.55, centre + 0.01 + low_gap * 0.75), (0, centre + 0.015 + low_gap),
-                         (lx * 0.55, centre + 0.01 + low_gap * 0.75), (lx, ly)])  # fmt: skip
-        out_top = smooth([(lx, ly), (lx * 0.45, centre - gap * 0.14 - lip), (0, centre - gap * 0.15 - lip * 0.75),
-                          (rx * 0.45, centre - gap * 0.14 - lip), (rx, ry)])  # fmt: skip
-        out_low = smooth([(rx, ry), (rx * 0.5, centre + low_gap * 0.85 + lip * 1.1), (0, centre + low_gap + lip * 1.35),
-                          (lx * 0.5, centre + low_gap * 0.85 + lip * 1.1), (lx, ly)])  # fmt: skip
+        in_top = smooth(
+            [
+                (lx, ly),
+                (lx * 0.5, centre - 0.02 - gap * 0.12),
+                (0, centre - gap * 0.15),
+                (rx * 0.5, centre - 0.02 - gap * 0.12),
+                (rx, ry),
+            ]
+        )
+        in_low = smooth(
+            [
+                (rx, ry),
+                (rx * 0.55, centre + 0.01 + low_gap * 0.75),
+                (0, centre + 0.015 + low_gap),
+                (lx * 0.55, centre + 0.01 + low_gap * 0.75),
+                (lx, ly),
+            ]
+        )
+        out_top = smooth(
+            [
+                (lx, ly),
+                (lx * 0.45, centre - gap * 0.14 - lip),
+                (0, centre - gap * 0.15 - lip * 0.75),
+                (rx * 0.45, centre - gap * 0.14 - lip),
+                (rx, ry),
+            ]
+        )
+        out_low = smooth(
+            [
+                (rx, ry),
+                (rx * 0.5, centre + low_gap * 0.85 + lip * 1.1),
+                (0, centre + low_gap + lip * 1.35),
+                (lx * 0.5, centre + low_gap * 0.85 + lip * 1.1),
+                (lx, ly),
+            ]
+        )
         red = mix(who.skin, (176, 44, 52), 0.42)
         pen.fill(np.vstack([out_top, out_low]), red)
         if low_gap > 0.03:
@@ -207,15 +224,32 @@ class FaceArtist:
             pen.stroke(in_low[::-1], 0.02, mix(self.line, (70, 10, 16), 0.4))
         for (cx, cy, dimple), sign in zip(corners, (-1, 1), strict=True):
             if dimple > 0.15:
-                pen.stroke(smooth([(cx + sign * 0.05, cy - 0.09), (cx + sign * 0.105, cy), (cx + sign * 0.05, cy + 0.08)]), 0.038,
-                           mix(who.skin, self.line, min(0.85, dimple)))  # fmt: skip
+                pen.stroke(
+                    smooth(
+                        [
+                            (cx + sign * 0.05, cy - 0.09),
+                            (cx + sign * 0.105, cy),
+                            (cx + sign * 0.05, cy + 0.08),
+                        ]
+                    ),
+                    0.038,
+                    mix(who.skin, self.line, min(0.85, dimple)),
+                )
         if au(23) > 0.25:
-            pen.stroke(smooth([(-0.16, centre + 0.15), (0, centre + 0.13), (0.16, centre + 0.15)]), 0.03,
-                       mix(who.skin, self.line, min(0.5, 0.5 * au(23))))  # fmt: skip
+            pen.stroke(
+                smooth([(-0.16, centre + 0.15), (0, centre + 0.13), (0.16, centre + 0.15)]),
+                0.03,
+                mix(who.skin, self.line, min(0.5, 0.5 * au(23))),
+            )
         edge = np.vstack([out_top, out_low])
-        self.note("mouth", (edge - edge.mean(0)) * (1.18, 1.0) + edge.mean(0) + np.sign(edge - edge.mean(0)) * (0.02, 0.05))
+        self.note(
+            "mouth",
+            (edge - edge.mean(0)) * (1.18, 1.0) + edge.mean(0) + np.sign(edge - edge.mean(0)) * (0.02, 0.05),
+        )
 
-    def open_mouth(self, inside: Points, centre: float, gap: float, low_gap: float, lx: float, rx: float) -> None:
+    def open_mouth(
+        self, inside: Points, centre: float, gap: float, low_gap: float, lx: float, rx: float
+    ) -> None:
         pen = self.pen
         pen.fill(inside, (64, 14, 18))
         teeth = min(0.07, 0.5 * low_gap)
@@ -223,36 +257,19 @@ class FaceArtist:
         if gap > 0.02:
             pen.stroke(smooth(upper) + (0, teeth * 0.5), teeth, (240, 236, 226))
         if self.au(16) > 0.3:
-            pen.stroke(smooth([(lx * 0.5, centre + low_gap * 0.72), (0, centre + low_gap * 0.9), (rx * 0.5, centre + low_gap * 0.72)]),
-                       teeth * 0.9, (232, 226, 214))  # fmt: skip
+            pen.stroke(
+                smooth(
+                    [
+                        (lx * 0.5, centre + low_gap * 0.72),
+                        (0, centre + low_gap * 0.9),
+                        (rx * 0.5, centre + low_gap * 0.72),
+                    ]
+                ),
+                teeth * 0.9,
+                (232, 226, 214),
+            )
         if gap > 0.2:
             pen.fill(ellipse(0, centre + low_gap * 0.8, 0.17, low_gap * 0.18), (168, 62, 66))
-
-    def beard(self) -> None:
-        who, drop = self.who, 0.16 * self.au(26)
-        if not who.beard:
-            return
-        w, jaw, h = who.width, who.jaw, who.height
-        right = [(w * 0.9, 0.2), (w * 0.92, 0.52), (w * (jaw + 0.08), 0.92 + drop * 0.7), (w * 0.34, h * 0.93 + drop)]
-        inner = [(w * 0.72, 0.44), (w * 0.55, 0.5), (0.3, 0.42), (0.0, 0.41)]
-        points = [*right, (0, h * 0.98 + drop), *[(-x, y) for x, y in right[::-1]],
-                  *[(-x, y) for x, y in inner], *inner[-2::-1]]  # fmt: skip
-        self.pen.fill(smooth(points, closed=True), mix(who.skin, who.hair, 0.35 + 0.5 * who.beard))
-
-    def glasses(self) -> None:
-        if self.who.glasses == "none":
-            return
-        frame = mix((30, 30, 34), self.who.hair, 0.3)
-        for x in (-1, 1):
-            cx = x * self.who.eye_gap
-            if self.who.glasses == "round":
-                rim = ellipse(cx, EYE_Y + 0.03, 0.3, 0.29)
-            else:
-                rim = smooth([(cx - 0.3, EYE_Y - 0.2), (cx + 0.3, EYE_Y - 0.2), (cx + 0.28, EYE_Y + 0.25),
-                              (cx - 0.28, EYE_Y + 0.25)], closed=True)  # fmt: skip
-            self.pen.stroke(np.vstack([rim, rim[:1]]), 0.045, frame, taper=False)
-            self.pen.stroke(np.array([(x * 0.72, EYE_Y), (x * 0.88, EYE_Y - 0.03), (x * 1.02, EYE_Y - 0.02)]), 0.04, frame, taper=False)
-        self.pen.stroke(smooth([(-0.15, EYE_Y), (0, EYE_Y - 0.05), (0.15, EYE_Y)]), 0.045, frame, taper=False)
 
     def face(self) -> None:
         """Everything, back to front."""

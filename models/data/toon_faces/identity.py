@@ -7,13 +7,25 @@ import numpy as np
 Colour = tuple[int, int, int]
 
 SKIN: tuple[Colour, ...] = (
-    (255, 224, 196), (245, 205, 170), (234, 188, 148), (221, 168, 124),
-    (198, 140, 98), (165, 110, 74), (128, 82, 54), (94, 60, 42),
-)  # fmt: skip
+    (255, 224, 196),
+    (245, 205, 170),
+    (234, 188, 148),
+    (221, 168, 124),
+    (198, 140, 98),
+    (165, 110, 74),
+    (128, 82, 54),
+    (94, 60, 42),
+)
 HAIR: tuple[Colour, ...] = (
-    (28, 22, 20), (58, 38, 26), (98, 64, 38), (150, 104, 58),
-    (212, 172, 108), (170, 74, 36), (150, 150, 152), (226, 222, 216),
-)  # fmt: skip
+    (28, 22, 20),
+    (58, 38, 26),
+    (98, 64, 38),
+    (150, 104, 58),
+    (212, 172, 108),
+    (170, 74, 36),
+    (150, 150, 152),
+    (226, 222, 216),
+)
 IRIS: tuple[Colour, ...] = ((70, 44, 28), (96, 68, 36), (62, 94, 62), (66, 108, 150), (90, 100, 110))
 HAIR_STYLES = ("bald", "short", "side", "long", "bun", "curly")
 
@@ -106,9 +118,12 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     occluder = None
     if rng.random() < 0.12:
         occluder = (
-            float(rng.uniform(-0.9, 0.9)), float(rng.uniform(-0.9, 1.1)),
-            float(rng.uniform(0.25, 0.6)), float(rng.uniform(0.12, 0.26)), float(rng.uniform(-1.5, 1.5)),
-        )  # fmt: skip
+            float(rng.uniform(-0.9, 0.9)),
+            float(rng.uniform(-0.9, 1.1)),
+            float(rng.uniform(0.25, 0.6)),
+            float(rng.uniform(0.12, 0.26)),
+            float(rng.uniform(-1.5, 1.5)),
+        )
     return Scene(
         yaw=float(rng.normal(0, 0.2)),
         pitch=float(rng.normal(0, 0.08)),

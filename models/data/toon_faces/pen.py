@@ -1,4 +1,5 @@
-"""A pen that draws smooth shapes in face units through the pose, larger than the picture, and reduces them."""
+"""A pen that draws smooth shapes in face units through the pose, larger than the picture, and reduces
+them."""
 
 import numpy as np
 from PIL import Image, ImageDraw

@@ -24,7 +24,10 @@ def paint_background(pen: Pen, rng: np.random.Generator) -> None:
         draw = ImageDraw.Draw(image)
         for _ in range(12):
             cx, cy, r = (float(v) for v in rng.uniform((0, 0, 2), (small, small, 9)))
-            draw.ellipse((cx - r, cy - r, cx + r, cy + r), fill=tuple(int(v) for v in a + (b - a) * rng.uniform(-0.6, 1.6) + 20))
+            draw.ellipse(
+                (cx - r, cy - r, cx + r, cy + r),
+                fill=tuple(int(v) for v in a + (b - a) * rng.uniform(-0.6, 1.6) + 20),
+            )
         image = image.filter(ImageFilter.GaussianBlur(1.5))
     pen.picture.paste(image.resize(pen.picture.size, Image.Resampling.BICUBIC))
 

@@ -1,0 +1,25 @@
+// In every piece that `clickable` makes: `element` and `trigger` are Gradio's.
+const report = (node, value) => trigger('keep' in node.dataset ? 'submit' : 'select', {index: node.dataset.action, value: String(value)});
+element.addEventListener('click', (event) => {
+  const node = event.target.closest('[data-action]');
+  if (node && element.contains(node) && !['SELECT', 'INPUT', 'TEXTAREA'].includes(node.tagName)) report(node, node.dataset.value ?? '');
+});
+element.addEventListener('keydown', (event) => {
+  const node = event.target.closest('[data-action]');
+  if (node && node === event.target && ['Enter', ' '].includes(event.key) && !['SELECT', 'INPUT', 'TEXTAREA', 'BUTTON'].includes(node.tagName)) {
+    event.preventDefault();
+    report(node, node.dataset.value ?? '');
+  }
+});
+element.addEventListener('keydown', (event) => {
+  const step = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];
+  const cell = event.target.closest('.vt-matrix td');
+  if (!step || !cell) return;
+  const row = cell.parentElement.parentElement.rows[cell.parentElement.sectionRowIndex + step[0]];
+  row?.cells[cell.cellIndex + step[1]]?.querySelector('button')?.focus();
+  event.preventDefault();
+});
+element.addEventListener('change', (event) => {
+  const node = event.target.closest('select[data-action], input[data-action], textarea[data-action]');
+  if (node) report(node, node.type === 'checkbox' ? node.checked : node.value);
+});
