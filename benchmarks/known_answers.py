@@ -65,7 +65,7 @@ def main() -> None:
     print("| map | inside the moved parts | over an even map | faces without |\n| --- | --- | --- | --- |")
     even = float(energy(torch.ones_like(masks), masks).mean())
     for name, maps in controls(masks).items():
-        tell(name, energy(maps, masks), even)
+        on_progress(name, energy(maps, masks), even)
     for name in given.methods.split(","):
         try:
             found = torch.cat(
@@ -74,7 +74,7 @@ def main() -> None:
                     for part, target in zip(x.split(10), label.split(10), strict=True)
                 ]
             )
-            tell(METHODS[name].title, energy(found, masks), even)
+            on_progress(METHODS[name].title, energy(found, masks), even)
         except UserError as error:
             print(f"| {METHODS[name].title} | {error} | | |")
 
@@ -96,7 +96,7 @@ def chosen(classifier, faces: ToonFaces, count: int) -> tuple[Tensor, Tensor, Te
     return torch.cat(inputs), torch.stack(masks), torch.tensor(labels)
 
 
-def tell(name: str, shares: np.ndarray, even: float) -> None:
+def on_progress(name: str, shares: np.ndarray, even: float) -> None:
     kept = shares[np.isfinite(shares)]
     error = kept.std(ddof=1) / len(kept) ** 0.5
     print(

@@ -51,7 +51,7 @@ def main() -> None:
         ("the other, noise", second, noise),
     ]
     for name, judge, pictures in told:
-        print(f"  {name:24} {in_words(ranks(judge, pictures, units))}")
+        print(f"  {name:24} {format_text(ranks(judge, pictures, units))}")
     for unit, rank in zip(units, ranks(second, made.pictures, units), strict=True):
         print(f"  {rank + 1:5}. {first.classes[unit]}")
 
@@ -63,7 +63,7 @@ def ranks(judge: Classifier, pictures: np.ndarray, units: list[int]) -> np.ndarr
     return np.asarray((said > own[:, None]).sum(1))
 
 
-def in_words(rank: np.ndarray) -> str:
+def format_text(rank: np.ndarray) -> str:
     shares = ", ".join(
         f"{name} {np.mean(rank < top):5.0%}"
         for name, top in (("first", 1), ("among five", 5), ("among fifty", 50))

@@ -23,7 +23,7 @@ def build(ctx: Context) -> gr.Blocks:
 
     def gone(request: gr.Request) -> None:
         """Nobody waits any more for what was asked for on this page."""
-        ctx.stops.stop(str(request.session_hash))
+        ctx.cancellation.stop(str(request.session_hash))
         ctx.forget(str(request.session_hash))
 
     ctx.on_load = lambda *event: loads.append(event)

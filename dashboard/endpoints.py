@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.server.uploads import handed_out, open_upload, photo_upload
 from dashboard.session.context import Context
 from explain.analysis.headline import headline
@@ -27,7 +27,7 @@ def build(ctx: Context) -> None:
 
 
 def _listed(ctx: Context) -> None:
-    @said
+    @error_boundary
     def errors(select: str = "errors", limit: int = 20) -> dict[str, Any]:
         """Images of the run, the most confident errors first, with the run's headline figures and what to try
         next.
@@ -80,7 +80,7 @@ def _listed(ctx: Context) -> None:
 
 
 def _live(ctx: Context) -> None:
-    @said
+    @error_boundary
     def predict(photo: str) -> dict[str, Any]:
         """What the network says of a photo: its most probable classes.
 
@@ -98,7 +98,7 @@ def _live(ctx: Context) -> None:
             "classes": [{"name": ctx.run.classes[i], "probability": float(prob[i])} for i in best],
         }
 
-    @said
+    @error_boundary
     def explain(
         request: gr.Request, photo: str, method: str = "grad_cam", target: str = "", layer: str = ""
     ) -> tuple[dict[str, Any], Image.Image]:
@@ -111,7 +111,7 @@ def _live(ctx: Context) -> None:
             target: the class to explain, by name or number; nothing for the prediction.
             layer: nothing for the last one with maps.
         """
-        from explain.methods.live import Question, look
+        from explain.methods.live import MapRequest, look
         from explain.methods.registry import get
         from explain.methods.single_image import class_number
         from explain.render import normalise, overlay
@@ -122,10 +122,12 @@ def _live(ctx: Context) -> None:
             _opened(ctx, photo),
             str(request.session_hash),
         )
-        ctx.stops.begin(who)
+        ctx.cancellation.begin(who)
         with ctx.classifier() as classifier:
             sight = look(classifier, opened)
-            made = sight.map(Question(method, layer or "", plus), lambda share: ctx.stops.heard(who))
+            made = sight.map(
+                MapRequest(method, layer or "", plus), lambda share: ctx.cancellation.raise_if_cancelled(who)
+            )
             raw = [[float(f"{value:.7g}") for value in line] for line in made.raw.tolist()]
             told = {
                 "model": ctx.run.manifest.request.model,
@@ -145,7 +147,7 @@ def _live(ctx: Context) -> None:
 
 
 def _handed_out(ctx: Context) -> None:
-    @said
+    @error_boundary
     def export(select: str = "", per_class: int = 2, methods: str = "") -> str:
         """An archive of images, overlays, raw maps and tables.
 
@@ -154,15 +156,15 @@ def _handed_out(ctx: Context) -> None:
             per_class: at most so many wrong and so many right images of a class; 0 for all of a list.
             methods: of the run's, with commas; nothing for the first.
         """
-        from explain.export.gallery import Wishes
+        from explain.export.gallery import ExportOptions
         from explain.export.gallery import export as write
 
         out = handed_out(f"{ctx.run.folder.name}.zip")
         named = tuple(name.strip() for name in str(methods or "").split(",") if name.strip())
-        write(ctx.findings, out, Wishes(str(select or ""), int(per_class) or None, named))
+        write(ctx.findings, out, ExportOptions(str(select or ""), int(per_class) or None, named))
         return str(out)
 
-    @said
+    @error_boundary
     def report() -> str:
         """What the run found, as one HTML file that needs no network."""
         from explain.export.report import report as make

@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def said(handler: Callable[P, R]) -> Callable[P, R]:
+def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
     """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged
     and shown in one line. One that yields nothing changes nothing: by itself Gradio would empty all of its
     outputs."""

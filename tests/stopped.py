@@ -13,7 +13,7 @@ def in_the_second_epoch(module: ModuleType) -> Iterator[None]:
     """Every `run_epochs` of a training module ends like one on which someone pressed Ctrl-C."""
     real, epochs = module.run_epochs, []
 
-    def stops(trainee: Any, *more: Any) -> Any:
+    def cancellation(trainee: Any, *more: Any) -> Any:
         def begins() -> None:
             epochs.append(1)
             if len(epochs) == 2:
@@ -23,6 +23,6 @@ def in_the_second_epoch(module: ModuleType) -> Iterator[None]:
         return real(trainee, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "run_epochs", stops)
+        patch.setattr(module, "run_epochs", cancellation)
         yield
     assert len(epochs) == 2

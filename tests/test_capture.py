@@ -112,7 +112,7 @@ def test_left_as_found_when_stopped_or_broken(name: str, tiny: Classifier, x: to
         raise Stopped
 
     with suppress(Stopped):
-        answer(Case(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long)), tell=stop), name)
+        answer(Case(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long)), on_progress=stop), name)
     assert_as_found(before, model, x)
     forward, calls = model.dropout.forward, []
 

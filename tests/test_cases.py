@@ -248,9 +248,9 @@ def test_nan_is_no_answer(tmp_path: Path) -> None:
 
 
 def _outcome(out: Path) -> list[str]:
-    from explain.analysis.ranking import in_words
+    from explain.analysis.ranking import format_text
 
-    return in_words(open_run(out))
+    return format_text(open_run(out))
 
 
 def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.chance import chance_level, inconclusive, p_of_chance
 from explain.analysis.findings import Findings, analyse
+from explain.analysis.format_text import format_proposals, format_text
 from explain.analysis.groups import group
-from explain.analysis.in_words import in_words, proposals_in_words
 from explain.run.reader import RunData, open_run
 from models.evaluation import evaluate
 
@@ -110,9 +110,9 @@ def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
     assert findings.inconclusive.startswith(said)
     assert "--input-size, --resize, --mean, --std" in findings.inconclusive
     assert findings.proposals == []
-    assert proposals_in_words(findings) == [f"warning    {findings.inconclusive}"]
-    assert in_words(findings).startswith(said)
-    assert "train --" not in in_words(findings)
+    assert format_proposals(findings) == [f"warning    {findings.inconclusive}"]
+    assert format_text(findings).startswith(said)
+    assert "train --" not in format_text(findings)
     labels = group(findings, {}, "labels")
     assert labels is not None
     assert (len(labels.rows), labels.note) == (0, findings.inconclusive)

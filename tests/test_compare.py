@@ -16,7 +16,7 @@ from dashboard.components.compare_view import LISTS, Choice, chooser, class_chan
 from dashboard.session.context import Context
 from dashboard.tabs.compare import Comparisons, pieces
 from explain.analysis.bootstrap import METRICS, Predictions, side_by_side
-from explain.analysis.compare import as_table, compare, in_words, match, mcnemar
+from explain.analysis.compare import as_table, compare, format_text, match, mcnemar
 from explain.analysis.similarity import alike, partners
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
@@ -142,7 +142,7 @@ def test_two_runs(runs: tuple[RunData, RunData]) -> None:
     assert one["similarity"] == pytest.approx(group["similarity"].median())
     assert one["images"] == 120
     assert abs(one["control"] - one["similarity"]) < 0.2  # these maps have nothing to do with the images
-    assert "McNemar" in "\n".join(in_words(c))
+    assert "McNemar" in "\n".join(format_text(c))
     table = as_table(c)
     assert table["right_a"].mean() == pytest.approx(a.evaluation.accuracy)
     assert set(table["true"]) == set(a.classes)
@@ -197,7 +197,7 @@ def test_runs_without_a_common_method(runs: tuple[RunData, RunData], tmp_path: P
     assert c.method is None
     assert c.matched["similarity"].isna().all()
     assert "A: " in flips(c, Choice(0))
-    in_words(c)
+    format_text(c)
 
 
 # -- the tab -------------------------------------------------------------------------------------

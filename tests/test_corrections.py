@@ -13,7 +13,7 @@ from models.data.corrections import Corrected, corrected, read_corrections
 from models.data.folder import FolderSource
 from models.data.open import open_data, thinned
 from models.data.parts import Parts, open_parts
-from models.data.source import Chosen, ImageSource
+from models.data.source import ImageSource, Subset
 from models.data.tensors import truth
 from models.data.toon_faces import ToonFaces
 from models.errors import UserError
@@ -78,9 +78,9 @@ def test_truth_follows_through_every_wrapping(pictures: Path, tmp_path: Path) ->
     said = read_corrections(write(tmp_path / "l.csv", [("red/0.png", "green", ""), ("red/1.png", "", "")]))
     made = corrected(source, said)
     assert truth(made, made.classes).tolist() == [0] * 6 + [1] * 6 + [1] + [2] * 4
-    assert truth(Chosen(made, np.array([12, 13, 0])), made.classes).tolist() == [1, 2, 0]
-    assert truth(corrected(Chosen(source, order), said), made.classes).tolist() == [2, 1, 0]
-    assert truth(Chosen(corrected(Chosen(source, order), said), np.array([1, 0])), made.classes).tolist() == [
+    assert truth(Subset(made, np.array([12, 13, 0])), made.classes).tolist() == [1, 2, 0]
+    assert truth(corrected(Subset(source, order), said), made.classes).tolist() == [2, 1, 0]
+    assert truth(Subset(corrected(Subset(source, order), said), np.array([1, 0])), made.classes).tolist() == [
         1,
         2,
     ]

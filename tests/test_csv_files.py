@@ -55,7 +55,7 @@ def test_every_table_of_a_run(tiny: Classifier, tmp_path: Path) -> None:
 
     from explain.analysis.compare import as_table, compare
     from explain.analysis.findings import Findings
-    from explain.export.gallery import Export, Wishes
+    from explain.export.gallery import Export, ExportOptions
 
     for name in ("=red", "-green", "@blue"):
         (tmp_path / "d" / name).mkdir(parents=True)
@@ -70,7 +70,7 @@ def test_every_table_of_a_run(tiny: Classifier, tmp_path: Path) -> None:
     write_table(opened, tmp_path / "notes.csv")
     write_labels(opened, tmp_path / "labels.csv")
     write_csv(as_table(compare(opened, opened, replicates=10)), tmp_path / "compare.csv")
-    list(Export(Findings(opened), tmp_path / "out", Wishes("")).steps())
+    list(Export(Findings(opened), tmp_path / "out", ExportOptions("")).steps())
     for path in (
         tmp_path / "notes.csv",
         tmp_path / "labels.csv",

@@ -214,6 +214,6 @@ def test_one_bad_file_hides_no_decoder(tmp_path: Path) -> None:
         save_file({"a": torch.zeros(1)}, tmp_path / f"bad{n}.safetensors", metadata={"vitrine": about})
     (tmp_path / "cut.safetensors").write_bytes(b"\x00" * 20)
     ctx = Context(open_run(ROOT / "dashboard" / "demo"), decoders=tmp_path)
-    assert len(ctx.rebuilding.layers) == 5  # one claims to be one
+    assert len(ctx.decoder_service.layers) == 5  # one claims to be one
     with ctx.classifier() as classifier:
         assert len(load_decoders(classifier, tmp_path)) == 4

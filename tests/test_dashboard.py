@@ -16,7 +16,7 @@ from dashboard.components.gallery import gallery
 from dashboard.components.note_editor import class_names
 from dashboard.components.numbers import numbers
 from dashboard.components.subject import facts, run_maps
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.examples import EXAMPLES, examples_strip, open_example
 from dashboard.server.uploads import open_upload
 from dashboard.session.context import Context
@@ -254,7 +254,7 @@ def test_examples_come_with_the_packages() -> None:
 
 
 def test_guard_shows_one_line() -> None:
-    @said
+    @error_boundary
     def fails(kind: type[Exception]) -> None:
         raise kind("the reason")
 
@@ -268,7 +268,7 @@ def test_guard_keeps_what_is_there_where_nothing_is_said() -> None:
     """One that yields nothing is heard as one that skips; and whoever leaves early ends the handler, too."""
     ended = []
 
-    @said
+    @error_boundary
     def steps(count: int) -> Iterator[int]:
         try:
             yield from range(count)

@@ -15,7 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from explain.methods.live import Question, look
+from explain.methods.live import MapRequest, look
 from explain.run.model import network_of
 from explain.run.reader import open_run
 from tests.markup import runs_nothing
@@ -48,7 +48,7 @@ def test_predict_and_explain_are_the_network_s(client: Client, photo: Path) -> N
     told, picture = client.predict(
         photo=handle_file(photo), method="layer_cam", target="fear", api_name="/explain"
     )
-    raw = sight.map(Question("layer_cam", target=list(sight.classifier.classes).index("fear"))).raw
+    raw = sight.map(MapRequest("layer_cam", target=list(sight.classifier.classes).index("fear"))).raw
     np.testing.assert_allclose(told["map"], raw, rtol=1e-3, atol=1e-4 * np.abs(raw).max())
     assert (told["target"], told["method"]) == ("fear", "layer_cam")
     assert Image.open(picture).size == sight.seen.size

@@ -16,7 +16,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from explain.analysis.findings import Findings
 from explain.analysis.ranking import select
 from explain.export.anonymize import COVER, eye_band, without_eyes
-from explain.export.gallery import Export, Wishes
+from explain.export.gallery import Export, ExportOptions
 from explain.export.selection import selected
 from explain.run.engine import run
 from explain.run.notes import add
@@ -32,7 +32,7 @@ DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 
 
 def written(findings: Findings, out: Path, **wishes: object) -> Path:
-    for _ in Export(findings, out, Wishes(**wishes)).steps():  # type: ignore[arg-type]
+    for _ in Export(findings, out, ExportOptions(**wishes)).steps():  # type: ignore[arg-type]
         pass
     return out
 
@@ -164,7 +164,7 @@ def test_one_archive(small_run: RunData, tmp_path: Path) -> None:
 def test_an_export_that_is_left_leaves_the_old_archive(small_run: RunData, tmp_path: Path) -> None:
     out = written(Findings(small_run), tmp_path / "all.zip")
     before = out.read_bytes()
-    steps = Export(Findings(small_run), out, Wishes(select="errors")).steps()
+    steps = Export(Findings(small_run), out, ExportOptions(select="errors")).steps()
     next(steps)
     steps.close()
     assert out.read_bytes() == before

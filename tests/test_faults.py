@@ -99,7 +99,7 @@ def test_an_export_after_a_full_disk(
     small_run: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from explain.analysis.findings import Findings
-    from explain.export.gallery import Export, Wishes
+    from explain.export.gallery import Export, ExportOptions
 
     def full(self: Path, text: str, *args: object, **kwargs: object) -> int:
         self.touch()
@@ -109,13 +109,13 @@ def test_an_export_after_a_full_disk(
         patch.setattr(Path, "write_text", full)
         with pytest.raises(UserError, match="No space left on device"):
             list(
-                Export(Findings(small_run), tmp_path / "out", Wishes("correct")).steps()
+                Export(Findings(small_run), tmp_path / "out", ExportOptions("correct")).steps()
                 if small_run.ok["correct"].any()
-                else Export(Findings(small_run), tmp_path / "out", Wishes("errors")).steps()
+                else Export(Findings(small_run), tmp_path / "out", ExportOptions("errors")).steps()
             )
     assert not list(tmp_path.rglob("*.tmp"))
     (tmp_path / "out" / "export.csv.tmp").touch()
-    list(Export(Findings(small_run), tmp_path / "out", Wishes("errors")).steps())
+    list(Export(Findings(small_run), tmp_path / "out", ExportOptions("errors")).steps())
     assert (tmp_path / "out" / "index.html").is_file()
 
 
@@ -215,11 +215,11 @@ def test_a_training_that_cannot_tell_how_far_it_is(tmp_path: Path, monkeypatch: 
 
 def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of trainings may be another's, and so may the commands in it."""
-    from dashboard.session.training_jobs import Trainings
+    from dashboard.session.training_jobs import TrainingJobs
     from models.training.progress import Progress
 
     started: list[list[str]] = []
-    monkeypatch.setattr(Trainings, "start", lambda self, words: started.append(words) or "x")
+    monkeypatch.setattr(TrainingJobs, "start", lambda self, words: started.append(words) or "x")
     out = tmp_path / "t.safetensors"
     for said, expected in (
         ("--out /elsewhere/x.safetensors", out),
@@ -228,7 +228,7 @@ def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytes
     ):
         file = tmp_path / "t.seed0.safetensors" if "seeds" in said else out
         Progress({}, f"python launch.py train {said}").say(file, "stopped")
-        Trainings(tmp_path).resume(file.stem)
+        TrainingJobs(tmp_path).resume(file.stem)
         words = started.pop()
         assert [w for w in words if w.startswith("/") or "--out" in w] == ["--out", str(expected)]
 
@@ -237,7 +237,7 @@ def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytes
     not Path("/proc/self/stat").exists(), reason="this system does not tell when a process began"
 )
 def test_no_process_is_signalled_that_is_not_the_training(tmp_path: Path) -> None:
-    from dashboard.session.training_jobs import Trainings
+    from dashboard.session.training_jobs import TrainingJobs
     from models.training.progress import Progress
 
     for born in ("", "1"):
@@ -245,7 +245,7 @@ def test_no_process_is_signalled_that_is_not_the_training(tmp_path: Path) -> Non
             tmp_path / "t.safetensors", "running"
         )
         with pytest.raises(UserError, match="is not being trained"):
-            Trainings(tmp_path).cancel("t")
+            TrainingJobs(tmp_path).cancel("t")
 
 
 def test_the_folder_of_others_is_not_taken(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from dashboard.components.depth_view import charts_of, depth_panel
 from dashboard.components.filter_view import filter_alone, kernel_panel, wishes
 from dashboard.components.sheet import Cell, bars, pages_of, sheet, turner
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.tabs.filters import STEPS, WHAT, Pieces, Wanted, changed
@@ -24,7 +24,7 @@ from explain.features.activation_maximization import Maximised, Settings, maximi
 from explain.features.depth import Step
 from explain.features.kernels import kernels
 from explain.methods.compute import Stopped
-from explain.network.summary import gaps, in_words, layers
+from explain.network.summary import format_text, gaps, layers
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.errors import UserError
@@ -237,19 +237,19 @@ def test_work_in_turns_leaves_the_network_to_others_between_its_steps() -> None:
     taken.clear()
     turns = in_turns(ctx, "me", work())
     next(turns)
-    ctx.stops.stop("me")
+    ctx.cancellation.stop("me")
     with pytest.raises(Stopped):
         next(turns)
     assert taken == ["work", "closed"]
 
 
 def test_handlers_that_yield_say_what_went_wrong_in_one_line() -> None:
-    @said
+    @error_boundary
     def steps() -> Iterator[int]:
         yield 1
         raise UserError("no such thing: choose another.")
 
-    @said
+    @error_boundary
     def broken() -> Iterator[int]:
         yield from [1 // 0]
 
@@ -282,7 +282,7 @@ def test_a_network_that_cannot_be_followed_still_has_a_table(
     assert [layer.shape for layer in table if layer.name == "features.4"] == [(12, 8, 8)]
     assert all(layer.field is None for layer in table)
     assert "receptive fields are not known" in gaps(table)
-    assert "not known" in in_words(table, zeros=True)
+    assert "not known" in format_text(table, zeros=True)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")

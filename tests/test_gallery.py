@@ -13,7 +13,7 @@ from explain.analysis.findings import Findings
 from explain.analysis.ranking import overview
 from explain.export import gallery
 from explain.export import sheet as drawing
-from explain.export.gallery import Export, Wishes
+from explain.export.gallery import Export, ExportOptions
 from explain.export.names import safe, safe_names
 from explain.render import overlay
 from explain.run.engine import run
@@ -51,7 +51,7 @@ ALWAYS = ("sheet.png", "export.csv", "predictions.csv", "manifest.json", "index.
 
 def export(run: RunData, out: Path, originals: bool = False, raw: bool = False, **wishes: Any) -> Export:
     """All steps at once, without originals and raw maps."""
-    made = Export(Findings(run), out, Wishes(originals=originals, raw=raw, **wishes))
+    made = Export(Findings(run), out, ExportOptions(originals=originals, raw=raw, **wishes))
     shares = list(made.steps())
     assert shares == sorted(shares)
     assert shares[-1] == 1

@@ -9,7 +9,7 @@ import pytest
 
 from dashboard.server.bodies import PAGES
 from dashboard.server.login import ATTEMPTS, MINUTE, Attempts
-from dashboard.server.middleware import BODY_BYTES, Gate, Rules
+from dashboard.server.middleware import BODY_BYTES, FilterRules, RequestFilter
 from dashboard.server.proxies import Proxies
 
 HERE = "http://127.0.0.1:7860"
@@ -35,13 +35,13 @@ async def inside(scope: Any, receive: Any, send: Any) -> None:
 def ask(
     path: str,
     method: str = "GET",
-    rules: Rules | None = None,
-    gate: Gate | None = None,
+    rules: FilterRules | None = None,
+    gate: RequestFilter | None = None,
     base: str = HERE,
     **more: Any,
 ) -> httpx.Response:
     async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(app=gate or Gate(inside, rules or Rules()))  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=gate or RequestFilter(inside, rules or FilterRules()))  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url=base) as client:
             return await client.request(method, path, **more)
 
@@ -115,7 +115,7 @@ def test_everything_else_is_not_there(path: str) -> None:
 
 
 def test_tools_for_agents_only_where_they_are_offered() -> None:
-    assert ask("/gradio_api/mcp/", rules=Rules(mcp=True)).status_code == 200
+    assert ask("/gradio_api/mcp/", rules=FilterRules(mcp=True)).status_code == 200
 
 
 def test_health_is_told_to_anyone() -> None:
@@ -147,7 +147,7 @@ THROUGH_A_PROXY = {
 def test_a_trusted_proxy_may_say_the_origin_and_nobody_else() -> None:
     assert ask("/gradio_api/queue/join", "POST", headers=THROUGH_A_PROXY).status_code == 403
     for trusted, status in (("127.0.0.1", 200), ("10.0.0.0/8", 403)):
-        rules = Rules(proxies=Proxies.parse(trusted))
+        rules = FilterRules(proxies=Proxies.parse(trusted))
         assert (
             ask("/gradio_api/queue/join", "POST", headers=THROUGH_A_PROXY, rules=rules).status_code == status
         )
@@ -163,8 +163,8 @@ def test_the_page_sees_no_forwarded_header_that_is_not_believed() -> None:
         "x-real-ip": "6.6.6.6",
     }
     for rules, told in (
-        (Rules(), set()),
-        (Rules(proxies=Proxies.parse("127.0.0.1")), {"x-forwarded-host", "x-forwarded-proto"}),
+        (FilterRules(), set()),
+        (FilterRules(proxies=Proxies.parse("127.0.0.1")), {"x-forwarded-host", "x-forwarded-proto"}),
     ):
         seen: dict[str, Any] = {}
 
@@ -172,7 +172,7 @@ def test_the_page_sees_no_forwarded_header_that_is_not_believed() -> None:
             seen |= scope
             await inside(scope, receive, send)
 
-        assert ask("/config", gate=Gate(inner, rules), headers=forged).status_code == 200
+        assert ask("/config", gate=RequestFilter(inner, rules), headers=forged).status_code == 200
         names = {k.decode() for k, _ in seen["headers"]}
         assert names & set(forged) == told
         assert seen["client"][0] == ("6.6.6.6" if told else "127.0.0.1")
@@ -207,13 +207,13 @@ def test_a_link_whose_host_is_rewritten() -> None:
     headers = {"origin": "https://abc.gradio.live"}
     assert (
         ask(
-            "/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"abc.gradio.live"})
+            "/gradio_api/queue/join", "POST", headers=headers, rules=FilterRules(names={"abc.gradio.live"})
         ).status_code
         == 200
     )
     assert (
         ask(
-            "/gradio_api/queue/join", "POST", headers=headers, rules=Rules(names={"xyz.gradio.live"})
+            "/gradio_api/queue/join", "POST", headers=headers, rules=FilterRules(names={"xyz.gradio.live"})
         ).status_code
         == 403
     )
@@ -224,8 +224,8 @@ def test_a_name_that_was_bound_to_this_machine_is_refused() -> None:
     headers = {"host": "rebound.example:7860", "origin": "http://rebound.example:7860"}
     answer = ask("/config", headers=headers)
     assert (answer.status_code, "--root-path" in answer.text) == (403, True)
-    assert ask("/config", headers=headers, rules=Rules(any_host=True)).status_code == 200
-    assert ask("/config", headers=headers, rules=Rules(names={"rebound.example"})).status_code == 200
+    assert ask("/config", headers=headers, rules=FilterRules(any_host=True)).status_code == 200
+    assert ask("/config", headers=headers, rules=FilterRules(names={"rebound.example"})).status_code == 200
     assert ask("/config", base="http://[::1]:7860").status_code == 200
 
 
@@ -244,11 +244,11 @@ def test_bodies_are_counted_as_they_come() -> None:
 
 
 def test_uploads_wait_where_there_is_no_room() -> None:
-    assert ask("/gradio_api/upload", "POST", rules=Rules(upload_room=lambda: False)).status_code == 503
+    assert ask("/gradio_api/upload", "POST", rules=FilterRules(upload_room=lambda: False)).status_code == 503
 
 
 def test_three_hundred_passwords() -> None:
-    gate = Gate(inside, Rules())
+    gate = RequestFilter(inside, FilterRules())
     found = [ask("/login", "POST", gate=gate, content=b"wrong").status_code for _ in range(300)]
     assert found == [400] * ATTEMPTS + [429] * (300 - ATTEMPTS)
     assert ask("/login", "POST", gate=gate, content=b"right").status_code == 429
@@ -263,7 +263,7 @@ def test_three_hundred_passwords() -> None:
 
 
 def test_nobody_can_lock_others_out() -> None:
-    gate = Gate(inside, Rules(proxies=Proxies.parse("127.0.0.1")))
+    gate = RequestFilter(inside, FilterRules(proxies=Proxies.parse("127.0.0.1")))
     for i in range(300):
         ask(
             "/login",
@@ -289,7 +289,7 @@ def test_visitors_of_a_public_link_share_an_address_and_are_not_counted(
 ) -> None:
     """They wait for the answer instead: made up passwords have 72 bits."""
     monkeypatch.setattr("dashboard.server.middleware.SLOWED", 0.001)
-    gate = Gate(inside, Rules(names={"abc.gradio.live"}, links={"abc.gradio.live"}))
+    gate = RequestFilter(inside, FilterRules(names={"abc.gradio.live"}, links={"abc.gradio.live"}))
     for by in ({"host": "abc.gradio.live"}, {"origin": "https://abc.gradio.live"}, {}):
         for _ in range(3 * ATTEMPTS):
             assert ask("/login", "POST", gate=gate, content=b"wrong", headers=by).status_code == 400
@@ -309,7 +309,7 @@ def test_wrong_passwords_are_forgotten_after_a_minute() -> None:
 
 def test_nobody_opens_so_many_pages_that_others_are_forgotten() -> None:
     now = [0.0]
-    gate = Gate(inside, Rules(proxies=Proxies.parse("127.0.0.1")), lambda: now[0])
+    gate = RequestFilter(inside, FilterRules(proxies=Proxies.parse("127.0.0.1")), lambda: now[0])
 
     def join(name: str, client: str, path: str = "/gradio_api/queue/join") -> int:
         return ask(
@@ -335,7 +335,7 @@ def test_nobody_opens_so_many_pages_that_others_are_forgotten() -> None:
 
 
 def test_readers_send_no_photos() -> None:
-    assert ask("/gradio_api/upload", "POST", rules=Rules(uploads=False)).status_code == 403
+    assert ask("/gradio_api/upload", "POST", rules=FilterRules(uploads=False)).status_code == 403
 
 
 def test_words_that_gradio_fails_on_do_not_reach_it() -> None:
@@ -354,7 +354,9 @@ def test_what_is_no_request_is_not_answered() -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await Gate(inside, Rules())({"type": "websocket", "path": "/", "headers": []}, None, send)  # type: ignore[arg-type]
+        await RequestFilter(inside, FilterRules())(
+            {"type": "websocket", "path": "/", "headers": []}, None, send
+        )  # type: ignore[arg-type]
         return sent
 
     assert asyncio.run(connect()) == []

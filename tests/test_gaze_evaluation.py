@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from explain.gaze.evaluate import evaluate, summary
 from explain.gaze.folder import PEOPLE, GazeRun, open_gaze_run, write
-from explain.gaze.in_words import markdown, table_lines
+from explain.gaze.format_text import markdown, table_lines
 from explain.gaze.metrics import METRICS, scores
 from explain.gaze.network import NetworkMaps, whole_picture
 from explain.gaze.sources import Source, baselines, predictions

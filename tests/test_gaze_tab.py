@@ -20,7 +20,7 @@ from dashboard.components.gaze_view import (
     verdict,
 )
 from dashboard.session.context import Context
-from dashboard.session.gaze_service import Gazing, _in_common
+from dashboard.session.gaze_service import GazeService, _in_common
 from dashboard.tabs.gaze import numbers, pieces
 from explain.gaze.evaluate import evaluate
 from explain.gaze.folder import GazeRun, open_gaze_run, write
@@ -191,14 +191,14 @@ def test_what_a_map_has_in_common_with_a_prediction() -> None:
 
 def test_without_a_folder(demo: Path) -> None:
     """What the shipped model's own file says of it, and how to get a folder."""
-    gazing = Context(open_run(demo)).gazing
-    assert "gaze evaluate" in pieces(gazing, GazeView())[1]
-    html = numbers(gazing)
+    gaze_service = Context(open_run(demo)).gaze_service
+    assert "gaze evaluate" in pieces(gaze_service, GazeView())[1]
+    html = numbers(gaze_service)
     assert "centre Gaussian" in html
     assert "random numbers" in html
-    assert Gazing(Context(open_run(demo)), None, Path("nowhere.safetensors")).about == {}
+    assert GazeService(Context(open_run(demo)), None, Path("nowhere.safetensors")).about == {}
     with pytest.raises(UserError, match="gaze evaluate"):
-        _ = Gazing(Context(open_run(demo)), demo, None).run
+        _ = GazeService(Context(open_run(demo)), demo, None).run
 
 
 def test_the_shipped_model_predicts_more_than_the_middle() -> None:

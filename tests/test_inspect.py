@@ -14,13 +14,13 @@ from safetensors.torch import save_file
 from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts
-from dashboard.session.cancellation import Stops
+from dashboard.session.cancellation import Cancellation
 from dashboard.session.context import Context
-from dashboard.session.image_sessions import KEPT, Looks
+from dashboard.session.image_sessions import KEPT, ImageSessions
 from dashboard.tabs.inspect import first_sight
 from explain.methods.boxes import strongest_box
 from explain.methods.compute import Smoothing, Stopped
-from explain.methods.live import PASSES, Question, look
+from explain.methods.live import PASSES, MapRequest, look
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
 from explain.run.reader import open_run
@@ -128,39 +128,41 @@ def test_temperature_of_the_checkpoint(small_run: object, tmp_path: Path) -> Non
 
 def test_maps_are_computed_once(tiny: Classifier) -> None:
     sight = look(tiny, Image.new("RGB", (40, 40), "red"))
-    question = Question("grad_cam", "features", 1)
+    question = MapRequest("grad_cam", "features", 1)
     assert not sight.known(question)
     assert sight.map(question) is sight.map(question)
     assert sight.known(question)
-    assert sight.map(Question("grad_cam")).target == sight.pred
+    assert sight.map(MapRequest("grad_cam")).target == sight.pred
     for layer in ("features.0", "features.1", "features.2", "features.3"):
-        sight.map(Question("grad_cam", layer))
+        sight.map(MapRequest("grad_cam", layer))
     assert len(sight._passes) == PASSES
-    assert sight.seconds(Question("score_cam", "features")) > sight.seconds(Question("grad_cam", "features"))
-    assert sight.seconds(Question("grad_cam", smoothing=Smoothing(True, 10))) == pytest.approx(
-        20 * sight.seconds(Question("grad_cam"))
+    assert sight.seconds(MapRequest("score_cam", "features")) > sight.seconds(
+        MapRequest("grad_cam", "features")
+    )
+    assert sight.seconds(MapRequest("grad_cam", smoothing=Smoothing(True, 10))) == pytest.approx(
+        20 * sight.seconds(MapRequest("grad_cam"))
     )
 
 
 def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> None:
     ctx = Context(open_run(DEMO))
-    looks = Looks(ctx)
+    sessions = ImageSessions(ctx)
     with ctx.classifier():
-        first = looks.at({"row": 0})
-        assert looks.at({"row": 0}) is first
+        first = sessions.at({"row": 0})
+        assert sessions.at({"row": 0}) is first
         for row in range(1, KEPT + 1):
-            looks.at({"row": row})
-        assert looks.at({"row": 0}) is not first
+            sessions.at({"row": row})
+        assert sessions.at({"row": 0}) is not first
 
 
 def test_stops() -> None:
-    stops = Stops()
-    stops.stop("me")
-    stops.heard("somebody else")
+    cancellation = Cancellation()
+    cancellation.stop("me")
+    cancellation.raise_if_cancelled("somebody else")
     with pytest.raises(Stopped):
-        stops.heard("me")
-    stops.begin("me")
-    stops.heard("me")
+        cancellation.raise_if_cancelled("me")
+    cancellation.begin("me")
+    cancellation.raise_if_cancelled("me")
 
 
 def test_first_sight_needs_no_network() -> None:
@@ -175,8 +177,8 @@ def test_first_sight_needs_no_network() -> None:
 def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path) -> None:
     """What the page offers to copy, run as it stands."""
     questions = [
-        Question("grad_cam", "features.30,features.37", 3, 4, (), "max", Smoothing(True, 2)),
-        Question(
+        MapRequest("grad_cam", "features.30,features.37", 3, 4, (), "max", Smoothing(True, 2)),
+        MapRequest(
             "recipro_cam", "features.30,features.37", 3, 4, (("gaussian", False),), "max", Smoothing(True, 2)
         ),
     ]

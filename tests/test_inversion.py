@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.models import alexnet
 from typer.testing import CliRunner
 
-from explain.inversion.measure import COLUMNS, in_words, measure
+from explain.inversion.measure import COLUMNS, format_text, measure
 from explain.inversion.optimise import Settings, optimise
 from explain.inversion.rebuild import layer_output, unit
 from launch import app
@@ -198,7 +198,7 @@ def test_a_decoder_rebuilds_what_it_has_not_seen(folder: Path, network: Classifi
     shallow, deep = table.iloc[0], table.iloc[1]
     assert shallow["error"] < deep["error"] < shallow["mean"] < shallow["other"]
     assert list(table["images"]) == [24, 24]
-    assert "features.4" in "\n".join(in_words(table))
+    assert "features.4" in "\n".join(format_text(table))
     curves = pd.read_csv((folder / "features.2.safetensors").with_suffix(".csv"))
     assert curves["val_psnr"].iloc[-1] > curves["val_psnr"].iloc[0]
     about = checkpoints.describe(folder / "features.2.safetensors")

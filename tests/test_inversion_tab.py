@@ -9,7 +9,7 @@ import pytest
 
 from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
 from dashboard.session.context import Context
-from dashboard.session.decoder_service import Rebuilding
+from dashboard.session.decoder_service import DecoderService
 from explain.inversion.rebuild import Rebuilt
 from explain.run.reader import open_run
 from models.errors import UserError
@@ -97,27 +97,27 @@ def test_decoders_that_come_along() -> None:
 
 
 def test_layers_are_edited(demo: Path) -> None:
-    rebuilding = Context(open_run(demo)).rebuilding
+    decoder_service = Context(open_run(demo)).decoder_service
     subject = {"example": "Grace Hopper"}
-    assert [one.layer for one in rebuilding.every_layer(subject)] == rebuilding.layers[::-1]
-    plain, dropped, random = rebuilding.edited(subject, "features.13", "0-31", "drop").values()
+    assert [one.layer for one in decoder_service.every_layer(subject)] == decoder_service.layers[::-1]
+    plain, dropped, random = decoder_service.edited(subject, "features.13", "0-31", "drop").values()
     assert not np.array_equal(plain.picture, dropped.picture)
     assert random.error > plain.error
-    kept = rebuilding.edited(subject, "features.13", "0-31", "keep")
+    kept = decoder_service.edited(subject, "features.13", "0-31", "keep")
     assert np.array_equal(kept["as it is"].picture, kept["keep 0-31"].picture)  # all of them
-    assert "keep happiness" in rebuilding.edited(subject, "head", "happiness", "keep")
+    assert "keep happiness" in decoder_service.edited(subject, "head", "happiness", "keep")
     for layer, units, said in (
         ("features.99", "0", "No decoder for layer"),
         ("features.13", "99", "0 to 31"),
         ("features.13", "joy", "numbers"),
     ):
         with pytest.raises(UserError, match=said):
-            rebuilding.edited(subject, layer, units, "drop")
+            decoder_service.edited(subject, layer, units, "drop")
 
 
 def test_folders_without_decoders(demo: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no decoders"):
-        _ = Rebuilding(Context(open_run(demo)), tmp_path).about
+        _ = DecoderService(Context(open_run(demo)), tmp_path).about
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboard.server.middleware import Gate, Rules
+from dashboard.server.middleware import FilterRules, RequestFilter
 from dashboard.server.proxies import Proxies
 from tests.test_gate import HERE, ask
 
@@ -39,10 +39,10 @@ class App:
 
 
 def signed(
-    app: App, path: str, method: str = "GET", rules: Rules | None = None, **more: Any
+    app: App, path: str, method: str = "GET", rules: FilterRules | None = None, **more: Any
 ) -> httpx.Response:
     async def named(scope: Any, receive: Any, send: Any) -> None:
-        await Gate(app, rules or Rules())({**scope, "app": app}, receive, send)
+        await RequestFilter(app, rules or FilterRules())({**scope, "app": app}, receive, send)
 
     return ask(path, method, gate=named, **more)  # type: ignore[arg-type]
 
@@ -99,26 +99,26 @@ def test_logging_out_ends_ones_own_session_alone() -> None:
 @pytest.mark.parametrize(
     ("rules", "headers", "cookie"),
     [
-        (Rules(), {}, "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax"),
-        (Rules(https=True), {}, "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure"),
+        (FilterRules(), {}, "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax"),
+        (FilterRules(https=True), {}, "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure"),
         (
-            Rules(proxies=Proxies.parse("127.0.0.1")),
+            FilterRules(proxies=Proxies.parse("127.0.0.1")),
             {"x-forwarded-proto": "https"},
             "access-token-x1=t; Path=/; HttpOnly; SameSite=Lax; Secure",
         ),
         (
-            Rules(),
+            FilterRules(),
             {"x-forwarded-proto": "https"},
             "access-token-unsecure-x1=t; Path=/; HttpOnly; SameSite=Lax",
         ),
         (
-            Rules(https=True, framed_by="'self' https://huggingface.co"),
+            FilterRules(https=True, framed_by="'self' https://huggingface.co"),
             {},
             "access-token-x1=t; Path=/; HttpOnly; SameSite=None; Secure",
         ),
     ],
 )
-def test_the_cookie_of_a_login(rules: Rules, headers: dict[str, str], cookie: str) -> None:
+def test_the_cookie_of_a_login(rules: FilterRules, headers: dict[str, str], cookie: str) -> None:
     assert signed(App(), "/login", "POST", rules=rules, headers=headers).headers.get_list("set-cookie") == [
         cookie
     ]

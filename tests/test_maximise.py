@@ -12,7 +12,7 @@ from torch import nn
 
 from explain.features.activation_maximization import COLOURS, Canvas, Maximised, Settings, _Ascent, maximise
 from explain.features.units import units_in, write
-from explain.features.visualization_cache import Album, maximised
+from explain.features.visualization_cache import VisualizationCache, maximised
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.errors import UserError
@@ -214,8 +214,8 @@ def test_settings_that_do_not_fit(given: dict[str, object], said: str) -> None:
 
 def test_album(tiny: Classifier, tmp_path: Path) -> None:
     *_, made = maximised(tiny, [1, 4], SHORT, tmp_path)
-    assert Album(tiny, replace(SHORT, seed=3), tmp_path).known([1]) is None
-    assert Album(replace(tiny, weights_hash="other"), SHORT, tmp_path).known([1]) is None
+    assert VisualizationCache(tiny, replace(SHORT, seed=3), tmp_path).known([1]) is None
+    assert VisualizationCache(replace(tiny, weights_hash="other"), SHORT, tmp_path).known([1]) is None
     (again,) = maximised(tiny, [1, 4], SHORT, tmp_path)  # at once
     assert np.array_equal(again.pictures, made.pictures)
     np.testing.assert_allclose(again.answers, made.answers)
@@ -224,7 +224,7 @@ def test_album(tiny: Classifier, tmp_path: Path) -> None:
     assert more.units == (4, 2, 1)
     assert np.array_equal(more.pictures[[2, 0]], made.pictures)
     next(tmp_path.rglob("4.png")).write_bytes(b"broken")
-    kept = Album(tiny, SHORT, tmp_path).known([1, 2, 4])
+    kept = VisualizationCache(tiny, SHORT, tmp_path).known([1, 2, 4])
     assert kept is not None
     assert kept.units == (1, 2)
 

@@ -303,8 +303,8 @@ def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) 
 def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     from dashboard.tabs.errors import pieces
     from dashboard.tabs.errors_view import first_view
-    from explain.analysis.in_words import in_words, proposals_in_words
-    from explain.analysis.ranking import in_words as outcome
+    from explain.analysis.format_text import format_proposals, format_text
+    from explain.analysis.ranking import format_text as outcome
     from explain.export.report import report
 
     for path in pictures.rglob("*.png"):
@@ -315,8 +315,8 @@ def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: 
     assert list(analyse(findings))[-1] == 1.0
     said = "None of the 18 images has an answer (18 times: not a picture of a known format)"
     assert "left out   18 of 18 images: not a picture of a known format (18)" in "\n".join(outcome(opened))
-    assert said.split()[0] in in_words(findings)
-    assert said in proposals_in_words(findings)[0]
+    assert said.split()[0] in format_text(findings)
+    assert said in format_proposals(findings)[0]
     assert said in report(findings)
     for part in pieces(findings, first_view(opened)):
         assert part
@@ -326,7 +326,7 @@ def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: 
 def test_a_training_measures_nothing_on_nan_and_says_so(
     tiny: Classifier, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from models.data.source import Chosen
+    from models.data.source import Subset
     from models.training.measure import _answers
 
     sick, source = replace(tiny, model=Sick(tiny.model).eval()), FolderSource(pictures)
@@ -336,6 +336,6 @@ def test_a_training_measures_nothing_on_nan_and_says_so(
         "12 of 18 images of test left out: the network answers NaN or infinite numbers"
         in capsys.readouterr().err
     )
-    blue = Chosen(source, np.flatnonzero([item.label == "blue" for item in source.items]))
+    blue = Subset(source, np.flatnonzero([item.label == "blue" for item in source.items]))
     with pytest.raises(UserError, match="answers NaN to every image of test"):
         _answers(sick, blue, "test")

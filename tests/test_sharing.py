@@ -184,17 +184,17 @@ def _hidden(config: dict[str, Any], number: int) -> bool:
 
 
 def test_the_time_of_visitors_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dashboard.session.cancellation import Stops
+    from dashboard.session.cancellation import Cancellation
 
-    stops, now = Stops(limit=120), [0.0]
+    cancellation, now = Cancellation(limit=120), [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    stops.begin("a")
+    cancellation.begin("a")
     now[0] = 119.0
-    stops.heard("a")
+    cancellation.raise_if_cancelled("a")
     now[0] = 121.0
     with pytest.raises(UserError, match="120 s"):
-        stops.heard("a")
-    Stops().heard("a")
+        cancellation.raise_if_cancelled("a")
+    Cancellation().raise_if_cancelled("a")
 
 
 def test_no_folder_of_this_machine_is_shown_to_visitors(small_run: Any, pictures: Path) -> None:

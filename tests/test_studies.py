@@ -16,7 +16,7 @@ from models.registry import load, spec
 from models.training import studies
 from models.training.progress import Progress, predictions_file
 from models.training.recipe import Recipe
-from models.training.studies import Contestant, _seconds, checked, fc_vs_conv, scratch_vs_finetune, study
+from models.training.studies import StudyArm, _seconds, checked, fc_vs_conv, scratch_vs_finetune, study
 from models.training.train import Training
 
 BASE = "fer_vgg:toon_faces"
@@ -28,7 +28,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path / "cache"))
 
 
-def backbones(weights: str | None = None, unfreeze: int = 2) -> list[Contestant]:
+def backbones(weights: str | None = None, unfreeze: int = 2) -> list[StudyArm]:
     return scratch_vs_finetune(
         BASE, weights, QUICK, replace(QUICK, recipe="finetune", head_epochs=3, unfreeze=unfreeze)
     )

@@ -16,7 +16,7 @@ from explain.features.top_activations import (
     KEPT,
     STRONGEST,
     curves,
-    in_words,
+    format_text,
     strongest,
     survey,
     surveyed,
@@ -67,7 +67,7 @@ def test_curves_are_means_over_the_run(tiny: Classifier, small_run: RunData, pic
     assert steps["features.4"].zeros == pytest.approx(np.mean(zeros), abs=1e-4)
     assert steps["head"].separable > 0.9  # three colours
     assert steps["head"].shuffled < 0.7
-    assert "features.4" in in_words(small_run)
+    assert "features.4" in format_text(small_run)
 
 
 def test_left_half_way_nothing_is_there(

@@ -11,7 +11,7 @@ import pytest
 
 from dashboard.components.training_list import comparison, outcome, state, training_list
 from dashboard.plots import figure
-from dashboard.session.training_jobs import Trainings, as_typed, command, recipe_of
+from dashboard.session.training_jobs import TrainingJobs, as_typed, command, recipe_of
 from models.errors import UserError
 from models.training.augment import Augmentation
 from models.training.charts import charts
@@ -110,11 +110,11 @@ def test_states_in_words(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> None:
     folder = tmp_path / "trainings"
-    ours = Trainings(folder)
+    ours = TrainingJobs(folder)
     long = Recipe(epochs=500, batch_size=8, patience=500)
     assert ours.start(command("fer_vgg", str(pictures), "long", folder, long)) == "long"
     wait(lambda: ours.all() and ours.one("long").progress.epoch >= 2)  # type: ignore[union-attr]
-    another = Trainings(folder)  # a page, or a server, that comes later
+    another = TrainingJobs(folder)  # a page, or a server, that comes later
     found = another.one("long")
     assert found.progress is not None
     assert found.progress.alive
@@ -140,7 +140,7 @@ def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
-    ours = Trainings(tmp_path)
+    ours = TrainingJobs(tmp_path)
     words = command(
         "fer_vgg",
         str(pictures),
@@ -162,7 +162,7 @@ def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_training_that_cannot_begin_says_why(tmp_path: Path) -> None:
-    ours = Trainings(tmp_path)
+    ours = TrainingJobs(tmp_path)
     ours.start(command("fer_vgg", str(tmp_path / "nowhere"), "x", tmp_path, Recipe()))
     said: list[str] = []
     wait(lambda: said.extend(ours.complaints()) or said)

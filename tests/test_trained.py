@@ -23,7 +23,7 @@ from models.preprocessing import UNIT
 from models.registry import spec
 from models.training.augment import Augmentation
 from models.training.charts import Chart, Matrix, charts, curves
-from models.training.compare import class_difference, in_words, side_by_side
+from models.training.compare import class_difference, format_text, side_by_side
 from models.training.draw import save_charts
 from models.training.measure import _classes, _plain
 from models.training.preview import distinct_images, preview, sheet
@@ -136,7 +136,7 @@ def test_side_by_side(tmp_path: Path) -> None:
     first, second = fake(tmp_path / "a.safetensors", 0), fake(tmp_path / "b.safetensors", 1, cost=5_000_000)
     table = side_by_side([first, second])
     assert table["accuracy"].tolist() == [first.measured["accuracy"], second.measured["accuracy"]]
-    assert in_words(table).loc["b", "parameters"] == "5.00 M"
+    assert format_text(table).loc["b", "parameters"] == "5.00 M"
     gain = class_difference([first, second])
     assert list(gain.index) == list(CLASSES)
     np.testing.assert_allclose(gain["b − a"], gain["b"] - gain["a"])

@@ -3,7 +3,7 @@
 from dashboard.components.cards import cards
 from dashboard.components.clickable import action, esc
 from dashboard.components.panel import panel
-from explain.export.gallery import Wishes
+from explain.export.gallery import ExportOptions
 from explain.export.selection import Selection
 from explain.formatting import listed
 from explain.run.reader import RunData
@@ -11,7 +11,7 @@ from explain.run.reader import RunData
 SHOWN = 12
 
 
-def contents(run: RunData, selection: Selection, wishes: Wishes, methods: tuple[str, ...]) -> str:
+def contents(run: RunData, selection: Selection, wishes: ExportOptions, methods: tuple[str, ...]) -> str:
     """The files by kind, and the first images with their maps."""
     rows = selection.rows
     wrong = sum(len(s.wrong) for s in selection.samples)

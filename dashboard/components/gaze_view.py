@@ -223,9 +223,9 @@ def verdict(found: GazeRun) -> str:
     nss = found.summary.set_index("source")["nss"]
     network = esc(found.manifest.get("network", "the network"))
     more = answer.p < 0.05 and answer.difference > 0
-    looks = f"looks where people look {'more' if more else 'no more'} than its maps of other pictures do"
+    sessions = f"looks where people look {'more' if more else 'no more'} than its maps of other pictures do"
     return (
-        f"{network} {looks}: {esc(found.titles[answer.source])} has an NSS of "
+        f"{network} {sessions}: {esc(found.titles[answer.source])} has an NSS of "
         f"<b>{_two(nss[answer.source])}</b>, under other pictures {_two(nss['shuffled'])} "
         f"({chance(answer.p)}); a Gaussian in the middle "
         f"{_two(nss['centre'])}, people {_two(nss['people'])}."

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.components.clickable import action, esc
-from models.training.compare import class_difference, in_words, side_by_side
+from models.training.compare import class_difference, format_text, side_by_side
 from models.training.trained import Trained
 
 BEST = {
@@ -152,7 +152,7 @@ def comparison(models: list[Trained]) -> str:
     """Two tables: models as columns; and the classes' recall, with what each model gains on the first."""
     if len(models) < 2:
         return ""
-    table = in_words(side_by_side(models)).T
+    table = format_text(side_by_side(models)).T
     tables = [("Side by side", table)]
     if all(m.task == "classes" for m in models):
         signed = class_difference(models)

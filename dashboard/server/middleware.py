@@ -53,7 +53,7 @@ _FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sa
 
 
 @dataclass
-class Rules:
+class FilterRules:
     """`names`: hosts of this page besides this machine's own. `links`: those of them that are public links.
     `any_host`: it may be asked for under others, too. `proxies`: whose forwarded headers count. `https`: it
     is reached by HTTPS alone. `framed_by`: pages that may show this one inside. `uploads`: whether photos may
@@ -70,10 +70,10 @@ class Rules:
     links: set[str] = field(default_factory=set)
 
 
-class Gate:
+class RequestFilter:
     """An ASGI middleware, the outermost; what it refuses gets one line."""
 
-    def __init__(self, app: Application, rules: Rules, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, app: Application, rules: FilterRules, clock: Callable[[], float] = time.monotonic):
         self._app, self._rules, self._attempts, self._pages = app, rules, Attempts(clock), Pages(clock)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -243,14 +243,14 @@ class Gate:
         return with_headers
 
 
-def guarded(rules: Rules) -> dict[str, Any]:
+def guarded(rules: FilterRules) -> dict[str, Any]:
     """Keyword arguments of the server's application that put the gate before all of it. Gradio adds its own
     middleware outside of any that it is given, and answers the preflights of other pages there; so the gate
     is put around the whole when the application starts."""
 
     @asynccontextmanager
     async def started(app: Any) -> AsyncIterator[None]:
-        app.middleware_stack = Gate(app.middleware_stack, rules)
+        app.middleware_stack = RequestFilter(app.middleware_stack, rules)
         yield
 
     return {"middleware": [Middleware(Inner)], "lifespan": started}

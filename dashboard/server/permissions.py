@@ -24,7 +24,7 @@ class Access(Enum):
         pictures, notes, exports."""
         return self is Access.OWNER
 
-    def asks_network(self) -> None:
+    def require_model(self) -> None:
         """Raises UserError where this may not be."""
         if not self.explains:
             raise UserError(
@@ -32,7 +32,7 @@ class Access(Enum):
                 "--read-only."
             )
 
-    def begins_work(self) -> None:
+    def require_compute(self) -> None:
         """Raises UserError where this may not be."""
         if not self.computes:
             raise UserError(

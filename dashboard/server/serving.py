@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from dashboard.app import build
 from dashboard.server.logs import bound_logs
-from dashboard.server.middleware import LOCAL, Rules, guarded
+from dashboard.server.middleware import LOCAL, FilterRules, guarded
 from dashboard.server.permissions import Access
 from dashboard.server.proxies import LOOPBACK, Proxies
 from dashboard.server.tunnel import Tunnel
@@ -114,10 +114,10 @@ class Sharing:
         default = "0.0.0.0/0, ::/0" if SPACE in os.environ else LOOPBACK if self.root_path else ""
         return Proxies.parse(self.behind_proxy or default)
 
-    def rules(self) -> Rules:
+    def rules(self) -> FilterRules:
         name = urlsplit(self.root_path).hostname
         anyone = self.address not in LOCAL or bool((self.root_path or self.behind_proxy) and not name)
-        return Rules(
+        return FilterRules(
             {name} if name else set(),
             anyone,
             FRAMED_BY_SPACES if SPACE in os.environ else "'self'",
@@ -130,7 +130,7 @@ class Sharing:
 
 
 def options(
-    sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, rules: Rules | None = None
+    sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, rules: FilterRules | None = None
 ) -> dict[str, Any]:
     """What every start of the server shares, the tests' too."""
     return {
@@ -227,7 +227,7 @@ def serve(
     page.close(verbose=False)
 
 
-def _shared(port: int, rules: Rules, ended: threading.Event) -> Tunnel | None:
+def _shared(port: int, rules: FilterRules, ended: threading.Event) -> Tunnel | None:
     """The public link, said in one line; the local page goes on whatever becomes of it."""
     tunnel = Tunnel(port)
     print("A public link is being asked for …", flush=True)

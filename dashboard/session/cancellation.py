@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 KEPT = 1000  # visitors, of whom most are gone
 
 
-class Stops:
+class Cancellation:
     """By visitor. `limit`: seconds that the work of one may take."""
 
     def __init__(self, limit: float | None = None) -> None:
@@ -34,7 +34,7 @@ class Stops:
             self._began.pop(who, None)
             _newest(self._asked)
 
-    def heard(self, who: str) -> None:
+    def raise_if_cancelled(self, who: str) -> None:
         """Raises `Stopped` where this visitor asked for it, UserError where the time is up."""
         from explain.methods.compute import Stopped
 
@@ -60,7 +60,7 @@ def in_turns(ctx: "Context", who: str, work: Iterator[Result]) -> Iterator[Resul
     Raises `Stopped` where `who` asked for it; nothing of the work is left then."""
     try:
         while True:
-            ctx.stops.heard(who)
+            ctx.cancellation.raise_if_cancelled(who)
             with (
                 ctx.classifier()
             ):  # released before the result is passed on: the next step may be another thread's

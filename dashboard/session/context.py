@@ -13,10 +13,10 @@ from PIL import Image
 
 from dashboard.server.permissions import Access
 from dashboard.server.uploads import Photos
-from dashboard.session.cancellation import Stops
-from dashboard.session.decoder_service import Rebuilding
-from dashboard.session.gaze_service import Gazing
-from dashboard.session.image_sessions import Looks
+from dashboard.session.cancellation import Cancellation
+from dashboard.session.decoder_service import DecoderService
+from dashboard.session.gaze_service import GazeService
+from dashboard.session.image_sessions import ImageSessions
 from explain.analysis.findings import Findings, analyse
 from explain.run.format import REQUEST
 from explain.run.images import original, seen
@@ -48,9 +48,9 @@ class Context:
     gaze: Path | None = None
     gaze_model: Path | None = None
     decoders: Path | None = None
-    stops: Stops = field(init=False)
+    cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
-    looks: Looks = field(init=False)
+    sessions: ImageSessions = field(init=False)
     opened: Any = None
     view: Any = None
     tabs: Any = None
@@ -63,7 +63,8 @@ class Context:
     _classifier: "Classifier | None" = None
 
     def __post_init__(self) -> None:
-        self.stops, self.looks = Stops(None if self.access.computes else VISIT), Looks(self)
+        self.cancellation = Cancellation(None if self.access.computes else VISIT)
+        self.sessions = ImageSessions(self)
         self.photos = Photos(self.exif, self.run.manifest.request.bits)
 
     @property
@@ -77,12 +78,12 @@ class Context:
         return Findings(self.run)
 
     @cached_property
-    def gazing(self) -> Gazing:
-        return Gazing(self, self.gaze, self.gaze_model)
+    def gaze_service(self) -> GazeService:
+        return GazeService(self, self.gaze, self.gaze_model)
 
     @cached_property
-    def rebuilding(self) -> Rebuilding:
-        return Rebuilding(self, self.decoders)
+    def decoder_service(self) -> DecoderService:
+        return DecoderService(self, self.decoders)
 
     @cached_property
     def others(self) -> list[Path]:
@@ -143,13 +144,13 @@ class Context:
     def forget(self, who: str) -> None:
         """The photos of a visitor who left, and what was seen in them."""
         for key in self.photos.forget(who):
-            self.looks.forget({"upload": key})
+            self.sessions.forget({"upload": key})
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:
         """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, is
         another one, or may not be asked."""
-        self.access.asks_network()
+        self.access.require_model()
         with self._lock:
             self._classifier = self._classifier or network_of(self.run.manifest, self.weights, self.device)
             yield self._classifier

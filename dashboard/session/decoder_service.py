@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.inversion.decoder import Decoder
 
 
-class Rebuilding:
+class DecoderService:
     """`folder`: of `invert train`, instead of the decoders that come along."""
 
     def __init__(self, ctx: "Context", folder: Path | None):

@@ -36,7 +36,7 @@ class Sight:
     centre: dict[str, float]
 
 
-class Gazing:
+class GazeService:
     """`folder`: a gaze folder; `checkpoint`: a model instead of the one that comes along."""
 
     def __init__(self, ctx: "Context", folder: Path | None, checkpoint: Path | None):
@@ -78,14 +78,14 @@ class Gazing:
         """Look at a picture: the network sees all of it, squeezed, as the model does. Raises UserError where
         a model of either kind is missing."""
         from explain.gaze.network import positive, whole_picture
-        from explain.methods.live import Question, look
+        from explain.methods.live import MapRequest, look
         from models.gaze.density import centre_gaussian
 
         density = self.model().maps([picture])[0]
         method = self._ctx.run.manifest.request.methods[0]
         with self._ctx.classifier() as classifier:
             seen = look(whole_picture(classifier), picture)
-            cam = positive(seen.map(Question(method)).raw)
+            cam = positive(seen.map(MapRequest(method)).raw)
         return Sight(
             picture,
             density,

@@ -11,7 +11,7 @@ from models.errors import UserError
 
 if TYPE_CHECKING:
     from dashboard.session.context import Context
-    from explain.methods.live import Look
+    from explain.methods.live import ImageSession
 
 Subject = dict[str, Any]
 """What is looked at: {"row": n} of the run, {"upload": key of `ctx.photos`}, or {"example": name}."""
@@ -53,13 +53,13 @@ def called(ctx: "Context", subject: Subject) -> str:
     )
 
 
-class Looks:
+class ImageSessions:
     """The last few looks, by subject; they are used by the thread that holds the network."""
 
     def __init__(self, ctx: "Context"):
-        self._ctx, self._kept = ctx, OrderedDict[str, "Look"]()
+        self._ctx, self._kept = ctx, OrderedDict[str, "ImageSession"]()
 
-    def at(self, subject: Subject) -> "Look":
+    def at(self, subject: Subject) -> "ImageSession":
         """The network's look at the subject; call it while holding `ctx.classifier()`. Raises UserError as
         `picture` does."""
         from explain.methods.live import look

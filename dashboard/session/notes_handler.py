@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import gradio as gr
 
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.session.context import Context
 from explain.run.notes import add
 
@@ -13,7 +13,7 @@ def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
     """Listen to the note editors in these pieces. Every change counts, however quickly one follows
     another."""
 
-    @said
+    @error_boundary
     def note(event: gr.EventData, request: gr.Request) -> None:
         write(ctx, str(event.index), str(event.value), str(request.username or ""))
 
@@ -30,7 +30,7 @@ def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
 
 def write(ctx: Context, name: str, value: str, by: str) -> None:
     """`name`: FIELD ROW. Raises UserError for what cannot be said."""
-    ctx.access.begins_work()
+    ctx.access.require_compute()
     field, row = name.split(" ")
     words = [tag for tag in value.split(",") if tag.strip()] if field == "tags" else value
     add(ctx.run.folder, str(ctx.run.table.at[int(row), "id"]), field, words, by, ctx.run.classes)

@@ -59,7 +59,7 @@ def as_typed(words: list[str]) -> str:
     return "python launch.py " + shlex.join(words)
 
 
-class Trainings:
+class TrainingJobs:
     """Those below one folder, whoever started them."""
 
     def __init__(self, folder: Path):

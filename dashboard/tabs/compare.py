@@ -10,7 +10,7 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.components.compare_view import Choice, chooser, class_changes, flips, summary
 from dashboard.components.panel import empty, panel
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from models.errors import UserError
@@ -82,7 +82,7 @@ def build(ctx: Context) -> None:
             yield [asdict(choice), chooser(comparisons.names, choice), "", "", waiting, gr.skip(), gr.skip()]
         yield [asdict(choice), *pieces(comparisons, choice), gr.skip(), gr.skip()]
 
-    @said
+    @error_boundary
     def act(keys: dict[str, Any], event: gr.SelectData) -> Iterator[list[Any]]:
         name, value = str(event.index), str(event.value)
         if name == "open":
@@ -90,13 +90,13 @@ def build(ctx: Context) -> None:
             return
         yield from shown(Choice(**keys).apply(name, value))
 
-    @said
+    @error_boundary
     def seen(keys: dict[str, Any]) -> Iterator[list[Any]]:
         """The choice that was there before the tab was opened."""
         if Choice(**keys).other >= 0:
             yield from shown(Choice(**keys))
 
-    @said
+    @error_boundary
     def arrive(request: gr.Request, keys: dict[str, Any]) -> list[Any]:
         """The run that a link names."""
         asked = request.query_params

@@ -18,7 +18,7 @@ from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
 from dashboard.components.proposals_panel import tries
 from dashboard.components.slice_view import slice_view
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
@@ -99,7 +99,7 @@ def build(ctx: Context) -> None:
             cards = clickable(shown[4], "vt-gallery")
     areas = [top, what, matrix, table, cards]
 
-    @said
+    @error_boundary
     def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
         name, value = str(event.index), str(event.value)
         nothing = [gr.skip()] * (len(areas) + 3)
@@ -121,7 +121,7 @@ def build(ctx: Context) -> None:
 
     keep_notes(ctx, [cards])
 
-    @said
+    @error_boundary
     def arrive(request: gr.Request) -> Iterator[list[Any]]:
         """The view that a link asks for; and what to try, as soon as it is worked out."""
         asked = {} if TAB in request.query_params else dict(request.query_params)

@@ -8,14 +8,14 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.export_view import contents, done, failed, progress
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.links import in_inspect
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
 from dashboard.session.training_jobs import as_typed
 from dashboard.tabs.errors_view import View
 from explain.export.anonymize import eye_band
-from explain.export.gallery import Export, Wishes
+from explain.export.gallery import Export, ExportOptions
 from explain.export.selection import selected
 from models.errors import UserError
 
@@ -30,16 +30,16 @@ EVERY = 0.3  # seconds between two words of progress
 FORM = ("what", "per_class", "methods", "originals", "raw", "blur_eyes")
 
 
-def wishes_of(ctx: Context, view: View, values: Sequence[Any]) -> Wishes:
+def wishes_of(ctx: Context, view: View, values: Sequence[Any]) -> ExportOptions:
     given = dict(zip(FORM, values, strict=True))
     select, sort = (
         (view.selection(ctx.run), view.sort) if given["what"] == "view" else (str(given["what"]), "")
     )
     each = int(given["per_class"]) if given["per_class"] else None
-    known, plain = ctx.run.manifest.request.methods, Wishes()
+    known, plain = ctx.run.manifest.request.methods, ExportOptions()
     named = tuple(m for m in known if m in (given["methods"] or []))
     named = () if named == tuple(known[:1]) else named
-    return Wishes(
+    return ExportOptions(
         select,
         each,
         named,
@@ -50,9 +50,9 @@ def wishes_of(ctx: Context, view: View, values: Sequence[Any]) -> Wishes:
     )
 
 
-def typed(ctx: Context, wishes: Wishes) -> str:
+def typed(ctx: Context, wishes: ExportOptions) -> str:
     """The same as a command."""
-    plain, words = Wishes(), ["export", str(ctx.run.folder), "--out", f"{ctx.run.folder.name}.zip"]
+    plain, words = ExportOptions(), ["export", str(ctx.run.folder), "--out", f"{ctx.run.folder.name}.zip"]
     words += ["--select", wishes.select] if wishes.select else []
     words += ["--per-class", str(wishes.per_class)] if wishes.per_class else []
     words += ["--methods", ",".join(wishes.methods)] if wishes.methods else []
@@ -89,7 +89,7 @@ def build(ctx: Context) -> None:
             file = gr.DownloadButton(visible=False, variant="primary", size="md", elem_id="vt-export-file")
             held = clickable("", "vt-export-contents")
 
-    @said
+    @error_boundary
     def show(keys: dict[str, Any], *values: Any) -> list[str]:
         wishes = wishes_of(ctx, View(**keys), values)
         try:
@@ -101,18 +101,18 @@ def build(ctx: Context) -> None:
             contents(run, selection, wishes, wishes.methods or run.manifest.request.methods[:1]),
         ]
 
-    @said
+    @error_boundary
     def export(request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
         from explain.methods.compute import Stopped
 
         who, drawn, out = str(request.session_hash), 0.0, handed_out(f"{run.folder.name}.zip")
         made = Export(ctx.findings, out, wishes_of(ctx, View(**keys), values))
-        ctx.stops.begin(who)
+        ctx.cancellation.begin(who)
         yield [progress("The archive is being written", 0.0), gr.DownloadButton(visible=False)]
         work = made.steps()
         try:
             for share in work:
-                ctx.stops.heard(who)
+                ctx.cancellation.raise_if_cancelled(who)
                 if (now := time.monotonic()) - drawn > EVERY:
                     drawn = now
                     yield [progress("The archive is being written", share), gr.skip()]
@@ -128,7 +128,7 @@ def build(ctx: Context) -> None:
             gr.DownloadButton(f"Save {out.name}", value=str(out), visible=True),
         ]
 
-    @said
+    @error_boundary
     def report(methods: list[str], blur_eyes: bool) -> Iterator[list[Any]]:
         from explain.export.report import report as make
         from explain.export.report import write_report
@@ -143,9 +143,9 @@ def build(ctx: Context) -> None:
 
     def stop(request: gr.Request, event: gr.SelectData) -> None:
         if event.index == "stop":
-            ctx.stops.stop(str(request.session_hash))
+            ctx.cancellation.stop(str(request.session_hash))
 
-    @said
+    @error_boundary
     def opened(event: gr.SelectData) -> list[Any]:
         return in_inspect(event.value) if event.index == "open" else [gr.skip()] * 2
 

@@ -9,7 +9,7 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.components.filter_view import class_alone, filter_alone, filter_table, kernel_panel, wishes
 from dashboard.components.strongest import strongest_strip
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, copy_link, in_inspect, number
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
@@ -103,14 +103,14 @@ class Pieces:
     def of(self, view: dict[str, Any], how: tuple[Any, ...]) -> list[str]:
         """Table, wishes, weights, one filter."""
         from explain.features.kernels import kernels
-        from explain.features.visualization_cache import Album
+        from explain.features.visualization_cache import VisualizationCache
 
         layer, wanted = self.wanted(view, how)
         unit, name = view["unit"], layer.alias or layer.name
         with self.ctx.classifier() as classifier:
             found, album, size = (
                 kernels(classifier.model, layer.name),
-                Album(classifier, wanted.settings),
+                VisualizationCache(classifier, wanted.settings),
                 classifier.input_size,
             )
             known = album.known(wanted.units)
@@ -172,38 +172,38 @@ def build(ctx: Context) -> None:
         [table, wish, weights, alone],
     )
 
-    @said
+    @error_boundary
     def show(view: dict[str, Any], *how: Any) -> list[Any]:
         return pieces.of(view, how)
 
-    @said
+    @error_boundary
     def one(view: dict[str, Any], *how: Any) -> str:
         """The filter alone, whose picture may be there now."""
         return pieces.of(view, how)[3]
 
-    @said
+    @error_boundary
     def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any], *how: Any) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "row":
             return [gr.skip()] * 5 + in_inspect(value)
         if name == "layer":
             gone_on.add(str(request.session_hash))
-            ctx.stops.stop(str(request.session_hash))  # what is being made is of another layer
+            ctx.cancellation.stop(str(request.session_hash))  # what is being made is of another layer
         view = changed(view, name, value, how[0] == WHAT[2])
         found: list[Any] = pieces.of(view, how)
         if name in ("sort", "page"):
             found[1] = gr.skip()
         return [view, *found, gr.skip(), gr.skip()]
 
-    @said
+    @error_boundary
     def make(request: gr.Request, view: dict[str, Any], *how: Any) -> Iterator[list[Any]]:
         """Previews while it goes on; between its steps other tabs have the network."""
         from explain.features.visualization_cache import maximised
         from explain.methods.compute import Stopped
 
-        ctx.access.begins_work()
+        ctx.access.require_compute()
         who = str(request.session_hash)
-        ctx.stops.begin(who)
+        ctx.cancellation.begin(who)
         gone_on.discard(who)
         (_, wanted), began, last, drawn = pieces.wanted(view, how), time.monotonic(), None, 0.0
         chosen = view["class"] if wanted.of_classes else view["unit"]
@@ -226,7 +226,7 @@ def build(ctx: Context) -> None:
                 note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
                 yield [wishes(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
 
-    @said
+    @error_boundary
     def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
         """What a link names."""
         asked = request.query_params
@@ -236,7 +236,7 @@ def build(ctx: Context) -> None:
         return [changed(view, "sort", asked.get("sort", "")), gr.Tabs(selected=ID)]
 
     def stop(request: gr.Request) -> None:
-        ctx.stops.stop(str(request.session_hash))
+        ctx.cancellation.stop(str(request.session_hash))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [view, *form.values()]

@@ -19,13 +19,13 @@ from dashboard.components.gaze_view import (
     verdict,
 )
 from dashboard.components.panel import empty, panel
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
 from dashboard.links import IMAGE, TAB
 from dashboard.plots import figure
 from dashboard.server.uploads import photo_upload
 from dashboard.session.context import Context
-from dashboard.session.gaze_service import Gazing, Sight
+from dashboard.session.gaze_service import GazeService, Sight
 from dashboard.session.image_sessions import Subject, called, first_row, picture
 from explain.formatting import percent
 from explain.render import jpeg_bytes
@@ -68,16 +68,18 @@ def _name(ctx: Context, subject: Subject) -> str:
     )
 
 
-def numbers(gazing: Gazing) -> str:
+def numbers(gaze_service: GazeService) -> str:
     """The table of what was evaluated, or of what the model's own file says of it."""
-    if gazing.run is not None:
-        about = gazing.run.manifest
+    if gaze_service.run is not None:
+        about = gaze_service.run.manifest
         said = (
-            f"{about['data']}, {about['part']}, {len(gazing.run.images):,} images; counted as "
+            f"{about['data']}, {about['part']}, {len(gaze_service.run.images):,} images; counted as "
             f"{about['variant']}; best NSS first"
         )
-        return standing(gazing.run.summary, "Models, networks and people", esc(said), verdict(gazing.run))
-    measured = gazing.about.get("metrics", {}).get("gaze")
+        return standing(
+            gaze_service.run.summary, "Models, networks and people", esc(said), verdict(gaze_service.run)
+        )
+    measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
         return panel(
             "Models and baselines",
@@ -87,19 +89,22 @@ def numbers(gazing: Gazing) -> str:
     return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(said))
 
 
-def pieces(gazing: Gazing, view: GazeView) -> list[str]:
+def pieces(gaze_service: GazeService, view: GazeView) -> list[str]:
     """What is shown large, and the cards, of a gaze folder; how to get one without."""
-    if gazing.run is None:
+    if gaze_service.run is None:
         return [
             panel("Where people would look", empty("Choose a photo.")),
             panel("Where people looked", empty(NOTHING)),
         ]
-    return [from_folder(gazing.run, max(view.row, 0), view.source), disagreement(gazing.run, view)]
+    return [
+        from_folder(gaze_service.run, max(view.row, 0), view.source),
+        disagreement(gaze_service.run, view),
+    ]
 
 
 def build(ctx: Context) -> None:
-    gazing = ctx.gazing
-    first = first_view(gazing.run)
+    gaze_service = ctx.gaze_service
+    first = first_view(gaze_service.run)
     state, fresh = gr.State(asdict(first)), gr.State(True)
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
@@ -108,58 +113,58 @@ def build(ctx: Context) -> None:
                 strip = clickable(examples_strip(), "vt-gaze-examples")
             plot = gr.Plot(visible=False, show_label=False, elem_id="vt-gaze-curves")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            big, cards = pieces(gazing, first)
+            big, cards = pieces(gaze_service, first)
             shown = [clickable(big, "vt-gaze")]
-            clickable(numbers(gazing), "vt-standing")
+            clickable(numbers(gaze_service), "vt-standing")
             shown.append(clickable(cards, "vt-disagreement"))
     results = [state, *shown]
 
     def looked_at(subject: Subject, keys: dict[str, Any]) -> list[Any]:
-        sight = gazing.at(picture(ctx, subject))
+        sight = gaze_service.at(picture(ctx, subject))
         view = GazeView(**keys | {"row": -1})
         return [
             asdict(view),
             seen(ctx, sight, subject),
-            gr.skip() if gazing.run is None else disagreement(gazing.run, view),
+            gr.skip() if gaze_service.run is None else disagreement(gaze_service.run, view),
         ]
 
-    @said
+    @error_boundary
     def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
-        if gazing.run is None:
+        if gaze_service.run is None:
             return [gr.skip()] * 3
         before = GazeView(**keys)
-        view = before.apply(str(event.index), str(event.value), gazing.run)
-        big, cards = pieces(gazing, view)
+        view = before.apply(str(event.index), str(event.value), gaze_service.run)
+        big, cards = pieces(gaze_service, view)
         return [
             asdict(view),
             big if (view.row, view.source) != (before.row, before.source) and view.row >= 0 else gr.skip(),
             cards,
         ]
 
-    @said
+    @error_boundary
     def opened(is_fresh: bool, keys: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
         """When the tab is opened first: the model's curves; and, without a gaze folder, the image that was
         opened last."""
         drawn = (
-            gr.Plot(figure(charts(gazing.trained)[1]), visible=True)
-            if is_fresh and gazing.trained and len(gazing.trained.curves)
+            gr.Plot(figure(charts(gaze_service.trained)[1]), visible=True)
+            if is_fresh and gaze_service.trained and len(gaze_service.trained.curves)
             else gr.skip()
         )
         at = int(row["row"]) if row else first_row(ctx)
         if (
-            gazing.run is not None
+            gaze_service.run is not None
             or not is_fresh
             or at is None
             or not ctx.access.explains
-            or gazing.checkpoint is None
+            or gaze_service.checkpoint is None
         ):
             return [False, drawn, *[gr.skip()] * 3]
         return [False, drawn, *looked_at({"row": at}, keys)]
 
-    @said
+    @error_boundary
     def arrive(request: gr.Request, keys: dict[str, Any]) -> list[Any]:
         """The image of the gaze folder that a link names."""
-        asked, found = request.query_params, gazing.run
+        asked, found = request.query_params, gaze_service.run
         rows = (
             found.images.index[found.images["id"] == asked.get(IMAGE)]
             if found is not None and asked.get(TAB) == ID
@@ -168,15 +173,15 @@ def build(ctx: Context) -> None:
         if not len(rows):
             return [*[gr.skip()] * 3, gr.Tabs(selected=ID) if asked.get(TAB) == ID else gr.skip()]
         view = GazeView(**keys | {"row": int(rows[0])})
-        return [asdict(view), *pieces(gazing, view), gr.Tabs(selected=ID)]
+        return [asdict(view), *pieces(gaze_service, view), gr.Tabs(selected=ID)]
 
-    @said
+    @error_boundary
     def uploaded(request: gr.Request, path: str | None, keys: dict[str, Any]) -> list[Any]:
         if not path:
             return [gr.skip()] * 4
         return [*looked_at({"upload": ctx.photos.keep(str(request.session_hash), path)}, keys), None]
 
-    @said
+    @error_boundary
     def example(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
         return looked_at({"example": str(event.value)}, keys)
 

@@ -13,7 +13,7 @@ from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
 from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts, reproduced, run_maps, start_page
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
 from dashboard.links import TAB, in_inspect, row_of
 from dashboard.server.uploads import photo_upload
@@ -86,7 +86,7 @@ def build(ctx: Context) -> None:
     def asked(values: Sequence[Any]) -> tuple[dict[str, Any], list[Any]]:
         """The form's values by name, and a question for each chosen method in the registry's order."""
         from explain.methods.compute import Smoothing
-        from explain.methods.live import Question
+        from explain.methods.live import MapRequest
 
         how = dict(zip(HOW, values, strict=False))
         given = parameters.read(values[len(HOW) :])
@@ -94,10 +94,10 @@ def build(ctx: Context) -> None:
         how["minus"] = None if how["minus"] in (NOBODY, None, how["target"]) else how["minus"]
         common = (",".join(how["layers"] or []), how["target"], how["minus"])
         chosen_ones = [m for m in METHODS if m in (how["methods"] or [])]
-        return how, [Question(m, *common, given.get(m, ()), how["fuse"], smoothing) for m in chosen_ones]
+        return how, [MapRequest(m, *common, given.get(m, ()), how["fuse"], smoothing) for m in chosen_ones]
 
     def shown_maps(
-        subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", tell: Any = None
+        subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", on_progress: Any = None
     ) -> list[Any]:
         """Cheap maps are made, dear ones only where they are asked for or known already."""
         from explain.methods.compute import Stopped
@@ -105,14 +105,14 @@ def build(ctx: Context) -> None:
 
         how, questions = asked(values)
         with ctx.classifier() as classifier:
-            sight = ctx.looks.at(subject)
+            sight = ctx.sessions.at(subject)
             cards, answered = [], []
             for q in questions:
                 method = METHODS[q.method]
                 try:
                     seconds = sight.seconds(q)
                     if sight.known(q) or seconds <= CHEAP or q.method == compute:
-                        made = sight.map(q, tell or (lambda share: None))
+                        made = sight.map(q, on_progress or (lambda share: None))
                         cards.append(
                             Card(
                                 q.method, method.title, made.raw, made.layer, made.seconds, change=made.change
@@ -153,18 +153,18 @@ def build(ctx: Context) -> None:
             made_again,
         ]
 
-    @said
+    @error_boundary
     def from_run(subject: Subject | None) -> list[Any]:
         """The row that was clicked in Errors."""
         return [*show_row(ctx, int(subject["row"])), NOBODY] if subject else [gr.skip()] * 6
 
-    @said
+    @error_boundary
     def arrive(request: gr.Request) -> list[Any]:
         """The image that a link names."""
         row = row_of(run, request.query_params) if request.query_params.get(TAB, ID) == ID else None
         return [gr.skip()] * 2 if row is None else in_inspect(row)
 
-    @said
+    @error_boundary
     def explain(subject: Subject | None, *values: Any) -> list[Any]:
         """Live maps for the chosen class (the prediction where none is chosen)."""
         if not subject:
@@ -174,7 +174,7 @@ def build(ctx: Context) -> None:
             )
         return shown_maps(subject, values)
 
-    @said
+    @error_boundary
     def compute(
         request: gr.Request,
         event: gr.SelectData,
@@ -192,14 +192,14 @@ def build(ctx: Context) -> None:
         )
         if name == "save":
             return shown_maps(subject, values, saved=method)
-        ctx.stops.begin(who)
+        ctx.cancellation.begin(who)
 
-        def tell(share: float) -> None:
-            ctx.stops.heard(who)
+        def on_progress(share: float) -> None:
+            ctx.cancellation.raise_if_cancelled(who)
             progress(share, desc=METHODS[method].title)
 
         try:
-            return shown_maps(subject, values, compute=method, tell=tell)
+            return shown_maps(subject, values, compute=method, on_progress=on_progress)
         except Stopped:
             gr.Info(f"{METHODS[method].title} was stopped.")
             return shown_maps(subject, values)
@@ -208,7 +208,7 @@ def build(ctx: Context) -> None:
         values = [None, NOBODY, *values[2:]]  # another picture: the predicted class
         return [subject, *shown_maps(subject, values), "", NOBODY]
 
-    @said
+    @error_boundary
     def uploaded(request: gr.Request, path: str | None, *values: Any) -> Iterator[list[Any]]:
         """The photo is looked at, and the field free for the next."""
         if path:
@@ -218,11 +218,11 @@ def build(ctx: Context) -> None:
                 gr.skip(),
             ]
 
-    @said
+    @error_boundary
     def example(event: gr.SelectData, *values: Any) -> list[Any]:
         return from_outside({"example": str(event.value)}, values)
 
-    @said
+    @error_boundary
     def choices() -> Any:
         """Every layer, once the network is loaded."""
         from explain.methods.live import layers_with_maps
@@ -234,7 +234,7 @@ def build(ctx: Context) -> None:
             ]
         return gr.Dropdown(layers)
 
-    @said
+    @error_boundary
     def chosen_class(event: gr.SelectData) -> int:
         return int(event.value)
 
@@ -242,7 +242,7 @@ def build(ctx: Context) -> None:
         return gr.Button(visible=event.index == "compute")
 
     def stop(request: gr.Request) -> None:
-        ctx.stops.stop(str(request.session_hash))
+        ctx.cancellation.stop(str(request.session_hash))
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     options: dict[str, Any] = {

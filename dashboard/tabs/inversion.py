@@ -10,7 +10,7 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
 from dashboard.components.panel import empty, panel
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
 from dashboard.links import IMAGE, TAB, row_of
 from dashboard.server.uploads import photo_upload
@@ -33,14 +33,14 @@ WAITING = panel("What every layer still knows", empty("Opening …"))
 
 
 def build(ctx: Context) -> None:
-    rebuilding = ctx.rebuilding
+    decoder_service = ctx.decoder_service
     state = gr.State({"subject": None, "layer": ""})
     with gr.Row(elem_classes="vt-main"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
             with gr.Group(elem_classes="vt-panel vt-controls"):
                 upload = photo_upload("Your own photo", "vt-invert-upload")
                 strip = clickable(examples_strip(), "vt-invert-examples")
-            with gr.Group(visible=bool(rebuilding.layers), elem_classes="vt-panel vt-controls"):
+            with gr.Group(visible=bool(decoder_service.layers), elem_classes="vt-panel vt-controls"):
                 units = gr.Textbox(
                     "0",
                     label="Channels of the chosen layer, or classes",
@@ -66,20 +66,20 @@ def build(ctx: Context) -> None:
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             big = clickable(WAITING, "vt-inversion")
             edit, optimised = clickable("", "vt-edited"), clickable("", "vt-optimised")
-            clickable(over_depth(rebuilding.about) if rebuilding.layers else "", "vt-over-depth")
+            clickable(over_depth(decoder_service.about) if decoder_service.layers else "", "vt-over-depth")
 
     def looked_at(subject: Subject, view: dict[str, Any]) -> list[Any]:
         """The view, the row of layers, and nothing edited yet."""
         sight_of(subject)
         view = view | {
             "subject": subject,
-            "layer": view["layer"] or (rebuilding.layers[-1] if rebuilding.layers else ""),
+            "layer": view["layer"] or (decoder_service.layers[-1] if decoder_service.layers else ""),
         }
         return [view, row_for(view), ""]
 
     def sight_of(subject: Subject) -> Any:
         with ctx.classifier():
-            return ctx.looks.at(subject)
+            return ctx.sessions.at(subject)
 
     def row_for(view: dict[str, Any]) -> str:
         import numpy as np
@@ -88,7 +88,7 @@ def build(ctx: Context) -> None:
 
         subject, sight = view["subject"], sight_of(view["subject"])
         title = f"What every layer still knows of {_name(ctx, subject)}"
-        rebuilt = rebuilding.every_layer(subject) if rebuilding.layers else []
+        rebuilt = decoder_service.every_layer(subject) if decoder_service.layers else []
         more = enlarged(picture(ctx, subject).size, sight.seen.size[::-1])
         shown = row_of_layers(
             np.asarray(sight.seen),
@@ -101,7 +101,7 @@ def build(ctx: Context) -> None:
         )
         return shown if rebuilt else panel(title, empty(NONE))
 
-    @said
+    @error_boundary
     def opened(view: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
         """When the tab is opened first: the image that was opened last, and the layers that an optimisation
         may begin from."""
@@ -117,7 +117,7 @@ def build(ctx: Context) -> None:
             gr.Dropdown(names, value=names[len(names) // 2] if names else None),
         ]
 
-    @said
+    @error_boundary
     def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
         """The image that a link names; the tab's own opening shows it."""
         if request.query_params.get(TAB) != ID:
@@ -125,39 +125,41 @@ def build(ctx: Context) -> None:
         row = row_of(ctx.run, request.query_params) if request.query_params.get(IMAGE) else None
         return [gr.skip() if row is None else {"row": row}, gr.Tabs(selected=ID)]
 
-    @said
+    @error_boundary
     def uploaded(request: gr.Request, path: str | None, view: dict[str, Any]) -> list[Any]:
         if not path:
             return [gr.skip()] * 4
         return [*looked_at({"upload": ctx.photos.keep(str(request.session_hash), path)}, view), None]
 
-    @said
+    @error_boundary
     def example(view: dict[str, Any], event: gr.SelectData) -> list[Any]:
         return looked_at({"example": str(event.value)}, view)
 
-    @said
+    @error_boundary
     def chosen(view: dict[str, Any], units: str, how: str, event: gr.SelectData) -> list[Any]:
         """Another layer to edit."""
-        if event.index != "layer" or event.value not in rebuilding.layers:
+        if event.index != "layer" or event.value not in decoder_service.layers:
             return [gr.skip()] * 3
         view = view | {"layer": str(event.value)}
         return [
             view,
             row_for(view),
             edits(
-                view["layer"], rebuilding.edited(view["subject"], view["layer"], units, how), ctx.run.classes
+                view["layer"],
+                decoder_service.edited(view["subject"], view["layer"], units, how),
+                ctx.run.classes,
             ),
         ]
 
-    @said
+    @error_boundary
     def decode(view: dict[str, Any], units: str, how: str) -> str:
         if view["subject"] is None:
             raise gr.Error("Nothing to decode yet: upload a photo, or open an image.", print_exception=False)
         return edits(
-            view["layer"], rebuilding.edited(view["subject"], view["layer"], units, how), ctx.run.classes
+            view["layer"], decoder_service.edited(view["subject"], view["layer"], units, how), ctx.run.classes
         )
 
-    @said
+    @error_boundary
     def optimise(
         request: gr.Request, view: dict[str, Any], layer: str | None, steps: int
     ) -> Iterator[list[Any]]:
@@ -167,15 +169,17 @@ def build(ctx: Context) -> None:
         from explain.inversion.rebuild import pixels_of
         from explain.methods.compute import Stopped
 
-        ctx.access.begins_work()
+        ctx.access.require_compute()
         if view["subject"] is None or not layer:
             raise gr.Error("Choose a picture and a layer first.", print_exception=False)
         who, drawn, last = str(request.session_hash), 0.0, None
-        ctx.stops.begin(who)
+        ctx.cancellation.begin(who)
         yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
         with ctx.classifier() as classifier:
             work = descend(
-                classifier, rebuilding.input(classifier, view["subject"]), Settings(str(layer), int(steps))
+                classifier,
+                decoder_service.input(classifier, view["subject"]),
+                Settings(str(layer), int(steps)),
             )
         try:
             for step in in_turns(ctx, who, work):
@@ -198,7 +202,7 @@ def build(ctx: Context) -> None:
                 ]
 
     def stop(request: gr.Request) -> None:
-        ctx.stops.stop(str(request.session_hash))
+        ctx.cancellation.stop(str(request.session_hash))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     busy: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [big]}

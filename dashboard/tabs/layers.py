@@ -12,7 +12,7 @@ from dashboard.components.clickable import clickable
 from dashboard.components.depth_view import depth_panel
 from dashboard.components.layer_view import COLOURS, channel_alone, channel_sheet, layer_table
 from dashboard.components.strongest import strongest_strip
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
 from dashboard.links import PAGE, TAB, copy_link, image_of, number, row_of
 from dashboard.server.uploads import photo_upload
@@ -49,7 +49,7 @@ class Pieces:
         if view["subject"] is None:
             raise UserError("Nothing to look at yet: click an image in Errors, or upload one.")
         with self._ctx.classifier() as classifier:
-            sight = self._ctx.looks.at(view["subject"])
+            sight = self._ctx.sessions.at(view["subject"])
             known = self._of(view["subject"], classifier.model, sight.x)
             by_name = {layer.name: layer for layer in known.table}
             view["layer"] = (
@@ -175,21 +175,21 @@ def build(ctx: Context) -> None:
             over = clickable("", "vt-depth")
     view, seen, shown = gr.State(start), gr.State(0.0), [table, sheet, alone, over]
 
-    @said
+    @error_boundary
     def show(view: dict[str, Any]) -> list[Any]:
         return [view, *pieces.of(view)]
 
-    @said
+    @error_boundary
     def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any]) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "stop":
-            ctx.stops.stop(str(request.session_hash))
+            ctx.cancellation.stop(str(request.session_hash))
         if name in ("stop", "survey"):
             return [gr.skip()] * 5
         view = changed(view, name, value)
         return [view, *pieces.of(view)]
 
-    @said
+    @error_boundary
     def look_at_run(request: gr.Request, event: gr.SelectData, view: dict[str, Any]) -> Iterator[list[Any]]:
         """One pass over the run, with the network free between its steps."""
         if event.index != "survey":
@@ -198,9 +198,9 @@ def build(ctx: Context) -> None:
         from explain.features.top_activations import survey
         from explain.methods.compute import Stopped
 
-        ctx.access.begins_work()
+        ctx.access.require_compute()
         who, began, drawn = str(request.session_hash), time.monotonic(), 0.0
-        ctx.stops.begin(who)
+        ctx.cancellation.begin(who)
         yield [pieces.depth(view, "begins"), gr.skip()]
         with ctx.classifier() as classifier:
             work = survey(classifier, ctx.run)
@@ -216,7 +216,7 @@ def build(ctx: Context) -> None:
             raise
         yield [gr.skip(), began]
 
-    @said
+    @error_boundary
     def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
         """What a link names."""
         asked = request.query_params
@@ -230,12 +230,12 @@ def build(ctx: Context) -> None:
         }
         return [view | named | ({"subject": {"row": row}} if row is not None else {}), gr.Tabs(selected=ID)]
 
-    @said
+    @error_boundary
     def opened(subject: Subject | None, view: dict[str, Any]) -> Any:
         """The row that was clicked in Errors; it is drawn when the tab is opened."""
         return view | {"subject": {"row": int(subject["row"])}} if subject else gr.skip()
 
-    @said
+    @error_boundary
     def uploaded(request: gr.Request, path: str | None, view: dict[str, Any]) -> Iterator[list[Any]]:
         """The photo is looked at, and the field free for the next."""
         if path:
@@ -245,7 +245,7 @@ def build(ctx: Context) -> None:
                 gr.skip(),
             ]
 
-    @said
+    @error_boundary
     def example(event: gr.SelectData, view: dict[str, Any]) -> list[Any]:
         return show(view | {"subject": {"example": str(event.value)}})
 

@@ -8,11 +8,11 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.training_list import comparison, outcome, training_list
-from dashboard.error_boundary import said
+from dashboard.error_boundary import error_boundary
 from dashboard.plots import figure
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
-from dashboard.session.training_jobs import Trainings, as_typed, command, recipe_of
+from dashboard.session.training_jobs import TrainingJobs, as_typed, command, recipe_of
 from models.training.charts import charts
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
@@ -24,7 +24,7 @@ KEEP: dict[str, Any] = {"chosen": None, "ticked": [], "drawn": ""}
 
 
 def build(ctx: Context) -> None:
-    trainings = Trainings(ctx.trainings)
+    trainings = TrainingJobs(ctx.trainings)
     kept = gr.State(dict(KEEP))
     with gr.Row(elem_classes="vt-main vt-train"):
         with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
@@ -94,22 +94,22 @@ def build(ctx: Context) -> None:
         zipped = gr.DownloadButton(visible=bool(chosen and chosen.path.with_suffix(".charts").is_dir()))
         return [keep, listed, words_of, *drawn, zipped, beside, gr.Timer(active=running)]
 
-    @said
+    @error_boundary
     def opened(keep: dict[str, Any]) -> list[Any]:
         from models.registry import names  # torch is there by now
 
         return [gr.Dropdown(choices=names()), *show({**keep, "drawn": ""})]
 
-    @said
+    @error_boundary
     def typing(*values: Any) -> str:
         return as_typed(words(*values))
 
-    @said
+    @error_boundary
     def begin(keep: dict[str, Any], *values: Any) -> list[Any]:
         keep["chosen"] = trainings.start(words(*values))
         return [*show(keep), gr.Image(visible=False), gr.Markdown(visible=False)]
 
-    @said
+    @error_boundary
     def act(keep: dict[str, Any], event: gr.SelectData) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "cancel":
@@ -127,11 +127,11 @@ def build(ctx: Context) -> None:
             )
         return show(keep)
 
-    @said
+    @error_boundary
     def preview(*values: Any) -> list[Any]:
         from models.data.parts import open_parts
         from models.registry import spec
-        from models.training.preview import in_words, sheet
+        from models.training.preview import format_text, sheet
         from models.training.preview import preview as look_at
 
         given = dict(zip(order, values, strict=True))
@@ -144,7 +144,7 @@ def build(ctx: Context) -> None:
             task=str(given["task"]),
             labels=labels,
         )
-        drawn = in_words(parts.training, recipe)
+        drawn = format_text(parts.training, recipe)
         name = (
             str(given["model"]).split(":")[0]
             if not str(given["model"]).startswith("timm:")
@@ -153,7 +153,7 @@ def build(ctx: Context) -> None:
         page = sheet(look_at(parts.training, spec(name).preprocessing, recipe.augmentation))
         return [gr.Image(page, visible=True), gr.Markdown(drawn, visible=True)]
 
-    @said
+    @error_boundary
     def charts_zip(keep: dict[str, Any]) -> str:
         folder = trainings.one(keep["chosen"]).path.with_suffix(".charts")
         return shutil.make_archive(str(handed_out(folder.stem)), "zip", folder)
@@ -171,7 +171,7 @@ def build(ctx: Context) -> None:
         show_progress_on=[seen],
     )
     gr.on([shown.select, table.select], act, [kept], areas, trigger_mode="multiple", **quiet)
-    clock.tick(said(show), [kept], areas, **quiet)
+    clock.tick(error_boundary(show), [kept], areas, **quiet)
     save.click(charts_zip, [kept], [save], **quiet)
     ctx.on_load(typing, inputs, [typed])
     ctx.on_tab(ID, opened, [kept], [form["model"], *areas])

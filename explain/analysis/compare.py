@@ -231,7 +231,7 @@ def as_table(c: Comparison) -> pd.DataFrame:
     )
 
 
-def in_words(c: Comparison, most: int = 12) -> list[str]:
+def format_text(c: Comparison, most: int = 12) -> list[str]:
     """For a terminal: metrics, flips, and the classes that changed most."""
     head = [run.unfinished for run in (c.a, c.b) if run.unfinished]
     head += [

@@ -18,7 +18,7 @@ _SIDE, _BLOCK, _AT_ONCE = 16, 256, 512
 
 
 @dataclass(frozen=True)
-class Twins:
+class DuplicatePair:
     """Two rows whose pictures are nearly the same, `alike` in correlation."""
 
     row: int
@@ -27,7 +27,7 @@ class Twins:
     agree: bool
 
 
-def near_duplicates(run: RunData) -> list[Twins]:
+def near_duplicates(run: RunData) -> list[DuplicatePair]:
     """Pairs of nearly the same picture, those whose labels differ first. Found by the hash of the run
     (`picture_facts`), then looked at."""
     if HASH not in run.ok or not (known := run.ok[run.ok[HASH].notna()]).shape[0]:
@@ -41,7 +41,7 @@ def near_duplicates(run: RunData) -> list[Twins]:
         i, j = at[begin : begin + _AT_ONCE].T
         alike = (_standard(pictures[i]) * _standard(pictures[j])).mean(1)
         found += [
-            Twins(int(rows[i[k]]), int(rows[j[k]]), float(alike[k]), bool(label[i[k]] == label[j[k]]))
+            DuplicatePair(int(rows[i[k]]), int(rows[j[k]]), float(alike[k]), bool(label[i[k]] == label[j[k]]))
             for k in np.flatnonzero(alike >= ALIKE)
         ]
     return sorted(found, key=lambda t: (t.agree, -t.alike, t.row))

@@ -17,7 +17,7 @@ import pyarrow as pa
 from explain.analysis.chance import inconclusive
 from explain.analysis.clusters import Clustering, cluster_maps
 from explain.analysis.contrasts import Contrast, contrasts
-from explain.analysis.duplicates import Twins, near_duplicates
+from explain.analysis.duplicates import DuplicatePair, near_duplicates
 from explain.analysis.labels import Fit, checked, fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.ranking import by_recall
@@ -104,11 +104,11 @@ class Findings:
         return self._kept_or_anew(lambda: Fit(**self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
 
     @cached_property
-    def twins(self) -> list[Twins]:
+    def twins(self) -> list[DuplicatePair]:
         return self._kept_or_anew(lambda: self._kept_twins(), lambda: near_duplicates(self.run))
 
-    def _kept_twins(self) -> list[Twins]:
-        found, rows = [Twins(**t) for t in self._about["twins"]], set(self.run.ok.index)  # type: ignore[attr-defined]
+    def _kept_twins(self) -> list[DuplicatePair]:
+        found, rows = [DuplicatePair(**t) for t in self._about["twins"]], set(self.run.ok.index)  # type: ignore[attr-defined]
         if any(t.row not in rows or t.other not in rows for t in found):
             raise ValueError("rows that the run does not have")
         return found
@@ -221,6 +221,6 @@ def _write(folder: Path, findings: Findings) -> None:
     )
 
 
-def rows_of(twins: list[Twins], agree: bool = False) -> np.ndarray:
+def rows_of(twins: list[DuplicatePair], agree: bool = False) -> np.ndarray:
     """Rows of near duplicates, those of a pair next to each other."""
     return np.array([row for t in twins if t.agree == agree for row in (t.row, t.other)], int)

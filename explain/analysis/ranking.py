@@ -110,7 +110,7 @@ def summary(run: RunData) -> pd.DataFrame:
     )
 
 
-def in_words(run: RunData) -> list[str]:
+def format_text(run: RunData) -> list[str]:
     """A run's outcome in a few lines: accuracy, macro-F1, worst classes, images without an answer, speed."""
     e, manifest = run.evaluation, run.manifest
     low, high = e.interval

@@ -43,16 +43,18 @@ def export(
     """Pictures to take away: originals, overlays, raw maps, one sheet with every class, a page that opens
     without a server, and tables."""
     from explain.analysis.findings import Findings
-    from explain.export.gallery import INDEX, Export, Wishes
+    from explain.export.gallery import INDEX, Export, ExportOptions
     from explain.run.reader import open_run
 
     named = tuple(name.strip() for name in methods.split(",") if name.strip())
     opened = open_run(run)
     ask_for_data(opened, allow_data)
-    made = Export(Findings(opened), out, Wishes(select, per_class, named, sort, originals, maps, blur_eyes))
-    with share_bar("export") as tell:
+    made = Export(
+        Findings(opened), out, ExportOptions(select, per_class, named, sort, originals, maps, blur_eyes)
+    )
+    with share_bar("export") as on_progress:
         for share in made.steps():
-            tell(share)
+            on_progress(share)
     if made.run.unfinished:
         say(made.run.unfinished)
     say(
@@ -116,7 +118,7 @@ def explain(
 ) -> None:
     """Maps of one picture by any method: as raw numbers (.npy), as a picture, and laid over the photo."""
     from explain.methods.compute import Smoothing
-    from explain.methods.live import Question, look
+    from explain.methods.live import MapRequest, look
     from explain.methods.single_image import class_number, must_be_there, read_picture, settings_for, write
     from models.class_names import read_names
     from models.data.images import about_image
@@ -139,10 +141,10 @@ def explain(
     refused: dict[str, list[str]] = {}
     try:
         for name in names:
-            with share_bar(name) as tell:
+            with share_bar(name) as on_progress:
                 try:
                     made = sight.map(
-                        Question(
+                        MapRequest(
                             name,
                             layer or "",
                             plus,
@@ -151,7 +153,7 @@ def explain(
                             fuse,
                             Smoothing(flip, noise),
                         ),
-                        tell,
+                        on_progress,
                     )
                 except UserError as error:  # the other methods may fit
                     refused.setdefault(str(error), []).append(name)
@@ -194,7 +196,7 @@ def layers(
     import torch
 
     from explain.methods.single_image import must_be_there, read_picture
-    from explain.network.summary import gaps, in_words
+    from explain.network.summary import format_text, gaps
     from explain.network.summary import layers as table
     from models.registry import load
 
@@ -204,7 +206,7 @@ def layers(
     noise = torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
     shown = classifier.batch([read_picture(image, classifier.preprocessing)]) if image else noise
     found = table(classifier.model, shown)
-    say("\n".join(filter(None, [in_words(found, zeros=image is not None), gaps(found)])))
+    say("\n".join(filter(None, [format_text(found, zeros=image is not None), gaps(found)])))
 
 
 @takes_preprocessing
@@ -241,9 +243,9 @@ def filters(
     settings = Settings(layer, place, steps=steps, seed=seed)
     made = None
     try:
-        with share_bar(layer or "classes") as tell:
+        with share_bar(layer or "classes") as on_progress:
             for made in maximised(classifier, units_in(units, () if layer else classifier.classes), settings):
-                tell(made.step / made.steps)
+                on_progress(made.step / made.steps)
     except KeyboardInterrupt:
         say(f"\nStopped after step {made.step if made else 0} of {steps}.")
     if made is None:
@@ -262,7 +264,7 @@ def survey(
 ) -> None:
     """One pass over a run's images: each channel's strongest images, and the curves over depth. Kept in the
     run's folder for Layers."""
-    from explain.features.top_activations import in_words
+    from explain.features.top_activations import format_text
     from explain.features.top_activations import survey as look_at
     from explain.run.model import network_of
     from explain.run.reader import open_run
@@ -272,13 +274,13 @@ def survey(
     ask_for_data(opened, allow_data)
     reuse_memory()
     try:
-        with share_bar("survey") as tell:
+        with share_bar("survey") as on_progress:
             for share in look_at(network_of(opened.manifest, weights, device), opened, limit):
-                tell(share)
+                on_progress(share)
     except KeyboardInterrupt:
         say("\nStopped; nothing was written.")
         raise typer.Exit(130) from None
-    say(in_words(opened))
+    say(format_text(opened))
 
 
 @contextmanager
@@ -292,7 +294,7 @@ def share_bar(name: str) -> Iterator[Callable[[float], None]]:
         leave=False,
     ) as bar:
 
-        def tell(share: float) -> None:
+        def on_progress(share: float) -> None:
             bar.update(100 * share - bar.n)
 
-        yield tell
+        yield on_progress

@@ -17,15 +17,15 @@ def analyse(run: Run) -> None:
     dashboard."""
     from explain.analysis.findings import Findings
     from explain.analysis.findings import analyse as work_out
-    from explain.analysis.in_words import in_words
+    from explain.analysis.format_text import format_text
     from explain.cli.commands import share_bar
     from explain.run.reader import open_run
 
     findings = Findings(open_run(run))
-    with share_bar("analyse") as tell:
+    with share_bar("analyse") as on_progress:
         for share in work_out(findings):
-            tell(share)
-    say(in_words(findings))
+            on_progress(share)
+    say(format_text(findings))
 
 
 def compare(
@@ -38,13 +38,13 @@ def compare(
 ) -> None:
     """Two runs side by side: metrics with intervals, McNemar's test, who is right where the other is wrong,
     and whether they look alike."""
-    from explain.analysis.compare import as_table, in_words
+    from explain.analysis.compare import as_table, format_text
     from explain.analysis.compare import compare as set_side_by_side
     from explain.run.reader import open_run
     from models.csv_files import write_csv
 
     found = set_side_by_side(open_run(first), open_run(second), method)
-    say("\n".join(in_words(found)))
+    say("\n".join(format_text(found)))
     if out:
         write_csv(as_table(found), out)
         say(f"table      {out}")

@@ -173,7 +173,7 @@ def evaluate(
     """Predictions of gaze, and the maps of a classifier, against people's fixations, beside baselines and
     people themselves."""
     from explain.gaze.folder import write
-    from explain.gaze.in_words import markdown as as_markdown
+    from explain.gaze.format_text import markdown as as_markdown
     from explain.gaze.network import NetworkMaps
     from explain.gaze.sources import predictions
     from models.gaze.density import sigma_in_pixels
@@ -273,14 +273,14 @@ def _evaluated(truths: "Truths", sources: "list[Source]", variant: str) -> "Eval
     from explain.cli.commands import share_bar
     from explain.gaze.evaluate import evaluate as work_out
 
-    with share_bar("gaze") as tell:
+    with share_bar("gaze") as on_progress:
         for share, found in work_out(truths, sources, variant):
             made = found
-            tell(share)
+            on_progress(share)
     return made
 
 
 def _say_table(made: "Evaluation") -> None:
-    from explain.gaze.in_words import table_lines
+    from explain.gaze.format_text import table_lines
 
     say("\n".join(table_lines(made.means)))

@@ -154,9 +154,9 @@ def image(
     if layer:
         last = None
         try:
-            with share_bar(layer) as tell:
+            with share_bar(layer) as on_progress:
                 for last in optimise(classifier, x, Settings(layer, steps, restarts, seed=seed)):
-                    tell(last.step / last.steps)
+                    on_progress(last.step / last.steps)
         except KeyboardInterrupt:
             say(f"\nStopped after step {last.step if last else 0} of {steps}.")
         if last is None:
@@ -197,14 +197,14 @@ def _measured(
     classifier: "Classifier", decoders: "list[Decoder]", source: "ImageSource", limit: int
 ) -> "pd.DataFrame":
     from explain.cli.commands import share_bar
-    from explain.inversion.measure import in_words
+    from explain.inversion.measure import format_text
     from explain.inversion.measure import measure as work_out
 
-    with share_bar("measure") as tell:
+    with share_bar("measure") as on_progress:
         for share, table in work_out(classifier, decoders, source, limit):
             found = table
-            tell(share)
-    say("\n".join(in_words(found)))
+            on_progress(share)
+    say("\n".join(format_text(found)))
     return found
 
 

@@ -224,7 +224,7 @@ def list_models(
     """Networks to choose from; or, with checkpoints, what each costs and how good it is, side by side."""
     from models.csv_files import write_csv
     from models.registry import listed
-    from models.training.compare import class_difference, in_words, side_by_side
+    from models.training.compare import class_difference, format_text, side_by_side
     from models.training.trained import open_trained
 
     if not checkpoints:
@@ -232,7 +232,7 @@ def list_models(
         return
     trained = [open_trained(path) for path in checkpoints]
     table = side_by_side(trained)
-    say(in_words(table).T.to_string())
+    say(format_text(table).T.to_string())
     if len(trained) > 1 and all(t.task == "classes" for t in trained):
         say("\nrecall\n" + class_difference(trained).round(3).to_string())
     if csv:
@@ -256,12 +256,12 @@ def data_preview(
     from models.data.parts import open_parts
     from models.registry import spec
     from models.training.augment import Augmentation
-    from models.training.preview import in_words, preview, sheet
+    from models.training.preview import format_text, preview, sheet
     from models.training.recipe import Recipe
 
     recipe = Recipe(balance=balance, balance_by=balance_by, augmentation=Augmentation.parse(augment))
     parts = open_parts(data, image_col, label_col, labels=labels)
-    seen = in_words(parts.training, recipe)
+    seen = format_text(parts.training, recipe)
     classes = preview(parts.training, spec(model).preprocessing, recipe.augmentation, seed=seed)
     for c in classes:
         say(f"{c.count:8} {c.name}")

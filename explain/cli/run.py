@@ -62,8 +62,8 @@ def run(
     """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on;
     images that have changed are done again."""
     from explain.analysis.findings import Findings, analyse
-    from explain.analysis.in_words import proposals_in_words
-    from explain.analysis.ranking import in_words
+    from explain.analysis.format_text import format_proposals
+    from explain.analysis.ranking import format_text
     from explain.run.engine import run as compute
     from explain.run.reader import open_run
     from models.class_names import read_names
@@ -104,10 +104,10 @@ def run(
         raise typer.Exit(130) from None
     opened = open_run(out)
     findings = Findings(opened)
-    with share_bar("analyse") as tell:
+    with share_bar("analyse") as on_progress:
         for share in analyse(findings):
-            tell(share)
-    say("\n".join([*in_words(opened), *proposals_in_words(findings)]))
+            on_progress(share)
+    say("\n".join([*format_text(opened), *format_proposals(findings)]))
     say(f"next       python launch.py serve --run {out}")
 
 

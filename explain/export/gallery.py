@@ -46,7 +46,7 @@ PHOTOS = {".jpg", ".jpeg", ".webp", ".mpo"}  # whose pixels were rounded before:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ExportOptions:
     """`select` and `per_class`: which images (`selection.selected`). `methods`: of the run's, by itself the
     first. `originals`: at full size, where they can be read; `raw`: maps as numbers; `blur_eyes`: cover the
     eyes of aligned faces."""
@@ -66,7 +66,7 @@ class Export:
     Raises UserError for wishes that cannot be met, and where `out` holds something else.
     """
 
-    def __init__(self, findings: Findings, out: Path, wishes: Wishes = Wishes()):
+    def __init__(self, findings: Findings, out: Path, wishes: ExportOptions = ExportOptions()):
         run = findings.run
         if wishes.per_class is not None and not 1 <= wishes.per_class <= 2 * LINES:
             raise UserError(
@@ -277,7 +277,7 @@ class Export:
             temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def export(findings: Findings, out: Path, wishes: Wishes = Wishes()) -> Export:
+def export(findings: Findings, out: Path, wishes: ExportOptions = ExportOptions()) -> Export:
     """Write it at once."""
     made = Export(findings, out, wishes)
     for _ in made.steps():

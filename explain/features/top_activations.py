@@ -234,7 +234,7 @@ def curves(run: RunData) -> list[Step]:
     return [Step(**row) for row in read(run.folder / DEPTH, remedy=REMEDY).to_pylist()]
 
 
-def in_words(run: RunData) -> str:
+def format_text(run: RunData) -> str:
     """The curves over depth for a terminal."""
     rows: list[Sequence[str]] = [
         ("layer", "name", "zeros", "classes apart", "shuffled", "moved by 1", "by its stride")

@@ -21,16 +21,16 @@ LIMIT = 512 * 2**20
 NOTES = ("answers", "began", "moved")
 
 
-def album_folder() -> Path:
+def cache_folder() -> Path:
     return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine") / "maximised"
 
 
-class Album:
+class VisualizationCache:
     """Of one network and one setting: a picture (PNG) a unit, with its answers in the PNG's text."""
 
     def __init__(self, classifier: Classifier, settings: Settings, folder: Path | None = None):
         said = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
-        self._root = folder or album_folder()
+        self._root = folder or cache_folder()
         self._folder, self._settings = (
             self._root / classifier.weights_hash / hashlib.sha256(said.encode()).hexdigest()[:16],
             settings,
@@ -79,7 +79,7 @@ def maximised(
     classifier: Classifier, units: Sequence[int], settings: Settings, folder: Path | None = None
 ) -> Iterator[Maximised]:
     """As `maximise`, with what the album holds; once all is made the album holds it too."""
-    album = Album(classifier, settings, folder)
+    album = VisualizationCache(classifier, settings, folder)
     known = album.known(units)
     missing = [unit for unit in units if known is None or unit not in known.units]
     if known and not missing:

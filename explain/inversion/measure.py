@@ -104,7 +104,7 @@ def _read(classifier: Classifier, source: ImageSource, limit: int) -> Tensor:
     return classifier.batch([found[k] for k in order.tolist()])
 
 
-def in_words(table: pd.DataFrame) -> list[str]:
+def format_text(table: pd.DataFrame) -> list[str]:
     """One line a layer, the shallowest first."""
     heads = ("error", "MSE", "PSNR", "SSIM", "same class", "other picture", "mean picture")
     wide = max(5, *(len(str(name)) for name in table["layer"]))

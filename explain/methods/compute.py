@@ -27,8 +27,8 @@ class Stopped(Exception):
 
 @dataclass(eq=False)
 class Case:
-    """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `tell(share)` hears how far it is,
-    and may raise `Stopped`.
+    """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `on_progress(share)` hears how far it
+    is, and may raise `Stopped`.
 
     `batch`: how many images the network gets at once where a method asks for many; it shrinks where memory
     ends.
@@ -40,7 +40,7 @@ class Case:
     target: Target
     precision: str = "fp32"
     batch: int = 32
-    tell: Callable[[float], None] = field(default=lambda share: None)
+    on_progress: Callable[[float], None] = field(default=lambda share: None)
     _folded: dict[tuple[str, ...], nn.Module] = field(
         default_factory=dict
     )  # shared with every case made from this one
@@ -71,9 +71,9 @@ class Case:
             )
         )
 
-    def about(self, target: Target, tell: Callable[[float], None] | None = None) -> "Case":
+    def about(self, target: Target, on_progress: Callable[[float], None] | None = None) -> "Case":
         """Another target of the same images: the captured pass is shared."""
-        other = replace(self, target=target, tell=tell or self.tell)
+        other = replace(self, target=target, on_progress=on_progress or self.on_progress)
         other.__dict__["captured"] = self.captured
         return other
 
@@ -167,11 +167,11 @@ def _answer(
         )
     total, variations = None, list(smoothing.variations(case.x))
     for k, (x, mirrored) in enumerate(variations):
-        tell = lambda share, k=k: case.tell((k + share) / len(variations))  # noqa: E731
-        maps = _maps(replace(case, x=x, tell=tell), method, settings, fuse)
+        on_progress = lambda share, k=k: case.on_progress((k + share) / len(variations))  # noqa: E731
+        maps = _maps(replace(case, x=x, on_progress=on_progress), method, settings, fuse)
         maps = maps.flip(2) if mirrored else maps
         total = maps if total is None else total + maps
-        case.tell((k + 1) / len(variations))
+        case.on_progress((k + 1) / len(variations))
     assert total is not None
     return Explanation(total / len(variations), name, _layers(case, method), case.target)
 

@@ -25,7 +25,7 @@ PASSES, MAPS = 3, 200
 
 
 @dataclass(frozen=True)
-class Question:
+class MapRequest:
     """Which map: of the predicted class where `target` is None, less that of class `minus`; at the default
     layer where `layer` is ''.
 
@@ -42,12 +42,12 @@ class Question:
 
 
 @dataclass(frozen=True, eq=False)
-class LiveMap:
+class MapResult:
     """`raw` (h, w) answers `question` for class `target` at `layer` ('' where the method needs none); it took
     `seconds`. `change`: what it should sum to, where the method promises that."""
 
     raw: np.ndarray
-    question: Question
+    question: MapRequest
     layer: str
     target: int
     seconds: float
@@ -55,7 +55,7 @@ class LiveMap:
 
 
 @dataclass(eq=False)
-class Look:
+class ImageSession:
     """One picture before a network. `seen`: as the network sees it; `prob` (K,)."""
 
     classifier: Classifier
@@ -63,17 +63,19 @@ class Look:
     x: Tensor
     prob: np.ndarray
     _passes: dict[tuple[str, ...], Case] = field(default_factory=dict)
-    _maps: dict[Question, LiveMap] = field(default_factory=dict)
+    _maps: dict[MapRequest, MapResult] = field(default_factory=dict)
 
     @property
     def pred(self) -> int:
         return int(self.prob.argmax())
 
-    def map(self, question: Question, tell: Callable[[float], None] = lambda share: None) -> LiveMap:
-        """The answer, computed once. `tell(share)` hears how far it is, and may raise `Stopped`. Raises
-        UserError for what does not fit."""
+    def map(
+        self, question: MapRequest, on_progress: Callable[[float], None] = lambda share: None
+    ) -> MapResult:
+        """The answer, computed once. `on_progress(share)` hears how far it is, and may raise `Stopped`.
+        Raises UserError for what does not fit."""
         if question not in self._maps:
-            found = self._compute(question, tell)
+            found = self._compute(question, on_progress)
             if len(self._maps) >= MAPS:
                 del self._maps[next(iter(self._maps))]
             self._maps[question] = found
@@ -90,10 +92,10 @@ class Look:
             times.append((time.perf_counter() - began) / len(few))
         return min(times)
 
-    def known(self, question: Question) -> bool:
+    def known(self, question: MapRequest) -> bool:
         return question in self._maps
 
-    def seconds(self, question: Question) -> float:
+    def seconds(self, question: MapRequest) -> float:
         """About how long the map will take on this machine."""
         method = get(question.method)
         c, h, w = (
@@ -104,19 +106,19 @@ class Look:
         copies = max(1, question.smoothing.samples) * (1 + question.smoothing.flip)
         return self.pace * copies * method.passes(c, h * w, method.settings(dict(question.given)))
 
-    def _compute(self, question: Question, tell: Callable[[float], None]) -> LiveMap:
+    def _compute(self, question: MapRequest, on_progress: Callable[[float], None]) -> MapResult:
         method, plus = get(question.method), self.pred if question.target is None else question.target
         began = time.perf_counter()
         target = Target(
             torch.tensor([plus]), None if question.minus is None else torch.tensor([question.minus])
         )
         if method.layered:
-            case = self._case(self._layers(question.layer)).about(target, tell)
+            case = self._case(self._layers(question.layer)).about(target, on_progress)
         else:
-            case = Case(self.classifier.model, self.x, (), target, tell=tell)
+            case = Case(self.classifier.model, self.x, (), target, on_progress=on_progress)
         found = answer(case, question.method, dict(question.given), question.fuse, question.smoothing)
         change = None if found.change is None else float(found.change[0])
-        return LiveMap(
+        return MapResult(
             found.maps[0].cpu().numpy(), question, found.layer, plus, time.perf_counter() - began, change
         )
 
@@ -135,7 +137,7 @@ class Look:
         return self._passes[layers]
 
 
-def look(classifier: Classifier, image: Image.Image) -> Look:
+def look(classifier: Classifier, image: Image.Image) -> ImageSession:
     """Show a picture to a network: one forward pass. Raises UserError for a network that answers with
     something else than classes."""
     if classifier.metadata.get("task") == "affect":
@@ -154,7 +156,7 @@ def look(classifier: Classifier, image: Image.Image) -> Look:
             "prediction to explain. Check the weights and the preprocessing."
         )
     prob = answer.softmax(1)[0].cpu().numpy()
-    return Look(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob)
+    return ImageSession(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob)
 
 
 def layers_with_maps(classifier: Classifier) -> list[LayerOutput]:

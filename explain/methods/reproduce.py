@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from explain.methods.compute import Smoothing
-from explain.methods.live import Question
+from explain.methods.live import MapRequest
 
 
 def command_line(
@@ -12,7 +12,7 @@ def command_line(
     model: str,
     weights: str,
     classes: Sequence[str],
-    questions: Sequence[Question],
+    questions: Sequence[MapRequest],
     options: Sequence[str] = (),
 ) -> str:
     """One call of `explain` for questions that differ in method and parameters alone. `classes`: as the
@@ -42,7 +42,7 @@ def command_line(
 
 
 def python_lines(
-    picture: str, model: str, weights: str, questions: Sequence[Question], options: Sequence[str] = ()
+    picture: str, model: str, weights: str, questions: Sequence[MapRequest], options: Sequence[str] = ()
 ) -> str:
     """Runs from the folder of launch.py."""
     said = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
@@ -58,13 +58,13 @@ def python_lines(
         f", {k}={v!r}" for k, v in (("exif", read.get("exif")), ("bits", int(read.get("bits", 0)))) if v
     )
     smooth = any(q.smoothing != Smoothing() for q in questions)
-    asked = ",\n    ".join(f"Question({q.method!r}{''.join(_words(q))})" for q in questions)
+    asked = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in questions)
     return "\n".join(
         [
             "from pathlib import Path",
             "",
             *(["from explain.methods.compute import Smoothing"] if smooth else []),
-            "from explain.methods.live import Question, look",
+            "from explain.methods.live import MapRequest, look",
             "from models.data.images import open_image",
             *(["from models.preprocessing_options import PreprocessingOptions"] if said else []),
             "from models.registry import load",
@@ -90,7 +90,7 @@ def _fields(options: Sequence[str]) -> dict[str, str | bool]:
     return found
 
 
-def _words(q: Question) -> list[str]:
+def _words(q: MapRequest) -> list[str]:
     """What differs from the defaults, as arguments."""
     several = "," in q.layer and q.fuse != "mean"
     values = [

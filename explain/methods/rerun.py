@@ -185,7 +185,7 @@ def _behind(
     one: "Case",
     items: Tensor,
     change: Callable[[Tensor, Tensor], Tensor],
-    tell: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda share: None,
 ) -> Tensor:
     """The answers (M, K) to one image with M other maps at its layer: `change(some items, maps)` makes as
     many as the items."""
@@ -195,7 +195,7 @@ def _behind(
         for part in items.split(size):
             turn = one.captured.turns[0]
             found.append(logits_with(one.model, one.x, one.layer, partial(change, part), one.precision, turn))
-            tell(sum(map(len, found)) / len(items))
+            on_progress(sum(map(len, found)) / len(items))
         return torch.cat(found)
 
     most = min(
@@ -207,4 +207,4 @@ def _behind(
 
 
 def _tell(case: "Case", row: int, share: float) -> None:
-    case.tell((row + share) / len(case.x))
+    case.on_progress((row + share) / len(case.x))

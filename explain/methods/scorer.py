@@ -45,7 +45,7 @@ class Scorer(nn.Module):
 
     def forward(self, x: Tensor, plus: Tensor, minus: Tensor | None = None) -> Tensor:
         self._seen += len(x)
-        self._case.tell(min(1.0, self._seen / self._expected))
+        self._case.on_progress(min(1.0, self._seen / self._expected))
         if self._mode:
             self._mode.begin(len(x))
         with (
@@ -124,14 +124,14 @@ def pixels(attribution: Tensor, channels: str = "sum") -> Tensor:
 def each(case: "Case", work: Callable[["Case"], Tensor], size: int = 1) -> Tensor:
     """`size` images after the other, fewer where memory ends; progress over all of them."""
 
-    def tell(done: int, share: float, of: int) -> None:
-        case.tell((done + share * of) / len(case.x))
+    def on_progress(done: int, share: float, of: int) -> None:
+        case.on_progress((done + share * of) / len(case.x))
 
     def in_parts(size: int) -> Tensor:
         parts = [case.part(slice(row, row + size)) for row in range(0, len(case.x), size)]
         return torch.cat(
             [
-                work(replace(part, tell=partial(tell, size * k, of=len(part.x))))
+                work(replace(part, on_progress=partial(on_progress, size * k, of=len(part.x))))
                 for k, part in enumerate(parts)
             ]
         )

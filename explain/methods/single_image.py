@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explain.methods.live import LiveMap, Look
+from explain.methods.live import ImageSession, MapResult
 from explain.methods.registry import get
 from explain.render import coloured, normalise, overlay
 from models.classes import find_class, near_names
@@ -67,7 +67,7 @@ def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str,
     return given
 
 
-def write(sight: Look, made: LiveMap, stem: Path) -> list[Path]:
+def write(sight: ImageSession, made: MapResult, stem: Path) -> list[Path]:
     """STEM.METHOD.npy (raw float32), .map.png (coloured, the map's own resolution), .png (over the picture as
     the network sees it).
 

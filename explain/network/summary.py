@@ -40,7 +40,7 @@ class Layer:
         return len(self.shape) == 3 and min(self.shape[1:]) > 1
 
 
-def in_words(table: Sequence[Layer], zeros: bool) -> str:
+def format_text(table: Sequence[Layer], zeros: bool) -> str:
     """The table for a terminal; what only passes on is left out."""
     rows = [
         (

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.classes import find_class
 from models.csv_files import unquoted
-from models.data.source import ImageSource, Item, Subset, joined
+from models.data.source import DerivedSource, ImageSource, Item, joined
 from models.data.table import read_table
 from models.errors import UserError
 
@@ -61,7 +61,7 @@ def read_corrections(path: Path) -> Corrections:
     return Corrections(path.name, labels)
 
 
-class Corrected(Subset):
+class Corrected(DerivedSource):
     """A source with some labels replaced and some images left out, under the same name. `changed` and
     `left_out` count them, `told` says so; `found`: the corrections that are about its images. Raises
     UserError for a class that the source lacks, and where no image stays."""

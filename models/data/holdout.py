@@ -5,7 +5,7 @@ import hashlib
 
 import numpy as np
 
-from models.data.source import Chosen, ImageSource, joined
+from models.data.source import ImageSource, Subset, joined
 
 SHARE = 0.15  # of every class for validation, and for test
 NAMES = ("test", "validation", "train")
@@ -16,7 +16,7 @@ def held_out(source: ImageSource, part: str) -> ImageSource:
 
     A class of three images or more is in every part; a class of one or two is in train alone.
     """
-    chosen = Chosen(source, _parts(source)[part], f"{source.name}/{part}")
+    chosen = Subset(source, _parts(source)[part], f"{source.name}/{part}")
     chosen.note = joined(source.note, f"{part} held out: the data has no parts of its own")
     return chosen
 
@@ -24,8 +24,8 @@ def held_out(source: ImageSource, part: str) -> ImageSource:
 def split_off(source: ImageSource, part: str, share: float = SHARE) -> tuple[ImageSource, ImageSource]:
     """What is left of a source, and `part`: a share of every class."""
     taken = np.sort(np.concatenate([order[: _size(len(order), share)] for order in _orders(source)]))
-    rest = Chosen(source, np.setdiff1d(np.arange(len(source)), taken))
-    return rest, Chosen(source, taken, f"{source.name} ({part})")
+    rest = Subset(source, np.setdiff1d(np.arange(len(source)), taken))
+    return rest, Subset(source, taken, f"{source.name} ({part})")
 
 
 def _parts(source: ImageSource) -> dict[str, np.ndarray]:

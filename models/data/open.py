@@ -7,7 +7,7 @@ import numpy as np
 
 from models.data.folder import SPLITS
 from models.data.holdout import held_out
-from models.data.source import Chosen, ImageSource, NoParts
+from models.data.source import ImageSource, NoParts, Subset
 from models.errors import UserError
 
 
@@ -41,7 +41,7 @@ def thinned(source: ImageSource, size: int) -> ImageSource:
     """`size` images of a source, evenly spread over its order."""
     if size < 1:
         raise UserError(f"--limit {size}: at least one image is needed.")
-    return Chosen(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
+    return Subset(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
 
 
 def _open(

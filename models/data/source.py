@@ -110,7 +110,7 @@ class ImageSource(ABC):
         return digest.hexdigest()[:16]
 
 
-class Subset(ImageSource):
+class DerivedSource(ImageSource):
     """Images `kept` (n,) of another source, in that order, with everything that it says of them; who derives
     from it sets `items`."""
 
@@ -152,7 +152,7 @@ class Subset(ImageSource):
         return None if whole is None else whole.iloc[self.kept].reset_index(drop=True)
 
 
-class Chosen(Subset):
+class Subset(DerivedSource):
     """Some images of another source, in its order, under a name of their own."""
 
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):

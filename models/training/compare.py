@@ -67,7 +67,7 @@ def class_difference(models: list[Trained], measure: str = "recall") -> pd.DataF
     return found
 
 
-def in_words(table: pd.DataFrame) -> pd.DataFrame:
+def format_text(table: pd.DataFrame) -> pd.DataFrame:
     """The same for people: shares as per cent, millions as M."""
     shown = table.drop(columns=["from", "to"], errors="ignore").copy()
     for name in shown.columns:

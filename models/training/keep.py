@@ -11,7 +11,7 @@ from torch import nn
 from models import checkpoints
 from models.errors import UserError
 from models.training.progress import Progress
-from models.training.trainee import Trainee
+from models.training.trainee import LitClassifier
 
 
 class KeepBest(L.Callback):
@@ -62,7 +62,7 @@ class KeepBest(L.Callback):
         p.seconds_left = each * (batches - done + batches * max(0, p.epochs - p.epoch))
         p.write(self.out)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, module: Trainee) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: L.Trainer, module: LitClassifier) -> None:  # type: ignore[override]
         measured = {
             k: round(float(v), 5)
             for k, v in trainer.callback_metrics.items()

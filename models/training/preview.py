@@ -72,7 +72,7 @@ def distinct_images(
     return float(n) if weights is None else float((1 - (1 - weights / weights.sum()) ** n).sum())
 
 
-def in_words(source: ImageSource, recipe: Recipe) -> str:
+def format_text(source: ImageSource, recipe: Recipe) -> str:
     """One line: what an epoch shows. Raises UserError where the data lacks the column to balance by."""
     index = {name: i for i, name in enumerate(source.classes)}
     labels = np.array([index[item.label] for item in source.items])

@@ -42,9 +42,9 @@ def train_seeds(
                 return False
             training.progress.say(file, "running", "measuring")
             metrics = measure(file, parts)
-            training.finish(in_words(metrics))
+            training.finish(format_text(metrics))
         say(
-            f"{'seed ' + str(seed) if len(seeds) > 1 else 'measured':10} {in_words(metrics)}\ncheckpoint "
+            f"{'seed ' + str(seed) if len(seeds) > 1 else 'measured':10} {format_text(metrics)}\ncheckpoint "
             f"{file}"
         )
         rows.append({"seed": seed, **figures(metrics)})
@@ -69,7 +69,7 @@ def figures(metrics: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def in_words(metrics: dict[str, Any]) -> str:
+def format_text(metrics: dict[str, Any]) -> str:
     shown = metrics.get("test") or metrics["validation"]
     part = f"of {shown['images']} {'test' if 'test' in metrics else 'validation'} images"
     if "accuracy" in shown:

@@ -17,7 +17,7 @@ from models.csv_files import write_csv
 from models.data.parts import Parts
 from models.errors import UserError
 from models.heads import freeze
-from models.training.compare import in_words
+from models.training.compare import format_text
 from models.training.network import build
 from models.training.recipe import Recipe
 from models.training.seeds import train_seeds
@@ -28,7 +28,7 @@ STUDIES = ("fc-vs-conv", "scratch-vs-finetune")
 
 
 @dataclass(frozen=True)
-class Contestant:
+class StudyArm:
     """One training of a study; `name` is that of its file."""
 
     name: str
@@ -44,22 +44,20 @@ def checked(name: str) -> str:
     return name
 
 
-def fc_vs_conv(recipe: Recipe) -> list[Contestant]:
+def fc_vs_conv(recipe: Recipe) -> list[StudyArm]:
     """A fully connected against a convolutional network of as many parameters, on 32 × 32 pixels, both from
     random weights."""
-    return [Contestant(name, name, None, recipe) for name in ("small_dense", "small_conv")]
+    return [StudyArm(name, name, None, recipe) for name in ("small_dense", "small_conv")]
 
 
-def scratch_vs_finetune(
-    model: str, weights: str | None, scratch: Recipe, finetune: Recipe
-) -> list[Contestant]:
+def scratch_vs_finetune(model: str, weights: str | None, scratch: Recipe, finetune: Recipe) -> list[StudyArm]:
     """A backbone from random weights against the same one fine-tuned from `weights` (None: official or
     shipped ones)."""
-    return [Contestant("scratch", model, None, scratch), Contestant("finetune", model, weights, finetune)]
+    return [StudyArm("scratch", model, None, scratch), StudyArm("finetune", model, weights, finetune)]
 
 
 def study(
-    contestants: list[Contestant],
+    contestants: list[StudyArm],
     parts: Parts,
     out: Path,
     command: str = "",
@@ -143,7 +141,7 @@ def _for_people(table: pd.DataFrame) -> pd.DataFrame:
             for a, low, high in zip(table["accuracy"], table["from"], table["to"], strict=True)
         ],
     }
-    return in_words(table.assign(**words).drop(columns=["part", "images", "head epochs"])).rename(
+    return format_text(table.assign(**words).drop(columns=["part", "images", "head epochs"])).rename(
         columns={"accuracy": "accuracy (95 % interval)"}
     )
 

@@ -29,7 +29,7 @@ from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe
 from models.training.tasks import Affect, Classes, Task
-from models.training.trainee import Trainee
+from models.training.trainee import LitClassifier
 
 
 class Training:
@@ -169,7 +169,7 @@ class Training:
         ]
         self.keeper.begin("head", self.recipe.head_epochs)
         best = BestState()
-        trainee = Trainee(head, None, self.recipe, self.task, self.recipe.rate)
+        trainee = LitClassifier(head, None, self.recipe, self.task, self.recipe.rate)
         ended = self._run(trainee, data, self.recipe.head_epochs, [best], None)
         if best.state:
             head.load_state_dict(best.state)
@@ -183,12 +183,12 @@ class Training:
             for part in (self.parts.training, self.parts.validation)
         ]
         self.keeper.begin(step, self.recipe.epochs)
-        trainee = Trainee(network.model, network.preprocessing, self.recipe, self.task, rate, still)
+        trainee = LitClassifier(network.model, network.preprocessing, self.recipe, self.task, rate, still)
         return self._run(trainee, data, self.recipe.epochs, [ResumeFile(self.out)], resume)
 
     def _run(
         self,
-        trainee: Trainee,
+        trainee: LitClassifier,
         data: Sequence[Dataset[Any]],
         epochs: int,
         more: list[L.Callback],
@@ -261,7 +261,7 @@ class BestState(L.Callback):
     def __init__(self) -> None:
         self.best, self.state = float("-inf"), {}  # type: ignore[var-annotated]
 
-    def on_validation_end(self, trainer: L.Trainer, module: Trainee) -> None:  # type: ignore[override]
+    def on_validation_end(self, trainer: L.Trainer, module: LitClassifier) -> None:  # type: ignore[override]
         value = float(trainer.callback_metrics[f"val_{module.task.monitor}"])
         if value > self.best:
             self.best = value

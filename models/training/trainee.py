@@ -12,7 +12,7 @@ from models.training.recipe import Recipe
 from models.training.tasks import Task
 
 
-class Trainee(L.LightningModule):
+class LitClassifier(L.LightningModule):
     """`preprocessing` None: batches are features already, neither augmented nor normalised. `still`: modules
     that stay in eval mode, so that frozen parts keep their batch-norm statistics and drop nothing."""
 

@@ -9,7 +9,7 @@ from explain.text_table import columns
 LINES, WIDTH, LEVEL = 8, 110, 0.05
 
 
-def in_words(findings: Findings) -> str:
+def format_text(findings: Findings) -> str:
     """Proposals, then the slices that are significantly worse; or why nothing is concluded."""
     if findings.inconclusive:
         return textwrap.fill(f"{findings.run.unfinished} {findings.inconclusive}".strip(), WIDTH)
@@ -18,7 +18,7 @@ def in_words(findings: Findings) -> str:
     )
 
 
-def proposals_in_words(findings: Findings, most: int = 3) -> list[str]:
+def format_proposals(findings: Findings, most: int = 3) -> list[str]:
     """The first few, one line each; or why nothing is concluded."""
     if findings.inconclusive:
         return [f"warning    {findings.inconclusive}"]
