@@ -33,6 +33,8 @@ from explain.cli.data_question import AllowData
 from explain.cli.models import Device, Weights
 from models.errors import UserError
 
+EXTRAS = {"lightning": "train", "lightning.pytorch": "train", "mcp": "mcp"}
+"""Packages that are not needed for looking at runs, and what brings them along."""
 DEMO = Path(__file__).parent / "dashboard" / "demo"
 app = typer.Typer(
     add_completion=False,
@@ -147,6 +149,11 @@ def main() -> None:
         typer.echo(f"vitrine: {error}", err=True)
         sys.exit(2)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(error.name or "")):
+            typer.echo(
+                f"vitrine: this needs the package {error.name}: pip install 'vitrine-xai[{extra}]'", err=True
+            )
+            sys.exit(2)
         if os.environ.get("VITRINE_DEBUG"):
             raise
         typer.echo(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from models.errors import UserError
+from models.program import program
 
 
 class Untraceable(UserError):
@@ -19,9 +20,7 @@ def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
 
     known = dict(model.named_modules())
     if missing := [name for name in layers if name not in known]:
-        raise UserError(
-            f"{type(model).__name__} has no layer {', '.join(missing)}: see python launch.py layers."
-        )
+        raise UserError(f"{type(model).__name__} has no layer {', '.join(missing)}: see {program()} layers.")
     single = list(
         {type(m) for m in known.values() if not any(True for _ in m.children())}
     )  # their code need not be followed

@@ -24,6 +24,7 @@ from models.heads import attach
 from models.imagenet import imagenet_names, wordnet_ids
 from models.preprocessing import UNIT, Preprocessing
 from models.preprocessing_options import PreprocessingOptions, words_for
+from models.program import program
 from models.shipped import WEIGHTS, shipped
 
 ALIASES = {"mobilenet_v1": "timm:mobilenetv1_100"}
@@ -85,7 +86,7 @@ def _torchvision_spec(name: str) -> ModelSpec:
 
     if name not in (known := zoo.list_models(module=zoo)):
         near = difflib.get_close_matches(name, dict.fromkeys([*known, *names()]), 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see python launch.py models"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"see {program()} models"
         raise UserError(f"No model '{name}': {hint} (timm's are called timm:NAME).")
     entries = list(zoo.get_model_weights(name))
 
@@ -262,9 +263,7 @@ def _from_file(name: str, path: Path, classes: tuple[str, ...] | None) -> Classi
     if name in shipped():
         name = about["architecture"]
     if not (name := name or about.get("architecture", "")):
-        raise UserError(
-            f"'{path}' does not say its architecture: add --model NAME (see python launch.py models)."
-        )
+        raise UserError(f"'{path}' does not say its architecture: add --model NAME (see {program()} models).")
     if about.get("architecture") not in (None, ALIASES.get(name, name)):
         raise UserError(
             f"'{path}' holds a {about['architecture']}, not a {name}: use --model {about['architecture']}."

@@ -17,6 +17,7 @@ from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
 from explain.formatting import p_value, share
 from explain.run.reader import RunData
+from models.program import program
 
 LISTS = {"a": "A right, B wrong", "b": "B right, A wrong", "drift": "looks differ most"}
 TARGETS = {"label": "true", "pred": "predicted"}
@@ -55,7 +56,7 @@ def chooser(names: Sequence[str], choice: Choice) -> str:
             empty(
                 "Another run of the same images stands beside this one when it lies in the same folder, or "
                 "is named: "
-                "<code>python launch.py serve --run A --against B</code>."
+                f"<code>{program()} serve --run A --against B</code>."
             ),
         )
     link = copy_link(tab="compare", against=names[choice.other]) if choice.other >= 0 else ""

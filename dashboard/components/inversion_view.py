@@ -12,6 +12,7 @@ from dashboard.components.depth_view import CONTROL, IMAGE, RUN, Chart, curve_fi
 from dashboard.components.panel import empty, panel, table
 from explain import render
 from explain.formatting import share
+from models.program import program
 
 if TYPE_CHECKING:
     from explain.inversion.rebuild import Rebuilt
@@ -107,7 +108,7 @@ def over_depth(about: Sequence[Mapping[str, Any]]) -> str:
     if not measured:
         return panel(
             "With depth",
-            empty("Nothing was measured yet: <code>python launch.py invert train</code> does it."),
+            empty(f"Nothing was measured yet: <code>{program()} invert train</code> does it."),
         )
     steps = [Depth(layer, layer) for layer, _ in measured]
     lines = [

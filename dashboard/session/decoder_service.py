@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dashboard.session.image_sessions import Subject, picture
 from models.errors import UserError
 from models.inversion.shipped import decoders_of, is_decoder
+from models.program import program
 from models.training.trained import described
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class DecoderService:
         )
         if self._folder and not paths:
             raise UserError(
-                f"'{self._folder}' holds no decoders: make some with python launch.py invert train --out "
+                f"'{self._folder}' holds no decoders: make some with {program()} invert train --out "
                 f"{self._folder}."
             )
         found = [about for path in paths if is_decoder(about := described(path))]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from models.program import typed
 from models.training.augment import Augmentation
 from models.training.progress import Progress
 from models.training.recipe import Recipe
@@ -56,7 +57,7 @@ def command(
 
 
 def as_typed(words: list[str]) -> str:
-    return "python launch.py " + shlex.join(words)
+    return typed(words)
 
 
 class TrainingJobs:

@@ -29,13 +29,14 @@ from dashboard.session.gaze_service import GazeService, Sight
 from dashboard.session.image_sessions import Subject, called, first_row, picture
 from explain.formatting import percent
 from explain.render import jpeg_bytes
+from models.program import program
 from models.training.charts import charts
 
 TITLE, ID = "Gaze", "gaze"
 NOTHING = (
-    "Fixations are compared with networks by <code>python launch.py gaze evaluate --data fixations.csv "
+    f"Fixations are compared with networks by <code>{program()} gaze evaluate --data fixations.csv "
     "--model mobilenet_v2 "
-    "--out gaze/first</code>, and shown by <code>python launch.py serve --gaze gaze/first</code>."
+    f"--out gaze/first</code>, and shown by <code>{program()} serve --gaze gaze/first</code>."
 )
 
 
@@ -83,7 +84,7 @@ def numbers(gaze_service: GazeService) -> str:
     if not measured:
         return panel(
             "Models and baselines",
-            empty("No gaze model comes with this copy: <code>python launch.py gaze train</code>."),
+            empty(f"No gaze model comes with this copy: <code>{program()} gaze train</code>."),
         )
     said = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
     return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(said))

@@ -17,15 +17,16 @@ from dashboard.server.uploads import photo_upload
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.session.image_sessions import Subject, called, first_row, picture
+from models.program import program
 
 TITLE, ID, NEEDS = "Inversion", "inversion", "explains"
 HOW = {"drop": "drop these", "keep": "keep these alone"}
 STEPS = (100, 200, 500)
 EVERY = 0.8  # seconds between two previews
 NONE = (
-    "No decoders come along for this network. <code>python launch.py invert train --model … --data … "
+    f"No decoders come along for this network. <code>{program()} invert train --model … --data … "
     "--layers … --out decoders</code> makes "
-    "them, <code>python launch.py serve --decoders decoders</code> shows them; without any, a layer can be "
+    f"them, <code>{program()} serve --decoders decoders</code> shows them; without any, a layer can be "
     "inverted by "
     "optimisation."
 )

@@ -8,6 +8,7 @@ import typer
 
 from explain.cli.models import say
 from models.errors import UserError
+from models.program import program
 
 Run = Annotated[Path, typer.Argument(help="A run folder made by 'run'.")]
 
@@ -77,4 +78,4 @@ def notes(
         say(f"table      {out}")
     if labels:
         write_labels(opened, labels)
-        say(f"labels     {labels}\nnext       python launch.py train ... --labels {labels}")
+        say(f"labels     {labels}\nnext       {program()} train ... --labels {labels}")

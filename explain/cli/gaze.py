@@ -10,6 +10,7 @@ import typer
 from explain.cli.models import Device, Weights, say
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+from models.program import program, typed
 
 if TYPE_CHECKING:
     from explain.gaze.evaluate import Evaluation
@@ -109,7 +110,7 @@ def train(
         recipe,
         blur,
         str(weights) if weights else None,
-        " ".join(["python", *sys.argv]),
+        typed(sys.argv[1:]),
         load_gaze(teacher) if teacher else None,
         _pictures(photos) if photos else [],
     )
@@ -131,7 +132,7 @@ def train(
     )
     _say_table(made)
     say(
-        f"checkpoint {out}\nnext       python launch.py gaze evaluate --data "
+        f"checkpoint {out}\nnext       {program()} gaze evaluate --data "
         f"{data}{f' --origin {origin}' if origin else ''} --gaze-model {out} "
         "--model mobilenet_v2 --out gaze/first"
     )
@@ -194,7 +195,7 @@ def evaluate(
         "data": found.name,
         "part": part,
         "note": found.note,
-        "command": " ".join(["python", *sys.argv]),
+        "command": typed(sys.argv[1:]),
     }
     if model:
         classifier = load(model, weights, device=device, options=preprocessing)
@@ -207,7 +208,7 @@ def evaluate(
     say(as_markdown(made.means)) if markdown else _say_table(made)
     if out:
         write(out, made, truths, about)
-        say(f"folder     {out}\nnext       python launch.py serve --gaze {out}")
+        say(f"folder     {out}\nnext       {program()} serve --gaze {out}")
 
 
 @gaze.command()

@@ -11,6 +11,7 @@ import typer
 from explain.cli.models import Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+from models.program import program, typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,9 +81,7 @@ def train(
         file = out / f"{layer}.safetensors"
         sets = sets or read_parts(classifier, parts)
         read = partial(layer_output, classifier, layer=layer)
-        training = Inversion(
-            classifier, layer, parts, file, recipe, " ".join(["python", *sys.argv]), sets, read
-        )
+        training = Inversion(classifier, layer, parts, file, recipe, typed(sys.argv[1:]), sets, read)
         if not training.fit(again):
             say(f"\nStopped; the best epoch so far is in {file}: the same command goes on.")
             raise typer.Exit(130)
@@ -90,7 +89,7 @@ def train(
     decoders = [load_decoder(out / f"{layer}.safetensors", classifier) for layer in named]
     found = _measured(classifier, decoders, parts.test or parts.validation, 500)
     _remember(decoders, found, (parts.test or parts.validation).name)
-    say(f"next       python launch.py serve --decoders {out}")
+    say(f"next       {program()} serve --decoders {out}")
 
 
 @invert.command()
@@ -186,7 +185,7 @@ def _decoders(classifier: "Classifier", folder: Path | None) -> "list[Decoder]":
     found = load_decoders(classifier, folder)
     if not found:
         raise UserError(
-            f"No decoders come along for {classifier.name}: train some with python launch.py invert train, "
+            f"No decoders come along for {classifier.name}: train some with {program()} invert train, "
             "and name their folder with "
             "--decoders."
         )

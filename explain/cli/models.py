@@ -1,7 +1,6 @@
 """The commands about networks and their training: train · study · models · data preview. Typer calls them;
 heavy packages are imported inside, so that `--help` answers at once."""
 
-import shlex
 import signal
 import sys
 from dataclasses import replace
@@ -12,6 +11,7 @@ import typer
 
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+from models.program import program, typed
 
 AUGMENT_HELP = (
     "none, or strengths as in rotation=10,erase=0.25; names: flip, rotation, shift, zoom, "
@@ -159,7 +159,7 @@ def train(
         f"{tested}{note}"
     )
     chosen = seeds_in(seeds) if seeds else [seed]
-    command = shlex.join(["python", "launch.py", *sys.argv[1:]])
+    command = typed(sys.argv[1:])
     if not train_seeds(
         model, str(weights) if weights else None, parts, out, plan, chosen, command, again, say, preprocessing
     ):
@@ -168,7 +168,7 @@ def train(
     split = " --split test" if parts.test else ""
     right = f" --labels {labels}" if isinstance(parts.test, Corrected) and parts.test.differs else ""
     made = file_of(out, chosen[0], chosen)
-    say(f"next       python launch.py run --model {made} --data {data}{split}{right} --out runs/{made.stem}")
+    say(f"next       {program()} run --model {made} --data {data}{split}{right} --out runs/{made.stem}")
 
 
 def study(
@@ -206,10 +206,7 @@ def study(
     contestants = (
         fc_vs_conv(plain) if name == "fc-vs-conv" else scratch_vs_finetune(model, given, plain, tuned)
     )
-    if (
-        compare(contestants, parts, out, shlex.join(["python", "launch.py", *sys.argv[1:]]), say, again)
-        is None
-    ):
+    if compare(contestants, parts, out, typed(sys.argv[1:]), say, again) is None:
         say("Stopped; the same command goes on.")
         raise typer.Exit(130)
     say(f"table      {out / 'study.md'}, {out / 'study.csv'}")

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from explain.cli.commands import share_bar
 from explain.cli.models import ClassNames, Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+from models.program import program, typed
 
 if TYPE_CHECKING:
     from explain.run.engine import Progress
@@ -95,7 +96,7 @@ def run(
             mapping=mapping,
             order=order,
             restart=restart,
-            command=" ".join(["python", *sys.argv]),
+            command=typed(sys.argv[1:]),
             progress=_progress_bar(),
             say=say,
         )
@@ -108,7 +109,7 @@ def run(
         for share in analyse(findings):
             on_progress(share)
     say("\n".join([*format_text(opened), *format_proposals(findings)]))
-    say(f"next       python launch.py serve --run {out}")
+    say(f"next       {program()} serve --run {out}")
 
 
 def _opened(

@@ -21,6 +21,7 @@ from explain.run.format import write_json
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 from models.gaze.density import people
+from models.program import program
 
 SCHEMA = 1
 MANIFEST, IMAGES, SCORES, TABLE = "gaze.json", "images.parquet", "scores.parquet", "scores.csv"
@@ -174,5 +175,5 @@ def open_gaze_run(folder: Path) -> GazeRun:
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"'{folder}' is no gaze folder: make one with python launch.py gaze evaluate ... --out {folder}."
+            f"'{folder}' is no gaze folder: make one with {program()} gaze evaluate ... --out {folder}."
         ) from error

@@ -11,6 +11,7 @@ from explain.methods.attribution_entries import ATTRIBUTION_METHODS
 from explain.methods.cam_entries import CAM_METHODS
 from explain.methods.spec import Method
 from models.errors import UserError
+from models.program import program
 
 METHODS: dict[str, Method] = {}
 
@@ -26,7 +27,7 @@ def register(method: Method) -> Method:
 def get(name: str) -> Method:
     """Raises UserError for an unknown name, with the nearest ones."""
     if name not in METHODS:
-        raise UserError(f"No method '{name}': {_near(name, METHODS)}'python launch.py methods' lists all.")
+        raise UserError(f"No method '{name}': {_near(name, METHODS)}'{program()} methods' lists all.")
     return METHODS[name]
 
 

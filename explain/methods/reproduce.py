@@ -1,10 +1,10 @@
 """How to make the same maps again: as a command line, and as Python."""
 
-import shlex
 from collections.abc import Sequence
 
 from explain.methods.compute import Smoothing
 from explain.methods.live import MapRequest
+from models.program import typed
 
 
 def command_line(
@@ -19,8 +19,6 @@ def command_line(
     command will find them, none where it finds other names; `options`: words that say the preprocessing."""
     first = questions[0]
     words = [
-        "python",
-        "launch.py",
         "explain",
         picture,
         "--model",
@@ -38,7 +36,7 @@ def command_line(
             words += ["--set", f"{q.method}.{name}={value}"]
     words += ["--flip"] if first.smoothing.flip else []
     words += ["--noise", str(first.smoothing.samples)] if first.smoothing.samples else []
-    return shlex.join([*words, "--out", "maps"])
+    return typed([*words, "--out", "maps"])
 
 
 def python_lines(

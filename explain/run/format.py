@@ -19,6 +19,7 @@ from explain.run.image_stats import FACTS, HASH
 from explain.run.map_stats import STATISTICS, mass_in
 from explain.run.parquet import read, write
 from models.errors import UserError
+from models.program import program
 
 SCHEMA = 1
 TARGETS = ("pred", "label")
@@ -257,9 +258,7 @@ def _json(path: Path) -> dict[str, Any]:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest; for a run that has not ended, one made from its request, with status 'partial'."""
     if not (folder / REQUEST).is_file():
-        raise UserError(
-            f"'{folder}' is no run folder: make one with python launch.py run ... --out {folder}."
-        )
+        raise UserError(f"'{folder}' is no run folder: make one with {program()} run ... --out {folder}.")
     request = read_request(folder)
     if not (folder / MANIFEST).is_file():
         return Manifest(request, "partial", {})

@@ -11,6 +11,7 @@ from models.csv_files import unquoted
 from models.data.source import DerivedSource, ImageSource, Item, joined
 from models.data.table import read_table
 from models.errors import UserError
+from models.program import program
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def read_corrections(path: Path) -> Corrections:
     """
     if not path.is_file():
         raise UserError(
-            f"No file '{path}': write corrected labels with python launch.py notes RUN --labels {path}."
+            f"No file '{path}': write corrected labels with {program()} notes RUN --labels {path}."
         )
     table = read_table(path, words=True)
     if missing := [name for name in ("image", "label") if name not in table]:

@@ -17,6 +17,7 @@ from models.architectures.salnet import FULL, HALF, SalNet
 from models.errors import UserError
 from models.extractor import feature_extractor
 from models.preprocessing import Preprocessing, stack
+from models.program import program
 
 SYMMETRIC = Preprocessing(size=(240, 320), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
 """Pixels in [-1, 1]: what SalNet takes."""
@@ -71,7 +72,7 @@ def load_gaze(path: Path, device: str = "cpu") -> GazeModel:
             if about.get("architecture")
             else "no model of gaze that Vitrine trained"
         )
-        raise UserError(f"'{path}' holds {what}: give a checkpoint of 'python launch.py gaze train'.")
+        raise UserError(f"'{path}' holds {what}: give a checkpoint of '{program()} gaze train'.")
     model = build(about, {k: v for k, v in state.items() if k == "readout.prior"})
     checkpoints.fit(model, state, about["architecture"])
     named = f"{about['architecture']}:{about['data']['name'].split('/')[0]}"

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from models.errors import UserError
+from models.program import program
 
 CHOICES = {
     "model": ("gaze_readout", "gaze_small", "salnet-half", "salnet"),
@@ -115,7 +116,7 @@ def gaze_recipe(model: str, **changes: Any) -> GazeRecipe:
         recipe = replace(recipe, backbone="mobilenet_v2")
     if not recipe.layers and recipe.backbone not in LAYERS:
         raise UserError(
-            f"Which layers of {recipe.backbone}? Name some with --layers, as python launch.py layers lists "
+            f"Which layers of {recipe.backbone}? Name some with --layers, as {program()} layers lists "
             "them; known are those of "
             f"{', '.join(LAYERS)}."
         )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from models.errors import UserError
+from models.program import program
 from models.shipped import WEIGHTS
 
 
@@ -11,6 +12,6 @@ def shipped_gaze() -> Path:
     found = sorted((WEIGHTS / "gaze").glob("*.safetensors"))
     if not found:
         raise UserError(
-            "No gaze model comes with this copy: train one with python launch.py gaze train, and name it."
+            f"No gaze model comes with this copy: train one with {program()} gaze train, and name it."
         )
     return found[0]

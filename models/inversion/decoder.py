@@ -17,8 +17,11 @@ from models.errors import UserError
 from models.inversion.recipe import InversionRecipe
 from models.inversion.shipped import decoders_of, is_decoder
 from models.layout import layout_of
+from models.program import program
 
-NO_DECODER = "'{}' is no decoder: give a file of 'python launch.py invert train'."
+
+def _no_decoder(path: Path) -> UserError:
+    return UserError(f"'{path}' is no decoder: give a file of '{program()} invert train'.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,7 @@ def load_decoder(path: Path, classifier: Classifier) -> Decoder:
     """Raises UserError for a file that is no decoder, or one of another network."""
     state, about = checkpoints.read(path)
     if not is_decoder(about):
-        raise UserError(NO_DECODER.format(path))
+        raise _no_decoder(path)
     try:
         return _made(path, classifier, state, about)
     except (
@@ -61,7 +64,7 @@ def load_decoder(path: Path, classifier: Classifier) -> Decoder:
         ValueError,
         AttributeError,
     ) as error:  # a description that another program wrote
-        raise UserError(NO_DECODER.format(path)) from error
+        raise _no_decoder(path) from error
 
 
 def _made(path: Path, classifier: Classifier, state: dict[str, Tensor], about: dict[str, Any]) -> Decoder:
@@ -70,7 +73,7 @@ def _made(path: Path, classifier: Classifier, state: dict[str, Tensor], about: d
         raise UserError(
             f"'{path}' decodes layer {about['layer']} of {theirs['name']} with weights "
             f"{theirs['weights']}; this is {classifier.name} "
-            f"with {classifier.weights_hash}: train a decoder for it with python launch.py invert train."
+            f"with {classifier.weights_hash}: train a decoder for it with {program()} invert train."
         )
     shape = tuple(about["shape"])
     recipe = InversionRecipe(**about["training"])
@@ -86,7 +89,7 @@ def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[De
     paths = sorted(folder.glob("*.safetensors")) if folder else decoders_of(classifier.weights_hash)
     if folder and not paths:
         raise UserError(
-            f"'{folder}' holds no decoders: make some with python launch.py invert train --out {folder}."
+            f"'{folder}' holds no decoders: make some with {program()} invert train --out {folder}."
         )
     made, refused = list[Decoder](), list[UserError]()
     for path in paths:

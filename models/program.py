@@ -1,0 +1,16 @@
+"""How this program was started, so that messages name the command that a person can type."""
+
+import sys
+from pathlib import Path
+
+
+def program() -> str:
+    """`vitrine` where it was installed, `python launch.py` in a checkout."""
+    return "vitrine" if Path(sys.argv[0]).stem == "vitrine" else "python launch.py"
+
+
+def typed(words: list[str]) -> str:
+    """What a person would type for these words."""
+    import shlex
+
+    return f"{program()} {shlex.join(words)}"

@@ -1,0 +1,96 @@
+"""Installed as a package: the wheel holds all that it needs, and `vitrine` works from another folder."""
+
+import os
+import re
+import signal
+import site
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_package_and_the_list_of_make_run_ask_for_the_same() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["train"]]
+    listed = [x for x in (ROOT / "requirements.txt").read_text().splitlines() if x and not x.startswith("#")]
+    assert sorted(asked) == sorted(listed)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel in an environment of its own, which sees the packages of this one; the path of `vitrine`."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = [*pip, "wheel", str(ROOT), "--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = folder.glob("vitrine_xai-*.whl")
+    venv.create(folder / "env", system_site_packages=True, symlinks=True)
+    python = folder / "env" / "bin" / "python"
+    (packages,) = (folder / "env" / "lib").glob("python*/site-packages")
+    (packages / "outer.pth").write_text("\n".join(site.getsitepackages()))
+    install = [*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [
+        n
+        for n in names
+        if n.split("/")[0] not in ("dashboard", "explain", "models", "launch.py") and "dist-info" not in n
+    ]
+    return folder / "env" / "bin" / "vitrine"
+
+
+def clean() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "GRADIO_TEMP_DIR")}
+
+
+@pytest.mark.slow
+def test_vitrine_opens_the_demo_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [installed, "serve", "--no-browser"], cwd=tmp_path, env=clean(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        address = re.search(r"http://\S+", process.stdout.readline())
+        assert address is not None
+        assert "Vitrine" in httpx.get(address[0]).text
+        style = httpx.get(f"{address[0]}theme.css")
+        assert style.status_code == 200
+        config = httpx.get(f"{address[0]}config").json()
+        assert [c for c in config["components"] if c["props"].get("elem_id") == "vt-gallery"]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(15)
+
+
+@pytest.mark.slow
+def test_messages_name_the_command_as_it_was_started(installed: Path, tmp_path: Path) -> None:
+    words = [installed, "report", str(tmp_path)]
+    done = subprocess.run(words, cwd=tmp_path, env=clean(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "make one with vitrine run" in done.stderr
+    where = "import launch; print(launch.__file__)"
+    python = installed.with_name("python")
+    found = subprocess.run([python, "-c", where], cwd=tmp_path, env=clean(), capture_output=True, text=True)
+    assert str(installed.parents[1]) in found.stdout
+
+
+@pytest.mark.slow
+def test_a_package_that_is_missing_is_one_line(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "lightning.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'lightning'\", name='lightning')"
+    )
+    words = [installed, "train", "--model", "fer_vgg", "--data", "toon_faces", "--out", "x.safetensors"]
+    done = subprocess.run(
+        words, cwd=tmp_path, env=clean() | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("pip install 'vitrine-xai[train]'")
+    assert "Traceback" not in done.stderr
