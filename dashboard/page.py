@@ -7,15 +7,19 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
+from pydantic import BaseModel
 
 from dashboard.server.connections import limited
 from dashboard.server.uploads import only_uploads
 from models.errors import UserError
 
-TEXT, PIECES = 10_000, 2_000
-"""Characters of a text that comes in, and parts of a list: far more than a click or a note has."""
+TEXT, PIECES, ALL = 10_000, 2_000, 100_000
+"""Characters of a text that comes in, parts of a list, and characters of everything together: far more than a
+click or a note has."""
+MESSAGE = 600  # characters of a message; Gradio repeats in its own what it was sent
 _PATH = re.compile(r"""(?<![\w<>/.:])(?:~|[A-Za-z]:)?[\\/](?:[^\s'"<>|,;:\\/]+[\\/])+[^\s'"<>|,;:\\/]*""")
 _QUOTED = re.compile(r"""'([^'\n]*[\\/][^'\n]*)'""")
 
@@ -48,7 +52,9 @@ class Page(gr.Blocks):
                 enough(block_fn, inputs)
             answer = await super().process_api(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
-            error.message = self._told(str(error.message))
+            if error.print_exception:  # one of Gradio's own; it would be written past our log, in full
+                log.warning("refused: %s", error.message)
+            error.message, error.print_exception = self._told(str(error.message)), False
             raise
         except UserError as error:
             raise gr.Error(self._told(str(error)), print_exception=False) from None
@@ -61,25 +67,34 @@ class Page(gr.Blocks):
             answer["data"] = without(answer.get("data"), self.hidden)
         return answer
 
+    def get_config_file(self, *args: Any, **kwargs: Any) -> Any:
+        """What the page is built from: its first texts are no answer to an event."""
+        made = super().get_config_file(*args, **kwargs)
+        return without(made, self.hidden) if self.hidden else made
+
     def _told(self, message: str) -> str:
         """As text: the page shows messages as HTML."""
+        message = message if len(message) <= MESSAGE else f"{message[:MESSAGE]} …"
         return html.escape(message if self.hidden is None else names_alone(message), quote=False)
 
 
-def bounded(value: Any, depth: int = 8) -> None:
-    """Raises gr.Error for what is longer or deeper than anything that the page sends."""
-    if isinstance(value, str) and len(value) > TEXT:
-        raise gr.Error(
-            f"A text has {len(value):,} characters; at most {TEXT:,} are read.", print_exception=False
-        )
+def bounded(value: Any, depth: int = 8) -> int:
+    """How many characters all texts have, names of parts too. Raises gr.Error for what is longer or deeper
+    than anything that the page sends."""
+    total = len(value) if isinstance(value, str) else 0
+    if total > TEXT:
+        raise gr.Error(f"A text has {total:,} characters; at most {TEXT:,} are read.", print_exception=False)
     if isinstance(value, dict | list | tuple):
         if len(value) > PIECES or depth == 0:
             raise gr.Error(
                 f"A list has {len(value):,} parts, or is nested; at most {PIECES:,} are read.",
                 print_exception=False,
             )
-        for inner in value.values() if isinstance(value, dict) else value:
-            bounded(inner, depth - 1)
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        total += sum(bounded(inner, depth - 1) for inner in parts)
+    if total > ALL:
+        raise gr.Error(f"All texts together have more than {ALL:,} characters.", print_exception=False)
+    return total
 
 
 def enough(block_fn: Any, inputs: list[Any]) -> None:
@@ -109,7 +124,9 @@ def without(value: Any, hidden: tuple[str, ...]) -> Any:
     """The same, with none of these folders in any of its texts."""
     if isinstance(value, str):
         for folder in hidden:
-            value = value.replace(folder + "/", "").replace(folder, "…")
+            for written in (folder, quote(folder), quote(folder, safe="")):
+                if written in value:
+                    value = re.sub(f"{re.escape(written)}(/|%2F)?", lambda m: "" if m[1] else "…", value)
         return value
     if isinstance(
         value, dict
@@ -119,6 +136,8 @@ def without(value: Any, hidden: tuple[str, ...]) -> Any:
             if isinstance(value.get("path"), str) and "meta" in value
             else {k: without(v, hidden) for k, v in value.items()}
         )
+    if isinstance(value, BaseModel):  # Gradio's own, as of gr.JSON
+        return without(value.model_dump(), hidden)
     if isinstance(value, list | tuple):
         return type(value)(without(inner, hidden) for inner in value)
     return value

@@ -10,18 +10,28 @@ import pandas as pd
 
 from models.errors import UserError
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that spreadsheets take for a formula (OWASP, *CSV Injection*)."""
+FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What a cell begins with that spreadsheets take for a formula (OWASP, *CSV Injection*), also after
+characters that they pass over."""
+_PASSED_OVER = "\t\r\n \0\ufeff\u200b"
 
 
 def plain(value: Any) -> Any:
-    """Text that a spreadsheet does not take for a formula; what is no text stays."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    """Text that a spreadsheet does not take for a formula, and that is one cell of one row: of carriage
+    returns, which begin a new row, line feeds are left. What is no text stays."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return f"'{value}" if _is_formula(value) else value
 
 
 def unquoted(text: str) -> str:
     """The inverse of `plain`."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+    return text[1:] if text.startswith("'") and _is_formula(text[1:]) else text
+
+
+def _is_formula(text: str) -> bool:
+    return text.lstrip(_PASSED_OVER).startswith(FORMULA) or text.startswith(("\t", "\n"))
 
 
 def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:

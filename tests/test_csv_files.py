@@ -1,6 +1,7 @@
 """Every table that leaves: no cell is a formula, no file is half written, and corrected labels come back as
 they were."""
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -91,3 +92,30 @@ def test_a_table_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserError, match="No space left on device"):
         write_csv(pd.DataFrame({"a": [1]}), tmp_path / "new" / "t.csv")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x\r=HYPERLINK(1)",
+        "\r=1+1",
+        "\n=1+1",
+        "a\r\n=1",
+        "\0=1",
+        "\ufeff=1+1",
+        "＝1+1",
+        " =1",
+        "\t+1",
+        "\u200b@x",
+        "-1",
+    ],
+)
+def test_one_text_is_one_cell_of_one_row_and_no_formula(text: str, tmp_path: Path) -> None:
+    write_csv(pd.DataFrame({"id": [text, "b"], text: [1, 2]}), tmp_path / "t.csv")
+    data = (tmp_path / "t.csv").read_bytes()
+    assert b"\r" not in data
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 3
+    for cell in (rows[0][1], rows[1][0]):
+        assert not cell.lstrip("\ufeff\u200b \t\n\0").startswith(("=", "+", "-", "@", "＝"))

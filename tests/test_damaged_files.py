@@ -217,3 +217,119 @@ def test_one_bad_file_hides_no_decoder(tmp_path: Path) -> None:
     assert len(ctx.decoder_service.layers) == 5  # one claims to be one
     with ctx.classifier() as classifier:
         assert len(load_decoders(classifier, tmp_path)) == 4
+
+
+# -- request, manifest and rows that no run writes
+# ------------------------------------------------------------
+
+WRONG = {
+    "manifest.json": [
+        [],
+        {"titles": []},
+        {"data_classes": 3},
+        {"versions": None},
+        {"status": 5},
+        {"counts": "x"},
+        {"data_root": "a\0b"},
+        {"preprocessing": []},
+        {"images_per_second": "fast"},
+        {"command": ["x"]},
+    ],
+    "request.json": [
+        [],
+        {"classes": []},
+        {"classes": ["a"]},
+        {"methods": []},
+        {"map_shape": [9, 9]},
+        {"map_shape": [0, 1]},
+        {"layer": None},
+        {"outputs": {"a": "b"}},
+        {"bits": "x"},
+        {"schema": "x"},
+        {"regions": 5},
+        {"methods": "grad_cam"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [(n, c) for n, changes in WRONG.items() for c in changes], ids=str
+)
+def test_a_run_that_is_none_is_one_line(name: str, change: object, small_run: RunData) -> None:
+    path = small_run.folder / name
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps(raw | change if isinstance(change, dict) else change))
+    with pytest.raises(UserError):
+        open_run(small_run.folder)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "request.json"])
+@pytest.mark.parametrize("text", ["[" * 90_000, "{", "3", "null", ""])
+def test_json_that_is_none_is_one_line(name: str, text: str, small_run: RunData) -> None:
+    (small_run.folder / name).write_text(text)
+    with pytest.raises(UserError):
+        open_run(small_run.folder)
+
+
+def test_what_a_newer_version_wrote_is_passed_over(small_run: RunData) -> None:
+    for name in ("manifest.json", "request.json"):
+        path = small_run.folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"from_the_future": {"x": [1]}}))
+    assert len(open_run(small_run.folder).table) == len(small_run.table)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("label", 99), ("label", None), ("pred", -3), ("id", None), ("id", "a\0b")]
+)
+def test_rows_that_no_run_writes_are_a_damaged_part(column: str, value: object, small_run: RunData) -> None:
+    import pyarrow as pa
+
+    part = part_files(small_run.folder)[0]
+    table = pq.read_table(part)
+    at = table.schema.get_field_index(column)
+    values = [value, *table[column].to_pylist()[1:]]
+    pq.write_table(table.set_column(at, column, pa.array(values, table.schema.field(column).type)), part)
+    opened = open_run(small_run.folder)
+    assert opened.damaged == 1
+
+
+def test_an_analysis_of_other_types_is_worked_out_anew(small_run: RunData) -> None:
+    from explain.analysis.findings import Findings, analyse
+
+    list(analyse(Findings(small_run)))
+    path = small_run.folder / "analysis.json"
+    raw = json.loads(path.read_text())
+    for fit in ({}, {"flipped": "x"}, [], dict.fromkeys(raw["fit"])):
+        path.write_text(json.dumps(raw | {"fit": fit}))
+        assert isinstance(Findings(small_run).fit.flipped, float)
+    path.write_text("[" * 90_000)
+    assert not Findings(small_run).kept
+
+
+def test_metadata_of_other_types_is_left_out(small_run: RunData) -> None:
+    from explain.run.format import METADATA
+
+    ids = small_run.table["id"]
+    pd.DataFrame({"id": ids, "nested": [{"a": 1}] * len(ids), "age": 3}).to_parquet(
+        small_run.folder / METADATA
+    )
+    found = open_run(small_run.folder).metadata
+    assert found is not None
+    assert list(found.columns) == ["age"]
+
+
+def test_pipes_in_a_run_folder_hang_nothing(small_run: RunData) -> None:
+    import os
+
+    from explain.run.notes import read
+
+    os.mkfifo(small_run.folder / "notes.jsonl")
+    os.mkfifo(small_run.folder / "samples" / "part-00009.parquet")
+    (small_run.folder / "analysis.json").unlink(missing_ok=True)
+    os.mkfifo(small_run.folder / "analysis.json")
+    from explain.analysis.findings import Findings
+
+    opened = open_run(small_run.folder)
+    assert opened.damaged == 1
+    assert read(small_run.folder) == {}
+    assert not Findings(opened).kept

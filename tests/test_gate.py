@@ -207,13 +207,19 @@ def test_a_link_whose_host_is_rewritten() -> None:
     headers = {"origin": "https://abc.gradio.live"}
     assert (
         ask(
-            "/gradio_api/queue/join", "POST", headers=headers, rules=FilterRules(names={"abc.gradio.live"})
+            "/gradio_api/queue/join",
+            "POST",
+            headers=headers,
+            rules=FilterRules(origins={"https://abc.gradio.live"}),
         ).status_code
         == 200
     )
     assert (
         ask(
-            "/gradio_api/queue/join", "POST", headers=headers, rules=FilterRules(names={"xyz.gradio.live"})
+            "/gradio_api/queue/join",
+            "POST",
+            headers=headers,
+            rules=FilterRules(origins={"https://xyz.gradio.live"}),
         ).status_code
         == 403
     )
@@ -289,7 +295,10 @@ def test_visitors_of_a_public_link_share_an_address_and_are_not_counted(
 ) -> None:
     """They wait for the answer instead: made up passwords have 72 bits."""
     monkeypatch.setattr("dashboard.server.middleware.SLOWED", 0.001)
-    gate = RequestFilter(inside, FilterRules(names={"abc.gradio.live"}, links={"abc.gradio.live"}))
+    rules = FilterRules(
+        names={"abc.gradio.live"}, links={"abc.gradio.live"}, origins={"https://abc.gradio.live"}
+    )
+    gate = RequestFilter(inside, rules)
     for by in ({"host": "abc.gradio.live"}, {"origin": "https://abc.gradio.live"}, {}):
         for _ in range(3 * ATTEMPTS):
             assert ask("/login", "POST", gate=gate, content=b"wrong", headers=by).status_code == 400

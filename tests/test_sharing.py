@@ -73,6 +73,36 @@ def test_names_of_the_page() -> None:
     assert Sharing(host="0.0.0.0").rules().any_host
 
 
+@pytest.mark.parametrize(
+    ("host", "open_to_others", "told"),
+    [
+        ("::", True, "[::]"),
+        ("[::]", True, "[::]"),
+        ("::1", False, "[::1]"),
+        ("127.0.0.1", False, "127.0.0.1"),
+    ],
+)
+def test_addresses_of_ipv6(host: str, open_to_others: bool, told: str) -> None:
+    from dashboard.server.serving import options
+
+    sharing = Sharing(host=host)
+    assert (sharing.open, options(sharing)["server_name"]) == (open_to_others, told)
+
+
+def test_a_damaged_run_to_compare_with_is_left_out(demo: Path, tmp_path: Path, capfd: Any) -> None:
+    import shutil
+
+    from dashboard.server.serving import _readable
+
+    shutil.copytree(demo, tmp_path / "damaged")
+    for part in (tmp_path / "damaged" / "samples").glob("*.parquet"):
+        part.write_bytes(b"x")
+    assert _readable([tmp_path / "damaged", demo]) == (demo,)
+    assert "is left out of Compare" in capfd.readouterr().out
+    with pytest.raises(UserError):
+        _readable([tmp_path / "none"])
+
+
 def page_for(access: Access, run: Path, trainings: Path, login: tuple[str, str] | None) -> Iterator[str]:
     from dashboard.app import build
     from dashboard.server.serving import options

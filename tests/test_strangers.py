@@ -2,6 +2,7 @@
 length."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,3 +119,72 @@ def test_texts_of_any_length_are_answered_at_once(
     written = "".join(capfd.readouterr())
     assert len(written) < 20_000
     assert "\x1b" not in written
+
+
+def test_odd_inputs_cost_neither_time_nor_log(
+    beside: tuple[str, Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Names of parts, many texts, a value that is no choice: Gradio repeats what it was sent in its
+    message."""
+    visitor = Visitor(beside[0])
+    capfd.readouterr()
+    began = time.monotonic()
+    odd = [
+        {"'" + "/x" * 40_000: 1},
+        {str(n): "y" * 9_900 for n in range(90)},
+        "z" * 9_900,
+        "\x1b[31m'/a" * 900,
+        [["'/"] * 900],
+    ]
+    for dependency in visitor.config["dependencies"]:
+        for value in odd if dependency["inputs"] else []:
+            for place in range(min(2, len(dependency["inputs"]))):
+                data = [value if at == place else None for at in range(len(dependency["inputs"]))]
+                answer = visitor.ask(dependency, data)
+                assert len(json.dumps(answer.get("output") or "")) < 400_000
+        asked = time.monotonic()
+        assert httpx.get(f"{beside[0]}healthz").status_code == 200
+        assert time.monotonic() - asked < 2
+    written = "".join(capfd.readouterr())
+    assert time.monotonic() - began < 120
+    assert len(written) < 600_000
+    assert "\x1b" not in written
+
+
+def test_long_messages_are_cut_before_they_are_read() -> None:
+    from dashboard.page import MESSAGE, Page
+
+    page = Page()
+    page.hidden = ("/home/ann",)
+    began = time.monotonic()
+    assert len(page._told("'" + "/x" * 500_000)) < MESSAGE + 10
+    assert time.monotonic() - began < 0.5
+
+
+def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_path: Path) -> None:
+    import shutil
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from dashboard.session.context import Context
+    from tests.pages import served
+
+    folder = tmp_path / "run"
+    shutil.copytree(demo, folder)
+    for part in sorted((folder / "samples").glob("*.parquet")):
+        table = pq.read_table(part)
+        ids = pa.array([f"/srv/hidden-place/faces/{name}" for name in table["id"].to_pylist()])
+        pq.write_table(table.set_column(table.schema.get_field_index("id"), "id", ids), part)
+    for derived in ("analysis.json", "survey.json", "metadata.parquet"):
+        (folder / derived).unlink(missing_ok=True)
+    with served(Context(open_run(folder), access=Access.VISITOR, trainings=tmp_path)) as url:
+        visitor = Visitor(url)
+        told = [httpx.get(url).text, json.dumps(visitor.config)]
+        for dependency in visitor.config["dependencies"]:
+            for event in ({"index": "class", "value": "2"}, {"index": "open", "value": "3"}):
+                told.append(json.dumps(visitor.ask(dependency, event=event)))
+    everything = "\n".join(told)
+    places = [everything[m.start() - 80 : m.end() + 40] for m in re.finditer("hidden-place", everything)]
+    assert not places, places[:3]
+    assert ".png" in everything

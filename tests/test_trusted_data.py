@@ -14,7 +14,7 @@ from PIL import Image
 
 from explain.run.images import original
 from explain.run.reader import RunData, open_run
-from explain.run.trusted_data import allow, allowed_folders
+from explain.run.trusted_data import _known, allow, fingerprint
 from models.classifier import Classifier
 from models.data.reopen import below, reopen
 
@@ -35,7 +35,7 @@ def test_an_id_leads_nowhere_but_below_the_root(name: str, tmp_path: Path) -> No
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     found = below(str(tmp_path / "data"), name)
     assert found is None or found == tmp_path / "data"
-    assert reopen(str(tmp_path / "data"), name) is None
+    assert reopen(str(tmp_path / "data"), name, trusted=False) is None
 
 
 def test_links_out_of_the_root_are_for_ones_own_data(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_links_out_of_the_root_are_for_ones_own_data(tmp_path: Path) -> None:
     (data / "linked").symlink_to(tmp_path / "folder")
     for name in ("link.png", "linked/in.png"):
         assert reopen(str(data), name) is not None
-        assert reopen(str(data), name, follow_links=False) is None
+        assert reopen(str(data), name, trusted=False) is None
 
 
 def named(folder: Path, root: str) -> RunData:
@@ -137,7 +137,7 @@ def launched(*words: str, answer: str = "") -> str:
 
 
 def test_the_owner_is_asked_once(small_run: RunData, tmp_path: Path) -> None:
-    (tmp_path / "cache" / "data_folders.json").unlink()
+    (tmp_path / "cache" / "runs_with_data.json").unlink()
     out = tmp_path / "out"
     first = launched("export", str(small_run.folder), "--out", str(out))
     assert SAID in first
@@ -147,12 +147,26 @@ def test_the_owner_is_asked_once(small_run: RunData, tmp_path: Path) -> None:
     assert list(out.rglob("originals/**/*.jpg")) or list(out.rglob("originals/**/*.png"))
 
 
+def test_another_run_on_the_same_folder_is_asked_about(small_run: RunData, tmp_path: Path) -> None:
+    """The owner ran on this folder; pictures in it that no run ever named are not for a run of others."""
+    Image.new("RGB", (64, 64)).save(Path(small_run.manifest.data_root) / "private.png")
+    copy = tmp_path / "from others"
+    shutil.copytree(small_run.folder, copy)
+    assert original(open_run(copy), 0) is not None  # the same run in another place
+    renamed(copy, "private.png")
+    other = open_run(copy)
+    assert not other.may_read_data
+    assert original(other, 0) is None
+    allow(other.manifest.data_root, other.table["id"])
+    assert original(open_run(copy), 0) is not None
+
+
 def test_what_was_allowed_survives_damage(tmp_path: Path) -> None:
-    file = tmp_path / "cache" / "data_folders.json"
-    allow(str(tmp_path))
-    assert allowed_folders() == {str(tmp_path)}
-    for damaged in ("{", '{"a": 1}', "[1, 2]", ""):
+    file = tmp_path / "cache" / "runs_with_data.json"
+    allow(str(tmp_path), ["a", "b"])
+    assert _known() == (fingerprint(str(tmp_path), ["b", "a"]),)
+    for damaged in ("{", '{"a": 1}', "[1, 2]", "", "[" * 90_000):
         file.write_text(damaged)
-        assert allowed_folders() == set()
-        allow(str(tmp_path))
-        assert allowed_folders() == {str(tmp_path)}
+        assert _known() == ()
+        allow(str(tmp_path), ["a"])
+        assert _known() == (fingerprint(str(tmp_path), ["a"]),)

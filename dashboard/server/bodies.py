@@ -16,6 +16,9 @@ PAGES, MINUTE, REMEMBERED = 40, 60.0, 20_000
 are limited."""
 
 
+OF_A_LINK = 400  # of a public link without a password, whose visitors cannot be told from one another
+
+
 class TooLarge(Exception):
     pass
 
@@ -103,9 +106,10 @@ class Pages:
         if session and session in self._known:
             self._known.move_to_end(session)
             return True
-        times, now = self._opened.setdefault(client, deque(maxlen=PAGES)), self._clock()
+        most = PAGES if client else OF_A_LINK
+        times, now = self._opened.setdefault(client, deque(maxlen=most)), self._clock()
         self._opened.move_to_end(client)
-        if len(times) == PAGES and now - times[0] <= MINUTE:
+        if len(times) == most and now - times[0] <= MINUTE:
             return False
         times.append(now)
         if session:

@@ -12,6 +12,8 @@ import uvicorn
 from gradio import http_server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from dashboard.server.proxies import network
+
 MOST, FEWEST = 1000, 32  # connections at once, by what the system allows
 HEAD, PAUSE, BODY, WRITE = 10.0, 20.0, 300.0, 60.0
 """Seconds for a request's head, between two pieces of its body, for all of its body, and until a client takes
@@ -101,7 +103,7 @@ class Connection(H11Protocol):
 
     @property
     def _address(self) -> str:
-        return self.client[0] if self.client else ""
+        return network(self.client[0]) if self.client else ""
 
 
 @contextmanager

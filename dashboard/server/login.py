@@ -25,10 +25,16 @@ class Attempts:
         self._clock, self._wrong = clock, OrderedDict[str, deque[float]]()
 
     def add(self, client: str) -> None:
+        """Count an attempt, before it is known to be wrong: many at once would all pass otherwise."""
         self._wrong.setdefault(client, deque(maxlen=ATTEMPTS)).append(self._clock())
         self._wrong.move_to_end(client)
         while len(self._wrong) > ADDRESSES:
             self._wrong.popitem(last=False)
+
+    def forgive(self, client: str) -> None:
+        """Take one back: its password was right."""
+        if times := self._wrong.get(client):
+            times.pop()
 
     def wait(self, client: str) -> float:
         """Seconds until this address may try again; 0 where it may now."""

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from starlette.middleware import Middleware
 
 from dashboard.server.bodies import Application, Body, Message, Pages, Receive, Send, session_of, whole
-from dashboard.server.login import Attempts, expired, log_out, needs_login, one_cookie
-from dashboard.server.proxies import LOOPBACK, Proxies, seen_through
+from dashboard.server.login import Attempts, expired, log_out, needs_login, one_cookie, tokens
+from dashboard.server.proxies import LOOPBACK, Proxies, network, seen_through
 
 GRADIOS_OWN = ("page", "deep_link")
 LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -54,10 +54,11 @@ _FILE = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; sa
 
 @dataclass
 class FilterRules:
-    """`names`: hosts of this page besides this machine's own. `links`: those of them that are public links.
-    `any_host`: it may be asked for under others, too. `proxies`: whose forwarded headers count. `https`: it
-    is reached by HTTPS alone. `framed_by`: pages that may show this one inside. `uploads`: whether photos may
-    be sent; `upload_room`: whether another may be kept for the moment it is needed."""
+    """`names`: hosts of this page besides this machine's own. `links`: those of them that are public links;
+    `origins`: as browsers write those of this page, besides this machine's own. `any_host`: it may be asked
+    for under others, too. `proxies`: whose forwarded headers count. `https`: it is reached by HTTPS alone.
+    `framed_by`: pages that may show this one inside. `uploads`: whether photos may be sent; `upload_room`:
+    whether another may be kept for the moment it is needed."""
 
     names: set[str] = field(default_factory=set)
     any_host: bool = False
@@ -68,6 +69,7 @@ class FilterRules:
     proxies: Proxies = field(default_factory=Proxies)
     https: bool = False
     links: set[str] = field(default_factory=set)
+    origins: set[str] = field(default_factory=set)
 
 
 class RequestFilter:
@@ -110,7 +112,7 @@ class RequestFilter:
         names = [
             _name(headers.get(b"host", "")),
             _name(headers.get(b"x-forwarded-host", "").split(",")[0].strip()),
-            urlsplit(headers.get(b"origin", "")).hostname,
+            _split(headers.get(b"origin", "")).hostname,
         ]
         return next((name for name in names if name in self._rules.links), "")
 
@@ -118,7 +120,11 @@ class RequestFilter:
         """Whose wrong passwords are counted; empty where the visitors of a public link cannot be told from
         one another."""
         client = _client(scope)
-        return "" if self._rules.links and THIS_MACHINE.trust(client) else client
+        return "" if self._rules.links and THIS_MACHINE.trust(client) else network(client)
+
+    def _visitor(self, scope: Message) -> str:
+        """Whose pages are counted: an address, or what somebody by the public link was given at login."""
+        return self._address(scope) or "".join(tokens(scope))
 
     async def _pass_on(self, scope: Message, path: str, receive: Receive, send: Send) -> None:
         app, limit = (
@@ -170,7 +176,7 @@ class RequestFilter:
                 "a name.",
             )
         origin = headers.get("origin")
-        if origin and not _own(origin, headers) and urlsplit(origin).hostname not in self._rules.names:
+        if origin and not self._own(origin, headers, str(scope["scheme"])):
             return (
                 403,
                 "Another page asked for this: open this one itself. Behind a reverse proxy, start it with "
@@ -185,6 +191,17 @@ class RequestFilter:
                 return 403, "Another page may have asked for this: log out from this one."
         return None
 
+    def _own(self, origin: str, headers: dict[str, str], scheme: str) -> bool:
+        """Whether a request comes from this page: its origin is one that the page was given, or names the
+        host that was asked, which a trusted proxy may have written elsewhere."""
+        if origin.lower() in self._rules.origins:
+            return True
+        asked = headers.get("x-forwarded-host", "").split(",")[0].strip() or headers.get("host", "")
+        if self._rules.names and not self._rules.any_host and _name(asked) not in LOCAL | self._rules.names:
+            return False
+        there = _split(origin)
+        return there.netloc.lower() == asked.lower() and not (scheme == "https" and there.scheme == "http")
+
     def _not_allowed(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         if not OPEN.fullmatch(path) and needs_login(scope):
             return 401, "Log in first: open the page itself."
@@ -198,7 +215,7 @@ class RequestFilter:
     def _of_a_known_page(self, app: Application) -> Application:
         async def limited(scope: Message, receive: Receive, send: Send) -> None:
             body, again = await whole(receive)
-            if self._pages.admit(_client(scope), session_of(body)):
+            if self._pages.admit(self._visitor(scope), session_of(body)):
                 await app(scope, again, send)
             else:
                 await _answer(send, 429, TOO_MANY_PAGES)
@@ -206,14 +223,17 @@ class RequestFilter:
         return limited
 
     def _counting(self, client: str, send: Send) -> Send:
-        """Wrong passwords are counted by address. Those that come by the public link have no address of their
-        own: they are answered late."""
+        """Wrong passwords are counted by address, each before it is looked at. Those that come by the public
+        link have no address of their own: they are answered late."""
+        if client:
+            self._attempts.add(client)
 
         async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in (400, 401):
-                if client:
-                    self._attempts.add(client)
-                else:
+            if message["type"] == "http.response.start":
+                wrong = message["status"] in (400, 401, 422)
+                if client and not wrong:
+                    self._attempts.forgive(client)
+                elif wrong and not client:
                     await asyncio.sleep(SLOWED)
             await send(message)
 
@@ -317,15 +337,18 @@ def _query(scope: Message, path: str) -> bytes:
 
 
 def _name(host: str) -> str:
-    """host:port -> host, in lower case, of IPv6 without brackets."""
-    return (urlsplit(f"//{host}").hostname or "").lower() if host else ""
+    """host:port -> host, in lower case, of IPv6 without brackets; empty for what is none."""
+    return (_split(f"//{host}").hostname or "").lower() if host else ""
 
 
-def _own(origin: str, headers: dict[str, str]) -> bool:
-    """Whether a request comes from this page: its origin names the host that was asked, which a proxy may
-    have written elsewhere."""
-    hosts = [headers.get("host", ""), *headers.get("x-forwarded-host", "").split(",")]
-    return urlsplit(origin).netloc.lower() in {host.strip().lower() for host in hosts if host.strip()}
+def _split(address: str) -> SplitResult:
+    """An empty one for what is no address."""
+    try:
+        found = urlsplit(address)
+        _ = found.hostname, found.port
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return found
 
 
 def _client(scope: Message) -> str:

@@ -3,7 +3,7 @@ request."""
 
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from models.errors import UserError
@@ -85,6 +85,19 @@ def seen_through(scope: MutableMapping[str, Any], proxies: Proxies, public_name:
         "scheme": scheme,
         "client": (proxies.client(peer, _all(headers, b"x-forwarded-for")), 0),
     }
+
+
+def network(address: str) -> str:
+    """Whom an address stands for: of IPv6 the first half, since one person has all addresses that begin
+    so."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(mapped) if mapped else str(ip_network(f"{found}/64", strict=False))
+    return str(found)
 
 
 def peer_of(text: str) -> str:

@@ -24,6 +24,7 @@ from dashboard.server.upload_dir import forget_due, remove_uploads, sweep, uploa
 from dashboard.session.context import Context
 from dashboard.theme import STYLE, theme
 from explain.cli.data_question import ask_for_data
+from explain.run.parquet import Damaged
 from explain.run.reader import open_run
 from models.errors import UserError
 from models.memory import reuse_memory
@@ -83,7 +84,7 @@ class Sharing:
 
     @property
     def address(self) -> str:
-        return self.host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+        return (self.host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")).strip("[]")
 
     @property
     def open(self) -> bool:
@@ -126,6 +127,7 @@ class Sharing:
             self.access.explains,
             self.proxies,
             self.root_path.startswith("https://"),
+            origins={"{0.scheme}://{0.netloc}".format(urlsplit(self.root_path)).lower()} if name else set(),
         )
 
 
@@ -141,7 +143,7 @@ def options(
         "allowed_paths": [],
         "max_threads": 8,
         "max_file_size": "20mb",
-        "server_name": sharing.address,
+        "server_name": f"[{sharing.address}]" if ":" in sharing.address else sharing.address,
         "state_session_capacity": SESSIONS,
         "share": False,
         "enable_monitoring": False,
@@ -184,7 +186,7 @@ def serve(
         weights,
         device,
         trainings,
-        tuple(open_run(other).folder for other in against),
+        _readable(against),
         sharing.access,
         gaze,
         gaze_model,
@@ -227,6 +229,18 @@ def serve(
     page.close(verbose=False)
 
 
+def _readable(runs: Sequence[Path]) -> tuple[Path, ...]:
+    """Folders of the runs to compare with; one whose files are damaged is left out, and said. Raises
+    UserError for a folder that is no run."""
+    found = []
+    for folder in runs:
+        try:
+            found.append(open_run(folder).folder)
+        except Damaged as error:
+            print(f"vitrine: {folder} is left out of Compare: {error}", flush=True)
+    return tuple(found)
+
+
 def _shared(port: int, rules: FilterRules, ended: threading.Event) -> Tunnel | None:
     """The public link, said in one line; the local page goes on whatever becomes of it."""
     tunnel = Tunnel(port)
@@ -239,6 +253,7 @@ def _shared(port: int, rules: FilterRules, ended: threading.Event) -> Tunnel | N
     name = urlsplit(link).hostname or ""
     rules.names.add(name)
     rules.links.add(name)
+    rules.origins.add(f"https://{name}")
     print(
         "Anyone with this link comes here for as long as this goes on, a week at most: "
         f"{link}\n{_as_squares(link)}",

@@ -1,6 +1,7 @@
 """What the tabs share: the run, its model (loaded once, used by one thread at a time), and the components
 they talk through."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ from explain.run.reader import RunData
 from models.shipped import WEIGHTS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from models.classifier import Classifier
 
 
@@ -97,8 +100,10 @@ class Context:
 
     @property
     def server_files(self) -> list[Path | str | None]:
-        """Files and folders of this machine whose places are not for visitors."""
+        """Files and folders of this machine whose places are not for visitors; also of images, where a table
+        names them by absolute paths."""
         return [
+            *_roots(self.run.table["id"].astype(str), self.run.manifest.data_root),
             self.run.folder,
             self.weights,
             self.trainings,
@@ -179,3 +184,13 @@ class Context:
                 pass
 
         threading.Thread(target=work, daemon=True, name="warm-up").start()
+
+
+def _roots(ids: "pd.Series", root: str) -> list[Path]:
+    """One file in each folder that holds all images of a disk which are not below `root`."""
+    outside = ids[ids.str.match(r"/|[A-Za-z]:|\.\.")]
+    folders = {os.path.dirname(os.path.normpath(os.path.join(root, i))) for i in outside}
+    disks: dict[str, list[str]] = {}
+    for folder in folders:
+        disks.setdefault("/".join(folder.split(os.sep)[:2]), []).append(folder)
+    return [Path(os.path.commonpath(several), "image") for several in disks.values()]

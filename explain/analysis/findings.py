@@ -1,7 +1,6 @@
 """What a run tells beyond its numbers, worked out once and kept in its folder: labels that look wrong, near
 duplicates, slices, differences between the maps of right and wrong answers."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +25,7 @@ from explain.run.format import TARGETS, map_column, write_json
 from explain.run.parquet import read, write
 from explain.run.reader import RunData
 from models.errors import UserError
+from models.json_files import build, read_object
 
 if TYPE_CHECKING:
     from explain.analysis.proposal import Proposal
@@ -61,12 +61,10 @@ class Findings:
     @cached_property
     def _about(self) -> dict[str, object]:
         try:
-            about = json.loads((self.run.folder / ABOUT).read_text(encoding="utf-8"))
+            about = read_object(self.run.folder / ABOUT)
         except (OSError, ValueError):
             return {}
-        return (
-            about if isinstance(about, dict) and all(about.get(k) == v for k, v in self.stamp.items()) else {}
-        )
+        return about if all(about.get(k) == v for k, v in self.stamp.items()) else {}
 
     @property
     def kept(self) -> bool:
@@ -101,14 +99,14 @@ class Findings:
 
     @cached_property
     def fit(self) -> Fit:
-        return self._kept_or_anew(lambda: Fit(**self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
+        return self._kept_or_anew(lambda: build(Fit, self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
 
     @cached_property
     def twins(self) -> list[DuplicatePair]:
         return self._kept_or_anew(lambda: self._kept_twins(), lambda: near_duplicates(self.run))
 
     def _kept_twins(self) -> list[DuplicatePair]:
-        found, rows = [DuplicatePair(**t) for t in self._about["twins"]], set(self.run.ok.index)  # type: ignore[attr-defined]
+        found, rows = [build(DuplicatePair, t) for t in self._about["twins"]], set(self.run.ok.index)  # type: ignore[attr-defined]
         if any(t.row not in rows or t.other not in rows for t in found):
             raise ValueError("rows that the run does not have")
         return found

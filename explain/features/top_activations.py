@@ -1,7 +1,6 @@
 """One pass over a run's images for what a single image cannot tell: each channel's strongest images, and the
 curves over depth."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
@@ -29,6 +28,7 @@ from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.source import ImageSource, Item
 from models.errors import UserError
+from models.json_files import read_object
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
 COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST
@@ -209,7 +209,7 @@ def surveyed(run: RunData) -> dict[str, int] | None:
     """How many images were seen, for separability, for equivariance; None where the run has not been
     surveyed."""
     try:
-        raw = json.loads((run.folder / ABOUT).read_text())
+        raw = read_object(run.folder / ABOUT)
         found = {name: int(raw[name]) for name in ("images", "pooled", "moved")}
         whole = names_in(run.folder / STRONGEST) >= COLUMNS and names_in(run.folder / DEPTH) >= {
             f.name for f in fields(Step)

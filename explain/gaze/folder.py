@@ -1,7 +1,6 @@
 """A gaze folder: an evaluation kept to be looked at (docs/gaze.md). Reading it needs neither torch, nor the
 images, nor the networks."""
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from explain.run.format import write_json
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 from models.gaze.density import people
+from models.json_files import read_object
 from models.program import program
 
 SCHEMA = 1
@@ -164,7 +164,7 @@ class GazeRun:
 def open_gaze_run(folder: Path) -> GazeRun:
     """Raises UserError where the folder is none, or of another version."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_object(folder / MANIFEST)
         if manifest.get("schema") != SCHEMA:
             raise UserError(
                 f"'{folder}' has format {manifest.get('schema')}, this Vitrine reads {SCHEMA}: evaluate "

@@ -5,11 +5,11 @@ Reading needs pandas and pyarrow only, neither torch nor the model nor the image
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from explain.run.image_stats import FACTS, HASH
 from explain.run.map_stats import STATISTICS, mass_in
 from explain.run.parquet import read, write
 from models.errors import UserError
+from models.json_files import build, read_object
 from models.program import program
 
 SCHEMA = 1
@@ -37,6 +38,9 @@ LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "
 """How the error of an image begins that was read, and to which the network had no answer."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -234,25 +238,37 @@ def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: b
         raise UserError(f"'{folder}' cannot be written ({error.strerror}): choose another --out.") from error
 
 
-def _request(raw: dict[str, Any]) -> Request:
+def read_request(folder: Path) -> Request:
+    """Raises UserError for a file that is none, or of another format."""
+    raw = _json(folder / REQUEST)
     if raw.get("schema") != SCHEMA:
         raise UserError(
-            f"This run has format {raw.get('schema')}, this Vitrine reads {SCHEMA}: run it again."
+            f"This run has format {str(raw.get('schema'))[:20]}, this Vitrine reads {SCHEMA}: run it again."
         )
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-    return Request(**values)
-
-
-def read_request(folder: Path) -> Request:
-    return _request(_json(folder / REQUEST))
+    request = _built(Request, raw, folder / REQUEST)
+    if not request.methods or not request.classes or min(request.map_shape) < 1:
+        raise UserError(f"'{folder / REQUEST}' names no methods, classes, or size of maps: run it again.")
+    return request
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return value
+        return read_object(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"'{path}' cannot be read ({type(error).__name__}): is this a run folder?") from error
+        raise UserError(f"'{path}' cannot be read ({_reason(error)}): is this a run folder?") from error
+
+
+def _built(kind: type[T], raw: Mapping[str, Any], path: Path, **given: Any) -> T:
+    try:
+        return build(kind, raw, **given)
+    except ValueError as error:
+        raise UserError(f"'{path}' is not as Vitrine writes it ({_reason(error)}): run it again.") from error
+
+
+def _reason(error: Exception) -> str:
+    return (
+        (str(error).splitlines() or [""])[0][:100] if isinstance(error, ValueError) else type(error).__name__
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -262,8 +278,7 @@ def read_manifest(folder: Path) -> Manifest:
     request = read_request(folder)
     if not (folder / MANIFEST).is_file():
         return Manifest(request, "partial", {})
-    raw = _json(folder / MANIFEST)
-    return Manifest(**raw | {"request": request, "data_classes": tuple(raw.get("data_classes", ()))})
+    return _built(Manifest, _json(folder / MANIFEST), folder / MANIFEST, request=request)
 
 
 def finish(folder: Path, manifest: Manifest) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from explain.render import jpeg_bytes, jpeg_url
 from explain.run.reader import RunData
 from explain.run.thumbnails import open_thumbnail
-from explain.run.trusted_data import allowed_folders, is_inside
+from explain.run.trusted_data import is_inside
 from models.data.reopen import reopen
 from models.errors import UserError
 from models.preprocessing import Preprocessing
@@ -22,15 +22,8 @@ def original(run: RunData, row: int) -> Image.Image | None:
     if not root or not run.may_read_data:
         return None
     try:
-        exif, inside = request.preprocessing.get("exif", "apply"), is_inside(run.folder, root)
-        return reopen(
-            root,
-            str(run.table.at[row, "id"]),
-            exif,
-            request.bits,
-            not inside,
-            () if inside else allowed_folders(),
-        )
+        exif, trusted = request.preprocessing.get("exif", "apply"), not is_inside(run.folder, root)
+        return reopen(root, str(run.table.at[row, "id"]), exif, request.bits, trusted)
     except UserError:  # a data set that is another one by now
         return None
 

@@ -8,6 +8,7 @@ of an image counts.
 
 import json
 import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -117,6 +118,8 @@ def read(folder: Path) -> dict[str, Note]:
         known = (folder / NOTES).stat()
     except OSError:
         return {}
+    if not stat.S_ISREG(known.st_mode):  # reading a pipe would never end
+        return {}
     return dict(_read(folder / NOTES, known.st_size, known.st_mtime_ns))
 
 
@@ -133,7 +136,7 @@ def _read(path: Path, _size: int, _changed: int) -> dict[str, Note]:
                 "at": str(said["at"]),
             }
             notes[image] = replace(notes.get(image, Note(image)), **change)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return {image: note for image, note in notes.items() if not note.empty}
 

@@ -37,6 +37,7 @@ def write(table: pa.Table, path: Path, **options: Any) -> None:
 def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, **options: Any) -> pa.Table:
     """`remedy`: what a person does about a damaged one. Raises `Damaged` where it cannot be read, differs
     from what was written, or lacks a column."""
+    _must_be_a_file(path)
     try:
         return pq.read_table(
             path,
@@ -50,14 +51,23 @@ def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, 
 
 def names_in(path: Path) -> set[str]:
     """Its columns. Raises `Damaged`."""
+    _must_be_a_file(path)
     try:
         return set(pq.read_schema(path).names)
     except (pa.ArrowException, OSError) as error:
         raise Damaged(path, error) from error
 
 
+def _must_be_a_file(path: Path) -> None:
+    """Reading a pipe would never end."""
+    if not path.is_file():
+        raise Damaged(path, OSError("no file" if not path.exists() else "not a regular file"))
+
+
 def is_whole(path: Path) -> bool:
     """Whether every page of it can be read; memory stays that of a row group."""
+    if not path.is_file():
+        return False
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for group in range(file.num_row_groups):

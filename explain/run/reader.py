@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from explain.run.column_cache import column
@@ -20,6 +21,7 @@ from explain.run.format import (
     REQUEST,
     TARGETS,
     Manifest,
+    Request,
     area_column,
     map_column,
     part_files,
@@ -29,7 +31,7 @@ from explain.run.format import (
 from explain.run.image_stats import FACTS, HASH
 from explain.run.parquet import Damaged, names_in, read
 from explain.run.thumbnails import open_thumbnail
-from explain.run.trusted_data import is_allowed
+from explain.run.trusted_data import fingerprint, is_allowed
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
@@ -64,10 +66,14 @@ class RunData:
             for i, name in enumerate(names)
         )
 
+    @cached_property
+    def _data_fingerprint(self) -> str:
+        return fingerprint(self.manifest.data_root, self.table["id"].astype(str))
+
     @property
     def may_read_data(self) -> bool:
         """Whether its pictures may be read from where the run says that they are."""
-        return is_allowed(self.folder, self.manifest.data_root)
+        return is_allowed(self.folder, self.manifest.data_root, self._data_fingerprint)
 
     @property
     def unfinished(self) -> str:
@@ -116,7 +122,11 @@ class RunData:
         if not file.is_file():
             return None
         try:
-            found = read(file).to_pandas().drop_duplicates("id").set_index("id").reindex(self.table["id"])
+            table = read(file)
+            flat = [f.name for f in table.schema if not pa.types.is_nested(f.type)]
+            found = (
+                table.select(flat).to_pandas().drop_duplicates("id").set_index("id").reindex(self.table["id"])
+            )
         except (
             Damaged,
             KeyError,
@@ -214,6 +224,22 @@ class RunData:
         return maps
 
 
+def _must_fit(part: pd.DataFrame, path: Path, request: Request) -> None:
+    """Raises `Damaged` for rows that no run writes: without an id, of a class or with a map that there is
+    not."""
+    good = part[part["error"].isna()]
+    for name in ("label", "pred"):
+        numbers = pd.to_numeric(good[name], errors="coerce")
+        if not numbers.between(0, len(request.classes) - 1).all():
+            raise Damaged(path, ValueError(f"a {name} that is no class"))
+    if part["id"].isna().any() or not part["id"].map(lambda i: isinstance(i, str) and "\0" not in i).all():
+        raise Damaged(path, ValueError("an id that is none"))
+    h, w = request.map_shape
+    shape = pq.read_schema(path).field(map_column(request.methods[0], TARGETS[0])).type
+    if getattr(shape, "list_size", h * w) != h * w:
+        raise Damaged(path, ValueError("maps of another size"))
+
+
 def open_run(folder: Path) -> RunData:
     """Raises UserError where the folder is no run, holds nothing yet, or cannot be read."""
     manifest = read_manifest(folder)
@@ -229,6 +255,7 @@ def open_run(folder: Path) -> RunData:
         try:
             there = names_in(path)
             part = read(path, [name for name in wanted if name in there or name not in LATER]).to_pandas()
+            _must_fit(part, path, request)
         except Damaged as error:
             damaged.append(error)
             continue

@@ -1,44 +1,45 @@
-"""Whose pictures a run may show. A run folder that others made can name any folder of this machine as the
-place of its data: its pictures are read where the run was made here, where they lie inside the run's own
-folder, or where the owner allowed it once."""
+"""Whose pictures a run may show. A run folder that others made can name any picture of this machine: its
+pictures are read where the run was made here, where they lie inside the run's own folder, or where the owner
+allowed it once. What is remembered is the run, with all that it names, and not the folder of its data."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
-from models.data.reopen import WITHOUT_FILES, below
+from models.data.reopen import WITHOUT_FILES
 
-MOST = 1000  # folders of one table
-FILE = "data_folders.json"
+FILE, MOST = "runs_with_data.json", 10_000
 
 
-def allow(root: str, ids: Iterable[str] = ()) -> None:
-    """From now on, on this machine, for this person: the pictures below `root`, and the folders of those
-    `ids` that lead out of it, as absolute paths in a table do. Without a word where the disk does not let it:
-    it will be asked again."""
+def fingerprint(root: str, ids: Iterable[str]) -> str:
+    """Of the place of a run's data, and of every picture that it names there."""
+    digest = hashlib.sha256(os.path.realpath(root).encode("utf-8", "surrogateescape"))
+    for name in sorted(set(ids)):
+        digest.update(b"\0" + name.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def allow(root: str, ids: Iterable[str]) -> None:
+    """From now on, on this machine, for this person. Without a word where the disk does not let it: it will
+    be asked again."""
     if root and not root.startswith(WITHOUT_FILES):
-        outside = {
-            os.path.dirname(os.path.normpath(os.path.join(root, i))) for i in ids if below(root, i) is None
-        }
-        known = allowed_folders() | {str(Path(root).resolve())} | set(sorted(outside)[:MOST])
+        mine = fingerprint(root, ids)
+        known = [*(one for one in _known() if one != mine), mine][-MOST:]
         with suppress(OSError):
             file = _file()
             file.parent.mkdir(parents=True, exist_ok=True)
             temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(sorted(known)), encoding="utf-8")
+            temporary.write_text(json.dumps(known), encoding="utf-8")
             temporary.replace(file)
 
 
-def is_allowed(folder: Path, root: str) -> bool:
-    """Whether the run in `folder` may show what lies at `root`."""
-    return (
-        not root
-        or root.startswith(WITHOUT_FILES)
-        or is_inside(folder, root)
-        or str(Path(root).resolve()) in allowed_folders()
-    )
+def is_allowed(folder: Path, root: str, mine: str) -> bool:
+    """Whether the run in `folder`, of this fingerprint, may show what lies at `root`."""
+    return not root or root.startswith(WITHOUT_FILES) or is_inside(folder, root) or mine in _known()
 
 
 def is_inside(folder: Path, root: str) -> bool:
@@ -50,9 +51,14 @@ def _file() -> Path:
     return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine") / FILE
 
 
-def allowed_folders() -> set[str]:
+def _known() -> tuple[str, ...]:
     try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return set()
-    return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
+        return _read(_file(), _file().stat().st_mtime_ns)
+    except (OSError, ValueError, RecursionError):
+        return ()
+
+
+@lru_cache(maxsize=4)
+def _read(file: Path, _changed: int) -> tuple[str, ...]:
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()

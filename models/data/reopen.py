@@ -1,7 +1,6 @@
 """The original picture of a run's row, where it can still be had. No torch."""
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 from PIL import Image
@@ -14,16 +13,11 @@ WITHOUT_FILES = (TOON_FACES, TORCHVISION)
 
 
 def reopen(
-    root: str,
-    item_id: str,
-    exif: str = "apply",
-    bits: int = 0,
-    follow_links: bool = True,
-    elsewhere: Collection[str] = (),
+    root: str, item_id: str, exif: str = "apply", bits: int = 0, trusted: bool = True
 ) -> Image.Image | None:
     """The picture `item_id` below a run's data root, read as the run read it (`open_image`); None where the
-    data is not here any more, and where the id leads out of the root. `follow_links`: whether a link below
-    the root may. `elsewhere`: other folders whose pictures it may name.
+    data is not here any more. `trusted`: the id may lead out of the root, as the absolute paths of a table
+    do, and links may; otherwise neither is followed.
 
     `root` and `item_id` come from the run folder, never from a request.
     """
@@ -32,27 +26,20 @@ def reopen(
     if root.startswith(TORCHVISION):
         return None
     try:
-        path = below(root, item_id, follow_links)
-        if (
-            path is None
-            and os.path.dirname(whole := os.path.normpath(os.path.join(root, item_id))) in elsewhere
-        ):
-            path = Path(whole)
+        path = Path(root, item_id) if trusted else below(root, item_id)
         return open_image(path, exif=exif, bits=bits) if path is not None else None
     except UnreadableImage:
         return None
 
 
-def below(root: str, item_id: str, follow_links: bool = True) -> Path | None:
-    """The file of this id; None where it is none below the root."""
+def below(root: str, item_id: str) -> Path | None:
+    """The file of this id; None where it, or a link on the way, leads out of the root."""
     if not item_id or "\0" in item_id or os.path.isabs(item_id):
         return None
     inside = os.path.normpath(os.path.join(root, item_id))
     if os.path.commonpath([os.path.normpath(root), inside]) != os.path.normpath(root):
         return None
-    if not follow_links and not Path(inside).resolve().is_relative_to(Path(root).resolve()):
-        return None
-    return Path(inside)
+    return Path(inside) if Path(inside).resolve().is_relative_to(Path(root).resolve()) else None
 
 
 def _drawn(root: str, item_id: str) -> Image.Image | None:

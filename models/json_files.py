@@ -1,0 +1,63 @@
+"""JSON that other programs may have written: read from regular files alone, and checked against a
+dataclass."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Raises ValueError or OSError for all that is no JSON object in a regular file."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a regular file")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"a {type(found).__name__} instead of an object")
+    return found
+
+
+def build(kind: type[T], raw: Mapping[str, Any], **given: Any) -> T:
+    """An instance of a dataclass, `given` being values that are known. Keys that it does not know are passed
+    over: a newer version wrote them. Raises ValueError for a value of another type, and where one is
+    missing."""
+    hints, values = get_type_hints(kind), dict(given)
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name in given:
+            continue
+        if field.name in raw:
+            values[field.name] = _as(raw[field.name], hints[field.name], field.name)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"'{field.name}' is missing")
+    return kind(**values)
+
+
+def _as(value: Any, hint: Any, name: str) -> Any:
+    """The value as its type has it: a list of JSON is a tuple here."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, UnionType):
+        if value is None and NoneType in inner:
+            return None
+        return _as(value, next(kind for kind in inner if kind is not NoneType), name)
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        if len(kinds) == len(value):
+            return tuple(_as(v, kind, name) for v, kind in zip(value, kinds, strict=True))
+    elif origin is dict and isinstance(value, dict):
+        return {_as(k, inner[0], name): _as(v, inner[1], name) for k, v in value.items()}
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif hint is str and isinstance(value, str) and "\0" in value:
+        raise ValueError(f"'{name}' holds a null character")
+    elif isinstance(hint, type) and isinstance(value, hint) and isinstance(value, bool) == (hint is bool):
+        return value
+    raise ValueError(f"'{name}' is {str(value)[:40]!r}")
