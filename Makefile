@@ -1,8 +1,8 @@
-# run: the dashboard on its demo · test: every test · check: what a commit must pass. All set themselves up.
+# run: the dashboard on its demo · test: every test · check: what a commit must pass · lint: style and types. All set themselves up.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check python
+.PHONY: run test check lint python
 
 run: .venv/runtime
 	$(BIN)/python launch.py
@@ -10,9 +10,12 @@ run: .venv/runtime
 test: .venv/development
 	$(BIN)/python -m pytest
 
-check: .venv/development
+lint: .venv/development
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check: lint
 	$(BIN)/python -m pytest -m "not slow"
 
 python:
