@@ -22,6 +22,7 @@ from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.toon_faces import ToonFaces
+from models.memory import reuse_memory
 from models.preprocessing import stack
 from models.registry import imagenet_names, spec
 
@@ -59,6 +60,7 @@ def main() -> None:
     model = entry.build(1000).eval().to(memory_format=torch.channels_last)
     names = imagenet_names()
     classifier = Classifier(entry.name, model, names, entry.preprocessing, "", fingerprint(model))
+    reuse_memory()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder, "data"), chosen.images, names)
         source, number = FolderSource(Path(folder, "data")), iter(range(10**6))

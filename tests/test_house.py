@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LAYERS = ["models", "explain", "dashboard", "launch"]
-SOURCES = [ROOT / "launch.py", *(p for name in LAYERS[:3] for p in (ROOT / name).rglob("*.py"))]
+LAYERS = ["models", "explain", "dashboard", "vitrine", "launch"]
+SOURCES = [ROOT / "launch.py", *(p for name in LAYERS[:4] for p in (ROOT / name).rglob("*.py"))]
 
 
 ALL = [*SOURCES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]

@@ -42,7 +42,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert not [
         n
         for n in names
-        if n.split("/")[0] not in ("dashboard", "explain", "models", "launch.py") and "dist-info" not in n
+        if n.split("/")[0] not in ("dashboard", "explain", "models", "vitrine", "launch.py")
+        and "dist-info" not in n
     ]
     return folder / "env" / "bin" / "vitrine"
 

@@ -106,6 +106,7 @@ def reproduced(command: str, script: str) -> str:
         f'<h3>{title} <button class="vt-link" data-copy>copy</button></h3><pre '
         f'class="vt-command">{esc(text.strip())}</pre>'
         for title, text in (("On the command line", command), ("In Python", script))
+        if text
     )
     return (
         '<details class="vt-panel vt-again"><summary>The same maps again, by command or in '

@@ -51,6 +51,7 @@ class Context:
     gaze: Path | None = None
     gaze_model: Path | None = None
     decoders: Path | None = None
+    network: "Classifier | None" = None
     cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
     sessions: ImageSessions = field(init=False)
@@ -157,7 +158,9 @@ class Context:
         another one, or may not be asked."""
         self.access.require_model()
         with self._lock:
-            self._classifier = self._classifier or network_of(self.run.manifest, self.weights, self.device)
+            self._classifier = (
+                self._classifier or self.network or network_of(self.run.manifest, self.weights, self.device)
+            )
             yield self._classifier
 
     def named(self, classifier: "Classifier") -> tuple[str, str]:

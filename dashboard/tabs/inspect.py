@@ -101,7 +101,7 @@ def build(ctx: Context) -> None:
     ) -> list[Any]:
         """Cheap maps are made, dear ones only where they are asked for or known already."""
         from explain.methods.compute import Stopped
-        from explain.methods.reproduce import command_line, python_lines
+        from explain.methods.reproduce import command_line, in_memory_lines, python_lines
 
         how, questions = asked(values)
         with ctx.classifier() as classifier:
@@ -142,7 +142,9 @@ def build(ctx: Context) -> None:
         name, model = called(ctx, subject), ctx.named(classifier)
         names, told = () if classifier.renamed else run.classes, classifier.options
         made_again = ""
-        if answered:
+        if answered and classifier is ctx.network:
+            made_again = reproduced("", in_memory_lines(name, answered, run.classes))
+        elif answered:
             made_again = reproduced(
                 command_line(name, *model, names, answered, told), python_lines(name, *model, answered, told)
             )

@@ -68,6 +68,7 @@ def run(
     from explain.run.engine import run as compute
     from explain.run.reader import open_run
     from models.class_names import read_names
+    from models.memory import reuse_memory
     from models.registry import load
 
     method_names = methods.replace(" ", "").split(",")
@@ -84,6 +85,7 @@ def run(
     )
     for note in told:
         say(f"           {note}")
+    reuse_memory()
     try:
         compute(
             classifier,

@@ -39,6 +39,18 @@ def command_line(
     return typed([*words, "--out", "maps"])
 
 
+def in_memory_lines(picture: str, questions: Sequence[MapRequest], classes: Sequence[str]) -> str:
+    """In Python, where the network is a module of the program that opened the page."""
+    first = questions[0]
+    words = [f"net, {picture!r}", f"methods={[q.method for q in questions]!r}"]
+    words += [f"target={classes[first.target]!r}"] if first.target is not None else []
+    words += [f"layer={first.layer!r}"] if first.layer else []
+    words += [
+        f"{name}={value!r}" for name, value in dict(pair for q in questions for pair in q.given).items()
+    ]
+    return f"import vitrine\n\nvitrine.explain({', '.join(words)})\n"
+
+
 def python_lines(
     picture: str, model: str, weights: str, questions: Sequence[MapRequest], options: Sequence[str] = ()
 ) -> str:

@@ -49,7 +49,6 @@ from models.classes import ClassMatch, find_class, match_classes
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.memory import reuse_memory
 from models.preprocessing import stack
 
 PRECISIONS = ("fp32", "bf16")
@@ -302,7 +301,6 @@ def _work(
     pending = [i for i, item in enumerate(source.items) if item.id not in done]
     if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
-    reuse_memory()
     quick = replace(
         classifier,
         model=folded(classifier.model, _noise(classifier), layers_in(request.layer), request.precision),

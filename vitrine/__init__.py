@@ -1,0 +1,111 @@
+"""Vitrine from Python and notebooks.
+
+    import vitrine
+    net = vitrine.wrap(model, classes=names, preprocess=transform)
+    vitrine.explain(net, "photo.jpg", methods=["grad_cam", "layer_cam"])
+    run = vitrine.run(net, "photos/", out="runs/first")
+    vitrine.dashboard(run, net)
+
+Everything heavy is imported when it is called.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import nn
+
+    from explain.run.reader import RunData
+    from models.classifier import Classifier
+    from models.data.source import ImageSource
+    from models.preprocessing import Preprocessing
+    from vitrine.explained import Explained
+    from vitrine.page import Dashboard
+
+__all__ = ["dashboard", "explain", "load", "open_run", "run", "wrap"]
+
+
+def wrap(
+    model: "nn.Module", classes: Sequence[str], preprocess: "Preprocessing | Any", name: str = "network"
+) -> "Classifier":
+    """A network of your own, with the names of its outputs and what it was trained to be given.
+
+    `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`. The module itself is used,
+    in eval mode from here on. Raises UserError where a picture cannot pass, or the number of outputs is not
+    that of the names.
+    """
+    from vitrine.wrapped import wrapped
+
+    return wrapped(model, classes, preprocess, name)
+
+
+def load(
+    name: str, weights: str | Path | None = None, classes: Sequence[str] | None = None, device: str = "cpu"
+) -> "Classifier":
+    """A network by its name, as on the command line: `mobilenet_v2`, `timm:NAME`, or a checkpoint of
+    Vitrine's.
+
+    Raises UserError for names that nobody knows and weights that cannot be had.
+    """
+    from models.registry import load as find
+
+    return find(name, weights, tuple(classes) if classes else None, device)
+
+
+def explain(
+    net: "Classifier",
+    image: "str | Path | Image.Image",
+    methods: Sequence[str] = ("grad_cam",),
+    target: str | int | None = None,
+    layer: str = "",
+    **parameters: Any,
+) -> "Explained":
+    """Where a network looks in one picture. `target`: a class by name or number; by itself the predicted one.
+
+    `parameters`: of the methods that have them. Raises UserError for what does not fit.
+    """
+    from vitrine.explained import explained
+
+    return explained(net, image, methods, target, layer, parameters)
+
+
+def run(
+    net: "Classifier",
+    data: "str | Path | ImageSource",
+    out: str | Path,
+    methods: Sequence[str] = ("grad_cam",),
+    split: str | None = None,
+    limit: int | None = None,
+    restart: bool = False,
+    batch_size: int = 32,
+) -> "RunData":
+    """Predictions and maps of every image of a labelled set, in the folder `out`; started again, it goes on.
+
+    `data`: a folder with one subfolder a class, a table, or the name of a data set. `.table` is a DataFrame.
+    Raises UserError where the request does not fit, or is another one than the folder's.
+    """
+    from vitrine.running import ran
+
+    return ran(net, data, Path(out), methods, split, limit, restart, batch_size)
+
+
+def open_run(folder: str | Path) -> "RunData":
+    """A run that was made before. Raises UserError where there is none."""
+    from explain.run.reader import open_run as opened
+
+    return opened(Path(folder))
+
+
+def dashboard(
+    run: "RunData | str | Path", net: "Classifier | None" = None, port: int | None = None
+) -> "Dashboard":
+    """Open the page on a run, on this machine alone; it shows itself in a notebook, and does not block.
+
+    `net`: the network of the run, for live maps, where it is not one that the run can load by itself. `.url`
+    and `.close()`. Raises UserError for another network than the run's.
+    """
+    from vitrine.page import opened
+
+    return opened(open_run(run) if isinstance(run, str | Path) else run, net, port)

@@ -1,0 +1,116 @@
+"""Maps of one picture, which show themselves in a notebook."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from explain.methods.live import ImageSession, MapRequest, MapResult, look
+from explain.methods.registry import get
+from explain.methods.single_image import class_number
+from explain.render import jpeg_bytes, jpeg_url, normalise, overlay
+from models.classifier import Classifier
+from models.data.images import UnreadableImage, open_image
+from models.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """`maps`: method -> raw float32 map (h, w), at the layer's own resolution; `prob` (K,); `seen`: the
+    picture as the network sees it."""
+
+    classes: tuple[str, ...]
+    prob: np.ndarray
+    seen: Image.Image
+    results: Mapping[str, MapResult]
+
+    @property
+    def maps(self) -> dict[str, np.ndarray]:
+        return {name: found.raw for name, found in self.results.items()}
+
+    @property
+    def predicted(self) -> str:
+        return self.classes[int(self.prob.argmax())]
+
+    def overlay(self, method: str) -> Image.Image:
+        """The map of a method laid over the picture."""
+        return overlay(self.seen, normalise(self.results[method].raw))
+
+    def save(self, folder: str | Path) -> Path:
+        """Each map as `METHOD.npy` and `METHOD.png`. Raises UserError where the folder cannot be written."""
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, found in self.results.items():
+                np.save(folder / f"{name}.npy", found.raw)
+                self.overlay(name).save(folder / f"{name}.png")
+        except OSError as error:
+            raise UserError(f"'{folder}' cannot be written ({error.strerror or error}).") from error
+        return folder
+
+    def _repr_html_(self) -> str:
+        cells = [(self.seen, f"{escape(self.predicted)} {self.prob.max():.1%}")]
+        for name, found in self.results.items():
+            layer = f", {escape(found.layer)}" if found.layer else ""
+            cells.append(
+                (
+                    self.overlay(name),
+                    f"{escape(get(name).title)} for {escape(self.classes[found.target])}{layer}",
+                )
+            )
+        pictures = "".join(
+            f'<figure style="display:inline-block;margin:4px"><img src="{jpeg_url(jpeg_bytes(picture))}" '
+            f'alt="{caption}" '
+            f'style="width:224px"><figcaption>{caption}</figcaption></figure>'
+            for picture, caption in cells
+        )
+        return f"<div>{pictures}</div>"
+
+
+def explained(
+    net: Classifier,
+    image: str | Path | Image.Image,
+    methods: Sequence[str],
+    target: str | int | None,
+    layer: str,
+    parameters: Mapping[str, Any],
+) -> Explained:
+    """See `vitrine.explain`."""
+    index = (
+        class_number(net.classes, None if target is None else str(target))
+        if not isinstance(target, int)
+        else target
+    )
+    if index is not None and not 0 <= index < len(net.classes):
+        raise UserError(f"Class number {index}: there are 0 to {len(net.classes) - 1}.")
+    wanted = [MapRequest(name, layer, index, given=_given(name, parameters)) for name in methods]
+    unknown = [p for p in parameters if not any(p in _names(name) for name in methods)]
+    if unknown:
+        raise UserError(f"No parameter '{unknown[0]}' in {', '.join(methods)}.")
+    session = look(net, _opened(image, net))
+    return Explained(net.classes, session.prob, session.seen, {r.method: _answer(session, r) for r in wanted})
+
+
+def _answer(session: ImageSession, request: MapRequest) -> MapResult:
+    return session.map(request)
+
+
+def _names(method: str) -> set[str]:
+    return {p.name for p in get(method).parameters}
+
+
+def _given(method: str, parameters: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, value) for name, value in parameters.items() if name in _names(method))
+
+
+def _opened(image: str | Path | Image.Image, net: Classifier) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    try:
+        return open_image(Path(image), exif=net.preprocessing.exif, bits=net.preprocessing.bits)
+    except UnreadableImage as error:
+        raise UserError(f"'{image}' cannot be used: {error}.") from error

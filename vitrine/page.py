@@ -1,0 +1,59 @@
+"""The dashboard from Python: beside the program that opened it, which keeps its signals and its memory."""
+
+from dataclasses import dataclass
+from html import escape
+from types import TracebackType
+from typing import Any
+
+from dashboard.app import build
+from dashboard.server.serving import Sharing, options
+from dashboard.session.context import Context
+from explain.run.model import as_in_run
+from explain.run.reader import RunData
+from models.classifier import Classifier
+from models.errors import UserError
+
+NOTEBOOKS = "'self' http://localhost:* http://127.0.0.1:* vscode-webview:"
+"""Pages that may show this one inside."""
+
+
+@dataclass(eq=False)
+class Dashboard:
+    """An open page; `close()` ends it, and so does leaving a `with`."""
+
+    url: str
+    _page: Any
+
+    def close(self) -> None:
+        self._page.close(verbose=False)
+
+    def __enter__(self) -> "Dashboard":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe src="{escape(self.url)}" style="width:100%;height:900px;border:0" title="Vitrine">'
+            "</iframe>"
+        )
+
+
+def opened(run: RunData, net: Classifier | None, port: int | None) -> Dashboard:
+    """See `vitrine.dashboard`."""
+    network = None
+    if net is not None:
+        if net.weights_hash != run.manifest.request.weights_hash:
+            raise UserError("This network has other weights than the run was made with: pass the run's own.")
+        network = as_in_run(net, run.manifest)
+    page = build(Context(run, network=network))
+    sharing = Sharing(host="127.0.0.1", port=port)
+    rules = sharing.rules()
+    rules.framed_by = NOTEBOOKS
+    _, url, _ = page.launch(
+        server_port=port, prevent_thread_lock=True, inbrowser=False, **options(sharing, rules=rules)
+    )
+    return Dashboard(url, page)
