@@ -69,7 +69,7 @@ def serve(
     auth: Annotated[
         str,
         typer.Option(
-            envvar="VITRINE_AUTH", help="user:password; by itself one is made up where others reach the page."
+            envvar="VITRINE_AUTH", help="user:password (default: generated when the page is shared)."
         ),
     ] = "",
     public: Annotated[bool, typer.Option("--public", help="No password.")] = False,

@@ -160,7 +160,7 @@ def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
     page.click("#vt-maximise")
     page.wait_for_selector("#vt-wishes .vt-channel:has-text('surprise')")
     page.wait_for_selector("#vt-wishes .vt-bar", state="detached")
-    page.wait_for_selector("#vt-wishes p:has-text('What each wants to see')")
+    page.wait_for_selector("#vt-wishes p:has-text('Feature visualization')")
     page.click("#vt-wishes .vt-channel")
     page.wait_for_selector("#vt-filter h2:has-text('surprise')")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

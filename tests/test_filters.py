@@ -70,7 +70,7 @@ def test_what_was_maximised_is_there_the_next_time(
     assert len(list(tmp_path.rglob("*.png"))) == 2
     _, panel, _, alone = pieces.of(VIEW | {"layer": "features.3", "unit": 1}, (WHAT[0], 16, 0, 1, 5, []))
     assert panel.count('data-action="wish"') == 2
-    assert "what conv2, filter 1 wants to see" in alone
+    assert "feature visualization of conv2, filter 1" in alone
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_class_is_enlarged(pieces: Pieces) -> None:
     view = changed(VIEW | {"unit": 5}, "wish", "3", of_classes=True)
     assert view == VIEW | {"unit": 5, "class": 3}
     name = pieces.ctx.run.classes[3]
-    assert f"what {name} wants to see" in pieces.of(view, how)[3]
+    assert f"feature visualization of {name}" in pieces.of(view, how)[3]
     assert "conv1, filter 5" in pieces.of(view, (WHAT[0], 16, 0, 2, 9, []))[3]
 
 
@@ -128,7 +128,7 @@ def test_wishes() -> None:
     assert done.count('data-action="wish"') == 2
     assert "&lt;two&gt;" in done
     assert "0.1 for noise, 3 for this" in done
-    assert "nothing that is shown changes it" in done
+    assert "no input activates this unit" in done
     assert "vt-bar" not in done
     going = wishes(made(step=1), "t", ["0", "2"], None, "Step 1 of 4")
     assert "width:25%" in going

@@ -67,8 +67,8 @@ def test_four_faults_at_once(make: Make, seed: int) -> None:
     }  # it is as sure of what it cannot see
     run = findings.run
     assert found["unlike"].title == "class 2 is blurred."
-    assert found["border class"].title == "class 3 is told by its border."
-    assert found["starved"].title == "class 4 is starved."
+    assert found["border class"].title == "class 3 may be recognized by its border."
+    assert found["starved"].title == "class 4 has too few training images."
     assert set(run.ok.loc[found["unlike"].rows, "label"]) == {2}
     assert set(run.ok.loc[found["border class"].rows, "label"]) == {3}
     number = int(found["labels"].title.split()[1])
@@ -80,10 +80,10 @@ def test_four_faults_at_once(make: Make, seed: int) -> None:
     [
         (Faults(flipped=0.05), "labels", "labels look wrong"),
         (Faults(blurred=2), "unlike", "class 2 is blurred"),
-        (Faults(border=3), "border class", "class 3 is told by its border"),
-        (Faults(starved=4), "starved", "class 4 is starved"),
+        (Faults(border=3), "border class", "class 3 may be recognized by its border"),
+        (Faults(starved=4), "starved", "class 4 has too few training images"),
         (Faults(confidence=1.6), "confidence", "too sure"),
-        (Faults(pair=(1, 5)), "pair", "is taken for class"),
+        (Faults(pair=(1, 5)), "pair", "is often predicted as class"),
         (Faults(dark=True), "slice", "Worse where brightness: lowest fifth"),
     ],
 )

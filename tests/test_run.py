@@ -322,7 +322,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "goes on from there" in stdout
+    assert "run the same command to resume" in stdout
     assert "Traceback" not in stderr
     assert len(done_ids(out)) > 0
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PAGE, COLUMNS = 64, 8
 SLICES = 64
 WIDEST = 1024  # columns of a strip
-UNMOVED = "nothing that is shown changes it"
+UNMOVED = "no input activates this unit"
 SHARPNESS = 192  # pixels a picture on the sheet
 
 
@@ -45,7 +45,7 @@ def filter_table(layers: list[tuple["Layer", int]], chosen: str) -> str:
 
 def wishes(made: "Maximised | None", title: str, names: list[str], chosen: int | None, note: str = "") -> str:
     """The maximised pictures on one sheet, or what to do to get them. `names`: of the units."""
-    said = note or "What each wants to see: pictures made by following the gradient from noise."
+    said = note or "Feature visualization: images optimized from noise by gradient ascent."
     head = f'<h2>{title}</h2><p class="vt-empty">{esc(said)}</p>'
     if made is None:
         return f'<section class="vt-panel">{head}</section>'
@@ -168,7 +168,8 @@ def _picture(made: "Maximised", unit: int, name: str) -> tuple[str, str]:
     k = made.units.index(unit)
     url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(made.pictures[k]), 480, 92))
     picture = (
-        f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="what {esc(name)} wants to see"></div>'
+        f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="feature visualization of '
+        f'{esc(name)}"></div>'
     )
     return picture, f"{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this picture" if made.moved[
         k

@@ -255,8 +255,7 @@ def _shared(port: int, rules: FilterRules, ended: threading.Event) -> Tunnel | N
     rules.links.add(name)
     rules.origins.add(f"https://{name}")
     print(
-        "Anyone with this link comes here for as long as this goes on, a week at most: "
-        f"{link}\n{_as_squares(link)}",
+        f"Public link, valid while the server runs (at most 7 days): {link}\n{_as_squares(link)}",
         flush=True,
     )
     return tunnel

@@ -64,7 +64,7 @@ class Wanted:
             if self.of_classes
             else f"{layer.alias or layer.name}, {what} {self.units[0]} to {self.units[-1]}"
         )
-        self.title = f"What they want to see <small>{kind}, {steps} steps, seed {int(seed or 0)}</small>"
+        self.title = f"Feature visualization <small>{kind}, {steps} steps, seed {int(seed or 0)}</small>"
 
 
 class Pieces:

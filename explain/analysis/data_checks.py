@@ -109,7 +109,11 @@ def starved(findings: Findings) -> Iterator[Proposal]:
     wrong, n = int((~run.ok.loc[rows, "correct"]).sum()), len(rows)
     where = "to train on" if trained else "here"
     names = listed([f"{run.classes[i]} {counts[i]}" for i in few])
-    title = f"{run.classes[few[0]]} is starved." if len(few) == 1 else f"{len(few)} classes are starved."
+    title = (
+        f"{run.classes[few[0]]} has too few training images."
+        if len(few) == 1
+        else f"{len(few)} classes have too few training images."
+    )
     yield Proposal(
         "starved",
         title,

@@ -1,5 +1,5 @@
-"""Checks of the network: classes told by their border, errors at the border, confused pairs and where their
-maps agree, over-confidence."""
+"""Checks of the network: classes recognized by their border, errors at the border, confused pairs and where
+their maps agree, over-confidence."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ def told_by_the_border(findings: Findings) -> Iterator[Proposal]:
             rows = run.ok.index[right & (label == i) & (mass > AT_BORDER)].to_numpy()
             yield Proposal(
                 "border class",
-                f"{run.classes[i]} is told by its border.",
+                f"{run.classes[i]} may be recognized by its border.",
                 f"{percent(mine.mean())} of its {len(mine)} right answers rest on the outer eighth of the "
                 "picture, "
                 f"{percent(others.mean())} of the other classes' ({chance(p[i])}; an even map has "
                 f"{percent(UNIFORM_BORDER_MASS)} of its "
-                "mass there). Look for a mark.",
+                "mass there). Check for watermarks.",
                 "Crop it away, or move it about.",
                 "--augment zoom=0.3,shift=0.2",
                 rows,
@@ -138,7 +138,7 @@ def standing_out(findings: Findings) -> Iterator[Proposal]:
         agree = agreement(findings, rows)
         yield Proposal(
             "pair",
-            f"{a} is taken for {b}.",
+            f"{a} is often predicted as {b}.",
             f"{x.count} of {support} ({x.expected:.0f} if its errors went where others' go, "
             f"{chance(x.p)}); {back} the other way. "
             f"{agree.words}",
@@ -185,7 +185,7 @@ def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreemen
             np.nan,
             np.nan,
             "Too few of their maps can be compared.",
-            "Soften the border between the two.",
+            "Regularize the decision boundary between the two.",
             "--mixup 0.2",
         )
     both = np.minimum(pred, label)
@@ -206,7 +206,7 @@ def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreemen
         overlap,
         control,
         f"Their two maps agree no more than those of other images ({numbers}).",
-        "Soften the border between the two.",
+        "Regularize the decision boundary between the two.",
         "--mixup 0.2",
     )
 

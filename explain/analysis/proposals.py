@@ -14,9 +14,9 @@ from explain.analysis.proposal import Proposal
 CHECKS = {
     "labels that look wrong": wrong_labels,
     "near duplicates that disagree": disagreeing_twins,
-    "starved classes": starved,
+    "classes with too few training images": starved,
     "classes unlike the others": unlike,
-    "classes told by their border": told_by_the_border,
+    "classes recognized by their border": told_by_the_border,
     "errors at the border": errors_at_the_border,
     "confused pairs": standing_out,
     "slices": worse_slices,

@@ -26,7 +26,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The folder to write, or a file that ends in .zip.")],
     per_class: Annotated[
         int | None,
-        typer.Option(help="So many wrong and so many right images of a class; two, or all of --select."),
+        typer.Option(help="Maximum wrong and correct images per class (default: 2, or all of --select)."),
     ] = None,
     select: Annotated[str, typer.Option(help=SELECT_HELP)] = "",
     methods: Annotated[str, typer.Option(help="Of the run's, with commas; by itself the first.")] = "",
@@ -69,7 +69,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     method: Annotated[str | None, typer.Option(help="One of the run's methods; by itself the first.")] = None,
     per_class: Annotated[
-        int, typer.Option(help="So many wrong and so many right images of every class, at most ten.")
+        int, typer.Option(help="Maximum wrong and correct images per class, 1 to 10 (default: 2).")
     ] = 2,
     blur_eyes: BlurEyes = False,
 ) -> None:
@@ -229,7 +229,7 @@ def filters(
     class_names: ClassNames = None,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """What filters or classes want to see: pictures made by following the gradient from noise, and the
+    """Feature visualization of filters or classes: images optimized from noise by gradient ascent, and the
     filters' weights."""
     from explain.features.activation_maximization import Settings
     from explain.features.units import units_in, write

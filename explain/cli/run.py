@@ -103,7 +103,7 @@ def run(
             say=say,
         )
     except KeyboardInterrupt:
-        say(f"\nStopped; what was done is kept in {out}: the same command goes on from there.")
+        say(f"\nStopped. Results so far are in {out}; run the same command to resume.")
         raise typer.Exit(130) from None
     opened = open_run(out)
     findings = Findings(opened)

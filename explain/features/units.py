@@ -37,7 +37,7 @@ def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
             raise UserError(f"--units {word}: give numbers and ranges, such as 0-15,20.")
     found = list(dict.fromkeys(found))
     if not 0 < len(found) <= MOST:
-        raise UserError(f"--units {text}: that are {len(found)} units, from 1 to {MOST} go at once.")
+        raise UserError(f"--units {text}: {len(found)} units selected; 1 to {MOST} are allowed.")
     return found
 
 
@@ -75,7 +75,7 @@ def write(classifier: Classifier, made: Maximised, settings: Settings, out: Path
     lines = [
         f"{name:>20}  {made.began[k]:9.4g} for noise, {made.answers[k]:9.4g} for its picture"
         if made.moved[k]
-        else f"{name:>20}  nothing that is shown changes it"
+        else f"{name:>20}  no input activates this unit"
         for k, name in enumerate(names)
     ]
     return [*lines, f"sheet      {out / 'sheet.png'}", f"table      {out / 'units.csv'}"]
