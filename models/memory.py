@@ -4,6 +4,7 @@ of MobileNetV2 (`benchmarks/forward.py`)."""
 
 import ctypes
 import sys
+from typing import Any
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
@@ -11,9 +12,18 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 def reuse_memory() -> None:
     """Tell glibc to serve large blocks from its heap, and to give nothing back before the process ends;
     elsewhere nothing."""
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # musl has none
+    if (mallopt := _of_glibc("mallopt")) is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def give_back_memory() -> None:
+    """What is free goes back to the system: a server for many people would otherwise keep the largest amount
+    that each of its threads ever needed, in pieces."""
+    if (malloc_trim := _of_glibc("malloc_trim")) is not None:
+        malloc_trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """A function of glibc; None elsewhere, as with musl."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -27,7 +27,7 @@ from explain.cli.data_question import ask_for_data
 from explain.run.parquet import Damaged
 from explain.run.reader import open_run
 from models.errors import UserError
-from models.memory import reuse_memory
+from models.memory import give_back_memory, reuse_memory
 
 FIRST_PORT, PORTS = 7860, 40
 SESSIONS = 400  # pages whose choices are remembered, the last ones, at half a megabyte each
@@ -281,6 +281,7 @@ def _wait(ended: threading.Event, tunnel: Tunnel | None) -> None:
             if time.monotonic() - swept >= SWEPT_EVERY:
                 swept = time.monotonic()
                 sweep()
+                give_back_memory()
             if tunnel is not None and tunnel.broken:
                 print(
                     "vitrine: the public link has ended; the local page goes on. Start again with --share "

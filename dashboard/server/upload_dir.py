@@ -11,6 +11,9 @@ from pathlib import Path
 from models import temporary
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# Gradio sums up its last 10,000 events, for a page that is off here, after every single event
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "10")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 
 NAME = "uploads"
 # seconds after which a photo that was looked at is removed: another visitor may have sent the same at the
