@@ -58,6 +58,8 @@ def load_decoder(path: Path, classifier: Classifier) -> Decoder:
         raise _no_decoder(path)
     try:
         return _made(path, classifier, state, about)
+    except UserError:
+        raise
     except (
         KeyError,
         TypeError,
