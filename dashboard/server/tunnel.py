@@ -34,8 +34,8 @@ class Tunnel:
             self._find_program(before)
             if self._program is not None and not self.link and self._ended():
                 self._failure = "its program ended at once"
+        self._find_program(before)  # it may have begun, and ended, since it was looked for
         if not self.link:
-            self._find_program(before)  # it may have begun, and failed, since it was looked for
             self.close()
             raise UserError(
                 f"No public link: {self._failure or f'no answer in {patience:.0f} seconds'}. The local "
