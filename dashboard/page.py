@@ -63,6 +63,8 @@ class Page(gr.Blocks):
             raise gr.Error(
                 f"That did not work ({type(error).__name__}); the log has more.", print_exception=False
             ) from None
+        if (state := kwargs.get("state")) is not None:
+            one_id_each(state)
         if self.hidden:
             answer["data"] = without(answer.get("data"), self.hidden)
         return answer
@@ -76,6 +78,14 @@ class Page(gr.Blocks):
         """As text: the page shows messages as HTML."""
         message = message if len(message) <= MESSAGE else f"{message[:MESSAGE]} …"
         return html.escape(message if self.hidden is None else names_alone(message), quote=False)
+
+
+def one_id_each(state: Any) -> None:
+    """Gradio makes a component anew for each update that a page gets, under another number, and then keeps
+    every one of them, with its value, for as long as the page is known: 130 kB a photo. Under its own number
+    it is replaced."""
+    for number, block in state.blocks_config.blocks.items():
+        block._id = number
 
 
 def bounded(value: Any, depth: int = 8) -> int:

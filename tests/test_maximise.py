@@ -258,7 +258,7 @@ def test_units_in_words() -> None:
         ("3-1", "give numbers"),
         ("x", "give numbers"),
         ("", "0 units"),
-        ("0-9999", "from 1 to 256"),
+        ("0-9999", "1 to 256 are allowed"),
     ):
         with pytest.raises(UserError, match=said):
             units_in(wrong)

@@ -188,3 +188,25 @@ def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_
     places = [everything[m.start() - 80 : m.end() + 40] for m in re.finditer("hidden-place", everything)]
     assert not places, places[:3]
     assert ".png" in everything
+
+
+def test_a_page_that_is_used_for_long_keeps_no_more_than_its_components(demo: Path, tmp_path: Path) -> None:
+    from dashboard.app import build
+    from dashboard.server.serving import options
+    from dashboard.session.context import Context
+
+    page = build(Context(open_run(demo), trainings=tmp_path))
+    _, url, _ = page.launch(prevent_thread_lock=True, **options())
+    try:
+        visitor = Visitor(url)
+        opened = next(d for d in visitor.config["dependencies"] if d["api_name"] == "from_run")
+        sizes = []
+        for n in range(6):
+            assert visitor.click("vt-gallery", "open", n)["success"]
+            assert visitor.ask(opened)["success"]
+            assert visitor.click("vt-table", "class", n)["success"]
+            state = page.app.state_holder[visitor.session]
+            sizes.append((len(state.blocks_config.blocks), len(state.config_values)))
+        assert len(set(sizes)) == 1, sizes
+    finally:
+        page.close(verbose=False)
