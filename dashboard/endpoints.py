@@ -28,7 +28,7 @@ def build(ctx: Context) -> None:
 
 def _listed(ctx: Context) -> None:
     @error_boundary
-    def errors(select: str = "errors", limit: int = 20) -> dict[str, Any]:
+    def errors(request: gr.Request, select: str = "errors", limit: int = 20) -> dict[str, Any]:
         """Images of the run, the most confident errors first, with the run's headline figures and what to try
         next.
 
@@ -36,7 +36,8 @@ def _listed(ctx: Context) -> None:
             select: errors, correct, class:NAME, pair:TRUE>CALLED, labels, duplicates, border, tag:NAME;
             nothing for some of every class. limit: at most so many images.
         """
-        from explain.export.selection import selected
+        from explain.analysis.groups import prepare
+        from explain.export.selection import LONGEST, selected
 
         run, plain = ctx.run, ("", "errors", "correct", "notes")
         if (
@@ -47,6 +48,9 @@ def _listed(ctx: Context) -> None:
             raise UserError(
                 f"What '{str(select)[:60]}' means is still being worked out: ask again in a minute."
             )
+        who = str(request.session_hash)
+        ctx.cancellation.begin(who)
+        prepare(ctx.findings, str(select or "")[:LONGEST], lambda: ctx.cancellation.raise_if_cancelled(who))
         found = selected(ctx.findings, str(select or ""), sort=next(iter(SORTS)))
         chosen = run.table.loc[found.rows[: max(1, min(int(limit or 20), MOST))]]
         images = [

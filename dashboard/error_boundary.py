@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +46,8 @@ def _one_line(name: str) -> Iterator[None]:
         raise
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from None
+    except Cancelled:
+        raise gr.Error("Cancelled.", print_exception=False) from None
     except Exception as error:
         logging.getLogger("vitrine").exception("in %s", name)
         raise gr.Error(

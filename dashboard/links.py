@@ -10,6 +10,7 @@ import gradio as gr
 
 from dashboard.components.clickable import esc
 from explain.run.reader import RunData
+from models.errors import UserError
 
 TAB, IMAGE, PAGE = "tab", "image", "sheet"  # Gradio keeps the word `page` for itself
 
@@ -39,7 +40,15 @@ def number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdecimal() and len(text) < 8 else None
 
 
-def in_inspect(row: object) -> list[Any]:
+def clicked_row(run: RunData, value: object) -> int:
+    """The row that a click names. Raises UserError where the run has no such row."""
+    row = number(str(value))
+    if row is None or row not in run.table.index:
+        raise UserError(f"The run has no image number '{str(value)[:40]}': reload the page.")
+    return row
+
+
+def in_inspect(run: RunData, row: object) -> list[Any]:
     """Values for `ctx.opened` and `ctx.tabs`: this row of the run, in Inspect; again where it is there
-    already."""
-    return [{"row": int(str(row)), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]
+    already. Raises UserError where the run has no such row."""
+    return [{"row": clicked_row(run, row), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]

@@ -48,8 +48,11 @@ class Page(gr.Blocks):
     ) -> dict[str, Any]:
         try:
             if not kwargs.get("explicit_call"):
-                bounded([inputs, getattr(kwargs.get("event_data"), "_data", None)])
+                click = getattr(kwargs.get("event_data"), "_data", None)
+                bounded([inputs, click])
                 enough(block_fn, inputs)
+                if getattr(block_fn, "collects_event_data", False):
+                    named(click)
             answer = await super().process_api(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
             if error.print_exception:  # one of Gradio's own; it would be written past our log, in full
@@ -112,6 +115,13 @@ def enough(block_fn: Any, inputs: list[Any]) -> None:
     wanted = len(getattr(block_fn, "inputs", ()))
     if len(inputs) < wanted:
         raise gr.Error(f"Got {len(inputs)} inputs; this takes {wanted}.", print_exception=False)
+
+
+def named(click: Any) -> None:
+    """Raises gr.Error for a click that does not say what was clicked, as everything on the page does."""
+    parts = [click.get("index"), click.get("value")] if isinstance(click, dict) else [None]
+    if not all(isinstance(part, str | int | float) for part in parts):
+        raise gr.Error("A click came without its name and value: reload the page.", print_exception=False)
 
 
 def names_alone(message: str) -> str:

@@ -6,3 +6,7 @@ class UserError(ValueError):
 
     The command line prints it and exits with code 2; the dashboard shows it as a notice.
     """
+
+
+class Cancelled(Exception):
+    """The caller asked to end the work before it was done."""

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from explain.methods.compute import Case, Stopped, answer
+from explain.methods.compute import Case, answer
 from explain.methods.registry import METHODS, register
 from explain.methods.spec import Method
 from explain.methods.target import Target
 from explain.network.hooks import capture, logits
 from explain.network.target_layers import default_layer, map_layers
 from models.classifier import Classifier
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 LAYER = "features.4"
 
@@ -109,9 +109,9 @@ def test_left_as_found_when_stopped_or_broken(name: str, tiny: Classifier, x: to
 
     def stop(share: float) -> None:
         assert 0 <= share <= 1
-        raise Stopped
+        raise Cancelled
 
-    with suppress(Stopped):
+    with suppress(Cancelled):
         answer(Case(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long)), on_progress=stop), name)
     assert_as_found(before, model, x)
     forward, calls = model.dropout.forward, []

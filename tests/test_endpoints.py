@@ -18,9 +18,11 @@ from PIL import Image
 from explain.methods.live import MapRequest, look
 from explain.run.model import network_of
 from explain.run.reader import open_run
+from models.errors import Cancelled
 from tests.markup import runs_nothing
 
 ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "dashboard" / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,27 @@ def test_errors_are_those_of_the_run(client: Client) -> None:
     every = client.predict(api_name="/errors")
     assert every["number"] == len(run.ok) - int(np.trace(run.evaluation.confusion))
     assert len(every["images"]) == 20
+
+
+def test_clusters_are_heard_and_have_a_limit(client: Client) -> None:
+    """The one list that is worked out when it is asked for."""
+    from explain.analysis.findings import Findings
+    from explain.analysis.groups import prepare
+
+    key = f"cluster:0:0:{open_run(DEMO).manifest.request.methods[0]}:label"
+    answer = client.predict(select=key, limit=3, api_name="/errors")
+    assert 0 < len(answer["images"]) <= 3
+    findings, asked = Findings(open_run(DEMO)), []
+
+    def cancelled() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        prepare(findings, key, cancelled)
+    prepare(findings, "cluster:99:0:none:label", cancelled)  # nothing that is known: no work
+    assert len(asked) == 2
 
 
 def test_export_and_report(client: Client) -> None:

@@ -23,11 +23,10 @@ from explain import render
 from explain.features.activation_maximization import Maximised, Settings, maximise
 from explain.features.depth import Step
 from explain.features.kernels import kernels
-from explain.methods.compute import Stopped
 from explain.network.summary import format_text, gaps, layers
 from explain.run.reader import open_run
 from models.classifier import Classifier
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 from tests.conftest import DEMO, TINY
 
 VIEW = {"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}
@@ -238,7 +237,7 @@ def test_work_in_turns_leaves_the_network_to_others_between_its_steps() -> None:
     turns = in_turns(ctx, "me", work())
     next(turns)
     ctx.cancellation.stop("me")
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         next(turns)
     assert taken == ["work", "closed"]
 

@@ -19,14 +19,14 @@ from dashboard.session.context import Context
 from dashboard.session.image_sessions import KEPT, ImageSessions
 from dashboard.tabs.inspect import first_sight
 from explain.methods.boxes import strongest_box
-from explain.methods.compute import Smoothing, Stopped
+from explain.methods.compute import Smoothing
 from explain.methods.live import PASSES, MapRequest, look
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.images import open_image
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 from models.registry import load
 
 ROOT = Path(__file__).parent.parent
@@ -159,7 +159,7 @@ def test_stops() -> None:
     cancellation = Cancellation()
     cancellation.stop("me")
     cancellation.raise_if_cancelled("somebody else")
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         cancellation.raise_if_cancelled("me")
     cancellation.begin("me")
     cancellation.raise_if_cancelled("me")

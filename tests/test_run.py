@@ -16,12 +16,12 @@ import torch
 
 from explain.methods.compute import explain
 from explain.network.hooks import capture
-from explain.run.engine import Progress, Stopped, run
+from explain.run.engine import Progress, run
 from explain.run.format import done_ids, part_files
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 ROOT = Path(__file__).parent.parent
 
@@ -92,7 +92,7 @@ def test_out_that_is_no_run(tiny: Classifier, pictures: Path) -> None:
 
 def test_stopped_and_resumed(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     out, seen = tmp_path / "run", []
-    with pytest.raises(Stopped, match="10 of 18 images are kept"):
+    with pytest.raises(Cancelled, match="10 of 18 images are kept"):
         run(
             tiny,
             FolderSource(pictures),
@@ -114,7 +114,7 @@ def test_stopped_and_resumed(tiny: Classifier, pictures: Path, tmp_path: Path) -
 def test_resumed_equals_uninterrupted(
     tiny: Classifier, pictures: Path, tmp_path: Path, small_run: RunData
 ) -> None:
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         run(
             tiny,
             FolderSource(pictures),

@@ -36,7 +36,7 @@ class Choice:
 
     def apply(self, name: str, value: str) -> "Choice":
         """After a click; what does not fit changes nothing."""
-        number = int(value) if value.lstrip("-").isdigit() else None
+        number = int(value) if value.removeprefix("-").isdecimal() else None
         if name == "which" and value in LISTS:
             return replace(self, which=value, page=0)
         if name == "target" and value in TARGETS:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
     from dashboard.session.context import Context
@@ -35,11 +35,10 @@ class Cancellation:
             _newest(self._asked)
 
     def raise_if_cancelled(self, who: str) -> None:
-        """Raises `Stopped` where this visitor asked for it, UserError where the time is up."""
-        from explain.methods.compute import Stopped
+        """Raises `Cancelled` where this visitor asked for it, UserError where the time is up."""
 
         if who in self._asked:
-            raise Stopped
+            raise Cancelled
         if (
             self._limit is not None
             and time.monotonic() - self._began.get(who, time.monotonic()) > self._limit
@@ -57,7 +56,7 @@ def _newest(kept: "OrderedDict[str, Any]") -> None:
 
 def in_turns(ctx: "Context", who: str, work: Iterator[Result]) -> Iterator[Result]:
     """What `work` yields; each of its steps has the network alone, and between them others may have it.
-    Raises `Stopped` where `who` asked for it; nothing of the work is left then."""
+    Raises `Cancelled` where `who` asked for it; nothing of the work is left then."""
     try:
         while True:
             ctx.cancellation.raise_if_cancelled(who)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import gradio as gr
 
 from dashboard.error_boundary import error_boundary
+from dashboard.links import clicked_row
 from dashboard.session.context import Context
 from explain.run.notes import add
 
@@ -31,6 +32,7 @@ def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
 def write(ctx: Context, name: str, value: str, by: str) -> None:
     """`name`: FIELD ROW. Raises UserError for what cannot be said."""
     ctx.access.require_compute()
-    field, row = name.split(" ")
+    field, _, row = name.partition(" ")
     words = [tag for tag in value.split(",") if tag.strip()] if field == "tags" else value
-    add(ctx.run.folder, str(ctx.run.table.at[int(row), "id"]), field, words, by, ctx.run.classes)
+    image = str(ctx.run.table.at[clicked_row(ctx.run, row), "id"])
+    add(ctx.run.folder, image, field, words, by, ctx.run.classes)

@@ -86,7 +86,7 @@ def build(ctx: Context) -> None:
     def act(keys: dict[str, Any], event: gr.SelectData) -> Iterator[list[Any]]:
         name, value = str(event.index), str(event.value)
         if name == "open":
-            yield [gr.skip()] * 5 + in_inspect(value)
+            yield [gr.skip()] * 5 + in_inspect(ctx.run, value)
             return
         yield from shown(Choice(**keys).apply(name, value))
 

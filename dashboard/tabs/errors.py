@@ -104,7 +104,7 @@ def build(ctx: Context) -> None:
         name, value = str(event.index), str(event.value)
         nothing = [gr.skip()] * (len(areas) + 3)
         if name == "open":
-            return [*nothing[:-2], *in_inspect(value)]
+            return [*nothing[:-2], *in_inspect(run, value)]
         before = View(**keys)
         view = before.apply(name, value, run)
         return [asdict(view), *changed(findings, before, view, editable), gr.skip(), gr.skip()]

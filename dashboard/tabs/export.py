@@ -17,7 +17,7 @@ from dashboard.tabs.errors_view import View
 from explain.export.anonymize import eye_band
 from explain.export.gallery import Export, ExportOptions
 from explain.export.selection import selected
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 TITLE, ID, NEEDS = "Export", "export", "computes"
 WHAT = {
@@ -103,7 +103,6 @@ def build(ctx: Context) -> None:
 
     @error_boundary
     def export(request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
-        from explain.methods.compute import Stopped
 
         who, drawn, out = str(request.session_hash), 0.0, handed_out(f"{run.folder.name}.zip")
         made = Export(ctx.findings, out, wishes_of(ctx, View(**keys), values))
@@ -116,7 +115,7 @@ def build(ctx: Context) -> None:
                 if (now := time.monotonic()) - drawn > EVERY:
                     drawn = now
                     yield [progress("The archive is being written", share), gr.skip()]
-        except Stopped:
+        except Cancelled:
             work.close()
             yield [failed("Stopped: nothing of the archive was kept."), gr.skip()]
             return
@@ -147,7 +146,7 @@ def build(ctx: Context) -> None:
 
     @error_boundary
     def opened(event: gr.SelectData) -> list[Any]:
-        return in_inspect(event.value) if event.index == "open" else [gr.skip()] * 2
+        return in_inspect(ctx.run, event.value) if event.index == "open" else [gr.skip()] * 2
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [ctx.view, *form.values()]

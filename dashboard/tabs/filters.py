@@ -13,7 +13,7 @@ from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, copy_link, in_inspect, number
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
     from explain.features.activation_maximization import Maximised
@@ -185,21 +185,22 @@ def build(ctx: Context) -> None:
     def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any], *how: Any) -> list[Any]:
         name, value = str(event.index), str(event.value)
         if name == "row":
-            return [gr.skip()] * 5 + in_inspect(value)
+            return [gr.skip()] * 5 + in_inspect(ctx.run, value)
         if name == "layer":
             gone_on.add(str(request.session_hash))
             ctx.cancellation.stop(str(request.session_hash))  # what is being made is of another layer
-        view = changed(view, name, value, how[0] == WHAT[2])
-        found: list[Any] = pieces.of(view, how)
+        after = changed(view, name, value, how[0] == WHAT[2])
+        if after == view:
+            return [gr.skip()] * 7
+        found: list[Any] = pieces.of(after, how)
         if name in ("sort", "page"):
             found[1] = gr.skip()
-        return [view, *found, gr.skip(), gr.skip()]
+        return [after, *found, gr.skip(), gr.skip()]
 
     @error_boundary
     def make(request: gr.Request, view: dict[str, Any], *how: Any) -> Iterator[list[Any]]:
         """Previews while it goes on; between its steps other tabs have the network."""
         from explain.features.visualization_cache import maximised
-        from explain.methods.compute import Stopped
 
         ctx.access.require_compute()
         who = str(request.session_hash)
@@ -221,7 +222,7 @@ def build(ctx: Context) -> None:
                         else ""
                     )
                     yield [wishes(made, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
-        except Stopped:
+        except Cancelled:
             if last is not None and who not in gone_on:
                 note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
                 yield [wishes(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]

@@ -15,14 +15,14 @@ from dashboard.components.parameters import ParameterControls
 from dashboard.components.subject import calibrated, facts, reproduced, run_maps, start_page
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
-from dashboard.links import TAB, in_inspect, row_of
+from dashboard.links import TAB, in_inspect, number, row_of
 from dashboard.server.uploads import photo_upload
 from dashboard.session.context import Context
 from dashboard.session.image_sessions import Subject, called, first_row
 from dashboard.session.notes_handler import keep_notes
 from explain.methods.registry import METHODS
 from explain.run.notes import read
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 TITLE, ID = "Inspect", "inspect"
 CHEAP = 2.0  # seconds that a method may take without being asked twice
@@ -100,7 +100,6 @@ def build(ctx: Context) -> None:
         subject: Subject, values: Sequence[Any], compute: str = "", saved: str = "", on_progress: Any = None
     ) -> list[Any]:
         """Cheap maps are made, dear ones only where they are asked for or known already."""
-        from explain.methods.compute import Stopped
         from explain.methods.reproduce import command_line, in_memory_lines, python_lines
 
         how, questions = asked(values)
@@ -123,7 +122,7 @@ def build(ctx: Context) -> None:
                     answered.append(q)
                 except UserError as error:
                     cards.append(Card(q.method, method.title, why=str(error)))
-                except Stopped:
+                except Cancelled:
                     raise
                 except Exception as error:  # one method that breaks must not take the others along
                     logging.getLogger("vitrine").exception("in %s", q.method)
@@ -164,7 +163,7 @@ def build(ctx: Context) -> None:
     def arrive(request: gr.Request) -> list[Any]:
         """The image that a link names."""
         row = row_of(run, request.query_params) if request.query_params.get(TAB, ID) == ID else None
-        return [gr.skip()] * 2 if row is None else in_inspect(row)
+        return [gr.skip()] * 2 if row is None else in_inspect(run, row)
 
     @error_boundary
     def explain(subject: Subject | None, *values: Any) -> list[Any]:
@@ -184,7 +183,6 @@ def build(ctx: Context) -> None:
         *given: Any,
     ) -> list[Any]:
         """A dear method on its button, or the files of a map."""
-        from explain.methods.compute import Stopped
 
         (subject, *values), name, method, who = (
             given,
@@ -202,7 +200,7 @@ def build(ctx: Context) -> None:
 
         try:
             return shown_maps(subject, values, compute=method, on_progress=on_progress)
-        except Stopped:
+        except Cancelled:
             gr.Info(f"{METHODS[method].title} was stopped.")
             return shown_maps(subject, values)
 
@@ -238,7 +236,10 @@ def build(ctx: Context) -> None:
 
     @error_boundary
     def chosen_class(event: gr.SelectData) -> int:
-        return int(event.value)
+        found = number(str(event.value))
+        if found is None or found >= len(run.classes):
+            raise UserError(f"The run has no class number '{str(event.value)[:40]}': reload the page.")
+        return found
 
     def computing(event: gr.SelectData) -> Any:
         return gr.Button(visible=event.index == "compute")

@@ -17,6 +17,7 @@ from dashboard.server.uploads import photo_upload
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.session.image_sessions import Subject, called, first_row, picture
+from models.errors import Cancelled
 from models.program import program
 
 TITLE, ID, NEEDS = "Inversion", "inversion", "explains"
@@ -168,7 +169,6 @@ def build(ctx: Context) -> None:
         from explain.inversion.optimise import Settings
         from explain.inversion.optimise import optimise as descend
         from explain.inversion.rebuild import pixels_of
-        from explain.methods.compute import Stopped
 
         ctx.access.require_compute()
         if view["subject"] is None or not layer:
@@ -193,7 +193,7 @@ def build(ctx: Context) -> None:
                         gr.skip(),
                         gr.skip(),
                     ]
-        except Stopped:
+        except Cancelled:
             if last is not None:
                 picture = pixels_of(last.picture, classifier.preprocessing)[0]
                 yield [

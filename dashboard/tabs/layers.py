@@ -14,12 +14,12 @@ from dashboard.components.layer_view import COLOURS, channel_alone, channel_shee
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
-from dashboard.links import PAGE, TAB, copy_link, image_of, number, row_of
+from dashboard.links import PAGE, TAB, clicked_row, copy_link, image_of, number, row_of
 from dashboard.server.uploads import photo_upload
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.session.image_sessions import Subject, first_row
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
     from explain.features.activations import Activations
@@ -186,8 +186,10 @@ def build(ctx: Context) -> None:
             ctx.cancellation.stop(str(request.session_hash))
         if name in ("stop", "survey"):
             return [gr.skip()] * 5
-        view = changed(view, name, value)
-        return [view, *pieces.of(view)]
+        if name == "row":
+            clicked_row(ctx.run, value)
+        after = changed(view, name, value)
+        return [gr.skip()] * 5 if after == view else [after, *pieces.of(after)]
 
     @error_boundary
     def look_at_run(request: gr.Request, event: gr.SelectData, view: dict[str, Any]) -> Iterator[list[Any]]:
@@ -196,7 +198,6 @@ def build(ctx: Context) -> None:
             yield [gr.skip(), gr.skip()]
             return
         from explain.features.top_activations import survey
-        from explain.methods.compute import Stopped
 
         ctx.access.require_compute()
         who, began, drawn = str(request.session_hash), time.monotonic(), 0.0
@@ -209,7 +210,7 @@ def build(ctx: Context) -> None:
                 if (now := time.monotonic()) - drawn > EVERY:
                     drawn, rest = now, (now - began) / share * (1 - share)
                     yield [pieces.depth(view, f"{share:.0%} of the run, about {rest:.0f} s left"), gr.skip()]
-        except Stopped:
+        except Cancelled:
             gr.Info("Stopped: nothing of the run was kept.")
         except UserError:
             yield [gr.skip(), began]

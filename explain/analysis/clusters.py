@@ -5,6 +5,7 @@ Communications 10:1096, 2019.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,17 @@ class Clustering:
 
 
 def cluster_maps(
-    run: RunData, rows: np.ndarray, method: str, target: str = "label", most: int = 6, seed: int = 0
+    run: RunData,
+    rows: np.ndarray,
+    method: str,
+    target: str = "label",
+    most: int = 6,
+    seed: int = 0,
+    raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Clustering:
     """At most `most` clusters of the rows' positive maps. Beyond `SAMPLE` images, an evenly spread sample is
-    clustered and each other image goes with its nearest neighbour. Raises UserError for less than `FEWEST`
-    maps."""
+    clustered and each other image goes with its nearest neighbour. `raise_if_cancelled` is called between the
+    steps. Raises UserError for less than `FEWEST` maps."""
     maps = np.maximum(np.nan_to_num(run.maps(method, target, rows.tolist())), 0)
     total = maps.sum((1, 2))
     kept, seen = rows[total > 0], maps[total > 0] / total[total > 0][:, None, None]
@@ -75,7 +82,7 @@ def cluster_maps(
         small.reshape(len(small), -1)
     )  # distances of square roots are those of Hellinger: made for shares
     sample = np.unique(np.linspace(0, len(points) - 1, min(SAMPLE, len(points))).astype(int))
-    labels, apart, control = split(points[sample], most, seed)
+    labels, apart, control = split(points[sample], most, seed, raise_if_cancelled)
     if len(sample) < len(points):
         labels = labels[
             NearestNeighbors(n_neighbors=1)
@@ -96,7 +103,9 @@ def _cluster(
     )
 
 
-def split(points: np.ndarray, most: int, seed: int = 0) -> tuple[np.ndarray, float, float]:
+def split(
+    points: np.ndarray, most: int, seed: int = 0, raise_if_cancelled: Callable[[], None] = lambda: None
+) -> tuple[np.ndarray, float, float]:
     """(labels (n,), silhouette, control) of points (n, d): the number of spectral clusters, two to `most`,
     with the largest silhouette (P. Rousseeuw, 1987: 1 far apart, 0 not at all), if that exceeds what `CROWDS`
     normal distributions of the points' mean and covariance reach, which are one crowd; otherwise one
@@ -104,12 +113,15 @@ def split(points: np.ndarray, most: int, seed: int = 0) -> tuple[np.ndarray, flo
     one, rng = np.zeros(len(points), int), np.random.default_rng(seed)
     if np.ptp(points, axis=0).max() < 1e-6:
         return one, 0.0, 0.0
+    raise_if_cancelled()
     labels, found = _best(points, most, seed)
     _, spread, axes = np.linalg.svd(points - points.mean(0), full_matrices=False)
     scale = spread[:, None] * axes / np.sqrt(len(points))
-    control = max(
-        _best(rng.standard_normal((len(points), len(scale))) @ scale, most, seed)[1] for _ in range(CROWDS)
-    )
+    control = -1.0
+    for _ in range(CROWDS):
+        raise_if_cancelled()
+        crowd = rng.standard_normal((len(points), len(scale))) @ scale
+        control = max(control, _best(crowd, most, seed)[1])
     return (labels, found, control) if found > control else (one, 0.0, control)
 
 

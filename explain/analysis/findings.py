@@ -155,12 +155,20 @@ class Findings:
             self._means[method, target] = mean_maps(self.run, method, target)
         return self._means[method, target]
 
-    def clusters(self, label: int, method: str, target: str) -> Clustering:
+    def clusters(
+        self,
+        label: int,
+        method: str,
+        target: str,
+        raise_if_cancelled: Callable[[], None] = lambda: None,
+    ) -> Clustering:
         """Of the maps of a class's images, as `clusters.cluster_maps`."""
         key = (label, method, target)
         if key not in self._clusters:
             rows = self.run.ok.index[self.run.ok["label"] == label].to_numpy()
-            self._clusters[key] = cluster_maps(self.run, rows, method, target)
+            self._clusters[key] = cluster_maps(
+                self.run, rows, method, target, raise_if_cancelled=raise_if_cancelled
+            )
         return self._clusters[key]
 
     @cached_property

@@ -106,18 +106,35 @@ def _where(findings: Findings, notes: dict[str, Note], name: str) -> Group | Non
     return Group(f"{statistic.replace('_', ' ')} {low or '…'} to {high or '…'}", "the largest first", rows)
 
 
-def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+def prepare(findings: Findings, key: str, raise_if_cancelled: Callable[[], None]) -> None:
+    """Work out the clusters that `key` names, if it names any: the one list that `analyse` does not prepare.
+    `raise_if_cancelled` is called between the steps."""
+    kind, _, name = key.partition(":")
+    if kind == "cluster" and (asked := _asked_cluster(findings, name)) is not None:
+        label, _, method, target = asked
+        findings.clusters(label, method, target, raise_if_cancelled)
+
+
+def _asked_cluster(findings: Findings, name: str) -> tuple[int, int, str, str] | None:
+    """(class, number, method, target) of CLASS:NUMBER:METHOD:TARGET; None where the run has no such."""
     label, number, method, target = (*name.split(":"), "", "", "")[:4]
     run = findings.run
     known = method in run.manifest.request.methods and target in TARGETS
     if not (known and label.isdecimal() and int(label) in run.present and number.isdecimal()):
         return None
-    clusters = findings.clusters(int(label), method, target).clusters
-    if int(number) >= len(clusters):
+    return int(label), int(number), method, target
+
+
+def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    if (asked := _asked_cluster(findings, name)) is None:
         return None
-    found = clusters[int(number)]
+    label, number, method, target = asked
+    run, clusters = findings.run, findings.clusters(label, method, target).clusters
+    if number >= len(clusters):
+        return None
+    found = clusters[number]
     note = f"{found.wrong} of {len(found.rows)} wrong; the most typical first"
-    return Group(f"{run.classes[int(label)]}, cluster {int(number) + 1}", note, found.rows)
+    return Group(f"{run.classes[label]}, cluster {number + 1}", note, found.rows)
 
 
 KINDS: dict[str, Callable[[Findings, dict[str, Note], str], Group | None]] = {

@@ -21,14 +21,10 @@ from models.errors import UserError
 FUSIONS = ("mean", "max")
 
 
-class Stopped(Exception):
-    """The caller asked to stop."""
-
-
 @dataclass(eq=False)
 class Case:
     """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `on_progress(share)` hears how far it
-    is, and may raise `Stopped`.
+    is, and may raise `Cancelled`.
 
     `batch`: how many images the network gets at once where a method asks for many; it shrinks where memory
     ends.

@@ -72,7 +72,7 @@ class ImageSession:
     def map(
         self, question: MapRequest, on_progress: Callable[[float], None] = lambda share: None
     ) -> MapResult:
-        """The answer, computed once. `on_progress(share)` hears how far it is, and may raise `Stopped`.
+        """The answer, computed once. `on_progress(share)` hears how far it is, and may raise `Cancelled`.
         Raises UserError for what does not fit."""
         if question not in self._maps:
             found = self._compute(question, on_progress)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explain.methods import registry
-from explain.methods.compute import Stopped, explain
+from explain.methods.compute import explain
 from explain.network.fused import folded
 from explain.network.hooks import Capture, capture, layers_in
 from explain.network.target_layers import default_layer
@@ -48,7 +48,7 @@ from models.class_names import must_differ, named_by_data
 from models.classes import ClassMatch, find_class, match_classes
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
-from models.errors import UserError
+from models.errors import Cancelled, UserError
 from models.preprocessing import stack
 
 PRECISIONS = ("fp32", "bf16")
@@ -266,7 +266,7 @@ def run(
     `mapping`: class of the data -> output of the network, or its name; `order`: one of
     `models.classes.ORDERS`; `restart`: what the folder holds is thrown away; `say` hears of images that are
     done again. Raises UserError before any work where the request does not fit, or is another one than the
-    folder's; `Stopped` when `stop()` became true. Whatever ends it, finished parts stay, and the same call
+    folder's; `Cancelled` when `stop()` became true. Whatever ends it, finished parts stay, and the same call
     goes on from there.
     """
     source, (classifier, _) = (
@@ -329,10 +329,10 @@ def _work(
             if progress:
                 progress(Progress(seen, len(source), len(done), failed))
             if stop():
-                raise Stopped(
+                raise Cancelled(
                     f"{seen} of {len(source)} images are kept in '{out}': start the same again to go on."
                 )
-    except (KeyboardInterrupt, Stopped):
+    except (KeyboardInterrupt, Cancelled):
         writer.flush()
         raise
     writer.flush()

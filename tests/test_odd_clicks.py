@@ -1,0 +1,80 @@
+"""Clicks that no page sends: each gets one line that says what is wrong, and never an unexpected error."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.state_holder import SessionState
+
+from dashboard.app import build
+from dashboard.page import Page
+from dashboard.session.context import Context
+from explain.run.reader import open_run
+
+NAMES = ["open", "class", "cell", "group", "page", "sort", "target", "method", "low", "high", "layer", "row"]
+NAMES += [
+    "unit",
+    "wish",
+    "channel",
+    "compute",
+    "save",
+    "example",
+    "other",
+    "cancel",
+    "resume",
+    "show",
+    "stop",
+]
+NOTES = ["x 0", "tags", "tags x", "tags 99999", "label 0", "text -1", " 0", "tags 0 0"]
+ODD = ["-1", "9" * 400, "\u00b2", "nan", "1e999", "\ud800", "a:b:c:d:e", "1,x"]
+SHAPES = [None, {}, [], "x", 5, {"index": "layer"}, {"value": "x"}, {"index": None, "value": None}]
+SHAPES += [{"index": [], "value": {}}, {"index": "open", "value": ["0"]}]
+PAIRS = [(name, value) for name in NAMES + NOTES for value in ("x", "99999999")]
+PAIRS += [(name, value) for name in ("open", "row", "target", "page", "cell") for value in ODD]
+CLICKS = SHAPES + [{"index": name, "value": value} for name, value in PAIRS]
+
+
+@pytest.fixture(scope="module")
+def page(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    made = build(Context(open_run(demo), trainings=tmp_path_factory.mktemp("trainings")))
+    yield made
+    made.close(verbose=False)
+
+
+@pytest.mark.slow
+def test_every_odd_click_gets_one_line(page: Page) -> None:
+    handlers = [handler for handler in page.fns.values() if handler.collects_event_data]
+    assert len(handlers) > 10
+    refused, unexpected = 0, []
+    for handler in handlers:
+        for click in CLICKS:
+            message = _answer(page, handler, click)
+            refused += message != ""
+            if "did not work" in message or "\n" in message:
+                unexpected.append((handler.name, click, message))
+    assert unexpected == []
+    assert refused >= len(handlers) * len(SHAPES)
+
+
+def _answer(page: Page, handler: Any, click: Any) -> str:
+    """The message of the error that a click ends with; '' where it is answered."""
+    inputs = [None if isinstance(c, gr.State) else c.postprocess(c.value) for c in handler.inputs]
+    inputs = [value.model_dump() if hasattr(value, "model_dump") else value for value in inputs]
+    event = gr.EventData(None, click)
+    try:
+        asyncio.run(
+            page.process_api(
+                handler,
+                inputs,
+                state=SessionState(page),
+                request=gr.Request(session_hash="visitor"),
+                event_data=event,
+                in_event_listener=True,
+            )
+        )
+    except gr.Error as error:
+        return str(error.message)
+    return ""
