@@ -126,13 +126,14 @@ for command in (
     of_explain.layers,
     of_explain.filters,
     of_explain.survey,
-    of_findings.analyse,
+    of_findings.analyze,
     of_findings.compare,
     of_findings.notes,
     of_models.train,
     of_models.study,
 ):
     app.command()(command)
+app.command("analyse", hidden=True)(of_findings.analyze)  # its name before
 app.command("models")(of_models.list_models)
 data = typer.Typer(help="Look at data before it is trained on.")
 data.command("preview")(of_models.data_preview)

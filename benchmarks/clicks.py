@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.synthetic import Faults, synthetic_run
 from dashboard.tabs.errors import changed, pieces
 from dashboard.tabs.errors_view import LENSES, first_view
-from explain.analysis.findings import Findings, analyse
+from explain.analysis.findings import Findings, analyze
 from explain.analysis.groups import LISTS
 from explain.analysis.ranking import SORTS
 from explain.run.reader import open_run
@@ -70,7 +70,7 @@ def session(folder: Path) -> None:
     began = time.perf_counter()
     findings = Findings(open_run(folder))
     opened = time.perf_counter() - began
-    list(analyse(findings))
+    list(analyze(findings))
     worked_out = time.perf_counter() - began - opened
     view = first_view(findings.run)
     pieces(findings, view)

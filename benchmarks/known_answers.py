@@ -96,12 +96,12 @@ def chosen(classifier, faces: ToonFaces, count: int) -> tuple[Tensor, Tensor, Te
     return torch.cat(inputs), torch.stack(masks), torch.tensor(labels)
 
 
-def on_progress(name: str, shares: np.ndarray, even: float) -> None:
-    kept = shares[np.isfinite(shares)]
+def on_progress(name: str, fractions: np.ndarray, even: float) -> None:
+    kept = fractions[np.isfinite(fractions)]
     error = kept.std(ddof=1) / len(kept) ** 0.5
     print(
         f"| {name} | {kept.mean():.3f} ± {error:.3f} | {kept.mean() / even:.2f} × | "
-        f"{len(shares) - len(kept)} |",
+        f"{len(fractions) - len(kept)} |",
         flush=True,
     )
 

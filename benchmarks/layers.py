@@ -1,4 +1,4 @@
-"""What it costs to see into a network, as multiples of a forward pass of one image; maximised pictures, of a
+"""What it costs to see into a network, as multiples of a forward pass of one image; maximized pictures, of a
 batch of sixteen.
 
 python benchmarks/layers.py [--models mobilenet_v2,resnet50,fer_vgg] [--steps 128]
@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmarks.timing import hardware, take_turns
 from dashboard.components.layer_view import channel_sheet
-from explain.features.activation_maximization import BATCH, Settings, maximise
+from explain.features.activation_maximization import BATCH, Settings, maximize
 from explain.features.activations import activations, order
 from explain.features.depth import depth, handed_on
 from explain.features.projection import projections
@@ -27,7 +27,7 @@ from models.classifier import Classifier
 from models.memory import reuse_memory
 from models.registry import spec
 
-VIEW = {"order": "index", "scale": "each channel", "colours": "viridis", "page": 0, "channel": None}
+VIEW = {"order": "index", "scale": "each channel", "colors": "viridis", "page": 0, "channel": None}
 
 
 def network(name: str) -> Classifier:
@@ -77,13 +77,13 @@ def about(classifier: Classifier, steps: int) -> None:
     forward = median(take_turns({"forward": lambda: logits(model, sixteen)})["forward"])
     for layer in (spatial[len(spatial) // 2].name, widest.name, ""):
         began, preview = time.perf_counter(), 0.0
-        for made in maximise(classifier, range(8 if not layer else BATCH), Settings(layer, steps=steps)):
+        for made in maximize(classifier, range(8 if not layer else BATCH), Settings(layer, steps=steps)):
             if made.step == 1:
                 preview = time.perf_counter() - began
         took = time.perf_counter() - began
         what = f"{len(made.units)} units of {layer}" if layer else "8 classes"
         print(
-            f"  maximise {what:35} {took:8.1f} s  {took / made.steps / forward:7.2f} forwards of 16 a "
+            f"  maximize {what:35} {took:8.1f} s  {took / made.steps / forward:7.2f} forwards of 16 a "
             f"step, first preview {preview:.2f} s"
         )
 

@@ -46,7 +46,7 @@ def bare_loop(classifier: Classifier, source: FolderSource, batch_size: int) -> 
         for i, tensor in enumerate(tensors):
             batch.append(tensor)
             if len(batch) == batch_size or i == len(source) - 1:
-                classifier.model(classifier.preprocessing.normalise(stack(batch)))
+                classifier.model(classifier.preprocessing.normalize(stack(batch)))
                 batch = []
 
 

@@ -95,11 +95,11 @@ def _part(
     blurred = truth == faults.blurred
     facts["sharpness"] = np.where(blurred, facts["sharpness"] / 12, facts["sharpness"])
     distance = np.where(blurred | ((facts["brightness"] < 0.4) & faults.dark), apart / 2, apart)
-    centres = np.eye(k, dtype=np.float32)[truth] * distance[:, None]
+    centers = np.eye(k, dtype=np.float32)[truth] * distance[:, None]
     if faults.pair:
         for a, b in (faults.pair, faults.pair[::-1]):
-            centres[truth == a, b] = 0.6 * apart
-    logits = apart * (centres + rng.standard_normal((n, k), np.float32)) * faults.confidence
+            centers[truth == a, b] = 0.6 * apart
+    logits = apart * (centers + rng.standard_normal((n, k), np.float32)) * faults.confidence
     shifted = np.exp(logits - logits.max(1, keepdims=True))
     prob = (shifted / shifted.sum(1, keepdims=True)).astype(np.float32)
     label, pred = truth.copy(), prob.argmax(1)
@@ -133,8 +133,8 @@ def _blobs(rng: np.random.Generator, n: int, shape: tuple[int, int], cornered: n
     """Maps (n, h, w): a round spot about the middle, or in the upper left corner."""
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     at = rng.normal(0, 0.08, (n, 2)) + np.where(cornered[:, None], 0.02, 0.5)
-    centre = at * (np.array(shape) - 1)
-    square = (y[None] - centre[:, 0, None, None]) ** 2 + (x[None] - centre[:, 1, None, None]) ** 2
+    center = at * (np.array(shape) - 1)
+    square = (y[None] - center[:, 0, None, None]) ** 2 + (x[None] - center[:, 1, None, None]) ** 2
     spots: np.ndarray = np.exp(-square / (2 * (0.16 * shape[0]) ** 2)).astype(np.float32)
     return spots
 

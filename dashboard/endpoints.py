@@ -64,7 +64,7 @@ def _listed(ctx: Context) -> None:
             for x in chosen.itertuples()
         ]
         figures = {figure.name: figure.value for figure in headline(run, run.manifest.request.methods[0])}
-        tries = (
+        proposals = (
             [{"title": p.title, "why": p.text, "train": p.option} for p in ctx.findings.proposals]
             if ctx.findings.ready
             else None
@@ -72,11 +72,11 @@ def _listed(ctx: Context) -> None:
         return {
             "model": run.manifest.request.model,
             "data": run.manifest.request.data,
-            "selected": found.said,
+            "selected": found.description,
             "number": len(found.rows),
             "figures": figures,
             "images": images,
-            "what_to_try": tries,
+            "what_to_try": proposals,
             "inconclusive": ctx.findings.inconclusive,
         }
 
@@ -91,11 +91,11 @@ def _live(ctx: Context) -> None:
         Args:
             photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
         """
-        from explain.methods.live import look
+        from explain.methods.live import open_session
 
         opened = _opened(ctx, photo)
         with ctx.classifier() as classifier:
-            prob = look(classifier, opened).prob
+            prob = open_session(classifier, opened).prob
         best = (-prob).argsort(kind="stable")[:TOP].tolist()
         return {
             "model": ctx.run.manifest.request.model,
@@ -115,10 +115,10 @@ def _live(ctx: Context) -> None:
             target: the class to explain, by name or number; nothing for the prediction.
             layer: nothing for the last one with maps.
         """
-        from explain.methods.live import MapRequest, look
+        from explain.methods.live import MapRequest, open_session
         from explain.methods.registry import get
         from explain.methods.single_image import class_number
-        from explain.render import normalise, overlay
+        from explain.render import normalize, overlay
 
         get(method)
         plus, opened, who = (
@@ -128,9 +128,10 @@ def _live(ctx: Context) -> None:
         )
         ctx.cancellation.begin(who)
         with ctx.classifier() as classifier:
-            sight = look(classifier, opened)
-            made = sight.map(
-                MapRequest(method, layer or "", plus), lambda share: ctx.cancellation.raise_if_cancelled(who)
+            session = open_session(classifier, opened)
+            made = session.map(
+                MapRequest(method, layer or "", plus),
+                lambda fraction: ctx.cancellation.raise_if_cancelled(who),
             )
             raw = [[float(f"{value:.7g}") for value in line] for line in made.raw.tolist()]
             told = {
@@ -138,11 +139,11 @@ def _live(ctx: Context) -> None:
                 "method": method,
                 "layer": made.layer,
                 "target": ctx.run.classes[made.target],
-                "probability": float(sight.prob[made.target]),
+                "probability": float(session.prob[made.target]),
                 "seconds": round(made.seconds, 3),
                 "map": raw,
             }
-            return told, overlay(sight.seen, normalise(made.raw))
+            return told, overlay(session.seen, normalize(made.raw))
 
     photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
     _endpoint(predict, [photo], [answer], "model")

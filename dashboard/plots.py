@@ -72,12 +72,12 @@ def figure(chart: Chart | Matrix) -> "go.Figure":
 def _lines(chart: Chart) -> "list[go.Scatter]":
     import plotly.graph_objects as go
 
-    colours = (TEAL, ORANGE) if len(chart.lines) <= 2 else MANY
+    colors = (TEAL, ORANGE) if len(chart.lines) <= 2 else MANY
     drawn = []
     for i, line in enumerate(chart.lines):
         dashed = line.style == "dash"
         pen = {
-            "color": GREY if dashed and chart.square else colours[i % len(colours)],
+            "color": GREY if dashed and chart.square else colors[i % len(colors)],
             "width": 1.8,
             "dash": "dash" if dashed else "solid",
         }
@@ -98,7 +98,7 @@ def _lines(chart: Chart) -> "list[go.Scatter]":
 def _heat(chart: Matrix) -> "go.Heatmap":
     import plotly.graph_objects as go
 
-    text = "%{z:.2f}" if chart.share else "%{z}"
+    text = "%{z:.2f}" if chart.fraction else "%{z}"
     few = {"texttemplate": text, "textfont": {"size": 10}} if len(chart.classes) <= 12 else {}
     names = list(chart.classes)
     return go.Heatmap(

@@ -8,7 +8,7 @@ _DIRECTION = {
 }
 
 
-def share(value: float) -> str:
+def decimal(value: float) -> str:
     """.66, 1.0, or a dash for what could not be measured."""
     return "–" if value != value else f"{value:.2f}".removeprefix("0") if value < 0.995 else "1.0"
 

@@ -1,4 +1,4 @@
-"""The only place where a raw map becomes pixels. NumPy and Pillow only; browsers colour and blend what this
+"""The only place where a raw map becomes pixels. NumPy and Pillow only; browsers color and blend what this
 encodes."""
 
 import base64
@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
-COLOUR_MAPS = ("turbo", "inferno", "viridis", "teal")
-"""The first is the default; inferno, viridis and teal keep their order for colour-blind eyes."""
+COLOR_MAPS = ("turbo", "inferno", "viridis", "teal")
+"""The first is the default; inferno, viridis and teal keep their order for color-blind eyes."""
 
 _ALPHA = (
     0,
@@ -24,7 +24,7 @@ FINE = 64 * 64
 """Maps of so many places are fine: attributions of pixels, and CAMs of early layers of large inputs."""
 
 
-def normalise(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndarray:
+def normalize(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndarray:
     """Positive part in [0, 1]: raw / `top` (default: the map's own peak). Maps (..., h, w); zeros stay zero.
 
     Maps that share one `top` can be compared; negative evidence and NaN are drawn as nothing.
@@ -77,26 +77,26 @@ def map_png(scaled: np.ndarray, enlarge: int = 1) -> str:
     return _data_url(Image.fromarray(np.round(np.asarray(image) * 255).astype(np.uint8)), "PNG")
 
 
-def coloured_png(scaled: np.ndarray, colours: str = "turbo") -> str:
+def colored_png(scaled: np.ndarray, colors: str = "turbo") -> str:
     """A map (h, w) in [0, 1] as a data URL of RGB, at its own resolution."""
-    return _data_url(coloured(scaled, colours), "PNG")
+    return _data_url(colored(scaled, colors), "PNG")
 
 
-def coloured(scaled: np.ndarray, colours: str = "turbo") -> Image.Image:
+def colored(scaled: np.ndarray, colors: str = "turbo") -> Image.Image:
     """RGB of a map (h, w) in [0, 1]."""
-    table = colour_table(colours)
+    table = color_table(colors)
     channels = [np.interp(scaled, np.linspace(0, 1, len(table)), channel) for channel in table.T]
     return Image.fromarray((255 * np.stack(channels, -1)).round().astype(np.uint8))
 
 
-def sheet_png(maps: np.ndarray, columns: int, colours: str, longest: int = 112) -> str:
+def sheet_png(maps: np.ndarray, columns: int, colors: str, longest: int = 112) -> str:
     """Maps (n, h, w) in [0, 1] side by side as one data URL, `columns` in a row: PNG with a palette, cells of
     at most `longest` pixels."""
     step = -(-max(maps.shape[1:]) // longest)
     image = Image.fromarray(
         side_by_side(np.round(maps[:, ::step, ::step] * 255).astype(np.uint8), columns), "P"
     )
-    table = np.linspace(0, 1, 256)[:, None].repeat(3, 1) if colours == "grey" else colour_table(colours, 256)
+    table = np.linspace(0, 1, 256)[:, None].repeat(3, 1) if colors == "grey" else color_table(colors, 256)
     image.putpalette(np.round(table * 255).astype(np.uint8).tobytes())
     return _data_url(image, "PNG")
 
@@ -145,8 +145,8 @@ def signed_pixels(values: np.ndarray) -> Image.Image:
 def difference_png(values: np.ndarray) -> str:
     """A signed map (h, w) in [-1, 1] as a data URL of RGBA: teal for positive, orange for negative."""
     strength = np.clip(np.abs(values), 0, 1)
-    colour = np.where(values[..., None] >= 0, np.array([31, 168, 155.0]), np.array([222, 104, 42.0]))
-    rgba = np.concatenate([colour, 255 * strength[..., None] ** 0.8], -1)
+    color = np.where(values[..., None] >= 0, np.array([31, 168, 155.0]), np.array([222, 104, 42.0]))
+    rgba = np.concatenate([color, 255 * strength[..., None] ** 0.8], -1)
     return _data_url(Image.fromarray(rgba.round().astype(np.uint8), "RGBA"), "PNG")
 
 
@@ -177,8 +177,8 @@ def _data_url(image: Image.Image, kind: str) -> str:
     return f"data:image/{kind.lower()};base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def colour_table(name: str, steps: int = 17) -> np.ndarray:
-    """(steps, 3) colours in [0, 1] from low to high."""
+def color_table(name: str, steps: int = 17) -> np.ndarray:
+    """(steps, 3) colors in [0, 1] from low to high."""
     if name == "teal":
         return np.array(
             [np.interp(np.linspace(0, 4, steps), range(5), channel) for channel in zip(*_TEAL, strict=True)]
@@ -189,24 +189,24 @@ def colour_table(name: str, steps: int = 17) -> np.ndarray:
 
 
 def overlay(
-    image: Image.Image, scaled: np.ndarray, colours: str = "turbo", opacity: float = 0.55
+    image: Image.Image, scaled: np.ndarray, colors: str = "turbo", opacity: float = 0.55
 ) -> Image.Image:
-    """RGB: the picture under a map (h, w) in [0, 1], blended as browsers do it with `colour_filters`.
+    """RGB: the picture under a map (h, w) in [0, 1], blended as browsers do it with `color_filters`.
 
-    The map is made as large as the picture (bilinear), then coloured; its value is also its alpha, times
+    The map is made as large as the picture (bilinear), then colored; its value is also its alpha, times
     `opacity`.
     """
-    table, pixels = colour_table(colours), np.asarray(image.convert("RGB"), np.float32)
+    table, pixels = color_table(colors), np.asarray(image.convert("RGB"), np.float32)
     value = np.asarray(
         Image.fromarray(scaled.astype(np.float32)).resize(image.size, Image.Resampling.BILINEAR)
     )
-    colour = np.stack([np.interp(value, np.linspace(0, 1, len(table)), channel) for channel in table.T], -1)
+    color = np.stack([np.interp(value, np.linspace(0, 1, len(table)), channel) for channel in table.T], -1)
     alpha = opacity * np.interp(value, np.linspace(0, 1, len(_ALPHA)), _ALPHA)[..., None]
-    return Image.fromarray(np.round(pixels * (1 - alpha) + 255 * colour * alpha).astype(np.uint8))
+    return Image.fromarray(np.round(pixels * (1 - alpha) + 255 * color * alpha).astype(np.uint8))
 
 
-def colour_filters() -> str:
-    """SVG filters that colour a grey map in the browser, one for each of `COLOUR_MAPS`: `url(#vt-turbo)` ...
+def color_filters() -> str:
+    """SVG filters that color a grey map in the browser, one for each of `COLOR_MAPS`: `url(#vt-turbo)` ...
 
     The map's value also becomes its alpha, so that the picture stays untouched where there is no evidence.
     """
@@ -217,9 +217,9 @@ def colour_filters() -> str:
 
     filters = (
         f'<filter id="vt-{name}" color-interpolation-filters="sRGB">{alpha}<feComponentTransfer>'
-        + "".join(channel(letter, column) for letter, column in zip("RGB", colour_table(name).T, strict=True))
+        + "".join(channel(letter, column) for letter, column in zip("RGB", color_table(name).T, strict=True))
         + '<feFuncA type="table" '
         f'tableValues="{" ".join(f"{v:g}" for v in _ALPHA)}"/></feComponentTransfer></filter>'
-        for name in COLOUR_MAPS
+        for name in COLOR_MAPS
     )
     return f'<svg width="0" height="0" style="position:absolute" aria-hidden="true">{"".join(filters)}</svg>'

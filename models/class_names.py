@@ -14,19 +14,19 @@ from models.imagenet import imagenet_names, wordnet_ids
 IMAGENET = "imagenet"
 
 
-def read_names(said: str) -> tuple[str, ...]:
+def read_names(text: str) -> tuple[str, ...]:
     """`imagenet`, or a text file with one name a line, in the order of the outputs. Raises UserError for what
     is neither, and repeated names."""
-    if said == IMAGENET:
+    if text == IMAGENET:
         return imagenet_names()
-    path = Path(said).expanduser()
+    path = Path(text).expanduser()
     try:
         names = tuple(
             line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()
         )
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--class-names {said}: no text file ({type(error).__name__}); give one with a class name a "
+            f"--class-names {text}: no text file ({type(error).__name__}); give one with a class name a "
             "line, in the order of the "
             f"outputs, or the word {IMAGENET}."
         ) from error

@@ -193,7 +193,7 @@ def _unnamed_outputs(
 ) -> ClassMatch:
     """Outputs that nobody named: by number alone, of classes called 3, class 3, class_3 ..."""
     left = [name for name in data if name not in found and name not in empty]
-    numbers = {name: int(said[1]) for name in left if (said := _NUMBERED.fullmatch(name))}
+    numbers = {name: int(text[1]) for name in left if (text := _NUMBERED.fullmatch(name))}
     told = _match_numbers(numbers, model, found) if left and len(numbers) == len(left) else ""
     if lost := [name for name in left if name not in found]:
         raise UserError(_unmatched(lost, data, model, found))
@@ -330,7 +330,7 @@ def _ordered(order: str, data: Sequence[str], model: Sequence[str]) -> ClassMatc
             tuple(every.index(name) for name in data),
             order=f"outputs in the order of the sorted names: {_listed(every, '…', 6)}",
         )
-    numbers = {name: int(said[1]) for name in data if (said := _NUMBERED.fullmatch(name))}
+    numbers = {name: int(text[1]) for name in data if (text := _NUMBERED.fullmatch(name))}
     odd = [name for name in data if numbers.get(name, len(model)) >= len(model)]
     if odd or len(set(numbers.values())) < len(data):
         raise UserError(

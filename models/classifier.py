@@ -78,7 +78,7 @@ class Classifier:
         return self.preprocessing.channels
 
     def batch(self, images: list[Image.Image]) -> Tensor:
-        """Pictures -> normalised input (N, C, h, w) on the model's device."""
-        return self.preprocessing.normalise(
+        """Pictures -> normalized input (N, C, h, w) on the model's device."""
+        return self.preprocessing.normalize(
             stack([self.preprocessing.tensor(i) for i in images]), self.device
         )

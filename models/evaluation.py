@@ -35,7 +35,7 @@ def confusion_matrix(label: np.ndarray, pred: np.ndarray, classes: int) -> np.nd
     )
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _fraction(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
@@ -53,8 +53,8 @@ def evaluate(label: np.ndarray, pred: np.ndarray, confidence: np.ndarray, classe
     """`label`, `pred` (n,) class indices; `confidence` (n,) probability of the prediction."""
     matrix = confusion_matrix(label, pred, classes)
     hits, support, called = np.diag(matrix), matrix.sum(1), matrix.sum(0)
-    recall, precision = _share(hits, support), _share(hits, called)
-    f1 = np.where(support > 0, _share(2.0 * hits, support + called), np.nan)
+    recall, precision = _fraction(hits, support), _fraction(hits, called)
+    f1 = np.where(support > 0, _fraction(2.0 * hits, support + called), np.nan)
     n, right = int(support.sum()), int(hits.sum())
     ece, over = calibration(confidence, (label == pred).astype(float))
     seen = f1[support > 0]

@@ -20,7 +20,7 @@ LARGE = 16_000_000
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """`resize`: length of the shorter side before the centre crop to `size` (height, width); None squeezes
+    """`resize`: length of the shorter side before the center crop to `size` (height, width); None squeezes
     the whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`.
     `exif`: whether a photo is turned as its EXIF orientation says ("apply"), or read as its pixels are stored
     ("ignore"); `bits`: that integer pictures of more than 8 bits use (12: 4095 is white), 0: as the data
@@ -57,7 +57,7 @@ class Preprocessing:
         """uint8 (channels, height, width): bytes are a quarter of the traffic of floats."""
         return as_tensor(self.view(image))
 
-    def normalise(self, pixels: "Tensor", device: "torch.device | str" = "cpu") -> "Tensor":
+    def normalize(self, pixels: "Tensor", device: "torch.device | str" = "cpu") -> "Tensor":
         """uint8 (N, C, h, w) -> float32 (N, C, h, w), channels_last, on the device."""
         import torch
 
@@ -73,7 +73,7 @@ class Preprocessing:
     def described(self) -> str:
         """In words: '64 × 64 RGB, squashed (bilinear), mean 0.5, std 0.5'."""
         height, width = self.size
-        cut = "whole image squashed" if self.resize is None else f"shorter side {self.resize}, centre crop"
+        cut = "whole image squashed" if self.resize is None else f"shorter side {self.resize}, center crop"
         turned = ("" if self.exif == "apply" else ", EXIF orientation ignored") + (
             f", integers of {self.bits} bits" if self.bits else ""
         )
@@ -91,7 +91,7 @@ class Preprocessing:
 
 
 def _start(side: int, wanted: int) -> int:
-    """Where a centre crop begins; before the picture, which is black there, where that is smaller. As
+    """Where a center crop begins; before the picture, which is black there, where that is smaller. As
     torchvision's CenterCrop rounds either."""
     return round((side - wanted) / 2.0) if side >= wanted else -((wanted - side) // 2)
 
@@ -99,7 +99,7 @@ def _start(side: int, wanted: int) -> int:
 def _cropped_first(
     image: Image.Image, scaled: list[int], size: tuple[int, int], method: Image.Resampling
 ) -> Image.Image:
-    """The centre of the picture as it would be at `scaled` (width, height), without ever holding all of that:
+    """The center of the picture as it would be at `scaled` (width, height), without ever holding all of that:
     a strip of 46,000 × 3 pixels would grow to 4 gigapixels. Equal to resizing and cropping but for rounding;
     outside of the picture it is black, as there."""
     start = [_start(a, b) for a, b in zip(scaled, size, strict=True)]

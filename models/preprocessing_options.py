@@ -14,7 +14,7 @@ from models.preprocessing import Preprocessing
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 EXIF = ("apply", "ignore")
 MOST_PIXELS = 4096  # a side
-_RESIZE = "squash (the whole image), or the length of the shorter side before the centre crop, such as 256"
+_RESIZE = "squash (the whole image), or the length of the shorter side before the center crop, such as 256"
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class PreprocessingOptions:
     @property
     def given(self) -> list[str]:
         """Names of the options that were given, as on the command line."""
-        said = [f"--{f.name.replace('_', '-')}" for f in fields(self) if getattr(self, f.name) is not None]
+        message = [f"--{f.name.replace('_', '-')}" for f in fields(self) if getattr(self, f.name) is not None]
         return [
             "--no-transform-input" if o == "--transform-input" and not self.transform_input else o
-            for o in said
+            for o in message
         ]
 
     def apply(self, base: Preprocessing) -> Preprocessing:
@@ -183,18 +183,18 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _resize(text: str, size: tuple[int, int]) -> int | None:
-    said = text.strip().lower().removeprefix("shorter:")
-    if said == "squash":
+    message = text.strip().lower().removeprefix("shorter:")
+    if message == "squash":
         return None
-    if not (said.isdecimal() and 0 < int(said) <= MOST_PIXELS):
+    if not (message.isdecimal() and 0 < int(message) <= MOST_PIXELS):
         raise UserError(f"--resize {text}: give {_RESIZE}.")
-    if int(said) < min(size):
+    if int(message) < min(size):
         raise UserError(
-            f"--resize {text}: a shorter side of {said} is less than the input of {size[0]} × {size[1]}, "
+            f"--resize {text}: a shorter side of {message} is less than the input of {size[0]} × {size[1]}, "
             "the crop would have "
             "black borders: give at least the input's size."
         )
-    return int(said)
+    return int(message)
 
 
 def _values(option: str, text: str, channels: int) -> tuple[float, ...]:
@@ -216,7 +216,7 @@ def _bits(text: str) -> int:
     return int(text)
 
 
-def _one_of(option: str, said: str, allowed: tuple[str, ...]) -> str:
-    if said.lower() not in allowed:
-        raise UserError(f"{option} {said}: choose from {', '.join(allowed)}.")
-    return said.lower()
+def _one_of(option: str, message: str, allowed: tuple[str, ...]) -> str:
+    if message.lower() not in allowed:
+        raise UserError(f"{option} {message}: choose from {', '.join(allowed)}.")
+    return message.lower()

@@ -182,14 +182,14 @@ def told(classifier: Classifier, options: PreprocessingOptions) -> Classifier:
                 "nothing of the kind."
             )
         classifier.model.transform_input = options.transform_input  # type: ignore[assignment]
-    said = [o for o in options.given if not o.endswith("transform-input")]
-    if not said:
+    text = [o for o in options.given if not o.endswith("transform-input")]
+    if not text:
         return replace(
             classifier, options=tuple(words_for(classifier.preprocessing, classifier.transform_input))
         )
     changed = options.apply(classifier.preprocessing)
-    rest = {"--input-size", "--resize", "--mean", "--std", "--interpolation"} - set(said)
-    source = f"{', '.join(said)} given" + (f"; the rest {classifier.preprocessing_from}" if rest else "")
+    rest = {"--input-size", "--resize", "--mean", "--std", "--interpolation"} - set(text)
+    source = f"{', '.join(text)} given" + (f"; the rest {classifier.preprocessing_from}" if rest else "")
     must_take(classifier.model, changed, classifier.name)
     return replace(
         classifier,

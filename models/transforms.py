@@ -71,7 +71,7 @@ def _steps(steps: Iterable[Any]) -> Preprocessing:
         ):
             raise UserError(f"The transform {name} cannot be said as Vitrine's preprocessing: {HOW}.")
     if not cropped:
-        raise UserError(f"This transform fixes no size (a centre crop, or Resize((height, width))): {HOW}.")
+        raise UserError(f"This transform fixes no size (a center crop, or Resize((height, width))): {HOW}.")
     return made
 
 
@@ -95,7 +95,7 @@ def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
             raise UserError(
                 f"This transform fails on a picture ({type(error).__name__}: {str(error)[:80]}): {HOW}."
             ) from error
-        ours = made.normalise(made.tensor(picture)[None])[0]
+        ours = made.normalize(made.tensor(picture)[None])[0]
         if theirs.shape != ours.shape:
             raise UserError(
                 f"This transform gives {tuple(theirs.shape)}, read as '{made.described}' it gives "

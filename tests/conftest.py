@@ -44,7 +44,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
 ]
 WAIT = 60_000
-COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
+COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
@@ -71,17 +71,17 @@ class TinyNet(nn.Module):
 def tiny() -> Classifier:
     torch.manual_seed(0)
     model = TinyNet().eval()
-    return Classifier("tiny", model, tuple(COLOURS), TINY, "", fingerprint(model))
+    return Classifier("tiny", model, tuple(COLORS), TINY, "", fingerprint(model))
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Three classes of six noisy pictures."""
     rng, root = np.random.default_rng(0), tmp_path / "pictures"
-    for name, colour in COLOURS.items():
+    for name, color in COLORS.items():
         (root / name).mkdir(parents=True)
         for i in range(6):
-            noisy = np.clip(np.array(colour) + rng.normal(0, 60, (40, 48, 3)), 0, 255).astype(np.uint8)
+            noisy = np.clip(np.array(color) + rng.normal(0, 60, (40, 48, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(noisy).save(root / name / f"{i}.png")
     return root
 
@@ -105,7 +105,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where maximised pictures are kept during tests."""
+    """Where maximized pictures are kept during tests."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["VITRINE_CACHE"] = str(folder)
     return folder

@@ -20,7 +20,7 @@ VIEW = {
     "layer": "",
     "order": "index",
     "scale": "each channel",
-    "colours": "viridis",
+    "colors": "viridis",
     "page": 0,
     "channel": None,
 }
@@ -148,22 +148,22 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "text"),
     [
         ("layer", "features.4", {"layer": "features.4", "page": 0, "channel": None}),
         ("order", "mean", {"order": "mean", "page": 0}),
         ("order", "nonsense", {}),
         ("scale", "one scale", {"scale": "one scale"}),
-        ("colours", "grey", {"colours": "grey"}),
+        ("colors", "grey", {"colors": "grey"}),
         ("page", "3", {"page": 3}),
         ("page", "-3", {}),
         ("channel", "7", {"channel": 7}),
         ("subject", "x", {}),
     ],
 )
-def test_clicks(name: str, value: str, said: dict[str, object]) -> None:
+def test_clicks(name: str, value: str, text: dict[str, object]) -> None:
     view = VIEW | {"page": 5, "channel": 1}
-    assert changed(view, name, value) == view | said
+    assert changed(view, name, value) == view | text
 
 
 def test_a_picture_smaller_than_the_input(tiny: Classifier) -> None:
@@ -172,10 +172,10 @@ def test_a_picture_smaller_than_the_input(tiny: Classifier) -> None:
     from PIL import Image
 
     from explain.features.depth import depth, handed_on
-    from explain.methods.live import look
+    from explain.methods.live import open_session
 
-    sight = look(tiny, Image.new("L", (3, 5), 90))
-    table = layers(tiny.model, sight.x)
+    session = open_session(tiny, Image.new("L", (3, 5), 90))
+    table = layers(tiny.model, session.x)
     assert {layer.name: layer.shape for layer in table}["features.4"] == (12, 8, 8)
-    assert activations(tiny.model, sight.x, "features.4").values.shape == (12, 8, 8)
-    assert depth(tiny.model, sight.x, handed_on(table))["features.4"].shape == (1, 5)
+    assert activations(tiny.model, session.x, "features.4").values.shape == (12, 8, 8)
+    assert depth(tiny.model, session.x, handed_on(table))["features.4"].shape == (1, 5)

@@ -65,7 +65,7 @@ def test_maps_are_blended_in_the_browser(page: "playwright.Page") -> None:
     assert opacity(page) == pytest.approx(0.65)
     page.locator("#vt-gallery [data-blend=opacity]").fill("20")
     assert opacity(page) == pytest.approx(0.2)
-    page.select_option("#vt-gallery [data-blend=colours]", "viridis")
+    page.select_option("#vt-gallery [data-blend=colors]", "viridis")
     assert "vt-viridis" in page.eval_on_selector(".vt-map", "node => getComputedStyle(node).filter")
     page.click("#vt-gallery [data-blend=on]")
     assert not page.locator(".vt-map").first.is_visible()
@@ -135,7 +135,7 @@ def test_the_run_is_looked_at_for_strongest_images(page: "playwright.Page", demo
 @pytest.mark.parametrize(
     "page", [(1280, True, ""), (390, False, "")], indirect=True, ids=["wide dark", "phone light"]
 )
-def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
+def test_filters_are_maximized_and_stopped(page: "playwright.Page") -> None:
     open_tab(page, "Filters")
     page.wait_for_selector("#vt-weights .vt-channel")
     page.click("#vt-filter-layers tr:has-text('conv4')")
@@ -143,21 +143,21 @@ def test_filters_are_maximised_and_stopped(page: "playwright.Page") -> None:
     page.locator("#vt-weights .vt-channel").nth(3).click()
     page.wait_for_selector("#vt-filter h2:has-text('conv4, filter 3')")
     page.select_option("#vt-weights select[aria-label=sort]", "norm")
-    page.click("#vt-maximise")
+    page.click("#vt-maximize")
     page.wait_for_selector("#vt-wishes .vt-bar")  # a preview
-    page.click("#vt-stop-maximise")
+    page.click("#vt-stop-maximize")
     page.wait_for_selector("#vt-wishes p:has-text('Stopped after step')")
-    page.wait_for_selector("#vt-stop-maximise", state="hidden")
-    page.click("#vt-maximise")
+    page.wait_for_selector("#vt-stop-maximize", state="hidden")
+    page.click("#vt-maximize")
     page.wait_for_selector("#vt-wishes .vt-bar")
     page.click("#vt-filter-layers tr:has-text('conv5')")  # which ends what was being made
-    page.wait_for_selector("#vt-stop-maximise", state="hidden")
+    page.wait_for_selector("#vt-stop-maximize", state="hidden")
     page.wait_for_selector("#vt-wishes h2:has-text('conv5')")
-    assert "Click Maximise" in page.locator("#vt-wishes").inner_text()
+    assert "Click Maximize" in page.locator("#vt-wishes").inner_text()
     choose(page, "#vt-what", "classes")
     choose(page, "#vt-wanted-classes", "surprise")
     page.wait_for_selector("#vt-wishes h2:has-text('classes')")
-    page.click("#vt-maximise")
+    page.click("#vt-maximize")
     page.wait_for_selector("#vt-wishes .vt-channel:has-text('surprise')")
     page.wait_for_selector("#vt-wishes .vt-bar", state="detached")
     page.wait_for_selector("#vt-wishes p:has-text('Feature visualization')")
@@ -211,7 +211,7 @@ def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
     page.get_by_label("samples").locator("visible=true").fill("20")
     page.keyboard.press("Tab")
     page.wait_for_selector("#vt-live .vt-tile:has-text('KernelSHAP') .vt-map")  # cheap now
-    choose(page, "#vt-minus", "fear")
+    choose(page, "#vt-contrast", "fear")
     page.wait_for_selector("#vt-live h2:has-text('and not fear')")
     page.fill("#vt-threshold input[type=number]", "0.5")
     page.keyboard.press("Tab")
@@ -223,7 +223,7 @@ def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
     page.locator("#vt-live [data-blend=split]").fill("40")
     assert "40%" in page.eval_on_selector("#vt-live .vt-map", "node => getComputedStyle(node).clipPath")
     page.click("#vt-again summary")
-    assert "--minus fear" in page.locator("#vt-again pre").first.inner_text()
+    assert "--contrast-class fear" in page.locator("#vt-again pre").first.inner_text()
 
 
 def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: Path) -> None:

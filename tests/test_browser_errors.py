@@ -52,12 +52,12 @@ def server(folder: Path) -> Iterator[str]:
 @SIZES
 def test_from_what_to_try_to_the_images(page: "playwright.Page") -> None:
     page.wait_for_selector(".vt-try:has-text('class 2 is blurred.')")
-    for said in (
+    for message in (
         "labels look wrong",
         "class 4 has too few training images",
         "class 3 may be recognized by its border",
     ):
-        assert page.locator(".vt-try", has_text=said).count() == 1
+        assert page.locator(".vt-try", has_text=message).count() == 1
     assert "train --labels labels.csv" in page.locator(".vt-try", has_text="labels look wrong").inner_text()
     page.click(".vt-try:has-text('labels look wrong') .vt-link")
     page.wait_for_selector("#vt-gallery h2:has-text('labels look wrong')")

@@ -94,7 +94,7 @@ def test_fem_by_a_plain_loop_and_as_pytorch_grad_cam_has_it() -> None:
 
 
 def test_eigen_cam_finds_the_one_direction() -> None:
-    """Activations of rank one: the map is their spatial pattern, centred."""
+    """Activations of rank one: the map is their spatial pattern, centered."""
     pattern, channels = torch.randn(1, 1, 6, 6), torch.rand(1, 9, 1, 1)
     found = cam.eigen_cam(pattern * channels)
     expected = (pattern - pattern.mean())[:, 0] * channels.norm()

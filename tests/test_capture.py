@@ -107,8 +107,8 @@ def test_left_as_found_when_stopped_or_broken(name: str, tiny: Classifier, x: to
     model = mixed_modes(tiny)
     before = snapshot(model, x)
 
-    def stop(share: float) -> None:
-        assert 0 <= share <= 1
+    def stop(fraction: float) -> None:
+        assert 0 <= fraction <= 1
         raise Cancelled
 
     with suppress(Cancelled):

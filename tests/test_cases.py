@@ -128,12 +128,12 @@ def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
     manifest = run(classifier, source, tmp_path / "run", ["grad_cam"])
     assert manifest.counts["failed"] == (30 if name == "formats_half_missing" else 0)
     same(tmp_path / "run", name, files=name.startswith("formats"))
-    said = {
+    message = {
         "formats_windows": "read as '/'",
         "formats_half_missing": "30 of 60 images found",
         "formats_empty_class": "no image of class ten",
     }
-    assert said.get(name, "") in source.note
+    assert message.get(name, "") in source.note
     if name == "mixed":
         assert any("use 12 bits" in told for told in source.reading)
         assert any("EXIF rotation, which is applied" in told for told in source.reading)
@@ -189,8 +189,8 @@ def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
         "--std",
         ",".join(map(str, p["std"])),
     ]
-    said = command(*words, *told)
-    assert said.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} RGB")
+    message = command(*words, *told)
+    assert message.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} RGB")
     same(tmp_path / "run", name)
     assert "holds another run (the preprocessing" in command(*words, code=2)
 
@@ -240,10 +240,10 @@ def test_nan_is_no_answer(tmp_path: Path) -> None:
         ["grad_cam"],
     )
     assert manifest.counts == {"ok": 0, "failed": 500}
-    assert "the network answered NaN (500)" in command("analyse", tmp_path / "run") + "\n".join(
+    assert "the network answered NaN (500)" in command("analyze", tmp_path / "run") + "\n".join(
         _outcome(tmp_path / "run")
     )
-    assert "None of the 500 images has an answer" in command("analyse", tmp_path / "run")
+    assert "None of the 500 images has an answer" in command("analyze", tmp_path / "run")
     command("report", tmp_path / "run", "--out", tmp_path / "report.html")
 
 
@@ -262,9 +262,9 @@ def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
         ["grad_cam"],
     )
     same(tmp_path / "run", "broken_constant")
-    said = " ".join(command("analyse", tmp_path / "run").split())
-    assert said.startswith("At chance: accuracy 10.0 %")
-    assert "train --" not in said
+    message = " ".join(command("analyze", tmp_path / "run").split())
+    assert message.startswith("At chance: accuracy 10.0 %")
+    assert "train --" not in message
 
 
 def test_other_tasks_are_refused() -> None:

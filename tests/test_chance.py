@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.chance import chance_level, inconclusive, p_of_chance
-from explain.analysis.findings import Findings, analyse
+from explain.analysis.findings import Findings, analyze
 from explain.analysis.format_text import format_proposals, format_text
 from explain.analysis.groups import group
 from explain.run.reader import RunData, open_run
@@ -104,26 +104,26 @@ def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
 
     synthetic_run(tmp_path / "run", 1600, 8, Faults(flipped=0.3, blurred=2, starved=4), apart=0.02)
     findings = Findings(open_run(tmp_path / "run"))
-    for _ in analyse(findings):
+    for _ in analyze(findings):
         pass
-    said = "At chance: accuracy"
-    assert findings.inconclusive.startswith(said)
+    text = "At chance: accuracy"
+    assert findings.inconclusive.startswith(text)
     assert "--input-size, --resize, --mean, --std" in findings.inconclusive
     assert findings.proposals == []
     assert format_proposals(findings) == [f"warning    {findings.inconclusive}"]
-    assert format_text(findings).startswith(said)
+    assert format_text(findings).startswith(text)
     assert "train --" not in format_text(findings)
     labels = group(findings, {}, "labels")
     assert labels is not None
     assert (len(labels.rows), labels.note) == (0, findings.inconclusive)
     page = report(findings)
-    assert said in page
+    assert text in page
     assert "train --" not in page.split("How it was made")[0]
     shown = pieces(findings, first_view(findings.run))
-    assert said in shown[1]
+    assert text in shown[1]
     assert "<code>--input-size</code>" in shown[1]
     assert "train" not in shown[1]
-    assert said in slice_view(findings, first_view(findings.run))
+    assert text in slice_view(findings, first_view(findings.run))
     with pytest.raises(UserError, match="nothing to export"):
         selected(findings, "labels")
 

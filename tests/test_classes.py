@@ -199,7 +199,7 @@ def test_a_mapping_is_csv(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("a, x\nb, y\na, z\n", r"Line 3 of .* names 'a' again, after line 1"),
         ("a, b\nb, a\n", r"closes a circle: a → b → a"),
@@ -209,9 +209,9 @@ def test_a_mapping_is_csv(tmp_path: Path) -> None:
         ("# nothing\n", "has no line"),
     ],
 )
-def test_a_mapping_that_contradicts_itself_names_the_line(text: str, said: str, tmp_path: Path) -> None:
+def test_a_mapping_that_contradicts_itself_names_the_line(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         read_mapping(tmp_path / "map.csv")
 
 

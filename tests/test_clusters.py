@@ -13,9 +13,9 @@ from models.errors import UserError
 from models.evaluation import wilson_interval
 
 
-def spots(centres: np.ndarray, seed: int = 0, jitter: float = 0.04, size: int = 8) -> np.ndarray:
-    """(n, size, size) maps with a round spot near each centre (n, 2) in [0, 1]."""
-    at = (centres + np.random.default_rng(seed).normal(0, jitter, centres.shape)) * (size - 1)
+def spots(centers: np.ndarray, seed: int = 0, jitter: float = 0.04, size: int = 8) -> np.ndarray:
+    """(n, size, size) maps with a round spot near each center (n, 2) in [0, 1]."""
+    at = (centers + np.random.default_rng(seed).normal(0, jitter, centers.shape)) * (size - 1)
     y, x = np.mgrid[0:size, 0:size]
     return np.exp(-((y - at[:, :1, None]) ** 2 + (x - at[:, 1:, None]) ** 2) / 2)
 
@@ -39,9 +39,9 @@ def test_planted_groups_are_found_the_rare_one_first() -> None:
         wrong = int((~correct[group == planted]).sum())
         assert (cluster.wrong, cluster.error_rate) == (wrong, wrong / (group == planted).sum())
         assert cluster.interval == wilson_interval(wrong, int((group == planted).sum()))
-        shares = maps[group == planted] / maps[group == planted].sum((1, 2), keepdims=True)
-        np.testing.assert_allclose(cluster.mean, shares.mean(0), rtol=1e-6)
-        roots = np.sqrt(shares.reshape(len(shares), -1))
+        fractions = maps[group == planted] / maps[group == planted].sum((1, 2), keepdims=True)
+        np.testing.assert_allclose(cluster.mean, fractions.mean(0), rtol=1e-6)
+        roots = np.sqrt(fractions.reshape(len(fractions), -1))
         far = ((roots - roots.mean(0)) ** 2).sum(1)
         assert cluster.rows[0] - 10 == np.flatnonzero(group == planted)[far.argmin()]
     assert found.apart > found.control
@@ -62,13 +62,13 @@ def test_silhouette_is_scikit_learns() -> None:
     assert control < apart
 
 
-def test_affinity_is_the_symmetric_neighbour_graph() -> None:
+def test_affinity_is_the_symmetric_neighbor_graph() -> None:
     points = np.random.default_rng(3).random((50, 5))
     graph = kneighbors_graph(points, 4).toarray()
     np.testing.assert_allclose(affinity(points), (graph + graph.T) / 2)
 
 
-def test_more_than_the_sample_go_with_their_neighbours() -> None:
+def test_more_than_the_sample_go_with_their_neighbors() -> None:
     group = np.repeat([0, 1], [2 * SAMPLE, SAMPLE])
     found = clustered(spots(np.array([(0.2, 0.2), (0.8, 0.8)])[group]))
     assert sorted(len(c.rows) for c in found.clusters) == [SAMPLE, 2 * SAMPLE]

@@ -129,7 +129,7 @@ def test_partners_are_other_images_of_the_class() -> None:
 def test_two_runs(runs: tuple[RunData, RunData]) -> None:
     a, b = runs
     c = compare(a, b, replicates=200)
-    assert (len(c.matched), c.relabelled, c.method) == (600, 0, "layer_cam")
+    assert (len(c.matched), c.relabeled, c.method) == (600, 0, "layer_cam")
     right = [run.ok["correct"].to_numpy() for run in runs]
     assert set(c.only_a["id"]) == set(a.ok["id"][right[0] & ~right[1]])
     assert set(c.only_b["id"]) == set(a.ok["id"][~right[0] & right[1]])
@@ -168,9 +168,9 @@ def test_classes_are_matched_by_name(runs: tuple[RunData, RunData]) -> None:
     swapped = replace(
         b, manifest=replace(b.manifest, request=replace(b.manifest.request, classes=other)), table=table
     )
-    classes, found, relabelled = match(a, swapped)
+    classes, found, relabeled = match(a, swapped)
     assert classes == names
-    assert relabelled == 0
+    assert relabeled == 0
     np.testing.assert_array_equal(found["pred_b"], b.ok["pred"])
 
 
@@ -180,7 +180,7 @@ def test_other_labels_and_images(runs: tuple[RunData, RunData]) -> None:
     some.loc[:9, "label"] = (some.loc[:9, "label"] + 1) % 5
     some.loc[20:29, "error"] = "broken"
     c = compare(a, replace(b, table=some), replicates=10)
-    assert (len(c.matched), c.relabelled) == (580, 10)
+    assert (len(c.matched), c.relabeled) == (580, 10)
     with pytest.raises(UserError, match=r"share no image: A has 600 \(first '000000.png'\)"):
         compare(a, replace(b, table=b.table.assign(id=[f"x{i}" for i in range(600)])))
     with pytest.raises(UserError, match="none of them under the same label"):
@@ -285,6 +285,6 @@ def test_labels_are_compared_as_the_data_calls_them(
         mapping=second,
     )
     c = compare(open_run(tmp_path / "a"), open_run(tmp_path / "b"), replicates=10)
-    assert (len(c.matched), c.relabelled) == (18, 0)
+    assert (len(c.matched), c.relabeled) == (18, 0)
     assert c.classes == ("red", "green", "blue")
     assert [c.classes[k] for k in c.matched["label"]] == [i.split("/")[0] for i in c.matched["id"]]

@@ -75,12 +75,12 @@ def test_labels_are_replaced_and_images_left_out(pictures: Path, tmp_path: Path)
 
 def test_truth_follows_through_every_wrapping(pictures: Path, tmp_path: Path) -> None:
     source, order = FolderSource(pictures), np.array([14, 12, 0])
-    said = read_corrections(write(tmp_path / "l.csv", [("red/0.png", "green", ""), ("red/1.png", "", "")]))
-    made = corrected(source, said)
+    text = read_corrections(write(tmp_path / "l.csv", [("red/0.png", "green", ""), ("red/1.png", "", "")]))
+    made = corrected(source, text)
     assert truth(made, made.classes).tolist() == [0] * 6 + [1] * 6 + [1] + [2] * 4
     assert truth(Subset(made, np.array([12, 13, 0])), made.classes).tolist() == [1, 2, 0]
-    assert truth(corrected(Subset(source, order), said), made.classes).tolist() == [2, 1, 0]
-    assert truth(Subset(corrected(Subset(source, order), said), np.array([1, 0])), made.classes).tolist() == [
+    assert truth(corrected(Subset(source, order), text), made.classes).tolist() == [2, 1, 0]
+    assert truth(Subset(corrected(Subset(source, order), text), np.array([1, 0])), made.classes).tolist() == [
         1,
         2,
     ]
@@ -98,18 +98,18 @@ def test_a_table_in_parquet_and_the_last_row_of_an_image_counts(pictures: Path, 
         "data": [None, None, "", ""],
     }
     pd.DataFrame(rows).astype({"label": "category"}).to_parquet(tmp_path / "l.parquet")
-    said = read_corrections(tmp_path / "l.parquet")
-    assert said.labels == {("", "red/0.png"): "green", ("", "red/1.png"): ""}
+    text = read_corrections(tmp_path / "l.parquet")
+    assert text.labels == {("", "red/0.png"): "green", ("", "red/1.png"): ""}
 
 
 def test_a_table_by_its_name_and_another_word_for_a_class(pictures: Path, tmp_path: Path) -> None:
     pd.DataFrame(
         {"image": ["red/0.png", "red/1.png", "blue/0.png"], "emotion": ["joy", "Sad", "joy"]}
     ).to_csv(pictures / "faces.csv", index=False)
-    said = read_corrections(
+    text = read_corrections(
         write(tmp_path / "l.csv", [("red/0.png", "Happiness", "faces"), ("red/1.png", "happy", "faces")])
     )
-    made = corrected(open_data(str(pictures / "faces.csv")), said)
+    made = corrected(open_data(str(pictures / "faces.csv")), text)
     assert labels(made) == {"red/0.png": "joy", "red/1.png": "joy", "blue/0.png": "joy"}
     assert made.classes == ("Sad", "joy")
     assert (
@@ -152,7 +152,7 @@ def test_toon_faces_stay_the_pictures_that_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "said"),
+    ("rows", "columns", "text"),
     [
         (
             [("red/0.png", "purple", "")],
@@ -185,9 +185,9 @@ def test_toon_faces_stay_the_pictures_that_they_were(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_corrected_is_told(
-    pictures: Path, tmp_path: Path, rows: list[tuple[str, ...]], columns: str, said: str
+    pictures: Path, tmp_path: Path, rows: list[tuple[str, ...]], columns: str, text: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=text):
         corrected(FolderSource(pictures), read_corrections(write(tmp_path / "l.csv", rows, columns)))
 
 

@@ -55,7 +55,7 @@ def test_a_damaged_part_is_left_out_said_and_made_again(
     opened = open_run(tmp_path / "run")
     assert len(opened.table) == len(before) - 5
     assert (opened.damaged, "1 of 4 files" in opened.unfinished) == (1, True)
-    said: list[str] = []
+    message: list[str] = []
     run(
         tiny,
         FolderSource(pictures),
@@ -63,10 +63,10 @@ def test_a_damaged_part_is_left_out_said_and_made_again(
         ["grad_cam"],
         batch_size=5,
         part_rows=5,
-        say=said.append,
+        say=message.append,
     )
     again = open_run(tmp_path / "run")
-    assert "damaged" in said[0]
+    assert "damaged" in message[0]
     assert (again.damaged, again.unfinished) == (0, "")
     assert part.with_name(part.name + ".damaged").is_file()
     columns = ["id", "label", "pred", "confidence"]
@@ -294,9 +294,9 @@ def test_rows_that_no_run_writes_are_a_damaged_part(column: str, value: object, 
 
 
 def test_an_analysis_of_other_types_is_worked_out_anew(small_run: RunData) -> None:
-    from explain.analysis.findings import Findings, analyse
+    from explain.analysis.findings import Findings, analyze
 
-    list(analyse(Findings(small_run)))
+    list(analyze(Findings(small_run)))
     path = small_run.folder / "analysis.json"
     raw = json.loads(path.read_text())
     for fit in ({}, {"flipped": "x"}, [], dict.fromkeys(raw["fit"])):

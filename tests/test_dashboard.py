@@ -24,7 +24,7 @@ from dashboard.tabs.errors import pieces
 from dashboard.tabs.errors_view import LENSES, View, first_view, from_query
 from explain.analysis import ranking as errors
 from explain.analysis.findings import Findings
-from explain.formatting import share
+from explain.formatting import decimal
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from models.shipped import shipped
@@ -152,7 +152,7 @@ def test_first_screen_answers(demo: RunData) -> None:
     top, _, matrix, table, cards = pieces(Findings(demo), first_view(demo))
     e = demo.evaluation
     assert f"{100 * e.accuracy:.1f}\u00a0%" in top  # the space does not break
-    assert share(e.macro_f1) in top
+    assert decimal(e.macro_f1) in top
     assert matrix.count("<button") == 64
     assert table.count("data-action") == 8
     assert cards.count("vt-wrong") == sum(len(s.wrong) for s in errors.overview(demo))

@@ -1,4 +1,4 @@
-"""Labelled sets of images, and every way in which they can be wrong."""
+"""Labeled sets of images, and every way in which they can be wrong."""
 
 import io
 from pathlib import Path

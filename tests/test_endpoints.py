@@ -15,7 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from explain.methods.live import MapRequest, look
+from explain.methods.live import MapRequest, open_session
 from explain.run.model import network_of
 from explain.run.reader import open_run
 from models.errors import Cancelled
@@ -42,18 +42,20 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_predict_and_explain_are_the_network_s(client: Client, photo: Path) -> None:
-    sight = look(network_of(open_run(ROOT / "dashboard" / "demo").manifest), Image.open(photo).convert("RGB"))
+    session = open_session(
+        network_of(open_run(ROOT / "dashboard" / "demo").manifest), Image.open(photo).convert("RGB")
+    )
     answer = client.predict(photo=handle_file(photo), api_name="/predict")
     assert [c["probability"] for c in answer["classes"]] == pytest.approx(
-        np.sort(sight.prob)[::-1][:5], abs=1e-4
+        np.sort(session.prob)[::-1][:5], abs=1e-4
     )
     told, picture = client.predict(
         photo=handle_file(photo), method="layer_cam", target="fear", api_name="/explain"
     )
-    raw = sight.map(MapRequest("layer_cam", target=list(sight.classifier.classes).index("fear"))).raw
+    raw = session.map(MapRequest("layer_cam", target=list(session.classifier.classes).index("fear"))).raw
     np.testing.assert_allclose(told["map"], raw, rtol=1e-3, atol=1e-4 * np.abs(raw).max())
     assert (told["target"], told["method"]) == ("fear", "layer_cam")
-    assert Image.open(picture).size == sight.seen.size
+    assert Image.open(picture).size == session.seen.size
 
 
 def test_errors_are_those_of_the_run(client: Client) -> None:
@@ -97,15 +99,15 @@ def test_export_and_report(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "label"),
     [
         ({"method": "nope", "api_name": "/explain"}, "No method 'nope'"),
         ({"target": "nobody", "api_name": "/explain"}, "No class 'nobody'"),
         ({"layer": "nowhere", "api_name": "/explain"}, "nowhere"),
     ],
 )
-def test_mistakes_are_one_line(asked: dict[str, Any], said: str, client: Client, photo: Path) -> None:
-    with pytest.raises(AppError, match=said) as error:
+def test_mistakes_are_one_line(asked: dict[str, Any], label: str, client: Client, photo: Path) -> None:
+    with pytest.raises(AppError, match=label) as error:
         client.predict(photo=handle_file(photo), **asked)
     assert "\n" not in str(error.value)
     with pytest.raises(AppError, match="Nothing is called"):

@@ -124,15 +124,15 @@ def test_which_images(small_run: RunData) -> None:
     assert all(len(s.wrong) <= 1 and len(s.right) <= 1 for s in selected(findings, "errors", 1).samples)
     add(small_run.folder, str(ok["id"].iloc[4]), "tags", ["odd"])
     assert selected(findings, "tag:odd").rows == [int(ok.index[4])]
-    assert selected(findings).said == "2 wrong and 2 right of a class, most confident first"
-    for wanted, said in (
+    assert selected(findings).message == "2 wrong and 2 right of a class, most confident first"
+    for wanted, message in (
         ("nonsense", "Nothing is called 'nonsense'"),
         ("pair:red>pink", "No class 'pink'"),
         ("pair:red", "is no pair"),
         ("class:pink", "No class 'pink': the run has"),
         ("tag:even", "No readable image fits 'tag:even'"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             selected(findings, wanted)
     arrows = replace(
         small_run.manifest, request=replace(small_run.manifest.request, classes=("a>b", "b", "a"))
@@ -209,7 +209,7 @@ def test_eyes_are_covered_everywhere(tmp_path: Path) -> None:
 
 
 def test_the_band_of_a_cropped_original(small_run: RunData) -> None:
-    """An original of 100 × 300 whose centre of 80 × 80 % the network saw: the band lies in that centre."""
+    """An original of 100 × 300 whose center of 80 × 80 % the network saw: the band lies in that center."""
     cropped = replace(
         small_run.manifest,
         preprocessing={"size": (80, 80), "resize": 100, "mean": (0.5,), "std": (0.5,)},

@@ -143,8 +143,10 @@ def test_full_gradients_sum_to_the_score_of_families(family: str) -> None:
 
 def assert_complete(model: nn.Module, x: torch.Tensor) -> None:
     target = Target(torch.ones(len(x), dtype=torch.long))
-    image, shares = full_gradients(model, x, target)
-    total = image.flatten(1).sum(1) + torch.stack([share.flatten(1).sum(1) for share in shares]).sum(0)
+    image, fractions = full_gradients(model, x, target)
+    total = image.flatten(1).sum(1) + torch.stack([fraction.flatten(1).sum(1) for fraction in fractions]).sum(
+        0
+    )
     with torch.no_grad():
         torch.testing.assert_close(total, target.score(model(x)), rtol=1e-3, atol=1e-4)
 
@@ -179,8 +181,8 @@ def test_full_gradients_channels_last(side: int) -> None:
     """The sum is the score; and one share is the bias times the gradient of a plain backward pass."""
     model, x = ChannelsLast(side).eval(), torch.randn(2, 3, 16, 16)
     assert_complete(model, x)
-    _, shares = full_gradients(model, x, Target(torch.tensor([1, 1])))
-    assert sorted(tuple(share.shape[1:]) for share in shares) == sorted(
+    _, fractions = full_gradients(model, x, Target(torch.tensor([1, 1])))
+    assert sorted(tuple(fraction.shape[1:]) for fraction in fractions) == sorted(
         [(side, 8, 8), (side, 8, 8), (side, 8, 8), (side, 8, 8), (5, 64), (5, 64), (6, 64), (3,)]
     )
     y = model.norm(model.stem(x)).permute(0, 2, 3, 1)
@@ -193,7 +195,8 @@ def test_full_gradients_channels_last(side: int) -> None:
     (gradient,) = torch.autograd.grad(model.head(rest)[:, 1].sum(), z)
     expected = (gradient * model.wide.bias).permute(0, 3, 1, 2).detach()
     assert any(
-        share.shape == expected.shape and torch.allclose(share, expected, atol=1e-6) for share in shares
+        fraction.shape == expected.shape and torch.allclose(fraction, expected, atol=1e-6)
+        for fraction in fractions
     )
 
 
@@ -224,17 +227,17 @@ def test_fullgrad_counts_maps_and_tokens_alone() -> None:
 
     model, x = Windows().eval(), torch.randn(1, 3, 16, 16)
     case = Case(model, x, (), Target(torch.tensor([1])))
-    image, shares = full_gradients(model, x, case.target)
-    assert sorted(tuple(share.shape) for share in shares) == sorted(
+    image, fractions = full_gradients(model, x, case.target)
+    assert sorted(tuple(fraction.shape) for fraction in fractions) == sorted(
         [(1, 6, 8, 8), (1, 6, 8, 8), (1, 6, 8, 8), (4, 6, 4, 4), (1, 6, 64), (1, 3)]
     )
     expected = torch.zeros(16, 16)
-    for share in [
+    for fraction in [
         image,
-        *(s for s in shares if s.shape[1:] == (6, 8, 8)),
-        *(s.unflatten(2, (8, 8)) for s in shares if s.shape[1:] == (6, 64)),
+        *(s for s in fractions if s.shape[1:] == (6, 8, 8)),
+        *(s.unflatten(2, (8, 8)) for s in fractions if s.shape[1:] == (6, 64)),
     ]:
-        magnitude = share[0].abs()
+        magnitude = fraction[0].abs()
         scaled = (magnitude - magnitude.min()) / (magnitude.max() - magnitude.min() + 1e-6)
         expected += nn.functional.interpolate(scaled[None], (16, 16), mode="bilinear", align_corners=True)[
             0

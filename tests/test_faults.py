@@ -158,10 +158,10 @@ def test_a_damaged_analysis_is_worked_out_anew(name: str, damage: str, small_run
 
     import numpy as np
 
-    from explain.analysis.findings import Findings, analyse
+    from explain.analysis.findings import Findings, analyze
 
     before = Findings(small_run)
-    for _ in analyse(before):
+    for _ in analyze(before):
         pass
     path = small_run.folder / name
     whole_file = path.read_bytes()
@@ -180,7 +180,7 @@ def test_a_damaged_analysis_is_worked_out_anew(name: str, damage: str, small_run
         path.write_bytes(b"" if damage == "empty" else whole_file[: len(whole_file) // 2])
     after = Findings(open_run(small_run.folder))
     assert after.fit == before.fit
-    assert [(t.row, t.other) for t in after.twins] == [(t.row, t.other) for t in before.twins]
+    assert [(t.row, t.other) for t in after.duplicates] == [(t.row, t.other) for t in before.duplicates]
     np.testing.assert_array_equal(after.checked.to_numpy(float), before.checked.to_numpy(float))
     if not (name == "contrasts.parquet" and damage == "rows"):  # a shorter table is whole in itself
         assert [(c.label, c.statistic) for c in after.contrasts("grad_cam")] == [
@@ -221,13 +221,13 @@ def test_a_stored_command_writes_nowhere_else(tmp_path: Path, monkeypatch: pytes
     started: list[list[str]] = []
     monkeypatch.setattr(TrainingJobs, "start", lambda self, words: started.append(words) or "x")
     out = tmp_path / "t.safetensors"
-    for said, expected in (
+    for message, expected in (
         ("--out /elsewhere/x.safetensors", out),
         ("--epochs 3 --out /a --out=/b --out /c", out),
         ("--seeds 0,1 --out /elsewhere/x.safetensors", tmp_path / "t.safetensors"),
     ):
-        file = tmp_path / "t.seed0.safetensors" if "seeds" in said else out
-        Progress({}, f"python launch.py train {said}").say(file, "stopped")
+        file = tmp_path / "t.seed0.safetensors" if "seeds" in message else out
+        Progress({}, f"python launch.py train {message}").say(file, "stopped")
         TrainingJobs(tmp_path).resume(file.stem)
         words = started.pop()
         assert [w for w in words if w.startswith("/") or "--out" in w] == ["--out", str(expected)]

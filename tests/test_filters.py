@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from dashboard.components.depth_view import charts_of, depth_panel
-from dashboard.components.filter_view import filter_alone, kernel_panel, wishes
+from dashboard.components.filter_view import feature_panel, filter_alone, kernel_panel
 from dashboard.components.sheet import Cell, bars, pages_of, sheet, turner
 from dashboard.error_boundary import error_boundary
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.tabs.filters import STEPS, WHAT, Pieces, Wanted, changed
 from explain import render
-from explain.features.activation_maximization import Maximised, Settings, maximise
+from explain.features.activation_maximization import Maximized, Settings, maximize
 from explain.features.depth import Step
 from explain.features.kernels import kernels
 from explain.network.summary import format_text, gaps, layers
@@ -38,34 +38,34 @@ def pieces() -> Pieces:
     return Pieces(Context(open_run(DEMO)))
 
 
-def made(units: tuple[int, ...] = (0, 2), step: int = 4) -> Maximised:
+def made(units: tuple[int, ...] = (0, 2), step: int = 4) -> Maximized:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 255, (len(units), 20, 20, 3), dtype=np.uint8)
-    return Maximised(
+    return Maximized(
         units, step, 4, pictures, np.array([3.0, 0.5]), np.array([0.1, 0.5]), np.array([True, False])
     )
 
 
-def test_first_sight_is_the_first_layer_and_nothing_is_maximised(
+def test_first_sight_is_the_first_layer_and_nothing_is_maximized(
     pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
     table, panel, weights, alone = pieces.of(dict(VIEW), HOW)
     assert table.count('data-action="layer"') == 13
-    assert "Click Maximise" in panel
+    assert "Click Maximize" in panel
     assert weights.count('data-action="unit"') == 16
     assert "conv1, filter 0" in alone
     assert not any(tmp_path.iterdir())
 
 
-def test_what_was_maximised_is_there_the_next_time(
+def test_what_was_maximized_is_there_the_next_time(
     pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from explain.features.visualization_cache import maximised
+    from explain.features.visualization_cache import maximized
 
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
     with pieces.ctx.classifier() as classifier:
-        *_, _ = maximised(classifier, [0, 1], Settings("features.3", steps=1, seed=5))
+        *_, _ = maximized(classifier, [0, 1], Settings("features.3", steps=1, seed=5))
     assert len(list(tmp_path.rglob("*.png"))) == 2
     _, panel, _, alone = pieces.of(VIEW | {"layer": "features.3", "unit": 1}, (WHAT[0], 16, 0, 1, 5, []))
     assert panel.count('data-action="wish"') == 2
@@ -110,11 +110,11 @@ def test_clicks(name: str, value: str, expected: dict[str, object]) -> None:
 
 
 def test_a_class_is_enlarged(pieces: Pieces) -> None:
-    from explain.features.visualization_cache import maximised
+    from explain.features.visualization_cache import maximized
 
     how = (WHAT[2], 16, 0, 2, 9, [3])
     with pieces.ctx.classifier() as classifier:
-        *_, _ = maximised(classifier, [3], Settings(steps=2, seed=9))
+        *_, _ = maximized(classifier, [3], Settings(steps=2, seed=9))
     view = changed(VIEW | {"unit": 5}, "wish", "3", of_classes=True)
     assert view == VIEW | {"unit": 5, "class": 3}
     name = pieces.ctx.run.classes[3]
@@ -123,13 +123,13 @@ def test_a_class_is_enlarged(pieces: Pieces) -> None:
 
 
 def test_wishes() -> None:
-    done = wishes(made(), "<b>t</b>", ["0", "<two>"], 2)
+    done = feature_panel(made(), "<b>t</b>", ["0", "<two>"], 2)
     assert done.count('data-action="wish"') == 2
     assert "&lt;two&gt;" in done
     assert "0.1 for noise, 3 for this" in done
     assert "no input activates this unit" in done
     assert "vt-bar" not in done
-    going = wishes(made(step=1), "t", ["0", "2"], None, "Step 1 of 4")
+    going = feature_panel(made(step=1), "t", ["0", "2"], None, "Step 1 of 4")
     assert "width:25%" in going
     assert "Step 1 of 4" in going
 
@@ -141,9 +141,9 @@ def test_weights_of_every_kind(tiny: Classifier) -> None:
     assert "vt-strips" in strips
     assert "1 dead" in strips
     assert "4 dead" in strips
-    colours = kernel_panel(kernels(tiny.model, "features.0"), VIEW | {"sort": "norm"}, "<c>")
-    assert "vt-strips" not in colours
-    assert "&lt;c&gt;" in colours
+    colors = kernel_panel(kernels(tiny.model, "features.0"), VIEW | {"sort": "norm"}, "<c>")
+    assert "vt-strips" not in colors
+    assert "&lt;c&gt;" in colors
     one = filter_alone(kernels(tiny.model, "features.3"), 4, "conv2, filter 4", None, "")
     assert "dead: its weights are next to nothing" in one
     assert one.count("<figure>") == 8
@@ -300,5 +300,5 @@ def test_a_thousand_layers() -> None:
     field = table[999].field
     assert field is not None
     assert field.size == (2001, 2001)
-    *_, done = maximise(Classifier("deep", deep, ("a", "b"), TINY, "", "x"), [1], Settings("999", steps=2))
+    *_, done = maximize(Classifier("deep", deep, ("a", "b"), TINY, "", "x"), [1], Settings("999", steps=2))
     assert done.step == 2

@@ -1,4 +1,4 @@
-"""analyse, compare and notes as a person types them; and corrected labels on their way through `run`."""
+"""analyze, compare and notes as a person types them; and corrected labels on their way through `run`."""
 
 from pathlib import Path
 
@@ -22,18 +22,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_analyse(folder: Path) -> None:
-    said = launch("analyse", folder / "a")
+def test_analyze(folder: Path) -> None:
+    text = launch("analyze", folder / "a")
     for word in ("labels look wrong", "class 3 may be recognized by its border", "train --labels labels.csv"):
-        assert word in said
-    assert launch("analyse", folder / "a") == said  # read from the folder this time
+        assert word in text
+    assert launch("analyze", folder / "a") == text  # read from the folder this time
     assert "Nothing stands out beyond chance. Looked for: labels" in launch(
-        "analyse", folder / "other"
+        "analyze", folder / "other"
     ).replace("\n", " ")
 
 
 def test_compare(folder: Path, tmp_path: Path) -> None:
-    said = launch("compare", folder / "a", folder / "b", "--out", tmp_path / "table.csv")
+    text = launch("compare", folder / "a", folder / "b", "--out", tmp_path / "table.csv")
     for word in (
         "accuracy",
         "macro F1",
@@ -42,7 +42,7 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
         "maps alike",
         "whose labels differ left out",
     ):
-        assert word in said
+        assert word in text
     table = pd.read_csv(tmp_path / "table.csv")
     a = open_run(folder / "a").ok.set_index("id").loc[table["id"]]
     assert table["right_a"].tolist() == a["correct"].tolist()
@@ -58,8 +58,8 @@ def test_notes_and_the_labels_that_run_takes(folder: Path, tmp_path: Path) -> No
     )
     add(folder / "a", "000003.png", "label", "class 5", classes=("class 5",))
     add(folder / "a", "000004.png", "tags", ["odd"])
-    said = launch("notes", folder / "a", "--out", tmp_path / "notes.csv", "--labels", tmp_path / "labels.csv")
-    assert "2 images, 1 labels said to be wrong; tags: odd 1" in said
+    text = launch("notes", folder / "a", "--out", tmp_path / "notes.csv", "--labels", tmp_path / "labels.csv")
+    assert "2 images, 1 labels said to be wrong; tags: odd 1" in text
     assert pd.read_csv(tmp_path / "notes.csv")["id"].tolist() == ["000003.png", "000004.png"]
     assert pd.read_csv(tmp_path / "labels.csv")[["image", "label"]].to_numpy().tolist() == [
         ["000003.png", "class 5"]
@@ -85,8 +85,8 @@ def test_a_run_is_measured_against_corrected_labels(tmp_path: Path) -> None:
     called = run.classes[int(wrong["pred"])]
     add(tmp_path / "plain", wrong["id"], "label", called, classes=run.classes)
     launch("notes", tmp_path / "plain", "--labels", tmp_path / "labels.csv")
-    said = launch(*words, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "corrected")
-    assert "1 labels corrected by labels.csv" in said
+    text = launch(*words, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "corrected")
+    assert "1 labels corrected by labels.csv" in text
     corrected = open_run(tmp_path / "corrected").ok
     assert corrected["correct"].sum() == run.ok["correct"].sum() + 1
     assert "holds another run" in one_line(

@@ -122,15 +122,15 @@ def test_exchanged_columns_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "text"),
     [
         (("image", "x", "depth", "who"), "--y-col"),
         (("picture no", "x", "y", "who"), "--image-col"),
         (("image", "subject", "y", "x"), "hold no numbers"),
     ],
 )
-def test_missing_columns(tmp_path: Path, columns: tuple[str, ...], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_missing_columns(tmp_path: Path, columns: tuple[str, ...], text: str) -> None:
+    with pytest.raises(UserError, match=text):
         open_gaze(table(tmp_path, ROWS, columns))
 
 

@@ -38,12 +38,12 @@ def wide_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """All that is written on sheets."""
-    said: list[str] = []
+    message: list[str] = []
     draw = drawing._text
     monkeypatch.setattr(
-        drawing, "_text", lambda d, x, y, text, *a, **k: said.append(text) or draw(d, x, y, text, *a, **k)
+        drawing, "_text", lambda d, x, y, text, *a, **k: message.append(text) or draw(d, x, y, text, *a, **k)
     )
-    return said
+    return message
 
 
 ALWAYS = ("sheet.png", "export.csv", "predictions.csv", "manifest.json", "index.html")
@@ -52,9 +52,9 @@ ALWAYS = ("sheet.png", "export.csv", "predictions.csv", "manifest.json", "index.
 def export(run: RunData, out: Path, originals: bool = False, raw: bool = False, **wishes: Any) -> Export:
     """All steps at once, without originals and raw maps."""
     made = Export(Findings(run), out, ExportOptions(originals=originals, raw=raw, **wishes))
-    shares = list(made.steps())
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    fractions = list(made.steps())
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
     return made
 
 
@@ -81,7 +81,7 @@ def test_overlay_by_hand() -> None:
     assert teal.tolist() == [[[200] * 3, [149, 166, 165]], [[123, 174, 169], [223, 229, 216]]]
 
 
-def test_overlay_enlarges_the_map_before_it_is_coloured() -> None:
+def test_overlay_enlarges_the_map_before_it_is_colored() -> None:
     row = np.asarray(overlay(grey(200, (4, 1)), np.array([[0, 1.0]]), "teal"))[0]
     assert row[[0, 1, 3]].tolist() == [[200] * 3, [149, 166, 165], [223, 229, 216]]  # values 0, 1/4 and 1
 

@@ -52,8 +52,8 @@ def looked(folder: Path) -> GazeSet:
 
 
 def everything(truths: Truths, sources: list[Source], variant: str = "tuebingen"):  # type: ignore[no-untyped-def]
-    *_, (share, made) = evaluate(truths, sources, variant)
-    assert share == 1
+    *_, (fraction, made) = evaluate(truths, sources, variant)
+    assert fraction == 1
     return made
 
 
@@ -265,12 +265,12 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
     """A small network is trained, measured, kept in a folder beside a classifier, and asked about one
     picture."""
     data, model = ("--data", str(folder / "fixations.csv")), tmp_path / "small.safetensors"
-    code, said = told(
+    code, text = told(
         "train", *data, "--model", "gaze_small", "--epochs", "1", "--sigma", "3", "--out", str(model)
     )
-    assert code == 0, said
-    assert "centre Gaussian" in said
-    code, said = told(
+    assert code == 0, text
+    assert "center Gaussian" in text
+    code, text = told(
         "train",
         *data,
         "--model",
@@ -286,9 +286,9 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "taught.safetensors"),
     )
-    assert code == 0, said
+    assert code == 0, text
     out = tmp_path / "found"
-    code, said = told(
+    code, text = told(
         "evaluate",
         *data,
         "--gaze-model",
@@ -304,14 +304,14 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
         "--out",
         str(out),
     )
-    assert code == 0, said
+    assert code == 0, text
     found = open_gaze_run(out)
     assert (found.manifest["variant"], found.kept, len(found.images)) == ("mit", ["gaze", "grad_cam"], 4)
     assert found.summary.set_index("source").loc["gaze", "title"] == f"gaze_small:{folder.name}"
-    code, said = told("evaluate", *data, "--markdown", "--sigma", "3", "--part", "all")
-    assert code == 0, said
-    assert "| random numbers |" in said
-    code, said = told(
+    code, text = told("evaluate", *data, "--markdown", "--sigma", "3", "--part", "all")
+    assert code == 0, text
+    assert "| random numbers |" in text
+    code, text = told(
         "predict",
         str(folder / "images" / "00.png"),
         "--gaze-model",
@@ -319,7 +319,7 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "one"),
     )
-    assert code == 0, said
+    assert code == 0, text
     values = np.load(tmp_path / "one" / "00.gaze.npy")
     assert values.sum() == pytest.approx(1, abs=1e-3)
     assert Image.open(tmp_path / "one" / "00.gaze.png").size == (50, 50)
@@ -339,9 +339,9 @@ def test_wishes_that_do_not_fit(folder: Path, tmp_path: Path) -> None:
             "need a --teacher",
         ),
     ):
-        code, said = told(*words)
+        code, text = told(*words)
         assert code != 0
-        assert why in said
+        assert why in text
 
 
 def test_distribution_of_a_prior_is_nowhere_impossible(looked: GazeSet) -> None:

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from explain.gaze.metrics import EPS, METRICS, VARIANTS, Map, Truth, problem, roc_area, scores
 from models.errors import UserError
-from models.gaze.density import centre_gaussian, density, distribution, sigma_in_pixels
+from models.gaze.density import center_gaussian, density, distribution, sigma_in_pixels
 
 SIZE = (24, 32)
 
@@ -25,7 +25,7 @@ def truth(seed: int = 0, n: int = 40, others: int = 300) -> Truth:
     rows[1], cols[1] = rows[0], cols[0]  # two people looked at one pixel
     elsewhere = np.stack([rng.integers(0, 24, others), rng.integers(0, 32, others)], 1)
     borders = np.arange(0, others, 15)
-    return Truth(rows, cols, density(rows, cols, SIZE, 2.0), elsewhere, borders, centre_gaussian(SIZE))
+    return Truth(rows, cols, density(rows, cols, SIZE, 2.0), elsewhere, borders, center_gaussian(SIZE))
 
 
 def saliency(seed: int = 1, steps: int = 0) -> np.ndarray:
@@ -243,8 +243,8 @@ def test_densities_of_nothing_and_of_negatives() -> None:
     assert distribution(np.array([[-1.0, 1.0], [3.0, 0.0]])).tolist() == [[0, 0.25], [0.75, 0]]
 
 
-def test_centre_gaussian() -> None:
-    found = centre_gaussian((40, 80))
+def test_center_gaussian() -> None:
+    found = center_gaussian((40, 80))
     y, x = np.mgrid[0:40, 0:80]
     assert found.sum() == pytest.approx(1, abs=1e-5)
     expected = np.exp(-((y - 19.5) ** 2) / 200 - (x - 39.5) ** 2 / 800)

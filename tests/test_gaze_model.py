@@ -21,7 +21,7 @@ from models.errors import UserError
 from models.extractor import feature_extractor
 from models.gaze import training as module
 from models.gaze.density import density
-from models.gaze.examples import Mirrored, features, kept, looked_at, standardise
+from models.gaze.examples import Mirrored, features, kept, looked_at, standardize
 from models.gaze.fixations import GazeSet, open_gaze
 from models.gaze.model import load_gaze
 from models.gaze.recipe import gaze_recipe
@@ -146,7 +146,7 @@ def test_losses(looked: GazeSet) -> None:
     assert float(nss_of(torch.ones(1, 15, 20), counts[:1])) == 0
 
 
-def test_features_are_standardised(looked: GazeSet, tmp_path: Path) -> None:
+def test_features_are_standardized(looked: GazeSet, tmp_path: Path) -> None:
     network = load("fer_vgg:toon_faces").model
     layers = ("features.13", "features.20")
     found = feature_extractor(network, layers)
@@ -173,7 +173,7 @@ def test_features_are_standardised(looked: GazeSet, tmp_path: Path) -> None:
         )
     torch.testing.assert_close(found_there[0][9].float(), alone[layers[0]][0], atol=0.05, rtol=0.05)  # bf16
     backbone = Backbone(found, layers, [x.shape[1] for x in found_there])
-    standardise(backbone, [plain])
+    standardize(backbone, [plain])
     for x, mean, std in zip(found_there, backbone.mean, backbone.std, strict=True):
         scaled = (x.float() - mean[:, None, None]) / std[:, None, None]
         alive = x.float().std((0, 2, 3)) > 2e-3
@@ -282,13 +282,13 @@ def test_salnet_trains(looked: GazeSet, tmp_path: Path, loss: str) -> None:
 
 
 def test_wishes_that_do_not_fit() -> None:
-    for changes, said in (
+    for changes, text in (
         ({"loss": "nss"}, "nll or kl"),
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"backbone": "timm:convnext_tiny"}, "--layers"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=text):
             gaze_recipe("gaze_readout", **changes)
     with pytest.raises(UserError, match="salnet-half"):
         gaze_recipe("deepgaze")

@@ -29,7 +29,7 @@ from explain.gaze.sources import Source, baselines, predictions
 from explain.gaze.truths import Truths
 from explain.run.reader import open_run
 from models.errors import UserError
-from models.gaze.density import centre_gaussian, density
+from models.gaze.density import center_gaussian, density
 from models.gaze.fixations import Viewed
 from models.gaze.model import load_gaze
 from models.gaze.shipped import shipped_gaze
@@ -153,10 +153,10 @@ def test_the_table_and_the_verdict(found: GazeRun) -> None:
     html = standing(found.summary, "T", "n")
     assert html.count("<tr") == len(found.manifest["sources"]) + 1
     assert html.index("all but one") < html.index("random numbers")
-    said = verdict(found)
+    text = verdict(found)
     nss = found.summary.set_index("source")["nss"]
-    assert f"<b>{nss['grad_cam']:.2f}</b>" in said
-    assert "no more than" in said or "more than" in said
+    assert f"<b>{nss['grad_cam']:.2f}</b>" in text
+    assert "no more than" in text or "more than" in text
     without = replace(
         found,
         manifest=found.manifest
@@ -181,7 +181,7 @@ def test_fixations_are_drawn_in_the_pictures_coordinates() -> None:
 
 
 def test_what_a_map_has_in_common_with_a_prediction() -> None:
-    even = centre_gaussian((12, 16))
+    even = center_gaussian((12, 16))
     assert _in_common(even, even) == {"cc": pytest.approx(1, abs=1e-5), "sim": pytest.approx(1, abs=1e-5)}
     assert _in_common(np.ones((3, 4)), even) == {
         "cc": pytest.approx(np.nan, nan_ok=True),
@@ -194,7 +194,7 @@ def test_without_a_folder(demo: Path) -> None:
     gaze_service = Context(open_run(demo)).gaze_service
     assert "gaze evaluate" in pieces(gaze_service, GazeView())[1]
     html = numbers(gaze_service)
-    assert "centre Gaussian" in html
+    assert "center Gaussian" in html
     assert "random numbers" in html
     assert GazeService(Context(open_run(demo)), None, Path("nowhere.safetensors")).about == {}
     with pytest.raises(UserError, match="gaze evaluate"):
@@ -208,7 +208,7 @@ def test_the_shipped_model_predicts_more_than_the_middle() -> None:
     model = load_gaze(shipped_gaze())
     measured = {row["title"]: row for row in model.about["metrics"]["gaze"]["table"]}
     ours = measured[model.about["architecture"]]
-    assert ours["nss"] > 2 * measured["centre Gaussian"]["nss"]
+    assert ours["nss"] > 2 * measured["center Gaussian"]["nss"]
     assert ours["auc"] > 0.85
     assert shipped_gaze().stat().st_size < 2_000_000
     assert not any(place in str(model.about) for place in ("/tmp", "/home", "/work", "/root"))

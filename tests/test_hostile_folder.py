@@ -102,11 +102,11 @@ def test_statistics_of_maps_stay_texts(evil: Path) -> None:
         pq.write_table(before, path)
 
 
-@pytest.mark.parametrize("said", [EVIL, None, [1], {"a": 1}])
-def test_numbers_of_a_survey_are_numbers(said: Any, evil: Path) -> None:
+@pytest.mark.parametrize("text", [EVIL, None, [1], {"a": 1}])
+def test_numbers_of_a_survey_are_numbers(text: Any, evil: Path) -> None:
     before = (evil / "survey.json").read_text()
     try:
-        (evil / "survey.json").write_text(json.dumps(json.loads(before) | {"moved": said}))
+        (evil / "survey.json").write_text(json.dumps(json.loads(before) | {"moved": text}))
         about = surveyed(open_run(evil))
         assert about is None  # as if there were none: it can be made again
         assert runs_nothing(depth_panel([], None, 1, "", about, ""))

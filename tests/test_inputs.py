@@ -223,9 +223,9 @@ def test_measured_numbers_are_refused_and_doses_are_classes(pictures: Path) -> N
 def test_near_names_are_hinted_at(pictures: Path, tmp_path: Path) -> None:
     images = [f"{name}/{i}.png" for name in ("red", "green", "blue") for i in range(6)]
     path = write(pictures, images, ["happiness"] * 12 + ["hapiness"] * 2 + ["sad"] * 2 + ["sadness"] * 2)
-    said = near_classes(open_data(str(path)))
-    assert "'hapiness' (2 images) is near 'happiness' (12)" in said
-    assert "'sadness' (2 images) is near 'sad' (2)" in said
+    text = near_classes(open_data(str(path)))
+    assert "'hapiness' (2 images) is near 'happiness' (12)" in text
+    assert "'sadness' (2 images) is near 'sad' (2)" in text
     assert near_classes(FolderSource(pictures)) == ""
     printed = launch("data", "preview", path, "--out", tmp_path / "preview.png")
     assert "'hapiness' (2 images) is near 'happiness' (12)" in printed

@@ -20,7 +20,7 @@ from dashboard.session.image_sessions import KEPT, ImageSessions
 from dashboard.tabs.inspect import first_sight
 from explain.methods.boxes import strongest_box
 from explain.methods.compute import Smoothing
-from explain.methods.live import PASSES, MapRequest, look
+from explain.methods.live import PASSES, MapRequest, open_session
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
 from explain.run.reader import open_run
@@ -70,7 +70,7 @@ def test_cards_say_what_there_is(tmp_path: Path) -> None:
     cards += [Card("a", "<a>", good, "layer<4>", 0.05, change=192.5)]
     cards += [Card("e", "dear", seconds=240), Card("f", "none", why="No layer <x>.")]
     page = map_cards(seen, cards, heading("Maps", ("fear", "<b>"), 0, 1, 0.5), True, 0.5, saved="a")
-    for said in (
+    for message in (
         "−1 to 3 · 50 ms",
         "layer&lt;4&gt;, 8×8",
         "no positive evidence",
@@ -82,7 +82,7 @@ def test_cards_say_what_there_is(tmp_path: Path) -> None:
         "and not &lt;b&gt;",
         'download="a.npy"',
     ):
-        assert said in page
+        assert message in page
     assert "<b>" in page  # our own
     assert "<x>" not in page
     assert page.count("vt-box") == 2  # what is not positive has no box
@@ -127,20 +127,20 @@ def test_temperature_of_the_checkpoint(small_run: object, tmp_path: Path) -> Non
 
 
 def test_maps_are_computed_once(tiny: Classifier) -> None:
-    sight = look(tiny, Image.new("RGB", (40, 40), "red"))
-    question = MapRequest("grad_cam", "features", 1)
-    assert not sight.known(question)
-    assert sight.map(question) is sight.map(question)
-    assert sight.known(question)
-    assert sight.map(MapRequest("grad_cam")).target == sight.pred
+    session = open_session(tiny, Image.new("RGB", (40, 40), "red"))
+    request = MapRequest("grad_cam", "features", 1)
+    assert not session.known(request)
+    assert session.map(request) is session.map(request)
+    assert session.known(request)
+    assert session.map(MapRequest("grad_cam")).target == session.pred
     for layer in ("features.0", "features.1", "features.2", "features.3"):
-        sight.map(MapRequest("grad_cam", layer))
-    assert len(sight._passes) == PASSES
-    assert sight.seconds(MapRequest("score_cam", "features")) > sight.seconds(
+        session.map(MapRequest("grad_cam", layer))
+    assert len(session._passes) == PASSES
+    assert session.seconds(MapRequest("score_cam", "features")) > session.seconds(
         MapRequest("grad_cam", "features")
     )
-    assert sight.seconds(MapRequest("grad_cam", smoothing=Smoothing(True, 10))) == pytest.approx(
-        20 * sight.seconds(MapRequest("grad_cam"))
+    assert session.seconds(MapRequest("grad_cam", smoothing=Smoothing(True, 10))) == pytest.approx(
+        20 * session.seconds(MapRequest("grad_cam"))
     )
 
 
@@ -176,31 +176,31 @@ def test_first_sight_needs_no_network() -> None:
 @pytest.mark.slow
 def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path) -> None:
     """What the page offers to copy, run as it stands."""
-    questions = [
+    requests = [
         MapRequest("grad_cam", "features.30,features.37", 3, 4, (), "max", Smoothing(True, 2)),
         MapRequest(
             "recipro_cam", "features.30,features.37", 3, 4, (("gaussian", False),), "max", Smoothing(True, 2)
         ),
     ]
     classifier = load(TOON)
-    sight = look(classifier, open_image(face))
-    typed = command_line(str(face), TOON, "", classifier.classes, questions)
+    session = open_session(classifier, open_image(face))
+    typed = command_line(str(face), TOON, "", classifier.classes, requests)
     assert typed.startswith("python launch.py explain")
     import shlex
 
     words = [sys.executable, *shlex.split(typed)[1:-1], str(tmp_path / "maps")]
     subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
-    lines = python_lines(str(face), TOON, "", questions)
-    said = subprocess.run(
+    lines = python_lines(str(face), TOON, "", requests)
+    message = subprocess.run(
         [sys.executable, "-c", lines], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
     assert len(lines.strip().splitlines()) <= 15
-    for question in questions:
-        raw = sight.map(question).raw
+    for request in requests:
+        raw = session.map(request).raw
         np.testing.assert_allclose(
-            np.load(tmp_path / "maps" / f"a face.{question.method}.npy"), raw, rtol=1e-4, atol=1e-6
+            np.load(tmp_path / "maps" / f"a face.{request.method}.npy"), raw, rtol=1e-4, atol=1e-6
         )
-        assert f"{question.method} {raw.shape}" in said
+        assert f"{request.method} {raw.shape}" in message
 
 
 def test_how_a_network_is_named(tiny: Classifier, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from torchvision.models import alexnet
 from typer.testing import CliRunner
 
 from explain.inversion.measure import COLUMNS, format_text, measure
-from explain.inversion.optimise import Settings, optimise
+from explain.inversion.optimize import Settings, optimize
 from explain.inversion.rebuild import layer_output, unit
 from launch import app
 from models import checkpoints
@@ -48,9 +48,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder = root / part / label
             folder.mkdir(parents=True)
             for k in range(count // 2):
-                at, colour = rng.uniform(8, 24, 2), rng.uniform(100, 250, 3)
+                at, color = rng.uniform(8, 24, 2), rng.uniform(100, 250, 3)
                 bump = np.exp(-((y - at[0]) ** 2 + (x - at[1]) ** 2) / 40)[..., None]
-                picture = 30 + bump * colour if label == "spot" else 230 - bump * colour * 0.8
+                picture = 30 + bump * color if label == "spot" else 230 - bump * color * 0.8
                 Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / f"{k}.png")
     return root
 
@@ -193,8 +193,8 @@ def test_a_decoder_rebuilds_what_it_has_not_seen(folder: Path, network: Classifi
     assert parts.test is not None
     decoders = load_decoders(network, folder)
     assert [d.layer for d in decoders] == list(LAYERS)  # shallow first
-    *_, (share, table) = measure(network, decoders, parts.test)
-    assert share == 1
+    *_, (fraction, table) = measure(network, decoders, parts.test)
+    assert fraction == 1
     shallow, deep = table.iloc[0], table.iloc[1]
     assert shallow["error"] < deep["error"] < shallow["mean"] < shallow["other"]
     assert list(table["images"]) == [24, 24]
@@ -224,14 +224,14 @@ def test_measures_are_scikit_images(folder: Path, network: Classifier, parts: Pa
     features = layer_output(network, x, decoder.layer)
     made, others = decoder.pictures(features), decoder.pictures(features.roll(1, 0))
     with torch.no_grad():
-        said, again = network.model(x).argmax(1), network.model(made).argmax(1)
+        text, again = network.model(x).argmax(1), network.model(made).argmax(1)
     for k in range(10):
         pixels = [unit(p[k : k + 1], network.preprocessing)[0].permute(1, 2, 0).numpy() for p in (x, made)]
         found["error"].append(float((made[k] - x[k]).norm()) / scale)
         found["mse"].append(float(((made[k] - x[k]) ** 2).mean()))
         found["psnr"].append(peak_signal_noise_ratio(*pixels, data_range=1.0))
         found["ssim"].append(structural_similarity(*pixels, channel_axis=2, data_range=1.0))
-        found["same"].append(float(said[k] == again[k]))
+        found["same"].append(float(text[k] == again[k]))
         found["other"].append(float((others[k] - x[k]).norm()) / scale)
         found["mean"].append(float((x.mean(0) - x[k]).norm()) / scale)
     for name, values in found.items():
@@ -289,7 +289,7 @@ def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: 
             classifier, "features.99", parts, tmp_path / "none.safetensors", InversionRecipe(epochs=1)
         ).fit()
     with pytest.raises(UserError, match="nothing but zeros"):
-        next(optimise(classifier, torch.rand(1, 3, 32, 32), Settings("features.4")))
+        next(optimize(classifier, torch.rand(1, 3, 32, 32), Settings("features.4")))
 
 
 # -- commands ------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def told(*words: str) -> tuple[int, str]:
 @pytest.mark.slow
 def test_the_commands(photos: Path, tmp_path: Path) -> None:
     out, data = tmp_path / "decoders", ("--data", str(photos))
-    code, said = told(
+    code, text = told(
         "train",
         "--model",
         "fer_vgg:toon_faces",
@@ -319,17 +319,17 @@ def test_the_commands(photos: Path, tmp_path: Path) -> None:
         "--out",
         str(out),
     )
-    assert code == 0, said
-    assert "mean picture" in said
+    assert code == 0, text
+    assert "mean picture" in text
     about = checkpoints.describe(out / "head.safetensors")
     assert (about["shape"], about["metrics"]["measured"]["images"]) == ([8], 24)
-    code, said = told(
+    code, text = told(
         "measure", "--model", "fer_vgg:toon_faces", *data, "--split", "validation", "--decoders", str(out)
     )
-    assert code == 0, said
-    assert said.index("features.37") < said.index("head")
+    assert code == 0, text
+    assert text.index("features.37") < text.index("head")
     picture = str(photos / "test" / "spot" / "0.png")
-    code, said = told(
+    code, text = told(
         "image",
         picture,
         "--model",
@@ -339,9 +339,9 @@ def test_the_commands(photos: Path, tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "one"),
     )
-    assert code == 0, said
+    assert code == 0, text
     assert Image.open(tmp_path / "one" / "0.head.png").size == (128, 128)
-    code, said = told(
+    code, text = told(
         "image",
         picture,
         "--model",
@@ -353,8 +353,8 @@ def test_the_commands(photos: Path, tmp_path: Path) -> None:
         "--out",
         str(tmp_path / "two"),
     )
-    assert code == 0, said
+    assert code == 0, text
     assert (tmp_path / "two" / "0.features.5.png").exists()
-    code, said = told("measure", "--model", "fer_vgg:fer2013", *data, "--decoders", str(out))
+    code, text = told("measure", "--model", "fer_vgg:fer2013", *data, "--decoders", str(out))
     assert code != 0
-    assert "train a decoder for it" in said
+    assert "train a decoder for it" in text

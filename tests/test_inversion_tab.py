@@ -42,7 +42,7 @@ def test_a_row_says_what_stays() -> None:
     assert "error .25" in html
 
 
-def test_edits_and_optimisations() -> None:
+def test_edits_and_optimizations() -> None:
     html = edits("<u>layer", {"as it is": rebuilt("a", 0), "drop <3>": rebuilt("a", 1)}, NAMES)
     assert runs_nothing(html)
     assert "drop &lt;3&gt;" in html
@@ -106,12 +106,12 @@ def test_layers_are_edited(demo: Path) -> None:
     kept = decoder_service.edited(subject, "features.13", "0-31", "keep")
     assert np.array_equal(kept["as it is"].picture, kept["keep 0-31"].picture)  # all of them
     assert "keep happiness" in decoder_service.edited(subject, "head", "happiness", "keep")
-    for layer, units, said in (
+    for layer, units, text in (
         ("features.99", "0", "No decoder for layer"),
         ("features.13", "99", "0 to 31"),
         ("features.13", "joy", "numbers"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=text):
             decoder_service.edited(subject, layer, units, "drop")
 
 
@@ -145,11 +145,11 @@ def test_in_the_browser(page: "playwright.Page") -> None:
     page.wait_for_selector("text=No unit 99")
     page.click("#vt-invert-examples [data-value='flower']")
     page.wait_for_selector("#vt-inversion h2:has-text('flower')")
-    page.click("#vt-optimise")
-    page.wait_for_selector("#vt-optimised :text('by optimisation')")
-    page.click("#vt-optimise-stop")
-    page.wait_for_selector("#vt-optimised :text('stopped')")
-    page.wait_for_selector("#vt-optimise-stop", state="hidden")
+    page.click("#vt-optimize")
+    page.wait_for_selector("#vt-optimized :text('by optimization')")
+    page.click("#vt-optimize-stop")
+    page.wait_for_selector("#vt-optimized :text('stopped')")
+    page.wait_for_selector("#vt-optimize-stop", state="hidden")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

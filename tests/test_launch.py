@@ -34,16 +34,16 @@ def launch(*arguments: object, code: int = 0) -> str:
 
 
 def one_line(*arguments: object) -> str:
-    said = [line for line in launch(*arguments, code=2).splitlines() if line.startswith("vitrine: ")]
-    assert len(said) == 1
-    return said[0]
+    message = [line for line in launch(*arguments, code=2).splitlines() if line.startswith("vitrine: ")]
+    assert len(message) == 1
+    return message[0]
 
 
 @pytest.mark.slow
 def test_run_says_what_it_found_and_goes_on(tmp_path: Path) -> None:
-    said = launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
+    message = launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
     for word in ("accuracy", "macro-F1", "worst", "images/s", "serve --run"):
-        assert word in said
+        assert word in message
     assert "accuracy" in launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
 
 
@@ -59,11 +59,11 @@ def test_a_strangers_folder(tmp_path: Path) -> None:
                 tmp_path / "mine" / name / f"bild {k} ä.JPG"
             )
     (tmp_path / "mine" / "SAD" / "broken.jpg").write_text("x")
-    said = launch(
+    message = launch(
         *TOON, "--data", tmp_path / "mine", "--out", tmp_path / "run", "--methods", "grad_cam, eigen_cam"
     )
-    assert "12 images" in said
-    assert "; the first is SAD/broken.jpg" in said
+    assert "12 images" in message
+    assert "; the first is SAD/broken.jpg" in message
 
 
 @pytest.mark.slow
@@ -92,15 +92,15 @@ def test_one_class_only(tmp_path: Path) -> None:
         (tmp_path / "one" / split / "fear").mkdir(parents=True)
         for place in range(2):
             draw_face("fear", (0, place)).image.save(tmp_path / "one" / split / "fear" / f"{place}.png")
-    said = launch(*TOON, "--data", tmp_path / "one", "--split", "val", "--out", tmp_path / "run")
-    assert "Only one class (fear)" in said
+    message = launch(*TOON, "--data", tmp_path / "one", "--split", "val", "--out", tmp_path / "run")
+    assert "Only one class (fear)" in message
     assert "one class only (fear)" in one_line(
         "train", "--data", tmp_path / "one", "--out", tmp_path / "x.safetensors"
     )
 
 
 def test_models_lists_what_is_shipped() -> None:
-    said = launch("models")
+    message = launch("models")
     for name in (
         "fer_vgg:toon_faces",
         "mobilenet_v2",
@@ -110,7 +110,7 @@ def test_models_lists_what_is_shipped() -> None:
         "mobilenet_v1",
         "timm:NAME",
     ):
-        assert name in said
+        assert name in message
 
 
 def test_port_in_use() -> None:
@@ -161,7 +161,7 @@ def test_old_python_gets_a_clear_message() -> None:
 
 
 @pytest.fixture
-def colours(tmp_path: Path) -> Path:
+def colors(tmp_path: Path) -> Path:
     """Red and blue pictures, in three parts."""
     rng = np.random.default_rng(0)
     for split, n in (("train", 64), ("val", 8), ("test", 8)):
@@ -189,9 +189,9 @@ def epochs(out: Path) -> int:
 
 
 @pytest.mark.slow
-def test_training_that_is_stopped_or_killed_goes_on(colours: Path, tmp_path: Path) -> None:
+def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped.safetensors"
-    words = ("train", "--data", colours, "--epochs", 500, "--patience", 500, "--out", out)
+    words = ("train", "--data", colors, "--epochs", 500, "--patience", 500, "--out", out)
     before = 0
     for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 130)):
         process = start(*words)
@@ -199,36 +199,36 @@ def test_training_that_is_stopped_or_killed_goes_on(colours: Path, tmp_path: Pat
             assert process.poll() is None
             time.sleep(0.1)
         process.send_signal(number)
-        said, errors = process.communicate(timeout=120)
+        message, errors = process.communicate(timeout=120)
         assert process.returncode == code, errors
         assert "Traceback" not in errors
-        assert number == signal.SIGKILL or "the same command goes on" in said
+        assert number == signal.SIGKILL or "the same command goes on" in message
         assert epochs(out) >= before + 2  # nothing is lost, and it counts on
         before = epochs(out)
-    assert "--again to train anew" in one_line("train", "--data", colours, "--epochs", 3, "--out", out)
+    assert "--again to train anew" in one_line("train", "--data", colors, "--epochs", 3, "--out", out)
 
 
 @pytest.mark.slow
-def test_training_learns_and_is_reported(colours: Path, tmp_path: Path) -> None:
-    """Two colours are learnt in a few epochs: checkpoint, curves, test accuracy, the run of it, and its
+def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
+    """Two colors are learnt in a few epochs: checkpoint, curves, test accuracy, the run of it, and its
     export."""
-    out = tmp_path / "colours.safetensors"
-    said = launch("train", "--data", colours, "--epochs", 10, "--batch-size", 16, "--out", out)
-    assert "128 images to train, 16 to choose, 16 to test" in said
-    assert "accuracy 100.0% (80.6% to 100.0%)" in said
+    out = tmp_path / "colors.safetensors"
+    message = launch("train", "--data", colors, "--epochs", 10, "--batch-size", 16, "--out", out)
+    assert "128 images to train, 16 to choose, 16 to test" in message
+    assert "accuracy 100.0% (80.6% to 100.0%)" in message
     curves = out.with_suffix(".csv").read_text().splitlines()
     assert curves[0].startswith("step,epoch,")
     assert len(curves) == 11
-    said = launch("run", "--model", out, "--data", colours, "--out", tmp_path / "run")
-    assert "accuracy   100.0%" in said
-    said = launch("export", tmp_path / "run", "--out", tmp_path / "export")
-    assert "4 images" in said
+    message = launch("run", "--model", out, "--data", colors, "--out", tmp_path / "run")
+    assert "accuracy   100.0%" in message
+    message = launch("export", tmp_path / "run", "--out", tmp_path / "export")
+    assert "4 images" in message
     assert (tmp_path / "export" / "sheet.png").exists()
     assert "accuracy" in launch("models", out)
 
 
 @pytest.mark.slow
-def test_several_seeds(colours: Path, tmp_path: Path) -> None:
+def test_several_seeds(colors: Path, tmp_path: Path) -> None:
     """A new head on the shipped network, three times: each its own checkpoint, mean and sample deviation told
     and kept."""
     out = tmp_path / "seeds.safetensors"
@@ -241,13 +241,13 @@ def test_several_seeds(colours: Path, tmp_path: Path) -> None:
         "--head-epochs",
         3,
         "--data",
-        colours,
+        colors,
         "--out",
         out,
         "--seeds",
     )
-    assert "run --model" in (said := launch(*words, "0,1"))
-    assert f"seeds.seed0.safetensors --data {colours}" in said
+    assert "run --model" in (message := launch(*words, "0,1"))
+    assert f"seeds.seed0.safetensors --data {colors}" in message
     made = (tmp_path / "seeds.seed1.safetensors").stat().st_mtime_ns
     assert "over 3 seeds" in launch(*words, "0,1,2")
     assert (tmp_path / "seeds.seed1.safetensors").stat().st_mtime_ns == made  # not trained twice
@@ -258,10 +258,10 @@ def test_several_seeds(colours: Path, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("seeds.seed*.safetensors"))) == 3
 
 
-def test_preview_of_data(colours: Path, tmp_path: Path) -> None:
-    said = launch("data", "preview", colours, "--out", tmp_path / "p.png", "--balance", "sampler")
-    assert "64 red" in said
-    assert "an epoch draws 128 times and sees 81 distinct images" in said
+def test_preview_of_data(colors: Path, tmp_path: Path) -> None:
+    message = launch("data", "preview", colors, "--out", tmp_path / "p.png", "--balance", "sampler")
+    assert "64 red" in message
+    assert "an epoch draws 128 times and sees 81 distinct images" in message
     assert (tmp_path / "p.png").exists()
 
 
@@ -287,7 +287,7 @@ def face(tmp_path: Path) -> Path:
 
 
 def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
-    said = launch(
+    message = launch(
         "explain",
         face,
         *TOON[1:],
@@ -304,11 +304,11 @@ def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
         "--out",
         tmp_path / "maps",
     )
-    assert len(said.splitlines()) == 1 + 5 + 3 + 1
-    assert said.startswith(
+    assert len(message.splitlines()) == 1 + 5 + 3 + 1
+    assert message.startswith(
         "input    128 × 128 RGB, whole image squashed (bilinear), mean 0, std 1 (shipped with the weights)"
     )
-    assert "sums to" in said.splitlines()[-1]
+    assert "sums to" in message.splitlines()[-1]
     made = sorted(p.name for p in (tmp_path / "maps").iterdir())
     assert made == sorted(
         f"a face.{m}{end}"
@@ -321,7 +321,7 @@ def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--target", "hapiness"], "near are happiness"),
         (["--target", "9"], "a number from 0 to 7"),
@@ -333,34 +333,34 @@ def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
         (["--noise", "-1"], "0 to 1000"),
     ],
 )
-def test_explain_says_what_is_wrong(words: list[str], said: str, face: Path, tmp_path: Path) -> None:
-    assert said in one_line("explain", face, *TOON[1:], "--out", tmp_path / "maps", *words)
+def test_explain_says_what_is_wrong(words: list[str], message: str, face: Path, tmp_path: Path) -> None:
+    assert message in one_line("explain", face, *TOON[1:], "--out", tmp_path / "maps", *words)
     assert not (tmp_path / "maps").exists()
 
 
 def test_one_method_that_does_not_fit_leaves_the_others(face: Path, tmp_path: Path) -> None:
-    said = one_line("explain", face, *TOON[1:], "--methods", "cam,grad_cam", "--out", tmp_path / "maps")
-    assert "cam: CAM needs global average pooling" in said
+    message = one_line("explain", face, *TOON[1:], "--methods", "cam,grad_cam", "--out", tmp_path / "maps")
+    assert "cam: CAM needs global average pooling" in message
     assert (tmp_path / "maps" / "a face.grad_cam.png").exists()
 
 
 def test_methods_are_listed() -> None:
-    said = launch("methods")
-    assert "integrated_gradients" in said
-    assert "steps=50" in said
+    message = launch("methods")
+    assert "integrated_gradients" in message
+    assert "steps=50" in message
 
 
 def test_layers_are_listed(face: Path) -> None:
-    said = launch("layers", face, "--model", "fer_vgg:toon_faces").splitlines()
-    assert said[0].split()[:3] == ["layer", "name", "kind"]
-    assert any("conv10_relu" in line and "preds" not in line for line in said)
-    assert said[-1].startswith("sum")
-    assert "not known" not in "".join(said)
+    message = launch("layers", face, "--model", "fer_vgg:toon_faces").splitlines()
+    assert message[0].split()[:3] == ["layer", "name", "kind"]
+    assert any("conv10_relu" in line and "preds" not in line for line in message)
+    assert message[-1].startswith("sum")
+    assert "not known" not in "".join(message)
 
 
 def test_filters_from_the_command_line(tmp_path: Path) -> None:
-    said = launch("filters", *TOON[1:], "--units", "fear,0-1", "--steps", 3, "--out", tmp_path / "out")
-    assert [line.split()[0] for line in said.splitlines()] == [
+    message = launch("filters", *TOON[1:], "--units", "fear,0-1", "--steps", 3, "--out", tmp_path / "out")
+    assert [line.split()[0] for line in message.splitlines()] == [
         "fear",
         "neutral",
         "happiness",
@@ -381,8 +381,8 @@ def test_filters_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_survey_from_the_command_line(demo: Path, tmp_path: Path) -> None:
-    said = launch("survey", demo, "--limit", 24).splitlines()
-    assert len(said) == 14
-    assert said[0].split()[:2] == ["layer", "name"]
+    message = launch("survey", demo, "--limit", 24).splitlines()
+    assert len(message) == 14
+    assert message[0].split()[:2] == ["layer", "name"]
     assert (demo / "strongest.parquet").is_file()
     assert "is no run folder" in one_line("survey", tmp_path)

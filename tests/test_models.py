@@ -61,7 +61,7 @@ def test_preprocessing_is_torchvisions_own() -> None:
         ours, theirs = registry._from_torchvision(weights), weights.transforms()
         for size in ((500, 375), (333, 501), (224, 224), (97, 640)):
             image = Image.effect_noise(size, 90).convert("RGB")
-            pixels = ours.normalise(ours.tensor(image)[None])[0]
+            pixels = ours.normalize(ours.tensor(image)[None])[0]
             torch.testing.assert_close(pixels, theirs(image), rtol=1e-4, atol=1e-4)
 
 
@@ -69,7 +69,7 @@ def test_preprocessing_survives_json_and_makes_grey() -> None:
     grey = Preprocessing(size=(48, 40), resize=None, mean=(0.5,), std=(0.25,))
     assert Preprocessing.from_dict(json.loads(json.dumps(grey.as_dict()))) == grey
     assert grey.tensor(Image.new("RGB", (10, 20), "white")).shape == (1, 48, 40)
-    assert float(grey.normalise(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)).max()) == pytest.approx(2.0)
+    assert float(grey.normalize(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)).max()) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50", "vgg16", "alexnet"])
@@ -87,15 +87,15 @@ def test_aliases_and_timm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "text"),
     [
         ("mobilnet_v2", "mobilenet_v2"),
         ("timm:mobilenetv1_10", "mobilenetv1_100"),
         ("zzz", "launch.py models"),
     ],
 )
-def test_unknown_names_get_near_ones(name: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_unknown_names_get_near_ones(name: str, text: str) -> None:
+    with pytest.raises(UserError, match=text):
         registry.spec(name)
 
 

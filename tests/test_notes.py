@@ -91,7 +91,7 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("label", "blue", "No class 'blue'"),
         ("mood", "x", "No field 'mood'"),
@@ -100,8 +100,8 @@ def test_the_last_word_counts(tmp_path: Path) -> None:
         ("tags", [str(i) for i in range(13)], "At most 12 tags"),
     ],
 )
-def test_what_cannot_be_said(tmp_path: Path, field: str, value: object, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_what_cannot_be_said(tmp_path: Path, field: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         add(tmp_path, "a", field, value, classes=("red",))
     assert read(tmp_path) == {}
 

@@ -174,11 +174,11 @@ def test_maps_without_evidence() -> None:
 # -- rendering -----------------------------------------------------------------------------------
 
 
-def test_normalise() -> None:
+def test_normalize() -> None:
     raw = np.array([[[-2.0, 1.0], [4.0, np.nan]]])
-    np.testing.assert_allclose(render.normalise(raw), [[[0, 0.25], [1, 0]]])
-    np.testing.assert_allclose(render.normalise(raw, 8), [[[0, 0.125], [0.5, 0]]])
-    assert (render.normalise(np.zeros((2, 2))) == 0).all()
+    np.testing.assert_allclose(render.normalize(raw), [[[0, 0.25], [1, 0]]])
+    np.testing.assert_allclose(render.normalize(raw, 8), [[[0, 0.125], [0.5, 0]]])
+    assert (render.normalize(np.zeros((2, 2))) == 0).all()
 
 
 def test_a_few_bright_pixels_leave_the_rest_visible() -> None:
@@ -187,7 +187,7 @@ def test_a_few_bright_pixels_leave_the_rest_visible() -> None:
     fine[0, 0, :3] = 1000
     assert render.peak(fine)[0] == pytest.approx(0.99, abs=0.01)
     assert render.peak(fine)[1] == 0
-    drawn = render.normalise(fine)
+    drawn = render.normalize(fine)
     assert drawn.max() == 1
     assert np.median(drawn[0, :50]) == pytest.approx(0.5, abs=0.02)
     assert (drawn[0, 50:] == 0).all()
@@ -220,7 +220,7 @@ def test_pictures_of_maps() -> None:
     assert change[0, :, 3].tolist() == [255, 255, 0]
     assert change[0, 0, 1] > change[0, 0, 0]
     assert change[0, 1, 0] > change[0, 1, 1]
-    assert all(f'id="vt-{name}"' in render.colour_filters() for name in render.COLOUR_MAPS)
+    assert all(f'id="vt-{name}"' in render.color_filters() for name in render.COLOR_MAPS)
 
 
 def test_names_do_not_turn_the_line() -> None:
@@ -235,7 +235,7 @@ def test_names_do_not_turn_the_line() -> None:
     made = page(
         "index.html",
         title="x\u202ey<",
-        said="",
+        text="",
         titles="",
         layer="",
         images=0,

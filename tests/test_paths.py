@@ -21,7 +21,7 @@ def write(folder: Path, images: list[str], labels: list[str] | None = None, name
 
 
 @pytest.mark.parametrize(
-    ("form", "said"),
+    ("form", "text"),
     [
         ("red\\{}.png", "'\\' in paths read as '/'"),
         ("C:\\Users\\me\\pictures\\red\\{}.png", "without their first 3 folders"),
@@ -29,10 +29,10 @@ def write(folder: Path, images: list[str], labels: list[str] | None = None, name
         ("old/pictures/red/{}.png", "without their first 1 folder"),
     ],
 )
-def test_paths_from_elsewhere_are_found_and_said(form: str, said: str, pictures: Path) -> None:
+def test_paths_from_elsewhere_are_found_and_said(form: str, text: str, pictures: Path) -> None:
     source = open_data(str(write(pictures, [form.format(i) for i in range(6)])))
     assert source.load(5).size == (48, 40)
-    assert said in source.note
+    assert text in source.note
     assert [Path(item.id).name for item in source.items] == [f"{i}.png" for i in range(6)]
 
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from explain.analysis.duplicates import _candidates
-from explain.run.image_stats import colourfulness, facts, perceptual_hash, sharpness
+from explain.run.image_stats import colorfulness, facts, perceptual_hash, sharpness
 from explain.run.map_stats import BORDER, attention_statistics
 from explain.run.regions import FACE_BANDS, are_expressions, covered, face_bands, reduced
 
@@ -36,13 +36,13 @@ def test_sharpness_is_the_laplacians_variance() -> None:
     assert sharpness(np.full((9, 9), 7.0)) == sharpness(np.ones((2, 9))) == 0
 
 
-def test_colourfulness_by_hand() -> None:
-    assert colourfulness(Image.new("RGB", (8, 8), (90, 90, 90))) == 0
-    assert colourfulness(_noise(2).convert("L")) == 0
+def test_colorfulness_by_hand() -> None:
+    assert colorfulness(Image.new("RGB", (8, 8), (90, 90, 90))) == 0
+    assert colorfulness(_noise(2).convert("L")) == 0
     # half red, half green: rg is 255 or -255, yb always 127.5
     half = np.zeros((4, 4, 3), np.uint8)
     half[:2, :, 0], half[2:, :, 1] = 255, 255
-    assert colourfulness(Image.fromarray(half)) == pytest.approx(255 + 0.3 * 127.5)
+    assert colorfulness(Image.fromarray(half)) == pytest.approx(255 + 0.3 * 127.5)
 
 
 def test_hash_survives_what_duplicates_go_through() -> None:

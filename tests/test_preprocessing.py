@@ -42,7 +42,7 @@ def test_options_change_what_they_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"input_size": "64"}, "does not say how an image gets that small: add --resize squash"),
         ({"input_size": "0"}, "give pixels from 1 to 4096"),
@@ -58,8 +58,8 @@ def test_options_change_what_they_name() -> None:
         ({"exif": "maybe"}, "choose from apply, ignore"),
     ],
 )
-def test_options_that_do_not_fit(options: dict[str, str], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_options_that_do_not_fit(options: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         PreprocessingOptions(**options).apply(Preprocessing())  # type: ignore[arg-type]
 
 
@@ -96,7 +96,7 @@ def shuffle(tmp_path: Path) -> Path:
 def test_a_networks_input_is_told_and_its_source_named(shuffle: Path) -> None:
     assumed = registry.load("shufflenet_v2_x0_5", shuffle)
     assert assumed.input_described == (
-        "224 × 224 RGB, shorter side 256, centre crop (bilinear), mean 0.485, 0.456, 0.406, std 0.229, "
+        "224 × 224 RGB, shorter side 256, center crop (bilinear), mean 0.485, 0.456, 0.406, std 0.229, "
         "0.224, 0.225 "
         "(assumed: torchvision's default for shufflenet_v2_x0_5)"
     )
@@ -272,9 +272,9 @@ def test_a_thousand_outputs_are_not_imagenets_by_themselves(tmp_path: Path) -> N
     assert classifier.wordnet_ids == ()
     from models.class_names import named_by_data
 
-    named, said = named_by_data(classifier, ["n01440764", "n15075141"])
+    named, message = named_by_data(classifier, ["n01440764", "n15075141"])
     assert (named.classes[0], named.wordnet_ids[999]) == ("tench", "n15075141")
-    assert "WordNet ids" in said
+    assert "WordNet ids" in message
     assert named_by_data(classifier, ["n01440764", "cat"])[0] is classifier
     assert (
         registry.load("shufflenet_v2_x0_5", tmp_path / "mine.pth", registry.imagenet_names()).wordnet_ids[0]

@@ -14,7 +14,7 @@ from scipy import stats
 
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.contrasts import contrasts
-from explain.analysis.findings import ABOUT, Findings, analyse
+from explain.analysis.findings import ABOUT, Findings, analyze
 from explain.analysis.labels import fit, mixture, scattered
 from explain.analysis.mean_maps import mean_maps
 from explain.analysis.model_checks import agreement, confused_pairs
@@ -76,7 +76,7 @@ def test_four_faults_at_once(make: Make, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "kind", "said"),
+    ("faults", "kind", "message"),
     [
         (Faults(flipped=0.05), "labels", "labels look wrong"),
         (Faults(blurred=2), "unlike", "class 2 is blurred"),
@@ -87,9 +87,11 @@ def test_four_faults_at_once(make: Make, seed: int) -> None:
         (Faults(dark=True), "slice", "Worse where brightness: lowest fifth"),
     ],
 )
-def test_each_fault_alone_is_named_first_or_second(make: Make, faults: Faults, kind: str, said: str) -> None:
+def test_each_fault_alone_is_named_first_or_second(
+    make: Make, faults: Faults, kind: str, message: str
+) -> None:
     found = make(faults, seed=11).proposals
-    assert any(p.kind == kind and said in p.title for p in found[:2]), [p.title for p in found]
+    assert any(p.kind == kind and message in p.title for p in found[:2]), [p.title for p in found]
     assert all(p.option.startswith("--") for p in found)
 
 
@@ -169,17 +171,17 @@ def expecting(
 @pytest.mark.parametrize("apart", [2.5, 3.0, 4.5])
 @pytest.mark.parametrize("seed", range(3))
 def test_flips_that_the_network_expects(seed: int, apart: float) -> None:
-    share, p = scattered(*expecting(seed, 0.05, apart))
+    fraction, p = scattered(*expecting(seed, 0.05, apart))
     assert p < 0.01
-    assert share == pytest.approx(0.05, abs=0.02)
+    assert fraction == pytest.approx(0.05, abs=0.02)
     assert mixture(*expecting(seed, 0.05, apart))[1] > 0.01  # no likelihood tells
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.5, 2.5, 4.5])
 @pytest.mark.parametrize("seed", range(3))
 def test_doubts_are_no_flips(seed: int, apart: float) -> None:
-    share, p = scattered(*expecting(seed, 0.0, apart))
-    assert p > 0.01 or share < 0.01
+    fraction, p = scattered(*expecting(seed, 0.0, apart))
+    assert p > 0.01 or fraction < 0.01
 
 
 def test_scattered_by_hand() -> None:
@@ -187,10 +189,10 @@ def test_scattered_by_hand() -> None:
     3, 2, 2."""
     order = [4, 3, 4, 2, 4, 1, 1, 2, 1, 1]
     prob = np.array([[0.9 - 0.05 * i, *(0.1 + 0.05 * i) * np.array([0.4, 0.3, 0.2, 0.1])] for i in range(10)])
-    share, p = scattered(np.log(prob), np.array(order))
+    fraction, p = scattered(np.log(prob), np.array(order))
     expected = stats.mannwhitneyu([4, 3, 4, 2, 4], [1, 1, 2, 1, 1], alternative="greater").pvalue
     assert p == pytest.approx(expected)  # ten of ten are contradicted: the other look is not taken
-    assert share == 1.0  # four of five rank in the lower half, none of the doubts
+    assert fraction == 1.0  # four of five rank in the lower half, none of the doubts
     assert scattered(np.log(prob[:, :3]), np.minimum(order, 2)) == (0.0, 1.0)  # three classes leave no room
 
 
@@ -234,13 +236,14 @@ def test_pairs_that_stand_out(make: Make) -> None:
     one = next(p for p in first if p.label == 1)
     weights = (wrong.sum(0) + 1 - wrong[1]).astype(float)
     weights[1] = 0
-    share = weights[5] / weights.sum()
+    fraction = weights[5] / weights.sum()
     assert one.count == wrong[1, 5]
-    assert one.expected == pytest.approx(wrong[1].sum() * share)
+    assert one.expected == pytest.approx(wrong[1].sum() * fraction)
     assert one.p == pytest.approx(
         min(
             1,
-            stats.binomtest(int(wrong[1, 5]), int(wrong[1].sum()), share, alternative="greater").pvalue * 56,
+            stats.binomtest(int(wrong[1, 5]), int(wrong[1].sum()), fraction, alternative="greater").pvalue
+            * 56,
         )
     )
 
@@ -292,7 +295,7 @@ def test_mean_maps_by_a_loop(make: Make) -> None:
 def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     findings = make(Faults(flipped=0.05))
     assert not findings.ready
-    assert list(analyse(findings))[-1] == 1
+    assert list(analyze(findings))[-1] == 1
     again = Findings(open_run(findings.run.folder))
     assert again.ready
     monkeypatch.setattr("explain.analysis.findings.checked", None)  # nothing is worked out again
@@ -307,7 +310,7 @@ def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_of_another_run_nothing_is_believed(make: Make) -> None:
     findings = make()
-    list(analyse(findings))
+    list(analyze(findings))
     about = json.loads((findings.run.folder / ABOUT).read_text())
     (findings.run.folder / ABOUT).write_text(json.dumps(about | {"images": 7}))
     assert not Findings(open_run(findings.run.folder)).ready
@@ -322,7 +325,7 @@ def test_a_folder_that_cannot_be_written(make: Make, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("explain.analysis.findings._write", full)
-    list(analyse(findings))
+    list(analyze(findings))
     assert findings.ready
     assert not (findings.run.folder / ABOUT).exists()
     assert findings.proposals == []

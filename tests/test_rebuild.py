@@ -1,4 +1,4 @@
-"""One picture and one layer: edits, random features, and inversion by optimisation."""
+"""One picture and one layer: edits, random features, and inversion by optimization."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from explain.inversion.optimise import Settings, optimise, variation
+from explain.inversion.optimize import Settings, optimize, variation
 from explain.inversion.rebuild import described, edited, enlarged, layer_output, random_features, rebuild
 from models.architectures.upconv import UpConv
 from models.checkpoints import fingerprint
@@ -40,8 +40,8 @@ def test_edits(network: Classifier) -> None:
     assert torch.equal(kept[:, [1, 3]], features[:, [1, 3]])
     vector = layer_output(network, x, "head")
     assert edited(vector, [0], "keep").tolist() == [[float(vector[0, 0]), 0.0]]
-    for units, how, said in (([99], "drop", "0 to 11"), ([0], "double", "drop, keep")):
-        with pytest.raises(UserError, match=said):
+    for units, how, text in (([99], "drop", "0 to 11"), ([0], "double", "drop, keep")):
+        with pytest.raises(UserError, match=text):
             edited(features, units, how)
 
 
@@ -82,12 +82,12 @@ def test_variation_by_hand() -> None:
     assert float(variation(x)) == pytest.approx((1 + 9) / 2 + (0 + 4) / 2)
 
 
-def test_optimisation_comes_near_and_leaves_the_network(network: Classifier) -> None:
+def test_optimization_comes_near_and_leaves_the_network(network: Classifier) -> None:
     y, x = np.mgrid[0:32, 0:32]
     spot = (30 + 200 * np.exp(-((y - 12) ** 2 + (x - 20) ** 2) / 40)).astype(np.uint8)
     picture = network.batch([Image.fromarray(spot).convert("RGB")])
     before = snapshot(network.model, picture)
-    steps = list(optimise(network, picture, Settings("features.2", steps=150, restarts=3, variation=1.0)))
+    steps = list(optimize(network, picture, Settings("features.2", steps=150, restarts=3, variation=1.0)))
     assert_as_found(before, network.model, picture)
     assert [s.step for s in steps] == list(range(1, 151))
     assert len(steps[0].distance) == 3
@@ -98,19 +98,19 @@ def test_optimisation_comes_near_and_leaves_the_network(network: Classifier) -> 
     )
     nearer = float((steps[-1].picture - picture).norm())
     assert nearer < 0.8 * float((steps[0].picture - picture).norm())
-    again = list(optimise(network, picture, Settings("features.2", steps=3, restarts=3, variation=1.0)))
+    again = list(optimize(network, picture, Settings("features.2", steps=3, restarts=3, variation=1.0)))
     assert torch.equal(again[2].picture, steps[2].picture)
 
 
-def test_leaving_an_optimisation_stops_it(network: Classifier) -> None:
+def test_leaving_an_optimization_stops_it(network: Classifier) -> None:
     x = torch.rand(1, 3, 32, 32)
     before = snapshot(network.model, x)
-    work = optimise(network, x, Settings("features.4", steps=100))
+    work = optimize(network, x, Settings("features.4", steps=100))
     next(work)
     work.close()
     assert_as_found(before, network.model, x)
     with pytest.raises(UserError, match=r"features\.77"):
-        next(optimise(network, x, Settings("features.77")))
+        next(optimize(network, x, Settings("features.77")))
 
 
 def test_wishes_that_do_not_fit() -> None:
@@ -120,13 +120,13 @@ def test_wishes_that_do_not_fit() -> None:
         ({"ups": 9}, "1 to 5"),
         ({"learning_rate": 2}, "between 0 and 1"),
     )
-    for changes, said in wrong:
-        with pytest.raises(UserError, match=said):
+    for changes, text in wrong:
+        with pytest.raises(UserError, match=text):
             InversionRecipe(**changes)
-    for changes, said in (
+    for changes, text in (
         ({"steps": 0}, "1 to 5000"),
         ({"restarts": 99}, "1 to 16"),
         ({"rate": 0}, "above 0"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=text):
             Settings("features.4", **changes)

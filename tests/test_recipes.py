@@ -175,7 +175,7 @@ def test_features_are_computed_once(parts: Parts, tmp_path: Path, monkeypatch: p
 def test_features_leave_the_base_alone_and_learn(parts: Parts, tmp_path: Path) -> None:
     out = tmp_path / "a.safetensors"
     train(parts, out, Recipe(recipe="features", head_epochs=40, patience=40, batch_size=6), BASE)
-    assert float(curves(out)[-1]["val_accuracy"]) > 0.9  # three colours
+    assert float(curves(out)[-1]["val_accuracy"]) > 0.9  # three colors
     base, made = load(BASE).model.state_dict(), load("", out).model.state_dict()
     assert all(torch.equal(base[k], made[k]) for k in base if not k.startswith("head."))
     assert {row["step"] for row in curves(out)} == {"head"}

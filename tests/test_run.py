@@ -162,7 +162,7 @@ def test_broken_network_gives_marked_maps(tiny: Classifier, pictures: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"methods": ["grad_cam", "gradcam9"]}, "No method 'gradcam9': did you mean grad_cam"),
         ({"layer": "features.77"}, "No layer 'features.77': near are"),
@@ -172,10 +172,10 @@ def test_broken_network_gives_marked_maps(tiny: Classifier, pictures: Path, tmp_
     ],
 )
 def test_requests_are_checked_before_any_work(
-    change: dict[str, object], said: str, tiny: Classifier, pictures: Path, tmp_path: Path
+    change: dict[str, object], message: str, tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:
     wanted = {"methods": ["grad_cam"]} | change
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         run(tiny, FolderSource(pictures), tmp_path / "run", **wanted)  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from explain.analysis.findings import Findings, analyse
+from explain.analysis.findings import Findings, analyze
 from explain.run.engine import run
 from explain.run.format import REQUEST, part_files
 from explain.run.notes import add, read
@@ -29,14 +29,14 @@ METHODS = ["grad_cam", "layer_cam"]
 def again(
     classifier: Classifier, pictures: Path, opened: RunData, **options: object
 ) -> tuple[RunData, list[str]]:
-    said: list[str] = []
-    run(classifier, FolderSource(pictures), opened.folder, METHODS, say=said.append, **options)  # type: ignore[arg-type]
-    return open_run(opened.folder), said
+    message: list[str] = []
+    run(classifier, FolderSource(pictures), opened.folder, METHODS, say=message.append, **options)  # type: ignore[arg-type]
+    return open_run(opened.folder), message
 
 
-def paint(path: Path, colour: tuple[int, int, int]) -> None:
+def paint(path: Path, color: tuple[int, int, int]) -> None:
     """Another picture at the same place, of another time of change."""
-    Image.new("RGB", (48, 40), colour).save(path)
+    Image.new("RGB", (48, 40), color).save(path)
     os.utime(path, ns=(time.time_ns(), time.time_ns()))
 
 
@@ -52,7 +52,7 @@ def same_as_anew(opened: RunData, classifier: Classifier, pictures: Path, fresh:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (
             "outputs",
@@ -69,7 +69,7 @@ def same_as_anew(opened: RunData, classifier: Classifier, pictures: Path, fresh:
     ],
 )
 def test_what_differs_is_named(
-    change: str, said: str, small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
+    change: str, message: str, small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:
     classifier, source, mapping = tiny, FolderSource(pictures), None
     if change == "outputs":
@@ -95,7 +95,7 @@ def test_what_differs_is_named(
         (tmp_path / "labels.csv").write_text("image,label\nred/0.png,blue\nred/1.png,green\n")
         source = corrected(source, read_corrections(tmp_path / "labels.csv"))  # type: ignore[assignment]
     before = {p: p.stat().st_mtime_ns for p in small_run.folder.rglob("*.*")}
-    with pytest.raises(UserError, match=rf"holds another run \(.*({said}).*--restart"):
+    with pytest.raises(UserError, match=rf"holds another run \(.*({message}).*--restart"):
         run(classifier, source, small_run.folder, METHODS, mapping=mapping)
     assert {p: p.stat().st_mtime_ns for p in small_run.folder.rglob("*.*")} == before
     manifest = run(classifier, source, small_run.folder, METHODS, mapping=mapping, restart=True)
@@ -105,17 +105,17 @@ def test_what_differs_is_named(
 def test_replaced_and_mended_images_are_done_again(
     small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:
-    for _ in analyse(Findings(small_run)):
+    for _ in analyze(Findings(small_run)):
         pass
     (pictures / "green" / "3.png").write_text("no picture")
-    opened, said = again(tiny, pictures, small_run)
-    assert said == ["1 images have changed since: they are done again"]
+    opened, message = again(tiny, pictures, small_run)
+    assert message == ["1 images have changed since: they are done again"]
     assert opened.manifest.counts == {"ok": 17, "failed": 1}
     assert not (opened.folder / "analysis.json").exists()  # it was about other images
     paint(pictures / "green" / "3.png", (10, 250, 10))
     paint(pictures / "red" / "0.png", (10, 10, 250))
-    opened, said = again(tiny, pictures, opened)
-    assert said == ["2 images have changed since: they are done again"]
+    opened, message = again(tiny, pictures, opened)
+    assert message == ["2 images have changed since: they are done again"]
     assert opened.table["id"].is_unique
     same_as_anew(opened, tiny, pictures, tmp_path / "fresh")
     parts = {p: p.stat().st_mtime_ns for p in opened.folder.rglob("*.*")}
@@ -134,8 +134,8 @@ def test_what_could_not_be_read_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(FolderSource, "load", locked)
         run(tiny, FolderSource(pictures), tmp_path / "run", METHODS)
-    opened, said = again(tiny, pictures, open_run(tmp_path / "run"))
-    assert said == ["18 images that could not be read are tried again"]
+    opened, message = again(tiny, pictures, open_run(tmp_path / "run"))
+    assert message == ["18 images that could not be read are tried again"]
     assert opened.manifest.counts == {"ok": 18, "failed": 0}
     same_as_anew(opened, tiny, pictures, tmp_path / "fresh")
 
@@ -157,8 +157,8 @@ def test_killed_while_rows_are_taken_out(
         with pytest.raises(KeyboardInterrupt):
             run(tiny, FolderSource(pictures), small_run.folder, METHODS)
     assert open_run(small_run.folder).manifest.status == "partial"
-    opened, said = again(tiny, pictures, small_run)
-    assert said == ["18 images have changed since: they are done again"]
+    opened, message = again(tiny, pictures, small_run)
+    assert message == ["18 images have changed since: they are done again"]
     same_as_anew(opened, tiny, pictures, tmp_path / "fresh")
 
 
@@ -264,10 +264,10 @@ def test_nan_is_an_error_row_and_no_answer(
 
 
 def test_nan_is_told_for_one_picture(tiny: Classifier) -> None:
-    from explain.methods.live import look
+    from explain.methods.live import open_session
 
     with pytest.raises(UserError, match="answers this picture with NaN"):
-        look(replace(tiny, model=Sick(tiny.model).eval()), Image.new("RGB", (32, 32), (0, 0, 255)))
+        open_session(replace(tiny, model=Sick(tiny.model).eval()), Image.new("RGB", (32, 32), (0, 0, 255)))
 
 
 class OneLogit(torch.nn.Module):
@@ -280,7 +280,7 @@ class OneLogit(torch.nn.Module):
 
 
 def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
-    from explain.methods.live import look
+    from explain.methods.live import open_session
     from models import registry
     from models.architectures import ARCHITECTURES
 
@@ -294,7 +294,7 @@ def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) 
             mapping=dict.fromkeys(FolderSource(pictures).classes, 0),
         )
     with pytest.raises(UserError, match="has one output"):
-        look(one, Image.new("RGB", (32, 32)))
+        open_session(one, Image.new("RGB", (32, 32)))
     torch.save(ARCHITECTURES["fer_vgg"](1).state_dict(), tmp_path / "one.pth")
     with pytest.raises(UserError, match="has one output"):
         registry.load("fer_vgg", tmp_path / "one.pth")
@@ -312,15 +312,15 @@ def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: 
     run(tiny, FolderSource(pictures), tmp_path / "run", METHODS)
     opened = open_run(tmp_path / "run")
     findings = Findings(opened)
-    assert list(analyse(findings))[-1] == 1.0
-    said = "None of the 18 images has an answer (18 times: not a picture of a known format)"
+    assert list(analyze(findings))[-1] == 1.0
+    message = "None of the 18 images has an answer (18 times: not a picture of a known format)"
     assert "left out   18 of 18 images: not a picture of a known format (18)" in "\n".join(outcome(opened))
-    assert said.split()[0] in format_text(findings)
-    assert said in format_proposals(findings)[0]
-    assert said in report(findings)
+    assert message.split()[0] in format_text(findings)
+    assert message in format_proposals(findings)[0]
+    assert message in report(findings)
     for part in pieces(findings, first_view(opened)):
         assert part
-    assert said in pieces(findings, first_view(opened))[1]
+    assert message in pieces(findings, first_view(opened))[1]
 
 
 def test_a_training_measures_nothing_on_nan_and_says_so(

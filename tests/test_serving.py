@@ -62,8 +62,8 @@ def tabs(visitor: Visitor) -> list[str]:
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=10)
-    return process.returncode, said
+    message, _ = process.communicate(timeout=10)
+    return process.returncode, message
 
 
 @pytest.mark.slow
@@ -80,10 +80,10 @@ def test_sigterm_with_an_upload_in_flight(tmp_path: Path) -> None:
         connection.sendall(head.encode() + b"y" * 300_000)
         time.sleep(0.5)
         began = time.monotonic()
-        code, said = ended(process)
+        code, message = ended(process)
     assert code == 0
     assert time.monotonic() - began < 9
-    assert "Traceback" not in said
+    assert "Traceback" not in message
     assert not list(tmp_path.glob("vitrine-*"))
 
 
@@ -104,9 +104,9 @@ def test_the_folder_of_uploads_removed_while_serving_and_other_signals(name: str
             assert Path(visitor.upload(photo)).is_file()
         assert folder.is_dir()
     process.send_signal(getattr(signal, name))
-    said, _ = process.communicate(timeout=10)
+    message, _ = process.communicate(timeout=10)
     assert process.returncode == 0
-    assert "Traceback" not in said
+    assert "Traceback" not in message
     assert not list(tmp_path.glob("vitrine-*"))
 
 
@@ -118,14 +118,14 @@ def test_a_share_link_that_cannot_be_made_leaves_the_local_page(tmp_path: Path) 
         {"HF_HOME": str(tmp_path), "GRADIO_SHARE_SERVER_ADDRESS": "127.0.0.1:1"},
     )
     assert process.stdout is not None
-    said = []
+    message = []
     for line in process.stdout:
-        said.append(line)
+        message.append(line)
         if "No public link" in line:
             break
-    assert re.match(r"user vitrine, password \S{12,}$", said[0].strip())
-    assert said[-1].startswith("vitrine: No public link: ")
-    assert len(said) == 3
+    assert re.match(r"user vitrine, password \S{12,}$", message[0].strip())
+    assert message[-1].startswith("vitrine: No public link: ")
+    assert len(message) == 3
     assert httpx.get(f"{address}config").status_code == 401
     assert ended(process)[0] == 0
 

@@ -167,10 +167,10 @@ def test_visitors_do_not_write_train_or_survey(shared: str, demo: Path) -> None:
     shown = visitor.ask(next(d for d in visitor.config["dependencies"] if d["api_name"] == "show"))
     assert shown["success"], shown
     survey = visitor.ask(visitor.events("vt-depth", "select")[-1], event={"index": "survey", "value": ""})
-    start = visitor.events("vt-maximise", "click")[0]
+    start = visitor.events("vt-maximize", "click")[0]
     made = visitor.ask(start)
-    optimised = visitor.ask(visitor.events("vt-optimise", "click")[0])
-    for answer in (note, survey, made, optimised):
+    optimized = visitor.ask(visitor.events("vt-optimize", "click")[0])
+    for answer in (note, survey, made, optimized):
         assert not answer["success"], answer
         assert "--allow-compute" in answer["output"]["error"]
     names = {d["api_name"] for d in visitor.config["dependencies"]}

@@ -37,7 +37,7 @@ def test_fer2013_accuracy_is_what_the_card_says(name: str, fer2013: Path, tmp_pa
     hits = 0
     with torch.inference_mode():
         for x, y in DataLoader(PixelDataset(source, classifier.preprocessing, classifier.classes), 64):
-            hits += int((classifier.model(classifier.preprocessing.normalise(x)).argmax(1) == y).sum())
+            hits += int((classifier.model(classifier.preprocessing.normalize(x)).argmax(1) == y).sum())
     claimed = classifier.metadata["metrics"]["test"]
     assert len(source) == claimed["images"] == 3589
     assert hits / len(source) == pytest.approx(claimed["accuracy"], abs=2e-3)

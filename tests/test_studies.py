@@ -128,16 +128,16 @@ def test_what_cannot_be_had_is_told_before_the_first_training(
 
 @pytest.mark.slow
 def test_fc_vs_conv(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out, parts, said = tmp_path / "study", open_parts(str(pictures)), []
-    table = study(fc_vs_conv(QUICK), parts, out, "the command", said.append)
+    out, parts, text = tmp_path / "study", open_parts(str(pictures)), []
+    table = study(fc_vs_conv(QUICK), parts, out, "the command", text.append)
     assert table is not None
     files = [out / "small_dense.safetensors", out / "small_conv.safetensors"]
     same_as_metadata(pd.read_csv(out / "study.csv"), files)
     pd.testing.assert_frame_equal(table, pd.read_csv(out / "study.csv"))
     assert list(table["epochs"]) == [3, 3]
     assert [checkpoints.describe(file)["command"] for file in files] == ["the command"] * 2
-    assert "small_dense | scratch" in said[-1]
-    assert said[-1].strip() in (out / "study.md").read_text()
+    assert "small_dense | scratch" in text[-1]
+    assert text[-1].strip() in (out / "study.md").read_text()
     assert "of 3 test images" in (out / "study.md").read_text()
     with monkeypatch.context() as patched:
         patched.setattr(Training, "fit", never)

@@ -65,7 +65,7 @@ def test_curves_are_means_over_the_run(tiny: Classifier, small_run: RunData, pic
     ]
     zeros = [float((output == 0).float().mean()) for output in outputs]
     assert steps["features.4"].zeros == pytest.approx(np.mean(zeros), abs=1e-4)
-    assert steps["head"].separable > 0.9  # three colours
+    assert steps["head"].separable > 0.9  # three colors
     assert steps["head"].shuffled < 0.7
     assert "features.4" in format_text(small_run)
 

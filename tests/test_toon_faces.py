@@ -33,15 +33,15 @@ def test_faces(expression: str) -> None:
 def test_masks_lie_where_the_parts_are() -> None:
     """Over many faces: brows above eyes above nose above mouth, in a face that turns and moves."""
     faces = [ToonFaces("test").face(i) for i in range(0, 64)]
-    centres = np.array(
+    centers = np.array(
         [
             [np.argwhere(f.masks[p]).mean(0)[0] for p in PARTS]
             for f in faces
             if all(f.masks[p].any() for p in PARTS)
         ]
     )
-    assert len(centres) > 55
-    assert (np.diff(centres, axis=1) > 0).mean() > 0.97
+    assert len(centers) > 55
+    assert (np.diff(centers, axis=1) > 0).mean() > 0.97
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_difference_to_neutral_lies_in_the_moved_parts(expression: str, part
     from models.data.toon_faces.identity import sample_identity, sample_scene
     from models.data.toon_faces.photograph import part_masks
 
-    shares = []
+    fractions = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
         who, scene = sample_identity(rng), sample_scene(rng)
@@ -65,8 +65,8 @@ def test_the_difference_to_neutral_lies_in_the_moved_parts(expression: str, part
             artist.face()
             drawn.append((np.asarray(artist.pen.picture.reduce(4), float), part_masks(artist)))
         change = np.abs(drawn[0][0] - drawn[1][0]).sum(2)
-        shares.append(change[drawn[1][1][part]].mean() / change.mean())
-    assert np.median(shares) > 2.5  # 1 were chance
+        fractions.append(change[drawn[1][1][part]].mean() / change.mean())
+    assert np.median(fractions) > 2.5  # 1 were chance
 
 
 def test_splits_differ_and_limit_keeps_all_classes() -> None:

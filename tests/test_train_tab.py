@@ -91,9 +91,9 @@ def test_form_values() -> None:
 def test_states_in_words(tmp_path: Path) -> None:
     trained = fake(tmp_path / "<b>.safetensors", 0)
     assert state(trained) == f"{trained.measured['accuracy']:.1%} test".replace("%", " %")
-    for given, said in (("stopped", "stopped at scratch 2/5, best 60.0 %"), ("failed", "failed: no disk")):
+    for given, label in (("stopped", "stopped at scratch 2/5, best 60.0 %"), ("failed", "failed: no disk")):
         Progress({}, state=given, message="no disk", step="scratch", epoch=2, epochs=5).write(trained.path)
-        assert said in state(fake(tmp_path / "<b>.safetensors", 0))
+        assert label in state(fake(tmp_path / "<b>.safetensors", 0))
     Progress({}, pid=2**22 - 1, step="scratch", epoch=2, epochs=5).write(trained.path)  # its process is gone
     assert "killed at" in state(fake(tmp_path / "<b>.safetensors", 0))
     page = training_list([("<b>", trained)], "<b>", [])
@@ -164,9 +164,9 @@ def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
 def test_a_training_that_cannot_begin_says_why(tmp_path: Path) -> None:
     ours = TrainingJobs(tmp_path)
     ours.start(command("fer_vgg", str(tmp_path / "nowhere"), "x", tmp_path, Recipe()))
-    said: list[str] = []
-    wait(lambda: said.extend(ours.complaints()) or said)
-    assert "No folder" in said[0]
+    label: list[str] = []
+    wait(lambda: label.extend(ours.complaints()) or label)
+    assert "No folder" in label[0]
 
 
 def wait(done: Callable[[], object], seconds: float = 120) -> None:

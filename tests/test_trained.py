@@ -92,7 +92,7 @@ def test_read_without_torch(tmp_path: Path) -> None:
 def test_charts_show_what_was_measured(tmp_path: Path) -> None:
     trained = fake(tmp_path / "a.safetensors", 0)
     made = {c.key: c for c in charts(trained)}
-    assert list(made) == ["loss", "accuracy", "roc", "confusion", "confusion-normalised", "reliability"]
+    assert list(made) == ["loss", "accuracy", "roc", "confusion", "confusion-normalized", "reliability"]
     loss, matrix, roc = made["loss"], made["confusion"], made["roc"]
     assert isinstance(loss, Chart)
     assert loss.marks == ((2.5, "fine-tune"),)
@@ -162,7 +162,7 @@ def test_a_part_of_one_class_has_no_roc(tmp_path: Path) -> None:
     table = pd.read_parquet(predictions_file(trained.path))
     table.assign(truth=1).to_parquet(predictions_file(trained.path))
     made = charts(open_trained(trained.path))
-    assert [c.key for c in made] == ["loss", "accuracy", "confusion", "confusion-normalised", "reliability"]
+    assert [c.key for c in made] == ["loss", "accuracy", "confusion", "confusion-normalized", "reliability"]
     assert len(save_charts(made, tmp_path / "charts")) == 5
 
 

@@ -102,18 +102,18 @@ def test_each_strength_does_what_it_says() -> None:
 def test_strengths_are_read_and_limited() -> None:
     assert Augmentation.parse("rotation=5, erase=0.25") == Augmentation(rotation=5, erase=0.25)
     assert Augmentation.parse(str(Augmentation(erase=0.1))) == Augmentation(erase=0.1)
-    for text, said in (
+    for text, message in (
         ("tilt=3", "no 'tilt'"),
         ("rotation", "NAME=NUMBER"),
         ("rotation=90", "between 0 and 45"),
         ("flip=-1", "between 0 and 1"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             Augmentation.parse(text)
 
 
 class Part(ImageSource):
-    """Pictures of one colour each; the right answer is the colour's name."""
+    """Pictures of one color each; the right answer is the color's name."""
 
     def __init__(self, root: str, labels: list[str]):
         self.name = self.root = root
@@ -185,7 +185,7 @@ def test_labels_of_a_part_without_some_classes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"balance": "magic"}, "choose from none, weights, sampler"),
         ({"recipe": "x"}, "No recipe 'x'"),
@@ -195,8 +195,8 @@ def test_labels_of_a_part_without_some_classes() -> None:
         ({"unfreeze": 0}, "at least 1"),
     ],
 )
-def test_recipe_says_what_is_wrong(changed: dict[str, object], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_recipe_says_what_is_wrong(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         Recipe(**changed)  # type: ignore[arg-type]
 
 

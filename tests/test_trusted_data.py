@@ -120,7 +120,7 @@ def test_a_table_of_absolute_paths(tiny: Classifier, pictures: Path, tmp_path: P
     assert all(original(made, row) is not None for row in made.table.index)
 
 
-SAID = "was not made here"
+MESSAGE = "was not made here"
 
 
 def launched(*words: str, answer: str = "") -> str:
@@ -140,10 +140,10 @@ def test_the_owner_is_asked_once(small_run: RunData, tmp_path: Path) -> None:
     (tmp_path / "cache" / "runs_with_data.json").unlink()
     out = tmp_path / "out"
     first = launched("export", str(small_run.folder), "--out", str(out))
-    assert SAID in first
+    assert MESSAGE in first
     assert not list(out.rglob("originals/*/*"))
-    assert SAID not in launched("export", str(small_run.folder), "--out", str(out), "--allow-data")
-    assert SAID not in launched("export", str(small_run.folder), "--out", str(out))
+    assert MESSAGE not in launched("export", str(small_run.folder), "--out", str(out), "--allow-data")
+    assert MESSAGE not in launched("export", str(small_run.folder), "--out", str(out))
     assert list(out.rglob("originals/**/*.jpg")) or list(out.rglob("originals/**/*.png"))
 
 

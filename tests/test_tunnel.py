@@ -66,9 +66,9 @@ def test_the_link_is_printed_and_let_in(program: str, capsys: pytest.CaptureFixt
     tunnel = _shared(7860, rules, threading.Event())
     assert tunnel is not None
     tunnel.close()
-    said = capsys.readouterr().out
-    assert "https://abc.gradio.live" in said
-    assert "█" in said or "▄" in said  # to be read by a phone
+    text = capsys.readouterr().out
+    assert "https://abc.gradio.live" in text
+    assert "█" in text or "▄" in text  # to be read by a phone
     assert rules.names == {"abc.gradio.live"}
 
 

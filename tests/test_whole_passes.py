@@ -54,21 +54,21 @@ class Biased(nn.Module):
 def test_full_gradients_sum_to_the_score(x: torch.Tensor) -> None:
     model = Biased().eval()
     target = Target(torch.tensor([1, 3]))
-    image, shares = full_gradients(model, x, target)
-    assert len(shares) == 5  # of six layers, one has no bias
-    total = image.flatten(1).sum(1) + sum(share.flatten(1).sum(1) for share in shares)
+    image, fractions = full_gradients(model, x, target)
+    assert len(fractions) == 5  # of six layers, one has no bias
+    total = image.flatten(1).sum(1) + sum(fraction.flatten(1).sum(1) for fraction in fractions)
     with torch.no_grad():
         torch.testing.assert_close(total, target.score(model(x)), rtol=1e-4, atol=1e-4)
 
 
 def test_fullgrad_by_the_paper_s_steps(x: torch.Tensor) -> None:
     model = Biased().eval()
-    image, shares = full_gradients(model, x, Target(torch.tensor([1, 3])))
+    image, fractions = full_gradients(model, x, Target(torch.tensor([1, 3])))
     ours = answer(Case(model, x, (), Target(torch.tensor([1, 3]))), "fullgrad").maps
     for n in range(2):
         expected = torch.zeros(32, 32)
-        for share in [image, *(s for s in shares if s.ndim == 4)]:
-            magnitude = share[n].abs()
+        for fraction in [image, *(s for s in fractions if s.ndim == 4)]:
+            magnitude = fraction[n].abs()
             scaled = (magnitude - magnitude.min()) / (magnitude.max() - magnitude.min() + 1e-6)
             expected += nn.functional.interpolate(
                 scaled[None], (32, 32), mode="bilinear", align_corners=True

@@ -81,7 +81,7 @@ def run(
     restart: bool = False,
     batch_size: int = 32,
 ) -> "RunData":
-    """Predictions and maps of every image of a labelled set, in the folder `out`; started again, it goes on.
+    """Predictions and maps of every image of a labeled set, in the folder `out`; started again, it goes on.
 
     `data`: a folder with one subfolder a class, a table, or the name of a data set. `.table` is a DataFrame.
     Raises UserError where the request does not fit, or is another one than the folder's.

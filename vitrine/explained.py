@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explain.methods.live import ImageSession, MapRequest, MapResult, look
+from explain.methods.live import ImageSession, MapRequest, MapResult, open_session
 from explain.methods.registry import get
 from explain.methods.single_image import class_number
-from explain.render import jpeg_bytes, jpeg_url, normalise, overlay
+from explain.render import jpeg_bytes, jpeg_url, normalize, overlay
 from models.classifier import Classifier
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
@@ -38,7 +38,7 @@ class Explained:
 
     def overlay(self, method: str) -> Image.Image:
         """The map of a method laid over the picture."""
-        return overlay(self.seen, normalise(self.results[method].raw))
+        return overlay(self.seen, normalize(self.results[method].raw))
 
     def save(self, folder: str | Path) -> Path:
         """Each map as `METHOD.npy` and `METHOD.png`. Raises UserError where the folder cannot be written."""
@@ -91,7 +91,7 @@ def explained(
     unknown = [p for p in parameters if not any(p in _names(name) for name in methods)]
     if unknown:
         raise UserError(f"No parameter '{unknown[0]}' in {', '.join(methods)}.")
-    session = look(net, _opened(image, net))
+    session = open_session(net, _opened(image, net))
     return Explained(net.classes, session.prob, session.seen, {r.method: _answer(session, r) for r in wanted})
 
 

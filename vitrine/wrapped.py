@@ -19,8 +19,8 @@ def wrapped(model: nn.Module, classes: Sequence[str], preprocess: Any, name: str
         raise UserError(
             "What was the network trained to be given? Pass preprocess=, a transform or a Preprocessing."
         )
-    said = isinstance(preprocess, Preprocessing)
-    preprocessing = preprocess if said else read_transform(preprocess)
+    text = isinstance(preprocess, Preprocessing)
+    preprocessing = preprocess if text else read_transform(preprocess)
     names = tuple(str(one) for one in classes)
     if len(set(names)) < len(names):
         raise UserError(
@@ -33,7 +33,7 @@ def wrapped(model: nn.Module, classes: Sequence[str], preprocess: Any, name: str
         raise UserError(ONE_OUTPUT.format(name=name))
     if outputs != len(names):
         raise UserError(f"The network has {outputs} outputs, and classes= names {len(names)}.")
-    source = "as it was passed" if said else "read from the transform, and compared with it"
+    source = "as it was passed" if text else "read from the transform, and compared with it"
     return Classifier(
         name,
         model,

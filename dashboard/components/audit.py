@@ -9,7 +9,7 @@ from dashboard.components.toolbar import method_choice, one_target, pager
 from dashboard.tabs.errors_view import AUDITED, TARGETS, View
 from explain.analysis.contrasts import Contrast
 from explain.analysis.findings import Findings
-from explain.formatting import p_value, share
+from explain.formatting import decimal, p_value
 from explain.run.format import area_column, map_column
 from explain.run.map_stats import UNIFORM_BORDER_MASS
 from explain.run.reader import RunData
@@ -27,7 +27,7 @@ HEADS_OF_DIFFERENCES = (
     ),
     ("p", "Mann-Whitney, Benjamini-Hochberg over all classes and statistics"),
 )
-HEADS = {"id": "image", "label": "true", "pred": "called", "center_x": "centre x", "center_y": "centre y"}
+HEADS = {"id": "image", "label": "true", "pred": "called", "center_x": "center x", "center_y": "center y"}
 
 
 def audit(findings: Findings, view: View) -> str:
@@ -35,7 +35,7 @@ def audit(findings: Findings, view: View) -> str:
     return _differences(findings, view) + _numbers(findings, view)
 
 
-def _said(name: str) -> str:
+def _label(name: str) -> str:
     """A statistic's name as markup: names of regions come from the run folder."""
     return HEADS.get(name, esc(name.replace("_", " ")))
 
@@ -70,8 +70,8 @@ def _contrast(run: RunData, c: Contrast) -> str:
     clicked = action("overview") if c.label < 0 else action("class", c.label)
     return (
         f'<tr class="{"" if c.p < 0.05 else "vt-unsure"}" tabindex="0" role="button" '
-        f"{clicked}><td>{esc(name)}</td><td>{_said(c.statistic)}</td>"
-        f"<td>{share(c.right)} <small>{c.n_right:,}</small></td><td>{share(c.wrong)} "
+        f"{clicked}><td>{esc(name)}</td><td>{_label(c.statistic)}</td>"
+        f"<td>{decimal(c.right)} <small>{c.n_right:,}</small></td><td>{decimal(c.wrong)} "
         f"<small>{c.n_wrong:,}</small></td>"
         f'<td>{bar}<span class="vt-number">{c.delta:+.2f}</span></td><td>{p_value(c.p)}</td></tr>'
     )
@@ -102,9 +102,9 @@ def _limits(view: View, statistics: tuple[str, ...]) -> str:
     if view.by in ("id", "label", "pred"):
         return ""
     boxes = "".join(
-        f'<label>{said} <input class="vt-limit" inputmode="decimal" data-action="{name}" '
+        f'<label>{text} <input class="vt-limit" inputmode="decimal" data-action="{name}" '
         f'value="{esc(getattr(view, name))}"></label>'
-        for name, said in (("low", f"{_said(view.by)} from"), ("high", "to"))
+        for name, text in (("low", f"{_label(view.by)} from"), ("high", "to"))
     )
     key = f"where:{view.by}:{view.low}:{view.high}"
     return boxes + (
@@ -137,13 +137,13 @@ def _head(run: RunData, name: str, view: View) -> tuple[str, str]:
         meaning = f"an even map: {run.ok[area].mean():.2f}"
     return (
         f'<button class="vt-sort{" vt-on" if mark else ""}" '
-        f"{action('by', name)}>{_said(name)}{mark}</button>",
+        f"{action('by', name)}>{_label(name)}{mark}</button>",
         meaning,
     )
 
 
 def _row(run: RunData, row: object, item: "pd.Series", statistics: tuple[str, ...]) -> str:
-    numbers = "".join(f"<td>{share(float(item[s]))}</td>" for s in ("confidence", *statistics))
+    numbers = "".join(f"<td>{decimal(float(item[s]))}</td>" for s in ("confidence", *statistics))
     kind = "vt-ok" if item["correct"] else "vt-bad"
     name = str(item["id"])
     return (

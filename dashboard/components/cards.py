@@ -7,7 +7,7 @@ import numpy as np
 
 from dashboard.components.clickable import action, esc
 from explain import render
-from explain.formatting import share
+from explain.formatting import decimal
 from explain.run.reader import RunData
 
 
@@ -28,7 +28,7 @@ def tile(
     ratio: float = 1.0,
     above: str = "",
 ) -> str:
-    """Two stacked images; the map is a grey PNG of the layer's own resolution that the page's filters colour.
+    """Two stacked images; the map is a grey PNG of the layer's own resolution that the page's filters color.
     `ratio`: width by height; `above`: markup on top of both."""
     overlay = reason = ""
     if shown is not None:
@@ -37,7 +37,7 @@ def tile(
         if np.isfinite(shown.raw).any():
             overlay += (
                 '<img class="vt-map" '
-                f'src="{render.map_png(render.normalise(shown.raw, top), enlarge)}" '
+                f'src="{render.map_png(render.normalize(shown.raw, top), enlarge)}" '
                 f'alt="{esc(shown.alt)}">'
             )
     caption = f"<figcaption>{shown.caption}</figcaption>" if shown else ""
@@ -53,7 +53,7 @@ def probability_bar(name: str, value: float, kind: str) -> str:
     width = 0 if np.isnan(value) else 100 * value
     return (
         f'<div class="vt-prob vt-{kind}"><span style="width:{width:.1f}%"></span><em>{esc(name)} '
-        f"{share(value)}</em></div>"
+        f"{decimal(value)}</em></div>"
     )
 
 
@@ -78,11 +78,11 @@ def cards(
             item["label"] != item["pred"],
         )
         p_label, p_pred = float(np.exp(-item["loss"])), float(item["confidence"])
-        said = f"{run.title(method)}, layer {run.manifest.request.layer}"
-        shown = [Shown(maps["pred"][k], f"why {esc(pred)}", f"{said}, for {pred}, probability {p_pred:.2f}")]
+        text = f"{run.title(method)}, layer {run.manifest.request.layer}"
+        shown = [Shown(maps["pred"][k], f"why {esc(pred)}", f"{text}, for {pred}, probability {p_pred:.2f}")]
         if wrong:
             of_label = Shown(
-                maps["label"][k], f"why not {esc(label)}", f"{said}, for {label}, probability {p_label:.2f}"
+                maps["label"][k], f"why not {esc(label)}", f"{text}, for {label}, probability {p_label:.2f}"
             )
             shown = {"pred": shown, "label": [of_label], "both": [*shown, of_label]}[target]
         picture = render.jpeg_url(pictures[k])
@@ -96,7 +96,7 @@ def cards(
             probability_bar(label, p_label, "hit") if wrong else ""
         )
         end = probabilities if bars else ""
-        number = "" if bars else f" {share(p_pred)}"
+        number = "" if bars else f" {decimal(p_pred)}"
         made.append(
             f'<div class="vt-card vt-{"wrong" if wrong else "right"} vt-of-{len(shown)}" tabindex="0" '
             'role="button" '

@@ -6,7 +6,7 @@ from dashboard.components.clickable import action, esc
 from dashboard.components.confusion import matching
 from dashboard.tabs.errors_view import View
 from explain.analysis.ranking import by_recall
-from explain.formatting import share
+from explain.formatting import decimal
 from explain.run.reader import RunData
 
 MOST = 60  # rows; more are found by searching
@@ -14,7 +14,7 @@ MOST = 60  # rows; more are found by searching
 
 def _bar(value: float) -> str:
     width = 0 if np.isnan(value) else 100 * value
-    return f'<td><span class="vt-bar"><i style="width:{width:.0f}%"></i></span>{share(value)}</td>'
+    return f'<td><span class="vt-bar"><i style="width:{width:.0f}%"></i></span>{decimal(value)}</td>'
 
 
 def class_table(run: RunData, view: View) -> str:

@@ -54,10 +54,10 @@ def choices(name: str, title: str, options: dict[str, str], chosen: str) -> str:
     return f'<label>{title} <select data-action="{name}">{items}</select></label>'
 
 
-def segments(name: str, options: dict[str, str], chosen: str, said: str) -> str:
-    """Buttons of which one is on; `said` is what they choose, for a screen reader."""
+def segments(name: str, options: dict[str, str], chosen: str, label: str) -> str:
+    """Buttons of which one is on; `label` is what they choose, for a screen reader."""
     kinds = {True: 'class="vt-on" aria-pressed="true"', False: 'aria-pressed="false"'}
     buttons = "".join(
         f"<button {kinds[k == chosen]} {action(name, k)}>{esc(v)}</button>" for k, v in options.items()
     )
-    return f'<span class="vt-seg" role="group" aria-label="{esc(said)}">{buttons}</span>'
+    return f'<span class="vt-seg" role="group" aria-label="{esc(label)}">{buttons}</span>'

@@ -15,7 +15,7 @@ from dashboard.links import copy_link
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
-from explain.formatting import p_value, share
+from explain.formatting import decimal, p_value
 from explain.run.reader import RunData
 from models.program import program
 
@@ -69,13 +69,13 @@ def summary(c: Comparison) -> str:
     """Metrics, McNemar's test, and what the two runs are."""
     heads = (("", ""), ("A", ""), ("B", ""), ("B − A", "95 % interval, by the paired bootstrap"))
     rows = "".join(map(_metric, c.metrics))
-    left = f"; {c.relabelled:,} whose labels differ left out" if c.relabelled else ""
+    left = f"; {c.relabeled:,} whose labels differ left out" if c.relabeled else ""
     of = "".join(
         f"<dt>{letter}</dt><dd>{esc(run.manifest.request.model)} · {esc(run.folder.name)}</dd>"
         for letter, run in (("A", c.a), ("B", c.b))
     )
-    said = f"right in A alone {len(c.only_a):,}, in B alone {len(c.only_b):,}: McNemar p {p_value(c.p)}"
-    body = f'<dl class="vt-known">{of}</dl>{table(heads, rows, "vt-intervals")}{empty(said)}'
+    text = f"right in A alone {len(c.only_a):,}, in B alone {len(c.only_b):,}: McNemar p {p_value(c.p)}"
+    body = f'<dl class="vt-known">{of}</dl>{table(heads, rows, "vt-intervals")}{empty(text)}'
     return panel("Metrics", body, f"{len(c.matched):,} images in both{left}")
 
 
@@ -133,9 +133,9 @@ def _class(name: str, label: int, r: "pd.Series", chosen: bool) -> str:
     return (
         f'<tr class="{"vt-on" if chosen else ""}" tabindex="0" role="button" '
         f"{action('label', label)}><td>{esc(name)}</td>"
-        f"<td>{int(r['images']):,}</td><td>{share(r['recall_a'])}</td><td>{share(r['recall_b'])}</td><td>"
+        f"<td>{int(r['images']):,}</td><td>{decimal(r['recall_a'])}</td><td>{decimal(r['recall_b'])}</td><td>"
         f"{p_value(r['p'])}</td>"
-        f"<td>{share(r['similarity'])} <small>{share(r['control'])}</small></td></tr>"
+        f"<td>{decimal(r['similarity'])} <small>{decimal(r['control'])}</small></td></tr>"
     )
 
 
@@ -165,14 +165,14 @@ def flips(c: Comparison, choice: Choice) -> str:
 def _cards(c: Comparison, part: pd.DataFrame, target: str) -> list[str]:
     rows_a, rows_b = part["row_a"].to_numpy(), part["row_b"].to_numpy()
     pictures = c.a.thumbnails(rows_a.tolist())
-    maps = [_shares(run, c.method, target, rows) for run, rows in ((c.a, rows_a), (c.b, rows_b))]
+    maps = [_fractions(run, c.method, target, rows) for run, rows in ((c.a, rows_a), (c.b, rows_b))]
     return [
         _card(c, item, pictures[k], maps[0][k], maps[1][k], target)
         for k, (_, item) in enumerate(part.iterrows())
     ]
 
 
-def _shares(run: RunData, method: str | None, target: str, rows: np.ndarray) -> np.ndarray:
+def _fractions(run: RunData, method: str | None, target: str, rows: np.ndarray) -> np.ndarray:
     """Raw maps scaled so that what is positive sums to 1: two networks' values have nothing else in
     common."""
     if method is None:
@@ -191,10 +191,10 @@ def _card(c: Comparison, item: "pd.Series", picture: bytes, a: np.ndarray, b: np
     for letter, raw in (("a", a), ("b", b)):
         pred = c.classes[int(item[f"pred_{letter}"])]
         why = label if target == "label" else pred
-        said = f"run {letter.upper()}, for {why}"
+        text = f"run {letter.upper()}, for {why}"
         tiles += tile(
             render.jpeg_url(picture),
-            Shown(raw, f"{letter.upper()}: why {esc(why)}", said) if c.method else None,
+            Shown(raw, f"{letter.upper()}: why {esc(why)}", text) if c.method else None,
             top,
         )
         bars += probability_bar(
@@ -203,7 +203,7 @@ def _card(c: Comparison, item: "pd.Series", picture: bytes, a: np.ndarray, b: np
             "hit" if item[f"right_{letter}"] else "miss",
         )
     alike = (
-        f" <small>maps alike {share(item['similarity'])}</small>"
+        f" <small>maps alike {decimal(item['similarity'])}</small>"
         if item["similarity"] == item["similarity"]
         else ""
     )

@@ -5,7 +5,7 @@ import numpy as np
 from dashboard.components.clickable import action, choices, esc, held
 from dashboard.components.panel import panel
 from dashboard.tabs.errors_view import View
-from explain.analysis.confusion import NORMS, ORDERS, in_order, largest, normalised
+from explain.analysis.confusion import NORMS, ORDERS, in_order, largest, normalized
 from explain.run.reader import RunData
 
 FULL = 16  # classes that fit as a matrix
@@ -42,9 +42,9 @@ def matching(run: RunData, find: str) -> set[int]:
 
 def _matrix(run: RunData, columns: list[int], view: View) -> str:
     matrix = run.evaluation.confusion
-    shares, shown = (
-        normalised(matrix, "row" if view.norm == "counts" else view.norm),
-        normalised(matrix, view.norm),
+    fractions, shown = (
+        normalized(matrix, "row" if view.norm == "counts" else view.norm),
+        normalized(matrix, view.norm),
     )
     columns = in_order(matrix, columns, view.order)
     head = "".join(
@@ -53,7 +53,7 @@ def _matrix(run: RunData, columns: list[int], view: View) -> str:
     )
     rows = []
     for i in (i for i in columns if i in run.present):
-        cells = "".join(_cell(run, view, i, j, shares[i, j], shown[i, j]) for j in columns)
+        cells = "".join(_cell(run, view, i, j, fractions[i, j], shown[i, j]) for j in columns)
         rows.append(
             '<tr><th scope="row" '
             f'title="{esc(run.classes[i])}"><span>{esc(run.classes[i])}</span></th>{cells}</tr>'
@@ -68,13 +68,14 @@ def _matrix(run: RunData, columns: list[int], view: View) -> str:
 def _cell(run: RunData, view: View, i: int, j: int, part: float, value: float) -> str:
     count, part = int(run.evaluation.confusion[i, j]), float(np.nan_to_num(part))
     chosen = " vt-on" if view.label == i and (view.pred == j or (view.pred is None and i == j)) else ""
-    said = f"{run.classes[i]} called {run.classes[j]}: {count} of {run.evaluation.support[i]}"
+    message = f"{run.classes[i]} called {run.classes[j]}: {count} of {run.evaluation.support[i]}"
     text = str(count) if view.norm == "counts" else "–" if value != value else f"{100 * value:.0f}"
     return (
         '<td><button class="vt-cell '
         f'vt-{"hit" if i == j else "miss"}{chosen}{" vt-strong" if part > 0.45 else ""}" '
         f'style="--s:{part**0.6:.3f}" '
-        f'title="{esc(said)}" aria-label="{esc(said)}" {action("cell", f"{i},{j}")}>{text}</button></td>'
+        f'title="{esc(message)}" aria-label="{esc(message)}" {action("cell", f"{i},{j}")}>{text}</button>'
+        "</td>"
     )
 
 
@@ -87,10 +88,10 @@ def _list(run: RunData, view: View) -> str:
     for i, j, count in found:
         chosen = " vt-on" if (view.label, view.pred) == (i, j) else ""
         name = f'{esc(run.classes[i])} → <b class="vt-bad">{esc(run.classes[j])}</b>'
-        said = f"{count} of {run.evaluation.support[i]}"
+        message = f"{count} of {run.evaluation.support[i]}"
         rows.append(
             f'<button class="vt-row{chosen}" '
-            f"{action('cell', f'{i},{j}')}><span>{name}</span><span>{said}</span></button>"
+            f"{action('cell', f'{i},{j}')}><span>{name}</span><span>{message}</span></button>"
         )
     none = (
         f"Nothing was confused with a class called '{esc(view.find)}'."

@@ -11,7 +11,7 @@ from explain.run.reader import RunData
 SHOWN = 12
 
 
-def contents(run: RunData, selection: Selection, wishes: ExportOptions, methods: tuple[str, ...]) -> str:
+def contents(run: RunData, selection: Selection, options: ExportOptions, methods: tuple[str, ...]) -> str:
     """The files by kind, and the first images with their maps."""
     rows = selection.rows
     wrong = sum(len(s.wrong) for s in selection.samples)
@@ -24,39 +24,43 @@ def contents(run: RunData, selection: Selection, wishes: ExportOptions, methods:
             "overlays/",
             f"{pictures:,} pictures: what it saw, and {named} on it, for the called and the true class",
         ),
-        ("maps/", f"{pictures - len(rows):,} raw maps (.npy)" if wishes.raw else ""),
+        ("maps/", f"{pictures - len(rows):,} raw maps (.npy)" if options.raw else ""),
         (
             "originals/",
-            f"up to {len(rows):,} pictures at full size, without EXIF" if wishes.originals else "",
+            f"up to {len(rows):,} pictures at full size, without EXIF" if options.originals else "",
         ),
         ("export.csv", "everything known of these images, with notes and the numbers of their maps"),
         ("predictions.csv", f"label, prediction and loss of all {len(run.ok):,} images"),
         ("manifest.json", "model, data, versions, wishes, and a SHA-256 of every file"),
     ]
-    files = "".join(f"<dt>{name}</dt><dd>{esc(said)}</dd>" for name, said in lines if said)
+    files = "".join(
+        f"<dt>{name}</dt><dd>{esc(description)}</dd>" for name, description in lines if description
+    )
     shown = "".join(cards(run, rows[:SHOWN], methods[0], "both", False))
     more = f'<p class="vt-empty">and {len(rows) - SHOWN:,} more</p>' if len(rows) > SHOWN else ""
     images, classes = len(rows), len(selection.samples)
     note = (
         f"{images:,} image{'s' * (images != 1)} of {classes:,} class{'es' * (classes != 1)}: "
-        f"{esc(selection.said)}"
+        f"{esc(selection.description)}"
     )
     return panel(
         "What it holds", f'<dl class="vt-files">{files}</dl><div class="vt-handed">{shown}</div>{more}', note
     )
 
 
-def progress(title: str, share: float | None) -> str:
-    """`share` None: nobody knows how far it is."""
+def progress(title: str, fraction: float | None) -> str:
+    """`fraction` None: nobody knows how far it is."""
     bar = (
-        "" if share is None else f'<div class="vt-bar vt-long"><i style="width:{100 * share:.0f}%"></i></div>'
+        ""
+        if fraction is None
+        else f'<div class="vt-bar vt-long"><i style="width:{100 * fraction:.0f}%"></i></div>'
     )
-    said = "" if share is None else f"{100 * share:.0f} %"
+    description = "" if fraction is None else f"{100 * fraction:.0f} %"
     return panel(
         esc(title),
         bar,
-        said,
-        f'<button class="vt-run" {action("stop")}>Cancel</button>' if share is not None else "",
+        description,
+        f'<button class="vt-run" {action("stop")}>Cancel</button>' if fraction is not None else "",
     )
 
 

@@ -12,7 +12,7 @@ from dashboard.components.sheet import Cell, bars, choice, pages_of, sheet, turn
 from explain import render
 
 if TYPE_CHECKING:
-    from explain.features.activation_maximization import Maximised
+    from explain.features.activation_maximization import Maximized
     from explain.features.kernels import Kernels
     from explain.network.summary import Layer
 
@@ -43,10 +43,12 @@ def filter_table(layers: list[tuple["Layer", int]], chosen: str) -> str:
     )
 
 
-def wishes(made: "Maximised | None", title: str, names: list[str], chosen: int | None, note: str = "") -> str:
-    """The maximised pictures on one sheet, or what to do to get them. `names`: of the units."""
-    said = note or "Feature visualization: images optimized from noise by gradient ascent."
-    head = f'<h2>{title}</h2><p class="vt-empty">{esc(said)}</p>'
+def feature_panel(
+    made: "Maximized | None", title: str, names: list[str], chosen: int | None, note: str = ""
+) -> str:
+    """The maximized pictures on one sheet, or what to do to get them. `names`: of the units."""
+    message = note or "Feature visualization: images optimized from noise by gradient ascent."
+    head = f'<h2>{title}</h2><p class="vt-empty">{esc(message)}</p>'
     if made is None:
         return f'<section class="vt-panel">{head}</section>'
     columns = 4 if len(made.units) <= 16 else COLUMNS
@@ -63,13 +65,15 @@ def wishes(made: "Maximised | None", title: str, names: list[str], chosen: int |
     return f'<section class="vt-panel">{head}{_bar(made)}{drawn}</section>'
 
 
-def _wish(made: "Maximised", k: int, name: str, chosen: bool) -> Cell:
+def _wish(made: "Maximized", k: int, name: str, chosen: bool) -> Cell:
     dead = not made.moved[k] and made.step > 0
-    said = f"{name}: {UNMOVED if dead else f'{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this'}"
-    return Cell(made.units[k], name, said, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
+    message = (
+        f"{name}: {UNMOVED if dead else f'{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this'}"
+    )
+    return Cell(made.units[k], name, message, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
 
 
-def _bar(made: "Maximised") -> str:
+def _bar(made: "Maximized") -> str:
     if made.step >= made.steps:
         return ""
     return f'<span class="vt-bar vt-long"><i style="width:{100 * made.step / made.steps:.0f}%"></i></span>'
@@ -78,7 +82,7 @@ def _bar(made: "Maximised") -> str:
 def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str = "") -> str:
     """A page of the layer's filters: as pictures, or as strips of their norms by input channel. `link`: the
     button that copies the view's address."""
-    from explain.features.kernels import DEAD, SORTS, TWINS
+    from explain.features.kernels import DEAD, DUPLICATES, SORTS
 
     count, wide, high, across = found.weights.shape
     ranked = found.order(view["sort"])
@@ -87,12 +91,12 @@ def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str =
     size = f"{high}×{across} over {wide} channel{'s' if wide > 1 else ''}" + (
         f", in {found.groups} groups" if found.groups > 1 else ""
     )
-    dead, twins = int(found.dead.sum()), int(found.duplicate.sum())
+    dead, duplicates = int(found.dead.sum()), int(found.duplicate.sum())
     told = [f"{dead} dead (norm at most {DEAD:.0%} of the median)"] if dead else ["none is dead"]
     if (found.twin >= 0).any():
         told.append(
-            f"{twins} nearly the same as another (cosine of weights ≥ {TWINS:g})"
-            if twins
+            f"{duplicates} nearly the same as another (cosine of weights ≥ {DUPLICATES:g})"
+            if duplicates
             else "no two are nearly the same"
         )
     cells = [_kernel(found, int(number), number == view["unit"]) for number in shown]
@@ -118,11 +122,11 @@ def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str =
 
 def _kernel(found: "Kernels", number: int, chosen: bool) -> Cell:
     dead, twin = bool(found.dead[number]), bool(found.duplicate[number])
-    said = f"filter {number}, norm {found.norms[number]:.3g}" + (
+    message = f"filter {number}, norm {found.norms[number]:.3g}" + (
         ", dead" if dead else f", like {found.twin[number]}" if twin else ""
     )
     text = f"{number}" + (" dead" if dead else f" ≈ {found.twin[number]}" if twin else "")
-    return Cell(number, text, said, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
+    return Cell(number, text, message, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
 
 
 def _strips(norms: np.ndarray, shown: np.ndarray, cells: list[Cell]) -> str:
@@ -135,7 +139,7 @@ def _strips(norms: np.ndarray, shown: np.ndarray, cells: list[Cell]) -> str:
     )
 
 
-def filter_alone(found: "Kernels", number: int, name: str, made: "Maximised | None", strongest: str) -> str:
+def filter_alone(found: "Kernels", number: int, name: str, made: "Maximized | None", strongest: str) -> str:
     """One filter: what it wants to see, how large it is, its slices, and its strongest images of the run."""
     rank = int((found.norms > found.norms[number]).sum()) + 1
     facts = [f"norm {found.norms[number]:.3g}, {rank} of {len(found.norms)}"]
@@ -154,7 +158,7 @@ def filter_alone(found: "Kernels", number: int, name: str, made: "Maximised | No
     )
 
 
-def class_alone(number: int, name: str, made: "Maximised") -> str:
+def class_alone(number: int, name: str, made: "Maximized") -> str:
     """One class: what it wants to see."""
     picture, told = _picture(made, number, name)
     return (
@@ -163,7 +167,7 @@ def class_alone(number: int, name: str, made: "Maximised") -> str:
     )
 
 
-def _picture(made: "Maximised", unit: int, name: str) -> tuple[str, str]:
+def _picture(made: "Maximized", unit: int, name: str) -> tuple[str, str]:
     """Enlarged, and how strongly it is answered to."""
     k = made.units.index(unit)
     url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(made.pictures[k]), 480, 92))

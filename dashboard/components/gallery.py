@@ -14,7 +14,7 @@ from dashboard.tabs.errors_view import View
 from explain.analysis.findings import Findings
 from explain.analysis.groups import group
 from explain.analysis.ranking import by_recall, ordered, overview, select
-from explain.formatting import share
+from explain.formatting import decimal
 from explain.run.reader import RunData
 
 CLASSES_A_PAGE, CARDS_A_PAGE = 8, 12
@@ -70,7 +70,7 @@ def _overview(run: RunData, view: View) -> str:
         rows.append(
             '<div class="vt-class"><button class="vt-link vt-class-name" '
             f"{action('class', sample.index)}><b>{name}</b> "
-            f"<small>recall {share(e.recall[sample.index])} · {errors} wrong of "
+            f"<small>recall {decimal(e.recall[sample.index])} · {errors} wrong of "
             f"{e.support[sample.index]}</small></button>"
             f'<div class="vt-sides vt-{view.target}"><div class="vt-strip">{"".join(wrong)}</div>'
             f'<div class="vt-strip">{"".join(right)}</div></div></div>'

@@ -24,8 +24,8 @@ ENLARGED = 160  # least longer side of a map: browsers show steps otherwise
 MEANS = {
     "auc": "fixations against pixels; 0.5 is chance",
     "auc_borji": "fixations against random pixels",
-    "sauc": "fixations against those of other images: the centre does not help",
-    "nss": "mean of the standardised map at fixations; 0 is chance",
+    "sauc": "fixations against those of other images: the center does not help",
+    "nss": "mean of the standardized map at fixations; 0 is chance",
     "cc": "correlation with the density of fixations",
     "sim": "intersection with it",
     "kl": "divergence from it; less is better",
@@ -73,7 +73,7 @@ def first_view(found: GazeRun | None) -> GazeView:
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class GazeMap:
     """A map of one picture: raw (h, w), its name, and the numbers below it."""
 
     raw: np.ndarray
@@ -84,7 +84,7 @@ class Looked:
 def large(
     picture: bytes,
     size: tuple[int, int],
-    looked: Sequence[Looked],
+    looked: Sequence[GazeMap],
     title: str,
     note: str,
     dots: str = "",
@@ -119,7 +119,7 @@ def from_folder(found: GazeRun, row: int, first: str = "") -> str:
     item = found.images.loc[row]
     size = int(item["height"]), int(item["width"])
     looked = [
-        Looked(
+        GazeMap(
             found.map(row, PEOPLE),
             "where people looked",
             f"{len(item['x']):,} fixations of {_people(item['subject'])}",
@@ -127,7 +127,7 @@ def from_folder(found: GazeRun, row: int, first: str = "") -> str:
     ]
     order = sorted(found.kept, key=lambda name: name != first)
     looked += [
-        Looked(found.map(row, name), found.titles[name], scored(found.score(row, name))) for name in order
+        GazeMap(found.map(row, name), found.titles[name], scored(found.score(row, name))) for name in order
     ]
     note = f"each map on its own scale; fixations blurred by {found.manifest['sigma']:g} pixels"
     link = copy_link(tab="gaze", image=item["id"])
@@ -198,8 +198,8 @@ def _card(found: GazeRun, view: GazeView, row: int) -> str:
     )
 
 
-def standing(means: pd.DataFrame, title: str, note: str, said: str = "") -> str:
-    """The table of models, networks, baselines and people: one row each, in the order of NSS. `said`: a
+def standing(means: pd.DataFrame, title: str, note: str, text: str = "") -> str:
+    """The table of models, networks, baselines and people: one row each, in the order of NSS. `text`: a
     sentence above it."""
     heads = [("", "")] + [(m.title, MEANS[m.name]) for m in METRICS.values()]
     rows = "".join(
@@ -209,7 +209,7 @@ def standing(means: pd.DataFrame, title: str, note: str, said: str = "") -> str:
     )
     return panel(
         title,
-        (f'<p class="vt-said">{said}</p>' if said else "") + table(heads, rows, "vt-standing vt-wide-first"),
+        (f'<p class="vt-said">{text}</p>' if text else "") + table(heads, rows, "vt-standing vt-wide-first"),
         note,
     )
 

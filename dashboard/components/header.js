@@ -1,11 +1,11 @@
-// What the browser remembers: opacity, on or off, colours, light or dark. One listener for the whole page.
+// What the browser remembers: opacity, on or off, colors, light or dark. One listener for the whole page.
 const root = document.documentElement;
 const kept = JSON.parse(localStorage.getItem('vitrine-blend') || '{}');
 const paint = () => {
   root.style.setProperty('--vt-opacity', (kept.opacity ?? 65) / 100);
   root.style.setProperty('--vt-split', `${kept.split ?? 0}%`);
-  root.style.setProperty('--vt-filter', `url(#vt-${kept.colours || 'turbo'})`);
-  root.dataset.vtColours = kept.colours || 'turbo';
+  root.style.setProperty('--vt-filter', `url(#vt-${kept.colors || 'turbo'})`);
+  root.dataset.vtColors = kept.colors || 'turbo';
   root.classList.toggle('vt-maps-off', kept.on === false);
   for (const node of document.querySelectorAll('[data-blend]')) {
     if (node.type === 'checkbox') node.checked = kept.on !== false;

@@ -1,14 +1,14 @@
 """The line on top: what is being looked at."""
 
 from dashboard.components.clickable import esc, script
-from explain.render import colour_filters
+from explain.render import color_filters
 from explain.run.reader import RunData
 
 BLEND = script("header.js")
 
 
 def header(run: RunData) -> str:
-    """Logo and pills: model, data, run; and the colour filters that every map on the page uses."""
+    """Logo and pills: model, data, run; and the color filters that every map on the page uses."""
     request, manifest = run.manifest.request, run.manifest
     when = manifest.finished[:16].replace("T", " ") or "not finished"
     pills = [
@@ -24,5 +24,5 @@ def header(run: RunData) -> str:
         f'<header class="vt-header"><span class="vt-logo"><i></i>Vitrine</span>{chips}<span '
         'class="vt-space"></span>'
         '<button class="vt-chip" data-theme-switch aria-label="light or dark">light / '
-        f"dark</button></header>{colour_filters()}"
+        f"dark</button></header>{color_filters()}"
     )

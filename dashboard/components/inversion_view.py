@@ -1,5 +1,5 @@
 """The parts of the Inversion tab: a picture rebuilt from every layer in a row, one layer edited, an
-optimisation under way, errors over depth."""
+optimization under way, errors over depth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from dashboard.components.clickable import action, esc
 from dashboard.components.depth_view import CONTROL, IMAGE, RUN, Chart, curve_figure
 from dashboard.components.panel import empty, panel, table
 from explain import render
-from explain.formatting import share
+from explain.formatting import decimal
 from models.program import program
 
 if TYPE_CHECKING:
@@ -40,21 +40,21 @@ class Depth:
 
 def row_of_layers(
     original: np.ndarray,
-    said: str,
+    text: str,
     rebuilt: "Sequence[Rebuilt]",
     classes: Sequence[str],
     chosen: str,
     title: str,
     more: str = "",
 ) -> str:
-    """The picture, then what each layer still knows of it, deep to shallow. `said`: the predicted class; a
+    """The picture, then what each layer still knows of it, deep to shallow. `text`: the predicted class; a
     click chooses a layer to edit. `more`: what is to be said about the picture."""
-    tiles = _tile(original, "the picture", f"<b>{esc(said)}</b>")
+    tiles = _tile(original, "the picture", f"<b>{esc(text)}</b>")
     for one in rebuilt:
         name = classes[one.pred]
         kept = (
             f'still <b class="vt-ok">{esc(name)}</b>'
-            if name == said
+            if name == text
             else f'now <b class="vt-bad">{esc(name)}</b>'
         )
         on = " vt-on" if one.layer == chosen else ""
@@ -62,8 +62,8 @@ def row_of_layers(
             f'<button class="vt-tile vt-layer-tile{on}" {action("layer", one.layer)} aria-label="edit '
             f'layer {esc(one.layer)}">'
             f"{_inside(one.picture, f'rebuilt from {one.layer}')}<figcaption><b>{esc(one.layer)}</b>"
-            f"<br>error {share(one.error)} · "
-            f"{kept} {share(one.prob)}</figcaption></button>"
+            f"<br>error {decimal(one.error)} · "
+            f"{kept} {decimal(one.prob)}</figcaption></button>"
         )
     note = (
         "deep to shallow; error: distance from the picture, 1 being that between two pictures; click a "
@@ -76,7 +76,7 @@ def row_of_layers(
 def edits(layer: str, found: "Mapping[str, Rebuilt]", classes: Sequence[str]) -> str:
     """One layer's picture as it is, edited, and from random features."""
     tiles = "".join(
-        _tile(one.picture, name, f"error {share(one.error)} · {esc(classes[one.pred])} {share(one.prob)}")
+        _tile(one.picture, name, f"error {decimal(one.error)} · {esc(classes[one.pred])} {decimal(one.prob)}")
         for name, one in found.items()
     )
     note = "what a decoder makes of random features it has from its training, and not from the picture"
@@ -86,17 +86,17 @@ def edits(layer: str, found: "Mapping[str, Rebuilt]", classes: Sequence[str]) ->
 def under_way(
     picture: np.ndarray, layer: str, step: int, steps: int, distance: Sequence[float], note: str = ""
 ) -> str:
-    """An optimisation: its nearest picture so far, and how near it is."""
+    """An optimization: its nearest picture so far, and how near it is."""
     bar = f'<span class="vt-bar vt-long"><i style="width:{100 * step / steps:.1f}%"></i></span>'
-    said = (
-        f"step {step} of {steps}; off by {share(min(distance))} of the output's square, {len(distance)} "
+    text = (
+        f"step {step} of {steps}; off by {decimal(min(distance))} of the output's square, {len(distance)} "
         "beginnings"
     )
-    said += f"; {esc(note)}" if note else ""
+    text += f"; {esc(note)}" if note else ""
     return panel(
-        f"{esc(layer)}, by optimisation",
+        f"{esc(layer)}, by optimization",
         f'{bar}<div class="vt-rebuilt">{_tile(picture, "the nearest picture", "")}</div>',
-        said,
+        text,
     )
 
 
@@ -143,8 +143,8 @@ def _tile(picture: np.ndarray, name: str, below: str) -> str:
     )
 
 
-def _inside(picture: np.ndarray, said: str) -> str:
+def _inside(picture: np.ndarray, text: str) -> str:
     from PIL import Image
 
     url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(picture), SIDE, 92))
-    return f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="{esc(said)}"></div>'
+    return f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="{esc(text)}"></div>'

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAGE, COLUMNS = 64, 8
 LARGEST = 12  # units of a layer without places that can be clicked
-COLOURS = ("viridis", "grey")
+COLORS = ("viridis", "grey")
 
 
 def layer_table(layers: list["Layer"], chosen: str) -> str:
@@ -86,17 +86,17 @@ def channel_sheet(
     choices = (
         choice("order", ORDERS, view["order"])
         + choice("scale", SCALES, view["scale"])
-        + choice("colours", COLOURS, view["colours"])
+        + choice("colors", COLORS, view["colors"])
     )
     drawn = sheet(
-        render.sheet_png(maps, COLUMNS, view["colours"]), COLUMNS, cells, "channel", found.values.shape[1:]
+        render.sheet_png(maps, COLUMNS, view["colors"]), COLUMNS, cells, "channel", found.values.shape[1:]
     )
     return panel(title, f'<div class="vt-toolbar">{choices}{turner(page, pages)}</div>{drawn}', note, link)
 
 
 def _cell(channel: int, chosen: bool, dead: bool) -> Cell:
-    said = f"channel {channel}{', zero everywhere' if dead else ''}"
-    return Cell(channel, str(channel), said, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
+    text = f"channel {channel}{', zero everywhere' if dead else ''}"
+    return Cell(channel, str(channel), text, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
 
 
 def _bars(values: np.ndarray, chosen: int | None) -> str:
@@ -119,7 +119,7 @@ def channel_alone(
     layer: "Layer",
     picture: Image.Image,
     size: tuple[int, int],
-    colours: str,
+    colors: str,
     saw: dict[str, np.ndarray] | str = "",
     strongest: str = "",
 ) -> str:
@@ -140,24 +140,24 @@ def channel_alone(
     one = found.values[channel]
     row, column, value = found.strongest(channel) if found.spatial else (0, 0, float(one))
     if not one.any():
-        said, box = "zero everywhere on this image", ""
+        text, box = "zero everywhere on this image", ""
     elif found.spatial:
-        said = (
+        text = (
             f"strongest in row {row}, column {column}: {value:.3g}; from {one.min():.3g}; there it sees "
             f"{seen(layer.field).split(',')[0]} pixels"
         )
-        said = said.replace("not known pixels", "a part that is not known").replace(
+        text = text.replace("not known pixels", "a part that is not known").replace(
             "the whole image pixels", "the whole image"
         )
         box = field_box(layer, row, column, size)
     else:
-        said, box = f"{value:.3g}", ""
+        text, box = f"{value:.3g}", ""
     tiles = [
         f'<figure class="vt-tile"><div class="vt-stack">{photo}{box}</div><figcaption>what the network '
         "sees</figcaption></figure>"
     ]
     if found.spatial:
-        sheet_url = render.sheet_png(scaled(one[None], SCALES[0], (0, 1)), 1, colours)
+        sheet_url = render.sheet_png(scaled(one[None], SCALES[0], (0, 1)), 1, colors)
         tiles.append(
             f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-pixels" src="{sheet_url}" '
             f'alt="channel {channel}"></div>'
@@ -169,7 +169,7 @@ def channel_alone(
         tiles += [_saw(name, values, where, size) for name, values in saw.items()]
     kind = "Channel" if found.spatial else "Unit"
     return (
-        f'<section class="vt-panel"><h2>{kind} {channel} <small>{said}</small></h2><div '
+        f'<section class="vt-panel"><h2>{kind} {channel} <small>{text}</small></h2><div '
         f'class="vt-one">{"".join(tiles)}</div>{note}'
         f"{strongest}</section>"
     )

@@ -10,7 +10,7 @@ from PIL import Image
 from dashboard.components.clickable import action, esc
 from dashboard.components.toolbar import blend_controls
 from explain import render
-from explain.formatting import share
+from explain.formatting import decimal
 from explain.methods.boxes import strongest_box
 
 SIDE = 640  # longer side of the picture
@@ -19,8 +19,8 @@ SIDE = 640  # longer side of the picture
 @dataclass(frozen=True, eq=False)
 class Card:
     """A method's place among the maps: its map `raw` (h, w) at `layer`, or `why` there is none; and how many
-    `seconds` it took, or would take. Maps of the run took none. `change`: what the map should sum to, where
-    the method promises that."""
+    `seconds` it took, or would take. Maps of the run took none. `expected_sum`: what the map should sum to,
+    where the method promises that."""
 
     method: str
     title: str
@@ -28,7 +28,7 @@ class Card:
     layer: str = ""
     seconds: float = 0.0
     why: str = ""
-    change: float | None = None
+    expected_sum: float | None = None
 
 
 def map_cards(
@@ -65,7 +65,7 @@ def _split() -> str:
 def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved: str | None) -> str:
     name = f'<figcaption class="vt-method"><b>{esc(c.title)}</b>'
     if c.raw is None:
-        said = (
+        text = (
             f"<p>{esc(c.why)}</p>"
             if c.why
             else f'<p>about {_seconds(c.seconds)}</p><button class="vt-run" '
@@ -73,12 +73,12 @@ def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved
         )
         return (
             f'<figure class="vt-tile">{name}</figcaption><div class="vt-stack '
-            f'vt-waiting">{said}</div></figure>'
+            f'vt-waiting">{text}</div></figure>'
         )
     raw = c.raw
     reason = render.problem(raw)
     note = f'<span class="vt-none">{esc(reason)}</span>' if reason else ""
-    grey = render.map_png(render.normalise(raw, top), max(1, 160 // max(raw.shape)))
+    grey = render.map_png(render.normalize(raw, top), max(1, 160 // max(raw.shape)))
     overlay = f'<img class="vt-map" src="{grey}" alt="{esc(c.title)}">' if np.isfinite(raw).any() else ""
     where = f"{esc(c.layer or 'input')}, {raw.shape[0]}×{raw.shape[1]}"
     save = (
@@ -101,10 +101,12 @@ def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved
 
 def _sum(c: Card) -> str:
     """How close a complete method came to its promise."""
-    if c.raw is None or c.change is None:
+    if c.raw is None or c.expected_sum is None:
         return ""
-    said = "by how much the score rises above the baseline's, which this method's maps should sum to"
-    return f'<br><span title="{said}">sums to {_number(float(c.raw.sum()))} of {_number(c.change)}</span>'
+    text = "by how much the score rises above the baseline's, which this method's maps should sum to"
+    return (
+        f'<br><span title="{text}">sums to {_number(float(c.raw.sum()))} of {_number(c.expected_sum)}</span>'
+    )
 
 
 def _box(raw: np.ndarray, threshold: float) -> str:
@@ -123,11 +125,11 @@ def _box(raw: np.ndarray, threshold: float) -> str:
 def _files(c: Card, seen: Image.Image) -> str:
     """Links that hold the files themselves: no route, no file on the server."""
     assert c.raw is not None
-    npy, overlay, scaled = io.BytesIO(), io.BytesIO(), render.normalise(c.raw)
+    npy, overlay, scaled = io.BytesIO(), io.BytesIO(), render.normalize(c.raw)
     np.save(npy, c.raw)
     render.overlay(seen, scaled).save(overlay, "PNG")
     links = [
-        ("map.png", render.coloured_png(scaled)),
+        ("map.png", render.colored_png(scaled)),
         ("overlay.png", _data("image/png", overlay)),
         ("npy", _data("application/octet-stream", npy)),
     ]
@@ -152,7 +154,9 @@ def _number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
-def heading(title: str, classes: tuple[str, ...], target: int, minus: int | None, prob: float) -> str:
+def heading(
+    title: str, classes: tuple[str, ...], target: int, contrast_class: int | None, prob: float
+) -> str:
     """'Maps for fear, and not surprise  probability .66'."""
-    less = f", and not {esc(classes[minus])}" if minus is not None else ""
-    return f"{esc(title)} for {esc(classes[target])}{less} <small>probability {share(prob)}</small>"
+    less = f", and not {esc(classes[contrast_class])}" if contrast_class is not None else ""
+    return f"{esc(title)} for {esc(classes[target])}{less} <small>probability {decimal(prob)}</small>"

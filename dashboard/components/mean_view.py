@@ -13,7 +13,7 @@ from explain import render
 from explain.analysis.findings import Findings
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.ranking import by_recall
-from explain.formatting import share
+from explain.formatting import decimal
 from explain.run.images import mean_picture
 
 FEWEST = 4  # images that are worth a mean
@@ -75,7 +75,7 @@ def mean_view(findings: Findings, view: View) -> str:
     rows = "".join(
         '<div class="vt-class"><button class="vt-link vt-class-name" '
         f"{action('class', i)}><b>{esc(run.classes[i])}</b> "
-        f"<small>recall {share(e.recall[i])}</small></button>{tiles(findings, means, i, means.top)}</div>"
+        f"<small>recall {decimal(e.recall[i])}</small></button>{tiles(findings, means, i, means.top)}</div>"
         for i in order[view.page * A_PAGE : (view.page + 1) * A_PAGE]
     )
     note = (

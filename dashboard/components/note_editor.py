@@ -29,9 +29,10 @@ def note_editor(run: RunData, notes: Notes, row: int) -> str:
     """Reports `FIELD ROW` with what was typed, to be kept (`dashboard.session.notes_handler`)."""
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
-    said = _in_short(note)
+    message = _in_short(note)
     return (
-        f'<details class="vt-note{" vt-noted" if said else ""}"><summary>{esc(said[:80]) or "note"}</summary>'
+        f'<details class="vt-note{" vt-noted" if message else ""}"><summary>{esc(message[:80]) or "note"}'
+        "</summary>"
         f"{_box(row, 'label', note.label, 'right label, or ? where it is not known', f'list={CLASSES}')}"
         f"{_box(row, 'tags', ', '.join(note.tags), 'tags, with commas')}"
         f'<textarea data-keep data-action="text {row}" rows="2" placeholder="anything else" '

@@ -11,7 +11,7 @@ from explain.analysis.proposals import CHECKS
 SHOWN = 3  # before a click
 
 
-def tries(found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "") -> str:
+def proposals_panel(found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "") -> str:
     """`found` None: still being worked out; `inconclusive`: why nothing may be concluded."""
     if inconclusive:
         return panel("What to check first", warning(inconclusive))

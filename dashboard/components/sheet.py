@@ -14,7 +14,7 @@ class Cell:
 
     value: int
     text: str
-    said: str
+    description: str
     look: str = ""
 
 
@@ -35,7 +35,8 @@ def sheet(
 def _button(cell: Cell, k: int, columns: int, rows: int, name: str) -> str:
     across, down = 100 * (k % columns) / max(columns - 1, 1), 100 * (k // columns) / max(rows - 1, 1)
     return (
-        f'<button class="vt-channel {cell.look}" aria-label="{esc(cell.said)}" title="{esc(cell.said)}" '
+        f'<button class="vt-channel {cell.look}" aria-label="{esc(cell.description)}" '
+        f'title="{esc(cell.description)}" '
         f'style="background-position:{across:.3f}% {down:.3f}%" '
         f"{action(name, cell.value)}><em>{esc(cell.text)}</em></button>"
     )

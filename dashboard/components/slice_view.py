@@ -31,13 +31,13 @@ def slice_view(findings: Findings, view: View) -> str:
         if measured
         else " This run was made before pictures were measured: run it again for brightness and the like."
     )
-    said = (
+    text = (
         f"{sure} of {len(found)} slices have more errors than the rest, within classes too"
         if sure
         else f"none of {len(found)} slices has significantly more errors than the rest"
     )
     note = (
-        f"{said}; attention is that of {esc(findings.run.title(findings.method))} for the "
+        f"{text}; attention is that of {esc(findings.run.title(findings.method))} for the "
         f"prediction.{missing}"
     )
     return panel("Slices", table(HEADS, "".join(map(_row, found[: max(SHOWN, sure)])), "vt-wide-first"), note)

@@ -42,12 +42,12 @@ def strongest_strip(
         )
     tiles = []
     for item, thumbnail in zip(found.itertuples(), run.thumbnails(found["at"].tolist()), strict=True):
-        name, said = (
+        name, text = (
             run.classes[int(run.table.at[item.at, "label"])],
             f'title="{esc(item.id)}" aria-label="show {esc(item.id)}"',
         )
         tiles.append(
-            f'<button class="vt-tile" {action("row", item.at)} {said}><div class="vt-stack">'
+            f'<button class="vt-tile" {action("row", item.at)} {text}><div class="vt-stack">'
             f'<img class="vt-photo" src="{jpeg_url(thumbnail)}" '
             f'alt="">{field_box(layer, int(item.row), int(item.column), size)}</div>'
             f"<figcaption>{item.value:.3g} {esc(name)}</figcaption></button>"

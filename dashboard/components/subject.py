@@ -6,7 +6,7 @@ from dashboard.components.cards import Shown, probability_bar, tile
 from dashboard.components.clickable import action, esc
 from dashboard.links import copy_link
 from explain import render
-from explain.formatting import percent, share
+from explain.formatting import decimal, percent
 from explain.run.reader import RunData
 
 TOP = 5
@@ -51,7 +51,7 @@ def facts(
         verdict = '<b class="vt-ok">correct</b>' if label == int(item["pred"]) else called
         known = (
             f'<dl class="vt-known"><dt>true class</dt><dd><b>{esc(run.classes[label])}</b>, '
-            f"{share(float(prob[label]))}</dd>"
+            f"{decimal(float(prob[label]))}</dd>"
             f"<dt>verdict</dt><dd>{verdict}</dd><dt>loss</dt><dd>{item['loss']:.2f}</dd>"
             f"<dt>image</dt><dd>{esc(item['id'])} {copy_link(image=item['id'])}</dd></dl>"
         )

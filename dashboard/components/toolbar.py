@@ -4,7 +4,7 @@ browser's."""
 from dashboard.components.clickable import action, choices, segments
 from dashboard.tabs.errors_view import LISTED, TARGETS, View
 from explain.analysis.ranking import SORTS
-from explain.render import COLOUR_MAPS
+from explain.render import COLOR_MAPS
 from explain.run.reader import RunData
 
 
@@ -27,13 +27,13 @@ def pages_control(page: int, pages: int) -> str:
 
 
 def blend_controls() -> str:
-    """Map on or off, its opacity and its colours: no round trip, remembered by the browser."""
-    options = "".join(f'<option value="{name}">{name}</option>' for name in COLOUR_MAPS)
+    """Map on or off, its opacity and its colors: no round trip, remembered by the browser."""
+    options = "".join(f'<option value="{name}">{name}</option>' for name in COLOR_MAPS)
     return (
         '<label class="vt-check"><input type="checkbox" data-blend="on" checked> map</label>'
         '<label>opacity <input type="range" min="0" max="100" value="65" data-blend="opacity" '
         'aria-label="opacity of the map in percent"></label>'
-        f'<label>colours <select data-blend="colours">{options}</select><i class="vt-legend" title="low to '
+        f'<label>colors <select data-blend="colors">{options}</select><i class="vt-legend" title="low to '
         'high"></i></label>'
     )
 

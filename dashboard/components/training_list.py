@@ -144,7 +144,7 @@ def _bar(t: Trained) -> str:
     p = t.progress
     if p is None or not p.alive or not p.epochs:
         return ""
-    done = (p.epoch - 1 + p.share if p.share else p.epoch) / p.epochs
+    done = (p.epoch - 1 + p.fraction if p.fraction else p.epoch) / p.epochs
     return f'<span class="vt-bar vt-long"><i style="width:{100 * min(1.0, max(0.0, done)):.1f}%"></i></span>'
 
 

@@ -39,7 +39,7 @@ class Bounded(logging.Filter):
 
 
 def printable(text: str, keep: str = "", length: int = LENGTH) -> str:
-    """Cut to `length`, its end kept, too; characters that are none, as those that colour a terminal, written
+    """Cut to `length`, its end kept, too; characters that are none, as those that color a terminal, written
     as Python writes them."""
     if len(text) > length:
         text = f"{text[: length // 2]} … {text[-length // 2 :]}"

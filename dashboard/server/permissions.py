@@ -20,7 +20,7 @@ class Access(Enum):
 
     @property
     def computes(self) -> bool:
-        """Whether work of minutes may be started, and files be written: trainings, surveys, maximised
+        """Whether work of minutes may be started, and files be written: trainings, surveys, maximized
         pictures, notes, exports."""
         return self is Access.OWNER
 

@@ -18,7 +18,7 @@ from dashboard.session.cancellation import Cancellation
 from dashboard.session.decoder_service import DecoderService
 from dashboard.session.gaze_service import GazeService
 from dashboard.session.image_sessions import ImageSessions
-from explain.analysis.findings import Findings, analyse
+from explain.analysis.findings import Findings, analyze
 from explain.run.format import REQUEST
 from explain.run.images import original, seen
 from explain.run.model import architecture, network_of
@@ -123,7 +123,7 @@ class Context:
             return False
         if self._working is None:
             self._working = threading.Thread(
-                target=lambda: list(analyse(self.findings)), daemon=True, name="analysis"
+                target=lambda: list(analyze(self.findings)), daemon=True, name="analysis"
             )
             self._working.start()
         return self._working.is_alive()
@@ -171,8 +171,8 @@ class Context:
         file = Path(classifier.weights)
         if not file.is_file():
             return classifier.name, ""
-        said = str(file) if self.access.computes else file.name
-        return (said, "") if described(file) else (architecture(classifier.name), said)
+        text = str(file) if self.access.computes else file.name
+        return (text, "") if described(file) else (architecture(classifier.name), text)
 
     def warm_up(self) -> None:
         """Work out the findings, import torch and load the model while the page is being looked at; failures

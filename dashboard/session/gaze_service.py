@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class GazeComparison:
     """One picture: `density` (h, w) that the model predicts, the network's map `cam` (h, w) for its predicted
     class, named `called` with probability `prob`; and how much they have in common, beside the same for a
     Gaussian in the middle."""
@@ -33,7 +33,7 @@ class Sight:
     called: str
     prob: float
     alike: dict[str, float]
-    centre: dict[str, float]
+    center: dict[str, float]
 
 
 class GazeService:
@@ -74,19 +74,19 @@ class GazeService:
                 self._model = load_gaze(self.checkpoint or shipped_gaze(), self._ctx.device)
             return self._model
 
-    def at(self, picture: Image.Image) -> Sight:
+    def at(self, picture: Image.Image) -> GazeComparison:
         """Look at a picture: the network sees all of it, squeezed, as the model does. Raises UserError where
         a model of either kind is missing."""
         from explain.gaze.network import positive, whole_picture
-        from explain.methods.live import MapRequest, look
-        from models.gaze.density import centre_gaussian
+        from explain.methods.live import MapRequest, open_session
+        from models.gaze.density import center_gaussian
 
         density = self.model().maps([picture])[0]
         method = self._ctx.run.manifest.request.methods[0]
         with self._ctx.classifier() as classifier:
-            seen = look(whole_picture(classifier), picture)
+            seen = open_session(whole_picture(classifier), picture)
             cam = positive(seen.map(MapRequest(method)).raw)
-        return Sight(
+        return GazeComparison(
             picture,
             density,
             cam,
@@ -94,7 +94,7 @@ class GazeService:
             classifier.classes[seen.pred],
             float(seen.prob[seen.pred]),
             _in_common(cam, density),
-            _in_common(centre_gaussian(density.shape), density),
+            _in_common(center_gaussian(density.shape), density),
         )  # type: ignore[arg-type]
 
 

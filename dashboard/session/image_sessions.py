@@ -62,13 +62,13 @@ class ImageSessions:
     def at(self, subject: Subject) -> "ImageSession":
         """The network's look at the subject; call it while holding `ctx.classifier()`. Raises UserError as
         `picture` does."""
-        from explain.methods.live import look
+        from explain.methods.live import open_session
 
         key = _key(subject)
         found = self._kept.pop(key, None)
         if found is None:
             with self._ctx.classifier() as classifier:
-                found = look(classifier, picture(self._ctx, subject))
+                found = open_session(classifier, picture(self._ctx, subject))
         self._kept[key] = found  # the last one now
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)

@@ -115,7 +115,7 @@ class TrainingJobs:
 
     def complaints(self) -> list[str]:
         """What processes said that ended with an error since the last call."""
-        said = []
+        text = []
         for out, process in list(self._started.items()):
             if process.poll() is None:
                 continue
@@ -126,12 +126,12 @@ class TrainingJobs:
                     for x in re.split(r"[\r\n]", out.with_suffix(".log").read_text(errors="replace"))
                     if x.startswith("vitrine:")
                 ]
-                said.append(
+                text.append(
                     lines[-1].removeprefix("vitrine: ")
                     if lines
                     else f"{out.stem} ended with code {process.returncode}; see {out.stem}.log."
                 )
-        return said
+        return text
 
     @property
     def waiting(self) -> list[str]:

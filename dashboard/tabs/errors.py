@@ -16,7 +16,7 @@ from dashboard.components.gallery import gallery
 from dashboard.components.mean_view import mean_view
 from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
-from dashboard.components.proposals_panel import tries
+from dashboard.components.proposals_panel import proposals_panel
 from dashboard.components.slice_view import slice_view
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
@@ -61,7 +61,7 @@ def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = 
     """Numbers, what to try, confusion matrix, class table and images as HTML. `ready`: whether the findings
     are worked out; `editable`: whether notes may be taken."""
     run = findings.run
-    what = tries(findings.proposals if ready else None, view.group, findings.inconclusive)
+    what = proposals_panel(findings.proposals if ready else None, view.group, findings.inconclusive)
     return [
         numbers(run, view.method),
         what,
@@ -136,7 +136,7 @@ def build(ctx: Context) -> None:
         yield [
             gr.skip(),
             gr.skip(),
-            gr.skip() if known else tries(findings.proposals, view.group, findings.inconclusive),
+            gr.skip() if known else proposals_panel(findings.proposals, view.group, findings.inconclusive),
             *[gr.skip()] * 3,
         ]
 

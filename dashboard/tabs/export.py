@@ -30,7 +30,7 @@ EVERY = 0.3  # seconds between two words of progress
 FORM = ("what", "per_class", "methods", "originals", "raw", "blur_eyes")
 
 
-def wishes_of(ctx: Context, view: View, values: Sequence[Any]) -> ExportOptions:
+def options_of(ctx: Context, view: View, values: Sequence[Any]) -> ExportOptions:
     given = dict(zip(FORM, values, strict=True))
     select, sort = (
         (view.selection(ctx.run), view.sort) if given["what"] == "view" else (str(given["what"]), "")
@@ -50,19 +50,19 @@ def wishes_of(ctx: Context, view: View, values: Sequence[Any]) -> ExportOptions:
     )
 
 
-def typed(ctx: Context, wishes: ExportOptions) -> str:
+def typed(ctx: Context, options: ExportOptions) -> str:
     """The same as a command."""
     plain, words = ExportOptions(), ["export", str(ctx.run.folder), "--out", f"{ctx.run.folder.name}.zip"]
-    words += ["--select", wishes.select] if wishes.select else []
-    words += ["--per-class", str(wishes.per_class)] if wishes.per_class else []
-    words += ["--methods", ",".join(wishes.methods)] if wishes.methods else []
-    words += ["--sort", wishes.sort] if wishes.sort != plain.sort else []
+    words += ["--select", options.select] if options.select else []
+    words += ["--per-class", str(options.per_class)] if options.per_class else []
+    words += ["--methods", ",".join(options.methods)] if options.methods else []
+    words += ["--sort", options.sort] if options.sort != plain.sort else []
     words += [
         option
         for option, given in (
-            ("--no-originals", not wishes.originals),
-            ("--no-maps", not wishes.raw),
-            ("--blur-eyes", wishes.blur_eyes),
+            ("--no-originals", not options.originals),
+            ("--no-maps", not options.raw),
+            ("--blur-eyes", options.blur_eyes),
         )
         if given
     ]
@@ -91,30 +91,30 @@ def build(ctx: Context) -> None:
 
     @error_boundary
     def show(keys: dict[str, Any], *values: Any) -> list[str]:
-        wishes = wishes_of(ctx, View(**keys), values)
+        options = options_of(ctx, View(**keys), values)
         try:
-            selection = selected(ctx.findings, wishes.select, wishes.per_class, wishes.sort)
+            selection = selected(ctx.findings, options.select, options.per_class, options.sort)
         except UserError as error:
-            return [typed(ctx, wishes), failed(str(error))]
+            return [typed(ctx, options), failed(str(error))]
         return [
-            typed(ctx, wishes),
-            contents(run, selection, wishes, wishes.methods or run.manifest.request.methods[:1]),
+            typed(ctx, options),
+            contents(run, selection, options, options.methods or run.manifest.request.methods[:1]),
         ]
 
     @error_boundary
     def export(request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
 
         who, drawn, out = str(request.session_hash), 0.0, handed_out(f"{run.folder.name}.zip")
-        made = Export(ctx.findings, out, wishes_of(ctx, View(**keys), values))
+        made = Export(ctx.findings, out, options_of(ctx, View(**keys), values))
         ctx.cancellation.begin(who)
         yield [progress("The archive is being written", 0.0), gr.DownloadButton(visible=False)]
         work = made.steps()
         try:
-            for share in work:
+            for fraction in work:
                 ctx.cancellation.raise_if_cancelled(who)
                 if (now := time.monotonic()) - drawn > EVERY:
                     drawn = now
-                    yield [progress("The archive is being written", share), gr.skip()]
+                    yield [progress("The archive is being written", fraction), gr.skip()]
         except Cancelled:
             work.close()
             yield [failed("Stopped: nothing of the archive was kept."), gr.skip()]

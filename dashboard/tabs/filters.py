@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from dashboard.components.clickable import clickable
-from dashboard.components.filter_view import class_alone, filter_alone, filter_table, kernel_panel, wishes
+from dashboard.components.filter_view import (
+    class_alone,
+    feature_panel,
+    filter_alone,
+    filter_table,
+    kernel_panel,
+)
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, copy_link, in_inspect, number
@@ -16,19 +22,19 @@ from dashboard.session.context import Context
 from models.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
-    from explain.features.activation_maximization import Maximised
+    from explain.features.activation_maximization import Maximized
     from explain.network.summary import Layer
 
 TITLE, ID = "Filters", "filters"
 NEEDS = "explains"
-WHAT = ("filters", "neurons at the centre", "classes")
+WHAT = ("filters", "neurons at the center", "classes")
 COUNTS, STEPS = (16, 64), (64, 128, 256, 512)
 EVERY = 0.8  # seconds between two previews
 WAITING = (
     '<section class="vt-panel"><h2>Layers with filters</h2><p class="vt-empty">They come as soon as '
     "the network is loaded.</p></section>"
 )
-UNMADE = "Click Maximise: pictures are made by following the gradient from noise, and kept for the next time."
+UNMADE = "Click Maximize: pictures are made by following the gradient from noise, and kept for the next time."
 
 
 class Wanted:
@@ -108,14 +114,14 @@ class Pieces:
         layer, wanted = self.wanted(view, how)
         unit, name = view["unit"], layer.alias or layer.name
         with self.ctx.classifier() as classifier:
-            found, album, size = (
+            found, cache, size = (
                 kernels(classifier.model, layer.name),
                 VisualizationCache(classifier, wanted.settings),
                 classifier.input_size,
             )
-            known = album.known(wanted.units)
-            one = None if wanted.of_classes else album.known([unit])
-        panel = wishes(
+            known = cache.known(wanted.units)
+            one = None if wanted.of_classes else cache.known([unit])
+        panel = feature_panel(
             known,
             wanted.title,
             _names(wanted, known),
@@ -132,7 +138,7 @@ class Pieces:
         return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, name, link), alone]
 
 
-def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
+def _names(wanted: Wanted, made: "Maximized | None") -> list[str]:
     """Of the units that are there."""
     return [
         name
@@ -142,7 +148,7 @@ def _names(wanted: Wanted, made: "Maximised | None") -> list[str]:
 
 
 def changed(view: dict[str, Any], name: str, value: str, of_classes: bool = False) -> dict[str, Any]:
-    """The view after a click; what does not fit changes nothing. `of_classes`: what is maximised."""
+    """The view after a click; what does not fit changes nothing. `of_classes`: what is maximized."""
     from explain.features.kernels import SORTS
 
     if name == "layer":
@@ -165,11 +171,11 @@ def build(ctx: Context) -> None:
             table, alone = clickable(WAITING, "vt-filter-layers"), clickable("", "vt-filter")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             form, start, cancel = _form(ctx)
-            wish, weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
+            feature_area, weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
     gone_on = set[str]()  # visitors who went on to another layer
     view, areas = (
         gr.State({"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}),
-        [table, wish, weights, alone],
+        [table, feature_area, weights, alone],
     )
 
     @error_boundary
@@ -200,7 +206,7 @@ def build(ctx: Context) -> None:
     @error_boundary
     def make(request: gr.Request, view: dict[str, Any], *how: Any) -> Iterator[list[Any]]:
         """Previews while it goes on; between its steps other tabs have the network."""
-        from explain.features.visualization_cache import maximised
+        from explain.features.visualization_cache import maximized
 
         ctx.access.require_compute()
         who = str(request.session_hash)
@@ -210,7 +216,7 @@ def build(ctx: Context) -> None:
         chosen = view["class"] if wanted.of_classes else view["unit"]
         yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
         with ctx.classifier() as classifier:
-            work = maximised(classifier, wanted.units, wanted.settings)
+            work = maximized(classifier, wanted.units, wanted.settings)
         try:
             for made in in_turns(ctx, who, work):
                 last, now = made, time.monotonic()
@@ -221,11 +227,15 @@ def build(ctx: Context) -> None:
                         if made.step < made.steps
                         else ""
                     )
-                    yield [wishes(made, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
+                    yield [
+                        feature_panel(made, wanted.title, wanted.names, chosen, note),
+                        gr.skip(),
+                        gr.skip(),
+                    ]
         except Cancelled:
             if last is not None and who not in gone_on:
                 note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
-                yield [wishes(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
+                yield [feature_panel(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
 
     @error_boundary
     def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
@@ -261,7 +271,7 @@ def build(ctx: Context) -> None:
     form["what"].change(
         lambda what: gr.Dropdown(visible=what == WHAT[2]), [form["what"]], [form["classes"]], **quiet
     )
-    made = start.click(make, inputs, [wish, start, cancel], concurrency_id="maximise", **quiet)
+    made = start.click(make, inputs, [feature_area, start, cancel], concurrency_id="maximize", **quiet)
     done = made.then(
         lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet
     )
@@ -295,7 +305,7 @@ def _form(ctx: Context) -> tuple[dict[str, Any], gr.Button, gr.Button]:
         )
         with gr.Row():
             start = gr.Button(
-                "Maximise", visible=ctx.access.computes, variant="primary", size="sm", elem_id="vt-maximise"
+                "Maximize", visible=ctx.access.computes, variant="primary", size="sm", elem_id="vt-maximize"
             )
-            cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-stop-maximise")
+            cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-stop-maximize")
     return made, start, cancel

@@ -9,8 +9,8 @@ import pandas as pd
 from dashboard.components.clickable import clickable, esc
 from dashboard.components.gaze_view import (
     LARGE,
+    GazeMap,
     GazeView,
-    Looked,
     disagreement,
     first_view,
     from_folder,
@@ -25,7 +25,7 @@ from dashboard.links import IMAGE, TAB
 from dashboard.plots import figure
 from dashboard.server.uploads import photo_upload
 from dashboard.session.context import Context
-from dashboard.session.gaze_service import GazeService, Sight
+from dashboard.session.gaze_service import GazeComparison, GazeService
 from dashboard.session.image_sessions import Subject, called, first_row, picture
 from explain.formatting import percent
 from explain.render import jpeg_bytes
@@ -40,23 +40,23 @@ NOTHING = (
 )
 
 
-def seen(ctx: Context, sight: Sight, subject: Subject) -> str:
+def seen(ctx: Context, session: GazeComparison, subject: Subject) -> str:
     """A picture without fixations: what is predicted, and the network's map."""
     numbers = ", ".join(
-        f"{name.upper()} {sight.alike[name]:.2f} (middle of the picture {sight.centre[name]:.2f})"
-        for name in sight.alike
+        f"{name.upper()} {session.alike[name]:.2f} (middle of the picture {session.center[name]:.2f})"
+        for name in session.alike
     )
     looked = [
-        Looked(sight.density, "where people would look", "predicted"),
-        Looked(
-            sight.cam,  # type: ignore[arg-type]
-            f"{sight.title} for {sight.called}",
-            f"{percent(sight.prob)} · with the prediction: {numbers}",
+        GazeMap(session.density, "where people would look", "predicted"),
+        GazeMap(
+            session.cam,  # type: ignore[arg-type]
+            f"{session.title} for {session.called}",
+            f"{percent(session.prob)} · with the prediction: {numbers}",
         ),
     ]
-    width, height = sight.picture.size
+    width, height = session.picture.size
     note = "the prediction stands for people: no one looked at this picture"
-    return large(jpeg_bytes(sight.picture, LARGE), (height, width), looked, _name(ctx, subject), note)
+    return large(jpeg_bytes(session.picture, LARGE), (height, width), looked, _name(ctx, subject), note)
 
 
 def _name(ctx: Context, subject: Subject) -> str:
@@ -73,12 +73,12 @@ def numbers(gaze_service: GazeService) -> str:
     """The table of what was evaluated, or of what the model's own file says of it."""
     if gaze_service.run is not None:
         about = gaze_service.run.manifest
-        said = (
+        text = (
             f"{about['data']}, {about['part']}, {len(gaze_service.run.images):,} images; counted as "
             f"{about['variant']}; best NSS first"
         )
         return standing(
-            gaze_service.run.summary, "Models, networks and people", esc(said), verdict(gaze_service.run)
+            gaze_service.run.summary, "Models, networks and people", esc(text), verdict(gaze_service.run)
         )
     measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
@@ -86,8 +86,8 @@ def numbers(gaze_service: GazeService) -> str:
             "Models and baselines",
             empty(f"No gaze model comes with this copy: <code>{program()} gaze train</code>."),
         )
-    said = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
-    return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(said))
+    text = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
+    return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(text))
 
 
 def pieces(gaze_service: GazeService, view: GazeView) -> list[str]:
@@ -121,11 +121,11 @@ def build(ctx: Context) -> None:
     results = [state, *shown]
 
     def looked_at(subject: Subject, keys: dict[str, Any]) -> list[Any]:
-        sight = gaze_service.at(picture(ctx, subject))
+        session = gaze_service.at(picture(ctx, subject))
         view = GazeView(**keys | {"row": -1})
         return [
             asdict(view),
-            seen(ctx, sight, subject),
+            seen(ctx, session, subject),
             gr.skip() if gaze_service.run is None else disagreement(gaze_service.run, view),
         ]
 

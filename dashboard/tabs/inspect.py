@@ -27,7 +27,7 @@ from models.errors import Cancelled, UserError
 TITLE, ID = "Inspect", "inspect"
 CHEAP = 2.0  # seconds that a method may take without being asked twice
 NOBODY = -1  # no class to be left out
-HOW = ("target", "minus", "layers", "methods", "fuse", "flip", "noise", "shared", "threshold")
+HOW = ("target", "contrast_class", "layers", "methods", "fuse", "flip", "noise", "shared", "threshold")
 
 
 def show_row(ctx: Context, row: int) -> list[Any]:
@@ -91,8 +91,10 @@ def build(ctx: Context) -> None:
         how = dict(zip(HOW, values, strict=False))
         given = parameters.read(values[len(HOW) :])
         smoothing = Smoothing(bool(how["flip"]), int(how["noise"] or 0))
-        how["minus"] = None if how["minus"] in (NOBODY, None, how["target"]) else how["minus"]
-        common = (",".join(how["layers"] or []), how["target"], how["minus"])
+        how["contrast_class"] = (
+            None if how["contrast_class"] in (NOBODY, None, how["target"]) else how["contrast_class"]
+        )
+        common = (",".join(how["layers"] or []), how["target"], how["contrast_class"])
         chosen_ones = [m for m in METHODS if m in (how["methods"] or [])]
         return how, [MapRequest(m, *common, given.get(m, ()), how["fuse"], smoothing) for m in chosen_ones]
 
@@ -102,19 +104,24 @@ def build(ctx: Context) -> None:
         """Cheap maps are made, dear ones only where they are asked for or known already."""
         from explain.methods.reproduce import command_line, in_memory_lines, python_lines
 
-        how, questions = asked(values)
+        how, requests = asked(values)
         with ctx.classifier() as classifier:
-            sight = ctx.sessions.at(subject)
+            session = ctx.sessions.at(subject)
             cards, answered = [], []
-            for q in questions:
+            for q in requests:
                 method = METHODS[q.method]
                 try:
-                    seconds = sight.seconds(q)
-                    if sight.known(q) or seconds <= CHEAP or q.method == compute:
-                        made = sight.map(q, on_progress or (lambda share: None))
+                    seconds = session.seconds(q)
+                    if session.known(q) or seconds <= CHEAP or q.method == compute:
+                        made = session.map(q, on_progress or (lambda fraction: None))
                         cards.append(
                             Card(
-                                q.method, method.title, made.raw, made.layer, made.seconds, change=made.change
+                                q.method,
+                                method.title,
+                                made.raw,
+                                made.layer,
+                                made.seconds,
+                                expected_sum=made.expected_sum,
                             )
                         )
                     else:
@@ -133,10 +140,14 @@ def build(ctx: Context) -> None:
                             why=f"That did not work ({type(error).__name__}); the log has more.",
                         )
                     )
-        target = sight.pred if how["target"] is None else how["target"]
-        prob = sight.prob
+        target = session.pred if how["target"] is None else how["target"]
+        prob = session.prob
         title = heading(
-            "Maps", run.classes, target, how["minus"], float(calibrated(prob, ctx.temperature or 1)[target])
+            "Maps",
+            run.classes,
+            target,
+            how["contrast_class"],
+            float(calibrated(prob, ctx.temperature or 1)[target]),
         )
         name, model = called(ctx, subject), ctx.named(classifier)
         names, told = () if classifier.renamed else run.classes, classifier.options
@@ -149,7 +160,7 @@ def build(ctx: Context) -> None:
             )
         return [
             facts(run, prob, subject.get("row"), ctx.temperature),
-            map_cards(sight.seen, cards, title, how["shared"], how["threshold"], saved),
+            map_cards(session.seen, cards, title, how["shared"], how["threshold"], saved),
             target,
             made_again,
         ]
@@ -194,9 +205,9 @@ def build(ctx: Context) -> None:
             return shown_maps(subject, values, saved=method)
         ctx.cancellation.begin(who)
 
-        def on_progress(share: float) -> None:
+        def on_progress(fraction: float) -> None:
             ctx.cancellation.raise_if_cancelled(who)
-            progress(share, desc=METHODS[method].title)
+            progress(fraction, desc=METHODS[method].title)
 
         try:
             return shown_maps(subject, values, compute=method, on_progress=on_progress)
@@ -253,8 +264,10 @@ def build(ctx: Context) -> None:
         "concurrency_id": "model",
         "show_progress_on": [panel],
     }
-    elsewhere = [shown, *results, kept, form["minus"]]
-    opened.change(from_run, [opened], [shown, about, panel, kept, form["target"], form["minus"]], **quiet)
+    elsewhere = [shown, *results, kept, form["contrast_class"]]
+    opened.change(
+        from_run, [opened], [shown, about, panel, kept, form["target"], form["contrast_class"]], **quiet
+    )
     ctx.on_load(arrive, None, [opened, ctx.tabs])
     if not ctx.access.explains:
         return
@@ -318,13 +331,13 @@ def _form(ctx: Context, chosen: int | None) -> tuple[dict[str, Any], ParameterCo
                 min_width=120,
                 elem_id="vt-target",
             )
-            made["minus"] = gr.Dropdown(
+            made["contrast_class"] = gr.Dropdown(
                 [("–", NOBODY), *classes],
                 value=NOBODY,
                 label="and not for",
                 filterable=True,
                 min_width=120,
-                elem_id="vt-minus",
+                elem_id="vt-contrast",
             )
         made["layers"] = gr.Dropdown(
             [x.strip() for x in request.layer.split(",")],

@@ -1,5 +1,5 @@
 """Inversion: what every layer still knows of a picture, rebuilt from its output; edited; and without a
-decoder, by optimisation."""
+decoder, by optimization."""
 
 import time
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ NONE = (
     "--layers … --out decoders</code> makes "
     f"them, <code>{program()} serve --decoders decoders</code> shows them; without any, a layer can be "
     "inverted by "
-    "optimisation."
+    "optimization."
 )
 WAITING = panel("What every layer still knows", empty("Opening …"))
 
@@ -59,27 +59,27 @@ def build(ctx: Context) -> None:
                 again = gr.Button("Decode again", size="sm", elem_id="vt-decode")
             with gr.Group(visible=ctx.access.computes, elem_classes="vt-panel vt-controls"):
                 layer = gr.Dropdown(
-                    [], label="Without a decoder: layer", allow_custom_value=True, elem_id="vt-optimise-layer"
+                    [], label="Without a decoder: layer", allow_custom_value=True, elem_id="vt-optimize-layer"
                 )
                 steps = gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps")
                 with gr.Row():
-                    start = gr.Button("Optimise", variant="primary", size="sm", elem_id="vt-optimise")
-                    cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-optimise-stop")
+                    start = gr.Button("Optimize", variant="primary", size="sm", elem_id="vt-optimize")
+                    cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-optimize-stop")
         with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
             big = clickable(WAITING, "vt-inversion")
-            edit, optimised = clickable("", "vt-edited"), clickable("", "vt-optimised")
+            edit, optimized = clickable("", "vt-edited"), clickable("", "vt-optimized")
             clickable(over_depth(decoder_service.about) if decoder_service.layers else "", "vt-over-depth")
 
     def looked_at(subject: Subject, view: dict[str, Any]) -> list[Any]:
         """The view, the row of layers, and nothing edited yet."""
-        sight_of(subject)
+        session_of(subject)
         view = view | {
             "subject": subject,
             "layer": view["layer"] or (decoder_service.layers[-1] if decoder_service.layers else ""),
         }
         return [view, row_for(view), ""]
 
-    def sight_of(subject: Subject) -> Any:
+    def session_of(subject: Subject) -> Any:
         with ctx.classifier():
             return ctx.sessions.at(subject)
 
@@ -88,13 +88,13 @@ def build(ctx: Context) -> None:
 
         from explain.inversion.rebuild import enlarged
 
-        subject, sight = view["subject"], sight_of(view["subject"])
+        subject, session = view["subject"], session_of(view["subject"])
         title = f"What every layer still knows of {_name(ctx, subject)}"
         rebuilt = decoder_service.every_layer(subject) if decoder_service.layers else []
-        more = enlarged(picture(ctx, subject).size, sight.seen.size[::-1])
+        more = enlarged(picture(ctx, subject).size, session.seen.size[::-1])
         shown = row_of_layers(
-            np.asarray(sight.seen),
-            ctx.run.classes[sight.pred],
+            np.asarray(session.seen),
+            ctx.run.classes[session.pred],
             rebuilt,
             ctx.run.classes,
             view["layer"],
@@ -105,7 +105,7 @@ def build(ctx: Context) -> None:
 
     @error_boundary
     def opened(view: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
-        """When the tab is opened first: the image that was opened last, and the layers that an optimisation
+        """When the tab is opened first: the image that was opened last, and the layers that an optimization
         may begin from."""
         from explain.methods.live import layers_with_maps
 
@@ -162,12 +162,12 @@ def build(ctx: Context) -> None:
         )
 
     @error_boundary
-    def optimise(
+    def optimize(
         request: gr.Request, view: dict[str, Any], layer: str | None, steps: int
     ) -> Iterator[list[Any]]:
         """Previews while it goes on; between its steps other tabs have the network."""
-        from explain.inversion.optimise import Settings
-        from explain.inversion.optimise import optimise as descend
+        from explain.inversion.optimize import Settings
+        from explain.inversion.optimize import optimize as descend
         from explain.inversion.rebuild import pixels_of
 
         ctx.access.require_compute()
@@ -222,7 +222,7 @@ def build(ctx: Context) -> None:
     big.select(chosen, [state, units, how], results, concurrency_id="model", **quiet)
     gr.on([again.click, units.submit], decode, [state, units, how], [edit], concurrency_id="model", **quiet)
     made = start.click(
-        optimise, [state, layer, steps], [optimised, start, cancel], concurrency_id="maximise", **quiet
+        optimize, [state, layer, steps], [optimized, start, cancel], concurrency_id="maximize", **quiet
     )
     made.then(lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet)
     cancel.click(stop, None, None, concurrency_limit=None, **quiet)

@@ -10,7 +10,7 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.depth_view import depth_panel
-from dashboard.components.layer_view import COLOURS, channel_alone, channel_sheet, layer_table
+from dashboard.components.layer_view import COLORS, channel_alone, channel_sheet, layer_table
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
@@ -37,7 +37,7 @@ WAITING = (
 
 
 class Pieces:
-    """The page's parts for a view: {"subject", "layer", "order", "scale", "colours", "page", "channel"}."""
+    """The page's parts for a view: {"subject", "layer", "order", "scale", "colors", "page", "channel"}."""
 
     def __init__(self, ctx: Context):
         self._ctx, self._known = ctx, OrderedDict[str, Known]()
@@ -49,8 +49,8 @@ class Pieces:
         if view["subject"] is None:
             raise UserError("Nothing to look at yet: click an image in Errors, or upload one.")
         with self._ctx.classifier() as classifier:
-            sight = self._ctx.sessions.at(view["subject"])
-            known = self._of(view["subject"], classifier.model, sight.x)
+            session = self._ctx.sessions.at(view["subject"])
+            known = self._of(view["subject"], classifier.model, session.x)
             by_name = {layer.name: layer for layer in known.table}
             view["layer"] = (
                 view["layer"]
@@ -58,10 +58,10 @@ class Pieces:
                 else next((x.name for x in known.table if x.spatial), known.table[0].name)
             )
             layer = by_name[view["layer"]]
-            found = activations(classifier.model, sight.x, layer.name, layer.runs)
-            ranked = order(classifier.model, sight.x, found, view["order"], sight.pred)
-            saw = self._saw(classifier.model, sight.x, found, view["channel"])
-        size, channel = (sight.x.shape[2], sight.x.shape[3]), view["channel"]
+            found = activations(classifier.model, session.x, layer.name, layer.runs)
+            ranked = order(classifier.model, session.x, found, view["order"], session.pred)
+            saw = self._saw(classifier.model, session.x, found, view["channel"])
+        size, channel = (session.x.shape[2], session.x.shape[3]), view["channel"]
         offered, image = self._ctx.access.computes, image_of(self._ctx.run, view["subject"])
         link = copy_link(tab=ID, layer=layer.name, channel=channel, image=image, **{PAGE: view["page"] or ""})
         strip = (
@@ -72,7 +72,7 @@ class Pieces:
         return [
             layer_table(known.table, layer.name),
             channel_sheet(found, view, ranked, layer.alias, link),
-            channel_alone(found, channel, layer, sight.seen, size, view["colours"], saw, strip),
+            channel_alone(found, channel, layer, session.seen, size, view["colors"], saw, strip),
             self.depth(view),
         ]
 
@@ -138,7 +138,7 @@ def changed(view: dict[str, Any], name: str, value: str) -> dict[str, Any]:
     """The view after a click; what does not fit changes nothing."""
     from explain.features.activations import ORDERS, SCALES
 
-    allowed = {"order": ORDERS, "scale": SCALES, "colours": COLOURS}
+    allowed = {"order": ORDERS, "scale": SCALES, "colors": COLORS}
     if name == "layer":
         return view | {"layer": value, "page": 0, "channel": None}
     if name in allowed and value in allowed[name]:
@@ -159,7 +159,7 @@ def build(ctx: Context) -> None:
         "layer": "",
         "order": "index",
         "scale": "each channel",
-        "colours": "viridis",
+        "colors": "viridis",
         "page": 0,
         "channel": None,
     }
@@ -206,10 +206,13 @@ def build(ctx: Context) -> None:
         with ctx.classifier() as classifier:
             work = survey(classifier, ctx.run)
         try:
-            for share in in_turns(ctx, who, work):
+            for fraction in in_turns(ctx, who, work):
                 if (now := time.monotonic()) - drawn > EVERY:
-                    drawn, rest = now, (now - began) / share * (1 - share)
-                    yield [pieces.depth(view, f"{share:.0%} of the run, about {rest:.0f} s left"), gr.skip()]
+                    drawn, rest = now, (now - began) / fraction * (1 - fraction)
+                    yield [
+                        pieces.depth(view, f"{fraction:.0%} of the run, about {rest:.0f} s left"),
+                        gr.skip(),
+                    ]
         except Cancelled:
             gr.Info("Stopped: nothing of the run was kept.")
         except UserError:

@@ -18,7 +18,7 @@ from models.training.recipe import CHOICES, Recipe, seeds_in
 
 TITLE, ID = "Train", "train"
 NEEDS = "computes"
-PLOTS = ("loss", "accuracy", "roc", "reliability", "confusion", "confusion-normalised")
+PLOTS = ("loss", "accuracy", "roc", "reliability", "confusion", "confusion-normalized")
 MORE = ("weights", "image_col", "label_col", "labels")  # options of `train` that are no part of a recipe
 KEEP: dict[str, Any] = {"chosen": None, "ticked": [], "drawn": ""}
 

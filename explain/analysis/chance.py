@@ -35,21 +35,21 @@ def inconclusive(run: RunData) -> str:
     level, (low, high) = chance_level(e), e.interval
     called = e.confusion.sum(0)
     most = int(called.argmax())
-    share, true = called[most] / n, e.support[most] / n
+    fraction, true = called[most] / n, e.support[most] / n
     if p_of_chance(e) > LEVEL:
-        said = (
+        text = (
             f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * max(0.0, low):.1f} to "
             f"{100 * high:.1f} %) of {n:,} images is not above the "
             f"{100 * level:.1f} % that guessing reaches"
         )
-    elif share > ONE_CLASS and e.kappa < SLIGHT:
-        said = (
-            f"{100 * share:.1f} % of the images are predicted as '{run.classes[most]}', which "
+    elif fraction > ONE_CLASS and e.kappa < SLIGHT:
+        text = (
+            f"{100 * fraction:.1f} % of the images are predicted as '{run.classes[most]}', which "
             f"{100 * true:.1f} % are"
         )
     else:
         return ""
-    return f"At chance: {said}, so nothing is concluded from this run. {CHECK}"
+    return f"At chance: {text}, so nothing is concluded from this run. {CHECK}"
 
 
 def p_of_chance(e: Evaluation) -> float:

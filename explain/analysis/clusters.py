@@ -63,7 +63,7 @@ def cluster_maps(
     raise_if_cancelled: Callable[[], None] = lambda: None,
 ) -> Clustering:
     """At most `most` clusters of the rows' positive maps. Beyond `SAMPLE` images, an evenly spread sample is
-    clustered and each other image goes with its nearest neighbour. `raise_if_cancelled` is called between the
+    clustered and each other image goes with its nearest neighbor. `raise_if_cancelled` is called between the
     steps. Raises UserError for less than `FEWEST` maps."""
     maps = np.maximum(np.nan_to_num(run.maps(method, target, rows.tolist())), 0)
     total = maps.sum((1, 2))
@@ -148,8 +148,8 @@ def _best(points: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, float]:
 
 
 def affinity(points: np.ndarray) -> np.ndarray:
-    """(n, n) in [0, 1]: each point and its nearest neighbours, as many as the logarithm of n but four at
+    """(n, n) in [0, 1]: each point and its nearest neighbors, as many as the logarithm of n but four at
     least, made symmetric as in SpRAy."""
-    neighbours = min(len(points) - 1, max(4, round(np.log(len(points)))))
-    near = NearestNeighbors(n_neighbors=neighbours).fit(points).kneighbors_graph().toarray()
+    neighbors = min(len(points) - 1, max(4, round(np.log(len(points)))))
+    near = NearestNeighbors(n_neighbors=neighbors).fit(points).kneighbors_graph().toarray()
     return np.asarray((near + near.T) / 2)

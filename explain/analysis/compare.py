@@ -28,7 +28,7 @@ class Comparison:
     `pred_a`, `pred_b` (numbers in `classes`), `confidence_a`, `confidence_b`, `loss_a`, `loss_b`, `right_a`,
     `right_b`, `similarity` (of the maps for the true class). `by_class`: one row a class: `images`,
     `recall_a`, `recall_b`, `only_a`, `only_b`, `p` (McNemar, Holm), `similarity` (median), `low`, `high`
-    (quartiles), `control`. `relabelled`: images whose labels differ; they are left out."""
+    (quartiles), `control`. `relabeled`: images whose labels differ; they are left out."""
 
     a: RunData
     b: RunData
@@ -37,7 +37,7 @@ class Comparison:
     metrics: list[Metric]
     p: float
     by_class: pd.DataFrame
-    relabelled: int
+    relabeled: int
     method: str | None
 
     @property
@@ -67,7 +67,7 @@ def compare(
         of_a, of_b = (", ".join(run.manifest.request.methods) for run in (a, b))
         raise UserError(f"No method '{method}' in both runs: A has {of_a}, B {of_b}.")
     method = method or next(iter(shared), None)
-    classes, matched, relabelled = match(a, b)
+    classes, matched, relabeled = match(a, b)
     rows_a, rows_b = matched["row_a"].to_numpy(), matched["row_b"].to_numpy()
     control = np.full(len(matched), np.nan)
     matched["similarity"] = alike(a, b, rows_a, rows_b, method) if method else np.nan
@@ -88,7 +88,7 @@ def compare(
         metrics,
         mcnemar(only_a, only_b),
         _by_class(matched, control),
-        relabelled,
+        relabeled,
         method,
     )
 
@@ -238,7 +238,7 @@ def format_text(c: Comparison, most: int = 12) -> list[str]:
         f"A          {c.a.manifest.request.model}, {c.a.folder}",
         f"B          {c.b.manifest.request.model}, {c.b.folder}",
         f"images     {len(c.matched)} in both"
-        + (f"; {c.relabelled} whose labels differ left out" if c.relabelled else ""),
+        + (f"; {c.relabeled} whose labels differ left out" if c.relabeled else ""),
     ]
     rows = [("", "A", "B", "B - A", "95 % interval", "")]
     rows += [

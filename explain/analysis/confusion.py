@@ -11,7 +11,7 @@ NORMS = {"counts": "counts", "row": "% of the true class", "column": "% of the p
 ORDERS = {"class": "class", "support": "support", "confused": "confused together"}
 
 
-def normalised(confusion: np.ndarray, norm: str) -> np.ndarray:
+def normalized(confusion: np.ndarray, norm: str) -> np.ndarray:
     """(K, K): shares of each row (recall on the diagonal) or of each column (precision on it); counts stay;
     NaN for an empty row or column."""
     if norm not in NORMS:
@@ -34,8 +34,8 @@ def in_order(confusion: np.ndarray, classes: list[int], order: str) -> list[int]
     if order == "class" or len(classes) < 3:
         return classes
     part = confusion[np.ix_(classes, classes)].astype(float)
-    share = part / np.maximum(part.sum(1, keepdims=True), 1)
-    apart = 1 - (share + share.T) / 2
+    fraction = part / np.maximum(part.sum(1, keepdims=True), 1)
+    apart = 1 - (fraction + fraction.T) / 2
     np.fill_diagonal(apart, 0)
     flat = squareform(apart, checks=False)
     return [classes[i] for i in leaves_list(optimal_leaf_ordering(linkage(flat, "average"), flat))]

@@ -31,7 +31,7 @@ _SAID = {
     ("sharpness", False): "blurred",
     ("sharpness", True): "sharp",
     ("colour", False): "pale",
-    ("colour", True): "colourful",
+    ("colour", True): "colorful",
     ("width", False): "small",
     ("width", True): "large",
 }
@@ -70,9 +70,9 @@ def wrong_labels(findings: Findings) -> Iterator[Proposal]:
 
 def disagreeing_twins(findings: Findings) -> Iterator[Proposal]:
     """The same picture under two labels: at least one is wrong."""
-    rows = rows_of(findings.twins)
+    rows = rows_of(findings.duplicates)
     if len(rows) >= 6:
-        pairs, all_pairs = len(rows) // 2, len(findings.twins)
+        pairs, all_pairs = len(rows) // 2, len(findings.duplicates)
         yield Proposal(
             "duplicates",
             f"{pairs} near duplicates disagree.",
@@ -132,16 +132,16 @@ def _recall(run: RunData, n: int, wrong: int) -> str:
     all_wrong, total = int((~run.ok["correct"]).sum()), len(run.ok)
     worse = float(more_errors(np.array(wrong), np.array(n), all_wrong, total))
     rest = (total - n - all_wrong + wrong) / max(1, total - n)
-    said = f"Recall {(n - wrong) / n:.2f} (interval {low:.2f} to {high:.2f})"
+    text = f"Recall {(n - wrong) / n:.2f} (interval {low:.2f} to {high:.2f})"
     return (
-        f"{said} against {rest:.2f} of the others ({chance(worse)})."
+        f"{text} against {rest:.2f} of the others ({chance(worse)})."
         if worse < 0.05
-        else f"{said}: too few to know more."
+        else f"{text}: too few to know more."
     )
 
 
 def unlike(findings: Findings) -> Iterator[Proposal]:
-    """A class whose pictures differ from all others' in one fact: blur always counts; light, contrast, colour
+    """A class whose pictures differ from all others' in one fact: blur always counts; light, contrast, color
     and size where recall is worse."""
     run, label = findings.run, findings.run.ok["label"].to_numpy()
     facts = [name for name in FACTS if name != "height" and name in run.ok]

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Findings:
-    """Of one run. What is slow is read from the run's folder where `analyse` left it there, and worked out
+    """Of one run. What is slow is read from the run's folder where `analyze` left it there, and worked out
     otherwise."""
 
     def __init__(self, run: RunData):
@@ -68,7 +68,7 @@ class Findings:
 
     @property
     def kept(self) -> bool:
-        """Whether the folder holds what `analyse` writes, of this very run."""
+        """Whether the folder holds what `analyze` writes, of this very run."""
         return bool(self._about)
 
     def _kept_or_anew(self, kept: Callable[[], T], anew: Callable[[], T]) -> T:
@@ -102,10 +102,10 @@ class Findings:
         return self._kept_or_anew(lambda: build(Fit, self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
 
     @cached_property
-    def twins(self) -> list[DuplicatePair]:
-        return self._kept_or_anew(lambda: self._kept_twins(), lambda: near_duplicates(self.run))
+    def duplicates(self) -> list[DuplicatePair]:
+        return self._kept_or_anew(lambda: self._kept_duplicates(), lambda: near_duplicates(self.run))
 
-    def _kept_twins(self) -> list[DuplicatePair]:
+    def _kept_duplicates(self) -> list[DuplicatePair]:
         found, rows = [build(DuplicatePair, t) for t in self._about["twins"]], set(self.run.ok.index)  # type: ignore[attr-defined]
         if any(t.row not in rows or t.other not in rows for t in found):
             raise ValueError("rows that the run does not have")
@@ -193,14 +193,14 @@ class Findings:
         return min(missing, key=lambda m: missing[m])
 
 
-def analyse(findings: Findings, clicks: bool = True) -> Iterator[float]:
+def analyze(findings: Findings, clicks: bool = True) -> Iterator[float]:
     """Work everything out and write it into the run's folder, `ABOUT` last; yields the share that is done.
     Where the folder cannot be written, what was found lives as long as `findings`. `clicks`: also what the
     dashboard's first clicks would wait for."""
     if not findings.kept:
-        for share, name in ((0.1, "fit"), (0.6, "checked"), (0.8, "twins"), (0.95, "_contrasts")):
+        for fraction, name in ((0.1, "fit"), (0.6, "checked"), (0.8, "duplicates"), (0.95, "_contrasts")):
             getattr(findings, name)
-            yield share
+            yield fraction
         with suppress(OSError):
             _write(findings.run.folder, findings)
     findings.ready = True
@@ -223,10 +223,10 @@ def _write(folder: Path, findings: Findings) -> None:
         write(pa.Table.from_pandas(table.reset_index(drop=True), preserve_index=False), folder / name)
     write_json(
         folder / ABOUT,
-        findings.stamp | {"fit": asdict(findings.fit), "twins": [asdict(t) for t in findings.twins]},
+        findings.stamp | {"fit": asdict(findings.fit), "twins": [asdict(t) for t in findings.duplicates]},
     )
 
 
-def rows_of(twins: list[DuplicatePair], agree: bool = False) -> np.ndarray:
+def rows_of(duplicates: list[DuplicatePair], agree: bool = False) -> np.ndarray:
     """Rows of near duplicates, those of a pair next to each other."""
-    return np.array([row for t in twins if t.agree == agree for row in (t.row, t.other)], int)
+    return np.array([row for t in duplicates if t.agree == agree for row in (t.row, t.other)], int)

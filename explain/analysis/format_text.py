@@ -28,13 +28,13 @@ def format_proposals(findings: Findings, most: int = 3) -> list[str]:
 def _proposals(findings: Findings) -> str:
     if not findings.proposals:
         return textwrap.fill(f"Nothing stands out beyond chance. Looked for: {', '.join(CHECKS)}.", WIDTH)
-    said = []
+    message = []
     for number, p in enumerate(findings.proposals, 1):
         text = textwrap.fill(
             f"{p.title} {p.text} {p.advice}", WIDTH, initial_indent=f"{number}. ", subsequent_indent="   "
         )
-        said.append(f"{text}\n   train {p.option}")
-    return "\n".join(said)
+        message.append(f"{text}\n   train {p.option}")
+    return "\n".join(message)
 
 
 def _slices(findings: Findings) -> str:

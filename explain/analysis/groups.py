@@ -57,7 +57,7 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
             .index.to_numpy(),
         )
     if key in ("duplicates", "alike"):
-        return Group(title, "pairs side by side", rows_of(findings.twins, agree=key == "alike"))
+        return Group(title, "pairs side by side", rows_of(findings.duplicates, agree=key == "alike"))
     if key == "border":
         at = ok[f"{map_column(findings.method, 'pred')}.border_mass"] > AT_BORDER
         return Group(
@@ -107,7 +107,7 @@ def _where(findings: Findings, notes: dict[str, Note], name: str) -> Group | Non
 
 
 def prepare(findings: Findings, key: str, raise_if_cancelled: Callable[[], None]) -> None:
-    """Work out the clusters that `key` names, if it names any: the one list that `analyse` does not prepare.
+    """Work out the clusters that `key` names, if it names any: the one list that `analyze` does not prepare.
     `raise_if_cancelled` is called between the steps."""
     kind, _, name = key.partition(":")
     if kind == "cluster" and (asked := _asked_cluster(findings, name)) is not None:

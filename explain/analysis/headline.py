@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from explain.analysis.ranking import by_recall, looked_at_border, most_confused
-from explain.formatting import percent, share
+from explain.formatting import decimal, percent
 from explain.run.map_stats import UNIFORM_BORDER_MASS
 from explain.run.reader import RunData
 
@@ -36,11 +36,11 @@ def headline(run: RunData, method: str) -> list[Figure]:
             meaning=f"Wilson interval; {len(run.ok):,} images{unread}",
         ),
         Figure(
-            "macro F1", share(e.macro_f1), f"{len(run.present):,} classes, {len(run.ok):,} images{unread}"
+            "macro F1", decimal(e.macro_f1), f"{len(run.present):,} classes, {len(run.ok):,} images{unread}"
         ),
         Figure(
             "calibration error",
-            share(e.calibration_error),
+            decimal(e.calibration_error),
             "over-confident" if e.overconfidence > 0 else "under-confident",
             meaning="expected calibration error, 15 bins: how far confidence is from the share of right "
             "answers",
@@ -49,7 +49,7 @@ def headline(run: RunData, method: str) -> list[Figure]:
     if run.present:
         worst = by_recall(run)[0]
         found.append(
-            Figure("worst class", run.classes[worst], f"recall {share(e.recall[worst])}", (worst, worst))
+            Figure("worst class", run.classes[worst], f"recall {decimal(e.recall[worst])}", (worst, worst))
         )
     if pair := most_confused(run):
         text = f"{run.classes[pair.label]} → {run.classes[pair.pred]}"

@@ -126,8 +126,8 @@ def scattered(logs: np.ndarray, label: np.ndarray) -> tuple[float, float]:
     if classes >= 4 and FEWEST <= against.sum() <= SOUND * n:
         p = stats.binom.sf(far[against].sum() - 1, against.sum(), DOUBTS)
         found.append((_scattered_share(far, against, np.ones(n, bool), DOUBTS), float(p)))
-    share, p = min(found, key=lambda f: f[1], default=(0.0, 1.0))
-    return share, min(1.0, max(1, len(found)) * p)
+    fraction, p = min(found, key=lambda f: f[1], default=(0.0, 1.0))
+    return fraction, min(1.0, max(1, len(found)) * p)
 
 
 def _scattered_share(far: np.ndarray, against: np.ndarray, where: np.ndarray, doubts: float) -> float:

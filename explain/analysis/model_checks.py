@@ -102,14 +102,14 @@ def confused_pairs(run: RunData) -> list[Pair]:
     for i, j in zip(*np.nonzero(wrong >= PAIR), strict=True):
         weights = taken - wrong[i]
         weights[i] = 0
-        share = weights[j] / weights[np.union1d(run.present, [j])].sum()
+        fraction = weights[j] / weights[np.union1d(run.present, [j])].sum()
         found.append(
             Pair(
                 int(i),
                 int(j),
                 int(wrong[i, j]),
-                float(errors[i] * share),
-                float(stats.binom.sf(wrong[i, j] - 1, errors[i], share)),
+                float(errors[i] * fraction),
+                float(stats.binom.sf(wrong[i, j] - 1, errors[i], fraction)),
             )
         )
     tests = int(((errors > 0).sum()) * (len(run.present) - 1))
@@ -121,17 +121,17 @@ def confused_pairs(run: RunData) -> list[Pair]:
 
 def standing_out(findings: Findings) -> Iterator[Proposal]:
     """At most three confused pairs, each with the other way round."""
-    run, said = findings.run, set[frozenset[int]]()
+    run, text = findings.run, set[frozenset[int]]()
     for x in confused_pairs(run):
         support = int(run.evaluation.support[x.label])
         if (
             x.p >= SURE
             or x.count < 0.05 * support
             or x.count < 1.5 * x.expected
-            or frozenset((x.label, x.pred)) in said
+            or frozenset((x.label, x.pred)) in text
         ):
             continue
-        said.add(frozenset((x.label, x.pred)))
+        text.add(frozenset((x.label, x.pred)))
         a, b = run.classes[x.label], run.classes[x.pred]
         back = int(run.evaluation.confusion[x.pred, x.label])
         rows = _pair_rows(run, x.label, x.pred)
@@ -147,7 +147,7 @@ def standing_out(findings: Findings) -> Iterator[Proposal]:
             rows,
             x.count + back,
         )
-        if len(said) == 3:
+        if len(text) == 3:
             return
 
 
@@ -177,7 +177,9 @@ def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreemen
     """Histogram intersection of the two maps of every image, each scaled to sum 1; the control pairs an
     image's map with the next one's."""
     run, rows = findings.run, rows[:most]
-    pred, label = (_shares(run.maps(findings.method, target, rows.tolist())) for target in ("pred", "label"))
+    pred, label = (
+        _fractions(run.maps(findings.method, target, rows.tolist())) for target in ("pred", "label")
+    )
     seen = np.isfinite(pred).all((1, 2)) & np.isfinite(label).all((1, 2))
     pred, label, rows = pred[seen], label[seen], rows[seen]
     if len(rows) < FEWEST:
@@ -198,7 +200,7 @@ def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreemen
         return Agreement(
             overlap,
             control,
-            f"Both maps favour {place(findings, rows, both)} ({numbers}).",
+            f"Both maps favor {place(findings, rows, both)} ({numbers}).",
             "Hide parts in training, so that other places must tell them apart.",
             "--augment erase=0.5",
         )
@@ -211,7 +213,7 @@ def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreemen
     )
 
 
-def _shares(maps: np.ndarray) -> np.ndarray:
+def _fractions(maps: np.ndarray) -> np.ndarray:
     """Positive maps scaled to sum 1; NaN without any."""
     positive = np.maximum(np.nan_to_num(maps), 0)
     total = positive.sum((1, 2), keepdims=True)
@@ -219,7 +221,7 @@ def _shares(maps: np.ndarray) -> np.ndarray:
 
 
 def place(findings: Findings, rows: np.ndarray, maps: np.ndarray) -> str:
-    """Where maps (n, h, w) lie: the region that they favour most, or the part of the picture."""
+    """Where maps (n, h, w) lie: the region that they favor most, or the part of the picture."""
     run, method, regions = findings.run, findings.method, findings.run.manifest.request.regions
     if regions:
         picked = run.ok.loc[rows]

@@ -15,7 +15,7 @@ from explain.run.reader import RunData
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 FEWEST, VALUES = 10, 50
 """Images of a slice, and values of a column that are looked at, the commonest first."""
-_GREY = 2.0  # colourfulness below which a picture counts as grey
+_GREY = 2.0  # colorfulness below which a picture counts as grey
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def attributes(run: RunData, method: str) -> Iterator[tuple[str, str, pd.Series]
 
 
 def groups(name: str, values: pd.Series) -> Iterator[tuple[str, np.ndarray]]:
-    """(value, which) of an attribute: fifths of numbers of more than five values, grey and colour, otherwise
+    """(value, which) of an attribute: fifths of numbers of more than five values, grey and color, otherwise
     each value."""
     if name == "colour" and 0 < (grey := values < _GREY).sum() < len(values):
         yield from (("grey", grey.to_numpy()), ("colour", (values >= _GREY).to_numpy()))

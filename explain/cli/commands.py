@@ -52,14 +52,14 @@ def export(
     made = Export(
         Findings(opened), out, ExportOptions(select, per_class, named, sort, originals, maps, blur_eyes)
     )
-    with share_bar("export") as on_progress:
-        for share in made.steps():
-            on_progress(share)
+    with progress_bar("export") as on_progress:
+        for fraction in made.steps():
+            on_progress(fraction)
     if made.run.unfinished:
         say(made.run.unfinished)
     say(
         f"{made.images} images, "
-        f"{made.selection.said}\n{'archive' if out.suffix.lower() == '.zip' else 'page   '}    "
+        f"{made.selection.description}\n{'archive' if out.suffix.lower() == '.zip' else 'page   '}    "
         f"{out if out.suffix.lower() == '.zip' else out / INDEX}"
     )
 
@@ -100,8 +100,11 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="A class by name or number; by itself the prediction.")
     ] = None,
-    minus: Annotated[
-        str | None, typer.Option(help="Explain by how much the target exceeds this class.")
+    contrast_class: Annotated[
+        str | None,
+        typer.Option(
+            "--contrast-class", "--minus", help="Explain by how much the target exceeds this class."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -118,7 +121,7 @@ def explain(
 ) -> None:
     """Maps of one picture by any method: as raw numbers (.npy), as a picture, and laid over the photo."""
     from explain.methods.compute import Smoothing
-    from explain.methods.live import MapRequest, look
+    from explain.methods.live import MapRequest, open_session
     from explain.methods.single_image import class_number, must_be_there, read_picture, settings_for, write
     from models.class_names import read_names
     from models.data.images import about_image
@@ -128,22 +131,22 @@ def explain(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     given = settings_for(names, set_ or [])
     classifier = load(model, weights, read_names(class_names) if class_names else None, device, preprocessing)
-    plus, less = (class_number(classifier.classes, said) for said in (target, minus))
+    plus, less = (class_number(classifier.classes, description) for description in (target, contrast_class))
     say(f"input    {classifier.input_described}")
     if (bits := about_image(image)[0]) and not classifier.preprocessing.bits:
         say(
             f"bits     its largest value has {bits} bits: {2**bits - 1:,} is taken for white; if its data "
             "use more, say --bits"
         )
-    sight = look(classifier, read_picture(image, classifier.preprocessing))
-    for index in (-sight.prob).argsort(kind="stable")[:5].tolist():
-        say(f"{sight.prob[index]:7.1%}  {classifier.classes[index]}")
+    session = open_session(classifier, read_picture(image, classifier.preprocessing))
+    for index in (-session.prob).argsort(kind="stable")[:5].tolist():
+        say(f"{session.prob[index]:7.1%}  {classifier.classes[index]}")
     refused: dict[str, list[str]] = {}
     try:
         for name in names:
-            with share_bar(name) as on_progress:
+            with progress_bar(name) as on_progress:
                 try:
-                    made = sight.map(
+                    made = session.map(
                         MapRequest(
                             name,
                             layer or "",
@@ -158,12 +161,12 @@ def explain(
                 except UserError as error:  # the other methods may fit
                     refused.setdefault(str(error), []).append(name)
                     continue
-            files = write(sight, made, out / image.stem)
+            files = write(session, made, out / image.stem)
             say(f"{name:22} {made.raw.min():.4g} to {made.raw.max():.4g}, {made.seconds:.2f} s, {files[-1]}")
-            if made.change is not None:
+            if made.expected_sum is not None:
                 say(
                     f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by "
-                    f"{made.change:.4g}"
+                    f"{made.expected_sum:.4g}"
                 )
     except KeyboardInterrupt:
         say(f"\nStopped; the maps that were made lie in {out}.")
@@ -214,13 +217,13 @@ def filters(
     model: Model,
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     layer: Annotated[
-        str, typer.Option(help="The layer whose filters are maximised; without it, classes.")
+        str, typer.Option(help="The layer whose filters are maximized; without it, classes.")
     ] = "",
     units: Annotated[
         str, typer.Option(help="Numbers and ranges, or names of classes: 0-15, 3,7,20-25, zebra.")
     ] = "0-15",
     place: Annotated[
-        str, typer.Option(help="everywhere (a filter), or centre (its neuron there).")
+        str, typer.Option(help="everywhere (a filter), or center (its neuron there).")
     ] = "everywhere",
     steps: Annotated[int, typer.Option(help="Steps along the gradient.")] = 128,
     seed: Annotated[int, typer.Option(help="Of the noise that it begins with.")] = 0,
@@ -233,7 +236,7 @@ def filters(
     filters' weights."""
     from explain.features.activation_maximization import Settings
     from explain.features.units import units_in, write
-    from explain.features.visualization_cache import maximised
+    from explain.features.visualization_cache import maximized
     from models.class_names import read_names
     from models.memory import reuse_memory
     from models.registry import load
@@ -243,8 +246,8 @@ def filters(
     settings = Settings(layer, place, steps=steps, seed=seed)
     made = None
     try:
-        with share_bar(layer or "classes") as on_progress:
-            for made in maximised(classifier, units_in(units, () if layer else classifier.classes), settings):
+        with progress_bar(layer or "classes") as on_progress:
+            for made in maximized(classifier, units_in(units, () if layer else classifier.classes), settings):
                 on_progress(made.step / made.steps)
     except KeyboardInterrupt:
         say(f"\nStopped after step {made.step if made else 0} of {steps}.")
@@ -274,9 +277,9 @@ def survey(
     ask_for_data(opened, allow_data)
     reuse_memory()
     try:
-        with share_bar("survey") as on_progress:
-            for share in look_at(network_of(opened.manifest, weights, device), opened, limit):
-                on_progress(share)
+        with progress_bar("survey") as on_progress:
+            for fraction in look_at(network_of(opened.manifest, weights, device), opened, limit):
+                on_progress(fraction)
     except KeyboardInterrupt:
         say("\nStopped; nothing was written.")
         raise typer.Exit(130) from None
@@ -284,7 +287,7 @@ def survey(
 
 
 @contextmanager
-def share_bar(name: str) -> Iterator[Callable[[float], None]]:
+def progress_bar(name: str) -> Iterator[Callable[[float], None]]:
     """A bar for what tells the share that is done; quick methods leave no trace."""
     with tqdm(
         total=100,
@@ -294,7 +297,7 @@ def share_bar(name: str) -> Iterator[Callable[[float], None]]:
         leave=False,
     ) as bar:
 
-        def on_progress(share: float) -> None:
-            bar.update(100 * share - bar.n)
+        def on_progress(fraction: float) -> None:
+            bar.update(100 * fraction - bar.n)
 
         yield on_progress

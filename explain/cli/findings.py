@@ -1,4 +1,4 @@
-"""The commands about what runs tell: analyse · compare · notes. Typer calls them; heavy packages are imported
+"""The commands about what runs tell: analyze · compare · notes. Typer calls them; heavy packages are imported
 inside, so that `--help` answers at once."""
 
 from pathlib import Path
@@ -13,19 +13,19 @@ from models.program import program
 Run = Annotated[Path, typer.Argument(help="A run folder made by 'run'.")]
 
 
-def analyse(run: Run) -> None:
+def analyze(run: Run) -> None:
     """What to try next, with the numbers behind it; the worst slices. Kept in the run's folder for the
     dashboard."""
     from explain.analysis.findings import Findings
-    from explain.analysis.findings import analyse as work_out
+    from explain.analysis.findings import analyze as work_out
     from explain.analysis.format_text import format_text
-    from explain.cli.commands import share_bar
+    from explain.cli.commands import progress_bar
     from explain.run.reader import open_run
 
     findings = Findings(open_run(run))
-    with share_bar("analyse") as on_progress:
-        for share in work_out(findings):
-            on_progress(share)
+    with progress_bar("analyze") as on_progress:
+        for fraction in work_out(findings):
+            on_progress(fraction)
     say(format_text(findings))
 
 

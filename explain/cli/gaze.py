@@ -224,7 +224,7 @@ def predict(
     import numpy as np
 
     from explain.methods.single_image import read_picture
-    from explain.render import normalise, overlay
+    from explain.render import normalize, overlay
     from models.gaze.model import load_gaze
     from models.gaze.shipped import shipped_gaze
 
@@ -234,7 +234,7 @@ def predict(
     try:
         out.mkdir(parents=True, exist_ok=True)
         np.save(out / f"{image.stem}.gaze.npy", values)
-        overlay(picture, normalise(values)).save(out / f"{image.stem}.gaze.png")
+        overlay(picture, normalize(values)).save(out / f"{image.stem}.gaze.png")
     except OSError as error:
         raise UserError(
             f"'{out}' cannot be written ({error.strerror or error}): choose another --out."
@@ -271,13 +271,13 @@ def _beside(
 
 
 def _evaluated(truths: "Truths", sources: "list[Source]", variant: str) -> "Evaluation":
-    from explain.cli.commands import share_bar
+    from explain.cli.commands import progress_bar
     from explain.gaze.evaluate import evaluate as work_out
 
-    with share_bar("gaze") as on_progress:
-        for share, found in work_out(truths, sources, variant):
+    with progress_bar("gaze") as on_progress:
+        for fraction, found in work_out(truths, sources, variant):
             made = found
-            on_progress(share)
+            on_progress(fraction)
     return made
 
 

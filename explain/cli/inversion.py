@@ -125,19 +125,19 @@ def image(
     decoders: Decoders = None,
     weights: Weights = None,
     layer: Annotated[
-        str, typer.Option(help="By optimisation instead, from this layer: no decoder is needed.")
+        str, typer.Option(help="By optimization instead, from this layer: no decoder is needed.")
     ] = "",
-    steps: Annotated[int, typer.Option(help="Of the optimisation.")] = 200,
+    steps: Annotated[int, typer.Option(help="Of the optimization.")] = 200,
     restarts: Annotated[int, typer.Option(help="Beginnings, of which the nearest is kept.")] = 2,
     seed: int = 0,
     device: Device = "cpu",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """One picture, rebuilt from every layer that has a decoder, or from one layer by optimisation."""
+    """One picture, rebuilt from every layer that has a decoder, or from one layer by optimization."""
     from PIL import Image
 
-    from explain.cli.commands import share_bar
-    from explain.inversion.optimise import Settings, optimise
+    from explain.cli.commands import progress_bar
+    from explain.inversion.optimize import Settings, optimize
     from explain.inversion.rebuild import described, enlarged, rebuild
     from explain.methods.single_image import must_be_there, read_picture
     from models.memory import reuse_memory
@@ -153,8 +153,8 @@ def image(
     if layer:
         last = None
         try:
-            with share_bar(layer) as on_progress:
-                for last in optimise(classifier, x, Settings(layer, steps, restarts, seed=seed)):
+            with progress_bar(layer) as on_progress:
+                for last in optimize(classifier, x, Settings(layer, steps, restarts, seed=seed)):
                     on_progress(last.step / last.steps)
         except KeyboardInterrupt:
             say(f"\nStopped after step {last.step if last else 0} of {steps}.")
@@ -195,14 +195,14 @@ def _decoders(classifier: "Classifier", folder: Path | None) -> "list[Decoder]":
 def _measured(
     classifier: "Classifier", decoders: "list[Decoder]", source: "ImageSource", limit: int
 ) -> "pd.DataFrame":
-    from explain.cli.commands import share_bar
+    from explain.cli.commands import progress_bar
     from explain.inversion.measure import format_text
     from explain.inversion.measure import measure as work_out
 
-    with share_bar("measure") as on_progress:
-        for share, table in work_out(classifier, decoders, source, limit):
+    with progress_bar("measure") as on_progress:
+        for fraction, table in work_out(classifier, decoders, source, limit):
             found = table
-            on_progress(share)
+            on_progress(fraction)
     say("\n".join(format_text(found)))
     return found
 

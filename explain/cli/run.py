@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
-from explain.cli.commands import share_bar
+from explain.cli.commands import progress_bar
 from explain.cli.models import ClassNames, Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
 from models.program import program, typed
@@ -60,9 +60,9 @@ def run(
     ] = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Predictions and maps of every image of a labelled set, into a run folder. Started again, it goes on;
+    """Predictions and maps of every image of a labeled set, into a run folder. Started again, it goes on;
     images that have changed are done again."""
-    from explain.analysis.findings import Findings, analyse
+    from explain.analysis.findings import Findings, analyze
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
     from explain.run.engine import run as compute
@@ -107,9 +107,9 @@ def run(
         raise typer.Exit(130) from None
     opened = open_run(out)
     findings = Findings(opened)
-    with share_bar("analyse") as on_progress:
-        for share in analyse(findings):
-            on_progress(share)
+    with progress_bar("analyze") as on_progress:
+        for fraction in analyze(findings):
+            on_progress(fraction)
     say("\n".join([*format_text(opened), *format_proposals(findings)]))
     say(f"next       {program()} serve --run {out}")
 

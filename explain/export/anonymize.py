@@ -23,14 +23,14 @@ def eye_band(run: RunData) -> tuple[float, float]:
 
 def without_eyes(picture: Image.Image, run: RunData, whole: bool = False) -> Image.Image:
     """RGB with a bar over the eyes, of which nothing is left. `whole`: the picture is an original, of which
-    the network saw its centre."""
+    the network saw its center."""
     low, high = eye_band(run)
     covered, size = picture.convert("RGB"), picture.size
     top, bottom = low * size[1], high * size[1]
     if whole and (raw := run.manifest.preprocessing) and (resize := Preprocessing.from_dict(raw).resize):
         seen = (
             Preprocessing.from_dict(raw).size[0] * min(size) / resize
-        )  # height of the centre crop in pixels of the original
+        )  # height of the center crop in pixels of the original
         above = (size[1] - seen) / 2
         top, bottom = above + low * seen, above + high * seen
     ImageDraw.Draw(covered).rectangle((0, int(top), size[0], round(bottom)), COVER)

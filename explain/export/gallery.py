@@ -30,8 +30,8 @@ from explain.export.selection import Selection, selected
 from explain.export.sheet import LINES, TILE, draw_sheet
 from explain.export.table import COLUMNS, everything, predictions
 from explain.export.templating import page
-from explain.formatting import share
-from explain.render import normalise, overlay, problem
+from explain.formatting import decimal
+from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
 from explain.run.images import original, seen
 from models.csv_files import spreadsheet_safe
@@ -66,26 +66,26 @@ class Export:
     Raises UserError for wishes that cannot be met, and where `out` holds something else.
     """
 
-    def __init__(self, findings: Findings, out: Path, wishes: ExportOptions = ExportOptions()):
+    def __init__(self, findings: Findings, out: Path, options: ExportOptions = ExportOptions()):
         run = findings.run
-        if wishes.per_class is not None and not 1 <= wishes.per_class <= 2 * LINES:
+        if options.per_class is not None and not 1 <= options.per_class <= 2 * LINES:
             raise UserError(
-                f"{wishes.per_class} images of a class cannot be exported: ask for 1 to {2 * LINES}."
+                f"{options.per_class} images of a class cannot be exported: ask for 1 to {2 * LINES}."
             )
         if not len(run.ok):
             raise UserError(
                 f"The run '{run.folder}' has no readable image, so there is nothing to export: look at its "
                 "data."
             )
-        self.run, self.out, self.wishes = run, out, wishes
-        self.methods = wishes.methods or run.manifest.request.methods[:1]
+        self.run, self.out, self.options = run, out, options
+        self.methods = options.methods or run.manifest.request.methods[:1]
         if unknown := [m for m in self.methods if m not in run.manifest.request.methods]:
             raise UserError(
                 f"The run has no method '{unknown[0]}': it has {', '.join(run.manifest.request.methods)}."
             )
-        if wishes.blur_eyes:
+        if options.blur_eyes:
             eye_band(run)
-        self.selection: Selection = selected(findings, wishes.select, wishes.per_class, wishes.sort)
+        self.selection: Selection = selected(findings, options.select, options.per_class, options.sort)
 
     @property
     def images(self) -> int:
@@ -134,7 +134,7 @@ class Export:
 
     def _picture(self, row: int) -> Image.Image:
         picture = seen(self.run, row)
-        return without_eyes(picture, self.run) if self.wishes.blur_eyes else picture
+        return without_eyes(picture, self.run) if self.options.blur_eyes else picture
 
     def _maps(self, row: int, result: str) -> Iterator[tuple[str, str, np.ndarray]]:
         """(method, target, raw map): of right images for one target, it is the same."""
@@ -159,17 +159,17 @@ class Export:
             )
             files["overlays"].append(f"{OVERLAYS}/{which}.png")
             files["captions"].append(self._caption(row, method, target, raw))
-            save_picture(overlay(picture, normalise(raw)), out / files["overlays"][-1])
-            if self.wishes.raw:
+            save_picture(overlay(picture, normalize(raw)), out / files["overlays"][-1])
+            if self.options.raw:
                 files["maps"].append(f"{MAPS}/{which}.npy")
                 with atomic(out / files["maps"][-1]) as temporary, temporary.open("wb") as file:
                     np.save(file, raw)
-        whole = original(self.run, row) if self.wishes.originals else None
+        whole = original(self.run, row) if self.options.originals else None
         if whole is not None:
             kind = "jpg" if Path(self.run.table.at[row, "id"]).suffix.lower() in PHOTOS else "png"
             files["original"] = [f"{ORIGINALS}/{name}.{kind}"]
             save_picture(
-                without_eyes(whole, self.run, whole=True) if self.wishes.blur_eyes else whole,
+                without_eyes(whole, self.run, whole=True) if self.options.blur_eyes else whole,
                 out / files["original"][0],
             )
         return files
@@ -211,14 +211,14 @@ class Export:
         about = (
             f"{run.title(method)}, layer {run.manifest.request.layer} · accuracy {e.accuracy:.1%} of "
             f"{e.support.sum()} images · "
-            f"{self.selection.said}"
+            f"{self.selection.description}"
         )
         save_picture(draw_sheet(run, fitting, tiles, columns, title, about), out / SHEET)
 
     def _tiles(self, row: int, result: str) -> list[tuple[Image.Image, str]]:
         picture = self._picture(row)
         maps = [raw for method, _, raw in self._maps(row, result) if method == self.methods[0]]
-        images = [picture, *(overlay(picture, normalise(raw)) for raw in maps)]
+        images = [picture, *(overlay(picture, normalize(raw)) for raw in maps)]
         small = [ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS) for image in images]
         return list(zip(small, ["", *map(problem, maps)], strict=True))
 
@@ -234,7 +234,7 @@ class Export:
                     "id": item["id"],
                     "label": run.classes[int(item["label"])],
                     "pred": run.classes[int(item["pred"])],
-                    "confidence": share(item["confidence"]),
+                    "confidence": decimal(item["confidence"]),
                     "wrong": entry["result"] == "wrong",
                     "shown": list(zip(entry["overlays"], entry["captions"], strict=True)),
                 }
@@ -245,7 +245,7 @@ class Export:
         return page(
             "index.html",
             title=f"{request.model} on {request.data}",
-            said=self.selection.said,
+            description=self.selection.description,
             titles=", ".join(titles),
             layer=request.layer,
             images=self.images,
@@ -260,8 +260,8 @@ class Export:
         m = self.run.manifest
         about = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "wishes": asdict(self.wishes),
-            "selected": self.selection.said,
+            "wishes": asdict(self.options),
+            "selected": self.selection.description,
             "images": self.images,
             "run": asdict(m.request)
             | {
@@ -277,9 +277,9 @@ class Export:
             temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def export(findings: Findings, out: Path, wishes: ExportOptions = ExportOptions()) -> Export:
+def export(findings: Findings, out: Path, options: ExportOptions = ExportOptions()) -> Export:
     """Write it at once."""
-    made = Export(findings, out, wishes)
+    made = Export(findings, out, options)
     for _ in made.steps():
         pass
     return made

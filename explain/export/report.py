@@ -10,13 +10,13 @@ from PIL import Image
 
 from explain import render
 from explain.analysis.confusion import largest
-from explain.analysis.findings import Findings, analyse
+from explain.analysis.findings import Findings, analyze
 from explain.analysis.headline import headline
 from explain.analysis.proposals import CHECKS
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
-from explain.formatting import share
+from explain.formatting import decimal
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
 from explain.run.reader import RunData
@@ -47,7 +47,7 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         )
     if blur_eyes:
         eye_band(run)
-    for _ in analyse(findings, clicks=False):
+    for _ in analyze(findings, clicks=False):
         pass
     samples = overview(run, per_class, classes=by_recall(run)[:CLASSES])
     shown = (
@@ -138,7 +138,7 @@ def _classes(run: RunData) -> Values:
     table = summary(run)
     rows = [
         {"name": r["class"], "images": f"{r['images']:,}"}
-        | {k: share(r[k]) for k in ("precision", "recall", "f1")}
+        | {k: decimal(r[k]) for k in ("precision", "recall", "f1")}
         for _, r in table.head(ROWS).iterrows()
     ]
     return {
@@ -153,7 +153,7 @@ def _class(run: RunData, s: ClassSample, method: str, blur_eyes: bool) -> Values
     e = run.evaluation
     return {
         "name": run.classes[s.index],
-        "recall": share(e.recall[s.index]),
+        "recall": decimal(e.recall[s.index]),
         "images": f"{e.support[s.index]:,}",
         "wrong_count": f"{e.support[s.index] - e.confusion[s.index, s.index]:,}",
         "wrong": _cards(run, s.wrong, method, blur_eyes),
@@ -178,7 +178,7 @@ def _cards(run: RunData, rows: np.ndarray, method: str, blur_eyes: bool) -> list
                 "tiles": tiles,
                 "wrong": wrong,
                 **names,
-                "confidence": share(float(item["confidence"])),
+                "confidence": decimal(float(item["confidence"])),
                 "id": item["id"],
             }
         )
@@ -188,7 +188,7 @@ def _cards(run: RunData, rows: np.ndarray, method: str, blur_eyes: bool) -> list
 def _tile(picture: Image.Image, raw: np.ndarray, name: str, why: str) -> Values:
     reason = render.problem(raw)
     return _figure(
-        picture, render.normalise(raw), f"map for {name}", f"{why} {name}{reason and ': '}{reason}"
+        picture, render.normalize(raw), f"map for {name}", f"{why} {name}{reason and ': '}{reason}"
     )
 
 
@@ -211,7 +211,7 @@ def _means(findings: Findings, method: str, classes: list[int], blur_eyes: bool)
                     (run.ok["label"] == label) & (run.ok["correct"] == bool(correct))
                 ].to_numpy()
                 picture = without_eyes(mean_pixels(run, rows), run) if blur_eyes else mean_pixels(run, rows)
-                scaled = render.normalise(means.maps[label, correct], means.top)
+                scaled = render.normalize(means.maps[label, correct], means.top)
                 tiles.append(_figure(picture, scaled, f"mean map when {when}", f"when {when}, {n:,}"))
         if tiles:
             yield {"name": run.classes[label], "tiles": tiles}

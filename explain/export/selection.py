@@ -19,10 +19,10 @@ EACH = 2  # images of a class, where nothing is selected
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Rows by class, wrong and right, the worst class first; `said`: in words."""
+    """Rows by class, wrong and right, the worst class first; `description`: in words."""
 
     samples: list[ClassSample]
-    said: str
+    description: str
 
     @property
     def rows(self) -> list[int]:
@@ -58,8 +58,8 @@ def selected(
         )
     elif kind == "pair":
         label, pred = _pair(run, name)
-        said = f"{run.classes[label]} called {run.classes[pred]}, {sort} first"
-        made = Selection(_by_class(run, select(run, label, pred, sort=sort), each), said)
+        description = f"{run.classes[label]} called {run.classes[pred]}, {sort} first"
+        made = Selection(_by_class(run, select(run, label, pred, sort=sort), each), description)
     else:
         found = group(findings, read(run.folder), wanted)
         if found is None:

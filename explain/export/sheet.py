@@ -40,8 +40,8 @@ def draw_sheet(
     _text(draw, MARGIN, MARGIN - 4, title, wide, INK, 18, bold=True)
     _text(draw, MARGIN, MARGIN + 24, about, wide, DIM, 12)
     _legend(sheet, draw, MARGIN + 50)
-    for result, words, colour in (("wrong", "misclassified", WARM), ("right", "correct", TEAL)):
-        _text(draw, left[result], HEAD - 26, words, TILE, colour, 12, bold=True)
+    for result, words, color in (("wrong", "misclassified", WARM), ("right", "correct", TEAL)):
+        _text(draw, left[result], HEAD - 26, words, TILE, color, 12, bold=True)
     top = HEAD
     for sample, n in zip(samples, lines, strict=True):
         draw.line((MARGIN, top - 6, size[0] - MARGIN, top - 6), RULE)
@@ -63,7 +63,7 @@ def draw_sheet(
     return sheet
 
 
-def _share(value: float) -> str:
+def _fraction(value: float) -> str:
     """.66 or 1.00, as the dashboard writes it."""
     return f"{value:.2f}".removeprefix("0")
 
@@ -82,7 +82,7 @@ def _text(
     y: int,
     text: str,
     width: int,
-    colour: str = DIM,
+    color: str = DIM,
     size: int = 11,
     bold: bool = False,
     end: bool = False,
@@ -94,18 +94,18 @@ def _text(
     while kept and font.getlength(text) > width:
         kept = kept[1:] if end else kept[:-1]
         text = f"…{kept}" if end else f"{kept.rstrip()}…"
-    draw.text((x, y), text, colour, font)
+    draw.text((x, y), text, color, font)
     return x + math.ceil(font.getlength(text))
 
 
 def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, y: int) -> None:
-    """The colours as they lie on a grey picture."""
+    """The colors as they lie on a grey picture."""
     x = _text(draw, MARGIN, y, "evidence for the class below: none", TILE * 3) + 6
     bar = overlay(Image.new("RGB", (96, 10), "#b4b4b4"), np.linspace(0, 1, 96)[None])
     sheet.paste(bar, (x, y + 2))
     x = _text(draw, x + bar.width + 6, y, "the map's most", TILE) + 24
-    for words, colour in (("called wrongly", WARM), ("the true class", TEAL)):
-        draw.rectangle((x, y + 2, x + 9, y + 11), colour)
+    for words, color in (("called wrongly", WARM), ("the true class", TEAL)):
+        draw.rectangle((x, y + 2, x + 9, y + 11), color)
         x = _text(draw, x + 16, y, words, TILE) + 18
     _text(draw, x, y, "numbers are probabilities", TILE * 2)
 
@@ -118,7 +118,7 @@ def _class_name(run: RunData, draw: ImageDraw.ImageDraw, y: int, index: int) -> 
     draw.rectangle((MARGIN, y + 24, MARGIN + wide, y + 27), RULE)
     if recall > 0:
         draw.rectangle((MARGIN, y + 24, MARGIN + round(recall * wide), y + 27), TEAL)
-    _text(draw, MARGIN, y + 34, f"recall {_share(recall)}", wide, size=12)
+    _text(draw, MARGIN, y + 34, f"recall {_fraction(recall)}", wide, size=12)
     _text(draw, MARGIN, y + 51, f"n {n}, wrong {n - int(e.confusion[index, index])}", wide, size=12)
 
 
@@ -132,12 +132,12 @@ def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: li
     )
     lines = [
         (item["id"], "", DIM),
-        (f"called {_share(item['confidence'])}", pred, TEAL if item["pred"] == item["label"] else WARM),
-        (f"true {_share(p_label)}", label, TEAL),
+        (f"called {_fraction(item['confidence'])}", pred, TEAL if item["pred"] == item["label"] else WARM),
+        (f"true {_fraction(p_label)}", label, TEAL),
     ]
-    for (picture, note), (said, name, colour) in zip(tiles, lines, strict=False):
+    for (picture, note), (message, name, color) in zip(tiles, lines, strict=False):
         sheet.paste(picture, (x, y))
-        _text(draw, x, y + TILE + 4, said, TILE, end=not name)
-        _text(draw, x, y + TILE + 18, name, TILE, colour, 12)
+        _text(draw, x, y + TILE + 4, message, TILE, end=not name)
+        _text(draw, x, y + TILE + 18, name, TILE, color, 12)
         _text(draw, x, y + TILE + 33, note, TILE, size=10)
         x += TILE + GAP

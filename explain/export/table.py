@@ -53,11 +53,11 @@ def everything(run: RunData, entries: Sequence[dict[str, Any]], methods: Sequenc
             f"data.{name}": run.metadata.loc[rows, name].map(plain).to_numpy() for name in run.metadata
         }
     notes = read(run.folder)
-    said = [notes.get(i, Note(i)) for i in ok["id"]]
+    message = [notes.get(i, Note(i)) for i in ok["id"]]
     others |= {
-        "tags": [plain(", ".join(n.tags)) for n in said],
-        "corrected": [plain(n.label) for n in said],
-        "text": [plain(n.text) for n in said],
+        "tags": [plain(", ".join(n.tags)) for n in message],
+        "corrected": [plain(n.label) for n in message],
+        "text": [plain(n.text) for n in message],
     }
     return pd.concat([found, pd.DataFrame(others)], axis=1)
 

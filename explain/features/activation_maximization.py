@@ -1,9 +1,9 @@
-"""Activation maximisation: pictures that a filter, a neuron or a class wants to see.
+"""Activation maximization: pictures that a filter, a neuron or a class wants to see.
 
 A picture is what its Fourier coefficients make, each frequency with the energy it has in photographs, in
-colours that are decorrelated as they are there; every step sees it turned, enlarged and shifted a little, so
+colors that are decorrelated as they are there; every step sees it turned, enlarged and shifted a little, so
 that no pattern of single pixels pays. After Erhan et al. 2009 and Olah, Mordvintsev & Schubert, "Feature
-Visualization", Distill 2017, doi:10.23915/distill.00007; the colour matrix and the scale of the coefficients
+Visualization", Distill 2017, doi:10.23915/distill.00007; the color matrix and the scale of the coefficients
 are those of its authors' library Lucid.
 """
 
@@ -28,18 +28,18 @@ PLACES = ("everywhere", "centre")
 CLASSES = ""
 """The layer whose units are the classes: the network itself."""
 STEEP = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)
-"""They are flat in places, where no gradient would lead out: what they take is maximised instead, for they
+"""They are flat in places, where no gradient would lead out: what they take is maximized instead, for they
 never fall as it rises."""
 LOUDER = 6
 """In so many first steps the noise grows for units that no gradient reaches."""
 SLOPE = 0.05
 """Of what lies below the answer to noise, so that a gradient leads out from there."""
-COLOURS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLORS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`place`: a filter wherever it answers, or its neuron at the centre. `turn` in degrees, `zoom` and
+    """`place`: a filter wherever it answers, or its neuron at the center. `turn` in degrees, `zoom` and
     `shift` as shares of the side: how far each step moves the picture at most."""
 
     layer: str = CLASSES
@@ -59,7 +59,7 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False)
-class Maximised:
+class Maximized:
     """After `step` of `steps`: `pictures` (N, H, W, 3) uint8 of `units`; how strongly each answers to its
     own, a filter at its strongest place, and how strongly to the noise it `began` with. `moved` is false for
     a unit that no gradient reached: nothing that was shown changes it."""
@@ -85,9 +85,9 @@ class Canvas:
         self.energy = torch.tensor(
             1 / np.maximum(frequency, 1 / max(h, w)), dtype=torch.float32, device=device
         )
-        self.size, self.colours = (
+        self.size, self.colors = (
             size,
-            (COLOURS / COLOURS.norm(dim=0).max()).to(device) if channels == 3 else None,
+            (COLORS / COLORS.norm(dim=0).max()).to(device) if channels == 3 else None,
         )
         noise = [
             torch.randn(
@@ -100,11 +100,11 @@ class Canvas:
     def pictures(self, spectrum: Tensor) -> Tensor:
         plain = torch.fft.irfft2(torch.view_as_complex(spectrum) * self.energy, s=self.size, norm="ortho") / 4
         return torch.sigmoid(
-            plain if self.colours is None else torch.einsum("nchw,dc->ndhw", plain, self.colours)
+            plain if self.colors is None else torch.einsum("nchw,dc->ndhw", plain, self.colors)
         )
 
 
-def maximise(classifier: Classifier, units: Sequence[int], settings: Settings) -> Iterator[Maximised]:
+def maximize(classifier: Classifier, units: Sequence[int], settings: Settings) -> Iterator[Maximized]:
     """After every step what there is; whoever listens may stop at any time, and nothing is left behind. All
     `units` go in one batch; the picture of each depends on nothing but itself and the settings. Raises
     UserError for a layer that does not run, and for units that it lacks."""
@@ -149,7 +149,7 @@ class _Ascent:
         )
         self.answers = self.began = self._answers(started)
 
-    def now(self, step: int) -> Maximised:
+    def now(self, step: int) -> Maximized:
         pictures = (
             (255 * self.canvas.pictures(self.spectrum))
             .round()
@@ -159,7 +159,7 @@ class _Ascent:
             .numpy()
         )
         pictures = pictures.repeat(3, 3) if pictures.shape[3] == 1 else pictures
-        return Maximised(
+        return Maximized(
             self.units, step, self.settings.steps, pictures, self.answers, self.began, self.moved.copy()
         )
 
@@ -225,7 +225,7 @@ class _Ascent:
 
     def _pull(self, output: Tensor, rows: Tensor) -> Tensor:
         """What is to grow. Of a filter, the square of what exceeds its mean answer to noise: a strong answer
-        somewhere rather than a weak one everywhere, for which plain colour would do in the first layers."""
+        somewhere rather than a weak one everywhere, for which plain color would do in the first layers."""
         if output.ndim == 1:
             return output.sum()
         excess = output - self.base[rows, None, None]

@@ -68,7 +68,7 @@ def scaled(values: np.ndarray, how: str, limits: tuple[float, float]) -> np.ndar
         low, high = limits
         return np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
     deviation = values.std((1, 2), keepdims=True)
-    centred = values - values.mean((1, 2), keepdims=True)
+    centered = values - values.mean((1, 2), keepdims=True)
     return np.clip(
-        0.5 + 0.25 * np.divide(centred, deviation, out=np.zeros_like(values), where=deviation > 0), 0, 1
+        0.5 + 0.25 * np.divide(centered, deviation, out=np.zeros_like(values), where=deviation > 0), 0, 1
     )

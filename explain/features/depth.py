@@ -138,12 +138,12 @@ def equivariance_errors(
         & (left + right <= width - pixels)
         & (left + (whole + (part > 0)) * stride + right <= width)
     )
-    return _share(difference, expected), _share(difference[..., inside], expected[..., inside]) if bool(
+    return _fraction(difference, expected), _fraction(difference[..., inside], expected[..., inside]) if bool(
         inside.any()
     ) else nothing
 
 
-def _share(difference: Tensor, expected: Tensor) -> Tensor:
+def _fraction(difference: Tensor, expected: Tensor) -> Tensor:
     size = expected.flatten(1).norm(dim=1)
     return torch.where(
         size > 0,
@@ -193,7 +193,7 @@ def what_breaks(steps: Sequence[Step], shift: int) -> str:
     if not placed:
         return "No layer with places whose receptive fields are known: equivariance is not measured."
     last = placed[-1]
-    said = [
+    text = [
         f"Where the image moves by {shift} pixels, the features of {last.alias} differ by "
         f"{last.by_stride:.0%} from moved features; "
         f"by one pixel, by {last.by_one:.0%}."
@@ -204,11 +204,11 @@ def what_breaks(steps: Sequence[Step], shift: int) -> str:
     if border:
         blind = next((s for s in placed if np.isnan(s.by_stride_inside)), None)
         tail = f"; from {blind.alias} on every place sees the border" if blind else ""
-        said.append(f"The border (zero padding) breaks it from {border.alias} on{tail}.")
+        text.append(f"The border (zero padding) breaks it from {border.alias} on{tail}.")
     if stride:
-        said.append(f"Strides break it from {stride.alias} on: one pixel falls between places.")
+        text.append(f"Strides break it from {stride.alias} on: one pixel falls between places.")
     if mixing:
-        said.append(f"From {mixing.alias} on something else than padding and stride breaks it.")
+        text.append(f"From {mixing.alias} on something else than padding and stride breaks it.")
     if not border and not stride and not mixing:
-        said.append("Nothing breaks it.")
-    return " ".join(said)
+        text.append("Nothing breaks it.")
+    return " ".join(text)

@@ -13,7 +13,7 @@ from models.errors import UserError
 SORTS = ("index", "norm", "similarity")
 DEAD = 0.01
 """A filter is dead whose norm is no more than this share of the layer's median."""
-TWINS = 0.95
+DUPLICATES = 0.95
 """Filters are duplicates from this cosine of their weights on."""
 COMPARED = 2 * 10**10
 """So many multiply-adds at most for comparing all filters of a layer."""
@@ -39,11 +39,11 @@ class Kernels:
 
     @property
     def duplicate(self) -> np.ndarray:
-        return (self.cosine >= TWINS) & ~self.dead
+        return (self.cosine >= DUPLICATES) & ~self.dead
 
     @property
     def pictures(self) -> bool:
-        """Whether a filter is looked at as a picture: of the colours it takes, or of its only channel."""
+        """Whether a filter is looked at as a picture: of the colors it takes, or of its only channel."""
         return self.weights.shape[1] in (1, 3) and min(self.weights.shape[2:]) > 1
 
     def order(self, by: str) -> np.ndarray:

@@ -114,7 +114,7 @@ def survey(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[f
         good = [loaded for loaded in batch if loaded.pixels is not None]
         if good:
             work.see(
-                classifier.preprocessing.normalise(
+                classifier.preprocessing.normalize(
                     torch.stack([g.pixels for g in good if g.pixels is not None]), classifier.device
                 ),
                 [g.index for g in good],

@@ -1,4 +1,4 @@
-"""Maximised pictures from the command line: which units were meant, and the files that are written."""
+"""Maximized pictures from the command line: which units were meant, and the files that are written."""
 
 import csv
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from explain.features.activation_maximization import Maximised, Settings
+from explain.features.activation_maximization import Maximized, Settings
 from explain.features.kernels import kernels
 from explain.methods.single_image import class_number
 from explain.render import side_by_side
@@ -41,7 +41,7 @@ def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
     return found
 
 
-def write(classifier: Classifier, made: Maximised, settings: Settings, out: Path) -> list[str]:
+def write(classifier: Classifier, made: Maximized, settings: Settings, out: Path) -> list[str]:
     """`sheet.png`, a picture a unit, and `units.csv`; gives lines about them. Raises UserError where they
     cannot be written."""
     names = [classifier.classes[unit] if not settings.layer else str(unit) for unit in made.units]

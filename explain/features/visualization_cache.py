@@ -1,5 +1,5 @@
-"""Maximised pictures that were made before, by the network's weights and the settings: a unit is never
-maximised twice."""
+"""Maximized pictures that were made before, by the network's weights and the settings: a unit is never
+maximized twice."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from explain.features.activation_maximization import Maximised, Settings, maximise
+from explain.features.activation_maximization import Maximized, Settings, maximize
 from models.classifier import Classifier
 
 FORMAT = 1
@@ -22,21 +22,21 @@ NOTES = ("answers", "began", "moved")
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine") / "maximised"
+    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine") / "maximized"
 
 
 class VisualizationCache:
     """Of one network and one setting: a picture (PNG) a unit, with its answers in the PNG's text."""
 
     def __init__(self, classifier: Classifier, settings: Settings, folder: Path | None = None):
-        said = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
+        message = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
         self._root = folder or cache_folder()
         self._folder, self._settings = (
-            self._root / classifier.weights_hash / hashlib.sha256(said.encode()).hexdigest()[:16],
+            self._root / classifier.weights_hash / hashlib.sha256(message.encode()).hexdigest()[:16],
             settings,
         )
 
-    def known(self, units: Sequence[int]) -> Maximised | None:
+    def known(self, units: Sequence[int]) -> Maximized | None:
         """Those of the units that are there, in order; None where none is. A file that cannot be read is not
         there."""
         found = [(unit, kept) for unit in units if (kept := self._read(unit)) is not None]
@@ -44,7 +44,7 @@ class VisualizationCache:
             return None
         notes = [np.array([kept[1][k] for _, kept in found]) for k in range(len(NOTES))]
         steps = self._settings.steps
-        return Maximised(
+        return Maximized(
             tuple(unit for unit, _ in found),
             steps,
             steps,
@@ -54,7 +54,7 @@ class VisualizationCache:
             notes[2] > 0,
         )
 
-    def keep(self, made: Maximised) -> None:
+    def keep(self, made: Maximized) -> None:
         """Without a word where the disk does not let it: it will be made again."""
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -75,23 +75,23 @@ class VisualizationCache:
             return None
 
 
-def maximised(
+def maximized(
     classifier: Classifier, units: Sequence[int], settings: Settings, folder: Path | None = None
-) -> Iterator[Maximised]:
-    """As `maximise`, with what the album holds; once all is made the album holds it too."""
-    album = VisualizationCache(classifier, settings, folder)
-    known = album.known(units)
+) -> Iterator[Maximized]:
+    """As `maximize`, with what the album holds; once all is made the album holds it too."""
+    cache = VisualizationCache(classifier, settings, folder)
+    known = cache.known(units)
     missing = [unit for unit in units if known is None or unit not in known.units]
     if known and not missing:
         yield known
         return
-    for made in maximise(classifier, missing, settings):
+    for made in maximize(classifier, missing, settings):
         if made.step == made.steps:
-            album.keep(made)
+            cache.keep(made)
         yield joined(made, known, units) if known else made
 
 
-def joined(made: Maximised, known: Maximised, units: Sequence[int]) -> Maximised:
+def joined(made: Maximized, known: Maximized, units: Sequence[int]) -> Maximized:
     """Both, in the order of `units`."""
     both = [*made.units, *known.units]
     order = [both.index(unit) for unit in units]

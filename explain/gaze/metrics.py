@@ -63,7 +63,7 @@ class Map:
         return float(self.values.mean(dtype=np.float64)), float(self.values.std(dtype=np.float64))
 
     @cached_property
-    def shares(self) -> np.ndarray:
+    def fractions(self) -> np.ndarray:
         """As a distribution: where values are negative, all are raised until the least is zero."""
         return distribution(self.values - min(0.0, float(self.ordered[0])))
 
@@ -108,7 +108,7 @@ def auc_borji(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> f
 
 
 def auc_shuffled(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> float:
-    """ROC area, fixations against those of other images, which the centre bias does not help (B. Tatler et
+    """ROC area, fixations against those of other images, which the center bias does not help (B. Tatler et
     al. 2005; L. Zhang et al. 2008). tuebingen: against all of them, ties count half. mit: fixated pixels of
     ten other images, as many as fixations at most, 100 draws, steps of 0.1."""
     if truth.others is None or not len(truth.others):
@@ -156,14 +156,14 @@ def similarity(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> 
             distribution((theirs - theirs.min()) / span) if span else theirs,
         )
         return float(np.minimum(ours, theirs).sum(dtype=np.float64))
-    return float(np.minimum(m.shares, truth.people).sum(dtype=np.float64))
+    return float(np.minimum(m.fractions, truth.people).sum(dtype=np.float64))
 
 
 def divergence(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> float:
     """Kullback-Leibler divergence in nats of the map from the blurred fixations q: sum of q log(eps + q / (p
     + eps)), eps 2.2e-16; both variants."""
     q = truth.people.astype(np.float64)
-    return float((q * np.log(EPS + q / (m.shares + EPS))).sum())
+    return float((q * np.log(EPS + q / (m.fractions + EPS))).sum())
 
 
 def information_gain(m: Map, truth: Truth, variant: str, rng: np.random.Generator) -> float:
@@ -172,7 +172,7 @@ def information_gain(m: Map, truth: Truth, variant: str, rng: np.random.Generato
     counts once."""
     if truth.prior is None:
         return float("nan")
-    p, b, (rows, cols) = m.shares, truth.prior, (truth.rows, truth.cols)
+    p, b, (rows, cols) = m.fractions, truth.prior, (truth.rows, truth.cols)
     if variant == "mit":
         (rows, cols), p, b = (
             truth.fixated,

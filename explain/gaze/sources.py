@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from explain.gaze.truths import Truths, one_against_the_rest
-from models.gaze.density import centre_gaussian, density
+from models.gaze.density import center_gaussian, density
 from models.gaze.fixations import Viewed
 
 Answer = tuple[np.ndarray, Viewed | None]
@@ -55,9 +55,9 @@ def baselines(truths: Truths, seed: int = 0) -> list[Source]:
         Source("random", "random numbers", "control", random),
         Source(
             "centre",
-            "centre Gaussian",
+            "center Gaussian",
             "baseline",
-            lambda images: ((centre_gaussian(i.size), None) for i in images),
+            lambda images: ((center_gaussian(i.size), None) for i in images),
         ),
         Source(
             "prior",

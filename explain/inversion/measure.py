@@ -20,7 +20,7 @@ from models.inversion.training import mean_distance
 
 BATCH = 16
 COLUMNS = ("error", "mse", "psnr", "ssim", "same", "other", "mean")
-"""`error`: ||rebuilt - x|| as a share of the mean distance between two images; `mse` of the normalised
+"""`error`: ||rebuilt - x|| as a share of the mean distance between two images; `mse` of the normalized
 picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: share whose predicted class stays; `other`: the
 error where another picture's features are decoded; `mean`: that of the mean picture."""
 
@@ -34,7 +34,7 @@ def measure(
     x = _read(classifier, source, limit)
     scale, total = mean_distance(x), dict[str, list[dict[str, float]]]()
     with torch.inference_mode():
-        said = torch.cat([classifier.model(part).argmax(1) for part in x.split(BATCH)])
+        text = torch.cat([classifier.model(part).argmax(1) for part in x.split(BATCH)])
     average = float((x - x.mean(0)).flatten(1).norm(dim=1).mean()) / scale
     done = 0
     for decoder in decoders:
@@ -43,13 +43,13 @@ def measure(
             part = x[begin : begin + BATCH]
             features = layer_output(classifier, part, decoder.layer)
             found, others = decoder.pictures(features), decoder.pictures(features.roll(1, 0))
-            rows += _rows(classifier, part, found, others, said[begin : begin + BATCH], scale)
+            rows += _rows(classifier, part, found, others, text[begin : begin + BATCH], scale)
             done += len(part)
             yield done / (len(x) * len(decoders)), _table(total, average)
 
 
 def _rows(
-    classifier: Classifier, x: Tensor, found: Tensor, others: Tensor, said: Tensor, scale: float
+    classifier: Classifier, x: Tensor, found: Tensor, others: Tensor, text: Tensor, scale: float
 ) -> list[dict[str, float]]:
     with torch.inference_mode():
         again = classifier.model(found).argmax(1)
@@ -62,7 +62,7 @@ def _rows(
             "mse": float((found[k] - x[k]).square().mean()),
             "psnr": float(-10 * np.log10(max(squares[k], 1e-10))),
             "ssim": float(structural_similarity(seen[k], rebuilt[k], channel_axis=0, data_range=1.0)),
-            "same": float(again[k] == said[k]),
+            "same": float(again[k] == text[k]),
             "other": float(away[k]) if len(x) > 1 else float("nan"),
         }
         for k in range(len(x))
@@ -85,7 +85,7 @@ def _table(total: dict[str, list[dict[str, float]]], average: float) -> pd.DataF
 
 
 def _read(classifier: Classifier, source: ImageSource, limit: int) -> Tensor:
-    """Normalised pictures (N, C, H, W), evenly spread over the source; unreadable ones are left out."""
+    """Normalized pictures (N, C, H, W), evenly spread over the source; unreadable ones are left out."""
     step, found = max(1, len(source) // limit), []
     for index in range(0, len(source), step):
         try:
@@ -98,7 +98,7 @@ def _read(classifier: Classifier, source: ImageSource, limit: int) -> Tensor:
         raise UserError(
             f"{source.name} has {len(found)} readable images: errors are measured on two at least."
         )
-    # shuffled: neighbours are of one class in most sets, and another picture's features would be too much
+    # shuffled: neighbors are of one class in most sets, and another picture's features would be too much
     # like a picture's own
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
     return classifier.batch([found[k] for k in order.tolist()])

@@ -92,13 +92,13 @@ def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
 
 
 def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
-    """(N, h, w, 3) uint8 of normalised pictures."""
+    """(N, h, w, 3) uint8 of normalized pictures."""
     found = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return found if found.shape[3] == 3 else found.repeat(3, 3)
 
 
 def unit(x: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Normalised pictures as pixels in [0, 1]."""
+    """Normalized pictures as pixels in [0, 1]."""
     mean, std = (
         torch.tensor(v, device=x.device)[:, None, None] for v in (preprocessing.mean, preprocessing.std)
     )

@@ -23,7 +23,7 @@ LARGEST = 112
 
 
 def kpca_cam(case: "Case", kernel: str = "sigmoid") -> Tensor:
-    """The first component of a kernel PCA of the centred activations, its larger extreme made positive; the
+    """The first component of a kernel PCA of the centered activations, its larger extreme made positive; the
     same for every class."""
     from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_kernel
 
@@ -44,7 +44,7 @@ def finer_cam(case: "Case", others: int = 3, alpha: float = 1.0) -> Tensor:
     """Grad-CAM of how much the class exceeds those most like it: Σ_k p_k (y - α y_k) / Σ_k p_k over the
     `others` classes of nearest score."""
     captured, plus = case.captured, case.target.plus.to(case.x.device)
-    if case.target.minus is not None:
+    if case.target.contrast_class is not None:
         raise UserError(
             "FinerCAM chooses the classes to be left out by itself: take Grad-CAM for the difference of "
             "two classes."

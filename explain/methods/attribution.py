@@ -119,7 +119,7 @@ def _max_pool_rule(
 
 
 def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: int = 0) -> Tensor:
-    """The mean of gradients at random places between baselines (mean colour, blurred image) and noisy copies,
+    """The mean of gradients at random places between baselines (mean color, blurred image) and noisy copies,
     times the difference."""
     from captum.attr import GradientShap
 

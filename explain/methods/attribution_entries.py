@@ -9,7 +9,7 @@ CHANNELS = ("sum", "largest")
 BASE = Parameter(
     "base",
     "mean",
-    "what absence looks like: the mean colour of the training data, or the image blurred",
+    "what absence looks like: the mean color of the training data, or the image blurred",
     choices=("mean", "blur"),
 )
 SEED = Parameter("seed", 0, "of the random numbers", 0, 2**31)
@@ -63,7 +63,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "attribution.input_gradient",
         "how much the score changes with each pixel",
         "Simonyan et al. 2013, arXiv:1312.6034",
-        (Parameter("channels", "largest", "of the colours", choices=CHANNELS),),
+        (Parameter("channels", "largest", "of the colors", choices=CHANNELS),),
         signed=False,
     ),
     pixels(
@@ -93,7 +93,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         (
             Parameter("samples", 25, "noisy copies", 1, 1000),
             Parameter("spread", 0.15, "of the noise, as a share of the image's range", 0.001, 2),
-            Parameter("channels", "largest", "of the colours", choices=CHANNELS),
+            Parameter("channels", "largest", "of the colors", choices=CHANNELS),
             SEED,
         ),
         "samples × (1 forward, 1 backward)",
@@ -131,7 +131,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "attribution.guided_backprop",
         "the gradient, without what lowers the score at any ReLU",
         "Springenberg et al. 2014, arXiv:1412.6806",
-        (Parameter("channels", "sum", "of the colours", choices=CHANNELS),),
+        (Parameter("channels", "sum", "of the colors", choices=CHANNELS),),
         passes=lambda given: 7,
     ),
     pixels(
@@ -140,7 +140,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "attribution.deconvolution",
         "the positive gradient at every ReLU, whatever its input",
         "Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
-        (Parameter("channels", "sum", "of the colours", choices=CHANNELS),),
+        (Parameter("channels", "sum", "of the colors", choices=CHANNELS),),
         passes=lambda given: 7,
     ),
     Method(

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def baseline(x: Tensor, name: str) -> Tensor:
-    """The training data's mean colour (zero after normalisation), or the image blurred by a tenth of its
+    """The training data's mean color (zero after normalization), or the image blurred by a tenth of its
     side."""
     if name == "mean":
         return torch.zeros_like(x)

@@ -80,7 +80,7 @@ def eigen_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
 
 
 def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
-    """The places projected on the first principal component of the centred activations; the same for every
+    """The places projected on the first principal component of the centered activations; the same for every
     class.
 
     A principal component has no sign of its own: here the larger extreme is made positive. Computed from the

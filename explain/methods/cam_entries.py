@@ -125,7 +125,7 @@ CAM_METHODS: tuple[Method, ...] = (
         "what each place of the layer says alone",
         "Byun & Lee 2022, arXiv:2209.14074",
         "network",
-        (Parameter("gaussian", True, "each place with its neighbours"),),
+        (Parameter("gaussian", True, "each place with its neighbors"),),
         signed=False,
         cost="1 forward, h·w times from the layer on",
         passes=lambda c, places, given: 1 + 0.02 * places,

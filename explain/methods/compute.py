@@ -23,8 +23,8 @@ FUSIONS = ("mean", "max")
 
 @dataclass(eq=False)
 class Case:
-    """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `on_progress(share)` hears how far it
-    is, and may raise `Cancelled`.
+    """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `on_progress(fraction)` hears how far
+    it is, and may raise `Cancelled`.
 
     `batch`: how many images the network gets at once where a method asks for many; it shrinks where memory
     ends.
@@ -36,7 +36,7 @@ class Case:
     target: Target
     precision: str = "fp32"
     batch: int = 32
-    on_progress: Callable[[float], None] = field(default=lambda share: None)
+    on_progress: Callable[[float], None] = field(default=lambda fraction: None)
     _folded: dict[tuple[str, ...], nn.Module] = field(
         default_factory=dict
     )  # shared with every case made from this one
@@ -84,13 +84,13 @@ class Case:
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """Raw float32 maps (N, h, w) of `method` for `target`: at the layer's own resolution, or at the input's.
-    `change` (N,): what each should sum to, y(x) - y(x0), where the method promises it."""
+    `expected_sum` (N,): what each should sum to, y(x) - y(x0), where the method promises it."""
 
     maps: Tensor
     method: str
     layer: str
     target: Target
-    change: Tensor | None = None
+    expected_sum: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,13 @@ def _answer(
     method = get(name)
     settings = method.settings(given)
     if not smoothing or not (smoothing.flip or smoothing.samples):
-        change = _change(case, settings["base"]) if method.complete else None
+        expected_sum = _change(case, settings["base"]) if method.complete else None
         return Explanation(
-            _maps(case, method, settings, fuse), name, _layers(case, method), case.target, change
+            _maps(case, method, settings, fuse), name, _layers(case, method), case.target, expected_sum
         )
     total, variations = None, list(smoothing.variations(case.x))
     for k, (x, mirrored) in enumerate(variations):
-        on_progress = lambda share, k=k: case.on_progress((k + share) / len(variations))  # noqa: E731
+        on_progress = lambda fraction, k=k: case.on_progress((k + fraction) / len(variations))  # noqa: E731
         maps = _maps(replace(case, x=x, on_progress=on_progress), method, settings, fuse)
         maps = maps.flip(2) if mirrored else maps
         total = maps if total is None else total + maps

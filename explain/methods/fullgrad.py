@@ -84,21 +84,21 @@ def fullgrad(case: "Case") -> Tensor:
 
     def work(some: "Case") -> Tensor:
         image, found = full_gradients(some.model, some.x, some.target)
-        maps = [image, *(_maps(some.model, share, some.x) for share in found)]
-        return sum((_scaled(share, size) for share in maps if share is not None), torch.zeros(()))
+        maps = [image, *(_maps(some.model, fraction, some.x) for fraction in found)]
+        return sum((_scaled(fraction, size) for fraction in maps if fraction is not None), torch.zeros(()))
 
     return each(case, work, WHOLE)
 
 
-def _maps(model: nn.Module, share: Tensor, x: Tensor) -> Tensor | None:
+def _maps(model: nn.Module, fraction: Tensor, x: Tensor) -> Tensor | None:
     """(N, C, h, w), or None for a layer without spatial positions, or with windows of images as its batch."""
-    if share.ndim == 3:
-        return read_maps(model, share.transpose(1, 2), x)
-    return share if share.ndim == 4 and len(share) == len(x) else None
+    if fraction.ndim == 3:
+        return read_maps(model, fraction.transpose(1, 2), x)
+    return fraction if fraction.ndim == 4 and len(fraction) == len(x) else None
 
 
-def _scaled(share: Tensor, size: tuple[int, int]) -> Tensor:
-    values = share.abs()
+def _scaled(fraction: Tensor, size: tuple[int, int]) -> Tensor:
+    values = fraction.abs()
     low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
     together = ((values - low) / (high - low + 1e-6)).sum(
         1, keepdim=True

@@ -26,8 +26,8 @@ PASSES, MAPS = 3, 200
 
 @dataclass(frozen=True)
 class MapRequest:
-    """Which map: of the predicted class where `target` is None, less that of class `minus`; at the default
-    layer where `layer` is ''.
+    """Which map: of the predicted class where `target` is None, less that of class `contrast_class`; at the
+    default layer where `layer` is ''.
 
     `given`: parameters that differ from the method's own, as (name, value) in pairs.
     """
@@ -35,7 +35,7 @@ class MapRequest:
     method: str
     layer: str = ""
     target: int | None = None
-    minus: int | None = None
+    contrast_class: int | None = None
     given: tuple[tuple[str, Any], ...] = ()
     fuse: str = "mean"
     smoothing: Smoothing = field(default_factory=Smoothing)
@@ -43,15 +43,15 @@ class MapRequest:
 
 @dataclass(frozen=True, eq=False)
 class MapResult:
-    """`raw` (h, w) answers `question` for class `target` at `layer` ('' where the method needs none); it took
-    `seconds`. `change`: what it should sum to, where the method promises that."""
+    """`raw` (h, w) answers `request` for class `target` at `layer` ('' where the method needs none); it took
+    `seconds`. `expected_sum`: what it should sum to, where the method promises that."""
 
     raw: np.ndarray
-    question: MapRequest
+    request: MapRequest
     layer: str
     target: int
     seconds: float
-    change: float | None = None
+    expected_sum: float | None = None
 
 
 @dataclass(eq=False)
@@ -70,16 +70,16 @@ class ImageSession:
         return int(self.prob.argmax())
 
     def map(
-        self, question: MapRequest, on_progress: Callable[[float], None] = lambda share: None
+        self, request: MapRequest, on_progress: Callable[[float], None] = lambda fraction: None
     ) -> MapResult:
-        """The answer, computed once. `on_progress(share)` hears how far it is, and may raise `Cancelled`.
+        """The answer, computed once. `on_progress(fraction)` hears how far it is, and may raise `Cancelled`.
         Raises UserError for what does not fit."""
-        if question not in self._maps:
-            found = self._compute(question, on_progress)
+        if request not in self._maps:
+            found = self._compute(request, on_progress)
             if len(self._maps) >= MAPS:
                 del self._maps[next(iter(self._maps))]
-            self._maps[question] = found
-        return self._maps[question]
+            self._maps[request] = found
+        return self._maps[request]
 
     @cached_property
     def pace(self) -> float:
@@ -92,34 +92,35 @@ class ImageSession:
             times.append((time.perf_counter() - began) / len(few))
         return min(times)
 
-    def known(self, question: MapRequest) -> bool:
-        return question in self._maps
+    def known(self, request: MapRequest) -> bool:
+        return request in self._maps
 
-    def seconds(self, question: MapRequest) -> float:
+    def seconds(self, request: MapRequest) -> float:
         """About how long the map will take on this machine."""
-        method = get(question.method)
+        method = get(request.method)
         c, h, w = (
-            self._case(self._layers(question.layer)).captured.activation.shape[1:]
+            self._case(self._layers(request.layer)).captured.activation.shape[1:]
             if method.layered
             else (0, 0, 0)
         )
-        copies = max(1, question.smoothing.samples) * (1 + question.smoothing.flip)
-        return self.pace * copies * method.passes(c, h * w, method.settings(dict(question.given)))
+        copies = max(1, request.smoothing.samples) * (1 + request.smoothing.flip)
+        return self.pace * copies * method.passes(c, h * w, method.settings(dict(request.given)))
 
-    def _compute(self, question: MapRequest, on_progress: Callable[[float], None]) -> MapResult:
-        method, plus = get(question.method), self.pred if question.target is None else question.target
+    def _compute(self, request: MapRequest, on_progress: Callable[[float], None]) -> MapResult:
+        method, plus = get(request.method), self.pred if request.target is None else request.target
         began = time.perf_counter()
         target = Target(
-            torch.tensor([plus]), None if question.minus is None else torch.tensor([question.minus])
+            torch.tensor([plus]),
+            None if request.contrast_class is None else torch.tensor([request.contrast_class]),
         )
         if method.layered:
-            case = self._case(self._layers(question.layer)).about(target, on_progress)
+            case = self._case(self._layers(request.layer)).about(target, on_progress)
         else:
             case = Case(self.classifier.model, self.x, (), target, on_progress=on_progress)
-        found = answer(case, question.method, dict(question.given), question.fuse, question.smoothing)
-        change = None if found.change is None else float(found.change[0])
+        found = answer(case, request.method, dict(request.given), request.fuse, request.smoothing)
+        expected_sum = None if found.expected_sum is None else float(found.expected_sum[0])
         return MapResult(
-            found.maps[0].cpu().numpy(), question, found.layer, plus, time.perf_counter() - began, change
+            found.maps[0].cpu().numpy(), request, found.layer, plus, time.perf_counter() - began, expected_sum
         )
 
     def _layers(self, layer: str) -> tuple[str, ...]:
@@ -137,7 +138,7 @@ class ImageSession:
         return self._passes[layers]
 
 
-def look(classifier: Classifier, image: Image.Image) -> ImageSession:
+def open_session(classifier: Classifier, image: Image.Image) -> ImageSession:
     """Show a picture to a network: one forward pass. Raises UserError for a network that answers with
     something else than classes."""
     if classifier.metadata.get("task") == "affect":

@@ -12,12 +12,12 @@ def command_line(
     model: str,
     weights: str,
     classes: Sequence[str],
-    questions: Sequence[MapRequest],
+    requests: Sequence[MapRequest],
     options: Sequence[str] = (),
 ) -> str:
     """One call of `explain` for questions that differ in method and parameters alone. `classes`: as the
     command will find them, none where it finds other names; `options`: words that say the preprocessing."""
-    first = questions[0]
+    first = requests[0]
     words = [
         "explain",
         picture,
@@ -26,12 +26,12 @@ def command_line(
         *(["--weights", weights] if weights else []),
         *options,
     ]
-    words += ["--methods", ",".join(q.method for q in questions)]
+    words += ["--methods", ",".join(q.method for q in requests)]
     words += ["--layer", first.layer] if first.layer else []
     words += ["--fuse", first.fuse] if "," in first.layer and first.fuse != "mean" else []
-    for option, index in (("--target", first.target), ("--minus", first.minus)):
+    for option, index in (("--target", first.target), ("--contrast-class", first.contrast_class)):
         words += [option, classes[index] if classes else str(index)] if index is not None else []
-    for q in questions:
+    for q in requests:
         for name, value in q.given:
             words += ["--set", f"{q.method}.{name}={value}"]
     words += ["--flip"] if first.smoothing.flip else []
@@ -39,36 +39,34 @@ def command_line(
     return typed([*words, "--out", "maps"])
 
 
-def in_memory_lines(picture: str, questions: Sequence[MapRequest], classes: Sequence[str]) -> str:
+def in_memory_lines(picture: str, requests: Sequence[MapRequest], classes: Sequence[str]) -> str:
     """In Python, where the network is a module of the program that opened the page."""
-    first = questions[0]
-    words = [f"net, {picture!r}", f"methods={[q.method for q in questions]!r}"]
+    first = requests[0]
+    words = [f"net, {picture!r}", f"methods={[q.method for q in requests]!r}"]
     words += [f"target={classes[first.target]!r}"] if first.target is not None else []
     words += [f"layer={first.layer!r}"] if first.layer else []
-    words += [
-        f"{name}={value!r}" for name, value in dict(pair for q in questions for pair in q.given).items()
-    ]
+    words += [f"{name}={value!r}" for name, value in dict(pair for q in requests for pair in q.given).items()]
     return f"import vitrine\n\nvitrine.explain({', '.join(words)})\n"
 
 
 def python_lines(
-    picture: str, model: str, weights: str, questions: Sequence[MapRequest], options: Sequence[str] = ()
+    picture: str, model: str, weights: str, requests: Sequence[MapRequest], options: Sequence[str] = ()
 ) -> str:
     """Runs from the folder of launch.py."""
-    said = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
+    text = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
     given = ", ".join(
         [
             repr(model),
             *([repr(weights)] if weights else []),
-            *([f"options=PreprocessingOptions({said})"] if said else []),
+            *([f"options=PreprocessingOptions({text})"] if text else []),
         ]
     )
     read = _fields(options)
     how = "".join(
         f", {k}={v!r}" for k, v in (("exif", read.get("exif")), ("bits", int(read.get("bits", 0)))) if v
     )
-    smooth = any(q.smoothing != Smoothing() for q in questions)
-    asked = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in questions)
+    smooth = any(q.smoothing != Smoothing() for q in requests)
+    asked = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)
     return "\n".join(
         [
             "from pathlib import Path",
@@ -76,7 +74,7 @@ def python_lines(
             *(["from explain.methods.compute import Smoothing"] if smooth else []),
             "from explain.methods.live import MapRequest, look",
             "from models.data.images import open_image",
-            *(["from models.preprocessing_options import PreprocessingOptions"] if said else []),
+            *(["from models.preprocessing_options import PreprocessingOptions"] if text else []),
             "from models.registry import load",
             "",
             f"classifier = load({given})",
@@ -106,7 +104,7 @@ def _words(q: MapRequest) -> list[str]:
     values = [
         ("layer", q.layer or None),
         ("target", q.target),
-        ("minus", q.minus),
+        ("contrast_class", q.contrast_class),
         ("given", q.given or None),
         ("fuse", q.fuse if several else None),
     ]

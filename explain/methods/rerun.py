@@ -50,7 +50,7 @@ def recipro_cam(case: "Case", gaussian: bool = True) -> Tensor:
     """M_ij = the class's probability where of all places of the layer's maps (i, j) alone is left; for two
     classes, the difference.
 
-    `gaussian`: with its eight neighbours, weighted by a 3 × 3 Gaussian.
+    `gaussian`: with its eight neighbors, weighted by a 3 × 3 Gaussian.
     """
     h, w = case.captured.activation.shape[2:]
     masks = torch.eye(h * w, device=case.x.device).reshape(h * w, 1, h, w)
@@ -185,7 +185,7 @@ def _behind(
     one: "Case",
     items: Tensor,
     change: Callable[[Tensor, Tensor], Tensor],
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Tensor:
     """The answers (M, K) to one image with M other maps at its layer: `change(some items, maps)` makes as
     many as the items."""
@@ -206,5 +206,5 @@ def _behind(
     )  # a quarter at a time: someone may watch, and cancel
 
 
-def _tell(case: "Case", row: int, share: float) -> None:
-    case.on_progress((row + share) / len(case.x))
+def _tell(case: "Case", row: int, fraction: float) -> None:
+    case.on_progress((row + fraction) / len(case.x))

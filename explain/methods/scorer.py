@@ -43,7 +43,7 @@ class Scorer(nn.Module):
         """Whether the network puts branches together."""
         return bool(self._mode and self._mode.joins)
 
-    def forward(self, x: Tensor, plus: Tensor, minus: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, plus: Tensor, contrast_class: Tensor | None = None) -> Tensor:
         self._seen += len(x)
         self._case.on_progress(min(1.0, self._seen / self._expected))
         if self._mode:
@@ -53,7 +53,7 @@ class Scorer(nn.Module):
             torch.autocast(x.device.type, torch.bfloat16, enabled=self._case.precision == "bf16"),
         ):
             logits = self.model(x.clone())  # a copy: it may work in place
-        return Target(plus, minus).score(logits.flatten(1).float())
+        return Target(plus, contrast_class).score(logits.flatten(1).float())
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def captum(
         model = deepcopy(case.model) if copy else case.quick if forward else case.model
         target = (
             case.target.plus.to(case.x.device),
-            *([] if case.target.minus is None else [case.target.minus.to(case.x.device)]),
+            *([] if case.target.contrast_class is None else [case.target.contrast_class.to(case.x.device)]),
         )
         more = {"inputs": case.x.detach().clone(), "additional_forward_args": target}
         if relus is None:
@@ -124,8 +124,8 @@ def pixels(attribution: Tensor, channels: str = "sum") -> Tensor:
 def each(case: "Case", work: Callable[["Case"], Tensor], size: int = 1) -> Tensor:
     """`size` images after the other, fewer where memory ends; progress over all of them."""
 
-    def on_progress(done: int, share: float, of: int) -> None:
-        case.on_progress((done + share * of) / len(case.x))
+    def on_progress(done: int, fraction: float, of: int) -> None:
+        case.on_progress((done + fraction * of) / len(case.x))
 
     def in_parts(size: int) -> Tensor:
         parts = [case.part(slice(row, row + size)) for row in range(0, len(case.x), size)]

@@ -26,14 +26,14 @@ def segments(image: Tensor, kind: str, count: int) -> Tensor:
 
     low, high = image.amin(), image.amax()
     shown = ((image - low) / (high - low).clamp_min(1e-8)).permute(1, 2, 0).double().cpu().numpy()
-    colour = shown.shape[2] == 3
+    color = shown.shape[2] == 3
     found = torch.from_numpy(
         slic(
-            shown if colour else shown[..., :1],
+            shown if color else shown[..., :1],
             count,
-            compactness=10 if colour else 0.1,
+            compactness=10 if color else 0.1,
             start_label=0,
-            convert2lab=colour,
+            convert2lab=color,
             channel_axis=-1,
         )
     )

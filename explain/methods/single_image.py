@@ -9,7 +9,7 @@ from PIL import Image
 
 from explain.methods.live import ImageSession, MapResult
 from explain.methods.registry import get
-from explain.render import coloured, normalise, overlay
+from explain.render import colored, normalize, overlay
 from models.classes import find_class, near_names
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
@@ -31,26 +31,26 @@ def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
         raise UserError(f"'{path}' cannot be used: {error}.") from error
 
 
-def class_number(classes: tuple[str, ...], said: str | None) -> int | None:
+def class_number(classes: tuple[str, ...], text: str | None) -> int | None:
     """'fear' or '4' -> its number; where classes are called by numbers, these are names. Raises UserError
     with what is near."""
-    if said is None:
+    if text is None:
         return None
-    if (found := find_class(said, classes)) is not None:
+    if (found := find_class(text, classes)) is not None:
         return found
     numbered = any(name.isdecimal() for name in classes)
-    if said.isdecimal() and int(said) < len(classes) and not numbered:
-        return int(said)
-    shown = near_names(said, classes, cutoff=0.4) or list(classes[:8])
+    if text.isdecimal() and int(text) < len(classes) and not numbered:
+        return int(text)
+    shown = near_names(text, classes, cutoff=0.4) or list(classes[:8])
     numbers = "" if numbered else f"; a number from 0 to {len(classes) - 1} is taken too"
-    raise UserError(f"No class '{said[:60]}': near are {', '.join(shown)}{numbers}.")
+    raise UserError(f"No class '{text[:60]}': near are {', '.join(shown)}{numbers}.")
 
 
-def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str, Any]]:
+def settings_for(methods: Iterable[str], text: list[str]) -> dict[str, dict[str, Any]]:
     """'steps=20' for every method that has it, 'lime.samples=100' for one. Raises UserError for what nobody
     takes."""
     given: dict[str, dict[str, Any]] = {name: {} for name in methods}
-    for word in said:
+    for word in text:
         path, is_there, value = word.partition("=")
         owner, _, name = path.rpartition(".")
         takers = [m for m in given if owner in ("", m) and any(p.name == name for p in get(m).parameters)]
@@ -67,21 +67,21 @@ def settings_for(methods: Iterable[str], said: list[str]) -> dict[str, dict[str,
     return given
 
 
-def write(sight: ImageSession, made: MapResult, stem: Path) -> list[Path]:
-    """STEM.METHOD.npy (raw float32), .map.png (coloured, the map's own resolution), .png (over the picture as
+def write(session: ImageSession, made: MapResult, stem: Path) -> list[Path]:
+    """STEM.METHOD.npy (raw float32), .map.png (colored, the map's own resolution), .png (over the picture as
     the network sees it).
 
     Raises UserError where it cannot be written.
     """
     files = [
-        stem.with_name(f"{stem.name}.{made.question.method}{end}") for end in (".npy", ".map.png", ".png")
+        stem.with_name(f"{stem.name}.{made.request.method}{end}") for end in (".npy", ".map.png", ".png")
     ]
-    scaled = normalise(made.raw)
+    scaled = normalize(made.raw)
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         np.save(files[0], made.raw)
-        coloured(scaled).save(files[1])
-        overlay(sight.seen, scaled).save(files[2])
+        colored(scaled).save(files[1])
+        overlay(session.seen, scaled).save(files[2])
     except OSError as error:
         raise UserError(
             f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another "

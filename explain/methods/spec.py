@@ -28,10 +28,10 @@ class Parameter:
     def read(self, given: Any) -> Value:
         """What a person typed or chose, checked. Raises UserError with what is allowed."""
         if isinstance(self.default, bool):
-            said = str(given).lower()
-            if said not in ("true", "false", "yes", "no", "1", "0"):
+            text = str(given).lower()
+            if text not in ("true", "false", "yes", "no", "1", "0"):
                 raise UserError(f"{self.name} is '{given}': it is yes or no.")
-            return said in ("true", "yes", "1")
+            return text in ("true", "yes", "1")
         if self.choices:
             if given not in self.choices:
                 raise UserError(f"{self.name} is '{given}': choose from {', '.join(self.choices)}.")

@@ -31,9 +31,9 @@ def shrinking(work: Callable[[int], Result], size: int) -> Result:
 
 def out_of_memory(error: BaseException) -> bool:
     """Torch says it in an error of its own on accelerators, in words on CPUs."""
-    said = str(error).lower()
+    text = str(error).lower()
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "not enough memory" in said
-        or "can't allocate memory" in said
+        or "not enough memory" in text
+        or "can't allocate memory" in text
     )

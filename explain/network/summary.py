@@ -58,10 +58,10 @@ def format_text(table: Sequence[Layer], zeros: bool) -> str:
         if layer.passes_on:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
-        share = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
+        fraction = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
         numbers = counted(layer.parameters), counted(layer.macs)
         rows.append(
-            (layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), share)
+            (layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), fraction)
         )
     rows.append(
         (

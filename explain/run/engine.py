@@ -1,4 +1,4 @@
-"""The engine: one pass over a labelled set of images, into a run folder."""
+"""The engine: one pass over a labeled set of images, into a run folder."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +131,7 @@ def process(
 ) -> pa.Table:
     """One batch of readable images -> rows of the run. Where the network's answer is no number, the row has
     an error."""
-    x = classifier.preprocessing.normalise(
+    x = classifier.preprocessing.normalize(
         stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device
     )
     captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
@@ -160,8 +160,8 @@ def process(
     } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
     regions = _regions(request, loaded)
     columns |= {
-        area_column(name): np.broadcast_to(share, (len(loaded), *request.map_shape)).mean((1, 2))
-        for name, share in regions.items()
+        area_column(name): np.broadcast_to(fraction, (len(loaded), *request.map_shape)).mean((1, 2))
+        for name, fraction in regions.items()
     }
     for (method, target), maps in both_targets(captured, request.methods, pred, label).items():
         name, raw = map_column(method, target), maps.cpu().numpy()
@@ -189,14 +189,14 @@ def _regions(request: Request, loaded: list[Loaded]) -> dict[str, np.ndarray]:
     """Name -> the share of each place of a map in that region: (h, w), or (N, h, w) where the data knows it
     of every picture."""
     known = [i.masks for i in loaded if i.masks is not None]
-    shares = (
+    fractions = (
         reduced(np.stack(known), request.map_shape).swapaxes(0, 1)
         if known
         else face_bands(request.map_shape)
         if request.regions
         else ()
     )
-    return dict(zip(request.regions, shares, strict=True))
+    return dict(zip(request.regions, fractions, strict=True))
 
 
 def _noise(classifier: Classifier) -> Tensor:

@@ -12,17 +12,17 @@ def facts(seen: Image.Image, size: tuple[int, int]) -> dict[str, float | int]:
     """Of what the network sees of a picture, and the (width, height) that the file has.
 
     brightness, contrast: mean and standard deviation of the luma, in [0, 1]. sharpness: how much of the
-    contrast lies between neighbours, the variance of the luma's Laplacian (J. L. Pech-Pacheco et al., *Diatom
+    contrast lies between neighbors, the variance of the luma's Laplacian (J. L. Pech-Pacheco et al., *Diatom
     autofocusing in brightfield microscopy*, ICPR 2000) over that of the luma, so that dark or flat pictures
-    do not pass for blurred ones. colour: colourfulness of D. Hasler and S. Süsstrunk, *Measuring
-    colourfulness in natural images*, 2003; 0 where every pixel is grey.
+    do not pass for blurred ones. color: colorfulness of D. Hasler and S. Süsstrunk, *Measuring
+    colorfulness in natural images*, 2003; 0 where every pixel is grey.
     """
     luma = np.asarray(seen.convert("L"), np.float32)
     return {
         "brightness": float(luma.mean()) / 255,
         "contrast": float(luma.std()) / 255,
         "sharpness": sharpness(luma),
-        "colour": colourfulness(seen),
+        "colour": colorfulness(seen),
         "width": size[0],
         "height": size[1],
         HASH: perceptual_hash(seen),
@@ -38,7 +38,7 @@ def sharpness(luma: np.ndarray) -> float:
     return float(laplacian.var()) / variance
 
 
-def colourfulness(seen: Image.Image) -> float:
+def colorfulness(seen: Image.Image) -> float:
     if seen.mode == "L":
         return 0.0
     r, g, b = (np.asarray(channel, np.float32) for channel in seen.convert("RGB").split())

@@ -49,14 +49,16 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
         return Loaded(
             index, stamp, error=str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         )
-    shares = np.stack([np.asarray(mask.convert("L"), np.float32) / 255 for mask in masks]) if masks else None
+    fractions = (
+        np.stack([np.asarray(mask.convert("L"), np.float32) / 255 for mask in masks]) if masks else None
+    )
     return Loaded(
         index,
         stamp,
         as_tensor(seen),
         jpeg_bytes(seen.convert("RGB"), THUMBNAIL),
         facts(seen, picture.size),
-        shares,
+        fractions,
     )
 
 

@@ -21,7 +21,7 @@ def attention_statistics(
     has no positive value. `regions`: name -> the share of each place that lies in it, (h, w) or (N, h, w).
 
     entropy: of the positive mass, in [0, 1], 1 = spread evenly. border_mass: share in the outer eighth on
-    each side (0.4375 for an even map). center_x, center_y: centre of mass in [0, 1]. spread: root mean square
+    each side (0.4375 for an even map). center_x, center_y: center of mass in [0, 1]. spread: root mean square
     distance from it, in sides of the picture.
     """
     h, w = maps.shape[1:]
@@ -38,7 +38,7 @@ def attention_statistics(
     ).sum((1, 2))
     border = 1 - (p * _inside((h, w))).sum((1, 2))
     values = dict(zip(STATISTICS, (entropy, border, center_x, center_y, np.sqrt(square)), strict=True))
-    values |= {mass_in(name): (p * share).sum((1, 2)) for name, share in (regions or {}).items()}
+    values |= {mass_in(name): (p * fraction).sum((1, 2)) for name, fraction in (regions or {}).items()}
     return {name: v.astype(np.float32) for name, v in values.items()}
 
 

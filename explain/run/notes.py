@@ -58,8 +58,14 @@ def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes:
     Raises UserError for what cannot be said, and where the folder cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    said = {"id": image, "field": field, "value": _checked(field, value, classes), "by": by[:80], "at": now}
-    line = (json.dumps(said, ensure_ascii=False) + "\n").encode()
+    message = {
+        "id": image,
+        "field": field,
+        "value": _checked(field, value, classes),
+        "by": by[:80],
+        "at": now,
+    }
+    line = (json.dumps(message, ensure_ascii=False) + "\n").encode()
     try:
         with FileLock(folder / LOCK, timeout=PATIENCE):
             _append(folder / NOTES, line)
@@ -128,12 +134,12 @@ def _read(path: Path, _size: int, _changed: int) -> dict[str, Note]:
     notes: dict[str, Note] = {}
     for line in path.read_bytes().splitlines():
         try:
-            said = json.loads(line)
-            image, field, value = str(said["id"]), said["field"], said["value"]
+            message = json.loads(line)
+            image, field, value = str(message["id"]), message["field"], message["value"]
             change: dict[str, Any] = {
                 field: tuple(map(str, value)) if field == "tags" else str(value),
-                "by": str(said["by"]),
-                "at": str(said["at"]),
+                "by": str(message["by"]),
+                "at": str(message["at"]),
             }
             notes[image] = replace(notes.get(image, Note(image)), **change)
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -152,18 +158,18 @@ def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     known = run.ok.drop_duplicates("id").set_index("id")
     order = [i for i in known.index if i in notes] + [i for i in notes if i not in known.index]
     names = dict(enumerate(run.classes))
-    picked, said = known.reindex(order), [notes[i] for i in order]
+    picked, message = known.reindex(order), [notes[i] for i in order]
     return pd.DataFrame(
         {
             "id": order,
             "true": picked["label"].map(names).to_list(),
             "predicted": picked["pred"].map(names).to_list(),
             "confidence": picked["confidence"].to_list(),
-            "tags": [plain(", ".join(n.tags)) for n in said],
-            "corrected": [n.label for n in said],
-            "text": [plain(n.text) for n in said],
-            "by": [plain(n.by) for n in said],
-            "at": [n.at for n in said],
+            "tags": [plain(", ".join(n.tags)) for n in message],
+            "corrected": [n.label for n in message],
+            "text": [plain(n.text) for n in message],
+            "by": [plain(n.by) for n in message],
+            "at": [n.at for n in message],
         }
     )
 

@@ -1,5 +1,5 @@
 """Gaze from the features of a network that was trained to classify: 1 × 1 convolutions, a blur, and the log
-density of the centre bias.
+density of the center bias.
 
 The idea of DeepGaze I and II (M. Kümmerer et al. 2015, arXiv:1411.1045; 2016, arXiv:1610.01563). The output
 is a log density.
@@ -16,7 +16,7 @@ HIDDEN = (32, 16)
 
 class Backbone(nn.Module):
     """Images (N, 3, H, W) -> one tensor (N, C, h, w) a layer of `network`, at its own resolution, each
-    channel standardised by `mean` and `std` of the training images. `network`: a frozen feature extractor
+    channel standardized by `mean` and `std` of the training images. `network`: a frozen feature extractor
     that answers with a dict of layers."""
 
     def __init__(self, network: nn.Module, layers: Sequence[str], widths: Sequence[int]):
@@ -34,7 +34,7 @@ class Backbone(nn.Module):
 
 
 class Readout(nn.Module):
-    """Standardised features -> log densities (N, h, w), whose exponentials sum to 1. The first 1 × 1
+    """Standardized features -> log densities (N, h, w), whose exponentials sum to 1. The first 1 × 1
     convolution runs at each layer's own resolution and what it puts out is enlarged and summed: the same as
     convolving enlarged features, at a tenth of the cost. `prior` (h, w): log density of the training's
     fixations, whose weight is learned, beginning at 1."""

@@ -1,5 +1,5 @@
 """A small network that predicts gaze from pixels: three convolutions that halve, four that look ever further
-around, and a centre bias of its own.
+around, and a center bias of its own.
 
 The dilated context of F. Yu, V. Koltun, *Multi-Scale Context Aggregation by Dilated Convolutions*, 2016
 (arXiv:1511.07122), taught by a larger network (G. Hinton et al. 2015, arXiv:1503.02531): 0.3 M parameters,

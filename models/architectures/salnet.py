@@ -33,7 +33,7 @@ class SalNet(nn.Module):
         self._begin()
 
     def _begin(self) -> None:
-        """He's initialisation; the last convolution N(0, 1e-5); the transposed one enlarges bilinearly."""
+        """He's initialization; the last convolution N(0, 1e-5); the transposed one enlarges bilinearly."""
         convolutions = [m for m in self.features if isinstance(m, nn.Conv2d)]
         for layer in convolutions:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -27,7 +27,7 @@ class UpConv(nn.Module):
     `width` multiplies all channels: 1 is the published decoder. `depth`: layers before the up-convolutions;
     `ups`: how many of those, 0 as said above: what comes out has the layer's sides, or 4 × 4, doubled so
     often. `mean`, `std`: of every channel of the layer over the training's images, by which its output is
-    standardised.
+    standardized.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class UpConv(nn.Module):
 
 
 def _he(module: nn.Module) -> None:
-    """He's initialisation for leaky ReLUs: with PyTorch's own one, what tells pictures apart fades on the way
+    """He's initialization for leaky ReLUs: with PyTorch's own one, what tells pictures apart fades on the way
     through eight layers, and the decoder begins by learning the mean picture. Of an up-convolution of stride
     2 a quarter of the kernel meets each pixel."""
     if isinstance(module, nn.ConvTranspose2d):

@@ -72,9 +72,9 @@ class Corrected(DerivedSource):
             [key for name in names_of(source.name) if (key := (name, item.id)) in corrections.labels]
             for item in source.items
         ]
-        said = [corrections.labels[keys[0]] if keys else None for keys in fitting]
+        text = [corrections.labels[keys[0]] if keys else None for keys in fitting]
         self.found = {key for keys in fitting for key in keys}
-        super().__init__(source, np.array([i for i, label in enumerate(said) if label != ""], int))
+        super().__init__(source, np.array([i for i, label in enumerate(text) if label != ""], int))
         if not len(self.kept):
             raise UserError(
                 f"{corrections.file} leaves out every image of {source.name}: correct some of the labels "
@@ -82,7 +82,7 @@ class Corrected(DerivedSource):
             )
         before = [source.items[i] for i in self.kept]
         right = [
-            item.label if (label := said[i]) is None else self._class(label, corrections.file)
+            item.label if (label := text[i]) is None else self._class(label, corrections.file)
             for i, item in zip(self.kept, before, strict=True)
         ]
         self.items = [Item(item.id, label) for item, label in zip(before, right, strict=True)]

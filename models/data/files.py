@@ -62,24 +62,24 @@ class FileSource(ImageSource):
 
     @property
     def reading(self) -> list[str]:
-        facts, said = self.facts, []
+        facts, text = self.facts, []
         if facts.bits:
             why = "as the network was trained" if self.told_bits else "as they show; --bits says otherwise"
-            said.append(
+            text.append(
                 f"integer pictures of more than 8 bits use {self.bits} bits ({why}): {2**self.bits - 1:,} "
                 "is white"
             )
         if facts.floats:
-            said.append(
+            text.append(
                 f"{facts.floats} of {facts.files} files looked at hold floats, each of which is scaled to "
                 "its own maximum"
             )
         if facts.turned:
             some = f"{facts.turned} of {facts.files} files looked at"
-            said.append(
+            text.append(
                 f"{some} have an EXIF rotation, which is applied (--exif ignore for a network trained "
                 "without it)"
                 if self.exif == "apply"
                 else f"{some} have an EXIF rotation, which is ignored"
             )
-        return said
+        return text

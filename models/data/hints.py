@@ -1,4 +1,4 @@
-"""What is worth a second look before labelled images are used: names that may be one class, and images that
+"""What is worth a second look before labeled images are used: names that may be one class, and images that
 were trained on."""
 
 from collections import Counter

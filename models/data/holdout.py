@@ -21,9 +21,9 @@ def held_out(source: ImageSource, part: str) -> ImageSource:
     return chosen
 
 
-def split_off(source: ImageSource, part: str, share: float = SHARE) -> tuple[ImageSource, ImageSource]:
+def split_off(source: ImageSource, part: str, fraction: float = SHARE) -> tuple[ImageSource, ImageSource]:
     """What is left of a source, and `part`: a share of every class."""
-    taken = np.sort(np.concatenate([order[: _size(len(order), share)] for order in _orders(source)]))
+    taken = np.sort(np.concatenate([order[: _size(len(order), fraction)] for order in _orders(source)]))
     rest = Subset(source, np.setdiff1d(np.arange(len(source)), taken))
     return rest, Subset(source, taken, f"{source.name} ({part})")
 
@@ -37,8 +37,8 @@ def _parts(source: ImageSource) -> dict[str, np.ndarray]:
     return {name: np.sort(np.concatenate(found)).astype(int) for name, found in pieces.items()}
 
 
-def _size(n: int, share: float) -> int:
-    return max(1, round(share * n)) if n >= 3 else 0
+def _size(n: int, fraction: float) -> int:
+    return max(1, round(fraction * n)) if n >= 3 else 0
 
 
 def _orders(source: ImageSource) -> list[np.ndarray]:

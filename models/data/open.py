@@ -1,4 +1,4 @@
-"""From what a person writes after --data to a labelled set of images."""
+"""From what a person writes after --data to a labeled set of images."""
 
 from collections.abc import Sequence
 from pathlib import Path

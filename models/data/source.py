@@ -1,4 +1,4 @@
-"""What every labelled set of images looks like to the rest of Vitrine."""
+"""What every labeled set of images looks like to the rest of Vitrine."""
 
 import copy
 import hashlib
@@ -34,14 +34,14 @@ class NoParts(NoSuchPart):
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled image: its path below the data root (or row name), and the name of its class."""
+    """One labeled image: its path below the data root (or row name), and the name of its class."""
 
     id: str
     label: str
 
 
 class ImageSource(ABC):
-    """A labelled set of images: `items` in a fixed order, and `load(index)` for the picture."""
+    """A labeled set of images: `items` in a fixed order, and `load(index)` for the picture."""
 
     name: str
     root: str

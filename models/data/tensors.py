@@ -1,4 +1,4 @@
-"""A labelled set of images as tensors for training: read once, in parallel, and kept as bytes where they
+"""A labeled set of images as tensors for training: read once, in parallel, and kept as bytes where they
 fit."""
 
 import os

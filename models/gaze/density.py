@@ -81,7 +81,7 @@ def distribution(values: np.ndarray) -> np.ndarray:
     return (positive / total).astype(np.float32) if total > 0 else positive.astype(np.float32)
 
 
-def centre_gaussian(size: tuple[int, int]) -> np.ndarray:
+def center_gaussian(size: tuple[int, int]) -> np.ndarray:
     """(h, w) that sums to 1: a Gaussian in the middle, a quarter of the height and of the width wide."""
     y, x = ((np.arange(n, dtype=np.float32) - (n - 1) / 2) / (n / 4) for n in size)
     return distribution(np.exp(-0.5 * y[:, None] ** 2) * np.exp(-0.5 * x**2))

@@ -82,7 +82,7 @@ def features(
     def batch(part: Sequence[Viewed]) -> tuple[Tensor, ...]:
         seen, known = pixels([image.path for image in part], preprocessing), targets(part, recipe.grid, sigma)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            found = network(preprocessing.normalise(seen.flip(3) if flip else seen))
+            found = network(preprocessing.normalize(seen.flip(3) if flip else seen))
         return *(found[name].half() for name in recipe.layers), *(x.flip(2) if flip else x for x in known)
 
     return TensorDataset(
@@ -90,7 +90,7 @@ def features(
     )
 
 
-def standardise(backbone: Backbone, seen: Sequence[TensorDataset]) -> None:
+def standardize(backbone: Backbone, seen: Sequence[TensorDataset]) -> None:
     """Give it the mean and deviation of every channel over what `features` found for the training."""
     for k, (mean, std) in enumerate(zip(backbone.mean, backbone.std, strict=True)):
         n, total, squares = 0, torch.zeros(len(mean)), torch.zeros(len(mean))

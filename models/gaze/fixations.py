@@ -201,9 +201,9 @@ def _from_table(
     )
     note += f"; {int((~whole).sum()):,} rows without a place left out" if not whole.all() else ""
     table, places = table[whole], places[whole].to_numpy(np.float32)
-    shares = bool((places >= 0).all() and (places <= 1).all() and (places % 1 != 0).any())
-    note = note.replace(f"counted from {origin}", "shares of width and height") if shares else note
-    places = places if shares else places - origin
+    fractions = bool((places >= 0).all() and (places <= 1).all() and (places % 1 != 0).any())
+    note = note.replace(f"counted from {origin}", "shares of width and height") if fractions else note
+    places = places if fractions else places - origin
     who = pd.factorize(table[subject])[0] if subject else np.full(len(table), -1)
     folder = image_folder(path.resolve().parent, table[name].astype(str).unique().tolist())
     groups = table.groupby(table[name].astype(str)).indices
@@ -215,7 +215,7 @@ def _from_table(
         except UnreadableImage as error:
             missing.append(f"{image} ({error})")
             continue
-        wide, high = (size[1] - 1e-3, size[0] - 1e-3) if shares else (1, 1)
+        wide, high = (size[1] - 1e-3, size[0] - 1e-3) if fractions else (1, 1)
         made.append(
             Viewed(
                 image,

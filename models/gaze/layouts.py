@@ -144,12 +144,12 @@ def _matlab(path: Path) -> dict[str, Any]:
 
 
 def _white_points(path: Path) -> "list[np.ndarray] | None":
-    """Centres of the white spots of a picture: compression makes more than one pixel of a point."""
+    """Centers of the white spots of a picture: compression makes more than one pixel of a point."""
     if not path.is_file():
         return None
     from scipy import ndimage
 
     bright = np.asarray(open_image(path).convert("L")) > 127
     spots, count = ndimage.label(bright)
-    centres = np.array(ndimage.center_of_mass(bright, spots, range(1, count + 1)), np.float32).reshape(-1, 2)
-    return [np.round(centres[:, ::-1])]
+    centers = np.array(ndimage.center_of_mass(bright, spots, range(1, count + 1)), np.float32).reshape(-1, 2)
+    return [np.round(centers[:, ::-1])]

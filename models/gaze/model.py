@@ -50,7 +50,7 @@ class GazeModel:
             with torch.inference_mode():
                 made.append(
                     as_maps(
-                        self.model(self.preprocessing.normalise(pixels, self.device)).float(), self.output
+                        self.model(self.preprocessing.normalize(pixels, self.device)).float(), self.output
                     )
                     .cpu()
                     .numpy()

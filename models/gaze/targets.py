@@ -40,7 +40,7 @@ def places(image: Viewed, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
 
 
 def log_prior(data: GazeSet, grid: tuple[int, int], sigma: float) -> Tensor:
-    """Log density (h, w) of all fixations: the centre bias of the set."""
+    """Log density (h, w) of all fixations: the center bias of the set."""
     total = torch.zeros(grid, dtype=torch.float64)
     for image in data.images:
         total += torch.from_numpy(_of(image, grid, sigma)[1])
@@ -61,6 +61,6 @@ def loss_of(name: str, answer: Tensor, counts: Tensor, blurred: Tensor) -> Tenso
 
 
 def nss_of(maps: Tensor, counts: Tensor) -> Tensor:
-    """Normalised scanpath saliency (N,) on the grid; 0 for a map that is the same everywhere."""
+    """Normalized scanpath saliency (N,) on the grid; 0 for a map that is the same everywhere."""
     mean, deviation = maps.mean((1, 2), keepdim=True), maps.std((1, 2), keepdim=True, correction=0)
     return (counts * (maps - mean) / deviation.clamp_min(1e-9)).sum((1, 2))

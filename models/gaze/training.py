@@ -17,7 +17,7 @@ from models.architectures.gaze_readout import Backbone, GazeReadout, Readout
 from models.architectures.gaze_small import GazeSmall
 from models.errors import UserError
 from models.extractor import feature_extractor
-from models.gaze.examples import Mirrored, features, looked_at, standardise, taught
+from models.gaze.examples import Mirrored, features, looked_at, standardize, taught
 from models.gaze.fixations import GazeSet
 from models.gaze.model import SYMMETRIC, GazeModel, as_maps, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
@@ -116,7 +116,7 @@ class GazeTraining:
         judged = features(network, self.judged.images, recipe, preprocessing, self.sigma, self.out.parent)
         widths = [x.shape[1] for x in judged.tensors[:-2]]
         backbone = Backbone(network, recipe.layers, widths)
-        standardise(backbone, fitted)
+        standardize(backbone, fitted)
         readout = Readout(widths, log_prior(self.fitted, recipe.grid, self.sigma), recipe.dropout)
         whole = GazeReadout(backbone, readout)
         architecture = classifier.metadata.get("architecture") or spec(recipe.backbone).name
@@ -127,7 +127,7 @@ class GazeTraining:
             "widths": widths,
         }
         about = self._description(preprocessing) | {"backbone": base}
-        trainee = GazeTrainee(Standardised(backbone, readout), recipe, None)
+        trainee = GazeTrainee(Standardized(backbone, readout), recipe, None)
         return self._run(trainee, whole, about, ConcatDataset(fitted), judged, resume)
 
     def _run(
@@ -178,7 +178,7 @@ class GazeTraining:
         }
 
 
-class Standardised(nn.Module):
+class Standardized(nn.Module):
     """A readout on features as the network gave them."""
 
     def __init__(self, backbone: Backbone, readout: Readout):
@@ -205,7 +205,7 @@ class GazeTrainee(L.LightningModule):
     def answer(self, batch: list[Tensor]) -> Tensor:
         inputs = batch[:-2]
         answered: Tensor = self.model(
-            self.preprocessing.normalise(inputs[0], self.device) if self.preprocessing else inputs[0],
+            self.preprocessing.normalize(inputs[0], self.device) if self.preprocessing else inputs[0],
             *inputs[1:],
         )
         return answered.float()

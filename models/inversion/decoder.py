@@ -40,7 +40,7 @@ class Decoder:
         return float(self.about["scale"])
 
     def pictures(self, features: Tensor) -> Tensor:
-        """(N, *shape) -> (N, C, H, W), normalised as the network takes them. Raises UserError for another
+        """(N, *shape) -> (N, C, H, W), normalized as the network takes them. Raises UserError for another
         shape."""
         if tuple(features.shape[1:]) != self.shape:
             raise UserError(

@@ -8,7 +8,7 @@ from models.errors import UserError
 
 @dataclass(frozen=True)
 class InversionRecipe:
-    """Dosovitskiy & Brox 2016, by the study that is followed: Adam, squared error of the normalised picture,
+    """Dosovitskiy & Brox 2016, by the study that is followed: Adam, squared error of the normalized picture,
     a tenth of the rate every `step` epochs. `width`: of the decoder's channels, 1 as published; `depth`: its
     layers before the up-convolutions; `ups`: how many of those, 0 as the layer's output asks for."""
 

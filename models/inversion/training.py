@@ -116,7 +116,7 @@ class Inversion:
         decoder.mean.copy_(mean)
         decoder.std.copy_(std)
         about = self._description(
-            shape, mean_distance(c.preprocessing.normalise(_sample(sets[1])), recipe.seed)
+            shape, mean_distance(c.preprocessing.normalize(_sample(sets[1])), recipe.seed)
         )
         keeper = KeepBest(self.out, decoder, about, "psnr", self.progress)
         keeper.begin(self.layer, recipe.epochs)
@@ -195,7 +195,7 @@ class Features(nn.Module):
     def measured(self, sample: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
         """(shape of one picture's output, mean and deviation of every channel) over a sample of pixels.
         Raises UserError for a layer that puts out the same for every picture."""
-        found = torch.cat([self(self.preprocessing.normalise(part)).float() for part in sample.split(32)])
+        found = torch.cat([self(self.preprocessing.normalize(part)).float() for part in sample.split(32)])
         over = (0, 2, 3) if found.ndim == 4 else (0,)
         if float(found.std(0).max()) <= 1e-7 * max(1.0, float(found.abs().max())):
             raise UserError(
@@ -211,7 +211,7 @@ class Features(nn.Module):
 
 
 class Inverter(L.LightningModule):
-    """Squared error of the normalised picture, and PSNR of its pixels in [0, 1]."""
+    """Squared error of the normalized picture, and PSNR of its pixels in [0, 1]."""
 
     def __init__(
         self, network: Features, decoder: UpConv, preprocessing: Preprocessing, recipe: InversionRecipe
@@ -228,7 +228,7 @@ class Inverter(L.LightningModule):
 
     def training_step(self, batch: list[Tensor], number: int) -> Tensor:
         torch.manual_seed((self.recipe.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
-        x = self.preprocessing.normalise(batch[0][readable(batch[1])], self.device)
+        x = self.preprocessing.normalize(batch[0][readable(batch[1])], self.device)
         if self.recipe.flips and bool(torch.rand(()) < 0.5):
             x = x.flip(3)
         loss = F.mse_loss(self.decoder(self.network(x)).float(), x)
@@ -236,7 +236,7 @@ class Inverter(L.LightningModule):
         return loss
 
     def validation_step(self, batch: list[Tensor], _: int) -> None:
-        x = self.preprocessing.normalise(batch[0][readable(batch[1])], self.device)
+        x = self.preprocessing.normalize(batch[0][readable(batch[1])], self.device)
         found = self.decoder(self.network(x)).float()
         std = torch.tensor(self.preprocessing.std, device=x.device)[:, None, None]
         self.log("val_loss", F.mse_loss(found, x), prog_bar=True, batch_size=len(x))

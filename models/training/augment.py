@@ -30,7 +30,7 @@ class Augmentation:
     of the size; light: share of the range added; contrast: share around the mean; erase: share of images that
     lose a rectangle (Zhong et al. 2020, *Random Erasing*; 2 to 15 % of the area, filled with the image's
     mean); blur: share of images blurred by a Gaussian, its sigma drawn between 1/200 and 1/40 of the width;
-    grey: share of images that lose their colour (luma of ITU-R BT.601).
+    grey: share of images that lose their color (luma of ITU-R BT.601).
     """
 
     flip: float = 0.5

@@ -48,13 +48,13 @@ class Chart:
 
 @dataclass(frozen=True)
 class Matrix:
-    """`values` (K, K), rows true, columns predicted; `share`: each row was divided by its sum."""
+    """`values` (K, K), rows true, columns predicted; `fraction`: each row was divided by its sum."""
 
     key: str
     title: str
     classes: tuple[str, ...]
     values: np.ndarray
-    share: bool = False
+    fraction: bool = False
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -126,10 +126,12 @@ def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], par
     """Counts, and shares of each true class."""
     counts = confusion_matrix(label, prob.argmax(1), len(classes))
     total = counts.sum(1, keepdims=True)
-    share = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
+    fraction = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     return [
         Matrix("confusion", f"Confusion, images ({part})", classes, counts),
-        Matrix("confusion-normalised", f"Confusion, share of the true class ({part})", classes, share, True),
+        Matrix(
+            "confusion-normalized", f"Confusion, share of the true class ({part})", classes, fraction, True
+        ),
     ]
 
 

@@ -43,7 +43,7 @@ def png(chart: Chart | Matrix, dpi: int = 120) -> bytes:
 
 
 def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:
-    colours = [TEAL, ORANGE] if len(chart.lines) <= 2 else matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    colors = [TEAL, ORANGE] if len(chart.lines) <= 2 else matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
     for i, line in enumerate(chart.lines):
         grey = chart.square and line.style == "dash"
         axes.plot(
@@ -53,7 +53,7 @@ def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:
             linewidth=1.5,
             linestyle="--" if line.style == "dash" else "-",
             markersize=3,
-            color="#667085" if grey else colours[i % len(colours)],
+            color="#667085" if grey else colors[i % len(colors)],
             marker="o" if len(line.x) < 30 and not grey else None,
         )
     for at, word in chart.marks:
@@ -74,14 +74,14 @@ def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:
 
 
 def _matrix(axes: "matplotlib.axes.Axes", chart: Matrix) -> None:
-    share = chart.values / np.maximum(chart.values.sum(1, keepdims=True), 1e-9)
-    axes.imshow(share, cmap="GnBu", vmin=0, vmax=1)
+    fraction = chart.values / np.maximum(chart.values.sum(1, keepdims=True), 1e-9)
+    axes.imshow(fraction, cmap="GnBu", vmin=0, vmax=1)
     few = len(chart.classes) <= 30
     if few:
         axes.set_xticks(range(len(chart.classes)), chart.classes, rotation=45, ha="right", fontsize=8)
         axes.set_yticks(range(len(chart.classes)), chart.classes, fontsize=8)
     for (i, j), value in np.ndenumerate(chart.values) if len(chart.classes) <= 16 else ():
-        text = f"{value:.2f}" if chart.share else str(int(value))
+        text = f"{value:.2f}" if chart.fraction else str(int(value))
         axes.text(
             j,
             i,
@@ -89,6 +89,6 @@ def _matrix(axes: "matplotlib.axes.Axes", chart: Matrix) -> None:
             ha="center",
             va="center",
             fontsize=8,
-            color="white" if share[i, j] > 0.6 else "#1d2939",
+            color="white" if fraction[i, j] > 0.6 else "#1d2939",
         )
     axes.set(xlabel="predicted", ylabel="true")

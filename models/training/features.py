@@ -40,7 +40,7 @@ def features(
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             loader = DataLoader(data, batch_size, num_workers=workers())
             for x, y in tqdm(loader, desc=f"features of {source.name}", unit="batch", leave=False):
-                found.append((model(preprocessing.normalise(x, device)).flatten(1).float().cpu(), y))
+                found.append((model(preprocessing.normalize(x, device)).flatten(1).float().cpu(), y))
     finally:
         model.set_submodule(head, whole)
     x, y = (torch.cat(part) for part in zip(*found, strict=True))

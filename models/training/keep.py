@@ -57,7 +57,7 @@ class KeepBest(L.Callback):
         self.told, p = now, self.progress
         done = batch_idx + 1
         each = (now - self.epoch_began) / done
-        p.epoch, p.share = len(self.rows) + 1, done / batches
+        p.epoch, p.fraction = len(self.rows) + 1, done / batches
         p.images_per_second = len(batch[1]) / each
         p.seconds_left = each * (batches - done + batches * max(0, p.epochs - p.epoch))
         p.write(self.out)
@@ -88,7 +88,7 @@ class KeepBest(L.Callback):
             table.writeheader()
             table.writerows(self.rows)
         temporary.replace(curves)
-        self.progress.epoch, self.progress.share = len(self.rows), 0.0
+        self.progress.epoch, self.progress.fraction = len(self.rows), 0.0
         self.progress.write(self.out)
         if measured[self.monitor] > self.best:
             self.best = measured[self.monitor]

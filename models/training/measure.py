@@ -61,7 +61,7 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
             leave=False,
         ):
             answers.append(
-                classifier.model(classifier.preprocessing.normalise(x, classifier.device)).float().cpu()
+                classifier.model(classifier.preprocessing.normalize(x, classifier.device)).float().cpu()
             )
             truths.append(y)
     answer, truth = torch.cat(answers), torch.cat(truths)

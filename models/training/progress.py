@@ -34,7 +34,7 @@ class Progress:
     step: str = ""
     epoch: int = 0
     epochs: int = 0
-    share: float = 0.0  # of this epoch
+    fraction: float = 0.0  # of this epoch
     images_per_second: float = 0.0
     seconds_left: float = 0.0
     updated: float = 0.0

@@ -49,7 +49,7 @@ def train_seeds(
         )
         rows.append({"seed": seed, **figures(metrics)})
     if len(rows) > 1:
-        _summarise(rows, out, say)
+        _summarize(rows, out, say)
     return True
 
 
@@ -89,7 +89,7 @@ def format_text(metrics: dict[str, Any]) -> str:
     return f"{each} {part}"
 
 
-def _summarise(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]) -> None:
+def _summarize(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]) -> None:
     """Mean and sample standard deviation over the seeds."""
     keys = list(rows[0])[1:]
     values = np.array([[row[k] for k in keys] for row in rows])

@@ -13,7 +13,7 @@ from models.training.tasks import Task
 
 
 class LitClassifier(L.LightningModule):
-    """`preprocessing` None: batches are features already, neither augmented nor normalised. `still`: modules
+    """`preprocessing` None: batches are features already, neither augmented nor normalized. `still`: modules
     that stay in eval mode, so that frozen parts keep their batch-norm statistics and drop nothing."""
 
     def __init__(
@@ -44,7 +44,7 @@ class LitClassifier(L.LightningModule):
         """What the network gets of a batch."""
         if self.preprocessing is None:
             return x
-        return self.preprocessing.normalise(
+        return self.preprocessing.normalize(
             self.recipe.augmentation(x.to(self.device)) if vary else x, self.device
         )
 
@@ -53,10 +53,10 @@ class LitClassifier(L.LightningModule):
         torch.manual_seed((self.recipe.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
         x, y = self.seen(batch[0], vary=True), batch[1]
         if self.recipe.mixup:
-            share = float(torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample())
+            fraction = float(torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample())
             other = torch.randperm(len(x), device=x.device)
-            answer = self.model(share * x + (1 - share) * x[other]).float()
-            loss = share * self.task.loss(answer, y) + (1 - share) * self.task.loss(answer, y[other])
+            answer = self.model(fraction * x + (1 - fraction) * x[other]).float()
+            loss = fraction * self.task.loss(answer, y) + (1 - fraction) * self.task.loss(answer, y[other])
         else:
             answer = self.model(x).float()
             loss = self.task.loss(answer, y)

@@ -55,7 +55,7 @@ def _blurred(x: Tensor, s: Augmentation) -> Tensor:
     kernels = torch.exp(-(places**2) / (2 * sigma[chosen, None] ** 2))
     kernels = (kernels / kernels.sum(1, keepdim=True)).to(x)
     rows = chosen.nonzero()[:, 0].to(x.device)
-    some = x[rows].transpose(0, 1)  # each image is a group of the convolution, its colours are the batch
+    some = x[rows].transpose(0, 1)  # each image is a group of the convolution, its colors are the batch
     with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round pixels to steps of 1
         some = F.conv2d(
             F.pad(some, (reach, reach, 0, 0), mode="replicate"),

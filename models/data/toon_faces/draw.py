@@ -20,8 +20,8 @@ class FaceArtist(HeadArtist):
         middle = (0.46, y - 0.06 - 0.09 * au(1) - 0.15 * au(2) + 0.08 * au(4))
         outer = (0.76, y + 0.04 - 0.17 * au(2) + 0.02 * au(4) - who.brow_slant)
         points = smooth([inner, middle, outer]) * (x, 1)
-        colour = mix(who.hair, (20, 14, 12), 0.35) if who.hair_style != "bald" else self.line
-        self.pen.stroke(points, who.brow_thickness * 1.35, colour)
+        color = mix(who.hair, (20, 14, 12), 0.35) if who.hair_style != "bald" else self.line
+        self.pen.stroke(points, who.brow_thickness * 1.35, color)
         self.note("brows", np.vstack([points + (0, -0.09), (points + (0, 0.09))[::-1]]))
 
     def frown_lines(self) -> None:
@@ -31,10 +31,10 @@ class FaceArtist(HeadArtist):
             (self.au(2) * 0.5, [(-0.42, -0.68), (0.0, -0.73), (0.42, -0.68)]),
         ):
             if strength > 0.2:
-                colour = mix(self.who.skin, self.line, min(0.75, 0.7 * strength))
-                self.pen.stroke(smooth(points), 0.035, colour)
+                color = mix(self.who.skin, self.line, min(0.75, 0.7 * strength))
+                self.pen.stroke(smooth(points), 0.035, color)
                 if points[0][0] > 0:
-                    self.pen.stroke(smooth(points) * (-1, 1), 0.035, colour)
+                    self.pen.stroke(smooth(points) * (-1, 1), 0.035, color)
 
     def eye(self, x: int) -> None:
         au, who, pen = self.au, self.who, self.pen
@@ -178,47 +178,47 @@ class FaceArtist(HeadArtist):
         lip = who.lip * max(0.25, 1 - 0.7 * au(23) - 0.25 * au(20))
         gap = 0.42 * au(26) * (1 - 0.3 * min(au(20), 1)) + 0.09 * max(0.0, au(12) - 0.25) * (not one_sided)
         low_gap = gap + 0.13 * au(16)
-        centre = MOUTH_Y - lift + 0.03 * au(12) * (not one_sided) - 0.03 * au(15)
+        center = MOUTH_Y - lift + 0.03 * au(12) * (not one_sided) - 0.03 * au(15)
         in_top = smooth(
             [
                 (lx, ly),
-                (lx * 0.5, centre - 0.02 - gap * 0.12),
-                (0, centre - gap * 0.15),
-                (rx * 0.5, centre - 0.02 - gap * 0.12),
+                (lx * 0.5, center - 0.02 - gap * 0.12),
+                (0, center - gap * 0.15),
+                (rx * 0.5, center - 0.02 - gap * 0.12),
                 (rx, ry),
             ]
         )
         in_low = smooth(
             [
                 (rx, ry),
-                (rx * 0.55, centre + 0.01 + low_gap * 0.75),
-                (0, centre + 0.015 + low_gap),
-                (lx * 0.55, centre + 0.01 + low_gap * 0.75),
+                (rx * 0.55, center + 0.01 + low_gap * 0.75),
+                (0, center + 0.015 + low_gap),
+                (lx * 0.55, center + 0.01 + low_gap * 0.75),
                 (lx, ly),
             ]
         )
         out_top = smooth(
             [
                 (lx, ly),
-                (lx * 0.45, centre - gap * 0.14 - lip),
-                (0, centre - gap * 0.15 - lip * 0.75),
-                (rx * 0.45, centre - gap * 0.14 - lip),
+                (lx * 0.45, center - gap * 0.14 - lip),
+                (0, center - gap * 0.15 - lip * 0.75),
+                (rx * 0.45, center - gap * 0.14 - lip),
                 (rx, ry),
             ]
         )
         out_low = smooth(
             [
                 (rx, ry),
-                (rx * 0.5, centre + low_gap * 0.85 + lip * 1.1),
-                (0, centre + low_gap + lip * 1.35),
-                (lx * 0.5, centre + low_gap * 0.85 + lip * 1.1),
+                (rx * 0.5, center + low_gap * 0.85 + lip * 1.1),
+                (0, center + low_gap + lip * 1.35),
+                (lx * 0.5, center + low_gap * 0.85 + lip * 1.1),
                 (lx, ly),
             ]
         )
         red = mix(who.skin, (176, 44, 52), 0.42)
         pen.fill(np.vstack([out_top, out_low]), red)
         if low_gap > 0.03:
-            self.open_mouth(np.vstack([in_top, in_low]), centre, gap, low_gap, lx, rx)
+            self.open_mouth(np.vstack([in_top, in_low]), center, gap, low_gap, lx, rx)
         pen.stroke(in_top, 0.028, mix(self.line, (70, 10, 16), 0.4))
         if low_gap <= 0.03:
             pen.stroke(in_low[::-1], 0.02, mix(self.line, (70, 10, 16), 0.4))
@@ -237,7 +237,7 @@ class FaceArtist(HeadArtist):
                 )
         if au(23) > 0.25:
             pen.stroke(
-                smooth([(-0.16, centre + 0.15), (0, centre + 0.13), (0.16, centre + 0.15)]),
+                smooth([(-0.16, center + 0.15), (0, center + 0.13), (0.16, center + 0.15)]),
                 0.03,
                 mix(who.skin, self.line, min(0.5, 0.5 * au(23))),
             )
@@ -248,28 +248,28 @@ class FaceArtist(HeadArtist):
         )
 
     def open_mouth(
-        self, inside: Points, centre: float, gap: float, low_gap: float, lx: float, rx: float
+        self, inside: Points, center: float, gap: float, low_gap: float, lx: float, rx: float
     ) -> None:
         pen = self.pen
         pen.fill(inside, (64, 14, 18))
         teeth = min(0.07, 0.5 * low_gap)
-        upper = [(lx * 0.7, centre - 0.01), (0, centre - gap * 0.14), (rx * 0.7, centre - 0.01)]
+        upper = [(lx * 0.7, center - 0.01), (0, center - gap * 0.14), (rx * 0.7, center - 0.01)]
         if gap > 0.02:
             pen.stroke(smooth(upper) + (0, teeth * 0.5), teeth, (240, 236, 226))
         if self.au(16) > 0.3:
             pen.stroke(
                 smooth(
                     [
-                        (lx * 0.5, centre + low_gap * 0.72),
-                        (0, centre + low_gap * 0.9),
-                        (rx * 0.5, centre + low_gap * 0.72),
+                        (lx * 0.5, center + low_gap * 0.72),
+                        (0, center + low_gap * 0.9),
+                        (rx * 0.5, center + low_gap * 0.72),
                     ]
                 ),
                 teeth * 0.9,
                 (232, 226, 214),
             )
         if gap > 0.2:
-            pen.fill(ellipse(0, centre + low_gap * 0.8, 0.17, low_gap * 0.18), (168, 62, 66))
+            pen.fill(ellipse(0, center + low_gap * 0.8, 0.17, low_gap * 0.18), (168, 62, 66))
 
     def face(self) -> None:
         """Everything, back to front."""

@@ -4,15 +4,15 @@ import numpy as np
 from PIL import Image
 
 from models.data.toon_faces.action_units import PARTS, Action
-from models.data.toon_faces.identity import Colour, Identity, Scene
+from models.data.toon_faces.identity import Color, Identity, Scene
 from models.data.toon_faces.pen import OVERSAMPLE, SIZE, Pen, Points, ellipse, smooth
 
 EYE_Y, MOUTH_Y = -0.12, 0.62
 
 
-def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """`share` of b in a."""
-    r, g, blue = (round(p + (q - p) * share) for p, q in zip(a, b, strict=True))
+def mix(a: Color, b: Color, fraction: float) -> Color:
+    """`fraction` of b in a."""
+    r, g, blue = (round(p + (q - p) * fraction) for p, q in zip(a, b, strict=True))
     return r, g, blue
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-SKIN: tuple[Colour, ...] = (
+SKIN: tuple[Color, ...] = (
     (255, 224, 196),
     (245, 205, 170),
     (234, 188, 148),
@@ -16,7 +16,7 @@ SKIN: tuple[Colour, ...] = (
     (128, 82, 54),
     (94, 60, 42),
 )
-HAIR: tuple[Colour, ...] = (
+HAIR: tuple[Color, ...] = (
     (28, 22, 20),
     (58, 38, 26),
     (98, 64, 38),
@@ -26,7 +26,7 @@ HAIR: tuple[Colour, ...] = (
     (150, 150, 152),
     (226, 222, 216),
 )
-IRIS: tuple[Colour, ...] = ((70, 44, 28), (96, 68, 36), (62, 94, 62), (66, 108, 150), (90, 100, 110))
+IRIS: tuple[Color, ...] = ((70, 44, 28), (96, 68, 36), (62, 94, 62), (66, 108, 150), (90, 100, 110))
 HAIR_STYLES = ("bald", "short", "side", "long", "bun", "curly")
 
 
@@ -34,9 +34,9 @@ HAIR_STYLES = ("bald", "short", "side", "long", "bun", "curly")
 class Identity:
     """Lengths are in face units: the half width of an average face is 1."""
 
-    skin: Colour
-    hair: Colour
-    iris: Colour
+    skin: Color
+    hair: Color
+    iris: Color
     hair_style: str
     width: float
     height: float
@@ -67,19 +67,19 @@ class Scene:
     light_angle: float
     light: float
     exposure: float
-    background: tuple[Colour, Colour]
+    background: tuple[Color, Color]
     background_kind: str
-    shirt: Colour
+    shirt: Color
     blur: float
     noise: float
     occluder: tuple[float, float, float, float, float] | None  # x, y, half width, half height, angle
-    occluder_colour: Colour
+    occluder_color: Color
 
 
-def _colour(rng: np.random.Generator, low: int = 40, high: int = 225, chroma: float = 0.45) -> Colour:
-    """A muted colour: `chroma` of a random one, the rest its grey."""
-    colour = rng.uniform(low, high, 3)
-    r, g, b = (chroma * colour + (1 - chroma) * colour.mean()).astype(int)
+def _color(rng: np.random.Generator, low: int = 40, high: int = 225, chroma: float = 0.45) -> Color:
+    """A muted color: `chroma` of a random one, the rest its grey."""
+    color = rng.uniform(low, high, 3)
+    r, g, b = (chroma * color + (1 - chroma) * color.mean()).astype(int)
     return int(r), int(g), int(b)
 
 
@@ -133,11 +133,11 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         light_angle=float(rng.uniform(0, 2 * np.pi)),
         light=float(rng.uniform(0.05, 0.4)),
         exposure=float(rng.uniform(0.72, 1.12)),
-        background=(_colour(rng), _colour(rng)),
+        background=(_color(rng), _color(rng)),
         background_kind=str(rng.choice(("plain", "gradient", "bokeh", "stripes"), p=(0.2, 0.35, 0.3, 0.15))),
-        shirt=_colour(rng, 30, 215),
+        shirt=_color(rng, 30, 215),
         blur=float(rng.choice((0.0, rng.uniform(0.3, 1.1)), p=(0.6, 0.4))),
         noise=float(rng.uniform(0, 7)),
         occluder=occluder,
-        occluder_colour=_colour(rng, 20, 235),
+        occluder_color=_color(rng, 20, 235),
     )

@@ -38,7 +38,7 @@ class Pen:
         self.picture, self.scene = picture, scene
         self.draw = ImageDraw.Draw(picture)
         self.unit = scene.scale * picture.width
-        self.centre = np.array([0.5 + scene.shift[0], 0.5 + scene.shift[1]]) * picture.width
+        self.center = np.array([0.5 + scene.shift[0], 0.5 + scene.shift[1]]) * picture.width
 
     def place(self, points: Points, depth: float = 0.75) -> Points:
         """Face units -> pixels of the picture."""
@@ -47,16 +47,16 @@ class Pen:
         z = depth * np.sqrt(np.clip(1 - (x / 1.25) ** 2 - (y / 1.9) ** 2, 0, 1))
         x, y = x * np.cos(s.yaw) + z * np.sin(s.yaw), y * np.cos(s.pitch) + z * np.sin(s.pitch)
         cos, sin = np.cos(s.roll), np.sin(s.roll)
-        return np.stack([cos * x - sin * y, sin * x + cos * y], 1) * self.unit + self.centre
+        return np.stack([cos * x - sin * y, sin * x + cos * y], 1) * self.unit + self.center
 
-    def fill(self, points: Points, colour, depth: float = 0.75) -> None:  # type: ignore[no-untyped-def]
-        self.draw.polygon([(float(x), float(y)) for x, y in self.place(points, depth)], fill=colour)
+    def fill(self, points: Points, color, depth: float = 0.75) -> None:  # type: ignore[no-untyped-def]
+        self.draw.polygon([(float(x), float(y)) for x, y in self.place(points, depth)], fill=color)
 
-    def stroke(self, points: Points, width: float, colour, taper: bool = True) -> None:  # type: ignore[no-untyped-def]
+    def stroke(self, points: Points, width: float, color, taper: bool = True) -> None:  # type: ignore[no-untyped-def]
         """A line of the given width (face units); tapered lines end in a point."""
         delta = np.gradient(points, axis=0)
         normal = np.stack([-delta[:, 1], delta[:, 0]], 1)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
         t = np.linspace(0, 1, len(points))[:, None]
         half = width / 2 * (np.sin(np.pi * (0.06 + 0.88 * t)) if taper else np.ones_like(t))
-        self.fill(np.vstack([points + normal * half, (points - normal * half)[::-1]]), colour)
+        self.fill(np.vstack([points + normal * half, (points - normal * half)[::-1]]), color)

@@ -44,7 +44,7 @@ def develop(artist: FaceArtist, rng: np.random.Generator) -> Image.Image:
     scene, pen = artist.scene, artist.pen
     outline = occluder_outline(scene)
     if outline is not None:
-        pen.fill(outline, scene.occluder_colour, depth=0.9)
+        pen.fill(outline, scene.occluder_color, depth=0.9)
     small = pen.picture.reduce(OVERSAMPLE)
     if scene.blur:
         small = small.filter(ImageFilter.GaussianBlur(scene.blur))

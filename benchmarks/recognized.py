@@ -1,7 +1,7 @@
-"""Do maximised classes say anything? Pictures of one network's classes before another one that had no part in
+"""Do maximized classes say anything? Pictures of one network's classes before another one that had no part in
 them, and noise as control.
 
-python benchmarks/recognised.py --weights mobilenet_v2.safetensors --other-weights mobilenetv1_100.safetensors
+python benchmarks/recognized.py --weights mobilenet_v2.safetensors --other-weights mobilenetv1_100.safetensors
 [--classes 20] [--steps 128]
 """
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np
 from PIL import Image
 
-from explain.features.activation_maximization import Settings, maximise
+from explain.features.activation_maximization import Settings, maximize
 from explain.network.hooks import logits
 from models.classifier import Classifier
 from models.memory import reuse_memory
@@ -39,15 +39,15 @@ def main() -> None:
         int((i + 0.5) * count / chosen.classes) for i in range(chosen.classes)
     ]  # evenly spread, none chosen
     began, noise = time.perf_counter(), np.zeros(0)
-    for made in maximise(first, units, Settings(steps=chosen.steps, seed=chosen.seed)):
+    for made in maximize(first, units, Settings(steps=chosen.steps, seed=chosen.seed)):
         noise = made.pictures if made.step == 0 else noise
     print(
         f"{len(units)} classes of {first.name}, {chosen.steps} steps in {time.perf_counter() - began:.0f} "
         f"s, before {second.name}"
     )
     told = [
-        ("itself, maximised", first, made.pictures),
-        ("the other, maximised", second, made.pictures),
+        ("itself, maximized", first, made.pictures),
+        ("the other, maximized", second, made.pictures),
         ("the other, noise", second, noise),
     ]
     for name, judge, pictures in told:
@@ -58,17 +58,17 @@ def main() -> None:
 
 def ranks(judge: Classifier, pictures: np.ndarray, units: list[int]) -> np.ndarray:
     """How many classes the judge finds more probable than the one that was meant."""
-    said = logits(judge.model, judge.batch([Image.fromarray(picture) for picture in pictures])).cpu().numpy()
-    own: np.ndarray = said[np.arange(len(units)), units]
-    return np.asarray((said > own[:, None]).sum(1))
+    text = logits(judge.model, judge.batch([Image.fromarray(picture) for picture in pictures])).cpu().numpy()
+    own: np.ndarray = text[np.arange(len(units)), units]
+    return np.asarray((text > own[:, None]).sum(1))
 
 
 def format_text(rank: np.ndarray) -> str:
-    shares = ", ".join(
+    fractions = ", ".join(
         f"{name} {np.mean(rank < top):5.0%}"
         for name, top in (("first", 1), ("among five", 5), ("among fifty", 50))
     )
-    return f"{shares}, median rank {np.median(rank) + 1:.0f}"
+    return f"{fractions}, median rank {np.median(rank) + 1:.0f}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Activation maximisation: the canvas against NumPy, the ascent against cases whose optimum is known, and
+"""Activation maximization: the canvas against NumPy, the ascent against cases whose optimum is known, and
 what is kept of it."""
 
 from dataclasses import replace
@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from explain.features.activation_maximization import COLOURS, Canvas, Maximised, Settings, _Ascent, maximise
+from explain.features.activation_maximization import COLORS, Canvas, Maximized, Settings, _Ascent, maximize
 from explain.features.units import units_in, write
-from explain.features.visualization_cache import VisualizationCache, maximised
+from explain.features.visualization_cache import VisualizationCache, maximized
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.errors import UserError
@@ -27,8 +27,8 @@ def x() -> torch.Tensor:
     return torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
-def last(classifier: Classifier, units: list[int], settings: Settings) -> Maximised:
-    *_, made = maximise(classifier, units, settings)
+def last(classifier: Classifier, units: list[int], settings: Settings) -> Maximized:
+    *_, made = maximize(classifier, units, settings)
     return made
 
 
@@ -51,12 +51,12 @@ def test_canvas_is_the_inverse_fourier_transform(channels: int, size: tuple[int,
                     scaled[v, u] = complex(*spectrum[n, c, v, u]) / max(frequency, 1 / max(size))
             plain[n, c] = np.fft.irfft2(scaled, s=size) * np.sqrt(size[0] * size[1]) / 4
     if channels == 3:
-        colours = COLOURS.numpy() / np.linalg.norm(COLOURS.numpy(), axis=0).max()
-        plain = np.stack([sum(colours[d, c] * plain[:, c] for c in range(3)) for d in range(3)], 1)
+        colors = COLORS.numpy() / np.linalg.norm(COLORS.numpy(), axis=0).max()
+        plain = np.stack([sum(colors[d, c] * plain[:, c] for c in range(3)) for d in range(3)], 1)
     np.testing.assert_allclose(canvas.pictures(canvas.spectrum).numpy(), 1 / (1 + np.exp(-plain)), atol=1e-5)
 
 
-def test_a_colour_detector_gets_its_colour() -> None:
+def test_a_color_detector_gets_its_color() -> None:
     """A 1 × 1 convolution for red, and one for its opposite: the optimum is (1, 0, 0), and (0, 1, 1)."""
     conv = nn.Conv2d(3, 2, 1, bias=False)
     conv.weight.data = torch.tensor([[1.0, -1, -1], [-1, 1, 1]])[:, :, None, None]
@@ -86,7 +86,7 @@ def test_a_neuron_gets_its_kernel_where_it_stands() -> None:
     assert made.answers[0] == pytest.approx(float(kernel.clamp(min=0).sum()), rel=0.05)
 
 
-def test_a_filter_for_edges_gets_edges_not_plain_colour() -> None:
+def test_a_filter_for_edges_gets_edges_not_plain_color() -> None:
     conv = nn.Conv2d(1, 1, (1, 2), bias=True)
     conv.weight.data, conv.bias.data = torch.tensor([[[[-1.0, 1.02]]]]), torch.tensor([0.5])  # type: ignore[union-attr]
     made = last(of(nn.Sequential(conv), 1), [0], Settings("0", steps=100))
@@ -131,7 +131,7 @@ def test_more_than_noise_gives_and_the_model_as_found(
     assert_as_found(before, tiny.model, x)
     assert (made.answers > made.began)[made.moved].all()
     assert made.moved.any()
-    half = maximise(tiny, [0, 1], settings)
+    half = maximize(tiny, [0, 1], settings)
     assert next(half).step == 0
     assert next(half).step == 1
     half.close()
@@ -201,26 +201,26 @@ def test_a_layer_that_does_not_look_at_the_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "text"),
     [
-        ({"place": "corner"}, "No place 'corner': choose from everywhere, centre"),
+        ({"place": "corner"}, "No place 'corner': choose from everywhere, center"),
         ({"steps": 0}, "0 steps: use 1 to 4096"),
     ],
 )
-def test_settings_that_do_not_fit(given: dict[str, object], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_settings_that_do_not_fit(given: dict[str, object], text: str) -> None:
+    with pytest.raises(UserError, match=text):
         Settings(**given)  # type: ignore[arg-type]
 
 
 def test_album(tiny: Classifier, tmp_path: Path) -> None:
-    *_, made = maximised(tiny, [1, 4], SHORT, tmp_path)
+    *_, made = maximized(tiny, [1, 4], SHORT, tmp_path)
     assert VisualizationCache(tiny, replace(SHORT, seed=3), tmp_path).known([1]) is None
     assert VisualizationCache(replace(tiny, weights_hash="other"), SHORT, tmp_path).known([1]) is None
-    (again,) = maximised(tiny, [1, 4], SHORT, tmp_path)  # at once
+    (again,) = maximized(tiny, [1, 4], SHORT, tmp_path)  # at once
     assert np.array_equal(again.pictures, made.pictures)
     np.testing.assert_allclose(again.answers, made.answers)
     assert again.moved.all()
-    *_, more = maximised(tiny, [4, 2, 1], SHORT, tmp_path)
+    *_, more = maximized(tiny, [4, 2, 1], SHORT, tmp_path)
     assert more.units == (4, 2, 1)
     assert np.array_equal(more.pictures[[2, 0]], made.pictures)
     next(tmp_path.rglob("4.png")).write_bytes(b"broken")
@@ -230,7 +230,7 @@ def test_album(tiny: Classifier, tmp_path: Path) -> None:
 
 
 def test_stopped_half_way_nothing_is_kept(tiny: Classifier, tmp_path: Path) -> None:
-    work = maximised(tiny, [1], SHORT, tmp_path)
+    work = maximized(tiny, [1], SHORT, tmp_path)
     next(work), next(work)
     work.close()  # type: ignore[attr-defined]
     assert not list(tmp_path.rglob("*"))
@@ -239,7 +239,7 @@ def test_stopped_half_way_nothing_is_kept(tiny: Classifier, tmp_path: Path) -> N
 def test_the_album_has_a_limit(tiny: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explain.features.visualization_cache.LIMIT", 9000)
     for unit in range(6):
-        *_, _ = maximised(tiny, [unit], SHORT, tmp_path)
+        *_, _ = maximized(tiny, [unit], SHORT, tmp_path)
     files = list(tmp_path.rglob("*.png"))
     assert 0 < sum(file.stat().st_size for file in files) <= 9000
     assert len(files) < 6
@@ -247,27 +247,27 @@ def test_the_album_has_a_limit(tiny: Classifier, tmp_path: Path, monkeypatch: py
 
 def test_an_album_that_cannot_be_written(tiny: Classifier, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    *_, made = maximised(tiny, [0], SHORT, tmp_path / "file")
+    *_, made = maximized(tiny, [0], SHORT, tmp_path / "file")
     assert made.step == made.steps
 
 
 def test_units_in_words() -> None:
     assert units_in("0-3, 7,2") == [0, 1, 2, 3, 7]
     assert units_in("Fear,0", ("anger", "fear")) == [1, 0]
-    for wrong, said in (
+    for wrong, text in (
         ("3-1", "give numbers"),
         ("x", "give numbers"),
         ("", "0 units"),
         ("0-9999", "1 to 256 are allowed"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=text):
             units_in(wrong)
     with pytest.raises(UserError, match="No class 'joy'"):
         units_in("joy", ("anger", "fear"))
 
 
 def test_files(tiny: Classifier, tmp_path: Path) -> None:
-    said = write(tiny, last(tiny, [0, 5], SHORT), SHORT, tmp_path / "out")
+    text = write(tiny, last(tiny, [0, 5], SHORT), SHORT, tmp_path / "out")
     assert Image.open(tmp_path / "out" / "sheet.png").size == (64, 32)
     assert Image.open(tmp_path / "out" / "0005.png").size == (32, 32)
     table = (tmp_path / "out" / "units.csv").read_text().splitlines()
@@ -276,14 +276,14 @@ def test_files(tiny: Classifier, tmp_path: Path) -> None:
         == "unit,name,answer_to_noise,answer_to_picture,reached_by_gradient,norm,dead,most_similar,cosine"
     )
     assert len(table) == 3
-    assert "for its picture" in said[0]
+    assert "for its picture" in text[0]
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write(tiny, last(tiny, [0], SHORT), SHORT, tmp_path / "file" / "out")
 
 
 @pytest.mark.slow
-def test_another_network_recognises_maximised_classes(
+def test_another_network_recognizes_maximized_classes(
     mobilenet_weights: Path, mobilenet_v1_weights: Path, tmp_path: Path
 ) -> None:
     """Eight classes of MobileNetV2 before MobileNetV1: by chance 0.04 of them would be among its first
@@ -294,8 +294,8 @@ def test_another_network_recognises_maximised_classes(
     first, second = load("mobilenet_v2", mobilenet_weights), load("mobilenet_v1", mobilenet_v1_weights)
     classes = [9, 22, 207, 281, 292, 388, 555, 980]
     made = last(first, classes, Settings(steps=96))
-    said = logits(second.model, second.batch([Image.fromarray(picture) for picture in made.pictures]))
-    rank = (said > said[range(8), classes][:, None]).sum(1)
+    text = logits(second.model, second.batch([Image.fromarray(picture) for picture in made.pictures]))
+    rank = (text > text[range(8), classes][:, None]).sum(1)
     assert int((rank < 5).sum()) >= 3, rank
     noise = last(first, classes, Settings(steps=1))
     control = logits(second.model, second.batch([Image.fromarray(picture) for picture in noise.pictures]))

@@ -45,7 +45,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """After `step` of `steps`: the nearest picture (1, C, H, W), normalised; `distance`: ||output - wanted||²
+    """After `step` of `steps`: the nearest picture (1, C, H, W), normalized; `distance`: ||output - wanted||²
     / ||wanted||² of every beginning."""
 
     step: int
@@ -54,7 +54,7 @@ class Step:
     distance: tuple[float, ...]
 
 
-def optimise(classifier: Classifier, x: Tensor, settings: Settings) -> Iterator[Step]:
+def optimize(classifier: Classifier, x: Tensor, settings: Settings) -> Iterator[Step]:
     """Rebuild `x` (1, C, H, W) from its output at the layer. The network is as it was between any two steps.
     Raises UserError for a layer that cannot be had, or whose output is zero."""
     ascent = _Descent(classifier, x, settings)
@@ -92,7 +92,7 @@ class _Descent:
             self.pictures.requires_grad_()
             output = self._output(self.pictures, graph=True)
             distance = (output - self.wanted).square().flatten(1).sum(1) / self.size
-            pixels = self.pictures * self.std  # priors know nothing of how a network normalises
+            pixels = self.pictures * self.std  # priors know nothing of how a network normalizes
             rough, bright = variation(pixels), (pixels + self.mean - 0.5).mul(2).pow(POWER).mean((1, 2, 3))
             loss = (distance + self.settings.variation * rough + self.settings.norm * bright).sum()
             (self.pictures.grad,) = torch.autograd.grad(loss, self.pictures)
