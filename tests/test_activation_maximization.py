@@ -67,7 +67,7 @@ def test_a_color_detector_gets_its_color() -> None:
     assert red[0] - red[1:].max() > 0.1
     assert cyan[1:].min() - cyan[0] > 0.1
     there = (
-        last(network, [0, 1], Settings("0", "centre", steps=100, rate=0.1, shift=0)).pictures[:, 16, 16] / 255
+        last(network, [0, 1], Settings("0", "center", steps=100, rate=0.1, shift=0)).pictures[:, 16, 16] / 255
     )
     np.testing.assert_allclose(there, [(1, 0, 0), (0, 1, 1)], atol=0.1)
 
@@ -79,7 +79,7 @@ def test_a_neuron_gets_its_kernel_where_it_stands() -> None:
     kernel = nn.functional.interpolate(torch.randn(1, 1, 3, 3), 9, mode="nearest")
     conv = nn.Conv2d(1, 1, 9, bias=False, padding=4)
     conv.weight.data = kernel
-    still = Settings("0", "centre", steps=150, rate=0.1, turn=0, zoom=0, shift=0)
+    still = Settings("0", "center", steps=150, rate=0.1, turn=0, zoom=0, shift=0)
     made = last(of(nn.Sequential(conv), 1), [0], still)
     there = made.pictures[0, 12:21, 12:21, 0] / 255
     np.testing.assert_allclose(there, (kernel[0, 0] > 0).float(), atol=0.1)
@@ -115,7 +115,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(tiny: Classifier) -> No
     "settings",
     [
         SHORT,
-        Settings("features.4", "centre", steps=6),
+        Settings("features.4", "center", steps=6),
         Settings("features.1", steps=6),
         Settings("head", steps=6),
         Settings(steps=6),

@@ -144,11 +144,11 @@ def test_what_a_map_should_sum_to(name: str, base: str, x: torch.Tensor) -> None
         change = target.score(model(x)) - target.score(model(baseline(x, base)))
     given = {"base": base, "steps": 200} if name == "integrated_gradients" else {"base": base}
     found = answer(Case(model, x, ("two",), target), name, given)
-    assert found.change is not None
-    torch.testing.assert_close(found.change, change)
+    assert found.expected_sum is not None
+    torch.testing.assert_close(found.expected_sum, change)
     torch.testing.assert_close(found.maps.sum((1, 2)), change, rtol=2e-2, atol=2e-3)
-    assert answer(Case(model, x, ("two",), target), name, smoothing=Smoothing(flip=True)).change is None
-    assert answer(Case(model, x, ("two",), target), "grad_cam").change is None
+    assert answer(Case(model, x, ("two",), target), name, smoothing=Smoothing(flip=True)).expected_sum is None
+    assert answer(Case(model, x, ("two",), target), "grad_cam").expected_sum is None
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_what_was_maximized_is_there_the_next_time(
     ("how", "units", "settings"),
     [
         ((WHAT[0], 16, 4, 64, 1, []), tuple(range(4, 16)), Settings("features.0", steps=64, seed=1)),
-        ((WHAT[1], 16, 99, 64, 0, []), (15,), Settings("features.0", "centre", steps=64)),
+        ((WHAT[1], 16, 99, 64, 0, []), (15,), Settings("features.0", "center", steps=64)),
         ((WHAT[2], 16, 0, 64, 0, []), tuple(range(8)), Settings(steps=64)),
         ((WHAT[2], 16, 0, 64, 0, [5, 2]), (5, 2), Settings(steps=64)),
     ],

@@ -269,7 +269,7 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
         "train", *data, "--model", "gaze_small", "--epochs", "1", "--sigma", "3", "--out", str(model)
     )
     assert code == 0, text
-    assert "center Gaussian" in text
+    assert "centre Gaussian" in text
     code, text = told(
         "train",
         *data,

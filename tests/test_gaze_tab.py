@@ -194,7 +194,7 @@ def test_without_a_folder(demo: Path) -> None:
     gaze_service = Context(open_run(demo)).gaze_service
     assert "gaze evaluate" in pieces(gaze_service, GazeView())[1]
     html = numbers(gaze_service)
-    assert "center Gaussian" in html
+    assert "centre Gaussian" in html
     assert "random numbers" in html
     assert GazeService(Context(open_run(demo)), None, Path("nowhere.safetensors")).about == {}
     with pytest.raises(UserError, match="gaze evaluate"):
@@ -208,7 +208,7 @@ def test_the_shipped_model_predicts_more_than_the_middle() -> None:
     model = load_gaze(shipped_gaze())
     measured = {row["title"]: row for row in model.about["metrics"]["gaze"]["table"]}
     ours = measured[model.about["architecture"]]
-    assert ours["nss"] > 2 * measured["center Gaussian"]["nss"]
+    assert ours["nss"] > 2 * measured["centre Gaussian"]["nss"]
     assert ours["auc"] > 0.85
     assert shipped_gaze().stat().st_size < 2_000_000
     assert not any(place in str(model.about) for place in ("/tmp", "/home", "/work", "/root"))

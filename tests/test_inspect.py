@@ -67,7 +67,7 @@ def test_cards_say_what_there_is(tmp_path: Path) -> None:
         Card(name, f"<{name}>", raw, "layer<4>", 0.05)
         for name, raw in (("b", zero), ("c", flat), ("d", broken))
     ]
-    cards += [Card("a", "<a>", good, "layer<4>", 0.05, change=192.5)]
+    cards += [Card("a", "<a>", good, "layer<4>", 0.05, expected_sum=192.5)]
     cards += [Card("e", "dear", seconds=240), Card("f", "none", why="No layer <x>.")]
     page = map_cards(seen, cards, heading("Maps", ("fear", "<b>"), 0, 1, 0.5), True, 0.5, saved="a")
     for message in (

@@ -29,8 +29,8 @@ def ask(model: nn.Module, x: torch.Tensor, name: str = "deep_lift", **given: Any
 
 def assert_complete(model: nn.Module, x: torch.Tensor, base: str = "mean") -> None:
     found = ask(model.eval(), x, base=base)
-    assert found.change is not None
-    torch.testing.assert_close(found.maps.sum((1, 2)), found.change, rtol=1e-3, atol=1e-4)
+    assert found.expected_sum is not None
+    torch.testing.assert_close(found.maps.sum((1, 2)), found.expected_sum, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("base", ["mean", "blur"])

@@ -24,7 +24,7 @@ from models.errors import UserError
 from models.layout import layout_of
 
 BATCH = 16
-PLACES = ("everywhere", "centre")
+PLACES = ("everywhere", "center")
 CLASSES = ""
 """The layer whose units are the classes: the network itself."""
 STEEP = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)

@@ -55,7 +55,7 @@ def baselines(truths: Truths, seed: int = 0) -> list[Source]:
         Source("random", "random numbers", "control", random),
         Source(
             "centre",
-            "center Gaussian",
+            "centre Gaussian",
             "baseline",
             lambda images: ((center_gaussian(i.size), None) for i in images),
         ),
