@@ -116,7 +116,9 @@ def test_deep_lift_on_families(family: str, side: int) -> None:
     found = answer(Case(model, x, (), Target(torch.tensor([1]))), "deep_lift", {"base": "blur"})
     assert found.expected_sum is not None
     gated = family in ("nfnet_l0", "rexnet_100", "mobilenetv3_small_050")
-    torch.testing.assert_close(found.maps.sum((1, 2)), found.expected_sum, rtol=0.3 if gated else 1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        found.maps.sum((1, 2)), found.expected_sum, rtol=0.3 if gated else 1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.slow
