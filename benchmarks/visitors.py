@@ -78,7 +78,12 @@ def stay(
     time.sleep(chance.uniform(0, 3))
     visitor = Visitor(address, login)
     while time.monotonic() < until:
-        found.append(click(visitor, chance))
+        began = time.perf_counter()
+        try:
+            found.append(click(visitor, chance))
+        except httpx.TransportError as error:
+            print(f"lost: {error}", flush=True)
+            found.append(("lost", False, time.perf_counter() - began))
         time.sleep(chance.uniform(1, 3))
 
 

@@ -153,6 +153,18 @@ def test_idle_connections_make_room(port: int) -> None:
     assert len(idle) == 3 * MOST
 
 
+def test_idle_connections_of_one_address_cost_no_other_its_own(port: int) -> None:
+    """Not even the one that has waited longest."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as browser:
+        assert browser.get("/").text == "done"
+        kept = browser._transport._pool.connections[0]  # type: ignore[attr-defined]
+        lines = [opened(port, host="127.0.0.2") for _ in range(3 * MOST)]
+        assert browser.get("/").text == "done"
+        assert browser._transport._pool.connections == [kept]  # type: ignore[attr-defined]
+        for line in lines:
+            line.close()
+
+
 def test_one_address_does_not_take_every_place(port: int) -> None:
     busy = [opened(port, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(MOST)]
     assert all(line.recv(10) for line in busy)

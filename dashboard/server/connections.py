@@ -88,11 +88,13 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def _make_room(self) -> bool:
-        """Close the oldest connection that has asked for nothing, or else the newest of the address that has
-        most. False where there is neither."""
+        """Close the oldest connection that waits without a request, of the address that has most of these: a
+        browser that keeps its few for the next click loses none to one that opens hundreds. Or else the
+        newest of the address that has most. False where there is neither."""
         others = [c for c in self.connections if isinstance(c, Connection) and c is not self]
         if free := [c for c in others if c._free]:
-            min(free, key=lambda c: c._free_since)._abort()
+            waiting = Counter(c._address for c in free)
+            min(free, key=lambda c: (-waiting[c._address], c._free_since))._abort()
             return True
         counts = Counter(c._address for c in others)
         greediest, number = counts.most_common(1)[0]
