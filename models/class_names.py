@@ -49,7 +49,7 @@ def named_by_data(classifier: Classifier, data: Sequence[str]) -> tuple[Classifi
     ids = wordnet_ids() if is_unnamed(classifier.classes) and len(classifier.classes) == 1000 else ()
     if not ids or not set(data) <= set(ids):
         return classifier, ""
-    told = (
+    note = (
         "the data's classes are WordNet ids: the 1000 outputs are taken for ImageNet's, in ImageNet's order"
     )
-    return replace(classifier, classes=imagenet_names(), wordnet_ids=ids), told
+    return replace(classifier, classes=imagenet_names(), wordnet_ids=ids), note

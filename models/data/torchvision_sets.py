@@ -2,12 +2,11 @@
 ..."""
 
 import inspect
-import os
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from models.cache_folder import cache_folder
 from models.data.source import ImageSource, Item, NoSuchPart
 from models.errors import UserError
 
@@ -17,11 +16,6 @@ WORDS = {
     "test": ("test", "val"),
 }
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $VITRINE_CACHE, or ~/.cache/vitrine."""
-    return Path(os.environ.get("VITRINE_CACHE", Path.home() / ".cache" / "vitrine"))
 
 
 class TorchvisionSource(ImageSource):

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from models.cache_folder import cache_folder
 from models.checkpoints import fingerprint
 from models.data.source import ImageSource
 from models.data.tensors import PixelDataset, workers
-from models.data.torchvision_sets import cache_folder
 from models.preprocessing import Preprocessing
 
 

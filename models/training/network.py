@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from models.heads import attach
+from models.input_options import require_input_size
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
-from models.registry import load, must_take, spec
-from models.shipped import shipped
+from models.registry import load, spec
 from models.training.recipe import Recipe
 
 
@@ -31,12 +31,12 @@ def build(
     """`options`: what a person says about the input. Raises UserError for unknown names, options that do not
     fit, and a base without weights."""
     if recipe.recipe == "scratch":
-        entry = spec(name.split(":")[0] if name in shipped() else name)
+        entry = spec(name)
         model = entry.build(outputs).to(memory_format=torch.channels_last)
         preprocessing = options.apply(entry.preprocessing) if options else entry.preprocessing
         if options and options.transform_input is not None and hasattr(model, "transform_input"):
             model.transform_input = options.transform_input  # type: ignore[assignment]
-        must_take(model, preprocessing, entry.name)
+        require_input_size(model, preprocessing, entry.name)
         return Network(model, entry.name, preprocessing)
     classifier = load(name, weights, options=options)
     preprocessing = classifier.preprocessing

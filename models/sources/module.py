@@ -1,4 +1,4 @@
-"""A module of one's own as a `Classifier`."""
+"""A module in memory as a `Classifier`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,19 +13,18 @@ from models.preprocessing import Preprocessing
 from models.transforms import read_transform
 
 
-def wrapped(model: nn.Module, classes: Sequence[str], preprocess: Any, name: str) -> Classifier:
-    """See `vitrine.wrap`."""
-    if preprocess is None:
-        raise UserError(
-            "What was the network trained to be given? Pass preprocess=, a transform or a Preprocessing."
-        )
-    text = isinstance(preprocess, Preprocessing)
-    preprocessing = preprocess if text else read_transform(preprocess)
-    names = tuple(str(one) for one in classes)
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"{len(names)} classes, of which {len(names) - len(set(names))} have the name of another."
-        )
+def from_module(
+    model: nn.Module,
+    classes: Sequence[str],
+    preprocess: Any,
+    name: str,
+    origin: str = "a module in memory",
+) -> Classifier:
+    """The module itself, in eval mode from here on, as a classifier of `classes`. `preprocess`: a torchvision
+    transform, or a `Preprocessing`; `origin`: where its weights come from. Raises UserError where a picture
+    cannot pass, or the number of outputs is not that of the names."""
+    preprocessing, preprocessing_from = read_preprocess(preprocess)
+    names = distinct_names(classes)
     if next(model.parameters(), None) is None:
         raise UserError("The module has no parameters: pass the network itself.")
     outputs = _outputs(model.eval(), preprocessing)
@@ -33,20 +32,39 @@ def wrapped(model: nn.Module, classes: Sequence[str], preprocess: Any, name: str
         raise UserError(ONE_OUTPUT.format(name=name))
     if outputs != len(names):
         raise UserError(f"The network has {outputs} outputs, and classes= names {len(names)}.")
-    source = "as it was passed" if text else "read from the transform, and compared with it"
     return Classifier(
         name,
         model,
         names,
         preprocessing,
-        "a module in memory",
+        origin,
         checkpoints.fingerprint(model),
-        preprocessing_from=source,
+        preprocessing_from=preprocessing_from,
     )
 
 
+def read_preprocess(preprocess: Any) -> tuple[Preprocessing, str]:
+    """A torchvision transform or a `Preprocessing` as `Preprocessing`, and where it comes from. Raises
+    UserError for None, and for a transform that cannot be read."""
+    if preprocess is None:
+        raise UserError(
+            "What was the network trained to be given? Pass preprocess=, a transform or a Preprocessing."
+        )
+    if isinstance(preprocess, Preprocessing):
+        return preprocess, "as it was passed"
+    return read_transform(preprocess), "read from the transform, and compared with it"
+
+
+def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes as text. Raises UserError where two are the same."""
+    names = tuple(str(name) for name in classes)
+    if repeated := len(names) - len(set(names)):
+        raise UserError(f"{len(names)} classes, of which {repeated} have the name of another.")
+    return names
+
+
 def _outputs(model: nn.Module, preprocessing: Preprocessing) -> int:
-    """How many numbers one picture is answered with."""
+    """How many scores the network gives for one picture."""
     device = next(model.parameters()).device
     example = torch.zeros(1, preprocessing.channels, *preprocessing.size, device=device)
     try:
