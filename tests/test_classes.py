@@ -11,8 +11,9 @@ from explain.export.selection import _class, _pair
 from explain.features.units import units_in
 from explain.methods.single_image import class_number
 from models.class_mapping import read_mapping
+from models.class_matching import match_classes
 from models.class_names import must_differ, read_names
-from models.classes import find_class, match_classes, one_spelling, unnamed
+from models.classes import find_class, one_spelling, unnamed
 from models.data.open import open_data
 from models.errors import UserError
 

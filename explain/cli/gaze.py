@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from explain.gaze.evaluate import Evaluation
     from explain.gaze.sources import Source
     from explain.gaze.truths import Truths
-    from models.gaze.fixations import GazeSet
+    from models.gaze.gaze_set import GazeSet
 
 gaze = typer.Typer(help="Where people look: predict it, and compare networks with it.", no_args_is_help=True)
 

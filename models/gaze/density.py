@@ -7,7 +7,7 @@ from PIL import Image
 
 from models.data.images import open_image
 from models.errors import UserError
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 
 SIGMA = 24.0
 """Pixels: OSIE's own (J. Xu et al. 2014), about one degree of visual angle there."""

@@ -20,7 +20,7 @@ from models.architectures.gaze_readout import Backbone
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 from models.gaze.density import distribution, resized
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 from models.gaze.model import GazeModel
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import targets

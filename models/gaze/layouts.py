@@ -11,7 +11,7 @@ import numpy as np
 
 from models.data.images import SUFFIXES, UnreadableImage, open_image
 from models.errors import UserError
-from models.gaze.fixations import GazeSet, Viewed, checked, size_of
+from models.gaze.gaze_set import GazeSet, Viewed, checked, size_of
 
 
 def read_layout(root: Path) -> GazeSet:

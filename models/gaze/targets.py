@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.gaze.density import density, distribution, people, resized
-from models.gaze.fixations import GazeSet, Viewed
+from models.gaze.gaze_set import GazeSet, Viewed
 
 
 def targets(images: Sequence[Viewed], grid: tuple[int, int], sigma: float) -> tuple[Tensor, Tensor]:

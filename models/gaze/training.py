@@ -18,7 +18,7 @@ from models.architectures.gaze_small import GazeSmall
 from models.errors import UserError
 from models.extractor import feature_extractor
 from models.gaze.examples import Mirrored, features, looked_at, standardize, taught
-from models.gaze.fixations import GazeSet
+from models.gaze.gaze_set import GazeSet
 from models.gaze.model import SYMMETRIC, GazeModel, as_maps, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import log_prior, loss_of, nss_of
