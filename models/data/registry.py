@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from models.data.kind import DataKind, DataRequest, ReopenRequest
+from models.data.kind import DataKind, DataRequest
 from models.data.kinds import AFFECT_TABLE, DRAWN, FOLDER, TABLE, TORCHVISION_SET
 from models.data.source import ImageSource
 from models.errors import UserError
@@ -55,11 +55,24 @@ def register_data_source(
     if name in {kind.name for kind in kinds()}:
         raise UserError(f"A data source '{name}' exists: register yours under another name.")
     prefix = f"{name}:"
+    REGISTERED[name] = DataKind(
+        name,
+        lambda r: recognizes(r.text) if recognizes else r.text == name or r.text.startswith(prefix),
+        _checked(name, open),
+        lambda root: root.startswith(prefix),
+        lambda r: reopen(r.root, r.item_id) if reopen and (r.trusted or not private) else None,
+        private,
+    )
 
-    def reopened(request: ReopenRequest) -> Image.Image | None:
-        if reopen is None or (private and not request.trusted):
-            return None
-        return reopen(request.root, request.item_id)
+
+def unregister_data_source(name: str) -> None:
+    """Remove a registered kind. Raises UserError where there is none of this name."""
+    if REGISTERED.pop(name, None) is None:
+        raise UserError(f"No data source '{name}' is registered: {', '.join(REGISTERED) or 'none is'}.")
+
+
+def _checked(name: str, open: Callable[[DataRequest], ImageSource]) -> Callable[[DataRequest], ImageSource]:
+    """`open`, refused where it returns anything else than an `ImageSource`."""
 
     def opened(request: DataRequest) -> ImageSource:
         source = open(request)
@@ -70,17 +83,4 @@ def register_data_source(
             )
         return source
 
-    REGISTERED[name] = DataKind(
-        name,
-        lambda r: recognizes(r.text) if recognizes else r.text == name or r.text.startswith(prefix),
-        opened,
-        lambda root: root.startswith(prefix),
-        reopened,
-        private,
-    )
-
-
-def unregister_data_source(name: str) -> None:
-    """Remove a registered kind. Raises UserError where there is none of this name."""
-    if REGISTERED.pop(name, None) is None:
-        raise UserError(f"No data source '{name}' is registered: {', '.join(REGISTERED) or 'none is'}.")
+    return opened

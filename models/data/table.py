@@ -60,41 +60,22 @@ class TableSource(FileSource):
         whole = read_table(path, words=True)
         self.image_col = find_column(whole, image_col, IMAGE_COLUMNS, "--image-col", path)
         self.label_col = find_column(whole, label_col, LABEL_COLUMNS, "--label-col", path)
-        others = [name for name in whole.columns if name not in (self.image_col, self.label_col)]
-        whole[others] = whole[others].mask(
-            whole[others].isin(MISSING)
-        )  # a class may be called None, a measure may not
+        used = [self.image_col, self.label_col]
+        others = [name for name in whole.columns if name not in used]
+        # a class may be called None, a measure may not
+        whole[others] = whole[others].mask(whole[others].isin(MISSING))
         labels = class_labels(whole[self.label_col].dropna(), self.label_col, path)
         spelling = one_spelling(labels.tolist(), known)  # the same in every part
         table = rows_of(whole, split, path) if split else whole
-        named = (
-            pd.DataFrame({"image": table[self.image_col], "label": labels.map(spelling)}, index=table.index)
-            .dropna()
-            .astype(str)
-        )
-        named["image"] = named["image"].str.strip()
-        if not len(named):
-            raise UserError(
-                f"'{path}' has no row with both an image and a label: check --image-col and --label-col."
-            )
-        if all(Path(name).suffix.lower() not in SUFFIXES for name in named["image"][:100]):
-            raise UserError(
-                f"Column '{self.image_col}' of '{path}' holds no image paths (first: "
-                f"'{named['image'].iloc[0][:60]}'): "
-                f"name the right one with --image-col; columns: {', '.join(table.columns)}."
-            )
+        named = _named_images(table[self.image_col], labels.map(spelling), path, list(table.columns))
         located = locate(path, named["image"].unique().tolist())
         named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
-        self._others = (
-            table.drop(columns=[self.image_col, self.label_col]).loc[rows.index].reset_index(drop=True)
-        )
+        self._others = table.drop(columns=used).loc[rows.index].reset_index(drop=True)
         self.merged = {name: kept for name, kept in spelling.items() if kept != name}
-        self.base, self.items = (
-            located.base,
-            [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)],
-        )
-        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
+        self.items = [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)]
+        self.base, self.root = located.base, str(located.base)
+        self.name = f"{path.stem}/{split}" if split else path.stem
         self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
         empty, again = len(table) - len(named), len(named) - len(rows)
         self.note = joined(
@@ -112,6 +93,24 @@ class TableSource(FileSource):
         """The table's other columns, as `grouping_columns` takes them."""
         found = grouping_columns(self._others)
         return found if len(found.columns) else None
+
+
+def _named_images(images: pd.Series, labels: pd.Series, path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Columns `image` and `label` (both text) of the rows that have both. Raises UserError where there is no
+    such row, and for a column that holds no image paths."""
+    named = pd.DataFrame({"image": images, "label": labels}, index=images.index).dropna().astype(str)
+    named["image"] = named["image"].str.strip()
+    if not len(named):
+        raise UserError(
+            f"'{path}' has no row with both an image and a label: check --image-col and --label-col."
+        )
+    if all(Path(name).suffix.lower() not in SUFFIXES for name in named["image"][:100]):
+        raise UserError(
+            f"Column '{images.name}' of '{path}' holds no image paths (first: "
+            f"'{named['image'].iloc[0][:60]}'): name the right one with --image-col; columns: "
+            f"{', '.join(columns)}."
+        )
+    return named
 
 
 def _contradictions(named: pd.DataFrame) -> str:
