@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.errors import UserError
+from models.recipe_keys import with_current_recipe
 
 SCHEMA = 1
 _KEY = "vitrine"
@@ -62,7 +63,7 @@ def describe(path: Path) -> dict[str, Any]:
 def _about(metadata: dict[str, str]) -> dict[str, Any]:
     """Empty where another program wrote something else under our name."""
     about = json.loads(metadata.get(_KEY, "{}"))
-    return about if isinstance(about, dict) else {}
+    return with_current_recipe(about, "training") if isinstance(about, dict) else {}
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:

@@ -9,7 +9,7 @@ from models.program import program
 CHOICES = {
     "model": ("gaze_readout", "gaze_small", "salnet-half", "salnet"),
     "loss": ("nll", "kl", "mse", "bce", "nss"),
-    "optimiser": ("adamw", "sgd"),
+    "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "steps"),
 }
 OUTPUTS = {"nll": "log density", "kl": "log density", "mse": "map", "nss": "map", "bce": "logits"}
@@ -36,7 +36,7 @@ class GazeRecipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    optimiser: str
+    optimizer: str
     schedule: str
     weight_decay: float = 1e-4
     flips: bool = False

@@ -234,26 +234,26 @@ class GazeTrainee(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
-        if recipe.optimiser == "sgd":
-            optimiser: Any = torch.optim.SGD(
+        if recipe.optimizer == "sgd":
+            optimizer: Any = torch.optim.SGD(
                 learning, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
             )
         else:
-            optimiser = torch.optim.AdamW(
+            optimizer = torch.optim.AdamW(
                 learning, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
             )
         if recipe.schedule == "steps":
             return {
-                "optimizer": optimiser,
-                "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, 10, 0.1),
+                "optimizer": optimizer,
+                "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 10, 0.1),
             }
         steps = max(
             5, int(self.trainer.estimated_stepping_batches)
         )  # OneCycleLR divides by its first part less one
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.25
+            optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.25
         )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def remember(path: Path, measured: dict[str, Any]) -> None:

@@ -245,12 +245,12 @@ class Inverter(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        optimiser = torch.optim.Adam(
+        optimizer = torch.optim.Adam(
             self.decoder.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         return {
-            "optimizer": optimiser,
-            "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, recipe.step, 0.1),
+            "optimizer": optimizer,
+            "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, recipe.step, 0.1),
         }
 
 

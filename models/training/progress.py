@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from models.recipe_keys import with_current_recipe
 
 
 def predictions_file(out: Path) -> Path:
@@ -66,11 +67,10 @@ class Progress:
         try:
             read = cls(**{"born": "", **json.loads(cls.path(out).read_text())})
             numbers = [getattr(read, f.name) for f in fields(cls) if f.type in (int, float)]
-            return (
-                read
-                if isinstance(read.plan, dict) and all(isinstance(number, int | float) for number in numbers)
-                else None
-            )
+            if not isinstance(read.plan, dict) or not all(isinstance(n, int | float) for n in numbers):
+                return None
+            read.plan = with_current_recipe(read.plan, "recipe")
+            return read
         except (OSError, ValueError, TypeError):
             return None
 

@@ -9,7 +9,7 @@ from models.training.augment import Augmentation
 
 CHOICES = {
     "recipe": ("scratch", "features", "finetune"),
-    "optimiser": ("adamw", "sgd"),
+    "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "plateau"),
     "balance": ("none", "weights", "sampler"),
     "head": ("linear", "dense"),
@@ -36,7 +36,7 @@ class Recipe:
     epochs: int = 20
     batch_size: int = 64
     learning_rate: float | None = None
-    optimiser: str = "adamw"
+    optimizer: str = "adamw"
     schedule: str = "cosine"
     weight_decay: float = 1e-4
     label_smoothing: float = 0.05
@@ -83,7 +83,7 @@ class Recipe:
     @property
     def rate(self) -> float:
         """The highest learning rate, of the new head where there is one."""
-        return RATES[self.optimiser] if self.learning_rate is None else self.learning_rate
+        return RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"learning_rate": self.rate}

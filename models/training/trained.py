@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from models.errors import UserError
+from models.recipe_keys import with_current_recipe
 from models.training.progress import Progress, predictions_file
 
 
@@ -110,4 +111,4 @@ def described(path: Path) -> dict[str, Any]:
         about: Any = json.loads(header.get("__metadata__", {}).get("vitrine", "{}"))
     except (OSError, ValueError, struct.error, AttributeError):
         return {}
-    return about if isinstance(about, dict) else {}
+    return with_current_recipe(about, "training") if isinstance(about, dict) else {}

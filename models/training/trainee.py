@@ -1,4 +1,4 @@
-"""The network in training: one step, one validation, the optimiser and its schedule."""
+"""The network in training: one step, one validation, the optimizer and its schedule."""
 
 from typing import Any
 
@@ -84,19 +84,19 @@ class LitClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
-        if recipe.optimiser == "sgd":
-            optimiser: Any = torch.optim.SGD(
+        if recipe.optimizer == "sgd":
+            optimizer: Any = torch.optim.SGD(
                 learning, self.rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
             )
         else:
-            optimiser = torch.optim.AdamW(learning, self.rate, weight_decay=recipe.weight_decay, fused=True)
+            optimizer = torch.optim.AdamW(learning, self.rate, weight_decay=recipe.weight_decay, fused=True)
         if recipe.schedule == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=3)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
         steps = max(
             5, int(self.trainer.estimated_stepping_batches)
         )  # OneCycleLR divides by its first quarter less one
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.rate, total_steps=steps, pct_start=0.25
+            optimizer, self.rate, total_steps=steps, pct_start=0.25
         )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
