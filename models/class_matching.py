@@ -19,8 +19,8 @@ _WORDNET = re.compile(r"n\d{8}")
 @dataclass(frozen=True)
 class ClassMatch:
     """`outputs`: for each class of the data, the index of the network's output. `folded`: (class of the data,
-    name of the output, rule) of those that are not called the same. `order`: in words, how numbers were taken
-    for outputs."""
+    name of the output, rule) of those whose names differ. `order`: one line on how numbers were matched to
+    outputs, or empty."""
 
     outputs: tuple[int, ...]
     folded: tuple[tuple[str, str, str], ...] = ()
@@ -28,7 +28,7 @@ class ClassMatch:
 
     @property
     def notes(self) -> list[str]:
-        """Every match that rests on more than equal names, in words."""
+        """One line for every match whose names differ."""
         ids = [f for f in self.folded if f[2] == "WordNet id"]
         others = [f"{data} → {output} ({rule})" for data, output, rule in self.folded if rule != "WordNet id"]
         return [
@@ -103,8 +103,7 @@ def _match_wordnet(
 
 
 def _match_folded(left: list[str], model: Sequence[str], found: dict[str, int]) -> list[tuple[str, str, str]]:
-    """Names that are left over to outputs that are left over. Raises UserError where a folding does not say
-    which."""
+    """Match the remaining names to the remaining outputs. Raises UserError where a folding is ambiguous."""
     made = []
     for rule, folding in FOLDINGS.items():
         pairs, unclear = pair_names(

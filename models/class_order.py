@@ -13,14 +13,14 @@ _NUMBERED = re.compile(r"(?:class[\s_\-]*)?(\d+)", re.IGNORECASE)
 
 
 def numbers_in(names: Sequence[str]) -> dict[str, int]:
-    """The number of each name that is one: 3, class 3, class_3 ..."""
+    """The number in each name that is one (3, class 3, class_3 ...); other names are left out."""
     return {name: int(text[1]) for name in names if (text := _NUMBERED.fullmatch(name))}
 
 
 def match_numbers(numbers: Mapping[str, int], model: Sequence[str], found: dict[str, int]) -> str:
-    """Add classes that are numbers to `found` (class of the data -> output), and return one line that says
-    how; nothing where they do not fit. Raises UserError where ImageFolder's order is another one, or the
-    numbers may count from one: which is meant cannot be known."""
+    """Add classes that are numbers to `found` (class of the data -> output). Returns one line that says how,
+    or empty text where they do not fit. Raises UserError where ImageFolder's order differs, or the numbers
+    may count from one."""
     outputs, wanted = len(model), set(numbers.values())
     repeated = len(wanted) < len(numbers)  # 1 and 01
     if max(wanted) >= outputs or repeated or wanted & set(found.values()):
@@ -58,8 +58,8 @@ def _unclear_order(
 
 
 def _every_name(names: Sequence[str], outputs: int) -> list[str]:
-    """What all classes would be called, some of which are `names`: the same letters, digits padded where
-    theirs are."""
+    """The names of all classes, some of which are `names`: the same prefix, digits padded where theirs
+    are."""
     digits = [re.sub(r"\D", "", name) for name in names]
     width = max(map(len, digits))
     padded = width > 1 and all(len(d) == width for d in digits) and any(d.startswith("0") for d in digits)

@@ -22,7 +22,7 @@ SYNONYMS = (
     {"contempt", "contemptuous"},
     {"neutral", "neutrality", "calm"},
 )
-RARE = 0.1  # of the images of the commoner spelling: rarer ones are slips of the pen
+RARE = 0.1  # of the images of the commoner spelling: rarer ones are typing errors
 _CANONICAL = {word: sorted(group)[0] for group in SYNONYMS for word in group}
 
 
@@ -43,11 +43,11 @@ def as_number(name: str) -> str:
 
 
 FOLDINGS: dict[str, Callable[[str], str]] = {"spelling": plain, "synonym": fold, "number": as_number}
-"""How names that no exact match was found for are folded, the surest way first."""
+"""How names without an exact match are folded, the most reliable rule first."""
 
 
 def is_unnamed(classes: Sequence[str]) -> bool:
-    """Whether these are the names that outputs get where nobody named them: class 0, class 1 ..."""
+    """Whether these are the names of outputs without names: class 0, class 1 ..."""
     return all(name == f"class {i}" for i, name in enumerate(classes))
 
 
@@ -56,10 +56,10 @@ def unnamed(outputs: int) -> tuple[str, ...]:
 
 
 def find_class(name: str, classes: Sequence[str]) -> int | None:
-    """The index of the class of this very name, or else of the only one that it folds to; None where there is
-    none.
+    """The index of the class with exactly this name, otherwise of the only class whose folded name is the
+    same; None where there is none.
 
-    Raises UserError where it folds to several.
+    Raises UserError where several classes have the same folded name.
     """
     if name in classes:
         return list(classes).index(name)
@@ -80,7 +80,7 @@ LONGEST_NAME = 200  # characters that are compared; the time grows with their nu
 
 
 def near_names(name: str, classes: Sequence[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
-    """Classes that are spelled much like `name`, the nearest first."""
+    """Classes whose spelling is similar to `name`, the nearest first."""
     folded: dict[str, str] = {}
     for known in classes:
         folded.setdefault(fold(known), known)
@@ -92,8 +92,8 @@ def near_names(name: str, classes: Sequence[str], most: int = 3, cutoff: float =
 
 def one_spelling(names: Sequence[str], known: Sequence[str] = ()) -> dict[str, str]:
     """For each name, the commonest of those that differ from it in case, spaces and `_-` alone, where it is
-    so rare beside that one that it is a slip of the pen; otherwise itself. Single letters stay (a is not A),
-    and so do names that the network knows (`known`)."""
+    so rare in comparison that it is a typing error; otherwise the name itself. Single letters stay (a is not
+    A), and so do the names of the network's classes (`known`)."""
     counts = Counter(names)
     groups: dict[str, list[str]] = {}
     for name in counts:
@@ -110,8 +110,8 @@ def one_spelling(names: Sequence[str], known: Sequence[str] = ()) -> dict[str, s
 def pair_names(
     folding: Callable[[str], str], left: Sequence[str], right: Mapping[int, str]
 ) -> tuple[dict[str, int], list[tuple[list[str], list[str]]]]:
-    """Names and numbered names whose folding agrees: those that do so one to one, and the groups in which
-    several do."""
+    """Pairs of a name in `left` and the number of a name in `right` whose folded names are equal, one to one;
+    and the groups in which several are equal."""
     groups: dict[str, tuple[list[str], list[int]]] = {}
     for name in left:
         groups.setdefault(folding(name), ([], []))[0].append(name)

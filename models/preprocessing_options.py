@@ -1,4 +1,4 @@
-"""What a person says about a network's input on the command line, and the words that say it again."""
+"""Options of the command line for a network's input, and the options that reproduce a preprocessing."""
 
 import inspect
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _RESIZE = "squash (the whole image), or the length of the shorter side before th
 
 @dataclass(frozen=True)
 class PreprocessingOptions:
-    """As typed; None where nothing was said. `transform_input`: of torchvision's Inception v3 and
+    """As typed; None where an option is not given. `transform_input`: of torchvision's Inception v3 and
     GoogLeNet."""
 
     input_size: str | None = None
@@ -41,8 +41,8 @@ class PreprocessingOptions:
         ]
 
     def apply(self, base: Preprocessing) -> Preprocessing:
-        """`base`, changed as the options say. Raises UserError for what is not allowed, and for a size that
-        does not say how it is reached."""
+        """`base`, changed by the options that are given. Raises UserError for a value that is not accepted,
+        and for a size without the way to reach it."""
         size = _size(self.input_size) if self.input_size is not None else base.size
         if self.resize is not None:
             resize = _resize(self.resize, size)
@@ -75,7 +75,7 @@ NO_OPTIONS = PreprocessingOptions()
 
 
 def words_for(p: Preprocessing, transform_input: bool | None = None) -> list[str]:
-    """The options that say all of `p`, for a command that is to be repeated."""
+    """The options that reproduce `p`, for a command line."""
     size = str(p.size[0]) if p.size[0] == p.size[1] else f"{p.size[0]}x{p.size[1]}"
     words = [
         "--input-size",

@@ -64,11 +64,13 @@ def load(
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
     `name`: one of `names()`, any torchvision classifier, `timm:NAME`, or the path of a checkpoint that
-    Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched. `classes` names
-    the outputs of weights that do not name them. `options`: what a person says about the input. Raises
-    UserError for unknown names, weights that do not fit or cannot be downloaded, options that do not fit, and
-    networks of one output.
+    Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched, with it `name`
+    may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
+    them. `options`: what a person says about the input. Raises UserError for unknown names, weights that do
+    not fit or cannot be downloaded, options that do not fit, and networks of one output.
     """
+    if weights and not name:
+        name, weights = str(weights), None
     classifier = _source(name).load(name, Path(weights) if weights else None, classes)
     if classes and classifier.classes != classes:
         raise UserError(

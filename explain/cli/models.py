@@ -204,10 +204,8 @@ def study(
     plain = Recipe(epochs=epochs, batch_size=batch_size, patience=epochs, seed=seed)
     tuned = replace(plain, recipe="finetune", head_epochs=epochs, unfreeze=unfreeze)
     given = str(weights) if weights else None
-    contestants = (
-        fc_vs_conv(plain) if name == "fc-vs-conv" else scratch_vs_finetune(model, given, plain, tuned)
-    )
-    if compare(contestants, parts, out, typed(sys.argv[1:]), say, again) is None:
+    arms = fc_vs_conv(plain) if name == "fc-vs-conv" else scratch_vs_finetune(model, given, plain, tuned)
+    if compare(arms, parts, out, typed(sys.argv[1:]), say, again) is None:
         say("Stopped; the same command goes on.")
         raise typer.Exit(130)
     say(f"table      {out / 'study.md'}, {out / 'study.csv'}")

@@ -1,4 +1,4 @@
-"""From what a person writes after --data to a labeled set of images."""
+"""From the text after `--data` to a labeled set of images."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,9 +26,9 @@ def open_data(
     """A folder, a .csv or .parquet table, `toon_faces`, `torchvision:NAME`, or a registered kind
     (`models.data.registry`); `limit` keeps that many, evenly spread.
 
-    With `task` affect, a table with columns valence and arousal. Where the data has no parts of its own,
-    `split` train, validation and test are held out of it, the same every time. `known`: classes of a network,
-    whose spellings a table keeps apart. Raises UserError that says what was found instead.
+    With `task` affect, a table with columns valence and arousal. Data without splits is split automatically
+    into train, validation and test, the same every time. `known`: classes of a network, whose spellings a
+    table keeps apart. Raises UserError where the text is no data.
     """
     request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known))
     kind = kind_of(request)
@@ -42,7 +42,7 @@ def open_data(
 
 
 def thinned(source: ImageSource, size: int) -> ImageSource:
-    """`size` images of a source, evenly spread over its order."""
+    """`size` images of a source, evenly spread over its order. Raises UserError for a size below 1."""
     if size < 1:
         raise UserError(f"--limit {size}: at least one image is needed.")
     return Subset(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))

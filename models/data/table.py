@@ -44,10 +44,10 @@ SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
 class TableSource(FileSource):
-    """Paths are relative to the table's folder, or to one below or beside it. `note` says which columns were
-    guessed, which spellings were merged (`merged`: spelling -> class), what contradicts itself and what is
-    missing. `split` keeps the rows that a column called split (or subset, partition, set) gives it; `known`:
-    names of classes that the network tells apart, whatever their spelling."""
+    """Paths are relative to the table's folder, or to one in or beside it. `note`: one line on the columns
+    that are used, merged spellings (`merged`: spelling -> class), contradictions and missing files. `split`
+    keeps the rows of this value in a column split (or subset, partition, set); `known`: classes of a network,
+    which are never merged. Raises UserError for a table without usable rows."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ def _named_images(images: pd.Series, labels: pd.Series, path: Path, columns: Seq
 
 
 def _contradictions(named: pd.DataFrame) -> str:
-    """Images that are named again under another label."""
+    """Images with more than one label."""
     labels = named.drop_duplicates().groupby("image", sort=False)["label"].agg(list)
     found = labels[labels.map(len) > 1]
     if not len(found):
@@ -140,7 +140,7 @@ def _merged(merged: dict[str, str]) -> str:
 
 
 def _two_spellings(classes: Sequence[str]) -> str:
-    """Classes that differ in their spelling alone and stay apart."""
+    """Classes that differ only in spelling and are not merged."""
     groups: dict[str, list[str]] = {}
     for name in classes:
         groups.setdefault(plain(name), []).append(name)
@@ -172,8 +172,8 @@ def _natural(label: str) -> tuple[bool, float, str]:
 
 
 def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
-    """CSV as text, Parquet as it is; rows are numbered anew. `words`: NA, None, null are words, and only a
-    cell without anything is empty."""
+    """CSV as text, Parquet with its types; rows are renumbered. `words`: NA, None and null are text, and only
+    a cell without characters is empty. Raises UserError for a file that is no table."""
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True)
@@ -188,7 +188,7 @@ def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
 def find_column(
     table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path
 ) -> str:
-    """The column that was named, or else the first of the usual names that there is. Raises UserError, which
+    """The column that was named, otherwise the first of the usual names that exists. Raises UserError, which
     lists the columns."""
     columns = [str(c) for c in table.columns]
     if wanted in columns:
@@ -200,7 +200,8 @@ def find_column(
 
 
 def guessed_column(table: pd.DataFrame, usual: tuple[str, ...]) -> str | None:
-    """The column with the first of the usual names that there is, whatever their case, spaces and signs."""
+    """The column with the first of the usual names that exists, ignoring case, spaces and punctuation; None
+    where there is none."""
     named = {_letters(str(c)): str(c) for c in reversed(table.columns)}
     return next((named[_letters(name)] for name in usual if _letters(name) in named), None)
 

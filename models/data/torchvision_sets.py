@@ -1,5 +1,4 @@
-"""torchvision's own data sets by name, with their own download: CIFAR10, Imagenette, OxfordIIITPet, FER2013
-..."""
+"""torchvision's data sets by name, with their download: CIFAR10, Imagenette, OxfordIIITPet, FER2013 ..."""
 
 import inspect
 from typing import Any
@@ -19,7 +18,8 @@ FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neut
 
 
 class TorchvisionSource(ImageSource):
-    """`split`: 'test' (default) or 'train', in the words of the set where it has more."""
+    """`split`: 'test' (default), 'train' or 'validation', or the data set's own name of a split. Raises
+    UserError for an unknown set, and one that cannot be downloaded."""
 
     def __init__(self, name: str, split: str | None = None):
         self.data, found = _open(name, split or "test")
@@ -50,7 +50,7 @@ def _labels(data: Any) -> list[int] | None:
 
 
 def _open(name: str, split: str) -> tuple[Any, str]:
-    """The data set, and its own word for the split."""
+    """The data set, and its own name of the split."""
     from torchvision import datasets
 
     kind = getattr(datasets, name, None)

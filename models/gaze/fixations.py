@@ -18,9 +18,9 @@ def open_gaze(
 ) -> GazeSet:
     """A table `image,x,y[,subject]` (CSV or Parquet) with its images below or beside it, or a folder in the
     layout of SALICON, MIT1003 or CAT2000, or with `images` and `maps`. `origin`: the number of a table's
-    first pixel, 0 or 1; layouts know theirs.
+    first pixel, 0 or 1; that of a layout is known.
 
-    Raises UserError for what fits nothing of this.
+    Raises UserError for anything else.
     """
     path = Path(where)
     if path.is_dir():

@@ -18,8 +18,8 @@ MOST_OUTSIDE = 0.5  # of all fixations: more than that cannot be a matter of a f
 @dataclass(frozen=True, eq=False)
 class Viewed:
     """One image: `size` (height, width); `x`, `y` (n,) float32 in pixels, 0 being the left or upper edge of
-    the first one; `subject` (n,) int, -1 where nobody says who looked. `map_file`: a picture of the density
-    of fixations, for sets that have it."""
+    the first one; `subject` (n,) int, -1 where the data does not name the observer. `map_file`: an image of
+    the fixation density, for sets that have one."""
 
     id: str
     path: Path
@@ -43,17 +43,17 @@ class Viewed:
         return [int(s) for s in np.unique(self.subject) if s >= 0]
 
     def load(self) -> Image.Image:
-        """The picture, upright RGB. Raises `UnreadableImage`."""
+        """The image, upright RGB. Raises `UnreadableImage`."""
         return open_image(self.path)
 
     def only(self, chosen: np.ndarray) -> "Viewed":
-        """With these of its fixations, (n,) bool."""
+        """The same image with the fixations of a mask, (n,) bool."""
         return replace(self, x=self.x[chosen], y=self.y[chosen], subject=self.subject[chosen])
 
 
 @dataclass(frozen=True, eq=False)
 class GazeSet:
-    """`images` sorted by name; `note` says what was guessed and left out."""
+    """`images` sorted by name; `note`: one line on what was guessed and left out."""
 
     name: str
     root: str
@@ -92,7 +92,7 @@ class GazeSet:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """(height, width) of an upright picture, by its header. Raises `UnreadableImage`."""
+    """(height, width) of an upright image, by its header. Raises `UnreadableImage`."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             turned = image.getexif().get(274, 1) in (5, 6, 7, 8)
@@ -104,8 +104,8 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def checked(data: GazeSet, columns: tuple[str, str] | None = None) -> GazeSet:
-    """Without the fixations that lie outside of their images, which are counted. Raises UserError where that
-    is most of them, and says so where x and y look exchanged."""
+    """The set without fixations outside of their images, which `note` counts. Raises UserError where most are
+    outside, or x and y seem exchanged."""
     inside = [(i.x >= 0) & (i.y >= 0) & (i.x < i.size[1]) & (i.y < i.size[0]) for i in data.images]
     total, kept = data.fixations, int(sum(k.sum() for k in inside))
     if (total and kept < MOST_OUTSIDE * total) or (columns and _exchanged(data, kept)):
@@ -133,7 +133,7 @@ def checked(data: GazeSet, columns: tuple[str, str] | None = None) -> GazeSet:
 
 
 def _exchanged(data: GazeSet, kept: int) -> bool:
-    """Whether clearly more would lie inside if x and y changed places, and nearly all."""
+    """Whether nearly all fixations, and clearly more, lie inside with x and y exchanged."""
     other = sum(
         int(((i.y >= 0) & (i.x >= 0) & (i.y < i.size[1]) & (i.x < i.size[0])).sum()) for i in data.images
     )

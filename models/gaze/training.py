@@ -1,5 +1,4 @@
-"""Train a network that predicts gaze: SalNet on pixels, a readout on features of a frozen backbone that are
-computed once."""
+"""Train a gaze model: SalNet on pixels, or a readout on precomputed features of a frozen backbone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,9 +30,9 @@ from models.training.progress import Progress
 
 
 class GazeTraining:
-    """One training, from its plan to the best checkpoint `out` on validation, with its curves beside it.
-    `weights`: a file for the backbone. `teacher`: a trained model whose answers are learned instead of
-    people's, also on `photos` that nobody looked at."""
+    """One training, from its plan to the checkpoint `out` of the best epoch on validation, with its curves
+    beside it. `weights`: a file for the backbone. `teacher`: a trained model whose predictions are the
+    targets instead of fixations, also on `photos` without fixations."""
 
     def __init__(
         self,
@@ -58,7 +57,7 @@ class GazeTraining:
         self.progress = Progress(plan | asked, command)
 
     def fit(self, again: bool = False) -> bool:
-        """Train; True where it came to its end, False where it was stopped. Raises UserError."""
+        """Train; True when finished, False when stopped. Raises UserError."""
         steps = self._readout if self.recipe.model == "gaze_readout" else self._from_pixels
         ended = attempt(self.out, self.progress, self._differences, again, self.recipe.seed, steps)
         if ended:
@@ -67,13 +66,13 @@ class GazeTraining:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
-        told = [
+        changed = [
             f"{k} {plan.get(k)} (now {mine.get(k)})"
             for k in ("model", "sigma", "teacher", "photos")
             if plan.get(k) != mine.get(k)
         ]
         return (
-            told
+            changed
             + ([] if plan.get("data") == mine["data"] else ["other images or fixations"])
             + self.recipe.differences(plan.get("recipe", {}))
         )
@@ -100,7 +99,7 @@ class GazeTraining:
         )
         sides: list[Dataset[Any]] = [fitted, Mirrored(fitted)] if recipe.flips else [fitted]
         return self._run(
-            GazeTrainee(model, recipe, preprocessing), model, about, ConcatDataset(sides), validation, resume
+            LitGazeModel(model, recipe, preprocessing), model, about, ConcatDataset(sides), validation, resume
         )
 
     def _readout(self, resume: Path | None) -> bool:
@@ -127,12 +126,12 @@ class GazeTraining:
             "widths": widths,
         }
         about = self._description(preprocessing) | {"backbone": base}
-        trainee = GazeTrainee(Standardized(backbone, readout), recipe, None)
+        trainee = LitGazeModel(Standardized(backbone, readout), recipe, None)
         return self._run(trainee, whole, about, ConcatDataset(fitted), judged, resume)
 
     def _run(
         self,
-        trainee: "GazeTrainee",
+        trainee: "LitGazeModel",
         model: nn.Module,
         about: dict[str, Any],
         fitted: Dataset[Any],
@@ -179,7 +178,7 @@ class GazeTraining:
 
 
 class Standardized(nn.Module):
-    """A readout on features as the network gave them."""
+    """A readout on features that are not standardized yet."""
 
     def __init__(self, backbone: Backbone, readout: Readout):
         super().__init__()
@@ -194,7 +193,7 @@ class Standardized(nn.Module):
         )
 
 
-class GazeTrainee(L.LightningModule):
+class LitGazeModel(L.LightningModule):
     """Batches are (input ..., counts, blurred). `preprocessing`: of pixels; None where the input is
     features."""
 
@@ -256,8 +255,8 @@ class GazeTrainee(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def remember(path: Path, measured: dict[str, Any]) -> None:
-    """Write what was measured of a checkpoint into it."""
+def save_metrics(path: Path, measured: dict[str, Any]) -> None:
+    """Write measures of a checkpoint into its metadata."""
     found = load_gaze(path)
     checkpoints.save(
         path, found.model, found.about | {"metrics": found.about.get("metrics", {}) | measured}, half=True

@@ -1,5 +1,4 @@
-"""What a training looks like, as plain descriptions: the dashboard draws them with Plotly, `draw` as PNG and
-CSV."""
+"""Charts of a training as plain descriptions: the dashboard draws them with Plotly, `draw` as PNG and CSV."""
 
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from models.roc import roc_curves
 from models.training.trained import Trained
 
 MEASURED = {"accuracy": "Accuracy", "ccc": "Concordance", "nss": "NSS", "psnr": "PSNR"}
-"""What epochs are judged by, and its name; the first that a training has."""
+"""Measures that the best epoch is chosen by, and their titles; the first that a training has."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over two axes; `marks` are vertical lines with a word; `square` charts have both axes from 0 to
+    """Lines over two axes; `marks` are vertical lines with a label; `square` charts have both axes from 0 to
     1."""
 
     key: str
@@ -63,7 +62,7 @@ class Matrix:
 
 
 def charts(trained: Trained) -> list[Chart | Matrix]:
-    """All that the files beside a checkpoint can tell: curves always; the rest once it was measured."""
+    """The charts of a training: curves always; the others once it was measured."""
     made: list[Chart | Matrix] = curves(trained.curves) if len(trained.curves) else []
     if trained.predictions is None or trained.task == "affect":
         return made
@@ -123,7 +122,7 @@ def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str
 
 
 def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> list[Matrix]:
-    """Counts, and shares of each true class."""
+    """Counts, and fractions of each true class."""
     counts = confusion_matrix(label, prob.argmax(1), len(classes))
     total = counts.sum(1, keepdims=True)
     fraction = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
@@ -136,7 +135,7 @@ def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], par
 
 
 def calibrated(logits: np.ndarray, label: np.ndarray, temperature: float, part: str) -> Chart:
-    """Accuracy over confidence before and after temperature scaling; the diagonal would be honest."""
+    """Accuracy over confidence before and after temperature scaling; the diagonal is perfect calibration."""
     lines = [Line("honest", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "dash")]
     for name, t in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
         prob = softmax(logits / t)

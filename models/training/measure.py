@@ -1,4 +1,4 @@
-"""A trained checkpoint, measured: chosen on validation, tested once; every answer kept beside it."""
+"""Measure a trained checkpoint: chosen on validation, tested once; every prediction is stored beside it."""
 
 import sys
 from dataclasses import asdict
@@ -30,10 +30,10 @@ from models.training.trained import open_trained
 
 
 def measure(out: Path, parts: Parts) -> dict[str, Any]:
-    """Answers of the checkpoint on validation and test, in float32, beside it as a table (part, id, truth,
-    answer); the measures into its metadata, and returned; charts as PNG and CSV in OUT.charts/. The
-    temperature is fitted on validation alone."""
-    classifier = load("", out)
+    """Predict validation and test in float32. Writes a table (part, id, truth, answer) beside the checkpoint,
+    the measures into its metadata, and charts as PNG and CSV into OUT.charts/; returns the measures. The
+    temperature is fitted on validation only."""
+    classifier = load(str(out))
     tables = [
         _answers(classifier, part, name)
         for name, part in (("validation", parts.validation), ("test", parts.test))
@@ -143,7 +143,7 @@ def _affect(tables: list[pd.DataFrame]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The same without NaN, which JSON has not: None."""
+    """The value with None in place of NaN, which JSON lacks."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -15,8 +15,8 @@ from models.training.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """`head`: the name of the new head in `model`, None where the network was built whole. `base`: where its
-    weights came from."""
+    """`head`: the name of the new head in `model`, None for a network with random weights. `base`: where its
+    weights come from."""
 
     model: nn.Module
     architecture: str
@@ -28,8 +28,8 @@ class Network:
 def build(
     name: str, weights: str | None, outputs: int, recipe: Recipe, options: PreprocessingOptions | None = None
 ) -> Network:
-    """`options`: what a person says about the input. Raises UserError for unknown names, options that do not
-    fit, and a base without weights."""
+    """The network of a recipe. `options`: for its input. Raises UserError for unknown names, options that do
+    not fit, and a base without weights."""
     if recipe.recipe == "scratch":
         entry = spec(name)
         model = entry.build(outputs).to(memory_format=torch.channels_last)

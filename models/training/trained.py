@@ -1,4 +1,4 @@
-"""A training as it lies on disk: checkpoint, curves, answers, progress. Reading it needs no torch."""
+"""A training on disk: checkpoint, curves, predictions, progress. Reading it needs no torch."""
 
 import json
 import logging
@@ -54,7 +54,7 @@ class Trained:
 
     @cached_property
     def judged(self) -> tuple[str, np.ndarray, np.ndarray]:
-        """The part that was judged last, its logits (n, K) and labels (n,)."""
+        """The split that was measured last, its logits (n, K) and labels (n,)."""
         assert self.predictions is not None
         part = "test" if "test" in self.metrics else "validation"
         rows = self.predictions[self.predictions["part"] == part]
@@ -72,7 +72,7 @@ def open_trained(path: Path) -> Trained:
 
 
 def _curves(file: Path) -> pd.DataFrame:
-    """Empty where there are none, and where a full disk or somebody's editor left no table of numbers."""
+    """The curves of a training; empty where there are none, or the file is no table of numbers."""
     try:
         found = pd.read_csv(file)
         numbers = [name for name in found if name == "step" or pd.api.types.is_numeric_dtype(found[name])]

@@ -9,7 +9,7 @@ from models.data.toon_faces.pen import Pen, Points, ellipse, smooth
 
 
 class FaceArtist(HeadArtist):
-    """Draws the parts in order of depth, and notes where each part came to lie."""
+    """Draws the parts in order of depth, and records the position of each."""
 
     def brow(self, x: int) -> None:
         au, who = self.au, self.who

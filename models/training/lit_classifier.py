@@ -1,4 +1,4 @@
-"""The network in training: one step, one validation, the optimizer and its schedule."""
+"""The Lightning module of a training: steps, validation, optimizer and schedule."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from models.training.tasks import Task
 
 
 class LitClassifier(L.LightningModule):
-    """`preprocessing` None: batches are features already, neither augmented nor normalized. `still`: modules
-    that stay in eval mode, so that frozen parts keep their batch-norm statistics and drop nothing."""
+    """`preprocessing` None: batches are features, neither augmented nor normalized. `still`: modules that
+    stay in eval mode, so that frozen parts keep their batch-norm statistics and apply no dropout."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class LitClassifier(L.LightningModule):
         for module in self.still:
             module.eval()
 
-    def seen(self, x: Tensor, vary: bool) -> Tensor:
-        """What the network gets of a batch."""
+    def network_input(self, x: Tensor, vary: bool) -> Tensor:
+        """The network's input for a batch: augmented where `vary`, then normalized."""
         if self.preprocessing is None:
             return x
         return self.preprocessing.normalize(
@@ -49,9 +49,9 @@ class LitClassifier(L.LightningModule):
         )
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
-        # a step draws the same whether the training came here in one go or was resumed
+        # a step draws the same random numbers whether the training was resumed or not
         torch.manual_seed((self.recipe.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
-        x, y = self.seen(batch[0], vary=True), batch[1]
+        x, y = self.network_input(batch[0], vary=True), batch[1]
         if self.recipe.mixup:
             fraction = float(torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample())
             other = torch.randperm(len(x), device=x.device)
@@ -73,7 +73,7 @@ class LitClassifier(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         kept = readable(batch[1])
         self.judged.append(
-            (self.model(self.seen(batch[0], vary=False)).float()[kept].cpu(), batch[1][kept].cpu())
+            (self.model(self.network_input(batch[0], vary=False)).float()[kept].cpu(), batch[1][kept].cpu())
         )
 
     def on_validation_epoch_end(self) -> None:
