@@ -82,7 +82,7 @@ def _match_exactly(data: Sequence[str], model: Sequence[str], found: dict[str, i
             continue
         if counts[name] > 1:
             raise UserError(
-                f"{counts[name]} outputs of the network are called '{name}': say which is meant with "
+                f"{counts[name]} outputs of the network are called '{name}': choose one with "
                 "--classes FILE, lines 'data class, number of the output'."
             )
         found[name] = list(model).index(name)
@@ -115,7 +115,7 @@ def _match_folded(left: list[str], model: Sequence[str], found: dict[str, int]) 
             names, outputs = unclear[0]
             raise UserError(
                 f"{_quoted(names, 'and')} of the data may be {_quoted(outputs, 'or')} of the network "
-                f"({rule}), and two classes are never taken for one: say which is which with --classes FILE, "
+                f"({rule}), and two classes are never merged: assign them with --classes FILE, "
                 "lines 'data class, model class'."
             )
         found |= pairs
@@ -147,7 +147,7 @@ def _without_names(data: Sequence[str], outputs: int) -> str:
     if len(data) == outputs:
         return (
             f"The weights do not name their {outputs} outputs, the data's classes are {_short(data)}: if "
-            "they were trained on folders in sorted order, as ImageFolder does, say --classes sorted; else "
+            "they were trained on folders in sorted order, as ImageFolder does, use --classes sorted; else "
             "write lines 'data class, class 0' into a file and give it with --classes FILE."
         )
     return (

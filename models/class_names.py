@@ -26,7 +26,7 @@ def read_names(text: str) -> tuple[str, ...]:
         )
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--class-names {text}: no text file ({type(error).__name__}); give one with a class name a "
+            f"--class-names {text}: no text file ({type(error).__name__}); give one with a class name per "
             "line, in the order of the "
             f"outputs, or the word {IMAGENET}."
         ) from error

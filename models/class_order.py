@@ -52,8 +52,8 @@ def _unclear_order(
         "--classes FILE with lines 'data class, number of the output'",
     ]
     return UserError(
-        f"The data's classes are numbers, and nobody says which output is which: '{name}' may be output "
-        f"{numbers[name]}, or output {other} {why}. Say {', or '.join(options)}."
+        f"The data's classes are numbers, and their order is ambiguous: '{name}' may be output "
+        f"{numbers[name]}, or output {other} {why}. Use {', or '.join(options)}."
     )
 
 
@@ -85,7 +85,7 @@ def _sorted(data: Sequence[str], model: Sequence[str]) -> tuple[tuple[int, ...],
     if len(data) != len(model):
         raise UserError(
             f"--classes sorted: the data has {len(data)} classes, the network {len(model)} outputs, and "
-            "sorted names tell the order only of all of them: write lines 'data class, number of the output' "
+            "sorted names give the order only of all classes: write lines 'data class, number of the output' "
             "into a file for --classes FILE."
         )
     every = sorted(data)

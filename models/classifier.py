@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from models.preprocessing import Preprocessing, stack
 
 ONE_OUTPUT = (
-    "{name} has one output, and Vitrine explains networks with two or more: a softmax over one logit says "
-    "100 % to everything. Give "
-    "its last layer a second output of zeros (logits 0 and z), which leaves every probability what it is."
+    "{name} has one output, and Vitrine explains networks with two or more: a softmax over one logit gives "
+    "100 % for everything. Give its last layer a second output of zeros (logits 0 and z), which keeps every "
+    "probability."
 )
 
 

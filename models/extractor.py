@@ -28,6 +28,6 @@ def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
         return create_feature_extractor(model.eval(), list(layers), tracer_kwargs={"leaf_modules": single})
     except Exception as error:  # torch.fx has many kinds
         raise Untraceable(
-            f"{type(model).__name__} cannot be taken apart for its layers ({type(error).__name__}): choose "
+            f"{type(model).__name__} cannot be traced by torch.fx ({type(error).__name__}): choose "
             "another one."
         ) from error

@@ -18,7 +18,7 @@ def with_options(classifier: Classifier, options: PreprocessingOptions) -> Class
         if classifier.transform_input is None:
             raise UserError(
                 f"--transform-input is for torchvision's {' and '.join(AUXILIARY)}: {classifier.name} has "
-                "nothing of the kind."
+                "no such setting."
             )
         classifier.model.transform_input = options.transform_input  # type: ignore[assignment]
     given = [option for option in options.given if not option.endswith("transform-input")]

@@ -120,11 +120,11 @@ def _numbers(values: tuple[float, ...]) -> str:
     return ", ".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))
 
 
-def as_tensor(seen: Image.Image) -> "Tensor":
+def as_tensor(image: Image.Image) -> "Tensor":
     """An image that is cropped already, as uint8 (channels, height, width)."""
     import torch
 
-    pixels = torch.from_numpy(np.array(seen))
+    pixels = torch.from_numpy(np.array(image))
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
 

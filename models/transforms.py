@@ -104,6 +104,6 @@ def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
         apart = (theirs - ours).abs() * torch.tensor(made.std)[:, None, None]
         if apart.mean() > MEAN_APART or apart.max() > MOST_APART:
             raise UserError(
-                f"This transform does another thing than '{made.described}' (up to "
-                f"{float(apart.max()):.2f} apart): {HOW}."
+                f"The output of this transform differs from that of '{made.described}' (by up to "
+                f"{float(apart.max()):.2f}): {HOW}."
             )

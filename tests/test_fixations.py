@@ -145,7 +145,7 @@ def test_pictures_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_all_outside(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="pixels of these very images"):
+    with pytest.raises(UserError, match="pixels of these images"):
         open_gaze(table(tmp_path, [("0.png", 500, 900, "a"), ("1.png", 800, 300, "a")]))
 
 

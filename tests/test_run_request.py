@@ -285,7 +285,9 @@ def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) 
     from models.architectures import ARCHITECTURES
 
     one = replace(tiny, model=OneLogit().eval(), classes=("yes",))
-    with pytest.raises(UserError, match=r"has one output.*a softmax over one logit says 100 % to everything"):
+    with pytest.raises(
+        UserError, match=r"has one output.*a softmax over one logit gives 100 % for everything"
+    ):
         run(
             one,
             FolderSource(pictures),

@@ -44,7 +44,7 @@ def locate(table: Path, given: Sequence[str]) -> Located:
         raise UserError(
             f"0 of {len(given):,} images found: '{given[0][:80]}' is neither below '{folder}' nor below a "
             "folder beside it. Paths in a "
-            "table are relative to the table: move it, or mend its column of paths."
+            "table are relative to the table: move the table, or correct its column of paths."
         )
     notes = [f"images are in '{base}'"] if base != folder else []
     notes += ["'\\' in paths read as '/'"] if slashes else []
@@ -123,7 +123,7 @@ def image_folder(base: Path, names: Sequence[str], called: str = "") -> Path:
         if most:
             both = " and in ".join(repr(folder.name) for folder in most[:3])
             raise UserError(
-                f"'{some[0][:80]}' lies in {both} of '{above}', and nobody says which is meant: write the "
+                f"'{some[0][:80]}' lies in {both} of '{above}', which is ambiguous: write the "
                 "folder into the table's paths."
             )
     return base

@@ -79,9 +79,12 @@ def features(
     of its mirror image."""
 
     def batch(part: Sequence[Viewed]) -> tuple[Tensor, ...]:
-        seen, known = pixels([image.path for image in part], preprocessing), targets(part, recipe.grid, sigma)
+        inputs, known = (
+            pixels([image.path for image in part], preprocessing),
+            targets(part, recipe.grid, sigma),
+        )
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            found = network(preprocessing.normalize(seen.flip(3) if flip else seen))
+            found = network(preprocessing.normalize(inputs.flip(3) if flip else inputs))
         return *(found[name].half() for name in recipe.layers), *(x.flip(2) if flip else x for x in known)
 
     return TensorDataset(
@@ -89,11 +92,11 @@ def features(
     )
 
 
-def standardize(backbone: Backbone, seen: Sequence[TensorDataset]) -> None:
+def standardize(backbone: Backbone, data: Sequence[TensorDataset]) -> None:
     """Set the mean and standard deviation of every channel over the training features."""
     for k, (mean, std) in enumerate(zip(backbone.mean, backbone.std, strict=True)):
         n, total, squares = 0, torch.zeros(len(mean)), torch.zeros(len(mean))
-        for part in (part.float() for data in seen for part in data.tensors[k].split(64)):
+        for part in (part.float() for one in data for part in one.tensors[k].split(64)):
             n += part.numel() // len(mean)
             total += part.sum((0, 2, 3))
             squares += part.square().sum((0, 2, 3))

@@ -112,13 +112,13 @@ def checked(data: GazeSet, columns: tuple[str, str] | None = None) -> GazeSet:
         x, y = columns or ("x", "y")
         if _exchanged(data, kept):
             raise UserError(
-                f"{total - kept:,} of {total:,} fixations lie outside of their images, and none would if "
+                f"{total - kept:,} of {total:,} fixations are outside of their images, and none would be if "
                 f"'{x}' and '{y}' were exchanged: "
                 f"add --x-col {y} --y-col {x}."
             )
         raise UserError(
-            f"{total - kept:,} of {total:,} fixations lie outside of their images: are coordinates in "
-            "pixels of these very images?"
+            f"{total - kept:,} of {total:,} fixations are outside of their images: are coordinates in "
+            "pixels of these images?"
         )
     images = tuple(image.only(keep) for image, keep in zip(data.images, inside, strict=True))
     bare = sum(not len(image.x) and image.map_file is None for image in images)

@@ -61,7 +61,7 @@ class GazeRecipe:
             )
         if self.model in DENSITIES and self.loss not in ("nll", "kl"):
             raise UserError(
-                f"{self.model} answers with a density, which {self.loss} does not train: choose nll or kl."
+                f"{self.model} outputs a density, which {self.loss} does not train: choose nll or kl."
             )
 
     @property

@@ -110,7 +110,7 @@ def features_of(output: object, size: tuple[int, int], prefix: int | None = None
     UserError for anything else."""
     if not isinstance(output, Tensor) or output.ndim < 2:
         raise UserError(
-            f"A {type(output).__name__} cannot be decoded: choose a layer that puts out maps or a vector."
+            f"A {type(output).__name__} cannot be decoded: choose a layer whose output is maps or a vector."
         )
     layout = layout_of(output, len(output), size, prefix)
     if layout and min(layout.size) > 1:

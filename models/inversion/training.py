@@ -198,8 +198,8 @@ class Features(nn.Module):
         over = (0, 2, 3) if found.ndim == 4 else (0,)
         if float(found.std(0).max()) <= 1e-7 * max(1.0, float(found.abs().max())):
             raise UserError(
-                f"Layer {self.layer} puts out the same for every picture: nothing can be rebuilt from it; "
-                "choose another layer."
+                f"Layer {self.layer} has the same output for every image: nothing can be reconstructed from "
+                "it; choose another layer."
             )
         deviation = found.std(over)
         return (
@@ -257,7 +257,7 @@ def mean_distance(x: Tensor, seed: int = 0) -> float:
     """Mean Euclidean distance between two images of (N, C, H, W): each image and a random other one. Errors
     are given as fractions of it (Dosovitskiy & Brox). Raises UserError for fewer than two."""
     if len(x) < 2:
-        raise UserError("One test image alone: two are the least that have a distance between them.")
+        raise UserError("1 test image: the mean distance between images needs at least two.")
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     return float((x[order] - x[order.roll(1)]).flatten(1).norm(dim=1).mean())
 
@@ -268,5 +268,5 @@ def _sample(data: Dataset[Any]) -> Tensor:
     picked = [data[i] for i in range(0, size, max(1, size // SAMPLE))]
     good = [x for x, y in picked if bool(readable(y[None])[0])]
     if not good:
-        raise UserError("No image of this part could be read: nothing can be learned from it.")
+        raise UserError("No image of this split can be read: check the files.")
     return torch.stack(good)

@@ -38,7 +38,7 @@ def official(spec: ModelSpec) -> Classifier:
         raise
     except Exception as error:  # the hubs raise everything from URLError to their own kinds
         raise UserError(
-            f"{spec.name}: Its official weights could not be downloaded ({type(error).__name__}): give a "
+            f"{spec.name}: the official weights could not be downloaded ({type(error).__name__}): give a "
             "file with --weights FILE."
         ) from error
     outputs = int(model.state_dict()[checkpoints.head_key(model)].shape[0])

@@ -60,7 +60,7 @@ class ModelSource(ABC):
 
     def spec(self, name: str) -> ModelSpec:
         """How the network is built anew. Raises UserError where it cannot be."""
-        raise UserError(f"'{name}' cannot be built anew: give the name of an architecture.")
+        raise UserError(f"'{name}' cannot be built with new weights: give the name of an architecture.")
 
     def listed(self) -> Iterator[tuple[str, str]]:
         """(name, one line about it) of the models to choose from."""

@@ -31,7 +31,9 @@ def from_module(
     if outputs == 1:
         raise UserError(ONE_OUTPUT.format(name=name))
     if outputs != len(names):
-        raise UserError(f"The network has {outputs} outputs, and classes= names {len(names)}.")
+        raise UserError(
+            f"The network has {outputs} outputs, and classes= names {len(names)}: name every output."
+        )
     return Classifier(
         name,
         model,
@@ -47,9 +49,7 @@ def read_preprocess(preprocess: Any) -> tuple[Preprocessing, str]:
     """A torchvision transform or a `Preprocessing` as `Preprocessing`, and where it comes from. Raises
     UserError for None, and for a transform that cannot be read."""
     if preprocess is None:
-        raise UserError(
-            "What was the network trained to be given? Pass preprocess=, a transform or a Preprocessing."
-        )
+        raise UserError("The preprocessing is not given: pass preprocess=, a transform or a Preprocessing.")
     if isinstance(preprocess, Preprocessing):
         return preprocess, "as it was passed"
     return read_transform(preprocess), "read from the transform, and compared with it"
@@ -59,7 +59,9 @@ def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
     """Names of classes as text. Raises UserError where two are the same."""
     names = tuple(str(name) for name in classes)
     if repeated := len(names) - len(set(names)):
-        raise UserError(f"{len(names)} classes, of which {repeated} have the name of another.")
+        raise UserError(
+            f"{len(names)} classes, of which {repeated} have the name of another: use distinct names."
+        )
     return names
 
 
@@ -73,10 +75,10 @@ def _outputs(model: nn.Module, preprocessing: Preprocessing) -> int:
     except Exception as error:  # a module may raise anything
         reason = (str(error).splitlines() or [""])[0][:120]
         raise UserError(
-            f"The network cannot take what preprocess= gives, {tuple(example.shape)} "
+            f"The network cannot take the output of preprocess=, {tuple(example.shape)} "
             f"({type(error).__name__}: {reason})."
         ) from error
     if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 1:
         shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise UserError(f"The network answers with {shape}; one row of scores (1, classes) is needed.")
+        raise UserError(f"The network returns {shape}: one row of scores (1, classes) is needed.")
     return int(answer.shape[1])

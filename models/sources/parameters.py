@@ -27,7 +27,7 @@ def read_classifier(path: Path) -> tuple[checkpoints.State, dict[str, Any]]:
     state, about = checkpoints.read(path)
     if about.get("task") == "gaze":
         raise UserError(
-            f"'{path}' predicts where people look, and classifies nothing: use it as --gaze-model of 'gaze "
+            f"'{path}' predicts where people look and is no classifier: use it as --gaze-model of 'gaze "
             "evaluate'."
         )
     return state, about

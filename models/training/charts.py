@@ -136,10 +136,10 @@ def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], par
 
 def calibrated(logits: np.ndarray, label: np.ndarray, temperature: float, part: str) -> Chart:
     """Accuracy over confidence before and after temperature scaling; the diagonal is perfect calibration."""
-    lines = [Line("honest", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "dash")]
+    lines = [Line("perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "dash")]
     for name, t in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
         prob = softmax(logits / t)
         r = reliability(prob.max(1), prob.argmax(1) == label)
-        seen = r.count > 0
-        lines.append(Line(name, r.confidence[seen], r.accuracy[seen]))
+        filled = r.count > 0
+        lines.append(Line(name, r.confidence[filled], r.accuracy[filled]))
     return Chart("reliability", f"Reliability ({part})", "confidence", "accuracy", tuple(lines), square=True)

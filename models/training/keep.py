@@ -69,7 +69,9 @@ class KeepBest(L.Callback):
             if k in ("loss", "accuracy") or k.startswith("val_")
         }
         if self.monitor not in measured:
-            raise UserError("No validation image could be read: nothing can be chosen on it.")
+            raise UserError(
+                "No validation image can be read: the best epoch cannot be chosen; check the files."
+            )
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = round(self.spent + time.perf_counter() - self.began, 1)
         self.rows.append(

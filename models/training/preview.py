@@ -76,8 +76,10 @@ def format_text(source: ImageSource, recipe: Recipe) -> str:
     """One line on the images of an epoch. Raises UserError where the data lacks the column to balance by."""
     index = {name: i for i, name in enumerate(source.classes)}
     labels = np.array([index[item.label] for item in source.items])
-    seen = distinct_images(labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by))
-    drawn = f"an epoch draws {len(labels)} times and sees {seen:.0f} distinct images"
+    distinct = distinct_images(
+        labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by)
+    )
+    drawn = f"an epoch draws {len(labels)} times and sees {distinct:.0f} distinct images"
     return f"{drawn}, " + (
         "each in a new variant every time" if recipe.augmentation.varies else "the same pixels every time"
     )
