@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.timing import hardware, take_turns
-from models.architectures import ARCHITECTURES
+from models.architectures.classifiers import ARCHITECTURES
 from models.memory import reuse_memory
 
 BATCH = 64

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from models import checkpoints, registry
-from models.architectures import ARCHITECTURES
+from models.architectures.classifiers import ARCHITECTURES
 from models.errors import UserError
 from models.imagenet import imagenet_names, wordnet_ids
 from models.preprocessing import UNIT, Preprocessing

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from models import checkpoints
-from models.architectures import ARCHITECTURES, SIDES
+from models.architectures.classifiers import ARCHITECTURES, SIDES
 from models.classifier import Classifier
 from models.preprocessing import UNIT
 from models.shipped import shipped
@@ -20,7 +20,7 @@ OUTPUTS = 8  # of a network that is built for no data: the eight expressions
 
 
 class OwnArchitectures(ArchitectureSource):
-    """The names in `models.architectures.ARCHITECTURES`. They have no official weights."""
+    """The names in `models.architectures.classifiers.ARCHITECTURES`. They have no official weights."""
 
     def recognizes(self, name: str) -> bool:
         return name in ARCHITECTURES
