@@ -26,7 +26,8 @@ from models.sources.torchvision_models import TorchvisionModels
 
 
 def spec(name: str) -> ModelSpec:
-    """How the network of a name is built anew. Raises UserError with near names for an unknown one."""
+    """The architecture of a name, for networks with new weights. Raises UserError with near names for an
+    unknown one."""
     return _source(name).spec(name)
 
 

@@ -17,7 +17,7 @@ def held_out(source: ImageSource, part: str) -> ImageSource:
     A class of three images or more is in every split; a class of one or two is in train only.
     """
     chosen = Subset(source, _parts(source)[part], f"{source.name}/{part}")
-    chosen.note = joined(source.note, f"{part} held out: the data has no parts of its own")
+    chosen.note = joined(source.note, f"{part} held out: the data has no splits")
     return chosen
 
 

@@ -87,7 +87,7 @@ def cat2000(root: Path) -> Iterable[Viewed]:
 
 
 def pairs(root: Path) -> Iterable[Viewed]:
-    """`images/...` and `maps/...` of the same names: densities alone."""
+    """`images/...` and `maps/...` of the same names: densities only."""
     for path in _pictures(root / "images"):
         yield from _viewed(
             path, root / "images", None, root / "maps" / path.relative_to(root / "images").with_suffix("")

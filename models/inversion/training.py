@@ -219,7 +219,7 @@ class Inverter(L.LightningModule):
         self.network, self.decoder, self.preprocessing, self.recipe = network, decoder, preprocessing, recipe
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Of the decoder alone: the network is frozen."""
+        """The decoder's only: the network is frozen."""
         return self.decoder.state_dict(*args, **kwargs)
 
     def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:

@@ -26,7 +26,7 @@ Pretrained = tuple[nn.Module, Preprocessing, str]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """An architecture that can be built anew, for training or for the weights of a file.
+    """An architecture that can be built with new weights, for training or for the weights of a file.
 
     `owner`: whose default `preprocessing` is. `pretrained`: the network with official weights; None where
     there are none. `classes`: names of its outputs, empty where they are not known. `identify`: the
@@ -59,7 +59,7 @@ class ModelSource(ABC):
         `classes`: names for outputs that have none. Raises UserError."""
 
     def spec(self, name: str) -> ModelSpec:
-        """How the network is built anew. Raises UserError where it cannot be."""
+        """The architecture, for networks with new weights. Raises UserError where the kind has none."""
         raise UserError(f"'{name}' cannot be built with new weights: give the name of an architecture.")
 
     def listed(self) -> Iterator[tuple[str, str]]:

@@ -81,7 +81,7 @@ def _built(
     outputs: int | None,
 ) -> tuple[nn.Module, int | None]:
     """The network that the parameters belong to, and how many outputs it has: as published, with as many
-    outputs as the file's last layer, or with a `Head` of ours."""
+    outputs as the file's last layer, or with a `Head` (`models.heads`)."""
     model = spec.build(None, state.keys())
     if head and outputs:
         attach(model, head, outputs, preprocessing.size, preprocessing.channels)

@@ -104,7 +104,7 @@ def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
 
 def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> Chart:
     """One class against the rest, micro and macro averages dashed, with the areas in the legend. Many
-    classes: averages alone. No line where the part holds one class."""
+    classes: averages only. No line where the split has one class."""
     found = [c for c in roc_curves(label, prob, classes) if len(c.fpr)]
     found = found if len(classes) <= 20 else found[-2:]
     lines = [
@@ -129,7 +129,7 @@ def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], par
     return [
         Matrix("confusion", f"Confusion, images ({part})", classes, counts),
         Matrix(
-            "confusion-normalized", f"Confusion, share of the true class ({part})", classes, fraction, True
+            "confusion-normalized", f"Confusion, fraction of the true class ({part})", classes, fraction, True
         ),
     ]
 

@@ -62,7 +62,8 @@ class Trained:
 
 
 def open_trained(path: Path) -> Trained:
-    """Raises UserError where there is neither a checkpoint of ours nor a training under way."""
+    """The training of a checkpoint. Raises UserError where there is neither a checkpoint of Vitrine nor a
+    training in progress."""
     progress, about = Progress.read(path), described(path) if path.is_file() else {}
     if not about and progress is None:
         raise UserError(
