@@ -280,7 +280,7 @@ def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: 
         dead.features[3].weight.zero_()
         dead.features[3].bias.fill_(-1)
     classifier = replace(network, model=dead)
-    with pytest.raises(UserError, match="same for every picture"):
+    with pytest.raises(UserError, match="same output for every image"):
         Inversion(
             classifier, "features.4", parts, tmp_path / "dead.safetensors", InversionRecipe(epochs=1)
         ).fit()
