@@ -40,7 +40,8 @@ SOURCES: tuple[ModelSource, ...] = (
     TorchvisionModels(),
     TimmModels(),
 )
-"""The kinds of models, in the order in which they are asked whether they recognize a name."""
+"""The kinds of models, in the order in which they are asked whether they recognize a name. A kind that looks
+into a file stands before `CheckpointFile`, which goes by the suffix."""
 
 
 def names() -> list[str]:
