@@ -23,7 +23,7 @@ from benchmarks.timing import hardware
 from explain.gaze.metrics import VARIANTS, Map, roc_area, scores
 from explain.gaze.truths import Truths
 from models.gaze.density import density
-from models.gaze.fixations import GazeSet, Viewed
+from models.gaze.gaze_set import GazeSet, Viewed
 
 SIZE, SIGMA, EACH = (600, 800), 24.0, 9.4  # OSIE's, and its fixations of a person
 

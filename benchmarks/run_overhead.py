@@ -22,9 +22,10 @@ from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.toon_faces import ToonFaces
+from models.imagenet import imagenet_names
 from models.memory import reuse_memory
 from models.preprocessing import stack
-from models.registry import imagenet_names, spec
+from models.registry import spec
 
 BUDGET = 1.15
 

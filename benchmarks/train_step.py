@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.timing import hardware, take_turns
-from models.architectures import ARCHITECTURES
+from models.architectures.classifiers import ARCHITECTURES
 from models.memory import reuse_memory
 
 BATCH = 64
@@ -23,16 +23,16 @@ BATCH = 64
 def step_seconds(name: str) -> float:
     """Median of one step: bf16 autocast, channels_last, forward, backward, AdamW."""
     model = ARCHITECTURES[name](7).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     x = torch.rand(BATCH, 3, 128, 128).to(memory_format=torch.channels_last)
     y = torch.randint(0, 7, (BATCH,))
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             loss = F.cross_entropy(model(x).float(), y)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     return median(take_turns({name: step}, 8)[name])
 

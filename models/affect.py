@@ -6,7 +6,8 @@ AXES = ("valence", "arousal")
 
 
 def concordance(answer: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Lin's concordance correlation (1989) of each column of (n, k): 1 only where answers equal the truth."""
+    """Lin's concordance correlation (1989) of each column of (n, k): 1 only where predictions equal the
+    labels."""
     shift = answer.mean(0) - truth.mean(0)
     both = ((answer - answer.mean(0)) * (truth - truth.mean(0))).mean(0)
     spread = answer.var(0) + truth.var(0) + shift**2
@@ -21,12 +22,13 @@ def correlation(answer: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def sign_agreement(answer: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of images whose answer has the sign of the truth (Nicolaou et al. 2011), of each column."""
+    """Fraction of images whose prediction has the sign of the label (Nicolaou et al. 2011), of each
+    column."""
     return (np.sign(answer) == np.sign(truth)).mean(0)
 
 
 def affect_measures(answer: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """(n, 2) answers and truths -> rmse, pearson, ccc and sagr, each (2,) for valence and arousal."""
+    """(n, 2) predictions and labels -> rmse, pearson, ccc and sagr, each (2,) for valence and arousal."""
     return {
         "rmse": np.sqrt(((answer - truth) ** 2).mean(0)),
         "pearson": correlation(answer, truth),

@@ -1,4 +1,4 @@
-"""How far probabilities can be believed. NumPy; SciPy is imported where a temperature is fitted."""
+"""Calibration of predicted probabilities. NumPy; SciPy is imported where a temperature is fitted."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
-"""Checkpoints: one self-describing safetensors file of our own; foreign files read without unpickling
-anything."""
+"""Checkpoints: Vitrine writes self-describing safetensors files; foreign files are read without
+unpickling."""
 
 import hashlib
 import json
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.errors import UserError
+from models.recipe_keys import with_current_recipe
 
 SCHEMA = 1
 _KEY = "vitrine"
@@ -24,7 +25,7 @@ State = dict[str, Tensor]
 
 def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool = False) -> None:
     """Write parameters and `description` (architecture, classes, preprocessing, training, data, metrics)
-    atomically.
+    atomically; missing folders are made.
 
     `half` stores matrices as float16 and keeps vectors (batch-norm statistics among them) as float32.
     """
@@ -40,8 +41,8 @@ def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool =
 
 
 def read(path: Path) -> tuple[State, dict[str, Any]]:
-    """A checkpoint's tensors and description (empty for a foreign file). Raises UserError, never
-    unpickles."""
+    """A checkpoint's tensors and description (empty for a foreign file). Raises UserError for a file that is
+    missing, damaged, or holds pickled objects."""
     if not path.is_file():
         raise UserError(f"No checkpoint at '{path}': give the path of a .safetensors, .pth or .pt file.")
     try:
@@ -54,15 +55,15 @@ def read(path: Path) -> tuple[State, dict[str, Any]]:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """The description alone, without reading a tensor."""
+    """The description only, without reading a tensor."""
     with safe_open(path, framework="pt") as file:
         return _about(file.metadata() or {})
 
 
 def _about(metadata: dict[str, str]) -> dict[str, Any]:
-    """Empty where another program wrote something else under our name."""
+    """Empty where another program wrote something else under the same key."""
     about = json.loads(metadata.get(_KEY, "{}"))
-    return about if isinstance(about, dict) else {}
+    return with_current_recipe(about, "training") if isinstance(about, dict) else {}
 
 
 def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
@@ -119,7 +120,7 @@ def head_key(model: nn.Module) -> str:
 
 
 def fit(model: nn.Module, state: State, name: str) -> None:
-    """Load `state` into `model`, or say by key and shape what does not fit."""
+    """Load `state` into `model`. Raises UserError with the keys and shapes that do not fit."""
     own = model.state_dict()
     problems = [
         f"{k}: file {tuple(state[k].shape)}, model {tuple(own[k].shape)}"
@@ -142,7 +143,8 @@ def fit(model: nn.Module, state: State, name: str) -> None:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """A hash of all parameters: the same weights, the same run, wherever they were loaded from."""
+    """A hash of all parameters and buffers, 16 hex digits: equal weights have equal hashes, wherever they
+    come from."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

@@ -58,11 +58,11 @@ class ClassMapping:
 
 
 def read_mapping(path: Path) -> ClassMapping:
-    """Commas, tabs or '=' between the two names; a line that begins with '#' is a comment (a name that does
-    stands in quotes).
+    """Commas, tabs or '=' between the two names; a line that begins with '#' is a comment (a name that begins
+    so stands in quotes).
 
-    Raises UserError, which names the line, for what is no pair, a class that is named twice, and classes that
-    go round in a circle.
+    Raises UserError, which names the line, for a line that is no pair, a class that is named twice, and
+    classes that are exchanged in a cycle.
     """
     if not path.is_file():
         raise UserError(
@@ -89,7 +89,7 @@ def read_mapping(path: Path) -> ClassMapping:
     if not pairs:
         raise UserError(f"'{path}' has no line: {_EXPECTED}.")
     for name in pairs:
-        _not_in_a_circle(name, pairs, lines, path)
+        _require_no_cycle(name, pairs, lines, path)
     return ClassMapping(path, pairs, lines)
 
 
@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    """The names of a line, at the first of tab, comma and '=' that parts it."""
+    """The names of a line, split at the first of tab, comma and '=' that it contains."""
     for separator in "\t,=":
         cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
         if len(cells) > 1:
@@ -109,16 +109,15 @@ def _cells(line: str) -> list[str]:
     return [line.strip()]
 
 
-def _not_in_a_circle(name: str, pairs: dict[str, str], lines: dict[str, int], path: Path) -> None:
-    """a, b and b, a: exchanged by mistake more often than on purpose."""
-    seen = [name]
-    while (other := pairs.get(seen[-1])) is not None and other != seen[-1]:
+def _require_no_cycle(name: str, pairs: dict[str, str], lines: dict[str, int], path: Path) -> None:
+    """Raises UserError for `a, b` and `b, a`: classes are exchanged by mistake more often than on purpose."""
+    chain = [name]
+    while (other := pairs.get(chain[-1])) is not None and other != chain[-1]:
         if other == name:
             raise UserError(
-                f"Line {lines[seen[-1]]} of '{path}' closes a circle: {' → '.join([*seen, name])}. Where "
-                "the outputs really are "
-                "exchanged, write their numbers instead of their names."
+                f"Line {lines[chain[-1]]} of '{path}' closes a cycle: {' → '.join([*chain, name])}. Where "
+                "the outputs really are exchanged, write their numbers instead of their names."
             )
-        if other in seen:
+        if other in chain:
             return
-        seen.append(other)
+        chain.append(other)

@@ -1,5 +1,5 @@
-"""Names for the outputs of weights that do not name them: `--class-names`, and ImageNet's where the data uses
-its WordNet ids."""
+"""Names for outputs whose checkpoint has none: `--class-names`, and ImageNet's where the data uses its
+WordNet ids."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ IMAGENET = "imagenet"
 
 
 def read_names(text: str) -> tuple[str, ...]:
-    """`imagenet`, or a text file with one name a line, in the order of the outputs. Raises UserError for what
-    is neither, and repeated names."""
+    """`imagenet`, or a text file with one name a line, in the order of the outputs. Raises UserError for
+    anything else, and for repeated names."""
     if text == IMAGENET:
         return imagenet_names()
     path = Path(text).expanduser()
@@ -26,7 +26,7 @@ def read_names(text: str) -> tuple[str, ...]:
         )
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--class-names {text}: no text file ({type(error).__name__}); give one with a class name a "
+            f"--class-names {text}: no text file ({type(error).__name__}); give one with a class name per "
             "line, in the order of the "
             f"outputs, or the word {IMAGENET}."
         ) from error
@@ -35,7 +35,7 @@ def read_names(text: str) -> tuple[str, ...]:
 
 
 def must_differ(names: Sequence[str], where: str) -> None:
-    """Raises UserError where two outputs would have one name."""
+    """Raises UserError where two outputs have the same name."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(
             f"{where} names class '{twice[0][:60]}' {Counter(names)[twice[0]]} times: every output needs a "
@@ -45,11 +45,11 @@ def must_differ(names: Sequence[str], where: str) -> None:
 
 def named_by_data(classifier: Classifier, data: Sequence[str]) -> tuple[Classifier, str]:
     """The classifier with ImageNet's names where its 1000 outputs have none and the data's classes are
-    ImageNet's WordNet ids; and what to say about it."""
+    ImageNet's WordNet ids; and one line about it, empty where nothing changed."""
     ids = wordnet_ids() if is_unnamed(classifier.classes) and len(classifier.classes) == 1000 else ()
     if not ids or not set(data) <= set(ids):
         return classifier, ""
-    told = (
+    note = (
         "the data's classes are WordNet ids: the 1000 outputs are taken for ImageNet's, in ImageNet's order"
     )
-    return replace(classifier, classes=imagenet_names(), wordnet_ids=ids), told
+    return replace(classifier, classes=imagenet_names(), wordnet_ids=ids), note

@@ -1,4 +1,4 @@
-"""A loaded network with everything one needs to feed it and to name its answers."""
+"""A loaded network with its preprocessing and the names of its classes."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from models.preprocessing import Preprocessing, stack
 
 ONE_OUTPUT = (
-    "{name} has one output, and Vitrine explains networks with two or more: a softmax over one logit says "
-    "100 % to everything. Give "
-    "its last layer a second output of zeros (logits 0 and z), which leaves every probability what it is."
+    "{name} has one output, and Vitrine explains networks with two or more: a softmax over one logit gives "
+    "100 % for everything. Give its last layer a second output of zeros (logits 0 and z), which keeps every "
+    "probability."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """`model` is in eval mode; `weights` says where its parameters came from, `weights_hash` what they are;
-    `preprocessing_from`, in words, who says that `preprocessing` is what it was trained with. `options`:
-    words for the command line that say the preprocessing, where it is another than `models.registry.load`
-    finds; `renamed`: whether the classes are."""
+    """`model` is in eval mode; `weights`: where its parameters come from; `weights_hash`: their fingerprint;
+    `preprocessing_from`: where `preprocessing` comes from, one phrase. `options`: command-line options that
+    reproduce the preprocessing, where it differs from what `models.registry.load` finds; `renamed`: whether
+    the classes differ from it."""
 
     name: str
     model: nn.Module
@@ -52,7 +52,7 @@ class Classifier:
 
     @property
     def input_described(self) -> str:
-        """What the network is given, and where that is known from: one line."""
+        """One line: the preprocessing, and where it comes from."""
         inside = {
             None: "",
             True: ", rescaled inside the network (transform_input)",
@@ -78,7 +78,7 @@ class Classifier:
         return self.preprocessing.channels
 
     def batch(self, images: list[Image.Image]) -> Tensor:
-        """Pictures -> normalized input (N, C, h, w) on the model's device."""
+        """Images -> normalized float32 input (N, C, h, w) on the model's device."""
         return self.preprocessing.normalize(
             stack([self.preprocessing.tensor(i) for i in images]), self.device
         )

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds, bytes, images a second."""
+"""The cost of a network: parameters, multiply-adds, bytes, images per second."""
 
 import time
 from dataclasses import dataclass

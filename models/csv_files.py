@@ -1,4 +1,4 @@
-"""Tables that leave: no cell is a formula to a spreadsheet, and a file is written whole or not at all. No
+"""Exported tables: no cell is a formula to a spreadsheet, and a file is written completely or not at all. No
 torch."""
 
 import os
@@ -11,14 +11,14 @@ import pandas as pd
 from models.errors import UserError
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-"""What a cell begins with that spreadsheets take for a formula (OWASP, *CSV Injection*), also after
-characters that they pass over."""
+"""First characters that spreadsheets read as a formula (OWASP, *CSV Injection*), also after characters that
+they ignore."""
 _PASSED_OVER = "\t\r\n \0\ufeff\u200b"
 
 
 def plain(value: Any) -> Any:
-    """Text that a spreadsheet does not take for a formula, and that is one cell of one row: of carriage
-    returns, which begin a new row, line feeds are left. What is no text stays."""
+    """Text that a spreadsheet does not read as a formula, and that stays one cell of one row: carriage
+    returns become line feeds. Values that are not text are returned as they are."""
     if not isinstance(value, str):
         return value
     value = value.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")

@@ -1,8 +1,8 @@
-"""The one exception a person is meant to read."""
+"""Exceptions whose messages are written for people."""
 
 
 class UserError(ValueError):
-    """Something from outside does not fit: one line with what was got, what is allowed and what to do next.
+    """An input that does not fit: one line with what was given, what is accepted, and what to do.
 
     The command line prints it and exits with code 2; the dashboard shows it as a notice.
     """

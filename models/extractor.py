@@ -14,8 +14,8 @@ class Untraceable(UserError):
 
 
 def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """The network up to the deepest of these layers, which answers with a dict of them. Raises UserError for
-    layers that it has not, and `Untraceable`. Puts the network in eval mode."""
+    """The network up to the deepest of these layers; it returns a dict from layer to output. Sets the network
+    to eval mode. Raises UserError for unknown layers, and `Untraceable`."""
     from torchvision.models.feature_extraction import create_feature_extractor
 
     known = dict(model.named_modules())
@@ -28,6 +28,6 @@ def feature_extractor(model: nn.Module, layers: Sequence[str]) -> nn.Module:
         return create_feature_extractor(model.eval(), list(layers), tracer_kwargs={"leaf_modules": single})
     except Exception as error:  # torch.fx has many kinds
         raise Untraceable(
-            f"{type(model).__name__} cannot be taken apart for its layers ({type(error).__name__}): choose "
+            f"{type(model).__name__} cannot be traced by torch.fx ({type(error).__name__}): choose "
             "another one."
         ) from error

@@ -17,7 +17,7 @@ NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 class Head(nn.Sequential):
-    """(N, C) or (N, C, 1, 1) -> (N, outputs); last of its layers is the linear one."""
+    """(N, C) or (N, C, 1, 1) -> (N, outputs); its last layer is the linear one."""
 
     def __init__(self, kind: str, inputs: int, outputs: int):
         hidden: list[tuple[str, nn.Module]] = []
@@ -36,7 +36,7 @@ class Head(nn.Sequential):
 
 
 def attach(model: nn.Module, kind: str, outputs: int, size: tuple[int, int], channels: int = 3) -> str:
-    """Exchange the last part of `model` for a new `Head`; returns the head's name in the model.
+    """Replace the last part of `model` by a new `Head`; returns the head's name in the model.
 
     A single last linear layer is exchanged alone. Where there are several (VGG, AlexNet, MobileNetV3), all of
     them go, and the pooling before them becomes global average pooling.
@@ -64,7 +64,7 @@ def _linears(module: nn.Module) -> int:
 
 
 def _width(model: nn.Module, size: tuple[int, int], channels: int) -> int:
-    """How many features a model whose head is the identity gives."""
+    """The number of features before the head; `model` has the identity in its place."""
     was = {module: module.training for module in model.modules()}
     try:
         with torch.no_grad():
@@ -76,8 +76,8 @@ def _width(model: nn.Module, size: tuple[int, int], channels: int) -> int:
 
 
 def blocks(model: nn.Module, head: str) -> list[tuple[str, nn.Module]]:
-    """The base in the order in which it is run: plain `Sequential`s are taken apart, a layer without matrices
-    (a norm) belongs to what stands before it, and the head is left out."""
+    """Blocks of the base in execution order: plain `Sequential`s are split, a layer without matrices (a norm)
+    belongs to the block before it, and the head is left out."""
     found: list[tuple[str, nn.Module]] = []
     for name, module in _parts(model, "", head):
         if found and all(p.ndim < 2 for p in module.parameters()):
@@ -99,9 +99,9 @@ def _parts(module: nn.Module, prefix: str, head: str) -> list[tuple[str, nn.Modu
 
 
 def freeze(model: nn.Module, head: str, unfreeze: int) -> tuple[list[nn.Module], list[str]]:
-    """Let only the head and the last `unfreeze` blocks learn. Returns the modules whose mode must stay eval
-    (frozen blocks, and every batch-norm of the base: its statistics are the base's own), and the names of the
-    blocks that learn."""
+    """Train only the head and the last `unfreeze` blocks. Returns the modules that must stay in eval mode
+    (frozen blocks, and every batch-norm of the base, whose statistics are kept), and the names of the trained
+    blocks. Raises UserError where the network has fewer blocks."""
     found = blocks(model, head)
     if unfreeze > len(found):
         raise UserError(

@@ -25,9 +25,8 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def build(kind: type[T], raw: Mapping[str, Any], **given: Any) -> T:
-    """An instance of a dataclass, `given` being values that are known. Keys that it does not know are passed
-    over: a newer version wrote them. Raises ValueError for a value of another type, and where one is
-    missing."""
+    """An instance of a dataclass; `given`: values that are known. Unknown keys, which a newer version may
+    have written, are ignored. Raises ValueError for a value of another type, and for a missing one."""
     hints, values = get_type_hints(kind), dict(given)
     for field in fields(kind):  # type: ignore[arg-type]
         if field.name in given:
@@ -40,7 +39,7 @@ def build(kind: type[T], raw: Mapping[str, Any], **given: Any) -> T:
 
 
 def _as(value: Any, hint: Any, name: str) -> Any:
-    """The value as its type has it: a list of JSON is a tuple here."""
+    """The value in the type of the field: a JSON list becomes a tuple."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return value

@@ -7,19 +7,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-EXTRA = 17  # class, distillation and register tokens that may stand before those of places
+EXTRA = 17  # class, distillation and register tokens that may precede the spatial ones
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`size` (h, w); `prefix`: tokens in front that belong to no place."""
+    """`size` (h, w); `prefix`: leading tokens without a spatial position."""
 
     kind: Literal["maps", "last", "tokens"]
     size: tuple[int, int]
     prefix: int = 0
 
     @property
-    def places(self) -> int:
+    def positions(self) -> int:
         return self.size[0] * self.size[1]
 
     def supersedes(self, before: "Layout | None") -> bool:
@@ -27,10 +27,10 @@ class Layout:
 
         The last with more than one position does; a shared activation may also run on one, in a gate.
         """
-        return before is None or self.places > 1 or before.places == 1
+        return before is None or self.positions > 1 or before.positions == 1
 
     def plausible(self, input_size: tuple[int, int]) -> bool:
-        """Whether the places stand in the proportions of the input, as far as rounding lets them."""
+        """Whether the grid of positions has the aspect ratio of the input, up to rounding."""
         return _fits(*self.size, input_size)
 
     def maps(self, output: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ class Layout:
         return output[:, self.prefix :].transpose(1, 2).unflatten(2, self.size)
 
     def output(self, maps: Tensor, like: Tensor) -> Tensor:
-        """Maps (M, C, h, w) as this layer would have put them out; tokens of no place are those of `like`,
-        (1, T, C) or (M, T, C)."""
+        """Maps (M, C, h, w) in the layout of this layer's output; tokens without a position are those of
+        `like`, (1, T, C) or (M, T, C)."""
         if self.kind == "maps":
             return maps
         if self.kind == "last":
@@ -59,12 +59,11 @@ class Layout:
 def layout_of(
     output: object, images: int, input_size: tuple[int, int], prefix: int | None = None
 ) -> Layout | None:
-    """The layout of what a layer put out for `images` pictures of `input_size` (H, W), or None where it holds
-    no maps.
+    """The layout of a layer's output for a batch of `images` images of `input_size` (H, W), or None where it
+    holds no maps.
 
-    Places stand as rows and columns in the proportions of the input. `prefix`: how many tokens belong to no
-    place, where the network tells (timm's `num_prefix_tokens`); otherwise the smallest number that leaves a
-    grid of these proportions.
+    The grid has the aspect ratio of the input. `prefix`: the number of tokens without a position, where the
+    network has it (timm's `num_prefix_tokens`); otherwise the smallest number that leaves such a grid.
     """
     if not isinstance(output, Tensor) or output.shape[:1] != (images,) or not output.is_floating_point():
         return None

@@ -1,6 +1,6 @@
-"""Keep freed memory for the next batch. By itself glibc maps every large tensor anew, and the kernel zeroes
-it page by page: that was a fifth of a training step (`benchmarks/train_step.py`) and half of a forward pass
-of MobileNetV2 (`benchmarks/forward.py`)."""
+"""Keep freed memory for the next batch. By default glibc maps every large tensor anew, and the kernel zeroes
+it page by page: a fifth of a training step (`benchmarks/train_step.py`) and half of a forward pass of
+MobileNetV2 (`benchmarks/forward.py`)."""
 
 import ctypes
 import sys
@@ -10,16 +10,16 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def reuse_memory() -> None:
-    """Tell glibc to serve large blocks from its heap, and to give nothing back before the process ends;
-    elsewhere nothing."""
+    """Make glibc serve large blocks from its heap and keep freed memory until the process ends. No effect
+    without glibc."""
     if (mallopt := _of_glibc("mallopt")) is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def give_back_memory() -> None:
-    """What is free goes back to the system: a server for many people would otherwise keep the largest amount
-    that each of its threads ever needed, in pieces."""
+    """Return free memory to the system: otherwise a server keeps the largest amount that each of its threads
+    has needed."""
     if (malloc_trim := _of_glibc("malloc_trim")) is not None:
         malloc_trim(0)
 

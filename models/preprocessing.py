@@ -1,4 +1,5 @@
-"""From a picture to what a network takes: resize, crop, scale; told as data so that a checkpoint can hold it.
+"""From an image to a network's input: resize, crop, normalize; stored as data, so that a checkpoint can hold
+it.
 
 torch is imported where it is needed: the dashboard crops pictures before torch is there.
 """
@@ -20,9 +21,9 @@ LARGE = 16_000_000
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """`resize`: length of the shorter side before the center crop to `size` (height, width); None squeezes
-    the whole picture into `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`.
-    `exif`: whether a photo is turned as its EXIF orientation says ("apply"), or read as its pixels are stored
+    """`resize`: length of the shorter side before the center crop to `size` (height, width); None resizes the
+    whole image to `size`. `mean` and `std` are for values in [0, 1], one for each of the `channels`. `exif`:
+    whether a photo is turned as its EXIF orientation says ("apply"), or read as its pixels are stored
     ("ignore"); `bits`: that integer pictures of more than 8 bits use (12: 4095 is white), 0: as the data
     shows."""
 
@@ -39,7 +40,7 @@ class Preprocessing:
         return len(self.mean)
 
     def view(self, image: Image.Image) -> Image.Image:
-        """The part of the picture that the network sees, as it sees it: (size) pixels, RGB or grey."""
+        """The image after resize and crop: `size` pixels, RGB or grey."""
         image = image.convert("RGB" if self.channels == 3 else "L")
         height, width = self.size
         method = Image.Resampling[self.interpolation.upper()]
@@ -54,7 +55,8 @@ class Preprocessing:
         return image.crop((left, top, left + width, top + height))
 
     def tensor(self, image: Image.Image) -> "Tensor":
-        """uint8 (channels, height, width): bytes are a quarter of the traffic of floats."""
+        """The image after resize and crop, uint8 (channels, height, width); bytes take a quarter of the
+        memory of floats."""
         return as_tensor(self.view(image))
 
     def normalize(self, pixels: "Tensor", device: "torch.device | str" = "cpu") -> "Tensor":
@@ -71,7 +73,7 @@ class Preprocessing:
 
     @property
     def described(self) -> str:
-        """In words: '64 × 64 RGB, squashed (bilinear), mean 0.5, std 0.5'."""
+        """One line: '64 × 64 RGB, squashed (bilinear), mean 0.5, std 0.5'."""
         height, width = self.size
         cut = "whole image squashed" if self.resize is None else f"shorter side {self.resize}, center crop"
         turned = ("" if self.exif == "apply" else ", EXIF orientation ignored") + (
@@ -91,8 +93,8 @@ class Preprocessing:
 
 
 def _start(side: int, wanted: int) -> int:
-    """Where a center crop begins; before the picture, which is black there, where that is smaller. As
-    torchvision's CenterCrop rounds either."""
+    """Start of a center crop along one side; negative where the image is smaller, which is black there.
+    Rounds as torchvision's CenterCrop."""
     return round((side - wanted) / 2.0) if side >= wanted else -((wanted - side) // 2)
 
 
@@ -114,21 +116,21 @@ def _cropped_first(
 
 
 def _numbers(values: tuple[float, ...]) -> str:
-    """One number where all are the same."""
+    """One number where all are equal."""
     return ", ".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))
 
 
-def as_tensor(seen: Image.Image) -> "Tensor":
-    """A picture that is cropped already: uint8 (channels, height, width)."""
+def as_tensor(image: Image.Image) -> "Tensor":
+    """An image that is cropped already, as uint8 (channels, height, width)."""
     import torch
 
-    pixels = torch.from_numpy(np.array(seen))
+    pixels = torch.from_numpy(np.array(image))
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
 
 
 def stack(pictures: "list[Tensor]") -> "Tensor":
-    """uint8 pictures (C, h, w) of `as_tensor` -> (N, C, h, w), channels_last: how they lie in memory, so
-    nothing is turned."""
+    """uint8 images (C, h, w) of `as_tensor` -> (N, C, h, w), channels_last: their layout in memory, so
+    nothing is permuted."""
     import torch
 
     return torch.stack([p.permute(1, 2, 0) for p in pictures]).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""What a person says about a network's input on the command line, and the words that say it again."""
+"""Options of the command line for a network's input, and the options that reproduce a preprocessing."""
 
 import inspect
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _RESIZE = "squash (the whole image), or the length of the shorter side before th
 
 @dataclass(frozen=True)
 class PreprocessingOptions:
-    """As typed; None where nothing was said. `transform_input`: of torchvision's Inception v3 and
+    """As typed; None where an option is not given. `transform_input`: of torchvision's Inception v3 and
     GoogLeNet."""
 
     input_size: str | None = None
@@ -41,8 +41,8 @@ class PreprocessingOptions:
         ]
 
     def apply(self, base: Preprocessing) -> Preprocessing:
-        """`base`, changed as the options say. Raises UserError for what is not allowed, and for a size that
-        does not say how it is reached."""
+        """`base`, changed by the options that are given. Raises UserError for a value that is not accepted,
+        and for a size without the way to reach it."""
         size = _size(self.input_size) if self.input_size is not None else base.size
         if self.resize is not None:
             resize = _resize(self.resize, size)
@@ -75,7 +75,7 @@ NO_OPTIONS = PreprocessingOptions()
 
 
 def words_for(p: Preprocessing, transform_input: bool | None = None) -> list[str]:
-    """The options that say all of `p`, for a command that is to be repeated."""
+    """The options that reproduce `p`, for a command line."""
     size = str(p.size[0]) if p.size[0] == p.size[1] else f"{p.size[0]}x{p.size[1]}"
     words = [
         "--input-size",
@@ -100,58 +100,23 @@ def words_for(p: Preprocessing, transform_input: bool | None = None) -> list[str
     )
 
 
+HELP = {
+    "input_size": "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
+    "resize": f"{_RESIZE} (default: the model's).",
+    "mean": "Mean of each channel for values from 0 to 1, with commas, or one number (default: the model's).",
+    "std": "Standard deviation of each channel, likewise (default: the model's).",
+    "interpolation": f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
+    "bits": "Bits that integer images of more than 8 bits use, 9 to 16 (default: as the data shows).",
+    "exif": "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
+}
+"""Field of `PreprocessingOptions` -> help of its option, in the order of `--help`."""
+
+
 def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command of the command line the options of this file: its parameter `preprocessing` becomes one
     option for each field."""
-    options = {
-        "input_size": (
-            str | None,
-            "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
-        ),
-        "resize": (str | None, f"{_RESIZE} (default: the model's)."),
-        "mean": (
-            str | None,
-            "Mean of each channel for values from 0 to 1, with commas, or one number (default: the model's).",
-        ),
-        "std": (str | None, "Standard deviation of each channel, likewise (default: the model's)."),
-        "interpolation": (
-            str | None,
-            f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
-        ),
-        "bits": (
-            str | None,
-            "Bits that integer pictures of more than 8 bits use, 9 to 16 (default: as the data shows).",
-        ),
-        "exif": (
-            str | None,
-            "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
-        ),
-    }
-    made = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind, typer.Option(help=text)],
-        )
-        for name, (kind, text) in options.items()
-    ]
-    made.append(
-        inspect.Parameter(
-            "transform_input",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                bool | None,
-                typer.Option(
-                    "--transform-input/--no-transform-input",
-                    help="Inception v3 and GoogLeNet: as torchvision's pretrained ones, or not (default: "
-                    "as those).",
-                ),
-            ],
-        )
-    )
-    names = [p.name for p in made]
+    options = _typer_options()
+    names = [p.name for p in options]
 
     @wraps(command)
     def called(**given: Any) -> Any:
@@ -166,10 +131,23 @@ def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
         for p in signature.parameters.values()
         if p.name != "preprocessing"
     ]
-    called.__signature__ = signature.replace(parameters=[*kept, *made])  # type: ignore[attr-defined]
-    called.__annotations__ = {p.name: p.annotation for p in (*kept, *made)} | {"return": None}
+    called.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in (*kept, *options)} | {"return": None}
     del called.__wrapped__  # type: ignore[attr-defined] # Typer would read the annotations of what is wrapped
     return called
+
+
+def _typer_options() -> list[inspect.Parameter]:
+    """One keyword parameter for each field, with its help."""
+    transform_input = typer.Option(
+        "--transform-input/--no-transform-input",
+        help="Inception v3 and GoogLeNet: as torchvision's pretrained ones, or not (default: as those).",
+    )
+    made = [(name, Annotated[str | None, typer.Option(help=text)]) for name, text in HELP.items()]
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in [*made, ("transform_input", Annotated[bool | None, transform_input])]
+    ]
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ def program() -> str:
 
 
 def typed(words: list[str]) -> str:
-    """What a person would type for these words."""
+    """The command line for these arguments, as a person types it."""
     import shlex
 
     return f"{program()} {shlex.join(words)}"

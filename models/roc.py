@@ -16,7 +16,7 @@ class Roc:
 
 
 def roc_curves(label: np.ndarray, prob: np.ndarray, classes: tuple[str, ...], points: int = 200) -> list[Roc]:
-    """One curve for each class, then micro (all decisions in one heap) and macro (mean of the curves of
+    """One curve for each class, then micro (all decisions pooled) and macro (mean of the curves of
     classes with images).
 
     `label` (n,), `prob` (n, K). Areas are exact; curves are thinned to about `points` for drawing.

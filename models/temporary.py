@@ -1,5 +1,5 @@
-"""Temporary folders that are taken away even where the process that made them was killed: each is held by a
-lock, which the system lets go of when the process ends, however it ends."""
+"""Temporary folders that are removed even after their process was killed: each has a lock, which the system
+releases when the process ends."""
 
 import shutil
 import tempfile
@@ -11,13 +11,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PREFIX, LOCK = "vitrine-", ".in-use"
-DAY = 86400.0  # seconds after which a folder without a lock is taken away: it may be one that is being made
+DAY = 86400.0  # seconds after which a folder without a lock is removed; a younger one may be in the making
 _held: dict[Path, FileLock] = {}
 
 
 @contextmanager
 def temporary_folder(name: str) -> Iterator[Path]:
-    """An empty folder for this process; those that killed processes left are removed first."""
+    """An empty folder for this process; folders of killed processes are removed first."""
     sweep()
     folder = make(name)
     try:
@@ -29,7 +29,7 @@ def temporary_folder(name: str) -> Iterator[Path]:
 
 
 def make(name: str) -> Path:
-    """A new folder that this process holds until it ends, or removes it."""
+    """A new folder, locked by this process until it removes it or ends."""
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-"))
     hold(folder)
     return folder
@@ -55,7 +55,7 @@ def remove(folder: Path) -> None:
 
 
 def sweep(now: float | None = None) -> None:
-    """Remove what killed processes left. Raises nothing."""
+    """Remove the folders of killed processes. Raises nothing."""
     with suppress(OSError):
         for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
             if folder not in _held and folder.is_dir() and _abandoned(folder, now or time.time()):

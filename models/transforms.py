@@ -1,5 +1,5 @@
-"""Read torchvision's transforms as `Preprocessing`: what is understood is compared with the transform itself
-on pictures, and refused where the two differ."""
+"""Read torchvision's transforms as `Preprocessing`. The result is compared with the transform itself on two
+images, and refused where they differ."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,13 +15,13 @@ from models.preprocessing import Preprocessing
 HOW = "give a models.preprocessing.Preprocessing with what it does"
 SIZES = ((300, 200), (180, 260))  # width, height of the pictures that are tried
 MEAN_APART, MOST_APART = 0.02, 0.25
-"""How far values may lie apart, in units of the input's range: rounding, and resizing of tensors in place of
-pictures."""
+"""Accepted differences, mean and maximum, as fractions of the input's range: rounding, and resizing of
+tensors instead of images."""
 
 
 def read_transform(transform: Any) -> Preprocessing:
     """The `Preprocessing` that does the same as a torchvision transform (version 1 or 2, or a preset of its
-    weights). Raises UserError for one that cannot be said so, or does another thing than it seems to."""
+    weights). Raises UserError for one that cannot be expressed so, or whose output differs."""
     made = _preset(transform) or _steps(_flat(transform))
     _must_agree(made, transform)
     return made
@@ -69,7 +69,7 @@ def _steps(steps: Iterable[Any]) -> Preprocessing:
             "ConvertImageDtype",
             "Identity",
         ):
-            raise UserError(f"The transform {name} cannot be said as Vitrine's preprocessing: {HOW}.")
+            raise UserError(f"The transform {name} cannot be expressed as Vitrine's preprocessing: {HOW}.")
     if not cropped:
         raise UserError(f"This transform fixes no size (a center crop, or Resize((height, width))): {HOW}.")
     return made
@@ -104,6 +104,6 @@ def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
         apart = (theirs - ours).abs() * torch.tensor(made.std)[:, None, None]
         if apart.mean() > MEAN_APART or apart.max() > MOST_APART:
             raise UserError(
-                f"This transform does another thing than '{made.described}' (up to "
-                f"{float(apart.max()):.2f} apart): {HOW}."
+                f"The output of this transform differs from that of '{made.described}' (by up to "
+                f"{float(apart.max()):.2f}): {HOW}."
             )

@@ -268,7 +268,7 @@ def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictur
     page.fill("#vt-train-data textarea, #vt-train-data input", str(pictures))
     page.fill("#vt-train-name textarea, #vt-train-name input", "mine")
     page.fill("#vt-train-epochs input", "400")
-    page.click("button:has-text('Optimiser')")
+    page.click("button:has-text('Optimizer')")
     page.fill("#vt-train-patience input", "400")
     page.keyboard.press("Tab")
     page.wait_for_function(

@@ -11,8 +11,9 @@ from explain.export.selection import _class, _pair
 from explain.features.units import units_in
 from explain.methods.single_image import class_number
 from models.class_mapping import read_mapping
+from models.class_matching import match_classes
 from models.class_names import must_differ, read_names
-from models.classes import find_class, match_classes, one_spelling, unnamed
+from models.classes import find_class, one_spelling, unnamed
 from models.data.open import open_data
 from models.errors import UserError
 
@@ -57,7 +58,7 @@ def test_only_what_is_left_over_is_folded() -> None:
     ],
 )
 def test_a_folding_that_does_not_say_which_is_refused(data: list[str], model: list[str]) -> None:
-    with pytest.raises(UserError, match=r"never taken for one: say which is which with --classes FILE"):
+    with pytest.raises(UserError, match=r"never merged: assign them with --classes FILE"):
         match_classes(data, model)
 
 
@@ -129,7 +130,7 @@ def test_names_that_nobody_gave_are_numbers(form: str) -> None:
 )
 def test_numbers_without_a_zero_may_count_from_one(data: list[str], outputs: int) -> None:
     with pytest.raises(
-        UserError, match=r"may be output 1, or output 0 where numbers count from one\. Say --classes numbers"
+        UserError, match=r"may be output 1, or output 0 where numbers count from one\. Use --classes numbers"
     ):
         match_classes(data, unnamed(outputs))
 
@@ -145,7 +146,7 @@ def test_two_numbers_are_never_one_output(data: list[str], mapping: dict[str, in
 
 
 def test_what_a_refusal_advises_is_possible() -> None:
-    with pytest.raises(UserError, match="nobody says which") as error:
+    with pytest.raises(UserError, match="their order is ambiguous") as error:
         match_classes(["0", "1", "2"], unnamed(20))
     assert "--classes sorted" not in str(error.value)
 
@@ -202,8 +203,8 @@ def test_a_mapping_is_csv(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("a, x\nb, y\na, z\n", r"Line 3 of .* names 'a' again, after line 1"),
-        ("a, b\nb, a\n", r"closes a circle: a → b → a"),
-        ("a, b\nb, c\nc, a\n", r"Line 3 .*closes a circle: a → b → c → a"),
+        ("a, b\nb, a\n", r"closes a cycle: a → b → a"),
+        ("a, b\nb, c\nc, a\n", r"Line 3 .*closes a cycle: a → b → c → a"),
         ("a\n", r"Line 1 of .*expected 'data class, model class'"),
         ("crane, bird, x\n", r"names with commas stand in double quotes"),
         ("# nothing\n", "has no line"),
@@ -239,7 +240,7 @@ def test_names_for_outputs_without_names(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("crane, the bird\n\ncrane, the machine\n")
     assert read_names(str(tmp_path / "names.txt")) == ("crane, the bird", "crane, the machine")
     assert read_names("imagenet")[0] == "tench"
-    with pytest.raises(UserError, match="give one with a class name a line"):
+    with pytest.raises(UserError, match="give one with a class name per line"):
         read_names(str(tmp_path / "none.txt"))
     with pytest.raises(UserError, match="names class 'a' 2 times"):
         must_differ(["a", "b", "a"], "the file")

@@ -284,7 +284,7 @@ def test_guard_keeps_what_is_there_where_nothing_is_said() -> None:
 
 
 def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, small_run: RunData) -> None:
-    from models.architectures import ARCHITECTURES
+    from models.architectures.classifiers import ARCHITECTURES
     from models.checkpoints import save
 
     with Context(demo).classifier() as classifier:

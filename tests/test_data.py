@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from models.class_mapping import read_mapping
-from models.classes import match_classes
+from models.class_matching import match_classes
 from models.data.folder import FolderSource
 from models.data.images import UnreadableImage, open_image
 from models.data.open import open_data

@@ -73,7 +73,7 @@ def test_coordinates_that_count_from_one(tmp_path: Path) -> None:
 
 def test_coordinates_as_shares(tmp_path: Path) -> None:
     found = open_gaze(table(tmp_path, [("0.png", 0.5, 0.1, "a"), ("0.png", 1.0, 1.0, "a")]))
-    assert "shares of width and height" in found.note
+    assert "fractions of width and height" in found.note
     assert (found.images[0].cols.tolist(), found.images[0].rows.tolist()) == ([19, 39], [2, 29])
 
 
@@ -101,7 +101,7 @@ def test_what_is_outside_is_dropped_and_counted(tmp_path: Path) -> None:
         )
     )
     assert "2 of 6 fixations outside of their images dropped" in found.note
-    assert "1 rows without a place" in found.note
+    assert "1 rows without a position" in found.note
     assert found.fixations == 4
 
 
@@ -145,7 +145,7 @@ def test_pictures_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_all_outside(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="pixels of these very images"):
+    with pytest.raises(UserError, match="pixels of these images"):
         open_gaze(table(tmp_path, [("0.png", 500, 900, "a"), ("1.png", 800, 300, "a")]))
 
 

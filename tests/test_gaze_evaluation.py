@@ -22,7 +22,8 @@ from launch import app
 from models.classifier import Classifier
 from models.errors import UserError
 from models.gaze.density import density, distribution
-from models.gaze.fixations import GazeSet, open_gaze
+from models.gaze.fixations import open_gaze
+from models.gaze.gaze_set import GazeSet
 from tests.test_capture import assert_as_found, snapshot
 
 

@@ -22,7 +22,8 @@ from models.extractor import feature_extractor
 from models.gaze import training as module
 from models.gaze.density import density
 from models.gaze.examples import Mirrored, features, kept, looked_at, standardize
-from models.gaze.fixations import GazeSet, open_gaze
+from models.gaze.fixations import open_gaze
+from models.gaze.gaze_set import GazeSet
 from models.gaze.model import load_gaze
 from models.gaze.recipe import gaze_recipe
 from models.gaze.targets import log_prior, loss_of, nss_of, targets

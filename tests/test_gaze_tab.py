@@ -30,7 +30,7 @@ from explain.gaze.truths import Truths
 from explain.run.reader import open_run
 from models.errors import UserError
 from models.gaze.density import center_gaussian, density
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 from models.gaze.model import load_gaze
 from models.gaze.shipped import shipped_gaze
 from tests.markup import runs_nothing
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     of them."""
     from PIL import Image
 
-    from models.gaze.fixations import GazeSet
+    from models.gaze.gaze_set import GazeSet
 
     root = tmp_path_factory.mktemp("looked")
     rng, images = np.random.default_rng(0), []

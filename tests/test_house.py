@@ -5,6 +5,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,25 @@ def test_imports_run_one_way(path: Path) -> None:
         assert "gradio" not in imported(path)
     if own == "models":
         assert not imported(path) & {"captum", "pytorch_grad_cam"}
+
+
+def modules_imported(path: Path, known: Collection[str]) -> set[str]:
+    """The project's modules that a file imports anywhere: inside functions and for type checkers, too."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
+    for n in nodes:
+        if isinstance(n, ast.ImportFrom) and n.module:
+            names |= {n.module, *(f"{n.module}.{alias.name}" for alias in n.names)}
+    return names & set(known)
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    modules = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in SOURCES}
+    graph = {name: modules_imported(path, modules) - {name} for name, path in modules.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' → '.join(reversed(error.args[1]))}")
 
 
 def test_hooks_live_in_one_file() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models.architectures import ARCHITECTURES
+from models.architectures.classifiers import ARCHITECTURES
 
 ROOT = Path(__file__).parent.parent
 TOON = ["run", "--model", "fer_vgg:toon_faces"]

@@ -9,10 +9,12 @@ from PIL import Image
 from torch import nn
 
 from models import checkpoints, registry
-from models.architectures import ARCHITECTURES
+from models.architectures.classifiers import ARCHITECTURES
 from models.errors import UserError
+from models.imagenet import imagenet_names, wordnet_ids
 from models.preprocessing import UNIT, Preprocessing
 from models.shipped import shipped
+from models.sources.torchvision_models import preprocessing_of
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_preprocessing_is_torchvisions_own() -> None:
     from torchvision.models import MobileNet_V2_Weights, ResNet50_Weights
 
     for weights in (MobileNet_V2_Weights.IMAGENET1K_V1, ResNet50_Weights.IMAGENET1K_V2):
-        ours, theirs = registry._from_torchvision(weights), weights.transforms()
+        ours, theirs = preprocessing_of(weights), weights.transforms()
         for size in ((500, 375), (333, 501), (224, 224), (97, 640)):
             image = Image.effect_noise(size, 90).convert("RGB")
             pixels = ours.normalize(ours.tensor(image)[None])[0]
@@ -82,8 +84,8 @@ def test_torchvision_names(name: str) -> None:
 def test_aliases_and_timm() -> None:
     assert registry.spec("mobilenet_v1").name == "timm:mobilenetv1_100"
     assert registry.spec("timm:mobilenetv1_100").preprocessing.mean == (0.5,) * 3
-    assert len(registry.imagenet_names()) == len(set(registry.imagenet_names())) == 1000
-    assert registry.wordnet_ids()[0] == "n01440764"
+    assert len(imagenet_names()) == len(set(imagenet_names())) == 1000
+    assert wordnet_ids()[0] == "n01440764"
 
 
 @pytest.mark.parametrize(
@@ -220,13 +222,12 @@ def test_real_weights_load(mobilenet_weights: Path, mobilenet_v1_weights: Path) 
         "class 0",
         "class 1",
     )  # nobody says that they are ImageNet's
-    assert registry.load("mobilenet_v2", mobilenet_weights, registry.imagenet_names()).classes[:2] == (
+    assert registry.load("mobilenet_v2", mobilenet_weights, imagenet_names()).classes[:2] == (
         "tench",
         "goldfish",
     )
     assert (
-        registry.load("mobilenet_v1", mobilenet_v1_weights, registry.imagenet_names()).wordnet_ids[999]
-        == "n15075141"
+        registry.load("mobilenet_v1", mobilenet_v1_weights, imagenet_names()).wordnet_ids[999] == "n15075141"
     )
     with pytest.raises(UserError, match="do not fit resnet50"):
         registry.load("resnet50", mobilenet_weights)

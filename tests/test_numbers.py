@@ -67,7 +67,7 @@ def test_roc_equals_scikit_learn(answers: tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def test_temperature_is_the_one_that_was_used() -> None:
-    """Labels drawn from softmax(z / 2.5) make 2.5 the likeliest temperature; torch's own optimiser finds the
+    """Labels drawn from softmax(z / 2.5) make 2.5 the likeliest temperature; torch's own optimizer finds the
     same."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 4, (20_000, 5))
@@ -75,15 +75,15 @@ def test_temperature_is_the_one_that_was_used() -> None:
     found = fit_temperature(logits, label)
     assert found == pytest.approx(2.5, rel=0.03)
     t = torch.ones(1, dtype=torch.double, requires_grad=True)
-    optimiser = torch.optim.LBFGS([t], max_iter=60)
+    optimizer = torch.optim.LBFGS([t], max_iter=60)
 
     def closure() -> torch.Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(torch.tensor(logits) / t, torch.tensor(label))
         loss.backward()
         return loss
 
-    optimiser.step(closure)
+    optimizer.step(closure)
     assert found == pytest.approx(t.item(), rel=1e-3)
 
 

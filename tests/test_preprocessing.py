@@ -23,8 +23,10 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.open import open_data
 from models.errors import UserError
+from models.imagenet import imagenet_names
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions, words_for
+from models.sources.torchvision_models import official_weights
 
 ROOT = Path(__file__).parent.parent
 HALF = PreprocessingOptions(input_size="64", resize="squash", mean="0.5", std="0.5")
@@ -277,7 +279,7 @@ def test_a_thousand_outputs_are_not_imagenets_by_themselves(tmp_path: Path) -> N
     assert "WordNet ids" in message
     assert named_by_data(classifier, ["n01440764", "cat"])[0] is classifier
     assert (
-        registry.load("shufflenet_v2_x0_5", tmp_path / "mine.pth", registry.imagenet_names()).wordnet_ids[0]
+        registry.load("shufflenet_v2_x0_5", tmp_path / "mine.pth", imagenet_names()).wordnet_ids[0]
         == "n01440764"
     )
 
@@ -294,8 +296,8 @@ def test_official_weights_are_known_by_name_and_checksum(tmp_path: Path) -> None
     fake = [SimpleNamespace(url=f"https://host/models/{path.name}")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torchvision.models.get_model_weights", lambda name: fake)
-        assert registry.official_weights("shufflenet_v2_x0_5", path) is fake[0]
+        assert official_weights("shufflenet_v2_x0_5", path) is fake[0]
         with path.open("ab") as file:
             file.write(b"x")
-        assert registry.official_weights("shufflenet_v2_x0_5", path) is None
-    assert registry.official_weights("shufflenet_v2_x0_5", path.rename(tmp_path / "mine.pth")) is None
+        assert official_weights("shufflenet_v2_x0_5", path) is None
+    assert official_weights("shufflenet_v2_x0_5", path.rename(tmp_path / "mine.pth")) is None

@@ -282,10 +282,12 @@ class OneLogit(torch.nn.Module):
 def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     from explain.methods.live import open_session
     from models import registry
-    from models.architectures import ARCHITECTURES
+    from models.architectures.classifiers import ARCHITECTURES
 
     one = replace(tiny, model=OneLogit().eval(), classes=("yes",))
-    with pytest.raises(UserError, match=r"has one output.*a softmax over one logit says 100 % to everything"):
+    with pytest.raises(
+        UserError, match=r"has one output.*a softmax over one logit gives 100 % for everything"
+    ):
         run(
             one,
             FolderSource(pictures),

@@ -11,6 +11,9 @@ from models import checkpoints, registry
 from models.data.folder import FolderSource
 from models.data.tensors import PixelDataset
 from models.shipped import shipped
+from models.training.progress import Progress
+from models.training.recipe import Recipe
+from models.training.trained import described
 
 SHIPPED = shipped()
 
@@ -24,6 +27,23 @@ def test_card_curves_and_size(name: str) -> None:
     card = path.with_suffix(".md").read_text()
     assert f"{100 * about['metrics']['test_accuracy']:.1f} %" in card
     assert all(word in card for word in (about["architecture"], "must not be used", *about["classes"]))
+
+
+def test_recipes_of_earlier_versions_are_read_with_current_keys(tmp_path: Path) -> None:
+    """Shipped files were written when the key was `optimiser`."""
+    path = SHIPPED["fer_vgg:fer2013"]
+    assert b"optimiser" in path.read_bytes()[:20_000]
+    for about in (checkpoints.describe(path), checkpoints.read(path)[1], described(path)):
+        assert about["training"]["optimizer"] == "adamw"
+        assert "optimiser" not in about["training"]
+    kept = Recipe(optimizer="sgd").as_dict()
+    kept["optimiser"] = kept.pop("optimizer")
+    out = tmp_path / "out.safetensors"
+    Progress({"recipe": kept}).write(out)
+    before = Progress.read(out)
+    assert before is not None
+    assert Recipe(optimizer="sgd").differences(before.plan["recipe"]) == []
+    assert Recipe().differences(before.plan["recipe"])[0] == "learning_rate 0.02 (now 0.002)"
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models import checkpoints
-from models.architectures import ARCHITECTURES
+from models.architectures.classifiers import ARCHITECTURES
 from models.data.parts import open_parts
 from models.errors import UserError
 from models.registry import load, spec

@@ -72,11 +72,11 @@ Negative.__name__ = "ToTensor"
         (v1.Compose([v1.Resize(256), v1.ToTensor()]), "fixes no size"),
         (v1.Compose([v1.RandomHorizontalFlip(), v1.Resize((8, 8)), v1.ToTensor()]), "RandomHorizontalFlip"),
         (v1.Compose([v1.Grayscale(3), v1.Resize((8, 8)), v1.ToTensor()]), "Grayscale"),
-        (v1.Compose([v1.Resize((8, 8)), Negative()]), "another thing"),
-        (v1.Compose([v1.CenterCrop(100), v1.Resize((64, 64)), v1.ToTensor()]), "another thing"),
+        (v1.Compose([v1.Resize((8, 8)), Negative()]), "differs from"),
+        (v1.Compose([v1.CenterCrop(100), v1.Resize((64, 64)), v1.ToTensor()]), "differs from"),
         (v1.Compose([v1.Resize((8, 8))]), "fails"),
-        (lambda image: image, "cannot be said"),
-        (None, "cannot be said"),
+        (lambda image: image, "cannot be expressed"),
+        (None, "cannot be expressed"),
     ],
 )
 def test_what_is_not_understood_is_refused(transform: Any, told: str) -> None:

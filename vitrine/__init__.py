@@ -9,7 +9,7 @@
 Everything heavy is imported when it is called.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,22 @@ if TYPE_CHECKING:
 
     from explain.run.reader import RunData
     from models.classifier import Classifier
+    from models.data.kind import DataRequest
     from models.data.source import ImageSource
     from models.preprocessing import Preprocessing
     from vitrine.explained import Explained
     from vitrine.page import Dashboard
 
-__all__ = ["dashboard", "explain", "load", "open_run", "run", "wrap"]
+__all__ = [
+    "dashboard",
+    "explain",
+    "load",
+    "open_run",
+    "register_data_source",
+    "register_model",
+    "run",
+    "wrap",
+]
 
 
 def wrap(
@@ -36,9 +46,49 @@ def wrap(
     in eval mode from here on. Raises UserError where a picture cannot pass, or the number of outputs is not
     that of the names.
     """
-    from vitrine.wrapped import wrapped
+    from models.sources.module import from_module
 
-    return wrapped(model, classes, preprocess, name)
+    return from_module(model, classes, preprocess, name)
+
+
+def register_model(
+    name: str,
+    build: "Callable[..., nn.Module]",
+    classes: Sequence[str],
+    preprocess: "Preprocessing | Any",
+    description: str = "",
+) -> None:
+    """Add a network of your own under a name, for this process: `load(name)` finds it, and a run made with it
+    is opened with live maps.
+
+    `build`: `() -> nn.Module`, with the weights that it is to have, or `(classes) -> nn.Module` for a given
+    number of classes. `classes`: names of its outputs. `preprocess`: a torchvision transform, or
+    `models.preprocessing.Preprocessing`. Raises UserError for a name that is taken.
+    """
+    from models.registry import register_model as register
+
+    register(name, build, classes, preprocess, description)
+
+
+def register_data_source(
+    name: str,
+    open: "Callable[[DataRequest], ImageSource]",
+    recognizes: "Callable[[str], bool] | None" = None,
+    reopen: "Callable[[str, str], Image.Image | None] | None" = None,
+    private: bool = True,
+) -> None:
+    """Add a kind of labeled images of your own, for this process: `run(net, "NAME:...", out)` opens it.
+
+    `open`: from a request (`.text` as it was written, `.split`, `.seed` ...) to a
+    `models.data.source.ImageSource`, whose `root` begins with `NAME:`. `recognizes`: whether a text is of
+    this kind; without it, `NAME` and what begins with `NAME:`. `reopen`: from the root and the id of an image
+    to its picture, for a run that is opened later; None where it is gone. `private`: the pictures are read
+    from this machine, so that a run that others made shows them only where its user allows it. Raises
+    UserError for a name that is taken.
+    """
+    from models.data.registry import register_data_source as register
+
+    register(name, open, recognizes, reopen, private)
 
 
 def load(

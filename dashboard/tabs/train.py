@@ -202,10 +202,10 @@ def _form() -> tuple[dict[str, Any], list[str]]:
             made["seeds"] = gr.Textbox(
                 str(plain.seed), label="Seed", placeholder="0,1,2", min_width=90, elem_id="vt-train-seeds"
             )
-        with gr.Accordion("Optimiser", open=False):
+        with gr.Accordion("Optimizer", open=False):
             with gr.Row():
-                made["optimiser"] = gr.Dropdown(
-                    list(CHOICES["optimiser"]), value=plain.optimiser, label="Optimiser", min_width=90
+                made["optimizer"] = gr.Dropdown(
+                    list(CHOICES["optimizer"]), value=plain.optimizer, label="Optimizer", min_width=90
                 )
                 made["schedule"] = gr.Dropdown(
                     list(CHOICES["schedule"]), value=plain.schedule, label="Schedule", min_width=90

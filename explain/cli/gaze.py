@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from explain.gaze.evaluate import Evaluation
     from explain.gaze.sources import Source
     from explain.gaze.truths import Truths
-    from models.gaze.fixations import GazeSet
+    from models.gaze.gaze_set import GazeSet
 
 gaze = typer.Typer(help="Where people look: predict it, and compare networks with it.", no_args_is_help=True)
 
@@ -88,7 +88,7 @@ def train(
     from models.gaze.density import sigma_in_pixels
     from models.gaze.model import load_gaze
     from models.gaze.recipe import gaze_recipe
-    from models.gaze.training import GazeTraining, remember
+    from models.gaze.training import GazeTraining, save_metrics
 
     blur = sigma_in_pixels(sigma, sigma_degrees, pixels_per_degree)
     found = _opened(data, origin, image_col, x_col, y_col, subject_col)
@@ -120,7 +120,7 @@ def train(
     trained = load_gaze(out)
     truths, sources = _beside(found, "test", blur, [predictions("model", recipe.model, trained.maps)])
     made = _evaluated(truths, sources, "tuebingen")
-    remember(
+    save_metrics(
         out,
         {
             "gaze": {

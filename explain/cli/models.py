@@ -93,7 +93,8 @@ def train(
     learning_rate: Annotated[
         float | None, typer.Option(help="The highest; by itself 0.002 for adamw, 0.02 for sgd.")
     ] = None,
-    optimiser: Annotated[str, typer.Option(help="adamw, or sgd (Nesterov).")] = "adamw",
+    optimizer: Annotated[str, typer.Option("--optimizer", help="adamw, or sgd (Nesterov).")] = "adamw",
+    optimiser: Annotated[str | None, typer.Option("--optimiser", hidden=True)] = None,  # its name before
     schedule: Annotated[str, typer.Option(help="cosine (with warm-up), or plateau.")] = "cosine",
     weight_decay: float = 1e-4,
     label_smoothing: float = 0.05,
@@ -134,7 +135,7 @@ def train(
         epochs,
         batch_size,
         learning_rate,
-        optimiser,
+        optimiser or optimizer,
         schedule,
         weight_decay,
         label_smoothing,
@@ -203,10 +204,8 @@ def study(
     plain = Recipe(epochs=epochs, batch_size=batch_size, patience=epochs, seed=seed)
     tuned = replace(plain, recipe="finetune", head_epochs=epochs, unfreeze=unfreeze)
     given = str(weights) if weights else None
-    contestants = (
-        fc_vs_conv(plain) if name == "fc-vs-conv" else scratch_vs_finetune(model, given, plain, tuned)
-    )
-    if compare(contestants, parts, out, typed(sys.argv[1:]), say, again) is None:
+    arms = fc_vs_conv(plain) if name == "fc-vs-conv" else scratch_vs_finetune(model, given, plain, tuned)
+    if compare(arms, parts, out, typed(sys.argv[1:]), say, again) is None:
         say("Stopped; the same command goes on.")
         raise typer.Exit(130)
     say(f"table      {out / 'study.md'}, {out / 'study.csv'}")

@@ -140,7 +140,7 @@ def _named(
     from explain.run.engine import match
     from models.class_mapping import read_mapping
     from models.class_names import named_by_data
-    from models.classes import ORDERS
+    from models.class_order import ORDERS
     from models.data.hints import near_classes, seen_in_training
 
     classifier, told = named_by_data(classifier, source.classes)

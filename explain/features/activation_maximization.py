@@ -124,7 +124,7 @@ class _Ascent:
             units, classifier.channels, classifier.input_size, settings.seed, classifier.device
         )
         self.spectrum = self.canvas.spectrum.clone()
-        self.optimiser = torch.optim.Adam([self.spectrum], settings.rate)
+        self.optimizer = torch.optim.Adam([self.spectrum], settings.rate)
         self.dice, self.moved = np.random.default_rng(settings.seed), np.zeros(len(units), bool)
         self.mean, self.std = (
             torch.tensor(v, device=classifier.device)[:, None, None]
@@ -167,7 +167,7 @@ class _Ascent:
         moves = self._moves()
         self.spectrum.grad, self.answers = shrinking(lambda size: self._gradient(size, moves), BATCH)
         self.moved |= (self.spectrum.grad != 0).flatten(1).any(1).cpu().numpy()
-        self.optimiser.step()
+        self.optimizer.step()
         if (
             step <= LOUDER and not self.moved.all()
         ):  # every ReLU on the way is shut: louder noise may open one

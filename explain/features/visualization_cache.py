@@ -13,6 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from explain.features.activation_maximization import Maximized, Settings, maximize
+from models.cache_folder import cache_folder
 from models.classifier import Classifier
 
 FORMAT = 1
@@ -21,16 +22,12 @@ LIMIT = 512 * 2**20
 NOTES = ("answers", "began", "moved")
 
 
-def cache_folder() -> Path:
-    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine") / "maximized"
-
-
 class VisualizationCache:
     """Of one network and one setting: a picture (PNG) a unit, with its answers in the PNG's text."""
 
     def __init__(self, classifier: Classifier, settings: Settings, folder: Path | None = None):
         message = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
-        self._root = folder or cache_folder()
+        self._root = folder or cache_folder() / "maximized"
         self._folder, self._settings = (
             self._root / classifier.weights_hash / hashlib.sha256(message.encode()).hexdigest()[:16],
             settings,

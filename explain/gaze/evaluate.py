@@ -10,7 +10,7 @@ from explain.gaze.metrics import METRICS, Truth, problem, scores
 from explain.gaze.sources import Source
 from explain.gaze.truths import Truths
 from models.gaze.density import resized
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 
 CHUNK = 16  # images that a source sees at once
 LONGEST = 60  # side of kept maps

@@ -15,7 +15,7 @@ from explain.network.hooks import logits
 from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from models.errors import UserError
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 
 AT_ONCE = 16
 

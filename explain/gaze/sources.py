@@ -9,7 +9,7 @@ from PIL import Image
 
 from explain.gaze.truths import Truths, one_against_the_rest
 from models.gaze.density import center_gaussian, density
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 
 Answer = tuple[np.ndarray, Viewed | None]
 """A raw map (h, w) of any size; and the fixations that it is measured against, where they are not all of the

@@ -9,7 +9,7 @@ import numpy as np
 
 from explain.gaze.metrics import Truth
 from models.gaze.density import blurred, distribution, people
-from models.gaze.fixations import GazeSet, Viewed
+from models.gaze.gaze_set import GazeSet, Viewed
 
 
 class Truths:

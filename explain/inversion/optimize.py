@@ -81,7 +81,7 @@ class _Descent:
             torch.tensor(v, device=x.device)[:, None, None] for v in (classifier.mean, classifier.std)
         )
         self.pictures = (0.5 + 0.02 * noise.to(x) - self.mean) / self.std  # grey
-        self.optimiser = torch.optim.Adam([self.pictures], settings.rate)
+        self.optimizer = torch.optim.Adam([self.pictures], settings.rate)
         limits = [
             [(v - m) / s for m, s in zip(classifier.mean, classifier.std, strict=True)] for v in (0.0, 1.0)
         ]
@@ -104,7 +104,7 @@ class _Descent:
             self.pictures[best : best + 1].clone(),
             tuple(distance.detach().tolist()),
         )
-        self.optimiser.step()
+        self.optimizer.step()
         torch.minimum(torch.maximum(self.pictures, self.low), self.high, out=self.pictures)
         return shown
 

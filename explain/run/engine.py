@@ -44,8 +44,9 @@ from explain.run.regions import FACE_BANDS, are_expressions, face_bands, reduced
 from explain.run.resume import claim
 from explain.run.trusted_data import allow
 from models import __version__
+from models.class_matching import ClassMatch, match_classes
 from models.class_names import must_differ, named_by_data
-from models.classes import ClassMatch, find_class, match_classes
+from models.classes import find_class
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import Cancelled, UserError

@@ -20,7 +20,11 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
         Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None
     )
     name = request.model if request.model in shipped() and not weights else architecture(request.model)
-    if not file and name not in shipped() and not manifest.weights.startswith(("torchvision", "timm")):
+    if (
+        not file
+        and name not in shipped()
+        and not manifest.weights.startswith(("torchvision", "timm", "registered"))
+    ):
         raise UserError(
             f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own "
             "maps are shown; "

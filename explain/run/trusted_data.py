@@ -10,7 +10,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from models.data.reopen import WITHOUT_FILES
+from models.cache_folder import cache_folder
+from models.data.reopen import is_private
 
 FILE, MOST = "runs_with_data.json", 10_000
 
@@ -26,7 +27,7 @@ def fingerprint(root: str, ids: Iterable[str]) -> str:
 def allow(root: str, ids: Iterable[str]) -> None:
     """From now on, on this machine, for this person. Without a word where the disk does not let it: it will
     be asked again."""
-    if root and not root.startswith(WITHOUT_FILES):
+    if root and is_private(root):
         mine = fingerprint(root, ids)
         known = [*(one for one in _known() if one != mine), mine][-MOST:]
         with suppress(OSError):
@@ -39,7 +40,7 @@ def allow(root: str, ids: Iterable[str]) -> None:
 
 def is_allowed(folder: Path, root: str, mine: str) -> bool:
     """Whether the run in `folder`, of this fingerprint, may show what lies at `root`."""
-    return not root or root.startswith(WITHOUT_FILES) or is_inside(folder, root) or mine in _known()
+    return not root or not is_private(root) or is_inside(folder, root) or mine in _known()
 
 
 def is_inside(folder: Path, root: str) -> bool:
@@ -48,7 +49,7 @@ def is_inside(folder: Path, root: str) -> bool:
 
 
 def _file() -> Path:
-    return Path(os.environ.get("VITRINE_CACHE") or Path.home() / ".cache" / "vitrine") / FILE
+    return cache_folder() / FILE
 
 
 def _known() -> tuple[str, ...]:

@@ -15,9 +15,9 @@ HIDDEN = (32, 16)
 
 
 class Backbone(nn.Module):
-    """Images (N, 3, H, W) -> one tensor (N, C, h, w) a layer of `network`, at its own resolution, each
+    """Images (N, 3, H, W) -> one tensor (N, C, h, w) per layer of `network`, at its own resolution, each
     channel standardized by `mean` and `std` of the training images. `network`: a frozen feature extractor
-    that answers with a dict of layers."""
+    that returns a dict of layers."""
 
     def __init__(self, network: nn.Module, layers: Sequence[str], widths: Sequence[int]):
         super().__init__()
@@ -35,8 +35,8 @@ class Backbone(nn.Module):
 
 class Readout(nn.Module):
     """Standardized features -> log densities (N, h, w), whose exponentials sum to 1. The first 1 × 1
-    convolution runs at each layer's own resolution and what it puts out is enlarged and summed: the same as
-    convolving enlarged features, at a tenth of the cost. `prior` (h, w): log density of the training's
+    convolution runs at each layer's own resolution and its output is upsampled and summed: the same as
+    convolving upsampled features, at a tenth of the cost. `prior` (h, w): log density of the training's
     fixations, whose weight is learned, beginning at 1."""
 
     def __init__(self, widths: Sequence[int], prior: Tensor, dropout: float = 0.3, spread: float = 1.5):
@@ -46,7 +46,7 @@ class Readout(nn.Module):
         self.rest = nn.Sequential(
             nn.Softplus(), nn.Conv2d(*HIDDEN, 1), nn.Softplus(), nn.Conv2d(HIDDEN[1], 1, 1)
         )
-        self.spread = nn.Parameter(torch.tensor(spread))  # of the blur, in places
+        self.spread = nn.Parameter(torch.tensor(spread))  # of the blur, in positions
         self.weight = nn.Parameter(torch.tensor(1.0))
         self.register_buffer("prior", prior)
         self.prior: Tensor

@@ -1,9 +1,9 @@
-"""A small network that predicts gaze from pixels: three convolutions that halve, four that look ever further
-around, and a center bias of its own.
+"""A small network that predicts gaze from pixels: three convolutions of stride 2, four with growing dilation,
+and a learned center bias.
 
 The dilated context of F. Yu, V. Koltun, *Multi-Scale Context Aggregation by Dilated Convolutions*, 2016
-(arXiv:1511.07122), taught by a larger network (G. Hinton et al. 2015, arXiv:1503.02531): 0.3 M parameters,
-small enough to come along.
+(arXiv:1511.07122), distilled from a larger network (G. Hinton et al. 2015, arXiv:1503.02531): 0.3 M
+parameters, small enough to be shipped.
 """
 
 import torch

@@ -1,9 +1,9 @@
 """A pair for small pictures: a convolutional and a fully connected network with as many parameters as each
 other.
 
-Both end in the same 256 features and the same linear head, so they are alike for any number of classes;
-neither has dropout, and both have batch-norm after every layer (Ioffe & Szegedy 2015). What is left to differ
-is whether weights are shared between places.
+Both end in 256 features and the same linear head, so they are comparable for any number of classes; neither
+has dropout, and both have batch-norm after every layer (Ioffe & Szegedy 2015). They differ only in whether
+weights are shared between spatial positions.
 """
 
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Decoders: from what one layer puts out, back to the picture.
+"""Decoders: from the output of one layer back to the image.
 
 A. Dosovitskiy, T. Brox, *Inverting Visual Representations with Convolutional Networks*, 2016
 (arXiv:1506.02753).
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 UPS = (256, 128, 64, 32)
-"""Channels of the up-convolutions before the last one, which puts out the picture's."""
+"""Channels of the up-convolutions before the last one, which outputs those of the image."""
 DENSE, GRID = 4096, 4
 SLOPE = 0.2
 
@@ -23,11 +23,10 @@ class UpConv(nn.Module):
 
     Maps: three 3 × 3 convolutions, then up-convolutions 5 × 5 of stride 2, as many as come nearest to the
     input from below, five at most. A vector: three dense layers of 4,096, reshaped to 256 × 4 × 4, and five
-    up-convolutions. Leaky ReLUs of 0.2; what comes out (N, channels, h', w') is enlarged to the input.
-    `width` multiplies all channels: 1 is the published decoder. `depth`: layers before the up-convolutions;
-    `ups`: how many of those, 0 as said above: what comes out has the layer's sides, or 4 × 4, doubled so
-    often. `mean`, `std`: of every channel of the layer over the training's images, by which its output is
-    standardized.
+    up-convolutions. Leaky ReLUs of 0.2; the output (N, channels, h', w') is upsampled to the input. `width`
+    multiplies all channels: 1 is the published decoder. `depth`: layers before the up-convolutions; `ups`:
+    number of up-convolutions, each of which doubles the layer's sides (or 4 × 4), 0 as above. `mean`, `std`:
+    of every channel of the layer over the training's images, by which its output is standardized.
     """
 
     def __init__(
@@ -69,9 +68,9 @@ class UpConv(nn.Module):
 
 
 def _he(module: nn.Module) -> None:
-    """He's initialization for leaky ReLUs: with PyTorch's own one, what tells pictures apart fades on the way
-    through eight layers, and the decoder begins by learning the mean picture. Of an up-convolution of stride
-    2 a quarter of the kernel meets each pixel."""
+    """He's initialization for leaky ReLUs: with PyTorch's default, differences between images vanish over
+    eight layers, and the decoder first learns the mean image. In an up-convolution of stride 2 a quarter of
+    the kernel contributes to each pixel."""
     if isinstance(module, nn.ConvTranspose2d):
         nn.init.normal_(
             module.weight,
@@ -86,9 +85,9 @@ def _he(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
-def ups_of(places: tuple[int, int], size: tuple[int, int]) -> int:
-    """Doublings from the layer's places to the input, rounded down; at least one, at most five."""
-    return min(5, max(1, math.floor(math.log2(min(size[0] / places[0], size[1] / places[1])) + 1e-9)))
+def ups_of(positions: tuple[int, int], size: tuple[int, int]) -> int:
+    """Doublings from the layer's positions to the input, rounded down; at least one, at most five."""
+    return min(5, max(1, math.floor(math.log2(min(size[0] / positions[0], size[1] / positions[1])) + 1e-9)))
 
 
 def _convolutions(inputs: int, width: int, depth: int) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""A table with image paths and two numbers an image: valence and arousal in [-1, 1]."""
+"""A table with image paths and two numbers per image: valence and arousal in [-1, 1]."""
 
 from pathlib import Path
 

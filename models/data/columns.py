@@ -1,4 +1,4 @@
-"""What a table says of its images besides their labels: the columns by which images can be grouped."""
+"""Columns of a table by which its images can be grouped."""
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,8 @@ def grouping_columns(table: pd.DataFrame) -> pd.DataFrame:
     """The first `MOST_COLUMNS` columns that group images: float where every cell that is not empty is a
     number, otherwise text.
 
-    Left out: columns of one value, columns of text that hardly ever returns (names, ids: more than
-    `MOST_VALUES` values, and more than half as many as rows), and columns of lists or bytes.
+    Left out: columns of one value, columns of text that rarely repeats (names, ids: more than `MOST_VALUES`
+    values, and more than half as many as rows), and columns of lists or bytes.
     """
     found = {str(name): _cells(values) for name, values in table.items() if _is_plain(values)}
     kept = {name: values for name, values in found.items() if _groups(values)}
@@ -19,8 +19,8 @@ def grouping_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups_in(values: pd.Series) -> list[str]:
-    """For each row the name of its group: its value, of numbers of more than `FIFTHS` values its fifth. Empty
-    cells are a group of their own."""
+    """The group of each row: its value, or its quintile where the column has more than `FIFTHS` different
+    numbers. Empty cells are a group of their own."""
     if values.dtype.kind == "f" and values.nunique() > FIFTHS:
         numbers = values.to_numpy(float)
         edges = np.quantile(numbers[np.isfinite(numbers)], np.arange(1, FIFTHS) / FIFTHS)

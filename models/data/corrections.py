@@ -1,4 +1,4 @@
-"""Corrected labels: what was found wrong about a set of images, laid over it."""
+"""Corrected labels, applied to a set of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from models.program import program
 
 @dataclass(frozen=True)
 class Corrections:
-    """`labels`: (data set's name, image) -> the right label, empty where the image is to be left out; of an
-    image's rows the last counts. The name is empty where the file names no data set: the row then fits every
-    set that has the image."""
+    """`labels`: (data set's name, image) -> the right label, empty where the image is left out; of several
+    rows of an image the last counts. The name is empty where the file names no data set: the row then applies
+    to every set that has the image."""
 
     file: str
     labels: dict[tuple[str, str], str]
 
     @property
     def names(self) -> list[str]:
-        """Of the data sets that are corrected."""
+        """Names of the data sets that are corrected."""
         return sorted({name for name, _ in self.labels if name})
 
 
@@ -33,7 +33,7 @@ def read_corrections(path: Path) -> Corrections:
     """A table with columns `image` and `label`, and `data` as `ImageSource.name`, as the command `notes`
     writes it.
 
-    Raises UserError where there is no such file, column, or row.
+    Raises UserError for a missing file or column, and for a table without rows.
     """
     if not path.is_file():
         raise UserError(
@@ -64,8 +64,8 @@ def read_corrections(path: Path) -> Corrections:
 
 class Corrected(DerivedSource):
     """A source with some labels replaced and some images left out, under the same name. `changed` and
-    `left_out` count them, `told` says so; `found`: the corrections that are about its images. Raises
-    UserError for a class that the source lacks, and where no image stays."""
+    `left_out` count them, `summary` is one line about both; `found`: the corrections of its images. Raises
+    UserError for a class that the source lacks, and where no image is left."""
 
     def __init__(self, source: ImageSource, corrections: Corrections):
         fitting = [
@@ -89,8 +89,8 @@ class Corrected(DerivedSource):
         self.left_out = len(source) - len(self.kept)
         self.changed = sum(item.label != label for item, label in zip(before, right, strict=True))
         out = f", {self.left_out} images left out" if self.left_out else ""
-        self.told = f"{self.changed} labels corrected{out} by {corrections.file}"
-        self.note = joined(source.note, self.told)
+        self.summary = f"{self.changed} labels corrected{out} by {corrections.file}"
+        self.note = joined(source.note, self.summary)
 
     @property
     def differs(self) -> bool:
@@ -111,8 +111,8 @@ def corrected(source: ImageSource, corrections: Corrections) -> ImageSource:
     """The source with its corrections: `corrected(open_data(...), read_corrections(path))` is what `run
     --labels` takes.
 
-    Same images, order, name, root and classes, less the images that are left out; `note` counts. Raises
-    UserError where nothing fits.
+    Images, order, name, root and classes stay, without the images that are left out; `note` counts the
+    changes. Raises UserError where no correction applies.
     """
     made = Corrected(source, corrections)
     made.note = joined(made.note, must_fit([made], corrections))
@@ -120,10 +120,11 @@ def corrected(source: ImageSource, corrections: Corrections) -> ImageSource:
 
 
 def must_fit(made: Sequence[Corrected], corrections: Corrections) -> str:
-    """How many of the corrections name images that these sources do not have, in words; those of other data
-    are not counted.
+    """One line on how many corrections name images that these sources lack, or empty text; corrections of
+    other data are not counted.
 
-    Raises UserError where none is about an image of theirs: nobody must believe that labels were corrected.
+    Raises UserError where none is about an image of theirs: labels must not seem corrected when they are
+    not.
     """
     found = set().union(*(source.found for source in made))
     if not found:
@@ -139,6 +140,6 @@ def must_fit(made: Sequence[Corrected], corrections: Corrections) -> str:
 
 
 def names_of(name: str) -> list[str]:
-    """The names under which a source may be corrected: its own, the whole's of which it is a part (photos of
-    photos/train: their images have the same names), and none."""
+    """The names under which a source may be corrected: its own, that of the data set it is a split of (photos
+    of photos/train: their images have the same names), and none."""
     return list(dict.fromkeys([name, name.rpartition("/")[0], ""]))

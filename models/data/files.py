@@ -1,5 +1,4 @@
-"""What data sets of image files share: where they lie, how they are opened, and by what a changed file is
-known."""
+"""Data sets of image files: their paths, how they are opened, and how a changed file is detected."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +11,11 @@ from models.data.images import about_image, open_image
 from models.data.source import ImageSource
 
 LOOKED_AT = 256
-"""Files, evenly spread, whose depth and orientation are looked at before a pass."""
+"""Files, evenly spread, whose bit depth and orientation are read before a run."""
 
 
 def file_stamp(path: Path) -> str:
-    """Size and time of change of a file; nothing where it is not there."""
+    """Size and modification time of a file; empty where it is missing."""
     try:
         found = path.stat()
     except OSError:
@@ -26,8 +25,8 @@ def file_stamp(path: Path) -> str:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Of `files` that were looked at: `bits` that integer pictures of more than 8 bits use (0: there are
-    none), how many are `turned` by their EXIF orientation, and how many hold `floats`."""
+    """Of the `files` that were read: `bits` that integer images of more than 8 bits use (0: there are none),
+    how many are `turned` by their EXIF orientation, and how many hold `floats`."""
 
     files: int
     bits: int
@@ -58,13 +57,13 @@ class FileSource(ImageSource):
 
     @property
     def bits(self) -> int:  # type: ignore[override]
-        return (self.told_bits or self.facts.bits) if self.facts.bits else 0
+        return (self.network_bits or self.facts.bits) if self.facts.bits else 0
 
     @property
     def reading(self) -> list[str]:
         facts, text = self.facts, []
         if facts.bits:
-            why = "as the network was trained" if self.told_bits else "as they show; --bits says otherwise"
+            why = "as the network was trained" if self.network_bits else "as they show; --bits says otherwise"
             text.append(
                 f"integer pictures of more than 8 bits use {self.bits} bits ({why}): {2**self.bits - 1:,} "
                 "is white"

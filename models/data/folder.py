@@ -1,4 +1,4 @@
-"""A folder with one subfolder a class; the same below train, validation or test."""
+"""A folder with one subfolder per class; the same below train, validation or test."""
 
 import os
 from collections import Counter
@@ -24,8 +24,7 @@ _PREFERRED = ("test", "validation", "train")
 
 class FolderSource(FileSource):
     """`root/<class>/**/<image>`; `split` chooses a subfolder named like a split, in any case. A subfolder
-    without images is a class all the same; `note` names it, and counts the files that are not read by their
-    kind."""
+    without images is a class too; `note` names it, and counts skipped files by their suffix."""
 
     def __init__(self, root: Path, split: str | None = None):
         if not root.is_dir():
@@ -64,14 +63,15 @@ def _subfolders(root: Path) -> list[Path]:
 
 
 def _identity(folder: Path | str) -> tuple[int, int]:
-    """The same for every path that leads there."""
+    """Device and inode: the same for every path to the folder."""
     found = os.stat(folder)
     return found.st_dev, found.st_ino
 
 
 def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) -> list[Path]:
-    """The pictures below a folder, sorted; `skipped` counts other files by suffix. A file without a suffix is
-    looked into. Links are followed, but to folders that were `visited`, the other classes' among them."""
+    """The images below a folder, sorted; `skipped` counts other files by suffix. Of a file without a suffix
+    the header is read. Links are followed, except to folders that were `visited`, those of other classes
+    included."""
     images = []
     for where, folders, files in os.walk(folder, followlinks=True):
         if (there := _identity(where)) in visited:
@@ -104,9 +104,9 @@ def _not_read(skipped: Counter[str]) -> str:
 
 
 def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
-    """The folder of the part, its name, and folders beside the parts, which are not used.
+    """The folder of the split, its name, and folders beside the splits, which are not used.
 
-    One folder called like a part may be a class; where two are, they are parts, whatever stands beside them.
+    One folder with the name of a split may be a class; two or more are splits, whatever is beside them.
     """
     folders = _subfolders(root)
     splits = [p for p in folders if p.name.lower() in SPLITS]

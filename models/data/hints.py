@@ -1,5 +1,4 @@
-"""What is worth a second look before labeled images are used: names that may be one class, and images that
-were trained on."""
+"""Warnings about labeled images: names that may be one class, and images that the network was trained on."""
 
 from collections import Counter
 from typing import Any
@@ -7,14 +6,14 @@ from typing import Any
 from models.classes import fold, near_names
 from models.data.source import ImageSource
 
-FEW = 0.2  # of a class's images: so few under a name that is nearly the same may be a slip of the pen
-CLOSE = 0.84  # likeness of names, as difflib has it
-COMPARED = 300  # classes: of more, only names that fold to the same are told
+FEW = 0.2  # of a class's images: a similar name with so few may be a typing error
+CLOSE = 0.84  # similarity of names, as in difflib
+COMPARED = 300  # classes: with more, only equal folded names are reported
 
 
 def near_classes(*parts: ImageSource) -> str:
-    """Classes of the data, in all its parts, that may be one: spelled alike, synonyms, or a rare one that is
-    nearly spelled like a common one. Nothing is merged."""
+    """One line on classes of the data, in all its splits, that may be one: equal folded names, synonyms, or a
+    rare name that is similar to a common one. Nothing is merged."""
     count = Counter(item.label for part in parts for item in part.items)
     classes = list(dict.fromkeys(name for part in parts for name in part.classes))
     first: dict[str, str] = {}
@@ -34,15 +33,15 @@ def near_classes(*parts: ImageSource) -> str:
 
 
 def seen_in_training(source: ImageSource, about: dict[str, Any]) -> str:
-    """Whether images of the source are those that a checkpoint (its description) was trained on, as far as
-    names of data tell."""
+    """One line where images of the source are those that a checkpoint (`about`: its description) was trained
+    on, by the name of the data; otherwise empty."""
     data = about.get("data") or {}
     trained, part = str(data.get("name", "")), source.name
     if not trained:
         return ""
     if trained == part or (
         "/" not in part and data.get("fingerprint") == source.fingerprint()
-    ):  # other parts may have the same names of files
+    ):  # other splits may have the same file names
         return (
             f"the network was trained on these images ({trained}): its figures here say nothing about "
             "new ones"

@@ -1,5 +1,5 @@
-"""Train, validation and test for data that has no parts of its own: settled by the images' names, so the same
-every time."""
+"""Train, validation and test for data without splits: by a hash of the images' names, so the same every
+time."""
 
 import hashlib
 
@@ -12,17 +12,17 @@ NAMES = ("test", "validation", "train")
 
 
 def held_out(source: ImageSource, part: str) -> ImageSource:
-    """The part of a source: 15 % of every class as test, 15 % as validation, the rest as train.
+    """One split of a source: 15 % of every class are test, 15 % validation, the rest train.
 
-    A class of three images or more is in every part; a class of one or two is in train alone.
+    A class of three images or more is in every split; a class of one or two is in train only.
     """
     chosen = Subset(source, _parts(source)[part], f"{source.name}/{part}")
-    chosen.note = joined(source.note, f"{part} held out: the data has no parts of its own")
+    chosen.note = joined(source.note, f"{part} held out: the data has no splits")
     return chosen
 
 
 def split_off(source: ImageSource, part: str, fraction: float = SHARE) -> tuple[ImageSource, ImageSource]:
-    """What is left of a source, and `part`: a share of every class."""
+    """The source without a `fraction` of every class, and that fraction, named `part`."""
     taken = np.sort(np.concatenate([order[: _size(len(order), fraction)] for order in _orders(source)]))
     rest = Subset(source, np.setdiff1d(np.arange(len(source)), taken))
     return rest, Subset(source, taken, f"{source.name} ({part})")
@@ -42,7 +42,7 @@ def _size(n: int, fraction: float) -> int:
 
 
 def _orders(source: ImageSource) -> list[np.ndarray]:
-    """Of every class, its images in an order that depends on their names alone."""
+    """For each class, its images in an order that depends on their names only."""
     keys = np.array([hashlib.sha256(item.id.encode()).hexdigest()[:16] for item in source.items])
     labels = np.array([item.label for item in source.items])
     order = np.argsort(keys, kind="stable")

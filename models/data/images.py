@@ -1,4 +1,4 @@
-"""Open a picture safely: known formats only, size checked by its header, first frame, upright, RGB."""
+"""Open an image safely: known formats only, size checked by its header, first frame, upright, RGB."""
 
 import stat
 from pathlib import Path
@@ -24,7 +24,7 @@ FORMATS = (
     "SGI",
     "QOI",
 )
-"""Of Pillow's decoders those for still pictures of pixels that run no other program."""
+"""Pillow's decoders for raster images that start no other program."""
 SUFFIXES = frozenset(
     {
         ".jpg",
@@ -60,20 +60,19 @@ SUFFIXES = frozenset(
 )
 MAX_PIXELS = 100_000_000
 LONG_SIDE, MAX_RATIO = 10_000, 100
-"""Pixels of a side up to which a picture may be a strip of any shape, and how many times longer than the
-other a longer side may be."""
+"""Pixels of a side up to which an image may have any aspect ratio, and the maximum aspect ratio above it."""
 _ORIENTATION = 0x0112
 
 
 class UnreadableImage(UserError):
-    """This one file is no picture that can be used; the reason is the message."""
+    """This file is no image that can be read; the message is the reason."""
 
 
 def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bits: int = 0) -> Image.Image:
-    """The picture as RGB, turned as its EXIF orientation says unless `exif` is "ignore".
+    """The image as RGB, turned as its EXIF orientation says unless `exif` is "ignore".
 
-    `bits`: how many bits the data set's integer pictures of more than 8 bits use; 0: as many as this picture
-    does. Raises `UnreadableImage`; nothing is decoded before the header's size is checked.
+    `bits`: how many bits the integer images of more than 8 bits use; 0: as many as this image does. Raises
+    `UnreadableImage`; nothing is decoded before the header's size is checked.
     """
     try:
         with _opened(path) as image:
@@ -93,16 +92,16 @@ def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bi
 
 
 def _opened(path: Path) -> Image.Image:
-    """Its header read. Raises `UnreadableImage` for what is no file: reading a pipe or a device would never
-    end."""
+    """The image with its header read. Raises `UnreadableImage` for anything but a regular file: reading a
+    pipe or a device might never end."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise UnreadableImage("no regular file")
     return Image.open(path, formats=FORMATS)
 
 
 def _must_fit(width: int, height: int, max_pixels: int) -> None:
-    """Raises `UnreadableImage` for a picture that takes too much memory, or would on the way to a network's
-    input: resizing it in one direction first makes an intermediate of its longer side times the input's."""
+    """Raises `UnreadableImage` for an image that needs too much memory, also while it is resized: resizing
+    one direction first makes an intermediate of its longer side times the input's."""
     if width * height > max_pixels:
         raise UnreadableImage(f"{width} × {height} pixels: at most {max_pixels / 1e6:.0f} million are read")
     long, short = max(width, height), min(width, height)
@@ -114,7 +113,7 @@ def _must_fit(width: int, height: int, max_pixels: int) -> None:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the file's header, whatever its name, is that of a picture of a known format."""
+    """Whether the file's header is that of an image of a known format, whatever its name."""
     try:
         with _opened(path):
             return True
@@ -124,7 +123,7 @@ def is_image(path: Path) -> bool:
 
 def about_image(path: Path) -> tuple[int, bool, bool]:
     """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns
-    it; whether it holds floats). Nothing for what cannot be read."""
+    it; whether it holds floats). (0, False, False) for a file that cannot be read."""
     try:
         with _opened(path) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:

@@ -1,4 +1,4 @@
-"""Whether a table's column of labels holds classes at all: one name a cell, and no measurements."""
+"""Check that a table's label column holds classes: one name per cell, and no measurements."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ FEW = 20  # different numbers that may be classes, such as doses
 
 def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
     """Cells (without empty ones) as names of classes: whole numbers of a float column lose their '.0', and
-    spaces around names go.
+    surrounding spaces are removed.
 
     Raises UserError for several labels in a cell, and for measured numbers.
     """
@@ -38,8 +38,8 @@ def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
 
 
 def several_labels(names: Sequence[str]) -> str | None:
-    """A cell that holds several labels: a JSON list, or names of which others are made, too, between '|' or
-    ';'."""
+    """A cell that holds several labels (a JSON list, or names between '|' or ';' that other cells use too);
+    None where there is none."""
     for name in names:
         if name.startswith("[") and name.endswith("]"):
             with suppress(ValueError):
@@ -56,7 +56,7 @@ def several_labels(names: Sequence[str]) -> str | None:
 
 
 def measured(names: pd.Series) -> bool:
-    """Whether all are numbers, not all of them whole, and too many different ones for classes."""
+    """Whether all names are numbers, some not whole, and too many are different to be classes."""
     numbers = pd.to_numeric(names, errors="coerce")
     if numbers.isna().any() or bool((numbers == numbers.round()).all()):
         return False

@@ -1,4 +1,4 @@
-"""The three parts that a training needs, from data that has all of them, some, or none."""
+"""The three splits of a training, from data that has all of them, some, or none."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,8 @@ from models.errors import UserError
 
 @dataclass(frozen=True)
 class Parts:
-    """`test` is None where the data has none of its own; `note` says what was held out, and corrected."""
+    """`test` is None where the data has no test split; `note`: one line on what was held out and
+    corrected."""
 
     training: ImageSource
     validation: ImageSource
@@ -29,9 +30,8 @@ def open_parts(
     task: str = "classes",
     labels: Path | None = None,
 ) -> Parts:
-    """What a person writes after --data, in its three parts; `limit` thins train alone. `labels`: corrected
-    labels, each part's by its name, before a validation part is held out of train
-    (`models.data.corrections`)."""
+    """The data after `--data` in its three splits; `limit` reduces train only. `labels`: corrected labels
+    (`models.data.corrections`), applied before a validation split is held out of train. Raises UserError."""
     if labels and task != "classes":
         raise UserError(f"--labels {labels} holds classes, the task is {task}: leave --labels out.")
     corrections = read_corrections(labels) if labels else None
@@ -45,13 +45,13 @@ def open_parts(
         return made[-1]
 
     parts = parts_of(open_split)
-    return _told(parts, must_fit(made, corrections)) if corrections else parts
+    return _with_corrections(parts, must_fit(made, corrections)) if corrections else parts
 
 
-def _told(parts: Parts, lost: str) -> Parts:
-    """The note of train tells of its own corrections alone."""
+def _with_corrections(parts: Parts, lost: str) -> Parts:
+    """Add the corrections of validation and test to the note, which has those of train."""
     others = [
-        f"{part.name}: {part.told}"
+        f"{part.name}: {part.summary}"
         for part in (parts.validation, parts.test)
         if isinstance(part, Corrected) and part.differs
     ]
@@ -59,9 +59,9 @@ def _told(parts: Parts, lost: str) -> Parts:
 
 
 def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
-    """Train, validation and test by their names; without a validation part, one is held out of train.
+    """Train, validation and test by their names; without a validation split, one is held out of train.
 
-    Raises UserError where two parts are the same images, or a part has classes that train lacks.
+    Raises UserError where two splits are the same images, or a split has classes that train lacks.
     """
     training, test, note = open_split("train"), _if_there(open_split, "test"), ""
     validation = _if_there(open_split, "validation")
@@ -90,7 +90,7 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
 
 
 def _own_note(part: ImageSource, training: ImageSource) -> str:
-    """What is to be said of a part and not of train; of corrections `_told` tells."""
+    """The notes of a split that train does not have, without those on corrections."""
     note = part.source.note if isinstance(part, Corrected) else part.note
     own = [note for note in note.split("; ") if note and note not in training.note.split("; ")]
     return f"{part.name}: {'; '.join(own)}" if own else ""

@@ -1,4 +1,4 @@
-"""Where the images of a table lie: paths from another folder, another machine, or Windows."""
+"""Find the images of a table: paths from another folder, another machine, or Windows."""
 
 import posixpath
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ DEPTH = 8  # leading folders that may be another machine's
 
 @dataclass(frozen=True)
 class Located:
-    """`names`: paths below `base`, one for each that was given, of which `found` are files. `note` says what
-    was changed and what is missing."""
+    """`names`: paths below `base`, one for each given path; `found` of them are files. `note`: one line on
+    what was changed and what is missing."""
 
     base: Path
     names: list[str]
@@ -24,10 +24,10 @@ class Located:
 
 
 def locate(table: Path, given: Sequence[str]) -> Located:
-    """Find the files of paths (as the file `table` has them) below its folder, or one below or beside it: as
-    they stand, with '\\' as '/', and without leading folders of another machine.
+    """Find the files of the paths in `table` below its folder, or below a folder in or beside it: unchanged,
+    with '\\' as '/', or without leading folders of another machine.
 
-    Raises UserError where not one is found.
+    Raises UserError where no file is found.
     """
     folder, some = table.resolve().parent, given[:: max(1, len(given) // LOOKED_FOR)]
     for slashes, dropped in _readings(some):
@@ -44,7 +44,7 @@ def locate(table: Path, given: Sequence[str]) -> Located:
         raise UserError(
             f"0 of {len(given):,} images found: '{given[0][:80]}' is neither below '{folder}' nor below a "
             "folder beside it. Paths in a "
-            "table are relative to the table: move it, or mend its column of paths."
+            "table are relative to the table: move the table, or correct its column of paths."
         )
     notes = [f"images are in '{base}'"] if base != folder else []
     notes += ["'\\' in paths read as '/'"] if slashes else []
@@ -58,7 +58,7 @@ def locate(table: Path, given: Sequence[str]) -> Located:
 
 
 def _readings(some: Sequence[str]) -> list[tuple[bool, int]]:
-    """(whether '\\' is '/', leading folders dropped), the one that changes least first."""
+    """(whether '\\' is read as '/', number of leading folders dropped), the smallest change first."""
     backslashes = any("\\" in name for name in some)
     kinds = [True, False] if backslashes else [False]  # a name with a backslash in it is rarer than Windows
     deepest = max((len(_read(name, True, 0).split("/")) for name in some), default=1)
@@ -73,9 +73,9 @@ def _read(name: str, slashes: bool, dropped: int) -> str:
 
 
 def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int, called: str) -> Path:
-    """Without leading folders, only those folders count that are certainly meant: called as the last one that
-    is left out, or holding two more folders that the paths name. test/cat/0.png must not be found as
-    cat/0.png of train."""
+    """Where leading folders are dropped, only unambiguous folders count: with the name of the last dropped
+    one, or with two more folders of the paths below. test/cat/0.png must not be found as cat/0.png of
+    train."""
     if not dropped:
         return image_folder(folder, [_read(name, slashes, 0) for name in some], called)
     read = [name.replace("\\", "/").strip("/").split("/") for name in some]
@@ -94,7 +94,7 @@ def _base(folder: Path, some: Sequence[str], slashes: bool, dropped: int, called
 
 
 def _below(base: Path, name: str) -> str:
-    """An absolute path that lies below the folder, as it is called there: so that no image has two names."""
+    """An absolute path below the folder as a relative one, so that no image has two names."""
     return (
         Path(name).relative_to(base).as_posix()
         if name.startswith("/") and Path(name).is_relative_to(base)
@@ -103,11 +103,11 @@ def _below(base: Path, name: str) -> str:
 
 
 def image_folder(base: Path, names: Sequence[str], called: str = "") -> Path:
-    """What image paths are relative to: the table's own folder `base`, or else one below it, or else one
-    beside it that holds half of them.
+    """The folder that image paths are relative to: the table's own folder `base`, otherwise one in it,
+    otherwise one beside it that has half of them.
 
-    Of several below (or beside) that hold some, the one that is `called` as the table, or the only one that
-    holds most. Raises UserError where two hold as many: the pictures of train must not be taken for those of
+    Of several candidates, the one with the name `called` (of the table), or the only one with the most
+    images. Raises UserError where two have equally many: images of train must not be taken for those of
     test.
     """
     some = names[:: max(1, len(names) // LOOKED_FOR)]
@@ -123,7 +123,7 @@ def image_folder(base: Path, names: Sequence[str], called: str = "") -> Path:
         if most:
             both = " and in ".join(repr(folder.name) for folder in most[:3])
             raise UserError(
-                f"'{some[0][:80]}' lies in {both} of '{above}', and nobody says which is meant: write the "
+                f"'{some[0][:80]}' lies in {both} of '{above}', which is ambiguous: write the "
                 "folder into the table's paths."
             )
     return base

@@ -1,15 +1,12 @@
 """The original picture of a run's row, where it can still be had. No torch."""
 
-import os
-from pathlib import Path
-
 from PIL import Image
 
-from models.data.images import UnreadableImage, open_image
+from models.data.kind import ReopenRequest
+from models.data.kinds import below
+from models.data.registry import kind_of_root
 
-TOON_FACES, TORCHVISION = "toon_faces:", "torchvision:"
-WITHOUT_FILES = (TOON_FACES, TORCHVISION)
-"""Roots of data that is drawn, or lies in one archive: no folder of pictures."""
+__all__ = ["below", "is_private", "reopen"]
 
 
 def reopen(
@@ -21,32 +18,10 @@ def reopen(
 
     `root` and `item_id` come from the run folder, never from a request.
     """
-    if root.startswith(TOON_FACES):
-        return _drawn(root, item_id)
-    if root.startswith(TORCHVISION):
-        return None
-    try:
-        path = Path(root, item_id) if trusted else below(root, item_id)
-        return open_image(path, exif=exif, bits=bits) if path is not None else None
-    except UnreadableImage:
-        return None
+    return kind_of_root(root).reopen(ReopenRequest(root, item_id, exif, bits, trusted))
 
 
-def below(root: str, item_id: str) -> Path | None:
-    """The file of this id; None where it, or a link on the way, leads out of the root."""
-    if not item_id or "\0" in item_id or os.path.isabs(item_id):
-        return None
-    inside = os.path.normpath(os.path.join(root, item_id))
-    if os.path.commonpath([os.path.normpath(root), inside]) != os.path.normpath(root):
-        return None
-    return Path(inside) if Path(inside).resolve().is_relative_to(Path(root).resolve()) else None
-
-
-def _drawn(root: str, item_id: str) -> Image.Image | None:
-    from models.data.toon_faces import ToonFaces
-
-    try:
-        split, _, name = item_id.split("/")
-        return ToonFaces(split, seed=int(root.split(":")[1])).load(int(Path(name).stem))
-    except (ValueError, KeyError, IndexError):  # ids of others
-        return None
+def is_private(root: str) -> bool:
+    """Whether the pictures below a run's data root are read from files of this machine; those that are drawn
+    are not."""
+    return kind_of_root(root).private

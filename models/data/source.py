@@ -1,4 +1,4 @@
-"""What every labeled set of images looks like to the rest of Vitrine."""
+"""The interface of every labeled set of images."""
 
 import copy
 import hashlib
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def joined(*notes: str) -> str:
-    """Notes in one line, those that are empty left out."""
+    """Notes in one line, without the empty ones."""
     return "; ".join(filter(None, notes))
 
 
 class NoSuchPart(UserError):
-    """The data has parts (train, validation, test), but not this one."""
+    """The data has splits (train, validation, test), but not this one."""
 
 
 class NoParts(NoSuchPart):
-    """The data has no parts at all: they can be held out of it."""
+    """The data has no splits at all: they can be held out of it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ImageSource(ABC):
     merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
-    told_bits: int = 0  # by the network; 0: as the pictures show
+    network_bits: int = 0  # by the network; 0: as the pictures show
     bits: int = 0  # that integer pictures of more than 8 bits use; 0 where there are none
 
     @abstractmethod
@@ -62,8 +62,8 @@ class ImageSource(ABC):
 
     @property
     def metadata(self) -> "pd.DataFrame | None":
-        """What else the data says of its images, one row an item in the order of `items`; None where it says
-        nothing."""
+        """Further columns of the data, one row per item in the order of `items`; None where there are
+        none."""
         return None
 
     def masks(self, index: int) -> np.ndarray:
@@ -75,13 +75,13 @@ class ImageSource(ABC):
         return len(self.items)
 
     def stamp(self, index: int) -> str:
-        """What changes when the picture does: its file's size and time of change; nothing where it cannot
-        change, or is not there."""
+        """Size and modification time of the image's file; empty where the image cannot change, or is
+        missing."""
         return ""
 
     @property
     def reading(self) -> list[str]:
-        """How pictures are read where that is not a matter of course, in words."""
+        """Lines on how images are read, where this is unusual."""
         return []
 
     @property
@@ -90,13 +90,13 @@ class ImageSource(ABC):
         return tuple(sorted(set(self.classes) - {item.label for item in self.items}))
 
     def read_for(self, preprocessing: "Preprocessing") -> "ImageSource":
-        """The same images, turned and scaled as a network was trained on them."""
+        """The same images, with the EXIF orientation and bit depth that a network was trained with."""
         other = copy.copy(self)
-        other.exif, other.told_bits = preprocessing.exif, preprocessing.bits
+        other.exif, other.network_bits = preprocessing.exif, preprocessing.bits
         return other
 
     def fingerprint(self) -> str:
-        """A hash of every id and label: tells a resumed run that the data is still the same."""
+        """A hash of every id and label, by which a resumed run detects other data."""
         digest = hashlib.sha256()
         for item in self.items:
             digest.update(f"{item.id}\0{item.label}\n".encode())
@@ -111,8 +111,7 @@ class ImageSource(ABC):
 
 
 class DerivedSource(ImageSource):
-    """Images `kept` (n,) of another source, in that order, with everything that it says of them; who derives
-    from it sets `items`."""
+    """Images `kept` (n,) of another source, in that order, with its metadata. Subclasses set `items`."""
 
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
         self.source, self.kept = source, kept

@@ -44,10 +44,10 @@ SPLIT_COLUMNS = ("split", "subset", "partition", "set")
 
 
 class TableSource(FileSource):
-    """Paths are relative to the table's folder, or to one below or beside it. `note` says which columns were
-    guessed, which spellings were merged (`merged`: spelling -> class), what contradicts itself and what is
-    missing. `split` keeps the rows that a column called split (or subset, partition, set) gives it; `known`:
-    names of classes that the network tells apart, whatever their spelling."""
+    """Paths are relative to the table's folder, or to one in or beside it. `note`: one line on the columns
+    that are used, merged spellings (`merged`: spelling -> class), contradictions and missing files. `split`
+    keeps the rows of this value in a column split (or subset, partition, set); `known`: classes of a network,
+    which are never merged. Raises UserError for a table without usable rows."""
 
     def __init__(
         self,
@@ -60,41 +60,22 @@ class TableSource(FileSource):
         whole = read_table(path, words=True)
         self.image_col = find_column(whole, image_col, IMAGE_COLUMNS, "--image-col", path)
         self.label_col = find_column(whole, label_col, LABEL_COLUMNS, "--label-col", path)
-        others = [name for name in whole.columns if name not in (self.image_col, self.label_col)]
-        whole[others] = whole[others].mask(
-            whole[others].isin(MISSING)
-        )  # a class may be called None, a measure may not
+        used = [self.image_col, self.label_col]
+        others = [name for name in whole.columns if name not in used]
+        # a class may be called None, a measure may not
+        whole[others] = whole[others].mask(whole[others].isin(MISSING))
         labels = class_labels(whole[self.label_col].dropna(), self.label_col, path)
         spelling = one_spelling(labels.tolist(), known)  # the same in every part
         table = rows_of(whole, split, path) if split else whole
-        named = (
-            pd.DataFrame({"image": table[self.image_col], "label": labels.map(spelling)}, index=table.index)
-            .dropna()
-            .astype(str)
-        )
-        named["image"] = named["image"].str.strip()
-        if not len(named):
-            raise UserError(
-                f"'{path}' has no row with both an image and a label: check --image-col and --label-col."
-            )
-        if all(Path(name).suffix.lower() not in SUFFIXES for name in named["image"][:100]):
-            raise UserError(
-                f"Column '{self.image_col}' of '{path}' holds no image paths (first: "
-                f"'{named['image'].iloc[0][:60]}'): "
-                f"name the right one with --image-col; columns: {', '.join(table.columns)}."
-            )
+        named = _named_images(table[self.image_col], labels.map(spelling), path, list(table.columns))
         located = locate(path, named["image"].unique().tolist())
         named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
-        self._others = (
-            table.drop(columns=[self.image_col, self.label_col]).loc[rows.index].reset_index(drop=True)
-        )
+        self._others = table.drop(columns=used).loc[rows.index].reset_index(drop=True)
         self.merged = {name: kept for name, kept in spelling.items() if kept != name}
-        self.base, self.items = (
-            located.base,
-            [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)],
-        )
-        self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
+        self.items = [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)]
+        self.base, self.root = located.base, str(located.base)
+        self.name = f"{path.stem}/{split}" if split else path.stem
         self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
         empty, again = len(table) - len(named), len(named) - len(rows)
         self.note = joined(
@@ -114,8 +95,26 @@ class TableSource(FileSource):
         return found if len(found.columns) else None
 
 
+def _named_images(images: pd.Series, labels: pd.Series, path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Columns `image` and `label` (both text) of the rows that have both. Raises UserError where there is no
+    such row, and for a column that holds no image paths."""
+    named = pd.DataFrame({"image": images, "label": labels}, index=images.index).dropna().astype(str)
+    named["image"] = named["image"].str.strip()
+    if not len(named):
+        raise UserError(
+            f"'{path}' has no row with both an image and a label: check --image-col and --label-col."
+        )
+    if all(Path(name).suffix.lower() not in SUFFIXES for name in named["image"][:100]):
+        raise UserError(
+            f"Column '{images.name}' of '{path}' holds no image paths (first: "
+            f"'{named['image'].iloc[0][:60]}'): name the right one with --image-col; columns: "
+            f"{', '.join(columns)}."
+        )
+    return named
+
+
 def _contradictions(named: pd.DataFrame) -> str:
-    """Images that are named again under another label."""
+    """Images with more than one label."""
     labels = named.drop_duplicates().groupby("image", sort=False)["label"].agg(list)
     found = labels[labels.map(len) > 1]
     if not len(found):
@@ -141,7 +140,7 @@ def _merged(merged: dict[str, str]) -> str:
 
 
 def _two_spellings(classes: Sequence[str]) -> str:
-    """Classes that differ in their spelling alone and stay apart."""
+    """Classes that differ only in spelling and are not merged."""
     groups: dict[str, list[str]] = {}
     for name in classes:
         groups.setdefault(plain(name), []).append(name)
@@ -173,8 +172,8 @@ def _natural(label: str) -> tuple[bool, float, str]:
 
 
 def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
-    """CSV as text, Parquet as it is; rows are numbered anew. `words`: NA, None, null are words, and only a
-    cell without anything is empty."""
+    """CSV as text, Parquet with its types; rows are renumbered. `words`: NA, None and null are text, and only
+    a cell without characters is empty. Raises UserError for a file that is no table."""
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True)
@@ -189,7 +188,7 @@ def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
 def find_column(
     table: pd.DataFrame, wanted: str | None, usual: tuple[str, ...], option: str, path: Path
 ) -> str:
-    """The column that was named, or else the first of the usual names that there is. Raises UserError, which
+    """The column that was named, otherwise the first of the usual names that exists. Raises UserError, which
     lists the columns."""
     columns = [str(c) for c in table.columns]
     if wanted in columns:
@@ -201,7 +200,8 @@ def find_column(
 
 
 def guessed_column(table: pd.DataFrame, usual: tuple[str, ...]) -> str | None:
-    """The column with the first of the usual names that there is, whatever their case, spaces and signs."""
+    """The column with the first of the usual names that exists, ignoring case, spaces and punctuation; None
+    where there is none."""
     named = {_letters(str(c)): str(c) for c in reversed(table.columns)}
     return next((named[_letters(name)] for name in usual if _letters(name) in named), None)
 

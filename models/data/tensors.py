@@ -1,5 +1,5 @@
-"""A labeled set of images as tensors for training: read once, in parallel, and kept as bytes where they
-fit."""
+"""A labeled set of images as tensors for training: read once, in parallel, and kept as uint8 where they fit
+in memory."""
 
 import os
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def truth(source: ImageSource, classes: Sequence[str]) -> Tensor:
 
 
 class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
-    """uint8 (C, h, w) and truth; an unreadable image comes back black, its truth -1 or NaN."""
+    """uint8 (C, h, w) and label; an unreadable image is black, and its label -1 or NaN."""
 
     def __init__(self, source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str]):
         self.source, self.preprocessing = source.read_for(preprocessing), preprocessing
@@ -50,7 +50,7 @@ class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
 
 
 def readable(y: Tensor) -> Tensor:
-    """(n,) bool: which truths belong to images that could be read."""
+    """(n,) bool: which labels belong to images that could be read."""
     return y != UNREADABLE if y.ndim == 1 else ~torch.isnan(y).any(1)
 
 
@@ -61,7 +61,7 @@ def workers() -> int:
 def pixels(
     source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str], processes: int | None = None
 ) -> Dataset[Any]:
-    """The set as a torch dataset of pixels and truths: in memory where it fits in `KEEP_BYTES`."""
+    """The set as a torch dataset of pixels and labels: in memory where it fits in `KEEP_BYTES`."""
     lazy = PixelDataset(source, preprocessing, classes)
     height, width = preprocessing.size
     if len(source) * preprocessing.channels * height * width > KEEP_BYTES:

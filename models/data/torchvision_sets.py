@@ -1,13 +1,11 @@
-"""torchvision's own data sets by name, with their own download: CIFAR10, Imagenette, OxfordIIITPet, FER2013
-..."""
+"""torchvision's data sets by name, with their download: CIFAR10, Imagenette, OxfordIIITPet, FER2013 ..."""
 
 import inspect
-import os
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from models.cache_folder import cache_folder
 from models.data.source import ImageSource, Item, NoSuchPart
 from models.errors import UserError
 
@@ -19,13 +17,9 @@ WORDS = {
 FER2013_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: $VITRINE_CACHE, or ~/.cache/vitrine."""
-    return Path(os.environ.get("VITRINE_CACHE", Path.home() / ".cache" / "vitrine"))
-
-
 class TorchvisionSource(ImageSource):
-    """`split`: 'test' (default) or 'train', in the words of the set where it has more."""
+    """`split`: 'test' (default), 'train' or 'validation', or the data set's own name of a split. Raises
+    UserError for an unknown set, and one that cannot be downloaded."""
 
     def __init__(self, name: str, split: str | None = None):
         self.data, found = _open(name, split or "test")
@@ -56,7 +50,7 @@ def _labels(data: Any) -> list[int] | None:
 
 
 def _open(name: str, split: str) -> tuple[Any, str]:
-    """The data set, and its own word for the split."""
+    """The data set, and its own name of the split."""
     from torchvision import datasets
 
     kind = getattr(datasets, name, None)

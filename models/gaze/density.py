@@ -1,4 +1,4 @@
-"""Where people looked, as a density: every fixation blurred by a Gaussian. NumPy alone."""
+"""Fixation density: every fixation blurred by a Gaussian. NumPy only."""
 
 from functools import lru_cache
 
@@ -7,15 +7,15 @@ from PIL import Image
 
 from models.data.images import open_image
 from models.errors import UserError
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 
 SIGMA = 24.0
 """Pixels: OSIE's own (J. Xu et al. 2014), about one degree of visual angle there."""
 
 
 def sigma_in_pixels(sigma: float | None, degrees: float | None, pixels_per_degree: float | None) -> float:
-    """The blur in pixels of the image, from pixels or from degrees of visual angle. Raises UserError for half
-    of an answer."""
+    """The blur in pixels of the image, from pixels or from degrees of visual angle. Raises UserError where
+    only one of two values is given."""
     if degrees is not None or pixels_per_degree is not None:
         if degrees is None or pixels_per_degree is None or sigma is not None:
             raise UserError(
@@ -38,8 +38,9 @@ def density(rows: np.ndarray, cols: np.ndarray, size: tuple[int, int], sigma: fl
 
 
 def blurred(rows: np.ndarray, cols: np.ndarray, size: tuple[int, int], sigma: float) -> np.ndarray:
-    """(h, w) float32: the sum of Gaussians of height 1. That of a picture is one of rows times one of
-    columns, so that the sum over all fixations is a product of two matrices, exact and without truncation."""
+    """(h, w) float32: the sum of Gaussians of height 1. A 2-D Gaussian is the product of one over rows and
+    one over columns, so the sum over all fixations is a product of two matrices, exact and without
+    truncation."""
     down, across = _gaussians(size[0], sigma), _gaussians(size[1], sigma)
     if len(rows) < size[0]:
         return down[:, rows] @ across[cols]
@@ -56,8 +57,8 @@ def _gaussians(side: int, sigma: float) -> np.ndarray:
 
 
 def people(viewed: Viewed, sigma: float) -> np.ndarray:
-    """(h, w) at the image's own size, summing to 1: its fixations blurred, or else the density that its data
-    draws."""
+    """(h, w) at the image's own size, summing to 1: its blurred fixations, or the density map of its data
+    where there are none."""
     if len(viewed.x) or viewed.map_file is None:
         return density(viewed.rows, viewed.cols, viewed.size, sigma)
     return distribution(
@@ -66,7 +67,7 @@ def people(viewed: Viewed, sigma: float) -> np.ndarray:
 
 
 def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map (h, w) at another size, bilinear; itself where it has that size."""
+    """A map (h, w) resized bilinearly; unchanged where it has that size."""
     if values.shape == tuple(size):
         return values
     return np.asarray(
@@ -75,7 +76,7 @@ def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def distribution(values: np.ndarray) -> np.ndarray:
-    """A map as shares that sum to 1; negative values count as zero. Zeros stay zeros."""
+    """A map divided by its sum; negative values count as zero. A map of zeros stays so."""
     positive = np.maximum(values, 0)
     total = positive.sum(dtype=np.float64)
     return (positive / total).astype(np.float32) if total > 0 else positive.astype(np.float32)

@@ -1,6 +1,5 @@
-"""What a network that predicts gaze is trained on: pictures, or a frozen network's features of them, with
-their targets. Worked out once and kept in files that vanish with the process, so that a large set costs disk
-and not memory."""
+"""Training examples of gaze models: images, or a frozen network's features of them, with their targets. They
+are computed once and stored in temporary files, so that a large set needs disk and not memory."""
 
 import math
 import shutil
@@ -20,7 +19,7 @@ from models.architectures.gaze_readout import Backbone
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 from models.gaze.density import distribution, resized
-from models.gaze.fixations import Viewed
+from models.gaze.gaze_set import Viewed
 from models.gaze.model import GazeModel
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import targets
@@ -31,7 +30,7 @@ T = TypeVar("T")
 
 
 class Mirrored(Dataset[tuple[Tensor, ...]]):
-    """Every picture and target of a set, left and right exchanged."""
+    """Every image and target of a set, flipped horizontally."""
 
     def __init__(self, data: TensorDataset):
         self.data = data
@@ -57,7 +56,7 @@ def looked_at(
 def taught(
     paths: Sequence[Path], teacher: GazeModel, recipe: GazeRecipe, preprocessing: Preprocessing, folder: Path
 ) -> TensorDataset:
-    """(uint8 pixels, and twice what a trained model answers about them, as densities) of every picture."""
+    """(uint8 pixels, and twice a trained model's prediction, as density) of every image."""
 
     def batch(part: Sequence[Path]) -> tuple[Tensor, ...]:
         maps = teacher.maps([_opened(path) for path in part])
@@ -80,9 +79,12 @@ def features(
     of its mirror image."""
 
     def batch(part: Sequence[Viewed]) -> tuple[Tensor, ...]:
-        seen, known = pixels([image.path for image in part], preprocessing), targets(part, recipe.grid, sigma)
+        inputs, known = (
+            pixels([image.path for image in part], preprocessing),
+            targets(part, recipe.grid, sigma),
+        )
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            found = network(preprocessing.normalize(seen.flip(3) if flip else seen))
+            found = network(preprocessing.normalize(inputs.flip(3) if flip else inputs))
         return *(found[name].half() for name in recipe.layers), *(x.flip(2) if flip else x for x in known)
 
     return TensorDataset(
@@ -90,11 +92,11 @@ def features(
     )
 
 
-def standardize(backbone: Backbone, seen: Sequence[TensorDataset]) -> None:
-    """Give it the mean and deviation of every channel over what `features` found for the training."""
+def standardize(backbone: Backbone, data: Sequence[TensorDataset]) -> None:
+    """Set the mean and standard deviation of every channel over the training features."""
     for k, (mean, std) in enumerate(zip(backbone.mean, backbone.std, strict=True)):
         n, total, squares = 0, torch.zeros(len(mean)), torch.zeros(len(mean))
-        for part in (part.float() for data in seen for part in data.tensors[k].split(64)):
+        for part in (part.float() for one in data for part in one.tensors[k].split(64)):
             n += part.numel() // len(mean)
             total += part.sum((0, 2, 3))
             squares += part.square().sum((0, 2, 3))
@@ -103,13 +105,13 @@ def standardize(backbone: Backbone, seen: Sequence[TensorDataset]) -> None:
 
 
 def pixels(paths: Sequence[Path], preprocessing: Preprocessing) -> Tensor:
-    """uint8 (N, 3, h, w). Raises UserError for a picture that cannot be read."""
+    """uint8 (N, 3, h, w). Raises UserError for an image that cannot be read."""
     return stack([preprocessing.tensor(_opened(path)) for path in paths])
 
 
 def kept(batches: Iterable[tuple[Tensor, ...]], count: int, folder: Path) -> list[Tensor]:
-    """What batches hold of `count` items in all: one tensor (count, ...) for each of their parts, in files
-    below `folder`. Raises UserError where they have no room there."""
+    """The batches of `count` items joined: one tensor (count, ...) for each of their parts, in files below
+    `folder`. Raises UserError where the disk has no room for them."""
     made: list[Tensor] = []
     at = 0
     for batch in batches:

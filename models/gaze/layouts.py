@@ -1,5 +1,5 @@
-"""Sets with fixations in the folders in which their authors hand them out. MATLAB files are read by SciPy,
-which runs nothing that is in them."""
+"""Sets with fixations in the folder layouts of their authors. MATLAB files are read by SciPy, which runs no
+code in them."""
 
 import json
 from collections import defaultdict
@@ -11,11 +11,11 @@ import numpy as np
 
 from models.data.images import SUFFIXES, UnreadableImage, open_image
 from models.errors import UserError
-from models.gaze.fixations import GazeSet, Viewed, checked, size_of
+from models.gaze.gaze_set import GazeSet, Viewed, checked, size_of
 
 
 def read_layout(root: Path) -> GazeSet:
-    """Whichever of `LAYOUTS` the folder has. Raises UserError where it has none."""
+    """Read a folder by the first of `LAYOUTS` that it has. Raises UserError where it has none."""
     for name, (marks, read) in LAYOUTS.items():
         if all((root / mark).is_dir() for mark in marks):
             images = sorted(read(root), key=lambda image: image.id)
@@ -30,7 +30,7 @@ def read_layout(root: Path) -> GazeSet:
 
 
 def salicon(root: Path) -> Iterable[Viewed]:
-    """`images/PART/*.jpg`, `fixations/PART/*.mat` (one entry of `gaze` a person; M. Jiang et al. 2015) or
+    """`images/PART/*.jpg`, `fixations/PART/*.mat` (one entry of `gaze` per person; M. Jiang et al. 2015) or
     `fixations_PART*.json`, `maps/PART/*.png`."""
     spoken = _salicon_json(root)
     for path in _pictures(root / "images"):
@@ -65,8 +65,8 @@ def _salicon_json(root: Path) -> dict[str, list[np.ndarray]]:
 
 
 def mit1003(root: Path) -> Iterable[Viewed]:
-    """`ALLSTIMULI/*.jpeg`, `ALLFIXATIONMAPS/*_fixPts.jpg` (a white point a fixation, of all people together)
-    and `*_fixMap.jpg` (T. Judd et al. 2009)."""
+    """`ALLSTIMULI/*.jpeg`, `ALLFIXATIONMAPS/*_fixPts.jpg` (a white point per fixation, of all people
+    together) and `*_fixMap.jpg` (T. Judd et al. 2009)."""
     for path in _pictures(root / "ALLSTIMULI"):
         points = root / "ALLFIXATIONMAPS" / f"{path.stem}_fixPts.jpg"
         yield from _viewed(
@@ -75,7 +75,7 @@ def mit1003(root: Path) -> Iterable[Viewed]:
 
 
 def cat2000(root: Path) -> Iterable[Viewed]:
-    """`Stimuli/CATEGORY/*.jpg`, `FIXATIONLOCS/CATEGORY/*.mat` (`fixLocs`, a pixel is 1 where someone looked),
+    """`Stimuli/CATEGORY/*.jpg`, `FIXATIONLOCS/CATEGORY/*.mat` (`fixLocs`, a pixel is 1 where a fixation is),
     `FIXATIONMAPS` (A. Borji, L. Itti 2015)."""
     for path in _pictures(root / "Stimuli"):
         part = path.relative_to(root / "Stimuli").with_suffix("")
@@ -87,7 +87,7 @@ def cat2000(root: Path) -> Iterable[Viewed]:
 
 
 def pairs(root: Path) -> Iterable[Viewed]:
-    """`images/...` and `maps/...` of the same names: densities alone."""
+    """`images/...` and `maps/...` of the same names: densities only."""
     for path in _pictures(root / "images"):
         yield from _viewed(
             path, root / "images", None, root / "maps" / path.relative_to(root / "images").with_suffix("")
@@ -111,8 +111,8 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _viewed(path: Path, base: Path, people: "list[np.ndarray] | None", stem: Path) -> Iterable[Viewed]:
-    """Nothing for a picture that cannot be read, or of which nothing is known. `people`: of each the places
-    (n, 2) as x, y; one entry of None people means nobody says who looked."""
+    """The image with its fixations; none for an image that cannot be read, or has neither fixations nor a
+    map. `people`: positions (n, 2) as x, y of each person; with a single entry the observer is unknown."""
     drawn = next(
         (f for suffix in (".png", ".jpg", ".jpeg") if (f := stem.parent / f"{stem.name}{suffix}").is_file()),
         None,
@@ -123,11 +123,11 @@ def _viewed(path: Path, base: Path, people: "list[np.ndarray] | None", stem: Pat
         return
     if people is None and drawn is None:
         return
-    places = np.concatenate(people).astype(np.float32) if people else np.zeros((0, 2), np.float32)
-    who = np.full(len(places), -1, np.int64)
+    positions = np.concatenate(people).astype(np.float32) if people else np.zeros((0, 2), np.float32)
+    who = np.full(len(positions), -1, np.int64)
     if people and len(people) > 1:
         who = np.repeat(np.arange(len(people)), [len(p) for p in people])
-    yield Viewed(path.relative_to(base).as_posix(), path, size, places[:, 0], places[:, 1], who, drawn)
+    yield Viewed(path.relative_to(base).as_posix(), path, size, positions[:, 0], positions[:, 1], who, drawn)
 
 
 def _matlab(path: Path) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _matlab(path: Path) -> dict[str, Any]:
 
 
 def _white_points(path: Path) -> "list[np.ndarray] | None":
-    """Centers of the white spots of a picture: compression makes more than one pixel of a point."""
+    """Centers of the white spots of an image: compression blurs a point over several pixels."""
     if not path.is_file():
         return None
     from scipy import ndimage

@@ -1,4 +1,4 @@
-"""A network that predicts gaze, from its file: pictures in, maps out."""
+"""A network that predicts gaze, from its file: from images to maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ IN_FRONT = 8  # pictures at once
 
 @dataclass(frozen=True, eq=False)
 class GazeModel:
-    """`model` is in eval mode and answers with a `log density`, a `map`, or `logits` of one (`output`).
-    `about`: what its file says of it."""
+    """`model` is in eval mode; `output`: whether it returns a `log density`, a `map`, or `logits` of one.
+    `about`: the description in its file."""
 
     name: str
     model: nn.Module
@@ -41,7 +41,7 @@ class GazeModel:
         return next(self.model.parameters()).device
 
     def maps(self, pictures: Sequence[Image.Image]) -> np.ndarray:
-        """Raw float32 (N, h, w) over the whole pictures: densities that sum to 1, or maps without a scale."""
+        """Raw float32 (N, h, w) over the whole images: densities that sum to 1, or maps of any scale."""
         made = []
         for begin in range(0, len(pictures), IN_FRONT):
             pixels = stack(
@@ -59,12 +59,12 @@ class GazeModel:
 
 
 def as_maps(answer: Tensor, output: str) -> Tensor:
-    """What a network answers (N, h, w), as a map that is larger where people look more."""
+    """A network's output (N, h, w) as a map that is larger where people look more."""
     return answer.exp() if output == "log density" else answer.sigmoid() if output == "logits" else answer
 
 
 def load_gaze(path: Path, device: str = "cpu") -> GazeModel:
-    """Raises UserError for a file that is no checkpoint of a gaze model."""
+    """The gaze model of a checkpoint. Raises UserError for any other file."""
     state, about = checkpoints.read(path)
     if about.get("task") != "gaze":
         what = (
@@ -87,8 +87,8 @@ def load_gaze(path: Path, device: str = "cpu") -> GazeModel:
 
 
 def build(about: dict[str, Any], given: dict[str, Tensor]) -> nn.Module:
-    """An untrained network of the architecture that a checkpoint describes. `given`: tensors whose shapes its
-    file alone knows."""
+    """An untrained network of the architecture that a checkpoint describes. `given`: tensors whose shapes are
+    known only from its file."""
     if about["architecture"] == "gaze_small":
         return GazeSmall()
     if about["architecture"] != "gaze_readout":

@@ -9,11 +9,11 @@ from models.program import program
 CHOICES = {
     "model": ("gaze_readout", "gaze_small", "salnet-half", "salnet"),
     "loss": ("nll", "kl", "mse", "bce", "nss"),
-    "optimiser": ("adamw", "sgd"),
+    "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "steps"),
 }
 OUTPUTS = {"nll": "log density", "kl": "log density", "mse": "map", "nss": "map", "bce": "logits"}
-"""What a network answers with, by the loss it was trained on."""
+"""The output of a network, by the loss it is trained with."""
 DENSITIES = ("gaze_readout", "gaze_small")
 LAYERS = {
     "mobilenet_v2": ("features.7", "features.10", "features.13", "features.16", "features.17", "features.18"),
@@ -21,22 +21,22 @@ LAYERS = {
     "resnet50": ("layer2", "layer3", "layer4"),
     "timm:mobilenetv1_100": ("blocks.2", "blocks.3", "blocks.4"),
 }
-"""Layers that a readout looks at, where nobody names others."""
+"""Default layers of a readout."""
 
 
 @dataclass(frozen=True)
 class GazeRecipe:
     """`loss`: nll, the log-likelihood of fixations; kl, mse, bce against their blurred density (for mse and
     bce scaled to a maximum of 1); nss. `schedule`: cosine to zero after a warm-up, or steps, a tenth of the
-    rate every ten epochs. `backbone`, `layers`, `size` (of its input), `grid` (of the answer), `dropout`: of
-    a readout. `flips`: every picture also mirrored."""
+    rate every ten epochs. `backbone`, `layers`, `size` (of its input), `grid` (of the output), `dropout`: of
+    a readout. `flips`: every image also flipped horizontally."""
 
     model: str
     loss: str
     epochs: int
     batch_size: int
     learning_rate: float
-    optimiser: str
+    optimizer: str
     schedule: str
     weight_decay: float = 1e-4
     flips: bool = False
@@ -61,7 +61,7 @@ class GazeRecipe:
             )
         if self.model in DENSITIES and self.loss not in ("nll", "kl"):
             raise UserError(
-                f"{self.model} answers with a density, which {self.loss} does not train: choose nll or kl."
+                f"{self.model} outputs a density, which {self.loss} does not train: choose nll or kl."
             )
 
     @property
@@ -72,7 +72,7 @@ class GazeRecipe:
         return asdict(self)
 
     def differences(self, kept: dict[str, Any]) -> list[str]:
-        """What another recipe's `as_dict` has otherwise, in words."""
+        """One phrase for every entry of another recipe's `as_dict` that differs."""
         mine = self.as_dict()
         before = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
         return [f"{k} {before.get(k)} (now {v})" for k, v in mine.items() if before.get(k) != v]
@@ -101,12 +101,11 @@ RECIPES |= {
         "gaze_small", "kl", 60, 32, 3e-3, "adamw", "cosine", 1e-2, True, size=(192, 256), grid=(24, 32)
     ),
 }
-"""Pan et al. 2016 by the study that is followed; a readout of a frozen backbone; and a small network, best
-taught by a readout."""
+"""Pan et al. 2016; a readout of a frozen backbone; and a small network, best distilled from a readout."""
 
 
 def gaze_recipe(model: str, **changes: Any) -> GazeRecipe:
-    """The recipe of a name with what was given otherwise (None: as it is). Raises UserError."""
+    """The recipe of a name with changes (None: unchanged). Raises UserError."""
     if model not in RECIPES:
         raise UserError(f"No gaze model '{model}': choose from {', '.join(RECIPES)}.")
     recipe = replace(RECIPES[model], **{k: v for k, v in changes.items() if v is not None})

@@ -8,7 +8,7 @@ from models.shipped import WEIGHTS
 
 
 def shipped_gaze() -> Path:
-    """Raises UserError where there is none."""
+    """Its file. Raises UserError where there is none."""
     found = sorted((WEIGHTS / "gaze").glob("*.safetensors"))
     if not found:
         raise UserError(

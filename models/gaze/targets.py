@@ -1,5 +1,4 @@
-"""What a network that predicts gaze is trained towards: fixations and their blurred density on the grid of
-its answer; and the losses."""
+"""Targets of gaze models: fixations and their blurred density on the grid of the output; and the losses."""
 
 from collections.abc import Sequence
 
@@ -9,12 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.gaze.density import density, distribution, people, resized
-from models.gaze.fixations import GazeSet, Viewed
+from models.gaze.gaze_set import GazeSet, Viewed
 
 
 def targets(images: Sequence[Viewed], grid: tuple[int, int], sigma: float) -> tuple[Tensor, Tensor]:
-    """(shares of the fixations that fall into each place, blurred density), each (N, h, w) float32 that sums
-    to 1. `sigma`: pixels of the image."""
+    """(fraction of the fixations in each cell, blurred density), each (N, h, w) float32 that sums to 1.
+    `sigma`: pixels of the image."""
     pairs = [_of(image, grid, sigma) for image in images]
     return torch.from_numpy(np.stack([p[0] for p in pairs])), torch.from_numpy(
         np.stack([p[1] for p in pairs])
@@ -22,7 +21,7 @@ def targets(images: Sequence[Viewed], grid: tuple[int, int], sigma: float) -> tu
 
 
 def _of(image: Viewed, grid: tuple[int, int], sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    rows, cols = places(image, grid)
+    rows, cols = positions(image, grid)
     counts = np.zeros(grid, np.float32)
     np.add.at(counts, (rows, cols), 1)
     if not len(rows):  # the data has a drawn density alone: it stands for both
@@ -33,8 +32,8 @@ def _of(image: Viewed, grid: tuple[int, int], sigma: float) -> tuple[np.ndarray,
     )
 
 
-def places(image: Viewed, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Its fixations as places of a grid over the whole picture."""
+def positions(image: Viewed, grid: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of its fixations on a grid over the whole image."""
     rows, cols = image.y * (grid[0] / image.size[0]), image.x * (grid[1] / image.size[1])
     return np.minimum(rows.astype(np.int64), grid[0] - 1), np.minimum(cols.astype(np.int64), grid[1] - 1)
 
@@ -48,8 +47,8 @@ def log_prior(data: GazeSet, grid: tuple[int, int], sigma: float) -> Tensor:
 
 
 def loss_of(name: str, answer: Tensor, counts: Tensor, blurred: Tensor) -> Tensor:
-    """Mean over the images of a batch. `answer` (N, h, w): log densities for nll and kl, maps otherwise,
-    logits for bce."""
+    """Mean over the images of a batch. `answer` (N, h, w), the output: log densities for nll and kl, maps
+    otherwise, logits for bce."""
     if name == "nll":
         return -(counts * answer).sum((1, 2)).mean()
     if name == "kl":
@@ -61,6 +60,6 @@ def loss_of(name: str, answer: Tensor, counts: Tensor, blurred: Tensor) -> Tenso
 
 
 def nss_of(maps: Tensor, counts: Tensor) -> Tensor:
-    """Normalized scanpath saliency (N,) on the grid; 0 for a map that is the same everywhere."""
+    """Normalized scanpath saliency (N,) on the grid; 0 for a constant map."""
     mean, deviation = maps.mean((1, 2), keepdim=True), maps.std((1, 2), keepdim=True, correction=0)
     return (counts * (maps - mean) / deviation.clamp_min(1e-9)).sum((1, 2))

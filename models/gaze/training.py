@@ -1,5 +1,4 @@
-"""Train a network that predicts gaze: SalNet on pixels, a readout on features of a frozen backbone that are
-computed once."""
+"""Train a gaze model: SalNet on pixels, or a readout on precomputed features of a frozen backbone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from models.architectures.gaze_small import GazeSmall
 from models.errors import UserError
 from models.extractor import feature_extractor
 from models.gaze.examples import Mirrored, features, looked_at, standardize, taught
-from models.gaze.fixations import GazeSet
+from models.gaze.gaze_set import GazeSet
 from models.gaze.model import SYMMETRIC, GazeModel, as_maps, load_gaze, salnet
 from models.gaze.recipe import GazeRecipe
 from models.gaze.targets import log_prior, loss_of, nss_of
@@ -31,9 +30,9 @@ from models.training.progress import Progress
 
 
 class GazeTraining:
-    """One training, from its plan to the best checkpoint `out` on validation, with its curves beside it.
-    `weights`: a file for the backbone. `teacher`: a trained model whose answers are learned instead of
-    people's, also on `photos` that nobody looked at."""
+    """One training, from its plan to the checkpoint `out` of the best epoch on validation, with its curves
+    beside it. `weights`: a file for the backbone. `teacher`: a trained model whose predictions are the
+    targets instead of fixations, also on `photos` without fixations."""
 
     def __init__(
         self,
@@ -51,14 +50,14 @@ class GazeTraining:
         if teacher and recipe.model == "gaze_readout":
             raise UserError("A readout learns from fixations: --teacher is for gaze_small and SalNet.")
         if photos and not teacher:
-            raise UserError("--photos need a --teacher: nobody looked at them.")
+            raise UserError("--photos have no fixations: add --teacher FILE.")
         self.fitted, self.judged = data.part("train"), data.part("validation")
         plan = {"model": recipe.model, "recipe": recipe.as_dict(), "data": data.fingerprint(), "sigma": sigma}
         asked = {"teacher": teacher.name, "photos": len(self.photos)} if teacher else {}
         self.progress = Progress(plan | asked, command)
 
     def fit(self, again: bool = False) -> bool:
-        """Train; True where it came to its end, False where it was stopped. Raises UserError."""
+        """Train; True when finished, False when stopped. Raises UserError."""
         steps = self._readout if self.recipe.model == "gaze_readout" else self._from_pixels
         ended = attempt(self.out, self.progress, self._differences, again, self.recipe.seed, steps)
         if ended:
@@ -67,13 +66,13 @@ class GazeTraining:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
-        told = [
+        changed = [
             f"{k} {plan.get(k)} (now {mine.get(k)})"
             for k in ("model", "sigma", "teacher", "photos")
             if plan.get(k) != mine.get(k)
         ]
         return (
-            told
+            changed
             + ([] if plan.get("data") == mine["data"] else ["other images or fixations"])
             + self.recipe.differences(plan.get("recipe", {}))
         )
@@ -100,7 +99,7 @@ class GazeTraining:
         )
         sides: list[Dataset[Any]] = [fitted, Mirrored(fitted)] if recipe.flips else [fitted]
         return self._run(
-            GazeTrainee(model, recipe, preprocessing), model, about, ConcatDataset(sides), validation, resume
+            LitGazeModel(model, recipe, preprocessing), model, about, ConcatDataset(sides), validation, resume
         )
 
     def _readout(self, resume: Path | None) -> bool:
@@ -127,12 +126,12 @@ class GazeTraining:
             "widths": widths,
         }
         about = self._description(preprocessing) | {"backbone": base}
-        trainee = GazeTrainee(Standardized(backbone, readout), recipe, None)
+        trainee = LitGazeModel(Standardized(backbone, readout), recipe, None)
         return self._run(trainee, whole, about, ConcatDataset(fitted), judged, resume)
 
     def _run(
         self,
-        trainee: "GazeTrainee",
+        trainee: "LitGazeModel",
         model: nn.Module,
         about: dict[str, Any],
         fitted: Dataset[Any],
@@ -179,7 +178,7 @@ class GazeTraining:
 
 
 class Standardized(nn.Module):
-    """A readout on features as the network gave them."""
+    """A readout on features that are not standardized yet."""
 
     def __init__(self, backbone: Backbone, readout: Readout):
         super().__init__()
@@ -194,7 +193,7 @@ class Standardized(nn.Module):
         )
 
 
-class GazeTrainee(L.LightningModule):
+class LitGazeModel(L.LightningModule):
     """Batches are (input ..., counts, blurred). `preprocessing`: of pixels; None where the input is
     features."""
 
@@ -234,30 +233,30 @@ class GazeTrainee(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
-        if recipe.optimiser == "sgd":
-            optimiser: Any = torch.optim.SGD(
+        if recipe.optimizer == "sgd":
+            optimizer: Any = torch.optim.SGD(
                 learning, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
             )
         else:
-            optimiser = torch.optim.AdamW(
+            optimizer = torch.optim.AdamW(
                 learning, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
             )
         if recipe.schedule == "steps":
             return {
-                "optimizer": optimiser,
-                "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, 10, 0.1),
+                "optimizer": optimizer,
+                "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 10, 0.1),
             }
         steps = max(
             5, int(self.trainer.estimated_stepping_batches)
         )  # OneCycleLR divides by its first part less one
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.25
+            optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.25
         )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def remember(path: Path, measured: dict[str, Any]) -> None:
-    """Write what was measured of a checkpoint into it."""
+def save_metrics(path: Path, measured: dict[str, Any]) -> None:
+    """Write measures of a checkpoint into its metadata."""
     found = load_gaze(path)
     checkpoints.save(
         path, found.model, found.about | {"metrics": found.about.get("metrics", {}) | measured}, half=True

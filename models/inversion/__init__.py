@@ -1,2 +1,1 @@
-"""Decoders that rebuild a picture from what one layer of a network puts out: their recipe, their training,
-their files."""
+"""Decoders that reconstruct an image from the output of one layer: their recipe, training and files."""

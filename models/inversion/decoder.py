@@ -1,5 +1,4 @@
-"""A trained decoder, from its file: which network and layer it belongs to, and pictures from what that layer
-puts out."""
+"""A trained decoder, from its file: its network and layer, and images from that layer's output."""
 
 import logging
 from collections.abc import Sequence
@@ -26,8 +25,8 @@ def _no_decoder(path: Path) -> UserError:
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """`layer` puts out `shape` for one picture: (C, h, w), or (D,). `scale`: mean distance between two test
-    images, by which errors are measured."""
+    """`shape`: of the layer's output for one image, (C, h, w) or (D,). `scale`: mean distance between two
+    test images, the unit of errors."""
 
     layer: str
     shape: tuple[int, ...]
@@ -52,7 +51,8 @@ class Decoder:
 
 
 def load_decoder(path: Path, classifier: Classifier) -> Decoder:
-    """Raises UserError for a file that is no decoder, or one of another network."""
+    """The decoder of a file, for its network. Raises UserError for a file that is no decoder, or one of
+    another network."""
     state, about = checkpoints.read(path)
     if not is_decoder(about):
         raise _no_decoder(path)
@@ -85,9 +85,9 @@ def _made(path: Path, classifier: Classifier, state: dict[str, Tensor], about: d
 
 
 def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[Decoder]:
-    """Those of a network, shallow layers first: of a folder, which must hold some, and otherwise those that
-    come along. Files that are no decoders of this network are left out. Raises UserError where none is
-    left."""
+    """The decoders of a network, shallow layers first: those in a folder, otherwise the shipped ones. Files
+    that are no decoders of this network are left out with a warning. Raises UserError for a folder without
+    decoders of it."""
     paths = sorted(folder.glob("*.safetensors")) if folder else decoders_of(classifier.weights_hash)
     if folder and not paths:
         raise UserError(
@@ -106,11 +106,11 @@ def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[De
 
 
 def features_of(output: object, size: tuple[int, int], prefix: int | None = None) -> Tensor:
-    """What a layer put out as maps (N, C, h, w), or as vectors (N, D) where it has no places. Raises
+    """A layer's output as maps (N, C, h, w), or as vectors (N, D) where it has no spatial positions. Raises
     UserError for anything else."""
     if not isinstance(output, Tensor) or output.ndim < 2:
         raise UserError(
-            f"A {type(output).__name__} cannot be decoded: choose a layer that puts out maps or a vector."
+            f"A {type(output).__name__} cannot be decoded: choose a layer whose output is maps or a vector."
         )
     layout = layout_of(output, len(output), size, prefix)
     if layout and min(layout.size) > 1:

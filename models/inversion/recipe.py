@@ -8,9 +8,10 @@ from models.errors import UserError
 
 @dataclass(frozen=True)
 class InversionRecipe:
-    """Dosovitskiy & Brox 2016, by the study that is followed: Adam, squared error of the normalized picture,
-    a tenth of the rate every `step` epochs. `width`: of the decoder's channels, 1 as published; `depth`: its
-    layers before the up-convolutions; `ups`: how many of those, 0 as the layer's output asks for."""
+    """Dosovitskiy & Brox 2016: Adam, squared error of the normalized image, a tenth of the learning rate
+    every `step` epochs. `width`: factor of the decoder's channels, 1 as published; `depth`: its layers before
+    the up-convolutions; `ups`: number of up-convolutions, 0 by the shape of the layer's output. Raises
+    UserError for a value out of range."""
 
     epochs: int = 20
     batch_size: int = 64
@@ -43,6 +44,6 @@ class InversionRecipe:
         return asdict(self)
 
     def differences(self, kept: dict[str, Any]) -> list[str]:
-        """What another recipe's `as_dict` has otherwise, in words."""
+        """One phrase for every entry of another recipe's `as_dict` that differs."""
         before = InversionRecipe().as_dict() | kept
         return [f"{k} {before[k]} (now {v})" for k, v in self.as_dict().items() if before[k] != v]

@@ -1,4 +1,4 @@
-"""The decoders that come with Vitrine. No torch."""
+"""The shipped decoders. No torch."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ def decoders_of(weights_hash: str) -> list[Path]:
 
 
 def is_decoder(about: dict[str, Any]) -> bool:
-    """Whether a file's description is that of a decoder, with all that is shown of it."""
+    """Whether a file's description is that of a decoder, with the entries that are shown."""
     return (
         about.get("task") == "inversion"
         and isinstance(about.get("depth"), int)

@@ -1,5 +1,5 @@
-"""Train a decoder for one layer of a frozen network: the network and the decoder see every batch, and the
-decoder learns to give it back."""
+"""Train a decoder for one layer of a frozen network: it learns to reconstruct every batch from the layer's
+output."""
 
 import json
 from collections.abc import Callable
@@ -32,9 +32,8 @@ SAMPLE = 512  # images that the layer's mean and deviation are measured on
 
 class Inversion:
     """One training: `classifier` and the name of its `layer`, images in `parts`, the file `out` (safetensors)
-    of its best epoch on validation. `sets`: what `read_parts` made of the parts; several layers share it.
-    `read`: what the layer puts out for images, for networks that torch.fx cannot follow; without it those are
-    refused."""
+    of the best epoch on validation. `sets`: the result of `read_parts`, which several layers share. `read`:
+    the layer's output for images, for networks that torch.fx cannot trace; without it those are refused."""
 
     def __init__(
         self,
@@ -68,8 +67,8 @@ class Inversion:
         self.progress = Progress(plan, command)
 
     def fit(self, again: bool = False) -> bool:
-        """Train; True where it came to its end, False where it was stopped. The network is left as it was
-        found. Raises UserError."""
+        """Train; True when finished, False when stopped. The network's modes and `requires_grad` are
+        restored. Raises UserError."""
         modes = [(module, module.training) for module in self.classifier.model.modules()]
         wanted = [(parameter, parameter.requires_grad) for parameter in self.classifier.model.parameters()]
         try:
@@ -85,13 +84,13 @@ class Inversion:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
-        told = [
+        changed = [
             f"{k} {plan.get(k)} (now {mine[k]})"
             for k in ("model", "weights", "layer")
             if plan.get(k) != mine[k]
         ]
         # what the plans of earlier versions do not tell is taken for the same
-        told += [
+        changed += [
             what
             for key, what in (
                 ("files", "image files that have changed since"),
@@ -100,7 +99,7 @@ class Inversion:
             if plan.get(key, mine[key]) != mine[key]
         ]
         return (
-            told
+            changed
             + ([] if plan.get("data") == mine["data"] else ["other images"])
             + self.recipe.differences(plan.get("recipe", {}))
         )
@@ -165,7 +164,7 @@ def read_parts(classifier: Classifier, parts: Parts) -> list[Dataset[Any]]:
 
 
 class Features(nn.Module):
-    """What a layer of a frozen network puts out, as maps or vectors."""
+    """The output of a layer of a frozen network, as maps or vectors."""
 
     def __init__(self, classifier: Classifier, layer: str, read: Callable[[Tensor], Tensor] | None = None):
         super().__init__()
@@ -181,7 +180,7 @@ class Features(nn.Module):
         self.network = network.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Features":
-        """Always as it answers: batch norms keep their statistics, nothing is dropped."""
+        """Always in eval mode: batch norms keep their statistics, and there is no dropout."""
         return super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -193,14 +192,14 @@ class Features(nn.Module):
             return features_of(self.network(x)[self.layer], self.size, self.tokens)
 
     def measured(self, sample: Tensor) -> tuple[tuple[int, ...], Tensor, Tensor]:
-        """(shape of one picture's output, mean and deviation of every channel) over a sample of pixels.
-        Raises UserError for a layer that puts out the same for every picture."""
+        """(shape of one image's output, mean and standard deviation of every channel) over a sample of
+        pixels. Raises UserError for a layer with a constant output."""
         found = torch.cat([self(self.preprocessing.normalize(part)).float() for part in sample.split(32)])
         over = (0, 2, 3) if found.ndim == 4 else (0,)
         if float(found.std(0).max()) <= 1e-7 * max(1.0, float(found.abs().max())):
             raise UserError(
-                f"Layer {self.layer} puts out the same for every picture: nothing can be rebuilt from it; "
-                "choose another layer."
+                f"Layer {self.layer} has the same output for every image: nothing can be reconstructed from "
+                "it; choose another layer."
             )
         deviation = found.std(over)
         return (
@@ -211,7 +210,7 @@ class Features(nn.Module):
 
 
 class Inverter(L.LightningModule):
-    """Squared error of the normalized picture, and PSNR of its pixels in [0, 1]."""
+    """Squared error of the normalized image, and PSNR of its pixels in [0, 1]."""
 
     def __init__(
         self, network: Features, decoder: UpConv, preprocessing: Preprocessing, recipe: InversionRecipe
@@ -220,7 +219,7 @@ class Inverter(L.LightningModule):
         self.network, self.decoder, self.preprocessing, self.recipe = network, decoder, preprocessing, recipe
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Of the decoder alone: the network is frozen."""
+        """The decoder's only: the network is frozen."""
         return self.decoder.state_dict(*args, **kwargs)
 
     def load_state_dict(self, state: Any, strict: bool = True, assign: bool = False) -> Any:
@@ -245,20 +244,20 @@ class Inverter(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
-        optimiser = torch.optim.Adam(
+        optimizer = torch.optim.Adam(
             self.decoder.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         return {
-            "optimizer": optimiser,
-            "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimiser, recipe.step, 0.1),
+            "optimizer": optimizer,
+            "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, recipe.step, 0.1),
         }
 
 
 def mean_distance(x: Tensor, seed: int = 0) -> float:
-    """Mean Euclidean distance between two images of (N, C, H, W): each and another one, drawn. Errors are
-    told as shares of it (Dosovitskiy & Brox)."""
+    """Mean Euclidean distance between two images of (N, C, H, W): each image and a random other one. Errors
+    are given as fractions of it (Dosovitskiy & Brox). Raises UserError for fewer than two."""
     if len(x) < 2:
-        raise UserError("One test image alone: two are the least that have a distance between them.")
+        raise UserError("1 test image: the mean distance between images needs at least two.")
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
     return float((x[order] - x[order.roll(1)]).flatten(1).norm(dim=1).mean())
 
@@ -269,5 +268,5 @@ def _sample(data: Dataset[Any]) -> Tensor:
     picked = [data[i] for i in range(0, size, max(1, size // SAMPLE))]
     good = [x for x, y in picked if bool(readable(y[None])[0])]
     if not good:
-        raise UserError("No image of this part could be read: nothing can be learned from it.")
+        raise UserError("No image of this split can be read: check the files.")
     return torch.stack(good)

@@ -1,5 +1,4 @@
-"""In which order, and how often, images are drawn; and what a class counts where some have far more images
-than others."""
+"""The order and frequency in which images are drawn, and class weights for unbalanced data."""
 
 from collections.abc import Iterator, Sequence
 
@@ -24,7 +23,7 @@ def class_weights(labels: np.ndarray, classes: int) -> Tensor:
 
 class Shuffled(Sampler[int]):
     """Every image once an epoch, or, with `weights`, as many draws with replacement. The order depends on the
-    seed and the epoch alone, so a training that was resumed sees what it would have seen."""
+    seed and the epoch only, so a resumed training uses the same batches."""
 
     def __init__(self, size: int, seed: int, weights: Tensor | None = None):
         self.size, self.seed, self.weights, self.epoch = size, seed, weights, 0
@@ -49,8 +48,8 @@ class Shuffled(Sampler[int]):
 def sampler(
     truths: Tensor, balance: str, classes: int, seed: int, groups: Sequence[str] | None = None
 ) -> Shuffled:
-    """Shuffled, or with `balance` sampler every class as often as the others; with `groups` (n,), every group
-    within each class as well."""
+    """Shuffled; with `balance` sampler every class is drawn equally often, and with `groups` (n,) every group
+    within its class too."""
     if balance != "sampler":
         return Shuffled(len(truths), seed)
     if groups is None:
@@ -64,8 +63,8 @@ def sampler(
 
 
 def groups_of(source: ImageSource, column: str) -> list[str] | None:
-    """For each image its value of one of the data's columns, of numbers of many values its fifth
-    (`groups_in`); None where no column is asked for. Raises UserError where the data has no such column."""
+    """For each image its group by a column of the data (`groups_in`); None where no column is given. Raises
+    UserError where the data has no such column."""
     if not column:
         return None
     table = source.metadata

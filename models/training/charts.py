@@ -1,5 +1,4 @@
-"""What a training looks like, as plain descriptions: the dashboard draws them with Plotly, `draw` as PNG and
-CSV."""
+"""Charts of a training as plain descriptions: the dashboard draws them with Plotly, `draw` as PNG and CSV."""
 
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from models.roc import roc_curves
 from models.training.trained import Trained
 
 MEASURED = {"accuracy": "Accuracy", "ccc": "Concordance", "nss": "NSS", "psnr": "PSNR"}
-"""What epochs are judged by, and its name; the first that a training has."""
+"""Measures that the best epoch is chosen by, and their titles; the first that a training has."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over two axes; `marks` are vertical lines with a word; `square` charts have both axes from 0 to
+    """Lines over two axes; `marks` are vertical lines with a label; `square` charts have both axes from 0 to
     1."""
 
     key: str
@@ -63,7 +62,7 @@ class Matrix:
 
 
 def charts(trained: Trained) -> list[Chart | Matrix]:
-    """All that the files beside a checkpoint can tell: curves always; the rest once it was measured."""
+    """The charts of a training: curves always; the others once it was measured."""
     made: list[Chart | Matrix] = curves(trained.curves) if len(trained.curves) else []
     if trained.predictions is None or trained.task == "affect":
         return made
@@ -105,7 +104,7 @@ def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
 
 def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> Chart:
     """One class against the rest, micro and macro averages dashed, with the areas in the legend. Many
-    classes: averages alone. No line where the part holds one class."""
+    classes: averages only. No line where the split has one class."""
     found = [c for c in roc_curves(label, prob, classes) if len(c.fpr)]
     found = found if len(classes) <= 20 else found[-2:]
     lines = [
@@ -123,24 +122,24 @@ def roc(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str
 
 
 def confusion(prob: np.ndarray, label: np.ndarray, classes: tuple[str, ...], part: str) -> list[Matrix]:
-    """Counts, and shares of each true class."""
+    """Counts, and fractions of each true class."""
     counts = confusion_matrix(label, prob.argmax(1), len(classes))
     total = counts.sum(1, keepdims=True)
     fraction = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     return [
         Matrix("confusion", f"Confusion, images ({part})", classes, counts),
         Matrix(
-            "confusion-normalized", f"Confusion, share of the true class ({part})", classes, fraction, True
+            "confusion-normalized", f"Confusion, fraction of the true class ({part})", classes, fraction, True
         ),
     ]
 
 
 def calibrated(logits: np.ndarray, label: np.ndarray, temperature: float, part: str) -> Chart:
-    """Accuracy over confidence before and after temperature scaling; the diagonal would be honest."""
-    lines = [Line("honest", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "dash")]
+    """Accuracy over confidence before and after temperature scaling; the diagonal is perfect calibration."""
+    lines = [Line("perfect", np.array([0.0, 1.0]), np.array([0.0, 1.0]), "dash")]
     for name, t in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
         prob = softmax(logits / t)
         r = reliability(prob.max(1), prob.argmax(1) == label)
-        seen = r.count > 0
-        lines.append(Line(name, r.confidence[seen], r.accuracy[seen]))
+        filled = r.count > 0
+        lines.append(Line(name, r.confidence[filled], r.accuracy[filled]))
     return Chart("reliability", f"Reliability ({part})", "confidence", "accuracy", tuple(lines), square=True)

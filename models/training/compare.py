@@ -1,4 +1,4 @@
-"""Trained models side by side: what each costs, how good it is, and where classes differ."""
+"""Trained models side by side: cost, accuracy, and differences per class."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from models.training.trained import Trained
 
 
 def side_by_side(models: list[Trained]) -> pd.DataFrame:
-    """One row a model, in the order given; what was not measured is NaN. Raises UserError where nothing was
-    measured."""
+    """One row per model, in the order given; missing measures are NaN. Raises UserError for a model without
+    measures."""
     if missing := [m.name for m in models if not m.measured]:
-        raise UserError(f"{', '.join(missing[:3])} was not measured yet: let its training end first.")
+        raise UserError(f"{', '.join(missing[:3])} is not measured yet: let its training finish first.")
     return pd.DataFrame([_row(m) for m in models]).set_index("model")
 
 
@@ -51,8 +51,8 @@ def _row(model: Trained) -> dict[str, Any]:
 
 
 def class_difference(models: list[Trained], measure: str = "recall") -> pd.DataFrame:
-    """Classes as rows, models as columns: recall (or precision, f1), and what each later model gains on the
-    first one. Only classes that all of them know."""
+    """Classes as rows, models as columns: recall (or precision, f1), and the difference of each later model
+    to the first. Only classes that all models have. Raises UserError where there is none."""
     tables = [m.measured.get("classes", {}) for m in models]
     shared = [name for name in tables[0] if all(name in t for t in tables)] if tables else []
     if not shared:
@@ -68,7 +68,7 @@ def class_difference(models: list[Trained], measure: str = "recall") -> pd.DataF
 
 
 def format_text(table: pd.DataFrame) -> pd.DataFrame:
-    """The same for people: shares as per cent, millions as M."""
+    """The table as text: fractions as per cent, millions as M."""
     shown = table.drop(columns=["from", "to"], errors="ignore").copy()
     for name in shown.columns:
         shown[name] = [_word(name, value) for value in shown[name]]

@@ -1,5 +1,5 @@
-"""What a frozen base gives for every image: computed once, kept in the cache folder, used by every head and
-seed."""
+"""Features of a frozen base for every image: computed once, stored in the cache folder, used for every head
+and seed."""
 
 import hashlib
 from pathlib import Path
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from models.cache_folder import cache_folder
 from models.checkpoints import fingerprint
 from models.data.source import ImageSource
 from models.data.tensors import PixelDataset, workers
-from models.data.torchvision_sets import cache_folder
 from models.preprocessing import Preprocessing
 
 
@@ -25,7 +25,7 @@ def features(
     classes: tuple[str, ...],
     batch_size: int = 64,
 ) -> tuple[Tensor, Tensor]:
-    """(n, C) float32 of what reaches `head`, and the truths (n,) or (n, 2), in the order of the source. No
+    """The input of `head`, (n, C) float32, and the labels (n,) or (n, 2), in the order of the source. Without
     augmentation."""
     whole, device = model.get_submodule(head), next(model.parameters()).device
     model.set_submodule(head, nn.Identity())
@@ -51,7 +51,7 @@ def features(
 
 
 def _place(base: nn.Module, preprocessing: Preprocessing, source: ImageSource) -> Path:
-    """A name that changes with the weights, the preprocessing, the labels and the files of the images."""
+    """A file name that depends on the weights, the preprocessing, the labels and the image files."""
     key = (
         f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.contents()} "
         f"{source.classes}"

@@ -1,4 +1,4 @@
-"""What stays on disk while a network trains: its curves, and its best epoch."""
+"""Files that are written during a training: its curves, and the checkpoint of its best epoch."""
 
 import csv
 import time
@@ -10,8 +10,8 @@ from torch import nn
 
 from models import checkpoints
 from models.errors import UserError
+from models.training.lit_classifier import LitClassifier
 from models.training.progress import Progress
-from models.training.trainee import LitClassifier
 
 
 class KeepBest(L.Callback):
@@ -30,10 +30,10 @@ class KeepBest(L.Callback):
         self.rows: list[dict[str, Any]] = []
         self.best = float("-inf")
         self.step = ""
-        self.spent, self.began, self.told = 0.0, time.perf_counter(), 0.0
+        self.spent, self.began, self.last_written = 0.0, time.perf_counter(), 0.0
 
     def begin(self, step: str, epochs: int) -> None:
-        """A new step of the recipe: its name stands in the curves."""
+        """Begin a step of the recipe; its name is a column of the curves."""
         self.step, self.progress.step = step, step
         self.progress.epochs = len(self.rows) + epochs
 
@@ -52,9 +52,9 @@ class KeepBest(L.Callback):
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         now, batches = time.perf_counter(), float(trainer.num_training_batches)
-        if now - self.told < 1:
+        if now - self.last_written < 1:
             return
-        self.told, p = now, self.progress
+        self.last_written, p = now, self.progress
         done = batch_idx + 1
         each = (now - self.epoch_began) / done
         p.epoch, p.fraction = len(self.rows) + 1, done / batches
@@ -69,7 +69,9 @@ class KeepBest(L.Callback):
             if k in ("loss", "accuracy") or k.startswith("val_")
         }
         if self.monitor not in measured:
-            raise UserError("No validation image could be read: nothing can be chosen on it.")
+            raise UserError(
+                "No validation image can be read: the best epoch cannot be chosen; check the files."
+            )
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = round(self.spent + time.perf_counter() - self.began, 1)
         self.rows.append(

@@ -1,4 +1,4 @@
-"""What every training shares: whether it goes on from before, its epochs under Lightning, and Ctrl-C."""
+"""The loop that every training shares: resuming, epochs under Lightning, and Ctrl-C."""
 
 import logging
 import os
@@ -25,8 +25,8 @@ def resume_file(out: Path) -> Path:
 
 
 def begin(out: Path, differences: Callable[[dict[str, Any]], list[str]], again: bool) -> Path | None:
-    """The file to resume from, if any. `differences`: of a plan from the one that is asked for, in words.
-    Raises UserError where `out` holds another training, or a finished one."""
+    """The file to resume from, None for a new training. `differences`: phrases on how a stored plan differs
+    from the requested one. Raises UserError where `out` holds another training, or a finished one."""
     resume, before = resume_file(out), Progress.read(out)
     if before and before.alive:
         raise UserError(
@@ -57,9 +57,8 @@ def attempt(
     seed: int,
     steps: Callable[[Path | None], bool],
 ) -> bool:
-    """Begin or go on, as `begin` says; `steps` trains from that file and tells whether it came to its end.
-    Progress says what became of it, but for `finish`. True where it came to its end, False where it was
-    stopped."""
+    """Begin or resume (`begin`); `steps` trains from that file and returns whether it finished. The state in
+    `progress` is updated, except for `finish`. True when finished, False when stopped."""
     resume = begin(out, differences, again)
     quiet()
     reuse_memory()
@@ -70,7 +69,7 @@ def attempt(
     except KeyboardInterrupt:
         ended = False
     except Exception as error:
-        with suppress(UserError):  # on a full disk: the first error is the one to be told
+        with suppress(UserError):  # on a full disk: the first error is reported
             progress.say(
                 out, "failed", str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             )
@@ -107,8 +106,8 @@ class ResumeFile(Checkpoint):
 
 
 def whole(resume: Path) -> Path | None:
-    """The file to resume from; None, after a word about it, where it is damaged: then it is set aside, and
-    the training begins anew."""
+    """The file to resume from; None where it is damaged: it is renamed, a line on stderr says so, and the
+    training begins anew."""
     try:
         torch.load(resume, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and PyTorch each have their own kinds
@@ -129,7 +128,7 @@ def run_epochs(
     resume: Path | None = None,
     clip: float = 0.0,
 ) -> bool:
-    """bf16 autocast on whatever is there; True where it came to its end, False where it was stopped."""
+    """Train with bf16 autocast on the available device; True when finished, False when stopped."""
     trainer = L.Trainer(
         max_epochs=epochs,
         accelerator="auto",

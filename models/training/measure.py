@@ -1,4 +1,4 @@
-"""A trained checkpoint, measured: chosen on validation, tested once; every answer kept beside it."""
+"""Measure a trained checkpoint: chosen on validation, tested once; every prediction is stored beside it."""
 
 import sys
 from dataclasses import asdict
@@ -30,10 +30,10 @@ from models.training.trained import open_trained
 
 
 def measure(out: Path, parts: Parts) -> dict[str, Any]:
-    """Answers of the checkpoint on validation and test, in float32, beside it as a table (part, id, truth,
-    answer); the measures into its metadata, and returned; charts as PNG and CSV in OUT.charts/. The
-    temperature is fitted on validation alone."""
-    classifier = load("", out)
+    """Predict validation and test in float32. Writes a table (part, id, truth, answer) beside the checkpoint,
+    the measures into its metadata, and charts as PNG and CSV into OUT.charts/; returns the measures. The
+    temperature is fitted on validation only."""
+    classifier = load(str(out))
     tables = [
         _answers(classifier, part, name)
         for name, part in (("validation", parts.validation), ("test", parts.test))
@@ -68,12 +68,12 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
     finite = answer.isfinite().all(1)
     if not finite.any():
         raise UserError(
-            f"The network answers NaN to every image of {part}: it has not learned; train with a lower "
+            f"The network returns NaN for every image of {part}: it has not learned; train with a lower "
             "--learning-rate or --clip 1."
         )
     if unanswered := int((readable(truth) & ~finite).sum()):
         print(
-            f"{unanswered} of {len(finite)} images of {part} left out: the network answers NaN or infinite "
+            f"{unanswered} of {len(finite)} images of {part} left out: the network returns NaN or infinite "
             "numbers",
             file=sys.stderr,
         )
@@ -143,7 +143,7 @@ def _affect(tables: list[pd.DataFrame]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The same without NaN, which JSON has not: None."""
+    """The value with None in place of NaN, which JSON lacks."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

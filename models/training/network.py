@@ -6,17 +6,17 @@ import torch
 from torch import nn
 
 from models.heads import attach
+from models.input_options import require_input_size
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
-from models.registry import load, must_take, spec
-from models.shipped import shipped
+from models.registry import load, spec
 from models.training.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """`head`: the name of the new head in `model`, None where the network was built whole. `base`: where its
-    weights came from."""
+    """`head`: the name of the new head in `model`, None for a network with random weights. `base`: where its
+    weights come from."""
 
     model: nn.Module
     architecture: str
@@ -28,15 +28,15 @@ class Network:
 def build(
     name: str, weights: str | None, outputs: int, recipe: Recipe, options: PreprocessingOptions | None = None
 ) -> Network:
-    """`options`: what a person says about the input. Raises UserError for unknown names, options that do not
-    fit, and a base without weights."""
+    """The network of a recipe. `options`: for its input. Raises UserError for unknown names, options that do
+    not fit, and a base without weights."""
     if recipe.recipe == "scratch":
-        entry = spec(name.split(":")[0] if name in shipped() else name)
+        entry = spec(name)
         model = entry.build(outputs).to(memory_format=torch.channels_last)
         preprocessing = options.apply(entry.preprocessing) if options else entry.preprocessing
         if options and options.transform_input is not None and hasattr(model, "transform_input"):
             model.transform_input = options.transform_input  # type: ignore[assignment]
-        must_take(model, preprocessing, entry.name)
+        require_input_size(model, preprocessing, entry.name)
         return Network(model, entry.name, preprocessing)
     classifier = load(name, weights, options=options)
     preprocessing = classifier.preprocessing

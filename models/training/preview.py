@@ -1,5 +1,5 @@
-"""What a training will see: images per class, some of them before and after augmentation, and how many an
-epoch really shows."""
+"""Preview of a training: images per class, some before and after augmentation, and the number of distinct
+images per epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ TILE, GAP, TEXT = 88, 4, 190
 
 @dataclass(frozen=True)
 class ClassPreview:
-    """`count` images; `before` as the network gets them, `after` the same augmented once; fewer where some
-    cannot be read."""
+    """`count` images; `before`: some after resize and crop; `after`: the same, augmented once. Unreadable
+    images are left out."""
 
     name: str
     count: int
@@ -66,25 +66,27 @@ def _read(
 def distinct_images(
     labels: np.ndarray, classes: int, balance: str, groups: Sequence[str] | None = None
 ) -> float:
-    """How many different images an epoch shows, on average: all of them, or with the balanced sampler, which
-    draws n times with replacement, the sum of 1 - (1 - p)^n."""
+    """Expected number of distinct images per epoch: all, or with the balanced sampler, which draws n times
+    with replacement, the sum of 1 - (1 - p)^n."""
     n, weights = len(labels), sampler(torch.from_numpy(labels), balance, classes, 0, groups).weights
     return float(n) if weights is None else float((1 - (1 - weights / weights.sum()) ** n).sum())
 
 
 def format_text(source: ImageSource, recipe: Recipe) -> str:
-    """One line: what an epoch shows. Raises UserError where the data lacks the column to balance by."""
+    """One line on the images of an epoch. Raises UserError where the data lacks the column to balance by."""
     index = {name: i for i, name in enumerate(source.classes)}
     labels = np.array([index[item.label] for item in source.items])
-    seen = distinct_images(labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by))
-    drawn = f"an epoch draws {len(labels)} times and sees {seen:.0f} distinct images"
+    distinct = distinct_images(
+        labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by)
+    )
+    drawn = f"an epoch draws {len(labels)} times and sees {distinct:.0f} distinct images"
     return f"{drawn}, " + (
         "each in a new variant every time" if recipe.augmentation.varies else "the same pixels every time"
     )
 
 
 def sheet(previews: list[ClassPreview]) -> Image.Image:
-    """One row a class: its name and count, its images, and the same after augmentation."""
+    """One row per class: its name and count, its images, and the same after augmentation."""
     each = max((len(p.before) for p in previews), default=0)
     width, row, head = TEXT + 2 * each * (TILE + GAP) + 20, TILE + GAP, 26
     page = Image.new("RGB", (width, head + row * len(previews)), "white")

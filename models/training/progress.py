@@ -1,5 +1,4 @@
-"""How far a training is, in a file that anyone can read: the dashboard, a second command line, a person.
-Needs no torch."""
+"""The progress of a training, in a JSON file beside its checkpoint. Needs no torch."""
 
 import json
 import os
@@ -10,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from models.recipe_keys import with_current_recipe
 
 
 def predictions_file(out: Path) -> Path:
-    """Where the answers of a measured checkpoint lie."""
+    """The table of predictions of a measured checkpoint."""
     return out.with_suffix(".predictions.parquet")
 
 
@@ -22,7 +22,7 @@ ENDED = "ended"
 
 @dataclass
 class Progress:
-    """`OUT.progress.json`: who trains it, what was asked for, and where it is. `state`: running, stopped,
+    """`OUT.progress.json`: the process, the plan, and how far it is. `state`: running, stopped,
     failed, finished."""
 
     plan: dict[str, Any]
@@ -44,7 +44,7 @@ class Progress:
         return out.with_suffix(".progress.json")
 
     def write(self, out: Path) -> None:
-        """Atomically. Raises UserError where it cannot be written."""
+        """Write the file atomically. Raises UserError where that fails."""
         self.updated = time.time()
         temporary = self.path(out).with_suffix(".tmp")
         try:
@@ -62,21 +62,20 @@ class Progress:
 
     @classmethod
     def read(cls, out: Path) -> "Progress | None":
-        """None where there is none, or it is no progress file."""
+        """The progress of a checkpoint; None where there is no such file, or it is damaged."""
         try:
             read = cls(**{"born": "", **json.loads(cls.path(out).read_text())})
             numbers = [getattr(read, f.name) for f in fields(cls) if f.type in (int, float)]
-            return (
-                read
-                if isinstance(read.plan, dict) and all(isinstance(number, int | float) for number in numbers)
-                else None
-            )
+            if not isinstance(read.plan, dict) or not all(isinstance(n, int | float) for n in numbers):
+                return None
+            read.plan = with_current_recipe(read.plan, "recipe")
+            return read
         except (OSError, ValueError, TypeError):
             return None
 
     @property
     def alive(self) -> bool:
-        """Whether the process that trains it is there, and is no later one of the same number."""
+        """Whether the training process runs, and is no later process with the same id."""
         if self.state != "running":
             return False
         try:
@@ -84,7 +83,7 @@ class Progress:
         except OSError:
             return False
         now = _born(self.pid)
-        return now == self.born if now else True  # where the system does not tell when a process began
+        return now == self.born if now else True  # where the start time of a process is not known
 
     def say(self, out: Path, state: str, message: str = "") -> None:
         self.state, self.message = state, message
@@ -92,8 +91,8 @@ class Progress:
 
 
 def _born(pid: int) -> str:
-    """When a process began, on Linux (clock ticks since the start of the system); `ENDED` for one that only
-    waits to be buried; nothing where the system does not tell."""
+    """Start time of a process on Linux (clock ticks since boot); `ENDED` for a zombie; empty where it is not
+    known."""
     try:
         after = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""What a training is told: one frozen record, kept in the checkpoint's metadata and printed as a command
+"""Settings of a training: one frozen record, stored in the checkpoint's metadata and printed as a command
 line."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -9,34 +9,34 @@ from models.training.augment import Augmentation
 
 CHOICES = {
     "recipe": ("scratch", "features", "finetune"),
-    "optimiser": ("adamw", "sgd"),
+    "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "plateau"),
     "balance": ("none", "weights", "sampler"),
     "head": ("linear", "dense"),
     "task": ("classes", "affect"),
 }
 RATES = {"adamw": 2e-3, "sgd": 2e-2}
-"""Highest learning rate where none is given."""
+"""Default of the highest learning rate."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """`recipe`: scratch trains everything from random weights; features trains a new head on the frozen
-    base's features, which are computed once; finetune goes on from there, with the last `unfreeze` blocks, at
-    `fine_rate` times the rate.
+    """`recipe`: scratch trains all layers from random weights; features trains a new head on precomputed
+    features of the frozen base; finetune continues with the last `unfreeze` blocks, at `fine_rate` times the
+    rate.
 
     `schedule` cosine warms up over a quarter of the steps and falls to zero; plateau halves the rate when
     validation loss has not fallen for three epochs. `mixup` is the alpha of Zhang et al. 2018 (0: off),
-    `clip` the largest norm of the gradient (0: off). `head_epochs` are those of the new head alone.
-    `balance_by`: a column of the data; the sampler then draws every class as often, and within it every value
-    of that column.
+    `clip` the maximum norm of the gradient (0: off). `head_epochs`: epochs of the new head. `balance_by`: a
+    column of the data; the sampler then draws every class equally often, and within it every value of that
+    column. Raises UserError for a value that is not accepted.
     """
 
     recipe: str = "scratch"
     epochs: int = 20
     batch_size: int = 64
     learning_rate: float | None = None
-    optimiser: str = "adamw"
+    optimizer: str = "adamw"
     schedule: str = "cosine"
     weight_decay: float = 1e-4
     label_smoothing: float = 0.05
@@ -83,14 +83,14 @@ class Recipe:
     @property
     def rate(self) -> float:
         """The highest learning rate, of the new head where there is one."""
-        return RATES[self.optimiser] if self.learning_rate is None else self.learning_rate
+        return RATES[self.optimizer] if self.learning_rate is None else self.learning_rate
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"learning_rate": self.rate}
 
     def differences(self, kept: dict[str, Any]) -> list[str]:
-        """What another recipe's `as_dict` has otherwise, in words. What it does not name, because it is
-        older, had the default."""
+        """One phrase for every entry of another recipe's `as_dict` that differs. Entries that an earlier
+        version did not have count as the default."""
         mine, usual = self.as_dict(), Recipe().as_dict()
         before = usual | kept | {"augmentation": usual["augmentation"] | kept.get("augmentation", {})}
         return [f"{k} {before[k]} (now {v})" for k, v in mine.items() if before[k] != v]

@@ -1,4 +1,4 @@
-"""One recipe, trained and measured once or from several seeds."""
+"""Train and measure one recipe with one or several seeds."""
 
 import csv
 from collections.abc import Callable
@@ -26,10 +26,10 @@ def train_seeds(
     say: Callable[[str], None],
     options: PreprocessingOptions | None = None,
 ) -> bool:
-    """Train, choose and measure; several seeds write OUT.seed0.safetensors ... and OUT.seeds.csv with mean
-    and deviation.
+    """Train and measure; several seeds write OUT.seed0.safetensors ... and OUT.seeds.csv with mean and
+    standard deviation.
 
-    False where it was stopped. Raises UserError for what cannot be trained.
+    False when stopped. Raises UserError for a training that cannot begin.
     """
     rows: list[dict[str, Any]] = []
     for seed in seeds:
@@ -59,7 +59,7 @@ def file_of(out: Path, seed: int, seeds: list[int]) -> Path:
 
 
 def figures(metrics: dict[str, Any]) -> dict[str, float]:
-    """The few numbers of `measure` that are compared between trainings."""
+    """The measures that are compared between trainings."""
     found: dict[str, float] = {}
     for part in ("validation", "test"):
         numbers = metrics.get(part, {})

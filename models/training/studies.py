@@ -1,8 +1,8 @@
-"""Small studies: two networks trained on the same images for as many epochs, and what came of it as one
+"""Small studies: two networks trained on the same images for the same number of epochs, compared in one
 table.
 
-OUT/<name>.safetensors for each, with its curves and charts beside it; OUT/study.csv has the numbers,
-OUT/study.md tells them.
+OUT/<name>.safetensors for each, with its curves and charts beside it; OUT/study.csv and OUT/study.md have the
+results.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class StudyArm:
 
 
 def checked(name: str) -> str:
-    """The name of a study. Raises UserError with those that there are."""
+    """The name of a study. Raises UserError for an unknown one."""
     if name not in STUDIES:
         raise UserError(f"No study '{name}': choose from {', '.join(STUDIES)}.")
     return name
@@ -57,29 +57,25 @@ def scratch_vs_finetune(model: str, weights: str | None, scratch: Recipe, finetu
 
 
 def study(
-    contestants: list[StudyArm],
+    arms: list[StudyArm],
     parts: Parts,
     out: Path,
     command: str = "",
     say: Callable[[str], None] = print,
     again: bool = False,
 ) -> pd.DataFrame | None:
-    """Train and measure each, and compare: one row a contestant, or None where it was stopped and the same
-    call goes on.
+    """Train, measure and compare: one row per arm, or None when stopped; the same call resumes it.
 
-    What is finished is not trained again, unless `again`. Recipes should have as much patience as epochs, so
-    that nobody stops before the other. Raises UserError for what cannot be trained, and where `out` holds
-    another study.
+    Finished arms are not trained again, unless `again`. Patience should equal the epochs, so that no arm
+    stops early. Raises UserError for an arm that cannot be trained, and where `out` holds another study.
     """
     if out.is_file():
         raise UserError(f"--out {out} is a file: a study writes a folder, choose another name.")
-    files = {c: out / f"{c.name}.safetensors" for c in contestants}
+    files = {c: out / f"{c.name}.safetensors" for c in arms}
     waiting = [
-        c
-        for c in contestants
-        if again or Training(c.model, c.weights, parts, files[c], c.recipe).finished() is None
+        c for c in arms if again or Training(c.model, c.weights, parts, files[c], c.recipe).finished() is None
     ]
-    for c in waiting:  # what cannot be had is told before the first training, not hours later
+    for c in waiting:  # errors are reported before the first training, not hours later
         network = build(c.model, c.weights, len(parts.training.classes), c.recipe)
         if network.head:
             freeze(network.model, network.head, c.recipe.unfreeze)
@@ -92,15 +88,15 @@ def study(
     table = pd.DataFrame([_row(open_trained(file)) for file in files.values()])
     write_csv(table, out / "study.csv")
     shown = _markdown(_for_people(table))
-    title, notes = " against ".join(c.name for c in contestants), _notes(table, parts, contestants[0].recipe)
+    title, notes = " against ".join(c.name for c in arms), _notes(table, parts, arms[0].recipe)
     (out / "study.md").write_text(f"# {title}\n\n{shown}\n\n{notes}\n", encoding="utf-8")
     say(f"\n{shown}")
     return table
 
 
 def _row(trained: Trained) -> dict[str, Any]:
-    """Of a measured training; `loss` is the mean cross-entropy, in nats, of the images that accuracy was
-    counted on."""
+    """The row of a measured training; `loss` is the mean cross-entropy, in nats, of the images that accuracy
+    is computed on."""
     cost, measured = trained.metrics["cost"], trained.measured
     step = trained.curves["step"]
     whole = int((step == step.iloc[-1]).sum())
@@ -147,7 +143,7 @@ def _for_people(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _notes(table: pd.DataFrame, parts: Parts, recipe: Recipe) -> str:
-    """What the numbers were counted on, and how the epochs are."""
+    """The data and settings behind the numbers."""
     images, part = table["images"].iloc[0], table["part"].iloc[0]
     held = f" ({parts.note})" if parts.note else ""
     text = (

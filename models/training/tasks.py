@@ -1,5 +1,4 @@
-"""What a network is trained for: naming a class, or telling valence and arousal. Each has a loss and
-measures."""
+"""Tasks of a training: classification, or regression of valence and arousal. Each has a loss and measures."""
 
 from abc import ABC, abstractmethod
 
@@ -14,7 +13,7 @@ UNREADABLE = -1
 
 
 class Task(ABC):
-    """`outputs` names what the network answers; `monitor` the measure by which an epoch is the best."""
+    """`outputs`: names of the network's outputs; `monitor`: the measure by which the best epoch is chosen."""
 
     name: str
     monitor: str
@@ -22,11 +21,11 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
-        """Mean loss of float32 answers (N, K); unreadable images count nothing."""
+        """Mean loss of float32 outputs (N, K); unreadable images are ignored."""
 
     @abstractmethod
     def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
-        """Of a whole part, without unreadable images."""
+        """Measures of a whole split, without unreadable images."""
 
 
 class Classes(Task):

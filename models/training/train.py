@@ -1,5 +1,4 @@
-"""Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumed after a
-kill."""
+"""Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumable."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,12 +23,12 @@ from models.preprocessing_options import PreprocessingOptions
 from models.training.balance import Shuffled, class_weights, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
+from models.training.lit_classifier import LitClassifier
 from models.training.loop import ResumeFile, attempt, finish, run_epochs
 from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe
 from models.training.tasks import Affect, Classes, Task
-from models.training.trainee import LitClassifier
 
 
 class Training:
@@ -82,7 +81,7 @@ class Training:
         return Classes(self.classes, weights, recipe.label_smoothing)
 
     def finished(self) -> dict[str, Any] | None:
-        """The measures of this very training, where it has come to its end already."""
+        """The measures of this training where it is finished, otherwise None."""
         before = Progress.read(self.out)
         if (
             before is None
@@ -100,7 +99,7 @@ class Training:
             plan.get("data") == mine["data"] and plan.get("judged", mine["judged"]) == mine["judged"]
         )  # older plans lack the second
         data = [] if same else ["other images or labels"]
-        # what the plans of earlier versions do not tell is taken for the same
+        # entries that plans of earlier versions lack count as equal
         data += [
             what
             for key, what in (
@@ -114,8 +113,8 @@ class Training:
         return plain + data + self.recipe.differences(plan.get("recipe", {}))
 
     def fit(self, again: bool = False) -> bool:
-        """Train; True where it came to its end, False where it was stopped. What is best so far is on disk
-        after every epoch."""
+        """Train; True when finished, False when stopped. After every epoch the best checkpoint so far is on
+        disk. Raises UserError."""
 
         def steps(resume: Path | None) -> bool:
             network = build(self.name, self.weights, len(self.task.outputs), self.recipe, self.options)
@@ -160,7 +159,7 @@ class Training:
         return self._whole("fine-tune", network, rate, still, resume)
 
     def _head(self, network: Network) -> bool:
-        """The new head alone, on features of the frozen base; it ends with the weights of its best epoch."""
+        """Train the new head on features of the frozen base; it keeps the weights of its best epoch."""
         assert network.head is not None
         head = network.model.get_submodule(network.head)
         data = [

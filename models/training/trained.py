@@ -1,4 +1,4 @@
-"""A training as it lies on disk: checkpoint, curves, answers, progress. Reading it needs no torch."""
+"""A training on disk: checkpoint, curves, predictions, progress. Reading it needs no torch."""
 
 import json
 import logging
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from models.errors import UserError
+from models.recipe_keys import with_current_recipe
 from models.training.progress import Progress, predictions_file
 
 
@@ -53,7 +54,7 @@ class Trained:
 
     @cached_property
     def judged(self) -> tuple[str, np.ndarray, np.ndarray]:
-        """The part that was judged last, its logits (n, K) and labels (n,)."""
+        """The split that was measured last, its logits (n, K) and labels (n,)."""
         assert self.predictions is not None
         part = "test" if "test" in self.metrics else "validation"
         rows = self.predictions[self.predictions["part"] == part]
@@ -61,7 +62,8 @@ class Trained:
 
 
 def open_trained(path: Path) -> Trained:
-    """Raises UserError where there is neither a checkpoint of ours nor a training under way."""
+    """The training of a checkpoint. Raises UserError where there is neither a checkpoint of Vitrine nor a
+    training in progress."""
     progress, about = Progress.read(path), described(path) if path.is_file() else {}
     if not about and progress is None:
         raise UserError(
@@ -71,7 +73,7 @@ def open_trained(path: Path) -> Trained:
 
 
 def _curves(file: Path) -> pd.DataFrame:
-    """Empty where there are none, and where a full disk or somebody's editor left no table of numbers."""
+    """The curves of a training; empty where there are none, or the file is no table of numbers."""
     try:
         found = pd.read_csv(file)
         numbers = [name for name in found if name == "step" or pd.api.types.is_numeric_dtype(found[name])]
@@ -110,4 +112,4 @@ def described(path: Path) -> dict[str, Any]:
         about: Any = json.loads(header.get("__metadata__", {}).get("vitrine", "{}"))
     except (OSError, ValueError, struct.error, AttributeError):
         return {}
-    return about if isinstance(about, dict) else {}
+    return with_current_recipe(about, "training") if isinstance(about, dict) else {}

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.training.augment import Augmentation
+from models.training.strengths import AugmentationStrengths
 
-WIDEST = 1 / 40  # largest sigma of a blur, as a share of the width: 3 pixels of 128
+WIDEST = 1 / 40  # largest sigma of a blur, as a fraction of the width: 3 pixels of 128
 
 
-def varied(pixels: Tensor, s: Augmentation) -> Tensor:
+def varied(pixels: Tensor, s: AugmentationStrengths) -> Tensor:
     """uint8 (N, C, h, w) -> float (N, C, h, w) in 0..255 at the strengths `s`; draws from torch's global
     generator."""
     x = pixels.float()
@@ -22,7 +22,7 @@ def varied(pixels: Tensor, s: Augmentation) -> Tensor:
     return _erased(x, s) if s.erase else x
 
 
-def _moved(x: Tensor, s: Augmentation) -> Tensor:
+def _moved(x: Tensor, s: AugmentationStrengths) -> Tensor:
     n = len(x)
     angle, scale = _uniform(n, s.rotation * torch.pi / 180), 1 + _uniform(n, s.zoom)
     mirror = torch.where(torch.rand(n) < s.flip, -1.0, 1.0)
@@ -35,7 +35,7 @@ def _moved(x: Tensor, s: Augmentation) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def _lit(x: Tensor, s: Augmentation) -> Tensor:
+def _lit(x: Tensor, s: AugmentationStrengths) -> Tensor:
     n, shape = len(x), (-1, 1, 1, 1)
     gain = (1 + _uniform(n, s.contrast)).view(shape).to(x.device)
     offset = (255 * _uniform(n, s.light)).view(shape).to(x.device)
@@ -43,7 +43,7 @@ def _lit(x: Tensor, s: Augmentation) -> Tensor:
     return ((x - mean) * gain + mean + offset).clamp_(0, 255)
 
 
-def _blurred(x: Tensor, s: Augmentation) -> Tensor:
+def _blurred(x: Tensor, s: AugmentationStrengths) -> Tensor:
     """Each chosen image by a Gaussian of its own, one axis after the other; sigma 1/5 to all of `WIDEST` of
     the width."""
     widest = WIDEST * x.shape[3]
@@ -51,8 +51,8 @@ def _blurred(x: Tensor, s: Augmentation) -> Tensor:
     if not chosen.any():
         return x
     reach = math.ceil(3 * widest)
-    places = torch.arange(-reach, reach + 1)
-    kernels = torch.exp(-(places**2) / (2 * sigma[chosen, None] ** 2))
+    offsets = torch.arange(-reach, reach + 1)
+    kernels = torch.exp(-(offsets**2) / (2 * sigma[chosen, None] ** 2))
     kernels = (kernels / kernels.sum(1, keepdim=True)).to(x)
     rows = chosen.nonzero()[:, 0].to(x.device)
     some = x[rows].transpose(0, 1)  # each image is a group of the convolution, its colors are the batch
@@ -70,13 +70,13 @@ def _blurred(x: Tensor, s: Augmentation) -> Tensor:
     return x.index_copy(0, rows, some.transpose(0, 1))
 
 
-def _greyed(x: Tensor, s: Augmentation) -> Tensor:
+def _greyed(x: Tensor, s: AugmentationStrengths) -> Tensor:
     chosen = (torch.rand(len(x)) < s.grey).view(-1, 1, 1, 1).to(x.device)
     luma = (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     return torch.where(chosen, luma, x)
 
 
-def _erased(x: Tensor, s: Augmentation) -> Tensor:
+def _erased(x: Tensor, s: AugmentationStrengths) -> Tensor:
     n, height, width = len(x), x.shape[2], x.shape[3]
     area, aspect = 0.02 + 0.13 * torch.rand(n), torch.exp(_uniform(n, 1.0))
     tall, wide = (area * aspect).sqrt().clamp(max=0.9) * height, (area / aspect).sqrt().clamp(max=0.9) * width

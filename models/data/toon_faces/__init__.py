@@ -1,7 +1,7 @@
-"""Toon faces: an embedded data set of drawn faces with eight expressions, and the truth about each of them.
+"""Toon faces: an embedded data set of drawn faces with eight expressions, with ground truth for each face.
 
-No download: every face is drawn from parameters, the same for the same seed. What makes it useful for
-explanations is that the places of the parts and the parts that the expression moved are known.
+No download: every face is drawn from parameters, the same for the same seed. It is useful for explanations
+because the positions of the parts, and the parts that the expression moves, are known.
 """
 
 from dataclasses import dataclass
@@ -47,16 +47,16 @@ class ToonFace:
 
 
 def cast(expression: str, seed: tuple[int, ...]) -> tuple[Identity, Scene, np.random.Generator]:
-    """Who is drawn and where: what a face draws first from its random numbers, and the generator for the
-    rest."""
+    """The person and the scene, which are drawn first from the random numbers of a face; and the generator
+    for the rest."""
     rng = np.random.default_rng([CLASSES.index(expression), *seed])
     return sample_identity(rng), sample_scene(rng), rng
 
 
 @lru_cache(maxsize=64)
 def draw_face(expression: str, seed: tuple[int, ...]) -> ToonFace:
-    """Draw one face. The same expression and seed give the same picture; the last few are kept, for those who
-    ask for its masks next."""
+    """Draw one face. The same expression and seed give the same image; the last ones are cached, as masks are
+    often needed next."""
     who, scene, rng = cast(expression, seed)
     action = sample_action(expression, rng)
     side = int(rng.choice((-1, 1))) if expression in ONE_SIDED else 0
@@ -95,7 +95,7 @@ class ToonFaces(ImageSource):
 
     @cached_property
     def metadata(self) -> "pd.DataFrame":
-        """Who is drawn and how (`described`), without drawing."""
+        """Attributes of every face (`described`), without drawing it."""
         import pandas as pd
 
         people = (cast(item.label, (self.seed, self.stream, i)) for i, item in enumerate(self.items))
@@ -106,7 +106,7 @@ class ToonFaces(ImageSource):
 
 
 def described(who: Identity, scene: Scene) -> dict[str, str | float]:
-    """What a face would be asked about besides its expression. `turned`, `tilted`: radians; `exposure`: a
+    """Attributes of a face besides its expression. `turned`, `tilted`: radians; `exposure`: a
     factor; `blur`: sigma in pixels; `noise`: deviation in grey values."""
     return {
         "skin": ("light", "medium", "dark")[SKIN.index(who.skin) * 3 // len(SKIN)],

@@ -1,14 +1,15 @@
-"""Draw one face: identity + action units + scene -> picture and the places of its parts."""
+"""Draw one face: identity + action units + scene -> picture and the positions of its parts."""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from models.data.toon_faces.head import EYE_Y, MOUTH_Y, HeadArtist, mix
+from models.data.toon_faces.mouth import MouthShape, mouth_shape
 from models.data.toon_faces.pen import Pen, Points, ellipse, smooth
 
 
 class FaceArtist(HeadArtist):
-    """Draws the parts in order of depth, and notes where each part came to lie."""
+    """Draws the parts in order of depth, and records the position of each."""
 
     def brow(self, x: int) -> None:
         au, who = self.au, self.who
@@ -38,47 +39,38 @@ class FaceArtist(HeadArtist):
 
     def eye(self, x: int) -> None:
         au, who, pen = self.au, self.who, self.pen
-        r = 0.205 * who.eye_size
+        r, cx = 0.205 * who.eye_size, who.eye_gap
         up = 0.115 * who.eye_size * max(0.16, 1 + 0.75 * au(5) - 0.5 * au(7) - 0.25 * au(9) - 0.12 * au(4))
         down = 0.085 * who.eye_size * max(0.1, 1 + 0.15 * au(5) - 0.75 * au(6) - 0.5 * au(7) - 0.3 * au(9))
         droop = 0.05 * au(1) * au(15)  # grief: the outer corner hangs
-        cx = who.eye_gap
         inner, outer = (cx - r, EYE_Y + 0.02), (cx + r, EYE_Y + droop - 0.01)
         top = smooth(
             [inner, (cx - 0.45 * r, EYE_Y - up * 0.9), (cx + 0.3 * r, EYE_Y - up + droop * 0.5), outer]
         )
         low = smooth([outer, (cx + 0.35 * r, EYE_Y + down), (cx - 0.4 * r, EYE_Y + down * 0.9), inner])
         flip = np.array([x, 1.0])
-        lids = np.vstack([top, low]) * flip
-        pen.fill(
-            smooth(
-                [
-                    (cx - r * 1.2, EYE_Y),
-                    (cx, EYE_Y - up * 1.75),
-                    (cx + r * 1.2, EYE_Y),
-                    (cx, EYE_Y + down * 1.8),
-                ],
-                closed=True,
-            )
-            * flip,
-            mix(who.skin, self.shade, 0.4),
-        )
-        self.eyeball(lids, cx * x, 0.118 * who.eye_size)
+        socket = [
+            (cx - r * 1.2, EYE_Y),
+            (cx, EYE_Y - up * 1.75),
+            (cx + r * 1.2, EYE_Y),
+            (cx, EYE_Y + down * 1.8),
+        ]
+        pen.fill(smooth(socket, closed=True) * flip, mix(who.skin, self.shade, 0.4))
+        self.eyeball(np.vstack([top, low]) * flip, cx * x, 0.118 * who.eye_size)
         pen.stroke(top * flip, 0.045, self.line, taper=False)
         pen.stroke(low * flip, 0.02, mix(who.skin, self.line, 0.6), taper=False)
-        if au(6) > 0.25:  # the raised cheek folds the skin below and beside the eye
-            crease = mix(who.skin, self.line, min(0.6, 0.55 * au(6)))
-            pen.stroke(smooth([(cx - 0.2, 0.06), (cx + 0.02, 0.1), (cx + 0.24, 0.03)]) * flip, 0.03, crease)
-            for dy in (-0.06, 0.03):
-                pen.stroke(
-                    smooth(
-                        [(cx + 0.27, EYE_Y + dy), (cx + 0.34, EYE_Y + dy * 1.6), (cx + 0.4, EYE_Y + dy * 2.6)]
-                    )
-                    * flip,
-                    0.022,
-                    crease,
-                )
+        if au(6) > 0.25:
+            self.cheek_folds(cx, flip)
         self.note("eyes", ellipse(cx * x, EYE_Y, r * 1.3, max(up, down) + 0.09))
+
+    def cheek_folds(self, cx: float, flip: Points) -> None:
+        """The raised cheek folds the skin below and beside the eye at `cx`."""
+        crease = mix(self.who.skin, self.line, min(0.6, 0.55 * self.au(6)))
+        below = smooth([(cx - 0.2, 0.06), (cx + 0.02, 0.1), (cx + 0.24, 0.03)])
+        self.pen.stroke(below * flip, 0.03, crease)
+        for dy in (-0.06, 0.03):
+            beside = [(cx + 0.27, EYE_Y + dy), (cx + 0.34, EYE_Y + dy * 1.6), (cx + 0.4, EYE_Y + dy * 2.6)]
+            self.pen.stroke(smooth(beside) * flip, 0.022, crease)
 
     def eyeball(self, lids: Points, x: float, iris: float) -> None:
         """Sclera, iris, pupil and glint, cut out by the lids."""
@@ -99,175 +91,88 @@ class FaceArtist(HeadArtist):
         w, tip = who.nose_width * (1 + 0.22 * au(9) + 0.08 * au(12)), who.nose_length - 0.07 * au(9) - 0.05
         shade = mix(who.skin, self.shade, 0.75)
         pen.stroke(smooth([(0.07, -0.1), (0.09, tip * 0.55), (w * 0.6, tip * 0.85)]), 0.04, shade)
-        pen.fill(
-            smooth(
-                [
-                    (-w, tip),
-                    (-w * 0.6, tip - 0.09),
-                    (0, tip - 0.12),
-                    (w * 0.6, tip - 0.09),
-                    (w, tip),
-                    (w * 0.5, tip + 0.05),
-                    (0, tip + 0.07),
-                    (-w * 0.5, tip + 0.05),
-                ],
-                closed=True,
-            ),
-            mix(who.skin, self.shade, 0.35),
-        )
+        half = [(w * 0.6, tip - 0.09), (w, tip), (w * 0.5, tip + 0.05)]
+        left = [(-x, y) for x, y in half]
+        around = [left[1], left[0], (0, tip - 0.12), *half, (0, tip + 0.07), left[2]]
+        pen.fill(smooth(around, closed=True), mix(who.skin, self.shade, 0.35))
         for x in (-1, 1):
             pen.fill(ellipse(x * w * 0.5, tip + 0.015, w * 0.2, 0.024), self.line)
-            if au(9) > 0.15:  # wrinkles across the bridge, wings pulled up
-                fold = mix(who.skin, self.line, min(0.85, 0.8 * au(9)))
-                for y in (-0.14, -0.05, 0.04):
-                    pen.stroke(
-                        smooth([(x * 0.015, y + 0.01), (x * 0.07, y - 0.015), (x * 0.14, y + 0.05)]),
-                        0.028,
-                        fold,
-                    )
-                pen.stroke(
-                    smooth([(x * w, tip - 0.09), (x * w * 1.25, tip - 0.01), (x * w * 1.1, tip + 0.05)]),
-                    0.035,
-                    fold,
-                )
-            fold_depth = max(au(12), au(9), 0.4 * au(15), 0.6 * au(20))
-            if fold_depth > 0.2:  # nasolabial furrow
-                reach = 0.46 + 0.1 * au(12) + 0.05 * au(20)
-                pen.stroke(
-                    smooth(
-                        [
-                            (x * w * 1.15, tip - 0.02),
-                            (x * (reach - 0.12), tip + 0.1),
-                            (x * reach, MOUTH_Y - 0.02),
-                        ]
-                    ),
-                    0.03,
-                    mix(who.skin, self.line, min(0.55, 0.5 * fold_depth)),
-                )
-        self.note(
-            "nose",
-            np.array(
-                [
-                    (-0.12, -0.16),
-                    (0.12, -0.16),
-                    (w * 1.3, tip),
-                    (w, tip + 0.1),
-                    (-w, tip + 0.1),
-                    (-w * 1.3, tip),
-                ]
-            ),
-        )
+            if au(9) > 0.15:
+                self.nose_wrinkles(x, w, tip)
+            self.nasolabial_furrow(x, w, tip)
+        outline = [
+            (-0.12, -0.16),
+            (0.12, -0.16),
+            (w * 1.3, tip),
+            (w, tip + 0.1),
+            (-w, tip + 0.1),
+            (-w * 1.3, tip),
+        ]
+        self.note("nose", np.array(outline))
+
+    def nose_wrinkles(self, x: int, w: float, tip: float) -> None:
+        """Across the bridge, with the wings pulled up."""
+        fold = mix(self.who.skin, self.line, min(0.85, 0.8 * self.au(9)))
+        for y in (-0.14, -0.05, 0.04):
+            across = [(x * 0.015, y + 0.01), (x * 0.07, y - 0.015), (x * 0.14, y + 0.05)]
+            self.pen.stroke(smooth(across), 0.028, fold)
+        wing = [(x * w, tip - 0.09), (x * w * 1.25, tip - 0.01), (x * w * 1.1, tip + 0.05)]
+        self.pen.stroke(smooth(wing), 0.035, fold)
+
+    def nasolabial_furrow(self, x: int, w: float, tip: float) -> None:
+        """From the wing of the nose to the corner of the mouth."""
+        au = self.au
+        depth = max(au(12), au(9), 0.4 * au(15), 0.6 * au(20))
+        if depth > 0.2:
+            reach = 0.46 + 0.1 * au(12) + 0.05 * au(20)
+            points = [
+                (x * w * 1.15, tip - 0.02),
+                (x * (reach - 0.12), tip + 0.1),
+                (x * reach, MOUTH_Y - 0.02),
+            ]
+            self.pen.stroke(smooth(points), 0.03, mix(self.who.skin, self.line, min(0.55, 0.5 * depth)))
 
     def mouth(self) -> None:
-        au, who, pen = self.au, self.who, self.pen
-        one_sided = self.side != 0
-        half = who.mouth_width * (
-            1 + 0.42 * au(20) - 0.2 * au(23) - 0.12 * au(26) * (1 - min(au(20), 1)) - 0.05 * au(15)
-        )
-        corners = []
-        for x in (-1, 1):
-            pull = au(12) if not one_sided or x == self.side else 0.06 * au(12)
-            dimple = au(14) if not one_sided or x == self.side else 0.05 * au(14)
-            spread = half * (1 + (0.12 if one_sided else 0.36) * pull)
-            lift = (0.15 if one_sided else 0.2) * pull
-            corners.append(
-                (x * spread, MOUTH_Y - lift + 0.19 * au(15) + 0.06 * au(20) - who.mouth_curve, dimple)
-            )
-        (lx, ly, _), (rx, ry, _) = corners
-        lift = 0.09 * au(9)
-        lip = who.lip * max(0.25, 1 - 0.7 * au(23) - 0.25 * au(20))
-        gap = 0.42 * au(26) * (1 - 0.3 * min(au(20), 1)) + 0.09 * max(0.0, au(12) - 0.25) * (not one_sided)
-        low_gap = gap + 0.13 * au(16)
-        center = MOUTH_Y - lift + 0.03 * au(12) * (not one_sided) - 0.03 * au(15)
-        in_top = smooth(
-            [
-                (lx, ly),
-                (lx * 0.5, center - 0.02 - gap * 0.12),
-                (0, center - gap * 0.15),
-                (rx * 0.5, center - 0.02 - gap * 0.12),
-                (rx, ry),
-            ]
-        )
-        in_low = smooth(
-            [
-                (rx, ry),
-                (rx * 0.55, center + 0.01 + low_gap * 0.75),
-                (0, center + 0.015 + low_gap),
-                (lx * 0.55, center + 0.01 + low_gap * 0.75),
-                (lx, ly),
-            ]
-        )
-        out_top = smooth(
-            [
-                (lx, ly),
-                (lx * 0.45, center - gap * 0.14 - lip),
-                (0, center - gap * 0.15 - lip * 0.75),
-                (rx * 0.45, center - gap * 0.14 - lip),
-                (rx, ry),
-            ]
-        )
-        out_low = smooth(
-            [
-                (rx, ry),
-                (rx * 0.5, center + low_gap * 0.85 + lip * 1.1),
-                (0, center + low_gap + lip * 1.35),
-                (lx * 0.5, center + low_gap * 0.85 + lip * 1.1),
-                (lx, ly),
-            ]
-        )
-        red = mix(who.skin, (176, 44, 52), 0.42)
-        pen.fill(np.vstack([out_top, out_low]), red)
-        if low_gap > 0.03:
-            self.open_mouth(np.vstack([in_top, in_low]), center, gap, low_gap, lx, rx)
-        pen.stroke(in_top, 0.028, mix(self.line, (70, 10, 16), 0.4))
-        if low_gap <= 0.03:
-            pen.stroke(in_low[::-1], 0.02, mix(self.line, (70, 10, 16), 0.4))
-        for (cx, cy, dimple), sign in zip(corners, (-1, 1), strict=True):
-            if dimple > 0.15:
-                pen.stroke(
-                    smooth(
-                        [
-                            (cx + sign * 0.05, cy - 0.09),
-                            (cx + sign * 0.105, cy),
-                            (cx + sign * 0.05, cy + 0.08),
-                        ]
-                    ),
-                    0.038,
-                    mix(who.skin, self.line, min(0.85, dimple)),
-                )
-        if au(23) > 0.25:
-            pen.stroke(
-                smooth([(-0.16, center + 0.15), (0, center + 0.13), (0.16, center + 0.15)]),
-                0.03,
-                mix(who.skin, self.line, min(0.5, 0.5 * au(23))),
-            )
-        edge = np.vstack([out_top, out_low])
-        self.note(
-            "mouth",
-            (edge - edge.mean(0)) * (1.18, 1.0) + edge.mean(0) + np.sign(edge - edge.mean(0)) * (0.02, 0.05),
-        )
+        who, pen = self.who, self.pen
+        shape = mouth_shape(who, self.action, self.side)
+        inner_top, inner_low = shape.inner_top, shape.inner_low
+        edge = np.vstack([shape.outer_top, shape.outer_low])
+        pen.fill(edge, mix(who.skin, (176, 44, 52), 0.42))
+        dark = mix(self.line, (70, 10, 16), 0.4)
+        is_open = shape.low_gap > 0.03
+        if is_open:
+            self.open_mouth(np.vstack([inner_top, inner_low]), shape)
+        pen.stroke(inner_top, 0.028, dark)
+        if not is_open:
+            pen.stroke(inner_low[::-1], 0.02, dark)
+        self.dimples(shape)
+        if self.au(23) > 0.25:
+            chin = mix(who.skin, self.line, min(0.5, 0.5 * self.au(23)))
+            below = [(-0.16, shape.center + 0.15), (0, shape.center + 0.13), (0.16, shape.center + 0.15)]
+            pen.stroke(smooth(below), 0.03, chin)
+        middle = edge.mean(0)
+        self.note("mouth", (edge - middle) * (1.18, 1.0) + middle + np.sign(edge - middle) * (0.02, 0.05))
 
-    def open_mouth(
-        self, inside: Points, center: float, gap: float, low_gap: float, lx: float, rx: float
-    ) -> None:
-        pen = self.pen
+    def dimples(self, shape: MouthShape) -> None:
+        """Beside the corners that are pressed in."""
+        for (x, y), dimple, sign in zip((shape.left, shape.right), shape.dimples, (-1, 1), strict=True):
+            if dimple > 0.15:
+                beside = [(x + sign * 0.05, y - 0.09), (x + sign * 0.105, y), (x + sign * 0.05, y + 0.08)]
+                self.pen.stroke(smooth(beside), 0.038, mix(self.who.skin, self.line, min(0.85, dimple)))
+
+    def open_mouth(self, inside: Points, shape: MouthShape) -> None:
+        """Teeth and tongue between the lips."""
+        pen, center, gap, low_gap = self.pen, shape.center, shape.gap, shape.low_gap
+        lx, rx = shape.left[0], shape.right[0]
         pen.fill(inside, (64, 14, 18))
         teeth = min(0.07, 0.5 * low_gap)
-        upper = [(lx * 0.7, center - 0.01), (0, center - gap * 0.14), (rx * 0.7, center - 0.01)]
         if gap > 0.02:
+            upper = [(lx * 0.7, center - 0.01), (0, center - gap * 0.14), (rx * 0.7, center - 0.01)]
             pen.stroke(smooth(upper) + (0, teeth * 0.5), teeth, (240, 236, 226))
         if self.au(16) > 0.3:
-            pen.stroke(
-                smooth(
-                    [
-                        (lx * 0.5, center + low_gap * 0.72),
-                        (0, center + low_gap * 0.9),
-                        (rx * 0.5, center + low_gap * 0.72),
-                    ]
-                ),
-                teeth * 0.9,
-                (232, 226, 214),
-            )
+            y = center + low_gap * 0.72
+            lower = [(lx * 0.5, y), (0, center + low_gap * 0.9), (rx * 0.5, y)]
+            pen.stroke(smooth(lower), teeth * 0.9, (232, 226, 214))
         if gap > 0.2:
             pen.fill(ellipse(0, center + low_gap * 0.8, 0.17, low_gap * 0.18), (168, 62, 66))
 

@@ -17,7 +17,7 @@ def mix(a: Color, b: Color, fraction: float) -> Color:
 
 
 class HeadArtist:
-    """What a face is drawn with, and what lies around its parts; it notes where each part came to lie."""
+    """The canvas of a face, and what surrounds its parts; it records the position of each part."""
 
     def __init__(self, who: Identity, action: Action, side: int, scene: Scene, rng: np.random.Generator):
         self.who, self.scene, self.rng = who, scene, rng

@@ -57,7 +57,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Scene:
-    """Pose (radians and shares of the picture), light, background, camera and what stands in the way."""
+    """Pose (radians and fractions of the image), light, background, camera and occluder."""
 
     yaw: float
     pitch: float

@@ -1,4 +1,4 @@
-"""The network in training: one step, one validation, the optimiser and its schedule."""
+"""The Lightning module of a training: steps, validation, optimizer and schedule."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from models.training.tasks import Task
 
 
 class LitClassifier(L.LightningModule):
-    """`preprocessing` None: batches are features already, neither augmented nor normalized. `still`: modules
-    that stay in eval mode, so that frozen parts keep their batch-norm statistics and drop nothing."""
+    """`preprocessing` None: batches are features, neither augmented nor normalized. `still`: modules that
+    stay in eval mode, so that frozen parts keep their batch-norm statistics and apply no dropout."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class LitClassifier(L.LightningModule):
         for module in self.still:
             module.eval()
 
-    def seen(self, x: Tensor, vary: bool) -> Tensor:
-        """What the network gets of a batch."""
+    def network_input(self, x: Tensor, vary: bool) -> Tensor:
+        """The network's input for a batch: augmented where `vary`, then normalized."""
         if self.preprocessing is None:
             return x
         return self.preprocessing.normalize(
@@ -49,9 +49,9 @@ class LitClassifier(L.LightningModule):
         )
 
     def training_step(self, batch: tuple[Tensor, Tensor], number: int) -> Tensor:
-        # a step draws the same whether the training came here in one go or was resumed
+        # a step draws the same random numbers whether the training was resumed or not
         torch.manual_seed((self.recipe.seed * 100_003 + self.current_epoch) * 1_000_003 + number)
-        x, y = self.seen(batch[0], vary=True), batch[1]
+        x, y = self.network_input(batch[0], vary=True), batch[1]
         if self.recipe.mixup:
             fraction = float(torch.distributions.Beta(self.recipe.mixup, self.recipe.mixup).sample())
             other = torch.randperm(len(x), device=x.device)
@@ -73,7 +73,7 @@ class LitClassifier(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         kept = readable(batch[1])
         self.judged.append(
-            (self.model(self.seen(batch[0], vary=False)).float()[kept].cpu(), batch[1][kept].cpu())
+            (self.model(self.network_input(batch[0], vary=False)).float()[kept].cpu(), batch[1][kept].cpu())
         )
 
     def on_validation_epoch_end(self) -> None:
@@ -84,19 +84,19 @@ class LitClassifier(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         recipe, learning = self.recipe, [p for p in self.model.parameters() if p.requires_grad]
-        if recipe.optimiser == "sgd":
-            optimiser: Any = torch.optim.SGD(
+        if recipe.optimizer == "sgd":
+            optimizer: Any = torch.optim.SGD(
                 learning, self.rate, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
             )
         else:
-            optimiser = torch.optim.AdamW(learning, self.rate, weight_decay=recipe.weight_decay, fused=True)
+            optimizer = torch.optim.AdamW(learning, self.rate, weight_decay=recipe.weight_decay, fused=True)
         if recipe.schedule == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=3)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
         steps = max(
             5, int(self.trainer.estimated_stepping_batches)
         )  # OneCycleLR divides by its first quarter less one
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.rate, total_steps=steps, pct_start=0.25
+            optimizer, self.rate, total_steps=steps, pct_start=0.25
         )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

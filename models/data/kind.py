@@ -1,0 +1,59 @@
+"""What every kind of data source implements. No torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from models.data.source import ImageSource
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What a person writes after `--data` (`text`), and the options beside it. `split`: train, validation,
+    test, or a name of the data's own; `task`: classes or affect; `known`: classes of a network, whose
+    spellings stay apart."""
+
+    text: str
+    split: str | None = None
+    image_col: str | None = None
+    label_col: str | None = None
+    seed: int = 0
+    task: str = "classes"
+    known: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        return Path(self.text).expanduser()
+
+    @property
+    def is_table(self) -> bool:
+        return self.path.suffix.lower() in (".csv", ".tsv", ".parquet") and self.path.is_file()
+
+
+@dataclass(frozen=True)
+class ReopenRequest:
+    """One picture of a run: the `root` of its data, the id of its item, and how the run read it. `trusted`:
+    whether the id, or a link on the way, may lead out of a folder."""
+
+    root: str
+    item_id: str
+    exif: str = "apply"
+    bits: int = 0
+    trusted: bool = True
+
+
+@dataclass(frozen=True)
+class DataKind:
+    """One kind of data source. `open` raises UserError, `NoParts` where the data has no splits at all, and
+    `NoSuchPart` where it lacks this one. `reopen` answers None where the picture is not there any more.
+    `recognizes_root`: whether a run's data root belongs to this kind. `private`: pictures are read from files
+    of this machine, so that runs of others need permission to show them."""
+
+    name: str
+    recognizes: Callable[[DataRequest], bool]
+    open: Callable[[DataRequest], ImageSource]
+    recognizes_root: Callable[[str], bool]
+    reopen: Callable[[ReopenRequest], Image.Image | None]
+    private: bool = True

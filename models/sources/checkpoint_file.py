@@ -1,0 +1,35 @@
+"""A checkpoint file that says its architecture: one that Vitrine wrote."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from models.classifier import Classifier
+from models.errors import UserError
+from models.program import program
+from models.sources.base import ModelSource, ModelSpec
+from models.sources.parameters import filled, read_classifier
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+class CheckpointFile(ModelSource):
+    """The path of a checkpoint. `spec_of`: the architecture of a name, whatever its kind."""
+
+    def __init__(self, spec_of: Callable[[str], ModelSpec]):
+        self.spec_of = spec_of
+
+    def recognizes(self, name: str) -> bool:
+        return Path(name).suffix in SUFFIXES
+
+    def load(self, name: str, weights: Path | None, classes: tuple[str, ...] | None) -> Classifier:
+        if weights is not None:
+            raise UserError(
+                f"--model {name} is a file, and so is --weights {weights}: give one of them, or the "
+                "architecture's name as --model."
+            )
+        state, about = read_classifier(Path(name))
+        if not about.get("architecture"):
+            raise UserError(
+                f"'{name}' does not say its architecture: add --model NAME (see {program()} models)."
+            )
+        return filled(self.spec_of(about["architecture"]), Path(name), state, about, classes)

@@ -1,0 +1,84 @@
+"""A module in memory as a `Classifier`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from models import checkpoints
+from models.classifier import ONE_OUTPUT, Classifier
+from models.errors import UserError
+from models.preprocessing import Preprocessing
+from models.transforms import read_transform
+
+
+def from_module(
+    model: nn.Module,
+    classes: Sequence[str],
+    preprocess: Any,
+    name: str,
+    origin: str = "a module in memory",
+) -> Classifier:
+    """The module itself, in eval mode from here on, as a classifier of `classes`. `preprocess`: a torchvision
+    transform, or a `Preprocessing`; `origin`: where its weights come from. Raises UserError where a picture
+    cannot pass, or the number of outputs is not that of the names."""
+    preprocessing, preprocessing_from = read_preprocess(preprocess)
+    names = distinct_names(classes)
+    if next(model.parameters(), None) is None:
+        raise UserError("The module has no parameters: pass the network itself.")
+    outputs = _outputs(model.eval(), preprocessing)
+    if outputs == 1:
+        raise UserError(ONE_OUTPUT.format(name=name))
+    if outputs != len(names):
+        raise UserError(
+            f"The network has {outputs} outputs, and classes= names {len(names)}: name every output."
+        )
+    return Classifier(
+        name,
+        model,
+        names,
+        preprocessing,
+        origin,
+        checkpoints.fingerprint(model),
+        preprocessing_from=preprocessing_from,
+    )
+
+
+def read_preprocess(preprocess: Any) -> tuple[Preprocessing, str]:
+    """A torchvision transform or a `Preprocessing` as `Preprocessing`, and where it comes from. Raises
+    UserError for None, and for a transform that cannot be read."""
+    if preprocess is None:
+        raise UserError("The preprocessing is not given: pass preprocess=, a transform or a Preprocessing.")
+    if isinstance(preprocess, Preprocessing):
+        return preprocess, "as it was passed"
+    return read_transform(preprocess), "read from the transform, and compared with it"
+
+
+def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes as text. Raises UserError where two are the same."""
+    names = tuple(str(name) for name in classes)
+    if repeated := len(names) - len(set(names)):
+        raise UserError(
+            f"{len(names)} classes, of which {repeated} have the name of another: use distinct names."
+        )
+    return names
+
+
+def _outputs(model: nn.Module, preprocessing: Preprocessing) -> int:
+    """How many scores the network gives for one picture."""
+    device = next(model.parameters()).device
+    example = torch.zeros(1, preprocessing.channels, *preprocessing.size, device=device)
+    try:
+        with torch.inference_mode():
+            answer = model(example)
+    except Exception as error:  # a module may raise anything
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise UserError(
+            f"The network cannot take the output of preprocess=, {tuple(example.shape)} "
+            f"({type(error).__name__}: {reason})."
+        ) from error
+    if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 1:
+        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise UserError(f"The network returns {shape}: one row of scores (1, classes) is needed.")
+    return int(answer.shape[1])

@@ -1,0 +1,129 @@
+"""A network filled with the parameters of a file: how many outputs it has, what they are called, and what the
+network is fed."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models import checkpoints
+from models.class_names import must_differ
+from models.classes import unnamed
+from models.classifier import Classifier
+from models.errors import UserError
+from models.heads import attach
+from models.imagenet import imagenet_names, wordnet_ids
+from models.preprocessing import Preprocessing
+from models.shipped import WEIGHTS
+from models.sources.base import ModelSpec
+
+Official = tuple[Preprocessing, str] | None
+"""Preprocessing and origin of a file of official weights; None for any other file."""
+
+
+def read_classifier(path: Path) -> tuple[checkpoints.State, dict[str, Any]]:
+    """Parameters and description (empty for a foreign file) of a checkpoint. Raises UserError for a file that
+    cannot be read, or holds no classifier."""
+    state, about = checkpoints.read(path)
+    if about.get("task") == "gaze":
+        raise UserError(
+            f"'{path}' predicts where people look and is no classifier: use it as --gaze-model of 'gaze "
+            "evaluate'."
+        )
+    return state, about
+
+
+def from_file(spec: ModelSpec, path: Path, classes: tuple[str, ...] | None) -> Classifier:
+    """`filled` with what the file holds."""
+    return filled(spec, path, *read_classifier(path), classes)
+
+
+def filled(
+    spec: ModelSpec,
+    path: Path,
+    state: checkpoints.State,
+    about: dict[str, Any],
+    classes: tuple[str, ...] | None,
+) -> Classifier:
+    """The network of `spec` with the parameters of a checkpoint, ours or foreign. Raises UserError where the
+    file holds another architecture, does not fit, or names its outputs otherwise than `classes`."""
+    if about.get("architecture") not in (None, spec.name):
+        raise UserError(
+            f"'{path}' holds a {about['architecture']}, not a {spec.name}: use --model "
+            f"{about['architecture']}."
+        )
+    official = None if about or spec.identify is None else spec.identify(path)
+    preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
+    model, outputs = _built(spec, state, about.get("head"), preprocessing, len(about.get("classes", ())))
+    checkpoints.fit(model, state, spec.name)
+    if about and spec.adapt:
+        spec.adapt(model, about)
+    names = _class_names(spec, path, about, classes, outputs or 1000, official)
+    return Classifier(
+        f"{spec.name}:{about['data']['name'].split('/')[0]}" if about.get("data") else spec.name,
+        model,
+        names,
+        preprocessing,
+        "shipped" if path.parent == WEIGHTS else str(path.resolve()),
+        checkpoints.fingerprint(model),
+        about.get("default_layer"),
+        wordnet_ids() if names == imagenet_names() else (),
+        about,
+        preprocessing_from,
+    )
+
+
+def _built(
+    spec: ModelSpec,
+    state: checkpoints.State,
+    head: str | None,
+    preprocessing: Preprocessing,
+    outputs: int | None,
+) -> tuple[nn.Module, int | None]:
+    """The network that the parameters belong to, and how many outputs it has: as published, with as many
+    outputs as the file's last layer, or with a `Head` (`models.heads`)."""
+    model = spec.build(None, state.keys())
+    if head and outputs:
+        attach(model, head, outputs, preprocessing.size, preprocessing.channels)
+        return model, outputs
+    last = state.get(checkpoints.head_key(model))
+    outputs = int(last.shape[0]) if last is not None else None
+    if outputs and outputs != model.state_dict()[checkpoints.head_key(model)].shape[0]:
+        model = spec.build(outputs, state.keys())
+    return model, outputs
+
+
+def _class_names(
+    spec: ModelSpec,
+    path: Path,
+    about: dict[str, Any],
+    given: tuple[str, ...] | None,
+    outputs: int,
+    official: Official,
+) -> tuple[str, ...]:
+    """Of every output: as the file names them, as the user does, or as is known of the architecture."""
+    stored = tuple(about.get("classes", ()))
+    if given and stored and stored != given:
+        raise UserError(
+            f"'{path}' names its outputs itself ({', '.join(stored[:4])} ...): leave --class-names out."
+        )
+    known = imagenet_names() if official and outputs == 1000 else spec.classes
+    names = stored or given or (known if len(known) == outputs else unnamed(outputs))
+    if len(names) != outputs:
+        raise UserError(
+            f"{len(names)} class names for {outputs} outputs of '{path}': name every output once."
+        )
+    must_differ(names, f"'{path}'")
+    return names
+
+
+def _preprocessing(
+    spec: ModelSpec, path: Path, about: dict[str, Any], official: Official
+) -> tuple[Preprocessing, str]:
+    """What the file says of its input, or what can be assumed; and one phrase about its origin."""
+    if raw := about.get("preprocessing"):
+        origin = "shipped with the weights" if path.parent == WEIGHTS else f"from '{path.name}'"
+        return Preprocessing.from_dict(raw), origin
+    if official:
+        return official[0], f"from {official[1]}"
+    return spec.preprocessing, f"assumed: {spec.owner} default for {spec.name.removeprefix('timm:')}"

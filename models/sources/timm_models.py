@@ -1,0 +1,59 @@
+"""timm's classifiers, as `timm:NAME`."""
+
+import difflib
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from torch import nn
+
+from models.errors import UserError
+from models.preprocessing import Preprocessing
+from models.sources.architecture import ArchitectureSource
+from models.sources.base import ModelSpec, Pretrained
+
+PREFIX = "timm:"
+ALIASES = {"mobilenet_v1": "timm:mobilenetv1_100"}
+
+
+class TimmModels(ArchitectureSource):
+    """`timm:NAME`, where NAME may carry a tag of its weights, and `ALIASES`."""
+
+    def recognizes(self, name: str) -> bool:
+        return name in ALIASES or name.startswith(PREFIX)
+
+    def listed(self) -> Iterator[tuple[str, str]]:
+        for name, full in ALIASES.items():
+            yield name, f"{full}, ImageNet; weights are downloaded, or --weights FILE"
+
+    def spec(self, name: str) -> ModelSpec:
+        import timm
+        from timm.data import resolve_data_config
+
+        short = ALIASES.get(name, name).removeprefix(PREFIX)
+        _require_known(short)
+        config = getattr(timm.get_pretrained_cfg(short, allow_unregistered=True), "__dict__", {})
+        preprocessing = _preprocessing_of(resolve_data_config({}, pretrained_cfg=config))
+
+        def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
+            return timm.create_model(short, num_classes=outputs or 1000)
+
+        def pretrained() -> Pretrained:
+            return timm.create_model(short, pretrained=True), preprocessing, f"timm {short}"
+
+        return ModelSpec(f"{PREFIX}{short}", build, preprocessing, pretrained, "timm's")
+
+
+def _require_known(name: str) -> None:
+    import timm
+
+    base, known = name.split(".")[0], timm.list_models()
+    if base not in known:
+        near = difflib.get_close_matches(base, known, 3)
+        hint = f": did you mean {' or '.join(near)}?" if near else "."
+        raise UserError(f"No timm model '{name}'{hint}")
+
+
+def _preprocessing_of(config: dict[str, Any]) -> Preprocessing:
+    size = tuple(config["input_size"][1:])
+    resize = None if config.get("crop_mode") == "squash" else int(min(size) / config["crop_pct"])
+    return Preprocessing(size, resize, tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
