@@ -38,7 +38,7 @@ def open_example(name: str) -> Image.Image:
 def examples_strip() -> str:
     """The examples as small buttons."""
     buttons = "".join(
-        f'<button class="vt-example" title="{name}" {action("example", name)}><img alt="{name}" '
+        f'<button class="vt-example" title="{name}" {action("example", name)}><img alt="" '
         f'src="{jpeg_url(jpeg_bytes(open_example(name), 96))}"><span>{name}</span></button>'
         for name in EXAMPLES
         if _path(name)

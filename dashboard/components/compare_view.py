@@ -67,7 +67,7 @@ def chooser(names: Sequence[str], choice: Choice) -> str:
 
 def summary(c: Comparison) -> str:
     """Metrics, McNemar's test, and what the two runs are."""
-    heads = (("", ""), ("A", ""), ("B", ""), ("B − A", "95 % interval, by the paired bootstrap"))
+    heads = (("metric", ""), ("A", ""), ("B", ""), ("B − A", "95 % interval, by the paired bootstrap"))
     rows = "".join(map(_metric, c.metrics))
     left = f"; {c.relabeled:,} whose labels differ left out" if c.relabeled else ""
     of = "".join(

@@ -60,7 +60,7 @@ def _matrix(run: RunData, columns: list[int], view: View) -> str:
         )
     return (
         '<div class="vt-scroll"><table '
-        f'class="vt-matrix"><thead><tr><th></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+        f'class="vt-matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
         "</div>"
     )
 

@@ -201,7 +201,7 @@ def _card(found: GazeRun, view: GazeView, row: int) -> str:
 def standing(means: pd.DataFrame, title: str, note: str, text: str = "") -> str:
     """The table of models, networks, baselines and people: one row each, in the order of NSS. `text`: a
     sentence above it."""
-    heads = [("", "")] + [(m.title, MEANS[m.name]) for m in METRICS.values()]
+    heads = [("source", "")] + [(m.title, MEANS[m.name]) for m in METRICS.values()]
     rows = "".join(
         f'<tr class="vt-kind-{esc(row["kind"])}"><td class="vt-name">{esc(row["title"])}</td>'
         f"{''.join(f'<td>{_two(float(row[name]), 3)}</td>' for name in METRICS)}</tr>"

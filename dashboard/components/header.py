@@ -4,7 +4,7 @@ from dashboard.components.clickable import esc, script
 from explain.render import color_filters
 from explain.run.reader import RunData
 
-BLEND = script("header.js")
+BLEND, KEYBOARD = script("header.js"), script("keyboard.js")
 
 
 def header(run: RunData) -> str:
@@ -21,8 +21,8 @@ def header(run: RunData) -> str:
         pills.append(("status", "partial: start the run again to go on"))
     chips = "".join(f'<span class="vt-chip">{name} <b>{esc(value)}</b></span>' for name, value in pills)
     return (
-        f'<header class="vt-header"><span class="vt-logo"><i></i>Vitrine</span>{chips}<span '
+        f'<header class="vt-header"><h1 class="vt-logo"><i></i>Vitrine</h1>{chips}<span '
         'class="vt-space"></span>'
-        '<button class="vt-chip" data-theme-switch aria-label="light or dark">light / '
+        '<button class="vt-chip" data-theme-switch>light / '
         f"dark</button></header>{color_filters()}"
     )

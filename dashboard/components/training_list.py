@@ -170,7 +170,7 @@ def _table(t: pd.DataFrame) -> str:
     names = [
         re.sub("([_.])", r"\1<wbr>", esc(c)) for c in ("", *t.columns)
     ]  # long names break where a reader would
-    head = "".join(f"<th>{name}</th>" for name in names)
+    head = "".join(f"<th>{name}</th>" if name else "<td></td>" for name in names)
     body = "".join(
         f"<tr><th>{esc(i)}</th>{''.join(f'<td>{esc(v)}</td>' for v in row)}</tr>"
         for i, row in zip(t.index, t.to_numpy(), strict=True)

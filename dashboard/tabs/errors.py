@@ -42,7 +42,8 @@ def lens(findings: Findings, view: View, editable: bool) -> str:
     """What stands to the right: a way of looking, and what is seen through it."""
     kinds = {True: 'class="vt-on" aria-selected="true"', False: 'aria-selected="false"'}
     ways = "".join(
-        f'<button role="tab" {kinds[k == view.lens]} {action("lens", k)}>{v}</button>'
+        f'<button role="tab" id="vt-lens-{k}" aria-controls="vt-lens" {kinds[k == view.lens]} '
+        f"{action('lens', k)}>{v}</button>"
         for k, v in LENSES.items()
     )
     lists = "".join(
@@ -54,7 +55,10 @@ def lens(findings: Findings, view: View, editable: bool) -> str:
         f"…</option>{lists}</select>"
     )
     seen = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
-    return f'<nav class="vt-lenses" role="tablist">{ways}{chosen}</nav>{seen}'
+    return (
+        f'<div class="vt-lenses"><div role="tablist" aria-label="view of the images">{ways}</div>{chosen}</div>'
+        f'<div role="tabpanel" id="vt-lens" aria-labelledby="vt-lens-{view.lens}">{seen}</div>'
+    )
 
 
 def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = True) -> list[str]:

@@ -1,0 +1,177 @@
+"""Every view of the dashboard by the rules of axe-core, wide and on a phone, light and dark; and by keyboard
+alone."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explain.run.notes import add
+from explain.run.reader import open_run
+from tests.conftest import DEMO
+from tests.pages import open_tab
+from tests.test_trained import fake
+
+playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+# Markup that is Gradio's own and that neither its parameters nor our style or scripts reach: selector, why.
+GRADIOS: dict[str, str] = {}
+
+QUIET = """() => new Promise(resolve => {
+  let timer = setTimeout(resolve, 700);
+  const start = Date.now();
+  new MutationObserver(() => {
+    clearTimeout(timer);
+    timer = setTimeout(resolve, Date.now() - start > 8000 ? 0 : 700);
+  }).observe(document.body, {childList: true, subtree: true, characterData: true});
+})"""
+STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
+Page = Any
+
+
+def lens(name: str) -> Callable[[Page], None]:
+    def opened(page: Page) -> None:
+        page.click(f".vt-lenses button:has-text('{name}')")
+        page.wait_for_selector(f".vt-lenses button.vt-on:has-text('{name}')")
+
+    return opened
+
+
+def one_class(page: Page) -> None:
+    page.click("#vt-table tr:has-text('neutral')")
+    page.wait_for_selector("h3:has-text('neutral, misclassified')")
+
+
+def pair(page: Page) -> None:
+    page.locator(".vt-cell.vt-miss:not(:text-is('0'))").first.click()
+    page.wait_for_selector(".vt-pairs .vt-card")
+    page.locator(".vt-note summary").first.click()
+
+
+def live_maps(page: Page) -> None:
+    open_tab(page, "Inspect")
+    page.wait_for_selector("#vt-facts .vt-top")
+    page.click("#vt-facts .vt-top:nth-of-type(2)")
+    page.wait_for_selector("#vt-live h2:has-text('Maps for')")
+    page.click("#vt-again summary")
+    page.click("#vt-parameters button")
+
+
+def layers(page: Page) -> None:
+    open_tab(page, "Layers")
+    page.wait_for_selector(".vt-channel:visible")
+    page.locator("#vt-network tr:has-text('conv2_relu')").first.click()
+    page.wait_for_selector("#vt-sheet h2:has-text('conv2_relu')")
+    page.locator("#vt-sheet .vt-channel").nth(3).click()
+    page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
+
+
+def filters(page: Page) -> None:
+    open_tab(page, "Filters")
+    page.wait_for_selector("#vt-weights .vt-channel")
+    page.click("#vt-filter-layers tr:has-text('conv4')")
+    page.wait_for_selector("#vt-weights h2:has-text('conv4')")
+    page.locator("#vt-weights .vt-channel").nth(3).click()
+    page.wait_for_selector("#vt-filter h2:has-text('conv4, filter 3')")
+
+
+def inversion(page: Page) -> None:
+    open_tab(page, "Inversion")
+    page.wait_for_selector("#vt-inversion h2:has-text('of')")
+    page.wait_for_timeout(1500)
+
+
+def gaze(page: Page) -> None:
+    open_tab(page, "Gaze")
+    page.wait_for_selector("#vt-gaze .vt-map")
+    page.wait_for_selector("#vt-gaze-curves .js-plotly-plot")
+
+
+def empty(page: Page) -> None:
+    open_tab(page, "Compare")
+    page.wait_for_selector("#vt-against .vt-panel")
+
+
+def compared(page: Page) -> None:
+    page.select_option("#vt-against select", "0")
+    page.wait_for_selector("#vt-flips .vt-toolbar")
+    page.wait_for_selector("#vt-metrics table")
+
+
+def train(page: Page) -> None:
+    open_tab(page, "Train")
+    page.click(".vt-open:has-text('older')")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length >= 6")
+    for box in page.locator(".vt-training input").all():
+        box.check()
+    page.wait_for_selector("h2:has-text('Recall of each class')")
+
+
+def export(page: Page) -> None:
+    open_tab(page, "Export")
+    page.wait_for_selector(".vt-handed .vt-card")
+
+
+VIEWS: dict[str, Callable[[Page], None]] = {
+    "Errors, images": lambda page: None,
+    "Errors, attention": lens("Attention"),
+    "Errors, means": lens("Mean maps"),
+    "Errors, clusters": lens("Clusters"),
+    "Errors, slices": lens("Slices"),
+    "Errors, notes": lens("Notes"),
+    "Errors, a class": lambda page: (lens("Images")(page), one_class(page))[1],
+    "Errors, a pair": pair,
+    "Inspect": live_maps,
+    "Layers": layers,
+    "Filters": filters,
+    "Inversion": inversion,
+    "Gaze": gaze,
+    "Compare, empty": empty,
+    "Compare": compared,
+    "Train": train,
+    "Export": export,
+}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped demo, with its survey and one note, beside a run to compare with."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("demo", "other"):
+        shutil.copytree(DEMO, folder / name)
+    run = open_run(folder / "demo")
+    add(run.folder, str(run.table.at[0, "id"]), "tags", ["blurred"])
+    return folder / "demo"
+
+
+def violations(page: Page) -> list[str]:
+    """Lines of rule, target and why, contrast figures among it."""
+    page.add_style_tag(content=STILL)
+    page.evaluate(QUIET)
+    found = axe.Axe().run(page, context={"exclude": [[s] for s in GRADIOS]} if GRADIOS else None).response
+    return [
+        f"{v['id']}: {' '.join(map(str, node['target']))}: "
+        + " ".join(c["message"] for kind in ("any", "all", "none") for c in node[kind])
+        for v in found["violations"]
+        for node in v["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [(width, dark, "") for width in (1280, 390) for dark in (False, True)],
+    indirect=True,
+    ids=["wide light", "wide dark", "phone light", "phone dark"],
+)
+def test_axe_finds_nothing(page: Page, trainings: Path) -> None:
+    for k, name in enumerate(("older", "oldest")):
+        fake(trainings / f"{name}.safetensors", k)
+    wrong = []
+    for name, go in VIEWS.items():
+        go(page)
+        wrong += [f"{name}: {line}" for line in violations(page)]
+    assert not wrong, "\n".join(wrong)
