@@ -2,7 +2,7 @@
 alone."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 # Markup that is Gradio's own and that neither its parameters nor our style or scripts reach: selector, why.
 GRADIOS: dict[str, str] = {}
 
+RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # more than axe's own
 QUIET = """() => new Promise(resolve => {
   let timer = setTimeout(resolve, 700);
   const start = Date.now();
@@ -152,7 +153,7 @@ def violations(page: Page) -> list[str]:
     """Lines of rule, target and why, contrast figures among it."""
     page.add_style_tag(content=STILL)
     page.evaluate(QUIET)
-    found = axe.Axe().run(page, context={"exclude": [[s] for s in GRADIOS]} if GRADIOS else None).response
+    found = axe.Axe().run(page, {"exclude": [[s] for s in GRADIOS]} if GRADIOS else None, RULES).response
     return [
         f"{v['id']}: {' '.join(map(str, node['target']))}: "
         + " ".join(c["message"] for kind in ("any", "all", "none") for c in node[kind])
@@ -175,3 +176,79 @@ def test_axe_finds_nothing(page: Page, trainings: Path) -> None:
         go(page)
         wrong += [f"{name}: {line}" for line in violations(page)]
     assert not wrong, "\n".join(wrong)
+
+
+FOCUS = """() => {
+  const node = document.activeElement, style = getComputedStyle(node);
+  const outlined = style.outlineStyle === 'solid' && parseFloat(style.outlineWidth) >= 2;
+  return {
+    piece: node.closest('.block[id]')?.id ?? '',
+    name: node.ariaLabel || node.textContent.trim().slice(0, 40) || node.outerHTML.slice(0, 120),
+    visible: node.matches(':focus-visible') && outlined,
+    color: style.outlineColor,
+    body: node === document.body,
+  };
+}"""
+REACHABLE = """() => {
+  const controls = 'button, a[href], input, select, textarea, summary, [tabindex="0"]';
+  const seen = node => node.checkVisibility({visibilityProperty: true});
+  const open = node => seen(node) && !node.disabled && node.tabIndex >= 0;
+  return [...document.querySelectorAll(controls)].filter(open).length;
+}"""
+TEAL = {False: "rgb(13, 112, 104)", True: "rgb(63, 184, 171)"}
+ON_TOP = ["vt-top", "vt-numbers", "vt-what"]
+MATRIX, IMAGES = ["vt-confusion", "vt-table"], ["vt-gallery"]
+
+
+def by_tab(page: Page) -> list[dict[str, Any]]:
+    """What has the focus after each press of Tab, from the first control of the page to the last."""
+    page.evaluate(QUIET)
+    page.evaluate("document.activeElement.blur()")
+    page.locator("[data-theme-switch]").focus()
+    reached = [page.evaluate(FOCUS)]
+    while len(reached) < 400:
+        page.keyboard.press("Tab")
+        if (now := page.evaluate(FOCUS))["body"]:
+            break
+        reached.append(now)
+    return reached
+
+
+def order(reached: list[dict[str, Any]]) -> list[str]:
+    """The page's pieces, each as often as it is entered."""
+    pieces = [now["piece"] for now in reached if now["piece"].startswith("vt-")]
+    return [piece for k, piece in enumerate(pieces) if k == 0 or piece != pieces[k - 1]]
+
+
+@pytest.mark.parametrize(
+    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
+)
+def test_tab_reaches_every_control(page: Page) -> None:
+    """In the order in which they are seen, with an outline around each."""
+    phone = page.viewport_size["width"] < 900
+    errors = [*ON_TOP, *IMAGES, *MATRIX] if phone else [*ON_TOP, *MATRIX, *IMAGES]
+    for name in ("Errors, images", "Inspect"):
+        VIEWS[name](page)
+        reached = by_tab(page)
+        assert len(reached) == page.evaluate(REACHABLE)
+        outlined = [now["visible"] and now["color"] == TEAL[phone] for now in reached[1:]]
+        assert all(outlined), reached[1 + outlined.index(False)]
+        pieces = order(reached)
+        assert len(pieces) == len(set(pieces)), "a piece is left and entered again"
+        if name != "Inspect":
+            assert pieces == [piece for piece in errors if piece in pieces]
+            assert {*IMAGES, *MATRIX} <= set(pieces)
+
+
+def test_the_focus_stays_where_it_was(page: Page) -> None:
+    """A click by keyboard draws a piece anew; arrows move among the tabs of Errors."""
+    page.focus(".vt-lenses [role=tab]:has-text('Attention')")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#vt-gallery h2:has-text('Every map as numbers')")
+    page.wait_for_function("document.activeElement.textContent === 'Attention'")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.textContent") == "Mean maps"
+    page.focus("[aria-label='next page']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".vt-pager:has-text('2 /')")
+    page.wait_for_function("document.activeElement.ariaLabel === 'next page'")

@@ -6,17 +6,16 @@ const scrolls = (node) => {
   const {overflowX, overflowY} = getComputedStyle(node);
   return (overflowX !== 'visible' && node.scrollWidth > node.clientWidth) || (overflowY !== 'visible' && node.scrollHeight > node.clientHeight);
 };
-const measured = new ResizeObserver((entries) => {
-  for (const {target} of entries) {
-    if (!scrolls(target)) { target.removeAttribute('tabindex'); continue; }
-    target.tabIndex = 0;
-    if (target.tagName !== 'DIV') continue;
-    target.role = 'group';
-    target.ariaLabel = target.closest('section')?.querySelector('h2')?.firstChild?.textContent.trim() || 'table';
-  }
-});
-const measureNew = () => {
-  for (const node of document.querySelectorAll('.vt-scroll, .vt-tall, .vt-facts')) measured.observe(node);
+const measure = (node) => {
+  if (!scrolls(node)) { node.removeAttribute('tabindex'); return; }
+  node.tabIndex = 0;
+  if (node.tagName !== 'DIV') return;
+  node.role = 'region';
+  node.ariaLabel = node.closest('section')?.querySelector('h2')?.firstChild?.textContent.trim() || 'table';
+};
+const sizes = new ResizeObserver((entries) => entries.forEach(({target}) => measure(target)));
+const measureAll = () => {
+  for (const node of document.querySelectorAll('.vt-scroll, .vt-tall, .vt-facts')) { sizes.observe(node); measure(node); }
 };
 
 const KEYS = ['action', 'blend', 'link'];
@@ -50,6 +49,6 @@ let due = false;
 new MutationObserver(() => {
   if (due) return;
   due = true;
-  requestAnimationFrame(() => { due = false; measureNew(); focusAgain(); });
+  requestAnimationFrame(() => { due = false; measureAll(); focusAgain(); });
 }).observe(whole, {childList: true, subtree: true});
-measureNew();
+measureAll();

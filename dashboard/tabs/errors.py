@@ -56,7 +56,8 @@ def lens(findings: Findings, view: View, editable: bool) -> str:
     )
     seen = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
     return (
-        f'<div class="vt-lenses"><div role="tablist" aria-label="view of the images">{ways}</div>{chosen}</div>'
+        f'<div class="vt-lenses"><div role="tablist" aria-label="view of the images">{ways}</div>'
+        f"{chosen}</div>"
         f'<div role="tabpanel" id="vt-lens" aria-labelledby="vt-lens-{view.lens}">{seen}</div>'
     )
 
