@@ -18,9 +18,6 @@ playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-# Markup that is Gradio's own and that neither its parameters nor our style or scripts reach: selector, why.
-GRADIOS: dict[str, str] = {}
-
 RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # more than axe's own
 QUIET = """() => new Promise(resolve => {
   let timer = setTimeout(resolve, 700);
@@ -31,7 +28,7 @@ QUIET = """() => new Promise(resolve => {
   }).observe(document.body, {childList: true, subtree: true, characterData: true});
 })"""
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
-Page = Any
+Page = playwright.Page
 
 
 def lens(name: str) -> Callable[[Page], None]:
@@ -153,7 +150,7 @@ def violations(page: Page) -> list[str]:
     """Lines of rule, target and why, contrast figures among it."""
     page.add_style_tag(content=STILL)
     page.evaluate(QUIET)
-    found = axe.Axe().run(page, {"exclude": [[s] for s in GRADIOS]} if GRADIOS else None, RULES).response
+    found = axe.Axe().run(page, options=RULES).response
     return [
         f"{v['id']}: {' '.join(map(str, node['target']))}: "
         + " ".join(c["message"] for kind in ("any", "all", "none") for c in node[kind])

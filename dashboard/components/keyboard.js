@@ -7,7 +7,10 @@ const scrolls = (node) => {
   return (overflowX !== 'visible' && node.scrollWidth > node.clientWidth) || (overflowY !== 'visible' && node.scrollHeight > node.clientHeight);
 };
 const measure = (node) => {
-  if (!scrolls(node)) { node.removeAttribute('tabindex'); return; }
+  if (!scrolls(node)) {
+    if (node.tabIndex === 0) ['tabindex', 'role', 'aria-label'].forEach((name) => node.removeAttribute(name));
+    return;
+  }
   node.tabIndex = 0;
   if (node.tagName !== 'DIV') return;
   node.role = 'region';
