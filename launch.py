@@ -53,19 +53,19 @@ def default(context: typer.Context) -> None:
 
 @app.command()
 def serve(
-    run: Annotated[Path, typer.Option(help="A run folder made by 'run'.")] = DEMO,
+    run: Annotated[Path, typer.Option(help="Run folder made by 'run'.")] = DEMO,
     weights: Weights = None,
-    host: Annotated[str, typer.Option(help="The address to listen at; by itself this machine alone.")] = "",
+    host: Annotated[str, typer.Option(help="Address to listen on (default: this machine only).")] = "",
     port: Annotated[
         int | None, typer.Option(help="1 to 65535 (default: the first free one from 7860).")
     ] = None,
     root_path: Annotated[
-        str, typer.Option(help="Where a reverse proxy shows the page: /vitrine, or https://name/vitrine.")
+        str, typer.Option(help="Path or address behind a reverse proxy: /vitrine, or https://name/vitrine.")
     ] = "",
     behind_proxy: Annotated[
-        str, typer.Option(help="Address or network of the reverse proxy, whose X-Forwarded headers count.")
+        str, typer.Option(help="Address or network of the reverse proxy whose X-Forwarded headers are used.")
     ] = "",
-    share: Annotated[bool, typer.Option("--share", help="Also a public link, with a password.")] = False,
+    share: Annotated[bool, typer.Option("--share", help="Create a public link, with a password.")] = False,
     auth: Annotated[
         str,
         typer.Option(
@@ -74,46 +74,49 @@ def serve(
     ] = "",
     public: Annotated[bool, typer.Option("--public", help="No password.")] = False,
     allow_compute: Annotated[
-        bool, typer.Option("--allow-compute", help="Visitors may train, write notes and export, too.")
+        bool, typer.Option("--allow-compute", help="Visitors may also train, write notes and export.")
     ] = False,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Visitors may look only: no uploads, no live maps.")
+        bool, typer.Option("--read-only", help="Visitors may only look: no uploads, no live maps.")
     ] = False,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Offer tools to agents on this machine.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Offer MCP tools to agents on this machine.")] = False,
     device: Device = "cpu",
-    trainings: Annotated[Path, typer.Option(help="The folder of the Train tab.")] = Path("trainings"),
+    trainings: Annotated[Path, typer.Option(help="Folder of the Train tab.")] = Path("trainings"),
     against: Annotated[
-        list[Path] | None, typer.Option(help="A run of the same images, for Compare; may be repeated.")
+        list[Path] | None, typer.Option(help="Run of the same images, for Compare; may be repeated.")
     ] = None,
-    gaze: Annotated[Path | None, typer.Option(help="A folder of 'gaze evaluate', for the Gaze tab.")] = None,
+    gaze: Annotated[Path | None, typer.Option(help="Folder of 'gaze evaluate', for the Gaze tab.")] = None,
     gaze_model: Annotated[
-        Path | None, typer.Option(help="A checkpoint of 'gaze train', instead of the one that comes along.")
+        Path | None, typer.Option(help="Checkpoint of 'gaze train' (default: the shipped one).")
     ] = None,
     decoders: Annotated[
-        Path | None, typer.Option(help="A folder of 'invert train', for the Inversion tab.")
+        Path | None, typer.Option(help="Folder of 'invert train', for the Inversion tab.")
     ] = None,
     allow_data: AllowData = False,
     open_browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page by itself.")
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
 ) -> None:
     """Open the dashboard on a run."""
-    from dashboard.server.serving import Sharing
+    from dashboard.server.serving import ServeConfig
     from dashboard.server.serving import serve as start
+    from dashboard.server.sharing import Sharing
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
     start(
-        run,
-        sharing,
-        weights,
-        device,
-        open_browser,
-        trainings,
-        against or [],
-        gaze,
-        gaze_model,
-        decoders,
-        allow_data,
+        ServeConfig(
+            run=run,
+            sharing=sharing,
+            weights=weights,
+            device=device,
+            trainings=trainings,
+            against=tuple(against or ()),
+            gaze=gaze,
+            gaze_model=gaze_model,
+            decoders=decoders,
+            allow_data=allow_data,
+            open_browser=open_browser,
+        )
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.synthetic import Faults, synthetic_run
 from dashboard.tabs.errors import changed, pieces
-from dashboard.tabs.errors_view import LENSES, first_view
+from dashboard.tabs.errors_state import LENSES, first_view
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.groups import LISTS
 from explain.analysis.ranking import SORTS

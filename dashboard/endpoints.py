@@ -1,5 +1,4 @@
-"""What programs may ask for, by gradio_client or as tools for agents: predict, explain, errors, export,
-report."""
+"""Endpoints for gradio_client and for agents: predict, explain, errors, export, report."""
 
 from typing import Any
 
@@ -9,102 +8,109 @@ from PIL import Image
 from dashboard.error_boundary import error_boundary
 from dashboard.server.uploads import handed_out, open_upload, photo_upload
 from dashboard.session.context import Context
+from explain.analysis.findings import Findings
 from explain.analysis.headline import headline
 from explain.analysis.ranking import SORTS
+from explain.run.reader import RunData
 from models.errors import UserError
 
 TOP, MOST = 5, 1000
+PLAIN, PREFIXES = ("", "errors", "correct", "notes"), ("class:", "pair:", "tag:")
+"""Selections that need no findings, and the beginnings of others."""
 
 
 def build(ctx: Context) -> None:
     """Register those that this page's access allows."""
+    endpoints = Endpoints(ctx)
     with gr.Row(visible=False):  # before the tabs, whose handlers would have the names otherwise
-        _listed(ctx)
+        endpoints.register_errors()
         if ctx.access.explains:
-            _live(ctx)
+            endpoints.register_live()
         if ctx.access.computes:
-            _handed_out(ctx)
+            endpoints.register_files()
 
 
-def _listed(ctx: Context) -> None:
+class Endpoints:
+    """The handlers; each is published under its own name, with its docstring."""
+
+    def __init__(self, ctx: Context):
+        self._ctx = ctx
+
+    def register_errors(self) -> None:
+        _endpoint(self.errors, [gr.Textbox("errors"), gr.Number(20, precision=0)], [gr.JSON(label="errors")])
+
+    def register_live(self) -> None:
+        photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
+        _endpoint(self.predict, [photo], [answer], "model")
+        inputs = [photo, gr.Textbox("grad_cam"), gr.Textbox(""), gr.Textbox("")]
+        overlay = gr.Image(type="pil", format="png", label="overlay")
+        _endpoint(self.explain, inputs, [answer, overlay], "model")
+
+    def register_files(self) -> None:
+        file = gr.File(label="file")
+        inputs = [gr.Textbox(""), gr.Number(2, precision=0), gr.Textbox("")]
+        _endpoint(self.export, inputs, [file], "export")
+        _endpoint(self.report, [], [file], "export")
+
     @error_boundary
-    def errors(request: gr.Request, select: str = "errors", limit: int = 20) -> dict[str, Any]:
+    def errors(self, request: gr.Request, select: str = "errors", limit: int = 20) -> dict[str, Any]:
         """Images of the run, the most confident errors first, with the run's headline figures and what to try
         next.
 
         Args:
             select: errors, correct, class:NAME, pair:TRUE>CALLED, labels, duplicates, border, tag:NAME;
-            nothing for some of every class. limit: at most so many images.
+            nothing for some of every class. limit: maximum number of images.
         """
-        from explain.analysis.groups import prepare
-        from explain.export.selection import LONGEST, selected
+        from explain.export.selection import selected
 
-        run, plain = ctx.run, ("", "errors", "correct", "notes")
-        if (
-            str(select or "") not in plain
-            and not str(select).startswith(("class:", "pair:", "tag:"))
-            and ctx.work_out()
-        ):
-            raise UserError(
-                f"What '{str(select)[:60]}' means is still being worked out: ask again in a minute."
-            )
-        who = str(request.session_hash)
-        ctx.cancellation.begin(who)
-        prepare(ctx.findings, str(select or "")[:LONGEST], lambda: ctx.cancellation.raise_if_cancelled(who))
-        found = selected(ctx.findings, str(select or ""), sort=next(iter(SORTS)))
-        chosen = run.table.loc[found.rows[: max(1, min(int(limit or 20), MOST))]]
-        images = [
-            {
-                "image": str(x.id),
-                "true": run.classes[int(x.label)],
-                "called": run.classes[int(x.pred)],
-                "confidence": round(float(x.confidence), 4),
-                "loss": round(float(x.loss), 4),
-            }
-            for x in chosen.itertuples()
-        ]
-        figures = {figure.name: figure.value for figure in headline(run, run.manifest.request.methods[0])}
-        proposals = (
-            [{"title": p.title, "why": p.text, "train": p.option} for p in ctx.findings.proposals]
-            if ctx.findings.ready
-            else None
-        )
+        select, findings, run = str(select or ""), self._ctx.findings, self._ctx.run
+        self._prepare(select, str(request.session_hash))
+        selection = selected(findings, select, sort=next(iter(SORTS)))
+        shown = selection.rows[: max(1, min(int(limit or 20), MOST))]
+        figures = headline(run, run.manifest.request.methods[0])
         return {
             "model": run.manifest.request.model,
             "data": run.manifest.request.data,
-            "selected": found.description,
-            "number": len(found.rows),
-            "figures": figures,
-            "images": images,
-            "what_to_try": proposals,
-            "inconclusive": ctx.findings.inconclusive,
+            "selected": selection.description,
+            "number": len(selection.rows),
+            "figures": {figure.name: figure.value for figure in figures},
+            "images": _images(run, shown),
+            "what_to_try": _proposals(findings) if findings.ready else None,
+            "inconclusive": findings.inconclusive,
         }
 
-    _endpoint(errors, [gr.Textbox("errors"), gr.Number(20, precision=0)], [gr.JSON(label="errors")])
+    def _prepare(self, select: str, who: str) -> None:
+        """Compute what a selection needs. Raises UserError where the findings are not there yet."""
+        from explain.analysis.groups import prepare
+        from explain.export.selection import LONGEST
 
+        cancellation = self._ctx.cancellation
+        if select not in PLAIN and not select.startswith(PREFIXES) and self._ctx.work_out():
+            raise UserError(f"What '{select[:60]}' means is still being computed: ask again in a minute.")
+        cancellation.begin(who)
+        prepare(self._ctx.findings, select[:LONGEST], lambda: cancellation.raise_if_cancelled(who))
 
-def _live(ctx: Context) -> None:
     @error_boundary
-    def predict(photo: str) -> dict[str, Any]:
-        """What the network says of a photo: its most probable classes.
+    def predict(self, photo: str) -> dict[str, Any]:
+        """The prediction of the network for a photo: its most probable classes.
 
         Args:
             photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
         """
         from explain.methods.live import open_session
 
-        opened = _opened(ctx, photo)
-        with ctx.classifier() as classifier:
-            prob = open_session(classifier, opened).prob
+        image = self._opened(photo)
+        with self._ctx.classifier() as classifier:
+            prob = open_session(classifier, image).prob
         best = (-prob).argsort(kind="stable")[:TOP].tolist()
         return {
-            "model": ctx.run.manifest.request.model,
-            "classes": [{"name": ctx.run.classes[i], "probability": float(prob[i])} for i in best],
+            "model": self._ctx.run.manifest.request.model,
+            "classes": [{"name": self._ctx.run.classes[i], "probability": float(prob[i])} for i in best],
         }
 
     @error_boundary
     def explain(
-        request: gr.Request, photo: str, method: str = "grad_cam", target: str = "", layer: str = ""
+        self, request: gr.Request, photo: str, method: str = "grad_cam", target: str = "", layer: str = ""
     ) -> tuple[dict[str, Any], Image.Image]:
         """Where the network looks in a photo: the raw map as rows of numbers (seven digits), and a picture of
         it laid over the photo.
@@ -120,74 +126,72 @@ def _live(ctx: Context) -> None:
         from explain.methods.single_image import class_number
         from explain.render import normalize, overlay
 
-        get(method)
-        plus, opened, who = (
-            class_number(ctx.run.classes, target or None),
-            _opened(ctx, photo),
-            str(request.session_hash),
-        )
-        ctx.cancellation.begin(who)
-        with ctx.classifier() as classifier:
-            session = open_session(classifier, opened)
-            made = session.map(
-                MapRequest(method, layer or "", plus),
-                lambda fraction: ctx.cancellation.raise_if_cancelled(who),
-            )
-            raw = [[float(f"{value:.7g}") for value in line] for line in made.raw.tolist()]
-            told = {
-                "model": ctx.run.manifest.request.model,
-                "method": method,
-                "layer": made.layer,
-                "target": ctx.run.classes[made.target],
-                "probability": float(session.prob[made.target]),
-                "seconds": round(made.seconds, 3),
-                "map": raw,
-            }
-            return told, overlay(session.seen, normalize(made.raw))
+        get(method)  # raises for a method that there is not
+        map_request = MapRequest(method, layer or "", class_number(self._ctx.run.classes, target or None))
+        image, who, cancellation = self._opened(photo), str(request.session_hash), self._ctx.cancellation
+        cancellation.begin(who)
+        with self._ctx.classifier() as classifier:
+            session = open_session(classifier, image)
+            result = session.map(map_request, lambda fraction: cancellation.raise_if_cancelled(who))
+        description = {
+            "model": self._ctx.run.manifest.request.model,
+            "method": method,
+            "layer": result.layer,
+            "target": self._ctx.run.classes[result.target],
+            "probability": float(session.prob[result.target]),
+            "seconds": round(result.seconds, 3),
+            "map": [[float(f"{value:.7g}") for value in line] for line in result.raw.tolist()],
+        }
+        return description, overlay(session.seen, normalize(result.raw))
 
-    photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
-    _endpoint(predict, [photo], [answer], "model")
-    asked = [photo, gr.Textbox("grad_cam"), gr.Textbox(""), gr.Textbox("")]
-    _endpoint(explain, asked, [answer, gr.Image(type="pil", format="png", label="overlay")], "model")
-
-
-def _handed_out(ctx: Context) -> None:
     @error_boundary
-    def export(select: str = "", per_class: int = 2, methods: str = "") -> str:
+    def export(self, select: str = "", per_class: int = 2, methods: str = "") -> str:
         """An archive of images, overlays, raw maps and tables.
 
         Args:
             select: as for errors; nothing for some of every class.
-            per_class: at most so many wrong and so many right images of a class; 0 for all of a list.
+            per_class: maximum wrong and correct images per class; 0 for all of a list.
             methods: of the run's, with commas; nothing for the first.
         """
         from explain.export.gallery import ExportOptions
         from explain.export.gallery import export as write
 
-        out = handed_out(f"{ctx.run.folder.name}.zip")
+        out = handed_out(f"{self._ctx.run.folder.name}.zip")
         named = tuple(name.strip() for name in str(methods or "").split(",") if name.strip())
-        write(ctx.findings, out, ExportOptions(str(select or ""), int(per_class) or None, named))
+        write(self._ctx.findings, out, ExportOptions(str(select or ""), int(per_class) or None, named))
         return str(out)
 
     @error_boundary
-    def report() -> str:
+    def report(self) -> str:
         """What the run found, as one HTML file that needs no network."""
         from explain.export.report import report as make
         from explain.export.report import write_report
 
-        out = handed_out(f"{ctx.run.folder.name}.html")
-        write_report(make(ctx.findings), out)
+        out = handed_out(f"{self._ctx.run.folder.name}.html")
+        write_report(make(self._ctx.findings), out)
         return str(out)
 
-    file = gr.File(label="file")
-    _endpoint(export, [gr.Textbox(""), gr.Number(2, precision=0), gr.Textbox("")], [file], "export")
-    _endpoint(report, [], [file], "export")
+    def _opened(self, photo: str | None) -> Image.Image:
+        if not photo:
+            raise UserError("There is no photo: give one, as handle_file('photo.jpg').")
+        return open_upload(photo, self._ctx.exif, self._ctx.run.manifest.request.bits)
 
 
-def _opened(ctx: Context, photo: str | None) -> Image.Image:
-    if not photo:
-        raise UserError("There is no photo: give one, as handle_file('photo.jpg').")
-    return open_upload(photo, ctx.exif, ctx.run.manifest.request.bits)
+def _proposals(findings: Findings) -> list[dict[str, str]]:
+    return [{"title": p.title, "why": p.text, "train": p.option} for p in findings.proposals]
+
+
+def _images(run: RunData, rows: list[int]) -> list[dict[str, Any]]:
+    return [
+        {
+            "image": str(x.id),
+            "true": run.classes[int(x.label)],
+            "called": run.classes[int(x.pred)],
+            "confidence": round(float(x.confidence), 4),
+            "loss": round(float(x.loss), 4),
+        }
+        for x in run.table.loc[rows].itertuples()
+    ]
 
 
 def _endpoint(handler: Any, inputs: list[Any], outputs: list[Any], concurrency_id: str | None = None) -> None:

@@ -1,12 +1,14 @@
 """What channels make of an image, and the Layers tab's parts."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from dashboard.components.layer_view import channel_alone, channel_sheet, layer_table
-from dashboard.tabs.layers import changed
+from dashboard.tabs.layers_state import LayersView
 from explain import render
 from explain.features.activations import ORDERS, Activations, activations, order, scaled
 from explain.network.hooks import capture, output_of
@@ -15,15 +17,7 @@ from models.classifier import Classifier
 from models.errors import UserError
 from tests.test_capture import assert_as_found, snapshot
 
-VIEW = {
-    "subject": None,
-    "layer": "",
-    "order": "index",
-    "scale": "each channel",
-    "colors": "viridis",
-    "page": 0,
-    "channel": None,
-}
+VIEW = LayersView()
 
 
 @pytest.fixture
@@ -133,7 +127,7 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
     by_name = {layer.name: layer for layer in table}
     found = activations(tiny.model, x, "features.4")
     found.values[3] = 0
-    sheet = channel_sheet(found, VIEW | {"channel": 2}, np.arange(len(found.values)), "<conv>")
+    sheet = channel_sheet(found, asdict(replace(VIEW, channel=2)), np.arange(len(found.values)), "<conv>")
     assert sheet.count('data-action="channel"') == len(found.values)
     assert "&lt;conv&gt;" in sheet
     assert "channel 3, zero everywhere" in sheet
@@ -143,8 +137,15 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
     assert "vt-box" in channel_alone(found, 2, by_name["features.4"], picture, (32, 32), "grey")
     assert "Click a channel" in channel_alone(found, 999, by_name["features.4"], picture, (32, 32), "grey")
     many = Activations("a", np.ones((2048, 2, 2), np.float32))
-    assert channel_sheet(many, VIEW | {"page": 99}, np.arange(2048), "").count('data-action="channel"') == 64
-    assert "no places" in channel_sheet(activations(tiny.model, x, "head"), VIEW, np.arange(3), "preds")
+    assert (
+        channel_sheet(many, asdict(replace(VIEW, page=99)), np.arange(2048), "").count(
+            'data-action="channel"'
+        )
+        == 64
+    )
+    assert "no places" in channel_sheet(
+        activations(tiny.model, x, "head"), asdict(VIEW), np.arange(3), "preds"
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,8 +163,8 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
     ],
 )
 def test_clicks(name: str, value: str, text: dict[str, object]) -> None:
-    view = VIEW | {"page": 5, "channel": 1}
-    assert changed(view, name, value) == view | text
+    view = replace(VIEW, page=5, channel=1)
+    assert view.apply(name, value) == replace(view, **text)  # type: ignore[arg-type]
 
 
 def test_a_picture_smaller_than_the_input(tiny: Classifier) -> None:

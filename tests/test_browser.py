@@ -146,7 +146,7 @@ def test_filters_are_maximized_and_stopped(page: "playwright.Page") -> None:
     page.click("#vt-maximize")
     page.wait_for_selector("#vt-wishes .vt-bar")  # a preview
     page.click("#vt-stop-maximize")
-    page.wait_for_selector("#vt-wishes p:has-text('Stopped after step')")
+    page.wait_for_selector("#vt-wishes p:has-text('Cancelled after step')")
     page.wait_for_selector("#vt-stop-maximize", state="hidden")
     page.click("#vt-maximize")
     page.wait_for_selector("#vt-wishes .vt-bar")
@@ -206,7 +206,7 @@ def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
     page.wait_for_selector("#vt-cancel")
     page.wait_for_selector(":text('KernelSHAP -')")  # progress
     page.click("#vt-cancel")
-    page.wait_for_selector("text=KernelSHAP was stopped")
+    page.wait_for_selector("text=KernelSHAP was cancelled")
     page.wait_for_selector("#vt-cancel", state="hidden")
     page.get_by_label("samples").locator("visible=true").fill("20")
     page.keyboard.press("Tab")

@@ -49,7 +49,7 @@ def test_what_errors_shows_is_exported(page: "playwright.Page") -> None:
     assert json.loads(archive.read("manifest.json"))["images"] == 8
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.click("#vt-report")
-    page.wait_for_selector("#vt-export-state h2:has-text('The report')")
+    page.wait_for_selector("#vt-export-state h2:has-text('Report (one file)')")
     with page.expect_download() as download:
         page.click("#vt-export-file")
     assert download.value.path().read_text(encoding="utf-8").startswith("<!doctype html>")
@@ -63,7 +63,7 @@ def test_an_export_is_stopped(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-export-contents h2:has-text('all correct')")
     page.click("#vt-export-start")
     page.click("#vt-export-state button:has-text('Cancel')")
-    page.wait_for_selector("#vt-export-state :text('Stopped')")
+    page.wait_for_selector("#vt-export-state :text('Cancelled')")
     assert not page.locator("#vt-export-file").is_visible()
 
 

@@ -97,7 +97,7 @@ def test_many_outputs_and_few_classes_of_images(whole: RunData) -> None:
 def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
     from dashboard.components.slice_view import slice_view
     from dashboard.tabs.errors import pieces
-    from dashboard.tabs.errors_view import first_view
+    from dashboard.tabs.errors_state import first_view
     from explain.export.report import report
     from explain.export.selection import selected
     from models.errors import UserError

@@ -12,9 +12,10 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 from statsmodels.stats.contingency_tables import mcnemar as theirs
 
 from benchmarks.synthetic import Faults, synthetic_run
-from dashboard.components.compare_view import LISTS, Choice, chooser, class_changes, flips, summary
+from dashboard.components.compare_view import chooser, class_changes, flips, summary
 from dashboard.session.context import Context
 from dashboard.tabs.compare import Comparisons, pieces
+from dashboard.tabs.compare_state import LISTS, Choice
 from explain.analysis.bootstrap import METRICS, Predictions, side_by_side
 from explain.analysis.compare import as_table, compare, format_text, match, mcnemar
 from explain.analysis.similarity import alike, partners

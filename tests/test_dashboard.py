@@ -21,7 +21,7 @@ from dashboard.examples import EXAMPLES, examples_strip, open_example
 from dashboard.server.uploads import open_upload
 from dashboard.session.context import Context
 from dashboard.tabs.errors import pieces
-from dashboard.tabs.errors_view import LENSES, View, first_view, from_query
+from dashboard.tabs.errors_state import LENSES, View, first_view, from_query
 from explain.analysis import ranking as errors
 from explain.analysis.findings import Findings
 from explain.formatting import decimal
@@ -317,11 +317,9 @@ def test_architecture_of_a_run() -> None:
 
 
 def test_data_that_moved_away(small_run: RunData, pictures: Path) -> None:
-    from dashboard.session.image_sessions import picture
-
     ctx = Context(small_run)
-    assert picture(ctx, {"row": 0}).size == (48, 40)
+    assert ctx.subjects.picture({"row": 0}).size == (48, 40)
     pictures.rename(pictures.parent / "elsewhere")
     with pytest.raises(UserError, match="any more"):
-        picture(ctx, {"row": 0})
+        ctx.subjects.picture({"row": 0})
     assert ctx.seen(0).size == (32, 32)

@@ -134,7 +134,8 @@ def test_the_documented_example(
 def agents(demo: Path) -> Iterator[str]:
     pytest.importorskip("mcp")
     from dashboard.app import build
-    from dashboard.server.serving import Sharing, options
+    from dashboard.server.serving import options
+    from dashboard.server.sharing import Sharing
     from dashboard.session.context import Context
 
     page = build(Context(open_run(demo)))

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from dashboard.components.sheet import Cell, bars, pages_of, sheet, turner
 from dashboard.error_boundary import error_boundary
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
-from dashboard.tabs.filters import STEPS, WHAT, Pieces, Wanted, changed
+from dashboard.tabs.filters import STEPS, Pieces
+from dashboard.tabs.filters_state import UNITS, FiltersView, UnitRequest
 from explain import render
 from explain.features.activation_maximization import Maximized, Settings, maximize
 from explain.features.depth import Step
@@ -29,8 +30,8 @@ from models.classifier import Classifier
 from models.errors import Cancelled, UserError
 from tests.conftest import DEMO, TINY
 
-VIEW = {"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}
-HOW = (WHAT[0], 16, 0, STEPS[0], 0, [])
+VIEW = FiltersView()
+HOW = (UNITS[0], 16, 0, STEPS[0], 0, [])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_first_sight_is_the_first_layer_and_nothing_is_maximized(
     pieces: Pieces, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VITRINE_CACHE", str(tmp_path))
-    table, panel, weights, alone = pieces.of(dict(VIEW), HOW)
+    table, panel, weights, alone = pieces.of(VIEW, HOW)
     assert table.count('data-action="layer"') == 13
     assert "Click Maximize" in panel
     assert weights.count('data-action="unit"') == 16
@@ -67,7 +68,7 @@ def test_what_was_maximized_is_there_the_next_time(
     with pieces.ctx.classifier() as classifier:
         *_, _ = maximized(classifier, [0, 1], Settings("features.3", steps=1, seed=5))
     assert len(list(tmp_path.rglob("*.png"))) == 2
-    _, panel, _, alone = pieces.of(VIEW | {"layer": "features.3", "unit": 1}, (WHAT[0], 16, 0, 1, 5, []))
+    _, panel, _, alone = pieces.of(replace(VIEW, layer="features.3", unit=1), (UNITS[0], 16, 0, 1, 5, []))
     assert panel.count('data-action="wish"') == 2
     assert "feature visualization of conv2, filter 1" in alone
 
@@ -75,51 +76,51 @@ def test_what_was_maximized_is_there_the_next_time(
 @pytest.mark.parametrize(
     ("how", "units", "settings"),
     [
-        ((WHAT[0], 16, 4, 64, 1, []), tuple(range(4, 16)), Settings("features.0", steps=64, seed=1)),
-        ((WHAT[1], 16, 99, 64, 0, []), (15,), Settings("features.0", "center", steps=64)),
-        ((WHAT[2], 16, 0, 64, 0, []), tuple(range(8)), Settings(steps=64)),
-        ((WHAT[2], 16, 0, 64, 0, [5, 2]), (5, 2), Settings(steps=64)),
+        ((UNITS[0], 16, 4, 64, 1, []), tuple(range(4, 16)), Settings("features.0", steps=64, seed=1)),
+        ((UNITS[1], 16, 99, 64, 0, []), (15,), Settings("features.0", "center", steps=64)),
+        ((UNITS[2], 16, 0, 64, 0, []), tuple(range(8)), Settings(steps=64)),
+        ((UNITS[2], 16, 0, 64, 0, [5, 2]), (5, 2), Settings(steps=64)),
     ],
 )
 def test_what_the_form_asks_for(
     pieces: Pieces, how: tuple[Any, ...], units: tuple[int, ...], settings: Settings
 ) -> None:
-    wanted = Wanted(pieces.ctx.run.classes, *pieces.layers()[0], *how)
+    wanted = UnitRequest(pieces.ctx.run.classes, *pieces.layers()[0], *how)
     assert wanted.units == units
     assert wanted.settings == settings
-    if how[0] == WHAT[2]:
+    if how[0] == UNITS[2]:
         assert wanted.names[0] == pieces.ctx.run.classes[units[0]]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("layer", "features.3", {"layer": "features.3", "page": 0, "unit": 0, "class": None}),
+        ("layer", "features.3", {"layer": "features.3", "page": 0, "unit": 0, "class_index": None}),
         ("sort", "norm", {"sort": "norm", "page": 0}),
         ("sort", "x", {}),
         ("page", "2", {"page": 2}),
-        ("unit", "9", {"unit": 9, "class": None}),
+        ("unit", "9", {"unit": 9, "class_index": None}),
         ("unit", "-1", {}),
         ("other", "1", {}),
         ("wish", "3", {"unit": 3}),
     ],
 )
 def test_clicks(name: str, value: str, expected: dict[str, object]) -> None:
-    view = VIEW | {"page": 3, "unit": 4, "class": 1}
-    assert changed(view, name, value) == view | expected
+    view = replace(VIEW, page=3, unit=4, class_index=1)
+    assert view.apply(name, value) == replace(view, **expected)  # type: ignore[arg-type]
 
 
 def test_a_class_is_enlarged(pieces: Pieces) -> None:
     from explain.features.visualization_cache import maximized
 
-    how = (WHAT[2], 16, 0, 2, 9, [3])
+    how = (UNITS[2], 16, 0, 2, 9, [3])
     with pieces.ctx.classifier() as classifier:
         *_, _ = maximized(classifier, [3], Settings(steps=2, seed=9))
-    view = changed(VIEW | {"unit": 5}, "wish", "3", of_classes=True)
-    assert view == VIEW | {"unit": 5, "class": 3}
+    view = replace(VIEW, unit=5).apply("wish", "3", of_classes=True)
+    assert view == replace(VIEW, unit=5, class_index=3)
     name = pieces.ctx.run.classes[3]
     assert f"feature visualization of {name}" in pieces.of(view, how)[3]
-    assert "conv1, filter 5" in pieces.of(view, (WHAT[0], 16, 0, 2, 9, []))[3]
+    assert "conv1, filter 5" in pieces.of(view, (UNITS[0], 16, 0, 2, 9, []))[3]
 
 
 def test_wishes() -> None:
@@ -136,12 +137,12 @@ def test_wishes() -> None:
 
 def test_weights_of_every_kind(tiny: Classifier) -> None:
     tiny.model.features[3].weight.data[4] = 0  # type: ignore[index,operator,union-attr]
-    strips = kernel_panel(kernels(tiny.model, "features.3"), VIEW, "conv2")
+    strips = kernel_panel(kernels(tiny.model, "features.3"), asdict(VIEW), "conv2")
     assert strips.count('data-action="unit"') == 12
     assert "vt-strips" in strips
     assert "1 dead" in strips
     assert "4 dead" in strips
-    colors = kernel_panel(kernels(tiny.model, "features.0"), VIEW | {"sort": "norm"}, "<c>")
+    colors = kernel_panel(kernels(tiny.model, "features.0"), asdict(replace(VIEW, sort="norm")), "<c>")
     assert "vt-strips" not in colors
     assert "&lt;c&gt;" in colors
     one = filter_alone(kernels(tiny.model, "features.3"), 4, "conv2, filter 4", None, "")
@@ -150,7 +151,9 @@ def test_weights_of_every_kind(tiny: Classifier) -> None:
     dense = filter_alone(kernels(tiny.model, "head"), 1, "preds, filter 1", made(), "")
     assert "Weights by input channel" in dense
     assert "vt-values" in dense
-    wide = kernel_panel(kernels(nn.Sequential(nn.Linear(5000, 70)), "0"), VIEW | {"page": 9}, "wide")
+    wide = kernel_panel(
+        kernels(nn.Sequential(nn.Linear(5000, 70)), "0"), asdict(replace(VIEW, page=9)), "wide"
+    )
     assert wide.count('data-action="unit"') == 6
 
 
@@ -228,13 +231,13 @@ def test_work_in_turns_leaves_the_network_to_others_between_its_steps() -> None:
         with ctx.classifier():
             taken.append("other")
 
-    for _ in in_turns(ctx, "me", work()):
+    for _ in in_turns(work(), ctx.classifier, lambda: ctx.cancellation.raise_if_cancelled("me")):
         thread = threading.Thread(target=other)
         thread.start()
         thread.join(20)
     assert taken == ["work", "other"] * 3 + ["closed"]
     taken.clear()
-    turns = in_turns(ctx, "me", work())
+    turns = in_turns(work(), ctx.classifier, lambda: ctx.cancellation.raise_if_cancelled("me"))
     next(turns)
     ctx.cancellation.stop("me")
     with pytest.raises(Cancelled):

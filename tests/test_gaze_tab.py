@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from dashboard.components.gaze_view import (
-    GazeView,
     disagreement,
-    first_view,
     fixations,
     from_folder,
     scored,
@@ -22,6 +20,7 @@ from dashboard.components.gaze_view import (
 from dashboard.session.context import Context
 from dashboard.session.gaze_service import GazeService, _in_common
 from dashboard.tabs.gaze import numbers, pieces
+from dashboard.tabs.gaze_state import GazeView, first_view
 from explain.gaze.evaluate import evaluate
 from explain.gaze.folder import GazeRun, open_gaze_run, write
 from explain.gaze.metrics import METRICS
@@ -196,9 +195,10 @@ def test_without_a_folder(demo: Path) -> None:
     html = numbers(gaze_service)
     assert "centre Gaussian" in html
     assert "random numbers" in html
-    assert GazeService(Context(open_run(demo)), None, Path("nowhere.safetensors")).about == {}
+    ctx = Context(open_run(demo))
+    assert GazeService(ctx.run, ctx.classifier, checkpoint=Path("nowhere.safetensors")).about == {}
     with pytest.raises(UserError, match="gaze evaluate"):
-        _ = GazeService(Context(open_run(demo)), demo, None).run
+        _ = GazeService(ctx.run, ctx.classifier, demo).run
 
 
 def test_the_shipped_model_predicts_more_than_the_middle() -> None:
@@ -247,7 +247,7 @@ def test_in_the_browser(page: "playwright.Page", found: GazeRun) -> None:
     page.wait_for_selector("#vt-disagreement :text('2 / 2')")
     page.click("#vt-gaze-examples [data-value='temple']")
     page.wait_for_selector("#vt-gaze h2:has-text('temple')")
-    page.wait_for_selector("#vt-gaze :text('where people would look')")
+    page.wait_for_selector("#vt-gaze :text('predicted gaze')")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.title() == "Vitrine"
 

@@ -17,7 +17,7 @@ from dashboard.components.audit import audit
 from dashboard.components.depth_view import depth_panel
 from dashboard.components.header import header
 from dashboard.tabs.errors import pieces
-from dashboard.tabs.errors_view import LENSES, first_view
+from dashboard.tabs.errors_state import LENSES, first_view
 from dashboard.tabs.gaze import numbers
 from explain.analysis.findings import Findings
 from explain.export.report import report

@@ -146,7 +146,7 @@ def test_maps_are_computed_once(tiny: Classifier) -> None:
 
 def test_what_was_looked_at_last_is_kept(small_run: object, tmp_path: Path) -> None:
     ctx = Context(open_run(DEMO))
-    sessions = ImageSessions(ctx)
+    sessions = ImageSessions(ctx.classifier, ctx.subjects.picture)
     with ctx.classifier():
         first = sessions.at({"row": 0})
         assert sessions.at({"row": 0}) is first

@@ -116,8 +116,9 @@ def test_layers_are_edited(demo: Path) -> None:
 
 
 def test_folders_without_decoders(demo: Path, tmp_path: Path) -> None:
+    ctx = Context(open_run(demo))
     with pytest.raises(UserError, match="holds no decoders"):
-        _ = DecoderService(Context(open_run(demo)), tmp_path).about
+        _ = DecoderService("", ctx.classifier, ctx.subjects.picture, tmp_path).about
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +149,7 @@ def test_in_the_browser(page: "playwright.Page") -> None:
     page.click("#vt-optimize")
     page.wait_for_selector("#vt-optimized :text('by optimization')")
     page.click("#vt-optimize-stop")
-    page.wait_for_selector("#vt-optimized :text('stopped')")
+    page.wait_for_selector("#vt-optimized :text('cancelled')")
     page.wait_for_selector("#vt-optimize-stop", state="hidden")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 

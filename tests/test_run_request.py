@@ -304,7 +304,7 @@ def test_one_logit_is_refused(tiny: Classifier, pictures: Path, tmp_path: Path) 
 
 def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     from dashboard.tabs.errors import pieces
-    from dashboard.tabs.errors_view import first_view
+    from dashboard.tabs.errors_state import first_view
     from explain.analysis.format_text import format_proposals, format_text
     from explain.analysis.ranking import format_text as outcome
     from explain.export.report import report

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dashboard.server.permissions import Access
-from dashboard.server.serving import Sharing
+from dashboard.server.sharing import Sharing
 from explain.run.reader import open_run
 from models.errors import UserError
 from tests.raw import Visitor
@@ -229,7 +229,6 @@ def test_the_time_of_visitors_is_limited(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_no_folder_of_this_machine_is_shown_to_visitors(small_run: Any, pictures: Path) -> None:
     from dashboard.session.context import Context
-    from dashboard.session.image_sessions import picture
 
     run = open_run(small_run.folder)
     for access, told in ((Access.OWNER, True), (Access.VISITOR, False)):
@@ -237,7 +236,7 @@ def test_no_folder_of_this_machine_is_shown_to_visitors(small_run: Any, pictures
         for file in pictures.rglob("*.png"):
             file.unlink()
         with pytest.raises(UserError) as error:
-            picture(ctx, {"row": 0})
+            ctx.subjects.picture({"row": 0})
         assert (str(pictures) in str(error.value)) is told
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from gradio import tunneling
 
-from dashboard.server.serving import Sharing, _shared
+from dashboard.server.serving import _shared
+from dashboard.server.sharing import Sharing
 from dashboard.server.tunnel import Tunnel
 from models.errors import UserError
 

@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any
 
 from dashboard.app import build
-from dashboard.server.serving import Sharing, options
-from dashboard.session.context import Context
+from dashboard.server.serving import ServeConfig, options
+from dashboard.server.sharing import Sharing
 from explain.run.model import as_in_run
 from explain.run.reader import RunData
 from models.classifier import Classifier
@@ -49,8 +49,8 @@ def opened(run: RunData, net: Classifier | None, port: int | None) -> Dashboard:
         if net.weights_hash != run.manifest.request.weights_hash:
             raise UserError("This network has other weights than the run was made with: pass the run's own.")
         network = as_in_run(net, run.manifest)
-    page = build(Context(run, network=network))
     sharing = Sharing(host="127.0.0.1", port=port)
+    page = build(ServeConfig(run.folder, sharing).context(run, network))
     rules = sharing.rules()
     rules.framed_by = NOTEBOOKS
     _, url, _ = page.launch(

@@ -6,7 +6,7 @@ import pandas as pd
 from dashboard.components.clickable import action, esc, segments
 from dashboard.components.panel import panel, table
 from dashboard.components.toolbar import method_choice, one_target, pager
-from dashboard.tabs.errors_view import AUDITED, TARGETS, View
+from dashboard.tabs.errors_state import AUDITED, TARGETS, View
 from explain.analysis.contrasts import Contrast
 from explain.analysis.findings import Findings
 from explain.formatting import decimal, p_value

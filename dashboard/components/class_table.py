@@ -4,7 +4,7 @@ import numpy as np
 
 from dashboard.components.clickable import action, esc
 from dashboard.components.confusion import matching
-from dashboard.tabs.errors_view import View
+from dashboard.tabs.errors_state import View
 from explain.analysis.ranking import by_recall
 from explain.formatting import decimal
 from explain.run.reader import RunData

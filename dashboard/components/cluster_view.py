@@ -4,7 +4,7 @@ from dashboard.components.cards import Shown, cards, tile
 from dashboard.components.clickable import action, choices, esc
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
-from dashboard.tabs.errors_view import View
+from dashboard.tabs.errors_state import View
 from explain.analysis.clusters import Cluster
 from explain.analysis.findings import Findings
 from explain.analysis.ranking import by_recall

@@ -2,7 +2,6 @@
 with both maps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,8 @@ from dashboard.components.cards import Shown, probability_bar, tile
 from dashboard.components.clickable import action, choices, esc, segments
 from dashboard.components.panel import empty, panel, table
 from dashboard.components.toolbar import blend_controls, pages_control
-from dashboard.links import copy_link
+from dashboard.links import linked
+from dashboard.tabs.compare_state import LISTS, TARGETS, Choice
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
@@ -19,33 +19,7 @@ from explain.formatting import decimal, p_value
 from explain.run.reader import RunData
 from models.program import program
 
-LISTS = {"a": "A right, B wrong", "b": "B right, A wrong", "drift": "looks differ most"}
-TARGETS = {"label": "true", "pred": "predicted"}
 A_PAGE, CLASSES = 12, 60
-
-
-@dataclass(frozen=True)
-class Choice:
-    """`other`: number of the run that is compared with; `label`: one class alone."""
-
-    other: int = -1
-    which: str = "a"
-    label: int = -1
-    target: str = "label"
-    page: int = 0
-
-    def apply(self, name: str, value: str) -> "Choice":
-        """After a click; what does not fit changes nothing."""
-        number = int(value) if value.removeprefix("-").isdecimal() else None
-        if name == "which" and value in LISTS:
-            return replace(self, which=value, page=0)
-        if name == "target" and value in TARGETS:
-            return replace(self, target=value)
-        if name == "other" and number is not None:
-            return Choice(other=number, target=self.target)
-        if name == "label" and number is not None:
-            return replace(self, label=-1 if number == self.label else number, page=0)
-        return replace(self, page=max(0, number)) if name == "page" and number is not None else self
 
 
 def chooser(names: Sequence[str], choice: Choice) -> str:
@@ -59,7 +33,7 @@ def chooser(names: Sequence[str], choice: Choice) -> str:
                 f"<code>{program()} serve --run A --against B</code>."
             ),
         )
-    link = copy_link(tab="compare", against=names[choice.other]) if choice.other >= 0 else ""
+    link = linked(choice.query(names)) if choice.other >= 0 else ""
     options = {"-1": "choose …"} | {str(i): name for i, name in enumerate(names)}
     with_which = f'<div class="vt-toolbar">{choices("other", "with", options, str(choice.other))}</div>'
     return panel("Compare", with_which, "this run is A, the other one B", link)

@@ -4,7 +4,7 @@ import numpy as np
 
 from dashboard.components.clickable import action, choices, esc, held
 from dashboard.components.panel import panel
-from dashboard.tabs.errors_view import View
+from dashboard.tabs.errors_state import View
 from explain.analysis.confusion import NORMS, ORDERS, in_order, largest, normalized
 from explain.run.reader import RunData
 

@@ -10,7 +10,7 @@ from dashboard.components.mean_view import class_means
 from dashboard.components.note_editor import Notes, note_editor
 from dashboard.components.toolbar import toolbar
 from dashboard.links import linked
-from dashboard.tabs.errors_view import View
+from dashboard.tabs.errors_state import View
 from explain.analysis.findings import Findings
 from explain.analysis.groups import group
 from explain.analysis.ranking import by_recall, ordered, overview, select

@@ -2,7 +2,7 @@
 of largest disagreement; the table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from dashboard.components.cards import Shown, tile
 from dashboard.components.clickable import action, choices, esc
 from dashboard.components.panel import empty, panel, table
 from dashboard.components.toolbar import blend_controls, pages_control
-from dashboard.links import copy_link
+from dashboard.links import linked
+from dashboard.tabs.gaze_state import GazeView
 from explain import render
 from explain.formatting import chance
 from explain.gaze.folder import PEOPLE, GazeRun
@@ -32,44 +33,6 @@ MEANS = {
     "ig": "bits a fixation above where people look in other images",
 }
 KINDS = {"model": "", "network": "", "baseline": "baseline", "people": "people", "control": "control"}
-
-
-@dataclass(frozen=True)
-class GazeView:
-    """`source`, `metric`: what the cards are sorted by; `row`: the image that is shown large, -1 for one from
-    outside of the folder."""
-
-    source: str = ""
-    metric: str = "nss"
-    page: int = 0
-    row: int = -1
-
-    def apply(self, name: str, value: str, found: GazeRun) -> "GazeView":
-        """After a click; what does not fit changes nothing."""
-        number = int(value) if value.isdecimal() else None
-        if name == "source" and value in found.kept:
-            return replace(self, source=value, page=0)
-        if name == "metric" and value in METRICS:
-            return replace(self, metric=value, page=0)
-        if name == "page" and number is not None:
-            return replace(self, page=number)
-        return (
-            replace(self, row=number)
-            if name == "row" and number is not None and number < len(found.images)
-            else self
-        )
-
-
-def first_view(found: GazeRun | None) -> GazeView:
-    """The image where the first network, or model, and people disagree most."""
-    if found is None or not found.kept:
-        return GazeView()
-    networks = [
-        s["name"] for s in found.manifest["sources"] if s["kind"] == "network" and s["name"] in found.kept
-    ]
-    source = (networks or found.kept)[0]
-    rows = found.worst(source, "nss")
-    return GazeView(source, row=int(rows[0]) if len(rows) else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +93,7 @@ def from_folder(found: GazeRun, row: int, first: str = "") -> str:
         GazeMap(found.map(row, name), found.titles[name], scored(found.score(row, name))) for name in order
     ]
     note = f"each map on its own scale; fixations blurred by {found.manifest['sigma']:g} pixels"
-    link = copy_link(tab="gaze", image=item["id"])
+    link = linked(GazeView(row=row).query(found))
     return large(
         item["thumbnail"], size, looked, esc(item["id"]), note, fixations(item["x"], item["y"], size), link
     )

@@ -8,7 +8,7 @@ from dashboard.components.cards import Shown, tile
 from dashboard.components.clickable import action, esc
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
-from dashboard.tabs.errors_view import View
+from dashboard.tabs.errors_state import View
 from explain import render
 from explain.analysis.findings import Findings
 from explain.analysis.mean_maps import MeanMaps, mean_maps

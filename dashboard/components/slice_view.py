@@ -2,7 +2,7 @@
 
 from dashboard.components.clickable import action, esc
 from dashboard.components.panel import panel, table, warning
-from dashboard.tabs.errors_view import View
+from dashboard.tabs.errors_state import View
 from explain.analysis.findings import Findings
 from explain.analysis.slices import Slice
 from explain.formatting import p_value, percent

@@ -2,7 +2,7 @@
 browser's."""
 
 from dashboard.components.clickable import action, choices, segments
-from dashboard.tabs.errors_view import LISTED, TARGETS, View
+from dashboard.tabs.errors_state import LISTED, TARGETS, View
 from explain.analysis.ranking import SORTS
 from explain.render import COLOR_MAPS
 from explain.run.reader import RunData

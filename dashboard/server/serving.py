@@ -1,33 +1,33 @@
-"""Serve the page until it is ended: on this machine, to a network, or by a public link; who may open it, and
-what they may do."""
+"""Serve the page until it is ended: on this machine, to a network, or by a public link."""
 
 import logging
 import os
-import secrets
 import signal
 import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dashboard.app import build
 from dashboard.server.logs import bound_logs
-from dashboard.server.middleware import LOCAL, FilterRules, guarded
-from dashboard.server.permissions import Access
-from dashboard.server.proxies import LOOPBACK, Proxies
+from dashboard.server.middleware import FilterRules, guarded
+from dashboard.server.sharing import SPACE, Sharing
 from dashboard.server.tunnel import Tunnel
-from dashboard.server.upload_dir import forget_due, remove_uploads, sweep, uploads_fit
+from dashboard.server.upload_dir import forget_due, remove_uploads, sweep
 from dashboard.session.context import Context
 from dashboard.theme import STYLE, theme
 from explain.cli.data_question import ask_for_data
 from explain.run.parquet import Damaged
-from explain.run.reader import open_run
+from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from models.memory import give_back_memory, reuse_memory
+
+if TYPE_CHECKING:
+    from models.classifier import Classifier
 
 FIRST_PORT, PORTS = 7860, 40
 SESSIONS = 400  # pages whose choices are remembered, the last ones, at half a megabyte each
@@ -37,104 +37,15 @@ ENDED_BY = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")  # those that this system 
 MCP_MISSING = "--mcp needs another package: pip install 'mcp>=1.21,<2'"
 # otherwise it is asked for where a proxy has none
 ICON = '<link rel="icon" href="favicon.ico" type="image/svg+xml">'
-SPACE = "SPACE_ID"  # Hugging Face names its Spaces so
-FRAMED_BY_SPACES = "'self' https://huggingface.co https://*.hf.space"
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """`host`: the address to listen at; `root_path`: a path, or a whole address, under which a proxy shows
-    the page. `share`: a public link. `auth`: user:password. `public`: no password. `allow_compute`,
-    `read_only`: what visitors may do. `mcp`: tools for agents. `behind_proxy`: addresses of reverse proxies
-    whose forwarded headers count; by itself, with `root_path`, one on this machine."""
-
-    host: str = ""
-    port: int | None = None
-    root_path: str = ""
-    share: bool = False
-    auth: str = ""
-    public: bool = False
-    allow_compute: bool = False
-    read_only: bool = False
-    mcp: bool = False
-    behind_proxy: str = ""
-
-    def __post_init__(self) -> None:
-        """Raises UserError for a port that there is not, and for wishes that exclude each other."""
-        if self.port is not None and not 0 < self.port < 65536:
-            raise UserError(
-                f"--port {self.port}: ports are numbers from 1 to 65535; leave it out for the first free "
-                "one from 7860."
-            )
-        if self.auth and not (self.auth.partition(":")[0] and self.auth.partition(":")[2]):
-            raise UserError(
-                f"--auth takes user:password, with a colon between them; got {len(self.auth)} letters that "
-                "are no such pair."
-            )
-        for given, other, why in (
-            (self.auth, self.public, "--auth asks for a password and --public for none"),
-            (self.allow_compute, self.read_only, "--allow-compute allows everything and --read-only nothing"),
-            (self.mcp, self.share, "--mcp answers without the password that --share asks for"),
-            (self.mcp, self.auth, "--mcp answers without the password of --auth"),
-            (self.mcp, self.open, "--mcp is for programs on this machine, not for a network"),
-        ):
-            if given and other:
-                raise UserError(f"{why}: give only one of them.")
-        Proxies.parse(self.behind_proxy)
-
-    @property
-    def address(self) -> str:
-        return (self.host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")).strip("[]")
-
-    @property
-    def open(self) -> bool:
-        """Whether others than this machine reach the page: by a link, a network, or a proxy."""
-        return self.share or bool(self.root_path or self.behind_proxy) or self.address not in LOCAL
-
-    @property
-    def access(self) -> Access:
-        if self.read_only:
-            return Access.READER
-        return Access.VISITOR if self.open and not self.allow_compute else Access.OWNER
-
-    def login(self) -> tuple[str, str] | None:
-        """Who may come in. A page that others reach has a password unless that is waived; a Space has its own
-        visitors."""
-        if self.auth:
-            user, _, password = self.auth.partition(":")
-            return user, password
-        return (
-            ("vitrine", secrets.token_urlsafe(9))
-            if self.open and not self.public and SPACE not in os.environ
-            else None
-        )
-
-    @property
-    def proxies(self) -> Proxies:
-        """A Space is reached through its host's proxies alone."""
-        default = "0.0.0.0/0, ::/0" if SPACE in os.environ else LOOPBACK if self.root_path else ""
-        return Proxies.parse(self.behind_proxy or default)
-
-    def rules(self) -> FilterRules:
-        name = urlsplit(self.root_path).hostname
-        anyone = self.address not in LOCAL or bool((self.root_path or self.behind_proxy) and not name)
-        return FilterRules(
-            {name} if name else set(),
-            anyone,
-            FRAMED_BY_SPACES if SPACE in os.environ else "'self'",
-            self.mcp,
-            uploads_fit,
-            self.access.explains,
-            self.proxies,
-            self.root_path.startswith("https://"),
-            origins={"{0.scheme}://{0.netloc}".format(urlsplit(self.root_path)).lower()} if name else set(),
-        )
 
 
 def options(
-    sharing: Sharing = Sharing(), login: tuple[str, str] | None = None, rules: FilterRules | None = None
+    sharing: Sharing | None = None,
+    login: tuple[str, str] | None = None,
+    rules: FilterRules | None = None,
 ) -> dict[str, Any]:
     """What every start of the server shares, the tests' too."""
+    sharing = sharing or Sharing()
     return {
         "theme": theme(),
         "css_paths": STYLE,
@@ -160,67 +71,101 @@ def options(
     }
 
 
-def serve(
-    run: Path,
-    sharing: Sharing = Sharing(),
-    weights: Path | None = None,
-    device: str = "cpu",
-    open_browser: bool = True,
-    trainings: Path = Path("trainings"),
-    against: Sequence[Path] = (),
-    gaze: Path | None = None,
-    gaze_model: Path | None = None,
-    decoders: Path | None = None,
-    allow_data: bool = False,
-) -> None:
-    """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and wishes that
+@dataclass(frozen=True)
+class ServeConfig:
+    """`run`: a run folder; `weights`: a checkpoint instead of the one that the run names; `trainings`: the
+    folder of the Train tab; `against`: runs of the same images, for Compare; `gaze`: a folder of
+    `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`; `decoders`: a folder of `invert train`;
+    `allow_data`: read images that the run names though it was not made here."""
+
+    run: Path
+    sharing: Sharing = field(default_factory=Sharing)
+    weights: Path | None = None
+    device: str = "cpu"
+    trainings: Path = Path("trainings")
+    against: tuple[Path, ...] = ()
+    gaze: Path | None = None
+    gaze_model: Path | None = None
+    decoders: Path | None = None
+    allow_data: bool = False
+    open_browser: bool = True
+
+    def context(self, run: RunData, network: "Classifier | None" = None) -> Context:
+        """What the tabs share. `run`: the folder, opened; `network`: instead of the one that the run names.
+        Raises UserError where a run to compare with is none."""
+        return Context(
+            run,
+            self.weights,
+            self.device,
+            self.trainings,
+            _readable(self.against),
+            self.sharing.access,
+            self.gaze,
+            self.gaze_model,
+            self.decoders,
+            network,
+        )
+
+
+def serve(config: ServeConfig) -> None:
+    """Serve a run until Ctrl-C. Raises UserError for a folder that is no run, a port in use, and options that
     cannot be met."""
     reuse_memory()
     bound_logs()
     sweep()
-    _has_mcp(sharing)
-    opened = open_run(run)
-    ask_for_data(opened, allow_data)
-    ctx = Context(
-        opened,
-        weights,
-        device,
-        trainings,
-        _readable(against),
-        sharing.access,
-        gaze,
-        gaze_model,
-        decoders,
-    )
-    port = sharing.port or _free_port()
+    _has_mcp(config.sharing)
+    run = open_run(config.run)
+    ask_for_data(run, config.allow_data)
+    ctx = config.context(run)
+    port = config.sharing.port or _free_port()
     if _in_use(port):
         raise UserError(f"Port {port} is in use: leave --port out, or choose another.")
+    sharing = replace(config.sharing, port=port)
     login, rules = sharing.login(), sharing.rules()
+    page = _launched(ctx, sharing, login, rules, config.open_browser)
+    _announce(page.local_url, login, bool(sharing.auth))
+    ended = _signaled()
+    ctx.warm_up()
+    tunnel = _shared(port, rules, ended) if sharing.share else None
+    _wait(ended, tunnel)
+    _close(page, tunnel)
+
+
+def _launched(
+    ctx: Context, sharing: Sharing, login: tuple[str, str] | None, rules: FilterRules, open_browser: bool
+) -> Any:
+    """The page, open. Raises UserError where --mcp cannot be met."""
     page = build(ctx)
     page.launch(
-        server_port=port,
+        server_port=sharing.port,
         prevent_thread_lock=True,
         inbrowser=open_browser and SPACE not in os.environ,
-        **options(replace(sharing, port=port), login, rules),
+        **options(sharing, login, rules),
     )
     if page.mcp_error:
         page.close(verbose=False)
         raise UserError(f"{MCP_MISSING} ({page.mcp_error[:120]})")
-    print(f"Vitrine is open at {page.local_url}  (Ctrl-C ends it)", flush=True)
+    return page
+
+
+def _announce(url: str, login: tuple[str, str] | None, own_password: bool) -> None:
+    print(f"Vitrine is open at {url}  (Ctrl-C ends it)", flush=True)
     if login:
-        print(
-            f"user {login[0]}, password {login[1]}"
-            if not sharing.auth
-            else f"user {login[0]}, with the password of --auth",
-            flush=True,
-        )
+        password = "with the password of --auth" if own_password else f"password {login[1]}"
+        print(f"user {login[0]}, {password}", flush=True)
+
+
+def _signaled() -> threading.Event:
+    """Set by each of the signals that end the server."""
     ended = threading.Event()
     for name in ENDED_BY:
         if (number := getattr(signal, name, None)) is not None:
             signal.signal(number, lambda *_: ended.set())
-    ctx.warm_up()
-    tunnel = _shared(port, rules, ended) if sharing.share else None
-    _wait(ended, tunnel)
+    return ended
+
+
+def _close(page: Any, tunnel: Tunnel | None) -> None:
+    """Close both, or end the process after `PATIENCE`."""
     deadline = threading.Timer(PATIENCE, _leave)
     deadline.daemon = True
     deadline.start()
@@ -230,21 +175,21 @@ def serve(
 
 
 def _readable(runs: Sequence[Path]) -> tuple[Path, ...]:
-    """Folders of the runs to compare with; one whose files are damaged is left out, and said. Raises
+    """Folders of the runs to compare with; one whose files are damaged is left out with a message. Raises
     UserError for a folder that is no run."""
-    found = []
+    folders = []
     for folder in runs:
         try:
-            found.append(open_run(folder).folder)
+            folders.append(open_run(folder).folder)
         except Damaged as error:
             print(f"vitrine: {folder} is left out of Compare: {error}", flush=True)
-    return tuple(found)
+    return tuple(folders)
 
 
 def _shared(port: int, rules: FilterRules, ended: threading.Event) -> Tunnel | None:
-    """The public link, said in one line; the local page goes on whatever becomes of it."""
+    """The public link, printed in one line; the local page stays open where there is none."""
     tunnel = Tunnel(port)
-    print("A public link is being asked for …", flush=True)
+    print("Requesting a public link …", flush=True)
     try:
         link = tunnel.open(given_up=ended.is_set)
     except UserError as error:
@@ -273,7 +218,7 @@ def _as_squares(link: str) -> str:
 
 
 def _wait(ended: threading.Event, tunnel: Tunnel | None) -> None:
-    """Until it is ended; woken now and then, so that signals are heard on every system."""
+    """Until it is ended; wakes regularly, so that signals are handled on every system."""
     swept = time.monotonic()
     while not ended.wait(0.5):
         try:

@@ -1,15 +1,13 @@
-"""Who asked to stop, whose time is up, and long work in steps between which others get the network."""
+"""Cancellation by visitor, time limits, and long work in steps between which others get the network."""
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
+from dashboard.session.types import HoldClassifier
 from models.errors import Cancelled, UserError
-
-if TYPE_CHECKING:
-    from dashboard.session.context import Context
 
 Result = TypeVar("Result")
 KEPT = 1000  # visitors, of whom most are gone
@@ -35,8 +33,7 @@ class Cancellation:
             _newest(self._asked)
 
     def raise_if_cancelled(self, who: str) -> None:
-        """Raises `Cancelled` where this visitor asked for it, UserError where the time is up."""
-
+        """Raises `Cancelled` where this visitor asked for it, UserError where the time limit is reached."""
         if who in self._asked:
             raise Cancelled
         if (
@@ -49,24 +46,26 @@ class Cancellation:
             )
 
 
-def _newest(kept: "OrderedDict[str, Any]") -> None:
+def _newest(kept: OrderedDict[str, Any]) -> None:
     while len(kept) > KEPT:
         kept.popitem(last=False)
 
 
-def in_turns(ctx: "Context", who: str, work: Iterator[Result]) -> Iterator[Result]:
-    """What `work` yields; each of its steps has the network alone, and between them others may have it.
-    Raises `Cancelled` where `who` asked for it; nothing of the work is left then."""
+def in_turns(
+    work: Iterator[Result], classifier: HoldClassifier, check: Callable[[], None]
+) -> Iterator[Result]:
+    """The results of `work`. Each of its steps holds the network; between two steps others may have it.
+    `check` runs before each step: what it raises (`Cancelled`) ends and closes the work."""
     try:
         while True:
-            ctx.cancellation.raise_if_cancelled(who)
+            check()
             with (
-                ctx.classifier()
-            ):  # released before the result is passed on: the next step may be another thread's
-                found = next(work, None)
-            if found is None:
+                classifier()
+            ):  # released before the result is passed on: another thread may take the next step
+                result = next(work, None)
+            if result is None:
                 return
-            yield found
+            yield result
     finally:
         if (close := getattr(work, "close", None)) is not None:
             close()

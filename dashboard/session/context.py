@@ -18,9 +18,10 @@ from dashboard.session.cancellation import Cancellation
 from dashboard.session.decoder_service import DecoderService
 from dashboard.session.gaze_service import GazeService
 from dashboard.session.image_sessions import ImageSessions
+from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
 from explain.run.format import REQUEST
-from explain.run.images import original, seen
+from explain.run.images import seen
 from explain.run.model import architecture, network_of
 from explain.run.reader import RunData
 from models.shipped import WEIGHTS
@@ -54,6 +55,7 @@ class Context:
     network: "Classifier | None" = None
     cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
+    subjects: Subjects = field(init=False)
     sessions: ImageSessions = field(init=False)
     opened: Any = None
     view: Any = None
@@ -68,8 +70,9 @@ class Context:
 
     def __post_init__(self) -> None:
         self.cancellation = Cancellation(None if self.access.computes else VISIT)
-        self.sessions = ImageSessions(self)
         self.photos = Photos(self.exif, self.run.manifest.request.bits)
+        self.subjects = Subjects(self.run, self.photos, self.access)
+        self.sessions = ImageSessions(self.classifier, self.subjects.picture)
 
     @property
     def exif(self) -> str:
@@ -83,11 +86,13 @@ class Context:
 
     @cached_property
     def gaze_service(self) -> GazeService:
-        return GazeService(self, self.gaze, self.gaze_model)
+        return GazeService(self.run, self.classifier, self.gaze, self.gaze_model, self.device)
 
     @cached_property
     def decoder_service(self) -> DecoderService:
-        return DecoderService(self, self.decoders)
+        return DecoderService(
+            self.run.manifest.request.weights_hash, self.classifier, self.subjects.picture, self.decoders
+        )
 
     @cached_property
     def others(self) -> list[Path]:
@@ -128,10 +133,6 @@ class Context:
             self._working.start()
         return self._working.is_alive()
 
-    def original(self, row: int) -> Image.Image | None:
-        """The picture of a row of the run, where its data is still here."""
-        return original(self.run, row)
-
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""
         return seen(self.run, row)
@@ -144,8 +145,8 @@ class Context:
         manifest = self.run.manifest
         shipped = WEIGHTS / f"{manifest.request.model.replace(':', '.')}.safetensors"
         file = self.weights or (shipped if manifest.weights == "shipped" else Path(manifest.weights or "-"))
-        found = described(file).get("metrics", {}).get("temperature") if file.is_file() else None
-        return float(found) if found else None
+        value = described(file).get("metrics", {}).get("temperature") if file.is_file() else None
+        return float(value) if value else None
 
     def forget(self, who: str) -> None:
         """The photos of a visitor who left, and what was seen in them."""

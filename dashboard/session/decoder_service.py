@@ -1,11 +1,13 @@
-"""What layers still know, for the page: the decoders of the run's network, loaded once, and one picture
-before them."""
+"""Decoders of the run's network, loaded once, and the reconstructions that they make of one image."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dashboard.session.image_sessions import Subject, picture
+from PIL import Image
+
+from dashboard.session.types import HoldClassifier, Subject
 from models.errors import UserError
 from models.inversion.shipped import decoders_of, is_decoder
 from models.program import program
@@ -14,33 +16,39 @@ from models.training.trained import described
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dashboard.session.context import Context
     from explain.inversion.rebuild import Rebuilt
     from models.classifier import Classifier
     from models.inversion.decoder import Decoder
 
 
 class DecoderService:
-    """`folder`: of `invert train`, instead of the decoders that come along."""
+    """`weights_hash`: of the network; `classifier`: holds it; `picture`: opens the image of a subject;
+    `folder`: of `invert train` (default: the decoders that are shipped)."""
 
-    def __init__(self, ctx: "Context", folder: Path | None):
-        self._ctx, self._folder = ctx, folder
+    def __init__(
+        self,
+        weights_hash: str,
+        classifier: HoldClassifier,
+        picture: Callable[[Subject], Image.Image],
+        folder: Path | None = None,
+    ):
+        self._weights_hash, self._classifier, self._picture = weights_hash, classifier, picture
+        self._folder = folder
         self._decoders: list[Decoder] | None = None
 
     @cached_property
     def about(self) -> list[dict[str, Any]]:
         """What each decoder's file says of it, shallow layers first. No torch; empty where there is none."""
-        request = self._ctx.run.manifest.request
         paths = (
-            sorted(self._folder.glob("*.safetensors")) if self._folder else decoders_of(request.weights_hash)
+            sorted(self._folder.glob("*.safetensors")) if self._folder else decoders_of(self._weights_hash)
         )
         if self._folder and not paths:
             raise UserError(
                 f"'{self._folder}' holds no decoders: make some with {program()} invert train --out "
                 f"{self._folder}."
             )
-        found = [about for path in paths if is_decoder(about := described(path))]
-        return sorted(found, key=lambda about: about["depth"])
+        decoders = [about for path in paths if is_decoder(about := described(path))]
+        return sorted(decoders, key=lambda about: about["depth"])
 
     @property
     def layers(self) -> list[str]:
@@ -55,13 +63,13 @@ class DecoderService:
         return self._decoders
 
     def input(self, classifier: "Classifier", subject: Subject) -> "Tensor":
-        return classifier.batch([picture(self._ctx, subject)])
+        return classifier.batch([self._picture(subject)])
 
     def every_layer(self, subject: Subject) -> "list[Rebuilt]":
         """The picture from every layer, the deepest first."""
         from explain.inversion.rebuild import rebuild
 
-        with self._ctx.classifier() as classifier:
+        with self._classifier() as classifier:
             x = self.input(classifier, subject)
             return [rebuild(classifier, x, decoder) for decoder in reversed(self.decoders(classifier))]
 
@@ -71,7 +79,7 @@ class DecoderService:
         from explain.features.units import units_in
         from explain.inversion.rebuild import edited, layer_output, random_features, rebuild
 
-        with self._ctx.classifier() as classifier:
+        with self._classifier() as classifier:
             decoder = next((d for d in self.decoders(classifier) if d.layer == layer), None)
             if decoder is None:
                 raise UserError(

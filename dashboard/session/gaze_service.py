@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from dashboard.session.types import HoldClassifier
 from explain.gaze.folder import GazeRun, open_gaze_run
+from explain.run.reader import RunData
 from models.errors import UserError
 from models.gaze.shipped import shipped_gaze
 from models.training.trained import Trained, described, open_trained
 
 if TYPE_CHECKING:
-    from dashboard.session.context import Context
     from models.gaze.model import GazeModel
 
 
@@ -37,10 +38,19 @@ class GazeComparison:
 
 
 class GazeService:
-    """`folder`: a gaze folder; `checkpoint`: a model instead of the one that comes along."""
+    """`classifier`: holds the network of `results`; `folder`: a gaze folder; `checkpoint`: a gaze model
+    (default: the one that is shipped); `device`: of that model."""
 
-    def __init__(self, ctx: "Context", folder: Path | None, checkpoint: Path | None):
-        self._ctx, self._folder, self._checkpoint = ctx, folder, checkpoint
+    def __init__(
+        self,
+        results: RunData,
+        classifier: HoldClassifier,
+        folder: Path | None = None,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+    ):
+        self._results, self._classifier, self._device = results, classifier, device
+        self._folder, self._checkpoint = folder, checkpoint
         self._lock = threading.Lock()
         self._model: GazeModel | None = None
 
@@ -71,28 +81,28 @@ class GazeService:
 
         with self._lock:
             if self._model is None:
-                self._model = load_gaze(self.checkpoint or shipped_gaze(), self._ctx.device)
+                self._model = load_gaze(self.checkpoint or shipped_gaze(), self._device)
             return self._model
 
     def at(self, picture: Image.Image) -> GazeComparison:
-        """Look at a picture: the network sees all of it, squeezed, as the model does. Raises UserError where
-        a model of either kind is missing."""
+        """Compare the predicted gaze with the network's map; the network gets the whole image, squeezed, as
+        the gaze model does. Raises UserError where either model is missing."""
         from explain.gaze.network import positive, whole_picture
         from explain.methods.live import MapRequest, open_session
         from models.gaze.density import center_gaussian
 
         density = self.model().maps([picture])[0]
-        method = self._ctx.run.manifest.request.methods[0]
-        with self._ctx.classifier() as classifier:
-            seen = open_session(whole_picture(classifier), picture)
-            cam = positive(seen.map(MapRequest(method)).raw)
+        method = self._results.manifest.request.methods[0]
+        with self._classifier() as classifier:
+            session = open_session(whole_picture(classifier), picture)
+            cam = positive(session.map(MapRequest(method)).raw)
         return GazeComparison(
             picture,
             density,
             cam,
-            self._ctx.run.title(method),
-            classifier.classes[seen.pred],
-            float(seen.prob[seen.pred]),
+            self._results.title(method),
+            classifier.classes[session.pred],
+            float(session.prob[session.pred]),
             _in_common(cam, density),
             _in_common(center_gaussian(density.shape), density),
         )  # type: ignore[arg-type]
@@ -104,5 +114,5 @@ def _in_common(values: np.ndarray, density: np.ndarray) -> dict[str, float]:
     from models.gaze.density import distribution
 
     none = np.zeros(0, np.int64)
-    found = scores(values, Truth(none, none, distribution(density)))
-    return {name: found[name] for name in ("cc", "sim")}
+    metrics = scores(values, Truth(none, none, distribution(density)))
+    return {name: metrics[name] for name in ("cc", "sim")}

@@ -1,4 +1,4 @@
-"""Errors: where the network is wrong, where it looked when it was, and what to try next."""
+"""Errors: where the network is wrong, the maps of its errors, and what to try next."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,13 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from dashboard.components.audit import audit
 from dashboard.components.class_table import class_table
-from dashboard.components.clickable import action, clickable, esc
+from dashboard.components.clickable import clickable
 from dashboard.components.cluster_view import cluster_view
 from dashboard.components.confusion import confusion
 from dashboard.components.gallery import gallery
+from dashboard.components.lens_bar import lens_bar, lens_panel
 from dashboard.components.mean_view import mean_view
 from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
@@ -22,7 +24,7 @@ from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
-from dashboard.tabs.errors_view import LENSES, View, first_view, from_query, is_view
+from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
 from explain.analysis.findings import Findings
 from explain.analysis.groups import LISTS
 from explain.run.notes import read
@@ -38,38 +40,20 @@ _LENS: dict[str, Callable[[Findings, Notes, View, bool], str]] = {
 }
 
 
-def lens(findings: Findings, view: View, editable: bool) -> str:
-    """What stands to the right: a way of looking, and what is seen through it."""
-    kinds = {True: 'class="vt-on" aria-selected="true"', False: 'aria-selected="false"'}
-    ways = "".join(
-        f'<button role="tab" id="vt-lens-{k}" aria-controls="vt-lens" {kinds[k == view.lens]} '
-        f"{action('lens', k)}>{v}</button>"
-        for k, v in LENSES.items()
-    )
-    lists = "".join(
-        f'<option value="{k}"{" selected" if k == view.group else ""}>{esc(v)}</option>'
-        for k, v in LISTS.items()
-    )
-    chosen = (
-        '<select data-action="group" aria-label="a list of images"><option value="">lists '
-        f"…</option>{lists}</select>"
-    )
-    seen = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
-    return (
-        f'<div class="vt-lenses"><div role="tablist" aria-label="view of the images">{ways}</div>'
-        f"{chosen}</div>"
-        f'<div role="tabpanel" id="vt-lens" aria-labelledby="vt-lens-{view.lens}">{seen}</div>'
-    )
+def lens(findings: Findings, view: View, editable: bool) -> Markup:
+    """The right side: the bar, and the images in the way that was chosen."""
+    content = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
+    return lens_bar(LENSES, view.lens, LISTS, view.group) + lens_panel(view.lens, Markup(content))
 
 
 def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = True) -> list[str]:
-    """Numbers, what to try, confusion matrix, class table and images as HTML. `ready`: whether the findings
-    are worked out; `editable`: whether notes may be taken."""
+    """Headline numbers, proposals, confusion matrix, class table and images. `ready`: whether the findings
+    are computed; `editable`: whether notes can be written."""
     run = findings.run
-    what = proposals_panel(findings.proposals if ready else None, view.group, findings.inconclusive)
+    proposals = proposals_panel(findings.proposals if ready else None, view.group, findings.inconclusive)
     return [
         numbers(run, view.method),
-        what,
+        proposals,
         confusion(run, view),
         class_table(run, view),
         lens(findings, view, editable),
@@ -90,59 +74,62 @@ def _matrix_of(view: View) -> tuple[Any, ...]:
 
 
 def build(ctx: Context) -> None:
-    run, findings, first = ctx.run, ctx.findings, first_view(ctx.run)
-    ctx.view = state = gr.State(asdict(first))
-    known = findings.ready  # what the page says before anyone arrives
-    editable = ctx.access.computes
-    shown = pieces(findings, first, known, editable)
-    top = clickable(shown[0], "vt-numbers")
-    what = clickable(shown[1], "vt-what")
-    with gr.Row(elem_classes="vt-main"):
-        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            matrix, table = clickable(shown[2], "vt-confusion"), clickable(shown[3], "vt-table")
-        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            cards = clickable(shown[4], "vt-gallery")
-    areas = [top, what, matrix, table, cards]
+    ErrorsTab(ctx).listen()
 
-    @error_boundary
-    def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
-        name, value = str(event.index), str(event.value)
-        nothing = [gr.skip()] * (len(areas) + 3)
-        if name == "open":
-            return [*nothing[:-2], *in_inspect(run, value)]
-        before = View(**keys)
-        view = before.apply(name, value, run)
-        return [asdict(view), *changed(findings, before, view, editable), gr.skip(), gr.skip()]
 
-    gr.on(
-        [area.select for area in areas],
-        act,
-        [state],
-        [state, *areas, ctx.opened, ctx.tabs],
-        show_progress="hidden",
-        trigger_mode="always_last",
-        api_visibility="private",
-    )
+class ErrorsTab:
+    """The components of the tab and its handlers."""
 
-    keep_notes(ctx, [cards])
+    def __init__(self, ctx: Context):
+        self._ctx, self._findings = ctx, ctx.findings
+        self._first, self._editable = first_view(ctx.run), ctx.access.computes
+        self._known = ctx.findings.ready  # what the page says before anyone arrives
+        ctx.view = self._view = gr.State(asdict(self._first))
+        shown = pieces(ctx.findings, self._first, self._known, self._editable)
+        top, proposals = clickable(shown[0], "vt-numbers"), clickable(shown[1], "vt-what")
+        with gr.Row(elem_classes="vt-main"):
+            with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+                matrix, table = clickable(shown[2], "vt-confusion"), clickable(shown[3], "vt-table")
+            with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                self._cards = clickable(shown[4], "vt-gallery")
+        self._areas = [top, proposals, matrix, table, self._cards]
 
-    @error_boundary
-    def arrive(request: gr.Request) -> Iterator[list[Any]]:
-        """The view that a link asks for; and what to try, as soon as it is worked out."""
-        asked = {} if TAB in request.query_params else dict(request.query_params)
-        view = from_query(asked, run) if is_view(asked) else first
-        yield (
-            [asdict(view), *pieces(findings, view, findings.ready, editable)]
-            if is_view(asked)
-            else [gr.skip()] * (len(areas) + 1)
+    def listen(self) -> None:
+        ctx, areas = self._ctx, self._areas
+        gr.on(
+            [area.select for area in areas],
+            self.act,
+            [self._view],
+            [self._view, *areas, ctx.opened, ctx.tabs],
+            show_progress="hidden",
+            trigger_mode="always_last",
+            api_visibility="private",
         )
-        while ctx.work_out():
-            time.sleep(0.3)
-        yield [
-            gr.skip(),
-            gr.skip(),
-            gr.skip() if known else proposals_panel(findings.proposals, view.group, findings.inconclusive),
-            *[gr.skip()] * 3,
-        ]
+        keep_notes(ctx, [self._cards])
+        ctx.on_load(self.arrive, None, [self._view, *areas])
 
-    ctx.on_load(arrive, None, [state, *areas])
+    @error_boundary
+    def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
+        action, value, before = str(event.index), str(event.value), View(**keys)
+        if action == "open":
+            return [*[gr.skip()] * (len(self._areas) + 1), *in_inspect(self._ctx.run, value)]
+        view = before.apply(action, value, self._ctx.run)
+        areas = changed(self._findings, before, view, self._editable)
+        return [asdict(view), *areas, gr.skip(), gr.skip()]
+
+    @error_boundary
+    def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
+        """The view that a link asks for; then the proposals, as soon as they are computed."""
+        parameters = {} if TAB in request.query_params else dict(request.query_params)
+        view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
+        if is_view(parameters):
+            view = from_query(parameters, self._ctx.run)
+            yield [asdict(view), *pieces(self._findings, view, self._findings.ready, self._editable)]
+        else:
+            yield [*nothing]
+        while self._ctx.work_out():
+            time.sleep(0.3)
+        if not self._known:
+            findings = self._findings
+            nothing[2] = proposals_panel(findings.proposals, view.group, findings.inconclusive)
+        yield nothing

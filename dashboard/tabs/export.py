@@ -1,7 +1,7 @@
 """Export: the images of a view, of every class, or all errors, as one archive; and the report as one file."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -12,194 +12,162 @@ from dashboard.error_boundary import error_boundary
 from dashboard.links import in_inspect
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
-from dashboard.session.training_jobs import as_typed
-from dashboard.tabs.errors_view import View
+from dashboard.tabs.errors_state import View
+from dashboard.tabs.export_state import FORM, OF_VIEW, SELECTIONS, ExportView, typed
 from explain.export.anonymize import eye_band
 from explain.export.gallery import Export, ExportOptions
 from explain.export.selection import selected
+from explain.run.reader import RunData
 from models.errors import Cancelled, UserError
 
 TITLE, ID, NEEDS = "Export", "export", "computes"
-WHAT = {
-    "view": "what Errors shows now",
-    "": "some of every class",
-    "errors": "all errors",
-    "correct": "all correct images",
-}
-EVERY = 0.3  # seconds between two words of progress
-FORM = ("what", "per_class", "methods", "originals", "raw", "blur_eyes")
-
-
-def options_of(ctx: Context, view: View, values: Sequence[Any]) -> ExportOptions:
-    given = dict(zip(FORM, values, strict=True))
-    select, sort = (
-        (view.selection(ctx.run), view.sort) if given["what"] == "view" else (str(given["what"]), "")
-    )
-    each = int(given["per_class"]) if given["per_class"] else None
-    known, plain = ctx.run.manifest.request.methods, ExportOptions()
-    named = tuple(m for m in known if m in (given["methods"] or []))
-    named = () if named == tuple(known[:1]) else named
-    return ExportOptions(
-        select,
-        each,
-        named,
-        sort or plain.sort,
-        bool(given["originals"]),
-        bool(given["raw"]),
-        bool(given["blur_eyes"]),
-    )
-
-
-def typed(ctx: Context, options: ExportOptions) -> str:
-    """The same as a command."""
-    plain, words = ExportOptions(), ["export", str(ctx.run.folder), "--out", f"{ctx.run.folder.name}.zip"]
-    words += ["--select", options.select] if options.select else []
-    words += ["--per-class", str(options.per_class)] if options.per_class else []
-    words += ["--methods", ",".join(options.methods)] if options.methods else []
-    words += ["--sort", options.sort] if options.sort != plain.sort else []
-    words += [
-        option
-        for option, given in (
-            ("--no-originals", not options.originals),
-            ("--no-maps", not options.raw),
-            ("--blur-eyes", options.blur_eyes),
-        )
-        if given
-    ]
-    return as_typed(words)
+EVERY = 0.3  # seconds between two messages of progress
+WRITING = "Writing the archive"
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(ctx: Context) -> None:
-    run = ctx.run
-    with gr.Row(elem_classes="vt-main vt-export"):
-        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            form = _form(ctx)
-            command = gr.Textbox(
-                interactive=False,
-                label="The same on the command line",
-                lines=3,
-                buttons=["copy"],
-                elem_id="vt-export-typed",
-            )
-            with gr.Row():
-                paper = gr.Button("Report", size="md", elem_id="vt-report")
-                start = gr.Button("Export", variant="primary", size="md", elem_id="vt-export-start")
-        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            state = clickable("", "vt-export-state")
-            file = gr.DownloadButton(visible=False, variant="primary", size="md", elem_id="vt-export-file")
-            held = clickable("", "vt-export-contents")
+    ExportTab(ctx).listen()
+
+
+class ExportTab:
+    """The components of the tab and its handlers."""
+
+    def __init__(self, ctx: Context):
+        self._ctx = ctx
+        with gr.Row(elem_classes="vt-main vt-export"):
+            with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+                self._form = _form(ctx.run)
+                self._command = gr.Textbox(
+                    interactive=False,
+                    label="Equivalent command",
+                    lines=3,
+                    buttons=["copy"],
+                    elem_id="vt-export-typed",
+                )
+                with gr.Row():
+                    self._report = gr.Button("Report", size="md", elem_id="vt-report")
+                    self._start = gr.Button("Export", variant="primary", size="md", elem_id="vt-export-start")
+            with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                self._state = clickable("", "vt-export-state")
+                self._file = gr.DownloadButton(
+                    visible=False, variant="primary", size="md", elem_id="vt-export-file"
+                )
+                self._contents = clickable("", "vt-export-contents")
+
+    def listen(self) -> None:
+        ctx, form, shown = self._ctx, self._form, [self._command, self._contents]
+        inputs, result = [ctx.view, *form.values()], [self._state, self._file]
+        changes = [control.input for control in form.values()]
+        gr.on(changes, self.show, inputs, shown, trigger_mode="always_last", **QUIET)
+        self._start.click(self.export, inputs, result, concurrency_id="export", **QUIET)
+        report = [form["methods"], form["blur_eyes"]]
+        self._report.click(self.report, report, result, concurrency_id="export", **QUIET)
+        self._state.select(self.stop, None, None, concurrency_limit=None, **QUIET)
+        self._contents.select(self.opened, None, [ctx.opened, ctx.tabs], **QUIET)
+        ctx.on_tab(ID, self.show, inputs, shown)
+
+    def _options(self, keys: dict[str, Any], values: tuple[Any, ...]) -> ExportOptions:
+        return ExportView(*values).options(self._ctx.run, View(**keys))
 
     @error_boundary
-    def show(keys: dict[str, Any], *values: Any) -> list[str]:
-        options = options_of(ctx, View(**keys), values)
+    def show(self, keys: dict[str, Any], *values: Any) -> list[str]:
+        """The command, and what the archive will hold."""
+        run, options = self._ctx.run, self._options(keys, values)
+        command, methods = typed(run, options), options.methods or run.manifest.request.methods[:1]
         try:
-            selection = selected(ctx.findings, options.select, options.per_class, options.sort)
+            selection = selected(self._ctx.findings, options.select, options.per_class, options.sort)
         except UserError as error:
-            return [typed(ctx, options), failed(str(error))]
-        return [
-            typed(ctx, options),
-            contents(run, selection, options, options.methods or run.manifest.request.methods[:1]),
-        ]
+            return [command, failed(str(error))]
+        return [command, contents(run, selection, options, methods)]
 
     @error_boundary
-    def export(request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
-
-        who, drawn, out = str(request.session_hash), 0.0, handed_out(f"{run.folder.name}.zip")
-        made = Export(ctx.findings, out, options_of(ctx, View(**keys), values))
-        ctx.cancellation.begin(who)
-        yield [progress("The archive is being written", 0.0), gr.DownloadButton(visible=False)]
-        work = made.steps()
+    def export(self, request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
+        out, who = handed_out(f"{self._ctx.run.folder.name}.zip"), str(request.session_hash)
+        archive = Export(self._ctx.findings, out, self._options(keys, values))
+        self._ctx.cancellation.begin(who)
+        yield [progress(WRITING, 0.0), gr.DownloadButton(visible=False)]
         try:
-            for fraction in work:
-                ctx.cancellation.raise_if_cancelled(who)
-                if (now := time.monotonic()) - drawn > EVERY:
-                    drawn = now
-                    yield [progress("The archive is being written", fraction), gr.skip()]
+            for fraction in self._written(archive, who):
+                yield [progress(WRITING, fraction), gr.skip()]
         except Cancelled:
-            work.close()
-            yield [failed("Stopped: nothing of the archive was kept."), gr.skip()]
-            return
+            yield [failed("Cancelled. Nothing was written."), gr.skip()]
         except UserError as error:
             yield [failed(str(error)), gr.skip()]
-            return
-        yield [
-            done(f"{made.images:,} images", out.stat().st_size),
-            gr.DownloadButton(f"Save {out.name}", value=str(out), visible=True),
-        ]
+        else:
+            size = out.stat().st_size
+            yield [done(f"{archive.images:,} images", size), _download(out.name, str(out))]
+
+    def _written(self, archive: Export, who: str) -> Iterator[float]:
+        """Write the archive; the fraction that is done, now and then. Raises `Cancelled`."""
+        drawn, work = 0.0, archive.steps()
+        try:
+            for fraction in work:
+                self._ctx.cancellation.raise_if_cancelled(who)
+                if (now := time.monotonic()) - drawn > EVERY:
+                    drawn = now
+                    yield fraction
+        finally:
+            work.close()
 
     @error_boundary
-    def report(methods: list[str], blur_eyes: bool) -> Iterator[list[Any]]:
-        from explain.export.report import report as make
-        from explain.export.report import write_report
+    def report(self, methods: list[str] | None, blur_eyes: bool) -> Iterator[list[Any]]:
+        from explain.export.report import report, write_report
 
-        yield [progress("The report is being written", None), gr.DownloadButton(visible=False)]
-        out = handed_out(f"{run.folder.name}.html")
-        write_report(make(ctx.findings, next(iter(methods or []), None), blur_eyes=bool(blur_eyes)), out)
-        yield [
-            done("The report, one file", out.stat().st_size),
-            gr.DownloadButton(f"Save {out.name}", value=str(out), visible=True),
-        ]
+        yield [progress("Writing the report", None), gr.DownloadButton(visible=False)]
+        out, method = handed_out(f"{self._ctx.run.folder.name}.html"), next(iter(methods or []), None)
+        write_report(report(self._ctx.findings, method, blur_eyes=bool(blur_eyes)), out)
+        yield [done("Report (one file)", out.stat().st_size), _download(out.name, str(out))]
 
-    def stop(request: gr.Request, event: gr.SelectData) -> None:
+    def stop(self, request: gr.Request, event: gr.SelectData) -> None:
         if event.index == "stop":
-            ctx.cancellation.stop(str(request.session_hash))
+            self._ctx.cancellation.stop(str(request.session_hash))
 
     @error_boundary
-    def opened(event: gr.SelectData) -> list[Any]:
-        return in_inspect(ctx.run, event.value) if event.index == "open" else [gr.skip()] * 2
-
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    inputs = [ctx.view, *form.values()]
-    gr.on(
-        [control.input for control in form.values()],
-        show,
-        inputs,
-        [command, held],
-        trigger_mode="always_last",
-        **quiet,
-    )
-    start.click(export, inputs, [state, file], concurrency_id="export", **quiet)
-    paper.click(report, [form["methods"], form["blur_eyes"]], [state, file], concurrency_id="export", **quiet)
-    state.select(stop, None, None, concurrency_limit=None, **quiet)
-    held.select(opened, None, [ctx.opened, ctx.tabs], **quiet)
-    ctx.on_tab(ID, show, inputs, [command, held])
+    def opened(self, event: gr.SelectData) -> list[Any]:
+        return in_inspect(self._ctx.run, event.value) if event.index == "open" else [gr.skip()] * 2
 
 
-def _form(ctx: Context) -> dict[str, Any]:
+def _download(name: str, path: str) -> gr.DownloadButton:
+    return gr.DownloadButton(f"Download {name}", value=path, visible=True)
+
+
+def _form(run: RunData) -> dict[str, Any]:
     """The controls by the names in `FORM`."""
-    made: dict[str, Any] = {}
-    methods = ctx.run.manifest.request.methods
+    methods = run.manifest.request.methods
     with gr.Column(elem_classes="vt-controls vt-panel"):
-        made["what"] = gr.Radio(
-            [(title, name) for name, title in WHAT.items()],
-            value="view",
-            label="Which images",
-            elem_id="vt-export-what",
-        )
-        made["per_class"] = gr.Number(
-            0,
-            label="At most so many wrong and so many right of a class",
-            info="0: two of every class, or a whole list",
-            precision=0,
-            minimum=0,
-            elem_id="vt-export-each",
-        )
-        made["methods"] = gr.Dropdown(
-            [(ctx.run.title(m), m) for m in methods],
-            value=list(methods[:1]),
-            multiselect=True,
-            label="Methods",
-        )
-        made["originals"] = gr.Checkbox(True, label="originals at full size, where they are still here")
-        made["raw"] = gr.Checkbox(True, label="raw maps as numbers (.npy)")
-        made["blur_eyes"] = gr.Checkbox(
-            False, label="cover the eyes of aligned faces", visible=_faces(ctx), elem_id="vt-export-eyes"
-        )
-    return {name: made[name] for name in FORM}
+        controls: dict[str, Any] = {
+            "select": gr.Radio(
+                [(title, name) for name, title in SELECTIONS.items()],
+                value=OF_VIEW,
+                label="Images",
+                elem_id="vt-export-what",
+            ),
+            "per_class": gr.Number(
+                0,
+                label="Maximum wrong and correct images per class",
+                info="0: two of every class, or the whole list",
+                precision=0,
+                minimum=0,
+                elem_id="vt-export-each",
+            ),
+            "methods": gr.Dropdown(
+                [(run.title(m), m) for m in methods],
+                value=list(methods[:1]),
+                multiselect=True,
+                label="Methods",
+            ),
+            "originals": gr.Checkbox(True, label="Original images at full size, where they are available"),
+            "raw": gr.Checkbox(True, label="Raw maps as numbers (.npy)"),
+            "blur_eyes": gr.Checkbox(
+                False, label="Cover the eyes of aligned faces", visible=_faces(run), elem_id="vt-export-eyes"
+            ),
+        }
+    return {name: controls[name] for name in FORM}
 
 
-def _faces(ctx: Context) -> bool:
+def _faces(run: RunData) -> bool:
     try:
-        return bool(eye_band(ctx.run))
+        return bool(eye_band(run))
     except UserError:
         return False

@@ -1,12 +1,14 @@
-"""Filters: the weights of a layer, and what each of its filters, its neurons, or the classes want to see."""
+"""Filters: the weights of a layer, and feature visualizations of its filters, its neurons, or the classes."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from dashboard.components.clickable import clickable
+from dashboard.components.feature_title import feature_title
 from dashboard.components.filter_view import (
     class_alone,
     feature_panel,
@@ -14,75 +16,39 @@ from dashboard.components.filter_view import (
     filter_table,
     kernel_panel,
 )
+from dashboard.components.placeholders import waiting
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
-from dashboard.links import TAB, copy_link, in_inspect, number
+from dashboard.links import TAB, in_inspect, linked
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
+from dashboard.tabs.filters_state import CLASSES, FILTERS, ID, UNITS, FiltersView, UnitRequest, from_query
 from models.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
     from explain.features.activation_maximization import Maximized
+    from explain.features.kernels import Kernels
     from explain.network.summary import Layer
 
-TITLE, ID = "Filters", "filters"
+TITLE = "Filters"
 NEEDS = "explains"
-WHAT = ("filters", "neurons at the center", "classes")
 COUNTS, STEPS = (16, 64), (64, 128, 256, 512)
 EVERY = 0.8  # seconds between two previews
-WAITING = (
-    '<section class="vt-panel"><h2>Layers with filters</h2><p class="vt-empty">They come as soon as '
-    "the network is loaded.</p></section>"
-)
-UNMADE = "Click Maximize: pictures are made by following the gradient from noise, and kept for the next time."
-
-
-class Wanted:
-    """Which units of which layer the form asks for."""
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        layer: "Layer",
-        width: int,
-        what: str,
-        count: int,
-        start: float,
-        steps: int,
-        seed: float,
-        classes: list[int],
-    ):
-        """`names`: of the classes; `width`: how many filters the layer has."""
-        from explain.features.activation_maximization import CLASSES, PLACES, Settings
-
-        self.of_classes = what == WHAT[2]
-        width = len(names) if self.of_classes else width
-        first = min(max(int(start or 0), 0), width - 1)
-        listed = classes if self.of_classes and classes else range(first, min(first + int(count), width))
-        self.units = tuple(int(unit) for unit in listed)
-        place = PLACES[1] if what == WHAT[1] else PLACES[0]
-        self.settings = Settings(
-            CLASSES if self.of_classes else layer.name, place, steps=int(steps), seed=int(seed or 0)
-        )
-        self.names = [names[unit] if self.of_classes else str(unit) for unit in self.units]
-        kind = (
-            "classes"
-            if self.of_classes
-            else f"{layer.alias or layer.name}, {what} {self.units[0]} to {self.units[-1]}"
-        )
-        self.title = f"Feature visualization <small>{kind}, {steps} steps, seed {int(seed or 0)}</small>"
+UNMADE = "Click Maximize: images are optimized from noise by gradient ascent, and kept for the next time."
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 class Pieces:
-    """The page's parts for a view: {"layer", "unit", "class", "sort", "page"}."""
+    """The parts of the page for a view."""
 
     def __init__(self, ctx: Context):
         self.ctx, self._table = ctx, list[tuple["Layer", int]]()
-        self.elsewhere = "Layers does it." if ctx.access.computes else ""
-        self.unmade = UNMADE if ctx.access.computes else "Nobody has made these pictures yet."
+        self.elsewhere = "The Layers tab computes them." if ctx.access.computes else ""
+        self.unmade = UNMADE if ctx.access.computes else "These images are not computed yet."
 
     def layers(self) -> list[tuple["Layer", int]]:
-        """Those with filters, in the order in which they run, and how many."""
+        """Those with filters, in the order in which they run, and how many. Raises UserError where there are
+        none."""
         import torch
 
         from explain.features.kernels import layers_with_filters
@@ -90,9 +56,8 @@ class Pieces:
 
         if not self._table:
             with self.ctx.classifier() as classifier:
-                example = torch.zeros(
-                    1, classifier.channels, *classifier.input_size, device=classifier.device
-                )
+                shape = (1, classifier.channels, *classifier.input_size)
+                example = torch.zeros(shape, device=classifier.device)
                 self._table = layers_with_filters(classifier.model, layers(classifier.model, example))
         if not self._table:
             raise UserError(
@@ -100,212 +65,201 @@ class Pieces:
             )
         return self._table
 
-    def wanted(self, view: dict[str, Any], how: tuple[Any, ...]) -> tuple["Layer", Wanted]:
-        """The layer that was chosen, or the first, and what the form asks for."""
+    def requested(self, view: FiltersView, form: tuple[Any, ...]) -> tuple["Layer", UnitRequest]:
+        """The chosen layer, or the first, and the units that the form asks for."""
         table = self.layers()
-        layer, width = next((found for found in table if found[0].name == view["layer"]), table[0])
-        return layer, Wanted(self.ctx.run.classes, layer, width, *how)
+        layer, width = next((entry for entry in table if entry[0].name == view.layer), table[0])
+        return layer, UnitRequest(self.ctx.run.classes, layer, width, *form)
 
-    def of(self, view: dict[str, Any], how: tuple[Any, ...]) -> list[str]:
-        """Table, wishes, weights, one filter."""
+    def of(self, view: FiltersView, form: tuple[Any, ...]) -> list[str]:
+        """Table, visualizations, weights, one filter or class."""
         from explain.features.kernels import kernels
         from explain.features.visualization_cache import VisualizationCache
 
-        layer, wanted = self.wanted(view, how)
-        unit, name = view["unit"], layer.alias or layer.name
+        layer, request = self.requested(view, form)
         with self.ctx.classifier() as classifier:
-            found, cache, size = (
+            weights, cache = (
                 kernels(classifier.model, layer.name),
-                VisualizationCache(classifier, wanted.settings),
-                classifier.input_size,
+                VisualizationCache(classifier, request.settings),
             )
-            known = cache.known(wanted.units)
-            one = None if wanted.of_classes else cache.known([unit])
+            size, known = classifier.input_size, cache.known(request.units)
+            one = None if request.of_classes else cache.known([view.unit])
         panel = feature_panel(
             known,
-            wanted.title,
-            _names(wanted, known),
-            view["class"] if wanted.of_classes else unit,
+            feature_title(request.description),
+            _names(request, known),
+            view.class_index if request.of_classes else view.unit,
             "" if known else self.unmade,
         )
+        name, link = layer.alias or layer.name, linked(replace(view, layer=layer.name).query())
         alone = ""
-        if wanted.of_classes and known is not None and view["class"] in known.units:
-            alone = class_alone(view["class"], self.ctx.run.classes[view["class"]], known)
-        elif unit < len(found.norms):
-            strip = strongest_strip(self.ctx.run, layer, unit, size, offered=False, otherwise=self.elsewhere)
-            alone = filter_alone(found, unit, f"{name}, filter {unit}", one, strip)
-        link = copy_link(tab=ID, layer=layer.name, unit=unit, sort=view["sort"])
-        return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, name, link), alone]
+        if request.of_classes and known is not None and view.class_index in known.units:
+            alone = class_alone(view.class_index, self.ctx.run.classes[view.class_index], known)
+        elif view.unit < len(weights.norms):
+            alone = self._filter(weights, layer, view.unit, size, one)
+        return [
+            filter_table(self.layers(), layer.name),
+            panel,
+            kernel_panel(weights, asdict(view), name, link),
+            alone,
+        ]
+
+    def _filter(
+        self, weights: "Kernels", layer: "Layer", unit: int, size: tuple[int, int], known: "Maximized | None"
+    ) -> str:
+        strip = strongest_strip(self.ctx.run, layer, unit, size, offered=False, otherwise=self.elsewhere)
+        return filter_alone(weights, unit, f"{layer.alias or layer.name}, filter {unit}", known, strip)
 
 
-def _names(wanted: Wanted, made: "Maximized | None") -> list[str]:
+def _names(request: UnitRequest, known: "Maximized | None") -> list[str]:
     """Of the units that are there."""
-    return [
-        name
-        for unit, name in zip(wanted.units, wanted.names, strict=True)
-        if made is not None and unit in made.units
-    ]
-
-
-def changed(view: dict[str, Any], name: str, value: str, of_classes: bool = False) -> dict[str, Any]:
-    """The view after a click; what does not fit changes nothing. `of_classes`: what is maximized."""
-    from explain.features.kernels import SORTS
-
-    if name == "layer":
-        return view | {"layer": value, "page": 0, "unit": 0, "class": None}
-    if name == "wish" and value.isdecimal():
-        return view | {"class" if of_classes else "unit": int(value)}
-    if name == "unit" and value.isdecimal():
-        return view | {"unit": int(value), "class": None}
-    if name == "sort" and value in SORTS:
-        return view | {"sort": value, "page": 0}
-    if name == "page" and value.isdecimal():
-        return view | {"page": int(value)}
-    return view
+    units = () if known is None else known.units
+    return [name for unit, name in zip(request.units, request.names, strict=True) if unit in units]
 
 
 def build(ctx: Context) -> None:
-    pieces = Pieces(ctx)
-    with gr.Row(elem_classes="vt-main vt-through"):
-        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            table, alone = clickable(WAITING, "vt-filter-layers"), clickable("", "vt-filter")
-        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            form, start, cancel = _form(ctx)
-            feature_area, weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
-    gone_on = set[str]()  # visitors who went on to another layer
-    view, areas = (
-        gr.State({"layer": "", "unit": 0, "class": None, "sort": "index", "page": 0}),
-        [table, feature_area, weights, alone],
-    )
+    FiltersTab(ctx).listen()
+
+
+class FiltersTab:
+    """The components of the tab and its handlers."""
+
+    def __init__(self, ctx: Context):
+        self._ctx, self._pieces = ctx, Pieces(ctx)
+        self._moved_on = set[str]()  # visitors who chose another layer while images were optimized
+        with gr.Row(elem_classes="vt-main vt-through"):
+            with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+                placeholder = waiting("Layers with filters", "They are listed once the network is loaded.")
+                self._table = clickable(placeholder, "vt-filter-layers")
+                self._alone = clickable("", "vt-filter")
+            with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                with gr.Group(elem_classes="vt-panel vt-controls"):
+                    self._form = _form(ctx.run.classes)
+                    self._start, self._cancel = _buttons(ctx.access.computes)
+                self._features, self._weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
+        self._view = gr.State(asdict(FiltersView()))
+        self._areas = [self._table, self._features, self._weights, self._alone]
+
+    def listen(self) -> None:
+        ctx, controls, areas = self._ctx, list(self._form.values()), self._areas
+        inputs, model = [self._view, *controls], {**QUIET, "concurrency_id": "model"}
+        clicks = [area.select for area in areas]
+        gr.on(clicks, self.act, inputs, [self._view, *areas, ctx.opened, ctx.tabs], **model)
+        typed = [control.input for control in controls]
+        gr.on(typed, self.show, inputs, areas, trigger_mode="always_last", **model)
+        kind, classes = self._form["kind"], self._form["classes"]
+        kind.change(lambda kind: gr.Dropdown(visible=kind == CLASSES), [kind], [classes], **QUIET)
+        running = [self._features, self._start, self._cancel]
+        maximized = self._start.click(self.maximize, inputs, running, concurrency_id="maximize", **QUIET)
+        done = maximized.then(self.ready, None, [self._start, self._cancel], **QUIET)
+        done.then(self.show_one, inputs, [self._alone], **model)
+        self._cancel.click(self.stop, None, None, concurrency_limit=None, **QUIET)
+        ctx.on_load(self.arrive, [self._view], [self._view, ctx.tabs])
+        ctx.on_tab(ID, self.show, inputs, areas)
 
     @error_boundary
-    def show(view: dict[str, Any], *how: Any) -> list[Any]:
-        return pieces.of(view, how)
+    def show(self, keys: dict[str, Any], *form: Any) -> list[Any]:
+        return self._pieces.of(FiltersView(**keys), form)
 
     @error_boundary
-    def one(view: dict[str, Any], *how: Any) -> str:
-        """The filter alone, whose picture may be there now."""
-        return pieces.of(view, how)[3]
+    def show_one(self, keys: dict[str, Any], *form: Any) -> str:
+        """The filter alone, whose visualization may be there now."""
+        return self._pieces.of(FiltersView(**keys), form)[3]
 
     @error_boundary
-    def act(request: gr.Request, event: gr.SelectData, view: dict[str, Any], *how: Any) -> list[Any]:
-        name, value = str(event.index), str(event.value)
-        if name == "row":
-            return [gr.skip()] * 5 + in_inspect(ctx.run, value)
-        if name == "layer":
-            gone_on.add(str(request.session_hash))
-            ctx.cancellation.stop(str(request.session_hash))  # what is being made is of another layer
-        after = changed(view, name, value, how[0] == WHAT[2])
+    def act(self, request: gr.Request, event: gr.SelectData, keys: dict[str, Any], *form: Any) -> list[Any]:
+        action, value, view = str(event.index), str(event.value), FiltersView(**keys)
+        nothing = [gr.skip()] * (len(self._areas) + 1)
+        if action == "row":
+            return nothing + in_inspect(self._ctx.run, value)
+        if action == "layer":  # what is being optimized is of another layer
+            self._moved_on.add(str(request.session_hash))
+            self._ctx.cancellation.stop(str(request.session_hash))
+        after = view.apply(action, value, form[0] == CLASSES)
         if after == view:
-            return [gr.skip()] * 7
-        found: list[Any] = pieces.of(after, how)
-        if name in ("sort", "page"):
-            found[1] = gr.skip()
-        return [after, *found, gr.skip(), gr.skip()]
+            return [*nothing, gr.skip(), gr.skip()]
+        pieces: list[Any] = self._pieces.of(after, form)
+        if action in ("sort", "page"):
+            pieces[1] = gr.skip()
+        return [asdict(after), *pieces, gr.skip(), gr.skip()]
 
     @error_boundary
-    def make(request: gr.Request, view: dict[str, Any], *how: Any) -> Iterator[list[Any]]:
-        """Previews while it goes on; between its steps other tabs have the network."""
+    def maximize(self, request: gr.Request, keys: dict[str, Any], *form: Any) -> Iterator[list[Any]]:
+        """Previews while images are optimized; between the steps other tabs have the network."""
+        self._ctx.access.require_compute()
+        who, view = str(request.session_hash), FiltersView(**keys)
+        self._ctx.cancellation.begin(who)
+        self._moved_on.discard(who)
+        _, units = self._pieces.requested(view, form)
+        yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
+        for panel in self._previews(who, units, view.class_index if units.of_classes else view.unit):
+            yield [panel, gr.skip(), gr.skip()]
+
+    def _previews(self, who: str, units: UnitRequest, chosen: int | None) -> Iterator[str]:
+        """The panel now and then, after the last step, and after a cancellation."""
         from explain.features.visualization_cache import maximized
 
-        ctx.access.require_compute()
-        who = str(request.session_hash)
-        ctx.cancellation.begin(who)
-        gone_on.discard(who)
-        (_, wanted), began, last, drawn = pieces.wanted(view, how), time.monotonic(), None, 0.0
-        chosen = view["class"] if wanted.of_classes else view["unit"]
-        yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
+        ctx, began, drawn, last = self._ctx, time.monotonic(), 0.0, None
+        title = feature_title(units.description)
         with ctx.classifier() as classifier:
-            work = maximized(classifier, wanted.units, wanted.settings)
+            work = maximized(classifier, units.units, units.settings)
         try:
-            for made in in_turns(ctx, who, work):
-                last, now = made, time.monotonic()
-                if made.step and (now - drawn > EVERY or made.step == made.steps):
-                    drawn, rest = now, (now - began) / made.step * (made.steps - made.step)
-                    note = (
-                        f"Step {made.step} of {made.steps}, about {rest:.0f} s left."
-                        if made.step < made.steps
-                        else ""
-                    )
-                    yield [
-                        feature_panel(made, wanted.title, wanted.names, chosen, note),
-                        gr.skip(),
-                        gr.skip(),
-                    ]
+            for result in in_turns(work, ctx.classifier, lambda: ctx.cancellation.raise_if_cancelled(who)):
+                last, now = result, time.monotonic()
+                if result.step and (now - drawn > EVERY or result.step == result.steps):
+                    drawn = now
+                    yield feature_panel(result, title, units.names, chosen, _progress(result, now - began))
         except Cancelled:
-            if last is not None and who not in gone_on:
-                note = f"Stopped after step {last.step} of {last.steps}: shown, but not kept."
-                yield [feature_panel(last, wanted.title, wanted.names, chosen, note), gr.skip(), gr.skip()]
+            if last is not None and who not in self._moved_on:
+                note = f"Cancelled after step {last.step} of {last.steps}: these images are not kept."
+                yield feature_panel(last, title, units.names, chosen, note)
 
     @error_boundary
-    def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
+    def arrive(self, request: gr.Request, keys: dict[str, Any]) -> list[Any]:
         """What a link names."""
-        asked = request.query_params
-        if asked.get(TAB) != ID:
+        if request.query_params.get(TAB) != ID:
             return [gr.skip()] * 2
-        view = view | {"layer": asked.get("layer", ""), "unit": number(asked.get("unit")) or 0}
-        return [changed(view, "sort", asked.get("sort", "")), gr.Tabs(selected=ID)]
+        view = from_query(dict(request.query_params), FiltersView(**keys))
+        return [asdict(view), gr.Tabs(selected=ID)]
 
-    def stop(request: gr.Request) -> None:
-        ctx.cancellation.stop(str(request.session_hash))
+    def ready(self) -> list[Any]:
+        return [gr.Button(interactive=True), gr.Button(visible=False)]
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    inputs = [view, *form.values()]
-    gr.on(
-        [area.select for area in areas],
-        act,
-        inputs,
-        [view, *areas, ctx.opened, ctx.tabs],
-        concurrency_id="model",
-        **quiet,
-    )
-    gr.on(
-        [control.input for control in form.values()],
-        show,
-        inputs,
-        areas,
-        concurrency_id="model",
-        trigger_mode="always_last",
-        **quiet,
-    )
-    form["what"].change(
-        lambda what: gr.Dropdown(visible=what == WHAT[2]), [form["what"]], [form["classes"]], **quiet
-    )
-    made = start.click(make, inputs, [feature_area, start, cancel], concurrency_id="maximize", **quiet)
-    done = made.then(
-        lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet
-    )
-    done.then(one, inputs, [alone], concurrency_id="model", **quiet)
-    cancel.click(stop, None, None, concurrency_limit=None, **quiet)
-    ctx.on_load(arrive, [view], [view, ctx.tabs])
-    ctx.on_tab(ID, show, inputs, areas)
+    def stop(self, request: gr.Request) -> None:
+        self._ctx.cancellation.stop(str(request.session_hash))
 
 
-def _form(ctx: Context) -> tuple[dict[str, Any], gr.Button, gr.Button]:
-    """The controls in the order in which `Wanted` takes them."""
-    made: dict[str, Any] = {}
-    with gr.Group(elem_classes="vt-panel vt-controls"):
-        with gr.Row():
-            made["what"] = gr.Dropdown(
-                list(WHAT), value=WHAT[0], label="What", min_width=150, elem_id="vt-what"
-            )
-            made["count"] = gr.Dropdown(list(COUNTS), value=COUNTS[0], label="How many", min_width=80)
-            made["start"] = gr.Number(0, label="From", precision=0, minimum=0, min_width=70)
-            made["steps"] = gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps", min_width=80)
-            made["seed"] = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=70)
-        classes = [(name, i) for i, name in enumerate(ctx.run.classes)]
-        made["classes"] = gr.Dropdown(
-            classes,
-            value=[],
-            multiselect=True,
-            visible=False,
-            filterable=True,
-            elem_id="vt-wanted-classes",
-            label="Classes; none: as many as above",
-        )
-        with gr.Row():
-            start = gr.Button(
-                "Maximize", visible=ctx.access.computes, variant="primary", size="sm", elem_id="vt-maximize"
-            )
-            cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-stop-maximize")
-    return made, start, cancel
+def _progress(result: "Maximized", seconds: float) -> str:
+    if result.step == result.steps:
+        return ""
+    rest = seconds / result.step * (result.steps - result.step)
+    return f"Step {result.step} of {result.steps}, about {rest:.0f} s left."
+
+
+def _form(classes: tuple[str, ...]) -> dict[str, Any]:
+    """The controls, in the order in which `UnitRequest` takes them."""
+    with gr.Row():
+        form: dict[str, Any] = {
+            "kind": gr.Dropdown(list(UNITS), value=FILTERS, label="Units", min_width=150, elem_id="vt-what"),
+            "count": gr.Dropdown(list(COUNTS), value=COUNTS[0], label="Number", min_width=80),
+            "start": gr.Number(0, label="First", precision=0, minimum=0, min_width=70),
+            "steps": gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps", min_width=80),
+            "seed": gr.Number(0, label="Seed", precision=0, minimum=0, min_width=70),
+        }
+    form["classes"] = gr.Dropdown(
+        [(name, i) for i, name in enumerate(classes)],
+        value=[],
+        multiselect=True,
+        visible=False,
+        filterable=True,
+        elem_id="vt-wanted-classes",
+        label="Classes (default: the number above)",
+    )
+    return form
+
+
+def _buttons(visible: bool) -> tuple[gr.Button, gr.Button]:
+    with gr.Row():
+        start = gr.Button("Maximize", visible=visible, variant="primary", size="sm", elem_id="vt-maximize")
+        cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-stop-maximize")
+    return start, cancel

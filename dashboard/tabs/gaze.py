@@ -1,207 +1,146 @@
-"""Gaze: where people look, or would; where the network looks; and how well one predicts the other."""
+"""Gaze: recorded or predicted fixations, the maps of the network, and how well one predicts the other."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
 import pandas as pd
 
 from dashboard.components.clickable import clickable, esc
-from dashboard.components.gaze_view import (
-    LARGE,
-    GazeMap,
-    GazeView,
-    disagreement,
-    first_view,
-    from_folder,
-    large,
-    standing,
-    verdict,
-)
-from dashboard.components.panel import empty, panel
+from dashboard.components.gaze_view import LARGE, GazeMap, disagreement, from_folder, large, standing, verdict
+from dashboard.components.placeholders import no_gaze_folder, no_gaze_model, waiting
 from dashboard.error_boundary import error_boundary
-from dashboard.examples import examples_strip
-from dashboard.links import IMAGE, TAB
+from dashboard.links import TAB
 from dashboard.plots import figure
-from dashboard.server.uploads import photo_upload
 from dashboard.session.context import Context
 from dashboard.session.gaze_service import GazeComparison, GazeService
-from dashboard.session.image_sessions import Subject, called, first_row, picture
+from dashboard.session.subject_picker import SubjectPicker
+from dashboard.session.types import Subject
+from dashboard.tabs.gaze_state import ID, GazeView, first_view, from_query
 from explain.formatting import percent
 from explain.render import jpeg_bytes
-from models.program import program
 from models.training.charts import charts
 
-TITLE, ID = "Gaze", "gaze"
-NOTHING = (
-    f"Fixations are compared with networks by <code>{program()} gaze evaluate --data fixations.csv "
-    "--model mobilenet_v2 "
-    f"--out gaze/first</code>, and shown by <code>{program()} serve --gaze gaze/first</code>."
-)
+TITLE = "Gaze"
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def seen(ctx: Context, session: GazeComparison, subject: Subject) -> str:
-    """A picture without fixations: what is predicted, and the network's map."""
+def without_fixations(comparison: GazeComparison, title: str) -> str:
+    """An image without recorded fixations: the predicted gaze, and the network's map."""
     numbers = ", ".join(
-        f"{name.upper()} {session.alike[name]:.2f} (middle of the picture {session.center[name]:.2f})"
-        for name in session.alike
+        f"{name.upper()} {comparison.alike[name]:.2f} (center Gaussian {comparison.center[name]:.2f})"
+        for name in comparison.alike
     )
-    looked = [
-        GazeMap(session.density, "where people would look", "predicted"),
+    maps = [
+        GazeMap(comparison.density, "predicted gaze", "gaze model"),
         GazeMap(
-            session.cam,  # type: ignore[arg-type]
-            f"{session.title} for {session.called}",
-            f"{percent(session.prob)} · with the prediction: {numbers}",
+            comparison.cam,  # type: ignore[arg-type]
+            f"{comparison.title} for {comparison.called}",
+            f"{percent(comparison.prob)} · compared with the prediction: {numbers}",
         ),
     ]
-    width, height = session.picture.size
-    note = "the prediction stands for people: no one looked at this picture"
-    return large(jpeg_bytes(session.picture, LARGE), (height, width), looked, _name(ctx, subject), note)
-
-
-def _name(ctx: Context, subject: Subject) -> str:
-    return (
-        esc(called(ctx, subject))
-        if "row" in subject
-        else "Your photo"
-        if "upload" in subject
-        else esc(str(subject["example"]))
-    )
+    width, height = comparison.picture.size
+    note = "predicted by the gaze model: no fixations were recorded for this image"
+    return large(jpeg_bytes(comparison.picture, LARGE), (height, width), maps, esc(title), note)
 
 
 def numbers(gaze_service: GazeService) -> str:
-    """The table of what was evaluated, or of what the model's own file says of it."""
-    if gaze_service.run is not None:
-        about = gaze_service.run.manifest
+    """The table of the gaze folder, or of what the gaze model's own file holds."""
+    results = gaze_service.run
+    if results is not None:
+        about = results.manifest
         text = (
-            f"{about['data']}, {about['part']}, {len(gaze_service.run.images):,} images; counted as "
+            f"{about['data']}, {about['part']}, {len(results.images):,} images; counted as "
             f"{about['variant']}; best NSS first"
         )
-        return standing(
-            gaze_service.run.summary, "Models, networks and people", esc(text), verdict(gaze_service.run)
-        )
+        return standing(results.summary, "Models, networks and people", esc(text), verdict(results))
     measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
-        return panel(
-            "Models and baselines",
-            empty(f"No gaze model comes with this copy: <code>{program()} gaze train</code>."),
-        )
+        return no_gaze_model()
     text = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
     return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(text))
 
 
 def pieces(gaze_service: GazeService, view: GazeView) -> list[str]:
-    """What is shown large, and the cards, of a gaze folder; how to get one without."""
-    if gaze_service.run is None:
-        return [
-            panel("Where people would look", empty("Choose a photo.")),
-            panel("Where people looked", empty(NOTHING)),
-        ]
-    return [
-        from_folder(gaze_service.run, max(view.row, 0), view.source),
-        disagreement(gaze_service.run, view),
-    ]
+    """The large image, and the cards, of a gaze folder; how to get one without."""
+    results = gaze_service.run
+    if results is None:
+        return [waiting("Predicted gaze", "Choose a photo."), no_gaze_folder()]
+    return [from_folder(results, max(view.row, 0), view.source), disagreement(results, view)]
 
 
 def build(ctx: Context) -> None:
-    gaze_service = ctx.gaze_service
-    first = first_view(gaze_service.run)
-    state, fresh = gr.State(asdict(first)), gr.State(True)
-    with gr.Row(elem_classes="vt-main"):
-        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            with gr.Group(visible=ctx.access.explains, elem_classes="vt-panel vt-controls"):
-                upload = photo_upload("Your own photo", "vt-gaze-upload")
-                strip = clickable(examples_strip(), "vt-gaze-examples")
-            plot = gr.Plot(visible=False, show_label=False, elem_id="vt-gaze-curves")
-        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            big, cards = pieces(gaze_service, first)
-            shown = [clickable(big, "vt-gaze")]
-            clickable(numbers(gaze_service), "vt-standing")
-            shown.append(clickable(cards, "vt-disagreement"))
-    results = [state, *shown]
+    GazeTab(ctx).listen()
 
-    def looked_at(subject: Subject, keys: dict[str, Any]) -> list[Any]:
-        session = gaze_service.at(picture(ctx, subject))
-        view = GazeView(**keys | {"row": -1})
+
+class GazeTab:
+    """The components of the tab and its handlers."""
+
+    def __init__(self, ctx: Context):
+        self._ctx, self._service = ctx, ctx.gaze_service
+        first = first_view(self._service.run)
+        self._view, self._fresh = gr.State(asdict(first)), gr.State(True)  # fresh: the tab was never opened
+        with gr.Row(elem_classes="vt-main"):
+            with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+                self._picker = SubjectPicker(ctx, "vt-gaze")
+                self._curves = gr.Plot(visible=False, show_label=False, elem_id="vt-gaze-curves")
+            with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                large, cards = pieces(self._service, first)
+                self._large = clickable(large, "vt-gaze")
+                clickable(numbers(self._service), "vt-standing")
+                self._cards = clickable(cards, "vt-disagreement")
+        self._results = [self._view, self._large, self._cards]
+
+    def listen(self) -> None:
+        ctx, state, results = self._ctx, self._view, self._results
+        clicks = [self._large.select, self._cards.select]
+        gr.on(clicks, self.act, [state], results, trigger_mode="always_last", **QUIET)
+        ctx.on_tab(ID, self.opened, [self._fresh, state, ctx.opened], [self._fresh, self._curves, *results])
+        ctx.on_load(self.arrive, [state], [*results, ctx.tabs])
+        self._picker.listen(self.pick, [state], results, self._large)
+
+    def pick(self, subject: Subject, keys: dict[str, Any]) -> list[Any]:
+        """An image from outside of the gaze folder."""
+        comparison = self._service.at(self._ctx.subjects.picture(subject))
+        view = replace(GazeView(**keys), row=-1)
         return [
             asdict(view),
-            seen(ctx, session, subject),
-            gr.skip() if gaze_service.run is None else disagreement(gaze_service.run, view),
+            without_fixations(comparison, self._ctx.subjects.title(subject)),
+            gr.skip() if self._service.run is None else disagreement(self._service.run, view),
         ]
 
     @error_boundary
-    def act(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
-        if gaze_service.run is None:
+    def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
+        if self._service.run is None:
             return [gr.skip()] * 3
         before = GazeView(**keys)
-        view = before.apply(str(event.index), str(event.value), gaze_service.run)
-        big, cards = pieces(gaze_service, view)
-        return [
-            asdict(view),
-            big if (view.row, view.source) != (before.row, before.source) and view.row >= 0 else gr.skip(),
-            cards,
-        ]
+        view = before.apply(str(event.index), str(event.value), self._service.run)
+        large, cards = pieces(self._service, view)
+        moved = (view.row, view.source) != (before.row, before.source) and view.row >= 0
+        return [asdict(view), large if moved else gr.skip(), cards]
 
     @error_boundary
-    def opened(is_fresh: bool, keys: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
+    def opened(self, fresh: bool, keys: dict[str, Any], opened: Subject | None) -> list[Any]:
         """When the tab is opened first: the model's curves; and, without a gaze folder, the image that was
         opened last."""
-        drawn = (
-            gr.Plot(figure(charts(gaze_service.trained)[1]), visible=True)
-            if is_fresh and gaze_service.trained and len(gaze_service.trained.curves)
-            else gr.skip()
-        )
-        at = int(row["row"]) if row else first_row(ctx)
-        if (
-            gaze_service.run is not None
-            or not is_fresh
-            or at is None
-            or not ctx.access.explains
-            or gaze_service.checkpoint is None
-        ):
-            return [False, drawn, *[gr.skip()] * 3]
-        return [False, drawn, *looked_at({"row": at}, keys)]
+        curves, subject = self._model_curves() if fresh else gr.skip(), self._picker.opened(opened)
+        asks_model = self._ctx.access.explains and self._service.checkpoint is not None
+        if self._service.run is not None or not fresh or subject is None or not asks_model:
+            return [False, curves, *[gr.skip()] * 3]
+        return [False, curves, *self.pick(subject, keys)]
+
+    def _model_curves(self) -> Any:
+        trained = self._service.trained
+        if not trained or not len(trained.curves):
+            return gr.skip()
+        return gr.Plot(figure(charts(trained)[1]), visible=True)
 
     @error_boundary
-    def arrive(request: gr.Request, keys: dict[str, Any]) -> list[Any]:
+    def arrive(self, request: gr.Request, keys: dict[str, Any]) -> list[Any]:
         """The image of the gaze folder that a link names."""
-        asked, found = request.query_params, gaze_service.run
-        rows = (
-            found.images.index[found.images["id"] == asked.get(IMAGE)]
-            if found is not None and asked.get(TAB) == ID
-            else []
-        )
-        if not len(rows):
-            return [*[gr.skip()] * 3, gr.Tabs(selected=ID) if asked.get(TAB) == ID else gr.skip()]
-        view = GazeView(**keys | {"row": int(rows[0])})
-        return [asdict(view), *pieces(gaze_service, view), gr.Tabs(selected=ID)]
-
-    @error_boundary
-    def uploaded(request: gr.Request, path: str | None, keys: dict[str, Any]) -> list[Any]:
-        if not path:
-            return [gr.skip()] * 4
-        return [*looked_at({"upload": ctx.photos.keep(str(request.session_hash), path)}, keys), None]
-
-    @error_boundary
-    def example(keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
-        return looked_at({"example": str(event.value)}, keys)
-
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    busy: dict[str, Any] = {
-        "api_visibility": "private",
-        "concurrency_id": "model",
-        "show_progress_on": [shown[0]],
-    }
-    gr.on([area.select for area in shown], act, [state], results, trigger_mode="always_last", **quiet)
-    ctx.on_tab(ID, opened, [fresh, state, ctx.opened], [fresh, plot, *results])
-    ctx.on_load(arrive, [state], [*results, ctx.tabs])
-    if ctx.access.explains:
-        gr.on(
-            [upload.upload, upload.input],
-            uploaded,
-            [upload, state],
-            [*results, upload],
-            trigger_mode="always_last",
-            **busy,
-        )
-        strip.select(example, [state], results, **busy)
+        parameters, before = dict(request.query_params), GazeView(**keys)
+        tab = gr.Tabs(selected=ID) if parameters.get(TAB) == ID else gr.skip()
+        view = from_query(parameters, self._service.run, before)
+        if view == before:
+            return [*[gr.skip()] * 3, tab]
+        return [asdict(view), *pieces(self._service, view), tab]

@@ -1,234 +1,201 @@
-"""Inversion: what every layer still knows of a picture, rebuilt from its output; edited; and without a
-decoder, by optimization."""
+"""Inversion: an image rebuilt from the output of every layer, from an edited output, and, without a decoder,
+by optimization."""
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
-from dashboard.components.clickable import clickable
+from dashboard.components.clickable import clickable, esc
 from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
-from dashboard.components.panel import empty, panel
+from dashboard.components.placeholders import no_decoders, waiting
 from dashboard.error_boundary import error_boundary
-from dashboard.examples import examples_strip
-from dashboard.links import IMAGE, TAB, row_of
-from dashboard.server.uploads import photo_upload
+from dashboard.links import TAB
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
-from dashboard.session.image_sessions import Subject, called, first_row, picture
-from models.errors import Cancelled
-from models.program import program
+from dashboard.session.subject_picker import SubjectPicker
+from dashboard.session.types import Subject
+from dashboard.tabs.inversion_state import ID, InversionView, from_query
+from models.errors import Cancelled, UserError
 
-TITLE, ID, NEEDS = "Inversion", "inversion", "explains"
-HOW = {"drop": "drop these", "keep": "keep these alone"}
+TITLE, NEEDS = "Inversion", "explains"
+EDITS = {"drop": "Drop these units", "keep": "Keep only these units"}
 STEPS = (100, 200, 500)
 EVERY = 0.8  # seconds between two previews
-NONE = (
-    f"No decoders come along for this network. <code>{program()} invert train --model … --data … "
-    "--layers … --out decoders</code> makes "
-    f"them, <code>{program()} serve --decoders decoders</code> shows them; without any, a layer can be "
-    "inverted by "
-    "optimization."
-)
-WAITING = panel("What every layer still knows", empty("Opening …"))
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(ctx: Context) -> None:
-    decoder_service = ctx.decoder_service
-    state = gr.State({"subject": None, "layer": ""})
-    with gr.Row(elem_classes="vt-main"):
-        with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-            with gr.Group(elem_classes="vt-panel vt-controls"):
-                upload = photo_upload("Your own photo", "vt-invert-upload")
-                strip = clickable(examples_strip(), "vt-invert-examples")
-            with gr.Group(visible=bool(decoder_service.layers), elem_classes="vt-panel vt-controls"):
-                units = gr.Textbox(
-                    "0",
-                    label="Channels of the chosen layer, or classes",
-                    info="0-3,7 or names",
-                    elem_id="vt-units",
-                    max_lines=1,
-                )
-                how = gr.Radio(
-                    [(title, name) for name, title in HOW.items()],
-                    value="drop",
-                    show_label=False,
-                    elem_id="vt-how",
-                )
-                again = gr.Button("Decode again", size="sm", elem_id="vt-decode")
-            with gr.Group(visible=ctx.access.computes, elem_classes="vt-panel vt-controls"):
-                layer = gr.Dropdown(
-                    [], label="Without a decoder: layer", allow_custom_value=True, elem_id="vt-optimize-layer"
-                )
-                steps = gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps")
-                with gr.Row():
-                    start = gr.Button("Optimize", variant="primary", size="sm", elem_id="vt-optimize")
-                    cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-optimize-stop")
-        with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
-            big = clickable(WAITING, "vt-inversion")
-            edit, optimized = clickable("", "vt-edited"), clickable("", "vt-optimized")
-            clickable(over_depth(decoder_service.about) if decoder_service.layers else "", "vt-over-depth")
+    InversionTab(ctx).listen()
 
-    def looked_at(subject: Subject, view: dict[str, Any]) -> list[Any]:
+
+class InversionTab:
+    """The components of the tab and its handlers."""
+
+    def __init__(self, ctx: Context):
+        self._ctx, self._decoders = ctx, ctx.decoder_service
+        self._view = gr.State(asdict(InversionView()))
+        with gr.Row(elem_classes="vt-main"):
+            with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+                self._picker = SubjectPicker(ctx, "vt-invert")
+                self._editing()
+                self._optimizing()
+            with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                self._rebuilt = clickable(waiting("Reconstructions", "Loading …"), "vt-inversion")
+                self._edited, self._optimized = clickable("", "vt-edited"), clickable("", "vt-optimized")
+                clickable(over_depth(self._decoders.about) if self._decoders.layers else "", "vt-over-depth")
+
+    def _editing(self) -> None:
+        with gr.Group(visible=bool(self._decoders.layers), elem_classes="vt-panel vt-controls"):
+            self._units = gr.Textbox(
+                "0",
+                label="Channels of the chosen layer, or classes",
+                info="0-3,7 or names",
+                elem_id="vt-units",
+                max_lines=1,
+            )
+            self._edit = gr.Radio(
+                [(title, name) for name, title in EDITS.items()],
+                value="drop",
+                show_label=False,
+                elem_id="vt-how",
+            )
+            self._decode = gr.Button("Decode", size="sm", elem_id="vt-decode")
+
+    def _optimizing(self) -> None:
+        with gr.Group(visible=self._ctx.access.computes, elem_classes="vt-panel vt-controls"):
+            self._layer = gr.Dropdown(
+                [], label="Layer (without a decoder)", allow_custom_value=True, elem_id="vt-optimize-layer"
+            )
+            self._steps = gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps")
+            with gr.Row():
+                self._start = gr.Button("Optimize", variant="primary", size="sm", elem_id="vt-optimize")
+                self._cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-optimize-stop")
+
+    def listen(self) -> None:
+        ctx, state, model = self._ctx, self._view, {**QUIET, "concurrency_id": "model"}
+        results, editing = [state, self._rebuilt, self._edited], [state, self._units, self._edit]
+        ctx.on_load(self.arrive, [state], [ctx.opened, ctx.tabs])
+        ctx.on_tab(ID, self.opened, [state, ctx.opened], [*results, self._layer])
+        self._picker.listen(self.pick, [state], results, self._rebuilt)
+        self._rebuilt.select(self.choose_layer, editing, results, **model)
+        gr.on([self._decode.click, self._units.submit], self.decode, editing, [self._edited], **model)
+        optimized = self._start.click(
+            self.optimize,
+            [state, self._layer, self._steps],
+            [self._optimized, self._start, self._cancel],
+            concurrency_id="maximize",
+            **QUIET,
+        )
+        optimized.then(self.ready, None, [self._start, self._cancel], **QUIET)
+        self._cancel.click(self.stop, None, None, concurrency_limit=None, **QUIET)
+
+    def pick(self, subject: Subject, keys: dict[str, Any]) -> list[Any]:
         """The view, the row of layers, and nothing edited yet."""
-        session_of(subject)
-        view = view | {
-            "subject": subject,
-            "layer": view["layer"] or (decoder_service.layers[-1] if decoder_service.layers else ""),
-        }
-        return [view, row_for(view), ""]
+        view = InversionView(**keys).of(subject, self._decoders.layers)
+        return [asdict(view), self._row_of_layers(subject, view.layer), ""]
 
-    def session_of(subject: Subject) -> Any:
-        with ctx.classifier():
-            return ctx.sessions.at(subject)
-
-    def row_for(view: dict[str, Any]) -> str:
+    def _row_of_layers(self, subject: Subject, layer: str) -> str:
+        """The reconstruction from every layer; how to get decoders where there are none."""
         import numpy as np
 
         from explain.inversion.rebuild import enlarged
 
-        subject, session = view["subject"], session_of(view["subject"])
-        title = f"What every layer still knows of {_name(ctx, subject)}"
-        rebuilt = decoder_service.every_layer(subject) if decoder_service.layers else []
-        more = enlarged(picture(ctx, subject).size, session.seen.size[::-1])
-        shown = row_of_layers(
-            np.asarray(session.seen),
-            ctx.run.classes[session.pred],
-            rebuilt,
-            ctx.run.classes,
-            view["layer"],
-            title,
-            more,
+        classes = self._ctx.run.classes
+        with self._ctx.classifier():
+            session = self._ctx.sessions.at(subject)
+        title = f"Reconstructions of {self._ctx.subjects.title(subject)}"
+        if not self._decoders.layers:
+            return no_decoders(title)
+        more = enlarged(self._ctx.subjects.picture(subject).size, session.seen.size[::-1])
+        rebuilt = self._decoders.every_layer(subject)
+        return row_of_layers(
+            np.asarray(session.seen), classes[session.pred], rebuilt, classes, layer, esc(title), more
         )
-        return shown if rebuilt else panel(title, empty(NONE))
+
+    def _edits(self, view: InversionView, units: str, edit: str) -> str:
+        if view.subject is None:
+            raise UserError("No image is selected: upload a photo, or open an image.")
+        rebuilt = self._decoders.edited(view.subject, view.layer, units, edit)
+        return edits(view.layer, rebuilt, self._ctx.run.classes)
 
     @error_boundary
-    def opened(view: dict[str, Any], row: dict[str, Any] | None) -> list[Any]:
+    def opened(self, keys: dict[str, Any], opened: Subject | None) -> list[Any]:
         """When the tab is opened first: the image that was opened last, and the layers that an optimization
         may begin from."""
         from explain.methods.live import layers_with_maps
 
-        at = int(row["row"]) if row else first_row(ctx)
-        if view["subject"] is not None or at is None:
+        subject = self._picker.opened(opened)
+        if keys["subject"] is not None or subject is None:
             return [gr.skip()] * 4
-        with ctx.classifier() as classifier:
+        with self._ctx.classifier() as classifier:
             names = [x.name for x in layers_with_maps(classifier)]
-        return [
-            *looked_at({"row": at}, view),
-            gr.Dropdown(names, value=names[len(names) // 2] if names else None),
-        ]
+        middle = names[len(names) // 2] if names else None
+        return [*self.pick(subject, keys), gr.Dropdown(names, value=middle)]
 
     @error_boundary
-    def arrive(request: gr.Request, view: dict[str, Any]) -> list[Any]:
+    def arrive(self, request: gr.Request, keys: dict[str, Any]) -> list[Any]:
         """The image that a link names; the tab's own opening shows it."""
         if request.query_params.get(TAB) != ID:
             return [gr.skip()] * 2
-        row = row_of(ctx.run, request.query_params) if request.query_params.get(IMAGE) else None
-        return [gr.skip() if row is None else {"row": row}, gr.Tabs(selected=ID)]
+        subject = from_query(dict(request.query_params), self._ctx.run, InversionView(**keys)).subject
+        return [subject or gr.skip(), gr.Tabs(selected=ID)]
 
     @error_boundary
-    def uploaded(request: gr.Request, path: str | None, view: dict[str, Any]) -> list[Any]:
-        if not path:
-            return [gr.skip()] * 4
-        return [*looked_at({"upload": ctx.photos.keep(str(request.session_hash), path)}, view), None]
-
-    @error_boundary
-    def example(view: dict[str, Any], event: gr.SelectData) -> list[Any]:
-        return looked_at({"example": str(event.value)}, view)
-
-    @error_boundary
-    def chosen(view: dict[str, Any], units: str, how: str, event: gr.SelectData) -> list[Any]:
+    def choose_layer(self, keys: dict[str, Any], units: str, edit: str, event: gr.SelectData) -> list[Any]:
         """Another layer to edit."""
-        if event.index != "layer" or event.value not in decoder_service.layers:
+        if event.index != "layer" or event.value not in self._decoders.layers:
             return [gr.skip()] * 3
-        view = view | {"layer": str(event.value)}
-        return [
-            view,
-            row_for(view),
-            edits(
-                view["layer"],
-                decoder_service.edited(view["subject"], view["layer"], units, how),
-                ctx.run.classes,
-            ),
-        ]
+        view = InversionView(**keys).apply("layer", str(event.value), self._decoders.layers)
+        edited = self._edits(view, units, edit)
+        assert view.subject is not None
+        return [asdict(view), self._row_of_layers(view.subject, view.layer), edited]
 
     @error_boundary
-    def decode(view: dict[str, Any], units: str, how: str) -> str:
-        if view["subject"] is None:
-            raise gr.Error("Nothing to decode yet: upload a photo, or open an image.", print_exception=False)
-        return edits(
-            view["layer"], decoder_service.edited(view["subject"], view["layer"], units, how), ctx.run.classes
-        )
+    def decode(self, keys: dict[str, Any], units: str, edit: str) -> str:
+        return self._edits(InversionView(**keys), units, edit)
 
     @error_boundary
     def optimize(
-        request: gr.Request, view: dict[str, Any], layer: str | None, steps: int
+        self, request: gr.Request, keys: dict[str, Any], layer: str | None, steps: int
     ) -> Iterator[list[Any]]:
-        """Previews while it goes on; between its steps other tabs have the network."""
-        from explain.inversion.optimize import Settings
-        from explain.inversion.optimize import optimize as descend
+        """Previews while the image is optimized; between the steps other tabs have the network."""
+        self._ctx.access.require_compute()
+        if keys["subject"] is None or not layer:
+            raise UserError("No image or no layer is selected: choose both first.")
+        who = str(request.session_hash)
+        self._ctx.cancellation.begin(who)
+        yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
+        for panel in self._previews(who, keys["subject"], str(layer), int(steps)):
+            yield [panel, gr.skip(), gr.skip()]
+
+    def _previews(self, who: str, subject: Subject, layer: str, steps: int) -> Iterator[str]:
+        """The panel now and then, after the last step, and after a cancellation."""
+        from explain.inversion.optimize import Settings, optimize
         from explain.inversion.rebuild import pixels_of
 
-        ctx.access.require_compute()
-        if view["subject"] is None or not layer:
-            raise gr.Error("Choose a picture and a layer first.", print_exception=False)
-        who, drawn, last = str(request.session_hash), 0.0, None
-        ctx.cancellation.begin(who)
-        yield [gr.skip(), gr.Button(interactive=False), gr.Button(visible=True)]
+        ctx, drawn, last = self._ctx, 0.0, None
         with ctx.classifier() as classifier:
-            work = descend(
-                classifier,
-                decoder_service.input(classifier, view["subject"]),
-                Settings(str(layer), int(steps)),
-            )
+            work = optimize(classifier, self._decoders.input(classifier, subject), Settings(layer, steps))
+
+        def panel(step: Any, note: str = "") -> str:
+            image = pixels_of(step.picture, classifier.preprocessing)[0]
+            return under_way(image, layer, step.step, step.steps, step.distance, note)
+
         try:
-            for step in in_turns(ctx, who, work):
+            for step in in_turns(work, ctx.classifier, lambda: ctx.cancellation.raise_if_cancelled(who)):
                 last = step
                 if (now := time.monotonic()) - drawn > EVERY or step.step == step.steps:
                     drawn = now
-                    picture = pixels_of(step.picture, classifier.preprocessing)[0]
-                    yield [
-                        under_way(picture, str(layer), step.step, step.steps, step.distance),
-                        gr.skip(),
-                        gr.skip(),
-                    ]
+                    yield panel(step)
         except Cancelled:
             if last is not None:
-                picture = pixels_of(last.picture, classifier.preprocessing)[0]
-                yield [
-                    under_way(picture, str(layer), last.step, last.steps, last.distance, "stopped"),
-                    gr.skip(),
-                    gr.skip(),
-                ]
+                yield panel(last, "cancelled")
 
-    def stop(request: gr.Request) -> None:
-        ctx.cancellation.stop(str(request.session_hash))
+    def ready(self) -> list[Any]:
+        return [gr.Button(interactive=True), gr.Button(visible=False)]
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    busy: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "show_progress_on": [big]}
-    results = [state, big, edit]
-    ctx.on_load(arrive, [state], [ctx.opened, ctx.tabs])
-    ctx.on_tab(ID, opened, [state, ctx.opened], [*results, layer])
-    gr.on(
-        [upload.upload, upload.input],
-        uploaded,
-        [upload, state],
-        [*results, upload],
-        trigger_mode="always_last",
-        **busy,
-    )
-    strip.select(example, [state], results, **busy)
-    big.select(chosen, [state, units, how], results, concurrency_id="model", **quiet)
-    gr.on([again.click, units.submit], decode, [state, units, how], [edit], concurrency_id="model", **quiet)
-    made = start.click(
-        optimize, [state, layer, steps], [optimized, start, cancel], concurrency_id="maximize", **quiet
-    )
-    made.then(lambda: [gr.Button(interactive=True), gr.Button(visible=False)], None, [start, cancel], **quiet)
-    cancel.click(stop, None, None, concurrency_limit=None, **quiet)
-
-
-def _name(ctx: Context, subject: Subject) -> str:
-    from dashboard.components.clickable import esc
-
-    return "your photo" if "upload" in subject else esc(called(ctx, subject))
+    def stop(self, request: gr.Request) -> None:
+        self._ctx.cancellation.stop(str(request.session_hash))

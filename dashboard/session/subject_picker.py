@@ -1,0 +1,78 @@
+"""The controls that choose an image from outside of the run, the same in every tab with live results."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+
+from dashboard.components.clickable import clickable
+from dashboard.error_boundary import error_boundary
+from dashboard.examples import examples_strip
+from dashboard.server.uploads import photo_upload
+from dashboard.session.context import Context
+from dashboard.session.subjects import first_row, of_link, of_row
+from dashboard.session.types import Subject
+
+
+class SubjectPicker:
+    """An upload field and a strip of examples, named `prefix`-upload and `prefix`-examples, and what turns an
+    event into a subject."""
+
+    def __init__(self, ctx: Context, prefix: str):
+        self._ctx = ctx
+        with gr.Group(visible=ctx.access.explains, elem_classes="vt-panel vt-controls"):
+            self.upload = photo_upload("Upload a photo", f"{prefix}-upload")
+            self.examples = clickable(examples_strip(), f"{prefix}-examples")
+
+    def uploaded(self, request: gr.Request, path: str) -> Subject:
+        """Raises UserError for a photo that cannot be read."""
+        return {"upload": self._ctx.photos.keep(str(request.session_hash), path)}
+
+    def example(self, event: gr.SelectData) -> Subject:
+        return {"example": str(event.value)}
+
+    def opened(self, opened: Subject | None) -> Subject | None:
+        """The row that was clicked last, otherwise the first one; None for a run without readable images."""
+        row = first_row(self._ctx.run)
+        return of_row(opened) or (None if row is None else {"row": row})
+
+    def linked(self, request: gr.Request) -> Subject | None:
+        """The image that the page's link names."""
+        return of_link(self._ctx.run, dict(request.query_params))
+
+    def listen(
+        self,
+        show: Callable[..., list[Any]],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        progress_on: Any,
+    ) -> None:
+        """Update `outputs` with `show(subject, *inputs)` for every upload and every example. `progress_on`:
+        the component that shows the progress."""
+        if not self._ctx.access.explains:
+            return
+
+        @error_boundary
+        def uploaded(request: gr.Request, path: str | None, *values: Any) -> Iterator[list[Any]]:
+            if path:
+                yield [*[gr.skip()] * len(outputs), None]  # the field is free for the next photo
+                yield [*show(self.uploaded(request, path), *values), gr.skip()]
+
+        @error_boundary
+        def example(event: gr.SelectData, *values: Any) -> list[Any]:
+            return show(self.example(event), *values)
+
+        options: dict[str, Any] = {
+            "api_visibility": "private",
+            "concurrency_id": "model",
+            "show_progress_on": [progress_on],
+        }
+        gr.on(
+            [self.upload.upload, self.upload.input],
+            uploaded,
+            [self.upload, *inputs],
+            [*outputs, self.upload],
+            trigger_mode="always_last",
+            **options,
+        )
+        self.examples.select(example, [*inputs], [*outputs], **options)

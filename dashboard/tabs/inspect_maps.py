@@ -1,0 +1,87 @@
+"""Live maps of one image: one card a method, the most probable classes, and the command that repeats them."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dashboard.components.map_cards import Card, heading, map_cards
+from dashboard.components.subject import calibrated, facts, reproduced
+from dashboard.session.context import Context
+from dashboard.session.types import Subject
+from dashboard.tabs.inspect_state import InspectView
+from explain.methods.registry import METHODS
+from models.errors import Cancelled, UserError
+
+if TYPE_CHECKING:
+    from explain.methods.live import ImageSession, MapRequest
+    from models.classifier import Classifier
+
+CHEAP = 2.0  # seconds that a method may take without a click on its button
+
+OnProgress = Callable[[float], None]
+
+
+def live_maps(
+    ctx: Context,
+    view: InspectView,
+    compute: str = "",
+    saved: str = "",
+    on_progress: OnProgress = lambda fraction: None,
+) -> list[Any]:
+    """Facts, map cards, target class, and the command. Expensive methods run only where they are asked for
+    (`compute`) or are known already; `saved`: the method whose files are offered.
+
+    Raises `Cancelled` where `on_progress` does, UserError where the image or the network cannot be had.
+    """
+    if not view.subject:
+        raise UserError("No image is selected: click an image in Errors, upload one, or take an example.")
+    requests = view.requests()
+    with ctx.classifier() as classifier:
+        session = ctx.sessions.at(view.subject)
+        cards = [_card(session, request, compute, on_progress) for request in requests]
+    target = session.pred if view.target is None else view.target
+    prob = float(calibrated(session.prob, ctx.temperature or 1)[target])
+    title = heading("Maps", ctx.run.classes, target, view.contrast_class, prob)
+    shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
+    return [
+        facts(ctx.run, session.prob, view.subject.get("row"), ctx.temperature),
+        map_cards(session.seen, cards, title, view.shared, view.threshold, saved),
+        target,
+        _reproduced(ctx, classifier, view.subject, shown),
+    ]
+
+
+def _card(session: "ImageSession", request: "MapRequest", compute: str, on_progress: OnProgress) -> Card:
+    """A method's map, how long it would take, or why there is none: one that breaks leaves the others."""
+    name, title = request.method, METHODS[request.method].title
+    try:
+        seconds = session.seconds(request)
+        if not session.known(request) and seconds > CHEAP and name != compute:
+            return Card(name, title, seconds=seconds)
+        result = session.map(request, on_progress)
+    except UserError as error:
+        return Card(name, title, why=str(error))
+    except Cancelled:
+        raise
+    except Exception as error:
+        logging.getLogger("vitrine").exception("in %s", name)
+        return Card(name, title, why=f"That did not work ({type(error).__name__}); the log has more.")
+    return Card(name, title, result.raw, result.layer, result.seconds, expected_sum=result.expected_sum)
+
+
+def _reproduced(
+    ctx: Context, classifier: "Classifier", subject: Subject, requests: "Sequence[MapRequest]"
+) -> str:
+    """The same maps by command and in Python; empty where there are none."""
+    from explain.methods.reproduce import command_line, in_memory_lines, python_lines
+
+    image, model = ctx.subjects.name(subject), ctx.named(classifier)
+    if not requests:
+        return ""
+    if classifier is ctx.network:
+        return reproduced("", in_memory_lines(image, requests, ctx.run.classes))
+    names = () if classifier.renamed else ctx.run.classes
+    return reproduced(
+        command_line(image, *model, names, requests, classifier.options),
+        python_lines(image, *model, requests, classifier.options),
+    )

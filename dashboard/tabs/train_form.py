@@ -1,0 +1,132 @@
+"""The controls of the Train tab, and the command that they stand for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from dashboard.session.training_jobs import command, recipe_of
+from models.training.recipe import CHOICES, Recipe, seeds_in
+
+OUTSIDE = ("weights", "image_col", "label_col", "labels")  # options of `train` that are no part of a recipe
+PLAIN = Recipe()
+
+
+class TrainForm:
+    """`controls` by the names of `Recipe`; what is rarely changed lies folded."""
+
+    def __init__(self) -> None:
+        with gr.Column(elem_classes="vt-controls vt-panel"):
+            self.controls: dict[str, Any] = _basics()
+            with gr.Accordion("Optimizer", open=False):
+                self.controls |= _optimizer()
+            with gr.Accordion("Data and augmentation", open=False):
+                self.controls |= _data()
+            with gr.Accordion("Transfer", open=False):
+                self.controls |= _transfer()
+
+    @property
+    def inputs(self) -> list[Any]:
+        """All controls, in the order in which handlers get their values."""
+        return list(self.controls.values())
+
+    def values(self, values: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(self.controls, values, strict=True))
+
+    def command(self, values: Sequence[Any], folder: Path) -> list[str]:
+        """The words of the command that trains into this folder. Raises UserError for the first value that is
+        wrong."""
+        form = self.values(values)
+        model, data, name, seeds = (str(form.pop(k) or "") for k in ("model", "data", "name", "seeds"))
+        options = {option: str(form.pop(option) or "") for option in OUTSIDE}
+        first, *others = seeds_in(seeds or "0")
+        if others:
+            options["seeds"] = ",".join(map(str, (first, *others)))
+        recipe = recipe_of({**form, "seed": 0 if others else first})
+        return command(model, data, name, folder, recipe, options)
+
+
+def _basics() -> dict[str, Any]:
+    form: dict[str, Any] = {
+        "model": gr.Dropdown(["fer_vgg"], value="fer_vgg", allow_custom_value=True, label="Model"),
+        "data": gr.Textbox(
+            "toon_faces",
+            label="Data",
+            info="a folder, a table, toon_faces, torchvision:NAME",
+            elem_id="vt-train-data",
+        ),
+        "recipe": gr.Radio(
+            list(CHOICES["recipe"]),
+            value=PLAIN.recipe,
+            label="Recipe",
+            info="scratch · features: a new head on a frozen base · finetune: then its last blocks too",
+        ),
+        "name": gr.Textbox("first", label="Name", elem_id="vt-train-name"),
+    }
+    with gr.Row():
+        form["epochs"] = _number("Epochs", PLAIN.epochs, 1, elem_id="vt-train-epochs")
+        form["seeds"] = gr.Textbox(
+            str(PLAIN.seed), label="Seed", placeholder="0,1,2", min_width=90, elem_id="vt-train-seeds"
+        )
+    return form
+
+
+def _optimizer() -> dict[str, Any]:
+    form: dict[str, Any] = {}
+    with gr.Row():
+        form["optimizer"] = _choice("optimizer", "Optimizer")
+        form["schedule"] = _choice("schedule", "Schedule")
+    with gr.Row():
+        form["learning_rate"] = gr.Number(None, label="Learning rate", placeholder="0.002", min_width=90)
+        form["batch_size"] = _number("Batch size", PLAIN.batch_size, 2)
+    with gr.Row():
+        form["weight_decay"] = gr.Number(PLAIN.weight_decay, label="Weight decay", min_width=90)
+        form["clip"] = gr.Number(PLAIN.clip, label="Gradient clipping", min_width=90)
+    with gr.Row():
+        form["label_smoothing"] = gr.Number(PLAIN.label_smoothing, label="Label smoothing", min_width=90)
+        form["mixup"] = gr.Number(PLAIN.mixup, label="Mixup", min_width=90)
+    form["patience"] = _number("Patience", PLAIN.patience, 1, elem_id="vt-train-patience")
+    return form
+
+
+def _data() -> dict[str, Any]:
+    form: dict[str, Any] = {}
+    with gr.Row():
+        for name, label in (("image_col", "Image column"), ("label_col", "Label column")):
+            form[name] = gr.Textbox("", label=label, placeholder="automatic", min_width=90)
+    form["labels"] = gr.Textbox("", label="Corrected labels", placeholder="labels.csv")
+    form["task"] = gr.Dropdown(
+        list(CHOICES["task"]),
+        value=PLAIN.task,
+        label="Task",
+        info="affect: valence and arousal of a table",
+    )
+    with gr.Row():
+        form["balance"] = _choice("balance", "Class balance")
+        form["balance_by"] = gr.Textbox(
+            "", label="Balance by column", placeholder="a column of the data", min_width=90
+        )
+    form["augmentation"] = gr.Textbox(str(PLAIN.augmentation), label="Augmentation", lines=2)
+    return form
+
+
+def _transfer() -> dict[str, Any]:
+    form: dict[str, Any] = {
+        "weights": gr.Textbox("", label="Base weights", placeholder="default: the official ones")
+    }
+    with gr.Row():
+        form["head"] = _choice("head", "Head")
+        form["head_epochs"] = _number("Head epochs", PLAIN.head_epochs, 1)
+    with gr.Row():
+        form["unfreeze"] = _number("Unfrozen blocks", PLAIN.unfreeze, 1)
+        form["fine_rate"] = gr.Number(PLAIN.fine_rate, label="Fraction of the learning rate", min_width=90)
+    return form
+
+
+def _choice(name: str, label: str) -> gr.Dropdown:
+    return gr.Dropdown(list(CHOICES[name]), value=getattr(PLAIN, name), label=label, min_width=90)
+
+
+def _number(label: str, value: float, minimum: int, elem_id: str | None = None) -> gr.Number:
+    return gr.Number(value, label=label, precision=0, minimum=minimum, min_width=90, elem_id=elem_id)
