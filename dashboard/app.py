@@ -13,16 +13,16 @@ from dashboard.page import Page, folders
 from dashboard.session.context import Context
 from dashboard.tabs.registry import open_to
 
-QUEUE = 64  # clicks that wait; more are told to try again
+QUEUE = 64  # events that wait; further ones are refused
 
 
 def build(ctx: Context) -> gr.Blocks:
-    """The whole page; nothing is computed but what the run already holds."""
+    """The whole page, from what the run already holds; no model runs."""
     loads: list[tuple[Callable[..., Any], Any, Any]] = []
     selections: dict[str, tuple[Callable[..., Any], Any, Any]] = {}
 
-    def gone(request: gr.Request) -> None:
-        """Nobody waits any more for what was asked for on this page."""
+    def closed(request: gr.Request) -> None:
+        """The page was closed: cancel its work, forget its photos."""
         ctx.cancellation.stop(str(request.session_hash))
         ctx.forget(str(request.session_hash))
 
@@ -46,6 +46,6 @@ def build(ctx: Context) -> gr.Blocks:
                     )
         for event in loads:
             page.load(*event, api_visibility="private", show_progress="hidden", concurrency_limit=None)
-        page.unload(gone)
+        page.unload(closed)
     page.queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
     return page

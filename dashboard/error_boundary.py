@@ -1,4 +1,4 @@
-"""No traceback ever reaches a person: errors become one line."""
+"""Errors of handlers become one line; tracebacks go to the log."""
 
 import functools
 import inspect
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
     """A handler, or one that yields, whose `UserError` is shown as it is, and whose other errors are logged
-    and shown in one line. One that yields nothing changes nothing: by itself Gradio would empty all of its
+    and shown in one line. A handler that yields nothing changes nothing; Gradio alone would empty its
     outputs."""
 
     @functools.wraps(handler)

@@ -1,5 +1,4 @@
-"""Gradio's Blocks, with what holds for every event: bounded inputs, uploads alone as files, and errors of one
-line."""
+"""Gradio's Blocks with rules for every event: bounded inputs, no files but uploads, errors of one line."""
 
 import html
 import logging
@@ -17,9 +16,8 @@ from dashboard.server.uploads import only_uploads
 from models.errors import UserError
 
 TEXT, PIECES, ALL = 10_000, 2_000, 100_000
-"""Characters of a text that comes in, parts of a list, and characters of everything together: far more than a
-click or a note has."""
-MESSAGE = 600  # characters of a message; Gradio repeats in its own what it was sent
+"""Maximum characters of one text, items of a list, and characters of all texts of an event."""
+MESSAGE = 600  # characters of an error message; messages of Gradio repeat their input
 _PATH = re.compile(r"""(?<![\w<>/.:])(?:~|[A-Za-z]:)?[\\/](?:[^\s'"<>|,;:\\/]+[\\/])+[^\s'"<>|,;:\\/]*""")
 _QUOTED = re.compile(r"""'([^'\n]*[\\/][^'\n]*)'""")
 
@@ -27,8 +25,8 @@ log = logging.getLogger("vitrine")
 
 
 class Page(gr.Blocks):
-    """`hidden`: folders of the server whose names nobody is told who opens the page; None where its owner
-    does."""
+    """`hidden`: folders of the server that are removed from what visitors get; None where the owner opens the
+    page."""
 
     hidden: tuple[str, ...] | None = None
 
@@ -53,14 +51,14 @@ class Page(gr.Blocks):
                 enough(block_fn, inputs)
                 if getattr(block_fn, "collects_event_data", False):
                     named(click)
-            answer = await super().process_api(block_fn, inputs, *args, **kwargs)
+            output = await super().process_api(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
             if error.print_exception:  # one of Gradio's own; it would be written past our log, in full
                 log.warning("refused: %s", error.message)
-            error.message, error.print_exception = self._told(str(error.message)), False
+            error.message, error.print_exception = self._text(str(error.message)), False
             raise
         except UserError as error:
-            raise gr.Error(self._told(str(error)), print_exception=False) from None
+            raise gr.Error(self._text(str(error)), print_exception=False) from None
         except Exception as error:
             log.exception("in an event")
             raise gr.Error(
@@ -69,31 +67,29 @@ class Page(gr.Blocks):
         if (state := kwargs.get("state")) is not None:
             one_id_each(state)
         if self.hidden:
-            answer["data"] = without(answer.get("data"), self.hidden)
-        return answer
+            output["data"] = without(output.get("data"), self.hidden)
+        return output
 
     def get_config_file(self, *args: Any, **kwargs: Any) -> Any:
-        """What the page is built from: its first texts are no answer to an event."""
-        made = super().get_config_file(*args, **kwargs)
-        return without(made, self.hidden) if self.hidden else made
+        """The first texts of the page, which no event returns."""
+        config = super().get_config_file(*args, **kwargs)
+        return without(config, self.hidden) if self.hidden else config
 
-    def _told(self, message: str) -> str:
-        """As text: the page shows messages as HTML."""
+    def _text(self, message: str) -> str:
+        """A message, escaped and cut: the page shows messages as HTML."""
         message = message if len(message) <= MESSAGE else f"{message[:MESSAGE]} …"
         return html.escape(message if self.hidden is None else names_alone(message), quote=False)
 
 
 def one_id_each(state: Any) -> None:
-    """Gradio makes a component anew for each update that a page gets, under another number, and then keeps
-    every one of them, with its value, for as long as the page is known: 130 kB a photo. Under its own number
-    it is replaced."""
+    """Give every component its own number again. Gradio makes a new component for every update, under another
+    number, and keeps all of them, with their values (130 kB a photo), as long as it knows the page."""
     for number, block in state.blocks_config.blocks.items():
         block._id = number
 
 
 def bounded(value: Any, depth: int = 8) -> int:
-    """How many characters all texts have, names of parts too. Raises gr.Error for what is longer or deeper
-    than anything that the page sends."""
+    """The number of characters of all texts, keys included. Raises gr.Error above the limits."""
     total = len(value) if isinstance(value, str) else 0
     if total > TEXT:
         raise gr.Error(f"A text has {total:,} characters; at most {TEXT:,} are read.", print_exception=False)
@@ -118,30 +114,29 @@ def enough(block_fn: Any, inputs: list[Any]) -> None:
 
 
 def named(click: Any) -> None:
-    """Raises gr.Error for a click that does not say what was clicked, as everything on the page does."""
+    """Raises gr.Error for a click without action and value."""
     parts = [click.get("index"), click.get("value")] if isinstance(click, dict) else [None]
     if not all(isinstance(part, str | int | float) for part in parts):
         raise gr.Error("A click came without its name and value: reload the page.", print_exception=False)
 
 
 def names_alone(message: str) -> str:
-    """A message without the folders of this machine: of each path, its last name."""
+    """A message in which every path is replaced by its last part."""
     message = _QUOTED.sub(lambda m: f"'{_last(m[1])}'" if _is_path(m[1]) else m[0], message)
     return _PATH.sub(lambda m: _last(m[0]), message)
 
 
 def folders(paths: Iterable[Path | str | None]) -> tuple[str, ...]:
-    """The absolute folders of files and folders, the longest first, so that a name within one is not left
-    over."""
-    found = {str(Path(p).resolve().parent) for p in paths if p and str(p) not in ("", "-")} | {
+    """The absolute folders of these paths, the longest first, so that no part of one is left over."""
+    parents = {str(Path(p).resolve().parent) for p in paths if p and str(p) not in ("", "-")} | {
         str(Path.home()),
         str(Path.cwd()),
     }
-    return tuple(sorted((f for f in found if len(f) > 1), key=len, reverse=True))
+    return tuple(sorted((f for f in parents if len(f) > 1), key=len, reverse=True))
 
 
 def without(value: Any, hidden: tuple[str, ...]) -> Any:
-    """The same, with none of these folders in any of its texts."""
+    """The value without these folders in any of its texts."""
     if isinstance(value, str):
         for folder in hidden:
             for written in (folder, quote(folder), quote(folder, safe="")):

@@ -56,6 +56,26 @@ def test_no_file_imports_itself_through_others() -> None:
         pytest.fail(f"imports in a circle: {' → '.join(reversed(error.args[1]))}")
 
 
+TABS = sorted((ROOT / "dashboard" / "tabs").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", TABS, ids=lambda p: p.stem)
+def test_tabs_write_no_markup(path: Path) -> None:
+    assert not re.findall(r"</\w+>|<(?:button|div|section|code|small|p)\b", path.read_text())
+
+
+def test_functions_of_the_dashboard_stay_short() -> None:
+    folders = [ROOT / "dashboard" / name for name in ("tabs", "session", "server")]
+    paths = [p for folder in folders for p in folder.glob("*.py")] + [*(ROOT / "dashboard").glob("*.py")]
+    functions = [
+        (f"{path.stem}.{node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert not [(name, lines) for name, lines in functions if lines > 40]
+
+
 def test_hooks_live_in_one_file() -> None:
     users = [p for p in SOURCES if re.search(r"register_\w*hook", p.read_text())]
     assert users == [ROOT / "explain" / "network" / "hooks.py"]

@@ -1,5 +1,4 @@
-"""What the server writes to its log: bounded, whoever asks for what, and with nothing in it that steers a
-terminal."""
+"""The log of the server: limited in length and rate, without control characters."""
 
 import logging
 import time
@@ -12,8 +11,8 @@ BOUNDED = ("vitrine", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "
 
 
 class Bounded(logging.Filter):
-    """Lets through so many records of a kind in a minute, each cut and with its control characters written
-    out; then says how many it kept back."""
+    """Passes `A_MINUTE` records of a kind in a minute, each cut and with control characters escaped; then
+    reports how many were left out."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         super().__init__()
@@ -39,8 +38,7 @@ class Bounded(logging.Filter):
 
 
 def printable(text: str, keep: str = "", length: int = LENGTH) -> str:
-    """Cut to `length`, its end kept, too; characters that are none, as those that color a terminal, written
-    as Python writes them."""
+    """Cut to `length`, beginning and end kept; control characters are escaped as in Python."""
     if len(text) > length:
         text = f"{text[: length // 2]} … {text[-length // 2 :]}"
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)

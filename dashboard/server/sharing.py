@@ -17,10 +17,10 @@ FRAMED_BY_SPACES = "'self' https://huggingface.co https://*.hf.space"
 
 @dataclass(frozen=True)
 class Sharing:
-    """`host`: the address to listen at; `root_path`: a path, or a whole address, under which a proxy shows
-    the page. `share`: a public link. `auth`: user:password. `public`: no password. `allow_compute`,
-    `read_only`: what visitors may do. `mcp`: tools for agents. `behind_proxy`: addresses of reverse proxies
-    whose forwarded headers count; by itself, with `root_path`, one on this machine."""
+    """`host`: the address to listen on; `root_path`: the path or address of the page behind a proxy; `share`:
+    a public link; `auth`: user:password; `public`: no password; `allow_compute`, `read_only`: what visitors
+    may do; `mcp`: tools for agents; `behind_proxy`: addresses of reverse proxies whose forwarded headers are
+    used (default with `root_path`: this machine)."""
 
     host: str = ""
     port: int | None = None
@@ -34,7 +34,7 @@ class Sharing:
     behind_proxy: str = ""
 
     def __post_init__(self) -> None:
-        """Raises UserError for a port that there is not, and for wishes that exclude each other."""
+        """Raises UserError for an invalid port, and for options that exclude each other."""
         if self.port is not None and not 0 < self.port < 65536:
             raise UserError(
                 f"--port {self.port}: ports are numbers from 1 to 65535; leave it out for the first free "
@@ -45,14 +45,14 @@ class Sharing:
                 f"--auth takes user:password, with a colon between them; got {len(self.auth)} letters that "
                 "are no such pair."
             )
-        for given, other, why in (
+        for option, other, why in (
             (self.auth, self.public, "--auth asks for a password and --public for none"),
             (self.allow_compute, self.read_only, "--allow-compute allows everything and --read-only nothing"),
             (self.mcp, self.share, "--mcp answers without the password that --share asks for"),
             (self.mcp, self.auth, "--mcp answers without the password of --auth"),
             (self.mcp, self.open, "--mcp is for programs on this machine, not for a network"),
         ):
-            if given and other:
+            if option and other:
                 raise UserError(f"{why}: give only one of them.")
         Proxies.parse(self.behind_proxy)
 
@@ -62,7 +62,7 @@ class Sharing:
 
     @property
     def open(self) -> bool:
-        """Whether others than this machine reach the page: by a link, a network, or a proxy."""
+        """Whether other machines reach the page: by a link, a network, or a proxy."""
         return self.share or bool(self.root_path or self.behind_proxy) or self.address not in LOCAL
 
     @property
@@ -72,8 +72,8 @@ class Sharing:
         return Access.VISITOR if self.open and not self.allow_compute else Access.OWNER
 
     def login(self) -> tuple[str, str] | None:
-        """Who may come in. A page that others reach has a password unless that is waived; a Space has its own
-        visitors."""
+        """User and password; None for no login. A page that other machines reach has a password unless
+        `public`; a Space has none."""
         if self.auth:
             user, _, password = self.auth.partition(":")
             return user, password

@@ -1,5 +1,4 @@
-"""Gradio's public link, bounded in time: its program is checked, watched, and killed where it does not
-answer."""
+"""Gradio's public link, with a time limit: its program is verified, watched, and killed where it hangs."""
 
 import hashlib
 import secrets
@@ -44,8 +43,8 @@ class Tunnel:
         return self.link
 
     def _find_program(self, before: int) -> None:
-        made = tunneling.CURRENT_TUNNELS[before:]
-        self._program = made[-1] if made else None
+        tunnels = tunneling.CURRENT_TUNNELS[before:]
+        self._program = tunnels[-1] if tunnels else None
 
     def _ask(self) -> None:
         try:
@@ -80,10 +79,10 @@ class Tunnel:
 
 
 def _check_program() -> None:
-    """Each time, not only when it is fetched. Raises UserError where it is another one than Gradio's."""
-    wanted = tunneling.CHECKSUMS.get(tunneling.BINARY_URL)
-    found = hashlib.sha256(Path(tunneling.BINARY_PATH).read_bytes()).hexdigest()
-    if found != wanted:
+    """At every start, not only after the download. Raises UserError for a wrong checksum."""
+    expected = tunneling.CHECKSUMS.get(tunneling.BINARY_URL)
+    checksum = hashlib.sha256(Path(tunneling.BINARY_PATH).read_bytes()).hexdigest()
+    if checksum != expected:
         raise UserError(
             f"the tunnel's program '{Path(tunneling.BINARY_PATH).name}' is not the one that Gradio "
             "publishes: delete it"

@@ -1,5 +1,5 @@
-"""What must be told to Gradio before it is imported: no analytics, and a folder of our own for uploads that
-ends with us."""
+"""Settings of Gradio that must be made before it is imported: no analytics, and a folder for uploads that is
+removed at the end."""
 
 import atexit
 import os
@@ -16,10 +16,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "10")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")
 
 NAME = "uploads"
-# seconds after which a photo that was looked at is removed: another visitor may have sent the same at the
+# seconds after which a photo that was opened is removed: another visitor may have sent the same one at the
 # same moment
 SOON = 60.0
-OLD = 600.0  # seconds after which a file that came or went is forgotten
+OLD = 600.0  # seconds after which an uploaded or downloaded file is removed
 ROOM = 500_000_000  # bytes of all uploads together
 
 UPLOADS = "" if os.environ.get("GRADIO_TEMP_DIR") else str(temporary.make(NAME))
@@ -34,8 +34,8 @@ def remove_uploads() -> None:
 
 
 def sweep() -> None:
-    """Forget what was uploaded or handed out a while ago, and what killed processes left. The time is counted
-    from when a file was seen here first: the clock of the files may be turned."""
+    """Remove files that are older than `OLD`, and those of killed processes. The age counts from when a file
+    was first found here: file times can be changed."""
     temporary.sweep()
     now, files = time.monotonic(), {file: _changed(file) for file in _files()}
     for gone in set(_first_seen) - set(files):
@@ -55,7 +55,7 @@ def forget_later(file: Path) -> None:
 
 
 def forget_due() -> None:
-    """Remove photos that were looked at a while ago, unless they were sent again since."""
+    """Remove photos that were opened more than `SOON` ago, unless they were sent again since."""
     while _looked_at and time.monotonic() - _looked_at[0][0] >= SOON:
         _, file, changed = _looked_at.popleft()
         if _changed(file) == changed:

@@ -1,5 +1,5 @@
-"""Photos that visitors upload: opened once, only from Gradio's own upload folder, and kept in memory alone;
-and files handed out to them."""
+"""Photos that visitors upload: opened once, only from Gradio's own upload folder, and kept in memory; and
+files that visitors download."""
 
 import math
 import os
@@ -25,8 +25,7 @@ KEPT, EACH = 32, 2  # photos in memory, and of one visitor
 
 
 def photo_upload(label: str, elem_id: str) -> gr.Image:
-    """An upload field that hands over the path alone: our own `open_upload` looks inside, and says what is
-    wrong."""
+    """An upload field that passes on the path; `open_upload` opens the file and reports errors."""
     field = gr.Image(
         type="filepath",
         image_mode=None,
@@ -78,7 +77,7 @@ def open_upload(path: str, exif: str = "apply", bits: int = 0) -> Image.Image:
 
 
 def handed_out(name: str) -> Path:
-    """A place below the folder that is swept, which a download may come from."""
+    """The path of a file to download, in the folder that is swept."""
     os.makedirs(get_upload_folder(), exist_ok=True)
     return Path(tempfile.mkdtemp(dir=get_upload_folder())) / name
 
@@ -118,7 +117,7 @@ class Photos:
 
 
 def _small(picture: Image.Image) -> Image.Image:
-    """Itself, or so that many of them fit into memory."""
+    """Reduced to `KEPT_PIXELS`, where it is larger."""
     ratio = math.sqrt(KEPT_PIXELS / (picture.width * picture.height))
     if ratio >= 1:
         return picture

@@ -14,7 +14,7 @@ KEPT = 1000  # visitors, of whom most are gone
 
 
 class Cancellation:
-    """By visitor. `limit`: seconds that the work of one may take."""
+    """By visitor. `limit`: of the work of one visitor, in seconds."""
 
     def __init__(self, limit: float | None = None) -> None:
         self._limit, self._asked, self._began = limit, OrderedDict[str, None](), OrderedDict[str, float]()

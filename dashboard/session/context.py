@@ -1,5 +1,5 @@
-"""What the tabs share: the run, its model (loaded once, used by one thread at a time), and the components
-they talk through."""
+"""What the tabs share: the run, its model (loaded once, used by one thread at a time), services, and the
+components that connect tabs."""
 
 import os
 import threading
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 MOST_RUNS = 50
-VISIT = 60.0  # seconds that work which a visitor asked for may take
+VISIT = 60.0  # time limit for the work of a visitor, in seconds
 
 
 @dataclass(eq=False)
@@ -41,7 +41,8 @@ class Context:
     """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the
     Train tab. `against`: runs to compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a
     checkpoint of `gaze train`. `decoders`: a folder of `invert train`. `access`: what people who open the
-    page may do. `opened`: the row that was clicked last; `view`: what Errors shows."""
+    page may do. `network`: instead of the one that the run names. `opened`: the row that was clicked last;
+    `view`: what Errors shows."""
 
     run: RunData
     weights: Path | None = None
@@ -106,8 +107,8 @@ class Context:
 
     @property
     def server_files(self) -> list[Path | str | None]:
-        """Files and folders of this machine whose places are not for visitors; also of images, where a table
-        names them by absolute paths."""
+        """Files and folders whose paths visitors do not get; also of images that a table names by absolute
+        paths."""
         return [
             *_roots(self.run.table["id"].astype(str), self.run.manifest.data_root),
             self.run.folder,
@@ -123,7 +124,7 @@ class Context:
         ]
 
     def work_out(self) -> bool:
-        """Begin to work out what the run tells, where that is not done; whether it still goes on."""
+        """Start to compute the findings, where they are missing; returns whether that still runs."""
         if self.findings.ready:
             return False
         if self._working is None:
@@ -139,7 +140,7 @@ class Context:
 
     @cached_property
     def temperature(self) -> float | None:
-        """That the checkpoint's training fitted on validation; None where it is not known. No torch."""
+        """Fitted on the validation data of the checkpoint; None where it is not known. No torch."""
         from models.training.trained import described
 
         manifest = self.run.manifest
@@ -149,14 +150,14 @@ class Context:
         return float(value) if value else None
 
     def forget(self, who: str) -> None:
-        """The photos of a visitor who left, and what was seen in them."""
+        """Drop the photos of a visitor who left, and their sessions."""
         for key in self.photos.forget(who):
             self.sessions.forget({"upload": key})
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:
-        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, is
-        another one, or may not be asked."""
+        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, has
+        other weights, or may not be used."""
         self.access.require_model()
         with self._lock:
             self._classifier = (
@@ -165,8 +166,8 @@ class Context:
             yield self._classifier
 
     def named(self, classifier: "Classifier") -> tuple[str, str]:
-        """What to write after --model and --weights for this network; others than the owner see no folders of
-        this machine."""
+        """The values of --model and --weights for this network; only the owner gets folders of this
+        machine."""
         from models.training.trained import described
 
         file = Path(classifier.weights)
@@ -176,9 +177,8 @@ class Context:
         return (text, "") if described(file) else (architecture(classifier.name), text)
 
     def warm_up(self) -> None:
-        """Work out the findings, import torch and load the model while the page is being looked at; failures
-        are told when they matter."""
-
+        """Compute the findings, import torch and load the model in the background; an error is shown when the
+        model is used."""
         self.work_out()
         if not self.access.explains:
             return

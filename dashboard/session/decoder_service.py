@@ -38,7 +38,7 @@ class DecoderService:
 
     @cached_property
     def about(self) -> list[dict[str, Any]]:
-        """What each decoder's file says of it, shallow layers first. No torch; empty where there is none."""
+        """The metadata of each decoder, shallow layers first; empty where there are none. No torch."""
         paths = (
             sorted(self._folder.glob("*.safetensors")) if self._folder else decoders_of(self._weights_hash)
         )
@@ -66,7 +66,7 @@ class DecoderService:
         return classifier.batch([self._picture(subject)])
 
     def every_layer(self, subject: Subject) -> "list[Rebuilt]":
-        """The picture from every layer, the deepest first."""
+        """The image rebuilt from every layer, the deepest first."""
         from explain.inversion.rebuild import rebuild
 
         with self._classifier() as classifier:
@@ -74,8 +74,9 @@ class DecoderService:
             return [rebuild(classifier, x, decoder) for decoder in reversed(self.decoders(classifier))]
 
     def edited(self, subject: Subject, layer: str, units: str, how: str) -> "dict[str, Rebuilt]":
-        """From one layer: as it is, with units dropped or kept, and from random features. `units` as in
-        filters, or names of classes."""
+        """The image rebuilt from one layer: as it is, with units dropped or kept (`how`: drop, keep), and
+        from random features. `units`: as "0-3,7", or names of classes. Raises UserError for a layer without
+        a decoder and units that do not exist."""
         from explain.features.units import units_in
         from explain.inversion.rebuild import edited, layer_output, random_features, rebuild
 

@@ -1,5 +1,4 @@
-"""Gaze for the page: the model that predicts it, loaded once, and one picture before it and before the run's
-network."""
+"""Gaze for the page: the gaze model, loaded once, and one image compared between it and the run's network."""
 
 import threading
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class GazeComparison:
-    """One picture: `density` (h, w) that the model predicts, the network's map `cam` (h, w) for its predicted
-    class, named `called` with probability `prob`; and how much they have in common, beside the same for a
-    Gaussian in the middle."""
+    """One image: `density` (h, w) that the gaze model predicts; the map `cam` (h, w) of the network for its
+    predicted class `called` with probability `prob`; `alike`: metrics of the map against the density;
+    `center`: the same for a Gaussian in the center."""
 
     picture: Image.Image
     density: np.ndarray
@@ -56,7 +55,7 @@ class GazeService:
 
     @cached_property
     def run(self) -> GazeRun | None:
-        """Raises UserError where the folder is none."""
+        """Raises UserError where the folder is no gaze folder."""
         return open_gaze_run(self._folder) if self._folder else None
 
     @cached_property
@@ -68,7 +67,7 @@ class GazeService:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What the model's file says of it; empty without one. No torch."""
+        """The metadata of the gaze model; empty without one. No torch."""
         return described(self.checkpoint) if self.checkpoint else {}
 
     @cached_property

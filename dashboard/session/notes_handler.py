@@ -1,4 +1,4 @@
-"""What was typed below an image goes into the run's notes."""
+"""Text that is typed below an image goes into the notes of the run."""
 
 from collections.abc import Iterable
 
@@ -11,8 +11,7 @@ from explain.run.notes import add
 
 
 def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
-    """Listen to the note editors in these pieces. Every change counts, however quickly one follows
-    another."""
+    """Listen to the note editors in these components. No change is dropped, however fast they follow."""
 
     @error_boundary
     def note(event: gr.EventData, request: gr.Request) -> None:
@@ -30,7 +29,7 @@ def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
 
 
 def write(ctx: Context, name: str, value: str, by: str) -> None:
-    """`name`: FIELD ROW. Raises UserError for what cannot be said."""
+    """`name`: FIELD ROW. Raises UserError for a field, row or label that does not exist."""
     ctx.access.require_compute()
     field, _, row = name.partition(" ")
     words = [tag for tag in value.split(",") if tag.strip()] if field == "tags" else value

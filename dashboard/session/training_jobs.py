@@ -1,5 +1,5 @@
-"""Trainings that the dashboard starts: a process of the same command line each, which outlives the page and
-the server."""
+"""Trainings that the dashboard starts: each is a process of the command line, which outlives the page and the
+server."""
 
 import os
 import re
@@ -25,10 +25,8 @@ SAFE = re.compile(r"[\w.-]{1,80}")
 def command(
     model: str, data: str, name: str, folder: Path, recipe: Recipe, more: dict[str, str] | None = None
 ) -> list[str]:
-    """What a person would type: only what differs from the defaults; `more`: options that are no part of a
-    recipe.
-
-    Raises UserError for a name that is no file name.
+    """The command of a training, with only the options that differ from the defaults; `more`: options that
+    are no part of a recipe. Raises UserError for a name that is no file name.
     """
     if not SAFE.fullmatch(name) or name.startswith("."):
         raise UserError(f"'{name}' is no name for a training: use letters, digits, '-', '_' and '.'.")
@@ -43,8 +41,8 @@ def command(
         "--out",
         str(folder / f"{name}.safetensors"),
     ]
-    for option, given in (more or {}).items():
-        words += [f"--{option.replace('_', '-')}", given.strip()] if given.strip() else []
+    for option, value in (more or {}).items():
+        words += [f"--{option.replace('_', '-')}", value.strip()] if value.strip() else []
     plain = Recipe()
     for f in fields(Recipe):
         value = getattr(recipe, f.name)
@@ -61,7 +59,7 @@ def as_typed(words: list[str]) -> str:
 
 
 class TrainingJobs:
-    """Those below one folder, whoever started them."""
+    """The trainings below one folder, whoever started them."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -75,8 +73,8 @@ class TrainingJobs:
         return open_trained(self._path(name))
 
     def start(self, words: list[str]) -> str:
-        """Start the command; returns the training's name, of several seeds the first. Its words go to
-        NAME.log beside the checkpoint."""
+        """Start the command; returns the name of the training, of several seeds the first. Its output goes to
+        NAME.log beside the checkpoint. Raises UserError where it runs already."""
         out = Path(words[words.index("--out") + 1])
         seeds = words[words.index("--seeds") + 1].split(",") if "--seeds" in words else []
         files = [out.with_suffix(f".seed{seed}{out.suffix}") for seed in seeds] or [out]
@@ -84,7 +82,7 @@ class TrainingJobs:
         if any(before.alive for file in files if (before := Progress.read(file))):
             raise UserError(f"{out.stem} is being trained already: wait, cancel it, or choose another name.")
         with out.with_suffix(".log").open("wb") as log:
-            # a session of its own: it goes on when the page is closed and when the server ends
+            # a session of its own: it keeps running when the page is closed and when the server ends
             self._started[out] = subprocess.Popen(
                 [sys.executable, str(LAUNCH), *words],
                 stdin=subprocess.DEVNULL,
@@ -95,26 +93,28 @@ class TrainingJobs:
         return files[0].name.removesuffix(".safetensors")
 
     def cancel(self, name: str) -> None:
-        """Ask for a stop as Ctrl-C does: the best epoch stays, and the same command goes on."""
+        """Stop as Ctrl-C does: the best epoch is kept, and the same command resumes. Raises UserError where
+        it does not run."""
         progress = Progress.read(self._path(name))
         if progress is None or not progress.alive:
             raise UserError(f"{name} is not being trained: there is nothing to cancel.")
         os.kill(progress.pid, signal.SIGINT)
 
     def resume(self, name: str) -> str:
-        """Give the command again that it was begun with: it goes on from its last whole epoch."""
+        """Start its command again: it resumes after its last whole epoch. Raises UserError where the command
+        is not known."""
         path = self._path(name)
         words = shlex.split(progress.command)[2:] if (progress := Progress.read(path)) else []
         if words[:1] != ["train"] or "--out" not in words:
-            raise UserError(f"{name} does not say how it was begun: give its command on the command line.")
-        # into this folder, wherever the file says: it may have been named otherwise, seen from elsewhere, or
-        # be another's
+            raise UserError(f"The command of {name} is not known: resume it on the command line.")
+        # into this folder, whatever the file says: the path may be relative to another folder, or of another
+        # machine
         stem = re.sub(r"\.seed-?\d+$", "", path.stem) if "--seeds" in words else path.stem
         words = [*_without(words, "--out"), "--out", str(path.with_name(stem + path.suffix))]
         return self.start(words)
 
     def complaints(self) -> list[str]:
-        """What processes said that ended with an error since the last call."""
+        """Error messages of the processes that failed since the last call."""
         text = []
         for out, process in list(self._started.items()):
             if process.poll() is None:
@@ -135,16 +135,16 @@ class TrainingJobs:
 
     @property
     def waiting(self) -> list[str]:
-        """Started, but not yet telling how far they are."""
-        telling = {t.progress.pid for t in self.all() if t.progress}
+        """Names of those that were started and have no progress file yet."""
+        reporting = {t.progress.pid for t in self.all() if t.progress}
         return [
             out.name.removesuffix(".safetensors")
             for out, process in self._started.items()
-            if process.poll() is None and process.pid not in telling
+            if process.poll() is None and process.pid not in reporting
         ]
 
     def _path(self, name: str) -> Path:
-        """Only names that the folder really holds: what a page sends is no path."""
+        """The file of a name that the folder holds: names from a page are never used as paths."""
         for trained in self.all():
             if self.key(trained) == name:
                 return trained.path
@@ -156,7 +156,7 @@ class TrainingJobs:
 
 
 def _without(words: list[str], option: str) -> list[str]:
-    """A command without an option and its value, as often as it is there and in both ways of writing it."""
+    """A command without an option and its values, `--option value` and `--option=value`."""
     kept: list[str] = []
     for k, word in enumerate(words):
         if word == option or (k and words[k - 1] == option) or word.startswith(f"{option}="):
@@ -166,7 +166,7 @@ def _without(words: list[str], option: str) -> list[str]:
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:
-    """The form's values as a recipe; raises UserError with the first that is wrong."""
+    """The values of the form as a recipe. Raises UserError for the first that is wrong."""
     plain = {k: v for k, v in values.items() if k not in ("augmentation", "learning_rate")}
     whole = {f.name for f in fields(Recipe) if f.type is int}
     for name, value in plain.items():

@@ -1,5 +1,5 @@
-"""The tabs: a file each with `TITLE`, `ID`, `build(ctx)`, and what one must be allowed to for it to be there.
-The order here is that on the page."""
+"""The tabs, in their order on the page: each is a module with `TITLE`, `ID`, `build(ctx)`, and `NEEDS`, the
+permission without which it is not built."""
 
 from types import ModuleType
 
@@ -10,5 +10,5 @@ TABS = (errors, inspect, layers, filters, inversion, gaze, compare, train, expor
 
 
 def open_to(access: Access) -> list[ModuleType]:
-    """Those that this access sees; the others are not even built."""
+    """The tabs of this access; the others are not built."""
     return [tab for tab in TABS if getattr(access, getattr(tab, "NEEDS", ""), True)]
