@@ -50,7 +50,13 @@ def figure(chart: Chart | Matrix) -> "go.Figure":
     if isinstance(chart, Matrix):
         drawn.update_xaxes(title_text="predicted", showgrid=False, tickangle=-40)
         drawn.update_yaxes(title_text="true", showgrid=False, autorange="reversed")
-        return drawn
+    else:
+        _finish(drawn, chart)
+    return drawn
+
+
+def _finish(drawn: "go.Figure", chart: Chart) -> None:
+    """Axes, legend and marks of a chart of lines."""
     drawn.update_xaxes(title_text=chart.x)
     drawn.update_yaxes(title_text=chart.y)
     if chart.square:
@@ -66,7 +72,6 @@ def figure(chart: Chart | Matrix) -> "go.Figure":
             line={"color": GREY, "width": 1, "dash": "dot"},
             annotation={"text": word, "font": {"size": 10}, "yanchor": "top"},
         )
-    return drawn
 
 
 def _lines(chart: Chart) -> "list[go.Scatter]":
