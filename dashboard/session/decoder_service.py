@@ -73,8 +73,8 @@ class DecoderService:
             x = self.input(classifier, subject)
             return [rebuild(classifier, x, decoder) for decoder in reversed(self.decoders(classifier))]
 
-    def edited(self, subject: Subject, layer: str, units: str, how: str) -> "dict[str, Rebuilt]":
-        """The image rebuilt from one layer: as it is, with units dropped or kept (`how`: drop, keep), and
+    def edited(self, subject: Subject, layer: str, units: str, edit: str) -> "dict[str, Rebuilt]":
+        """The image rebuilt from one layer: as it is, with units dropped or kept (`edit`: drop, keep), and
         from random features. `units`: as "0-3,7", or names of classes. Raises UserError for a layer without
         a decoder and units that do not exist."""
         from explain.features.units import units_in
@@ -92,6 +92,6 @@ class DecoderService:
             chosen = units_in(units, classifier.classes if of_classes else ())
             return {
                 "as it is": rebuild(classifier, x, decoder),
-                f"{how} {units}": rebuild(classifier, x, decoder, edited(features, chosen, how)),
+                f"{edit} {units}": rebuild(classifier, x, decoder, edited(features, chosen, edit)),
                 "random features": rebuild(classifier, x, decoder, random_features(decoder)),
             }

@@ -10,7 +10,7 @@ from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
 from dashboard.server.uploads import photo_upload
 from dashboard.session.context import Context
-from dashboard.session.subjects import first_row, of_link, of_row
+from dashboard.session.subjects import first_row, of_row
 from dashboard.session.types import Subject
 
 
@@ -35,10 +35,6 @@ class SubjectPicker:
         """The row that was clicked last, otherwise the first one; None for a run without readable images."""
         row = first_row(self._ctx.run)
         return of_row(opened) or (None if row is None else {"row": row})
-
-    def linked(self, request: gr.Request) -> Subject | None:
-        """The image that the page's link names."""
-        return of_link(self._ctx.run, dict(request.query_params))
 
     def listen(
         self,
