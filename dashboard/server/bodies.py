@@ -61,7 +61,7 @@ class Body:
 
 
 async def whole(receive: Receive) -> tuple[bytes, Receive]:
-    """The body, and a `receive` that hands it out once more."""
+    """The body, and a `receive` that returns it once more."""
     parts, more = bytearray(), True
     while more:
         message = await receive()
@@ -69,13 +69,13 @@ async def whole(receive: Receive) -> tuple[bytes, Receive]:
             break
         parts += message.get("body", b"")
         more = message.get("more_body", False)
-    body, given = bytes(parts), False
+    body, replayed = bytes(parts), False
 
     async def again() -> Message:
-        nonlocal given
-        if given:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        given = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return body, again
@@ -84,14 +84,14 @@ async def whole(receive: Receive) -> tuple[bytes, Receive]:
 def session_of(body: bytes) -> str:
     """The page that a JSON body names; empty where it names none."""
     with suppress(ValueError, RecursionError):
-        found = json.loads(body)
-        if isinstance(found, dict) and isinstance(name := found.get("session_hash"), str):
+        content = json.loads(body)
+        if isinstance(content, dict) and isinstance(name := content.get("session_hash"), str):
             return name
     return ""
 
 
 class Pages:
-    """Pages that were opened, so that nobody can open so many that other visitors' are forgotten."""
+    """Limits the pages that one visitor opens, so that the state of other visitors is kept."""
 
     def __init__(self, clock: Callable[[], float]):
         self._clock, self._known, self._opened = (

@@ -1,4 +1,4 @@
-"""Who is logged in: wrong passwords, the cookie, and the end of a session."""
+"""Login: wrong passwords, the cookie, and the end of a session."""
 
 import time
 from collections import OrderedDict, deque
@@ -8,9 +8,9 @@ from typing import Any
 from starlette.requests import cookie_parser
 
 ATTEMPTS, MINUTE = 10, 60.0
-"""Wrong passwords from one address within so many seconds. There is no count over all addresses: with one,
-anybody could lock everybody out."""
-ADDRESSES = 10_000  # that are remembered
+"""Wrong passwords that one address may send within so many seconds. There is no limit over all addresses: it
+would let one visitor lock out all others."""
+ADDRESSES = 10_000  # maximum number of addresses that are counted
 
 COOKIE, PLAIN_COOKIE = (
     "access-token-",
@@ -47,7 +47,7 @@ class Attempts:
 
 
 def needs_login(scope: MutableMapping[str, Any]) -> bool:
-    """Whether the page has a password and this request does not come from somebody who gave it."""
+    """Whether the page has a password and this request is not logged in."""
     app = scope.get("app")
     if app is None or getattr(app, "auth", None) is None:
         return False
@@ -61,12 +61,12 @@ def log_out(scope: MutableMapping[str, Any]) -> None:
 
 
 def tokens(scope: MutableMapping[str, Any]) -> list[str]:
-    """What the request's cookies say that Gradio gave it."""
-    name, found = str(getattr(scope.get("app"), "cookie_id", "")), dict[str, str]()
+    """Gradio's access tokens in the cookies of a request."""
+    name, cookies = str(getattr(scope.get("app"), "cookie_id", "")), dict[str, str]()
     for header, value in scope["headers"]:
         if header.lower() == b"cookie":
-            found |= cookie_parser(value.decode("latin-1"))
-    return [found[prefix + name] for prefix in (COOKIE, PLAIN_COOKIE) if prefix + name in found]
+            cookies |= cookie_parser(value.decode("latin-1"))
+    return [cookies[prefix + name] for prefix in (COOKIE, PLAIN_COOKIE) if prefix + name in cookies]
 
 
 def one_cookie(headers: list[tuple[bytes, bytes]], https: bool, framed: bool) -> list[tuple[bytes, bytes]]:
@@ -95,7 +95,7 @@ def one_cookie(headers: list[tuple[bytes, bytes]], https: bool, framed: bool) ->
 
 
 def expired(scope: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
-    """Headers that take the cookies away."""
+    """Headers that delete the cookies."""
     name = str(getattr(scope.get("app"), "cookie_id", ""))
     return [
         (b"set-cookie", f"{prefix}{name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode())

@@ -1,5 +1,4 @@
-"""What a request must be before it reaches Gradio: a known path, of this page's own origin, small, and logged
-in where that is asked for."""
+"""Filters requests before they reach Gradio: known paths, the page's own origin, size limits, and login."""
 
 import asyncio
 import re
@@ -29,14 +28,14 @@ KNOWN = re.compile(
     r"/(|config|login|logout|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|"
     rf"gradio_api/({_API}))/?"
 )
-"""What the page and gradio_client use. Not here: /gradio_api/run and /api, which go around the queue; /proxy=
-and /file=http..., which fetch; and what Gradio offers besides."""
+"""Paths that the page and gradio_client use. Excluded: /gradio_api/run and /api, which bypass the queue;
+/proxy= and /file=http..., which fetch; and all others."""
 OPEN = re.compile(
     r"/(|config|login|theme.css|robots.txt|manifest.json|favicon.ico|(assets|static|svelte)/.+|"
     r"gradio_api/(startup-events|theme.css|app_id|login_check|user))/?"
 )
-"""What is answered before anybody has logged in: the form, and what it is drawn with. Gradio itself refuses
-/config then, with words for the form."""
+"""Paths that are served before the login: the form and its assets. Gradio itself refuses /config then, with
+the texts of the form."""
 THIS_MACHINE = Proxies.parse(LOOPBACK)
 PASSED = "vitrine.passed"
 TOO_MANY_PAGES = "Too many pages were opened from your address: wait a minute."
@@ -73,7 +72,7 @@ class FilterRules:
 
 
 class RequestFilter:
-    """An ASGI middleware, the outermost; what it refuses gets one line."""
+    """The outermost ASGI middleware; a request that it refuses gets one line."""
 
     def __init__(self, app: Application, rules: FilterRules, clock: Callable[[], float] = time.monotonic):
         self._app, self._rules, self._attempts, self._pages = app, rules, Attempts(clock), Pages(clock)
@@ -117,13 +116,13 @@ class RequestFilter:
         return next((name for name in names if name in self._rules.links), "")
 
     def _address(self, scope: Message) -> str:
-        """Whose wrong passwords are counted; empty where the visitors of a public link cannot be told from
-        one another."""
+        """The address whose wrong passwords are counted; empty for visitors of a public link, who
+        share one."""
         client = _client(scope)
         return "" if self._rules.links and THIS_MACHINE.trust(client) else network(client)
 
     def _visitor(self, scope: Message) -> str:
-        """Whose pages are counted: an address, or what somebody by the public link was given at login."""
+        """Whose pages are counted: an address, or the login token of a visitor of the public link."""
         return self._address(scope) or "".join(tokens(scope))
 
     async def _pass_on(self, scope: Message, path: str, receive: Receive, send: Send) -> None:
@@ -143,8 +142,8 @@ class RequestFilter:
 
     def _refusal(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         for check in (self._unknown, self._foreign, self._not_allowed):
-            if found := check(scope, path, headers):
-                return found
+            if refusal := check(scope, path, headers):
+                return refusal
         if (
             path.rstrip("/") == "/login"
             and scope["method"] == "POST"
@@ -167,7 +166,7 @@ class RequestFilter:
         return None
 
     def _foreign(self, scope: Message, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
-        """Another page, or another name than this page's."""
+        """Requests of another page, or for another host name."""
         method, host = scope["method"], headers.get("host", "")
         if not self._rules.any_host and _name(host) not in LOCAL | self._rules.names:
             return (
@@ -223,8 +222,8 @@ class RequestFilter:
         return limited
 
     def _counting(self, client: str, send: Send) -> Send:
-        """Wrong passwords are counted by address, each before it is looked at. Those that come by the public
-        link have no address of their own: they are answered late."""
+        """Wrong passwords are counted by address, each before it is checked. Those from the public link
+        have no address of their own: they are answered after a delay."""
         if client:
             self._attempts.add(client)
 
@@ -264,9 +263,9 @@ class RequestFilter:
 
 
 def guarded(rules: FilterRules) -> dict[str, Any]:
-    """Keyword arguments of the server's application that put the gate before all of it. Gradio adds its own
-    middleware outside of any that it is given, and answers the preflights of other pages there; so the gate
-    is put around the whole when the application starts."""
+    """Keyword arguments of the server's application that put `RequestFilter` before all of it. Gradio adds
+    its own middleware outside of the given ones, which answers CORS preflights; so the filter is put around
+    the whole when the application starts."""
 
     @asynccontextmanager
     async def started(app: Any) -> AsyncIterator[None]:
@@ -277,7 +276,7 @@ def guarded(rules: FilterRules) -> dict[str, Any]:
 
 
 class Inner:
-    """Answers nothing that did not come through the gate, should the server ever start without it."""
+    """Refuses requests that did not pass `RequestFilter`, in case the server starts without it."""
 
     def __init__(self, app: Application):
         self._app = app
@@ -318,13 +317,13 @@ def _without_endpoints(app: Application) -> Application:
 
 
 def _path(scope: Message) -> str:
-    """Without what a proxy puts before it."""
+    """Without the prefix of a proxy."""
     path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
     return path.removeprefix(root) or "/" if root and path.startswith(root + "/") else path
 
 
 def _query(scope: Message, path: str) -> bytes:
-    """Without the words that Gradio's front page takes for its own, and fails on."""
+    """Without the parameters that Gradio's front page reserves, and fails on."""
     if path != "/":
         return bytes(scope.get("query_string", b""))
     return urlencode(
@@ -337,18 +336,18 @@ def _query(scope: Message, path: str) -> bytes:
 
 
 def _name(host: str) -> str:
-    """host:port -> host, in lower case, of IPv6 without brackets; empty for what is none."""
+    """host:port -> host, in lower case, of IPv6 without brackets; empty where it is invalid."""
     return (_split(f"//{host}").hostname or "").lower() if host else ""
 
 
 def _split(address: str) -> SplitResult:
-    """An empty one for what is no address."""
+    """The parts of an address; empty where it is invalid."""
     try:
-        found = urlsplit(address)
-        _ = found.hostname, found.port
+        parts = urlsplit(address)
+        _ = parts.hostname, parts.port
     except ValueError:
         return SplitResult("", "", "", "", "")
-    return found
+    return parts
 
 
 def _client(scope: Message) -> str:

@@ -21,7 +21,7 @@ FORWARDED = frozenset(
         b"x-gradio-server",
     }
 )
-"""Headers that Gradio or uvicorn would believe, whoever sent them."""
+"""Headers that Gradio or uvicorn trust from any sender."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Proxies:
 
     def trust(self, address: str) -> bool:
         try:
-            found = ip_address(address)
+            parsed = ip_address(address)
         except ValueError:
             return False
-        found = getattr(found, "ipv4_mapped", None) or found
-        return any(found in network for network in self.networks)
+        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+        return any(parsed in network for network in self.networks)
 
     def client(self, peer: str, forwarded_for: str) -> str:
-        """Who asks: the last address of X-Forwarded-For that is not a trusted proxy. Each proxy appends to
-        this list, so that what stands before it may be made up."""
+        """The client: the last address of X-Forwarded-For that is not a trusted proxy. Each proxy appends to
+        this list; the client can forge what stands before."""
         for address in reversed([peer_of(item) for item in forwarded_for.split(",") if item.strip()]):
             if not self.trust(address):
                 return address
@@ -66,18 +66,18 @@ def seen_through(scope: MutableMapping[str, Any], proxies: Proxies, public_name:
     through it; its traffic is HTTPS."""
     peer = str((scope.get("client") or ("",))[0])
     headers = [(name.lower(), value) for name, value in scope["headers"]]
-    given = {name: value.decode("latin-1") for name, value in headers if name in FORWARDED}
+    forwarded = {name: value.decode("latin-1") for name, value in headers if name in FORWARDED}
     kept = [(name, value) for name, value in headers if name not in FORWARDED]
     if public_name:
         kept += [(b"x-forwarded-proto", b"https"), (b"x-forwarded-host", public_name.encode("latin-1"))]
         return {**scope, "headers": kept, "scheme": "https"}
     if not proxies.trust(peer):
         return {**scope, "headers": kept}
-    scheme = _first(given.get(b"x-forwarded-proto", "")) or str(scope.get("scheme", "http"))
+    scheme = _first(forwarded.get(b"x-forwarded-proto", "")) or str(scope.get("scheme", "http"))
     kept += [
-        (name, given[name].encode("latin-1"))
+        (name, forwarded[name].encode("latin-1"))
         for name in (b"x-forwarded-proto", b"x-forwarded-host")
-        if name in given
+        if name in forwarded
     ]
     return {
         **scope,
@@ -88,16 +88,15 @@ def seen_through(scope: MutableMapping[str, Any], proxies: Proxies, public_name:
 
 
 def network(address: str) -> str:
-    """Whom an address stands for: of IPv6 the first half, since one person has all addresses that begin
-    so."""
+    """The network of one visitor: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
-        found = ip_address(address.partition("%")[0])
+        parsed = ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, IPv6Address):
-        mapped = found.ipv4_mapped
-        return str(mapped) if mapped else str(ip_network(f"{found}/64", strict=False))
-    return str(found)
+    if isinstance(parsed, IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else str(ip_network(f"{parsed}/64", strict=False))
+    return str(parsed)
 
 
 def peer_of(text: str) -> str:
