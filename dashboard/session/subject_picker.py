@@ -33,8 +33,10 @@ class SubjectPicker:
 
     def opened(self, opened: Subject | None) -> Subject | None:
         """The row that was clicked last, otherwise the first one; None for a run without readable images."""
+        if opened:
+            return of_row(opened)
         row = first_row(self._ctx.run)
-        return of_row(opened) or (None if row is None else {"row": row})
+        return None if row is None else {"row": row}
 
     def listen(
         self,
