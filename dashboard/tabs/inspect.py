@@ -107,7 +107,7 @@ class InspectTab:
             [self._subject, *results, self._run_maps, contrast],
             self._panel,
         )
-        ctx.on_tab(ID, self.layers, None, [controls["layers"]])
+        ctx.on_tab(ID, self.choices, None, [controls["layers"]])
 
     def _listen_to_form(self, results: list[Any]) -> None:
         inputs, methods = [self._subject, *self._form.inputs], self._form.controls["methods"]
@@ -184,7 +184,7 @@ class InspectTab:
         return [subject, *live_maps(self._ctx, view), "", NO_CLASS]
 
     @error_boundary
-    def layers(self) -> Any:
+    def choices(self) -> Any:
         """Every layer that maps can be made of, once the network is loaded."""
         from explain.methods.live import layers_with_maps
 
