@@ -13,8 +13,8 @@ def lens_bar(lenses: Mapping[str, str], chosen: str, lists: Mapping[str, str], g
     options = Markup("").join(_option(name, title, name == group) for name, title in lists.items())
     return Markup(
         '<div class="vt-lenses"><div role="tablist" aria-label="view of the images">{}</div>'
-        '<select data-action="group" aria-label="a list of images"><option value="">lists …</option>{}</select>'
-        "</div>"
+        '<select data-action="group" aria-label="a list of images"><option value="">lists …</option>{}'
+        "</select></div>"
     ).format(tabs, options)
 
 
