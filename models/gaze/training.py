@@ -50,7 +50,7 @@ class GazeTraining:
         if teacher and recipe.model == "gaze_readout":
             raise UserError("A readout learns from fixations: --teacher is for gaze_small and SalNet.")
         if photos and not teacher:
-            raise UserError("--photos have no fixations: add --teacher FILE.")
+            raise UserError("--photos need a --teacher: they have no fixations.")
         self.fitted, self.judged = data.part("train"), data.part("validation")
         plan = {"model": recipe.model, "recipe": recipe.as_dict(), "data": data.fingerprint(), "sigma": sigma}
         asked = {"teacher": teacher.name, "photos": len(self.photos)} if teacher else {}

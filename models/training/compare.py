@@ -12,7 +12,7 @@ def side_by_side(models: list[Trained]) -> pd.DataFrame:
     """One row per model, in the order given; missing measures are NaN. Raises UserError for a model without
     measures."""
     if missing := [m.name for m in models if not m.measured]:
-        raise UserError(f"{', '.join(missing[:3])} is not measured yet: let its training finish first.")
+        raise UserError(f"{', '.join(missing[:3])} was not measured yet: let its training finish first.")
     return pd.DataFrame([_row(m) for m in models]).set_index("model")
 
 

@@ -68,12 +68,12 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
     finite = answer.isfinite().all(1)
     if not finite.any():
         raise UserError(
-            f"The network returns NaN for every image of {part}: it has not learned; train with a lower "
+            f"The network answers NaN to every image of {part}: it has not learned; train with a lower "
             "--learning-rate or --clip 1."
         )
     if unanswered := int((readable(truth) & ~finite).sum()):
         print(
-            f"{unanswered} of {len(finite)} images of {part} left out: the network returns NaN or infinite "
+            f"{unanswered} of {len(finite)} images of {part} left out: the network answers NaN or infinite "
             "numbers",
             file=sys.stderr,
         )
