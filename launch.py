@@ -1,4 +1,4 @@
-"""Vitrine's only entry: serve (default), and the commands of `explain` and `models`.
+"""The entry of the command line: `serve` (default), and the commands of `explain.cli`.
 
 Heavy packages are imported inside the commands, so that `--help` answers at once.
 """
@@ -20,82 +20,80 @@ except ModuleNotFoundError:
         "first."
     )
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
-from explain.cli import commands as of_explain
-from explain.cli import findings as of_findings
-from explain.cli import gaze as of_gaze
-from explain.cli import inversion as of_inversion
-from explain.cli import models as of_models
-from explain.cli import run as run_command
-from explain.cli.data_question import AllowData
-from explain.cli.models import Device, Weights
+from explain.cli.explain import explain
+from explain.cli.export import export, report
+from explain.cli.findings import analyze, compare, notes
+from explain.cli.gaze import gaze as gaze_commands
+from explain.cli.inversion import invert as inversion_commands
+from explain.cli.models import data_preview, list_models
+from explain.cli.network import filters, layers, methods, top_activations
+from explain.cli.options import AllowData, Device, RunWeights
+from explain.cli.run import run as run_command
+from explain.cli.serve_options import (
+    Against,
+    AllowCompute,
+    Auth,
+    BehindProxy,
+    DecoderFolder,
+    DemoOrRun,
+    GazeFolder,
+    GazeModel,
+    Host,
+    Mcp,
+    OpenBrowser,
+    Port,
+    Public,
+    ReadOnly,
+    RootPath,
+    Share,
+    Trainings,
+)
+from explain.cli.training import study, train
 from models.errors import UserError
 
 EXTRAS = {"lightning": "train", "lightning.pytorch": "train", "mcp": "mcp"}
-"""Packages that are not needed for looking at runs, and what brings them along."""
+"""Optional packages -> the extra of the project that installs them."""
 DEMO = Path(__file__).parent / "dashboard" / "demo"
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=False,
-    help="Why does an image classifier fail? Class by class, with maps of where it looked.",
+    help="Explain why an image classifier fails, class by class, with maps of what it responds to.",
 )
 
 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context) -> None:
-    """Without a command: open the dashboard on the embedded demo."""
+    """Without a command: open the dashboard on the included demo run."""
     if context.invoked_subcommand is None:
         serve()
 
 
 @app.command()
 def serve(
-    run: Annotated[Path, typer.Option(help="Run folder made by 'run'.")] = DEMO,
-    weights: Weights = None,
-    host: Annotated[str, typer.Option(help="Address to listen on (default: this machine only).")] = "",
-    port: Annotated[
-        int | None, typer.Option(help="1 to 65535 (default: the first free one from 7860).")
-    ] = None,
-    root_path: Annotated[
-        str, typer.Option(help="Path or address behind a reverse proxy: /vitrine, or https://name/vitrine.")
-    ] = "",
-    behind_proxy: Annotated[
-        str, typer.Option(help="Address or network of the reverse proxy whose X-Forwarded headers are used.")
-    ] = "",
-    share: Annotated[bool, typer.Option("--share", help="Create a public link, with a password.")] = False,
-    auth: Annotated[
-        str,
-        typer.Option(
-            envvar="VITRINE_AUTH", help="user:password (default: generated when the page is shared)."
-        ),
-    ] = "",
-    public: Annotated[bool, typer.Option("--public", help="No password.")] = False,
-    allow_compute: Annotated[
-        bool, typer.Option("--allow-compute", help="Visitors may also train, write notes and export.")
-    ] = False,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Visitors may only look: no uploads, no live maps.")
-    ] = False,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Offer MCP tools to agents on this machine.")] = False,
+    run: DemoOrRun = DEMO,
+    weights: RunWeights = None,
+    host: Host = "",
+    port: Port = None,
+    root_path: RootPath = "",
+    behind_proxy: BehindProxy = "",
+    share: Share = False,
+    auth: Auth = "",
+    public: Public = False,
+    allow_compute: AllowCompute = False,
+    read_only: ReadOnly = False,
+    mcp: Mcp = False,
     device: Device = "cpu",
-    trainings: Annotated[Path, typer.Option(help="Folder of the Train tab.")] = Path("trainings"),
-    against: Annotated[
-        list[Path] | None, typer.Option(help="Run of the same images, for Compare; may be repeated.")
-    ] = None,
-    gaze: Annotated[Path | None, typer.Option(help="Folder of 'gaze evaluate', for the Gaze tab.")] = None,
-    gaze_model: Annotated[
-        Path | None, typer.Option(help="Checkpoint of 'gaze train' (default: the shipped one).")
-    ] = None,
-    decoders: Annotated[
-        Path | None, typer.Option(help="Folder of 'invert train', for the Inversion tab.")
-    ] = None,
+    trainings: Trainings = Path("trainings"),
+    against: Against = None,
+    gaze: GazeFolder = None,
+    gaze_model: GazeModel = None,
+    decoders: DecoderFolder = None,
     allow_data: AllowData = False,
-    open_browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
-    ] = True,
+    open_browser: OpenBrowser = True,
 ) -> None:
     """Open the dashboard on a run."""
     from dashboard.server.serving import ServeConfig
@@ -120,33 +118,36 @@ def serve(
     )
 
 
-for command in (
-    run_command.run,
-    of_explain.export,
-    of_explain.report,
-    of_explain.explain,
-    of_explain.methods,
-    of_explain.layers,
-    of_explain.filters,
-    of_explain.survey,
-    of_findings.analyze,
-    of_findings.compare,
-    of_findings.notes,
-    of_models.train,
-    of_models.study,
-):
-    app.command()(command)
-app.command("analyse", hidden=True)(of_findings.analyze)  # its name before
-app.command("models")(of_models.list_models)
-data = typer.Typer(help="Look at data before it is trained on.")
-data.command("preview")(of_models.data_preview)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run_command,
+    "export": export,
+    "report": report,
+    "explain": explain,
+    "methods": methods,
+    "layers": layers,
+    "filters": filters,
+    "top-activations": top_activations,
+    "analyze": analyze,
+    "compare": compare,
+    "notes": notes,
+    "train": train,
+    "study": study,
+    "models": list_models,
+}
+EARLIER_NAMES: dict[str, Callable[..., None]] = {"analyse": analyze, "survey": top_activations}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+for name, command in EARLIER_NAMES.items():
+    app.command(name, hidden=True)(command)
+data = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+data.command("preview")(data_preview)
 app.add_typer(data, name="data")
-app.add_typer(of_gaze.gaze, name="gaze")
-app.add_typer(of_inversion.invert, name="invert")
+app.add_typer(gaze_commands, name="gaze")
+app.add_typer(inversion_commands, name="invert")
 
 
 def main() -> None:
-    """Run the command line: errors that a person can mend are one line and exit code 2."""
+    """Run the command line. A `UserError` is one line and exit code 2."""
     try:
         app()
     except UserError as error:

@@ -27,13 +27,19 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
     return Reliability(count, means[0], means[1])
 
 
-def calibration(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> tuple[float, float]:
+def calibration(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = BINS, weight: np.ndarray | None = None
+) -> tuple[float, float]:
     """Expected calibration error (Guo et al. 2017, equal bins of width 1/`bins`), and mean confidence -
-    accuracy."""
+    accuracy. `weight` (n,): how often each image counts."""
     if len(confidence) == 0:
         return float("nan"), float("nan")
-    gap = np.abs(np.bincount(_bin(confidence, bins), confidence - correct, minlength=bins))
-    return float(gap.sum() / len(confidence)), float((confidence - correct).mean())
+    gap = confidence - correct
+    if weight is not None:
+        gap = weight * gap
+    total = len(confidence) if weight is None else weight.sum()
+    by_bin = np.bincount(_bin(confidence, bins), gap, minlength=bins)
+    return float(np.abs(by_bin).sum() / total), float(gap.sum() / total)
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:

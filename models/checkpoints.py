@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.atomic import atomic
 from models.errors import UserError
 from models.recipe_keys import with_current_recipe
 
@@ -34,10 +35,9 @@ def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool =
         for name, t in model.state_dict().items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(state, temporary, {_KEY: json.dumps({"schema": SCHEMA, **description})})
-    temporary.chmod(0o644)  # safetensors writes for the owner only
-    temporary.replace(path)
+    with atomic(path) as temporary:
+        save_file(state, temporary, {_KEY: json.dumps({"schema": SCHEMA, **description})})
+        temporary.chmod(0o644)  # safetensors writes for the owner only
 
 
 def read(path: Path) -> tuple[State, dict[str, Any]]:

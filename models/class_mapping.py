@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.classes import find_class, near_names
+from models.class_index import find_index
+from models.classes import near_names
 from models.errors import UserError
 
 HEADERS = ({"data", "model"}, {"data class", "model class"})
@@ -31,15 +32,7 @@ class ClassMapping:
         for name, wanted in self.pairs.items():
             if name not in data:
                 raise self._unknown(name, name, "the data", data)
-            index = find_class(wanted, model)
-            if (
-                index is None
-                and wanted.isdecimal()
-                and int(wanted) < len(model)
-                and not any(map(str.isdecimal, model))
-            ):
-                index = int(wanted)
-            if index is None:
+            if (index := find_index(wanted, model)) is None:
                 raise self._unknown(name, wanted, "the model", model)
             found[name] = index
         return found

@@ -1,14 +1,12 @@
 """Exported tables: no cell is a formula to a spreadsheet, and a file is written completely or not at all. No
 torch."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from models.errors import UserError
+from models.atomic import output_file
 
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """First characters that spreadsheets read as a formula (OWASP, *CSV Injection*), also after characters that
@@ -45,14 +43,5 @@ def spreadsheet_safe(table: pd.DataFrame) -> pd.DataFrame:
 
 def write_csv(table: pd.DataFrame, out: Path, index: bool = False) -> None:
     """Raises UserError where it cannot be written; nothing is left of it then."""
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with output_file(out, "free space, or choose another name") as temporary:
         spreadsheet_safe(table).to_csv(temporary, index=index)
-        os.replace(temporary, out)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another name."
-        ) from error

@@ -18,7 +18,7 @@ from dashboard.tabs.compare import Comparisons, pieces
 from dashboard.tabs.compare_state import LISTS, Choice
 from explain.analysis.bootstrap import METRICS, Predictions, side_by_side
 from explain.analysis.compare import as_table, compare, format_text, match, mcnemar
-from explain.analysis.similarity import alike, partners
+from explain.analysis.similarity import map_similarity, partners
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from models.evaluation import evaluate
@@ -99,7 +99,7 @@ def test_intervals_are_scipys(runs: tuple[RunData, RunData]) -> None:
 def test_similarity_by_a_plain_loop(runs: tuple[RunData, RunData]) -> None:
     a, b = runs
     rows = np.array([5, 3, 100, 599])
-    same = alike(a, a, rows, rows[::-1], "layer_cam")
+    same = map_similarity(a, a, rows, rows[::-1], "layer_cam")
     maps = np.maximum(a.maps("layer_cam", "label", rows), 0).reshape(4, -1)
     np.testing.assert_allclose(
         same, [stats.spearmanr(maps[i], maps[3 - i]).statistic for i in range(4)], atol=1e-6
@@ -108,15 +108,15 @@ def test_similarity_by_a_plain_loop(runs: tuple[RunData, RunData]) -> None:
     fake = replace(a, table=a.table)
     object.__setattr__(fake, "maps", lambda *_: ties.reshape(4, 7, 7))
     np.testing.assert_allclose(
-        alike(fake, a, rows, rows, "layer_cam"),
+        map_similarity(fake, a, rows, rows, "layer_cam"),
         [stats.spearmanr(ties[i], maps[i]).statistic for i in range(4)],
         atol=1e-6,
     )
     object.__setattr__(fake, "maps", lambda *_: np.zeros((4, 7, 7)))
-    assert np.isnan(alike(fake, a, rows, rows, "layer_cam")).all()
-    other = alike(a, b, rows, rows, "layer_cam")  # 7 × 7 and 8 × 8
+    assert np.isnan(map_similarity(fake, a, rows, rows, "layer_cam")).all()
+    other = map_similarity(a, b, rows, rows, "layer_cam")  # 7 × 7 and 8 × 8
     assert np.isfinite(other).all()
-    assert alike(a, a, rows, rows, "layer_cam") == pytest.approx(1)
+    assert map_similarity(a, a, rows, rows, "layer_cam") == pytest.approx(1)
 
 
 def test_partners_are_other_images_of_the_class() -> None:

@@ -202,7 +202,7 @@ def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path
         message, errors = process.communicate(timeout=120)
         assert process.returncode == code, errors
         assert "Traceback" not in errors
-        assert number == signal.SIGKILL or "the same command goes on" in message
+        assert number == signal.SIGKILL or "run the same command to resume" in message
         assert epochs(out) >= before + 2  # nothing is lost, and it counts on
         before = epochs(out)
     assert "--again to train anew" in one_line("train", "--data", colors, "--epochs", 3, "--out", out)

@@ -57,18 +57,18 @@ def test_clean_and_balanced_brings_no_alarm(
 def test_four_faults_at_once(make: Make, seed: int) -> None:
     findings = make(Faults(flipped=0.05, blurred=2, border=3, starved=4), seed=seed)
     found = {p.kind: p for p in findings.proposals}
-    assert {"labels", "unlike", "border class", "starved"} <= set(found)
+    assert {"labels", "unlike", "border class", "few images"} <= set(found)
     assert set(found) <= {
         "labels",
         "unlike",
         "border class",
-        "starved",
+        "few images",
         "confidence",
     }  # it is as sure of what it cannot see
     run = findings.run
     assert found["unlike"].title == "class 2 is blurred."
     assert found["border class"].title == "class 3 may be recognized by its border."
-    assert found["starved"].title == "class 4 has too few training images."
+    assert found["few images"].title == "class 4 has too few training images."
     assert set(run.ok.loc[found["unlike"].rows, "label"]) == {2}
     assert set(run.ok.loc[found["border class"].rows, "label"]) == {3}
     number = int(found["labels"].title.split()[1])
@@ -81,7 +81,7 @@ def test_four_faults_at_once(make: Make, seed: int) -> None:
         (Faults(flipped=0.05), "labels", "labels look wrong"),
         (Faults(blurred=2), "unlike", "class 2 is blurred"),
         (Faults(border=3), "border class", "class 3 may be recognized by its border"),
-        (Faults(starved=4), "starved", "class 4 has too few training images"),
+        (Faults(starved=4), "few images", "class 4 has too few training images"),
         (Faults(confidence=1.6), "confidence", "too sure"),
         (Faults(pair=(1, 5)), "pair", "is often predicted as class"),
         (Faults(dark=True), "slice", "Worse where brightness: lowest fifth"),
@@ -298,9 +298,9 @@ def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(analyze(findings))[-1] == 1
     again = Findings(open_run(findings.run.folder))
     assert again.ready
-    monkeypatch.setattr("explain.analysis.findings.checked", None)  # nothing is worked out again
-    monkeypatch.setattr("explain.analysis.findings.fit", None)
-    monkeypatch.setattr("explain.analysis.findings.contrasts", None)
+    monkeypatch.setattr("explain.analysis.evidence.checked", None)  # nothing is worked out again
+    monkeypatch.setattr("explain.analysis.evidence.fit", None)
+    monkeypatch.setattr("explain.analysis.evidence.contrasts", None)
     assert [p.text for p in again.proposals] == [p.text for p in findings.proposals]
     assert (
         again.contrasts("layer_cam") == pytest.approx(findings.contrasts("layer_cam"), nan_ok=True)

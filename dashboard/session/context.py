@@ -21,7 +21,7 @@ from dashboard.session.image_sessions import ImageSessions
 from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
 from explain.run.format import REQUEST
-from explain.run.images import seen
+from explain.run.images import network_view
 from explain.run.model import architecture, network_of
 from explain.run.reader import RunData
 from models.shipped import WEIGHTS
@@ -136,7 +136,7 @@ class Context:
 
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""
-        return seen(self.run, row)
+        return network_view(self.run, row)
 
     @cached_property
     def temperature(self) -> float | None:

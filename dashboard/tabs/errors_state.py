@@ -6,9 +6,11 @@ from urllib.parse import urlencode
 
 from dashboard.links import PAGE
 from explain.analysis.confusion import NORMS, ORDERS
-from explain.analysis.groups import KINDS, LISTS
+from explain.analysis.groups import EARLIER_NAMES, KINDS, LISTS
 from explain.analysis.ranking import SORTS
 from explain.run.reader import RunData
+from models.classes import find_class
+from models.errors import UserError
 
 TARGETS = {"pred": "predicted", "label": "true", "both": "both"}
 LENSES = {
@@ -81,6 +83,7 @@ class View:
         row, _, column = value.partition(",")
         if action == "overview":
             return everywhere
+        value = EARLIER_NAMES.get(value, value) if action == "group" else value
         if action == "group" and value.partition(":")[0] in (*LISTS, *KINDS):
             return replace(everywhere, group=value[:160], sort=LISTED, lens="images")
         if action in ("class", "cell") and row.isdecimal() and int(row) in run.present:
@@ -124,14 +127,23 @@ def first_view(run: RunData) -> View:
 
 def from_query(parameters: dict[str, str], run: RunData) -> View:
     """The view that a link asks for."""
-    view, index = first_view(run), {name: str(i) for i, name in enumerate(run.classes)}
-    label, pred = (index.get(parameters.get(key, ""), "") for key in ("class", "as"))
+    view = first_view(run)
+    label, pred = (_index(parameters.get(key), run.classes) for key in ("class", "as"))
     view = view.apply("cell", f"{label},{pred}", run) if pred else view.apply("class", label, run)
     for action in ("group", "method", "target", "sort", "lens", "norm", "order", "by", "low", "high"):
         if action in parameters and not (action == "by" and parameters["by"] == view.by):
             view = view.apply(action, parameters[action], run)
     page = parameters.get(PAGE, "1")
     return view.apply("page", str(max(0, int(page) - 1)) if page.isdecimal() else "0", run)
+
+
+def _index(name: str | None, classes: tuple[str, ...]) -> str:
+    """The number of the class that a link names; empty where there is none, or several."""
+    try:
+        found = None if name is None else find_class(name, classes)
+    except UserError:
+        return ""
+    return "" if found is None else str(found)
 
 
 def is_view(parameters: dict[str, str]) -> bool:

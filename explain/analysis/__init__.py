@@ -1,1 +1,1 @@
-"""What a run tells: ranking, findings, checks, comparison."""
+"""Analysis of runs: ranking, findings, checks, comparison."""

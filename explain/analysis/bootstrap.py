@@ -1,4 +1,4 @@
-"""Metrics of two runs of the same images, and how sure their differences are: the paired bootstrap.
+"""Metrics of two runs of the same images, and intervals of their differences by the paired bootstrap.
 
 B. Efron, *Bootstrap methods: another look at the jackknife*, 1979; percentile intervals of 95 %.
 """
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.calibration import BINS
+from models.calibration import calibration
+from models.evaluation import ClassCounts
 
 REPLICATES = 1000
 
@@ -49,29 +50,19 @@ class Metric:
 
 
 def accuracy(p: Predictions, weight: np.ndarray) -> float:
-    return float(weight[p.label == p.pred].sum() / weight.sum())
+    return _counts(p, weight).accuracy
 
 
 def macro_f1(p: Predictions, weight: np.ndarray) -> float:
-    """Over the classes that have images in the sample."""
-    support, called, hits = _counts(p, weight)
-    seen = support > 0
-    return float((2 * hits[seen] / (support + called)[seen]).mean())
+    return _counts(p, weight).macro_f1
 
 
 def kappa(p: Predictions, weight: np.ndarray) -> float:
-    support, called, hits = _counts(p, weight)
-    n = weight.sum()
-    chance = float((support * called).sum()) / n**2
-    return float((hits.sum() / n - chance) / (1 - chance)) if chance < 1 else float("nan")
+    return _counts(p, weight).kappa
 
 
 def calibration_error(p: Predictions, weight: np.ndarray) -> float:
-    """Expected calibration error, as `models.calibration`."""
-    index = np.clip(np.ceil(p.confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    return float(
-        np.abs(np.bincount(index, weight * (p.confidence - (p.label == p.pred)), BINS)).sum() / weight.sum()
-    )
+    return calibration(p.confidence, p.label == p.pred, weight=weight)[0]
 
 
 def loss(p: Predictions, weight: np.ndarray) -> float:
@@ -89,8 +80,8 @@ METRICS: dict[str, tuple[Callable[[Predictions, np.ndarray], float], int]] = {
 
 
 def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, seed: int = 0) -> list[Metric]:
-    """Every metric of both. In each replicate the same images are drawn for both, as often as each other:
-    what one image is worth to both cancels out of the difference."""
+    """Every metric of both. In each replicate the same images are drawn for both, equally often, so that an
+    effect of an image on both cancels out of the difference."""
     whole = np.ones(len(a.label))
     drawn = np.array(
         [
@@ -115,10 +106,9 @@ def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, s
     return made
 
 
-def _counts(p: Predictions, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of every class: images, predictions, hits."""
+def _counts(p: Predictions, weight: np.ndarray) -> ClassCounts:
     right = p.label == p.pred
-    return (
+    return ClassCounts(
         np.bincount(p.label, weight, p.classes),
         np.bincount(p.pred, weight, p.classes),
         np.bincount(p.label[right], weight[right], p.classes),

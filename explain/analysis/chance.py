@@ -1,4 +1,4 @@
-"""Whether a run says anything at all: at chance nothing may be concluded from it, neither about labels nor
+"""Whether a run is better than chance: otherwise nothing may be concluded from it, neither about labels nor
 about what to try."""
 
 import numpy as np
@@ -8,9 +8,9 @@ from explain.run.reader import RunData
 from models.evaluation import Evaluation
 
 ONE_CLASS, SLIGHT = 0.95, 0.2
-"""Share of the predictions that are one class above which a network has collapsed, unless Cohen's kappa says
-that it finds the others: below 0.2 it is slight (J. R. Landis, G. G. Koch, Biometrics 33, 1977). Where 97 %
-of the images are of one class, so may the predictions be."""
+"""Fraction of the predictions that are one class above which a network has collapsed, unless Cohen's kappa
+says that it finds the others: below 0.2 it is slight (J. R. Landis, G. G. Koch, Biometrics 33, 1977). Where
+97 % of the images are of one class, so may the predictions be."""
 LEVEL = 0.025
 """As the lower end of a 95 % interval."""
 CHECK = (
@@ -28,7 +28,7 @@ def inconclusive(run: RunData) -> str:
         first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
         return (
             f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. "
-            "Mend the images or the network, "
+            "Repair the images or the network, "
             "and run again."
         )
     e, n = run.evaluation, len(run.ok)
@@ -38,7 +38,7 @@ def inconclusive(run: RunData) -> str:
     fraction, true = called[most] / n, e.support[most] / n
     if p_of_chance(e) > LEVEL:
         text = (
-            f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * max(0.0, low):.1f} to "
+            f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to "
             f"{100 * high:.1f} %) of {n:,} images is not above the "
             f"{100 * level:.1f} % that guessing reaches"
         )
@@ -53,7 +53,7 @@ def inconclusive(run: RunData) -> str:
 
 
 def p_of_chance(e: Evaluation) -> float:
-    """One-sided p of so many hits if predictions were dealt to images at random: mean and variance of the
+    """One-sided p of so many hits if predictions were assigned to images at random: mean and variance of the
     hits over all permutations, given how often each class is true and predicted (as in N. Mantel, W.
     Haenszel, JNCI 22, 1959), and the normal distribution. So it is fair to data of which nearly all is one
     class, where raw accuracy is high by itself. Of images of one class alone: p of the binomial with one over

@@ -1,4 +1,4 @@
-"""SpRAy: the different ways in which a network looks at a class, as clusters of its maps.
+"""SpRAy: the different strategies of a network on one class, as clusters of its maps.
 
 S. Lapuschkin et al., *Unmasking Clever Hans predictors and assessing what machines really learn*, Nature
 Communications 10:1096, 2019.
@@ -20,7 +20,7 @@ from models.errors import UserError
 from models.evaluation import wilson_interval
 
 FEWEST, SIDE, SAMPLE = 8, 16, 400
-CROWDS = 2  # of the control
+CONTROLS = 2  # random groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Cluster:
 
 @dataclass(frozen=True, eq=False)
 class Clustering:
-    """`clusters`, the smallest first: odd ones are rare. `apart`: their silhouette, and what one crowd of the
+    """`clusters`, the smallest first: odd ones are rare. `apart`: their silhouette, and what one group of the
     same spread reaches (`control`). `left_out`: images whose map has no positive value."""
 
     clusters: list[Cluster]
@@ -67,20 +67,20 @@ def cluster_maps(
     steps. Raises UserError for less than `FEWEST` maps."""
     maps = np.maximum(np.nan_to_num(run.maps(method, target, rows.tolist())), 0)
     total = maps.sum((1, 2))
-    kept, seen = rows[total > 0], maps[total > 0] / total[total > 0][:, None, None]
+    kept, fractions = rows[total > 0], maps[total > 0] / total[total > 0][:, None, None]
     if len(kept) < FEWEST:
         raise UserError(
             f"{len(kept)} of {len(rows)} images have a map with positive evidence: clusters need at least "
             f"{FEWEST}."
         )
     small = (
-        seen
-        if max(seen.shape[1:]) <= SIDE
-        else reduced(seen, (min(SIDE, seen.shape[1]), min(SIDE, seen.shape[2])))
+        fractions
+        if max(fractions.shape[1:]) <= SIDE
+        else reduced(fractions, (min(SIDE, fractions.shape[1]), min(SIDE, fractions.shape[2])))
     )
     points = np.sqrt(
         small.reshape(len(small), -1)
-    )  # distances of square roots are those of Hellinger: made for shares
+    )  # distances of square roots are those of Hellinger: made for fractions
     sample = np.unique(np.linspace(0, len(points) - 1, min(SAMPLE, len(points))).astype(int))
     labels, apart, control = split(points[sample], most, seed, raise_if_cancelled)
     if len(sample) < len(points):
@@ -90,7 +90,7 @@ def cluster_maps(
             .kneighbors(points, return_distance=False)[:, 0]
         ]
     wrong = ~run.ok.loc[kept, "correct"].to_numpy()
-    clusters = [_cluster(kept, seen, points, wrong, labels == k) for k in np.unique(labels)]
+    clusters = [_cluster(kept, fractions, points, wrong, labels == k) for k in np.unique(labels)]
     return Clustering(sorted(clusters, key=lambda c: len(c.rows)), apart, control, len(rows) - len(kept))
 
 
@@ -107,9 +107,9 @@ def split(
     points: np.ndarray, most: int, seed: int = 0, raise_if_cancelled: Callable[[], None] = lambda: None
 ) -> tuple[np.ndarray, float, float]:
     """(labels (n,), silhouette, control) of points (n, d): the number of spectral clusters, two to `most`,
-    with the largest silhouette (P. Rousseeuw, 1987: 1 far apart, 0 not at all), if that exceeds what `CROWDS`
-    normal distributions of the points' mean and covariance reach, which are one crowd; otherwise one
-    cluster."""
+    with the largest silhouette (P. Rousseeuw, 1987: 1 far apart, 0 not at all), if that exceeds what
+    `CONTROLS` normal distributions of the points' mean and covariance reach, which are one group; otherwise
+    one cluster."""
     one, rng = np.zeros(len(points), int), np.random.default_rng(seed)
     if np.ptp(points, axis=0).max() < 1e-6:
         return one, 0.0, 0.0
@@ -118,10 +118,10 @@ def split(
     _, spread, axes = np.linalg.svd(points - points.mean(0), full_matrices=False)
     scale = spread[:, None] * axes / np.sqrt(len(points))
     control = -1.0
-    for _ in range(CROWDS):
+    for _ in range(CONTROLS):
         raise_if_cancelled()
-        crowd = rng.standard_normal((len(points), len(scale))) @ scale
-        control = max(control, _best(crowd, most, seed)[1])
+        sample = rng.standard_normal((len(points), len(scale))) @ scale
+        control = max(control, _best(sample, most, seed)[1])
     return (labels, found, control) if found > control else (one, 0.0, control)
 
 

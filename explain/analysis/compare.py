@@ -9,7 +9,7 @@ from scipy import stats
 
 from explain.analysis.bootstrap import REPLICATES, Metric, Predictions, side_by_side
 from explain.analysis.significance import holm
-from explain.analysis.similarity import alike, partners
+from explain.analysis.similarity import map_similarity, partners
 from explain.run.image_stats import HASH
 from explain.run.reader import RunData
 from explain.text_table import columns
@@ -53,7 +53,7 @@ class Comparison:
 
     @property
     def drifts(self) -> pd.DataFrame:
-        """Those whose maps agree least, where both look at something."""
+        """Images whose maps are least similar, where both maps vary."""
         return self.matched[self.matched["similarity"].notna()].sort_values("similarity")
 
 
@@ -70,9 +70,9 @@ def compare(
     classes, matched, relabeled = match(a, b)
     rows_a, rows_b = matched["row_a"].to_numpy(), matched["row_b"].to_numpy()
     control = np.full(len(matched), np.nan)
-    matched["similarity"] = alike(a, b, rows_a, rows_b, method) if method else np.nan
+    matched["similarity"] = map_similarity(a, b, rows_a, rows_b, method) if method else np.nan
     if method and len(matched) > 1:
-        control = alike(a, b, rows_a, rows_b[partners(matched["label"].to_numpy(), seed)], method)
+        control = map_similarity(a, b, rows_a, rows_b[partners(matched["label"].to_numpy(), seed)], method)
     metrics = side_by_side(
         _predictions(matched, "a", len(classes)), _predictions(matched, "b", len(classes)), replicates, seed
     )
@@ -138,7 +138,7 @@ def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
 
 def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> None:
     """Images are matched by their names, and 0.png of train is another than 0.png of test. Raises UserError
-    where the runs read other folders and the pairs look no more alike than any two pictures."""
+    where the runs read other folders and the pairs look no more similar than any two images."""
     if a.manifest.data_root == b.manifest.data_root or HASH not in a.ok or HASH not in b.ok:
         return
     hashes = [run.ok.loc[matched[f"row_{which}"], HASH].to_numpy() for run, which in ((a, "a"), (b, "b"))]
@@ -154,8 +154,8 @@ def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> 
 
 
 def _same_classes(a: Sequence[str], b: Sequence[str]) -> dict[int, int]:
-    """Index in b -> index in a of the class that is called the same; what a folding does not tell apart stays
-    apart."""
+    """Index in b -> index in a of the class that is called the same; names that a folding does not
+    distinguish stay separate."""
     index = {name: i for i, name in enumerate(a)}
     same = {k: index[name] for k, name in enumerate(b) if name in index}
     for folding in FOLDINGS.values():
@@ -240,6 +240,11 @@ def format_text(c: Comparison, most: int = 12) -> list[str]:
         f"images     {len(c.matched)} in both"
         + (f"; {c.relabeled} whose labels differ left out" if c.relabeled else ""),
     ]
+    flips = f"right in A alone {len(c.only_a)}, in B alone {len(c.only_b)}; McNemar p = {c.p:.3g}"
+    return [*head, "", _metrics_table(c), "", flips, "", _classes_table(c, most)]
+
+
+def _metrics_table(c: Comparison) -> str:
     rows = [("", "A", "B", "B - A", "95 % interval", "")]
     rows += [
         (
@@ -252,7 +257,11 @@ def format_text(c: Comparison, most: int = 12) -> list[str]:
         )
         for m in c.metrics
     ]
-    flips = f"right in A alone {len(c.only_a)}, in B alone {len(c.only_b)}; McNemar p = {c.p:.3g}"
+    return columns(rows, right=(1, 2, 3))
+
+
+def _classes_table(c: Comparison, most: int) -> str:
+    """The `most` classes whose recall differs most."""
     changed = (
         c.by_class.assign(change=(c.by_class["recall_b"] - c.by_class["recall_a"]).abs())
         .sort_values("change", ascending=False)
@@ -273,4 +282,4 @@ def format_text(c: Comparison, most: int = 12) -> list[str]:
         )
         for label, row in changed.astype(object).iterrows()
     ]
-    return [*head, "", columns(rows, right=(1, 2, 3)), "", flips, "", columns(table, right=range(1, 9))]
+    return columns(table, right=range(1, 9))

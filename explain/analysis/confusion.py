@@ -1,5 +1,4 @@
-"""The confusion matrix, ready to be looked at: shares of rows or columns, and the classes in an order that
-shows something."""
+"""The confusion matrix for display: fractions of rows or columns, and orders of the classes."""
 
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
@@ -12,8 +11,8 @@ ORDERS = {"class": "class", "support": "support", "confused": "confused together
 
 
 def normalized(confusion: np.ndarray, norm: str) -> np.ndarray:
-    """(K, K): shares of each row (recall on the diagonal) or of each column (precision on it); counts stay;
-    NaN for an empty row or column."""
+    """(K, K): fractions of each row (recall on the diagonal) or of each column (precision on it); counts
+    stay; NaN for an empty row or column."""
     if norm not in NORMS:
         raise UserError(f"No such numbers '{norm}': choose from {', '.join(NORMS)}.")
     if norm == "counts":

@@ -1,5 +1,5 @@
-"""Checks of the data: labels that look wrong, near duplicates that disagree, starved classes, classes unlike
-the others, slices."""
+"""Checks of the data: labels that look wrong, near duplicates that disagree, classes with few images, classes
+unlike the others, slices."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from explain.analysis.findings import Findings, rows_of
+from explain.analysis.duplicates import rows_of
+from explain.analysis.evidence import Evidence
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import each_against_the_rest, holm, more_errors
 from explain.analysis.slices import Slice
@@ -16,14 +17,14 @@ from explain.run.image_stats import FACTS
 from explain.run.reader import RunData
 from models.evaluation import wilson_interval
 
-SURE = 1e-3
+SIGNIFICANT = 1e-3
 LEAST_FLIPPED, SURE_OF_FLIPS = (
     0.01,
     0.01,
-)  # share of labels from which noise is worth a word; of clean runs, one in 400 reached this p
-STARVED = 1 / 3  # of the median class
+)  # fraction of labels from which noise is reported; one in 400 clean runs reached this p
+FEW = 1 / 3  # of the median class
 UNLIKE = 0.8  # Cliff's delta: nine of ten images lie beyond those of other classes
-_SAID = {
+_ADJECTIVES = {
     ("brightness", False): "dark",
     ("brightness", True): "bright",
     ("contrast", False): "flat",
@@ -45,12 +46,12 @@ _OPTIONS = {
 }
 
 
-def wrong_labels(findings: Findings) -> Iterator[Proposal]:
+def wrong_labels(evidence: Evidence) -> Iterator[Proposal]:
     """More contradictions than the network's own doubts explain, or others (`labels.fit`)."""
-    run, fit = findings.run, findings.fit
+    run, fit = evidence.run, evidence.fit
     if fit.flipped < LEAST_FLIPPED or fit.p_flipped > SURE_OF_FLIPS:
         return
-    checked = findings.checked[findings.checked["issue"]].sort_values("quality")
+    checked = evidence.checked[evidence.checked["issue"]].sort_values("quality")
     rows = checked.index.to_numpy()
     pairs = Counter(zip(run.ok.loc[rows, "label"], checked["suggested"], strict=True)).most_common(2)
     most = listed([f"{count} {run.classes[a]} that look like {run.classes[b]}" for (a, b), count in pairs])
@@ -61,18 +62,18 @@ def wrong_labels(findings: Findings) -> Iterator[Proposal]:
         f"{percent(fit.flipped)} of {len(run.ok)} labels contradict the network where its own doubts would "
         "not "
         f"({chance(fit.p_flipped)}). {len(rows)} are suspect, first {most}.",
-        "Say in their notes which are wrong, and train on the corrected list.",
+        "Mark in their notes which are wrong, and train on the corrected list.",
         "--labels labels.csv",
         rows,
         int(number),
     )
 
 
-def disagreeing_twins(findings: Findings) -> Iterator[Proposal]:
+def disagreeing_duplicates(evidence: Evidence) -> Iterator[Proposal]:
     """The same picture under two labels: at least one is wrong."""
-    rows = rows_of(findings.duplicates)
+    rows = rows_of(evidence.duplicates)
     if len(rows) >= 6:
-        pairs, all_pairs = len(rows) // 2, len(findings.duplicates)
+        pairs, all_pairs = len(rows) // 2, len(evidence.duplicates)
         yield Proposal(
             "duplicates",
             f"{pairs} near duplicates disagree.",
@@ -82,12 +83,12 @@ def disagreeing_twins(findings: Findings) -> Iterator[Proposal]:
             "Settle them in their notes, and train on the corrected list.",
             "--labels labels.csv",
             rows,
-            int((~findings.run.ok.loc[np.unique(rows), "correct"]).sum()),
+            int((~evidence.run.ok.loc[np.unique(rows), "correct"]).sum()),
         )
 
 
 def training_counts(run: RunData) -> dict[int, int]:
-    """Class -> images that the network was trained on, as its checkpoint tells; empty where it does not."""
+    """Class -> images that the network was trained on, as its checkpoint says; empty where it does not."""
     from models.training.trained import described
 
     file = Path(run.manifest.weights or "-")
@@ -95,14 +96,14 @@ def training_counts(run: RunData) -> dict[int, int]:
     return {run.classes.index(name): int(count) for name, count in counts.items() if name in run.classes}
 
 
-def starved(findings: Findings) -> Iterator[Proposal]:
-    """Classes with less than a third of the median class's images: in training where the checkpoint tells,
-    otherwise in this run."""
-    run, e = findings.run, findings.run.evaluation
+def few_images(evidence: Evidence) -> Iterator[Proposal]:
+    """Classes with less than a third of the median class's images: in training where the checkpoint names
+    them, otherwise in this run."""
+    run, e = evidence.run, evidence.run.evaluation
     trained = training_counts(run)
     counts = trained or {i: int(e.support[i]) for i in run.present}
     median = float(np.median(list(counts.values()))) if len(counts) > 2 else 0.0
-    few = sorted((i for i, n in counts.items() if n < STARVED * median), key=lambda i: counts[i])
+    few = sorted((i for i, n in counts.items() if n < FEW * median), key=lambda i: counts[i])
     if not few:
         return
     rows = run.ok.index[run.ok["label"].isin(few)].to_numpy()
@@ -115,7 +116,7 @@ def starved(findings: Findings) -> Iterator[Proposal]:
         else f"{len(few)} classes have too few training images."
     )
     yield Proposal(
-        "starved",
+        "few images",
         title,
         f"Images {where}: {names}; {median:.0f} in the median class. {_recall(run, n, wrong)}",
         "Collect more of them; until then draw every class as often.",
@@ -140,10 +141,10 @@ def _recall(run: RunData, n: int, wrong: int) -> str:
     )
 
 
-def unlike(findings: Findings) -> Iterator[Proposal]:
+def unusual_classes(evidence: Evidence) -> Iterator[Proposal]:
     """A class whose pictures differ from all others' in one fact: blur always counts; light, contrast, color
     and size where recall is worse."""
-    run, label = findings.run, findings.run.ok["label"].to_numpy()
+    run, label = evidence.run, evidence.run.ok["label"].to_numpy()
     facts = [name for name in FACTS if name != "height" and name in run.ok]
     if len(run.present) < 2 or not facts:
         return
@@ -157,7 +158,7 @@ def unlike(findings: Findings) -> Iterator[Proposal]:
     adjusted, e = holm(p.ravel()).reshape(p.shape), run.evaluation
     wrong = e.support - np.diag(e.confusion)
     worse = holm(more_errors(wrong, e.support, int(wrong.sum()), int(e.support.sum()))[run.present])
-    for f, i in zip(*np.nonzero((np.abs(delta) >= UNLIKE) & (adjusted < SURE)), strict=True):
+    for f, i in zip(*np.nonzero((np.abs(delta) >= UNLIKE) & (adjusted < SIGNIFICANT)), strict=True):
         blurred = facts[f] == "sharpness" and delta[f, i] < 0
         if e.support[i] < 10 or not (blurred or worse[run.present.index(i)] < 0.01):
             continue
@@ -169,12 +170,12 @@ def unlike(findings: Findings) -> Iterator[Proposal]:
         beyond = (1 + abs(delta[f, i])) / 2
         yield Proposal(
             "unlike",
-            f"{run.classes[i]} is {_SAID[facts[f], bool(delta[f, i] > 0)]}.",
+            f"{run.classes[i]} is {_ADJECTIVES[facts[f], bool(delta[f, i] > 0)]}.",
             f"Median {facts[f]} {mine:.3g}, {others:.3g} in the other classes; {percent(beyond)} of all "
             "comparisons say so "
             f"({chance(adjusted[f, i])}). Recall {e.recall[i]:.2f}, {_others(run, i):.2f} elsewhere; the "
             "network may go by it.",
-            "Vary it in training, so that it tells nothing.",
+            "Vary it in training, so that it says nothing about the class.",
             f"--augment {_OPTIONS[facts[f]]}",
             _wrong_first(run, rows),
             int(wrong[i]),
@@ -186,54 +187,51 @@ def _others(run: RunData, label: int) -> float:
     return float(rest["correct"].mean()) if len(rest) else float("nan")
 
 
-def worse_slices(findings: Findings) -> Iterator[Proposal]:
+def worse_slices(evidence: Evidence) -> Iterator[Proposal]:
     """At most three slices of pictures or of the data's own columns with more errors, also within each class;
     no two of the same images."""
-    candidates = [s for s in findings.slices(findings.method) if s.kind != "attention"]
-    sure = (
-        np.maximum(
-            *(holm(np.array([getattr(s, name) for s in candidates])) for name in ("exact", "exact_within"))
-        )
-        if candidates
-        else np.zeros(0)
-    )
-    taken: list[Slice] = []
-    for i in np.argsort(sure, kind="stable"):
-        s = candidates[i]
-        if (
-            sure[i] < SURE
-            and s.end
-            and s.wrong - s.expected >= 5
-            and s.rate > 1.25 * s.rest_rate
-            and not any(_alike(s, t) for t in taken)
-        ):
-            taken.append(s)
-    for s in taken[:3]:
-        option = (
-            f"--augment {_OPTIONS[s.attribute]}"
-            if s.kind == "picture"
-            else f"--balance sampler --balance-by {_quoted(s.attribute)}"
-        )
-        advice = (
-            "Vary it in training."
-            if s.kind == "picture"
-            else "Collect more of them; until then draw every value as often."
-        )
+    for s in _worst(evidence)[:3]:
+        picture = s.kind == "picture"
         yield Proposal(
             "slice",
             f"Worse where {s.name}.",
             f"{percent(s.rate)} of {len(s.rows)} are wrong, {percent(s.rest_rate)} of the rest "
-            f"({chance(s.exact)} before, "
-            f"{chance(s.p)} after correction); its classes alone would give {s.expected:.0f} errors, it "
-            f"has {s.wrong}.",
-            advice,
-            option,
-            _wrong_first(findings.run, s.rows),
+            f"({chance(s.exact)} before, {chance(s.p)} after correction); its classes alone would give "
+            f"{s.expected:.0f} errors, it has {s.wrong}.",
+            "Vary it in training."
+            if picture
+            else "Collect more of them; until then draw every value as often.",
+            f"--augment {_OPTIONS[s.attribute]}"
+            if picture
+            else f"--balance sampler --balance-by {_quoted(s.attribute)}",
+            _wrong_first(evidence.run, s.rows),
             s.wrong,
         )
 
 
-def _alike(a: Slice, b: Slice) -> bool:
+def _worst(evidence: Evidence) -> list[Slice]:
+    """Significantly worse slices, the most significant first, without those of the same images."""
+    candidates = [s for s in evidence.slices(evidence.method) if s.kind != "attention"]
+    if not candidates:
+        return []
+    p = np.maximum(
+        holm(np.array([s.exact for s in candidates])), holm(np.array([s.exact_within for s in candidates]))
+    )
+    taken: list[Slice] = []
+    for i in np.argsort(p, kind="stable"):
+        s = candidates[i]
+        if (
+            p[i] < SIGNIFICANT
+            and s.end
+            and s.wrong - s.expected >= 5
+            and s.rate > 1.25 * s.rest_rate
+            and not any(_overlap(s, t) for t in taken)
+        ):
+            taken.append(s)
+    return taken
+
+
+def _overlap(a: Slice, b: Slice) -> bool:
     both = len(np.intersect1d(a.rows, b.rows))
     return both > 0.6 * min(len(a.rows), len(b.rows))
 

@@ -12,45 +12,48 @@ from explain.run.thumbnails import open_thumbnail
 from models.errors import UserError
 
 BITS = 3  # of 64 that may differ
-ALIKE = 0.98  # correlation of two 16 × 16 thumbnails that are the same picture
+SIMILAR = 0.98  # correlation of two 16 × 16 thumbnails that are the same picture
 _WORDS, _LARGEST = 4, 2000
 _SIDE, _BLOCK, _AT_ONCE = 16, 256, 512
 
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two rows whose pictures are nearly the same, `alike` in correlation."""
+    """Two rows whose pictures are nearly the same. `similarity`: correlation of their thumbnails; `agree`:
+    whether their labels are the same."""
 
     row: int
     other: int
-    alike: float
+    similarity: float
     agree: bool
 
 
 def near_duplicates(run: RunData) -> list[DuplicatePair]:
     """Pairs of nearly the same picture, those whose labels differ first. Found by the hash of the run
-    (`picture_facts`), then looked at."""
+    (`image_stats`), then compared."""
     if HASH not in run.ok or not (known := run.ok[run.ok[HASH].notna()]).shape[0]:
         return []
     pairs = _candidates(known[HASH].to_numpy(np.uint64), known.index.to_numpy())
     rows = np.unique(pairs)
     pictures, at = _thumbnails(run, rows), np.searchsorted(rows, pairs)
     label = run.ok["label"].reindex(rows).to_numpy()
-    found = []
+    similar = []
     for begin in range(0, len(pairs), _AT_ONCE):
         i, j = at[begin : begin + _AT_ONCE].T
-        alike = (_standard(pictures[i]) * _standard(pictures[j])).mean(1)
-        found += [
-            DuplicatePair(int(rows[i[k]]), int(rows[j[k]]), float(alike[k]), bool(label[i[k]] == label[j[k]]))
-            for k in np.flatnonzero(alike >= ALIKE)
+        similarity = (_standard(pictures[i]) * _standard(pictures[j])).mean(1)
+        similar += [
+            DuplicatePair(
+                int(rows[i[k]]), int(rows[j[k]]), float(similarity[k]), bool(label[i[k]] == label[j[k]])
+            )
+            for k in np.flatnonzero(similarity >= SIMILAR)
         ]
-    return sorted(found, key=lambda t: (t.agree, -t.alike, t.row))
+    return sorted(similar, key=lambda pair: (pair.agree, -pair.similarity, pair.row))
 
 
 def _candidates(hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Pairs of rows (M, 2) whose hashes differ in at most `BITS` bits, the smaller first, in order. Of four
     words of 16 bits one is then the same in both, so only rows that share a word are compared; a word that
-    thousands share (plain pictures) is no sign of anything."""
+    thousands share (plain pictures) says nothing."""
     found = [np.zeros(0, np.int64)]
     for word in range(_WORDS):
         key = (hashes >> np.uint64(16 * word)) & np.uint64(0xFFFF)
@@ -89,3 +92,8 @@ def _standard(values: np.ndarray) -> np.ndarray:
     values -= values.mean(1, keepdims=True)
     spread = values.std(1, keepdims=True)
     return values / np.where(spread > 0, spread, 1)
+
+
+def rows_of(duplicates: list[DuplicatePair], agree: bool = False) -> np.ndarray:
+    """Rows of near duplicates, those of a pair next to each other."""
+    return np.array([row for t in duplicates if t.agree == agree for row in (t.row, t.other)], int)

@@ -1,4 +1,4 @@
-"""What a run tells, for a terminal."""
+"""The analysis of a run as text for a terminal."""
 
 import textwrap
 

@@ -1,11 +1,12 @@
-"""Lists of images that belong together: what a name in a link or a click on a finding stands for."""
+"""Lists of images by name: what a name in a link, a command or a click on a finding stands for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from explain.analysis.findings import Findings, rows_of
+from explain.analysis.duplicates import rows_of
+from explain.analysis.findings import Findings
 from explain.analysis.model_checks import AT_BORDER
 from explain.run.format import TARGETS, map_column
 from explain.run.notes import Note
@@ -14,12 +15,14 @@ LISTS = {
     "errors": "all errors",
     "labels": "probable label errors",
     "duplicates": "near duplicates that disagree",
-    "alike": "near duplicates",
+    "similar": "near duplicates",
     "border": "errors at the border",
     "notes": "with a note",
 }
 """Those that every run has."""
-LABELS_SAID = (
+EARLIER_NAMES = {"alike": "similar"}
+"""Names of lists in links and commands of earlier versions -> names today."""
+LABELS_NOTE = (
     "by confident learning on the run's probabilities, the least probable label first; where the network "
     "was trained on these images, "
     "this is optimistic: it has learned some wrong labels by heart"
@@ -38,6 +41,7 @@ class Group:
 def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     """`key`: a name of `LISTS`, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`, `where:STATISTIC:LOW:HIGH`,
     `cluster:CLASS:NUMBER:METHOD:TARGET`; None for anything else."""
+    key = EARLIER_NAMES.get(key, key)
     kind, _, name = key.partition(":")
     if kind in KINDS:
         return KINDS[kind](findings, notes, name)
@@ -51,13 +55,13 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     if key == "labels":
         return Group(
             title,
-            LABELS_SAID,
+            LABELS_NOTE,
             findings.checked[findings.checked["issue"]]
             .sort_values("quality", kind="stable")
             .index.to_numpy(),
         )
-    if key in ("duplicates", "alike"):
-        return Group(title, "pairs side by side", rows_of(findings.duplicates, agree=key == "alike"))
+    if key in ("duplicates", "similar"):
+        return Group(title, "pairs side by side", rows_of(findings.duplicates, agree=key == "similar"))
     if key == "border":
         at = ok[f"{map_column(findings.method, 'pred')}.border_mass"] > AT_BORDER
         return Group(
@@ -107,7 +111,7 @@ def _where(findings: Findings, notes: dict[str, Note], name: str) -> Group | Non
 
 
 def prepare(findings: Findings, key: str, raise_if_cancelled: Callable[[], None]) -> None:
-    """Work out the clusters that `key` names, if it names any: the one list that `analyze` does not prepare.
+    """Compute the clusters that `key` names, if it names any: the one list that `analyze` does not prepare.
     `raise_if_cancelled` is called between the steps."""
     kind, _, name = key.partition(":")
     if kind == "cluster" and (asked := _asked_cluster(findings, name)) is not None:
@@ -144,4 +148,4 @@ KINDS: dict[str, Callable[[Findings, dict[str, Note], str], Group | None]] = {
     "where": _where,
     "cluster": _cluster,
 }
-"""What may stand before the colon."""
+"""Kinds of lists -> their functions: what may stand before the colon."""

@@ -1,4 +1,4 @@
-"""Can the labels be believed? Confident learning on the run's probabilities, and how many labels look
+"""Label errors: confident learning on the run's probabilities, and an estimate of how many labels are
 flipped: against a network that never saw such labels, and against one that learned to expect them."""
 
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from scipy import optimize, stats
 
 from explain.run.reader import RunData
 
-FITTED = 10_000  # images, evenly spread, that the share of flipped labels is estimated on
+FITTED = 10_000  # images, evenly spread, that the fraction of flipped labels is estimated on
 FEWEST = 5
-SOUND = 0.25  # share of answers that may be contradicted where doubts are judged by what they reach elsewhere
+SOUND = 0.25  # fraction of predictions that labels may contradict for `DOUBTS` to apply
 # of the labels that contradicted four networks trained on clean labels, 9 to 19 % ranked in the lower half
 DOUBTS = 0.25
 _TINY, _MOST_FLIPPED = 1e-12, 0.9
@@ -48,7 +48,7 @@ def checked(run: RunData) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Fit:
-    """`flipped`: the share of labels that look as if someone had replaced them by another class at random;
+    """`flipped`: the fraction of labels that look as if someone had replaced them by another class at random;
     `p_flipped` of there being none. `temperature`: what the logits must be divided by to be believed (above
     1: over-confident); `p_temperature` of its being 1."""
 
@@ -60,7 +60,8 @@ class Fit:
 
 
 def fit(run: RunData) -> Fit:
-    """Flipped labels are looked for in two ways, of which the surer counts: `mixture` and `scattered`."""
+    """Flipped labels are estimated in two ways, of which the more significant counts: `mixture` and
+    `scattered`."""
     logs, label = _evenly(run)
     if len(label) < 2 or logs.shape[1] < 2:
         return Fit(0.0, 1.0, 1.0, 1.0, len(label))
@@ -68,16 +69,16 @@ def fit(run: RunData) -> Fit:
     scatter, p_scatter = scattered(logs, label)
     if p_scatter < p:
         flipped, p = scatter, p_scatter
-    return Fit(flipped, min(1.0, 2 * p), temperature, p_temperature, len(label))  # two looks: Bonferroni
+    return Fit(flipped, min(1.0, 2 * p), temperature, p_temperature, len(label))  # two tests: Bonferroni
 
 
 def mixture(logs: np.ndarray, label: np.ndarray) -> tuple[float, float, float, float]:
-    """(share of flipped labels, its p, temperature, its p) of log p (n, K) and labels (n,), both at once by
-    maximum likelihood: P(label) = (1 - e) q + e (1 - q) / (K - 1) with q = softmax(log p / T) of the label. A
-    flipped label contradicts the network however confident it is; over-confidence has its share at every
-    level. Likelihood ratio tests.
+    """(fraction of flipped labels, its p, temperature, its p) of log p (n, K) and labels (n,), both at once
+    by maximum likelihood: P(label) = (1 - e) q + e (1 - q) / (K - 1) with q = softmax(log p / T) of the
+    label. A flipped label contradicts the network however confident it is; over-confidence has its fraction
+    at every level. Likelihood ratio tests.
 
-    The share is that of D. Patrini et al. 2017's symmetric noise, the temperature that of C. Guo et al.
+    The fraction is that of D. Patrini et al. 2017's symmetric noise, the temperature that of C. Guo et al.
     2017."""
 
     def best(temperature: float) -> tuple[float, float]:
@@ -104,15 +105,15 @@ def mixture(logs: np.ndarray, label: np.ndarray) -> tuple[float, float, float, f
 
 
 def scattered(logs: np.ndarray, label: np.ndarray) -> tuple[float, float]:
-    """(share of flipped labels, its p) by where labels rank that contradict the network, of log p (n, K) and
-    labels (n,).
+    """(fraction of flipped labels, its p) by where labels rank that contradict the network, of log p (n, K)
+    and labels (n,).
 
     A network that was trained on flipped labels expects them: its probabilities leave room for them, and no
-    likelihood tells. But a doubt ranks its label second or third, a flipped label ranks anywhere. So labels
-    that contradict the surer half of the answers are compared with those that contradict the other half,
-    where doubts prevail (Mann-Whitney, one-sided); and, where few answers are contradicted at all, the share
-    that ranks in the lower half of the other classes with what doubts reach there (`DOUBTS`, binomial).
-    Nothing is said of less than four classes, or of less than `FEWEST` contradictions.
+    likelihood shows it. But a doubt ranks its label second or third, a flipped label ranks anywhere. So
+    labels that contradict the surer half of the answers are compared with those that contradict the other
+    half, where doubts prevail (Mann-Whitney, one-sided); and, where few answers are contradicted at all, the
+    fraction that ranks in the lower half of the other classes with what doubts reach there (`DOUBTS`,
+    binomial). No estimate for less than four classes, or of less than `FEWEST` contradictions.
     """
     n, classes = logs.shape
     rank = (logs > logs[np.arange(n), label][:, None]).sum(1)  # 0: the prediction
@@ -122,17 +123,17 @@ def scattered(logs: np.ndarray, label: np.ndarray) -> tuple[float, float]:
     found = []
     if classes >= 4 and min((against & sure).sum(), (against & ~sure).sum()) >= FEWEST:
         p = stats.mannwhitneyu(rank[against & sure], rank[against & ~sure], alternative="greater").pvalue
-        found.append((_scattered_share(far, against, sure, float(far[against & ~sure].mean())), float(p)))
+        found.append((_scattered_fraction(far, against, sure, float(far[against & ~sure].mean())), float(p)))
     if classes >= 4 and FEWEST <= against.sum() <= SOUND * n:
         p = stats.binom.sf(far[against].sum() - 1, against.sum(), DOUBTS)
-        found.append((_scattered_share(far, against, np.ones(n, bool), DOUBTS), float(p)))
+        found.append((_scattered_fraction(far, against, np.ones(n, bool), DOUBTS), float(p)))
     fraction, p = min(found, key=lambda f: f[1], default=(0.0, 1.0))
     return fraction, min(1.0, max(1, len(found)) * p)
 
 
-def _scattered_share(far: np.ndarray, against: np.ndarray, where: np.ndarray, doubts: float) -> float:
-    """The share of flipped labels `where`, if the share `doubts` of all doubts is `far`, and half of all
-    flipped labels."""
+def _scattered_fraction(far: np.ndarray, against: np.ndarray, where: np.ndarray, doubts: float) -> float:
+    """The fraction of flipped labels `where`, if the fraction `doubts` of all doubts is `far`, and half of
+    all flipped labels."""
     by_chance = 0.5
     mixed = (
         (float(far[against & where].mean()) - doubts) / (by_chance - doubts) if doubts < by_chance else 0.0
@@ -167,8 +168,8 @@ def _likelihood(q: np.ndarray) -> float:
 
 
 def _flips(q: np.ndarray, classes: int) -> tuple[float, float]:
-    """(log-likelihood, likeliest share of flipped labels) for probabilities q (n,) of the labels; the
-    likelihood is concave in the share."""
+    """(log-likelihood, likeliest fraction of flipped labels) for probabilities q (n,) of the labels; the
+    likelihood is concave in the fraction."""
     right, flipped = np.maximum(q, _TINY), np.maximum((1 - q) / (classes - 1), _TINY)
 
     def slope(e: float) -> float:

@@ -1,4 +1,4 @@
-"""Where the network looks on average, class by class, when it is wrong and when it is right."""
+"""Mean maps of every class, for wrong and for right predictions."""
 
 from dataclasses import dataclass
 
@@ -46,8 +46,8 @@ def mean_maps(run: RunData, method: str, target: str = "label", label: int | Non
             -1, h * w
         )
         sums = maps.sum(1)
-        seen = sums > 0
-        np.add.at(total, cell[chosen][seen], maps[seen] / sums[seen, None])
-        count += np.bincount(cell[chosen][seen], minlength=2 * k)
+        positive = sums > 0
+        np.add.at(total, cell[chosen][positive], maps[positive] / sums[positive, None])
+        count += np.bincount(cell[chosen][positive], minlength=2 * k)
     means = np.divide(total, count[:, None], out=np.full_like(total, np.nan), where=count[:, None] > 0)
     return MeanMaps(means.reshape(k, 2, h, w), count.reshape(k, 2))

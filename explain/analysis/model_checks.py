@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from explain.analysis.data_checks import SURE
-from explain.analysis.findings import Findings
+from explain.analysis.data_checks import SIGNIFICANT
+from explain.analysis.evidence import Evidence
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import each_against_the_rest, holm, more_errors, within_strata
 from explain.formatting import chance, percent
@@ -19,20 +19,20 @@ from explain.run.regions import covered
 
 AT_BORDER = 0.5  # of a map's mass; more than an even map has there
 FEWEST, PAIR = 5, 8  # images; images of a confused pair
-_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
+_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "center", "right")
 
 
-def _border(findings: Findings) -> np.ndarray:
-    return findings.run.ok[f"{map_column(findings.method, 'pred')}.border_mass"].to_numpy(float)
+def _border(evidence: Evidence) -> np.ndarray:
+    return evidence.run.ok[f"{map_column(evidence.method, 'pred')}.border_mass"].to_numpy(float)
 
 
-def told_by_the_border(findings: Findings) -> Iterator[Proposal]:
+def recognized_by_border(evidence: Evidence) -> Iterator[Proposal]:
     """Classes whose right answers rest on the outer eighth, where those of other classes do not."""
-    run, mass, right = findings.run, _border(findings), findings.run.ok["correct"].to_numpy()
+    run, mass, right = evidence.run, _border(evidence), evidence.run.ok["correct"].to_numpy()
     label = run.ok["label"].to_numpy()
     delta, p = each_against_the_rest(np.where(right, mass, np.nan), label, len(run.classes))
     p = holm(p)
-    for i in np.flatnonzero((delta >= 0.6) & (p < SURE)):
+    for i in np.flatnonzero((delta >= 0.6) & (p < SIGNIFICANT)):
         mine, others = mass[right & (label == i)] > AT_BORDER, mass[right & (label != i)] > AT_BORDER
         if len(mine) >= FEWEST and mine.mean() >= 0.5 and others.mean() <= mine.mean() / 2:
             rows = run.ok.index[right & (label == i) & (mass > AT_BORDER)].to_numpy()
@@ -51,9 +51,10 @@ def told_by_the_border(findings: Findings) -> Iterator[Proposal]:
             )
 
 
-def errors_at_the_border(findings: Findings) -> Iterator[Proposal]:
-    """Wrong answers look at the border more often than right ones, within each class too."""
-    run, at_border = findings.run, _border(findings) > AT_BORDER
+def errors_at_the_border(evidence: Evidence) -> Iterator[Proposal]:
+    """Maps of wrong predictions lie at the border more often than those of right ones, within each class
+    too."""
+    run, at_border = evidence.run, _border(evidence) > AT_BORDER
     wrong = ~run.ok["correct"].to_numpy()
     both = int((wrong & at_border).sum())
     if both < FEWEST:
@@ -64,7 +65,7 @@ def errors_at_the_border(findings: Findings) -> Iterator[Proposal]:
         float(at_border[wrong].mean()),
         float(at_border[~wrong].mean()) if (~wrong).any() else 0.0,
     )
-    if max(p, within) < SURE and of_wrong - of_right >= 0.05:
+    if max(p, within) < SIGNIFICANT and of_wrong - of_right >= 0.05:
         picked = run.ok[wrong & at_border].sort_values("confidence", ascending=False)
         yield Proposal(
             "border",
@@ -81,8 +82,8 @@ def errors_at_the_border(findings: Findings) -> Iterator[Proposal]:
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` images of `label` were called `pred`; `expected` if its errors went where those of all other
-    classes go."""
+    """`count` images of `label` were predicted as `pred`; `expected` if its errors went where those of all
+    other classes go."""
 
     label: int
     pred: int
@@ -98,7 +99,7 @@ def confused_pairs(run: RunData) -> list[Pair]:
     errors, found = wrong.sum(1), []
     if len(run.present) < 3:
         return []
-    taken = wrong.sum(0) + 1.0  # add-one: a class that nothing was called is no proof
+    taken = wrong.sum(0) + 1.0  # add-one: a class that was never predicted proves nothing
     for i, j in zip(*np.nonzero(wrong >= PAIR), strict=True):
         weights = taken - wrong[i]
         weights[i] = 0
@@ -119,13 +120,13 @@ def confused_pairs(run: RunData) -> list[Pair]:
     )
 
 
-def standing_out(findings: Findings) -> Iterator[Proposal]:
+def confused_classes(evidence: Evidence) -> Iterator[Proposal]:
     """At most three confused pairs, each with the other way round."""
-    run, text = findings.run, set[frozenset[int]]()
+    run, text = evidence.run, set[frozenset[int]]()
     for x in confused_pairs(run):
         support = int(run.evaluation.support[x.label])
         if (
-            x.p >= SURE
+            x.p >= SIGNIFICANT
             or x.count < 0.05 * support
             or x.count < 1.5 * x.expected
             or frozenset((x.label, x.pred)) in text
@@ -135,7 +136,7 @@ def standing_out(findings: Findings) -> Iterator[Proposal]:
         a, b = run.classes[x.label], run.classes[x.pred]
         back = int(run.evaluation.confusion[x.pred, x.label])
         rows = _pair_rows(run, x.label, x.pred)
-        agree = agreement(findings, rows)
+        agree = agreement(evidence, rows)
         yield Proposal(
             "pair",
             f"{a} is often predicted as {b}.",
@@ -173,15 +174,15 @@ class Agreement:
     option: str
 
 
-def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreement:
+def agreement(evidence: Evidence, rows: np.ndarray, most: int = 500) -> Agreement:
     """Histogram intersection of the two maps of every image, each scaled to sum 1; the control pairs an
     image's map with the next one's."""
-    run, rows = findings.run, rows[:most]
+    run, rows = evidence.run, rows[:most]
     pred, label = (
-        _fractions(run.maps(findings.method, target, rows.tolist())) for target in ("pred", "label")
+        _fractions(run.maps(evidence.method, target, rows.tolist())) for target in ("pred", "label")
     )
-    seen = np.isfinite(pred).all((1, 2)) & np.isfinite(label).all((1, 2))
-    pred, label, rows = pred[seen], label[seen], rows[seen]
+    known = np.isfinite(pred).all((1, 2)) & np.isfinite(label).all((1, 2))
+    pred, label, rows = pred[known], label[known], rows[known]
     if len(rows) < FEWEST:
         return Agreement(
             np.nan,
@@ -200,8 +201,8 @@ def agreement(findings: Findings, rows: np.ndarray, most: int = 500) -> Agreemen
         return Agreement(
             overlap,
             control,
-            f"Both maps favor {place(findings, rows, both)} ({numbers}).",
-            "Hide parts in training, so that other places must tell them apart.",
+            f"Both maps favor {place(evidence, rows, both)} ({numbers}).",
+            "Hide parts in training, so that other regions must distinguish them.",
             "--augment erase=0.5",
         )
     return Agreement(
@@ -220,9 +221,9 @@ def _fractions(maps: np.ndarray) -> np.ndarray:
     return np.divide(positive, total, out=np.full_like(positive, np.nan), where=total > 0)
 
 
-def place(findings: Findings, rows: np.ndarray, maps: np.ndarray) -> str:
+def place(evidence: Evidence, rows: np.ndarray, maps: np.ndarray) -> str:
     """Where maps (n, h, w) lie: the region that they favor most, or the part of the picture."""
-    run, method, regions = findings.run, findings.method, findings.run.manifest.request.regions
+    run, method, regions = evidence.run, evidence.method, evidence.run.manifest.request.regions
     if regions:
         picked = run.ok.loc[rows]
         mass = {
@@ -240,10 +241,10 @@ def place(findings: Findings, rows: np.ndarray, maps: np.ndarray) -> str:
     return f"the {name}, {percent(float(cells[i, j]))} of their mass on a ninth of the picture"
 
 
-def over_confident(findings: Findings) -> Iterator[Proposal]:
+def over_confident(evidence: Evidence) -> Iterator[Proposal]:
     """The likeliest temperature is above 1, flipped labels taken into account."""
-    run, fit, e = findings.run, findings.fit, findings.run.evaluation
-    if fit.temperature >= 1.1 and fit.p_temperature < SURE and e.overconfidence >= 0.02:
+    run, fit, e = evidence.run, evidence.fit, evidence.run.evaluation
+    if fit.temperature >= 1.1 and fit.p_temperature < SIGNIFICANT and e.overconfidence >= 0.02:
         sure_errors = run.ok[~run.ok["correct"]].sort_values("confidence", ascending=False)
         confidence = float(run.ok["confidence"].mean())
         yield Proposal(

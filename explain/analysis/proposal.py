@@ -9,7 +9,7 @@ import numpy as np
 @dataclass(frozen=True, eq=False)
 class Proposal:
     """`kind` names the check; `title` the finding, `text` the numbers behind it. `advice` says why `option`
-    of `train` could help; `rows` are the images, those to look at first in front. `errors`: how many wrong
+    of `train` could help; `rows` are the images, the most telling first. `errors`: how many wrong
     answers it is about."""
 
     kind: str

@@ -1,34 +1,37 @@
-"""What to try next: every check in turn. A new check is one function `Findings -> Iterator[Proposal]` and one
+"""What to try next: every check in turn. A new check is one function `Evidence -> Iterator[Proposal]` and one
 entry here."""
 
-from explain.analysis.data_checks import disagreeing_twins, starved, unlike, worse_slices, wrong_labels
-from explain.analysis.findings import Findings
+from explain.analysis.data_checks import (
+    disagreeing_duplicates,
+    few_images,
+    unusual_classes,
+    worse_slices,
+    wrong_labels,
+)
+from explain.analysis.evidence import Evidence
 from explain.analysis.model_checks import (
+    confused_classes,
     errors_at_the_border,
     over_confident,
-    standing_out,
-    told_by_the_border,
+    recognized_by_border,
 )
 from explain.analysis.proposal import Proposal
 
 CHECKS = {
     "labels that look wrong": wrong_labels,
-    "near duplicates that disagree": disagreeing_twins,
-    "classes with too few training images": starved,
-    "classes unlike the others": unlike,
-    "classes recognized by their border": told_by_the_border,
+    "near duplicates that disagree": disagreeing_duplicates,
+    "classes with too few training images": few_images,
+    "classes unlike the others": unusual_classes,
+    "classes recognized by their border": recognized_by_border,
     "errors at the border": errors_at_the_border,
-    "confused pairs": standing_out,
+    "confused pairs": confused_classes,
     "slices": worse_slices,
     "over-confidence": over_confident,
 }
-"""What is looked for, in the order in which equals are shown."""
+"""Name -> check, in the order in which equals are shown."""
 
 
-def proposals(findings: Findings) -> list[Proposal]:
-    """Those that the numbers carry, the one that is about most errors first; none where nothing stands out,
-    or nothing may be concluded."""
-    if findings.inconclusive:
-        return []
-    found = [proposal for check in CHECKS.values() for proposal in check(findings)]
+def proposals(evidence: Evidence) -> list[Proposal]:
+    """The proposals of all checks, those about the most errors first; none where nothing stands out."""
+    found = [proposal for check in CHECKS.values() for proposal in check(evidence)]
     return sorted(found, key=lambda p: -p.errors)

@@ -35,7 +35,7 @@ def select(
     correct: bool | None = None,
     sort: str = "most confident",
 ) -> np.ndarray:
-    """Rows of the run's table: of true class `label`, called `pred`, right or wrong, in the order of
+    """Rows of the run's table: of true class `label`, predicted as `pred`, right or wrong, in the order of
     `sort`."""
     table, keep = run.ok, np.ones(len(run.ok), bool)
     for column, wanted in (("label", label), ("pred", pred), ("correct", correct)):
@@ -73,7 +73,7 @@ def overview(
 
 @dataclass(frozen=True)
 class Pair:
-    """`count` of the `support` images of class `label` were called `pred`."""
+    """`count` of the `support` images of class `label` were predicted as `pred`."""
 
     label: int
     pred: int
@@ -91,8 +91,8 @@ def most_confused(run: RunData) -> Pair | None:
     return Pair(i, j, int(wrong[i, j]), int(run.evaluation.support[i]))
 
 
-def looked_at_border(run: RunData, method: str) -> tuple[float, float]:
-    """Share of wrong and of right images whose map for the prediction has most of its mass in the outer
+def border_fractions(run: RunData, method: str) -> tuple[float, float]:
+    """Fractions of wrong and of right images whose map for the prediction has most of its mass in the outer
     eighth."""
     mass = run.ok[f"{map_column(method, 'pred')}.border_mass"].to_numpy(float)
     right = run.ok["correct"].to_numpy()
@@ -117,8 +117,7 @@ def format_text(run: RunData) -> list[str]:
     worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
     lines = (
         [
-            f"accuracy   {e.accuracy:.1%}  (95 % interval {max(0.0, low):.1%} to {high:.1%}, {len(run.ok)} "
-            "images)",
+            f"accuracy   {e.accuracy:.1%}  (95 % interval {low:.1%} to {high:.1%}, {len(run.ok)} images)",
             f"macro-F1   {e.macro_f1:.3f}",
             f"worst      {', '.join(worst)}  (recall)",
         ]

@@ -8,8 +8,8 @@ from scipy import stats
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values that keep the chance of any false alarm (S. Holm, 1979); NaN stays and does not
-    count."""
+    """Adjusted p-values that control the probability of any false alarm (S. Holm, 1979); NaN stays and does
+    not count."""
     return _of_finite(
         p,
         lambda v: np.minimum(1, np.maximum.accumulate(np.sort(v) * np.arange(len(v), 0, -1)))[
@@ -19,8 +19,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values that keep the share of false findings (Y. Benjamini, Y. Hochberg, 1995); NaN stays
-    and does not count."""
+    """Adjusted p-values that control the fraction of false findings (Y. Benjamini, Y. Hochberg, 1995); NaN
+    stays and does not count."""
     return _of_finite(p, stats.false_discovery_control)
 
 
@@ -34,8 +34,8 @@ def _of_finite(p: np.ndarray, adjust) -> np.ndarray:  # type: ignore[no-untyped-
 
 @dataclass(frozen=True)
 class Difference:
-    """How much larger `a` is than `b`: Cliff's delta in [-1, 1] (N. Cliff, 1993: share of pairs where a is
-    larger minus share where it is smaller), p of the two-sided Mann-Whitney test, means and sizes."""
+    """How much larger `a` is than `b`: Cliff's delta in [-1, 1] (N. Cliff, 1993: fraction of pairs where a
+    is larger minus fraction where it is smaller), p of the two-sided Mann-Whitney test, means and sizes."""
 
     delta: float
     p: float

@@ -1,5 +1,5 @@
-"""How alike two runs look at the same images: rank correlation of their maps, beside that of other images of
-the same class."""
+"""How similar the maps of two runs are on the same images: their rank correlation, compared with that of
+other images of the same class."""
 
 from collections.abc import Iterator
 
@@ -12,11 +12,11 @@ from explain.run.regions import reduced
 CHUNK = 2000
 
 
-def alike(
+def map_similarity(
     a: RunData, b: RunData, rows_a: np.ndarray, rows_b: np.ndarray, method: str, target: str = "label"
 ) -> np.ndarray:
     """Spearman's correlation (n,) of the positive maps of rows of A with those of rows of B; the finer map is
-    reduced to the other's places. NaN where a map is the same everywhere."""
+    reduced to the other's size. NaN where a map is the same everywhere."""
     return (
         np.concatenate([_spearman(x, y) for x, y in _pairs(a, b, rows_a, rows_b, method, target)])
         if len(rows_a)
@@ -40,7 +40,7 @@ def partners(label: np.ndarray, seed: int = 0) -> np.ndarray:
 def _pairs(
     a: RunData, b: RunData, rows_a: np.ndarray, rows_b: np.ndarray, method: str, target: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Flat maps (n, places) of both, chunk by chunk."""
+    """Flat maps (n, positions) of both, chunk by chunk."""
     (ha, wa), (hb, wb) = a.manifest.request.map_shape, b.manifest.request.map_shape
     shape = (min(ha, hb), min(wa, wb))
     for start in range(0, len(rows_a), CHUNK):

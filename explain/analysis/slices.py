@@ -14,7 +14,7 @@ from explain.run.reader import RunData
 
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 FEWEST, VALUES = 10, 50
-"""Images of a slice, and values of a column that are looked at, the commonest first."""
+"""Images of a slice, and values of a column that are tested, the commonest first."""
 _GREY = 2.0  # colorfulness below which a picture counts as grey
 
 

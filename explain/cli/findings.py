@@ -1,76 +1,88 @@
-"""The commands about what runs tell: analyze · compare · notes. Typer calls them; heavy packages are imported
+"""The commands that read runs: analyze · compare · notes. Typer calls them; heavy packages are imported
 inside, so that `--help` answers at once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli.models import say
+from explain.cli.options import Run
+from explain.cli.output import progress_bar, say
 from models.errors import UserError
 from models.program import program
 
-Run = Annotated[Path, typer.Argument(help="A run folder made by 'run'.")]
+if TYPE_CHECKING:
+    from explain.analysis.findings import Findings
 
 
 def analyze(run: Run) -> None:
-    """What to try next, with the numbers behind it; the worst slices. Kept in the run's folder for the
-    dashboard."""
-    from explain.analysis.findings import Findings
-    from explain.analysis.findings import analyze as work_out
+    """Print what to try next, each with its numbers, and the worst slices.
+
+    The results are kept in the run folder for the dashboard."""
     from explain.analysis.format_text import format_text
-    from explain.cli.commands import progress_bar
+
+    say(format_text(analyzed(run)))
+
+
+def analyzed(folder: Path) -> "Findings":
+    """The findings of a run, computed and kept in its folder. Raises UserError for what is no run."""
+    from explain.analysis.findings import Findings
+    from explain.analysis.findings import analyze as compute
     from explain.run.reader import open_run
 
-    findings = Findings(open_run(run))
+    findings = Findings(open_run(folder))
     with progress_bar("analyze") as on_progress:
-        for fraction in work_out(findings):
+        for fraction in compute(findings):
             on_progress(fraction)
-    say(format_text(findings))
+    return findings
 
 
 def compare(
     first: Run,
-    second: Annotated[Path, typer.Argument(help="Another run of the same images.")],
+    second: Annotated[Path, typer.Argument(help="Run folder of the same images.")],
     method: Annotated[
-        str | None, typer.Option(help="A method that both have; by itself the first one.")
+        str | None, typer.Option(help="Method whose maps are compared (default: the first that both have).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write one row an image to this CSV.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file for a table with one row per image (default: none).")
+    ] = None,
 ) -> None:
-    """Two runs side by side: metrics with intervals, McNemar's test, who is right where the other is wrong,
-    and whether they look alike."""
+    """Compare two runs of the same images: metrics with intervals, McNemar's test, images that only one
+    predicts correctly, and the similarity of their maps."""
     from explain.analysis.compare import as_table, format_text
-    from explain.analysis.compare import compare as set_side_by_side
+    from explain.analysis.compare import compare as compare_runs
     from explain.run.reader import open_run
     from models.csv_files import write_csv
 
-    found = set_side_by_side(open_run(first), open_run(second), method)
-    say("\n".join(format_text(found)))
+    comparison = compare_runs(open_run(first), open_run(second), method)
+    say("\n".join(format_text(comparison)))
     if out:
-        write_csv(as_table(found), out)
+        write_csv(as_table(comparison), out)
         say(f"table      {out}")
 
 
 def notes(
     run: Run,
-    out: Annotated[Path | None, typer.Option(help="Write every note to this CSV.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for all notes (default: none).")] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Write the corrected labels to this CSV, for --labels of train and run."),
+        typer.Option(
+            help="CSV file for the corrected labels, for --labels of 'train' and 'run' (default: none)."
+        ),
     ] = None,
 ) -> None:
-    """What was said about the images of a run, as files."""
+    """Count the notes on the images of a run, and write them to files."""
     from explain.run.notes import read, tags_of, write_labels, write_table
     from explain.run.reader import open_run
 
     opened = open_run(run)
-    found = read(run)
-    wrong = sum(note.wrong for note in found.values())
-    tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(found).items()) or "none"
-    say(f"notes      {len(found)} images, {wrong} labels said to be wrong; tags: {tags}")
+    by_image = read(run)
+    wrong = sum(note.wrong for note in by_image.values())
+    tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
+    say(f"notes      {len(by_image)} images, {wrong} labels marked as wrong; tags: {tags}")
     if labels and not wrong:
         raise UserError(
-            "No label was said to be wrong, so there is nothing to correct: say it in the dashboard, below "
+            "No label is marked as wrong, so there is nothing to correct: mark one in the dashboard, below "
             "an image."
         )
     if out:

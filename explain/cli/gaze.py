@@ -1,15 +1,28 @@
-"""The commands about gaze: gaze train · evaluate · predict. Typer calls them; heavy packages are imported
-inside, so that `--help` answers at once."""
+"""The commands about human gaze: gaze train · evaluate · predict. Typer calls them; heavy packages are
+imported inside, so that `--help` answers at once."""
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli.models import Device, Weights, say
+from explain.cli.options import (
+    WEIGHTS_HELP,
+    Again,
+    Device,
+    Layer,
+    Options,
+    OutFolder,
+    Picture,
+    Weights,
+    from_commas,
+    option_groups,
+)
+from explain.cli.output import progress_bar, say
 from models.errors import UserError
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
 
 if TYPE_CHECKING:
@@ -17,210 +30,260 @@ if TYPE_CHECKING:
     from explain.gaze.sources import Source
     from explain.gaze.truths import Truths
     from models.gaze.gaze_set import GazeSet
+    from models.gaze.recipe import GazeRecipe
 
-gaze = typer.Typer(help="Where people look: predict it, and compare networks with it.", no_args_is_help=True)
+gaze = typer.Typer(help="Predict where people look, and compare networks with it.", no_args_is_help=True)
 
-Fixations = Annotated[
-    str,
+
+Teacher = Annotated[
+    Path | None,
     typer.Option(
-        "--data",
-        help="A table image,x,y[,subject] with its images, or a folder of SALICON, MIT1003 or CAT2000.",
+        help="Checkpoint of 'gaze train' whose predictions are the training targets (default: none, the "
+        "targets are people's fixations)."
     ),
 ]
-Origin = Annotated[int, typer.Option(help="The number of a table's first pixel: 0 or 1.")]
-ImageColumn = Annotated[str | None, typer.Option("--image-col")]
-XColumn = Annotated[str | None, typer.Option("--x-col")]
-YColumn = Annotated[str | None, typer.Option("--y-col")]
-SubjectColumn = Annotated[str | None, typer.Option("--subject-col")]
-Sigma = Annotated[
-    float | None, typer.Option(help="Blur of the fixations in pixels of the image; by itself 24.")
-]
-Degrees = Annotated[
-    float | None,
-    typer.Option("--sigma-degrees", help="Or in degrees of visual angle, with --pixels-per-degree."),
-]
-PerDegree = Annotated[float | None, typer.Option("--pixels-per-degree")]
-Variant = Annotated[
-    str, typer.Option(help="How metrics are counted: tuebingen (pysaliency), or mit (Bylinskii et al.).")
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of photos whose predictions by the teacher are training targets, too (default: none)."
+    ),
 ]
 
 
-@gaze.command()
-def train(
-    data: Fixations,
-    out: Annotated[Path, typer.Option(help="The checkpoint to write (.safetensors).")],
+@dataclass(frozen=True)
+class Fixations(Options):
+    """Where people looked, and how wide a fixation is."""
+
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Fixations: a table image,x,y[,subject] with its images, or a folder of SALICON, MIT1003 or "
+            "CAT2000."
+        ),
+    ]
+    origin: Annotated[int, typer.Option(help="Number of the first pixel in a table: 0 or 1.")] = 0
+    image_col: Annotated[
+        str | None, typer.Option(help="Column with the images (default: found by its name).")
+    ] = None
+    x_col: Annotated[str | None, typer.Option(help="Column with x (default: found by its name).")] = None
+    y_col: Annotated[str | None, typer.Option(help="Column with y (default: found by its name).")] = None
+    subject_col: Annotated[
+        str | None, typer.Option(help="Column with the people (default: found by its name).")
+    ] = None
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of the blur of fixations, in pixels of the image (default: 24)."
+        ),
+    ] = None
+    sigma_degrees: Annotated[
+        float | None,
+        typer.Option(
+            help="The same in degrees of visual angle, with --pixels-per-degree (default: --sigma counts)."
+        ),
+    ] = None
+    pixels_per_degree: Annotated[
+        float | None,
+        typer.Option(help="Pixels per degree of visual angle, for --sigma-degrees (default: none)."),
+    ] = None
+
+    @property
+    def blur(self) -> float:
+        """Standard deviation in pixels. Raises UserError where both or a half of them are given."""
+        from models.gaze.density import sigma_in_pixels
+
+        return sigma_in_pixels(self.sigma, self.sigma_degrees, self.pixels_per_degree)
+
+    def open(self) -> "GazeSet":
+        """Opens the fixations, and prints how many there are."""
+        from models.gaze.fixations import open_gaze
+
+        opened = open_gaze(self.data, self.origin, self.image_col, self.x_col, self.y_col, self.subject_col)
+        counts = f"{len(opened.images)} images, {opened.fixations:,} fixations"
+        say(f"{opened.name}: {counts}; {opened.note}".rstrip("; "))
+        return opened
+
+
+@dataclass(frozen=True)
+class GazeRecipeOptions(Options):
+    """How to train: fields as those of `models.gaze.recipe.GazeRecipe`."""
+
     model: Annotated[
         str,
         typer.Option(
-            help="gaze_readout (features of a frozen backbone), gaze_small, salnet-half, or salnet."
+            help="Gaze model: gaze_readout (on features of a frozen backbone), gaze_small, salnet-half, or "
+            "salnet."
         ),
-    ] = "gaze_readout",
+    ] = "gaze_readout"
     backbone: Annotated[
-        str | None, typer.Option(help="Of a readout: any network that 'models' lists.")
-    ] = None,
-    weights: Weights = None,
-    layers: Annotated[str | None, typer.Option(help="Of the backbone, with commas.")] = None,
-    origin: Origin = 0,
-    image_col: ImageColumn = None,
-    x_col: XColumn = None,
-    y_col: YColumn = None,
-    subject_col: SubjectColumn = None,
-    sigma: Sigma = None,
-    sigma_degrees: Degrees = None,
-    pixels_per_degree: PerDegree = None,
-    loss: Annotated[str | None, typer.Option(help="nll, kl, mse, bce, or nss.")] = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr")] = None,
-    flips: Annotated[bool | None, typer.Option(help="Every picture also mirrored.")] = None,
-    seed: int | None = None,
-    teacher: Annotated[
-        Path | None, typer.Option(help="A trained model whose answers are learned instead of people's.")
-    ] = None,
-    photos: Annotated[
-        Path | None, typer.Option(help="A folder of photos that the teacher is asked about, too.")
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Train anew where there is one already.")] = False,
-) -> None:
-    """Train a network that predicts where people look, and measure it beside its baselines on every fifth
-    image."""
-    from explain.gaze.sources import predictions
-    from models.gaze.density import sigma_in_pixels
-    from models.gaze.model import load_gaze
-    from models.gaze.recipe import gaze_recipe
-    from models.gaze.training import GazeTraining, save_metrics
+        str | None,
+        typer.Option(help="For gaze_readout: a network that 'models' lists (default: mobilenet_v2)."),
+    ] = None
+    layers: Annotated[
+        str | None,
+        typer.Option(help="Layers of the backbone, separated by commas (default: those known for it)."),
+    ] = None
+    loss: Annotated[
+        str | None, typer.Option(help="Loss: nll, kl, mse, bce, or nss (default: the model's).")
+    ] = None
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs (default: the model's).")] = None
+    batch_size: Annotated[int | None, typer.Option(help="Images per step (default: the model's).")] = None
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", "--lr", help="Learning rate (default: the model's)."),
+    ] = None
+    flips: Annotated[
+        bool | None, typer.Option(help="Train on mirrored images, too (default: the model's).")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="Seed of the random numbers (default: 0).")] = None
 
-    blur = sigma_in_pixels(sigma, sigma_degrees, pixels_per_degree)
-    found = _opened(data, origin, image_col, x_col, y_col, subject_col)
-    named = tuple(name.strip() for name in layers.split(",")) if layers else None
-    recipe = gaze_recipe(
-        model,
-        backbone=backbone,
-        layers=named,
-        loss=loss,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        flips=flips,
-        seed=seed,
-    )
+    def to_recipe(self) -> "GazeRecipe":
+        """Raises UserError for a value that is not allowed."""
+        from models.gaze.recipe import gaze_recipe
+
+        values = asdict(self)
+        layers = tuple(name.strip() for name in self.layers.split(",")) if self.layers else None
+        return gaze_recipe(values.pop("model"), **(values | {"layers": layers}))
+
+
+@gaze.command()
+@option_groups
+def train(
+    fixations: Fixations,
+    out: Annotated[Path, typer.Option(help="Checkpoint to write (.safetensors).")],
+    options: GazeRecipeOptions,
+    weights: Annotated[Path | None, typer.Option(help=f"For gaze_readout: {WEIGHTS_HELP}")] = None,
+    teacher: Teacher = None,
+    photos: Photos = None,
+    again: Again = False,
+) -> None:
+    """Train a network that predicts where people look, and evaluate it with baselines on every fifth
+    image."""
+    from models.gaze.model import load_gaze
+    from models.gaze.training import GazeTraining
+
+    blur = fixations.blur
+    people = fixations.open()
     training = GazeTraining(
-        found,
+        people,
         out,
-        recipe,
+        options.to_recipe(),
         blur,
         str(weights) if weights else None,
         typed(sys.argv[1:]),
         load_gaze(teacher) if teacher else None,
-        _pictures(photos) if photos else [],
+        _images_in(photos) if photos else [],
     )
     if not training.fit(again):
-        say(f"\nStopped; the best epoch so far is in {out}: the same command goes on.")
+        say(f"\nStopped. The best epoch so far is in {out}; run the same command to resume.")
         raise typer.Exit(130)
-    trained = load_gaze(out)
-    truths, sources = _beside(found, "test", blur, [predictions("model", recipe.model, trained.maps)])
-    made = _evaluated(truths, sources, "tuebingen")
-    save_metrics(
-        out,
-        {
-            "gaze": {
-                "part": truths.judged.name,
-                "images": len(truths.judged.images),
-                "table": made.means.to_dict("records"),
-            }
-        },
-    )
-    _say_table(made)
-    say(
-        f"checkpoint {out}\nnext       {program()} gaze evaluate --data "
-        f"{data}{f' --origin {origin}' if origin else ''} --gaze-model {out} "
-        "--model mobilenet_v2 --out gaze/first"
-    )
+    _evaluate_trained(out, people, blur, options.model)
+    origin = f" --origin {fixations.origin}" if fixations.origin else ""
+    command = f"{program()} gaze evaluate --data {fixations.data}{origin} --gaze-model {out}"
+    say(f"checkpoint {out}\nnext       {command} --model mobilenet_v2 --out gaze/first")
+
+
+def _evaluate_trained(checkpoint: Path, people: "GazeSet", blur: float, model: str) -> None:
+    """Evaluate a trained model on the test images, print the table and keep it in the checkpoint."""
+    from explain.gaze.sources import predictions
+    from models.gaze.model import load_gaze
+    from models.gaze.training import save_metrics
+
+    maps = load_gaze(checkpoint).maps
+    truths, sources = _with_baselines(people, "test", blur, [predictions("model", model, maps)])
+    evaluation = _evaluated(truths, sources, "tuebingen")
+    table = evaluation.means.to_dict("records")
+    about = {"part": truths.judged.name, "images": len(truths.judged.images), "table": table}
+    save_metrics(checkpoint, {"gaze": about})
+    _say_table(evaluation)
+
+
+@dataclass(frozen=True)
+class Predictors(Options):
+    """What is evaluated: models of gaze, and maps of a classifier."""
+
+    gaze_model: Annotated[
+        list[Path] | None,
+        typer.Option(help="Checkpoint of 'gaze train'. Repeat for several (default: none)."),
+    ] = None
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Classifier, named as for 'run', whose maps are compared with people's gaze (default: none)."
+        ),
+    ] = None
+    weights: Weights = None
+    methods: Annotated[
+        str, typer.Option(help="Methods that make the classifier's maps, separated by commas.")
+    ] = "grad_cam,layer_cam,eigen_cam,input_gradient"
+    layer: Layer = None
+    device: Device = "cpu"
+
+    def sources(self, preprocessing: PreprocessingOptions) -> "tuple[list[Source], str | None]":
+        """What predicts people, and the name of the classifier."""
+        from explain.gaze.network import NetworkMaps
+        from explain.gaze.sources import predictions
+        from models.gaze.model import load_gaze
+        from models.registry import load
+
+        several = len(self.gaze_model or []) > 1
+        sources = []
+        for number, path in enumerate(self.gaze_model or [], 1):
+            trained = load_gaze(path, self.device)
+            sources.append(predictions(f"gaze {number}" if several else "gaze", trained.name, trained.maps))
+        if not self.model:
+            return sources, None
+        classifier = load(self.model, self.weights, device=self.device, options=preprocessing)
+        maps = NetworkMaps(classifier, from_commas(self.methods), self.layer)
+        return [*sources, *maps.sources()], classifier.name
 
 
 @gaze.command()
-@takes_preprocessing
+@option_groups
 def evaluate(
-    data: Fixations,
-    out: Annotated[Path | None, typer.Option(help="A folder to keep it in, for 'serve --gaze'.")] = None,
-    gaze_model: Annotated[
-        list[Path] | None, typer.Option(help="A checkpoint of 'gaze train'; can be repeated.")
+    fixations: Fixations,
+    predictors: Predictors,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the evaluation, for 'serve --gaze' (default: none).")
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="A classifier, by the names of 'models': does it look where people look?"),
-    ] = None,
-    weights: Weights = None,
-    methods: Annotated[
-        str, typer.Option(help="Maps of the classifier, with commas.")
-    ] = "grad_cam,layer_cam,eigen_cam,input_gradient",
-    layer: Annotated[
-        str | None, typer.Option(help="The layer to explain; by itself the last one with maps.")
-    ] = None,
-    part: Annotated[str, typer.Option(help="train, validation, test (every fifth image), or all.")] = "test",
-    origin: Origin = 0,
-    image_col: ImageColumn = None,
-    x_col: XColumn = None,
-    y_col: YColumn = None,
-    subject_col: SubjectColumn = None,
-    sigma: Sigma = None,
-    sigma_degrees: Degrees = None,
-    pixels_per_degree: PerDegree = None,
-    variant: Variant = "tuebingen",
-    markdown: Annotated[bool, typer.Option("--markdown", help="As a table for a document.")] = False,
-    device: Device = "cpu",
+    part: Annotated[
+        str, typer.Option(help="Images to evaluate on: train, validation, test (every fifth image), or all.")
+    ] = "test",
+    variant: Annotated[
+        str,
+        typer.Option(help="Definition of the metrics: tuebingen (pysaliency), or mit (Bylinskii et al.)."),
+    ] = "tuebingen",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Predictions of gaze, and the maps of a classifier, against people's fixations, beside baselines and
-    people themselves."""
+    """Evaluate models of gaze and the maps of a classifier on people's fixations, with baselines and people
+    themselves for comparison."""
     from explain.gaze.folder import write
     from explain.gaze.format_text import markdown as as_markdown
-    from explain.gaze.network import NetworkMaps
-    from explain.gaze.sources import predictions
-    from models.gaze.density import sigma_in_pixels
-    from models.gaze.model import load_gaze
-    from models.registry import load
 
-    blur = sigma_in_pixels(sigma, sigma_degrees, pixels_per_degree)
-    found = _opened(data, origin, image_col, x_col, y_col, subject_col)
-    asked: list[Source] = []
-    for path in gaze_model or []:
-        trained = load_gaze(path, device)
-        asked.append(
-            predictions(
-                f"gaze {len(asked) + 1}" if len(gaze_model or []) > 1 else "gaze", trained.name, trained.maps
-            )
-        )
-    about: dict[str, object] = {
-        "data": found.name,
-        "part": part,
-        "note": found.note,
-        "command": typed(sys.argv[1:]),
-    }
-    if model:
-        classifier = load(model, weights, device=device, options=preprocessing)
-        asked += NetworkMaps(
-            classifier, [m.strip() for m in methods.split(",") if m.strip()], layer
-        ).sources()
-        about["network"] = classifier.name
-    truths, sources = _beside(found, part, blur, asked)
-    made = _evaluated(truths, sources, variant)
-    say(as_markdown(made.means)) if markdown else _say_table(made)
+    blur = fixations.blur
+    people = fixations.open()
+    predicted, network = predictors.sources(preprocessing)
+    truths, sources = _with_baselines(people, part, blur, predicted)
+    evaluation = _evaluated(truths, sources, variant)
+    say(as_markdown(evaluation.means)) if markdown else _say_table(evaluation)
     if out:
-        write(out, made, truths, about)
+        about: dict[str, object] = {"data": people.name, "part": part, "note": people.note}
+        about |= {"command": typed(sys.argv[1:])} | ({"network": network} if network else {})
+        write(out, evaluation, truths, about)
         say(f"folder     {out}\nnext       {program()} serve --gaze {out}")
 
 
 @gaze.command()
 def predict(
-    image: Annotated[Path, typer.Argument(help="A picture.")],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    image: Picture,
+    out: OutFolder,
     gaze_model: Annotated[
-        Path | None, typer.Option(help="A checkpoint of 'gaze train'; by itself the one that comes along.")
+        Path | None, typer.Option(help="Checkpoint of 'gaze train' (default: the included model).")
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Where people would look: as numbers (.npy), and laid over the photo."""
+    """Predict where people look in an image: the map as numbers (.npy), and as an overlay on the image."""
     import numpy as np
 
     from explain.methods.single_image import read_picture
@@ -229,8 +292,7 @@ def predict(
     from models.gaze.shipped import shipped_gaze
 
     picture = read_picture(image)
-    path = gaze_model or shipped_gaze()
-    values = load_gaze(path, device).maps([picture])[0]
+    values = load_gaze(gaze_model or shipped_gaze(), device).maps([picture])[0]
     try:
         out.mkdir(parents=True, exist_ok=True)
         np.save(out / f"{image.stem}.gaze.npy", values)
@@ -239,49 +301,40 @@ def predict(
         raise UserError(
             f"'{out}' cannot be written ({error.strerror or error}): choose another --out."
         ) from error
-    say(f"picture    {out / f'{image.stem}.gaze.png'}")
+    say(f"image      {out / f'{image.stem}.gaze.png'}")
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images_in(folder: Path) -> list[Path]:
     from models.data.images import SUFFIXES
 
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise UserError(f"'{folder}' holds no pictures: name a folder of photos with --photos.")
-    return found
+    images = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not images:
+        raise UserError(f"'{folder}' holds no images: name a folder of photos with --photos.")
+    return images
 
 
-def _opened(data: str, origin: int, *columns: str | None) -> "GazeSet":
-    from models.gaze.fixations import open_gaze
-
-    found = open_gaze(data, origin, *columns)
-    say(f"{found.name}: {len(found.images)} images, {found.fixations:,} fixations; {found.note}".rstrip("; "))
-    return found
-
-
-def _beside(
-    found: "GazeSet", part: str, sigma: float, asked: "list[Source]"
+def _with_baselines(
+    people: "GazeSet", part: str, sigma: float, predicted: "list[Source]"
 ) -> "tuple[Truths, list[Source]]":
-    """What is judged, and what was asked for beside baselines and people."""
+    """The fixations of a part, and what is evaluated on them: predictions, baselines and people."""
     from explain.gaze.sources import baselines
     from explain.gaze.truths import Truths
 
-    truths = Truths(found.part(part), found, sigma)
-    return truths, [*asked, *baselines(truths)]
+    truths = Truths(people.part(part), people, sigma)
+    return truths, [*predicted, *baselines(truths)]
 
 
 def _evaluated(truths: "Truths", sources: "list[Source]", variant: str) -> "Evaluation":
-    from explain.cli.commands import progress_bar
-    from explain.gaze.evaluate import evaluate as work_out
+    from explain.gaze.evaluate import evaluate as compute
 
     with progress_bar("gaze") as on_progress:
-        for fraction, found in work_out(truths, sources, variant):
-            made = found
+        for fraction, evaluation in compute(truths, sources, variant):
+            last = evaluation
             on_progress(fraction)
-    return made
+    return last
 
 
-def _say_table(made: "Evaluation") -> None:
+def _say_table(evaluation: "Evaluation") -> None:
     from explain.gaze.format_text import table_lines
 
-    say("\n".join(table_lines(made.means)))
+    say("\n".join(table_lines(evaluation.means)))

@@ -2,177 +2,231 @@
 inside, so that `--help` answers at once."""
 
 import sys
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli.models import Data, Device, ImageCol, LabelCol, Model, Split, Weights, say
+from explain.cli.options import (
+    Again,
+    Columns,
+    Data,
+    LabeledData,
+    Network,
+    Options,
+    OutFolder,
+    Picture,
+    Seed,
+    TrainingLimit,
+    from_commas,
+    option_groups,
+)
+from explain.cli.output import progress_bar, say
 from models.errors import UserError
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
+    from explain.inversion.rebuild import Rebuilt
     from models.classifier import Classifier
+    from models.data.parts import Parts
     from models.data.source import ImageSource
     from models.inversion.decoder import Decoder
+    from models.inversion.recipe import InversionRecipe
 
 invert = typer.Typer(
-    help="What a layer still knows: rebuild the picture from its output.", no_args_is_help=True
+    help="Rebuild images from the output of a layer: what the layer still knows.", no_args_is_help=True
 )
 
 Decoders = Annotated[
-    Path | None, typer.Option(help="A folder of 'invert train'; by itself the decoders that come along.")
+    Path | None, typer.Option(help="Folder of 'invert train' (default: the included decoders).")
 ]
+MEASURED = 500  # images after a training
 
 
-@invert.command()
-@takes_preprocessing
-def train(
-    model: Model,
-    data: Data,
-    layers: Annotated[
-        str, typer.Option(help="Whose output is decoded, with commas; see 'layers'. One decoder each.")
-    ],
-    out: Annotated[Path, typer.Option(help="The folder for the decoders, one file a layer.")],
-    weights: Weights = None,
-    image_col: ImageCol = None,
-    label_col: LabelCol = None,
-    limit: Annotated[int | None, typer.Option(help="Train on so many images, evenly spread.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", "--lr")] = 1e-3,
-    step: Annotated[int, typer.Option(help="Divide the rate by ten every so many epochs.")] = 5,
-    width: Annotated[float, typer.Option(help="Of the decoder: 1 as published.")] = 1.0,
+@dataclass(frozen=True)
+class DecoderOptions(Options):
+    """How to train a decoder: fields as those of `models.inversion.recipe.InversionRecipe`."""
+
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs.")] = 20
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 64
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", "--lr", help="Learning rate of the first epochs.")
+    ] = 1e-3
+    step: Annotated[int, typer.Option(help="Epochs after which the learning rate is divided by ten.")] = 5
+    width: Annotated[float, typer.Option(help="Width of the decoder, relative to the published one.")] = 1.0
     depth: Annotated[
-        int, typer.Option(help="Its convolutions or dense layers before the up-convolutions.")
-    ] = 3,
+        int, typer.Option(help="Convolutions or dense layers of the decoder before its up-convolutions.")
+    ] = 3
     ups: Annotated[
         int,
         typer.Option(
-            help="Its up-convolutions, each of which doubles the sides; 0: as many as the layer's output "
-            "asks for."
+            help="Up-convolutions of the decoder, each doubles the size; 0: as many as the layer's output "
+            "needs."
         ),
-    ] = 0,
-    seed: int = 0,
-    again: Annotated[bool, typer.Option("--again", help="Train anew where there is one already.")] = False,
-    device: Device = "cpu",
+    ] = 0
+    seed: Seed = 0
+
+    def to_recipe(self) -> "InversionRecipe":
+        """Raises UserError for a value out of its limits."""
+        from models.inversion.recipe import InversionRecipe
+
+        return InversionRecipe(**asdict(self))
+
+
+@invert.command()
+@option_groups
+def train(
+    *,
+    network: Network,
+    data: Data,
+    layers: Annotated[
+        str,
+        typer.Option(
+            help="Layers to invert, separated by commas; 'layers' lists them. One decoder per layer."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the decoders, one file per layer.")],
+    options: DecoderOptions,
+    columns: Columns,
+    limit: TrainingLimit = None,
+    again: Again = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Train decoders for layers of a network on images, and measure how much each layer still knows."""
-    from explain.inversion.rebuild import layer_output
+    """Train a decoder for each layer, and measure how well images are rebuilt."""
     from models.data.parts import open_parts
     from models.inversion.decoder import load_decoder
-    from models.inversion.recipe import InversionRecipe
-    from models.inversion.training import Inversion, read_parts
-    from models.registry import load
 
-    recipe = InversionRecipe(
-        epochs, batch_size, learning_rate, step=step, width=width, seed=seed, depth=depth, ups=ups
-    )
-    parts = open_parts(data, image_col, label_col, limit)
+    recipe = options.to_recipe()
+    parts = open_parts(data, columns.image_col, columns.label_col, limit)
     say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
-    classifier, sets = load(model, weights, device=device, options=preprocessing), None
-    named = [name.strip() for name in layers.split(",") if name.strip()]
-    for layer in named:
-        file = out / f"{layer}.safetensors"
-        sets = sets or read_parts(classifier, parts)
-        read = partial(layer_output, classifier, layer=layer)
-        training = Inversion(classifier, layer, parts, file, recipe, typed(sys.argv[1:]), sets, read)
-        if not training.fit(again):
-            say(f"\nStopped; the best epoch so far is in {file}: the same command goes on.")
-            raise typer.Exit(130)
-        say(f"decoder    {file}")
-    decoders = [load_decoder(out / f"{layer}.safetensors", classifier) for layer in named]
-    found = _measured(classifier, decoders, parts.test or parts.validation, 500)
-    _remember(decoders, found, (parts.test or parts.validation).name)
+    classifier = network.load(preprocessing)
+    files = {layer: out / f"{layer}.safetensors" for layer in from_commas(layers)}
+    _train_decoders(classifier, parts, files, recipe, again)
+    decoders = [load_decoder(file, classifier) for file in files.values()]
+    judged = parts.test or parts.validation
+    _keep_measures(decoders, _measured(classifier, decoders, judged, MEASURED), judged.name)
     say(f"next       {program()} serve --decoders {out}")
 
 
+def _train_decoders(
+    classifier: "Classifier", parts: "Parts", files: dict[str, Path], recipe: "InversionRecipe", again: bool
+) -> None:
+    """Layer -> file of its decoder.
+
+    Raises `typer.Exit` where a person stops it."""
+    from explain.inversion.rebuild import layer_output
+    from models.inversion.training import Inversion, read_parts
+
+    sets = read_parts(classifier, parts) if files else None
+    for layer, file in files.items():
+        read = partial(layer_output, classifier, layer=layer)
+        training = Inversion(classifier, layer, parts, file, recipe, typed(sys.argv[1:]), sets, read)
+        if not training.fit(again):
+            say(f"\nStopped. The best epoch so far is in {file}; run the same command to resume.")
+            raise typer.Exit(130)
+        say(f"decoder    {file}")
+
+
 @invert.command()
-@takes_preprocessing
+@option_groups
 def measure(
-    model: Model,
-    data: Data,
+    *,
+    network: Network,
+    data: LabeledData,
     decoders: Decoders = None,
-    weights: Weights = None,
-    split: Split = None,
-    image_col: ImageCol = None,
-    label_col: LabelCol = None,
-    limit: Annotated[int, typer.Option(min=2, help="So many images at most, evenly spread.")] = 500,
-    device: Device = "cpu",
+    columns: Columns,
+    limit: Annotated[
+        int, typer.Option(min=2, help="Maximum images, evenly spread over the data.")
+    ] = MEASURED,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """How much of a picture every layer still knows, on any images."""
-    from models.data.open import open_data
-    from models.registry import load
+    """Measure how well images are rebuilt from each layer that has a decoder."""
+    classifier = network.load(preprocessing)
+    _measured(classifier, _decoders(classifier, decoders), data.open(columns), limit)
 
-    classifier = load(model, weights, device=device, options=preprocessing)
-    _measured(
-        classifier, _decoders(classifier, decoders), open_data(data, split, image_col, label_col), limit
-    )
+
+@dataclass(frozen=True)
+class OptimizationOptions(Options):
+    """Inversion without a decoder."""
+
+    layer: Annotated[
+        str,
+        typer.Option(
+            help="Layer to invert by optimization, without a decoder (default: none, decoders are used)."
+        ),
+    ] = ""
+    steps: Annotated[int, typer.Option(help="Steps of the optimization.")] = 200
+    restarts: Annotated[int, typer.Option(help="Number of starts; the best result is kept.")] = 2
+    seed: Seed = 0
 
 
 @invert.command()
-@takes_preprocessing
+@option_groups
 def image(
-    picture: Annotated[Path, typer.Argument(help="A picture.")],
-    model: Model,
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    picture: Picture,
+    network: Network,
+    out: OutFolder,
+    optimization: OptimizationOptions,
     decoders: Decoders = None,
-    weights: Weights = None,
-    layer: Annotated[
-        str, typer.Option(help="By optimization instead, from this layer: no decoder is needed.")
-    ] = "",
-    steps: Annotated[int, typer.Option(help="Of the optimization.")] = 200,
-    restarts: Annotated[int, typer.Option(help="Beginnings, of which the nearest is kept.")] = 2,
-    seed: int = 0,
-    device: Device = "cpu",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """One picture, rebuilt from every layer that has a decoder, or from one layer by optimization."""
-    from PIL import Image
-
-    from explain.cli.commands import progress_bar
-    from explain.inversion.optimize import Settings, optimize
-    from explain.inversion.rebuild import described, enlarged, rebuild
+    """Rebuild one image from each layer that has a decoder, or from one layer by optimization."""
+    from explain.inversion.rebuild import enlarged, rebuild
     from explain.methods.single_image import must_be_there, read_picture
     from models.memory import reuse_memory
-    from models.registry import load
 
     must_be_there(picture)
-    classifier = load(model, weights, device=device, options=preprocessing)
+    classifier = network.load(preprocessing)
     reuse_memory()
-    seen = read_picture(picture, classifier.preprocessing)
-    x, made = classifier.batch([seen]), []
-    if note := enlarged(seen.size, classifier.input_size):
+    given = read_picture(picture, classifier.preprocessing)
+    x = classifier.batch([given])
+    if note := enlarged(given.size, classifier.input_size):
         say(note)
-    if layer:
-        last = None
-        try:
-            with progress_bar(layer) as on_progress:
-                for last in optimize(classifier, x, Settings(layer, steps, restarts, seed=seed)):
-                    on_progress(last.step / last.steps)
-        except KeyboardInterrupt:
-            say(f"\nStopped after step {last.step if last else 0} of {steps}.")
-        if last is None:
-            raise typer.Exit(130)
-        made = [
-            described(classifier, x, last.picture, layer, float("nan"))
-        ]  # one picture has no distance to others
-        say(f"nearest    {min(last.distance):.3g} of the output's square")
+    if optimization.layer:
+        rebuilt = [_optimized(classifier, x, optimization)]
     else:
-        made = [rebuild(classifier, x, decoder) for decoder in _decoders(classifier, decoders)]
+        rebuilt = [rebuild(classifier, x, decoder) for decoder in _decoders(classifier, decoders)]
+    _write_images(rebuilt, classifier, out, picture.stem)
+
+
+def _optimized(classifier: "Classifier", x: "Tensor", options: OptimizationOptions) -> "Rebuilt":
+    """The image after the last step. Raises `typer.Exit` where a person stops it before the first one."""
+    from explain.inversion.optimize import Settings, optimize
+    from explain.inversion.rebuild import described
+
+    last, settings = None, Settings(options.layer, options.steps, options.restarts, seed=options.seed)
+    try:
+        with progress_bar(options.layer) as on_progress:
+            for last in optimize(classifier, x, settings):
+                on_progress(last.step / last.steps)
+    except KeyboardInterrupt:
+        say(f"\nStopped after step {last.step if last else 0} of {options.steps}.")
+    if last is None:
+        raise typer.Exit(130)
+    made = described(classifier, x, last.picture, options.layer, float("nan"))  # no distance to others
+    say(f"nearest    {min(last.distance):.3g} of the output's square")
+    return made
+
+
+def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path, stem: str) -> None:
+    """STEM.LAYER.png for each.
+
+    Raises UserError where the folder cannot be written."""
+    from PIL import Image
+
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for found in made:
-            file = out / f"{picture.stem}.{found.layer or 'output'}.png"
-            Image.fromarray(found.picture).save(file)
-            error = "" if layer else f"error {found.error:.3f}, "
-            say(f"{found.layer:24} {error}{classifier.classes[found.pred]} {found.prob:.1%}  {file}")
+        for made in rebuilt:
+            file = out / f"{stem}.{made.layer or 'output'}.png"
+            Image.fromarray(made.picture).save(file)
+            error = "" if made.error != made.error else f"error {made.error:.3f}, "
+            say(f"{made.layer:24} {error}{classifier.classes[made.pred]} {made.prob:.1%}  {file}")
     except OSError as error:
         raise UserError(
             f"'{out}' cannot be written ({error.strerror or error}): choose another --out."
@@ -182,38 +236,35 @@ def image(
 def _decoders(classifier: "Classifier", folder: Path | None) -> "list[Decoder]":
     from models.inversion.decoder import load_decoders
 
-    found = load_decoders(classifier, folder)
-    if not found:
+    decoders = load_decoders(classifier, folder)
+    if not decoders:
         raise UserError(
-            f"No decoders come along for {classifier.name}: train some with {program()} invert train, "
-            "and name their folder with "
-            "--decoders."
+            f"No decoders are included for {classifier.name}: train some with {program()} invert train, and "
+            "name their folder with --decoders."
         )
-    return found
+    return decoders
 
 
 def _measured(
     classifier: "Classifier", decoders: "list[Decoder]", source: "ImageSource", limit: int
 ) -> "pd.DataFrame":
-    from explain.cli.commands import progress_bar
     from explain.inversion.measure import format_text
-    from explain.inversion.measure import measure as work_out
+    from explain.inversion.measure import measure as compute
 
     with progress_bar("measure") as on_progress:
-        for fraction, table in work_out(classifier, decoders, source, limit):
-            found = table
+        for fraction, table in compute(classifier, decoders, source, limit):
+            last = table
             on_progress(fraction)
-    say("\n".join(format_text(found)))
-    return found
+    say("\n".join(format_text(last)))
+    return last
 
 
-def _remember(decoders: "list[Decoder]", found: "pd.DataFrame", name: str) -> None:
+def _keep_measures(decoders: "list[Decoder]", table: "pd.DataFrame", data: str) -> None:
     """Write what was measured of each decoder into its file."""
     from models import checkpoints
 
     for decoder in decoders:
-        row = found[found["layer"] == decoder.layer].iloc[0].to_dict()
-        metrics = decoder.about.get("metrics", {}) | {
-            "measured": {k: v for k, v in row.items() if k != "layer"} | {"on": name}
-        }
+        row = table[table["layer"] == decoder.layer].iloc[0].to_dict()
+        measured = {k: v for k, v in row.items() if k != "layer"} | {"on": data}
+        metrics = decoder.about.get("metrics", {}) | {"measured": measured}
         checkpoints.save(decoder.path, decoder.model, decoder.about | {"metrics": metrics}, half=True)

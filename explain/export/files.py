@@ -4,12 +4,14 @@ archive."""
 import hashlib
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from models.atomic import SUFFIX as TEMPORARY
+from models.atomic import output_file
 from models.errors import UserError
 
 TABLE = "export.csv"
@@ -20,17 +22,8 @@ _STORED = {".png", ".jpg"}  # packed already
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary name that becomes `path` in the end. Raises UserError where it cannot be written."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with output_file(path, "free space, or choose another --out") as temporary:
         yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"'{path}' cannot be written ({error.strerror or error}): free space, or choose another --out."
-        ) from error
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
@@ -58,7 +51,7 @@ def claim(out: Path, columns: tuple[str, ...]) -> None:
 
 def _others(folder: Path) -> Iterator[Path]:
     """What is there besides files that a full disk left unfinished."""
-    return (path for path in folder.iterdir() if path.suffix != ".tmp")
+    return (path for path in folder.iterdir() if path.suffix != TEMPORARY)
 
 
 def claim_archive(out: Path) -> None:

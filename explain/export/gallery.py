@@ -33,7 +33,7 @@ from explain.export.templating import page
 from explain.formatting import decimal
 from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
-from explain.run.images import original, seen
+from explain.run.images import network_view, original
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 from models.temporary import temporary_folder
@@ -133,7 +133,7 @@ class Export:
         yield 1.0
 
     def _picture(self, row: int) -> Image.Image:
-        picture = seen(self.run, row)
+        picture = network_view(self.run, row)
         return without_eyes(picture, self.run) if self.options.blur_eyes else picture
 
     def _maps(self, row: int, result: str) -> Iterator[tuple[str, str, np.ndarray]]:

@@ -20,6 +20,7 @@ from explain.formatting import decimal
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
 from explain.run.reader import RunData
+from models.atomic import output_file
 from models.errors import UserError
 from models.training.trained import described
 
@@ -78,15 +79,8 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
 
 def write_report(text: str, out: Path) -> None:
     """Atomically. Raises UserError where it cannot be written."""
-    temporary = out.with_name(out.name + ".tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with output_file(out, "free space, or choose another --out") as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(out)
-    except OSError as error:
-        raise UserError(
-            f"'{out}' cannot be written ({error.strerror or error}): free space, or choose another --out."
-        ) from error
 
 
 def _subtitle(run: RunData, method: str) -> str:

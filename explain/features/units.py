@@ -8,8 +8,8 @@ from PIL import Image
 
 from explain.features.activation_maximization import Maximized, Settings
 from explain.features.kernels import kernels
-from explain.methods.single_image import class_number
 from explain.render import side_by_side
+from models.class_index import class_index
 from models.classifier import Classifier
 from models.errors import UserError
 
@@ -23,7 +23,7 @@ def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
     for word in (part.strip() for part in text.split(",")):
         low, dash, high = word.partition("-")
         if word in classes or (low.isdecimal() and not dash and any(map(str.isdecimal, classes))):
-            found.append(class_number(classes, word) or 0)
+            found.append(class_index(word, classes))
         elif low.isdecimal() and dash and any(map(str.isdecimal, classes)):
             raise UserError(
                 f"--units {word}: the classes are called by numbers, so name each that is meant: "
@@ -32,7 +32,7 @@ def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
         elif low.isdecimal() and (not dash or (high.isdecimal() and int(high) >= int(low))):
             found += range(int(low), min(int(high if dash else low), int(low) + MOST) + 1)
         elif classes and word:
-            found.append(class_number(classes, word) or 0)
+            found.append(class_index(word, classes))
         elif word:
             raise UserError(f"--units {word}: give numbers and ranges, such as 0-15,20.")
     found = list(dict.fromkeys(found))

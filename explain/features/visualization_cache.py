@@ -2,7 +2,6 @@
 maximized twice."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -13,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from explain.features.activation_maximization import Maximized, Settings, maximize
+from models.atomic import atomic
 from models.cache_folder import cache_folder
 from models.classifier import Classifier
 
@@ -59,9 +59,8 @@ class VisualizationCache:
                 text = PngInfo()
                 for note in NOTES:
                     text.add_text(note, repr(float(getattr(made, note)[k])))
-                temporary = self._folder / f"{unit}.{os.getpid()}.tmp"
-                Image.fromarray(made.pictures[k]).save(temporary, "PNG", pnginfo=text)
-                temporary.replace(self._folder / f"{unit}.png")
+                with atomic(self._folder / f"{unit}.png", shared=True) as temporary:
+                    Image.fromarray(made.pictures[k]).save(temporary, "PNG", pnginfo=text)
             _sweep(self._root)
 
     def _read(self, unit: int) -> tuple[np.ndarray, list[float]] | None:

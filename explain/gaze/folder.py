@@ -1,7 +1,6 @@
 """A gaze folder: an evaluation kept to be looked at (docs/gaze.md). Reading it needs neither torch, nor the
 images, nor the networks."""
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from explain.gaze.evaluate import Evaluation, small, summary
 from explain.gaze.metrics import METRICS
 from explain.gaze.truths import Truths
 from explain.render import jpeg_bytes
+from explain.run import parquet
 from explain.run.format import write_json
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
@@ -38,8 +37,8 @@ def write(folder: Path, made: Evaluation, truths: Truths, about: dict[str, Any])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        _replace(folder / IMAGES, _images(made, truths))
-        _replace(folder / SCORES, pa.Table.from_pandas(made.table, preserve_index=False))
+        parquet.write(_images(made, truths), folder / IMAGES)
+        parquet.write(pa.Table.from_pandas(made.table, preserve_index=False), folder / SCORES)
         spreadsheet_safe(made.table).to_csv(folder / TABLE, index=False)
         sources = [{"name": s.name, "title": s.title, "kind": s.kind} for s in made.sources]
         write_json(
@@ -57,12 +56,6 @@ def write(folder: Path, made: Evaluation, truths: Truths, about: dict[str, Any])
         raise UserError(
             f"'{folder}' cannot be written ({error.strerror or error}): free space, or choose another --out."
         ) from error
-
-
-def _replace(path: Path, table: pa.Table) -> None:
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
 
 
 def _images(made: Evaluation, truths: Truths) -> pa.Table:

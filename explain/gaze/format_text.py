@@ -3,20 +3,16 @@
 import pandas as pd
 
 from explain.gaze.metrics import METRICS
+from explain.text_table import columns
 
 
 def table_lines(means: pd.DataFrame) -> list[str]:
-    """One line a source, the metrics in their order; what could not be scored below."""
-    titles = [m.title for m in METRICS.values()]
-    wide = max(len(t) for t in means["title"])
-    lines = [f"{'':{wide}}  " + "  ".join(f"{t:>9}" for t in titles) + "  images"]
-    lines += [
-        f"{row['title']:{wide}}  "
-        + "  ".join(f"{number(row[m]):>9}" for m in METRICS)
-        + f"  {row['images']:6}"
-        for _, row in means.iterrows()
+    """The table: one line a source, the metrics in their order; then what could not be scored."""
+    rows = [("", *(m.title for m in METRICS.values()), "images")]
+    rows += [
+        (row["title"], *(number(row[m]) for m in METRICS), str(row["images"])) for _, row in means.iterrows()
     ]
-    return lines + [
+    return [columns(rows, right=range(1, len(rows[0])))] + [
         f"{row['title']}: not scored: {row['missing']}" for _, row in means.iterrows() if row["missing"]
     ]
 

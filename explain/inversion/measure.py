@@ -11,6 +11,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from explain.inversion.rebuild import layer_output, unit
+from explain.text_table import columns
 from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.source import ImageSource
@@ -106,11 +107,10 @@ def _read(classifier: Classifier, source: ImageSource, limit: int) -> Tensor:
 
 def format_text(table: pd.DataFrame) -> list[str]:
     """One line a layer, the shallowest first."""
-    heads = ("error", "MSE", "PSNR", "SSIM", "same class", "other picture", "mean picture")
-    wide = max(5, *(len(str(name)) for name in table["layer"]))
-    lines = [f"{'layer':{wide}}  " + "  ".join(f"{h:>13}" for h in heads)]
-    for _, row in table.iterrows():
-        values = [
+    rows = [("layer", "error", "MSE", "PSNR", "SSIM", "same class", "other picture", "mean picture")]
+    rows += [
+        (
+            str(row["layer"]),
             f"{row['error']:.3f}",
             f"{row['mse']:.3f}",
             f"{row['psnr']:.1f} dB",
@@ -118,6 +118,7 @@ def format_text(table: pd.DataFrame) -> list[str]:
             f"{100 * row['same']:.0f} %",
             f"{row['other']:.3f}",
             f"{row['mean']:.3f}",
-        ]
-        lines.append(f"{row['layer']:{wide}}  " + "  ".join(f"{v:>13}" for v in values))
-    return lines
+        )
+        for _, row in table.iterrows()
+    ]
+    return columns(rows, right=range(1, 8)).splitlines()

@@ -10,7 +10,7 @@ from PIL import Image
 from explain.methods.live import ImageSession, MapResult
 from explain.methods.registry import get
 from explain.render import colored, normalize, overlay
-from models.classes import find_class, near_names
+from models.class_index import class_index
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 from models.preprocessing import Preprocessing
@@ -32,18 +32,8 @@ def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
 
 
 def class_number(classes: tuple[str, ...], text: str | None) -> int | None:
-    """'fear' or '4' -> its number; where classes are called by numbers, these are names. Raises UserError
-    with what is near."""
-    if text is None:
-        return None
-    if (found := find_class(text, classes)) is not None:
-        return found
-    numbered = any(name.isdecimal() for name in classes)
-    if text.isdecimal() and int(text) < len(classes) and not numbered:
-        return int(text)
-    shown = near_names(text, classes, cutoff=0.4) or list(classes[:8])
-    numbers = "" if numbered else f"; a number from 0 to {len(classes) - 1} is taken too"
-    raise UserError(f"No class '{text[:60]}': near are {', '.join(shown)}{numbers}.")
+    """As `models.class_index.class_index`; None where no class is named."""
+    return None if text is None else class_index(text, classes)
 
 
 def settings_for(methods: Iterable[str], text: list[str]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The columns of parts that were read last, up to so many bytes: a run may be larger than memory."""
+"""A cache of the columns that were read last, limited in bytes: a run may be larger than memory."""
 
 import threading
 from collections import OrderedDict
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from explain.run.parquet import Damaged
 
 MOST = 96 * 1024**2
-OPEN = 256  # files whose footer is kept: reading it anew takes longer than a column
+OPEN = 256  # files whose footer is kept: reading it again takes longer than a column
 
 
 class _Columns:
@@ -52,6 +52,6 @@ _columns = _Columns()
 
 
 def column(path: Path, name: str, stamp: int) -> pa.ChunkedArray:
-    """A column of a part; `stamp` tells the run from another one that was at this path before. Raises
+    """A column of a part; `stamp` distinguishes the run from one that was at this path before. Raises
     `Damaged`."""
     return _columns.at(path, name, stamp)

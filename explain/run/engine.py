@@ -1,58 +1,52 @@
 """The engine: one pass over a labeled set of images, into a run folder."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from explain.methods import registry
 from explain.methods.compute import explain
 from explain.network.fused import folded
-from explain.network.hooks import Capture, capture, layers_in
+from explain.network.hooks import capture, layers_in
 from explain.network.target_layers import default_layer
 from explain.run.format import (
     MANIFEST,
     METADATA,
-    NO_ANSWER,
     STAMP,
     Manifest,
     PartWriter,
     Request,
-    area_column,
     done_ids,
     finish,
-    map_column,
     one_writer,
-    pack_maps,
     part_files,
     part_schema,
     read_manifest,
     rows_to_table,
 )
 from explain.run.loading import Loaded, load_batches
-from explain.run.map_stats import attention_statistics
-from explain.run.regions import FACE_BANDS, are_expressions, face_bands, reduced
+from explain.run.parquet import write
+from explain.run.regions import FACE_BANDS, are_expressions
 from explain.run.resume import claim
+from explain.run.rows import process
 from explain.run.trusted_data import allow
 from models import __version__
+from models.class_index import find_index
 from models.class_matching import ClassMatch, match_classes
 from models.class_names import must_differ, named_by_data
-from models.classes import find_class
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import Cancelled, UserError
-from models.preprocessing import stack
 
 PRECISIONS = ("fp32", "bf16")
+PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")  # versions that the manifest names
 
 
 @dataclass(frozen=True)
@@ -74,8 +68,8 @@ def plan(
     precision: str,
     outputs: dict[str, int],
 ) -> Request:
-    """Check what was asked for before any work: methods, layer, that a gradient reaches it, and the shape of
-    its maps."""
+    """The request of a run, checked before any work: methods, layer, that a gradient reaches it, and the
+    shape of its maps. Raises UserError."""
     chosen = tuple(dict.fromkeys(registry.from_a_pass(m).name for m in methods))
     if not chosen:
         raise UserError(f"No method given: choose from {', '.join(registry.names_from_a_pass())}.")
@@ -83,17 +77,10 @@ def plan(
         raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
     layer = layer or classifier.default_layer or default_layer(classifier.model, example)
-    tried = capture(classifier.model, example, layers_in(layer), precision)
-    if tried.logits.shape[1] == 1:
-        raise UserError(ONE_OUTPUT.format(name=classifier.name))
-    must_differ(classifier.classes, classifier.name)
-    if tried.logits.shape[1] != len(classifier.classes):
-        raise UserError(
-            f"{classifier.name} answers with {tried.logits.shape[1]} numbers, but "
-            f"{len(classifier.classes)} classes are named."
-        )
-    tried.gradients(torch.zeros(1, dtype=torch.long))
-    h, w = next(iter(explain(tried, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
+    captured = capture(classifier.model, example, layers_in(layer), precision)
+    _check_outputs(classifier, captured.logits.shape[1])
+    captured.gradients(torch.zeros(1, dtype=torch.long))
+    h, w = next(iter(explain(captured, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
     regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(
         classifier.name,
@@ -113,105 +100,22 @@ def plan(
     )
 
 
-def both_targets(
-    captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor
-) -> dict[tuple[str, str], Tensor]:
-    """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
-    for_pred = explain(captured, methods, pred)
-    other = [m for m in methods if registry.get(m).class_specific]
-    for_label = explain(captured, other, label) if other and bool((pred != label).any()) else {}
-    return {
-        (m, t): e.get(m, for_pred[m]).maps
-        for m in methods
-        for t, e in (("pred", for_pred), ("label", for_label))
-    }
-
-
-def process(
-    classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor
-) -> pa.Table:
-    """One batch of readable images -> rows of the run. Where the network's answer is no number, the row has
-    an error."""
-    x = classifier.preprocessing.normalize(
-        stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device
-    )
-    captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
-    finite = captured.logits.isfinite().all(1).cpu()
-    if not finite.all():
-        good, bad = finite.nonzero()[:, 0].tolist(), (~finite).nonzero()[:, 0].tolist()
-        rows = (
-            process(classifier, request, [ids[i] for i in good], [loaded[i] for i in good], label[good])
-            if good
-            else None
+def _check_outputs(classifier: Classifier, outputs: int) -> None:
+    """Raises UserError where the classes do not name the outputs one by one."""
+    if outputs == 1:
+        raise UserError(ONE_OUTPUT.format(name=classifier.name))
+    must_differ(classifier.classes, classifier.name)
+    if outputs != len(classifier.classes):
+        raise UserError(
+            f"{classifier.name} has {outputs} outputs, but {len(classifier.classes)} classes are named."
         )
-        return pa.concat_tables(
-            [*([rows] if rows else []), no_answers(request, ids, loaded, label, captured.logits, bad)]
-        )
-    label = label.to(captured.logits.device)
-    prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)
-    columns: dict[str, Any] = {
-        "id": ids,
-        "label": label.cpu().numpy().astype(np.int16),
-        "pred": pred.cpu().numpy().astype(np.int16),
-        "confidence": prob.gather(1, pred[:, None])[:, 0].cpu().numpy(),
-        "loss": F.cross_entropy(captured.logits, label, reduction="none").cpu().numpy(),
-        "prob": _lists(prob.cpu().numpy()),
-        "thumbnail": [i.thumbnail for i in loaded],
-        STAMP: [i.stamp for i in loaded],
-    } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
-    regions = _regions(request, loaded)
-    columns |= {
-        area_column(name): np.broadcast_to(fraction, (len(loaded), *request.map_shape)).mean((1, 2))
-        for name, fraction in regions.items()
-    }
-    for (method, target), maps in both_targets(captured, request.methods, pred, label).items():
-        name, raw = map_column(method, target), maps.cpu().numpy()
-        columns[name], columns[f"{name}.scale"] = pack_maps(raw)
-        columns |= {f"{name}.{k}": v for k, v in attention_statistics(raw, regions).items()}
-    return rows_to_table(columns, request)
-
-
-def no_answers(
-    request: Request, ids: list[str], loaded: list[Loaded], label: Tensor, logits: Tensor, rows: list[int]
-) -> pa.Table:
-    """The rows of images to which the network answers NaN or infinite numbers: they have a label, and no
-    prediction."""
-    columns = {
-        "id": [ids[i] for i in rows],
-        "label": label[rows].numpy().astype(np.int16),
-        "thumbnail": [loaded[i].thumbnail for i in rows],
-        STAMP: [loaded[i].stamp for i in rows],
-        "error": [NO_ANSWER + ("NaN" if logits[i].isnan().any() else "infinite numbers") for i in rows],
-    }
-    return rows_to_table(columns, request)
-
-
-def _regions(request: Request, loaded: list[Loaded]) -> dict[str, np.ndarray]:
-    """Name -> the share of each place of a map in that region: (h, w), or (N, h, w) where the data knows it
-    of every picture."""
-    known = [i.masks for i in loaded if i.masks is not None]
-    fractions = (
-        reduced(np.stack(known), request.map_shape).swapaxes(0, 1)
-        if known
-        else face_bands(request.map_shape)
-        if request.regions
-        else ()
-    )
-    return dict(zip(request.regions, fractions, strict=True))
 
 
 def _noise(classifier: Classifier) -> Tensor:
-    """An image that says something about every weight."""
+    """A random image, on which a fused copy of the network is compared with the network."""
     return torch.randn(
         1, classifier.channels, *classifier.input_size, generator=torch.Generator().manual_seed(0)
     ).to(classifier.device)
-
-
-def _lists(values: np.ndarray) -> pa.Array:
-    n, k = values.shape
-    return pa.ListArray.from_arrays(
-        pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(values.reshape(-1))
-    )
 
 
 def match(
@@ -235,7 +139,7 @@ def match(
 
 def output_index(to: int | str, classes: Sequence[str]) -> int:
     """Raises UserError where there is no such output."""
-    index = find_class(to, classes) if isinstance(to, str) else to
+    index = find_index(to, classes) if isinstance(to, str) else to
     if index is None or not 0 <= index < len(classes):
         raise UserError(
             f"The network has no output '{to}': it has {len(classes)}, called {', '.join(classes[:8])}."
@@ -265,10 +169,10 @@ def run(
     again, unless an image's file has changed since or could not be read.
 
     `mapping`: class of the data -> output of the network, or its name; `order`: one of
-    `models.classes.ORDERS`; `restart`: what the folder holds is thrown away; `say` hears of images that are
-    done again. Raises UserError before any work where the request does not fit, or is another one than the
-    folder's; `Cancelled` when `stop()` became true. Whatever ends it, finished parts stay, and the same call
-    goes on from there.
+    `models.classes.ORDERS`; `restart`: what the folder holds is deleted; `say` gets messages about images
+    that are computed again. Raises UserError before any work where the request does not fit, or is another
+    one than the folder's; `Cancelled` when `stop()` became true. Whatever ends it, finished parts stay, and
+    the same call resumes.
     """
     source, (classifier, _) = (
         source.read_for(classifier.preprocessing),
@@ -278,97 +182,114 @@ def run(
     request = plan(classifier, source, methods, layer, precision, to_model)
     with one_writer(out):
         claim(out, request, source, restart, say)
-        return _work(
-            classifier, source, out, request, to_model, batch_size, part_rows, command, progress, stop
-        )
+        job = Job(classifier, source, out, request, to_model, batch_size, part_rows, command)
+        return _complete(job, progress, stop)
 
 
-def _work(
-    classifier: Classifier,
-    source: ImageSource,
-    out: Path,
-    request: Request,
-    to_model: dict[str, int],
-    batch_size: int,
-    part_rows: int,
-    command: str,
-    progress: Callable[[Progress], None] | None,
-    stop: Callable[[], bool],
-) -> Manifest:
-    """The rows that are missing, then the manifest."""
+@dataclass(frozen=True)
+class Job:
+    """One pass over the images that a run folder lacks. `to_model`: class of the data -> output."""
+
+    classifier: Classifier
+    source: ImageSource
+    out: Path
+    request: Request
+    to_model: dict[str, int]
+    batch_size: int
+    part_rows: int
+    command: str
+
+    def rows(self, network: Classifier, batch: list[Loaded]) -> tuple[pa.Table, int]:
+        """The rows of a batch, and how many of them have no prediction."""
+        good, bad = [i for i in batch if i.error is None], [i for i in batch if i.error is not None]
+        tables = []
+        if good:
+            items = [self.source.items[i.index] for i in good]
+            label = torch.tensor([self.to_model[item.label] for item in items])
+            tables.append(process(network, self.request, [item.id for item in items], good, label))
+        if bad:
+            tables.append(self._unreadable(bad))
+        table = pa.concat_tables(tables)
+        return table, len(table) - table["error"].null_count
+
+    def _unreadable(self, loaded: list[Loaded]) -> pa.Table:
+        items = [self.source.items[i.index] for i in loaded]
+        columns = {
+            "id": [item.id for item in items],
+            "label": [self.to_model[item.label] for item in items],
+            STAMP: [i.stamp for i in loaded],
+            "error": [i.error for i in loaded],
+        }
+        return rows_to_table(columns, self.request)
+
+
+def _complete(job: Job, progress: Callable[[Progress], None] | None, stop: Callable[[], bool]) -> Manifest:
+    """Write the rows that are missing, then the manifest."""
+    source, out = job.source, job.out
     if source.metadata is not None:
-        source.metadata.assign(id=[item.id for item in source.items]).to_parquet(out / METADATA)
+        metadata = source.metadata.assign(id=[item.id for item in source.items])
+        write(pa.Table.from_pandas(metadata, preserve_index=False), out / METADATA)
     done = done_ids(out)
     pending = [i for i, item in enumerate(source.items) if item.id not in done]
     if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
-    quick = replace(
-        classifier,
-        model=folded(classifier.model, _noise(classifier), layers_in(request.layer), request.precision),
-    )
-    writer, failed, seen, began = PartWriter(out, request, part_rows), 0, len(done), time.perf_counter()
+    network, writer = _fused(job), PartWriter(out, job.request, job.part_rows)
+    began = time.perf_counter()
     try:
-        for batch in load_batches(source, pending, classifier, batch_size):
-            good, bad = [i for i in batch if i.error is None], [i for i in batch if i.error is not None]
-            unanswered = 0
-            if good:
-                items = [source.items[i.index] for i in good]
-                label = torch.tensor([to_model[item.label] for item in items])
-                rows = process(quick, request, [item.id for item in items], good, label)
-                unanswered = len(rows) - rows["error"].null_count
-                writer.add(rows)
-            if bad:
-                items = [source.items[i.index] for i in bad]
-                columns = {
-                    "id": [item.id for item in items],
-                    "label": [to_model[item.label] for item in items],
-                    STAMP: [i.stamp for i in bad],
-                    "error": [i.error for i in bad],
-                }
-                writer.add(rows_to_table(columns, request))
-            failed, seen = failed + len(bad) + unanswered, seen + len(batch)
+        for now in _write_rows(job, network, writer, pending, len(done)):
             if progress:
-                progress(Progress(seen, len(source), len(done), failed))
+                progress(now)
             if stop():
                 raise Cancelled(
-                    f"{seen} of {len(source)} images are kept in '{out}': start the same again to go on."
+                    f"{now.done} of {now.total} images are kept in '{out}': start the same again to go on."
                 )
     except (KeyboardInterrupt, Cancelled):
         writer.flush()
         raise
     writer.flush()
     seconds = time.perf_counter() - began
-    return _close(classifier, source, out, request, len(pending) / seconds if pending else None, command)
+    return _close(job, len(pending) / seconds if pending else None)
 
 
-def _close(
-    classifier: Classifier,
-    source: ImageSource,
-    out: Path,
-    request: Request,
-    speed: float | None,
-    command: str,
-) -> Manifest:
+def _fused(job: Job) -> Classifier:
+    """The classifier with a copy of its network that is faster."""
+    model, noise, layers = job.classifier.model, _noise(job.classifier), layers_in(job.request.layer)
+    return replace(job.classifier, model=folded(model, noise, layers, job.request.precision))
+
+
+def _write_rows(
+    job: Job, network: Classifier, writer: PartWriter, pending: list[int], before: int
+) -> Iterator[Progress]:
+    """Compute and write the pending images, batch by batch."""
+    done, failed = before, 0
+    for batch in load_batches(job.source, pending, job.classifier, job.batch_size):
+        table, without = job.rows(network, batch)
+        writer.add(table)
+        done, failed = done + len(batch), failed + without
+        yield Progress(done, len(job.source), before, failed)
+
+
+def _close(job: Job, speed: float | None) -> Manifest:
+    """Write the manifest of a run whose rows are all there."""
     import pyarrow.dataset as ds
 
-    data = ds.dataset([str(path) for path in part_files(out)], schema=part_schema(request))
+    data = ds.dataset([str(path) for path in part_files(job.out)], schema=part_schema(job.request))
     failed = data.count_rows(filter=ds.field("error").is_valid())
     manifest = Manifest(
-        request,
-        "complete",
-        {"ok": data.count_rows() - failed, "failed": failed},
-        round(speed, 2) if speed else None,
-        {m: registry.get(m).title for m in request.methods},
-        classifier.weights,
-        source.root,
-        source.classes,
-        classifier.preprocessing.as_dict(),
-        str(classifier.device),
-        {"vitrine": __version__}
-        | {name: version(name) for name in ("torch", "torchvision", "numpy", "pyarrow")},
-        command,
-        datetime.now(UTC).isoformat(timespec="seconds"),
+        request=job.request,
+        status="complete",
+        counts={"ok": data.count_rows() - failed, "failed": failed},
+        images_per_second=round(speed, 2) if speed else None,
+        titles={m: registry.get(m).title for m in job.request.methods},
+        weights=job.classifier.weights,
+        data_root=job.source.root,
+        data_classes=job.source.classes,
+        preprocessing=job.classifier.preprocessing.as_dict(),
+        device=str(job.classifier.device),
+        versions={"vitrine": __version__} | {name: version(name) for name in PACKAGES},
+        command=job.command,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    finish(out, manifest)
-    allow(manifest.data_root, (item.id for item in source.items))
+    finish(job.out, manifest)
+    allow(manifest.data_root, (item.id for item in job.source.items))
     return manifest

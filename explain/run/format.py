@@ -18,6 +18,8 @@ from filelock import FileLock, Timeout
 from explain.run.image_stats import FACTS, HASH
 from explain.run.map_stats import STATISTICS, mass_in
 from explain.run.parquet import read, write
+from models.atomic import SUFFIX as TEMPORARY
+from models.atomic import atomic
 from models.errors import UserError
 from models.json_files import build, read_object
 from models.program import program
@@ -33,7 +35,7 @@ DERIVED = (
     "strongest.parquet",
     "depth.parquet",
 )
-"""What is worked out from the rows; those that tell whether the others hold come first."""
+"""Files that are computed from the rows; those that say whether the others are valid come first."""
 LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "
@@ -45,8 +47,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. Two runs with the same request are the same run: that is what resuming rests on, so
-    that everything stands here that changes a prediction or a label. `outputs`: class of the data -> output
+    """What a run computes. Two runs with the same request are the same run, which is how a run is resumed: so
+    everything that changes a prediction or a label is part of it. `outputs`: class of the data -> output
     of the network; `bits`: that integer pictures of more than 8 bits use. Runs of earlier versions have
     neither these two nor `preprocessing`."""
 
@@ -74,7 +76,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The request and how it went. `status` is 'complete', or 'partial' for a run that has not ended."""
+    """The request and its outcome. `status` is 'complete', or 'partial' for a run that has not ended."""
 
     request: Request
     status: str
@@ -139,13 +141,8 @@ def pack_maps(maps: np.ndarray) -> tuple[pa.Array, np.ndarray]:
 
 def write_json(path: Path, value: Any) -> None:
     """Atomically: a reader sees the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
+    with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 class PartWriter:
@@ -154,7 +151,7 @@ class PartWriter:
     def __init__(self, folder: Path, request: Request, rows: int = 512):
         self.folder, self.schema, self.rows = folder / SAMPLES, part_schema(request), rows
         self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in self.folder.glob("*.tmp"):
+        for stale in self.folder.glob(f"*{TEMPORARY}"):
             stale.unlink()
         taken = [int(path.stem.split("-")[1]) for path in part_files(folder)]
         self.next = max(taken, default=-1) + 1
@@ -191,8 +188,8 @@ def done_ids(folder: Path) -> set[str]:
 
 @contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Hold the run folder, a new one or a run, for this process alone: two that write at once would double
-    rows. The system lets go of it when the process ends, however it ends. Raises UserError where another
+    """Lock the run folder, a new one or a run, for this process: two that write at once would double rows.
+    The system releases the lock when the process ends, however it ends. Raises UserError where another
     process holds it, and where the folder holds other files."""
     if folder.exists() and not (folder / REQUEST).is_file() and (not folder.is_dir() or any(_others(folder))):
         raise UserError(f"'{folder}' exists and is no run: choose another --out.")
@@ -217,16 +214,16 @@ def one_writer(folder: Path) -> Iterator[None]:
 
 def _others(folder: Path) -> Iterator[Path]:
     """What is there besides a lock, and files that a full disk left unfinished."""
-    return (path for path in folder.iterdir() if path.name != LOCK and path.suffix != ".tmp")
+    return (path for path in folder.iterdir() if path.name != LOCK and path.suffix != TEMPORARY)
 
 
 def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: bool = False) -> None:
-    """Claim the folder, which `one_writer` holds, for this request. `differ`: in words, what the folder's own
+    """Claim the folder, which `one_writer` holds, for this request. `differ`: messages, what the folder's own
     request differs in. Raises UserError where it holds another run, unless it is to `restart`."""
     if (folder / REQUEST).is_file():
         if differ and not restart:
             raise UserError(
-                f"'{folder}' holds another run ({'; '.join(differ[:4])}): begin anew with --restart, or "
+                f"'{folder}' holds another run ({'; '.join(differ[:4])}): start again with --restart, or "
                 "choose another --out."
             )
         if not restart:
@@ -239,7 +236,7 @@ def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: b
 
 
 def read_request(folder: Path) -> Request:
-    """Raises UserError for a file that is none, or of another format."""
+    """Raises UserError for a file that is not a request, or of another format."""
     raw = _json(folder / REQUEST)
     if raw.get("schema") != SCHEMA:
         raise UserError(

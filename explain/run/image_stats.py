@@ -1,4 +1,4 @@
-"""A picture in a few numbers: what slices are made of, and a hash that finds its near duplicates."""
+"""Statistics of an image, from which slices are made, and a hash that finds its near duplicates."""
 
 import numpy as np
 from PIL import Image
@@ -8,24 +8,24 @@ HASH = "hash"
 _LOW, _SMALL = 8, 32
 
 
-def facts(seen: Image.Image, size: tuple[int, int]) -> dict[str, float | int]:
-    """Of what the network sees of a picture, and the (width, height) that the file has.
+def facts(view: Image.Image, size: tuple[int, int]) -> dict[str, float | int]:
+    """Of `view`, the image as the network gets it, and `size`, the (width, height) of the file.
 
     brightness, contrast: mean and standard deviation of the luma, in [0, 1]. sharpness: how much of the
     contrast lies between neighbors, the variance of the luma's Laplacian (J. L. Pech-Pacheco et al., *Diatom
     autofocusing in brightfield microscopy*, ICPR 2000) over that of the luma, so that dark or flat pictures
-    do not pass for blurred ones. color: colorfulness of D. Hasler and S. Süsstrunk, *Measuring
+    do not pass for blurred ones. colour: colorfulness of D. Hasler and S. Süsstrunk, *Measuring
     colorfulness in natural images*, 2003; 0 where every pixel is grey.
     """
-    luma = np.asarray(seen.convert("L"), np.float32)
+    luma = np.asarray(view.convert("L"), np.float32)
     return {
         "brightness": float(luma.mean()) / 255,
         "contrast": float(luma.std()) / 255,
         "sharpness": sharpness(luma),
-        "colour": colorfulness(seen),
+        "colour": colorfulness(view),
         "width": size[0],
         "height": size[1],
-        HASH: perceptual_hash(seen),
+        HASH: perceptual_hash(view),
     }
 
 
@@ -38,20 +38,20 @@ def sharpness(luma: np.ndarray) -> float:
     return float(laplacian.var()) / variance
 
 
-def colorfulness(seen: Image.Image) -> float:
-    if seen.mode == "L":
+def colorfulness(view: Image.Image) -> float:
+    if view.mode == "L":
         return 0.0
-    r, g, b = (np.asarray(channel, np.float32) for channel in seen.convert("RGB").split())
+    r, g, b = (np.asarray(channel, np.float32) for channel in view.convert("RGB").split())
     rg, yb = r - g, (r + g) / 2 - b
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
 
 
-def perceptual_hash(seen: Image.Image) -> int:
+def perceptual_hash(view: Image.Image) -> int:
     """64 bits: which of the lowest 8 × 8 frequencies of the 32 × 32 luma exceed their median (pHash; C.
     Zauner, *Implementation and Benchmarking of Perceptual Image Hash Functions*, 2010). Near duplicates
     differ in few bits."""
     from scipy.fft import dctn
 
-    small = np.asarray(seen.convert("L").resize((_SMALL, _SMALL), Image.Resampling.LANCZOS), np.float32)
+    small = np.asarray(view.convert("L").resize((_SMALL, _SMALL), Image.Resampling.LANCZOS), np.float32)
     low = dctn(small)[:_LOW, :_LOW].ravel()
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")

@@ -1,4 +1,4 @@
-"""Pictures of a run's rows: the originals, what the network saw of them, and means of thumbnails. No
+"""Pictures of a run's rows: the originals, the images as the network got them, and means of thumbnails. No
 torch."""
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def original(run: RunData, row: int) -> Image.Image | None:
         return None
 
 
-def seen(run: RunData, row: int) -> Image.Image:
-    """RGB: what the network saw of a row, cropped from the original at the input's size, or else the run's
+def network_view(run: RunData, row: int) -> Image.Image:
+    """RGB: the image of a row as the network got it, from the original at the input's size, or else the run's
     thumbnail."""
     picture = original(run, row)
     if picture is None or not run.manifest.preprocessing:

@@ -39,7 +39,7 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
     stamp = source.stamp(index)
     try:
         picture = source.load(index)
-        seen = classifier.preprocessing.view(picture)
+        view = classifier.preprocessing.view(picture)
         masks = (
             [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)]
             if source.regions
@@ -55,9 +55,9 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
     return Loaded(
         index,
         stamp,
-        as_tensor(seen),
-        jpeg_bytes(seen.convert("RGB"), THUMBNAIL),
-        facts(seen, picture.size),
+        as_tensor(view),
+        jpeg_bytes(view.convert("RGB"), THUMBNAIL),
+        facts(view, picture.size),
         fractions,
     )
 

@@ -4,13 +4,13 @@ import numpy as np
 
 from explain.run.regions import covered
 
-BORDER = 0.125  # width of the frame that counts as border, as a share of the side
+BORDER = 0.125  # width of the frame that counts as border, as a fraction of the side
 UNIFORM_BORDER_MASS = 1 - (1 - 2 * BORDER) ** 2  # what a map without any preference has: the control
 STATISTICS = ("entropy", "border_mass", "center_x", "center_y", "spread")
 
 
 def mass_in(region: str) -> str:
-    """The name of the statistic: the share of a map's mass that lies in a region."""
+    """The name of the statistic: the fraction of a map's mass that lies in a region."""
     return f"in_{region}"
 
 
@@ -18,9 +18,10 @@ def attention_statistics(
     maps: np.ndarray, regions: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
     """`maps` (N, h, w) raw -> `STATISTICS` and one more for each of `regions`, (N,) float32; NaN where a map
-    has no positive value. `regions`: name -> the share of each place that lies in it, (h, w) or (N, h, w).
+    has no positive value. `regions`: name -> the fraction of each position that lies in it, (h, w) or (N, h,
+    w).
 
-    entropy: of the positive mass, in [0, 1], 1 = spread evenly. border_mass: share in the outer eighth on
+    entropy: of the positive mass, in [0, 1], 1 = spread evenly. border_mass: fraction in the outer eighth on
     each side (0.4375 for an even map). center_x, center_y: center of mass in [0, 1]. spread: root mean square
     distance from it, in sides of the picture.
     """
@@ -43,6 +44,6 @@ def attention_statistics(
 
 
 def _inside(shape: tuple[int, int]) -> np.ndarray:
-    """For each place, the share of it that lies within the frame."""
+    """For each position, the fraction of it that lies within the frame."""
     down, across = (covered(n, BORDER, 1 - BORDER) for n in shape)
     return np.asarray(down[:, None] * across[None])

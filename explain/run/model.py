@@ -53,8 +53,8 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
         made.model.transform_input = request.transform_input  # type: ignore[assignment]
     if raw := request.preprocessing or manifest.preprocessing:
         fed = replace(Preprocessing.from_dict(raw), bits=request.bits or raw.get("bits", 0))
-        told = fed != classifier.preprocessing or made.transform_input != rescaled
-        words = tuple(words_for(fed, made.transform_input)) if told else ()
+        changed = fed != classifier.preprocessing or made.transform_input != rescaled
+        words = tuple(words_for(fed, made.transform_input)) if changed else ()
         made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)
     return made
 

@@ -1,4 +1,4 @@
-"""What people say about the images of a run: tags, the right label where the given one is wrong, and free
+"""Notes of people on the images of a run: tags, the right label where the given one is wrong, and free
 text.
 
 One line a change is appended to `RUN/notes.jsonl` under a lock and brought to the disk, so that several
@@ -47,15 +47,15 @@ class Note:
 
     @property
     def wrong(self) -> bool:
-        """Whether the label was said to be wrong."""
+        """Whether the label is marked as wrong."""
         return bool(self.label)
 
 
 def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes: Sequence[str] = ()) -> None:
-    """Say something about an image: `tags` (a list), `label` (one of `classes`, `UNKNOWN`, or "" to take it
-    back), or `text`.
+    """Add to the note on an image: `tags` (a list), `label` (one of `classes`, `UNKNOWN`, or "" to remove
+    it), or `text`.
 
-    Raises UserError for what cannot be said, and where the folder cannot be written.
+    Raises UserError for a value that is not allowed, and where the folder cannot be written.
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     message = {
@@ -118,8 +118,8 @@ def _checked(field: str, value: Any, classes: Sequence[str]) -> Any:
 
 
 def read(folder: Path) -> dict[str, Note]:
-    """Image -> what was said, those with something to say, in the order in which they were first spoken of.
-    Lines that are torn or of others are passed over."""
+    """Image -> its note, without empty ones, in the order of their first lines. Lines that are incomplete or
+    not ours are passed over."""
     try:
         known = (folder / NOTES).stat()
     except OSError:

@@ -1,7 +1,6 @@
 """Parquet files that are written whole or not at all, with a checksum a page: what a disk or a copy damaged
 is noticed, and never shown."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.atomic import atomic
 from models.errors import UserError
 
-AGAIN = "start the same run again, which makes its images anew"
+AGAIN = "start the same run again, which computes its images again"
 
 
 class Damaged(UserError):
@@ -25,13 +25,8 @@ class Damaged(UserError):
 def write(table: pa.Table, path: Path, **options: Any) -> None:
     """`options`: of `pyarrow.parquet.write_table`. Raises OSError where the disk is full; nothing is left
     then."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
+    with atomic(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True, **options)
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def read(path: Path, columns: Sequence[str] | None = None, remedy: str = AGAIN, **options: Any) -> pa.Table:

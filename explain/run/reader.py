@@ -77,20 +77,20 @@ class RunData:
 
     @property
     def unfinished(self) -> str:
-        """What must be said of a run that has not ended: its images are the first ones of the data, often of
-        its first classes; and of one whose files are damaged."""
+        """A warning for a run that has not ended: its images are the first ones of the data, often of its
+        first classes; and for one whose files are damaged. Empty for others."""
         if self.damaged:
             return (
                 f"{self.damaged} of {len(self.parts)} files of the run are damaged and left out: its "
                 f"figures are those of {len(self.table):,} "
-                "images. Start the same run again: it makes the others anew."
+                "images. Start the same run again: it computes the others again."
             )
         if self.manifest.status == "complete":
             return ""
         return (
             f"The run has not ended: its {len(self.table):,} images are the first of the data, and its "
             "figures are theirs alone. Start it again "
-            "to go on."
+            "to resume."
         )
 
     def title(self, method: str) -> str:
@@ -156,7 +156,7 @@ class RunData:
 
     @cached_property
     def _stamp(self) -> int:
-        """Tells columns in the cache from those of a run that was in this folder before."""
+        """Distinguishes columns in the cache from those of a run that was in this folder before."""
         return max(
             (self.folder / name).stat().st_mtime_ns
             for name in (REQUEST, MANIFEST)
@@ -164,11 +164,11 @@ class RunData:
         )
 
     def thumbnails(self, rows: Sequence[int]) -> list[bytes]:
-        """JPEG of what the network saw, for each row."""
+        """The thumbnail of each row, as JPEG."""
         return [value.as_py() or b"" for value in self._read("thumbnail", rows)]
 
     def thumbnail_parts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, list[bytes]]]:
-        """Part by part: places in `rows` (n,), and JPEGs of what the network saw of them. Nothing of it is
+        """Part by part: indices into `rows` (n,), and their thumbnails as JPEG. Nothing is
         kept."""
         where = self.table.loc[rows, ["part", "row"]].assign(at=np.arange(len(rows)))
         for part, group in where.groupby("part"):
@@ -197,8 +197,8 @@ class RunData:
 
     @cached_property
     def margin(self) -> pd.Series:
-        """Of every readable image, its largest probability less the next one: near 0 the network could as
-        well have said something else."""
+        """Of every readable image, its largest probability minus the second largest: near 0 the prediction is
+        uncertain."""
         margin = pd.Series(np.ones(len(self.ok), np.float32), self.ok.index)
         for rows, prob in self.probabilities():
             if prob.shape[1] > 1:
@@ -263,7 +263,7 @@ def open_run(folder: Path) -> RunData:
     if damaged and not tables:
         raise damaged[0]
     if not tables:
-        raise UserError(f"The run '{folder}' holds no images yet: start it again to go on.")
+        raise UserError(f"The run '{folder}' holds no images yet: start it again to resume.")
     table = pd.concat(tables, ignore_index=True)
     return RunData(
         folder, manifest, table[~table["id"].duplicated()].reset_index(drop=True), len(damaged)

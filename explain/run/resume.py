@@ -1,4 +1,4 @@
-"""Starting a run again: what differs from before, which images are done anew, and beginning from scratch."""
+"""Resuming a run: what differs from before, which images are computed again, and starting from scratch."""
 
 import json
 from collections.abc import Callable, Mapping

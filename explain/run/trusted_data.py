@@ -1,6 +1,6 @@
-"""Whose pictures a run may show. A run folder that others made can name any picture of this machine: its
-pictures are read where the run was made here, where they lie inside the run's own folder, or where the owner
-allowed it once. What is remembered is the run, with all that it names, and not the folder of its data."""
+"""Which images a run may show. A run folder from elsewhere can name any image of this machine, so its images
+are read only if the run was made here, if they lie inside the run's own folder, or if the owner allowed it
+once. What is remembered is the run, with all images that it names, and not the folder of its data."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from models.atomic import atomic
 from models.cache_folder import cache_folder
 from models.data.reopen import is_private
 
@@ -17,7 +18,7 @@ FILE, MOST = "runs_with_data.json", 10_000
 
 
 def fingerprint(root: str, ids: Iterable[str]) -> str:
-    """Of the place of a run's data, and of every picture that it names there."""
+    """Of the root of a run's data, and of every image that it names there."""
     digest = hashlib.sha256(os.path.realpath(root).encode("utf-8", "surrogateescape"))
     for name in sorted(set(ids)):
         digest.update(b"\0" + name.encode("utf-8", "surrogateescape"))
@@ -25,17 +26,16 @@ def fingerprint(root: str, ids: Iterable[str]) -> str:
 
 
 def allow(root: str, ids: Iterable[str]) -> None:
-    """From now on, on this machine, for this person. Without a word where the disk does not let it: it will
-    be asked again."""
+    """Remember the run, on this machine, for this user. Where the file cannot be written, nothing is
+    remembered."""
     if root and is_private(root):
         mine = fingerprint(root, ids)
         known = [*(one for one in _known() if one != mine), mine][-MOST:]
         with suppress(OSError):
             file = _file()
             file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(known), encoding="utf-8")
-            temporary.replace(file)
+            with atomic(file, shared=True) as temporary:
+                temporary.write_text(json.dumps(known), encoding="utf-8")
 
 
 def is_allowed(folder: Path, root: str, mine: str) -> bool:

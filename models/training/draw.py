@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
+from models.atomic import atomic
 from models.training.charts import Chart, Matrix
 
 TEAL, ORANGE = "#0f766e", "#c2541b"
@@ -18,9 +19,8 @@ def save_charts(charts: list[Chart | Matrix], folder: Path) -> list[Path]:
     for chart in charts:
         chart.table().to_csv(folder / f"{chart.key}.csv", index=False)
         made.append(folder / f"{chart.key}.png")
-        temporary = made[-1].with_suffix(".tmp")
-        temporary.write_bytes(png(chart))
-        temporary.replace(made[-1])
+        with atomic(made[-1]) as temporary:
+            temporary.write_bytes(png(chart))
     return made
 
 

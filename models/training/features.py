@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from models.atomic import atomic
 from models.cache_folder import cache_folder
 from models.checkpoints import fingerprint
 from models.data.source import ImageSource
@@ -45,8 +46,8 @@ def features(
         model.set_submodule(head, whole)
     x, y = (torch.cat(part) for part in zip(*found, strict=True))
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"features": x, "truth": y}, temporary := file.with_suffix(".tmp"))
-    temporary.replace(file)
+    with atomic(file, shared=True) as temporary:
+        save_file({"features": x, "truth": y}, temporary)
     return x, y
 
 

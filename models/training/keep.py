@@ -9,6 +9,7 @@ import lightning as L
 from torch import nn
 
 from models import checkpoints
+from models.atomic import atomic
 from models.errors import UserError
 from models.training.lit_classifier import LitClassifier
 from models.training.progress import Progress
@@ -84,12 +85,11 @@ class KeepBest(L.Callback):
             }
         )
         curves = self.out.with_suffix(".csv")
-        temporary = curves.with_name(f".{curves.name}.tmp")  # the Train tab reads while we write
-        with temporary.open("w", newline="") as file:
+        # the Train tab reads while the training writes
+        with atomic(curves) as temporary, temporary.open("w", newline="") as file:
             table = csv.DictWriter(file, list({name: 0 for row in self.rows for name in row}))
             table.writeheader()
             table.writerows(self.rows)
-        temporary.replace(curves)
         self.progress.epoch, self.progress.fraction = len(self.rows), 0.0
         self.progress.write(self.out)
         if measured[self.monitor] > self.best:

@@ -1,7 +1,6 @@
 """The loop that every training shares: resuming, epochs under Lightning, and Ctrl-C."""
 
 import logging
-import os
 import signal
 import sys
 import warnings
@@ -15,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from torch.utils.data import DataLoader
 
+from models.atomic import atomic
 from models.errors import UserError
 from models.memory import reuse_memory
 from models.training.progress import Progress
@@ -92,16 +92,13 @@ class ResumeFile(Checkpoint):
         self.file = resume_file(out)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        temporary = self.file.with_name(self.file.name + ".tmp")
         try:
-            trainer.save_checkpoint(temporary)
-            os.replace(temporary, self.file)
+            with atomic(self.file) as temporary:
+                trainer.save_checkpoint(temporary)
         except (OSError, RuntimeError) as error:  # PyTorch's writer has its own kind for a full disk
-            temporary.unlink(missing_ok=True)
             raise UserError(
                 f"'{self.file}' cannot be written ({str(error).splitlines()[0][:100]}): what was trained "
-                "before is kept; free space, and "
-                "the same command goes on."
+                "before is kept; free space, and the same command goes on."
             ) from error
 
 

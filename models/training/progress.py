@@ -3,12 +3,11 @@
 import json
 import os
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from models.errors import UserError
+from models.atomic import output_file
 from models.recipe_keys import with_current_recipe
 
 
@@ -46,19 +45,9 @@ class Progress:
     def write(self, out: Path) -> None:
         """Write the file atomically. Raises UserError where that fails."""
         self.updated = time.time()
-        temporary = self.path(out).with_suffix(".tmp")
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
+        remedy = "what was trained before is kept; free space, and the same command goes on"
+        with output_file(self.path(out), remedy) as temporary:
             temporary.write_text(json.dumps(asdict(self)))
-            temporary.replace(self.path(out))
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise UserError(
-                f"'{self.path(out)}' cannot be written ({error.strerror or error}): what was trained "
-                "before is kept; free space, and the "
-                "same command goes on."
-            ) from error
 
     @classmethod
     def read(cls, out: Path) -> "Progress | None":

@@ -1,0 +1,175 @@
+"""Results of the analysis of a run that the checks read: labels that look wrong, near duplicates, slices,
+differences between the maps of right and wrong answers. Slow results are read from the run's folder."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
+from typing import TypeVar
+
+import pandas as pd
+
+from explain.analysis.clusters import Clustering, cluster_maps
+from explain.analysis.contrasts import Contrast, contrasts
+from explain.analysis.duplicates import DuplicatePair, near_duplicates
+from explain.analysis.labels import Fit, checked, fit
+from explain.analysis.mean_maps import MeanMaps, mean_maps
+from explain.analysis.slices import Slice, slices
+from explain.run.format import TARGETS, map_column
+from explain.run.parquet import read
+from explain.run.reader import RunData
+from models.json_files import build, read_object
+
+FILE, ABOUT, CONTRASTS = "analysis.parquet", "analysis.json", "contrasts.parquet"
+VERSION = 2
+T = TypeVar("T")
+
+
+def _renamed(pair: dict[str, object]) -> dict[str, object]:
+    """A pair as it is in the file, where `similarity` has its earlier name."""
+    return {"similarity" if key == "alike" else key: value for key, value in pair.items()}
+
+
+class Evidence:
+    """Of one run. Slow results are read from the run's folder if `findings.analyze` wrote them there, and
+    computed otherwise."""
+
+    def __init__(self, run: RunData):
+        self.run = run
+        self._slices: dict[str, list[Slice]] = {}
+        self._clusters: dict[tuple[int, str, str], Clustering] = {}
+        self._means: dict[tuple[str, str], MeanMaps] = {}
+
+    @property
+    def stamp(self) -> dict[str, object]:
+        """What the kept files must have been made from: these images and this network, by this version."""
+        request = self.run.manifest.request
+        return {
+            "version": VERSION,
+            "images": len(self.run.table),
+            "data": request.data_fingerprint,
+            "weights": request.weights_hash,
+        }
+
+    @cached_property
+    def _about(self) -> dict[str, object]:
+        try:
+            about = read_object(self.run.folder / ABOUT)
+        except (OSError, ValueError):
+            return {}
+        return about if all(about.get(k) == v for k, v in self.stamp.items()) else {}
+
+    @property
+    def kept(self) -> bool:
+        """Whether the folder holds what `analyze` writes, of this very run."""
+        return bool(self._about)
+
+    def _read_or_compute(self, kept: Callable[[], T], compute: Callable[[], T]) -> T:
+        """The result in the folder; computed if there is none, or if the file is damaged."""
+        if self.kept:
+            try:
+                return kept()
+            except Exception as error:  # pyarrow, pandas and JSON each have their own kinds
+                logging.getLogger("vitrine").warning(
+                    "the analysis in %s is damaged (%s): it is computed again",
+                    self.run.folder,
+                    type(error).__name__,
+                )
+        return compute()
+
+    @cached_property
+    def checked(self) -> pd.DataFrame:
+        """As `labels.checked`, in the rows of `run.ok`."""
+
+        def kept() -> pd.DataFrame:
+            return (
+                read(self.run.folder / FILE, ["quality", "suggested", "issue"])
+                .to_pandas()
+                .set_axis(self.run.ok.index)
+            )
+
+        return self._read_or_compute(kept, lambda: checked(self.run))
+
+    @cached_property
+    def fit(self) -> Fit:
+        return self._read_or_compute(lambda: build(Fit, self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
+
+    @cached_property
+    def duplicates(self) -> list[DuplicatePair]:
+        return self._read_or_compute(self._kept_duplicates, lambda: near_duplicates(self.run))
+
+    def _kept_duplicates(self) -> list[DuplicatePair]:
+        rows = set(self.run.ok.index)
+        pairs = [build(DuplicatePair, _renamed(raw)) for raw in self._about["twins"]]  # type: ignore[attr-defined]
+        if any(pair.row not in rows or pair.other not in rows for pair in pairs):
+            raise ValueError("rows that the run does not have")
+        return pairs
+
+    @cached_property
+    def _contrasts(self) -> pd.DataFrame:
+        def kept() -> pd.DataFrame:
+            found = read(self.run.folder / CONTRASTS).to_pandas()
+            if len(found):
+                _ = [
+                    Contrast(**row)
+                    for row in found.drop(columns=["method", "target"]).head(1).to_dict("records")
+                ]  # type: ignore[misc]
+            return found
+
+        def compute() -> pd.DataFrame:
+            sets = [(m, t) for m in self.run.manifest.request.methods for t in TARGETS]
+            return pd.concat(
+                [
+                    pd.DataFrame(map(asdict, contrasts(self.run, m, t))).assign(method=m, target=t)
+                    for m, t in sets
+                ],
+                ignore_index=True,
+            )
+
+        return self._read_or_compute(kept, compute)
+
+    def contrasts(self, method: str, target: str = "pred") -> list[Contrast]:
+        """As `contrasts.contrasts`."""
+        table = self._contrasts
+        chosen = table[(table["method"] == method) & (table["target"] == target)] if len(table) else table
+        return [
+            Contrast(**row)
+            for row in chosen.drop(columns=["method", "target"], errors="ignore").to_dict("records")
+        ]  # type: ignore[misc]
+
+    def slices(self, method: str) -> list[Slice]:
+        """As `slices.slices`."""
+        if method not in self._slices:
+            self._slices[method] = slices(self.run, method)
+        return self._slices[method]
+
+    def means(self, method: str, target: str) -> MeanMaps:
+        """As `mean_maps.mean_maps`."""
+        if (method, target) not in self._means:
+            self._means[method, target] = mean_maps(self.run, method, target)
+        return self._means[method, target]
+
+    def clusters(
+        self,
+        label: int,
+        method: str,
+        target: str,
+        raise_if_cancelled: Callable[[], None] = lambda: None,
+    ) -> Clustering:
+        """Of the maps of a class's images, as `clusters.cluster_maps`."""
+        key = (label, method, target)
+        if key not in self._clusters:
+            rows = self.run.ok.index[self.run.ok["label"] == label].to_numpy()
+            self._clusters[key] = cluster_maps(
+                self.run, rows, method, target, raise_if_cancelled=raise_if_cancelled
+            )
+        return self._clusters[key]
+
+    @cached_property
+    def method(self) -> str:
+        """The run's method whose maps are seldom empty; of equals the first."""
+        missing = {
+            m: int(self.run.ok[f"{map_column(m, 'pred')}.border_mass"].isna().sum())
+            for m in self.run.manifest.request.methods
+        }
+        return min(missing, key=lambda m: missing[m])

@@ -1,0 +1,145 @@
+"""The command `explain`: maps of one image by any method. Typer calls it; heavy packages are imported inside,
+so that `--help` answers at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from explain.cli.options import ClassNames, Network, Options, OutFolder, Picture, from_commas, option_groups
+from explain.cli.output import progress_bar, say
+from models.errors import UserError
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
+
+if TYPE_CHECKING:
+    from explain.methods.live import ImageSession, MapRequest
+    from models.classifier import Classifier
+
+FEW = 5  # classes that are printed
+
+
+@dataclass(frozen=True)
+class MapOptions(Options):
+    """Which maps to make."""
+
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas; 'methods' lists them.")] = (
+        "grad_cam,layer_cam"
+    )
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            help="Layer to explain, or several separated by commas (default: the last one whose output is a "
+            "map)."
+        ),
+    ] = None
+    target: Annotated[
+        str | None, typer.Option(help="Target class, by name or number (default: the predicted class).")
+    ] = None
+    contrast_class: Annotated[
+        str | None,
+        typer.Option(
+            "--contrast-class",
+            "--minus",
+            help="Contrast class: explain the target's score minus this class's score (default: none).",
+        ),
+    ] = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Parameter of a method: steps=20 for every method that has it, or "
+            "integrated_gradients.steps=20. Repeat for several (default: each method's defaults).",
+        ),
+    ] = None
+    fuse: Annotated[str, typer.Option(help="How maps of several layers are combined: mean or max.")] = "mean"
+    flip: Annotated[bool, typer.Option(help="Average with the map of the mirrored image.")] = False
+    noise: Annotated[int, typer.Option(help="Number of noisy copies to average over; 0: none.")] = 0
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Method -> its parameters. Raises UserError for a method or a parameter that does not exist."""
+        from explain.methods.single_image import settings_for
+
+        return settings_for(from_commas(self.methods), self.set_ or [])
+
+    def requests(self, classes: tuple[str, ...], settings: dict[str, dict[str, Any]]) -> "list[MapRequest]":
+        """One for each method. Raises UserError for a class that the network does not have."""
+        from explain.methods.compute import Smoothing
+        from explain.methods.live import MapRequest
+        from explain.methods.single_image import class_number
+
+        target, contrast = (class_number(classes, name) for name in (self.target, self.contrast_class))
+        smoothing = Smoothing(self.flip, self.noise)
+        return [
+            MapRequest(method, self.layer or "", target, contrast, tuple(given.items()), self.fuse, smoothing)
+            for method, given in settings.items()
+        ]
+
+
+@option_groups
+def explain(
+    image: Picture,
+    network: Network,
+    out: OutFolder,
+    maps: MapOptions,
+    class_names: ClassNames = None,
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
+) -> None:
+    """Explain one image.
+
+    Each method writes its map as numbers (.npy), as an image, and as an overlay on the image."""
+    from explain.methods.single_image import must_be_there
+
+    must_be_there(image)
+    settings = maps.settings()  # before the network is loaded
+    classifier = network.load(preprocessing, class_names)
+    requests = maps.requests(classifier.classes, settings)
+    session = _opened(classifier, image)
+    try:
+        refused = _write_maps(session, requests, out / image.stem)
+    except KeyboardInterrupt:
+        say(f"\nStopped. The maps made so far are in {out}.")
+        raise typer.Exit(130) from None
+    if refused:
+        raise UserError(" ".join(f"{', '.join(names)}: {why}" for why, names in refused.items()))
+
+
+def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
+    """The image as the network gets it, and what it is predicted as."""
+    from explain.methods.live import open_session
+    from explain.methods.single_image import read_picture
+    from models.data.images import about_image
+
+    say(f"input    {classifier.input_described}")
+    if (bits := about_image(image)[0]) and not classifier.preprocessing.bits:
+        say(
+            f"bits     the largest value uses {bits} bits, so {2**bits - 1:,} is white; give --bits if the "
+            "data uses more"
+        )
+    session = open_session(classifier, read_picture(image, classifier.preprocessing))
+    for index in (-session.prob).argsort(kind="stable")[:FEW].tolist():
+        say(f"{session.prob[index]:7.1%}  {classifier.classes[index]}")
+    return session
+
+
+def _write_maps(session: "ImageSession", requests: "list[MapRequest]", stem: Path) -> dict[str, list[str]]:
+    """Why some methods made no map: message -> methods; the others do not depend on them."""
+    from explain.methods.single_image import write
+
+    refused: dict[str, list[str]] = {}
+    for request in requests:
+        try:
+            with progress_bar(request.method) as on_progress:
+                made = session.map(request, on_progress)
+        except UserError as error:
+            refused.setdefault(str(error), []).append(request.method)
+            continue
+        files = write(session, made, stem)
+        low, high = made.raw.min(), made.raw.max()
+        say(f"{request.method:22} {low:.4g} to {high:.4g}, {made.seconds:.2f} s, {files[-1]}")
+        if made.expected_sum is not None:
+            say(
+                f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by "
+                f"{made.expected_sum:.4g}"
+            )
+    return refused

@@ -1,0 +1,106 @@
+"""The commands that write what a run shows for others: export · report. Typer calls them; heavy packages are
+imported inside, so that `--help` answers at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explain.cli.data_question import ask_for_data
+from explain.cli.options import AllowData, BlurEyes, Options, Run, from_commas, option_groups
+from explain.cli.output import progress_bar, say
+
+if TYPE_CHECKING:
+    from explain.export.gallery import ExportOptions
+
+
+@dataclass(frozen=True)
+class WhatToExport(Options):
+    """Fields as those of `explain.export.gallery.ExportOptions`."""
+
+    select: Annotated[
+        str,
+        typer.Option(
+            help="Images to export: errors, correct, class:NAME, pair:TRUE>PREDICTED, tag:NAME, labels, "
+            "duplicates, similar, border, notes, or a list that a link of the dashboard names "
+            "(default: some of every class)."
+        ),
+    ] = ""
+    per_class: Annotated[
+        int | None,
+        typer.Option(
+            help="Maximum wrong and correct images per class (default: 2, or all that --select names)."
+        ),
+    ] = None
+    methods: Annotated[
+        str,
+        typer.Option(help="Methods of the run, separated by commas (default: the first)."),
+    ] = ""
+    sort: Annotated[
+        str,
+        typer.Option(
+            help="Order of the images: most confident, least confident, highest loss, lowest loss, or least "
+            "margin."
+        ),
+    ] = "most confident"
+    originals: Annotated[
+        bool, typer.Option(help="Write the original images, too, where they can be read.")
+    ] = True
+    maps: Annotated[bool, typer.Option(help="Write the maps as numbers (.npy), too.")] = True
+    blur_eyes: BlurEyes = False
+
+    def to_export_options(self) -> "ExportOptions":
+        from explain.export.gallery import ExportOptions
+
+        methods = tuple(from_commas(self.methods))
+        return ExportOptions(
+            self.select, self.per_class, methods, self.sort, self.originals, self.maps, self.blur_eyes
+        )
+
+
+@option_groups
+def export(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="Folder to write, or a file whose name ends in .zip.")],
+    what: WhatToExport,
+    allow_data: AllowData = False,
+) -> None:
+    """Write images of a run with their maps: originals, overlays, raw maps, a sheet of all classes, a page
+    that opens without a server, and tables."""
+    from explain.analysis.findings import Findings
+    from explain.export.gallery import INDEX, Export
+    from explain.run.reader import open_run
+
+    opened = open_run(run)
+    ask_for_data(opened, allow_data)
+    made = Export(Findings(opened), out, what.to_export_options())
+    with progress_bar("export") as on_progress:
+        for fraction in made.steps():
+            on_progress(fraction)
+    if opened.unfinished:
+        say(opened.unfinished)
+    say(f"{made.images} images, {made.selection.description}")
+    say(f"archive    {out}" if out.suffix.lower() == ".zip" else f"page       {out / INDEX}")
+
+
+def report(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    method: Annotated[
+        str | None, typer.Option(help="Method of the run whose maps are shown (default: the first).")
+    ] = None,
+    per_class: Annotated[
+        int, typer.Option(help="Maximum wrong and correct images per class, from 1 to 10.")
+    ] = 2,
+    blur_eyes: BlurEyes = False,
+) -> None:
+    """Write what the run found as one HTML file, which opens without a server or a network."""
+    from explain.analysis.findings import Findings
+    from explain.export.report import report as make
+    from explain.export.report import write_report
+    from explain.run.reader import open_run
+
+    text = make(Findings(open_run(run)), method, per_class, blur_eyes)
+    write_report(text, out)
+    say(f"report     {out}, {len(text.encode()) / 1e6:.1f} MB")

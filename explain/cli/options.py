@@ -1,0 +1,216 @@
+"""Options that several commands share, and groups of options. Typer reads a command's options from its
+signature; a parameter whose type is an `Options` group stands for one option per field of the group.
+
+Nothing heavy is imported here: `--help` answers at once.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+
+if TYPE_CHECKING:
+    from models.classifier import Classifier
+    from models.data.parts import Parts
+    from models.data.source import ImageSource
+
+WEIGHTS_HELP = "Checkpoint file, .safetensors or .pth (default: the network's published weights)."
+Run = Annotated[Path, typer.Argument(help="Run folder, as the command 'run' writes it.")]
+Picture = Annotated[Path, typer.Argument(help="Image file.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+Weights = Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)]
+RunWeights = Annotated[
+    Path | None,
+    typer.Option(help="Checkpoint file of the run's network (default: the weights that the run names)."),
+]
+Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, cuda:1, mps.")]
+Layer = Annotated[
+    str | None, typer.Option(help="Layer to explain (default: the last one whose output is a map).")
+]
+Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
+ClassNames = Annotated[
+    str | None,
+    typer.Option(
+        help="Class names of the outputs: a text file with one name per line, or 'imagenet' (default: the "
+        "names in the checkpoint)."
+    ),
+]
+AllowData = Annotated[
+    bool,
+    typer.Option(
+        "--allow-data", help="Read the images that a run names although the run was made on another machine."
+    ),
+]
+BlurEyes = Annotated[bool, typer.Option("--blur-eyes", help="Cover the eyes of aligned faces.")]
+Again = Annotated[bool, typer.Option("--again", help="Train again, and replace what --out holds.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="Labeled images: a folder with one subfolder per class, a .csv or .parquet table, toon_faces, "
+        "or torchvision:NAME."
+    ),
+]
+TrainingLimit = Annotated[
+    int | None, typer.Option(help="Maximum training images, evenly spread over the data (default: all).")
+]
+BalanceBy = Annotated[
+    str,
+    typer.Option(
+        help="With --balance sampler: column of the data whose values are drawn equally often, too (default: "
+        "none)."
+    ),
+]
+AugmentStrengths = Annotated[
+    str,
+    typer.Option(
+        help="Augmentation of training images: default, none, or strengths such as rotation=10,erase=0.25. "
+        "Names: flip, rotation, shift, zoom, light, contrast, erase, blur, grey."
+    ),
+]
+Balance = Annotated[
+    str,
+    typer.Option(
+        help="Balance of classes: none; weights (rare classes weigh more in the loss); sampler (every class "
+        "is drawn equally often)."
+    ),
+]
+
+
+class Options:
+    """A group of options: subclasses are frozen dataclasses whose fields are annotated as Typer reads
+    them."""
+
+
+@dataclass(frozen=True)
+class Network(Options):
+    """A network and where it computes."""
+
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Network: a name that 'models' lists, a torchvision classifier, timm:NAME, or the path of a "
+            "checkpoint."
+        ),
+    ]
+    weights: Weights = None
+    device: Device = "cpu"
+
+    def load(
+        self, preprocessing: PreprocessingOptions = NO_OPTIONS, class_names: str | None = None
+    ) -> "Classifier":
+        """Raises UserError, as `models.registry.load`."""
+        from models.class_names import read_names
+        from models.registry import load
+
+        names = read_names(class_names) if class_names else None
+        return load(self.model, self.weights, names, self.device, preprocessing)
+
+
+@dataclass(frozen=True)
+class Columns(Options):
+    """Columns of a table."""
+
+    image_col: Annotated[
+        str | None, typer.Option(help="Column with the paths of the images (default: found by its name).")
+    ] = None
+    label_col: Annotated[
+        str | None, typer.Option(help="Column with the labels (default: found by its name).")
+    ] = None
+
+
+@dataclass(frozen=True)
+class LabeledColumns(Columns):
+    """Columns of a table, and corrections of its labels."""
+
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Corrected labels: a table with columns image, label and data, as 'notes' writes it "
+            "(default: none)."
+        ),
+    ] = None
+
+    def open_parts(self, data: str, limit: int | None, task: str = "classes") -> "Parts":
+        """As `models.data.parts.open_parts`."""
+        from models.data.parts import open_parts
+
+        return open_parts(data, self.image_col, self.label_col, limit, task, self.labels)
+
+
+@dataclass(frozen=True)
+class LabeledData(Options):
+    """One part of a labeled set of images."""
+
+    data: Data
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the data: train, validation or test (default: the test part of sets and folders "
+            "that have parts; otherwise all images)."
+        ),
+    ] = None
+
+    def open(self, columns: Columns, limit: int | None = None, known: Sequence[str] = ()) -> "ImageSource":
+        """The images, with corrected labels where the columns name some. `known`: classes of the network."""
+        from models.data.corrections import corrected, read_corrections
+        from models.data.open import open_data
+
+        source = open_data(self.data, self.split, columns.image_col, columns.label_col, limit, known=known)
+        labels = columns.labels if isinstance(columns, LabeledColumns) else None
+        return corrected(source, read_corrections(labels)) if labels else source
+
+
+def option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with one option per field in place of every `Options` parameter; a parameter
+    `preprocessing` becomes the options of `models.preprocessing_options`."""
+    signature = inspect.signature(command, eval_str=True)
+    groups = {
+        p.name: p.annotation
+        for p in signature.parameters.values()
+        if isinstance(p.annotation, type) and issubclass(p.annotation, Options)
+    }
+    names = {name: [f.name for f in fields(kind)] for name, kind in groups.items()}  # type: ignore[arg-type]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        for group, kind in groups.items():
+            given[group] = kind(**{name: given.pop(name) for name in names[group]})
+        command(**given)
+
+    parameters = [
+        option
+        for p in signature.parameters.values()
+        for option in (
+            _options_of(groups[p.name])
+            if p.name in groups
+            else [p.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        )
+    ]
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": None}
+    del called.__wrapped__  # type: ignore[attr-defined] # Typer would read the annotations of what is wrapped
+    return takes_preprocessing(called) if "preprocessing" in signature.parameters else called
+
+
+def _options_of(kind: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if f.default is MISSING else f.default,
+            annotation=hints[f.name],
+        )
+        for f in fields(kind)
+    ]
+
+
+def from_commas(text: str) -> list[str]:
+    """'a, b' -> ['a', 'b']."""
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -1,0 +1,129 @@
+"""From a batch of images to rows of a run: predictions, maps and their statistics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+from torch.nn import functional as F
+
+from explain.methods import registry
+from explain.methods.compute import explain
+from explain.network.hooks import Capture, capture, layers_in
+from explain.run.format import (
+    NO_ANSWER,
+    STAMP,
+    Request,
+    area_column,
+    map_column,
+    pack_maps,
+    rows_to_table,
+)
+from explain.run.loading import Loaded
+from explain.run.map_stats import attention_statistics
+from explain.run.regions import face_bands, reduced
+from models.classifier import Classifier
+from models.preprocessing import stack
+
+
+def both_targets(
+    captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor
+) -> dict[tuple[str, str], Tensor]:
+    """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
+    for_pred = explain(captured, methods, pred)
+    other = [m for m in methods if registry.get(m).class_specific]
+    for_label = explain(captured, other, label) if other and bool((pred != label).any()) else {}
+    return {
+        (m, t): e.get(m, for_pred[m]).maps
+        for m in methods
+        for t, e in (("pred", for_pred), ("label", for_label))
+    }
+
+
+def process(
+    classifier: Classifier, request: Request, ids: list[str], loaded: list[Loaded], label: Tensor
+) -> pa.Table:
+    """One batch of readable images -> rows of the run. Where the network's answer is no number, the row has
+    an error."""
+    x = classifier.preprocessing.normalize(
+        stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device
+    )
+    captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
+    finite = captured.logits.isfinite().all(1).cpu()
+    if not finite.all():
+        good, bad = finite.nonzero()[:, 0].tolist(), (~finite).nonzero()[:, 0].tolist()
+        rows = (
+            process(classifier, request, [ids[i] for i in good], [loaded[i] for i in good], label[good])
+            if good
+            else None
+        )
+        return pa.concat_tables(
+            [*([rows] if rows else []), no_answers(request, ids, loaded, label, captured.logits, bad)]
+        )
+    label = label.to(captured.logits.device)
+    prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)
+    columns: dict[str, Any] = {
+        "id": ids,
+        "label": label.cpu().numpy().astype(np.int16),
+        "pred": pred.cpu().numpy().astype(np.int16),
+        "confidence": prob.gather(1, pred[:, None])[:, 0].cpu().numpy(),
+        "loss": F.cross_entropy(captured.logits, label, reduction="none").cpu().numpy(),
+        "prob": _lists(prob.cpu().numpy()),
+        "thumbnail": [i.thumbnail for i in loaded],
+        STAMP: [i.stamp for i in loaded],
+    } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
+    maps = both_targets(captured, request.methods, pred, label)
+    return rows_to_table(columns | _map_columns(request, loaded, maps), request)
+
+
+def _map_columns(
+    request: Request, loaded: list[Loaded], maps: dict[tuple[str, str], Tensor]
+) -> dict[str, Any]:
+    """The columns of maps, of their statistics, and of the areas of regions."""
+    regions = _regions(request, loaded)
+    columns: dict[str, Any] = {
+        area_column(name): np.broadcast_to(fraction, (len(loaded), *request.map_shape)).mean((1, 2))
+        for name, fraction in regions.items()
+    }
+    for (method, target), values in maps.items():
+        name, raw = map_column(method, target), values.cpu().numpy()
+        columns[name], columns[f"{name}.scale"] = pack_maps(raw)
+        columns |= {f"{name}.{k}": v for k, v in attention_statistics(raw, regions).items()}
+    return columns
+
+
+def no_answers(
+    request: Request, ids: list[str], loaded: list[Loaded], label: Tensor, logits: Tensor, rows: list[int]
+) -> pa.Table:
+    """The rows of images to which the network answers NaN or infinite numbers: they have a label, and no
+    prediction."""
+    columns = {
+        "id": [ids[i] for i in rows],
+        "label": label[rows].numpy().astype(np.int16),
+        "thumbnail": [loaded[i].thumbnail for i in rows],
+        STAMP: [loaded[i].stamp for i in rows],
+        "error": [NO_ANSWER + ("NaN" if logits[i].isnan().any() else "infinite numbers") for i in rows],
+    }
+    return rows_to_table(columns, request)
+
+
+def _regions(request: Request, loaded: list[Loaded]) -> dict[str, np.ndarray]:
+    """Name -> the fraction of each position of a map that lies in that region: (h, w), or (N, h, w) where the
+    data has masks of every image."""
+    known = [i.masks for i in loaded if i.masks is not None]
+    fractions = (
+        reduced(np.stack(known), request.map_shape).swapaxes(0, 1)
+        if known
+        else face_bands(request.map_shape)
+        if request.regions
+        else ()
+    )
+    return dict(zip(request.regions, fractions, strict=True))
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    n, k = values.shape
+    return pa.ListArray.from_arrays(
+        pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(values.reshape(-1))
+    )
