@@ -19,10 +19,10 @@ from dashboard.session.context import Context
 from dashboard.session.image_sessions import KEPT, ImageSessions
 from dashboard.tabs.inspect import first_sight
 from explain.methods.boxes import strongest_box
-from explain.methods.compute import Smoothing
 from explain.methods.live import PASSES, MapRequest, open_session
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
+from explain.methods.request import Smoothing
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.images import open_image

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explain.network.fused import folded
+from explain.network.fused import fused_copy
 from explain.network.hooks import find_layer, reach, turns
 from explain.network.oom import shrinking
 from models.classifier import Classifier
@@ -142,7 +142,7 @@ class _Ascent:
                 f"No unit {wrong[0]} in {settings.layer or 'the output'}: it has 0 to {count - 1}."
             )
         # one network for all steps; batch norms took a third of the time
-        self.model = folded(self.model, first, (settings.layer,) if self.layout else (), relus=False)
+        self.model = fused_copy(self.model, first, (settings.layer,) if self.layout else (), relus=False)
         started = self._shown()
         self.base = torch.cat(
             [output.flatten(1).mean(1) if output.ndim == 3 else output for output in started]

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from explain.methods.target import Target
 from explain.network.hooks import capture, output_of, turns
+from explain.network.target import Target
 
 ORDERS = ("index", "mean", "maximum", "weight towards the class")
 SCALES = ("each channel", "one scale")

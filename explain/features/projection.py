@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from explain.features.activations import Activations
-from explain.methods.compute import Case
+from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import captum
-from explain.methods.target import Target
 from explain.network.hooks import find_layer
+from explain.network.target import Target
 from models.errors import UserError
 from models.layout import layout_of
 
@@ -40,12 +40,12 @@ def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -
         assert layout is not None
         return layout.maps(output)[:, channel, where[0], where[1]]
 
-    case = Case(model, x[:1], (), Target(torch.zeros(1, dtype=torch.long)))
+    inputs = MethodInputs(model, x[:1], (), Target(torch.zeros(1, dtype=torch.long)))
     made = {}
-    with captum(case, 2, "open") as (net, more):
+    with captum(inputs, 2, "open") as (net, more):
         if not len(net.relus or []):
             raise UserError("This network has no ReLU, whose gradient these projections change.")
-        layer = find_layer(case.model, found.layer)
+        layer = find_layer(inputs.model, found.layer)
         for name, kind in zip(WAYS, (NeuronDeconvolution, NeuronGuidedBackprop), strict=True):
             try:
                 made[name] = (

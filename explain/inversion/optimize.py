@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from explain.network.hooks import as_found, reach, turns
+from explain.network.hooks import reach, turns
+from explain.network.model_state import as_found
 from models.classifier import Classifier
 from models.errors import UserError
 from models.inversion.decoder import features_of

@@ -1,18 +1,14 @@
 """FullGrad: what the input and every bias add to the score (Srinivas & Fleuret, NeurIPS 2019,
 arXiv:1905.00780)."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import WHOLE, each
-from explain.methods.target import Target
 from explain.network.hooks import gradients_of, read_maps
-
-if TYPE_CHECKING:
-    from explain.methods.compute import Case
+from explain.network.target import Target
 
 BIASED = (
     nn.Conv1d,
@@ -74,20 +70,20 @@ def bias_of(module: nn.Module) -> Tensor | None:
     return getattr(module, "bias", None)
 
 
-def fullgrad(case: "Case") -> Tensor:
+def fullgrad(inputs: MethodInputs) -> Tensor:
     """M = ψ(x ∂y/∂x) + Σ over layers of ψ(b ∂y/∂z), summed over channels; ψ: magnitude, scaled to [0, 1] in
     each layer, enlarged (bilinear).
 
     Over the layers whose output has spatial positions: maps, and tokens.
     """
-    size = (case.x.shape[2], case.x.shape[3])
+    size = (inputs.x.shape[2], inputs.x.shape[3])
 
-    def work(some: "Case") -> Tensor:
+    def work(some: MethodInputs) -> Tensor:
         image, found = full_gradients(some.model, some.x, some.target)
         maps = [image, *(_maps(some.model, fraction, some.x) for fraction in found)]
         return sum((_scaled(fraction, size) for fraction in maps if fraction is not None), torch.zeros(()))
 
-    return each(case, work, WHOLE)
+    return each(inputs, work, WHOLE)
 
 
 def _maps(model: nn.Module, fraction: Tensor, x: Tensor) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""One picture from the command line: what was typed, read; what was made, written."""
+"""One picture on the command line: options are read, maps are written."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explain.methods.live import ImageSession, MapResult
+from explain.methods.compute import MapResult
+from explain.methods.live import ImageSession
 from explain.methods.registry import get
 from explain.render import colored, normalize, overlay
 from models.classes import find_class, near_names
@@ -17,27 +18,32 @@ from models.preprocessing import Preprocessing
 
 
 def must_be_there(path: Path) -> None:
-    """Raises UserError where there is no such file: to be asked before a network is loaded."""
+    """Raises UserError where there is no such file; called before a network is loaded."""
     if not path.is_file():
         raise UserError(f"There is no picture '{path}': name a file.")
 
 
-def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
-    """As a network that is `fed` so was trained on pictures. Raises UserError for what is no picture."""
+def read_picture(path: Path, preprocessing: Preprocessing | None = None) -> Image.Image:
+    """An image file, with the EXIF rotation and bit depth of `preprocessing`. Raises UserError for a file
+    that is no picture."""
     must_be_there(path)
     try:
-        return open_image(path, exif=fed.exif, bits=fed.bits) if fed else open_image(path)
+        return (
+            open_image(path, exif=preprocessing.exif, bits=preprocessing.bits)
+            if preprocessing
+            else open_image(path)
+        )
     except UnreadableImage as error:
         raise UserError(f"'{path}' cannot be used: {error}.") from error
 
 
 def class_number(classes: tuple[str, ...], text: str | None) -> int | None:
     """'fear' or '4' -> its number; where classes are called by numbers, these are names. Raises UserError
-    with what is near."""
+    with similar names."""
     if text is None:
         return None
-    if (found := find_class(text, classes)) is not None:
-        return found
+    if (number := find_class(text, classes)) is not None:
+        return number
     numbered = any(name.isdecimal() for name in classes)
     if text.isdecimal() and int(text) < len(classes) and not numbered:
         return int(text)
@@ -47,8 +53,8 @@ def class_number(classes: tuple[str, ...], text: str | None) -> int | None:
 
 
 def settings_for(methods: Iterable[str], text: list[str]) -> dict[str, dict[str, Any]]:
-    """'steps=20' for every method that has it, 'lime.samples=100' for one. Raises UserError for what nobody
-    takes."""
+    """'steps=20' for every method that has it, 'lime.samples=100' for one. Raises UserError for a parameter
+    that no method has."""
     given: dict[str, dict[str, Any]] = {name: {} for name in methods}
     for word in text:
         path, is_there, value = word.partition("=")
@@ -68,8 +74,8 @@ def settings_for(methods: Iterable[str], text: list[str]) -> dict[str, dict[str,
 
 
 def write(session: ImageSession, made: MapResult, stem: Path) -> list[Path]:
-    """STEM.METHOD.npy (raw float32), .map.png (colored, the map's own resolution), .png (over the picture as
-    the network sees it).
+    """STEM.METHOD.npy (raw float32), .map.png (colored, the map's own resolution), .png (laid over the
+    session's image).
 
     Raises UserError where it cannot be written.
     """
@@ -81,7 +87,7 @@ def write(session: ImageSession, made: MapResult, stem: Path) -> list[Path]:
         stem.parent.mkdir(parents=True, exist_ok=True)
         np.save(files[0], made.raw)
         colored(scaled).save(files[1])
-        overlay(session.seen, scaled).save(files[2])
+        overlay(session.image, scaled).save(files[2])
     except OSError as error:
         raise UserError(
             f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another "

@@ -15,9 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explain.methods import registry
-from explain.methods.compute import explain
-from explain.network.fused import folded
-from explain.network.hooks import Capture, capture, layers_in
+from explain.methods.compute import compute_maps
+from explain.methods.inputs import Passes
+from explain.methods.request import MapRequest
+from explain.network.fused import fused_copy
+from explain.network.hooks import layers_in
 from explain.network.target_layers import default_layer
 from explain.run.format import (
     MANIFEST,
@@ -76,14 +78,15 @@ def plan(
 ) -> Request:
     """Check what was asked for before any work: methods, layer, that a gradient reaches it, and the shape of
     its maps."""
-    chosen = tuple(dict.fromkeys(registry.from_a_pass(m).name for m in methods))
+    chosen = tuple(dict.fromkeys(registry.method_in_runs(m).name for m in methods))
     if not chosen:
-        raise UserError(f"No method given: choose from {', '.join(registry.names_from_a_pass())}.")
+        raise UserError(f"No method given: choose from {', '.join(registry.methods_in_runs())}.")
     if precision not in PRECISIONS:
         raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
-    example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
+    example = _noise(classifier)
     layer = layer or classifier.default_layer or default_layer(classifier.model, example)
-    tried = capture(classifier.model, example, layers_in(layer), precision)
+    passes = Passes(classifier.model, example, precision)
+    tried = passes.captured(layers_in(layer))
     if tried.logits.shape[1] == 1:
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
     must_differ(classifier.classes, classifier.name)
@@ -93,7 +96,7 @@ def plan(
             f"{len(classifier.classes)} classes are named."
         )
     tried.gradients(torch.zeros(1, dtype=torch.long))
-    h, w = next(iter(explain(tried, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
+    h, w = _map_shape(passes, chosen, layer)
     regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(
         classifier.name,
@@ -113,17 +116,37 @@ def plan(
     )
 
 
+def _map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, int]:
+    """(h, w) of the maps. Raises UserError where methods differ: a run holds maps of one size."""
+    maps = {
+        m: compute_maps(passes.model, passes.x, MapRequest(m, layer, 0), passes=passes).maps for m in methods
+    }
+    shapes = {m: (int(made.shape[1]), int(made.shape[2])) for m, made in maps.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{m} {h} x {w}" for m, (h, w) in shapes.items())
+        raise UserError(
+            f"A run holds maps of one size, and these differ ({sizes}): run the methods separately."
+        )
+    return shapes[methods[0]]
+
+
 def both_targets(
-    captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor
+    passes: Passes, methods: Sequence[str], layer: str, pred: Tensor, label: Tensor
 ) -> dict[tuple[str, str], Tensor]:
     """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
-    for_pred = explain(captured, methods, pred)
+
+    def maps(chosen: Sequence[str], classes: Tensor) -> dict[str, Tensor]:
+        target = tuple(classes.tolist())
+        return {
+            m: compute_maps(passes.model, passes.x, MapRequest(m, layer, target), passes=passes).maps
+            for m in chosen
+        }
+
+    for_pred = maps(methods, pred)
     other = [m for m in methods if registry.get(m).class_specific]
-    for_label = explain(captured, other, label) if other and bool((pred != label).any()) else {}
+    for_label = maps(other, label) if other and bool((pred != label).any()) else {}
     return {
-        (m, t): e.get(m, for_pred[m]).maps
-        for m in methods
-        for t, e in (("pred", for_pred), ("label", for_label))
+        (m, t): e.get(m, for_pred[m]) for m in methods for t, e in (("pred", for_pred), ("label", for_label))
     }
 
 
@@ -135,7 +158,8 @@ def process(
     x = classifier.preprocessing.normalize(
         stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device
     )
-    captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
+    passes = Passes(classifier.model, x, request.precision)
+    captured = passes.captured(layers_in(request.layer))
     finite = captured.logits.isfinite().all(1).cpu()
     if not finite.all():
         good, bad = finite.nonzero()[:, 0].tolist(), (~finite).nonzero()[:, 0].tolist()
@@ -164,7 +188,7 @@ def process(
         area_column(name): np.broadcast_to(fraction, (len(loaded), *request.map_shape)).mean((1, 2))
         for name, fraction in regions.items()
     }
-    for (method, target), maps in both_targets(captured, request.methods, pred, label).items():
+    for (method, target), maps in both_targets(passes, request.methods, request.layer, pred, label).items():
         name, raw = map_column(method, target), maps.cpu().numpy()
         columns[name], columns[f"{name}.scale"] = pack_maps(raw)
         columns |= {f"{name}.{k}": v for k, v in attention_statistics(raw, regions).items()}
@@ -302,9 +326,16 @@ def _work(
     pending = [i for i, item in enumerate(source.items) if item.id not in done]
     if not pending and (out / MANIFEST).is_file():
         return read_manifest(out)
-    quick = replace(
-        classifier,
-        model=folded(classifier.model, _noise(classifier), layers_in(request.layer), request.precision),
+    # functions from outside get the network itself: they may look for its layers
+    quick = (
+        classifier
+        if any(registry.get(m).from_outside for m in request.methods)
+        else replace(
+            classifier,
+            model=fused_copy(
+                classifier.model, _noise(classifier), layers_in(request.layer), request.precision
+            ),
+        )
     )
     writer, failed, seen, began = PartWriter(out, request, part_rows), 0, len(done), time.perf_counter()
     try:
