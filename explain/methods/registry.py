@@ -31,57 +31,33 @@ def register_method(
     function: Callable[..., Any],
     title: str = "",
     *,
-    summary: str = "",
-    citation: str = "",
     parameters: Sequence[Parameter] = (),
     class_specific: bool = True,
-    signed: bool = True,
     passes: float = 3,
+    **entry: Any,
 ) -> Method:
-    """Add a method of your own. Everything that lists methods then has it: `vitrine.explain`, runs, the
-    command line of this process, and a dashboard that is opened afterwards.
+    """Add a method of your own: for `vitrine.explain`, for runs, and for dashboards that open afterwards.
 
     `function(model, x, target)` gets the network in eval mode, normalized images (N, C, H, W) and the class
-    of each image (N,), and returns maps (N, h, w) of any resolution: finite, the larger the more evidence.
-    The network's modes, gradients and hooks are restored after each call.
+    of each image (N,), and returns finite maps (N, h, w) of any resolution; larger is more evidence. Modes,
+    gradients and hooks of the network are restored after each call.
 
-    `name`: letters, digits and `_`. `title`: as it is shown; default: the name. `parameters`: further
-    keyword arguments of the function. `class_specific`: False where the map is the same for every class.
-    `signed`: whether negative values are evidence against the class. `passes`: about how many forward passes
-    one image costs; the dashboard computes expensive methods on request only.
-
-    Raises UserError for a name that is taken or no identifier, and for a function that cannot be called. An
-    answer of another shape, or one that is not finite, raises UserError when the method is used.
+    `name`: letters, digits and _. `title`: default: the name. `parameters`: further keyword arguments of the
+    function. `class_specific`: False where all classes have the same map. `passes`: about how many forward
+    passes one image costs; the dashboard computes expensive methods on request. `entry`: further fields of
+    `Method`: `summary`, `citation`, `cost`, `signed`. Raises UserError for a name that is taken or not valid.
 
         >>> import vitrine
-        >>> def brightness(model, x, target):
-        ...     return x.mean(1)
-        >>> vitrine.register_method("brightness", brightness, title="Brightness").title
-        'Brightness'
-        >>> vitrine.unregister_method("brightness")
+        >>> vitrine.register_method("my_map", lambda model, x, target: x.mean(1), title="My map").title
+        'My map'
+        >>> vitrine.unregister_method("my_map")
     """
-    if not name.isidentifier() or not name.isascii():
-        raise UserError(f"'{name}' is no name of a method: use letters, digits and _, such as my_map.")
-    if not callable(function):
-        raise UserError(f"Method '{name}' is {type(function).__name__}: pass a function (model, x, target).")
-    return register(
-        Method(
-            name,
-            title or name,
-            function,
-            summary,
-            citation,
-            "network",
-            tuple(parameters),
-            layered=False,
-            coarse=False,
-            signed=signed,
-            class_specific=class_specific,
-            differences=False,
-            cost="1 call of its function",
-            passes=lambda channels, positions, given: passes,
-        )
-    )
+    if not name.isidentifier() or not name.isascii() or not callable(function):
+        raise UserError(f"Method '{name}': give a name of letters, digits and _, and a function.")
+    fields: dict[str, Any] = {"summary": "", "citation": "", "cost": "1 call of its function"} | entry
+    fields |= {"needs": "network", "layered": False, "coarse": False, "differences": False}
+    fields |= {"parameters": tuple(parameters), "class_specific": class_specific}
+    return register(Method(name, title or name, function, passes=lambda *_: passes, **fields))
 
 
 def unregister_method(name: str) -> None:

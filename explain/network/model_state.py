@@ -25,7 +25,8 @@ def as_found(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def restored(model: nn.Module) -> Iterator[None]:
     """As `as_found`, for functions from outside: parameters begin without gradients, and afterwards their
-    gradients, what requires one, and the hooks of all modules are what they were."""
+    gradients, which of them require one, buffers, and the hooks of all modules are what they were."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     parameters = [(p, p.grad, p.requires_grad) for p in model.parameters()]
     tables = [(table, dict(table)) for m in model.modules() for table in _hook_tables(m)]
     with as_found(model):
@@ -37,6 +38,10 @@ def restored(model: nn.Module) -> Iterator[None]:
             for p, grad, requires_grad in parameters:
                 p.requires_grad_(requires_grad)
                 p.grad = grad
+            with torch.no_grad():
+                for buffer, kept in buffers:
+                    if not torch.equal(buffer, kept):
+                        buffer.copy_(kept)
             for table, before in tables:
                 table.clear()
                 table.update(before)
