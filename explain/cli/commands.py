@@ -199,7 +199,7 @@ def layers(
     import torch
 
     from explain.methods.single_image import must_be_there, read_picture
-    from explain.network.summary import format_text, gaps
+    from explain.network.summary import format_text, missing_information
     from explain.network.summary import layers as table
     from models.registry import load
 
@@ -209,7 +209,7 @@ def layers(
     noise = torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
     shown = classifier.batch([read_picture(image, classifier.preprocessing)]) if image else noise
     found = table(classifier.model, shown)
-    say("\n".join(filter(None, [format_text(found, zeros=image is not None), gaps(found)])))
+    say("\n".join(filter(None, [format_text(found, zeros=image is not None), missing_information(found)])))
 
 
 @takes_preprocessing
@@ -267,8 +267,7 @@ def survey(
 ) -> None:
     """One pass over a run's images: each channel's strongest images, and the curves over depth. Kept in the
     run's folder for Layers."""
-    from explain.features.top_activations import format_text
-    from explain.features.top_activations import survey as look_at
+    from explain.features.top_activations import format_text, top_activations
     from explain.run.model import network_of
     from explain.run.reader import open_run
     from models.memory import reuse_memory
@@ -278,7 +277,7 @@ def survey(
     reuse_memory()
     try:
         with progress_bar("survey") as on_progress:
-            for fraction in look_at(network_of(opened.manifest, weights, device), opened, limit):
+            for fraction in top_activations(network_of(opened.manifest, weights, device), opened, limit):
                 on_progress(fraction)
     except KeyboardInterrupt:
         say("\nStopped; nothing was written.")

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from explain.features.depth import Step, depth, handed_on, pooled, separability, step
+from explain.features.depth import Step, block_outputs, depth, pooled, separability, step
 from explain.network.hooks import read_maps, watch
 from explain.network.summary import Layer, layers
 from explain.run.format import write_json
@@ -99,7 +99,7 @@ class Strongest:
         )
 
 
-def survey(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[float]:
+def top_activations(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[float]:
     """Write `STRONGEST`, `DEPTH` and `ABOUT` into the run's folder, the last one last. Yields how far it is;
     whoever does not go on to the end leaves nothing behind. Raises UserError where none of the run's pictures
     can be had, or the folder cannot be written."""
@@ -134,8 +134,8 @@ class _Work:
         self.model, self.source, self.images = classifier.model, source, 0
         example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
         table = layers(self.model, example)
-        self.layers = [layer for layer in table if layer.shape and layer.alias and not layer.passes_on]
-        self.steps = handed_on(table)
+        self.layers = [layer for layer in table if layer.shape and layer.alias and not layer.is_passthrough]
+        self.steps = block_outputs(table)
         self.strongest, self.features, self.labels = Strongest(), dict[str, list[np.ndarray]](), list[int]()
         self.measured: dict[str, list[np.ndarray]] = {}
         self._number = {name: i for i, name in enumerate(source.classes)}
@@ -205,9 +205,9 @@ def _even(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)) if count else np.zeros(0, int)
 
 
-def surveyed(run: RunData) -> dict[str, int] | None:
+def stored_counts(run: RunData) -> dict[str, int] | None:
     """How many images were seen, for separability, for equivariance; None where the run has not been
-    surveyed."""
+    stored_counts."""
     try:
         raw = read_object(run.folder / ABOUT)
         found = {name: int(raw[name]) for name in ("images", "pooled", "moved")}

@@ -1,4 +1,4 @@
-"""What pytorch-grad-cam has beyond our own methods: its computations on a captured pass.
+"""Methods of pytorch-grad-cam, computed on a captured pass.
 
 The library itself scales every map to [0, 1], leaves hooks behind after an error, overwrites the parameters'
 gradients, and uses the first run of a layer that runs several times. Here activations and gradients are those
@@ -42,7 +42,7 @@ def finer_cam(inputs: MethodInputs, others: int = 3, alpha: float = 1.0) -> Tens
     captured, plus = inputs.captured, inputs.target.plus.to(inputs.x.device)
     if inputs.target.contrast_class is not None:
         raise UserError(
-            "FinerCAM chooses the classes to be left out by itself: take Grad-CAM for the difference of "
+            "FinerCAM chooses the classes to compare with itself: use Grad-CAM for the difference of "
             "two classes."
         )
     if captured.logits.shape[1] < 2:
@@ -60,7 +60,7 @@ def finer_cam(inputs: MethodInputs, others: int = 3, alpha: float = 1.0) -> Tens
 
 
 def concepts(inputs: MethodInputs, count: int = 5, which: int = 1) -> Tensor:
-    """Where one of `count` concepts is: H of A ≈ W H, a non-negative factorisation of the activations;
+    """Where one of `count` concepts is: H of A ≈ W H, a non-negative factorization of the activations;
     `which`: 1 is the strongest."""
     from pytorch_grad_cam.feature_factorization.deep_feature_factorization import dff
 
@@ -68,8 +68,8 @@ def concepts(inputs: MethodInputs, count: int = 5, which: int = 1) -> Tensor:
         raise UserError(f"which is {which}: there are {count} concepts.")
 
     def strongest(one: MethodInputs) -> Tensor:
-        found, regions = dff(one.captured.activation.cpu().numpy().copy(), count)
-        energy = np.linalg.norm(found - found.min(1, keepdims=True), axis=0) * np.linalg.norm(
+        concept_maps, regions = dff(one.captured.activation.cpu().numpy().copy(), count)
+        energy = np.linalg.norm(concept_maps - concept_maps.min(1, keepdims=True), axis=0) * np.linalg.norm(
             regions[0].reshape(count, -1), axis=1
         )
         return torch.from_numpy(regions[0][np.argsort(-energy)[which - 1]][None].astype(np.float32)).to(

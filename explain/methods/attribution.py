@@ -1,4 +1,4 @@
-"""Captum's gradient methods on a inputs: maps as large as the input (N, H, W)."""
+"""Captum's gradient methods: maps as large as the input (N, H, W)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -117,7 +117,7 @@ def _max_pool_rule(
 
 
 def gradient_shap(inputs: MethodInputs, samples: int = 20, spread: float = 0.09, seed: int = 0) -> Tensor:
-    """The mean of gradients at random places between baselines (mean color, blurred image) and noisy copies,
+    """The mean of gradients at random points between baselines (mean color, blurred image) and noisy copies,
     times the difference."""
     from captum.attr import GradientShap
 

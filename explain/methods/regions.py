@@ -1,4 +1,4 @@
-"""Captum's methods that take regions of the image away: squares, superpixels, a grid. Maps are as large as
+"""Captum's methods that remove regions of the image: squares, superpixels, a grid. Maps are as large as
 the input (N, H, W)."""
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from explain.network.oom import shrinking
 
 def occlusion(inputs: MethodInputs, window: float = 0.15, stride: float = 0.5, base: str = "mean") -> Tensor:
     """M = by how much the score falls where a square is covered, averaged over the squares that cover a
-    place.
+    position.
 
-    `window`: side of the square as a share of the image's; `stride`: as a share of the window.
+    `window`: side of the square as a fraction of the image's; `stride`: as a fraction of the window.
     """
     from captum.attr import Occlusion
 

@@ -2,7 +2,8 @@
 computed with the convolutions.
 
 A run needs thousands of forward passes, Score-CAM one per channel, and the layers between convolutions cost
-as much time as the convolutions. The copy shares every other weight with the model, which is not changed."""
+as much time as the convolutions. The copy shares every other weight with the model, which is not changed.
+"""
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
