@@ -133,7 +133,7 @@ def test_what_breaks_equivariance_is_named(x: Tensor) -> None:
             x = self.conv(x)
             return self.head(self.more(x + torch.linspace(0, 9, x.shape[3])).mean((2, 3)))  # type: ignore[no-any-return]
 
-    assert "From conv2 on something else" in words(Placed(), x)
+    assert "From conv2 on, something other" in words(Placed(), x)
     assert "not measured" in what_breaks([Step("a", "a", *[float("nan")] * 5)], 1)
 
 

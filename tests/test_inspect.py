@@ -74,7 +74,7 @@ def test_cards_say_what_there_is(tmp_path: Path) -> None:
         "−1 to 3 · 50 ms",
         "layer&lt;4&gt;, 8×8",
         "no positive evidence",
-        "flat: every place counts alike",
+        "flat: every position has the same value",
         "no finite number",
         "sums to 64 of 192",
         "about 4 min",

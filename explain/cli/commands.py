@@ -120,8 +120,8 @@ def explain(
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Maps of one picture by any method: as raw numbers (.npy), as a picture, and laid over the photo."""
-    from explain.methods.compute import Smoothing
     from explain.methods.live import MapRequest, open_session
+    from explain.methods.request import Smoothing
     from explain.methods.single_image import class_number, must_be_there, read_picture, settings_for, write
     from models.class_names import read_names
     from models.data.images import about_image

@@ -1,5 +1,5 @@
-"""A gaze folder: an evaluation kept to be looked at (docs/gaze.md). Reading it needs neither torch, nor the
-images, nor the networks."""
+"""A gaze folder: a stored evaluation (docs/gaze.md). Reading it needs neither torch, nor the images, nor the
+networks."""
 
 import os
 from dataclasses import dataclass
@@ -162,7 +162,7 @@ class GazeRun:
 
 
 def open_gaze_run(folder: Path) -> GazeRun:
-    """Raises UserError where the folder is none, or of another version."""
+    """Raises UserError where the folder is no gaze folder, or of another version."""
     try:
         manifest = read_object(folder / MANIFEST)
         if manifest.get("schema") != SCHEMA:

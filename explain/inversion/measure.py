@@ -1,5 +1,5 @@
-"""How much of a picture every layer still knows, over many pictures: errors of what its decoder rebuilds,
-beside two controls."""
+"""How much of a picture can be rebuilt from each layer: errors of its decoder over many pictures, with two
+controls."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,17 +20,17 @@ from models.inversion.training import mean_distance
 
 BATCH = 16
 COLUMNS = ("error", "mse", "psnr", "ssim", "same", "other", "mean")
-"""`error`: ||rebuilt - x|| as a share of the mean distance between two images; `mse` of the normalized
-picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: share whose predicted class stays; `other`: the
-error where another picture's features are decoded; `mean`: that of the mean picture."""
+"""`error`: ||rebuilt - x|| as a fraction of the mean distance between two images; `mse` of the normalized
+picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: fraction whose predicted class stays; `other`:
+the error where another picture's features are decoded; `mean`: that of the mean picture."""
 
 
 def measure(
     classifier: Classifier, decoders: Sequence[Decoder], source: ImageSource, limit: int = 500
 ) -> Iterator[tuple[float, pd.DataFrame]]:
-    """Yields (share that is done, one row a layer with `COLUMNS` and `images`, in the order of `decoders`).
-    Errors are shares of the mean distance between these very images. Raises UserError where fewer than two
-    can be read."""
+    """Yields (fraction that is done, one row a layer with `COLUMNS` and `images`, in the order of
+    `decoders`). Errors are fractions of the mean distance between these images. Raises UserError where fewer
+    than two can be read."""
     x = _read(classifier, source, limit)
     scale, total = mean_distance(x), dict[str, list[dict[str, float]]]()
     with torch.inference_mode():
@@ -54,14 +54,14 @@ def _rows(
     with torch.inference_mode():
         again = classifier.model(found).argmax(1)
     distance, away = ((p - x).flatten(1).norm(dim=1) / scale for p in (found, others))
-    seen, rebuilt = (unit(p, classifier.preprocessing).cpu().numpy() for p in (x, found))
-    squares = ((seen - rebuilt) ** 2).mean((1, 2, 3))
+    original, rebuilt = (unit(p, classifier.preprocessing).cpu().numpy() for p in (x, found))
+    squares = ((original - rebuilt) ** 2).mean((1, 2, 3))
     return [
         {
             "error": float(distance[k]),
             "mse": float((found[k] - x[k]).square().mean()),
             "psnr": float(-10 * np.log10(max(squares[k], 1e-10))),
-            "ssim": float(structural_similarity(seen[k], rebuilt[k], channel_axis=0, data_range=1.0)),
+            "ssim": float(structural_similarity(original[k], rebuilt[k], channel_axis=0, data_range=1.0)),
             "same": float(again[k] == text[k]),
             "other": float(away[k]) if len(x) > 1 else float("nan"),
         }

@@ -89,6 +89,18 @@ def compute_maps(
     return MapResult(maps.cpu(), request, ",".join(layers), classes, time.perf_counter() - began, sums)
 
 
+def map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, int]:
+    """(h, w) of the maps of several methods. Raises UserError where they differ: a run holds maps of one
+    size."""
+    requests = {name: MapRequest(name, layer, 0) for name in methods}
+    maps = {m: compute_maps(passes.model, passes.x, r, passes=passes).maps for m, r in requests.items()}
+    shapes = {m: (int(made.shape[1]), int(made.shape[2])) for m, made in maps.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{m} {h} x {w}" for m, (h, w) in shapes.items())
+        raise UserError(f"A run holds maps of one size, and these differ ({sizes}): make one run each.")
+    return shapes[methods[0]]
+
+
 def _target(passes: Passes, request: MapRequest) -> Target:
     def classes(chosen: Classes) -> Tensor:
         return torch.tensor(chosen if isinstance(chosen, tuple) else [int(chosen or 0)] * len(passes.x))

@@ -61,29 +61,9 @@ def format_text(table: Sequence[Layer], zeros: bool) -> str:
         shape = "×".join(map(str, layer.shape)) or "did not run"
         fraction = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
         numbers = format_count(layer.parameters), format_count(layer.macs), format_field(layer.field)
-        rows.append(
-            (
-                layer.name or "(network)",
-                layer.alias,
-                layer.kind,
-                shape,
-                *numbers,
-                format_field(layer.field),
-                fraction,
-            )
-        )
-    rows.append(
-        (
-            "sum",
-            "",
-            "",
-            "",
-            format_count(sum(x.parameters for x in table)),
-            format_count(sum(x.macs for x in table)),
-            "",
-            "",
-        )
-    )
+        rows.append((layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, fraction))
+    parameters, macs = sum(x.parameters for x in table), sum(x.macs for x in table)
+    rows.append(("sum", "", "", "", format_count(parameters), format_count(macs), "", ""))
     return columns(rows, right=(4, 5, 7))
 
 
@@ -178,10 +158,8 @@ def _watched(
 
 
 def _record(record: _Record, module: nn.Module, output: Any, fields: ReceptiveFields | None) -> None:
-    output, record.runs = (
-        output[0] if isinstance(output, list | tuple) and output else output,
-        record.runs + 1,
-    )
+    record.runs += 1
+    output = output[0] if isinstance(output, list | tuple) and output else output
     if not isinstance(output, Tensor):
         return
     record.shape, record.field = tuple(output.shape[1:]), fields.of(output) if fields else None

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explain.methods import registry
-from explain.methods.compute import compute_maps
+from explain.methods.compute import compute_maps, map_shape
 from explain.methods.inputs import Passes
 from explain.methods.request import MapRequest
 from explain.network.fused import fused_copy
@@ -96,7 +96,7 @@ def plan(
             f"{len(classifier.classes)} classes are named."
         )
     tried.gradients(torch.zeros(1, dtype=torch.long))
-    h, w = _map_shape(passes, chosen, layer)
+    h, w = map_shape(passes, chosen, layer)
     regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(
         classifier.name,
@@ -114,20 +114,6 @@ def plan(
         transform_input=classifier.transform_input,
         bits=source.bits,
     )
-
-
-def _map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, int]:
-    """(h, w) of the maps. Raises UserError where methods differ: a run holds maps of one size."""
-    maps = {
-        m: compute_maps(passes.model, passes.x, MapRequest(m, layer, 0), passes=passes).maps for m in methods
-    }
-    shapes = {m: (int(made.shape[1]), int(made.shape[2])) for m, made in maps.items()}
-    if len(set(shapes.values())) > 1:
-        sizes = ", ".join(f"{m} {h} x {w}" for m, (h, w) in shapes.items())
-        raise UserError(
-            f"A run holds maps of one size, and these differ ({sizes}): run the methods separately."
-        )
-    return shapes[methods[0]]
 
 
 def both_targets(
