@@ -19,7 +19,7 @@ from dashboard.session.context import Context
 from dashboard.session.image_sessions import KEPT, ImageSessions
 from dashboard.tabs.inspect import first_sight
 from explain.methods.boxes import strongest_box
-from explain.methods.live import PASSES, MapRequest, open_session
+from explain.methods.live import MapRequest, open_session
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
 from explain.methods.request import Smoothing
@@ -135,7 +135,7 @@ def test_maps_are_computed_once(tiny: Classifier) -> None:
     assert session.map(MapRequest("grad_cam")).target == session.pred
     for layer in ("features.0", "features.1", "features.2", "features.3"):
         session.map(MapRequest("grad_cam", layer))
-    assert len(session._passes) == PASSES
+    assert len(session.passes) == 5
     assert session.seconds(MapRequest("score_cam", "features")) > session.seconds(
         MapRequest("grad_cam", "features")
     )
