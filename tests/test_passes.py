@@ -51,11 +51,11 @@ def test_old_passes_are_dropped_beyond_the_limit(tiny: Classifier, x: Tensor) ->
     passes = Passes(tiny.model, x, limit=sum(sizes) - 1)
     made = [passes.captured(layer) for layer in layers]
     assert passes.captured(layers[-1]) is made[-1]
-    assert len(passes) == 3
+    assert len(passes.kept) == 3
     assert passes.captured(layers[0]) is not made[0]
     alone = Passes(tiny.model, x, limit=1)  # one is kept, however large
     assert alone.captured(layers[0]) is alone.captured(layers[0])
-    assert len(alone) == 1
+    assert len(alone.kept) == 1
 
 
 def test_methods_share_passes_gradients_and_the_fused_network(

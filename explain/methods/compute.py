@@ -76,7 +76,7 @@ def compute_maps(
     called on the way, and may raise `Cancelled`. Raises UserError for a request that does not fit, and where
     memory does not suffice for one image.
     """
-    passes = passes or Passes(model, x, precision)
+    passes = Passes(model, x, precision) if passes is None else passes
     if passes.model is not model or passes.x is not x:
         raise ValueError("passes= belongs to another network or to other images")
     began, method = time.perf_counter(), get(request.method)

@@ -42,7 +42,8 @@ class Passes:
     ):
         self.model, self.x, self.precision, self.limit = model, x, precision, limit
         self._captured = LRUCache[Layers, Capture](limit, getsizeof=lambda c: min(c.nbytes, limit))
-        self._fused = fused or LRUCache[Layers, nn.Module](FUSED_BYTES, getsizeof=self._own_bytes)
+        own = LRUCache[Layers, nn.Module](FUSED_BYTES, getsizeof=self._own_bytes)
+        self._fused = own if fused is None else fused
         self._lock = RLock()
 
     def captured(self, layers: Layers) -> Capture:
@@ -74,9 +75,11 @@ class Passes:
         """Passes of other images; fused copies are shared."""
         return Passes(self.model, x, self.precision, self.limit, self._fused)
 
-    def __len__(self) -> int:
-        """How many captured passes are kept."""
-        return len(self._captured)
+    @property
+    def kept(self) -> list[Layers]:
+        """The layers whose passes are kept, the least recently used first."""
+        with self._lock:
+            return list(self._captured)
 
     def _own_bytes(self, copy: nn.Module) -> int:
         shared = {id(p) for p in self.model.parameters()}
@@ -102,7 +105,7 @@ class MethodInputs:
 
     @cached_property
     def passes(self) -> Passes:
-        return self._passes or Passes(self.model, self.x, self.precision)
+        return Passes(self.model, self.x, self.precision) if self._passes is None else self._passes
 
     @cached_property
     def captured(self) -> Capture:

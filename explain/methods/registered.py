@@ -24,7 +24,10 @@ def checked(title: str, function: Callable[..., Any], inputs: MethodInputs, **pa
     inputs.target.score(inputs.passes.logits)  # raises UserError for classes that the network lacks
     with restored(inputs.model), torch.inference_mode(False), torch.enable_grad():
         answer = function(
-            inputs.model, inputs.x.detach().clone(), inputs.target.plus.to(inputs.x.device), **parameters
+            inputs.model,
+            inputs.x.detach().clone(),
+            inputs.target.plus.to(inputs.x.device, copy=True),
+            **parameters,
         )
     n = len(inputs.x)
     if not isinstance(answer, Tensor) or answer.ndim != 3 or len(answer) != n or not answer.numel():

@@ -35,4 +35,9 @@ def _tensors(node: Any, name: str) -> list[Tensor]:
     except RuntimeError:  # changed in place, or freed
         return []
     values = saved if isinstance(saved, list | tuple) else [saved]
-    return [v for v in values if isinstance(v, Tensor) and not isinstance(v, nn.Parameter)]
+    return [v for v in values if isinstance(v, Tensor) and not _is_parameter(v)]
+
+
+def _is_parameter(tensor: Tensor) -> bool:
+    """Or a view of one."""
+    return isinstance(tensor if tensor._base is None else tensor._base, nn.Parameter)
