@@ -69,10 +69,10 @@ def _score(
     values, theirs = answer
     truth = whole if theirs is None else truths.narrowed(whole, theirs)
     enlarged = "" if values.shape == image.size else f"{values.shape[0]} × {values.shape[1]}"
-    found = scores(values, truth, made.variant, seed)
+    metrics = scores(values, truth, made.variant, seed)
     why = problem(values, truth)
     why = why or ("" if len(truth.rows) else "only the density of fixations is known")
-    made.rows.append({"id": image.id, "source": source.name, **found, "why": why, "enlarged": enlarged})
+    made.rows.append({"id": image.id, "source": source.name, **metrics, "why": why, "enlarged": enlarged})
     if source.keep:
         made.maps.setdefault(source.name, {})[image.id] = small(values)
 

@@ -155,10 +155,10 @@ class GazeRun:
 
     def score(self, row: int, source: str) -> dict[str, Any]:
         """Every metric of an image's map, and `why` some are missing."""
-        found = self.scores[
+        rows = self.scores[
             (self.scores["source"] == source) & (self.scores["id"] == self.images.at[row, "id"])
         ]
-        return dict(found.iloc[0]) if len(found) else {}
+        return dict(rows.iloc[0]) if len(rows) else {}
 
 
 def open_gaze_run(folder: Path) -> GazeRun:

@@ -110,8 +110,8 @@ class _Descent:
 
     def _output(self, x: Tensor, graph: bool = False) -> Tensor:
         c = self.classifier
-        found = reach(c.model, x, self.settings.layer, graph, turn=self.turn)
-        return features_of(found, c.input_size, getattr(c.model, "num_prefix_tokens", None)).float()
+        output = reach(c.model, x, self.settings.layer, graph, turn=self.turn)
+        return features_of(output, c.input_size, getattr(c.model, "num_prefix_tokens", None)).float()
 
 
 def variation(x: Tensor) -> Tensor:

@@ -42,17 +42,17 @@ def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
 def rebuild(classifier: Classifier, x: Tensor, decoder: Decoder, features: Tensor | None = None) -> Rebuilt:
     """Of one image `x` (1, C, H, W); `features`: those of another or of an edited output, instead of its
     own."""
-    found = decoder.pictures(layer_output(classifier, x, decoder.layer) if features is None else features)
-    return described(classifier, x, found, decoder.layer, decoder.scale)
+    rebuilt = decoder.pictures(layer_output(classifier, x, decoder.layer) if features is None else features)
+    return described(classifier, x, rebuilt, decoder.layer, decoder.scale)
 
 
-def described(classifier: Classifier, x: Tensor, found: Tensor, layer: str, scale: float) -> Rebuilt:
-    """A rebuilt picture `found` (1, C, H, W) beside its original."""
+def described(classifier: Classifier, x: Tensor, rebuilt: Tensor, layer: str, scale: float) -> Rebuilt:
+    """A rebuilt picture `rebuilt` (1, C, H, W) beside its original."""
     with torch.inference_mode():
-        prob = classifier.model(found).softmax(1)[0]
-    error = float((found - x).norm()) / scale
+        prob = classifier.model(rebuilt).softmax(1)[0]
+    error = float((rebuilt - x).norm()) / scale
     return Rebuilt(
-        layer, pixels_of(found, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max())
+        layer, pixels_of(rebuilt, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max())
     )
 
 
@@ -93,8 +93,8 @@ def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
 
 def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
     """(N, h, w, 3) uint8 of normalized pictures."""
-    found = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return found if found.shape[3] == 3 else found.repeat(3, 3)
+    pixels = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return pixels if pixels.shape[3] == 3 else pixels.repeat(3, 3)
 
 
 def unit(x: Tensor, preprocessing: Preprocessing) -> Tensor:

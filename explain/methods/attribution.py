@@ -62,7 +62,7 @@ def smooth_grad(
 
         def noisy(size: int) -> Tensor:
             with seeded(seed):
-                found: Tensor = NoiseTunnel(Saliency(net)).attribute(
+                attribution: Tensor = NoiseTunnel(Saliency(net)).attribute(
                     nt_type="smoothgrad",
                     nt_samples=samples,
                     stdevs=reach,
@@ -70,7 +70,7 @@ def smooth_grad(
                     nt_samples_batch_size=min(size, samples),
                     **more,
                 )
-            return found
+            return attribution
 
         with captum(one, samples) as (net, more):
             return pixels(shrinking(noisy, one.batch_size), channels)
@@ -173,8 +173,8 @@ def _through_relus(inputs: MethodInputs, kind: Callable[[nn.Module], Any]) -> Te
                 "This network has no ReLU, whose gradient this method changes: use the input gradient or "
                 "SmoothGrad."
             )
-        found: Tensor = kind(net).attribute(**more)
-    return found
+        attribution: Tensor = kind(net).attribute(**more)
+    return attribution
 
 
 def layer_grad_cam(inputs: MethodInputs) -> Tensor:
@@ -189,5 +189,5 @@ def layer_grad_cam(inputs: MethodInputs) -> Tensor:
         captum(inputs, 1) as (net, more),
         replaced(inputs.model, inputs.layer, inputs.x, maps, captured.turns[0]),
     ):
-        found: Tensor = LayerGradCam(net, maps).attribute(**more)
-    return found[:, 0].detach()
+        attribution: Tensor = LayerGradCam(net, maps).attribute(**more)
+    return attribution[:, 0].detach()

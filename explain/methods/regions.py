@@ -111,14 +111,14 @@ def _fitted(
     def work(one: MethodInputs, mask: Tensor) -> Tensor:
         def fit(size: int) -> Tensor:
             with seeded(seed):
-                found: Tensor = kind(net).attribute(
+                attribution: Tensor = kind(net).attribute(
                     baselines=baseline(one.x, base),
                     feature_mask=mask,
                     n_samples=samples,
                     perturbations_per_eval=size,
                     **more,
                 )
-            return found
+            return attribution
 
         with captum(one, samples, forward=True) as (net, more), torch.no_grad():
             return shrinking(fit, one.batch_size)

@@ -97,8 +97,8 @@ class Method:
 
             return partial(checked, self.title, self.function)
         module, name = self.function.split(".")
-        found: Callable[..., Tensor] = getattr(import_module(f"explain.methods.{module}"), name)
-        return found
+        function: Callable[..., Tensor] = getattr(import_module(f"explain.methods.{module}"), name)
+        return function
 
     def settings(self, given: dict[str, Any] | None = None) -> dict[str, Any]:
         """Every parameter with its given value, or its default. Raises UserError for unknown names and wrong

@@ -67,11 +67,11 @@ class Capture:
         total = score(self._scores).sum()
         if not total.requires_grad:
             raise UserError(unreached(self.layers[0]))
-        found = torch.autograd.grad(total, self._outputs, retain_graph=True, allow_unused=True)
-        for layer, gradient in zip(self.layers, found, strict=True):
+        gradients = torch.autograd.grad(total, self._outputs, retain_graph=True, allow_unused=True)
+        for layer, gradient in zip(self.layers, gradients, strict=True):
             if gradient is None:
                 raise UserError(unreached(layer))
-        return tuple(layout.maps(g).float() for layout, g in zip(self.layouts, found, strict=True))
+        return tuple(layout.maps(g).float() for layout, g in zip(self.layouts, gradients, strict=True))
 
     def curvature(self, target: Target | Tensor) -> Tensor:
         """Of the first layer: the Hessian of the score with respect to the activation, times the activation,
@@ -122,9 +122,9 @@ def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision:
             )
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             scores = model(x)
-    found = [kept.of(name) for name in names]
+    counted = [kept.of(name) for name in names]
     scores = scores.flatten(1).float()
-    outputs, layouts, turns = zip(*found, strict=True) if names else ((), (), ())
+    outputs, layouts, turns = zip(*counted, strict=True) if names else ((), (), ())
     maps = tuple(
         layout.maps(output.detach()).float() for output, layout in zip(outputs, layouts, strict=True)
     )
@@ -224,12 +224,12 @@ def gradients_of(
                 stack.callback(module.register_forward_hook(keep).remove)
         answers = model(image.requires_grad_().clone())  # a copy: the network may work in place
         score, inputs = target.score(answers.flatten(1).float()).sum(), [image, *(o for _, o in ran)]
-        found = torch.autograd.grad(score, inputs, allow_unused=True) if score.requires_grad else [None]
-    if found[0] is None:
+        gradients = torch.autograd.grad(score, inputs, allow_unused=True) if score.requires_grad else [None]
+    if gradients[0] is None:
         raise UserError("No gradient reaches the image: the network cuts it off.")
-    return found[0], [
+    return gradients[0], [
         (module, gradient)
-        for (module, _), gradient in zip(ran, found[1:], strict=True)
+        for (module, _), gradient in zip(ran, gradients[1:], strict=True)
         if gradient is not None
     ]
 

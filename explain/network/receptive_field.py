@@ -103,8 +103,8 @@ class ReceptiveFields(TorchDispatchMode):
 
     def of(self, tensor: Any) -> Field | None:
         """None where it is not known, or where the tensor does not depend on the image."""
-        found = self._fields.get(id(tensor))
-        return found if isinstance(found, Field) else None
+        field = self._fields.get(id(tensor))
+        return field if isinstance(field, Field) else None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
@@ -194,8 +194,8 @@ def _list(value: Any) -> list[int]:
 
 
 def _pair(value: Any) -> Sequence[int]:
-    found = list(value) if isinstance(value, list | tuple | torch.Size) else [value]
-    return found * 2 if len(found) == 1 else found
+    values = list(value) if isinstance(value, list | tuple | torch.Size) else [value]
+    return values * 2 if len(values) == 1 else values
 
 
 def _gathered(f: Field, kernel: Any, stride: Any, padding: Any, dilation: Any, made: Tensor) -> Any:

@@ -35,8 +35,8 @@ def default_layer(model: nn.Module, x: Tensor) -> str:
     Raises UserError for a network without such a layer.
     """
     attentions: list[tuple[str, int]] = []
-    found = _outputs(model, x, attentions)
-    outputs = [layer for layer, _ in found]
+    pairs = _outputs(model, x, attentions)
+    outputs = [layer for layer, _ in pairs]
     inside = tuple(f"{name}." for name, _ in attentions)
     large = [layer.name for layer in outputs if min(layer.shape[1:]) > 1]
     names = [name for name in large if not name.startswith(inside) and ".attn." not in name]
@@ -49,7 +49,7 @@ def default_layer(model: nn.Module, x: Tensor) -> str:
             f"{type(model).__name__} has no convolution that outputs maps: class-activation maps need one."
         )
     last = convolutions[-1]
-    layer, layout = [pair for pair in found[last:] if pair[0].shape[1:] == outputs[last].shape[1:]][-1]
+    layer, layout = [pair for pair in pairs[last:] if pair[0].shape[1:] == outputs[last].shape[1:]][-1]
     # tokens: attention of another name may follow, and the class token alone be read
     return layer.name if layout.kind != "tokens" else _last_reached(model, x, names) or layer.name
 
