@@ -218,6 +218,8 @@ class LayersTab:
     def _survey(self, who: str) -> Iterator[str]:
         """Messages of progress."""
 
+        from explain.features.top_activations import top_activations
+
         ctx, began, drawn = self._ctx, time.monotonic(), 0.0
         with ctx.classifier() as classifier:
             work = top_activations(classifier, ctx.run)
