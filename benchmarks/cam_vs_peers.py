@@ -1,7 +1,7 @@
 """One batch of maps: Vitrine against pytorch-grad-cam, torch-cam and Captum called directly; same weights,
 layer and images, channels_last for all.
 
-Vitrine's own network is the folded one, as in its runs; what that alone brings stands beside it.
+Vitrine's own network is the fused one, as in its runs; what that alone brings stands beside it.
 
     python benchmarks/cam_vs_peers.py [--batch 16] [--models mobilenet_v2,resnet50]
 """
@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCam
 
 from benchmarks.timing import hardware, take_turns
-from explain.methods.compute import Case, answer, explain
-from explain.methods.target import Target
-from explain.network.fused import folded
-from explain.network.hooks import capture, logits
+from explain.methods.compute import compute_maps
+from explain.methods.inputs import Passes
+from explain.methods.request import MapRequest
+from explain.network.fused import fused_copy
+from explain.network.hooks import logits
 from explain.network.target_layers import default_layer
 from models.memory import reuse_memory
 from models.registry import spec
@@ -45,37 +46,37 @@ EIGHT = [
 
 def batch(model: nn.Module, x: Tensor) -> None:
     """Gradient CAMs of a whole batch."""
-    layer, target = default_layer(model, x), torch.arange(len(x))
-    quick, rough = folded(model, x, [layer]), folded(model, x, [layer], "bf16")
+    layer, target = default_layer(model, x), tuple(range(len(x)))
+    quick, rough = fused_copy(model, x, [layer]), fused_copy(model, x, [layer], "bf16")
     peer, wanted = (
         GradCAM(model, [model.get_submodule(layer)]),
-        [ClassifierOutputTarget(int(t)) for t in target],
+        [ClassifierOutputTarget(t) for t in target],
     )
 
     def torch_cam() -> None:
         with TorchCam(model, target_layer=layer) as extractor:
-            extractor(target.tolist(), model(x))
+            extractor(list(target), model(x))
+
+    def ours(network: nn.Module, methods: list[str], precision: str = "fp32") -> list[Tensor]:
+        passes = Passes(network, x, precision)
+        requests = [MapRequest(name, layer, target) for name in methods]
+        return [compute_maps(network, x, request, passes=passes).maps for request in requests]
 
     told(
         {
-            "Grad-CAM": lambda: explain(capture(quick, x, layer), ["grad_cam"], target),
+            "Grad-CAM": lambda: ours(quick, ["grad_cam"]),
             "forward alone": lambda: logits(quick, x),
-            "eight methods, one pass": lambda: explain(capture(quick, x, layer), EIGHT, target),
-            "Grad-CAM, bf16": lambda: explain(capture(rough, x, layer, "bf16"), ["grad_cam"], target),
-            "Grad-CAM, not folded": lambda: explain(capture(model, x, layer), ["grad_cam"], target),
-            "forward alone, not folded": lambda: logits(model, x),
-            "Grad-CAM, not folded, bf16": lambda: explain(
-                capture(model, x, layer, "bf16"), ["grad_cam"], target
-            ),
+            "eight methods, one pass": lambda: ours(quick, EIGHT),
+            "Grad-CAM, bf16": lambda: ours(rough, ["grad_cam"], "bf16"),
+            "Grad-CAM, not fused": lambda: ours(model, ["grad_cam"]),
+            "forward alone, not fused": lambda: logits(model, x),
+            "Grad-CAM, not fused, bf16": lambda: ours(model, ["grad_cam"], "bf16"),
             "pytorch-grad-cam's Grad-CAM": lambda: peer(x, wanted),
             "torch-cam's Grad-CAM": torch_cam,
         }
     )
     peer.activations_and_grads.release()
-    exact, near = (
-        explain(capture(m, x, layer, p), ["grad_cam"], target)["grad_cam"].maps.flatten(1)
-        for m, p in ((model, "fp32"), (rough, "bf16"))
-    )
+    exact, near = (ours(m, ["grad_cam"], p)[0].flatten(1) for m, p in ((model, "fp32"), (rough, "bf16")))
     least = min(float(torch.corrcoef(torch.stack([a, b]))[0, 1]) for a, b in zip(exact, near, strict=True))
     print(f"  maps in bf16 and float32 correlate by {least:.4f} at least")
 
@@ -83,13 +84,13 @@ def batch(model: nn.Module, x: Tensor) -> None:
 def again(model: nn.Module, x: Tensor, layer: str) -> None:
     """Maps of one image that run the network again; at the last block, for pytorch-grad-cam would leave out
     the body of a container."""
-    one, target = x[:1], Target(torch.tensor([3]))
+    one = x[:1]
     for name, kind in (("ablation_cam", AblationCAM), ("score_cam", ScoreCAM)):
         peer = kind(model, [model.get_submodule(layer)])
         peer.batch_size = 32
         told(
             {
-                f"{name}": lambda name=name: answer(Case(model, one, (layer,), target), name),  # type: ignore[misc]
+                f"{name}": lambda name=name: compute_maps(model, one, MapRequest(name, layer, 3)),  # type: ignore[misc]
                 f"pytorch-grad-cam's {name}": lambda peer=peer: peer(one, [ClassifierOutputTarget(3)]),  # type: ignore[misc]
             },
             rounds=1,
@@ -119,9 +120,9 @@ def by_hand(model: nn.Module, x: Tensor) -> None:
     for name, (hand, given) in pairs.items():
         told(
             {
-                name: lambda name=name, given=given: answer(
-                    Case(model, some, (layer,), Target(three)), name, given
-                ),  # type: ignore[misc]
+                name: lambda name=name, given=given: compute_maps(  # type: ignore[misc]
+                    model, some, MapRequest(name, layer, 3, parameters=tuple(given.items()))
+                ),
                 f"Captum's {name} by hand": hand,
             },
             rounds=3,

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.timing import hardware
-from explain.methods.compute import Case, answer
+from explain.methods.compute import compute_maps
 from explain.methods.registry import METHODS
-from explain.methods.target import Target
+from explain.methods.request import MapRequest
 from explain.network.hooks import logits
 from explain.network.target_layers import default_layer
 from models.data.toon_faces import ToonFaces
@@ -70,7 +70,7 @@ def main() -> None:
         try:
             found = torch.cat(
                 [
-                    answer(Case(classifier.model, part, (layer,), Target(target)), name).maps
+                    compute_maps(classifier.model, part, MapRequest(name, layer, tuple(target.tolist()))).maps
                     for part, target in zip(x.split(10), label.split(10), strict=True)
                 ]
             )

@@ -19,7 +19,7 @@ from benchmarks.timing import hardware, take_turns
 from dashboard.components.layer_view import channel_sheet
 from explain.features.activation_maximization import BATCH, Settings, maximize
 from explain.features.activations import activations, order
-from explain.features.depth import depth, handed_on
+from explain.features.depth import block_outputs, depth
 from explain.features.projection import projections
 from explain.network.hooks import logits
 from explain.network.summary import Layer, layers
@@ -53,7 +53,7 @@ def about(classifier: Classifier, steps: int) -> None:
     model, picture = classifier.model, Image.effect_noise(classifier.input_size[::-1], 80).convert("RGB")
     x = classifier.batch([picture])
     table = layers(model, x)
-    way, spatial = handed_on(table), [layer for layer in table if layer.spatial]
+    way, spatial = block_outputs(table), [layer for layer in table if layer.spatial]
     first, widest = spatial[0], max(spatial, key=lambda layer: (layer.shape[0], -layer.shape[1]))
 
     def page(layer: Layer) -> str:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import hardware, take_turns
-from explain.methods.compute import Case, answer, explain
-from explain.methods.registry import METHODS, names_from_a_pass
-from explain.methods.target import Target
+from explain.methods.compute import compute_maps
+from explain.methods.inputs import Passes
+from explain.methods.registry import METHODS, methods_in_runs
+from explain.methods.request import MapRequest
 from explain.network.hooks import capture, logits
 from explain.network.target_layers import default_layer
 from models.errors import UserError
@@ -65,23 +66,30 @@ def main() -> None:
 
 def measure(model: nn.Module, chosen: list[str], x: Tensor) -> dict[str, float]:
     """Seconds an image."""
-    layer, target = default_layer(model, x), Target(torch.arange(len(x)))
+    layer, target = default_layer(model, x), tuple(range(len(x)))
     c, h, w = capture(model, x[:1], layer).activation.shape[1:]
     works: dict[str, Callable[[], object]] = {
         "forward": lambda: logits(model, x),
-        "all that share a pass": lambda: explain(capture(model, x, layer), names_from_a_pass(), target),
+        "all that share a pass": lambda: all_shared(model, x, layer, target),
     }
     dear: dict[str, Callable[[], object]] = {}
     for name, method in ((name, METHODS[name]) for name in chosen):
         kind = dear if method.passes(c, h * w, method.settings()) > CHEAP else works
         rows = slice(FEW) if kind is dear else slice(None)
-        kind[name] = lambda name=name, rows=rows: answer(
-            Case(model, x[rows], (layer,), target.rows(rows)), name
-        )  # type: ignore[misc]
+        kind[name] = lambda name=name, rows=rows: compute_maps(  # type: ignore[misc]
+            model, x[rows], MapRequest(name, layer, target[rows])
+        )
     works = {name: work for name, work in works.items() if _works(name, work)}
     seconds = {name: median(times) / len(x) for name, times in take_turns(works, 3).items()}
     seconds |= {name: _once(work) / min(len(x), FEW) for name, work in dear.items()}
     return {name: seconds[name] for name in ["forward", "all that share a pass", *METHODS] if name in seconds}
+
+
+def all_shared(model: nn.Module, x: Tensor, layer: str, target: tuple[int, ...]) -> None:
+    """Every method that needs one pass, from the same pass."""
+    passes = Passes(model, x)
+    for name in methods_in_runs():
+        compute_maps(model, x, MapRequest(name, layer, target), passes=passes)
 
 
 def _once(work: Callable[[], object]) -> float:

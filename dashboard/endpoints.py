@@ -142,7 +142,7 @@ class Endpoints:
             "seconds": round(result.seconds, 3),
             "map": [[float(f"{value:.7g}") for value in line] for line in result.raw.tolist()],
         }
-        return description, overlay(session.seen, normalize(result.raw))
+        return description, overlay(session.image, normalize(result.raw))
 
     @error_boundary
     def export(self, select: str = "", per_class: int = 2, methods: str = "") -> str:

@@ -1,5 +1,5 @@
-"""The only place where a raw map becomes pixels. NumPy and Pillow only; browsers color and blend what this
-encodes."""
+"""Raw maps as pixels; no other file normalizes them. NumPy and Pillow only; browsers color and blend the
+result."""
 
 import base64
 import io
@@ -21,7 +21,8 @@ _ALPHA = (
 _TEAL = ((0.04, 0.09, 0.10), (0.05, 0.30, 0.29), (0.10, 0.55, 0.51), (0.45, 0.80, 0.72), (0.95, 0.99, 0.90))
 
 FINE = 64 * 64
-"""Maps of so many places are fine: attributions of pixels, and CAMs of early layers of large inputs."""
+"""Maps with at least so many positions are fine: attributions of pixels, and CAMs of early layers of large
+inputs."""
 
 
 def normalize(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndarray:
@@ -35,8 +36,8 @@ def normalize(raw: np.ndarray, top: float | np.ndarray | None = None) -> np.ndar
 
 
 def peak(raw: np.ndarray) -> np.ndarray:
-    """What is drawn at full strength, for maps (..., h, w): the maximum; the 99th percentile of what is
-    positive in fine maps, where a few pixels would leave all others dark."""
+    """The value that is drawn at full strength, for maps (..., h, w): the maximum; the 99th percentile of
+    what is positive in fine maps, where a few pixels would leave all others dark."""
     positive = _positive(raw)
     if raw.shape[-2] * raw.shape[-1] < FINE:
         return np.asarray(positive.max((-2, -1)))
@@ -50,7 +51,7 @@ def _positive(raw: np.ndarray) -> np.ndarray:
 
 
 def problem(raw: np.ndarray) -> str:
-    """Why a map shows nothing, or nothing: broken numbers, no evidence for the class anywhere, or the same
+    """Why a map shows nothing, or '': values that are not finite, no positive value, or one value
     everywhere."""
     if not np.isfinite(raw).any():
         return "no map: the layer gave no finite number"
@@ -58,11 +59,11 @@ def problem(raw: np.ndarray) -> str:
         return "parts of the map are not finite"
     if not (raw > 0).any():
         return "no positive evidence"
-    return "flat: every place counts alike" if raw.size > 1 and raw.min() == raw.max() else ""
+    return "flat: every position has the same value" if raw.size > 1 and raw.min() == raw.max() else ""
 
 
 def map_png(scaled: np.ndarray, enlarge: int = 1) -> str:
-    """A map (h, w) in [0, 1] as a data URL: grey PNG at the layer's own resolution, about 100 bytes for 7 ×
+    """A map (h, w) in [0, 1] as a data URL: gray PNG at the layer's own resolution, about 100 bytes for 7 ×
     7.
 
     `enlarge`: so many times larger, bilinear, for pictures so large that the browser's own scaling would show
@@ -123,7 +124,7 @@ def pictures_url(pictures: np.ndarray, columns: int, side: int) -> str:
 
 
 def kernels_png(kernels: np.ndarray, columns: int) -> str:
-    """Weights (n, C, h, w) of one channel or three as pictures side by side: grey is zero, each kernel up to
+    """Weights (n, C, h, w) of one channel or three as pictures side by side: gray is zero, each kernel up to
     its own largest magnitude."""
     top = np.abs(kernels).max((1, 2, 3), keepdims=True)
     values = 0.5 + np.divide(kernels, 2 * top, out=np.zeros_like(kernels), where=top > 0)
@@ -134,7 +135,7 @@ def kernels_png(kernels: np.ndarray, columns: int) -> str:
 
 
 def signed_pixels(values: np.ndarray) -> Image.Image:
-    """RGB of signed values (C, h, w) of pixels: grey is zero, strongest at the 99.9th percentile of their
+    """RGB of signed values (C, h, w) of pixels: gray is zero, strongest at the 99.9th percentile of their
     magnitudes."""
     values = np.nan_to_num(values)
     top = float(np.quantile(np.abs(values), 0.999)) or float(np.abs(values).max()) or 1.0
@@ -206,7 +207,7 @@ def overlay(
 
 
 def color_filters() -> str:
-    """SVG filters that color a grey map in the browser, one for each of `COLOR_MAPS`: `url(#vt-turbo)` ...
+    """SVG filters that color a gray map in the browser, one for each of `COLOR_MAPS`: `url(#vt-turbo)` ...
 
     The map's value also becomes its alpha, so that the picture stays untouched where there is no evidence.
     """

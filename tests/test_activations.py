@@ -121,7 +121,7 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
     table, picture = layers(tiny.model, x), Image.new("RGB", (32, 32))
     page = layer_table(table, "features.1")
     assert page.count('data-action="layer"') == len(
-        [layer for layer in table if layer.shape and not layer.passes_on]
+        [layer for layer in table if layer.shape and not layer.is_passthrough]
     )
     assert page.count("vt-on") == 1
     by_name = {layer.name: layer for layer in table}
@@ -172,11 +172,11 @@ def test_a_picture_smaller_than_the_input(tiny: Classifier) -> None:
     input's size."""
     from PIL import Image
 
-    from explain.features.depth import depth, handed_on
+    from explain.features.depth import block_outputs, depth
     from explain.methods.live import open_session
 
     session = open_session(tiny, Image.new("L", (3, 5), 90))
     table = layers(tiny.model, session.x)
     assert {layer.name: layer.shape for layer in table}["features.4"] == (12, 8, 8)
     assert activations(tiny.model, session.x, "features.4").values.shape == (12, 8, 8)
-    assert depth(tiny.model, session.x, handed_on(table))["features.4"].shape == (1, 5)
+    assert depth(tiny.model, session.x, block_outputs(table))["features.4"].shape == (1, 5)

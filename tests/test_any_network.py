@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from explain.methods.compute import Case, answer
-from explain.methods.registry import METHODS, from_a_pass, get, names_from_a_pass
-from explain.methods.target import Target
+from explain.methods.inputs import MethodInputs
+from explain.methods.registry import METHODS, get, method_in_runs, methods_in_runs
+from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
+from tests.maps import maps_for
 
 
 class EndsInConvolution(nn.Sequential):
@@ -91,9 +92,9 @@ REFUSED = {  # and nothing else may be
 }
 
 
-def attempt(case: Case, name: str, given: dict[str, int]) -> torch.Tensor | str:
+def attempt(case: MethodInputs, name: str, given: dict[str, int]) -> torch.Tensor | str:
     try:
-        return answer(case, name, given).maps
+        return maps_for(case, name, given).maps
     except UserError as error:
         return str(error)
 
@@ -111,7 +112,7 @@ def test_every_method(network: str) -> None:
             for p in method.parameters
             if p.name in ("samples", "steps")
         }
-        maps = attempt(Case(model, x, (layer,), Target(torch.tensor([1, 3]))), name, given)
+        maps = attempt(MethodInputs(model, x, (layer,), Target(torch.tensor([1, 3]))), name, given)
         if isinstance(maps, str):
             refused.add(name)
             assert "\n" not in maps
@@ -144,12 +145,12 @@ def test_a_method_s_name_that_is_nearly_right(typed: str, meant: str) -> None:
 
 def test_a_run_is_told_what_a_run_takes() -> None:
     with pytest.raises(UserError) as wrong:
-        from_a_pass("gradcam")
-    names = ", ".join(names_from_a_pass())
+        method_in_runs("gradcam")
+    names = ", ".join(methods_in_runs())
     assert str(wrong.value) == f"No method 'gradcam': did you mean grad_cam? A run takes {names}."
     with pytest.raises(UserError, match=r"^No method 'magic': A run takes grad_cam, .*fem\.$"):
-        from_a_pass("magic")
+        method_in_runs("magic")
     with pytest.raises(UserError, match="Score-CAM runs the network many times for one image: a run takes"):
-        from_a_pass("score_cam")
+        method_in_runs("score_cam")
     with pytest.raises(UserError, match=r"^No method 'magic': 'python launch.py methods' lists all\.$"):
         get("magic")

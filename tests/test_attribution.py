@@ -13,12 +13,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from explain.methods.baseline import baseline
-from explain.methods.compute import Case, Smoothing, answer
+from explain.methods.inputs import MethodInputs
 from explain.methods.registry import METHODS
-from explain.methods.target import Target
-from explain.network.hooks import as_found
+from explain.methods.request import Smoothing
+from explain.network.model_state import as_found
+from explain.network.target import Target
 from models.errors import UserError
 from models.registry import spec
+from tests.maps import maps_for
 
 
 class Net(nn.Module):
@@ -58,7 +60,7 @@ def ask(
     classes: torch.Tensor = CLASSES,
     **given: Any,
 ) -> torch.Tensor:
-    return answer(Case(model, x, (layer,), Target(classes[: len(x)])), name, given).maps
+    return maps_for(MethodInputs(model, x, (layer,), Target(classes[: len(x)])), name, given).maps
 
 
 def by_hand(name: str, model: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -143,12 +145,15 @@ def test_what_a_map_should_sum_to(name: str, base: str, x: torch.Tensor) -> None
     with torch.no_grad():
         change = target.score(model(x)) - target.score(model(baseline(x, base)))
     given = {"base": base, "steps": 200} if name == "integrated_gradients" else {"base": base}
-    found = answer(Case(model, x, ("two",), target), name, given)
-    assert found.expected_sum is not None
-    torch.testing.assert_close(found.expected_sum, change)
+    found = maps_for(MethodInputs(model, x, ("two",), target), name, given)
+    assert found.expected_sums is not None
+    torch.testing.assert_close(found.expected_sums, change)
     torch.testing.assert_close(found.maps.sum((1, 2)), change, rtol=2e-2, atol=2e-3)
-    assert answer(Case(model, x, ("two",), target), name, smoothing=Smoothing(flip=True)).expected_sum is None
-    assert answer(Case(model, x, ("two",), target), "grad_cam").expected_sum is None
+    assert (
+        maps_for(MethodInputs(model, x, ("two",), target), name, smoothing=Smoothing(flip=True)).expected_sums
+        is None
+    )
+    assert maps_for(MethodInputs(model, x, ("two",), target), "grad_cam").expected_sums is None
 
 
 @pytest.mark.parametrize(
@@ -247,7 +252,9 @@ def test_samples_in_smaller_batches_are_the_same_samples(x: torch.Tensor) -> Non
 def test_progress_is_told_and_never_goes_back(x: torch.Tensor) -> None:
     for name in ("integrated_gradients", "occlusion", "lime", "kernel_shap", "score_cam", "ablation_cam"):
         told: list[float] = []
-        answer(Case(Net(), x, ("two",), Target(CLASSES), batch=1, on_progress=told.append), name)
+        maps_for(
+            MethodInputs(Net(), x, ("two",), Target(CLASSES), batch_size=1, on_progress=told.append), name
+        )
         assert told == sorted(told)
         assert 0.8 < told[-1] <= 1, name
         assert len(told) > 2
@@ -322,7 +329,7 @@ def test_real_photos_and_weights(mobilenet_weights: Path) -> None:
         ),
     }
     for name, (theirs, given) in pairs.items():
-        ours = answer(Case(model, x, (), Target(classes)), name, given).maps
+        ours = maps_for(MethodInputs(model, x, (), Target(classes)), name, given).maps
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-3, atol=1e-5 * float(theirs.abs().max()))
     with torch.no_grad():
         gain = (model(x) - model(mean)).gather(1, classes[:, None])[:, 0]

@@ -7,10 +7,10 @@ import pytorch_grad_cam as reference
 import torch
 
 from explain.methods import cam
-from explain.methods.compute import explain
 from explain.network.hooks import capture
 from explain.network.target_layers import default_layer
 from models.classifier import Classifier
+from tests.maps import maps_of_pass
 from tests.reference import PEERS, raw_reference
 
 
@@ -34,10 +34,10 @@ def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest)
     name = default_layer(model, x)
     captured = capture(model, x, name)
     for target in (captured.logits.argmax(1), torch.tensor([7, 281, 999])):
-        ours = explain(captured, PEERS, target)
+        ours = maps_of_pass(captured, PEERS, target)
         for method, kind in PEERS.items():
             theirs = raw_reference(kind, model, model.get_submodule(name), x, target.tolist())
-            mine = ours[method].maps.numpy()
+            mine = ours[method].numpy()
             if method.startswith("eigen"):  # a principal component has no sign
                 theirs = theirs * np.sign((theirs * mine).sum((1, 2), keepdims=True))
             scale = np.abs(theirs).max((1, 2), keepdims=True)
@@ -51,12 +51,12 @@ def test_known_by_hand_on_pooling_and_linear(tiny: Classifier) -> None:
     captured = capture(tiny.model, x, "features")
     weights = tiny.model.head.weight[target].detach()  # type: ignore[union-attr,index]
     expected = torch.einsum("nc,nchw->nhw", weights, captured.activation) / 64
-    maps = explain(captured, ["grad_cam", "hires_cam", "xgrad_cam"], target)
-    for explanation in maps.values():
-        torch.testing.assert_close(explanation.maps, expected, rtol=1e-4, atol=1e-6)
+    maps = maps_of_pass(captured, ["grad_cam", "hires_cam", "xgrad_cam"], target)
+    for made in maps.values():
+        torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-6)
     # HiResCAM's sum is the logit without its bias: the method's completeness
     logit = captured.logits.gather(1, target[:, None])[:, 0] - tiny.model.head.bias[target]  # type: ignore[union-attr,index]
-    torch.testing.assert_close(maps["hires_cam"].maps.sum((1, 2)), logit, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(maps["hires_cam"].sum((1, 2)), logit, rtol=1e-4, atol=1e-5)
 
 
 def test_layer_cam_by_a_plain_loop() -> None:

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from explain.methods.compute import Case, answer
+from explain.methods.inputs import MethodInputs
 from explain.methods.registry import METHODS, register
 from explain.methods.spec import Method
-from explain.methods.target import Target
 from explain.network.hooks import capture, logits
+from explain.network.target import Target
 from explain.network.target_layers import default_layer, map_layers
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
+from tests.maps import maps_for
 
 LAYER = "features.4"
 
@@ -70,7 +71,7 @@ def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
         layer: str = LAYER,
         classes: torch.Tensor = target,
     ) -> torch.Tensor:
-        return answer(Case(model, images[rows], (layer,), Target(classes[rows])), name).maps
+        return maps_for(MethodInputs(model, images[rows], (layer,), Target(classes[rows])), name).maps
 
     before = snapshot(model, x)
     maps = ask()
@@ -86,17 +87,17 @@ def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
     if method.layered:
         with pytest.raises(UserError, match="No layer 'nowhere'"):
             ask(layer="nowhere")
-        with pytest.raises(UserError, match="puts out"):
+        with pytest.raises(UserError, match="outputs"):
             ask(layer="head")
     if method.class_specific:
         with pytest.raises(UserError, match="do not fit"):
             ask(classes=torch.tensor([0, 1, 2, 99]))
-        pair = Case(model, x, (LAYER,), Target(target, (target + 1) % 3))
+        pair = MethodInputs(model, x, (LAYER,), Target(target, (target + 1) % 3))
         if method.differences:
-            assert not torch.allclose(answer(pair, name).maps, maps)
+            assert not torch.allclose(maps_for(pair, name).maps, maps)
         else:
             with pytest.raises(UserError, match="difference of two classes"):
-                answer(pair, name)
+                maps_for(pair, name)
     with pytest.raises(RuntimeError):
         ask(images=x[:, :1])
     assert_as_found(before, model, x)
@@ -112,7 +113,9 @@ def test_left_as_found_when_stopped_or_broken(name: str, tiny: Classifier, x: to
         raise Cancelled
 
     with suppress(Cancelled):
-        answer(Case(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long)), on_progress=stop), name)
+        maps_for(
+            MethodInputs(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long)), on_progress=stop), name
+        )
     assert_as_found(before, model, x)
     forward, calls = model.dropout.forward, []
 
@@ -124,7 +127,7 @@ def test_left_as_found_when_stopped_or_broken(name: str, tiny: Classifier, x: to
 
     model.dropout.forward = broken  # type: ignore[method-assign,assignment,union-attr]
     with suppress(ZeroDivisionError):
-        answer(Case(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long))), name)
+        maps_for(MethodInputs(model, x, (LAYER,), Target(torch.zeros(4, dtype=torch.long))), name)
     assert calls
     assert_as_found(before, model, x)
 

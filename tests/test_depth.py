@@ -8,7 +8,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.neighbors import NearestCentroid
 from torch import Tensor, nn
 
-from explain.features.depth import Step, depth, handed_on, largest_shift, separability, step, what_breaks
+from explain.features.depth import Step, block_outputs, depth, largest_shift, separability, step, what_breaks
 from explain.network.hooks import output_of
 from explain.network.summary import Layer, layers
 from models.classifier import Classifier
@@ -71,7 +71,7 @@ def by_loop(model: nn.Module, x: Tensor, layer: Layer, pixels: int) -> tuple[flo
 )
 def test_by_a_plain_loop(model: nn.Module, x: Tensor) -> None:
     model.eval()
-    chosen = handed_on(layers(model, x))
+    chosen = block_outputs(layers(model, x))
     assert [layer.name for layer in chosen] == ["relu1", "pool", "conv3", "head"]
     far = largest_shift(chosen, 48)
     before, found = snapshot(model, x), depth(model, x, chosen)
@@ -98,7 +98,7 @@ def test_shift_is_a_multiple_of_every_stride(x: Tensor) -> None:
 
 def words(model: nn.Module, x: Tensor) -> str:
     model.eval()
-    chosen = handed_on(layers(model, x))
+    chosen = block_outputs(layers(model, x))
     found = depth(model, x, chosen)
     return what_breaks(
         [step(layer, found[layer.name].mean(0).tolist()) for layer in chosen], largest_shift(chosen, 48)
@@ -133,7 +133,7 @@ def test_what_breaks_equivariance_is_named(x: Tensor) -> None:
             x = self.conv(x)
             return self.head(self.more(x + torch.linspace(0, 9, x.shape[3])).mean((2, 3)))  # type: ignore[no-any-return]
 
-    assert "From conv2 on something else" in words(Placed(), x)
+    assert "From conv2 on, something other" in words(Placed(), x)
     assert "not measured" in what_breaks([Step("a", "a", *[float("nan")] * 5)], 1)
 
 
@@ -182,6 +182,6 @@ def test_features_of_noise_do_no_better_than_chance() -> None:
 def test_a_layer_that_puts_out_nothing_but_zeros(tiny: Classifier) -> None:
     tiny.model.features[3].weight.data[:], tiny.model.features[3].bias.data[:] = 0, 0  # type: ignore[index,operator,union-attr]
     x = torch.rand(1, 3, 32, 32)
-    found = depth(tiny.model, x, handed_on(layers(tiny.model, x)))["features.4"]
+    found = depth(tiny.model, x, block_outputs(layers(tiny.model, x)))["features.4"]
     assert found[0, 0] == 1
     assert found[0, 1] == found[0, 3] == 0

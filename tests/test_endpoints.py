@@ -55,7 +55,7 @@ def test_predict_and_explain_are_the_network_s(client: Client, photo: Path) -> N
     raw = session.map(MapRequest("layer_cam", target=list(session.classifier.classes).index("fear"))).raw
     np.testing.assert_allclose(told["map"], raw, rtol=1e-3, atol=1e-4 * np.abs(raw).max())
     assert (told["target"], told["method"]) == ("fear", "layer_cam")
-    assert Image.open(picture).size == session.seen.size
+    assert Image.open(picture).size == session.image.size
 
 
 def test_errors_are_those_of_the_run(client: Client) -> None:

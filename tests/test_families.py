@@ -8,14 +8,15 @@ import torch
 from timm.layers import BatchNormAct2d, LayerNorm2d
 from torch import nn
 
-from explain.methods.compute import Case, answer
 from explain.methods.fullgrad import full_gradients
+from explain.methods.inputs import MethodInputs
 from explain.methods.registry import METHODS
 from explain.methods.spec import Method
-from explain.methods.target import Target
 from explain.network.hooks import Capture
+from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
+from tests.maps import maps_for
 
 FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "top": 6}
 WITH_RELU = """resnet18 regnetx_002 densenet121 ghostnet_050 hrnet_w18_small dla46_c repvgg_a0 mobileone_s0
@@ -52,11 +53,11 @@ def few(method: Method) -> dict[str, Any]:
 def test_every_method(family: str) -> None:
     """A finite map, or one line of reason: CAM, LRP and the methods of ReLUs are not for every network."""
     model, x = build(family, SIDES.get(family, 64))
-    case = Case(model, x, (default_layer(model, x),), Target(torch.tensor([1])))
+    case = MethodInputs(model, x, (default_layer(model, x),), Target(torch.tensor([1])))
     maps, refused = dict[str, torch.Tensor](), dict[str, str]()
     for name, method in METHODS.items():
         try:
-            maps[name] = answer(case, name, few(method)).maps
+            maps[name] = maps_for(case, name, few(method)).maps
         except UserError as error:
             refused[name] = str(error)
             continue
@@ -113,11 +114,11 @@ def test_deep_lift_on_families(family: str, side: int) -> None:
     """In-place activations, inputs that are used twice, pooling behind activations. Gates add an error, small
     here."""
     model, x = build(family, side)
-    found = answer(Case(model, x, (), Target(torch.tensor([1]))), "deep_lift", {"base": "blur"})
-    assert found.expected_sum is not None
+    found = maps_for(MethodInputs(model, x, (), Target(torch.tensor([1]))), "deep_lift", {"base": "blur"})
+    assert found.expected_sums is not None
     gated = family in ("nfnet_l0", "rexnet_100", "mobilenetv3_small_050")
     torch.testing.assert_close(
-        found.maps.sum((1, 2)), found.expected_sum, rtol=0.3 if gated else 1e-3, atol=1e-5
+        found.maps.sum((1, 2)), found.expected_sums, rtol=0.3 if gated else 1e-3, atol=1e-5
     )
 
 
@@ -128,7 +129,9 @@ def test_deep_lift_on_families(family: str, side: int) -> None:
 def test_default_layer_before_attention_by_another_name(family: str, layer: str) -> None:
     model, x = build(family, -64 if family != "convit_tiny" else 224)
     assert default_layer(model, x) == layer
-    assert answer(Case(model, x, (layer,), Target(torch.tensor([1]))), "grad_cam").maps.abs().sum() > 0
+    assert (
+        maps_for(MethodInputs(model, x, (layer,), Target(torch.tensor([1]))), "grad_cam").maps.abs().sum() > 0
+    )
 
 
 @pytest.mark.slow
@@ -228,7 +231,7 @@ def test_fullgrad_counts_maps_and_tokens_alone() -> None:
             return self.head(self.tokens(y.flatten(1, 2)).relu().mean(1))
 
     model, x = Windows().eval(), torch.randn(1, 3, 16, 16)
-    case = Case(model, x, (), Target(torch.tensor([1])))
+    case = MethodInputs(model, x, (), Target(torch.tensor([1])))
     image, fractions = full_gradients(model, x, case.target)
     assert sorted(tuple(fraction.shape) for fraction in fractions) == sorted(
         [(1, 6, 8, 8), (1, 6, 8, 8), (1, 6, 8, 8), (4, 6, 4, 4), (1, 6, 64), (1, 3)]
@@ -244,4 +247,4 @@ def test_fullgrad_counts_maps_and_tokens_alone() -> None:
         expected += nn.functional.interpolate(scaled[None], (16, 16), mode="bilinear", align_corners=True)[
             0
         ].sum(0)
-    torch.testing.assert_close(answer(case, "fullgrad").maps[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(maps_for(case, "fullgrad").maps[0], expected, rtol=1e-4, atol=1e-5)

@@ -24,7 +24,7 @@ from explain import render
 from explain.features.activation_maximization import Maximized, Settings, maximize
 from explain.features.depth import Step
 from explain.features.kernels import kernels
-from explain.network.summary import format_text, gaps, layers
+from explain.network.summary import format_text, layers, missing_information
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
@@ -283,7 +283,7 @@ def test_a_network_that_cannot_be_followed_still_has_a_table(
     table = layers(tiny.model, torch.rand(1, 3, 32, 32))
     assert [layer.shape for layer in table if layer.name == "features.4"] == [(12, 8, 8)]
     assert all(layer.field is None for layer in table)
-    assert "receptive fields are not known" in gaps(table)
+    assert "receptive fields are not known" in missing_information(table)
     assert "not known" in format_text(table, zeros=True)
 
 
@@ -291,8 +291,8 @@ def test_a_network_that_cannot_be_followed_still_has_a_table(
 def test_a_scripted_network_hides_its_layers() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     hidden = torch.jit.trace(plain, torch.rand(1, 3, 16, 16))
-    assert "hides its layers" in gaps(layers(hidden, torch.rand(1, 3, 16, 16)))
-    assert gaps(layers(plain, torch.rand(1, 3, 16, 16))) == ""
+    assert "hides its layers" in missing_information(layers(hidden, torch.rand(1, 3, 16, 16)))
+    assert missing_information(layers(plain, torch.rand(1, 3, 16, 16))) == ""
 
 
 def test_a_thousand_layers() -> None:

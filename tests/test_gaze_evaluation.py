@@ -148,10 +148,11 @@ def test_summary_is_the_mean_of_what_is_there() -> None:
 def test_a_network_shown_whole_pictures(tiny: Classifier, looked: GazeSet) -> None:
     """Its maps are those of the predicted class, of one pass, and the control has each under another picture;
     the model is as it was."""
-    from explain.methods.compute import Case, answer
-    from explain.methods.target import Target
+    from explain.methods.inputs import MethodInputs
     from explain.network.hooks import logits
+    from explain.network.target import Target
     from explain.network.target_layers import default_layer
+    from tests.maps import maps_for
 
     x = whole_picture(tiny).batch([image.load() for image in looked.images[:5]])
     before = snapshot(tiny.model, x)
@@ -161,8 +162,8 @@ def test_a_network_shown_whole_pictures(tiny: Classifier, looked: GazeSet) -> No
     assert_as_found(before, tiny.model, x)
     assert whole_picture(tiny).preprocessing.resize is None
     layer = default_layer(tiny.model, x[:1])
-    expected = answer(
-        Case(tiny.model, x, (layer,), Target(logits(tiny.model, x).argmax(1))), "grad_cam"
+    expected = maps_for(
+        MethodInputs(tiny.model, x, (layer,), Target(logits(tiny.model, x).argmax(1))), "grad_cam"
     ).maps.numpy()
     for k in range(5):
         assert found["grad_cam"][k][0] == pytest.approx(np.maximum(expected[k], 0), abs=1e-6)

@@ -21,7 +21,7 @@ from dashboard.tabs.errors_state import LENSES, first_view
 from dashboard.tabs.gaze import numbers
 from explain.analysis.findings import Findings
 from explain.export.report import report
-from explain.features.top_activations import surveyed
+from explain.features.top_activations import stored_counts
 from explain.run.reader import open_run
 from models.errors import UserError
 from tests.markup import runs_nothing
@@ -107,7 +107,7 @@ def test_numbers_of_a_survey_are_numbers(text: Any, evil: Path) -> None:
     before = (evil / "survey.json").read_text()
     try:
         (evil / "survey.json").write_text(json.dumps(json.loads(before) | {"moved": text}))
-        about = surveyed(open_run(evil))
+        about = stored_counts(open_run(evil))
         assert about is None  # as if there were none: it can be made again
         assert runs_nothing(depth_panel([], None, 1, "", about, ""))
     finally:

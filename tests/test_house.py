@@ -76,6 +76,15 @@ def test_functions_of_the_dashboard_stay_short() -> None:
     assert not [(name, lines) for name, lines in functions if lines > 40]
 
 
+def test_rooms_that_look_into_networks_import_each_other_one_way() -> None:
+    order = ["network", "methods", "features", "inversion", "gaze"]
+    files = [p for room in order for p in (ROOT / "explain" / room).glob("*.py")]
+    modules = {f"explain.{p.parent.name}.{p.stem}": p for p in files}
+    for name, path in modules.items():
+        rooms = {one.split(".")[1] for one in modules_imported(path, modules)}
+        assert not rooms & set(order[order.index(name.split(".")[1]) + 1 :]), name
+
+
 def test_hooks_live_in_one_file() -> None:
     users = [p for p in SOURCES if re.search(r"register_\w*hook", p.read_text())]
     assert users == [ROOT / "explain" / "network" / "hooks.py"]

@@ -19,10 +19,10 @@ from dashboard.session.context import Context
 from dashboard.session.image_sessions import KEPT, ImageSessions
 from dashboard.tabs.inspect import first_sight
 from explain.methods.boxes import strongest_box
-from explain.methods.compute import Smoothing
-from explain.methods.live import PASSES, MapRequest, open_session
+from explain.methods.live import MapRequest, open_session
 from explain.methods.registry import METHODS
 from explain.methods.reproduce import command_line, python_lines
+from explain.methods.request import Smoothing
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.images import open_image
@@ -74,7 +74,7 @@ def test_cards_say_what_there_is(tmp_path: Path) -> None:
         "−1 to 3 · 50 ms",
         "layer&lt;4&gt;, 8×8",
         "no positive evidence",
-        "flat: every place counts alike",
+        "flat: every position has the same value",
         "no finite number",
         "sums to 64 of 192",
         "about 4 min",
@@ -135,7 +135,7 @@ def test_maps_are_computed_once(tiny: Classifier) -> None:
     assert session.map(MapRequest("grad_cam")).target == session.pred
     for layer in ("features.0", "features.1", "features.2", "features.3"):
         session.map(MapRequest("grad_cam", layer))
-    assert len(session._passes) == PASSES
+    assert len(session.passes.kept) == 5
     assert session.seconds(MapRequest("score_cam", "features")) > session.seconds(
         MapRequest("grad_cam", "features")
     )

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from explain.methods.compute import explain
 from explain.network.hooks import capture
 from explain.run.engine import Progress, run
 from explain.run.format import done_ids, part_files
@@ -22,6 +21,7 @@ from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import Cancelled, UserError
+from tests.maps import maps_of_pass
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,8 +40,8 @@ def test_rows_hold_what_the_network_says(small_run: RunData, tiny: Classifier, p
     np.testing.assert_allclose(table["loss"], -np.log(prob[np.arange(18), labels]), rtol=1e-4)
     np.testing.assert_allclose(small_run.prob(7), prob[7], rtol=1e-5)
     for target, index in (("pred", torch.tensor(prob.argmax(1))), ("label", labels)):
-        for method, explanation in explain(captured, ["grad_cam", "layer_cam"], index).items():
-            raw, stored = explanation.maps.numpy(), small_run.maps(method, target, range(18))
+        for method, maps in maps_of_pass(captured, ["grad_cam", "layer_cam"], index).items():
+            raw, stored = maps.numpy(), small_run.maps(method, target, range(18))
             peak = np.abs(raw).max((1, 2), keepdims=True)
             assert (np.abs(stored - raw) / np.maximum(peak, 1e-12)).max() < 1e-3  # float16
 

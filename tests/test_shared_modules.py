@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from explain.methods.compute import Case, answer
+from explain.methods.inputs import MethodInputs
 from explain.methods.registry import METHODS
 from explain.methods.rerun import logits_with
-from explain.methods.target import Target
 from explain.network.hooks import capture
+from explain.network.target import Target
 from explain.network.target_layers import default_layer, map_layers
 from models.errors import UserError
+from tests.maps import maps_for
 from tests.networks import ACTIVATIONS, CLASSES, Net, one_activation, one_block, state
 
 FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "top": 3}
@@ -30,7 +31,7 @@ def x() -> torch.Tensor:
 def attempt(model: nn.Module, x: torch.Tensor, layers: str, name: str) -> torch.Tensor | str:
     given = {p.name: FEW[p.name] for p in METHODS[name].parameters if p.name in FEW}
     try:
-        return answer(Case(model, x, tuple(layers.split()), Target(CLASSES)), name, given).maps
+        return maps_for(MethodInputs(model, x, tuple(layers.split()), Target(CLASSES)), name, given).maps
     except UserError as error:
         return str(error)
 
@@ -121,14 +122,14 @@ def with_run(
 def test_ablation_and_recipro_cam_by_a_plain_loop(x: torch.Tensor) -> None:
     """Of the five runs, the fourth is the last on maps."""
     model = one_activation("SiLU")[0]
-    captured, case = capture(model, x, "act0"), Case(model, x, ("act0",), Target(CLASSES))
+    captured, case = capture(model, x, "act0"), MethodInputs(model, x, ("act0",), Target(CLASSES))
     assert captured.turns == (4,)
     assert torch.equal(
         captured.activation, capture(model, x, "act3").activation
     )  # another name of the same module
     ablation, recipro = (
-        answer(case, "ablation_cam").maps,
-        answer(case, "recipro_cam", {"gaussian": False}).maps,
+        maps_for(case, "ablation_cam").maps,
+        maps_for(case, "recipro_cam", {"gaussian": False}).maps,
     )
     for n, k in enumerate(CLASSES.tolist()):
         y, expected = captured.logits[n, k], torch.zeros(4, 4)
@@ -195,5 +196,5 @@ def test_a_shared_layer_without_maps(x: torch.Tensor) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(768, 6), act, nn.Linear(6, 6), act, nn.Linear(6, 4))
     for name in ("grad_cam", "ablation_cam", "score_cam", "finer_cam", "layer_grad_cam"):
         assert str(attempt(model, x, "2", name)).startswith(
-            "Layer '2' puts out (2, 6): maps need a layer with"
+            "Layer '2' outputs (2, 6): maps need a layer with"
         )

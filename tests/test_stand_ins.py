@@ -11,10 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from explain.methods.baseline import baseline
-from explain.methods.compute import Case, Explanation, answer
-from explain.methods.target import Target
-from explain.network.hooks import as_found
+from explain.methods.compute import MapResult
+from explain.methods.inputs import MethodInputs
+from explain.network.model_state import as_found
+from explain.network.target import Target
 from models.errors import UserError
+from tests.maps import maps_for
 from tests.networks import ACTIVATIONS, CLASSES, Net, one_activation, one_block, state
 
 
@@ -23,14 +25,14 @@ def x() -> torch.Tensor:
     return torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(6))
 
 
-def ask(model: nn.Module, x: torch.Tensor, name: str = "deep_lift", **given: Any) -> Explanation:
-    return answer(Case(model, x, (), Target(CLASSES[: len(x)])), name, given)
+def ask(model: nn.Module, x: torch.Tensor, name: str = "deep_lift", **given: Any) -> MapResult:
+    return maps_for(MethodInputs(model, x, (), Target(CLASSES[: len(x)])), name, given)
 
 
 def assert_complete(model: nn.Module, x: torch.Tensor, base: str = "mean") -> None:
     found = ask(model.eval(), x, base=base)
-    assert found.expected_sum is not None
-    torch.testing.assert_close(found.maps.sum((1, 2)), found.expected_sum, rtol=1e-3, atol=1e-4)
+    assert found.expected_sums is not None
+    torch.testing.assert_close(found.maps.sum((1, 2)), found.expected_sums, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("base", ["mean", "blur"])
@@ -182,7 +184,8 @@ def test_deep_lift_of_a_batch_that_ends_in_softmax(x: torch.Tensor) -> None:
         nn.Conv2d(3, 6, 3, 2, 1), act, nn.Flatten(), nn.Linear(384, 4), act, nn.Softmax(1)
     ).eval()
     alone = [
-        answer(Case(model, x[n : n + 1], (), Target(CLASSES[n : n + 1])), "deep_lift").maps for n in range(2)
+        maps_for(MethodInputs(model, x[n : n + 1], (), Target(CLASSES[n : n + 1])), "deep_lift").maps
+        for n in range(2)
     ]
     torch.testing.assert_close(ask(model, x).maps, torch.cat(alone), rtol=1e-3, atol=1e-7)
 

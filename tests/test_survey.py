@@ -17,9 +17,9 @@ from explain.features.top_activations import (
     STRONGEST,
     curves,
     format_text,
+    stored_counts,
     strongest,
-    survey,
-    surveyed,
+    top_activations,
 )
 from explain.network.hooks import output_of
 from explain.network.summary import layers
@@ -33,10 +33,10 @@ from tests.test_capture import assert_as_found, snapshot
 def test_strongest_by_a_plain_loop(tiny: Classifier, small_run: RunData, pictures: Path, layer: str) -> None:
     x = torch.zeros(1, 3, 32, 32)
     before = snapshot(tiny.model, x)
-    assert surveyed(small_run) is None
-    assert list(survey(tiny, small_run))[-1] == 1
+    assert stored_counts(small_run) is None
+    assert list(top_activations(tiny, small_run))[-1] == 1
     assert_as_found(before, tiny.model, x)
-    assert surveyed(small_run) == {"images": 18, "pooled": 18, "moved": 18}
+    assert stored_counts(small_run) == {"images": 18, "pooled": 18, "moved": 18}
     outputs = {
         name: output_of(tiny.model, tiny.batch([Image.open(pictures / name)]), layer)[0][0]
         for name in small_run.table["id"]
@@ -56,7 +56,7 @@ def test_strongest_by_a_plain_loop(tiny: Classifier, small_run: RunData, picture
 
 
 def test_curves_are_means_over_the_run(tiny: Classifier, small_run: RunData, pictures: Path) -> None:
-    list(survey(tiny, small_run))
+    list(top_activations(tiny, small_run))
     steps = {step.layer: step for step in curves(small_run)}
     assert list(steps) == ["features.2", "features.4", "head"]
     outputs = [
@@ -74,15 +74,15 @@ def test_left_half_way_nothing_is_there(
     tiny: Classifier, small_run: RunData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("explain.features.top_activations.BATCH", 4)
-    work = survey(tiny, small_run)
+    work = top_activations(tiny, small_run)
     assert 0 < next(work) < 1
     work.close()  # type: ignore[attr-defined]
     assert not [name for name in (STRONGEST, DEPTH, ABOUT) if (small_run.folder / name).exists()]
 
 
 def test_only_so_many_images_evenly_spread(tiny: Classifier, small_run: RunData) -> None:
-    list(survey(tiny, small_run, most=6))
-    assert surveyed(small_run) == {"images": 6, "pooled": 6, "moved": 6}
+    list(top_activations(tiny, small_run, most=6))
+    assert stored_counts(small_run) == {"images": 6, "pooled": 6, "moved": 6}
     ids = set(strongest(small_run, "features.4", 0)["id"])
     assert len(ids) == 6
     assert {name.split("/")[0] for name in ids} == set(small_run.classes)
@@ -91,39 +91,39 @@ def test_only_so_many_images_evenly_spread(tiny: Classifier, small_run: RunData)
 def test_pictures_that_are_gone(tiny: Classifier, small_run: RunData, pictures: Path) -> None:
     for name in small_run.table["id"][:5]:
         (pictures / str(name)).unlink()
-    list(survey(tiny, small_run))
-    assert (surveyed(small_run) or {})["images"] == 13
+    list(top_activations(tiny, small_run))
+    assert (stored_counts(small_run) or {})["images"] == 13
     for name in small_run.table["id"][5:]:
         (pictures / str(name)).unlink()
     (small_run.folder / ABOUT).unlink()
     with pytest.raises(UserError, match="None of the run's pictures can be read"):
-        list(survey(tiny, small_run))
-    assert surveyed(small_run) is None
+        list(top_activations(tiny, small_run))
+    assert stored_counts(small_run) is None
 
 
 def test_a_survey_that_lost_a_file_is_none(tiny: Classifier, small_run: RunData) -> None:
-    list(survey(tiny, small_run))
+    list(top_activations(tiny, small_run))
     (small_run.folder / DEPTH).unlink()
-    assert surveyed(small_run) is None
+    assert stored_counts(small_run) is None
     (small_run.folder / ABOUT).write_text("{")
-    assert surveyed(small_run) is None
+    assert stored_counts(small_run) is None
 
 
 def test_a_second_survey_is_read_anew(tiny: Classifier, small_run: RunData) -> None:
-    list(survey(tiny, small_run, most=3))
+    list(top_activations(tiny, small_run, most=3))
     assert len(strongest(small_run, "features.4", 0)) == 3
-    list(survey(tiny, small_run, most=6))
+    list(top_activations(tiny, small_run, most=6))
     assert len(strongest(small_run, "features.4", 0)) == 6
 
 
 def test_a_folder_that_cannot_be_written(tiny: Classifier, small_run: RunData) -> None:
     (small_run.folder / f"{STRONGEST}.tmp").mkdir()
     with pytest.raises(UserError, match="cannot be written"):
-        list(survey(tiny, small_run))
+        list(top_activations(tiny, small_run))
 
 
 def test_a_run_with_a_survey_is_still_a_run(tiny: Classifier, small_run: RunData) -> None:
-    list(survey(tiny, small_run))
+    list(top_activations(tiny, small_run))
     again = open_run(small_run.folder)
     assert len(again.table) == 18
     assert json.loads((small_run.folder / ABOUT).read_text())["images"] == 18
@@ -135,7 +135,7 @@ def test_the_strip(tiny: Classifier, small_run: RunData) -> None:
     )
     assert 'data-action="survey"' in strongest_strip(small_run, layer, 0, (32, 32))
     assert 'data-action="survey"' not in strongest_strip(small_run, layer, 0, (32, 32), offered=False)
-    list(survey(tiny, small_run))
+    list(top_activations(tiny, small_run))
     strip = strongest_strip(small_run, layer, 3, (32, 32))
     assert strip.count('data-action="row"') == KEPT
     assert strip.count("vt-box") == KEPT

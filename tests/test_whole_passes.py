@@ -7,12 +7,13 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from explain.methods.compute import Case, answer
 from explain.methods.fullgrad import full_gradients
-from explain.methods.target import Target
+from explain.methods.inputs import MethodInputs
 from explain.network.hooks import capture
+from explain.network.target import Target
 from models.classifier import Classifier
 from models.errors import UserError
+from tests.maps import maps_for
 
 LAYER = "features"
 
@@ -22,8 +23,8 @@ def x() -> torch.Tensor:
     return torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 
 
-def case(tiny: Classifier, x: torch.Tensor, *classes: int) -> Case:
-    return Case(tiny.model, x, (LAYER,), Target(torch.tensor(classes)))
+def case(tiny: Classifier, x: torch.Tensor, *classes: int) -> MethodInputs:
+    return MethodInputs(tiny.model, x, (LAYER,), Target(torch.tensor(classes)))
 
 
 class Biased(nn.Module):
@@ -64,7 +65,7 @@ def test_full_gradients_sum_to_the_score(x: torch.Tensor) -> None:
 def test_fullgrad_by_the_paper_s_steps(x: torch.Tensor) -> None:
     model = Biased().eval()
     image, fractions = full_gradients(model, x, Target(torch.tensor([1, 3])))
-    ours = answer(Case(model, x, (), Target(torch.tensor([1, 3]))), "fullgrad").maps
+    ours = maps_for(MethodInputs(model, x, (), Target(torch.tensor([1, 3]))), "fullgrad").maps
     for n in range(2):
         expected = torch.zeros(32, 32)
         for fraction in [image, *(s for s in fractions if s.ndim == 4)]:
@@ -80,8 +81,8 @@ def test_shapley_cam_by_finite_differences(tiny: Classifier, x: torch.Tensor) ->
     """H A = d/dt G at A (1 + t): zero behind pooling and a linear layer, not zero in front of a nonlinear
     one."""
     torch.testing.assert_close(
-        answer(case(tiny, x, 0, 1), "shapley_cam").maps,
-        answer(case(tiny, x, 0, 1), "grad_cam").maps,
+        maps_for(case(tiny, x, 0, 1), "shapley_cam").maps,
+        maps_for(case(tiny, x, 0, 1), "grad_cam").maps,
         rtol=1e-4,
         atol=1e-6,
     )
@@ -98,7 +99,7 @@ def test_shapley_cam_by_finite_differences(tiny: Classifier, x: torch.Tensor) ->
     hessian = (gradient(activation * (1 + step)) - gradient(activation * (1 - step))) / (2 * step)
     weights = (gradient(activation) - 0.5 * hessian).mean((2, 3))
     expected = torch.einsum("nc,nchw->nhw", weights, activation)
-    ours = answer(case(tiny, x, 0, 1), "shapley_cam").maps
+    ours = maps_for(case(tiny, x, 0, 1), "shapley_cam").maps
     torch.testing.assert_close(ours, expected, rtol=1e-2, atol=1e-6)
     peer = reference.ShapleyCAM(tiny.model, [tiny.model.get_submodule(LAYER)])
     theirs = peer(
@@ -140,7 +141,10 @@ def test_shapley_cam_before_attention(x: torch.Tensor) -> None:
     assert hessian.abs().max() > 0.01 * gradient(activation).abs().max()
     expected = torch.einsum("nc,nchw->nhw", (gradient(activation) - 0.5 * hessian).mean((2, 3)), activation)
     torch.testing.assert_close(
-        answer(Case(model, x, ("maps",), Target(classes)), "shapley_cam").maps, expected, rtol=1e-2, atol=1e-5
+        maps_for(MethodInputs(model, x, ("maps",), Target(classes)), "shapley_cam").maps,
+        expected,
+        rtol=1e-2,
+        atol=1e-5,
     )
 
 
@@ -152,16 +156,16 @@ def test_finer_cam_is_grad_cam_of_a_weighted_difference(tiny: Classifier, x: tor
     for row, plus in zip(answers, (0, 1), strict=True):
         rest = [k for k in range(3) if k != plus]
         nearest.append(min(rest, key=lambda k: abs(float(row[k] - row[plus]))))
-    ours = answer(case(tiny, x, 0, 1), "finer_cam", {"others": 1}).maps
-    difference = answer(
-        Case(tiny.model, x, (LAYER,), Target(torch.tensor([0, 1]), torch.tensor(nearest))), "grad_cam"
+    ours = maps_for(case(tiny, x, 0, 1), "finer_cam", {"others": 1}).maps
+    difference = maps_for(
+        MethodInputs(tiny.model, x, (LAYER,), Target(torch.tensor([0, 1]), torch.tensor(nearest))), "grad_cam"
     ).maps
     torch.testing.assert_close(ours, difference, rtol=1e-3, atol=1e-6)
 
 
 def test_kpca_cam_with_a_linear_kernel_is_eigen_cam(tiny: Classifier, x: torch.Tensor) -> None:
     linear, eigen = (
-        answer(case(tiny, x, 0, 1), name, given).maps
+        maps_for(case(tiny, x, 0, 1), name, given).maps
         for name, given in (("kpca_cam", {"kernel": "linear"}), ("eigen_cam", {}))
     )
     torch.testing.assert_close(linear, eigen, rtol=1e-3, atol=1e-4)
@@ -171,7 +175,7 @@ def test_the_caller_s_gradients_survive_the_adapter(tiny: Classifier, x: torch.T
     tiny.model(x).sum().backward()
     kept = [None if p.grad is None else p.grad.clone() for p in tiny.model.parameters()]
     for name in ("concepts", "finer_cam", "kpca_cam"):
-        answer(case(tiny, x, 0, 1), name)
+        maps_for(case(tiny, x, 0, 1), name)
     assert all(torch.equal(p.grad, k) for p, k in zip(tiny.model.parameters(), kept, strict=True))  # type: ignore[arg-type]
 
 
@@ -182,10 +186,10 @@ def test_concepts_of_activations_that_are_made_of_two(tiny: Classifier, x: torch
     activation = torch.cat([left.expand(6, 8, 8), right.expand(6, 8, 8)])[None]
     tiny.model.features = Given(activation)
     for which, expected in ((1, left), (2, right)):
-        found = answer(case(tiny, x[:1], 0), "concepts", {"count": 2, "which": which}).maps[0]
+        found = maps_for(case(tiny, x[:1], 0), "concepts", {"count": 2, "which": which}).maps[0]
         torch.testing.assert_close(found / found.max(), expected / expected.max(), rtol=0, atol=2e-2)
     with pytest.raises(UserError, match="there are 2 concepts"):
-        answer(case(tiny, x[:1], 0), "concepts", {"count": 2, "which": 3})
+        maps_for(case(tiny, x[:1], 0), "concepts", {"count": 2, "which": 3})
 
 
 class Given(nn.Module):

@@ -5,6 +5,7 @@
     vitrine.explain(net, "photo.jpg", methods=["grad_cam", "layer_cam"])
     run = vitrine.run(net, "photos/", out="runs/first")
     vitrine.dashboard(run, net)
+    vitrine.register_method("my_map", lambda model, x, target: ..., title="My map")
 
 Everything heavy is imported when it is called.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
+    from explain.methods.registry import register_method, unregister_method
     from explain.run.reader import RunData
     from models.classifier import Classifier
     from models.data.kind import DataRequest
@@ -31,8 +33,10 @@ __all__ = [
     "load",
     "open_run",
     "register_data_source",
+    "register_method",
     "register_model",
     "run",
+    "unregister_method",
     "wrap",
 ]
 
@@ -159,3 +163,11 @@ def dashboard(
     from vitrine.page import opened
 
     return opened(open_run(run) if isinstance(run, str | Path) else run, net, port)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("register_method", "unregister_method"):
+        from explain.methods import registry
+
+        return getattr(registry, name)
+    raise AttributeError(f"module 'vitrine' has no attribute '{name}'")

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explain.methods.live import ImageSession, MapRequest, MapResult, open_session
+from explain.methods.compute import MapResult
+from explain.methods.live import open_session
 from explain.methods.registry import get
+from explain.methods.request import MapRequest
 from explain.methods.single_image import class_number
 from explain.render import jpeg_bytes, jpeg_url, normalize, overlay
 from models.classifier import Classifier
@@ -87,16 +89,12 @@ def explained(
     )
     if index is not None and not 0 <= index < len(net.classes):
         raise UserError(f"Class number {index}: there are 0 to {len(net.classes) - 1}.")
-    wanted = [MapRequest(name, layer, index, given=_given(name, parameters)) for name in methods]
+    wanted = [MapRequest(name, layer, index, parameters=_given(name, parameters)) for name in methods]
     unknown = [p for p in parameters if not any(p in _names(name) for name in methods)]
     if unknown:
         raise UserError(f"No parameter '{unknown[0]}' in {', '.join(methods)}.")
     session = open_session(net, _opened(image, net))
-    return Explained(net.classes, session.prob, session.seen, {r.method: _answer(session, r) for r in wanted})
-
-
-def _answer(session: ImageSession, request: MapRequest) -> MapResult:
-    return session.map(request)
+    return Explained(net.classes, session.prob, session.image, {r.method: session.map(r) for r in wanted})
 
 
 def _names(method: str) -> set[str]:

@@ -23,11 +23,11 @@ COLORS = ("viridis", "grey")
 
 def layer_table(layers: list["Layer"], chosen: str) -> str:
     """One row a layer; a click shows its channels."""
-    from explain.network.summary import counted, gaps, seen
+    from explain.network.summary import format_count, format_field, missing_information
 
     rows = []
     for layer in layers:
-        if layer.passes_on and layer.name != chosen:
+        if layer.is_passthrough and layer.name != chosen:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
         zeros = "" if layer.zeros is None else f"{layer.zeros:.0%}".replace("%", " %")
@@ -39,10 +39,10 @@ def layer_table(layers: list["Layer"], chosen: str) -> str:
         )
         facts = (
             shape,
-            seen(layer.field),
+            format_field(layer.field),
             zeros,
-            counted(layer.parameters),
-            counted(layer.macs),
+            format_count(layer.parameters),
+            format_count(layer.macs),
             esc(layer.kind),
             esc(layer.name),
         )
@@ -54,11 +54,11 @@ def layer_table(layers: list["Layer"], chosen: str) -> str:
     heads = ("layer", "output", "sees, pixels", "zeros", "parameters", "mult-adds", "kind", "name")
     head = "".join(f"<th>{name}</th>" for name in heads)
     total = (
-        f"{counted(sum(x.parameters for x in layers))} parameters, {counted(sum(x.macs for x in layers))} "
-        "multiply-adds; "
+        f"{format_count(sum(x.parameters for x in layers))} parameters, "
+        f"{format_count(sum(x.macs for x in layers))} multiply-adds; "
         "zeros of this image; click a layer"
     )
-    missing = f'<p class="vt-empty">{esc(gap)}</p>' if (gap := gaps(layers)) else ""
+    missing = f'<p class="vt-empty">{esc(gap)}</p>' if (gap := missing_information(layers)) else ""
     return (
         f'<section class="vt-panel"><h2>The network <small>{total}</small></h2>{missing}<div '
         'class="vt-scroll vt-tall">'
@@ -127,7 +127,7 @@ def channel_alone(
     values of pixels by name, or why there are none), and its strongest images of the run. `size` (H, W): of
     the network's input."""
     from explain.features.activations import SCALES, scaled
-    from explain.network.summary import seen
+    from explain.network.summary import format_field
 
     url = render.jpeg_url(render.jpeg_bytes(picture, 480, 90))
     photo = f'<img class="vt-photo" src="{url}" alt="the picture as the network sees it">'
@@ -144,7 +144,7 @@ def channel_alone(
     elif found.spatial:
         text = (
             f"strongest in row {row}, column {column}: {value:.3g}; from {one.min():.3g}; there it sees "
-            f"{seen(layer.field).split(',')[0]} pixels"
+            f"{format_field(layer.field).split(',')[0]} pixels"
         )
         text = text.replace("not known pixels", "a part that is not known").replace(
             "the whole image pixels", "the whole image"

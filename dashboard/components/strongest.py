@@ -25,9 +25,9 @@ def strongest_strip(
 ) -> str:
     """Thumbnails, the strongest first; or the button that looks for them. `size` (H, W): of the network's
     input; `offered`: the button; `otherwise`: what stands there without it."""
-    from explain.features.top_activations import strongest, surveyed
+    from explain.features.top_activations import stored_counts, strongest
 
-    about = surveyed(run)
+    about = stored_counts(run)
     if about is None:
         button = f'<button class="vt-run" {action("survey")}>{FIND}</button>' if offered else otherwise
         return (

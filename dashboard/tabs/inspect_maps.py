@@ -45,7 +45,7 @@ def live_maps(
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
     return [
         facts(ctx.run, session.prob, view.subject.get("row"), ctx.temperature),
-        map_cards(session.seen, cards, title, view.shared, view.threshold, saved),
+        map_cards(session.image, cards, title, view.shared, view.threshold, saved),
         target,
         _reproduced(ctx, classifier, view.subject, shown),
     ]

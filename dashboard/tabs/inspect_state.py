@@ -68,8 +68,8 @@ class InspectView:
 
     def requests(self) -> "list[MapRequest]":
         """One for each method, in the order of the registry."""
-        from explain.methods.compute import Smoothing
         from explain.methods.live import MapRequest
+        from explain.methods.request import Smoothing
 
         smoothing, layers = Smoothing(self.flip, self.noise), ",".join(self.layers)
         return [

@@ -109,10 +109,10 @@ class InversionTab:
         title = f"Reconstructions of {self._ctx.subjects.title(subject)}"
         if not self._decoders.layers:
             return no_decoders(title)
-        more = enlarged(self._ctx.subjects.picture(subject).size, session.seen.size[::-1])
+        more = enlarged(self._ctx.subjects.picture(subject).size, session.image.size[::-1])
         rebuilt = self._decoders.every_layer(subject)
         return row_of_layers(
-            np.asarray(session.seen), classes[session.pred], rebuilt, classes, layer, esc(title), more
+            np.asarray(session.image), classes[session.pred], rebuilt, classes, layer, esc(title), more
         )
 
     def _edits(self, view: InversionView, units: str, edit: str) -> str:

@@ -72,15 +72,15 @@ class Pieces:
         return view, [
             layer_table(measured.table, layer.name),
             channel_sheet(output, asdict(view), ranked, layer.alias, linked(view.query(self._ctx.run))),
-            channel_alone(output, channel, layer, session.seen, size, view.colors, projected, strip),
+            channel_alone(output, channel, layer, session.image, size, view.colors, projected, strip),
             self.depth(view),
         ]
 
     def depth(self, view: LayersView, running: str = "") -> str:
         """Of a subject that was shown; `running`: the progress of the pass over the run."""
-        from explain.features.top_activations import curves, surveyed
+        from explain.features.top_activations import curves, stored_counts
 
-        measured, about = self._measured.get(_key(view.subject)), surveyed(self._ctx.run)
+        measured, about = self._measured.get(_key(view.subject)), stored_counts(self._ctx.run)
         if measured is None:
             return ""
         run = curves(self._ctx.run) if about else None
@@ -89,13 +89,13 @@ class Pieces:
         )
 
     def _of(self, subject: Subject, model: Any, x: Any) -> Measured:
-        from explain.features.depth import depth, handed_on, largest_shift, step
+        from explain.features.depth import block_outputs, depth, largest_shift, step
         from explain.network.summary import layers
 
         key = _key(subject)
         if key not in self._measured:
             table = layers(model, x)
-            on_the_way = handed_on(table)
+            on_the_way = block_outputs(table)
             values = depth(model, x, on_the_way)
             steps = [
                 step(layer, values[layer.name][0].tolist()) for layer in on_the_way if layer.name in values
@@ -217,11 +217,12 @@ class LayersTab:
 
     def _survey(self, who: str) -> Iterator[str]:
         """Messages of progress."""
-        from explain.features.top_activations import survey
+
+        from explain.features.top_activations import top_activations
 
         ctx, began, drawn = self._ctx, time.monotonic(), 0.0
         with ctx.classifier() as classifier:
-            work = survey(classifier, ctx.run)
+            work = top_activations(classifier, ctx.run)
         for fraction in in_turns(work, ctx.classifier, lambda: ctx.cancellation.raise_if_cancelled(who)):
             if (now := time.monotonic()) - drawn > EVERY:
                 drawn, rest = now, (now - began) / fraction * (1 - fraction)

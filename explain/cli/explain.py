@@ -64,8 +64,8 @@ class MapOptions(Options):
 
     def requests(self, classes: tuple[str, ...], settings: dict[str, dict[str, Any]]) -> "list[MapRequest]":
         """One for each method. Raises UserError for a class that the network does not have."""
-        from explain.methods.compute import Smoothing
         from explain.methods.live import MapRequest
+        from explain.methods.request import Smoothing
         from explain.methods.single_image import class_number
 
         target, contrast = (class_number(classes, name) for name in (self.target, self.contrast_class))

@@ -56,7 +56,7 @@ def layers(
     import torch
 
     from explain.methods.single_image import must_be_there, read_picture
-    from explain.network.summary import format_text, gaps
+    from explain.network.summary import format_text, missing_information
     from explain.network.summary import layers as table
 
     if image:
@@ -67,7 +67,7 @@ def layers(
     else:
         x = torch.rand(1, classifier.channels, *classifier.input_size, device=classifier.device)
     rows = table(classifier.model, x)
-    say("\n".join(filter(None, [format_text(rows, zeros=image is not None), gaps(rows)])))
+    say("\n".join(filter(None, [format_text(rows, zeros=image is not None), missing_information(rows)])))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def top_activations(
 
     The results are kept in the run folder for the Layers tab."""
     from explain.features.top_activations import format_text
-    from explain.features.top_activations import survey as compute
+    from explain.features.top_activations import top_activations as compute
     from explain.run.model import network_of
     from explain.run.reader import open_run
     from models.memory import reuse_memory

@@ -1,1 +1,1 @@
-"""What layers, channels and units respond to."""
+"""Activations of layers, channels and units: maps, strongest images, feature visualization, depth."""

@@ -1,10 +1,10 @@
-"""Activation maximization: pictures that a filter, a neuron or a class wants to see.
+"""Activation maximization: pictures that maximize the activation of a filter, a neuron or a class.
 
-A picture is what its Fourier coefficients make, each frequency with the energy it has in photographs, in
-colors that are decorrelated as they are there; every step sees it turned, enlarged and shifted a little, so
-that no pattern of single pixels pays. After Erhan et al. 2009 and Olah, Mordvintsev & Schubert, "Feature
-Visualization", Distill 2017, doi:10.23915/distill.00007; the color matrix and the scale of the coefficients
-are those of its authors' library Lucid.
+A picture is parametrized by its Fourier coefficients, each frequency with the energy it has in photographs,
+in decorrelated colors; in every step it is rotated, scaled and shifted a little, so that patterns of single
+pixels are not rewarded. After Erhan et al. 2009 and Olah, Mordvintsev & Schubert, "Feature Visualization",
+Distill 2017, doi:10.23915/distill.00007; the color matrix and the scale of the coefficients are those of its
+authors' library Lucid.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explain.network.fused import folded
+from explain.network.fused import fused_copy
 from explain.network.hooks import find_layer, reach, turns
 from explain.network.oom import shrinking
 from models.classifier import Classifier
@@ -28,19 +28,20 @@ PLACES = ("everywhere", "center")
 CLASSES = ""
 """The layer whose units are the classes: the network itself."""
 STEEP = (nn.ReLU, nn.ReLU6, nn.Sigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)
-"""They are flat in places, where no gradient would lead out: what they take is maximized instead, for they
-never fall as it rises."""
+"""They have regions with zero gradient: their input is maximized instead, because they never decrease with
+it."""
 LOUDER = 6
-"""In so many first steps the noise grows for units that no gradient reaches."""
+"""In the first steps the noise grows for units that no gradient reaches."""
 SLOPE = 0.05
-"""Of what lies below the answer to noise, so that a gradient leads out from there."""
+"""Of values below the mean activation for noise, so that they have a gradient."""
 COLORS = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`place`: a filter wherever it answers, or its neuron at the center. `turn` in degrees, `zoom` and
-    `shift` as shares of the side: how far each step moves the picture at most."""
+    """`place`: a filter at all spatial positions, or its neuron at the center. `turn` in degrees, `zoom` and
+    `shift` as fractions of the side: how far each step moves the picture at most. Raises UserError for values
+    out of range."""
 
     layer: str = CLASSES
     place: str = PLACES[0]
@@ -52,6 +53,8 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.place == "centre":  # the name in older links and command lines
+            object.__setattr__(self, "place", PLACES[1])
         if self.place not in PLACES:
             raise UserError(f"No place '{self.place}': choose from {', '.join(PLACES)}.")
         if not 1 <= self.steps <= 4096:
@@ -60,9 +63,9 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Maximized:
-    """After `step` of `steps`: `pictures` (N, H, W, 3) uint8 of `units`; how strongly each answers to its
-    own, a filter at its strongest place, and how strongly to the noise it `began` with. `moved` is false for
-    a unit that no gradient reached: nothing that was shown changes it."""
+    """After `step` of `steps`: `pictures` (N, H, W, 3) uint8 of `units`; `answers` (N,): the activation of
+    each unit for its picture, of a filter the largest; `began` (N,): the same for the noise that it began
+    with; `moved` (N,): false for a unit that no gradient reached."""
 
     units: tuple[int, ...]
     step: int
@@ -74,8 +77,8 @@ class Maximized:
 
 
 class Canvas:
-    """Pictures (N, C, h, w) in [0, 1] as functions of `spectrum`. Each begins with noise of its own seed,
-    whatever stands beside it."""
+    """Pictures (N, C, h, w) in [0, 1] as functions of `spectrum`. Each begins with noise of its own seed, the
+    same in every batch."""
 
     def __init__(
         self, units: Sequence[int], channels: int, size: tuple[int, int], seed: int, device: torch.device
@@ -105,9 +108,9 @@ class Canvas:
 
 
 def maximize(classifier: Classifier, units: Sequence[int], settings: Settings) -> Iterator[Maximized]:
-    """After every step what there is; whoever listens may stop at any time, and nothing is left behind. All
-    `units` go in one batch; the picture of each depends on nothing but itself and the settings. Raises
-    UserError for a layer that does not run, and for units that it lacks."""
+    """Yields the state after every step; the caller may stop at any time, and the network is as it was
+    between steps. All `units` go in one batch; the picture of each depends on the unit and the settings only.
+    Raises UserError for a layer that does not run, and for units that it lacks."""
     run = _Ascent(classifier, tuple(units), settings)
     yield run.now(0)
     for step in range(1, settings.steps + 1):
@@ -116,7 +119,7 @@ def maximize(classifier: Classifier, units: Sequence[int], settings: Settings) -
 
 
 class _Ascent:
-    """Adam on the spectra, by the sum of what the units answer."""
+    """Adam on the spectra, for the sum of the units' activations."""
 
     def __init__(self, classifier: Classifier, units: tuple[int, ...], settings: Settings):
         self.units, self.settings, self.model = units, settings, classifier.model
@@ -141,8 +144,8 @@ class _Ascent:
             raise UserError(
                 f"No unit {wrong[0]} in {settings.layer or 'the output'}: it has 0 to {count - 1}."
             )
-        # one network for all steps; batch norms took a third of the time
-        self.model = folded(self.model, first, (settings.layer,) if self.layout else (), relus=False)
+        # one network for all steps: batch norms took a third of the time
+        self.model = fused_copy(self.model, first, (settings.layer,) if self.layout else (), relus=False)
         started = self._shown()
         self.base = torch.cat(
             [output.flatten(1).mean(1) if output.ndim == 3 else output for output in started]
@@ -170,14 +173,14 @@ class _Ascent:
         self.optimizer.step()
         if (
             step <= LOUDER and not self.moved.all()
-        ):  # every ReLU on the way is shut: louder noise may open one
+        ):  # every ReLU before it outputs 0: louder noise may change that
             self.spectrum[~self.moved] = self.canvas.spectrum[~self.moved] * (4**step if step < LOUDER else 1)
         if step == self.settings.steps:
             self.answers = self._answers(self._shown())
 
     def _gradient(self, size: int, moves: Tensor) -> tuple[Tensor, np.ndarray]:
-        """Of minus what the units answer, with respect to the spectra, `size` pictures at a time; and their
-        answers."""
+        """The gradient of minus the activations with respect to the spectra, `size` pictures at a time; and
+        the activations."""
         gradients, answers = [], []
         for rows in torch.arange(len(self.units)).split(size):
             spectrum = self.spectrum[rows].requires_grad_()
@@ -187,7 +190,7 @@ class _Ascent:
                 shown = F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
                 output = self._output(shown, rows, graph=True)
                 pull = self._pull(output, rows)
-                # a layer may compute something that has nothing to do with the picture
+                # the output of a layer need not depend on the picture
                 (gradient,) = (
                     torch.autograd.grad(-pull, spectrum, materialize_grads=True)
                     if pull.requires_grad
@@ -198,7 +201,7 @@ class _Ascent:
         return torch.cat(gradients), self._answers(answers)
 
     def _shown(self) -> list[Tensor]:
-        """What the units put out for their pictures as they are."""
+        """The units' outputs for their unmoved pictures."""
         return [
             self._output(self.canvas.pictures(self.spectrum[rows]), rows)
             for rows in torch.arange(len(self.units)).split(BATCH)
@@ -206,7 +209,7 @@ class _Ascent:
 
     @staticmethod
     def _answers(outputs: list[Tensor]) -> np.ndarray:
-        """At their strongest place."""
+        """The activations (n,): at the position where each is largest."""
         return (
             torch.cat([output.flatten(1).amax(1) if output.ndim == 3 else output for output in outputs])
             .cpu()
@@ -214,8 +217,8 @@ class _Ascent:
         )
 
     def _output(self, pictures: Tensor, rows: Tensor, graph: bool = False) -> Tensor:
-        """Of each unit in `rows` for its own picture: (n, h, w), or (n,) of the neuron, or where there are no
-        places."""
+        """The output of each unit in `rows` for its own picture: (n, h, w), or (n,) for the neuron, or where
+        there are no spatial positions."""
         output = reach(self.model, self._input(pictures), self.settings.layer, graph, self.given, self.turn)
         own, units = torch.arange(len(rows)), torch.tensor(self.units)[rows]
         if self.layout is None:
@@ -224,8 +227,9 @@ class _Ascent:
         return maps[:, maps.shape[1] // 2, maps.shape[2] // 2] if self.settings.place == PLACES[1] else maps
 
     def _pull(self, output: Tensor, rows: Tensor) -> Tensor:
-        """What is to grow. Of a filter, the square of what exceeds its mean answer to noise: a strong answer
-        somewhere rather than a weak one everywhere, for which plain color would do in the first layers."""
+        """The objective. Of a filter, the square of what exceeds its mean activation for noise: a strong
+        activation somewhere rather than a weak one everywhere, which plain color gives in the first
+        layers."""
         if output.ndim == 1:
             return output.sum()
         excess = output - self.base[rows, None, None]
@@ -235,7 +239,7 @@ class _Ascent:
         return ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def _moves(self) -> Tensor:
-        """A turn, a zoom and a shift, the same for all pictures of a step: (1, 2, 3)."""
+        """A rotation, a scale and a shift, the same for all pictures of a step: (1, 2, 3)."""
         s = self.settings
         angle, zoom = (
             np.deg2rad(self.dice.uniform(-s.turn, s.turn)),

@@ -1,4 +1,4 @@
-"""What the channels of one layer make of an image: their maps, in an order, on one sheet."""
+"""The activations of one layer for an image: the maps of its channels, sorted and scaled for display."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from explain.methods.target import Target
 from explain.network.hooks import capture, output_of, turns
+from explain.network.target import Target
 
 ORDERS = ("index", "mean", "maximum", "weight towards the class")
 SCALES = ("each channel", "one scale")
@@ -15,7 +15,7 @@ SCALES = ("each channel", "one scale")
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """`values` (C, h, w), or (D,) of a layer without places."""
+    """`values` (C, h, w), or (D,) of a layer without spatial positions."""
 
     layer: str
     values: np.ndarray
@@ -32,23 +32,23 @@ class Activations:
 
 
 def activations(model: nn.Module, x: Tensor, layer: str, runs: int | None = None) -> Activations:
-    """Of an image `x` (1, C, H, W); the pass ends at the layer, the last time that it runs. `runs`: how often
-    it does (`Layer.runs`); where that is not given, a whole pass finds out. Raises UserError for a layer that
-    cannot be had."""
+    """The activations of `layer` for an image `x` (1, C, H, W). The pass ends at the layer, the last time
+    that it runs. `runs`: how often it runs (`Layer.runs`); default: counted in a whole pass. Raises UserError
+    for a layer that does not exist, does not run, or does not output a tensor."""
     output, layout = output_of(model, x[:1], layer, runs or turns(model, x, layer))
-    places = layout is not None and min(layout.size) > 1
-    values = layout.maps(output)[0] if places and layout else output[0].flatten()
+    spatial = layout is not None and min(layout.size) > 1
+    values = layout.maps(output)[0] if spatial and layout else output[0].flatten()
     return Activations(layer, values.float().cpu().numpy())
 
 
-def order(model: nn.Module, x: Tensor, found: Activations, by: str, target: int) -> np.ndarray:
-    """Channel numbers, the first first: as they are, or largest mean, maximum, or weight towards class
-    `target` first; the weight is Grad-CAM's, the mean gradient of the class's score."""
-    if not found.spatial or by == ORDERS[0]:
-        return np.arange(len(found.values))
+def order(model: nn.Module, x: Tensor, shown: Activations, by: str, target: int) -> np.ndarray:
+    """Channel numbers in the order `by` (one of `ORDERS`): as they are, or the largest mean, maximum, or
+    weight towards class `target` first; the weight is Grad-CAM's, the mean gradient of the class's score."""
+    if not shown.spatial or by == ORDERS[0]:
+        return np.arange(len(shown.values))
     if by == ORDERS[3]:
         weights = (
-            capture(model, x[:1], found.layer)
+            capture(model, x[:1], shown.layer)
             .gradient(Target(torch.tensor([target])))
             .mean((2, 3))[0]
             .cpu()
@@ -56,7 +56,7 @@ def order(model: nn.Module, x: Tensor, found: Activations, by: str, target: int)
         )
         return np.argsort(-weights, kind="stable")
     return np.argsort(
-        -(found.values.mean((1, 2)) if by == ORDERS[1] else found.values.max((1, 2))), kind="stable"
+        -(shown.values.mean((1, 2)) if by == ORDERS[1] else shown.values.max((1, 2))), kind="stable"
     )
 
 

@@ -1,9 +1,9 @@
-"""How the representation changes with depth: how sparse it is, how far its classes lie apart, and whether it
-moves along with the image.
+"""How the representation changes with depth: its sparsity, the separability of its classes, and its
+translation equivariance.
 
-Translation equivariance is broken by strides, which keep only some places (Zhang, "Making Convolutional
-Networks Shift-Invariant Again", ICML 2019, arXiv:1904.11486), and by zero padding, which tells a place where
-the border is (Kayhan & van Gemert, CVPR 2020, arXiv:2003.07064).
+Translation equivariance is broken by strides, which keep only some positions (Zhang, "Making Convolutional
+Networks Shift-Invariant Again", ICML 2019, arXiv:1904.11486), and by zero padding, which encodes where the
+border is (Kayhan & van Gemert, CVPR 2020, arXiv:2003.07064).
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,17 @@ from explain.network.summary import Layer
 
 FOLDS = 5
 SMALL = 1e-3
-"""A relative error that rounding may make."""
+"""Relative errors up to this are rounding."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A layer on the way, from means over images. `zeros`: the share of zero activations. Relative errors of
-    equivariance, NaN where there are no places: `by_one` for a shift by one pixel, `by_stride` for one by the
-    largest stride, so that every layer's places fall on places; `..._inside`: only where neither place sees
-    the border. `separable`: the share of images whose class mean is the nearest, cross-validated; `shuffled`:
-    the same with labels dealt out at random. Both NaN where that was not asked for or cannot be said."""
+    """One layer's values, averaged over images. `zeros`: the fraction of zero activations. Relative errors of
+    equivariance, NaN where there are no spatial positions: `by_one` for a shift by one pixel, `by_stride` for
+    one by the largest stride, so that positions fall on positions in every layer; `..._inside`: only where
+    neither receptive field reaches the border. `separable`: the fraction of images whose class mean is the
+    nearest, cross-validated; `shuffled`: the same with shuffled labels. Both NaN where they were not
+    computed."""
 
     layer: str
     alias: str
@@ -53,9 +54,9 @@ def step(
     )
 
 
-def handed_on(table: Sequence[Layer]) -> list[Layer]:
-    """Of each layer with weights what the next one takes: itself, or the last of the norms, ReLUs and pools
-    behind it that keep its places."""
+def block_outputs(table: Sequence[Layer]) -> list[Layer]:
+    """For each layer with weights, the layer whose output the next one takes: itself, or the last of the
+    norms, ReLUs and pools behind it with the same spatial positions."""
     groups: list[list[Layer]] = []
     for layer in table:
         if layer.kind.startswith(("Conv", "Linear")) or not groups:
@@ -63,7 +64,7 @@ def handed_on(table: Sequence[Layer]) -> list[Layer]:
         if (
             layer.shape
             and layer.alias
-            and not layer.passes_on
+            and not layer.is_passthrough
             and (not groups[-1] or layer.spatial == groups[-1][0].spatial)
         ):
             groups[-1].append(layer)
@@ -71,7 +72,8 @@ def handed_on(table: Sequence[Layer]) -> list[Layer]:
 
 
 def largest_shift(layers: Sequence[Layer], width: int) -> int:
-    """In pixels: a multiple of every stride, or as many of them as a quarter of the picture allows."""
+    """In pixels: a common multiple of the strides, of as many as stay below a quarter of the image's
+    width."""
     far = 1
     for layer in layers:
         stride = layer.field.stride[1] if layer.spatial and layer.field else Fraction(1)
@@ -82,11 +84,12 @@ def largest_shift(layers: Sequence[Layer], width: int) -> int:
 
 def depth(model: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, np.ndarray]:
     """(n, 5) for each layer and each of the images `x` (n, C, H, W): zeros, and the errors in the order of
-    `Step`. One pass of 3 n images. Layers are left out that do not put out one thing an image."""
+    `Step`. One pass of 3 n images. Layers whose output is not one tensor with an entry per image are left
+    out."""
     n, width = len(x), x.shape[3]
     far = largest_shift(layers, width)
     images = torch.cat([x, shifted(x, 1), shifted(x, far)]).contiguous(memory_format=torch.channels_last)
-    named, found = {model.get_submodule(layer.name): layer for layer in layers}, dict[str, np.ndarray]()
+    named, measured = {model.get_submodule(layer.name): layer for layer in layers}, dict[str, np.ndarray]()
 
     def note(module: nn.Module, output: object) -> None:
         if not isinstance(output, Tensor) or len(output) != len(images):  # windows of images, as Swin's
@@ -103,23 +106,23 @@ def depth(model: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, np.
                     for error in equivariance_errors(plain, moved, pixels, layer.field, width)
                 ]
             )
-        found[layer.name] = torch.cat([zeros[None].cpu(), errors.cpu()]).T.numpy()
+        measured[layer.name] = torch.cat([zeros[None].cpu(), errors.cpu()]).T.numpy()
 
     watch(model, images, named, lambda module, given: None, note)
-    return found
+    return measured
 
 
 def shifted(x: Tensor, pixels: int) -> Tensor:
-    """The images moved to the left; at the right their last column is repeated."""
+    """The images (n, C, H, W) moved to the left; at the right the last column is repeated."""
     return F.pad(x, (0, pixels, 0, 0), mode="replicate")[..., pixels:]
 
 
 def equivariance_errors(
     plain: Tensor, moved: Tensor, pixels: int, field: Field, width: int
 ) -> tuple[Tensor, Tensor]:
-    """‖features of the shifted image - shifted features‖ / ‖shifted features‖, (n,), over all places that
-    both have, and over those that see no border; NaN where there are none. Between places features are
-    interpolated (linear)."""
+    """‖features of the shifted image - shifted features‖ / ‖shifted features‖, (n,), over all positions
+    that both have, and over those whose receptive fields do not reach the border; NaN where there are none.
+    Between positions, features are interpolated (linear)."""
     stride, start = float(field.stride[1]), float(field.start[1])
     whole = floor(pixels / stride)
     part = pixels / stride - whole
@@ -153,15 +156,15 @@ def _fraction(difference: Tensor, expected: Tensor) -> Tensor:
 
 
 def pooled(model: nn.Module, output: Tensor, images: Tensor) -> Tensor:
-    """(n, C): the mean over places, or the values of a layer without them."""
+    """(n, C): the mean over spatial positions, or the values of a layer without them."""
     maps = read_maps(model, output, images)
     return output.flatten(1) if maps is None else maps.float().mean((2, 3))
 
 
 def separability(features: np.ndarray, labels: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """The share of `features` (n, C) nearest (Euclidean) to the mean of their own class, the means taken
-    without them (`FOLDS` parts in which each class is spread evenly); and the same with labels dealt out at
-    random. Classes of one image are left out; NaN where fewer than two classes remain."""
+    """The fraction of `features` (n, C) nearest (Euclidean) to the mean of their own class, cross-validated
+    in `FOLDS` stratified folds; and the same with shuffled labels. Classes of one image are left out; NaN
+    where fewer than two classes remain."""
     counts = np.bincount(labels)
     keep = counts[labels] > 1
     if len(np.unique(labels[keep])) < 2:
@@ -188,10 +191,10 @@ def _nearest_mean(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def what_breaks(steps: Sequence[Step], shift: int) -> str:
-    """In words: where equivariance is lost, and by what."""
+    """A sentence that says where equivariance is lost, and by what."""
     placed = [s for s in steps if not np.isnan(s.by_stride)]
     if not placed:
-        return "No layer with places whose receptive fields are known: equivariance is not measured."
+        return "No layer with spatial positions and a known receptive field: equivariance is not measured."
     last = placed[-1]
     text = [
         f"Where the image moves by {shift} pixels, the features of {last.alias} differ by "
@@ -203,12 +206,12 @@ def what_breaks(steps: Sequence[Step], shift: int) -> str:
     mixing = next((s for s in placed if s.by_stride_inside > SMALL), None)
     if border:
         blind = next((s for s in placed if np.isnan(s.by_stride_inside)), None)
-        tail = f"; from {blind.alias} on every place sees the border" if blind else ""
+        tail = f"; from {blind.alias} on every receptive field reaches the border" if blind else ""
         text.append(f"The border (zero padding) breaks it from {border.alias} on{tail}.")
     if stride:
-        text.append(f"Strides break it from {stride.alias} on: one pixel falls between places.")
+        text.append(f"Strides break it from {stride.alias} on: one pixel falls between positions.")
     if mixing:
-        text.append(f"From {mixing.alias} on something else than padding and stride breaks it.")
+        text.append(f"From {mixing.alias} on, something other than padding and stride breaks it.")
     if not border and not stride and not mixing:
         text.append("Nothing breaks it.")
     return " ".join(text)

@@ -1,5 +1,4 @@
-"""A layer's filters as they were learnt: their weights, how large they are, which are dead, and which do
-nearly the same."""
+"""The filters of a layer: their weights and norms, which are dead, and which are duplicates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +11,18 @@ from models.errors import UserError
 
 SORTS = ("index", "norm", "similarity")
 DEAD = 0.01
-"""A filter is dead whose norm is no more than this share of the layer's median."""
+"""A filter is dead if its norm is at most this fraction of the layer's median."""
 DUPLICATES = 0.95
-"""Filters are duplicates from this cosine of their weights on."""
+"""Filters are duplicates if the cosine of their weights is at least this."""
 COMPARED = 2 * 10**10
-"""So many multiply-adds at most for comparing all filters of a layer."""
+"""At most so many multiply-adds for comparing all filters of a layer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Kernels:
-    """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those that see
-    the same channels, or -1 where there is none or they are too many to compare; `cosine` (O,): how similar
-    it is. `groups`: a filter sees only its group's channels."""
+    """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those with the
+    same input channels, or -1 where there is none or they are too many to compare; `cosine` (O,): how similar
+    it is. `groups`: a filter takes only its group's channels."""
 
     layer: str
     weights: np.ndarray
@@ -43,11 +42,12 @@ class Kernels:
 
     @property
     def pictures(self) -> bool:
-        """Whether a filter is looked at as a picture: of the colors it takes, or of its only channel."""
+        """Whether a filter can be shown as a picture: it takes three color channels, or one."""
         return self.weights.shape[1] in (1, 3) and min(self.weights.shape[2:]) > 1
 
     def order(self, by: str) -> np.ndarray:
-        """Filter numbers: as they are, the largest norm first, or each beside the one most like it."""
+        """Filter numbers in the order `by` (one of `SORTS`): as they are, the largest norm first, or each
+        beside the most similar one."""
         if by == SORTS[0]:
             return np.arange(len(self.norms))
         if by == SORTS[1]:
@@ -80,9 +80,9 @@ def kernels(model: nn.Module, layer: str) -> Kernels:
 
 def layers_with_filters(model: nn.Module, table: Sequence[Layer]) -> list[tuple[Layer, int]]:
     """Those of the table's layers that ran and have filters, and how many."""
-    found = [(layer, model.get_submodule(layer.name)) for layer in table if layer.shape]
+    modules = [(layer, model.get_submodule(layer.name)) for layer in table if layer.shape]
     return [
-        (layer, len(module.weight)) for layer, module in found if isinstance(module, nn.Conv2d | nn.Linear)
+        (layer, len(module.weight)) for layer, module in modules if isinstance(module, nn.Conv2d | nn.Linear)
     ]
 
 
@@ -92,8 +92,8 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def _twins(unit: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest other row of the same group, by cosine. Of filters of one number, sign alone says
-    nothing."""
+    """The nearest other row of the same group, by cosine. Filters of one number are not compared: only their
+    sign could differ."""
     n, size = len(unit), len(unit) // groups
     twin, nearest = np.full(n, -1), np.full(n, np.nan, np.float32)
     if size < 2 or unit.shape[1] < 2 or n * size * unit.shape[1] > COMPARED:
@@ -106,7 +106,7 @@ def _twins(unit: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chain(unit: np.ndarray) -> np.ndarray:
-    """From the first on, always the most similar of those that are left."""
+    """Starting with the first, each followed by the most similar of the remaining rows."""
     left, chain = np.ones(len(unit), bool), [0]
     left[0] = False
     while left.any():

@@ -1,4 +1,4 @@
-"""What one unit saw: its strongest activation, projected back to the pixels.
+"""The strongest activation of one unit, projected back to the pixels.
 
 Zeiler & Fergus 2014, arXiv:1311.2901 (deconvnet), and Springenberg et al. 2015, arXiv:1412.6806 (guided
 backpropagation), by Captum.
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from explain.features.activations import Activations
-from explain.methods.compute import Case
+from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import captum
-from explain.methods.target import Target
 from explain.network.hooks import find_layer
+from explain.network.target import Target
 from models.errors import UserError
 from models.layout import layout_of
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 WAYS = ("deconvnet", "guided backpropagation")
 
 
-def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -> dict[str, "np.ndarray"]:
-    """For each of `WAYS`, (C, H, W): how the pixels of `x` (1, C, H, W) speak for the channel where it is
-    strongest, or for a unit of a layer without places. The model is left as it was found. Raises UserError
-    for a network without ReLU, whose gradient is what changes."""
+def projections(model: nn.Module, x: Tensor, shown: Activations, channel: int) -> dict[str, "np.ndarray"]:
+    """For each of `WAYS` an attribution (C, H, W) of the pixels of `x` (1, C, H, W): for the channel where it
+    is strongest, or for a unit of a layer without spatial positions. The model is left as it was. Raises
+    UserError for a network without ReLU, whose gradient these methods change."""
     from captum.attr import NeuronDeconvolution, NeuronGuidedBackprop
 
-    where = found.strongest(channel)[:2] if found.spatial else None
+    where = shown.strongest(channel)[:2] if shown.spatial else None
 
     def unit(output: Any) -> Tensor:
         if where is None:
@@ -40,12 +40,12 @@ def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -
         assert layout is not None
         return layout.maps(output)[:, channel, where[0], where[1]]
 
-    case = Case(model, x[:1], (), Target(torch.zeros(1, dtype=torch.long)))
+    inputs = MethodInputs(model, x[:1], (), Target(torch.zeros(1, dtype=torch.long)))
     made = {}
-    with captum(case, 2, "open") as (net, more):
+    with captum(inputs, 2, "open") as (net, more):
         if not len(net.relus or []):
             raise UserError("This network has no ReLU, whose gradient these projections change.")
-        layer = find_layer(case.model, found.layer)
+        layer = find_layer(inputs.model, shown.layer)
         for name, kind in zip(WAYS, (NeuronDeconvolution, NeuronGuidedBackprop), strict=True):
             try:
                 made[name] = (
@@ -54,7 +54,6 @@ def projections(model: nn.Module, x: Tensor, found: Activations, channel: int) -
             except RuntimeError as error:
                 if "used in the graph" not in str(error) and "not require grad" not in str(error):
                     raise
-                made[name] = (
-                    torch.zeros_like(x[0]).cpu().numpy()
-                )  # what the layer puts out has nothing to do with the picture
+                # the output of the layer does not depend on the picture
+                made[name] = torch.zeros_like(x[0]).cpu().numpy()
     return made

@@ -1,21 +1,21 @@
-"""One pass over a run's images for what a single image cannot tell: each channel's strongest images, and the
-curves over depth."""
+"""One pass over a run's images: each channel's strongest images, and the curves over depth."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
-from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+from cachetools import LRUCache, cached
 from PIL import Image
 from torch import Tensor, nn
 
-from explain.features.depth import Step, depth, handed_on, pooled, separability, step
+from explain.features.depth import Step, block_outputs, depth, pooled, separability, step
 from explain.network.hooks import read_maps, watch
 from explain.network.summary import Layer, layers
 from explain.run.format import write_json
@@ -32,15 +32,16 @@ from models.json_files import read_object
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
 COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST
-REMEDY = "make it anew with 'survey'"
+REMEDY = "run 'survey' again"
 KEPT, BATCH = 9, 16
 MOST, POOLED, MOVED = 2000, 1000, 32
-"""So many images at most, evenly spread over the run: for the strongest; for separability; for
-equivariance."""
+"""Maximum images, evenly spread over the run: for the strongest; for separability; for equivariance."""
+TABLE_BYTES = 32 * 2**20
+"""At most so much memory is kept in tables of strongest images that were read."""
 
 
 class RunImages(ImageSource):
-    """Some rows of a run, where their pictures are still to be had."""
+    """Some rows of a run, whose pictures are read where the run found them."""
 
     def __init__(self, run: RunData, rows: Sequence[int]):
         self._run, self.rows = run, [int(row) for row in rows]
@@ -51,40 +52,41 @@ class RunImages(ImageSource):
         ]
 
     def load(self, index: int) -> Image.Image:
-        found = original(self._run, self.rows[index])
-        if found is None:
+        image = original(self._run, self.rows[index])
+        if image is None:
             raise UnreadableImage("it is not where the run found it")
-        return found
+        return image
 
 
 class Strongest:
-    """Of each channel the `KEPT` largest activations over all images, an image once: (value, row, place)."""
+    """The `KEPT` largest activations of each channel over all images, at most one per image: (value, row,
+    position)."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self.widths: dict[str, int] = {}
 
-    def see(self, layer: str, maps: Tensor, rows: Tensor) -> None:
-        """`maps` (N, C, h, w) of a layer for the images `rows` (N,). Places are looked for only where a value
-        is among the largest so far: an argmax costs twenty maxima."""
+    def add(self, layer: str, maps: Tensor, rows: Tensor) -> None:
+        """`maps` (N, C, h, w) of a layer for the images `rows` (N,). The position is computed only for values
+        that are among the largest so far: an argmax costs twenty maxima."""
         values = maps.float().amax((2, 3)).cpu()
-        places = torch.full_like(values, -1, dtype=torch.long)
+        positions = torch.full_like(values, -1, dtype=torch.long)
         rows = rows[:, None].expand_as(values)
         if layer in self._kept:
-            values, rows, places = (
-                torch.cat(pair) for pair in zip(self._kept[layer], (values, rows, places), strict=True)
+            values, rows, positions = (
+                torch.cat(pair) for pair in zip(self._kept[layer], (values, rows, positions), strict=True)
             )
         best = values.topk(min(KEPT, len(values)), dim=0).indices
-        values, rows, places = values.gather(0, best), rows.gather(0, best), places.gather(0, best)
-        fresh, channels = (places < 0).nonzero(as_tuple=True)
+        values, rows, positions = values.gather(0, best), rows.gather(0, best), positions.gather(0, best)
+        fresh, channels = (positions < 0).nonzero(as_tuple=True)
         images = best[fresh, channels] - (len(self._kept[layer][0]) if layer in self._kept else 0)
-        places[fresh, channels] = (
+        positions[fresh, channels] = (
             maps[images.to(maps.device), channels.to(maps.device)].flatten(1).argmax(1).cpu()
         )
-        self._kept[layer], self.widths[layer] = (values, rows, places), maps.shape[3]
+        self._kept[layer], self.widths[layer] = (values, rows, positions), maps.shape[3]
 
     def table(self, layer: str, ids: Sequence[str]) -> pa.Table:
-        values, rows, places = (t.T.flatten().numpy() for t in self._kept[layer])
+        values, rows, positions = (t.T.flatten().numpy() for t in self._kept[layer])
         channels, width = self._kept[layer][0].shape[1], self.widths[layer]
         count = len(values) // channels
         return pa.table(
@@ -93,34 +95,34 @@ class Strongest:
                 "channel": np.arange(channels, dtype=np.int32).repeat(count),
                 "value": values,
                 "id": np.array(ids, dtype=object)[rows],
-                "row": (places // width).astype(np.int16),
-                "column": (places % width).astype(np.int16),
+                "row": (positions // width).astype(np.int16),
+                "column": (positions % width).astype(np.int16),
             }
         )
 
 
-def survey(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[float]:
-    """Write `STRONGEST`, `DEPTH` and `ABOUT` into the run's folder, the last one last. Yields how far it is;
-    whoever does not go on to the end leaves nothing behind. Raises UserError where none of the run's pictures
-    can be had, or the folder cannot be written."""
+def top_activations(classifier: Classifier, run: RunData, most: int = MOST) -> Iterator[float]:
+    """Write `STRONGEST`, `DEPTH` and, last, `ABOUT` into the run's folder, from at most `most` images. Yields
+    the fraction that is done; nothing is written before the end. Raises UserError where none of the run's
+    pictures can be read, or the folder cannot be written."""
     rows = run.ok.index.to_numpy()
     source = RunImages(
         run,
         rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))] if len(rows) else [],
     )
     work = _Work(classifier, source)
-    seen = 0
+    done = 0
     for batch in load_batches(source, range(len(source)), classifier, BATCH):
         good = [loaded for loaded in batch if loaded.pixels is not None]
         if good:
-            work.see(
+            work.add(
                 classifier.preprocessing.normalize(
                     torch.stack([g.pixels for g in good if g.pixels is not None]), classifier.device
                 ),
                 [g.index for g in good],
             )
-        seen += len(batch)
-        yield seen / len(source)
+        done += len(batch)
+        yield done / len(source)
     if not work.images:
         raise UserError(
             f"None of the run's pictures can be read in '{run.manifest.data_root}': strongest images need "
@@ -134,15 +136,15 @@ class _Work:
         self.model, self.source, self.images = classifier.model, source, 0
         example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
         table = layers(self.model, example)
-        self.layers = [layer for layer in table if layer.shape and layer.alias and not layer.passes_on]
-        self.steps = handed_on(table)
+        self.layers = [layer for layer in table if layer.shape and layer.alias and not layer.is_passthrough]
+        self.steps = block_outputs(table)
         self.strongest, self.features, self.labels = Strongest(), dict[str, list[np.ndarray]](), list[int]()
         self.measured: dict[str, list[np.ndarray]] = {}
         self._number = {name: i for i, name in enumerate(source.classes)}
         self._pool = _even(len(source), POOLED)
         self._move = _even(len(source), MOVED)
 
-    def see(self, x: Tensor, indices: list[int]) -> None:
+    def add(self, x: Tensor, indices: list[int]) -> None:
         rows, keep = torch.tensor(indices), np.isin(indices, self._pool)
         named: dict[nn.Module, Layer] = {self.model.get_submodule(layer.name): layer for layer in self.layers}
         steps = {layer.name for layer in self.steps}
@@ -154,7 +156,7 @@ class _Work:
             if ran[layer.name] < layer.runs or not isinstance(output, Tensor) or len(output) != len(x):
                 return  # the last time counts
             maps = read_maps(self.model, output, x)
-            self.strongest.see(layer.name, output.flatten(1)[..., None, None] if maps is None else maps, rows)
+            self.strongest.add(layer.name, output.flatten(1)[..., None, None] if maps is None else maps, rows)
             if keep.any() and layer.name in steps:
                 means[layer.name] = (
                     pooled(self.model, output, x)[torch.from_numpy(keep)].float().cpu().numpy()
@@ -172,13 +174,13 @@ class _Work:
         self.images += len(x)
 
     def curves(self) -> list[Step]:
-        labels, found = np.array(self.labels), []
+        labels, steps = np.array(self.labels), list[Step]()
         for layer in self.steps:
             if layer.name in self.measured:
                 features = np.concatenate(self.features[layer.name])
                 measured = [float(value) for value in np.concatenate(self.measured[layer.name]).mean(0)]
-                found.append(step(layer, measured, separability(features, labels)))
-        return found
+                steps.append(step(layer, measured, separability(features, labels)))
+        return steps
 
     def write(self, folder: Path) -> None:
         ids = [item.id for item in self.source.items]
@@ -205,28 +207,28 @@ def _even(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)) if count else np.zeros(0, int)
 
 
-def surveyed(run: RunData) -> dict[str, int] | None:
-    """How many images were seen, for separability, for equivariance; None where the run has not been
-    surveyed."""
+def stored_counts(run: RunData) -> dict[str, int] | None:
+    """How many images the stored results are from: `images`, of which `pooled` for separability and `moved`
+    for equivariance; None where the run has no results."""
     try:
         raw = read_object(run.folder / ABOUT)
-        found = {name: int(raw[name]) for name in ("images", "pooled", "moved")}
+        counts = {name: int(raw[name]) for name in ("images", "pooled", "moved")}
         whole = names_in(run.folder / STRONGEST) >= COLUMNS and names_in(run.folder / DEPTH) >= {
             f.name for f in fields(Step)
         }
-        return found if whole else None
+        return counts if whole else None
     except (Damaged, OSError, ValueError, KeyError, TypeError):  # absent, damaged, or another's
         return None
 
 
 def strongest(run: RunData, layer: str, channel: int) -> pd.DataFrame:
-    """The channel's strongest images, the strongest first: value, id, row and column of the place, and `at`,
-    the row of the run's table."""
+    """The channel's strongest images, the strongest first: value, id, row and column of the position, and
+    `at`, the row of the run's table."""
     path = run.folder / STRONGEST
-    found = _read(path, layer, path.stat().st_mtime_ns)
-    found = found[found["channel"] == channel].sort_values("value", ascending=False)
+    table = _read(path, layer, path.stat().st_mtime_ns)
+    table = table[table["channel"] == channel].sort_values("value", ascending=False)
     rows = {name: row for row, name in run.table["id"].items()}
-    return found.assign(at=[rows.get(name, -1) for name in found["id"]]).query("at >= 0")
+    return table.assign(at=[rows.get(name, -1) for name in table["id"]]).query("at >= 0")
 
 
 def curves(run: RunData) -> list[Step]:
@@ -245,6 +247,10 @@ def format_text(run: RunData) -> str:
     return columns(rows, right=range(2, 7))
 
 
-@lru_cache(maxsize=16)
+def _bytes(table: pd.DataFrame) -> int:
+    return min(int(table.memory_usage(deep=True).sum()), TABLE_BYTES)
+
+
+@cached(LRUCache[Any, pd.DataFrame](TABLE_BYTES, getsizeof=_bytes), lock=RLock())
 def _read(path: Path, layer: str, _stamp: int) -> pd.DataFrame:
     return read(path, remedy=REMEDY, filters=[("layer", "==", layer)]).to_pandas()

@@ -1,4 +1,4 @@
-"""Maximized pictures from the command line: which units were meant, and the files that are written."""
+"""Feature visualization on the command line: the selection of units, and the files that are written."""
 
 import csv
 from pathlib import Path
@@ -17,33 +17,33 @@ MOST = 256
 
 
 def units_in(text: str, classes: tuple[str, ...] = ()) -> list[int]:
-    """'0-3,7' -> [0, 1, 2, 3, 7]; where there are `classes`, also by their names, which come first. Raises
-    UserError for what is neither, and for ranges where classes are called by numbers."""
-    found: list[int] = []
+    """'0-3,7' -> [0, 1, 2, 3, 7]; where there are `classes`, also by their names, which take precedence.
+    Raises UserError for anything else, and for ranges where classes are called by numbers."""
+    units: list[int] = []
     for word in (part.strip() for part in text.split(",")):
         low, dash, high = word.partition("-")
         if word in classes or (low.isdecimal() and not dash and any(map(str.isdecimal, classes))):
-            found.append(class_index(word, classes))
+            units.append(class_index(word, classes))
         elif low.isdecimal() and dash and any(map(str.isdecimal, classes)):
             raise UserError(
-                f"--units {word}: the classes are called by numbers, so name each that is meant: "
+                f"--units {word}: the classes are called by numbers, so name each one: "
                 f"{', '.join(classes[:3])} ..."
             )
         elif low.isdecimal() and (not dash or (high.isdecimal() and int(high) >= int(low))):
-            found += range(int(low), min(int(high if dash else low), int(low) + MOST) + 1)
+            units += range(int(low), min(int(high if dash else low), int(low) + MOST) + 1)
         elif classes and word:
-            found.append(class_index(word, classes))
+            units.append(class_index(word, classes))
         elif word:
             raise UserError(f"--units {word}: give numbers and ranges, such as 0-15,20.")
-    found = list(dict.fromkeys(found))
-    if not 0 < len(found) <= MOST:
-        raise UserError(f"--units {text}: {len(found)} units selected; 1 to {MOST} are allowed.")
-    return found
+    units = list(dict.fromkeys(units))
+    if not 0 < len(units) <= MOST:
+        raise UserError(f"--units {text}: {len(units)} units selected; 1 to {MOST} are allowed.")
+    return units
 
 
 def write(classifier: Classifier, made: Maximized, settings: Settings, out: Path) -> list[str]:
-    """`sheet.png`, a picture a unit, and `units.csv`; gives lines about them. Raises UserError where they
-    cannot be written."""
+    """Write `sheet.png`, one picture per unit, and `units.csv`; returns lines for the terminal. Raises
+    UserError where they cannot be written."""
     names = [classifier.classes[unit] if not settings.layer else str(unit) for unit in made.units]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def write(classifier: Classifier, made: Maximized, settings: Settings, out: Path
                 ["unit", "name", "answer_to_noise", "answer_to_picture", "reached_by_gradient", *weights]
             )
             for k, unit in enumerate(made.units):
-                told = [f"{column[unit]}" for column in weights.values()]
+                of_weights = [f"{column[unit]}" for column in weights.values()]
                 table.writerow(
                     [
                         unit,
@@ -65,7 +65,7 @@ def write(classifier: Classifier, made: Maximized, settings: Settings, out: Path
                         f"{made.began[k]:.6g}",
                         f"{made.answers[k]:.6g}",
                         bool(made.moved[k]),
-                        *told,
+                        *of_weights,
                     ]
                 )
     except OSError as error:
@@ -82,9 +82,14 @@ def write(classifier: Classifier, made: Maximized, settings: Settings, out: Path
 
 
 def _weights(classifier: Classifier, layer: str) -> dict[str, np.ndarray]:
-    """What is known of the layer's own weights, where it has any."""
+    """Columns about the weights of the layer's filters, where it has any."""
     try:
-        found = kernels(classifier.model, layer)
+        filters = kernels(classifier.model, layer)
     except UserError:
         return {}
-    return {"norm": found.norms, "dead": found.dead, "most_similar": found.twin, "cosine": found.cosine}
+    return {
+        "norm": filters.norms,
+        "dead": filters.dead,
+        "most_similar": filters.twin,
+        "cosine": filters.cosine,
+    }

@@ -1,5 +1,4 @@
-"""Maximized pictures that were made before, by the network's weights and the settings: a unit is never
-maximized twice."""
+"""A cache of maximized pictures on disk, by the network's weights and the settings."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,13 @@ from models.cache_folder import cache_folder
 from models.classifier import Classifier
 
 FORMAT = 1
-"""Raised where the same settings give other pictures than before."""
+"""Increased when the same settings give other pictures than before."""
 LIMIT = 512 * 2**20
 NOTES = ("answers", "began", "moved")
 
 
 class VisualizationCache:
-    """Of one network and one setting: a picture (PNG) a unit, with its answers in the PNG's text."""
+    """For one network and one setting: a picture (PNG) per unit, with its activations in the PNG's text."""
 
     def __init__(self, classifier: Classifier, settings: Settings, folder: Path | None = None):
         message = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
@@ -34,25 +33,25 @@ class VisualizationCache:
         )
 
     def known(self, units: Sequence[int]) -> Maximized | None:
-        """Those of the units that are there, in order; None where none is. A file that cannot be read is not
-        there."""
-        found = [(unit, kept) for unit in units if (kept := self._read(unit)) is not None]
-        if not found:
+        """The cached ones of the units, in order; None where there is none. A file that cannot be read counts
+        as absent."""
+        cached = [(unit, kept) for unit in units if (kept := self._read(unit)) is not None]
+        if not cached:
             return None
-        notes = [np.array([kept[1][k] for _, kept in found]) for k in range(len(NOTES))]
+        notes = [np.array([kept[1][k] for _, kept in cached]) for k in range(len(NOTES))]
         steps = self._settings.steps
         return Maximized(
-            tuple(unit for unit, _ in found),
+            tuple(unit for unit, _ in cached),
             steps,
             steps,
-            np.stack([kept[0] for _, kept in found]),
+            np.stack([kept[0] for _, kept in cached]),
             notes[0],
             notes[1],
             notes[2] > 0,
         )
 
     def keep(self, made: Maximized) -> None:
-        """Without a word where the disk does not let it: it will be made again."""
+        """Write to disk; errors are ignored, because the pictures can be made again."""
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             for k, unit in enumerate(made.units):
@@ -74,7 +73,7 @@ class VisualizationCache:
 def maximized(
     classifier: Classifier, units: Sequence[int], settings: Settings, folder: Path | None = None
 ) -> Iterator[Maximized]:
-    """As `maximize`, with what the album holds; once all is made the album holds it too."""
+    """As `maximize`; cached units are read, and new ones are written at the end."""
     cache = VisualizationCache(classifier, settings, folder)
     known = cache.known(units)
     missing = [unit for unit in units if known is None or unit not in known.units]
@@ -88,7 +87,7 @@ def maximized(
 
 
 def joined(made: Maximized, known: Maximized, units: Sequence[int]) -> Maximized:
-    """Both, in the order of `units`."""
+    """New and cached pictures in the order of `units`."""
     both = [*made.units, *known.units]
     order = [both.index(unit) for unit in units]
     pictures, *notes = (
@@ -100,8 +99,8 @@ def joined(made: Maximized, known: Maximized, units: Sequence[int]) -> Maximized
 
 
 def _sweep(root: Path) -> None:
-    """The oldest pictures go where there are too many."""
-    files = sorted(((path.stat(), path) for path in root.rglob("*.png")), key=lambda found: found[0].st_mtime)
+    """Delete the oldest pictures beyond `LIMIT` bytes."""
+    files = sorted(((path.stat(), path) for path in root.rglob("*.png")), key=lambda pair: pair[0].st_mtime)
     total = sum(stat.st_size for stat, _ in files)
     for stat, path in files:
         if total <= LIMIT:

@@ -1,4 +1,4 @@
-"""Score sources against people's fixations, image by image, and sum up."""
+"""Score sources against people's fixations, image by image, and average."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from explain.gaze.truths import Truths
 from models.gaze.density import resized
 from models.gaze.gaze_set import Viewed
 
-CHUNK = 16  # images that a source sees at once
+CHUNK = 16  # images that a source gets at once
 LONGEST = 60  # side of kept maps
 
 
@@ -41,7 +41,8 @@ class Evaluation:
 def evaluate(
     truths: Truths, sources: Sequence[Source], variant: str = "tuebingen", seed: int = 0
 ) -> Iterator[tuple[float, Evaluation]]:
-    """Yields (share that is done, what is known so far) after every few images; leaving is how one stops."""
+    """Yields (fraction that is done, results so far) after every few images; the caller may stop at any
+    time."""
     made, images = Evaluation(list(sources), variant), list(truths.judged.images)
     for begin in range(0, len(images), CHUNK):
         part = images[begin : begin + CHUNK]
@@ -68,17 +69,17 @@ def _score(
     values, theirs = answer
     truth = whole if theirs is None else truths.narrowed(whole, theirs)
     enlarged = "" if values.shape == image.size else f"{values.shape[0]} × {values.shape[1]}"
-    found = scores(values, truth, made.variant, seed)
+    metrics = scores(values, truth, made.variant, seed)
     why = problem(values, truth)
     why = why or ("" if len(truth.rows) else "only the density of fixations is known")
-    made.rows.append({"id": image.id, "source": source.name, **found, "why": why, "enlarged": enlarged})
+    made.rows.append({"id": image.id, "source": source.name, **metrics, "why": why, "enlarged": enlarged})
     if source.keep:
         made.maps.setdefault(source.name, {})[image.id] = small(values)
 
 
 def small(values: np.ndarray) -> np.ndarray:
-    """At most `LONGEST` a side, scaled to its own largest magnitude: kept to be drawn, not to be scored
-    again."""
+    """At most `LONGEST` a side, scaled to its own largest magnitude: for display, not for
+    scores."""
     ratio = LONGEST / max(values.shape)
     if ratio < 1:
         values = resized(

@@ -1,5 +1,5 @@
-"""A gaze folder: an evaluation kept to be looked at (docs/gaze.md). Reading it needs neither torch, nor the
-images, nor the networks."""
+"""A gaze folder: a stored evaluation (docs/gaze.md). Reading it needs neither torch, nor the images, nor the
+networks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,14 +148,14 @@ class GazeRun:
 
     def score(self, row: int, source: str) -> dict[str, Any]:
         """Every metric of an image's map, and `why` some are missing."""
-        found = self.scores[
+        rows = self.scores[
             (self.scores["source"] == source) & (self.scores["id"] == self.images.at[row, "id"])
         ]
-        return dict(found.iloc[0]) if len(found) else {}
+        return dict(rows.iloc[0]) if len(rows) else {}
 
 
 def open_gaze_run(folder: Path) -> GazeRun:
-    """Raises UserError where the folder is none, or of another version."""
+    """Raises UserError where the folder is no gaze folder, or of another version."""
     try:
         manifest = read_object(folder / MANIFEST)
         if manifest.get("schema") != SCHEMA:

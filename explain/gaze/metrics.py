@@ -25,9 +25,9 @@ EPS = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """One image's answer. `rows`, `cols` (n,): fixated pixels; `people` (h, w): their density, summing to 1;
-    `others` (m, 2): fixations of other images as pixels of this one, image after image, of which `borders`
-    says where each begins; `prior` (h, w): what a map must exceed, summing to 1."""
+    """The ground truth of one image. `rows`, `cols` (n,): fixated pixels; `people` (h, w): their density,
+    summing to 1; `others` (m, 2): fixations of other images as pixels of this one, image after image, of
+    which `borders` says where each begins; `prior` (h, w): the baseline of information gain, summing to 1."""
 
     rows: np.ndarray
     cols: np.ndarray
@@ -48,7 +48,7 @@ class Truth:
 
 
 class Map:
-    """A map at the image's size, with what several metrics need of it; each is worked out once."""
+    """A map at the image's size, with values that several metrics need; each is computed once."""
 
     def __init__(self, values: np.ndarray, size: tuple[int, int]):
         self.values = resized(values, size)
@@ -75,7 +75,7 @@ class Map:
 
 
 def problem(values: np.ndarray, truth: Truth) -> str:
-    """Why nothing can be said, or nothing."""
+    """Why a map has no score, or ''."""
     if not np.isfinite(values).all():
         return "the map is not finite"
     if values.min() == values.max():
@@ -209,7 +209,7 @@ METRICS = {
         Metric("ig", "IG", information_gain, unit="bits a fixation"),
     )
 }
-"""In the order in which they are shown; a new one is one entry here."""
+"""In the order in which they are shown. A new metric is one entry here."""
 
 
 def scores(values: np.ndarray, truth: Truth, variant: str = "tuebingen", seed: int = 0) -> dict[str, float]:
@@ -230,7 +230,7 @@ def scores(values: np.ndarray, truth: Truth, variant: str = "tuebingen", seed: i
 
 
 def roc_area(positive: np.ndarray, ordered: np.ndarray) -> float:
-    """Share of pairs in which a positive exceeds a negative, ties as half (H. Mann, D. Whitney 1947).
+    """Fraction of pairs in which a positive exceeds a negative, ties as half (H. Mann, D. Whitney 1947).
     `ordered`: the negatives, ascending."""
     below, upto = np.searchsorted(ordered, positive, "left"), np.searchsorted(ordered, positive, "right")
     return float((below + upto).mean() / (2 * len(ordered)))

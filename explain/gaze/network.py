@@ -1,5 +1,5 @@
-"""Does a classifier look where people look? Its maps for the class that it predicts, as sources, and the same
-maps under other pictures as control."""
+"""Maps of a classifier for its predicted class, compared with where people look; and the same maps on other
+pictures as a control."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 
 from explain.gaze.sources import Answer, Source
-from explain.methods.compute import Case, answer
+from explain.methods.compute import compute_maps
+from explain.methods.inputs import Passes
 from explain.methods.registry import get
-from explain.methods.target import Target
-from explain.network.hooks import logits
+from explain.methods.request import MapRequest
 from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from models.errors import UserError
@@ -21,14 +21,13 @@ AT_ONCE = 16
 
 
 def whole_picture(classifier: Classifier) -> Classifier:
-    """The same network, shown whole pictures: squeezed into its input and not cropped, so that every fixation
-    lies in what it sees."""
+    """The same network on whole pictures: resized to its input and not cropped, so that every fixation lies
+    in the input."""
     return replace(classifier, preprocessing=replace(classifier.preprocessing, resize=None))
 
 
 class NetworkMaps:
-    """Maps of the predicted class by several methods, of one pass; each picture is asked about once.
-    `methods`: name or name@layer."""
+    """Maps of the predicted class by several methods, of one pass; each picture is computed once."""
 
     def __init__(self, classifier: Classifier, methods: Sequence[str], layer: str | None = None):
         self.classifier, self.methods, self.layer = whole_picture(classifier), list(methods), layer
@@ -42,7 +41,7 @@ class NetworkMaps:
             get(method)
 
     def of(self, images: list[Viewed]) -> dict[str, dict[str, np.ndarray]]:
-        """Image -> method -> raw map; what was asked last is kept."""
+        """Image -> method -> raw map (h, w); the last images are kept."""
         if not all(image.id in self._kept for image in images):
             self._kept = {}
             for begin in range(0, len(images), AT_ONCE):
@@ -53,23 +52,25 @@ class NetworkMaps:
         c = self.classifier
         x = c.batch([image.load() for image in images])
         layer = self.layer or c.default_layer or default_layer(c.model, x[:1])
-        target = Target(logits(c.model, x).argmax(1).cpu())
-        case = Case(c.model, x, (layer,), target)
-        made = {method: answer(case, method).maps.cpu().numpy() for method in self.methods}
+        passes = Passes(c.model, x)
+        made = {
+            method: compute_maps(c.model, x, MapRequest(method, layer), passes=passes).maps.numpy()
+            for method in self.methods
+        }
         return {
             image.id: {method: maps[k] for method, maps in made.items()} for k, image in enumerate(images)
         }
 
     def sources(self) -> list[Source]:
-        """One source a method, and one control: the first method's maps, each under another picture of the
+        """One source per method, and one control: the first method's maps, each on another picture of the
         batch."""
-        found = [
+        sources = [
             Source(name, get(name).title, "network", partial(self._answers, name), keep=True)
             for name in self.methods
         ]
         first = self.methods[0]
         return [
-            *found,
+            *sources,
             Source(
                 "shuffled",
                 f"{get(first).title} of other pictures",
@@ -90,5 +91,5 @@ class NetworkMaps:
 
 
 def positive(raw: np.ndarray) -> np.ndarray:
-    """Evidence for the class: what speaks against it is no reason to look there."""
+    """Evidence for the class; negative values, which are evidence against it, are set to zero."""
     return np.maximum(raw, 0)

@@ -1,4 +1,4 @@
-"""What is set against people's fixations: baselines and controls, predictions of gaze, and the maps of a
+"""Maps that are compared with people's fixations: baselines and controls, models of gaze, and maps of a
 classifier. Each is a `Source`."""
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from models.gaze.density import center_gaussian, density
 from models.gaze.gaze_set import Viewed
 
 Answer = tuple[np.ndarray, Viewed | None]
-"""A raw map (h, w) of any size; and the fixations that it is measured against, where they are not all of the
+"""A raw map (h, w) of any size; and the fixations that it is compared with, or None for all of the
 image's."""
 
 
@@ -26,7 +26,7 @@ class Source:
     kind: str
     answers: Callable[[list[Viewed]], Iterable[Answer | None]]
     keep: bool = False
-    """Whether its maps are kept to be looked at."""
+    """Whether its maps are kept for display."""
 
 
 def baselines(truths: Truths, seed: int = 0) -> list[Source]:

@@ -1,2 +1,2 @@
-"""What a layer still knows: pictures rebuilt from its output, by trained decoders or by optimization,
-measured over depth."""
+"""Inversion: pictures rebuilt from the output of a layer, by trained decoders or by optimization, measured
+over depth."""

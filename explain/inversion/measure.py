@@ -1,5 +1,5 @@
-"""How much of a picture every layer still knows, over many pictures: errors of what its decoder rebuilds,
-beside two controls."""
+"""How much of a picture can be rebuilt from each layer: errors of its decoder over many pictures, with two
+controls."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,17 +21,17 @@ from models.inversion.training import mean_distance
 
 BATCH = 16
 COLUMNS = ("error", "mse", "psnr", "ssim", "same", "other", "mean")
-"""`error`: ||rebuilt - x|| as a share of the mean distance between two images; `mse` of the normalized
-picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: share whose predicted class stays; `other`: the
-error where another picture's features are decoded; `mean`: that of the mean picture."""
+"""`error`: ||rebuilt - x|| as a fraction of the mean distance between two images; `mse` of the normalized
+picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: fraction whose predicted class stays; `other`:
+the error where another picture's features are decoded; `mean`: that of the mean picture."""
 
 
 def measure(
     classifier: Classifier, decoders: Sequence[Decoder], source: ImageSource, limit: int = 500
 ) -> Iterator[tuple[float, pd.DataFrame]]:
-    """Yields (share that is done, one row a layer with `COLUMNS` and `images`, in the order of `decoders`).
-    Errors are shares of the mean distance between these very images. Raises UserError where fewer than two
-    can be read."""
+    """Yields (fraction that is done, one row a layer with `COLUMNS` and `images`, in the order of
+    `decoders`). Errors are fractions of the mean distance between these images. Raises UserError where fewer
+    than two can be read."""
     x = _read(classifier, source, limit)
     scale, total = mean_distance(x), dict[str, list[dict[str, float]]]()
     with torch.inference_mode():
@@ -43,26 +43,26 @@ def measure(
         for begin in range(0, len(x), BATCH):
             part = x[begin : begin + BATCH]
             features = layer_output(classifier, part, decoder.layer)
-            found, others = decoder.pictures(features), decoder.pictures(features.roll(1, 0))
-            rows += _rows(classifier, part, found, others, text[begin : begin + BATCH], scale)
+            rebuilt, others = decoder.pictures(features), decoder.pictures(features.roll(1, 0))
+            rows += _rows(classifier, part, rebuilt, others, text[begin : begin + BATCH], scale)
             done += len(part)
             yield done / (len(x) * len(decoders)), _table(total, average)
 
 
 def _rows(
-    classifier: Classifier, x: Tensor, found: Tensor, others: Tensor, text: Tensor, scale: float
+    classifier: Classifier, x: Tensor, rebuilt: Tensor, others: Tensor, text: Tensor, scale: float
 ) -> list[dict[str, float]]:
     with torch.inference_mode():
-        again = classifier.model(found).argmax(1)
-    distance, away = ((p - x).flatten(1).norm(dim=1) / scale for p in (found, others))
-    seen, rebuilt = (unit(p, classifier.preprocessing).cpu().numpy() for p in (x, found))
-    squares = ((seen - rebuilt) ** 2).mean((1, 2, 3))
+        again = classifier.model(rebuilt).argmax(1)
+    distance, away = ((p - x).flatten(1).norm(dim=1) / scale for p in (rebuilt, others))
+    original, shown = (unit(p, classifier.preprocessing).cpu().numpy() for p in (x, rebuilt))
+    squares = ((original - shown) ** 2).mean((1, 2, 3))
     return [
         {
             "error": float(distance[k]),
-            "mse": float((found[k] - x[k]).square().mean()),
+            "mse": float((rebuilt[k] - x[k]).square().mean()),
             "psnr": float(-10 * np.log10(max(squares[k], 1e-10))),
-            "ssim": float(structural_similarity(seen[k], rebuilt[k], channel_axis=0, data_range=1.0)),
+            "ssim": float(structural_similarity(original[k], shown[k], channel_axis=0, data_range=1.0)),
             "same": float(again[k] == text[k]),
             "other": float(away[k]) if len(x) > 1 else float("nan"),
         }
@@ -87,22 +87,22 @@ def _table(total: dict[str, list[dict[str, float]]], average: float) -> pd.DataF
 
 def _read(classifier: Classifier, source: ImageSource, limit: int) -> Tensor:
     """Normalized pictures (N, C, H, W), evenly spread over the source; unreadable ones are left out."""
-    step, found = max(1, len(source) // limit), []
+    step, images = max(1, len(source) // limit), []
     for index in range(0, len(source), step):
         try:
-            found.append(source.load(index))
+            images.append(source.load(index))
         except UnreadableImage:
             continue
-        if len(found) == limit:
+        if len(images) == limit:
             break
-    if len(found) < 2:
+    if len(images) < 2:
         raise UserError(
-            f"{source.name} has {len(found)} readable images: errors are measured on two at least."
+            f"{source.name} has {len(images)} readable images: errors are measured on two at least."
         )
     # shuffled: neighbors are of one class in most sets, and another picture's features would be too much
     # like a picture's own
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
-    return classifier.batch([found[k] for k in order.tolist()])
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    return classifier.batch([images[k] for k in order.tolist()])
 
 
 def format_text(table: pd.DataFrame) -> list[str]:

@@ -1,9 +1,8 @@
-"""Inversion without a decoder: the picture whose output at a layer comes near, by gradient descent from
-noise.
+"""Inversion without a decoder: a picture with a similar output at a layer, by gradient descent from noise.
 
 A. Mahendran, A. Vedaldi, *Understanding Deep Image Representations by Inverting Them*, 2015
 (arXiv:1412.0035): relative squared distance of the outputs, plus a sixth power of the pixels and total
-variation as what pictures are like. An iterator: every step is a result, and leaving is how one stops.
+variation as priors. An iterator: every step is a result, and the caller may stop at any time.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from explain.network.hooks import as_found, reach, turns
+from explain.network.hooks import reach, turns
+from explain.network.model_state import as_found
 from models.classifier import Classifier
 from models.errors import UserError
 from models.inversion.decoder import features_of
@@ -71,8 +71,8 @@ class _Descent:
         self.size = float(self.wanted.square().sum())
         if self.size == 0:
             raise UserError(
-                f"Layer {settings.layer} puts out nothing but zeros for this picture: there is nothing to "
-                "come near to."
+                f"Layer {settings.layer} outputs nothing but zeros for this picture: there is nothing to "
+                "rebuild."
             )
         noise = torch.randn(
             (settings.restarts, *x.shape[1:]), generator=torch.Generator().manual_seed(settings.seed)
@@ -80,7 +80,7 @@ class _Descent:
         self.mean, self.std = (
             torch.tensor(v, device=x.device)[:, None, None] for v in (classifier.mean, classifier.std)
         )
-        self.pictures = (0.5 + 0.02 * noise.to(x) - self.mean) / self.std  # grey
+        self.pictures = (0.5 + 0.02 * noise.to(x) - self.mean) / self.std  # gray
         self.optimizer = torch.optim.Adam([self.pictures], settings.rate)
         limits = [
             [(v - m) / s for m, s in zip(classifier.mean, classifier.std, strict=True)] for v in (0.0, 1.0)
@@ -92,7 +92,7 @@ class _Descent:
             self.pictures.requires_grad_()
             output = self._output(self.pictures, graph=True)
             distance = (output - self.wanted).square().flatten(1).sum(1) / self.size
-            pixels = self.pictures * self.std  # priors know nothing of how a network normalizes
+            pixels = self.pictures * self.std  # the priors are of pixels before normalization
             rough, bright = variation(pixels), (pixels + self.mean - 0.5).mul(2).pow(POWER).mean((1, 2, 3))
             loss = (distance + self.settings.variation * rough + self.settings.norm * bright).sum()
             (self.pictures.grad,) = torch.autograd.grad(loss, self.pictures)
@@ -110,8 +110,8 @@ class _Descent:
 
     def _output(self, x: Tensor, graph: bool = False) -> Tensor:
         c = self.classifier
-        found = reach(c.model, x, self.settings.layer, graph, turn=self.turn)
-        return features_of(found, c.input_size, getattr(c.model, "num_prefix_tokens", None)).float()
+        output = reach(c.model, x, self.settings.layer, graph, turn=self.turn)
+        return features_of(output, c.input_size, getattr(c.model, "num_prefix_tokens", None)).float()
 
 
 def variation(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pictures from what one layer puts out, by its decoder: as it is, with channels dropped, or from random
+"""Pictures from the output of one layer, by its decoder: as it is, with channels dropped, or from random
 features."""
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ EDITS = ("drop", "keep")
 
 @dataclass(frozen=True, eq=False)
 class Rebuilt:
-    """`picture` (h, w, 3) uint8; `error`: distance from the original as a share of that between two images;
-    `pred`, `prob`: what the network says of it."""
+    """`picture` (h, w, 3) uint8; `error`: distance from the original as a fraction of that between two
+    images; `pred`, `prob`: the network's prediction for it."""
 
     layer: str
     picture: np.ndarray
@@ -30,7 +30,7 @@ class Rebuilt:
 
 
 def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
-    """What a layer puts out for images (N, C, H, W), as maps (N, C, h, w) or vectors (N, D); the pass ends
+    """The output of a layer for images (N, C, H, W), as maps (N, C, h, w) or vectors (N, D); the pass ends
     there. Raises UserError."""
     turn = turns(classifier.model, x[:1], layer)
     output = reach(classifier.model, x, layer, turn=turn)
@@ -42,17 +42,17 @@ def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
 def rebuild(classifier: Classifier, x: Tensor, decoder: Decoder, features: Tensor | None = None) -> Rebuilt:
     """Of one image `x` (1, C, H, W); `features`: those of another or of an edited output, instead of its
     own."""
-    found = decoder.pictures(layer_output(classifier, x, decoder.layer) if features is None else features)
-    return described(classifier, x, found, decoder.layer, decoder.scale)
+    rebuilt = decoder.pictures(layer_output(classifier, x, decoder.layer) if features is None else features)
+    return described(classifier, x, rebuilt, decoder.layer, decoder.scale)
 
 
-def described(classifier: Classifier, x: Tensor, found: Tensor, layer: str, scale: float) -> Rebuilt:
-    """A rebuilt picture `found` (1, C, H, W) beside its original."""
+def described(classifier: Classifier, x: Tensor, rebuilt: Tensor, layer: str, scale: float) -> Rebuilt:
+    """A rebuilt picture `rebuilt` (1, C, H, W) beside its original."""
     with torch.inference_mode():
-        prob = classifier.model(found).softmax(1)[0]
-    error = float((found - x).norm()) / scale
+        prob = classifier.model(rebuilt).softmax(1)[0]
+    error = float((rebuilt - x).norm()) / scale
     return Rebuilt(
-        layer, pixels_of(found, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max())
+        layer, pixels_of(rebuilt, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max())
     )
 
 
@@ -71,8 +71,8 @@ def edited(features: Tensor, units: Sequence[int], how: str) -> Tensor:
 
 
 def random_features(decoder: Decoder, seed: int = 0) -> Tensor:
-    """(1, *shape): normal numbers with each channel's own mean and deviation. What a decoder makes of them it
-    has from its training, not from a picture."""
+    """(1, *shape): normal numbers with each channel's own mean and deviation. What a decoder makes of
+    them comes from its training, not from a picture."""
     noise = torch.randn((1, *decoder.shape), generator=torch.Generator().manual_seed(seed)).to(
         decoder.model.mean.device
     )
@@ -81,7 +81,7 @@ def random_features(decoder: Decoder, seed: int = 0) -> Tensor:
 
 
 def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
-    """Said where a picture (width, height) is smaller than the network's input (height, width); otherwise
+    """A note where a picture (width, height) is smaller than the network's input (height, width); otherwise
     nothing."""
     if picture[0] >= size[1] and picture[1] >= size[0]:
         return ""
@@ -93,8 +93,8 @@ def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
 
 def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
     """(N, h, w, 3) uint8 of normalized pictures."""
-    found = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return found if found.shape[3] == 3 else found.repeat(3, 3)
+    pixels = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return pixels if pixels.shape[3] == 3 else pixels.repeat(3, 3)
 
 
 def unit(x: Tensor, preprocessing: Preprocessing) -> Tensor:

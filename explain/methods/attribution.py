@@ -1,70 +1,68 @@
-"""Captum's gradient methods on a case: maps as large as the input (N, H, W)."""
+"""Captum's gradient methods: maps as large as the input (N, H, W)."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explain.methods.baseline import baseline
+from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import WHOLE, captum, each, pixels, seeded
 from explain.methods.stand_ins import Elementwise, MaxPool
 from explain.network.hooks import replaced
 from explain.network.oom import shrinking
 from models.errors import UserError
 
-if TYPE_CHECKING:
-    from explain.methods.compute import Case
 
-
-def input_gradient(case: "Case", channels: str = "largest") -> Tensor:
+def input_gradient(inputs: MethodInputs, channels: str = "largest") -> Tensor:
     """M = max over channels of |∂y / ∂x|."""
     from captum.attr import Saliency
 
-    with captum(case, 1) as (net, more):
+    with captum(inputs, 1) as (net, more):
         return pixels(Saliency(net).attribute(abs=False, **more), channels)
 
 
-def input_x_gradient(case: "Case") -> Tensor:
+def input_x_gradient(inputs: MethodInputs) -> Tensor:
     """M = Σ_c x ∂y / ∂x."""
     from captum.attr import InputXGradient
 
-    with captum(case, 1) as (net, more):
+    with captum(inputs, 1) as (net, more):
         return pixels(InputXGradient(net).attribute(**more))
 
 
-def integrated_gradients(case: "Case", steps: int = 50, base: str = "mean") -> Tensor:
+def integrated_gradients(inputs: MethodInputs, steps: int = 50, base: str = "mean") -> Tensor:
     """M = Σ_c (x - x0) ∫ ∂y / ∂x along the straight line from the baseline x0 to x; sums to y(x) - y(x0)."""
     from captum.attr import IntegratedGradients
 
-    with captum(case, steps) as (net, more):
+    with captum(inputs, steps) as (net, more):
         return shrinking(
             lambda size: pixels(
                 IntegratedGradients(net).attribute(
-                    baselines=baseline(case.x, base),
+                    baselines=baseline(inputs.x, base),
                     n_steps=steps,
-                    internal_batch_size=max(size, len(case.x)),
+                    internal_batch_size=max(size, len(inputs.x)),
                     **more,
                 )
             ),
-            case.batch,
+            inputs.batch_size,
         )
 
 
 def smooth_grad(
-    case: "Case", samples: int = 25, spread: float = 0.15, channels: str = "largest", seed: int = 0
+    inputs: MethodInputs, samples: int = 25, spread: float = 0.15, channels: str = "largest", seed: int = 0
 ) -> Tensor:
     """The mean input gradient of noisy copies of the image; the noise has `spread` times the image's
     range."""
     from captum.attr import NoiseTunnel, Saliency
 
-    def work(one: "Case") -> Tensor:
+    def work(one: MethodInputs) -> Tensor:
         reach = spread * float(one.x.max() - one.x.min())
 
         def noisy(size: int) -> Tensor:
             with seeded(seed):
-                found: Tensor = NoiseTunnel(Saliency(net)).attribute(
+                attribution: Tensor = NoiseTunnel(Saliency(net)).attribute(
                     nt_type="smoothgrad",
                     nt_samples=samples,
                     stdevs=reach,
@@ -72,15 +70,15 @@ def smooth_grad(
                     nt_samples_batch_size=min(size, samples),
                     **more,
                 )
-            return found
+            return attribution
 
         with captum(one, samples) as (net, more):
-            return pixels(shrinking(noisy, one.batch), channels)
+            return pixels(shrinking(noisy, one.batch_size), channels)
 
-    return each(case, work)
+    return each(inputs, work)
 
 
-def deep_lift(case: "Case", base: str = "mean") -> Tensor:
+def deep_lift(inputs: MethodInputs, base: str = "mean") -> Tensor:
     """M = Σ_c (x - x0) times the multipliers of the rescale rule; sums to y(x) - y(x0).
 
     The rescale rule holds for every elementwise function, so for every activation. There is no rule for
@@ -91,11 +89,11 @@ def deep_lift(case: "Case", base: str = "mean") -> Tensor:
 
     rules.SUPPORTED_NON_LINEAR.update({Elementwise: rules.nonlinear, MaxPool: _max_pool_rule})
 
-    def work(some: "Case") -> Tensor:
+    def work(some: MethodInputs) -> Tensor:
         with captum(some, 2, "exact") as (net, more):
             return pixels(DeepLift(net).attribute(baselines=baseline(some.x, base), **more))
 
-    return each(case, work, WHOLE)
+    return each(inputs, work, WHOLE)
 
 
 def _max_pool_rule(
@@ -118,12 +116,12 @@ def _max_pool_rule(
     return torch.where(delta.abs() < eps, grad_input, contributions / delta)
 
 
-def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: int = 0) -> Tensor:
-    """The mean of gradients at random places between baselines (mean color, blurred image) and noisy copies,
+def gradient_shap(inputs: MethodInputs, samples: int = 20, spread: float = 0.09, seed: int = 0) -> Tensor:
+    """The mean of gradients at random points between baselines (mean color, blurred image) and noisy copies,
     times the difference."""
     from captum.attr import GradientShap
 
-    def work(one: "Case") -> Tensor:
+    def work(one: MethodInputs) -> Tensor:
         bases = torch.cat([baseline(one.x, name) for name in ("mean", "blur")])
         reach = spread * float(one.x.max() - one.x.min())
 
@@ -137,56 +135,59 @@ def gradient_shap(case: "Case", samples: int = 20, spread: float = 0.09, seed: i
             return total / samples
 
         with captum(one, samples) as (net, more):
-            return pixels(shrinking(parts, one.batch))
+            return pixels(shrinking(parts, one.batch_size))
 
-    return each(case, work)
+    return each(inputs, work)
 
 
-def guided_backprop(case: "Case", channels: str = "sum") -> Tensor:
+def guided_backprop(inputs: MethodInputs, channels: str = "sum") -> Tensor:
     """The input gradient where every ReLU lets pass only what is positive, of its input and of the
     gradient."""
     from captum.attr import GuidedBackprop
 
-    return pixels(_through_relus(case, GuidedBackprop), channels)
+    return pixels(_through_relus(inputs, GuidedBackprop), channels)
 
 
-def deconvolution(case: "Case", channels: str = "sum") -> Tensor:
+def deconvolution(inputs: MethodInputs, channels: str = "sum") -> Tensor:
     """The input gradient where every ReLU lets pass only the positive gradient, whatever its input was."""
     from captum.attr import Deconvolution
 
-    return pixels(_through_relus(case, Deconvolution), channels)
+    return pixels(_through_relus(inputs, Deconvolution), channels)
 
 
-def guided_grad_cam(case: "Case") -> Tensor:
+def guided_grad_cam(inputs: MethodInputs) -> Tensor:
     """M = Σ_c guided backpropagation times the positive part of Grad-CAM, enlarged (bilinear)."""
     from captum.attr import GuidedBackprop
 
     from explain.methods.cam import grad_cam
 
-    coarse = grad_cam(case.captured.activation, case.captured.gradient(case.target)).relu()
-    large = F.interpolate(coarse[:, None], case.x.shape[2:], mode="bilinear", align_corners=False)
-    return pixels(_through_relus(case, GuidedBackprop) * large)
+    coarse = grad_cam(inputs.captured.activation, inputs.captured.gradient(inputs.target)).relu()
+    large = F.interpolate(coarse[:, None], inputs.x.shape[2:], mode="bilinear", align_corners=False)
+    return pixels(_through_relus(inputs, GuidedBackprop) * large)
 
 
-def _through_relus(case: "Case", kind: Callable[[nn.Module], Any]) -> Tensor:
-    with captum(case, 1, "guided") as (net, more):
+def _through_relus(inputs: MethodInputs, kind: Callable[[nn.Module], Any]) -> Tensor:
+    with captum(inputs, 1, "guided") as (net, more):
         if not len(net.relus or []):
             raise UserError(
                 "This network has no ReLU, whose gradient this method changes: use the input gradient or "
                 "SmoothGrad."
             )
-        found: Tensor = kind(net).attribute(**more)
-    return found
+        attribution: Tensor = kind(net).attribute(**more)
+    return attribution
 
 
-def layer_grad_cam(case: "Case") -> Tensor:
+def layer_grad_cam(inputs: MethodInputs) -> Tensor:
     """Captum's own Grad-CAM of the layer: the same as ours, from a whole backward pass."""
     from captum.attr import LayerGradCam
 
-    captured = case.captured
-    captured.gradient(case.target)  # raises UserError where no gradient reaches the layer
+    captured = inputs.captured
+    captured.gradient(inputs.target)  # raises UserError where no gradient reaches the layer
     # Captum gets (N, C, h, w) whatever the layout, at the one run that counts
     maps = nn.Identity()
-    with captum(case, 1) as (net, more), replaced(case.model, case.layer, case.x, maps, captured.turns[0]):
-        found: Tensor = LayerGradCam(net, maps).attribute(**more)
-    return found[:, 0].detach()
+    with (
+        captum(inputs, 1) as (net, more),
+        replaced(inputs.model, inputs.layer, inputs.x, maps, captured.turns[0]),
+    ):
+        attribution: Tensor = LayerGradCam(net, maps).attribute(**more)
+    return attribution[:, 0].detach()

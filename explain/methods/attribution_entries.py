@@ -9,12 +9,12 @@ CHANNELS = ("sum", "largest")
 BASE = Parameter(
     "base",
     "mean",
-    "what absence looks like: the mean color of the training data, or the image blurred",
+    "the baseline: the mean color of the training data, or the image blurred",
     choices=("mean", "blur"),
 )
-SEED = Parameter("seed", 0, "of the random numbers", 0, 2**31)
+SEED = Parameter("seed", 0, "seed of the random numbers", 0, 2**31)
 OF_REGIONS = (
-    Parameter("kind", "superpixels", "regions that are taken away together", choices=("superpixels", "grid")),
+    Parameter("kind", "superpixels", "regions that are removed together", choices=("superpixels", "grid")),
     Parameter("count", 60, "about how many regions", 4, 1000),
 )
 FITTED = (
@@ -52,7 +52,7 @@ def pixels(
         signed=signed,
         complete=complete,
         cost=cost,
-        passes=lambda channels, places, given: passes(given),
+        passes=lambda channels, positions, given: passes(given),
     )
 
 
@@ -77,9 +77,9 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "integrated_gradients",
         "Integrated Gradients",
         "attribution.integrated_gradients",
-        "gradients along the way from a baseline; they sum to the difference of the scores",
+        "gradients along the path from a baseline; they sum to the difference of the scores",
         "Sundararajan et al., ICML 2017, arXiv:1703.01365",
-        (Parameter("steps", 50, "points on the way", 2, 1000), BASE),
+        (Parameter("steps", 50, "points on the path", 2, 1000), BASE),
         "steps × (1 forward, 1 backward)",
         lambda given: 3 * given["steps"],
         complete=True,
@@ -92,7 +92,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "Smilkov et al. 2017, arXiv:1706.03825",
         (
             Parameter("samples", 25, "noisy copies", 1, 1000),
-            Parameter("spread", 0.15, "of the noise, as a share of the image's range", 0.001, 2),
+            Parameter("spread", 0.15, "of the noise, as a fraction of the image's range", 0.001, 2),
             Parameter("channels", "largest", "of the colors", choices=CHANNELS),
             SEED,
         ),
@@ -115,11 +115,11 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "gradient_shap",
         "GradientSHAP",
         "attribution.gradient_shap",
-        "gradients at random places between baselines and noisy copies",
+        "gradients at random points between baselines and noisy copies",
         "Lundberg & Lee, NIPS 2017, arXiv:1705.07874",
         (
-            Parameter("samples", 20, "random places", 1, 1000),
-            Parameter("spread", 0.09, "of the noise, as a share of the image's range", 0, 2),
+            Parameter("samples", 20, "random points", 1, 1000),
+            Parameter("spread", 0.09, "of the noise, as a fraction of the image's range", 0, 2),
             SEED,
         ),
         "samples × (1 forward, 1 backward)",
@@ -151,7 +151,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "Selvaraju et al., ICCV 2017, arXiv:1610.02391",
         "network",
         cost="2 forwards, 1 backward",
-        passes=lambda c, places, given: 5,
+        passes=lambda c, positions, given: 5,
         coarse=False,
     ),
     Method(
@@ -162,13 +162,13 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "Selvaraju et al., ICCV 2017, arXiv:1610.02391",
         "network",
         cost="1 forward, 1 backward",
-        passes=lambda c, places, given: 3,
+        passes=lambda c, positions, given: 3,
     ),
     pixels(
         "lrp",
         "LRP",
         "relevance.lrp",
-        "the score handed back layer by layer; for plain networks of convolutions and ReLUs",
+        "the score propagated back layer by layer; for plain networks of convolutions and ReLUs",
         "Bach et al., PLoS ONE 2015, doi:10.1371/journal.pone.0130140",
         (),
         "2 forwards, 1 backward, a copy of the network",
@@ -181,8 +181,8 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "what the score loses where a square is covered",
         "Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
         (
-            Parameter("window", 0.15, "the square's side, as a share of the image's", 0.01, 0.9),
-            Parameter("stride", 0.5, "as a share of the window", 0.05, 1),
+            Parameter("window", 0.15, "the square's side, as a fraction of the image's", 0.01, 0.9),
+            Parameter("stride", 0.5, "as a fraction of the window", 0.05, 1),
             BASE,
         ),
         "1 forward for each square",

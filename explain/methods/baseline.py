@@ -1,12 +1,12 @@
-"""What absence looks like to methods that compare."""
+"""Baselines: images that stand for the absence of evidence."""
 
 import torch
 from torch import Tensor
 
 
 def baseline(x: Tensor, name: str) -> Tensor:
-    """The training data's mean color (zero after normalization), or the image blurred by a tenth of its
-    side."""
+    """Baseline images (N, C, H, W): with `name` 'mean' the training data's mean color (zero after
+    normalization), with 'blur' the image blurred with a sigma of a tenth of its side."""
     if name == "mean":
         return torch.zeros_like(x)
     from torchvision.transforms.functional import gaussian_blur

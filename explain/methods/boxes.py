@@ -6,8 +6,8 @@ Box = tuple[float, float, float, float]
 
 
 def strongest_box(raw: np.ndarray, threshold: float = 0.5) -> Box | None:
-    """Left, top, right, bottom of the connected region that holds the maximum of a map (h, w), as shares of
-    its sides.
+    """Left, top, right, bottom of the connected region that holds the maximum of a map (h, w), as fractions
+    of its sides.
 
     The region is where the map is at least `threshold` times its maximum (eight neighbors). None where
     nothing is positive.

@@ -1,7 +1,7 @@
 """Class-activation maps from one captured pass.
 
 Every function takes the activation A and the gradient G of the target's score with respect to it, both (N, C,
-h, w), and returns raw maps (N, h, w): not clipped, not scaled. Indices: c channel, i j place; Z = h · w.
+h, w), and returns raw maps (N, h, w): not clipped, not scaled. Indices: c channel, i j position; Z = h · w.
 """
 
 import torch
@@ -21,7 +21,7 @@ def grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
 
 def grad_cam_pp(activation: Tensor, gradient: Tensor) -> Tensor:
     """M = Σ_c (Σ_ij α relu(G)) A with α = G² / (2 G² + G³ Σ_ij A)."""
-    up = gradient.relu()  # where it is not positive, its product with α is nothing
+    up = gradient.relu()  # where it is not positive, its product with α is zero
     square = up * up
     cube = square * up
     return _weighted(
@@ -74,14 +74,14 @@ def fem(
 
 
 def eigen_grad_cam(activation: Tensor, gradient: Tensor) -> Tensor:
-    """Eigen-CAM of G A: the places projected on the first principal component of gradient times
+    """Eigen-CAM of G A: the positions projected on the first principal component of gradient times
     activation."""
     return eigen_cam(gradient * activation)
 
 
 def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
-    """The places projected on the first principal component of the centered activations; the same for every
-    class.
+    """The positions projected on the first principal component of the centered activations; the same for
+    every class.
 
     A principal component has no sign of its own: here the larger extreme is made positive. Computed from the
     smaller of two matrices: of positions (h·w × h·w) at late layers, of channels (C × C) at early ones, whose
@@ -91,7 +91,7 @@ def eigen_cam(activation: Tensor, gradient: Tensor | None = None) -> Tensor:
     x = x - x.mean(1, keepdim=True)
     scale = (
         x.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
-    )  # squares of small numbers would be none
+    )  # squares of small numbers would be zero
     x = x / scale
     if x.shape[1] <= x.shape[2]:
         values, vectors = torch.linalg.eigh(x @ x.transpose(1, 2))

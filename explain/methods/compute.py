@@ -1,216 +1,182 @@
-"""One question and its answer: this network, these images, these layers, these targets -> raw maps."""
+"""A request and its result: `compute_maps(model, x, request)` gives the maps of any method, for one image or
+a batch. Runs, the dashboard, the command line and Python all call it."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from explain.methods.baseline import baseline
-from explain.methods.registry import from_a_pass, get
+from explain.methods.inputs import MethodInputs, OnProgress, Passes, ignore_progress
+from explain.methods.registry import get
+from explain.methods.request import Classes, MapRequest, Smoothing
 from explain.methods.spec import Method
-from explain.methods.target import Target, as_target
-from explain.network.fused import folded
-from explain.network.hooks import Capture, capture, logits
+from explain.network.hooks import Capture, layers_in, logits
 from explain.network.oom import shrinking
+from explain.network.target import Target
+from explain.network.target_layers import default_layer
 from models.errors import UserError
 
 FUSIONS = ("mean", "max")
 
 
-@dataclass(eq=False)
-class Case:
-    """`model` explains `x` (N, C, H, W) for `target`, through `layers`. `on_progress(fraction)` hears how far
-    it is, and may raise `Cancelled`.
-
-    `batch`: how many images the network gets at once where a method asks for many; it shrinks where memory
-    ends.
-    """
-
-    model: nn.Module
-    x: Tensor
-    layers: tuple[str, ...]
-    target: Target
-    precision: str = "fp32"
-    batch: int = 32
-    on_progress: Callable[[float], None] = field(default=lambda fraction: None)
-    _folded: dict[tuple[str, ...], nn.Module] = field(
-        default_factory=dict
-    )  # shared with every case made from this one
-
-    @cached_property
-    def captured(self) -> Capture:
-        return capture(self.model, self.x, self.layers, self.precision)
-
-    @property
-    def quick(self) -> nn.Module:
-        """The network for questions of many passes."""
-        if self.layers not in self._folded:
-            self._folded[self.layers] = folded(self.model, self.x, self.layers, self.precision)
-        return self._folded[self.layers]
-
-    @property
-    def layer(self) -> str:
-        return self.layers[0]
-
-    def scores(self, images: Tensor, target: Target) -> Tensor:
-        """The targets' scores (M,) of images (M, C, H, W), without a graph."""
-        return target.score(
-            shrinking(
-                lambda size: torch.cat(
-                    [logits(self.quick, part, self.precision) for part in images.split(size)]
-                ),
-                self.batch,
-            )
-        )
-
-    def about(self, target: Target, on_progress: Callable[[float], None] | None = None) -> "Case":
-        """Another target of the same images: the captured pass is shared."""
-        other = replace(self, target=target, on_progress=on_progress or self.on_progress)
-        other.__dict__["captured"] = self.captured
-        return other
-
-    def part(self, rows: slice) -> "Case":
-        """The same question about some of the images."""
-        return replace(self, x=self.x[rows], target=self.target.rows(rows))
-
-    def one(self, row: int) -> "Case":
-        return self.part(slice(row, row + 1))
-
-
 @dataclass(frozen=True, eq=False)
-class Explanation:
-    """Raw float32 maps (N, h, w) of `method` for `target`: at the layer's own resolution, or at the input's.
-    `expected_sum` (N,): what each should sum to, y(x) - y(x0), where the method promises it."""
+class MapResult:
+    """`maps` (N, h, w): raw float32 on the CPU, at the layer's own resolution or the input's, never
+    normalized.
+
+    `layer`: where they were computed, '' for methods without a layer; `targets` (N,): the classes;
+    `expected_sums` (N,): what each map should sum to, y(x) - y(x0), or None where the method promises no sum;
+    `seconds`: how long it took.
+    """
 
     maps: Tensor
-    method: str
+    request: MapRequest
     layer: str
-    target: Target
-    expected_sum: Tensor | None = None
+    targets: tuple[int, ...]
+    seconds: float
+    expected_sums: Tensor | None = None
+
+    @cached_property
+    def raw(self) -> np.ndarray:
+        """The map (h, w) of the first image."""
+        return self.maps[0].numpy()
+
+    @property
+    def target(self) -> int:
+        """The class of the first image."""
+        return self.targets[0]
+
+    @property
+    def expected_sum(self) -> float | None:
+        """Of the first image."""
+        return None if self.expected_sums is None else float(self.expected_sums[0])
 
 
-@dataclass(frozen=True)
-class Smoothing:
-    """Maps averaged over variations of the image: itself and its mirror image (`flip`), and `samples` copies
-    with Gaussian noise of `spread` times the image's range (SmoothGrad, Smilkov et al. 2017,
-    arXiv:1706.03825). Every copy has its own pass."""
+def compute_maps(
+    model: nn.Module,
+    x: Tensor,
+    request: MapRequest,
+    *,
+    passes: Passes | None = None,
+    precision: str = "fp32",
+    batch_size: int = 32,
+    on_progress: OnProgress = ignore_progress,
+) -> MapResult:
+    """The maps of `request` for images `x` (N, C, H, W). The model is left as it was.
 
-    flip: bool = False
-    samples: int = 0
-    spread: float = 0.15
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.samples <= 1000 or not 0 < self.spread <= 2:
-            raise UserError(
-                f"Smoothing with {self.samples} samples of spread {self.spread}: use 0 to 1000 samples and "
-                "a spread up to 2."
-            )
-
-    def variations(self, x: Tensor) -> Iterable[tuple[Tensor, bool]]:
-        """Images, and whether they are mirrored."""
-        made = [x]
-        if self.samples:
-            generator = torch.Generator().manual_seed(self.seed)
-            reach = self.spread * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
-            made = [x + reach * torch.randn(x.shape, generator=generator).to(x) for _ in range(self.samples)]
-        for image in made:
-            yield image, False
-            if self.flip:
-                yield image.flip(3), True
-
-
-def explain(
-    captured: Capture, methods: Iterable[str], target: Target | Tensor, fuse: str = "mean"
-) -> dict[str, Explanation]:
-    """Maps of several methods for one target each image, all from one captured pass."""
-    chosen, target = [from_a_pass(name) for name in methods], as_target(target)
-    return {
-        m.name: Explanation(maps, m.name, ",".join(captured.layers), target)
-        for m, maps in zip(
-            chosen, _from_pass(captured, [(m, m.settings()) for m in chosen], target, fuse), strict=True
-        )
-    }
-
-
-def answer(
-    case: Case,
-    name: str,
-    given: dict[str, Any] | None = None,
-    fuse: str = "mean",
-    smoothing: Smoothing | None = None,
-) -> Explanation:
-    """The maps of any method, with parameters, layers fused and smoothing. The model is left as it was found.
-
-    Raises UserError for what does not fit, and where memory does not suffice for one image.
+    `passes`: captured passes of this `x` through this `model`, to share them between calls; they have a
+    precision of their own. `batch_size`: images at once in methods of many passes. `on_progress(fraction)` is
+    called on the way, and may raise `Cancelled`. Raises UserError for a request that does not fit, and where
+    memory does not suffice for one image.
     """
-    return shrinking(lambda _: _answer(case, name, given, fuse, smoothing), 1)
+    passes = Passes(model, x, precision) if passes is None else passes
+    if passes.model is not model or passes.x is not x:
+        raise ValueError("passes= belongs to another network or to other images")
+    began, method = time.perf_counter(), get(request.method)
+    settings = method.settings(dict(request.parameters))
+    layers = (layers_in(request.layer) or (default_layer(model, x),)) if method.layered else ()
+    target = _target(passes, request)
+    inputs = MethodInputs(model, x, layers, target, passes.precision, batch_size, on_progress, passes)
+    maps, sums = shrinking(lambda _: _smoothed(inputs, method, settings, request), 1)
+    classes = tuple(target.plus.tolist())
+    return MapResult(maps.cpu(), request, ",".join(layers), classes, time.perf_counter() - began, sums)
 
 
-def _answer(
-    case: Case, name: str, given: dict[str, Any] | None, fuse: str, smoothing: Smoothing | None
-) -> Explanation:
-    method = get(name)
-    settings = method.settings(given)
-    if not smoothing or not (smoothing.flip or smoothing.samples):
-        expected_sum = _change(case, settings["base"]) if method.complete else None
-        return Explanation(
-            _maps(case, method, settings, fuse), name, _layers(case, method), case.target, expected_sum
-        )
-    total, variations = None, list(smoothing.variations(case.x))
-    for k, (x, mirrored) in enumerate(variations):
-        on_progress = lambda fraction, k=k: case.on_progress((k + fraction) / len(variations))  # noqa: E731
-        maps = _maps(replace(case, x=x, on_progress=on_progress), method, settings, fuse)
+def map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, int]:
+    """(h, w) of the maps of several methods. Raises UserError where they differ: a run holds maps of one
+    size."""
+    requests = {name: MapRequest(name, layer, 0) for name in methods}
+    maps = {m: compute_maps(passes.model, passes.x, r, passes=passes).maps for m, r in requests.items()}
+    shapes = {m: (int(made.shape[1]), int(made.shape[2])) for m, made in maps.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{m} {h} x {w}" for m, (h, w) in shapes.items())
+        raise UserError(f"A run holds maps of one size, and these differ ({sizes}): make one run each.")
+    return shapes[methods[0]]
+
+
+def _target(passes: Passes, request: MapRequest) -> Target:
+    def classes(chosen: Classes) -> Tensor:
+        return torch.tensor(chosen if isinstance(chosen, tuple) else [int(chosen or 0)] * len(passes.x))
+
+    plus = passes.logits.argmax(1).cpu() if request.target is None else classes(request.target)
+    return Target(plus, None if request.contrast_class is None else classes(request.contrast_class))
+
+
+def _smoothed(
+    inputs: MethodInputs, method: Method, settings: dict[str, Any], request: MapRequest
+) -> tuple[Tensor, Tensor | None]:
+    """Maps (N, h, w), averaged where smoothing is asked for; and what they should sum to."""
+    smoothing = request.smoothing
+    if not (smoothing.flip or smoothing.samples):
+        sums = _expected_sums(inputs, settings["base"]) if method.complete else None
+        return _maps(inputs, method, settings, request.fuse), sums
+    total = None
+    for k, (x, mirrored) in enumerate(variations(inputs.x, smoothing)):
+        on_progress = partial(_report, inputs, k, smoothing.copies)
+        copy = inputs.with_images(x).with_progress(on_progress)
+        maps = _maps(copy, method, settings, request.fuse)
         maps = maps.flip(2) if mirrored else maps
         total = maps if total is None else total + maps
-        case.on_progress((k + 1) / len(variations))
+        on_progress(1)
     assert total is not None
-    return Explanation(total / len(variations), name, _layers(case, method), case.target)
+    return total / smoothing.copies, None
 
 
-def _change(case: Case, base: str) -> Tensor:
-    """By how much the score exceeds the baseline's (N,)."""
-    answers = logits(case.model, torch.cat([case.x, baseline(case.x, base)]), case.precision)
-    return case.target.score(answers[: len(case.x)]) - case.target.score(answers[len(case.x) :])
+def _report(inputs: MethodInputs, done: int, of: int, fraction: float) -> None:
+    inputs.on_progress((done + fraction) / of)
 
 
-def _layers(case: Case, method: Method) -> str:
-    return ",".join(case.layers) if method.layered else ""
-
-
-def _maps(case: Case, method: Method, settings: dict[str, Any], fuse: str) -> Tensor:
-    if method.needs == "pass":
-        return _from_pass(case.captured, [(method, settings)], case.target, fuse)[0]
-    if not method.layered or len(case.layers) == 1:
-        return method.compute(case, **settings).float()
-    return fused(
-        [method.compute(replace(case, layers=(layer,)), **settings).float() for layer in case.layers], fuse
-    )
-
-
-def _from_pass(
-    captured: Capture, chosen: Sequence[tuple[Method, dict[str, Any]]], target: Target, fuse: str
-) -> list[Tensor]:
-    gradients = (
-        captured.gradients(target) if any(m.class_specific for m, _ in chosen) else captured.activations
-    )
-    with torch.no_grad():
-        return [
-            fused(
-                [m.compute(a, g, **settings) for a, g in zip(captured.activations, gradients, strict=True)],
-                fuse,
-            )
-            for m, settings in chosen
+def variations(x: Tensor, smoothing: Smoothing) -> Iterator[tuple[Tensor, bool]]:
+    """Copies of the images, and whether each is mirrored."""
+    copies = [x]
+    if smoothing.samples:
+        generator = torch.Generator().manual_seed(smoothing.seed)
+        deviation = smoothing.spread * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
+        copies = [
+            x + deviation * torch.randn(x.shape, generator=generator).to(x) for _ in range(smoothing.samples)
         ]
+    for copy in copies:
+        yield copy, False
+        if smoothing.flip:
+            yield copy.flip(3), True
 
 
-def fused(maps: Sequence[Tensor], how: str) -> Tensor:
-    """One map (N, h, w) of several layers': each over its own largest magnitude, enlarged to the finest
-    (bilinear), then mean or max."""
+def _expected_sums(inputs: MethodInputs, base: str) -> Tensor:
+    """By how much the score exceeds the baseline's (N,)."""
+    x, target = inputs.x, inputs.target
+    answers = logits(inputs.model, torch.cat([x, baseline(x, base)]), inputs.precision)
+    return (target.score(answers[: len(x)]) - target.score(answers[len(x) :])).cpu()
+
+
+def _maps(inputs: MethodInputs, method: Method, settings: dict[str, Any], fuse: str) -> Tensor:
+    if method.needs == "pass":
+        return maps_from_pass(inputs.captured, method, settings, inputs.target, fuse)
+    if len(inputs.layers) <= 1:
+        return method.compute(inputs, **settings).float()
+    layers = [inputs.with_layer(layer) for layer in inputs.layers]
+    return fuse_maps([method.compute(one, **settings).float() for one in layers], fuse)
+
+
+def maps_from_pass(
+    captured: Capture, method: Method, settings: dict[str, Any], target: Target, fuse: str = "mean"
+) -> Tensor:
+    """Maps (N, h, w) of a method that needs one captured pass and no more."""
+    gradients = captured.gradients(target) if method.class_specific else captured.activations
+    with torch.no_grad():
+        pairs = zip(captured.activations, gradients, strict=True)
+        return fuse_maps([method.compute(a, g, **settings) for a, g in pairs], fuse)
+
+
+def fuse_maps(maps: Sequence[Tensor], how: str) -> Tensor:
+    """One map (N, h, w) of the maps of several layers: each divided by its own largest magnitude, enlarged to
+    the finest (bilinear), then mean or max. Raises UserError for another `how`."""
     if how not in FUSIONS:
         raise UserError(f"No fusion '{how}': choose from {', '.join(FUSIONS)}.")
     if len(maps) == 1:

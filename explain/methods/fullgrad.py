@@ -1,18 +1,14 @@
-"""FullGrad: what the input and every bias add to the score (Srinivas & Fleuret, NeurIPS 2019,
+"""FullGrad: the contributions of the input and of every bias to the score (Srinivas & Fleuret, NeurIPS 2019,
 arXiv:1905.00780)."""
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import WHOLE, each
-from explain.methods.target import Target
 from explain.network.hooks import gradients_of, read_maps
-
-if TYPE_CHECKING:
-    from explain.methods.compute import Case
+from explain.network.target import Target
 
 BIASED = (
     nn.Conv1d,
@@ -36,8 +32,8 @@ def full_gradients(model: nn.Module, x: Tensor, target: Target) -> tuple[Tensor,
     """
     biased = [m for m in model.modules() if isinstance(m, BIASED) and bias_of(m) is not None]
     layers = {_outputs_bias(module): module for module in biased}
-    gradient, found = gradients_of(model, x, target, lambda module: module in layers)
-    return (x * gradient).detach(), [_bias_gradient(layers[module], g) for module, g in found]
+    gradient, outputs = gradients_of(model, x, target, lambda module: module in layers)
+    return (x * gradient).detach(), [_bias_gradient(layers[module], g) for module, g in outputs]
 
 
 def _outputs_bias(layer: nn.Module) -> nn.Module:
@@ -65,7 +61,7 @@ def _channels_last(layer: nn.Module, output: Tensor, bias: Tensor) -> bool:
 
 
 def bias_of(module: nn.Module) -> Tensor | None:
-    """What a layer adds whatever its input is; of a batch norm that is not trained, β - γ μ / σ."""
+    """The bias of a layer; of a batch norm in eval mode, β - γ μ / σ."""
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         if module.running_mean is None or module.running_var is None:
             return module.bias
@@ -74,31 +70,31 @@ def bias_of(module: nn.Module) -> Tensor | None:
     return getattr(module, "bias", None)
 
 
-def fullgrad(case: "Case") -> Tensor:
+def fullgrad(inputs: MethodInputs) -> Tensor:
     """M = ψ(x ∂y/∂x) + Σ over layers of ψ(b ∂y/∂z), summed over channels; ψ: magnitude, scaled to [0, 1] in
     each layer, enlarged (bilinear).
 
     Over the layers whose output has spatial positions: maps, and tokens.
     """
-    size = (case.x.shape[2], case.x.shape[3])
+    size = (inputs.x.shape[2], inputs.x.shape[3])
 
-    def work(some: "Case") -> Tensor:
-        image, found = full_gradients(some.model, some.x, some.target)
-        maps = [image, *(_maps(some.model, fraction, some.x) for fraction in found)]
-        return sum((_scaled(fraction, size) for fraction in maps if fraction is not None), torch.zeros(()))
+    def work(some: MethodInputs) -> Tensor:
+        image, biases = full_gradients(some.model, some.x, some.target)
+        maps = [image, *(_maps(some.model, bias, some.x) for bias in biases)]
+        return sum((_scaled(part, size) for part in maps if part is not None), torch.zeros(()))
 
-    return each(case, work, WHOLE)
+    return each(inputs, work, WHOLE)
 
 
-def _maps(model: nn.Module, fraction: Tensor, x: Tensor) -> Tensor | None:
+def _maps(model: nn.Module, part: Tensor, x: Tensor) -> Tensor | None:
     """(N, C, h, w), or None for a layer without spatial positions, or with windows of images as its batch."""
-    if fraction.ndim == 3:
-        return read_maps(model, fraction.transpose(1, 2), x)
-    return fraction if fraction.ndim == 4 and len(fraction) == len(x) else None
+    if part.ndim == 3:
+        return read_maps(model, part.transpose(1, 2), x)
+    return part if part.ndim == 4 and len(part) == len(x) else None
 
 
-def _scaled(fraction: Tensor, size: tuple[int, int]) -> Tensor:
-    values = fraction.abs()
+def _scaled(part: Tensor, size: tuple[int, int]) -> Tensor:
+    values = part.abs()
     low, high = values.amin((1, 2, 3), keepdim=True), values.amax((1, 2, 3), keepdim=True)
     together = ((values - low) / (high - low + 1e-6)).sum(
         1, keepdim=True

@@ -1,15 +1,16 @@
-"""The registry of explanation methods: adding a method is adding one entry to `cam_entries` or
-`attribution_entries`, or calling `register` from elsewhere.
+"""The registry of explanation methods. A method is added by one entry in `cam_entries` or
+`attribution_entries`, or from outside by `register_method`.
 
 The dashboard's controls, the command line, the contract tests and the table in the documentation read these
 entries.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from explain.methods.attribution_entries import ATTRIBUTION_METHODS
 from explain.methods.cam_entries import CAM_METHODS
-from explain.methods.spec import Method
+from explain.methods.spec import Method, Parameter
 from models.errors import UserError
 from models.program import program
 
@@ -17,11 +18,53 @@ METHODS: dict[str, Method] = {}
 
 
 def register(method: Method) -> Method:
-    """Add an entry. Raises ValueError where the name is taken."""
+    """Add an entry. Raises UserError where the name is taken."""
     if method.name in METHODS:
-        raise ValueError(f"method '{method.name}' is registered twice")
+        remedy = f"unregister_method('{method.name}') first, or " if METHODS[method.name].from_outside else ""
+        raise UserError(f"Method '{method.name}' cannot be registered twice: {remedy}choose another name.")
     METHODS[method.name] = method
     return method
+
+
+def register_method(
+    name: str,
+    function: Callable[..., Any],
+    title: str = "",
+    *,
+    parameters: Sequence[Parameter] = (),
+    class_specific: bool = True,
+    passes: float = 3,
+    **entry: Any,
+) -> Method:
+    """Add a method of your own: for `vitrine.explain`, for runs, and for dashboards that open afterwards.
+
+    `function(model, x, target)` gets the network in eval mode, normalized images (N, C, H, W) and the class
+    of each image (N,), and returns finite maps (N, h, w) of any resolution; larger is more evidence. Modes,
+    gradients and hooks of the network are restored after each call.
+
+    `name`: letters, digits and _. `title`: default: the name. `parameters`: further keyword arguments of the
+    function. `class_specific`: False where all classes have the same map. `passes`: about how many forward
+    passes one image costs; the dashboard computes expensive methods on request. `entry`: further fields of
+    `Method`: `summary`, `citation`, `cost`, `signed`. Raises UserError for a name that is taken or not valid.
+
+        >>> import vitrine
+        >>> vitrine.register_method("my_map", lambda model, x, target: x.mean(1), title="My map").title
+        'My map'
+        >>> vitrine.unregister_method("my_map")
+    """
+    if not name.isidentifier() or not name.isascii() or not callable(function):
+        raise UserError(f"Method '{name}': give a name of letters, digits and _, and a function.")
+    fields: dict[str, Any] = {"summary": "", "citation": "", "cost": "1 call of its function"} | entry
+    fields |= {"needs": "network", "layered": False, "coarse": False, "differences": False}
+    fields |= {"parameters": tuple(parameters), "class_specific": class_specific}
+    return register(Method(name, title or name, function, passes=lambda *_: passes, **fields))
+
+
+def unregister_method(name: str) -> None:
+    """Remove a method that `register_method` added. Raises UserError for every other name."""
+    if not get(name).from_outside:
+        raise UserError(f"Method '{name}' is built in: only registered methods can be removed.")
+    del METHODS[name]
 
 
 def get(name: str) -> Method:
@@ -31,10 +74,9 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
-def from_a_pass(name: str) -> Method:
-    """A method that needs one captured pass and no more, as runs over many images do. Raises UserError for
-    others."""
-    names = names_from_a_pass()
+def method_in_runs(name: str) -> Method:
+    """A method that runs over many images take. Raises UserError for others."""
+    names = methods_in_runs()
     if name not in METHODS:
         raise UserError(f"No method '{name}': {_near(name, names)}A run takes {', '.join(names)}.")
     if name not in names:
@@ -45,8 +87,8 @@ def from_a_pass(name: str) -> Method:
     return METHODS[name]
 
 
-def names_from_a_pass() -> list[str]:
-    return [m.name for m in METHODS.values() if m.needs == "pass"]
+def methods_in_runs() -> list[str]:
+    return [m.name for m in METHODS.values() if m.in_runs]
 
 
 def _near(name: str, names: Iterable[str]) -> str:
@@ -54,8 +96,8 @@ def _near(name: str, names: Iterable[str]) -> str:
     import difflib
 
     known = {_plain(text): choice for choice in names for text in (METHODS[choice].title, choice)}
-    found = [_plain(name)] if _plain(name) in known else difflib.get_close_matches(_plain(name), known, 3)
-    choices = list(dict.fromkeys(known[text] for text in found))
+    near = [_plain(name)] if _plain(name) in known else difflib.get_close_matches(_plain(name), known, 3)
+    choices = list(dict.fromkeys(known[text] for text in near))
     return f"did you mean {' or '.join(choices)}? " if choices else ""
 
 

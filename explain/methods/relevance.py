@@ -2,22 +2,19 @@
 
 from collections import Counter
 from copy import deepcopy
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import captum, pixels
 from explain.methods.stand_ins import Elementwise
 from explain.network.hooks import watch
 from models.errors import UserError
 
-if TYPE_CHECKING:
-    from explain.methods.compute import Case
-
 INSTEAD = "use Integrated Gradients or DeepLift."
 
 
-def lrp(case: "Case") -> Tensor:
+def lrp(inputs: MethodInputs) -> Tensor:
     """Layer-wise relevance propagation with Captum's rules: the epsilon rule for weighted layers, relevance
     unchanged through ReLUs.
 
@@ -26,10 +23,10 @@ def lrp(case: "Case") -> Tensor:
     """
     from captum.attr import LRP
 
-    with captum(case, 2, "relevance", copy=True) as (net, more):
+    with captum(inputs, 2, "relevance", copy=True) as (net, more):
         if net.joins:
             raise UserError(f"LRP is for networks without branches, and this one joins some: {INSTEAD}")
-        _prepare(net.model, case.x)
+        _prepare(net.model, inputs.x)
         try:
             return pixels(LRP(net).attribute(**more))
         except TypeError as error:

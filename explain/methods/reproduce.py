@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from explain.methods.compute import Smoothing
-from explain.methods.live import MapRequest
+from explain.methods.request import Classes, MapRequest, Smoothing
 from models.program import typed
 
 
@@ -15,8 +14,8 @@ def command_line(
     requests: Sequence[MapRequest],
     options: Sequence[str] = (),
 ) -> str:
-    """One call of `explain` for questions that differ in method and parameters alone. `classes`: as the
-    command will find them, none where it finds other names; `options`: words that say the preprocessing."""
+    """One call of `explain` for requests that differ in method and parameters alone. `classes`: the names
+    that the command knows, none where it has others; `options`: those of the preprocessing."""
     first = requests[0]
     words = [
         "explain",
@@ -30,9 +29,9 @@ def command_line(
     words += ["--layer", first.layer] if first.layer else []
     words += ["--fuse", first.fuse] if "," in first.layer and first.fuse != "mean" else []
     for option, index in (("--target", first.target), ("--contrast-class", first.contrast_class)):
-        words += [option, classes[index] if classes else str(index)] if index is not None else []
+        words += [option, _name(index, classes)] if index is not None else []
     for q in requests:
-        for name, value in q.given:
+        for name, value in q.parameters:
             words += ["--set", f"{q.method}.{name}={value}"]
     words += ["--flip"] if first.smoothing.flip else []
     words += ["--noise", str(first.smoothing.samples)] if first.smoothing.samples else []
@@ -40,19 +39,20 @@ def command_line(
 
 
 def in_memory_lines(picture: str, requests: Sequence[MapRequest], classes: Sequence[str]) -> str:
-    """In Python, where the network is a module of the program that opened the page."""
+    """Python lines for a network that is a module of the program that opened the page."""
     first = requests[0]
     words = [f"net, {picture!r}", f"methods={[q.method for q in requests]!r}"]
-    words += [f"target={classes[first.target]!r}"] if first.target is not None else []
+    words += [f"target={_name(first.target, classes)!r}"] if first.target is not None else []
     words += [f"layer={first.layer!r}"] if first.layer else []
-    words += [f"{name}={value!r}" for name, value in dict(pair for q in requests for pair in q.given).items()]
+    given = dict(pair for q in requests for pair in q.parameters)
+    words += [f"{name}={value!r}" for name, value in given.items()]
     return f"import vitrine\n\nvitrine.explain({', '.join(words)})\n"
 
 
 def python_lines(
     picture: str, model: str, weights: str, requests: Sequence[MapRequest], options: Sequence[str] = ()
 ) -> str:
-    """Runs from the folder of launch.py."""
+    """A Python program, to be run in the folder of launch.py."""
     text = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
     given = ", ".join(
         [
@@ -66,46 +66,51 @@ def python_lines(
         f", {k}={v!r}" for k, v in (("exif", read.get("exif")), ("bits", int(read.get("bits", 0)))) if v
     )
     smooth = any(q.smoothing != Smoothing() for q in requests)
-    asked = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)
+    listed = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)
     return "\n".join(
         [
             "from pathlib import Path",
             "",
-            *(["from explain.methods.compute import Smoothing"] if smooth else []),
-            "from explain.methods.live import MapRequest, look",
+            "from explain.methods.live import open_session",
+            f"from explain.methods.request import MapRequest{', Smoothing' if smooth else ''}",
             "from models.data.images import open_image",
             *(["from models.preprocessing_options import PreprocessingOptions"] if text else []),
             "from models.registry import load",
             "",
             f"classifier = load({given})",
-            f"sight = look(classifier, open_image(Path({picture!r}){how}))",
-            f"for question in (\n    {asked},\n):",
-            "    made = sight.map(question)  # made.raw: float32 (h, w), as the method gives it",
-            "    print(question.method, made.raw.shape, made.raw.min(), made.raw.max())",
+            f"session = open_session(classifier, open_image(Path({picture!r}){how}))",
+            f"for request in (\n    {listed},\n):",
+            "    result = session.map(request)  # result.raw: float32 (h, w), as the method gives it",
+            "    print(request.method, result.raw.shape, result.raw.min(), result.raw.max())",
             "",
         ]
     )
 
 
+def _name(target: Classes, classes: Sequence[str]) -> str:
+    """A class by its name, or by its number where there are no names."""
+    return classes[target] if classes and isinstance(target, int) else str(target)
+
+
 def _fields(options: Sequence[str]) -> dict[str, str | bool]:
     """['--mean', '0.5', '--no-transform-input'] as arguments of `PreprocessingOptions`."""
-    found: dict[str, str | bool] = {}
+    arguments: dict[str, str | bool] = {}
     for k, word in enumerate(options):
         if word.endswith("transform-input"):
-            found["transform_input"] = not word.startswith("--no-")
+            arguments["transform_input"] = not word.startswith("--no-")
         elif word.startswith("--"):
-            found[word[2:].replace("-", "_")] = options[k + 1]
-    return found
+            arguments[word[2:].replace("-", "_")] = options[k + 1]
+    return arguments
 
 
 def _words(q: MapRequest) -> list[str]:
-    """What differs from the defaults, as arguments."""
+    """The fields that differ from the defaults, as arguments."""
     several = "," in q.layer and q.fuse != "mean"
     values = [
         ("layer", q.layer or None),
         ("target", q.target),
         ("contrast_class", q.contrast_class),
-        ("given", q.given or None),
+        ("parameters", q.parameters or None),
         ("fuse", q.fuse if several else None),
     ]
     words = [f", {name}={value!r}" for name, value in values if value is not None]

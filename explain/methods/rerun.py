@@ -1,126 +1,123 @@
-"""Class-activation maps that ask the network again: with channels taken away, with places alone, with the
-image under each channel.
+"""Class-activation maps that run the network again: without single channels, with single spatial positions,
+with the image masked by each channel.
 
-Every function takes a case and returns raw maps (N, h, w) of its layer. Of a layer that runs several times in
-a pass, only the output of the run that `Capture` explains is changed.
+Every function takes `MethodInputs` and returns raw maps (N, h, w) of its layer. Of a layer that runs several
+times in a pass, only the output of the run that `Capture` explains is changed.
 """
 
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from explain.network.hooks import as_found, capture, idle, replaced
+from explain.methods.inputs import MethodInputs
+from explain.network.hooks import capture, idle, replaced
+from explain.network.model_state import as_found
 from explain.network.oom import out_of_memory, shrinking
 from models.errors import UserError
-
-if TYPE_CHECKING:
-    from explain.methods.compute import Case
 
 GAUSSIAN = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
 
 TOGETHER = 2**27
-"""Bytes of a layer's maps that are changed at once."""
+"""At most so many bytes of a layer's maps are changed at once."""
 
 
-def ablation_cam(case: "Case", top: int = 0) -> Tensor:
+def ablation_cam(inputs: MethodInputs, top: int = 0) -> Tensor:
     """M = Σ_c w_c A_c with w_c = (y - y without channel c) / |y|; the channel is set to zero.
 
-    Only what lies behind the layer runs again. `top`: only so many channels with the largest mean activation;
-    0 is all.
+    Only the layers behind it run again. `top`: only so many channels with the largest mean activation; 0 is
+    all.
     """
     maps = []
-    for row in range(len(case.x)):
-        one, activation = case.one(row), case.captured.activation[row]
-        y = one.target.score(case.captured.logits[row : row + 1])
+    for row in range(len(inputs.x)):
+        one, activation = inputs.row(row), inputs.captured.activation[row]
+        y = one.target.score(inputs.captured.logits[row : row + 1])
         channels = _strongest(activation, top)
         without = one.target.repeated(len(channels)).score(
-            _behind(one, channels, _without, partial(_tell, case, row))
+            _behind(one, channels, _without, partial(_report, inputs, row))
         )
         maps.append(torch.einsum("c,chw->hw", (y - without) / y.abs().clamp_min(1e-12), activation[channels]))
     return torch.stack(maps)
 
 
-def recipro_cam(case: "Case", gaussian: bool = True) -> Tensor:
-    """M_ij = the class's probability where of all places of the layer's maps (i, j) alone is left; for two
+def recipro_cam(inputs: MethodInputs, gaussian: bool = True) -> Tensor:
+    """M_ij = the class's probability when all spatial positions of the layer but (i, j) are zero; for two
     classes, the difference.
 
     `gaussian`: with its eight neighbors, weighted by a 3 × 3 Gaussian.
     """
-    h, w = case.captured.activation.shape[2:]
-    masks = torch.eye(h * w, device=case.x.device).reshape(h * w, 1, h, w)
+    h, w = inputs.captured.activation.shape[2:]
+    masks = torch.eye(h * w, device=inputs.x.device).reshape(h * w, 1, h, w)
     if gaussian:
         masks = F.conv2d(masks, torch.tensor(GAUSSIAN, device=masks.device)[None, None], padding=1)
     maps = []
-    for row in range(len(case.x)):
-        one = case.one(row)
-        answers = _behind(one, masks, lambda mask, a: a * mask.to(a.dtype), partial(_tell, case, row))
+    for row in range(len(inputs.x)):
+        one = inputs.row(row)
+        answers = _behind(one, masks, lambda mask, a: a * mask.to(a.dtype), partial(_report, inputs, row))
         maps.append(one.target.repeated(h * w).score(answers.softmax(1)).reshape(h, w))
     return torch.stack(maps)
 
 
-def score_cam(case: "Case", top: int = 0) -> Tensor:
+def score_cam(inputs: MethodInputs, top: int = 0) -> Tensor:
     """M = Σ_c w_c A_c with w = softmax over channels of the score of the image under channel c, enlarged
     (bilinear) and scaled to [0, 1].
 
     `top`: only so many channels with the largest mean activation; 0 is all.
     """
     maps = []
-    for row in range(len(case.x)):
-        image, activation = case.x[row : row + 1], case.captured.activation[row]
+    for row in range(len(inputs.x)):
+        image, activation = inputs.x[row : row + 1], inputs.captured.activation[row]
         channels = _strongest(activation, top)
-        found, done = [], 0
-        for part in channels.split(case.batch):
+        scores, done = [], 0
+        for part in channels.split(inputs.batch_size):
             large = F.interpolate(
                 activation[part][:, None], image.shape[2:], mode="bilinear", align_corners=True
             )
             low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
             masked = (image * ((large - low) / (high - low + 1e-8))).to(memory_format=torch.channels_last)
-            found.append(case.scores(masked, case.target.rows(slice(row, row + 1)).repeated(len(part))))
+            scores.append(inputs.scores(masked, inputs.target.rows(slice(row, row + 1)).repeated(len(part))))
             done += len(part)
-            _tell(case, row, done / len(channels))
-        maps.append(torch.einsum("c,chw->hw", torch.cat(found).softmax(0), activation[channels]))
+            _report(inputs, row, done / len(channels))
+        maps.append(torch.einsum("c,chw->hw", torch.cat(scores).softmax(0), activation[channels]))
     return torch.stack(maps)
 
 
-def shapley_cam(case: "Case") -> Tensor:
+def shapley_cam(inputs: MethodInputs) -> Tensor:
     """M = Σ_c mean_ij(G - ½ H A) A, with the Hessian H of the score: the Shapley value of the channels to
     second order."""
-    captured = case.captured
+    captured = inputs.captured
     try:
-        curvature = captured.curvature(case.target)
+        curvature = captured.curvature(inputs.target)
     except RuntimeError:  # the fast kernels of attention have no second derivative; the plain one has
         with sdpa_kernel(SDPBackend.MATH):
-            captured = capture(case.model, case.x, case.layer, case.precision)
-            curvature = captured.curvature(case.target)
-    weight = captured.gradient(case.target) - 0.5 * curvature
+            captured = capture(inputs.model, inputs.x, inputs.layer, inputs.precision)
+            curvature = captured.curvature(inputs.target)
+    weight = captured.gradient(inputs.target) - 0.5 * curvature
     return torch.einsum("nc,nchw->nhw", weight.mean((2, 3)), captured.activation)
 
 
-def cam(case: "Case") -> Tensor:
+def cam(inputs: MethodInputs) -> Tensor:
     """M = Σ_c w_c A_c with the weights w of the linear layer behind global average pooling; by its gradient,
     which is w / Z everywhere.
 
-    Raises UserError for a network that ends otherwise: then the gradient changes with the place or with the
-    activation.
+    Raises UserError for a network that ends otherwise: then the gradient changes with the position or with
+    the activation.
     """
-    gradient, activation = case.captured.gradients(case.target)[0], case.captured.activation
+    gradient, activation = inputs.captured.gradients(inputs.target)[0], inputs.captured.activation
     spread = (gradient - gradient.mean((2, 3), keepdim=True)).abs().amax()
-    first, levels = case.one(0), torch.tensor([0.0, 1.0, 2.0], device=case.x.device)[:, None, None, None]
+    first, levels = inputs.row(0), torch.tensor([0.0, 1.0, 2.0], device=inputs.x.device)[:, None, None, None]
     nothing, once, twice = first.target.repeated(3).score(
         _behind(first, levels, lambda level, a: a * level.to(a.dtype))
     )
     bend = (twice - 2 * once + nothing).abs() / (once - nothing).abs().clamp_min(1e-6)
     if float(spread) > 1e-3 * float(gradient.abs().amax()) or float(bend) > 1e-2:
         raise UserError(
-            f"CAM needs global average pooling and one linear layer behind '{case.layer}': use HiResCAM, "
-            "which is the same where "
-            "CAM can be had."
+            f"CAM needs global average pooling and one linear layer behind '{inputs.layer}': use HiResCAM, "
+            "which is the same where CAM is defined."
         )
     return torch.einsum("nc,nchw->nhw", gradient.sum((2, 3)), activation)
 
@@ -170,41 +167,39 @@ def logits_with(
             return model(images).flatten(1).float()
 
     try:
-        answer = run(x)
+        answers = run(x)
     except Exception as error:  # shapes do not fit: of any kind, for a network may check them itself
         if not made or out_of_memory(error):
             raise
-        answer = None
+        answers = None
     if not made:
         raise UserError(idle(layer))
     count = len(made[0])
-    return answer if answer is not None and len(answer) == count else run(x.expand(count, -1, -1, -1))
+    return answers if answers is not None and len(answers) == count else run(x.expand(count, -1, -1, -1))
 
 
 def _behind(
-    one: "Case",
+    one: MethodInputs,
     items: Tensor,
     change: Callable[[Tensor, Tensor], Tensor],
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> Tensor:
-    """The answers (M, K) to one image with M other maps at its layer: `change(some items, maps)` makes as
-    many as the items."""
+    """The logits (M, K) of one image with M other maps at its layer: `change(some items, maps)` makes as many
+    as the items."""
 
     def work(size: int) -> Tensor:
-        found: list[Tensor] = []
+        answers, turn = list[Tensor](), one.captured.turns[0]
         for part in items.split(size):
-            turn = one.captured.turns[0]
-            found.append(logits_with(one.model, one.x, one.layer, partial(change, part), one.precision, turn))
-            on_progress(sum(map(len, found)) / len(items))
-        return torch.cat(found)
+            versions = partial(change, part)
+            answers.append(logits_with(one.model, one.x, one.layer, versions, one.precision, turn))
+            on_progress(sum(map(len, answers)) / len(items))
+        return torch.cat(answers)
 
-    most = min(
-        TOGETHER // one.captured.activation[0].nbytes, 16 * one.batch
-    )  # what lies before the layer runs once for so many
-    return shrinking(
-        work, max(1, min(most, -(-len(items) // 4)))
-    )  # a quarter at a time: someone may watch, and cancel
+    # the layers before it run once for so many
+    most = min(TOGETHER // one.captured.activation[0].nbytes, 16 * one.batch_size)
+    quarter = -(-len(items) // 4)  # at most: progress, and a chance to cancel
+    return shrinking(work, max(1, min(most, quarter)))
 
 
-def _tell(case: "Case", row: int, fraction: float) -> None:
-    case.on_progress((row + fraction) / len(case.x))
+def _report(inputs: MethodInputs, row: int, fraction: float) -> None:
+    inputs.on_progress((row + fraction) / len(inputs.x))

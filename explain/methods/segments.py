@@ -1,4 +1,4 @@
-"""Regions of one image that are taken away or kept together: superpixels (SLIC), or a grid."""
+"""Regions of one image that are removed or kept together: superpixels (SLIC), or a grid."""
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ def segments(image: Tensor, kind: str, count: int) -> Tensor:
     low, high = image.amin(), image.amax()
     shown = ((image - low) / (high - low).clamp_min(1e-8)).permute(1, 2, 0).double().cpu().numpy()
     color = shown.shape[2] == 3
-    found = torch.from_numpy(
+    labels = torch.from_numpy(
         slic(
             shown if color else shown[..., :1],
             count,
@@ -37,5 +37,5 @@ def segments(image: Tensor, kind: str, count: int) -> Tensor:
             channel_axis=-1,
         )
     )
-    numbered = found.unique(return_inverse=True)[1].to(image.device)
+    numbered = labels.unique(return_inverse=True)[1].to(image.device)
     return numbered if int(numbered.max()) else segments(image, "grid", count)  # noise has no superpixels

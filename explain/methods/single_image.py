@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from explain.methods.live import ImageSession, MapResult
+from explain.methods.compute import MapResult
+from explain.methods.live import ImageSession
 from explain.methods.registry import get
 from explain.render import colored, normalize, overlay
 from models.class_index import class_index
@@ -71,7 +72,7 @@ def write(session: ImageSession, made: MapResult, stem: Path) -> list[Path]:
         stem.parent.mkdir(parents=True, exist_ok=True)
         np.save(files[0], made.raw)
         colored(scaled).save(files[1])
-        overlay(session.seen, scaled).save(files[2])
+        overlay(session.image, scaled).save(files[2])
     except OSError as error:
         raise UserError(
             f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another "

@@ -1,8 +1,9 @@
-"""What an explanation method is: one frozen entry, which the dashboard's controls, the command line, the
-contract test and the documentation's table read."""
+"""The entry of an explanation method. The dashboard's controls, the command line, the contract test and the
+documentation's table read it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +27,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
     def read(self, given: Any) -> Value:
-        """What a person typed or chose, checked. Raises UserError with what is allowed."""
+        """A value that was typed or chosen, checked. Raises UserError with what is allowed."""
         if isinstance(self.default, bool):
             text = str(given).lower()
             if text not in ("true", "false", "yes", "no", "1", "0"):
@@ -53,18 +54,19 @@ class Parameter:
 class Method:
     """`function` is the name of a function of this package, as in 'cam.grad_cam', so that the registry can be
     read without torch. It is called with (activation, gradient, **parameters) where it `needs` a captured
-    pass, with (case, **parameters) where it runs the network itself, and gives raw maps (N, h, w).
+    pass, with (inputs, **parameters) where it runs the network itself, and gives raw maps (N, h, w). A
+    function from outside (`register_method`) stands here itself.
 
     `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's.
-    `signed`: negative values speak against the class. `class_specific`: False where the map is the same for
-    every target. `differences`: it explains by how much one class exceeds another, too. `complete`: a map
-    sums to y(x) - y(x0), x0 being the baseline that its parameter `base` names. `passes(channels, places,
-    parameters)`: about how many forward passes of the whole network one image costs.
+    `signed`: negative values are evidence against the class. `class_specific`: False where the map is the
+    same for every target. `differences`: it also explains by how much one class exceeds another. `complete`:
+    a map sums to y(x) - y(x0), x0 being the baseline that its parameter `base` names. `passes(channels,
+    positions, parameters)`: about how many forward passes of the whole network one image costs.
     """
 
     name: str
     title: str
-    function: str
+    function: "str | Callable[..., Any]"
     summary: str
     citation: str
     needs: Literal["pass", "network"] = "pass"
@@ -76,17 +78,31 @@ class Method:
     differences: bool = True
     complete: bool = False
     cost: str = "1 forward, 1 backward from the output to the layer"
-    passes: Callable[[int, int, dict[str, Any]], float] = lambda channels, places, given: 1.2
+    passes: Callable[[int, int, dict[str, Any]], float] = lambda channels, positions, given: 1.2
+
+    @property
+    def from_outside(self) -> bool:
+        """Whether `register_method` made it."""
+        return not isinstance(self.function, str)
+
+    @property
+    def in_runs(self) -> bool:
+        """Whether runs over many images take it: one captured pass suffices, or it comes from outside."""
+        return self.needs == "pass" or self.from_outside
 
     @property
     def compute(self) -> "Callable[..., Tensor]":
+        if not isinstance(self.function, str):
+            from explain.methods.registered import checked
+
+            return partial(checked, self.title, self.function)
         module, name = self.function.split(".")
-        found: Callable[..., Tensor] = getattr(import_module(f"explain.methods.{module}"), name)
-        return found
+        function: Callable[..., Tensor] = getattr(import_module(f"explain.methods.{module}"), name)
+        return function
 
     def settings(self, given: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Every parameter with the value that was given, or its default. Raises UserError for unknown names
-        and wrong values."""
+        """Every parameter with its given value, or its default. Raises UserError for unknown names and wrong
+        values."""
         known = {p.name: p for p in self.parameters}
         for name in given or {}:
             if name not in known:
@@ -111,7 +127,7 @@ def described(m: Method) -> str:
 
 
 def allowed(p: Parameter) -> str:
-    """What a parameter takes, in words."""
+    """The values that a parameter accepts, as text."""
     if p.choices or isinstance(p.default, bool):
         return ", ".join(p.choices)
     return f"{p.low:g} to {p.high:g}"
@@ -124,7 +140,8 @@ def table(methods: Iterable[Method]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for m in methods:
-        formula = " ".join((m.compute.__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
+        function = m.function if not isinstance(m.function, str) else m.compute
+        formula = " ".join((function.__doc__ or "").split("\n\n")[0].split()).replace("|", "\\|")
         parameters = ", ".join(f"`{p.name}` {p.default}" for p in m.parameters)
         of_class = "yes" if m.class_specific else "no"
         rows.append(

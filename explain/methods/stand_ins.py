@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from explain.network.hooks import frozen
+from explain.network.model_state import frozen
 from models.errors import UserError
 
 Kind = Literal["exact", "guided", "open", "relevance"]

@@ -1,1 +1,1 @@
-"""A network as it is looked into: hooks, layers, sizes."""
+"""The layers of a network: hooks, outputs, receptive fields."""

@@ -1,9 +1,8 @@
-"""The same network, faster where nothing is learnt: batch norms folded into the convolutions before them,
-ReLUs computed with them.
+"""A faster copy of a network for inference: batch norms fused into the convolutions before them, ReLUs
+computed with the convolutions.
 
-A run asks a network for thousands of forward passes, Score-CAM for one a channel, and what lies between the
-convolutions costs as much time as they do. The copy shares every other weight with the model, which is not
-touched.
+A run needs thousands of forward passes, Score-CAM one per channel, and the layers between convolutions cost
+as much time as the convolutions. The copy shares every other weight with the model, which is not changed.
 """
 
 from collections import Counter, OrderedDict
@@ -19,12 +18,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from explain.network.hooks import capture, logits, watch
 
 CLOSE = {"fp32": 1e-4, "bf16": 5e-2}
-"""By how much the answers may differ, as a share of the largest."""
+"""By how much the logits may differ, as a fraction of the largest."""
 
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """A convolution, and the batch norm and the ReLU that take its output one after the other and alone."""
+    """A convolution, and the batch norm and the ReLU that take its output one after the other, and that no
+    other layer takes."""
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d | None
@@ -64,26 +64,25 @@ class ConvRelu(nn.Module):
         )
 
 
-def folded(
+def fused_copy(
     model: nn.Module, x: Tensor, layers: Sequence[str] = (), precision: str = "fp32", relus: bool = True
 ) -> nn.Module:
-    """A network whose answers, and whose outputs at `layers`, are those of `model` in eval mode; `x` (N, C,
-    H, W): images to try it on. `relus`: whether they may be computed with the convolutions, which helps where
-    no gradient is asked for.
+    """A network whose logits, and whose outputs at `layers`, are those of `model` in eval mode; `x` (N, C, H,
+    W): images to compare them on. `relus`: whether they may be computed with the convolutions, which is
+    faster where no gradient is needed.
 
-    Layers have the same names. The model itself, where there is nothing to fold or the answers would not be
-    the same.
+    Layers have the same names. The model itself, where there is nothing to fuse or the logits would differ.
     """
     try:
         chains = _chains(model, x[:1], layers)
         copy = _copy(model, chains, relus and x.device.type == "cpu") if chains else model
         return copy if copy is not model and _same(model, copy, x[:1], layers, precision) else model
-    except Exception:  # any network may come here, and one that cannot be watched or copied works as it is
+    except Exception:  # of any network: one that cannot be watched or copied is used as it is
         return model
 
 
 def _chains(model: nn.Module, x: Tensor, layers: Sequence[str]) -> list[Chain]:
-    """A chain ends before an output that is asked for."""
+    """A chain ends before an output at one of `layers`."""
     flow = _Flow(model, layers)
     watch(model, x, flow.watched, flow.take, flow.put)
     chains = []
@@ -97,7 +96,7 @@ def _chains(model: nn.Module, x: Tensor, layers: Sequence[str]) -> list[Chain]:
 
 
 class _Flow:
-    """Which module takes what another put out, heard in one forward pass."""
+    """Which module takes the output of which other, recorded in one forward pass."""
 
     def __init__(self, model: nn.Module, layers: Sequence[str]):
         modules = dict(model.named_modules(remove_duplicate=False))
@@ -107,7 +106,7 @@ class _Flow:
         self.wanted = {modules[name] for name in layers}
         self.watched = [*self.parts, *(self.wanted - self.parts.keys())]
         self.runs, self.takers = Counter[nn.Module](), dict[nn.Module, list[nn.Module]]()
-        self._maker, self._asked_for = dict[tuple[int, int], nn.Module](), set[nn.Module]()
+        self._maker, self._requested = dict[tuple[int, int], nn.Module](), set[nn.Module]()
         self._held: list[Any] = []  # so that no two tensors have one id
 
     def take(self, module: nn.Module, given: Any) -> None:
@@ -122,65 +121,68 @@ class _Flow:
     def put(self, module: nn.Module, output: Any) -> None:
         self._held.append(output)
         if module in self.parts:
-            self._maker[_known(output)] = module  # a ReLU in place puts out the tensor that it took
+            self._maker[_known(output)] = module  # a ReLU in place outputs the tensor that it took
         if module in self.wanted and _known(output) in self._maker:
-            self._asked_for.add(self._maker[_known(output)])
+            self._requested.add(self._maker[_known(output)])
 
     def after(self, module: nn.Module, fitting: Callable[[nn.Module], bool]) -> Any:
-        """The module that alone takes what this one puts out, if it is of a fitting kind and runs once."""
-        found = self.takers[module]
-        fits = len(found) == 1 and fitting(found[0]) and self.runs[found[0]] == 1 and not _has_hooks(found[0])
-        return found[0] if fits and module not in self._asked_for else None
+        """The only module that takes the output of this one, if it is of a fitting kind and runs once."""
+        if len(self.takers[module]) != 1 or module in self._requested:
+            return None
+        (taker,) = self.takers[module]
+        return taker if fitting(taker) and self.runs[taker] == 1 and not _has_hooks(taker) else None
 
 
 def _known(tensor: Any) -> tuple[int, int]:
-    return id(tensor), tensor._version if isinstance(
-        tensor, Tensor
-    ) else 0  # what was added to in place is something else
+    """Identity and version: a tensor that was changed in place is another one."""
+    return id(tensor), tensor._version if isinstance(tensor, Tensor) else 0
 
 
-def _copy(model: nn.Module, chains: list[Chain], fuse: bool) -> nn.Module:
-    """`fuse`: ReLUs too."""
-    tensors = [*model.parameters(), *model.buffers()]
-    copies: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
+def _copy(model: nn.Module, chains: list[Chain], relus: bool) -> nn.Module:
+    """The model with its chains fused; other weights are shared. `relus`: ReLUs too."""
+    copies: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     copy = deepcopy(model, copies)
-    places = [
+    children = [
         (parent, name, id(child)) for parent in copy.modules() for name, child in parent._modules.items()
     ]
     instead: dict[int, nn.Module] = {}
     for chain in chains:
-        conv, norm, relu = copies[id(chain.conv)], chain.norm, chain.relu
-        if norm is not None:
-            fused = fuse_conv_bn_weights(
-                chain.conv.weight,
-                chain.conv.bias,
-                norm.running_mean,  # type: ignore[arg-type]
-                norm.running_var,  # type: ignore[arg-type]
-                norm.eps,
-                norm.weight,
-                norm.bias,
-            )
-            conv.weight, conv.bias = fused
-            conv.weight.requires_grad_(False), conv.bias.requires_grad_(False)
-            conv.to(memory_format=torch.channels_last)
-            rest = copies[id(norm)]  # timm's batch norms hold the activation that follows
+        conv = copies[id(chain.conv)]
+        if chain.norm is not None:
+            _fuse_norm(conv, chain.conv, chain.norm)
+            rest = copies[id(chain.norm)]  # timm's batch norms hold the activation that follows
             instead[id(rest)] = nn.Sequential(OrderedDict(rest._modules))
-        if (
-            fuse
-            and relu is not None
-            and type(conv) is nn.Conv2d
-            and conv.padding_mode == "zeros"
-            and not isinstance(conv.padding, str)
-        ):
-            instead[id(conv)], instead[id(copies[id(relu)])] = ConvRelu(conv, copies[id(relu)]), nn.Identity()
-    for parent, name, child in places:
+        if relus and chain.relu is not None and _takes_relu(conv):
+            relu = copies[id(chain.relu)]
+            instead[id(conv)], instead[id(relu)] = ConvRelu(conv, relu), nn.Identity()
+    for parent, name, child in children:
         if child in instead:
             parent._modules[name] = instead[child]
     return copy
 
 
+def _fuse_norm(copy: nn.Conv2d, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Give the copy of a convolution the weights that include the batch norm."""
+    copy.weight, copy.bias = fuse_conv_bn_weights(
+        conv.weight,
+        conv.bias,
+        norm.running_mean,  # type: ignore[arg-type]
+        norm.running_var,  # type: ignore[arg-type]
+        norm.eps,
+        norm.weight,
+        norm.bias,
+    )
+    copy.weight.requires_grad_(False), copy.bias.requires_grad_(False)
+    copy.to(memory_format=torch.channels_last)
+
+
+def _takes_relu(conv: nn.Module) -> bool:
+    """Whether `ConvRelu` computes this convolution."""
+    return type(conv) is nn.Conv2d and conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+
+
 def _is_norm(module: nn.Module) -> bool:
-    """Batch norm by running statistics, and nothing else but modules of its own behind it."""
+    """Batch norm with running statistics; of its subclasses only timm's, whose modules run after it."""
     plain = type(module) is nn.BatchNorm2d or (
         isinstance(module, nn.BatchNorm2d) and set(module._modules) == {"drop", "act"}
     )

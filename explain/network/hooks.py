@@ -1,5 +1,5 @@
-"""The only file that registers hooks: what layers put out, the gradient of a score with respect to it, and
-other outputs in its place.
+"""The only file that registers hooks: outputs of layers, the gradient of a score with respect to them, and
+other outputs in their place.
 
 The network runs without a graph up to the first target layer; the graph begins there, at a detached copy of
 the layer's output, so that a map costs little more than a forward pass and no parameter ever receives a
@@ -9,25 +9,28 @@ gradient.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from explain.methods.target import Target, as_target
+from explain.network.graph_size import saved_bytes
+from explain.network.model_state import as_found, frozen
+from explain.network.target import Target, as_target
 from models.errors import UserError
 from models.layout import Layout, layout_of
 
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """One forward pass: `logits` (N, K), and of each of `layers` its maps, `activations` (N, C, h, w), and
+    """One forward pass: `logits` (N, K), and for each of `layers` its maps, `activations` (N, C, h, w), and
     how its output holds them; all detached.
 
     A layer that runs several times in a pass (a shared activation) is explained at one run: the last whose
     output has more than one spatial position. `turns`: which run that was, from 1. All methods use this run,
-    and leave the outputs of other runs as they are.
+    and leave the outputs of other runs as they are. The gradients of the last target are kept: methods share
+    them.
     """
 
     layers: tuple[str, ...]
@@ -37,6 +40,12 @@ class Capture:
     turns: tuple[int, ...]
     _scores: Tensor
     _outputs: tuple[Tensor, ...]
+    _gradients: dict[Any, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """What it keeps in memory: maps, gradients as large, and the graph."""
+        return 2 * sum(maps.nbytes for maps in self.activations) + saved_bytes(self._scores)
 
     @property
     def activation(self) -> Tensor:
@@ -46,18 +55,23 @@ class Capture:
     def gradients(self, target: Target | Tensor) -> tuple[Tensor, ...]:
         """d score / d activation for each layer, (N, C, h, w); a tensor (N,) of classes means their
         logits."""
-        return self.gradients_of_score(as_target(target).score)
+        target = as_target(target)
+        if target.key not in self._gradients:
+            made = self.gradients_of_score(target.score)
+            self._gradients.clear()
+            self._gradients[target.key] = made
+        return self._gradients[target.key]
 
     def gradients_of_score(self, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
         """As `gradients`, for any `score` of the logits (N, K)."""
         total = score(self._scores).sum()
         if not total.requires_grad:
             raise UserError(unreached(self.layers[0]))
-        found = torch.autograd.grad(total, self._outputs, retain_graph=True, allow_unused=True)
-        for layer, gradient in zip(self.layers, found, strict=True):
+        gradients = torch.autograd.grad(total, self._outputs, retain_graph=True, allow_unused=True)
+        for layer, gradient in zip(self.layers, gradients, strict=True):
             if gradient is None:
                 raise UserError(unreached(layer))
-        return tuple(layout.maps(g).float() for layout, g in zip(self.layouts, found, strict=True))
+        return tuple(layout.maps(g).float() for layout, g in zip(self.layouts, gradients, strict=True))
 
     def curvature(self, target: Target | Tensor) -> Tensor:
         """Of the first layer: the Hessian of the score with respect to the activation, times the activation,
@@ -87,77 +101,63 @@ def unreached(layer: str) -> str:
     )
 
 
-@contextmanager
-def as_found(model: nn.Module) -> Iterator[None]:
-    """Run in eval mode; afterwards every module's mode, and the global gradient mode, are what they were."""
-    modes = [(module, module.training) for module in model.modules()]
-    grad = torch.is_grad_enabled()
-    try:
-        model.eval()
-        yield
-    finally:
-        torch.set_grad_enabled(grad)
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """No parameter requires a gradient until the end of the block: what requires one depends on the image."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    try:
-        for p in learning:
-            p.requires_grad_(False)
-        yield
-    finally:
-        for p in learning:
-            p.requires_grad_(True)
-
-
 def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision: str = "fp32") -> Capture:
     """Run `model` on `x` (N, C, H, W) and keep the output of `layers`. `precision`: 'fp32' or 'bf16'
     (autocast).
 
     Of a layer that runs several times, one run counts (see `Capture`). The model and `x` are left as they
-    were, also after an error. Raises UserError for a layer that does not exist, does not run, or puts out no
+    were, also after an error. Raises UserError for a layer that does not exist, does not run, or outputs no
     maps.
     """
     names = (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
     modules = [find_layer(model, name) for name in names]
-    kept: dict[str, tuple[Tensor, Layout, int]] = {}
-    ran, last = Counter[str](), dict[str, Any]()
-
-    def keep(name: str, output: Any) -> Tensor | None:
-        layout, before = _layout(model, output, x), kept[name][1] if name in kept else None
-        ran[name], last[name] = ran[name] + 1, output
-        if layout is None or not layout.supersedes(before):
-            return None
-        torch.set_grad_enabled(True)
-        # where a layer in front has begun the graph, it goes on
-        kept[name] = output if output.requires_grad else output.detach().requires_grad_(), layout, ran[name]
-        return kept[name][0].clone()  # a copy: the next layer may work in place
-
+    kept = _Outputs(model, x)
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         for name, module in zip(names, modules, strict=True):
             stack.callback(
-                module.register_forward_hook(lambda _, __, output, name=name: keep(name, output)).remove
+                module.register_forward_hook(lambda _, __, output, name=name: kept.add(name, output)).remove
             )
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             scores = model(x)
-    for name in names:
-        if name not in ran:
-            raise UserError(idle(name))
-        if name not in kept:
-            read_layout(model, name, last[name], x)
+    counted = [kept.of(name) for name in names]
     scores = scores.flatten(1).float()
-    outputs, layouts, turns = zip(*(kept[name] for name in names), strict=True) if names else ((), (), ())
+    outputs, layouts, turns = zip(*counted, strict=True) if names else ((), (), ())
     maps = tuple(
         layout.maps(output.detach()).float() for output, layout in zip(outputs, layouts, strict=True)
     )
     return Capture(names, scores.detach(), maps, layouts, turns, scores, outputs)
+
+
+class _Outputs:
+    """Of each layer that runs, the output that counts, how it holds maps, and which run it was."""
+
+    def __init__(self, model: nn.Module, x: Tensor):
+        self.model, self.x = model, x
+        self.kept: dict[str, tuple[Tensor, Layout, int]] = {}
+        self.runs, self.last = Counter[str](), dict[str, Any]()
+
+    def add(self, name: str, output: Any) -> Tensor | None:
+        """What the layer outputs instead, or None. The graph begins at the first output that counts."""
+        layout = _layout(self.model, output, self.x)
+        self.runs[name], self.last[name] = self.runs[name] + 1, output
+        if layout is None or not layout.supersedes(self.kept[name][1] if name in self.kept else None):
+            return None
+        torch.set_grad_enabled(True)
+        # where a layer in front has begun the graph, it goes on
+        leaf = output if output.requires_grad else output.detach().requires_grad_()
+        self.kept[name] = leaf, layout, self.runs[name]
+        return leaf.clone()  # a copy: the next layer may work in place
+
+    def of(self, name: str) -> tuple[Tensor, Layout, int]:
+        """Raises UserError for a layer that did not run, or outputs no maps."""
+        if name not in self.runs:
+            raise UserError(idle(name))
+        if name not in self.kept:
+            read_layout(self.model, name, self.last[name], self.x)
+        return self.kept[name]
 
 
 def logits(model: nn.Module, x: Tensor, precision: str = "fp32") -> Tensor:
@@ -224,29 +224,29 @@ def gradients_of(
                 stack.callback(module.register_forward_hook(keep).remove)
         answers = model(image.requires_grad_().clone())  # a copy: the network may work in place
         score, inputs = target.score(answers.flatten(1).float()).sum(), [image, *(o for _, o in ran)]
-        found = torch.autograd.grad(score, inputs, allow_unused=True) if score.requires_grad else [None]
-    if found[0] is None:
+        gradients = torch.autograd.grad(score, inputs, allow_unused=True) if score.requires_grad else [None]
+    if gradients[0] is None:
         raise UserError("No gradient reaches the image: the network cuts it off.")
-    return found[0], [
+    return gradients[0], [
         (module, gradient)
-        for (module, _), gradient in zip(ran, found[1:], strict=True)
+        for (module, _), gradient in zip(ran, gradients[1:], strict=True)
         if gradient is not None
     ]
 
 
 class _Enough(Exception):
-    """What was asked for is there."""
+    """The output is there, and the rest of the pass is not needed."""
 
 
 def reach(
     model: nn.Module, x: Tensor, layer: str, graph: bool = False, given: bool = False, turn: int = 1
 ) -> Tensor:
-    """What `layer` puts out for images `x`, or with `given` what it takes; '' is the network itself. The
-    forward pass ends there.
+    """The output of `layer` for images `x` (N, C, H, W), or its input with `given`; '' is the network itself.
+    The forward pass ends there.
 
-    `graph`: it can be differentiated with respect to `x`. `turn`: of a layer that runs several times, which
-    (see `turns`). Raises UserError for a layer that does not exist, does not run, or holds something else
-    than numbers.
+    `graph`: it can be differentiated with respect to `x`. `turn`: which run of a layer that runs several
+    times (see `turns`). Raises UserError for a layer that does not exist, does not run, or does not output a
+    tensor.
     """
     module, kept = find_layer(model, layer) if layer else model, list[Any]()
 
@@ -269,7 +269,7 @@ def reach(
         raise UserError(idle(layer))
     if not isinstance(kept[-1], Tensor):
         raise UserError(
-            f"Layer '{layer}' puts out a {type(kept[-1]).__name__}: choose one that puts out numbers."
+            f"Layer '{layer}' outputs a {type(kept[-1]).__name__}: choose one that outputs a tensor."
         )
     return kept[-1]
 
@@ -288,7 +288,7 @@ def turns(model: nn.Module, x: Tensor, layer: str) -> int:
 
 
 def output_of(model: nn.Module, x: Tensor, layer: str, turn: int = 1) -> tuple[Tensor, Layout | None]:
-    """As `reach` without a graph, and how it holds maps, if it does."""
+    """As `reach` without a graph, and how the output holds maps, or None."""
     output = reach(model, x, layer, turn=turn)
     return output, _layout(model, output, x)
 
@@ -300,8 +300,8 @@ def watch(
     before: Callable[[nn.Module, Any], None],
     after: Callable[[nn.Module, Any], None],
 ) -> None:
-    """Run `model` on `x` without a graph; `before(module, its arguments)` and `after(module, its output)`
-    hear of each that runs."""
+    """Run `model` on `x` without a graph, with `before(module, its arguments)` and `after(module, its
+    output)` called for each of `modules` that runs."""
     with ExitStack() as stack:
         stack.enter_context(as_found(model))
         stack.enter_context(torch.inference_mode(False))  # there tensors have no versions
@@ -330,14 +330,15 @@ def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:
     if layout is None:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UserError(
-            f"Layer '{name}' puts out {shape}: maps need a layer with (N, C, h, w), such as a convolution, "
-            "or with tokens of places."
+            f"Layer '{name}' outputs {shape}: maps need a layer with (N, C, h, w), such as a convolution, "
+            "or with tokens of spatial positions."
         )
     return layout
 
 
 def read_maps(model: nn.Module, output: Tensor, x: Tensor) -> Tensor | None:
-    """(N, C, h, w) of what a layer put out for images `x`, or None where it has no places."""
+    """The output of a layer for images `x` as maps (N, C, h, w), or None where it has no spatial
+    positions."""
     layout = _layout(model, output, x)
     return layout.maps(output) if layout is not None and min(layout.size) > 1 else None
 

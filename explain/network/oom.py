@@ -1,4 +1,4 @@
-"""Batches that grow smaller where memory ends, instead of a crash."""
+"""Batches that become smaller where memory does not suffice."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -30,7 +30,7 @@ def shrinking(work: Callable[[int], Result], size: int) -> Result:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Torch says it in an error of its own on accelerators, in words on CPUs."""
+    """On accelerators torch raises its own error; on CPUs only the message tells."""
     text = str(error).lower()
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)

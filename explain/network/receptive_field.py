@@ -1,5 +1,5 @@
-"""Which part of the image a place of a layer can see: kernels, strides, paddings and dilations followed
-through whatever the network calls.
+"""Which part of the image a spatial position of a layer depends on: kernels, strides, paddings and dilations
+followed through whatever the network calls.
 
 Works on the operations that run, not on modules, so that functions, branches and re-used layers count. After
 Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019,
@@ -20,17 +20,18 @@ Pair = tuple[Fraction, Fraction]
 
 @dataclass(frozen=True)
 class Field:
-    """Place (i, j) sees rows `start[0] + i · stride[0]` and the `size[0]` from there on, columns alike, in
-    pixels; what lies outside the image is padding. `size` is None where it sees the whole image. `places`:
-    how many there are."""
+    """Position (i, j) depends on rows `start[0] + i · stride[0]` and the `size[0]` from there on, columns
+    alike, in pixels; what lies outside the image is padding. `size` is None where it depends on the whole
+    image. `positions`: how many there are."""
 
     size: Pair | None
     stride: Pair
     start: Pair
-    places: int
+    positions: int
 
     def pixels(self, i: int, j: int) -> tuple[int, int, int, int] | None:
-        """(upper, left, lower, right) of place (i, j), the last two exclusive; None for the whole image."""
+        """(upper, left, lower, right) of position (i, j), the last two exclusive; None for the whole
+        image."""
         if self.size is None:
             return None
         low = [
@@ -87,11 +88,12 @@ KEEPERS = {
     aten._reshape_alias,
     aten.flatten,
 }
-"""What moves or weighs values without bringing places together, `_pointwise` looking closer at some."""
+"""Operations that move or weigh values without mixing positions; `_pointwise` checks some more closely."""
 
 
 class ReceptiveFields(TorchDispatchMode):
-    """While active, follows an image (1, C, H, W) through the network; `of(output)` afterwards, or within."""
+    """While active, follows an image (1, C, H, W) through the network; `of(output)` during the pass or
+    afterwards."""
 
     def __init__(self, image: Tensor):
         super().__init__()
@@ -101,8 +103,8 @@ class ReceptiveFields(TorchDispatchMode):
 
     def of(self, tensor: Any) -> Field | None:
         """None where it is not known, or where the tensor does not depend on the image."""
-        found = self._fields.get(id(tensor))
-        return found if isinstance(found, Field) else None
+        field = self._fields.get(id(tensor))
+        return field if isinstance(field, Field) else None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
@@ -111,18 +113,18 @@ class ReceptiveFields(TorchDispatchMode):
         ]
         fields = [self._fields[id(t)] for t in tensors if id(t) in self._fields]
         if fields:
-            found = self._next(func, args, tensors, fields, output)
+            field = self._next(func, args, tensors, fields, output)
             for made in output if isinstance(output, list | tuple) else [output]:
                 if isinstance(made, Tensor):
-                    self._fields[id(made)] = found
+                    self._fields[id(made)] = field
                     self._held.append(made)
         return output
 
     def _next(self, func: Any, args: Any, tensors: list[Tensor], fields: list[Any], output: Any) -> Any:
         if UNKNOWN in fields:
             return UNKNOWN
-        if all(f.size is None and f.places == 1 for f in fields):
-            return fields[0]  # nothing that is made of one value which sees everything sees less
+        if all(f.size is None and f.positions == 1 for f in fields):
+            return fields[0]  # what is computed from one value has the field of that value
         op, field = func.overloadpacket, fields[0]
         made = output[0] if isinstance(output, list | tuple) else output
         spatial = isinstance(made, Tensor) and made.ndim == 4
@@ -156,32 +158,32 @@ class ReceptiveFields(TorchDispatchMode):
 def _pointwise(
     op: Any, args: Any, field: Field, fields: list[Field], tensors: list[Tensor], made: Any
 ) -> Any:
-    """What works place by place keeps the field; sums over places, and products of flattened places, see
-    everything."""
-    places = max(f.places for f in fields)
-    if places == 1 or not isinstance(made, Tensor):
-        return _union(fields, places)
+    """What works position by position keeps the field; sums over positions, and products of flattened
+    positions, depend on everything."""
+    positions = max(f.positions for f in fields)
+    if positions == 1 or not isinstance(made, Tensor):
+        return _union(fields, positions)
     if (
         op in REDUCTIONS
         and len(args) > 1
-        and set(_spatial(args[0], places)) & {d % args[0].ndim for d in _list(args[1])}
+        and set(_spatial(args[0], positions)) & {d % args[0].ndim for d in _list(args[1])}
     ):
         return _whole(field, 1)
-    if op in (aten.mm, aten.addmm) and args[1 if op is aten.addmm else 0].shape[0] < places:
+    if op in (aten.mm, aten.addmm) and args[1 if op is aten.addmm else 0].shape[0] < positions:
         return _whole(field, 1)
-    if op is aten.native_layer_norm and args[0].numel() // torch.Size(args[1]).numel() < places:
-        return _whole(field, places)
+    if op is aten.native_layer_norm and args[0].numel() // torch.Size(args[1]).numel() < positions:
+        return _whole(field, positions)
     if op is aten.native_group_norm or (op is aten.native_batch_norm and args[5] is True):
-        return _whole(field, places)
-    return _union(fields, places)
+        return _whole(field, positions)
+    return _union(fields, positions)
 
 
-def _spatial(tensor: Tensor, places: int) -> tuple[int, ...]:
-    """Which of its dimensions are places."""
+def _spatial(tensor: Tensor, positions: int) -> tuple[int, ...]:
+    """Which of its dimensions are positions."""
     for dims in ((2, 3), (1, 2), (1,), (2,)):
         if max(dims) < tensor.ndim and torch.Size([tensor.shape[d] for d in dims]).numel() in (
-            places,
-            places + 1,
+            positions,
+            positions + 1,
         ):
             return dims
     return ()
@@ -192,8 +194,8 @@ def _list(value: Any) -> list[int]:
 
 
 def _pair(value: Any) -> Sequence[int]:
-    found = list(value) if isinstance(value, list | tuple | torch.Size) else [value]
-    return found * 2 if len(found) == 1 else found
+    values = list(value) if isinstance(value, list | tuple | torch.Size) else [value]
+    return values * 2 if len(values) == 1 else values
 
 
 def _gathered(f: Field, kernel: Any, stride: Any, padding: Any, dilation: Any, made: Tensor) -> Any:
@@ -215,8 +217,8 @@ def _gathered(f: Field, kernel: Any, stride: Any, padding: Any, dilation: Any, m
 
 
 def _spread(f: Field, kernel: Any, stride: Any, padding: Any, dilation: Any, made: Tensor) -> Any:
-    """A transposed convolution: the largest field of its places, which differ where the kernel is no multiple
-    of the stride."""
+    """A transposed convolution: the largest field of its positions, which differ where the kernel is no
+    multiple of the stride."""
     kernel, stride, padding, dilation = (_pair(v) for v in (kernel, stride, padding, dilation))
     reach = [(kernel[k] - 1) * dilation[k] for k in (0, 1)]
     size = (
@@ -248,21 +250,23 @@ def _adaptive(f: Field, before: Any, made: Any) -> Any:
 
 
 def _mixed(f: Field, tensors: list[Tensor]) -> Any:
-    """Attention over all places sees everything; in windows, what it sees is not followed."""
-    return _whole(f, f.places) if max(t.shape[-2] for t in tensors if t.ndim > 1) >= f.places else UNKNOWN
+    """Attention over all positions depends on everything; attention in windows is not followed."""
+    return (
+        _whole(f, f.positions) if max(t.shape[-2] for t in tensors if t.ndim > 1) >= f.positions else UNKNOWN
+    )
 
 
-def _whole(f: Field, places: int) -> Field:
-    return Field(None, f.stride, f.start, places)
+def _whole(f: Field, positions: int) -> Field:
+    return Field(None, f.stride, f.start, positions)
 
 
-def _union(fields: list[Field], places: int) -> Any:
-    """Branches that meet: everything that any of them sees."""
-    finest = min(fields, key=lambda f: (f.places != places, f.stride))
+def _union(fields: list[Field], positions: int) -> Any:
+    """Branches that meet: everything that any of them depends on."""
+    finest = min(fields, key=lambda f: (f.positions != positions, f.stride))
     if any(f.size is None for f in fields):
-        return _whole(finest, places)
+        return _whole(finest, positions)
     if any(f.stride != finest.stride for f in fields):
         return UNKNOWN
     start = tuple(min(f.start[k] for f in fields) for k in (0, 1))
     end = [max(f.start[k] + f.size[k] for f in fields if f.size) for k in (0, 1)]
-    return Field((end[0] - start[0], end[1] - start[1]), finest.stride, start, places)  # type: ignore[arg-type]
+    return Field((end[0] - start[0], end[1] - start[1]), finest.stride, start, positions)  # type: ignore[arg-type]

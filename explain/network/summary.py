@@ -1,4 +1,5 @@
-"""A network as a table: every layer as it runs, with what it puts out, learns, costs and sees."""
+"""A network as a table: every layer in the order in which it runs, with output, parameters, cost and
+receptive field."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,10 +16,10 @@ from explain.text_table import columns
 
 @dataclass(frozen=True)
 class Layer:
-    """`shape`: what it puts out for one image; `parameters`: its own; `macs`: multiply-adds of its weights
-    and biases at every place; `zeros`: the share of zeros in what it puts out for this image. `field` is None
-    where it is not known, `shape` is empty where the layer did not run. Of a layer that `runs` several times,
-    output and field are the last."""
+    """`shape`: of its output for one image; `parameters`: its own; `macs`: multiply-adds of its weights and
+    biases at all spatial positions; `zeros`: the fraction of zeros in its output for this image; `field`: its
+    receptive field, None where it is not known. `shape` is empty where the layer did not run. Of a layer that
+    `runs` several times, output and field are the last."""
 
     name: str
     alias: str
@@ -31,8 +32,8 @@ class Layer:
     runs: int = 1
 
     @property
-    def passes_on(self) -> bool:
-        """Whether it puts out what it gets, outside of training."""
+    def is_passthrough(self) -> bool:
+        """Whether it returns its input unchanged, outside of training."""
         return self.kind in ("Identity", "DropPath") or "Dropout" in self.kind
 
     @property
@@ -41,7 +42,7 @@ class Layer:
 
 
 def format_text(table: Sequence[Layer], zeros: bool) -> str:
-    """The table for a terminal; what only passes on is left out."""
+    """The table for a terminal, without passthrough layers."""
     rows = [
         (
             "layer",
@@ -55,30 +56,18 @@ def format_text(table: Sequence[Layer], zeros: bool) -> str:
         )
     ]
     for layer in table:
-        if layer.passes_on:
+        if layer.is_passthrough:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
         fraction = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
-        numbers = counted(layer.parameters), counted(layer.macs)
-        rows.append(
-            (layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, seen(layer.field), fraction)
-        )
-    rows.append(
-        (
-            "sum",
-            "",
-            "",
-            "",
-            counted(sum(x.parameters for x in table)),
-            counted(sum(x.macs for x in table)),
-            "",
-            "",
-        )
-    )
+        numbers = format_count(layer.parameters), format_count(layer.macs), format_field(layer.field)
+        rows.append((layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, fraction))
+    parameters, macs = sum(x.parameters for x in table), sum(x.macs for x in table)
+    rows.append(("sum", "", "", "", format_count(parameters), format_count(macs), "", ""))
     return columns(rows, right=(4, 5, 7))
 
 
-def seen(field: Field | None) -> str:
+def format_field(field: Field | None) -> str:
     """'59, every 16' pixels; '3×5, every 2×1' where rows and columns differ."""
     if field is None:
         return "not known"
@@ -91,13 +80,13 @@ def seen(field: Field | None) -> str:
     return f"{size}, every {stride}"
 
 
-def counted(value: int) -> str:
-    """'3,747,448', or nothing for none."""
+def format_count(value: int) -> str:
+    """'3,747,448', or '' for 0."""
     return f"{value:,}" if value else ""
 
 
 @dataclass
-class _Seen:
+class _Record:
     shape: tuple[int, ...] = ()
     macs: int = 0
     zeros: float | None = None
@@ -109,9 +98,9 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     """Every layer in the order in which they begin, for an image `x` (1, C, H, W); those that did not run at
     the end. One forward pass.
 
-    A layer is what has no parts, or weights of its own. The sum of parameters is the network's; weights that
-    layers share count once. Receptive fields need every operation to be followed; where a network does not
-    let that happen, the rest of the table is there.
+    A layer is a module without children, or with weights of its own. The sum of parameters is the network's;
+    shared weights count once. Receptive fields need every operation to be followed; where that fails, the
+    rest of the table is complete.
     """
     own = {
         module: name
@@ -121,38 +110,36 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     image = x[:1].clone()
     try:
         with ReceptiveFields(image) as fields:
-            seen = _watched(model, image, own, fields)
-    except Exception:  # what is wrong with the network itself is wrong again now
-        seen = _watched(model, image, own, None)
-    names, known, table = aliases(list(seen)), set[nn.Parameter](), list[Layer]()
-    for module in [*seen, *(m for m in own if m not in seen)]:
-        found, fresh = seen.get(module, _Seen()), set(module.parameters(recurse=False)) - known
+            records = _watched(model, image, own, fields)
+    except Exception:  # an error of the network itself is raised again now
+        records = _watched(model, image, own, None)
+    names, known, table = aliases(list(records)), set[nn.Parameter](), list[Layer]()
+    for module in [*records, *(m for m in own if m not in records)]:
+        record, fresh = records.get(module, _Record()), set(module.parameters(recurse=False)) - known
         known |= fresh
         table.append(
             Layer(
                 own[module],
                 names.get(module, ""),
                 type(module).__name__,
-                found.shape,
+                record.shape,
                 sum(p.numel() for p in fresh),
-                found.macs,
-                found.zeros,
-                found.field,
-                found.runs,
+                record.macs,
+                record.zeros,
+                record.field,
+                record.runs,
             )
         )
     return table
 
 
-def gaps(table: Sequence[Layer]) -> str:
-    """What the table cannot tell about this network, in words; nothing where all is told."""
+def missing_information(table: Sequence[Layer]) -> str:
+    """What is missing in the table of this network, as a sentence; '' where nothing is."""
     if not any(layer.shape for layer in table):
-        return (
-            "No layer was heard running: a compiled or scripted network hides its layers, load the plain one."
-        )
+        return "No layer ran: a compiled or scripted network hides its layers, load the plain one."
     if not any(layer.field for layer in table):
         return (
-            "The operations of this network cannot be followed, only its layers be heard: receptive "
+            "The operations of this network cannot be followed, only its layers: receptive "
             "fields are not known."
         )
     return ""
@@ -160,27 +147,28 @@ def gaps(table: Sequence[Layer]) -> str:
 
 def _watched(
     model: nn.Module, image: Tensor, own: dict[nn.Module, str], fields: ReceptiveFields | None
-) -> dict[nn.Module, _Seen]:
-    seen = dict[nn.Module, _Seen]()
+) -> dict[nn.Module, _Record]:
+    records = dict[nn.Module, _Record]()
 
     def begins(module: nn.Module, _: Any) -> None:
-        seen.setdefault(module, _Seen())
+        records.setdefault(module, _Record())
 
-    watch(model, image, own, begins, lambda module, output: _note(seen[module], module, output, fields))
-    return seen
+    watch(model, image, own, begins, lambda module, output: _record(records[module], module, output, fields))
+    return records
 
 
-def _note(seen: _Seen, module: nn.Module, output: Any, fields: ReceptiveFields | None) -> None:
-    output, seen.runs = output[0] if isinstance(output, list | tuple) and output else output, seen.runs + 1
+def _record(record: _Record, module: nn.Module, output: Any, fields: ReceptiveFields | None) -> None:
+    record.runs += 1
+    output = output[0] if isinstance(output, list | tuple) and output else output
     if not isinstance(output, Tensor):
         return
-    seen.shape, seen.field = tuple(output.shape[1:]), fields.of(output) if fields else None
-    seen.zeros = float((output == 0).float().mean()) if output.numel() else None
-    seen.macs += _macs(module, output)
+    record.shape, record.field = tuple(output.shape[1:]), fields.of(output) if fields else None
+    record.zeros = float((output == 0).float().mean()) if output.numel() else None
+    record.macs += _macs(module, output)
 
 
 def _macs(module: nn.Module, output: Tensor) -> int:
-    """Of weights and biases, once a place: positions of a convolution, tokens of a linear layer."""
+    """Of weights and biases, once for each position of a convolution or token of a linear layer."""
     count = (
         0
         if module._modules

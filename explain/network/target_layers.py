@@ -1,4 +1,4 @@
-"""Which layers of a network put out maps, and which of them to explain where nobody says."""
+"""The layers of a network that output maps, and which of them is explained by default."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from models.layout import Layout, layout_of
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """A layer that puts out maps: its name, the kind of module, and `shape` (C, h, w) for one image."""
+    """A layer that outputs maps: its name, the kind of module, and `shape` (C, h, w) for one image."""
 
     name: str
     kind: str
@@ -21,7 +21,7 @@ class LayerOutput:
 
 
 def map_layers(model: nn.Module, x: Tensor) -> list[LayerOutput]:
-    """Every layer that puts out maps larger than one point, in the order in which they end. One forward.
+    """Every layer that outputs maps larger than one point, in the order in which they end. One forward.
 
     Of a layer that runs several times in a pass, the run that `Capture` explains.
     """
@@ -30,13 +30,13 @@ def map_layers(model: nn.Module, x: Tensor) -> list[LayerOutput]:
 
 def default_layer(model: nn.Module, x: Tensor) -> str:
     """The last layer at the resolution of the last convolution: its outermost name, after batch-norm and
-    ReLU. In a transformer, the last layer from whose places a gradient comes.
+    ReLU. In a transformer, the last layer whose spatial positions have a gradient.
 
     Raises UserError for a network without such a layer.
     """
     attentions: list[tuple[str, int]] = []
-    found = _outputs(model, x, attentions)
-    outputs = [layer for layer, _ in found]
+    pairs = _outputs(model, x, attentions)
+    outputs = [layer for layer, _ in pairs]
     inside = tuple(f"{name}." for name, _ in attentions)
     large = [layer.name for layer in outputs if min(layer.shape[1:]) > 1]
     names = [name for name in large if not name.startswith(inside) and ".attn." not in name]
@@ -46,24 +46,25 @@ def default_layer(model: nn.Module, x: Tensor) -> str:
         return _last_reached(model, x, names) or before[-1]
     if not convolutions:
         raise UserError(
-            f"{type(model).__name__} has no convolution that puts out maps: class-activation maps need one."
+            f"{type(model).__name__} has no convolution that outputs maps: class-activation maps need one."
         )
     last = convolutions[-1]
-    layer, layout = [pair for pair in found[last:] if pair[0].shape[1:] == outputs[last].shape[1:]][-1]
+    layer, layout = [pair for pair in pairs[last:] if pair[0].shape[1:] == outputs[last].shape[1:]][-1]
     # tokens: attention of another name may follow, and the class token alone be read
     return layer.name if layout.kind != "tokens" else _last_reached(model, x, names) or layer.name
 
 
 def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
-    """The last of the layers whose places, and not its class token alone, the score depends on; None where it
-    depends on none."""
+    """The last of the layers whose spatial positions, and not its class token alone, the score depends on;
+    None where it depends on none."""
     noise = torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)).to(x)
     captured = capture(model, noise, names)
     scores = captured._scores.gather(1, captured.logits.argmax(1, keepdim=True)).sum()
     if not scores.requires_grad:
         return None
-    found = torch.autograd.grad(scores, captured._outputs, allow_unused=True)
-    for name, layout, gradient in reversed(list(zip(captured.layers, captured.layouts, found, strict=True))):
+    gradients = torch.autograd.grad(scores, captured._outputs, allow_unused=True)
+    layers = list(zip(captured.layers, captured.layouts, gradients, strict=True))
+    for name, layout, gradient in reversed(layers):
         if gradient is not None and bool(layout.maps(gradient).count_nonzero()):
             return name
     return None
@@ -72,19 +73,19 @@ def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
 def _outputs(
     model: nn.Module, x: Tensor, attentions: list[tuple[str, int]] | None = None
 ) -> list[tuple[LayerOutput, Layout]]:
-    """Layers with maps in the order in which they end; into `attentions`, where there is one after how many
-    of them."""
-    found: dict[str, tuple[LayerOutput, Layout]] = {}
+    """Layers with maps in the order in which they end; `attentions` is filled with (name, how many of these
+    layers ended before it)."""
+    outputs: dict[str, tuple[LayerOutput, Layout]] = {}
 
     def note(name: str, module: nn.Module, output: Any) -> None:
         if attentions is not None and "Attention" in type(module).__name__:
-            attentions.append((name, len(found)))
-        size, before = (x.shape[2], x.shape[3]), found[name][1] if name in found else None
+            attentions.append((name, len(outputs)))
+        size, before = (x.shape[2], x.shape[3]), outputs[name][1] if name in outputs else None
         layout = layout_of(output, 1, size, getattr(model, "num_prefix_tokens", None))
         if layout and layout.plausible(size) and layout.supersedes(before):
-            found.pop(name, None)  # in the order of the runs that count
+            outputs.pop(name, None)  # in the order of the runs that count
             c, h, w = layout.maps(output).shape[1:]
-            found[name] = LayerOutput(name, type(module).__name__, (c, h, w)), layout
+            outputs[name] = LayerOutput(name, type(module).__name__, (c, h, w)), layout
 
     names = {module: name for name, module in model.named_modules() if name}
     watch(
@@ -94,4 +95,4 @@ def _outputs(
         lambda module, given: None,
         lambda module, output: note(names[module], module, output),
     )
-    return list(found.values())
+    return list(outputs.values())

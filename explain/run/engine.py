@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from explain.methods import registry
-from explain.methods.compute import explain
-from explain.network.fused import folded
-from explain.network.hooks import capture, layers_in
+from explain.methods.compute import map_shape
+from explain.methods.inputs import Passes
+from explain.network.fused import fused_copy
+from explain.network.hooks import layers_in
 from explain.network.target_layers import default_layer
 from explain.run.format import (
     MANIFEST,
@@ -70,17 +71,18 @@ def plan(
 ) -> Request:
     """The request of a run, checked before any work: methods, layer, that a gradient reaches it, and the
     shape of its maps. Raises UserError."""
-    chosen = tuple(dict.fromkeys(registry.from_a_pass(m).name for m in methods))
+    chosen = tuple(dict.fromkeys(registry.method_in_runs(m).name for m in methods))
     if not chosen:
-        raise UserError(f"No method given: choose from {', '.join(registry.names_from_a_pass())}.")
+        raise UserError(f"No method given: choose from {', '.join(registry.methods_in_runs())}.")
     if precision not in PRECISIONS:
         raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
     layer = layer or classifier.default_layer or default_layer(classifier.model, example)
-    captured = capture(classifier.model, example, layers_in(layer), precision)
+    passes = Passes(classifier.model, example, precision)
+    captured = passes.captured(layers_in(layer))
     _check_outputs(classifier, captured.logits.shape[1])
     captured.gradients(torch.zeros(1, dtype=torch.long))
-    h, w = next(iter(explain(captured, chosen, torch.zeros(1, dtype=torch.long)).values())).maps.shape[1:]
+    h, w = map_shape(passes, chosen, layer)
     regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(
         classifier.name,
@@ -252,9 +254,12 @@ def _complete(job: Job, progress: Callable[[Progress], None] | None, stop: Calla
 
 
 def _fused(job: Job) -> Classifier:
-    """The classifier with a copy of its network that is faster."""
+    """The classifier with a copy of its network that is faster; as it is where a method is a function from
+    outside, which may look for its layers."""
+    if any(registry.get(m).from_outside for m in job.request.methods):
+        return job.classifier
     model, noise, layers = job.classifier.model, _noise(job.classifier), layers_in(job.request.layer)
-    return replace(job.classifier, model=folded(model, noise, layers, job.request.precision))
+    return replace(job.classifier, model=fused_copy(model, noise, layers, job.request.precision))
 
 
 def _write_rows(

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explain.methods import registry
-from explain.methods.compute import explain
-from explain.network.hooks import Capture, capture, layers_in
+from explain.methods.compute import compute_maps
+from explain.methods.inputs import Passes
+from explain.methods.request import MapRequest
+from explain.network.hooks import layers_in
 from explain.run.format import (
     NO_ANSWER,
     STAMP,
@@ -28,16 +30,22 @@ from models.preprocessing import stack
 
 
 def both_targets(
-    captured: Capture, methods: Sequence[str], pred: Tensor, label: Tensor
+    passes: Passes, methods: Sequence[str], layer: str, pred: Tensor, label: Tensor
 ) -> dict[tuple[str, str], Tensor]:
     """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
-    for_pred = explain(captured, methods, pred)
+
+    def maps(chosen: Sequence[str], classes: Tensor) -> dict[str, Tensor]:
+        target = tuple(classes.tolist())
+        return {
+            m: compute_maps(passes.model, passes.x, MapRequest(m, layer, target), passes=passes).maps
+            for m in chosen
+        }
+
+    for_pred = maps(methods, pred)
     other = [m for m in methods if registry.get(m).class_specific]
-    for_label = explain(captured, other, label) if other and bool((pred != label).any()) else {}
+    for_label = maps(other, label) if other and bool((pred != label).any()) else {}
     return {
-        (m, t): e.get(m, for_pred[m]).maps
-        for m in methods
-        for t, e in (("pred", for_pred), ("label", for_label))
+        (m, t): e.get(m, for_pred[m]) for m in methods for t, e in (("pred", for_pred), ("label", for_label))
     }
 
 
@@ -49,7 +57,8 @@ def process(
     x = classifier.preprocessing.normalize(
         stack([i.pixels for i in loaded if i.pixels is not None]), classifier.device
     )
-    captured = capture(classifier.model, x, layers_in(request.layer), request.precision)
+    passes = Passes(classifier.model, x, request.precision)
+    captured = passes.captured(layers_in(request.layer))
     finite = captured.logits.isfinite().all(1).cpu()
     if not finite.all():
         good, bad = finite.nonzero()[:, 0].tolist(), (~finite).nonzero()[:, 0].tolist()
@@ -73,7 +82,7 @@ def process(
         "thumbnail": [i.thumbnail for i in loaded],
         STAMP: [i.stamp for i in loaded],
     } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
-    maps = both_targets(captured, request.methods, pred, label)
+    maps = both_targets(passes, request.methods, request.layer, pred, label)
     return rows_to_table(columns | _map_columns(request, loaded, maps), request)
 
 

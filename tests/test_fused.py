@@ -1,18 +1,18 @@
-"""The folded network answers as the network does; where it would not, it is the network itself."""
+"""The fused network answers as the network does; where it would not, it is the network itself."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explain.methods import compute as case
-from explain.methods.compute import answer, explain
+from explain.methods import inputs
 from explain.methods.registry import METHODS
-from explain.methods.target import Target
-from explain.network.fused import ConvRelu, folded
+from explain.network.fused import ConvRelu, fused_copy
 from explain.network.hooks import capture, logits
+from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.registry import spec
+from tests.maps import maps_for, maps_of_pass
 from tests.test_capture import assert_as_found, snapshot
 
 
@@ -51,7 +51,7 @@ def test_answers_and_maps_are_the_network_s(name: str) -> None:
     size = min(entry.preprocessing.size[0], 128)
     model, x = lively(entry.build(None)), images(2, size)[:, : entry.preprocessing.channels]
     layer, before = default_layer(model, x), snapshot(model, x)
-    quick = folded(model, x, [layer])
+    quick = fused_copy(model, x, [layer])
     assert_as_found(before, model, x)
     assert quick is not model
     assert norms(quick) == 0
@@ -59,19 +59,21 @@ def test_answers_and_maps_are_the_network_s(name: str) -> None:
     for network in (model, quick):
         assert default_layer(network, x) == layer
     target = torch.tensor([1, 2])
-    ours, theirs = (explain(capture(m, x, layer), ["grad_cam", "layer_cam"], target) for m in (quick, model))
-    for method, explanation in ours.items():
+    ours, theirs = (
+        maps_of_pass(capture(m, x, layer), ["grad_cam", "layer_cam"], target) for m in (quick, model)
+    )
+    for method, maps in ours.items():
         torch.testing.assert_close(
-            explanation.maps,
-            theirs[method].maps,
+            maps,
+            theirs[method],
             rtol=1e-3,
-            atol=1e-4 * float(theirs[method].maps.abs().max()),
+            atol=1e-4 * float(theirs[method].abs().max()),
         )
 
 
 @pytest.mark.parametrize("name", [m.name for m in METHODS.values() if m.needs == "network"])
 def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folded or not; on a network that has batch norms, ReLUs and both in a chain."""
+    """Fused or not; on a network that has batch norms, ReLUs and both in a chain."""
     torch.manual_seed(0)
     model = lively(
         nn.Sequential(
@@ -87,12 +89,12 @@ def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytes
     )
     x, target = images(2, 32), Target(torch.tensor([1, 2]))
 
-    def maps(folding: bool) -> Tensor:
-        monkeypatch.setattr(case, "folded", folded if folding else lambda model, *_: model)
-        return answer(case.Case(model, x, ("4",), target), name).maps
+    def maps(fusing: bool) -> Tensor:
+        monkeypatch.setattr(inputs, "fused_copy", fused_copy if fusing else lambda model, *_: model)
+        return maps_for(inputs.MethodInputs(model, x, ("4",), target), name).maps
 
-    folded_ones, plain = maps(True), maps(False)
-    torch.testing.assert_close(folded_ones, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
+    fused_ones, plain = maps(True), maps(False)
+    torch.testing.assert_close(fused_ones, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
 
 
 @pytest.mark.parametrize(
@@ -102,13 +104,13 @@ def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytes
 def test_relus_are_computed_with_their_convolution(name: str, relus: int) -> None:
     """But not one that runs twice, or behind a sum."""
     entry = spec(name)
-    quick = folded(entry.build(None).eval(), images(1, entry.preprocessing.size[0]))
+    quick = fused_copy(entry.build(None).eval(), images(1, entry.preprocessing.size[0]))
     assert sum(isinstance(m, ConvRelu) for m in quick.modules()) == relus
 
 
-def test_weights_are_shared_where_nothing_is_folded() -> None:
+def test_weights_are_shared_where_nothing_is_fused() -> None:
     model = lively(spec("mobilenet_v2").build(None))
-    quick = folded(model, images())
+    quick = fused_copy(model, images())
     assert quick.classifier[1].weight is model.classifier[1].weight  # type: ignore[index,union-attr]
 
 
@@ -125,7 +127,7 @@ def test_what_is_asked_for_stays(layer: str) -> None:
         )
     )
     x = images()
-    quick = folded(model, x, [layer])
+    quick = fused_copy(model, x, [layer])
     torch.testing.assert_close(
         capture(quick, x, layer).activation, capture(model, x, layer).activation, rtol=1e-4, atol=1e-4
     )
@@ -175,18 +177,18 @@ class OwnStatistics(nn.Sequential):
 
 
 @pytest.mark.parametrize("kind", [Branches, Twice, Odd, OwnStatistics])
-def test_networks_that_cannot_be_folded_stay_themselves(kind: type[nn.Module]) -> None:
+def test_networks_that_cannot_be_fused_stay_themselves(kind: type[nn.Module]) -> None:
     model = lively(kind())
-    assert folded(model, images()) is model
+    assert fused_copy(model, images()) is model
 
 
 def test_bf16() -> None:
     model, x = lively(spec("mobilenet_v2").build(None)), images()
     layer = default_layer(model, x)
-    quick = folded(model, x, [layer], "bf16")
+    quick = fused_copy(model, x, [layer], "bf16")
     assert quick is not model
     exact, rough = (
-        explain(c, ["grad_cam"], torch.tensor([1, 2]))["grad_cam"].maps.flatten(1)
+        maps_of_pass(c, ["grad_cam"], torch.tensor([1, 2]))["grad_cam"].flatten(1)
         for c in (capture(model, x, layer), capture(quick, x, layer, "bf16"))
     )
     for a, b in zip(exact, rough, strict=True):
@@ -195,7 +197,7 @@ def test_bf16() -> None:
 
 def test_gradients_go_through() -> None:
     model, x = lively(spec("mobilenet_v2").build(None)), images()
-    quick = folded(model, x)
+    quick = fused_copy(model, x)
     ours, theirs = (
         torch.autograd.grad(m(image := x.clone().requires_grad_())[:, 3].sum(), image)[0]
         for m in (quick, model)

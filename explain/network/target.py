@@ -1,6 +1,7 @@
 """Which score is explained: a class's logit, or by how much it exceeds another's."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,14 +11,19 @@ from models.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """One score an image: the logit of class `plus` (N,), less that of class `contrast_class` (N,) where it
+    """One score per image: the logit of class `plus` (N,), minus that of class `contrast_class` (N,) where it
     is given."""
 
     plus: Tensor
     contrast_class: Tensor | None = None
 
+    @cached_property
+    def key(self) -> tuple[tuple[int, ...], ...]:
+        """The classes as a hashable value: equal for equal targets."""
+        return tuple(tuple(side.tolist()) for side in (self.plus, self.contrast_class) if side is not None)
+
     def score(self, logits: Tensor) -> Tensor:
-        """(N, K) -> (N,). Raises UserError for classes that the logits do not have."""
+        """Logits (N, K) -> scores (N,). Raises UserError for classes that the logits do not have."""
         self._check(logits)
         return score(
             logits,
@@ -30,7 +36,7 @@ class Target:
         return Target(self.plus[rows], None if self.contrast_class is None else self.contrast_class[rows])
 
     def repeated(self, times: int) -> "Target":
-        """Each target so many times in a row."""
+        """Each target `times` times in a row."""
         return Target(
             self.plus.repeat_interleave(times),
             None if self.contrast_class is None else self.contrast_class.repeat_interleave(times),
@@ -50,7 +56,8 @@ class Target:
 
 
 def score(logits: Tensor, plus: Tensor, contrast_class: Tensor | None) -> Tensor:
-    """Logits (N, K) -> (N,); classes unchecked, for functions that are called thousands of times."""
+    """Logits (N, K) -> scores (N,). Classes are not checked: for functions that are called thousands of
+    times."""
     chosen = logits.gather(1, plus[:, None])[:, 0]
     return chosen if contrast_class is None else chosen - logits.gather(1, contrast_class[:, None])[:, 0]
 

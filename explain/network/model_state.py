@@ -1,0 +1,66 @@
+"""A model's modes, gradients and hooks, restored after use and after every failure."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Run in eval mode; afterwards every module's mode, and the global gradient mode, are what they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    grad = torch.is_grad_enabled()
+    try:
+        model.eval()
+        yield
+    finally:
+        torch.set_grad_enabled(grad)
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def restored(model: nn.Module) -> Iterator[None]:
+    """As `as_found`, for functions from outside: parameters begin without gradients, and afterwards their
+    gradients, which of them require one, buffers, and the hooks of all modules are what they were."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    parameters = [(p, p.grad, p.requires_grad) for p in model.parameters()]
+    tables = [(table, dict(table)) for m in model.modules() for table in _hook_tables(m)]
+    with as_found(model):
+        try:
+            for p, _, _ in parameters:
+                p.grad = None
+            yield
+        finally:
+            for p, grad, requires_grad in parameters:
+                p.requires_grad_(requires_grad)
+                p.grad = grad
+            with torch.no_grad():
+                for buffer, kept in buffers:
+                    if not torch.equal(buffer, kept):
+                        buffer.copy_(kept)
+            for table, before in tables:
+                table.clear()
+                table.update(before)
+
+
+def _hook_tables(module: nn.Module) -> list[dict[int, Any]]:
+    return [
+        table for name, table in vars(module).items() if name.endswith("_hooks") and isinstance(table, dict)
+    ]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter requires a gradient until the end of the block: what requires one depends on the image."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    try:
+        for p in learning:
+            p.requires_grad_(False)
+        yield
+    finally:
+        for p in learning:
+            p.requires_grad_(True)
