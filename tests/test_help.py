@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dashboard.tabs.errors_view import from_query
+from dashboard.tabs.errors_state import from_query
 from explain.run.reader import open_run
 from launch import EARLIER_NAMES, app
 
