@@ -33,7 +33,7 @@ def _listed(ctx: Context) -> None:
         next.
 
         Args:
-            select: errors, correct, class:NAME, pair:TRUE>CALLED, labels, duplicates, border, tag:NAME;
+            select: errors, correct, class:NAME, pair:TRUE>PREDICTED, labels, duplicates, border, tag:NAME;
             nothing for some of every class. limit: at most so many images.
         """
         from explain.analysis.groups import prepare

@@ -144,7 +144,9 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
     assert "Click a channel" in channel_alone(found, 999, by_name["features.4"], picture, (32, 32), "grey")
     many = Activations("a", np.ones((2048, 2, 2), np.float32))
     assert channel_sheet(many, VIEW | {"page": 99}, np.arange(2048), "").count('data-action="channel"') == 64
-    assert "no places" in channel_sheet(activations(tiny.model, x, "head"), VIEW, np.arange(3), "preds")
+    assert "no spatial positions" in channel_sheet(
+        activations(tiny.model, x, "head"), VIEW, np.arange(3), "preds"
+    )
 
 
 @pytest.mark.parametrize(

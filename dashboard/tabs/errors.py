@@ -6,12 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from dashboard.components.audit import audit
 from dashboard.components.class_table import class_table
-from dashboard.components.clickable import action, clickable, esc
+from dashboard.components.clickable import clickable
 from dashboard.components.cluster_view import cluster_view
 from dashboard.components.confusion import confusion
+from dashboard.components.controls import lens_bar
 from dashboard.components.gallery import gallery
 from dashboard.components.mean_view import mean_view
 from dashboard.components.note_editor import Notes, notes_view
@@ -28,7 +30,7 @@ from explain.analysis.groups import LISTS
 from explain.run.notes import read
 
 TITLE, ID = "Errors", "errors"
-_LENS: dict[str, Callable[[Findings, Notes, View, bool], str]] = {
+_LENS: dict[str, Callable[[Findings, Notes, View, bool], Markup]] = {
     "images": gallery,
     "attention": lambda findings, notes, view, editable: audit(findings, view),
     "means": lambda findings, notes, view, editable: mean_view(findings, view),
@@ -38,28 +40,10 @@ _LENS: dict[str, Callable[[Findings, Notes, View, bool], str]] = {
 }
 
 
-def lens(findings: Findings, view: View, editable: bool) -> str:
-    """What stands to the right: a way of looking, and what is seen through it."""
-    kinds = {True: 'class="vt-on" aria-selected="true"', False: 'aria-selected="false"'}
-    ways = "".join(
-        f'<button role="tab" id="vt-lens-{k}" aria-controls="vt-lens" {kinds[k == view.lens]} '
-        f"{action('lens', k)}>{v}</button>"
-        for k, v in LENSES.items()
-    )
-    lists = "".join(
-        f'<option value="{k}"{" selected" if k == view.group else ""}>{esc(v)}</option>'
-        for k, v in LISTS.items()
-    )
-    chosen = (
-        '<select data-action="group" aria-label="a list of images"><option value="">lists '
-        f"…</option>{lists}</select>"
-    )
-    seen = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
-    return (
-        f'<div class="vt-lenses"><div role="tablist" aria-label="view of the images">{ways}</div>'
-        f"{chosen}</div>"
-        f'<div role="tabpanel" id="vt-lens" aria-labelledby="vt-lens-{view.lens}">{seen}</div>'
-    )
+def lens(findings: Findings, view: View, editable: bool) -> Markup:
+    """What stands to the right: the choice of a lens, and its view."""
+    shown = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
+    return lens_bar(LENSES, view.lens, LISTS, view.group, shown)
 
 
 def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = True) -> list[str]:

@@ -14,6 +14,8 @@ from dashboard.components.filter_view import (
     filter_table,
     kernel_panel,
 )
+from dashboard.components.markup import html
+from dashboard.components.panel import empty, panel
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, copy_link, in_inspect, number
@@ -30,10 +32,7 @@ NEEDS = "explains"
 WHAT = ("filters", "neurons at the center", "classes")
 COUNTS, STEPS = (16, 64), (64, 128, 256, 512)
 EVERY = 0.8  # seconds between two previews
-WAITING = (
-    '<section class="vt-panel"><h2>Layers with filters</h2><p class="vt-empty">They come as soon as '
-    "the network is loaded.</p></section>"
-)
+WAITING = panel("Layers with filters", empty("Shown as soon as the network is loaded."))
 UNMADE = "Click Maximize: pictures are made by following the gradient from noise, and kept for the next time."
 
 
@@ -70,7 +69,9 @@ class Wanted:
             if self.of_classes
             else f"{layer.alias or layer.name}, {what} {self.units[0]} to {self.units[-1]}"
         )
-        self.title = f"Feature visualization <small>{kind}, {steps} steps, seed {int(seed or 0)}</small>"
+        self.title = html(
+            "Feature visualization <small>{}, {} steps, seed {}</small>", kind, steps, int(seed or 0)
+        )
 
 
 class Pieces:
@@ -121,7 +122,7 @@ class Pieces:
             )
             known = cache.known(wanted.units)
             one = None if wanted.of_classes else cache.known([unit])
-        panel = feature_panel(
+        features = feature_panel(
             known,
             wanted.title,
             _names(wanted, known),
@@ -135,7 +136,8 @@ class Pieces:
             strip = strongest_strip(self.ctx.run, layer, unit, size, offered=False, otherwise=self.elsewhere)
             alone = filter_alone(found, unit, f"{name}, filter {unit}", one, strip)
         link = copy_link(tab=ID, layer=layer.name, unit=unit, sort=view["sort"])
-        return [filter_table(self.layers(), layer.name), panel, kernel_panel(found, view, name, link), alone]
+        weights = kernel_panel(found, view, name, link)
+        return [filter_table(self.layers(), layer.name), features, weights, alone]
 
 
 def _names(wanted: Wanted, made: "Maximized | None") -> list[str]:
@@ -153,7 +155,7 @@ def changed(view: dict[str, Any], name: str, value: str, of_classes: bool = Fals
 
     if name == "layer":
         return view | {"layer": value, "page": 0, "unit": 0, "class": None}
-    if name == "wish" and value.isdecimal():
+    if name == "maximized" and value.isdecimal():
         return view | {"class" if of_classes else "unit": int(value)}
     if name == "unit" and value.isdecimal():
         return view | {"unit": int(value), "class": None}

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from dashboard.components.clickable import clickable, esc
+from dashboard.components.clickable import clickable
 from dashboard.components.gaze_view import (
     LARGE,
     GazeMap,
@@ -14,10 +14,11 @@ from dashboard.components.gaze_view import (
     disagreement,
     first_view,
     from_folder,
+    gaze_table,
     large,
-    standing,
     verdict,
 )
+from dashboard.components.markup import html
 from dashboard.components.panel import empty, panel
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
@@ -33,10 +34,11 @@ from models.program import program
 from models.training.charts import charts
 
 TITLE, ID = "Gaze", "gaze"
-NOTHING = (
-    f"Fixations are compared with networks by <code>{program()} gaze evaluate --data fixations.csv "
-    "--model mobilenet_v2 "
-    f"--out gaze/first</code>, and shown by <code>{program()} serve --gaze gaze/first</code>."
+NOTHING = html(
+    "Fixations are compared with networks by <code>{program} gaze evaluate --data fixations.csv "
+    "--model mobilenet_v2 --out gaze/first</code>, and shown by "
+    "<code>{program} serve --gaze gaze/first</code>.",
+    program=program(),
 )
 
 
@@ -61,11 +63,11 @@ def seen(ctx: Context, session: GazeComparison, subject: Subject) -> str:
 
 def _name(ctx: Context, subject: Subject) -> str:
     return (
-        esc(called(ctx, subject))
+        called(ctx, subject)
         if "row" in subject
         else "Your photo"
         if "upload" in subject
-        else esc(str(subject["example"]))
+        else str(subject["example"])
     )
 
 
@@ -77,17 +79,17 @@ def numbers(gaze_service: GazeService) -> str:
             f"{about['data']}, {about['part']}, {len(gaze_service.run.images):,} images; counted as "
             f"{about['variant']}; best NSS first"
         )
-        return standing(
-            gaze_service.run.summary, "Models, networks and people", esc(text), verdict(gaze_service.run)
+        return gaze_table(
+            gaze_service.run.summary, "Models, networks and people", text, verdict(gaze_service.run)
         )
     measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
         return panel(
             "Models and baselines",
-            empty(f"No gaze model comes with this copy: <code>{program()} gaze train</code>."),
+            empty(html("This copy has no gaze model: train one with <code>{} gaze train</code>.", program())),
         )
     text = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
-    return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(text))
+    return gaze_table(pd.DataFrame(measured["table"]), "The model, baselines and people", text)
 
 
 def pieces(gaze_service: GazeService, view: GazeView) -> list[str]:

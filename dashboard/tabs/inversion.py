@@ -9,6 +9,7 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
+from dashboard.components.markup import html
 from dashboard.components.panel import empty, panel
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
@@ -24,12 +25,11 @@ TITLE, ID, NEEDS = "Inversion", "inversion", "explains"
 HOW = {"drop": "drop these", "keep": "keep these alone"}
 STEPS = (100, 200, 500)
 EVERY = 0.8  # seconds between two previews
-NONE = (
-    f"No decoders come along for this network. <code>{program()} invert train --model … --data … "
-    "--layers … --out decoders</code> makes "
-    f"them, <code>{program()} serve --decoders decoders</code> shows them; without any, a layer can be "
-    "inverted by "
-    "optimization."
+NONE = html(
+    "There are no decoders for this network. <code>{program} invert train --model … --data … --layers … "
+    "--out decoders</code> trains them, <code>{program} serve --decoders decoders</code> shows them; without "
+    "decoders, a layer can be inverted by optimization.",
+    program=program(),
 )
 WAITING = panel("What every layer still knows", empty("Opening …"))
 
@@ -229,6 +229,4 @@ def build(ctx: Context) -> None:
 
 
 def _name(ctx: Context, subject: Subject) -> str:
-    from dashboard.components.clickable import esc
-
-    return "your photo" if "upload" in subject else esc(called(ctx, subject))
+    return "your photo" if "upload" in subject else called(ctx, subject)

@@ -11,6 +11,7 @@ import gradio as gr
 from dashboard.components.clickable import clickable
 from dashboard.components.depth_view import depth_panel
 from dashboard.components.layer_view import COLORS, channel_alone, channel_sheet, layer_table
+from dashboard.components.panel import empty, panel
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
 from dashboard.examples import examples_strip
@@ -30,10 +31,7 @@ TITLE, ID = "Layers", "layers"
 NEEDS = "explains"
 KEPT = 4  # pictures of which the table is kept
 EVERY = 0.8  # seconds between two words of progress
-WAITING = (
-    '<section class="vt-panel"><h2>The network</h2><p class="vt-empty">Its layers come as soon as it '
-    "is loaded.</p></section>"
-)
+WAITING = panel("The network", empty("Its layers are shown as soon as it is loaded."))
 
 
 class Pieces:

@@ -15,7 +15,7 @@ from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
 
 SELECT_HELP = (
-    "errors, correct, class:NAME, pair:TRUE>CALLED, tag:NAME, labels, duplicates, border, notes "
+    "errors, correct, class:NAME, pair:TRUE>PREDICTED, tag:NAME, labels, duplicates, border, notes "
     "...; by itself some of every class."
 )
 BlurEyes = Annotated[bool, typer.Option("--blur-eyes", help="Cover the eyes of aligned faces.")]

@@ -1,5 +1,4 @@
-"""Files of an export: written whole or not at all, pixels without what a camera wrote beside them, one
-archive."""
+"""Files of an export: written atomically, images without metadata, one archive."""
 
 import hashlib
 import zipfile
@@ -13,8 +12,8 @@ from PIL import Image
 from models.errors import UserError
 
 TABLE = "export.csv"
-OURS = ("wrong-", "right-")  # how names of exported images begin
-_STORED = {".png", ".jpg"}  # packed already
+OURS = ("wrong-", "right-")  # prefixes of exported images
+_STORED = {".png", ".jpg"}  # compressed already
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
-    """PNG or JPEG, by the name, of the pixels alone: nothing that a camera wrote beside them goes along."""
+    """PNG or JPEG, by the name, of the pixels alone: no metadata of a camera."""
     with atomic(path) as temporary:
         pixels = Image.fromarray(np.asarray(image))
         if path.suffix == ".jpg":
@@ -44,8 +43,8 @@ def save_picture(image: Image.Image, path: Path) -> None:
 
 
 def claim(out: Path, columns: tuple[str, ...]) -> None:
-    """Begin the table at once, so that an export that was stopped can be started again. Raises UserError
-    where `out` holds something else."""
+    """Write an empty table first, so that a stopped export can be started again. Raises UserError where `out`
+    holds something else."""
     if out.exists() and (not out.is_dir() or (any(_others(out)) and not (out / TABLE).is_file())):
         raise UserError(
             f"'{out}' holds something else than an export (no {TABLE}): choose an earlier export, or a new "
@@ -57,12 +56,12 @@ def claim(out: Path, columns: tuple[str, ...]) -> None:
 
 
 def _others(folder: Path) -> Iterator[Path]:
-    """What is there besides files that a full disk left unfinished."""
+    """Entries of the folder, without the unfinished files that a full disk left."""
     return (path for path in folder.iterdir() if path.suffix != ".tmp")
 
 
 def claim_archive(out: Path) -> None:
-    """Raises UserError where `out` is there and is no archive of an export."""
+    """Raises UserError where `out` exists and is not the archive of an export."""
     if not out.exists():
         return
     known = out.is_file() and zipfile.is_zipfile(out)
@@ -76,7 +75,7 @@ def claim_archive(out: Path) -> None:
 
 
 def remove_stale(folder: Path, written: set[Path]) -> None:
-    """Remove what an earlier export left; files of other names are not ours."""
+    """Remove files of an earlier export; files with other names are kept."""
     if not folder.is_dir():
         return
     for path in folder.glob("*/*"):
