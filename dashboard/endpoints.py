@@ -58,7 +58,7 @@ class Endpoints:
         next.
 
         Args:
-            select: errors, correct, class:NAME, pair:TRUE>CALLED, labels, duplicates, border, tag:NAME;
+            select: errors, correct, class:NAME, pair:TRUE>PREDICTED, labels, duplicates, border, tag:NAME;
             nothing for some of every class. limit: maximum number of images.
         """
         from explain.export.selection import selected

@@ -1,13 +1,13 @@
-"""Photos to try that are on every machine: the portrait that matplotlib ships and the two that scikit-learn
-ships."""
+"""Example photos that are on every machine: one that matplotlib ships and two that scikit-learn ships."""
 
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from markupsafe import Markup
 from PIL import Image
 
-from dashboard.components.clickable import action
+from dashboard.components.markup import action, html, join
 from explain.render import jpeg_bytes, jpeg_url
 from models.data.images import open_image
 from models.errors import UserError
@@ -35,12 +35,17 @@ def open_example(name: str) -> Image.Image:
 
 
 @lru_cache
-def examples_strip() -> str:
+def examples_strip() -> Markup:
     """The examples as small buttons."""
-    buttons = "".join(
-        f'<button class="vt-example" title="{name}" {action("example", name)}><img alt="" '
-        f'src="{jpeg_url(jpeg_bytes(open_example(name), 96))}"><span>{name}</span></button>'
+    buttons = join(
+        html(
+            '<button class="vt-example" title="{name}" {click}><img alt="" src="{url}">'
+            "<span>{name}</span></button>",
+            name=name,
+            click=action("example", name),
+            url=jpeg_url(jpeg_bytes(open_example(name), 96)),
+        )
         for name in EXAMPLES
         if _path(name)
     )
-    return f'<div class="vt-examples"><span>or try</span>{buttons}</div>'
+    return html('<div class="vt-examples"><span>or try</span>{}</div>', buttons)

@@ -1,5 +1,4 @@
-"""Links to what is being looked at: query parameters of the page, copied by a button, read when it is
-opened."""
+"""Links to a view: query parameters of the page, copied by a button, read when the page is opened."""
 
 import time
 from collections.abc import Mapping
@@ -7,22 +6,24 @@ from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+from markupsafe import Markup
 
-from dashboard.components.clickable import esc
+from dashboard.components.markup import html, verbatim
 from explain.run.reader import RunData
 from models.errors import UserError
 
 TAB, IMAGE, PAGE = "tab", "image", "sheet"  # Gradio keeps the word `page` for itself
 
 
-def copy_link(**parts: object) -> str:
+def copy_link(**parts: object) -> Markup:
     """The button that copies the page's address with these parameters; those that are empty or None are left
     out."""
     return linked("?" + urlencode({k: str(v) for k, v in parts.items() if v not in ("", None)}))
 
 
-def linked(query: str) -> str:
-    return f'<button class="vt-link" data-link="{esc(query)}">copy link</button>'
+def linked(query: str) -> Markup:
+    """The button that copies the page's address with this query."""
+    return html('<button class="vt-link" data-link="{}">copy link</button>', verbatim(query))
 
 
 def row_of(run: RunData, parameters: Mapping[str, str]) -> int | None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from dashboard.components.markup import display_text
 from models.training.charts import Chart, Matrix
 
 if TYPE_CHECKING:
@@ -21,16 +22,22 @@ MANY = (
     "#5aa9c9",
 )
 GRID = "rgba(128,128,128,.22)"
+AXIS: dict[str, Any] = {
+    "gridcolor": GRID,
+    "zeroline": False,
+    "automargin": True,
+    "title": {"standoff": 6},
+}
 TEALS = [[0, "rgba(18,147,138,0)"], [1, "rgba(18,147,138,1)"]]
 
 
 def figure(chart: Chart | Matrix) -> "go.Figure":
-    """Hover tells the numbers, the camera saves a PNG."""
+    """The chart in Plotly: numbers on hover, a button that saves a PNG."""
     import plotly.graph_objects as go  # half a second, and not for the first screen
 
     drawn = go.Figure(_heat(chart) if isinstance(chart, Matrix) else _lines(chart))
     drawn.update_layout(
-        title={"text": chart.title, "font": {"size": 13}, "x": 0.01, "y": 0.98},
+        title={"text": _text(chart.title), "font": {"size": 13}, "x": 0.01, "y": 0.98},
         height=330,
         margin={"l": 52, "r": 14, "t": 34, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
@@ -39,24 +46,18 @@ def figure(chart: Chart | Matrix) -> "go.Figure":
         legend={"font": {"size": 10}, "bgcolor": "rgba(0,0,0,0)"},
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": GREY},
     )
-    axis: dict[str, Any] = {
-        "gridcolor": GRID,
-        "zeroline": False,
-        "automargin": True,
-        "title": {"standoff": 6},
-    }
-    drawn.update_xaxes(**axis)
-    drawn.update_yaxes(**axis)
+    drawn.update_xaxes(**AXIS)
+    drawn.update_yaxes(**AXIS)
     if isinstance(chart, Matrix):
         drawn.update_xaxes(title_text="predicted", showgrid=False, tickangle=-40)
         drawn.update_yaxes(title_text="true", showgrid=False, autorange="reversed")
     else:
-        _finish(drawn, chart)
+        _label(drawn, chart)
     return drawn
 
 
-def _finish(drawn: "go.Figure", chart: Chart) -> None:
-    """Axes, legend and marks of a chart of lines."""
+def _label(drawn: "go.Figure", chart: Chart) -> None:
+    """Titles of the axes, the legend, and marks at values of x."""
     drawn.update_xaxes(title_text=chart.x)
     drawn.update_yaxes(title_text=chart.y)
     if chart.square:
@@ -70,8 +71,13 @@ def _finish(drawn: "go.Figure", chart: Chart) -> None:
         drawn.add_vline(
             at,
             line={"color": GREY, "width": 1, "dash": "dot"},
-            annotation={"text": word, "font": {"size": 10}, "yanchor": "top"},
+            annotation={"text": _text(word), "font": {"size": 10}, "yanchor": "top"},
         )
+
+
+def _text(value: str) -> str:
+    """Plotly reads texts as HTML of its own: escaped, they are shown as they are."""
+    return str(display_text(value))
 
 
 def _lines(chart: Chart) -> "list[go.Scatter]":
@@ -90,7 +96,7 @@ def _lines(chart: Chart) -> "list[go.Scatter]":
             go.Scatter(
                 x=line.x,
                 y=line.y,
-                name=line.name,
+                name=_text(line.name),
                 mode="lines+markers" if len(line.x) < 30 and not dashed else "lines",
                 line=pen,
                 marker={"size": 4},
@@ -105,7 +111,7 @@ def _heat(chart: Matrix) -> "go.Heatmap":
 
     text = "%{z:.2f}" if chart.fraction else "%{z}"
     few = {"texttemplate": text, "textfont": {"size": 10}} if len(chart.classes) <= 12 else {}
-    names = list(chart.classes)
+    names = [_text(name) for name in chart.classes]
     return go.Heatmap(
         z=chart.values,
         x=names,
@@ -114,6 +120,6 @@ def _heat(chart: Matrix) -> "go.Heatmap":
         showscale=False,
         xgap=1,
         ygap=1,
-        hovertemplate=f"%{{y}} called %{{x}}: {text}<extra></extra>",
+        hovertemplate=f"true %{{y}}, predicted %{{x}}: {text}<extra></extra>",
         **few,
     )

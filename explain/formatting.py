@@ -1,7 +1,8 @@
-"""How numbers are written, on the page, in reports and in the terminal."""
+"""Numbers and names as text, on the page, in reports and in the terminal."""
 
 from collections.abc import Sequence
 
+TARGET_NAMES = {"pred": "predicted", "label": "true"}  # of a run's two targets
 _DIRECTION = {
     ord(letter): "\ufffd"
     for letter in "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -45,7 +46,12 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def without_turns(text: str) -> str:
-    """Without letters that turn the direction of reading: a name must not make the line around it read
-    otherwise."""
-    return text.translate(_DIRECTION)
+def evidence(name: str, target: str) -> str:
+    """The caption of a map: 'evidence for fear (predicted)'. `target`: pred or label."""
+    return f"evidence for {name} ({TARGET_NAMES[target]})"
+
+
+def without_direction_marks(text: str) -> str:
+    """The text with U+FFFD for characters that change the direction of reading, so that a name cannot
+    rearrange the line around it. Letters of right-to-left scripts stay."""
+    return text if text.isascii() else text.translate(_DIRECTION)

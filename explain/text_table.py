@@ -3,7 +3,7 @@
 import io
 from collections.abc import Collection, Sequence
 
-from explain.formatting import without_turns
+from explain.formatting import without_direction_marks
 
 _WIDEST = 1_000_000  # characters of a line: nothing is cut or wrapped, a terminal wraps by itself
 
@@ -33,5 +33,5 @@ def printable(text: str) -> str:
     that turn the direction of reading replaced."""
     return "".join(
         character if character.isprintable() or character == "\xa0" else repr(character)[1:-1]
-        for character in without_turns(text)
+        for character in without_direction_marks(text)
     )

@@ -143,7 +143,7 @@ def test_parts_of_the_tab(tiny: Classifier, x: torch.Tensor) -> None:
         )
         == 64
     )
-    assert "no places" in channel_sheet(
+    assert "no spatial positions" in channel_sheet(
         activations(tiny.model, x, "head"), asdict(VIEW), np.arange(3), "preds"
     )
 

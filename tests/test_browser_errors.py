@@ -51,17 +51,19 @@ def server(folder: Path) -> Iterator[str]:
 
 @SIZES
 def test_from_what_to_try_to_the_images(page: "playwright.Page") -> None:
-    page.wait_for_selector(".vt-try:has-text('class 2 is blurred.')")
+    page.wait_for_selector(".vt-proposal:has-text('class 2 is blurred.')")
     for message in (
         "labels look wrong",
         "class 4 has too few training images",
         "class 3 may be recognized by its border",
     ):
-        assert page.locator(".vt-try", has_text=message).count() == 1
-    assert "train --labels labels.csv" in page.locator(".vt-try", has_text="labels look wrong").inner_text()
-    page.click(".vt-try:has-text('labels look wrong') .vt-link")
+        assert page.locator(".vt-proposal", has_text=message).count() == 1
+    assert (
+        "train --labels labels.csv" in page.locator(".vt-proposal", has_text="labels look wrong").inner_text()
+    )
+    page.click(".vt-proposal:has-text('labels look wrong') .vt-link")
     page.wait_for_selector("#vt-gallery h2:has-text('labels look wrong')")
-    assert page.locator(".vt-try.vt-on").count() == 1
+    assert page.locator(".vt-proposal.vt-on").count() == 1
     page.select_option(".vt-lenses select", "border")
     page.wait_for_selector("#vt-gallery h2:has-text('errors at the border')")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -78,7 +80,7 @@ def test_ways_of_looking(page: "playwright.Page") -> None:
     page.wait_for_selector(
         "#vt-gallery button[data-value='where:entropy:0.5:']"
     )  # it shows those that are left
-    page.click("#vt-gallery :text('show as images')")
+    page.click("#vt-gallery :text('show images')")
     page.wait_for_selector("#vt-gallery h2:has-text('entropy 0.5 to')")
     page.click(".vt-lenses :text('Mean maps')")
     page.wait_for_selector("#vt-gallery .vt-difference")
@@ -118,8 +120,8 @@ def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> Non
 
 
 def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: Path) -> None:
-    page.wait_for_selector(".vt-try:has-text('labels look wrong')")
-    page.click(".vt-try:has-text('labels look wrong') .vt-link")
+    page.wait_for_selector(".vt-proposal:has-text('labels look wrong')")
+    page.click(".vt-proposal:has-text('labels look wrong') .vt-link")
     page.wait_for_selector("#vt-gallery h2:has-text('labels look wrong')")
     name = str(page.locator("#vt-gallery .vt-card").first.get_attribute("title"))
     note = page.locator("#vt-gallery .vt-note").first
@@ -159,7 +161,7 @@ def test_two_runs(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-flips .vt-card")
     assert page.locator("#vt-flips .vt-card").first.locator(".vt-tile").count() == 2
     page.click("#vt-flips [data-value=drift]")
-    page.wait_for_selector("#vt-flips h2:has-text('looks differ most')")
+    page.wait_for_selector("#vt-flips h2:has-text('maps differ most')")
     page.locator("#vt-changes tr[role=button]").first.click()
     page.wait_for_selector("#vt-changes tr.vt-on")
     page.wait_for_selector("#vt-flips h2 small:has-text('of class')")

@@ -278,7 +278,7 @@ def test_selections_find_classes_exactly_first() -> None:
     assert [_class(run, name) for name in run.classes] == list(range(6))  # type: ignore[arg-type]
     assert _pair(run, "Cardigan>cardigan") == (0, 1)  # type: ignore[arg-type]
     assert _pair(run, "a>b>a") == (2, 4)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="may be a called b>c or a>b called c"):
+    with pytest.raises(UserError, match="may be true a, predicted b>c or true a>b, predicted c"):
         _pair(run, "a>b>c")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="write the name exactly"):
         _class(run, "CARDIGAN")  # type: ignore[arg-type]

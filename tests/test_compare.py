@@ -232,7 +232,7 @@ def test_choices_change_by_actions(runs: tuple[RunData, RunData]) -> None:
     assert one.apply("label", "3").label == -1
     for which in LISTS:
         for target in ("label", "pred"):
-            assert "maps alike" in flips(c, replace(one, which=which, target=target)) or "None." in flips(
+            assert "map similarity" in flips(c, replace(one, which=which, target=target)) or "None." in flips(
                 c, replace(one, which=which)
             )
     assert "None." in flips(c, replace(choice, label=99))

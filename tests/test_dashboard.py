@@ -164,12 +164,12 @@ def test_class_and_pair_views(demo: RunData) -> None:
     html = gallery(Findings(demo), {}, first_view(demo).apply("class", "4", demo))
     assert "fear, misclassified" in html
     assert "fear, correct" in html
-    assert "Where it looks on fear" in html
+    assert "Mean maps of fear" in html
     pair = errors.most_confused(demo)
     assert pair is not None
     html = gallery(Findings(demo), {}, first_view(demo).apply("cell", f"{pair.label},{pair.pred}", demo))
     assert html.count('role="button"') == min(12, pair.count)
-    assert f"why not {demo.classes[pair.label]}" in html
+    assert f"evidence for {demo.classes[pair.label]} (true)" in html
     assert "No image was confused" in gallery(
         Findings(demo), {}, View(0, int(np.argmin(demo.evaluation.confusion[0])), "grad_cam")
     )

@@ -172,7 +172,7 @@ def test_tools_for_agents(agents: str, photo: Path) -> None:
 
     found = asyncio.run(use())
     assert sorted(found["tools"]) == ["errors", "explain", "export", "predict", "report"]
-    assert "pair:TRUE>CALLED" in json.dumps(found["tools"]["errors"].inputSchema)
+    assert "pair:TRUE>PREDICTED" in json.dumps(found["tools"]["errors"].inputSchema)
     assert "'true': 'fear', 'called': 'surprise'" in found["errors"].content[0].text
     assert {"image", "text"} == {item.type for item in found["explain"].content}
     assert all(answer.isError for answer in found["foreign"])

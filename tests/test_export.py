@@ -124,7 +124,7 @@ def test_which_images(small_run: RunData) -> None:
     assert all(len(s.wrong) <= 1 and len(s.right) <= 1 for s in selected(findings, "errors", 1).samples)
     add(small_run.folder, str(ok["id"].iloc[4]), "tags", ["odd"])
     assert selected(findings, "tag:odd").rows == [int(ok.index[4])]
-    assert selected(findings).description == "2 wrong and 2 right of a class, most confident first"
+    assert selected(findings).description == "2 wrong and 2 correct images per class, most confident first"
     for wanted, message in (
         ("nonsense", "Nothing is called 'nonsense'"),
         ("pair:red>pink", "No class 'pink'"),

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from dashboard.components.controls import pager, pages_of
 from dashboard.components.depth_view import charts_of, depth_panel
 from dashboard.components.filter_view import feature_panel, filter_alone, kernel_panel
-from dashboard.components.sheet import Cell, bars, pages_of, sheet, turner
+from dashboard.components.sheet import Cell, bars, sheet
 from dashboard.error_boundary import error_boundary
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
@@ -69,7 +70,7 @@ def test_what_was_maximized_is_there_the_next_time(
         *_, _ = maximized(classifier, [0, 1], Settings("features.3", steps=1, seed=5))
     assert len(list(tmp_path.rglob("*.png"))) == 2
     _, panel, _, alone = pieces.of(replace(VIEW, layer="features.3", unit=1), (UNITS[0], 16, 0, 1, 5, []))
-    assert panel.count('data-action="wish"') == 2
+    assert panel.count('data-action="maximized"') == 2
     assert "feature visualization of conv2, filter 1" in alone
 
 
@@ -102,7 +103,7 @@ def test_what_the_form_asks_for(
         ("unit", "9", {"unit": 9, "class_index": None}),
         ("unit", "-1", {}),
         ("other", "1", {}),
-        ("wish", "3", {"unit": 3}),
+        ("maximized", "3", {"unit": 3}),
     ],
 )
 def test_clicks(name: str, value: str, expected: dict[str, object]) -> None:
@@ -116,7 +117,7 @@ def test_a_class_is_enlarged(pieces: Pieces) -> None:
     how = (UNITS[2], 16, 0, 2, 9, [3])
     with pieces.ctx.classifier() as classifier:
         *_, _ = maximized(classifier, [3], Settings(steps=2, seed=9))
-    view = replace(VIEW, unit=5).apply("wish", "3", of_classes=True)
+    view = replace(VIEW, unit=5).apply("maximized", "3", of_classes=True)
     assert view == replace(VIEW, unit=5, class_index=3)
     name = pieces.ctx.run.classes[3]
     assert f"feature visualization of {name}" in pieces.of(view, how)[3]
@@ -125,7 +126,7 @@ def test_a_class_is_enlarged(pieces: Pieces) -> None:
 
 def test_wishes() -> None:
     done = feature_panel(made(), "<b>t</b>", ["0", "<two>"], 2)
-    assert done.count('data-action="wish"') == 2
+    assert done.count('data-action="maximized"') == 2
     assert "&lt;two&gt;" in done
     assert "0.1 for noise, 3 for this" in done
     assert "no input activates this unit" in done
@@ -146,7 +147,7 @@ def test_weights_of_every_kind(tiny: Classifier) -> None:
     assert "vt-strips" not in colors
     assert "&lt;c&gt;" in colors
     one = filter_alone(kernels(tiny.model, "features.3"), 4, "conv2, filter 4", None, "")
-    assert "dead: its weights are next to nothing" in one
+    assert "dead: its weights are close to zero" in one
     assert one.count("<figure>") == 8
     dense = filter_alone(kernels(tiny.model, "head"), 1, "preds, filter 1", made(), "")
     assert "Weights by input channel" in dense
@@ -165,8 +166,8 @@ def test_sheets() -> None:
     assert "--vt-rows:2" in drawn
     assert pages_of(130, 64, 7) == (2, 3)
     assert pages_of(0, 64, 0) == (0, 1)
-    assert turner(0, 1) == ""
-    assert turner(1, 3).count("<button") == 2
+    assert pager(0, 1) == ""
+    assert pager(1, 3).count("<button") == 2
     assert bars([0.0, 0.0]).count("<rect") == 2
     assert 'height="100.00"' in bars([-2.0, 0.0])
 
@@ -203,7 +204,7 @@ def test_curves() -> None:
     assert [line[1][:2] for line in zeros.lines] == [[0.1, 0.2], [0.3, 0.4]]
     assert np.isnan(zeros.lines[1][1][2])
     assert classes.lines[0][1][:2] == [0.3, 0.3]
-    assert (far.title, near.title) == ("Moved by 32 pixels", "Moved by 1 pixel")
+    assert (far.title, near.title) == ("Shifted by 32 pixels", "Shifted by 1 pixel")
     panel = depth_panel(image, run, 32, "l1", {"images": 1200, "pooled": 9, "moved": 4}, "")
     assert panel.count("<figure") == 4
     assert panel.count('data-value="l1"') == 4
@@ -211,7 +212,7 @@ def test_curves() -> None:
     assert "1,200 images" in panel
     alone = depth_panel(image, None, 32, "", None, "")
     assert 'data-action="survey"' in alone
-    assert "once it is looked at" in alone
+    assert "computed with the pass over the run" in alone
     assert "away from the border" in alone
     assert 'data-action="stop"' in depth_panel(image, None, 32, "", None, "3 %")
 

@@ -196,7 +196,7 @@ def test_maps_without_evidence_are_said(
 def test_empty_sides_are_said(small_run: RunData, tmp_path: Path, words: list[str]) -> None:
     one = small_run.table.assign(pred=0)  # the first class is always right, the others never
     export(RunData(small_run.folder, small_run.manifest, one), tmp_path / "out")
-    assert (words.count("no errors"), words.count("none right")) == (1, 2)
+    assert (words.count("no errors"), words.count("none correct")) == (1, 2)
 
 
 def test_many_classes_are_limited_to_the_worst(

@@ -13,8 +13,8 @@ from dashboard.components.gaze_view import (
     disagreement,
     fixations,
     from_folder,
+    gaze_table,
     scored,
-    standing,
     verdict,
 )
 from dashboard.session.context import Context
@@ -45,11 +45,14 @@ NAME = '<img src=x onerror="document.title=1">.png'
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty pictures, one with a name that wants to be more; a network that looks at the left edge of half
     of them."""
+    return write_gaze_folder(tmp_path_factory.mktemp("looked"))
+
+
+def write_gaze_folder(root: Path) -> Path:
     from PIL import Image
 
     from models.gaze.gaze_set import GazeSet
 
-    root = tmp_path_factory.mktemp("looked")
     rng, images = np.random.default_rng(0), []
     for k in range(20):
         path = root / f"{k}.png"
@@ -142,14 +145,14 @@ def test_every_name_is_escaped(found: GazeRun) -> None:
     for html in (
         from_folder(found, row),
         disagreement(found, view),
-        standing(found.summary, "T", "n", verdict(found)),
+        gaze_table(found.summary, "T", "n", verdict(found)),
     ):
         assert runs_nothing(html)
     assert "&lt;script&gt;net" in verdict(found)
 
 
 def test_the_table_and_the_verdict(found: GazeRun) -> None:
-    html = standing(found.summary, "T", "n")
+    html = gaze_table(found.summary, "T", "n")
     assert html.count("<tr") == len(found.manifest["sources"]) + 1
     assert html.index("all but one") < html.index("random numbers")
     text = verdict(found)

@@ -224,18 +224,18 @@ def test_pictures_of_maps() -> None:
 
 
 def test_names_do_not_turn_the_line() -> None:
-    from dashboard.components.clickable import action, esc
+    from dashboard.components.markup import action, display_text
     from explain.export.templating import page
-    from explain.formatting import without_turns
+    from explain.formatting import without_direction_marks
 
-    assert without_turns("a\u202eb\u2066c") == "a\ufffdb\ufffdc"
-    assert without_turns("الخوف שלום") == "الخوف שלום"  # letters of such scripts stay
-    assert esc("<\u202e>") == "&lt;\ufffd&gt;"
+    assert without_direction_marks("a\u202eb\u2066c") == "a\ufffdb\ufffdc"
+    assert without_direction_marks("الخوف שלום") == "الخوف שלום"  # letters of such scripts stay
+    assert display_text("<\u202e>") == "&lt;\ufffd&gt;"
     assert "\u200f" in action("group", "tag:\u200fשלום")  # what comes back is what was given
     made = page(
         "index.html",
         title="x\u202ey<",
-        text="",
+        description="",
         titles="",
         layer="",
         images=0,

@@ -17,7 +17,7 @@ from explain.run.reader import open_run
 NAMES = ["open", "class", "cell", "group", "page", "sort", "target", "method", "low", "high", "layer", "row"]
 NAMES += [
     "unit",
-    "wish",
+    "maximized",
     "channel",
     "compute",
     "save",

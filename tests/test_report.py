@@ -43,7 +43,7 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
         "What to try",
         "Confusion",
         "Classes",
-        "Where it looked",
+        "Maps of wrong and correct images",
         "Mean maps",
         "How it was made",
         run.manifest.request.weights_hash,
@@ -62,7 +62,7 @@ def test_everything_is_in_it(tmp_path: Path) -> None:
         [int(n) for n in re.findall(r'<td class="(?:hit|miss)"[^>]*>(\d+)</td>', text)]
     ).reshape(8, 8)
     np.testing.assert_array_equal(matrix, run.evaluation.confusion)
-    samples = text.split("Where it looked")[1].split("Mean maps")[0]
+    samples = text.split("Maps of wrong and correct images")[1].split("Mean maps")[0]
     assert len(pictures(samples)) == 8 * (2 * 2 + 2)  # two maps of a wrong image, one of a right one
     for picture in pictures(text):
         assert max(picture.size) <= 640

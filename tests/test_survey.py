@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dashboard.components.strongest import strongest_strip, visible
+from dashboard.components.strongest import receptive_area, strongest_strip
 from explain.features.top_activations import (
     ABOUT,
     DEPTH,
@@ -139,8 +139,8 @@ def test_the_strip(tiny: Classifier, small_run: RunData) -> None:
     strip = strongest_strip(small_run, layer, 3, (32, 32))
     assert strip.count('data-action="row"') == KEPT
     assert strip.count("vt-box") == KEPT
-    assert "None: the run has not seen this layer" in strongest_strip(
+    assert "None: the pass over the run did not include this layer" in strongest_strip(
         small_run, replace(layer, name="other"), 0, (32, 32)
     )
-    assert visible(layer, 0, 0, (32, 32)) == (0, 0, 4, 4)
-    assert visible(replace(layer, field=None), 0, 0, (32, 32)) is None
+    assert receptive_area(layer, 0, 0, (32, 32)) == (0, 0, 4, 4)
+    assert receptive_area(replace(layer, field=None), 0, 0, (32, 32)) is None

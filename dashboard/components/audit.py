@@ -1,12 +1,14 @@
-"""The attention audit: how maps of wrong answers differ from those of right ones, and every map as numbers,
-to be sorted and filtered."""
+"""Map statistics: how maps of wrong predictions differ from those of correct ones, and a table of every map
+that can be sorted and filtered."""
 
 import pandas as pd
+from markupsafe import Markup
 
-from dashboard.components.clickable import action, esc, segments
-from dashboard.components.panel import panel, table
-from dashboard.components.toolbar import method_choice, one_target, pager
-from dashboard.tabs.errors_state import AUDITED, TARGETS, View
+from dashboard.components.controls import pager, pages_of, segments
+from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.panel import panel, row, table
+from dashboard.components.toolbar import ONE_TARGET, controls_row, method_choice, one_target
+from dashboard.tabs.errors_state import AUDITED, View
 from explain.analysis.contrasts import Contrast
 from explain.analysis.findings import Findings
 from explain.formatting import decimal, p_value
@@ -15,103 +17,110 @@ from explain.run.map_stats import UNIFORM_BORDER_MASS
 from explain.run.reader import RunData
 
 A_PAGE, CONTRASTS = 20, 14
+LEVEL = 0.05  # of p
 HEADS_OF_DIFFERENCES = (
     ("class", ""),
     ("statistic", ""),
-    ("when right", "mean; and images"),
-    ("when wrong", "mean; and images"),
+    ("correct", "mean; and number of images"),
+    ("wrong", "mean; and number of images"),
     (
         "difference",
-        "Cliff's delta: share of pairs where the wrong answer's is larger, less the share where it is "
-        "smaller",
+        "Cliff's delta: fraction of pairs in which the wrong image's value is larger, minus the fraction in "
+        "which it is smaller",
     ),
     ("p", "Mann-Whitney, Benjamini-Hochberg over all classes and statistics"),
 )
-HEADS = {"id": "image", "label": "true", "pred": "called", "center_x": "center x", "center_y": "center y"}
+HEADS = {"id": "image", "label": "true", "pred": "predicted", "center_x": "center x", "center_y": "center y"}
 
 
-def audit(findings: Findings, view: View) -> str:
+def audit(findings: Findings, view: View) -> Markup:
     """Both tables, of the view's class or of all."""
-    return _differences(findings, view) + _numbers(findings, view)
+    return _differences(findings, view) + _statistics(findings, view)
 
 
 def _label(name: str) -> str:
-    """A statistic's name as markup: names of regions come from the run folder."""
-    return HEADS.get(name, esc(name.replace("_", " ")))
+    return HEADS.get(name, name.replace("_", " "))
 
 
-def _differences(findings: Findings, view: View) -> str:
+def _differences(findings: Findings, view: View) -> Markup:
     run, target = findings.run, "label" if view.target == "label" else "pred"
     found = [
         c
         for c in findings.contrasts(view.method, target)
         if c.p == c.p and (view.label is None or c.label == view.label)
     ]
-    found.sort(key=lambda c: (c.p >= 0.05, -abs(c.delta)))
-    rows = (
-        "".join(_contrast(run, c) for c in found[:CONTRASTS])
-        or '<tr><td colspan="6">Too few wrong or right images to compare.</td></tr>'
-    )
-    targets = segments("target", {k: v for k, v in TARGETS.items() if k != "both"}, target, "map for")
-    border = f'<button class="vt-link" {action("group", "border")}>errors at the border</button>'
-    body = (
-        f'<div class="vt-toolbar">{method_choice(run, view)}{targets}</div>'
-        f"{table(HEADS_OF_DIFFERENCES, rows)}"
-    )
+    found.sort(key=lambda c: (c.p >= LEVEL, -abs(c.delta)))
+    none = html('<tr><td colspan="6">Too few wrong or correct images to compare.</td></tr>')
+    rows = join(_contrast(run, c) for c in found[:CONTRASTS]) or none
+    controls = controls_row(method_choice(run, view), segments("target", ONE_TARGET, target, "map for"))
+    border = html('<button class="vt-link" {}>errors at the border</button>', action("group", "border"))
     return panel(
-        "How maps differ when it is wrong", body, "the largest significant differences first", border
+        "Map statistics of wrong and correct predictions",
+        controls + table(HEADS_OF_DIFFERENCES, rows),
+        "the largest significant differences first",
+        border,
     )
 
 
-def _contrast(run: RunData, c: Contrast) -> str:
-    name = "all classes" if c.label < 0 else run.classes[c.label]
-    place = f"left:{50 + min(0.0, 50 * c.delta):.0f}%;width:{abs(50 * c.delta):.0f}%"
-    bar = f'<span class="vt-delta"><i class="{"vt-more" if c.delta > 0 else ""}" style="{place}"></i></span>'
-    clicked = action("overview") if c.label < 0 else action("class", c.label)
-    return (
-        f'<tr class="{"" if c.p < 0.05 else "vt-unsure"}" tabindex="0" role="button" '
-        f"{clicked}><td>{esc(name)}</td><td>{_label(c.statistic)}</td>"
-        f"<td>{decimal(c.right)} <small>{c.n_right:,}</small></td><td>{decimal(c.wrong)} "
-        f"<small>{c.n_wrong:,}</small></td>"
-        f'<td>{bar}<span class="vt-number">{c.delta:+.2f}</span></td><td>{p_value(c.p)}</td></tr>'
+def _contrast(run: RunData, c: Contrast) -> Markup:
+    bar = html(
+        '<span class="vt-delta"><i class="{}" style="left:{:.0f}%;width:{:.0f}%"></i></span>'
+        '<span class="vt-number">{:+.2f}</span>',
+        "vt-more" if c.delta > 0 else "",
+        50 + min(0.0, 50 * c.delta),
+        abs(50 * c.delta),
+        c.delta,
     )
+    cells = [
+        "all classes" if c.label < 0 else run.classes[c.label],
+        _label(c.statistic),
+        html("{} <small>{:,}</small>", decimal(c.right), c.n_right),
+        html("{} <small>{:,}</small>", decimal(c.wrong), c.n_wrong),
+        bar,
+        p_value(c.p),
+    ]
+    attributes = html(
+        'class="{}" tabindex="0" role="button" {}',
+        "" if c.p < LEVEL else "vt-unsure",
+        action("overview") if c.label < 0 else action("class", c.label),
+    )
+    return row(cells, attributes)
 
 
-def _numbers(findings: Findings, view: View) -> str:
+def _statistics(findings: Findings, view: View) -> Markup:
     run, target = findings.run, one_target(view) if view.target == "label" else "pred"
     statistics, found = run.manifest.request.statistics, _table(findings.run, view, target)
-    pages = max(1, -(-len(found) // A_PAGE))
-    heads = [_head(run, name, view) for name in (*AUDITED, *statistics)]
-    rows = "".join(
-        _row(run, row, item, statistics)
-        for row, item in found[view.page * A_PAGE : (view.page + 1) * A_PAGE].iterrows()
+    _, pages = pages_of(len(found), A_PAGE)
+    heads = [(_head(name, view), _meaning(run, name)) for name in (*AUDITED, *statistics)]
+    rows = join(
+        _row(run, at, item, statistics)
+        for at, item in found[view.page * A_PAGE : (view.page + 1) * A_PAGE].iterrows()
     )
-    whose = "" if view.label is None else f" of {esc(run.classes[view.label])}"
-    body = (
-        f'<div class="vt-toolbar">{_limits(view, statistics)}{pager(view, pages)}</div>{table(heads, rows)}'
-    )
+    whose = "" if view.label is None else f" of {run.classes[view.label]}"
     return panel(
-        "Every map as numbers",
-        body,
+        "Map statistics of every image",
+        controls_row(_limits(view, statistics), pager(view.page, pages)) + table(heads, rows),
         f"{len(found):,} images{whose}; click a column to sort, a row to inspect",
     )
 
 
-def _limits(view: View, statistics: tuple[str, ...]) -> str:
-    """Boxes for the least and the most of the column, and its images."""
+def _limits(view: View, statistics: tuple[str, ...]) -> Markup:
+    """Boxes for the minimum and the maximum of the column, and a button for its images."""
     if view.by in ("id", "label", "pred"):
-        return ""
-    boxes = "".join(
-        f'<label>{text} <input class="vt-limit" inputmode="decimal" data-action="{name}" '
-        f'value="{esc(getattr(view, name))}"></label>'
+        return NOTHING
+    boxes = join(
+        html(
+            '<label>{} <input class="vt-limit" inputmode="decimal" data-action="{}" value="{}"></label>',
+            text,
+            name,
+            getattr(view, name),
+        )
         for name, text in (("low", f"{_label(view.by)} from"), ("high", "to"))
     )
+    if view.by not in statistics:
+        return boxes
     key = f"where:{view.by}:{view.low}:{view.high}"
-    return boxes + (
-        f'<button class="vt-link" {action("group", key)}>show as images</button>'
-        if view.by in statistics
-        else ""
-    )
+    return boxes + html('<button class="vt-link" {}>show images</button>', action("group", key))
 
 
 def _table(run: RunData, view: View, target: str) -> pd.DataFrame:
@@ -130,26 +139,29 @@ def _table(run: RunData, view: View, target: str) -> pd.DataFrame:
     return picked[[*AUDITED, "correct", *columns]].rename(columns=columns)
 
 
-def _head(run: RunData, name: str, view: View) -> tuple[str, str]:
+def _head(name: str, view: View) -> Markup:
     mark = (" ▾" if view.down else " ▴") if name == view.by else ""
-    meaning = f"an even map: {UNIFORM_BORDER_MASS:.2f}" if name == "border_mass" else ""
+    on = " vt-on" if mark else ""
+    return html('<button class="vt-sort{}" {}>{}{}</button>', on, action("by", name), _label(name), mark)
+
+
+def _meaning(run: RunData, name: str) -> str:
     if name.startswith("in_") and (area := area_column(name.removeprefix("in_"))) in run.ok:
-        meaning = f"an even map: {run.ok[area].mean():.2f}"
-    return (
-        f'<button class="vt-sort{" vt-on" if mark else ""}" '
-        f"{action('by', name)}>{_label(name)}{mark}</button>",
-        meaning,
-    )
+        return f"a uniform map: {run.ok[area].mean():.2f}"
+    return f"a uniform map: {UNIFORM_BORDER_MASS:.2f}" if name == "border_mass" else ""
 
 
-def _row(run: RunData, row: object, item: "pd.Series", statistics: tuple[str, ...]) -> str:
-    numbers = "".join(f"<td>{decimal(float(item[s]))}</td>" for s in ("confidence", *statistics))
-    kind = "vt-ok" if item["correct"] else "vt-bad"
+def _row(run: RunData, at: object, item: pd.Series, statistics: tuple[str, ...]) -> Markup:
     name = str(item["id"])
-    return (
-        f'<tr tabindex="0" role="button" {action("open", row)} '
-        f'title="{esc(name)}"><td>{esc("…" + name[-21:] if len(name) > 22 else name)}</td>'
-        f"<td>{esc(run.classes[int(item['label'])])}</td><td "
-        f'class="{kind}">{esc(run.classes[int(item["pred"])])}</td>'
-        f"<td>{item['loss']:.2f}</td>{numbers}</tr>"
+    return html(
+        '<tr tabindex="0" role="button" {click} title="{name}"><td>{short}</td><td>{label}</td>'
+        '<td class="{kind}">{pred}</td><td>{loss:.2f}</td>{numbers}</tr>',
+        click=action("open", at),
+        name=name,
+        short="…" + name[-21:] if len(name) > 22 else name,
+        label=run.classes[int(item["label"])],
+        kind="vt-ok" if item["correct"] else "vt-bad",
+        pred=run.classes[int(item["pred"])],
+        loss=float(item["loss"]),
+        numbers=join(html("<td>{}</td>", decimal(float(item[s]))) for s in ("confidence", *statistics)),
     )

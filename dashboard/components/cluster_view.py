@@ -1,7 +1,10 @@
-"""Clusters of a class's maps: the different ways in which the network sees it, the rare ones first."""
+"""Clusters of the maps of a class, the smallest first."""
+
+from markupsafe import Markup
 
 from dashboard.components.cards import Shown, cards, tile
-from dashboard.components.clickable import action, choices, esc
+from dashboard.components.controls import select
+from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
 from dashboard.tabs.errors_state import View
@@ -13,48 +16,47 @@ from explain.run.images import mean_picture
 from models.errors import UserError
 
 EXAMPLES = 4
+LISTED = 100  # classes that a drop-down list can hold
 
 
-def cluster_view(findings: Findings, view: View) -> str:
-    """Of the view's class, or of the worst one."""
+def cluster_view(findings: Findings, view: View) -> Markup:
+    """Clusters of the view's class, or of the class with the lowest recall."""
     run, target = findings.run, one_target(view)
     label = by_recall(run)[0] if view.label is None else view.label
-    which = (
-        choices("class", "class", {str(i): run.classes[i] for i in run.present}, str(label))
-        if len(run.present) <= 100
-        else ""
-    )
-    title = f"Clusters of {esc(run.classes[label])}’s maps"
-    controls = map_controls(run, view).replace(
-        '<div class="vt-toolbar">', f'<div class="vt-toolbar">{which}', 1
-    )
+    classes = {str(i): run.classes[i] for i in run.present}
+    choice = select("class", "class", classes, str(label)) if len(classes) <= LISTED else NOTHING
+    title, controls = f"Clusters of {run.classes[label]}’s maps", map_controls(run, view, first=choice)
     try:
         found = findings.clusters(label, view.method, target)
     except UserError as error:
-        return panel(title, controls + empty(esc(error)))
+        return panel(title, controls + empty(str(error)))
     top = max(float(c.mean.max()) for c in found.clusters)
-    body = "".join(
+    body = join(
         _cluster(findings, view, c, f"cluster:{label}:{k}:{view.method}:{target}", top)
         for k, c in enumerate(found.clusters)
     )
-    apart = f"silhouette {found.apart:.2f}, one crowd of the same spread {found.control:.2f}"
-    many = f"{len(found.clusters)} ways of looking at it, the rarest first; {apart}"
-    one = many if len(found.clusters) > 1 else "its maps do not fall into groups"
-    left = f"; {found.left_out} without positive evidence left out" if found.left_out else ""
-    return panel(title, controls + body, one + left)
+    many = (
+        f"{len(found.clusters)} clusters, the smallest first; silhouette {found.apart:.2f}, "
+        f"a single cluster of the same spread {found.control:.2f}"
+    )
+    note = many if len(found.clusters) > 1 else "these maps do not form clusters"
+    left = f"; {found.left_out} maps without positive evidence are excluded" if found.left_out else ""
+    return panel(title, controls + body, note + left)
 
 
-def _cluster(findings: Findings, view: View, c: Cluster, key: str, top: float) -> str:
+def _cluster(findings: Findings, view: View, c: Cluster, key: str, top: float) -> Markup:
     run, rows = findings.run, c.rows[:EXAMPLES].tolist()
     low, high = c.interval
-    mean = tile(
-        mean_picture(run, c.rows), Shown(c.mean, "mean map", "mean map of the cluster"), top, enlarge=8
-    )
-    examples = "".join(cards(run, rows, view.method, one_target(view), view.shared))
-    return (
-        '<div class="vt-class"><button class="vt-link vt-class-name" '
-        f"{action('group', key)}><b>{len(c.rows):,} images</b> "
-        f"<small>{percent(c.error_rate)} wrong (95 % interval {percent(low)} to {percent(high)}) · show "
-        "them</small></button>"
-        f'<div class="vt-cluster">{mean}{examples}</div></div>'
+    shown = Shown(c.mean, "mean map", "mean map of the cluster")
+    return html(
+        '<div class="vt-class"><button class="vt-link vt-class-name" {click}><b>{count:,} images</b> '
+        "<small>{wrong} wrong (95 % interval {low} to {high}) · show images</small></button>"
+        '<div class="vt-cluster">{mean}{examples}</div></div>',
+        click=action("group", key),
+        count=len(c.rows),
+        wrong=percent(c.error_rate),
+        low=percent(low),
+        high=percent(high),
+        mean=tile(mean_picture(run, c.rows), shown, top, enlarge=8),
+        examples=join(cards(run, rows, view.method, one_target(view), view.shared)),
     )

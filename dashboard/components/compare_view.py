@@ -1,69 +1,86 @@
-"""Two runs side by side: metrics with intervals, classes, and images that one has right and the other wrong,
-with both maps."""
+"""Two runs side by side: metrics with intervals, classes, and images that only one of the two predicts
+correctly, with both maps."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from dashboard.components.cards import Shown, probability_bar, tile
-from dashboard.components.clickable import action, choices, esc, segments
-from dashboard.components.panel import empty, panel, table
-from dashboard.components.toolbar import blend_controls, pages_control
+from dashboard.components.controls import pager, pages_of, segments, select
+from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.panel import empty, panel, row, table
+from dashboard.components.toolbar import blend_controls, controls_row
 from dashboard.links import linked
 from dashboard.tabs.compare_state import LISTS, TARGETS, Choice
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
-from explain.formatting import decimal, p_value
+from explain.formatting import decimal, evidence, p_value
 from explain.run.reader import RunData
 from models.program import program
 
 A_PAGE, CLASSES = 12, 60
+HEADS_OF_METRICS = (("metric", ""), ("A", ""), ("B", ""), ("B − A", "95 % interval, by the paired bootstrap"))
+HEADS_OF_CLASSES = (
+    ("class", ""),
+    ("n", ""),
+    ("A", "recall"),
+    ("B", "recall"),
+    ("p", "McNemar, Holm over all classes"),
+    (
+        "map similarity",
+        "median rank correlation of the maps for the true class; beside it that of maps of different images "
+        "of the class",
+    ),
+)
 
 
-def chooser(names: Sequence[str], choice: Choice) -> str:
+def chooser(names: Sequence[str], choice: Choice) -> Markup:
     """Which run to compare with."""
     if not names:
-        return panel(
-            "Compare",
-            empty(
-                "Another run of the same images stands beside this one when it lies in the same folder, or "
-                "is named: "
-                f"<code>{program()} serve --run A --against B</code>."
-            ),
+        text = html(
+            "Runs of the same images in the same folder can be compared; a run elsewhere is named by "
+            "<code>{} serve --run A --against B</code>.",
+            program(),
         )
-    link = linked(choice.query(names)) if choice.other >= 0 else ""
+        return panel("Compare", empty(text))
+    link = linked(choice.query(names)) if choice.other >= 0 else NOTHING
     options = {"-1": "choose …"} | {str(i): name for i, name in enumerate(names)}
-    with_which = f'<div class="vt-toolbar">{choices("other", "with", options, str(choice.other))}</div>'
-    return panel("Compare", with_which, "this run is A, the other one B", link)
+    controls = controls_row(select("other", "with", options, str(choice.other)))
+    return panel("Compare", controls, "this run is A, the other one B", link)
 
 
-def summary(c: Comparison) -> str:
+def summary(c: Comparison) -> Markup:
     """Metrics, McNemar's test, and what the two runs are."""
-    heads = (("metric", ""), ("A", ""), ("B", ""), ("B − A", "95 % interval, by the paired bootstrap"))
-    rows = "".join(map(_metric, c.metrics))
-    left = f"; {c.relabeled:,} whose labels differ left out" if c.relabeled else ""
-    of = "".join(
-        f"<dt>{letter}</dt><dd>{esc(run.manifest.request.model)} · {esc(run.folder.name)}</dd>"
+    of = join(
+        html("<dt>{}</dt><dd>{} · {}</dd>", letter, run.manifest.request.model, run.folder.name)
         for letter, run in (("A", c.a), ("B", c.b))
     )
-    text = f"right in A alone {len(c.only_a):,}, in B alone {len(c.only_b):,}: McNemar p {p_value(c.p)}"
-    body = f'<dl class="vt-known">{of}</dl>{table(heads, rows, "vt-intervals")}{empty(text)}'
+    only = f"correct in A only {len(c.only_a):,}, in B only {len(c.only_b):,}: McNemar p {p_value(c.p)}"
+    body = html(
+        '<dl class="vt-known">{}</dl>{}{}',
+        of,
+        table(HEADS_OF_METRICS, join(map(_metric, c.metrics)), "vt-intervals"),
+        empty(only),
+    )
+    left = f"; {c.relabeled:,} with different labels are excluded" if c.relabeled else ""
     return panel("Metrics", body, f"{len(c.matched):,} images in both{left}")
 
 
-def _metric(m: Metric) -> str:
-    kind = ("vt-ok" if m.difference * m.better > 0 else "vt-bad") if m.sure else ""
-    values = "".join(
-        f"<td>{_three(value)}<small>{_three(low)}–{_three(high)}</small></td>"
+def _metric(m: Metric) -> Markup:
+    values = [
+        html("{}<small>{}–{}</small>", _three(value), _three(low), _three(high))
         for value, (low, high) in ((m.a, m.interval_a), (m.b, m.interval_b))
+    ]
+    difference = html(
+        '<b class="{}">{}</b><small>{}</small>',
+        ("vt-ok" if m.difference * m.better > 0 else "vt-bad") if m.sure else "",
+        _three(m.difference, "+"),
+        " to ".join(_three(limit, "+") for limit in m.interval),
     )
-    between = " to ".join(_three(limit, "+") for limit in m.interval)
-    return (
-        f"<tr><td>{m.name}</td>{values}<td><b "
-        f'class="{kind}">{_three(m.difference, "+")}</b><small>{between}</small></td></tr>'
-    )
+    return row([m.name, *values, difference])
 
 
 def _three(value: float, sign: str = "") -> str:
@@ -75,80 +92,62 @@ def _three(value: float, sign: str = "") -> str:
     )
 
 
-def class_changes(c: Comparison, choice: Choice) -> str:
-    """Recall of both and how alike their maps are, the largest change first."""
+def class_changes(c: Comparison, choice: Choice) -> Markup:
+    """Recall of both and the similarity of their maps, the largest change first."""
     change = (c.by_class["recall_b"] - c.by_class["recall_a"]).abs()
     found = c.by_class.loc[change.sort_values(ascending=False, kind="stable").index].head(CLASSES)
-    meaning = (
-        "median rank correlation of the maps for the true class; beside it that of maps of other "
-        "images of the class"
-    )
-    heads = (
-        ("class", ""),
-        ("n", ""),
-        ("A", "recall"),
-        ("B", "recall"),
-        ("p", "McNemar, Holm over all classes"),
-        ("maps alike", meaning),
-    )
-    rows = "".join(
+    rows = join(
         _class(c.classes[int(str(label))], int(str(label)), r, label == choice.label)
         for label, r in found.iterrows()
     )
-    some = (
+    note = (
         f"the {CLASSES} that changed most of {len(c.by_class):,}"
         if len(c.by_class) > CLASSES
         else "the largest change first; click a class"
     )
-    return panel("Classes", f'<div class="vt-tall">{table(heads, rows)}</div>', some)
+    return panel("Classes", html('<div class="vt-tall">{}</div>', table(HEADS_OF_CLASSES, rows)), note)
 
 
-def _class(name: str, label: int, r: "pd.Series", chosen: bool) -> str:
-    return (
-        f'<tr class="{"vt-on" if chosen else ""}" tabindex="0" role="button" '
-        f"{action('label', label)}><td>{esc(name)}</td>"
-        f"<td>{int(r['images']):,}</td><td>{decimal(r['recall_a'])}</td><td>{decimal(r['recall_b'])}</td><td>"
-        f"{p_value(r['p'])}</td>"
-        f"<td>{decimal(r['similarity'])} <small>{decimal(r['control'])}</small></td></tr>"
+def _class(name: str, label: int, r: pd.Series, chosen: bool) -> Markup:
+    attributes = html(
+        'class="{}" tabindex="0" role="button" {}', "vt-on" if chosen else "", action("label", label)
     )
+    similarity = html("{} <small>{}</small>", decimal(r["similarity"]), decimal(r["control"]))
+    numbers = (f"{int(r['images']):,}", decimal(r["recall_a"]), decimal(r["recall_b"]), p_value(r["p"]))
+    return row([name, *numbers, similarity], attributes)
 
 
-def flips(c: Comparison, choice: Choice) -> str:
+def flips(c: Comparison, choice: Choice) -> Markup:
     """Cards of a list, each with A's and B's map."""
     found = {"a": c.only_a, "b": c.only_b, "drift": c.drifts}[choice.which]
     if choice.label >= 0:
         found = found[found["label"] == choice.label]
-    pages = max(1, -(-len(found) // A_PAGE))
     part = found[choice.page * A_PAGE : (choice.page + 1) * A_PAGE]
-    whose = f" of {esc(c.classes[choice.label])}" if 0 <= choice.label < len(c.classes) else ""
-    controls = (
-        segments("which", LISTS, choice.which, "which images")
-        + segments("target", TARGETS, choice.target, "map for")
-        + blend_controls()
-        + pages_control(choice.page, pages)
+    whose = f" of {c.classes[choice.label]}" if 0 <= choice.label < len(c.classes) else ""
+    controls = controls_row(
+        segments("which", LISTS, choice.which, "which images"),
+        segments("target", TARGETS, choice.target, "map for"),
+        blend_controls(),
+        pager(choice.page, pages_of(len(found), A_PAGE)[1]),
     )
-    body = (
-        f'<div class="vt-pairs">{"".join(_cards(c, part, choice.target))}</div>'
-        if len(part)
-        else empty("None.")
-    )
+    cards = html('<div class="vt-pairs">{}</div>', join(_cards(c, part, choice.target)))
     note = f"{len(found):,} images{whose}; each map scaled to sum 1, both of a pair on one scale"
-    return panel(LISTS[choice.which], f'<div class="vt-toolbar">{controls}</div>{body}', note)
+    return panel(LISTS[choice.which], controls + (cards if len(part) else empty("None.")), note)
 
 
-def _cards(c: Comparison, part: pd.DataFrame, target: str) -> list[str]:
+def _cards(c: Comparison, part: pd.DataFrame, target: str) -> list[Markup]:
     rows_a, rows_b = part["row_a"].to_numpy(), part["row_b"].to_numpy()
     pictures = c.a.thumbnails(rows_a.tolist())
     maps = [_fractions(run, c.method, target, rows) for run, rows in ((c.a, rows_a), (c.b, rows_b))]
     return [
-        _card(c, item, pictures[k], maps[0][k], maps[1][k], target)
+        _card(c, item, render.jpeg_url(pictures[k]), {"a": maps[0][k], "b": maps[1][k]}, target)
         for k, (_, item) in enumerate(part.iterrows())
     ]
 
 
 def _fractions(run: RunData, method: str | None, target: str, rows: np.ndarray) -> np.ndarray:
-    """Raw maps scaled so that what is positive sums to 1: two networks' values have nothing else in
-    common."""
+    """Raw maps scaled so that their positive part sums to 1: values of two networks are not comparable
+    otherwise."""
     if method is None:
         return np.full((len(rows), *run.manifest.request.map_shape), np.nan)
     maps = run.maps(method, target, rows.tolist())
@@ -158,32 +157,31 @@ def _fractions(run: RunData, method: str | None, target: str, rows: np.ndarray) 
     return np.divide(maps, total, out=maps.copy(), where=total > 0)
 
 
-def _card(c: Comparison, item: "pd.Series", picture: bytes, a: np.ndarray, b: np.ndarray, target: str) -> str:
+def _card(c: Comparison, item: pd.Series, url: str, maps: dict[str, np.ndarray], target: str) -> Markup:
+    top = max(float(np.nanmax(np.nan_to_num(m), initial=0)) for m in maps.values()) or None
     label = c.classes[int(item["label"])]
-    top = max(float(np.nanmax(np.nan_to_num(m), initial=0)) for m in (a, b)) or None
-    tiles, bars = "", ""
-    for letter, raw in (("a", a), ("b", b)):
-        pred = c.classes[int(item[f"pred_{letter}"])]
-        why = label if target == "label" else pred
-        text = f"run {letter.upper()}, for {why}"
-        tiles += tile(
-            render.jpeg_url(picture),
-            Shown(raw, f"{letter.upper()}: why {esc(why)}", text) if c.method else None,
-            top,
-        )
-        bars += probability_bar(
-            f"{letter.upper()}: {pred}",
-            float(item[f"confidence_{letter}"]),
-            "hit" if item[f"right_{letter}"] else "miss",
-        )
-    alike = (
-        f" <small>maps alike {decimal(item['similarity'])}</small>"
-        if item["similarity"] == item["similarity"]
-        else ""
+    similarity = html(" <small>map similarity {}</small>", decimal(item["similarity"]))
+    return html(
+        '<div class="vt-card vt-of-2" tabindex="0" role="button" aria-label="{id}, open in Inspect" '
+        'title="{id}" {click}><div class="vt-two">{tiles}</div>'
+        '<div class="vt-caption">{label}{similarity}</div>{bars}</div>',
+        id=item["id"],
+        click=action("open", int(item["row_a"])),
+        tiles=join(_tile(c, item, letter, url, raw, target, top) for letter, raw in maps.items()),
+        label=label,
+        similarity=similarity if item["similarity"] == item["similarity"] else NOTHING,
+        bars=join(_bar(c, item, letter) for letter in maps),
     )
-    name, caption = esc(item["id"]), f'<div class="vt-caption">{esc(label)}{alike}</div>'
-    return (
-        f'<div class="vt-card vt-of-2" tabindex="0" role="button" aria-label="{name}, open in Inspect" '
-        f'title="{name}" '
-        f'{action("open", int(item["row_a"]))}><div class="vt-two">{tiles}</div>{caption}{bars}</div>'
-    )
+
+
+def _tile(
+    c: Comparison, item: pd.Series, letter: str, url: str, raw: np.ndarray, target: str, top: float | None
+) -> Markup:
+    name = c.classes[int(item["label"] if target == "label" else item[f"pred_{letter}"])]
+    caption, alt = f"{letter.upper()}: {evidence(name, target)}", f"run {letter.upper()}, for {name}"
+    return tile(url, Shown(raw, caption, alt) if c.method else None, top)
+
+
+def _bar(c: Comparison, item: pd.Series, letter: str) -> Markup:
+    pred, kind = c.classes[int(item[f"pred_{letter}"])], "hit" if item[f"right_{letter}"] else "miss"
+    return probability_bar(f"{letter.upper()}: {pred}", float(item[f"confidence_{letter}"]), kind)

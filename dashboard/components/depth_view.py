@@ -1,4 +1,4 @@
-"""Curves over the depth of a network, for the image in front and for the run: small charts that share their
+"""Curves over the depth of a network, for the open image and for the run: small charts that share their
 layers."""
 
 from collections.abc import Sequence
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from markupsafe import Markup
 
-from dashboard.components.clickable import action, esc
+from dashboard.components.markup import action, html, join
+from dashboard.components.panel import empty, panel
 from dashboard.components.strongest import FIND
 from explain.formatting import percent
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from explain.features.depth import Step
 
 IMAGE, RUN, CONTROL = "this image", "the run", "control"
+KINDS = {IMAGE: "image", RUN: "run", CONTROL: "control"}
+Line = tuple[str, list[float], str]
+"""Name, values by layer, and how it is drawn: IMAGE, RUN or CONTROL."""
 
 
 class Named(Protocol):
@@ -29,11 +34,11 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class Chart:
-    """`lines`: (name, values by layer, how it is drawn: IMAGE, RUN or CONTROL)."""
+    """`note`: what is measured."""
 
     title: str
     note: str
-    lines: list[tuple[str, list[float], str]]
+    lines: list[Line]
 
 
 def depth_panel(
@@ -44,99 +49,94 @@ def depth_panel(
     about: dict[str, int] | None,
     running: str,
     offered: bool = True,
-) -> str:
-    """`offered`: the button that looks at the run; `about`: how many images the run's curves were averaged
-    over; `running`: how far the pass over the run is."""
+) -> Markup:
+    """`offered`: the button that starts the pass over the run; `about`: how many images the run's curves are
+    averages of; `running`: progress of the pass."""
     from explain.features.depth import what_breaks
 
-    charts = "".join(curve_figure(chart, image, chosen) for chart in charts_of(image, run, shift))
-    seen = (
-        ""
-        if about is None
-        else f"the run: {about['images']:,} images, {about['pooled']:,} for classes, {about['moved']} for "
-        "shifts"
-    )
+    charts = join(curve_figure(chart, image, chosen) for chart in charts_of(image, run, shift))
+    body = html('<div class="vt-charts">{}</div>', charts) + empty(what_breaks(image, shift))
+    return panel("By depth", body, _state(about, running, offered))
+
+
+def _state(about: dict[str, int] | None, running: str, offered: bool) -> str:
     if running:
-        seen = f'{esc(running)} <button class="vt-run" {action("stop")}>Cancel</button>'
-    elif about is None:
-        button = (
-            f', one pass, then kept <button class="vt-run" {action("survey")}>{FIND}</button>'
-            if offered
-            else ""
+        return html('{} <button class="vt-run" {}>Cancel</button>', running, action("stop"))
+    if about is not None:
+        return (
+            f"the run: {about['images']:,} images, {about['pooled']:,} for classes, "
+            f"{about['moved']} for shifts"
         )
-        seen = f"the run is not looked at yet{button}"
-    return (
-        f'<section class="vt-panel"><h2>With depth <small>{seen}</small></h2><div '
-        f'class="vt-charts">{charts}</div>'
-        f'<p class="vt-empty">{esc(what_breaks(image, shift))}</p></section>'
+    if not offered:
+        return "not computed for the run yet"
+    return html(
+        'not computed for the run yet; one pass, whose result is kept <button class="vt-run" {}>{}</button>',
+        action("survey"),
+        FIND,
     )
 
 
 def charts_of(image: Sequence["Step"], run: Sequence["Step"] | None, shift: int) -> list[Chart]:
     """The run's values in the image's layers; a layer that only one of them has is missing in the other's
     line."""
-    of_run = {step.layer: step for step in run or ()}
+    of_run, of_image = ({step.layer: step for step in steps or ()} for steps in (run, image))
 
-    def line(name: str, field: str, drawn: str) -> tuple[str, list[float], str]:
-        found = of_run.get if drawn != IMAGE else {step.layer: step for step in image}.get
-        return (
-            name,
-            [float("nan") if (s := found(step.layer)) is None else getattr(s, field) for step in image],
-            drawn,
-        )
+    def line(name: str, field: str, drawn: str) -> Line:
+        found = of_image if drawn == IMAGE else of_run
+        values = [getattr(found[s.layer], field) if s.layer in found else float("nan") for s in image]
+        return name, values, drawn
 
-    classes = [line(RUN, "separable", RUN), line("labels shuffled", "shuffled", CONTROL)]
     made = [
-        Chart("Zeros", "share of activations", [line(IMAGE, "zeros", IMAGE), line(RUN, "zeros", RUN)]),
-        Chart("Classes apart", "nearest class mean, cross-validated", classes),
+        Chart("Zeros", "fraction of activations", [line(IMAGE, "zeros", IMAGE), line(RUN, "zeros", RUN)]),
+        Chart(
+            "Class separability",
+            "accuracy of the nearest class mean, cross-validated",
+            [line(RUN, "separable", RUN), line("labels shuffled", "shuffled", CONTROL)],
+        ),
     ]
     for pixels, field in ((shift, "by_stride"), (1, "by_one")):
-        title = f"Moved by {pixels} pixel{'s' if pixels > 1 else ''}"
-        made.append(
-            Chart(
-                title,
-                "features off by, of their size",
-                [
-                    line(IMAGE, field, IMAGE),
-                    line(RUN, field, RUN),
-                    line("away from the border", f"{field}_inside", CONTROL),
-                ],
-            )
-        )
-    if not run:  # the control of shifts is the image's own then
-        for chart, field in zip(made[2:], ("by_stride_inside", "by_one_inside"), strict=True):
-            chart.lines[2] = ("away from the border", [getattr(step, field) for step in image], CONTROL)
+        inside = f"{field}_inside"
+        # without a run, the control of shifts is the image's own
+        own: Line = ("away from the border", [getattr(step, inside) for step in image], CONTROL)
+        control = line(own[0], inside, CONTROL) if run else own
+        title = f"Shifted by {pixels} pixel{'s' if pixels > 1 else ''}"
+        lines = [line(IMAGE, field, IMAGE), line(RUN, field, RUN), control]
+        made.append(Chart(title, "change of the features, relative to their size", lines))
     return made
 
 
-def curve_figure(chart: Chart, image: Sequence[Named], chosen: str) -> str:
+def curve_figure(chart: Chart, image: Sequence[Named], chosen: str) -> Markup:
     lines = [line for line in chart.lines if np.isfinite(line[1]).any()]
-    head = f"<figcaption><b>{chart.title}</b> <small>{chart.note}</small></figcaption>"
     if not lines:
-        return (
-            f'<figure class="vt-chart">{head}<p class="vt-empty">of the run, once it is looked at; '
-            "needs two images of a class</p></figure>"
-        )
+        plot = empty("computed with the pass over the run; needs two images of a class")
+    else:
+        plot = _plot(chart.title, lines, image, chosen)
+    return html(
+        '<figure class="vt-chart"><figcaption><b>{}</b> <small>{}</small></figcaption>{}</figure>',
+        chart.title,
+        chart.note,
+        plot,
+    )
+
+
+def _plot(title: str, lines: Sequence[Line], image: Sequence[Named], chosen: str) -> Markup:
     top = max(1.0, max(float(np.nanmax(np.where(np.isfinite(values), values, 0))) for _, values, _ in lines))
     count = max(len(image), 2)
-    marks = "".join(_polyline(values, drawn, top, count) for _, values, drawn in lines)
-    slots = "".join(_slot(k, step, lines, count, step.layer == chosen) for k, step in enumerate(image))
-    legend = "".join(
-        f'<span class="vt-key vt-line-{_kind(drawn)}">{esc(name)}</span>' for name, _, drawn in lines
+    return html(
+        '<div class="vt-plot"><span>{top}</span><span>0</span><svg viewBox="0 0 1000 100" '
+        'preserveAspectRatio="none" role="img" aria-label="{title} by layer">{slots}{curves}</svg></div>'
+        '<div class="vt-keys">{legend}</div>',
+        top=percent(top),
+        title=title,
+        slots=join(_slot(k, step, lines, count, step.layer == chosen) for k, step in enumerate(image)),
+        curves=join(_polyline(values, drawn, top, count) for _, values, drawn in lines),
+        legend=join(
+            html('<span class="vt-key vt-line-{}">{}</span>', KINDS[drawn], name) for name, _, drawn in lines
+        ),
     )
-    return (
-        f'<figure class="vt-chart">{head}<div class="vt-plot"><span>{percent(top)}</span><span>0</span>'
-        f'<svg viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" aria-label="{chart.title} by '
-        f'layer">{slots}{marks}</svg></div>'
-        f'<div class="vt-keys">{legend}</div></figure>'
-    )
 
 
-def _kind(drawn: str) -> str:
-    return {IMAGE: "image", RUN: "run", CONTROL: "control"}[drawn]
-
-
-def _polyline(values: Sequence[float], drawn: str, top: float, count: int) -> str:
+def _polyline(values: Sequence[float], drawn: str, top: float, count: int) -> Markup:
     """A line that is broken where there is no value; a single value is a short dash."""
     parts, last = list[list[str]](), False
     for k, value in enumerate(values):
@@ -144,16 +144,26 @@ def _polyline(values: Sequence[float], drawn: str, top: float, count: int) -> st
             parts += [] if last else [[]]
             parts[-1].append(f"{1000 * (k + 0.5) / count:.1f},{100 * (1 - value / top):.2f}")
         last = bool(np.isfinite(value))
-    return "".join(
-        f'<polyline class="vt-line-{_kind(drawn)}" points="{" ".join(part if len(part) > 1 else part * 2)}"/>'
+    return join(
+        html(
+            '<polyline class="vt-line-{}" points="{}"/>',
+            KINDS[drawn],
+            " ".join(part if len(part) > 1 else part * 2),
+        )
         for part in parts
     )
 
 
-def _slot(k: int, step: Named, lines: list[tuple[str, list[float], str]], count: int, chosen: bool) -> str:
-    told = "; ".join(f"{name} {percent(values[k])}" for name, values, _ in lines if np.isfinite(values[k]))
-    return (
-        f'<rect class="vt-slot{" vt-on" if chosen else ""}" x="{1000 * k / count:.1f}" y="0" '
-        f'width="{1000 / count:.1f}" height="100" '
-        f"{action('layer', step.layer)}><title>{esc(step.alias)}: {told}</title></rect>"
+def _slot(k: int, step: Named, lines: Sequence[Line], count: int, chosen: bool) -> Markup:
+    """The area of a layer, which can be clicked and has its values as a tooltip."""
+    values = "; ".join(f"{name} {percent(values[k])}" for name, values, _ in lines if np.isfinite(values[k]))
+    return html(
+        '<rect class="vt-slot{on}" x="{x:.1f}" y="0" width="{width:.1f}" height="100" {click}>'
+        "<title>{alias}: {values}</title></rect>",
+        on=" vt-on" if chosen else "",
+        x=1000 * k / count,
+        width=1000 / count,
+        click=action("layer", step.layer),
+        alias=step.alias,
+        values=values,
     )

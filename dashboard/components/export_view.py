@@ -1,8 +1,10 @@
-"""What an export will hold, how far it is, and what came of it."""
+"""What an export contains, its progress, and its result."""
+
+from markupsafe import Markup
 
 from dashboard.components.cards import cards
-from dashboard.components.clickable import action, esc
-from dashboard.components.panel import panel
+from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.panel import empty, panel
 from explain.export.gallery import ExportOptions
 from explain.export.selection import Selection
 from explain.formatting import listed
@@ -11,62 +13,63 @@ from explain.run.reader import RunData
 SHOWN = 12
 
 
-def contents(run: RunData, selection: Selection, options: ExportOptions, methods: tuple[str, ...]) -> str:
+def contents(run: RunData, selection: Selection, options: ExportOptions, methods: tuple[str, ...]) -> Markup:
     """The files by kind, and the first images with their maps."""
     rows = selection.rows
-    wrong = sum(len(s.wrong) for s in selection.samples)
-    pictures = len(rows) + len(methods) * (len(rows) + wrong)
-    named = listed([run.title(m) for m in methods])
-    lines = [
-        ("index.html", "a page that opens without a server"),
-        ("sheet.png", "one sheet with every class, as far as they fit"),
-        (
-            "overlays/",
-            f"{pictures:,} pictures: what it saw, and {named} on it, for the called and the true class",
-        ),
-        ("maps/", f"{pictures - len(rows):,} raw maps (.npy)" if options.raw else ""),
-        (
-            "originals/",
-            f"up to {len(rows):,} pictures at full size, without EXIF" if options.originals else "",
-        ),
-        ("export.csv", "everything known of these images, with notes and the numbers of their maps"),
-        ("predictions.csv", f"label, prediction and loss of all {len(run.ok):,} images"),
-        ("manifest.json", "model, data, versions, wishes, and a SHA-256 of every file"),
-    ]
-    files = "".join(
-        f"<dt>{name}</dt><dd>{esc(description)}</dd>" for name, description in lines if description
-    )
-    shown = "".join(cards(run, rows[:SHOWN], methods[0], "both", False))
-    more = f'<p class="vt-empty">and {len(rows) - SHOWN:,} more</p>' if len(rows) > SHOWN else ""
+    shown = join(cards(run, rows[:SHOWN], methods[0], "both", False))
     images, classes = len(rows), len(selection.samples)
     note = (
         f"{images:,} image{'s' * (images != 1)} of {classes:,} class{'es' * (classes != 1)}: "
-        f"{esc(selection.description)}"
+        f"{selection.description}"
     )
-    return panel(
-        "What it holds", f'<dl class="vt-files">{files}</dl><div class="vt-handed">{shown}</div>{more}', note
+    body = html(
+        '<dl class="vt-files">{}</dl><div class="vt-handed">{}</div>{}',
+        join(
+            html("<dt>{}</dt><dd>{}</dd>", name, description)
+            for name, description in _files(run, selection, options, methods)
+        ),
+        shown,
+        empty(f"and {images - SHOWN:,} more") if images > SHOWN else NOTHING,
     )
+    return panel("Contents", body, note)
 
 
-def progress(title: str, fraction: float | None) -> str:
-    """`fraction` None: nobody knows how far it is."""
-    bar = (
-        ""
-        if fraction is None
-        else f'<div class="vt-bar vt-long"><i style="width:{100 * fraction:.0f}%"></i></div>'
-    )
-    description = "" if fraction is None else f"{100 * fraction:.0f} %"
-    return panel(
-        esc(title),
-        bar,
-        description,
-        f'<button class="vt-run" {action("stop")}>Cancel</button>' if fraction is not None else "",
-    )
+def _files(
+    run: RunData, selection: Selection, options: ExportOptions, methods: tuple[str, ...]
+) -> list[tuple[str, str]]:
+    images = len(selection.rows)
+    maps = len(methods) * (images + sum(len(s.wrong) for s in selection.samples))
+    named = listed([run.title(m) for m in methods])
+    raw = [("maps/", f"{maps:,} raw maps (.npy)")]
+    originals = [("originals/", f"up to {images:,} images at full size, without EXIF")]
+    return [
+        ("index.html", "a page that opens without a server"),
+        ("sheet.png", "an overview of all classes, as far as they fit"),
+        (
+            "overlays/",
+            f"{images + maps:,} images: the input of the network, and {named} on it, for the predicted and "
+            "the true class",
+        ),
+        *(raw if options.raw else []),
+        *(originals if options.originals else []),
+        ("export.csv", "all data of these images, with notes and map statistics"),
+        ("predictions.csv", f"label, prediction and loss of all {len(run.ok):,} images"),
+        ("manifest.json", "model, data, versions, options, and a SHA-256 of every file"),
+    ]
 
 
-def done(title: str, size: int) -> str:
-    return panel(esc(title), "", f"{size / 1e6:.1f} MB; kept on the server for ten minutes")
+def progress(title: str, fraction: float | None) -> Markup:
+    """`fraction` None: unknown."""
+    if fraction is None:
+        return panel(title, NOTHING)
+    bar = html('<div class="vt-bar vt-long"><i style="width:{:.0f}%"></i></div>', 100 * fraction)
+    cancel = html('<button class="vt-run" {}>Cancel</button>', action("stop"))
+    return panel(title, bar, f"{100 * fraction:.0f} %", cancel)
 
 
-def failed(why: str) -> str:
-    return f'<section class="vt-panel"><p class="vt-empty">{esc(why)}</p></section>'
+def done(title: str, size: int) -> Markup:
+    return panel(title, NOTHING, f"{size / 1e6:.1f} MB; kept on the server for ten minutes")
+
+
+def failed(why: str) -> Markup:
+    return html('<section class="vt-panel">{}</section>', empty(why))

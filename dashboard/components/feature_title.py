@@ -2,9 +2,9 @@
 
 from markupsafe import Markup
 
-from dashboard.components.clickable import esc
+from dashboard.components.markup import html
 
 
 def feature_title(description: str) -> Markup:
     """`description`: of the units and the settings."""
-    return Markup("Feature visualization <small>{}</small>").format(Markup(esc(description)))
+    return html("Feature visualization <small>{}</small>", description)

@@ -1,14 +1,17 @@
-"""The parts of the Filters tab: layers with filters, what they want to see, their weights, and one filter
-alone."""
+"""The parts of the Filters tab: layers with filters, feature visualizations, weights, one filter alone."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
-from dashboard.components.clickable import action, esc
-from dashboard.components.panel import panel
-from dashboard.components.sheet import Cell, bars, choice, pages_of, sheet, turner
+from dashboard.components.controls import pager, pages_of, select
+from dashboard.components.layer_view import layer_row, layers_panel
+from dashboard.components.markup import NOTHING, html, join
+from dashboard.components.panel import empty, panel
+from dashboard.components.sheet import Cell, bars, marks, sheet
+from dashboard.components.toolbar import controls_row
 from explain import render
 
 if TYPE_CHECKING:
@@ -17,107 +20,96 @@ if TYPE_CHECKING:
     from explain.network.summary import Layer
 
 PAGE, COLUMNS = 64, 8
-SLICES = 64
+SLICES, LARGEST = 64, 5
 WIDEST = 1024  # columns of a strip
-UNMOVED = "no input activates this unit"
-SHARPNESS = 192  # pixels a picture on the sheet
+NO_INPUT = "no input activates this unit"
+RESOLUTION = 192  # pixels per image on the sheet
+METHOD = "Feature visualization: images optimized from noise by gradient ascent."
 
 
-def filter_table(layers: list[tuple["Layer", int]], chosen: str) -> str:
-    """One row a layer, with how many filters it has; a click shows them."""
-    rows = []
-    for layer, count in layers:
-        on = f'tabindex="0" role="button" aria-label="show {esc(layer.name)}" {action("layer", layer.name)}'
-        facts = (str(count), esc(layer.kind), esc(layer.name))
-        rows.append(
-            f'<tr class="{"vt-on" if layer.name == chosen else ""}" {on}><td class="vt-name" '
-            f'title="{esc(layer.name)}">'
-            f"{esc(layer.alias or layer.name)}</td>{''.join(f'<td>{fact}</td>' for fact in facts)}</tr>"
-        )
-    head = "".join(f"<th>{name}</th>" for name in ("layer", "filters", "kind", "name"))
-    return (
-        '<section class="vt-panel"><h2>Layers with filters <small>click one</small></h2><div '
-        'class="vt-scroll vt-tall">'
-        '<table class="vt-classes '
-        f'vt-layers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div></section>'
+def filter_table(layers: list[tuple["Layer", int]], chosen: str) -> Markup:
+    """One row per layer, with how many filters it has; a click shows them."""
+    rows = join(
+        layer_row(layer, layer.name == chosen, (str(count), layer.kind, layer.name))
+        for layer, count in layers
     )
+    return layers_panel("Layers with filters", "click a layer", ("layer", "filters", "kind", "name"), rows)
 
 
 def feature_panel(
     made: "Maximized | None", title: str, names: list[str], chosen: int | None, note: str = ""
-) -> str:
-    """The maximized pictures on one sheet, or what to do to get them. `names`: of the units."""
-    message = note or "Feature visualization: images optimized from noise by gradient ascent."
-    head = f'<h2>{title}</h2><p class="vt-empty">{esc(message)}</p>'
+) -> Markup:
+    """The feature visualizations on one sheet, or how to compute them. `names`: of the units."""
+    message = empty(note or METHOD)
     if made is None:
-        return f'<section class="vt-panel">{head}</section>'
+        return _headed(title, message)
     columns = 4 if len(made.units) <= 16 else COLUMNS
-    cells = [_wish(made, k, names[k], unit == chosen) for k, unit in enumerate(made.units)]
-    side = SHARPNESS if columns == 4 else SHARPNESS // 2
+    side = RESOLUTION if columns == 4 else RESOLUTION // 2
     drawn = sheet(
         render.pictures_url(made.pictures, columns, side),
         columns,
-        cells,
-        "wish",
+        [_feature(made, k, names[k], unit == chosen) for k, unit in enumerate(made.units)],
+        "maximized",
         made.pictures.shape[1:3],
-        f"vt-wishes vt-by-{columns}",
+        f"vt-features vt-by-{columns}",
     )
-    return f'<section class="vt-panel">{head}{_bar(made)}{drawn}</section>'
+    return _headed(title, message + _bar(made) + drawn)
 
 
-def _wish(made: "Maximized", k: int, name: str, chosen: bool) -> Cell:
+def _headed(title: str, body: Markup) -> Markup:
+    return html('<section class="vt-panel"><h2>{}</h2>{}</section>', title, body)
+
+
+def _feature(made: "Maximized", k: int, name: str, chosen: bool) -> Cell:
     dead = not made.moved[k] and made.step > 0
-    message = (
-        f"{name}: {UNMOVED if dead else f'{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this'}"
-    )
-    return Cell(made.units[k], name, message, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
+    message = f"{name}: {NO_INPUT if dead else _activations(made, k)}"
+    return Cell(made.units[k], name, message, marks(chosen, dead))
 
 
-def _bar(made: "Maximized") -> str:
+def _activations(made: "Maximized", k: int) -> str:
+    return f"activation {made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this image"
+
+
+def _bar(made: "Maximized") -> Markup:
     if made.step >= made.steps:
-        return ""
-    return f'<span class="vt-bar vt-long"><i style="width:{100 * made.step / made.steps:.0f}%"></i></span>'
+        return NOTHING
+    percent = 100 * made.step / made.steps
+    return html('<span class="vt-bar vt-long"><i style="width:{:.0f}%"></i></span>', percent)
 
 
-def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str = "") -> str:
-    """A page of the layer's filters: as pictures, or as strips of their norms by input channel. `link`: the
+def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str = "") -> Markup:
+    """A page of the layer's filters: as images, or as strips of their norms by input channel. `link`: the
     button that copies the view's address."""
-    from explain.features.kernels import DEAD, DUPLICATES, SORTS
+    from explain.features.kernels import SORTS
 
-    count, wide, high, across = found.weights.shape
-    ranked = found.order(view["sort"])
-    page, pages = pages_of(count, PAGE, int(view["page"]))
-    shown = ranked[page * PAGE : (page + 1) * PAGE]
-    size = f"{high}×{across} over {wide} channel{'s' if wide > 1 else ''}" + (
-        f", in {found.groups} groups" if found.groups > 1 else ""
-    )
-    dead, duplicates = int(found.dead.sum()), int(found.duplicate.sum())
-    told = [f"{dead} dead (norm at most {DEAD:.0%} of the median)"] if dead else ["none is dead"]
-    if (found.twin >= 0).any():
-        told.append(
-            f"{duplicates} nearly the same as another (cosine of weights ≥ {DUPLICATES:g})"
-            if duplicates
-            else "no two are nearly the same"
-        )
+    page, pages = pages_of(len(found.weights), PAGE, int(view["page"]))
+    shown = found.order(view["sort"])[page * PAGE : (page + 1) * PAGE]
     cells = [_kernel(found, int(number), number == view["unit"]) for number in shown]
     if found.pictures:
-        drawn = sheet(
-            render.kernels_png(found.weights[shown], COLUMNS), COLUMNS, cells, "unit", (high, across)
-        )
+        what = "each scaled to its largest weight; grey is zero"
+        url = render.kernels_png(found.weights[shown], COLUMNS)
+        drawn = sheet(url, COLUMNS, cells, "unit", found.weights.shape[2:])
     else:
+        what = "one row per filter: norm of its weights by input channel"
         drawn = _strips(found.input_norms(), shown, cells)
-    what = (
-        "each up to its own largest weight; grey is zero"
-        if found.pictures
-        else "one row a filter: how large its weights are, by input channel"
-    )
-    tools = (
-        f'<div class="vt-toolbar">{choice("sort", SORTS, view["sort"])}<span>{what}</span>'
-        f"{turner(page, pages)}</div>"
-    )
-    return panel(
-        f"Weights of {esc(alias)}", tools + drawn, f"{count} filters, {size}; {'; '.join(told)}", link
-    )
+    sorts = select("sort", "sort", {name: name for name in SORTS}, view["sort"])
+    controls = controls_row(sorts, html("<span>{}</span>", what), pager(page, pages))
+    return panel(f"Weights of {alias}", controls + drawn, _summary(found), link)
+
+
+def _summary(found: "Kernels") -> str:
+    """Number, size, dead and duplicate filters of a layer."""
+    from explain.features.kernels import DEAD, DUPLICATES
+
+    count, wide, high, across = found.weights.shape
+    groups = f", in {found.groups} groups" if found.groups > 1 else ""
+    facts = [f"{count} filters, {high}×{across} over {wide} channel{'s' if wide > 1 else ''}{groups}"]
+    dead, duplicates = int(found.dead.sum()), int(found.duplicate.sum())
+    facts.append(f"{dead} dead (norm at most {DEAD:.0%} of the median)" if dead else "none is dead")
+    if (found.twin >= 0).any():
+        similar = f"{duplicates} nearly identical to another (cosine of weights ≥ {DUPLICATES:g})"
+        facts.append(similar if duplicates else "no two are nearly identical")
+    return "; ".join(facts)
 
 
 def _kernel(found: "Kernels", number: int, chosen: bool) -> Cell:
@@ -126,12 +118,12 @@ def _kernel(found: "Kernels", number: int, chosen: bool) -> Cell:
         ", dead" if dead else f", like {found.twin[number]}" if twin else ""
     )
     text = f"{number}" + (" dead" if dead else f" ≈ {found.twin[number]}" if twin else "")
-    return Cell(number, text, message, f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}")
+    return Cell(number, text, message, marks(chosen, dead))
 
 
-def _strips(norms: np.ndarray, shown: np.ndarray, cells: list[Cell]) -> str:
+def _strips(norms: np.ndarray, shown: np.ndarray, cells: list[Cell]) -> Markup:
     """Rows on one scale for the layer, so that filters can be compared."""
-    bins = -(-norms.shape[1] // WIDEST)  # the largest of so many channels
+    bins = -(-norms.shape[1] // WIDEST)  # a column shows the largest of so many channels
     padded = np.pad(norms[shown], ((0, 0), (0, -norms.shape[1] % bins)))
     values = padded.reshape(len(shown), -1, bins).max(2) / max(float(norms.max()), 1e-12)
     return sheet(
@@ -139,69 +131,71 @@ def _strips(norms: np.ndarray, shown: np.ndarray, cells: list[Cell]) -> str:
     )
 
 
-def filter_alone(found: "Kernels", number: int, name: str, made: "Maximized | None", strongest: str) -> str:
-    """One filter: what it wants to see, how large it is, its slices, and its strongest images of the run."""
+def filter_alone(
+    found: "Kernels", number: int, name: str, made: "Maximized | None", strongest: str
+) -> Markup:
+    """One filter: its feature visualization, its norm, its slices, and its strongest images of the run."""
     rank = int((found.norms > found.norms[number]).sum()) + 1
     facts = [f"norm {found.norms[number]:.3g}, {rank} of {len(found.norms)}"]
     if found.dead[number]:
-        facts.append("dead: its weights are next to nothing")
+        facts.append("dead: its weights are close to zero")
     elif found.duplicate[number]:
-        facts.append(f"nearly the same as {found.twin[number]} (cosine {found.cosine[number]:.2f})")
-    picture = ""
+        facts.append(f"nearly identical to {found.twin[number]} (cosine {found.cosine[number]:.2f})")
+    picture = NOTHING
     if made is not None and number in made.units:
-        picture, told = _picture(made, number, name)
-        facts.append(told)
-    return (
-        f'<section class="vt-panel"><h2>{esc(name)} <small>{"; ".join(facts)}</small></h2><div '
-        f'class="vt-alone">{picture}'
-        f"<div>{_slices(found, number)}</div></div>{strongest}</section>"
+        picture = _picture(made, number, name)
+        facts.append(_strength(made, number))
+    body = html('<div class="vt-alone">{}<div>{}</div></div>{}', picture, _slices(found, number), strongest)
+    return panel(name, body, "; ".join(facts))
+
+
+def class_alone(number: int, name: str, made: "Maximized") -> Markup:
+    """The feature visualization of one class."""
+    body = html('<div class="vt-alone">{}</div>', _picture(made, number, name))
+    return panel(name, body, f"class {number}; {_strength(made, number)}")
+
+
+def _picture(made: "Maximized", unit: int, name: str) -> Markup:
+    image = Image.fromarray(made.pictures[made.units.index(unit)])
+    return html(
+        '<div class="vt-stack"><img class="vt-photo" src="{}" alt="feature visualization of {}"></div>',
+        render.jpeg_url(render.jpeg_bytes(image, 480, 92)),
+        name,
     )
 
 
-def class_alone(number: int, name: str, made: "Maximized") -> str:
-    """One class: what it wants to see."""
-    picture, told = _picture(made, number, name)
-    return (
-        f'<section class="vt-panel"><h2>{esc(name)} <small>class {number}; {told}</small></h2><div '
-        f'class="vt-alone">{picture}</div></section>'
-    )
-
-
-def _picture(made: "Maximized", unit: int, name: str) -> tuple[str, str]:
-    """Enlarged, and how strongly it is answered to."""
+def _strength(made: "Maximized", unit: int) -> str:
     k = made.units.index(unit)
-    url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(made.pictures[k]), 480, 92))
-    picture = (
-        f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="feature visualization of '
-        f'{esc(name)}"></div>'
-    )
-    return picture, f"{made.began[k]:.3g} for noise, {made.answers[k]:.3g} for this picture" if made.moved[
-        k
-    ] else UNMOVED
+    return _activations(made, k) if made.moved[k] else NO_INPUT
 
 
-def _slices(found: "Kernels", number: int) -> str:
+def _slices(found: "Kernels", number: int) -> Markup:
     weights = found.weights[number]
     if min(weights.shape[1:]) == 1 and weights[0].size == 1:
-        values = weights[:, 0, 0]
-        largest = ", ".join(
-            f"{found.inputs(number)[i]} ({values[i]:+.2g})" for i in np.argsort(-np.abs(values))[:5]
-        )
-        return (
-            '<h3>Weights by input channel</h3><p class="vt-empty">Largest: '
-            f"{largest}.</p>{bars(values.tolist())}"
-        )
+        return _one_by_one(found, number, weights[:, 0, 0])
     strong = np.argsort(-found.input_norms()[number], kind="stable")[:SLICES]
     top = float(np.abs(weights).max()) or 1.0
-    columns = min(COLUMNS, len(strong))
-    items = "".join(
-        f'<figure><img src="{render.difference_png(weights[i] / top)}" '
-        f'alt=""><figcaption>{found.inputs(number)[i]}</figcaption></figure>'
-        for i in strong
+    return html(
+        '<h3>Slices by input channel <small><span class="vt-ok">positive</span>, '
+        '<span class="vt-bad">negative</span>, one scale{}</small></h3>'
+        '<div class="vt-slices" style="--vt-columns:{}">{}</div>',
+        f", the {SLICES} largest of {len(weights)}" if len(weights) > SLICES else "",
+        min(COLUMNS, len(strong)),
+        join(
+            html(
+                '<figure><img src="{}" alt=""><figcaption>{}</figcaption></figure>',
+                render.difference_png(weights[i] / top),
+                found.inputs(number)[i],
+            )
+            for i in strong
+        ),
     )
-    more = f", the {SLICES} largest of {len(weights)}" if len(weights) > SLICES else ""
-    signs = f'<span class="vt-ok">positive</span>, <span class="vt-bad">negative</span>, one scale{more}'
-    return (
-        f"<h3>Slices by input channel <small>{signs}</small></h3>"
-        f'<div class="vt-slices" style="--vt-columns:{columns}">{items}</div>'
+
+
+def _one_by_one(found: "Kernels", number: int, values: np.ndarray) -> Markup:
+    """Weights (C,) of a 1×1 filter, as bars."""
+    largest = ", ".join(
+        f"{found.inputs(number)[i]} ({values[i]:+.2g})" for i in np.argsort(-np.abs(values))[:LARGEST]
     )
+    title = Markup("<h3>Weights by input channel</h3>")
+    return title + empty(f"Largest: {largest}.") + bars(values.tolist())

@@ -1,28 +1,31 @@
-"""The line on top: what is being looked at."""
+"""The line at the top: which model, data and run the page shows."""
 
-from dashboard.components.clickable import esc, script
+from markupsafe import Markup
+
+from dashboard.components.clickable import script
+from dashboard.components.markup import html, join
 from explain.render import color_filters
 from explain.run.reader import RunData
 
 BLEND, KEYBOARD = script("header.js"), script("keyboard.js")
 
 
-def header(run: RunData) -> str:
-    """Logo and pills: model, data, run; and the color filters that every map on the page uses."""
+def header(run: RunData) -> Markup:
+    """Logo and chips (model, data, layer, run), and the color filters that every map on the page uses."""
     request, manifest = run.manifest.request, run.manifest
-    when = manifest.finished[:16].replace("T", " ") or "not finished"
-    pills = [
+    chips = [
         ("model", request.model),
         ("data", f"{request.data} · {len(run.table):,}"),
         ("layer", request.layer),
-        ("run", when),
+        ("run", manifest.finished[:16].replace("T", " ") or "not finished"),
     ]
     if manifest.status != "complete":
-        pills.append(("status", "partial: start the run again to go on"))
-    chips = "".join(f'<span class="vt-chip">{name} <b>{esc(value)}</b></span>' for name, value in pills)
-    return (
-        f'<header class="vt-header"><h1 class="vt-logo"><i></i>Vitrine</h1>{chips}<span '
-        'class="vt-space"></span>'
-        '<button class="vt-chip" data-theme-switch>light / '
-        f"dark</button></header>{color_filters()}"
+        chips.append(("status", "partial: start the run again to resume it"))
+    return html(
+        '<header class="vt-header"><h1 class="vt-logo"><i></i>Vitrine</h1>{chips}'
+        '<span class="vt-space"></span>'
+        '<button class="vt-chip" data-theme-switch>light / dark</button></header>'
+        "{filters}",
+        chips=join(html('<span class="vt-chip">{} <b>{}</b></span>', name, value) for name, value in chips),
+        filters=Markup(color_filters()),  # an SVG of constants
     )

@@ -1,14 +1,15 @@
-"""The parts of the Inversion tab: a picture rebuilt from every layer in a row, one layer edited, an
-optimization under way, errors over depth."""
+"""The parts of the Inversion tab: an image reconstructed from every layer, one layer edited, an optimization
+in progress, errors by depth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
-from dashboard.components.clickable import action, esc
 from dashboard.components.depth_view import CONTROL, IMAGE, RUN, Chart, curve_figure
+from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel, table
 from explain import render
 from explain.formatting import decimal
@@ -20,14 +21,16 @@ if TYPE_CHECKING:
 SIDE = 320
 HEADS = [
     ("layer", "whose output is decoded"),
-    ("error", "distance between the picture and what is rebuilt, as a share of that between two pictures"),
-    ("other picture", "the same, where another picture's features are decoded"),
-    ("mean picture", "the same for the mean of all pictures"),
-    ("MSE", "of the picture as the network takes it"),
+    ("error", "distance between image and reconstruction, as a fraction of the distance between two images"),
+    ("other image", "the same, with the features of another image decoded"),
+    ("mean image", "the same for the mean of all images"),
+    ("MSE", "of the image as the network takes it"),
     ("PSNR", "dB, of pixels"),
     ("SSIM", "structural similarity of pixels"),
-    ("same class", "how often the network still says the same"),
+    ("same class", "how often the network predicts the same class"),
 ]
+Measured = Sequence[tuple[str, Mapping[str, Any]]]
+"""Layers and what was measured of their decoders."""
 
 
 @dataclass(frozen=True)
@@ -40,111 +43,127 @@ class Depth:
 
 def row_of_layers(
     original: np.ndarray,
-    text: str,
+    pred: str,
     rebuilt: "Sequence[Rebuilt]",
     classes: Sequence[str],
     chosen: str,
     title: str,
     more: str = "",
-) -> str:
-    """The picture, then what each layer still knows of it, deep to shallow. `text`: the predicted class; a
-    click chooses a layer to edit. `more`: what is to be said about the picture."""
-    tiles = _tile(original, "the picture", f"<b>{esc(text)}</b>")
-    for one in rebuilt:
-        name = classes[one.pred]
-        kept = (
-            f'still <b class="vt-ok">{esc(name)}</b>'
-            if name == text
-            else f'now <b class="vt-bad">{esc(name)}</b>'
-        )
-        on = " vt-on" if one.layer == chosen else ""
-        tiles += (
-            f'<button class="vt-tile vt-layer-tile{on}" {action("layer", one.layer)} aria-label="edit '
-            f'layer {esc(one.layer)}">'
-            f"{_inside(one.picture, f'rebuilt from {one.layer}')}<figcaption><b>{esc(one.layer)}</b>"
-            f"<br>error {decimal(one.error)} · "
-            f"{kept} {decimal(one.prob)}</figcaption></button>"
-        )
-    note = (
-        "deep to shallow; error: distance from the picture, 1 being that between two pictures; click a "
-        "layer to edit it"
+) -> Markup:
+    """The image, then its reconstruction from each layer, deep to shallow; a click chooses a layer to edit.
+    `pred`: the predicted class; `more`: a remark about the image."""
+    tiles = _tile(original, "the image", html("<b>{}</b>", pred)) + join(
+        _layer(one, classes[one.pred], pred, one.layer == chosen) for one in rebuilt
     )
-    note += f"; {esc(more)}" if more else ""
-    return panel(title, f'<div class="vt-rebuilt">{tiles}</div>', note)
+    note = (
+        "deep to shallow; error: distance from the image, where 1 is the distance between two images; click "
+        f"a layer to edit it{'; ' * bool(more)}{more}"
+    )
+    return panel(title, html('<div class="vt-rebuilt">{}</div>', tiles), note)
 
 
-def edits(layer: str, found: "Mapping[str, Rebuilt]", classes: Sequence[str]) -> str:
-    """One layer's picture as it is, edited, and from random features."""
-    tiles = "".join(
-        _tile(one.picture, name, f"error {decimal(one.error)} · {esc(classes[one.pred])} {decimal(one.prob)}")
+def _layer(one: "Rebuilt", name: str, pred: str, chosen: bool) -> Markup:
+    same = name == pred
+    return html(
+        '<button class="vt-tile vt-layer-tile{on}" {click} aria-label="edit layer {layer}">{picture}'
+        "<figcaption><b>{layer}</b><br>error {error} · "
+        '{word} <b class="vt-{kind}">{name}</b> {prob}</figcaption></button>',
+        on=" vt-on" if chosen else "",
+        click=action("layer", one.layer),
+        layer=one.layer,
+        picture=_picture(one.picture, f"reconstructed from {one.layer}"),
+        error=decimal(one.error),
+        word="still" if same else "now",
+        kind="ok" if same else "bad",
+        name=name,
+        prob=decimal(one.prob),
+    )
+
+
+def edits(layer: str, found: "Mapping[str, Rebuilt]", classes: Sequence[str]) -> Markup:
+    """The reconstruction from one layer as it is, edited, and from random features."""
+    tiles = join(
+        _tile(one.picture, name, f"error {decimal(one.error)} · {classes[one.pred]} {decimal(one.prob)}")
         for name, one in found.items()
     )
-    note = "what a decoder makes of random features it has from its training, and not from the picture"
-    return panel(f"{esc(layer)}, edited", f'<div class="vt-rebuilt">{tiles}</div>', note)
+    note = "what a decoder makes of random features comes from its training, not from the image"
+    return panel(f"{layer}, edited", html('<div class="vt-rebuilt">{}</div>', tiles), note)
 
 
 def under_way(
     picture: np.ndarray, layer: str, step: int, steps: int, distance: Sequence[float], note: str = ""
-) -> str:
-    """An optimization: its nearest picture so far, and how near it is."""
-    bar = f'<span class="vt-bar vt-long"><i style="width:{100 * step / steps:.1f}%"></i></span>'
+) -> Markup:
+    """An optimization: its nearest image so far, and its distance."""
+    body = html(
+        '<span class="vt-bar vt-long"><i style="width:{:.1f}%"></i></span><div class="vt-rebuilt">{}</div>',
+        100 * step / steps,
+        _tile(picture, "the nearest image", NOTHING),
+    )
     text = (
-        f"step {step} of {steps}; off by {decimal(min(distance))} of the output's square, {len(distance)} "
-        "beginnings"
+        f"step {step} of {steps}; squared distance {decimal(min(distance))} of the output's, {len(distance)} "
+        f"starting points{'; ' * bool(note)}{note}"
     )
-    text += f"; {esc(note)}" if note else ""
-    return panel(
-        f"{esc(layer)}, by optimization",
-        f'{bar}<div class="vt-rebuilt">{_tile(picture, "the nearest picture", "")}</div>',
-        text,
-    )
+    return panel(f"{layer}, by optimization", body, text)
 
 
-def over_depth(about: Sequence[Mapping[str, Any]]) -> str:
-    """Error by layer as a curve beside its controls, and as a table; of what the decoders' files say."""
+def over_depth(about: Sequence[Mapping[str, Any]]) -> Markup:
+    """Error by layer as a curve beside its controls, and as a table. `about`: the metadata of the
+    decoders."""
     measured = [
         (str(a["layer"]), a["metrics"]["measured"]) for a in about if "measured" in a.get("metrics", {})
     ]
     if not measured:
-        return panel(
-            "With depth",
-            empty(f"Nothing was measured yet: <code>{program()} invert train</code> does it."),
-        )
-    steps = [Depth(layer, layer) for layer, _ in measured]
-    lines = [
-        ("rebuilt", [m["error"] for _, m in measured], IMAGE),
-        ("another picture's features", [m["other"] for _, m in measured], CONTROL),
-        ("the mean picture", [m["mean"] for _, m in measured], RUN),
-    ]
-    errors = curve_figure(Chart("Error", "distance from the picture, of that between two", lines), steps, "")
-    kept = [("rebuilt", [m["same"] for _, m in measured], IMAGE)]
-    same = curve_figure(Chart("Same class", "how often the network still says the same", kept), steps, "")
-    rows = "".join(
-        f'<tr><td class="vt-name">{esc(layer)}</td>'
-        + "".join(f"<td>{m[name]:.3f}</td>" for name in ("error", "other", "mean", "mse"))
-        + f"<td>{m['psnr']:.1f}</td><td>{m['ssim']:.3f}</td><td>{100 * m['same']:.0f} %</td></tr>"
-        for layer, m in measured
-    )
+        text = html("Nothing has been measured yet: run <code>{} invert train</code>.", program())
+        return panel("By depth", empty(text))
     last, known = measured[-1][1], {layer for layer, _ in measured}
-    missing = [esc(str(a["layer"])) for a in about if str(a["layer"]) not in known]
-    note = f"{esc(last['on'])}, {int(last['images'])} pictures; shallow to deep"
+    missing = [str(a["layer"]) for a in about if str(a["layer"]) not in known]
+    note = f"{last['on']}, {int(last['images'])} images; shallow to deep"
     note += f"; not measured: {', '.join(missing)}" if missing else ""
-    return panel(
-        "With depth",
-        f'<div class="vt-charts">{errors}{same}</div>{table(HEADS, rows, "vt-standing vt-wide-first")}',
-        note,
+    rows = join(_measured_row(layer, m) for layer, m in measured)
+    return panel("By depth", _charts(measured) + table(HEADS, rows, "vt-gaze-table vt-wide-first"), note)
+
+
+def _charts(measured: Measured) -> Markup:
+    steps = [Depth(layer, layer) for layer, _ in measured]
+    errors = Chart(
+        "Error",
+        "distance from the image, relative to the distance between two",
+        [
+            ("reconstructed", [m["error"] for _, m in measured], IMAGE),
+            ("another image's features", [m["other"] for _, m in measured], CONTROL),
+            ("the mean image", [m["mean"] for _, m in measured], RUN),
+        ],
+    )
+    same = Chart(
+        "Same class",
+        "how often the network predicts the same class",
+        [("reconstructed", [m["same"] for _, m in measured], IMAGE)],
+    )
+    return html('<div class="vt-charts">{}</div>', join(curve_figure(c, steps, "") for c in (errors, same)))
+
+
+def _measured_row(layer: str, m: Mapping[str, Any]) -> Markup:
+    return html(
+        '<tr><td class="vt-name">{}</td>{}<td>{:.1f}</td><td>{:.3f}</td><td>{:.0f} %</td></tr>',
+        layer,
+        join(html("<td>{:.3f}</td>", m[name]) for name in ("error", "other", "mean", "mse")),
+        m["psnr"],
+        m["ssim"],
+        100 * m["same"],
     )
 
 
-def _tile(picture: np.ndarray, name: str, below: str) -> str:
-    return (
-        f'<figure class="vt-tile">{_inside(picture, name)}<figcaption><b>{esc(name)}</b><br>{below}'
-        "</figcaption></figure>"
+def _tile(picture: np.ndarray, name: str, below: str) -> Markup:
+    return html(
+        '<figure class="vt-tile">{}<figcaption><b>{}</b><br>{}</figcaption></figure>',
+        _picture(picture, name),
+        name,
+        below,
     )
 
 
-def _inside(picture: np.ndarray, text: str) -> str:
+def _picture(picture: np.ndarray, text: str) -> Markup:
     from PIL import Image
 
     url = render.jpeg_url(render.jpeg_bytes(Image.fromarray(picture), SIDE, 92))
-    return f'<div class="vt-stack"><img class="vt-photo" src="{url}" alt="{esc(text)}"></div>'
+    return html('<div class="vt-stack"><img class="vt-photo" src="{}" alt="{}"></div>', url, text)

@@ -1,26 +1,29 @@
-"""Maps of one picture side by side: one card a method, in the registry's order."""
+"""Maps of one image side by side: one card per method, in the registry's order."""
 
 import base64
 import io
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
-from dashboard.components.clickable import action, esc
-from dashboard.components.toolbar import blend_controls
+from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.strongest import frame
+from dashboard.components.toolbar import blend_controls, controls_row
 from explain import render
 from explain.formatting import decimal
 from explain.methods.boxes import strongest_box
 
-SIDE = 640  # longer side of the picture
+SIDE = 640  # longer side of the image
+ENLARGED = 160  # least longer side of a map
 
 
 @dataclass(frozen=True, eq=False)
 class Card:
-    """A method's place among the maps: its map `raw` (h, w) at `layer`, or `why` there is none; and how many
-    `seconds` it took, or would take. Maps of the run took none. `expected_sum`: what the map should sum to,
-    where the method promises that."""
+    """A method and its map `raw` (h, w) at `layer`, or `why` there is none; `seconds`: how long it took, or
+    would take, 0 for maps of the run. `expected_sum`: what the map should sum to, where the method promises
+    that."""
 
     method: str
     title: str
@@ -32,112 +35,138 @@ class Card:
 
 
 def map_cards(
-    seen: Image.Image, cards: list[Card], heading: str, shared: bool, threshold: float, saved: str | None = ""
-) -> str:
-    """A panel: the picture as the network sees it, then a card each. `shared`: all maps on one scale;
-    `saved`: whose files are offered; None: nobody may ask for any."""
-    picture = render.jpeg_url(render.jpeg_bytes(seen, SIDE, 92))
+    image: Image.Image,
+    cards: list[Card],
+    heading: str,
+    shared: bool,
+    threshold: float,
+    saved: str | None = "",
+) -> Markup:
+    """A panel: the network's input, then a card for each method. `shared`: all maps on one scale;
+    `threshold`: of the box around the strongest region, 0 for none; `saved`: the method whose files are
+    offered, None where nobody may ask for files."""
+    picture = render.jpeg_url(render.jpeg_bytes(image, SIDE, 92))
     raws = [c.raw for c in cards if c.raw is not None]
     top = max((float(render.peak(raw)) for raw in raws), default=0.0) if shared else None
-    plain = (
-        '<figure class="vt-tile"><figcaption class="vt-method"><b>Picture</b></figcaption><div '
-        'class="vt-stack">'
-        f'<img class="vt-photo" src="{picture}" alt="the picture as the network sees '
-        'it"></div><figcaption>what the network sees</figcaption>'
-        "</figure>"
-    )
-    body = "".join(_card(c, seen, top, threshold, saved) for c in cards)
-    return (
-        f'<section class="vt-panel"><h2>{heading}</h2><div '
-        f'class="vt-toolbar">{blend_controls()}{_split()}</div>'
-        f'<div class="vt-methods" style="--vt-picture:url({picture})">{plain}{body}</div></section>'
+    return html(
+        '<section class="vt-panel"><h2>{heading}</h2>{controls}'
+        '<div class="vt-methods" style="--vt-picture:url({picture})">{plain}{cards}</div></section>',
+        heading=heading,
+        controls=controls_row(blend_controls(), _split()),
+        picture=picture,
+        plain=_plain(picture),
+        cards=join(
+            _waiting(c) if c.raw is None else _card(c, c.raw, image, top, threshold, saved) for c in cards
+        ),
     )
 
 
-def _split() -> str:
-    return (
-        '<label title="left of it the picture alone, right of it with its map">before / after <input '
-        'type="range" min="0" max="100" value="0" '
-        'data-blend="split" aria-label="how much of the picture is without its map, in percent"></label>'
+def _plain(picture: str) -> Markup:
+    return html(
+        '<figure class="vt-tile"><figcaption class="vt-method"><b>Image</b></figcaption>'
+        '<div class="vt-stack"><img class="vt-photo" src="{}" alt="the input of the network"></div>'
+        "<figcaption>the input of the network</figcaption></figure>",
+        picture,
     )
 
 
-def _card(c: Card, seen: Image.Image, top: float | None, threshold: float, saved: str | None) -> str:
-    name = f'<figcaption class="vt-method"><b>{esc(c.title)}</b>'
-    if c.raw is None:
-        text = (
-            f"<p>{esc(c.why)}</p>"
-            if c.why
-            else f'<p>about {_seconds(c.seconds)}</p><button class="vt-run" '
-            f"{action('compute', c.method)}>compute</button>"
-        )
-        return (
-            f'<figure class="vt-tile">{name}</figcaption><div class="vt-stack '
-            f'vt-waiting">{text}</div></figure>'
-        )
-    raw = c.raw
-    reason = render.problem(raw)
-    note = f'<span class="vt-none">{esc(reason)}</span>' if reason else ""
-    grey = render.map_png(render.normalize(raw, top), max(1, 160 // max(raw.shape)))
-    overlay = f'<img class="vt-map" src="{grey}" alt="{esc(c.title)}">' if np.isfinite(raw).any() else ""
-    where = f"{esc(c.layer or 'input')}, {raw.shape[0]}×{raw.shape[1]}"
-    save = (
-        f'<button class="vt-link" {action("save", c.method)} aria-label="files of '
-        f'{esc(c.title)}">save</button>'
-        if saved is not None
-        else ""
-    )
-    files = _files(c, seen) if saved == c.method else ""
-    facts = (
-        f"{_number(raw.min())} to {_number(raw.max())} · "
-        f"{_seconds(c.seconds) if c.seconds else 'from the run'}<br>{where}{_sum(c)}"
-    )
-    return (
-        f'<figure class="vt-tile">{name}{save}</figcaption><div class="vt-stack">'
-        f'<div class="vt-photo" role="img" aria-label="the picture"></div>{overlay}'
-        f"{_box(raw, threshold)}{note}</div><figcaption>{facts}</figcaption>{files}</figure>"
+def _split() -> Markup:
+    return Markup(
+        '<label title="left of it the image alone, right of it with its map">before / after <input '
+        'type="range" min="0" max="100" value="0" data-blend="split" '
+        'aria-label="how much of the image is without its map, in percent"></label>'
     )
 
 
-def _sum(c: Card) -> str:
-    """How close a complete method came to its promise."""
-    if c.raw is None or c.expected_sum is None:
-        return ""
-    text = "by how much the score rises above the baseline's, which this method's maps should sum to"
-    return (
-        f'<br><span title="{text}">sums to {_number(float(c.raw.sum()))} of {_number(c.expected_sum)}</span>'
+def _waiting(c: Card) -> Markup:
+    """Why there is no map, or the button that computes it."""
+    offer = html(
+        '<p>about {}</p><button class="vt-run" {}>compute</button>',
+        _seconds(c.seconds),
+        action("compute", c.method),
+    )
+    return html(
+        '<figure class="vt-tile"><figcaption class="vt-method"><b>{}</b></figcaption>'
+        '<div class="vt-stack vt-waiting">{}</div></figure>',
+        c.title,
+        html("<p>{}</p>", c.why) if c.why else offer,
     )
 
 
-def _box(raw: np.ndarray, threshold: float) -> str:
-    """The strongest region's rectangle; none at threshold 0."""
+def _card(
+    c: Card, raw: np.ndarray, image: Image.Image, top: float | None, threshold: float, saved: str | None
+) -> Markup:
+    save = html(
+        '<button class="vt-link" {} aria-label="files of {}">save</button>',
+        action("save", c.method),
+        c.title,
+    )
+    return html(
+        '<figure class="vt-tile"><figcaption class="vt-method"><b>{title}</b>{save}</figcaption>'
+        '<div class="vt-stack"><div class="vt-photo" role="img" aria-label="the image"></div>{overlay}</div>'
+        "<figcaption>{facts}</figcaption>{files}</figure>",
+        title=c.title,
+        save=NOTHING if saved is None else save,
+        overlay=_overlay(c, raw, top, threshold),
+        facts=_facts(c, raw),
+        files=_files(c, raw, image) if saved == c.method else NOTHING,
+    )
+
+
+def _overlay(c: Card, raw: np.ndarray, top: float | None, threshold: float) -> Markup:
+    """The map, the box, and the reason where there is nothing to draw."""
+    drawn, reason = NOTHING, render.problem(raw)
+    if np.isfinite(raw).any():
+        grey = render.map_png(render.normalize(raw, top), max(1, ENLARGED // max(raw.shape)))
+        drawn = html('<img class="vt-map" src="{}" alt="{}">', grey, c.title)
     box = strongest_box(raw, threshold) if threshold > 0 else None
-    if box is None:
-        return ""
-    left, upper, right, lower = (100 * value for value in box)
-    return (
-        '<i class="vt-box" '
-        f'style="left:{left:.2f}%;top:{upper:.2f}%;width:{right - left:.2f}%;height:{lower - upper:.2f}%">'
-        "</i>"
+    drawn += NOTHING if box is None else frame(*box)
+    return drawn + (html('<span class="vt-none">{}</span>', reason) if reason else NOTHING)
+
+
+def _facts(c: Card, raw: np.ndarray) -> Markup:
+    return html(
+        "{low} to {high} · {seconds}<br>{layer}, {h}×{w}{sum}",
+        low=_number(raw.min()),
+        high=_number(raw.max()),
+        seconds=_seconds(c.seconds) if c.seconds else "from the run",
+        layer=c.layer or "input",
+        h=raw.shape[0],
+        w=raw.shape[1],
+        sum=NOTHING if c.expected_sum is None else _sum(float(raw.sum()), c.expected_sum),
     )
 
 
-def _files(c: Card, seen: Image.Image) -> str:
+def _sum(total: float, expected: float) -> Markup:
+    """How close a complete method comes to its promise."""
+    return html(
+        '<br><span title="the score minus the baseline\'s score, which maps of this method should sum to">'
+        "sums to {} of {}</span>",
+        _number(total),
+        _number(expected),
+    )
+
+
+def _files(c: Card, raw: np.ndarray, image: Image.Image) -> Markup:
     """Links that hold the files themselves: no route, no file on the server."""
-    assert c.raw is not None
-    npy, overlay, scaled = io.BytesIO(), io.BytesIO(), render.normalize(c.raw)
-    np.save(npy, c.raw)
-    render.overlay(seen, scaled).save(overlay, "PNG")
+    npy, overlay, scaled = io.BytesIO(), io.BytesIO(), render.normalize(raw)
+    np.save(npy, raw)
+    render.overlay(image, scaled).save(overlay, "PNG")
     links = [
         ("map.png", render.colored_png(scaled)),
         ("overlay.png", _data("image/png", overlay)),
         ("npy", _data("application/octet-stream", npy)),
     ]
-    made = "".join(
-        f'<a class="vt-link" download="{esc(c.method)}.{kind}" href="{href}">{kind}</a>'
+    made = join(
+        html(
+            '<a class="vt-link" download="{method}.{kind}" href="{href}">{kind}</a>',
+            method=c.method,
+            kind=kind,
+            href=href,
+        )
         for kind, href in links
     )
-    return f'<figcaption class="vt-files">{made}</figcaption>'
+    return html('<figcaption class="vt-files">{}</figcaption>', made)
 
 
 def _data(kind: str, buffer: io.BytesIO) -> str:
@@ -156,7 +185,7 @@ def _number(value: float) -> str:
 
 def heading(
     title: str, classes: tuple[str, ...], target: int, contrast_class: int | None, prob: float
-) -> str:
+) -> Markup:
     """'Maps for fear, and not surprise  probability .66'."""
-    less = f", and not {esc(classes[contrast_class])}" if contrast_class is not None else ""
-    return f"{esc(title)} for {esc(classes[target])}{less} <small>probability {decimal(prob)}</small>"
+    less = f", and not {classes[contrast_class]}" if contrast_class is not None else ""
+    return html("{} for {}{} <small>probability {}</small>", title, classes[target], less, decimal(prob))

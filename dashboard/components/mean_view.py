@@ -1,11 +1,14 @@
-"""Mean maps: class by wrong and right, and their difference, over the mean picture, all on one scale."""
+"""Mean maps: of each class, for wrong and for correct predictions, and their difference, over the mean image
+and all on one scale."""
 
 from functools import lru_cache
 
 import numpy as np
+from markupsafe import Markup
 
 from dashboard.components.cards import Shown, tile
-from dashboard.components.clickable import action, esc
+from dashboard.components.controls import pages_of
+from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
 from dashboard.tabs.errors_state import View
@@ -13,12 +16,11 @@ from explain import render
 from explain.analysis.findings import Findings
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.ranking import by_recall
-from explain.formatting import decimal
+from explain.formatting import TARGET_NAMES, decimal
 from explain.run.images import mean_picture
 
 FEWEST = 4  # images that are worth a mean
 A_PAGE = 6
-CALLED = {"pred": "predicted", "label": "true"}
 
 
 @lru_cache(maxsize=256)
@@ -29,61 +31,65 @@ def _picture(findings: Findings, label: int, correct: bool) -> str:
     )
 
 
-def tiles(findings: Findings, means: MeanMaps, label: int, top: float) -> str:
-    """Three tiles of a class: wrong, right, difference; fewer where there is nothing."""
+def tiles(findings: Findings, means: MeanMaps, label: int, top: float) -> Markup:
+    """Three tiles of a class: wrong, correct, difference; fewer where there is no such image."""
     made = []
-    for correct, when in ((0, "wrong"), (1, "right")):
+    for correct, when in ((0, "wrong"), (1, "correct")):
         if n := int(means.count[label, correct]):
-            shown = Shown(
-                means.maps[label, correct], f"when {when} <small>{n:,}</small>", f"mean map when {when}"
-            )
+            caption = html("{} <small>{:,}</small>", when, n)
+            shown = Shown(means.maps[label, correct], caption, f"mean map of {when} predictions")
             made.append(tile(_picture(findings, label, bool(correct)), shown, top, enlarge=8))
     if means.count[label].all():
-        change = render.difference_png(means.difference(label) / means.largest_change)
-        picture = _picture(findings, label, True)
-        made.append(
-            f'<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{picture}" alt="">'
-            f'<img class="vt-difference" src="{change}" alt="right minus wrong"></div>'
-            '<figcaption>difference <small><span class="vt-ok">more when right</span>, <span '
-            'class="vt-bad">when wrong</span></small>'
-            "</figcaption></figure>"
-        )
-    return f'<div class="vt-means">{"".join(made)}</div>'
+        made.append(_difference(_picture(findings, label, True), means, label))
+    return html('<div class="vt-means">{}</div>', join(made))
 
 
-def class_means(findings: Findings, view: View) -> str:
-    """Of the view's class, below its images."""
+def _difference(picture: str, means: MeanMaps, label: int) -> Markup:
+    return html(
+        '<figure class="vt-tile"><div class="vt-stack"><img class="vt-photo" src="{}" alt="">'
+        '<img class="vt-difference" src="{}" alt="correct minus wrong"></div>'
+        '<figcaption>difference <small><span class="vt-ok">more when correct</span>, '
+        '<span class="vt-bad">when wrong</span></small></figcaption></figure>',
+        picture,
+        render.difference_png(means.difference(label) / means.largest_change),
+    )
+
+
+def class_means(findings: Findings, view: View) -> Markup:
+    """Of the view's class; nothing where it has too few images."""
     label, target = view.label or 0, one_target(view)
     means = mean_maps(findings.run, view.method, target, label)
     if means.count[label].sum() < FEWEST:
-        return ""
-    name = esc(findings.run.classes[label])
-    note = f"maps for the {CALLED[target]} class, one scale, over the mean picture"
+        return NOTHING
     return panel(
-        f"Where it looks on {name}, on average",
+        f"Mean maps of {findings.run.classes[label]}",
         tiles(findings, means, label, float(np.nanmax(means.maps[label]))),
-        note,
+        f"for the {TARGET_NAMES[target]} class, on one scale, over the mean image",
     )
 
 
-def mean_view(findings: Findings, view: View) -> str:
-    """Every class, the worst first; or the view's class alone."""
-    run, e = findings.run, findings.run.evaluation
+def mean_view(findings: Findings, view: View) -> Markup:
+    """Every class, lowest recall first; or the view's class alone."""
+    run = findings.run
     means = findings.means(view.method, one_target(view))
     order = [i for i in by_recall(run) if means.count[i].sum()] if view.label is None else [view.label]
-    pages = max(1, -(-len(order) // A_PAGE))
-    rows = "".join(
-        '<div class="vt-class"><button class="vt-link vt-class-name" '
-        f"{action('class', i)}><b>{esc(run.classes[i])}</b> "
-        f"<small>recall {decimal(e.recall[i])}</small></button>{tiles(findings, means, i, means.top)}</div>"
-        for i in order[view.page * A_PAGE : (view.page + 1) * A_PAGE]
-    )
+    _, pages = pages_of(len(order), A_PAGE)
+    rows = join(_row(findings, means, i) for i in order[view.page * A_PAGE : (view.page + 1) * A_PAGE])
     note = (
-        f"maps for the {CALLED[one_target(view)]} class, each of the same weight; one scale for all "
-        "classes, over the mean picture"
+        f"for the {TARGET_NAMES[one_target(view)]} class, every map with the same weight, all classes on one "
+        "scale, over the mean image"
     )
-    return panel(
-        "Mean maps",
-        map_controls(run, view, pages) + (rows or empty("No map of this method has any positive evidence.")),
-        note,
+    body = rows or empty("No map of this method has any positive evidence.")
+    return panel("Mean maps", map_controls(run, view, pages) + body, note)
+
+
+def _row(findings: Findings, means: MeanMaps, i: int) -> Markup:
+    run = findings.run
+    return html(
+        '<div class="vt-class"><button class="vt-link vt-class-name" {}><b>{}</b> <small>recall {}</small>'
+        "</button>{}</div>",
+        action("class", i),
+        run.classes[i],
+        decimal(run.evaluation.recall[i]),
+        tiles(findings, means, i, means.top),
     )

@@ -1,11 +1,13 @@
-"""Notes about images: an editor below a card, and the list of all that was said."""
+"""Notes about images: an editor below a card, and the list of all notes."""
 
 import base64
 
 import pandas as pd
+from markupsafe import Markup
 
-from dashboard.components.clickable import action, esc, held
-from dashboard.components.panel import empty, panel, table
+from dashboard.components.markup import NOTHING, action, html, join, verbatim
+from dashboard.components.panel import empty, panel, row, table
+from dashboard.components.toolbar import controls_row
 from explain.analysis.findings import Findings
 from explain.run.notes import UNKNOWN, Note, as_table, labels_table, tags_of
 from explain.run.reader import RunData
@@ -13,98 +15,101 @@ from models.csv_files import spreadsheet_safe
 
 Notes = dict[str, Note]
 LISTED = 200  # notes in the table; the files have all
-HEADS = tuple((name, "") for name in ("image", "true", "called", "right label", "tags", "text", "by"))
+HEADS = tuple((name, "") for name in ("image", "true", "predicted", "correct label", "tags", "text", "by"))
 CLASSES = "vt-class-names"  # the list that the editors' boxes complete from
+HOW_TO = (
+    "No notes yet. Open a confusion or a list of images: below each image is an editor for the correct "
+    "label, for tags and for free text. Notes are kept in the run folder."
+)
 
 
-def class_names(run: RunData) -> str:
-    """Once a page: the names that can be given as the right label."""
-    return (
-        f'<datalist id="{CLASSES}">'
-        f"{''.join(f'<option>{held(name)}</option>' for name in (*run.classes, UNKNOWN))}</datalist>"
-    )
+def class_names(run: RunData) -> Markup:
+    """Once per page: the names that can be given as the correct label."""
+    names = join(html("<option>{}</option>", verbatim(name)) for name in (*run.classes, UNKNOWN))
+    return html('<datalist id="{}">{}</datalist>', CLASSES, names)
 
 
-def note_editor(run: RunData, notes: Notes, row: int) -> str:
+def note_editor(run: RunData, notes: Notes, row: int) -> Markup:
     """Reports `FIELD ROW` with what was typed, to be kept (`dashboard.session.notes_handler`)."""
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
-    message = _in_short(note)
-    return (
-        f'<details class="vt-note{" vt-noted" if message else ""}"><summary>{esc(message[:80]) or "note"}'
-        "</summary>"
-        f"{_box(row, 'label', note.label, 'right label, or ? where it is not known', f'list={CLASSES}')}"
-        f"{_box(row, 'tags', ', '.join(note.tags), 'tags, with commas')}"
-        f'<textarea data-keep data-action="text {row}" rows="2" placeholder="anything else" '
-        f'aria-label="free text">{held(note.text)}</textarea>'
-        "</details>"
+    summary = _summary(note)
+    return html(
+        '<details class="vt-note{noted}"><summary>{summary}</summary>{label}{tags}'
+        '<textarea data-keep data-action="text {row}" rows="2" placeholder="free text" '
+        'aria-label="free text">{text}</textarea></details>',
+        noted=" vt-noted" if summary else "",
+        summary=summary[:80] or "note",
+        label=_box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES)),
+        tags=_box(row, "tags", ", ".join(note.tags), "tags, separated by commas"),
+        row=row,
+        text=verbatim(note.text),
     )
 
 
-def _in_short(note: Note) -> str:
+def _summary(note: Note) -> str:
     label = "label is wrong" if note.label == UNKNOWN else f"label: {note.label}"
     return " · ".join([*note.tags, *([label] if note.wrong else []), *([note.text] if note.text else [])])
 
 
-def _box(row: int, field: str, value: str, hint: str, more: str = "") -> str:
-    return (
-        f'<input data-keep data-action="{field} {row}" value="{held(value)}" placeholder="{hint}" '
-        f'aria-label="{hint}" {more}>'
+def _box(row: int, field: str, value: str, hint: str, more: Markup = NOTHING) -> Markup:
+    return html(
+        '<input data-keep data-action="{field} {row}" value="{value}" placeholder="{hint}" '
+        'aria-label="{hint}" {more}>',
+        field=field,
+        row=row,
+        value=verbatim(value),
+        hint=hint,
+        more=more,
     )
 
 
-def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> str:
-    """Tags to filter by, the list, and two files. `editable`: whether there are places to write them."""
+def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> Markup:
+    """Tags to filter by, the list, and two files. `editable`: whether notes can be written."""
     run = findings.run
-    if not notes and not editable:
-        return panel("Notes", empty("No notes yet."))
     if not notes:
-        return panel(
-            "Notes",
-            empty(
-                "No notes yet. Open a confusion or a list of images: below each is a place for the right "
-                "label where the "
-                "given one is wrong, for tags, and for anything else. They are kept in the run's folder."
-            ),
+        return panel("Notes", empty(HOW_TO if editable else "No notes yet."))
+    corrected, tags = labels_table(run, notes), tags_of(notes)
+    chips = join(
+        html('<button class="vt-chip" {}>{} <b>{}</b></button>', action("group", f"tag:{tag}"), tag, count)
+        for tag, count in tags.items()
+    )
+    files, how = _file("notes.csv", as_table(run, notes)), NOTHING
+    if len(corrected):
+        files += _file("labels.csv", corrected)
+        how = _how_to_use(len(corrected))
+    rows = join(_row(run, note) for note in list(notes.values())[:LISTED])
+    show = html('<button class="vt-link" {}>show images</button>', action("group", "notes"))
+    return panel("Notes", controls_row(chips, files) + how + table(HEADS, rows), f"{len(notes)} images", show)
+
+
+def _how_to_use(count: int) -> Markup:
+    return empty(
+        html(
+            "{} labels corrected: <code>train --labels labels.csv</code> trains on them, "
+            "<code>run --labels labels.csv</code> evaluates with them.",
+            count,
         )
-    wrong, tags = labels_table(run, notes), tags_of(notes)
-    chips = "".join(
-        f'<button class="vt-chip" {action("group", f"tag:{tag}")}>{esc(tag)} <b>{tags[tag]}</b></button>'
-        for tag in tags
-    )
-    files = _file("notes.csv", as_table(run, notes)) + (_file("labels.csv", wrong) if len(wrong) else "")
-    how = (
-        empty(
-            f"{len(wrong)} labels corrected: <code>train --labels labels.csv</code> learns from them, "
-            "<code>run --labels labels.csv</code> judges by them."
-        )
-        if len(wrong)
-        else ""
-    )
-    show = f'<button class="vt-link" {action("group", "notes")}>show the images</button>'
-    rows = "".join(_row(run, note) for note in list(notes.values())[:LISTED])
-    return panel(
-        "Notes",
-        f'<div class="vt-toolbar">{chips}{files}</div>{how}{table(HEADS, rows)}',
-        f"{len(notes)} images",
-        show,
     )
 
 
-def _row(run: RunData, note: Note) -> str:
-    cells = (note.id, *_called(run, note.id), note.label, ", ".join(note.tags), note.text, note.by)
-    return f"<tr>{''.join(f'<td>{esc(cell)}</td>' for cell in cells)}</tr>"
+def _row(run: RunData, note: Note) -> Markup:
+    return row((note.id, *_classes(run, note.id), note.label, ", ".join(note.tags), note.text, note.by))
 
 
-def _called(run: RunData, image: str) -> tuple[str, str]:
+def _classes(run: RunData, image: str) -> tuple[str, str]:
+    """True and predicted class; empty for an image that the run lacks."""
     found = run.ok[run.ok["id"] == image]
-    return (
-        (run.classes[int(found["label"].iloc[0])], run.classes[int(found["pred"].iloc[0])])
-        if len(found)
-        else ("", "")
-    )
+    if not len(found):
+        return "", ""
+    return run.classes[int(found["label"].iloc[0])], run.classes[int(found["pred"].iloc[0])]
 
 
-def _file(name: str, content: pd.DataFrame) -> str:
+def _file(name: str, content: pd.DataFrame) -> Markup:
+    """A link that holds the file itself."""
     data = base64.b64encode(spreadsheet_safe(content).to_csv(index=False).encode()).decode()
-    return f'<a class="vt-link" download="{name}" href="data:text/csv;base64,{data}">{name}</a>'
+    return html(
+        '<a class="vt-link" download="{name}" href="data:text/csv;base64,{data}">{name}</a>',
+        name=name,
+        data=data,
+    )

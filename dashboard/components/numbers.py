@@ -1,22 +1,29 @@
-"""The numbers on top: six cards that answer before a click."""
+"""The headline figures: one card each, readable before any click."""
 
-from dashboard.components.clickable import action, esc
+from markupsafe import Markup
+
+from dashboard.components.markup import NOTHING, action, html, join
 from explain.analysis.headline import Figure, headline
 from explain.run.reader import RunData
 
 
-def numbers(run: RunData, method: str) -> str:
-    """A card a figure; those that are about some images lead to them."""
-    return f'<div class="vt-kpis">{"".join(map(_card, headline(run, method)))}</div>'
+def numbers(run: RunData, method: str) -> Markup:
+    """One card per figure; a figure about certain images is a button that opens them."""
+    return html('<div class="vt-kpis">{}</div>', join(map(_card, headline(run, method))))
 
 
-def _card(f: Figure) -> str:
-    tag, click = "div", ""
+def _card(f: Figure) -> Markup:
+    tag, click = "div", NOTHING
     if f.about:
         i, j = f.about
         tag, click = "button", action("class", i) if i == j else action("cell", f"{i},{j}")
-    return (
-        f'<{tag} class="vt-kpi" {click} '
-        f'title="{esc(f.meaning)}"><span>{esc(f.name)}</span><b>{esc(f.value)}</b><em>{esc(f.note)}</em>'
-        f"</{tag}>"
+    return html(
+        '<{tag} class="vt-kpi" {click} title="{meaning}"><span>{name}</span><b>{value}</b>'
+        "<em>{note}</em></{tag}>",
+        tag=tag,
+        click=click,
+        meaning=f.meaning,
+        name=f.name,
+        value=f.value,
+        note=f.note,
     )

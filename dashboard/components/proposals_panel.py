@@ -1,48 +1,56 @@
-"""What to try next: findings in words, each with its numbers, its images, and the option of `train` that
-tries it."""
+"""Proposals: what to try next, each with its numbers, its images, and the option of `train` that tries it."""
 
 from collections.abc import Sequence
 
-from dashboard.components.clickable import action, esc
+from markupsafe import Markup
+
+from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel, warning
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import CHECKS
 
 SHOWN = 3  # before a click
+TITLE = "What to try"
 
 
-def proposals_panel(found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "") -> str:
-    """`found` None: still being worked out; `inconclusive`: why nothing may be concluded."""
+def proposals_panel(found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "") -> Markup:
+    """`found` None: the analysis is still running; `inconclusive`: why nothing can be concluded."""
     if inconclusive:
         return panel("What to check first", warning(inconclusive))
     if found is None:
-        return panel("What to try", empty("Looking for what stands out: labels, duplicates, slices, maps …"))
+        return panel(TITLE, empty("Checking labels, duplicates, slices, maps …"))
     if not found:
-        return panel(
-            "What to try", empty(f"Nothing stands out beyond chance. Looked for: {', '.join(CHECKS)}.")
-        )
+        return panel(TITLE, empty(f"No significant finding. Checked: {', '.join(CHECKS)}."))
     cards = [_card(i, p, chosen == f"proposal:{i}") for i, p in enumerate(found)]
-    more = ""
-    if len(cards) > SHOWN:
-        more = (
-            f'<details class="vt-more"><summary>{len(cards) - SHOWN} more</summary><div '
-            f'class="vt-tries">{"".join(cards[SHOWN:])}</div></details>'
-        )
     return panel(
-        "What to try",
-        f'<div class="vt-tries">{"".join(cards[:SHOWN])}</div>{more}',
-        "what the numbers carry, the most errors first",
+        TITLE, _cards(cards[:SHOWN]) + _more(cards[SHOWN:]), "significant findings, the most errors first"
     )
 
 
-def _card(number: int, p: Proposal, chosen: bool) -> str:
-    count = f"show {len(p.rows):,} image{'s' * (len(p.rows) != 1)}"
-    show = (
-        f'<button class="vt-link" {action("group", f"proposal:{number}")}>{count}</button>'
-        if len(p.rows)
-        else ""
+def _cards(cards: Sequence[Markup]) -> Markup:
+    return html('<div class="vt-proposals">{}</div>', join(cards))
+
+
+def _more(cards: Sequence[Markup]) -> Markup:
+    if not cards:
+        return NOTHING
+    return html('<details class="vt-more"><summary>{} more</summary>{}</details>', len(cards), _cards(cards))
+
+
+def _card(number: int, p: Proposal, chosen: bool) -> Markup:
+    show = html(
+        '<button class="vt-link" {}>show {:,} image{}</button>',
+        action("group", f"proposal:{number}"),
+        len(p.rows),
+        "s" * (len(p.rows) != 1),
     )
-    return (
-        f'<article class="vt-try{" vt-on" if chosen else ""}"><p><b>{esc(p.title)}</b> {esc(p.text)}</p>'
-        f'<p class="vt-advice">{esc(p.advice)} <code>train {esc(p.option)}</code> {show}</p></article>'
+    return html(
+        '<article class="vt-proposal{on}"><p><b>{title}</b> {text}</p>'
+        '<p class="vt-advice">{advice} <code>train {option}</code> {show}</p></article>',
+        on=" vt-on" if chosen else "",
+        title=p.title,
+        text=p.text,
+        advice=p.advice,
+        option=p.option,
+        show=show if len(p.rows) else NOTHING,
     )

@@ -1,83 +1,77 @@
-"""A sheet of small pictures, each a button, from one image: browsers cut it up, and grids wrap as they
-like."""
+"""A sheet of small images, each a button, cut by the browser from one image; and values as bars."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboard.components.clickable import action, esc
+from markupsafe import Markup
+
+from dashboard.components.markup import action, html, join
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a click reports, what is written on it, what is said of it, and how it looks: '', 'vt-on',
-    'vt-dead' ..."""
+    """`value`: what a click reports; `text`: written on it; `description`: its label; `css_class`: '',
+    'vt-on', 'vt-dead' ..."""
 
     value: int
     text: str
     description: str
-    look: str = ""
+    css_class: str = ""
 
 
 def sheet(
-    url: str, columns: int, cells: Sequence[Cell], name: str, shape: tuple[int, int], look: str = ""
-) -> str:
-    """`url`: the cells side by side, `columns` in a row, each `shape` (h, w); `name`: of the action that a
-    click reports."""
+    url: str, columns: int, cells: Sequence[Cell], name: str, shape: tuple[int, int], css_class: str = ""
+) -> Markup:
+    """`url`: the cells side by side, `columns` in a row, each `shape` (h, w); `name`: the action that a click
+    reports."""
     rows = -(-len(cells) // columns)
-    buttons = "".join(_button(cell, k, columns, rows, name) for k, cell in enumerate(cells))
-    return (
-        f'<div class="vt-channels {look}" '
-        f'style="--vt-sheet:url({url});--vt-columns:{columns};--vt-rows:{rows};'
-        f'--vt-shape:{shape[1]}/{shape[0]}">{buttons}</div>'
+    return html(
+        '<div class="vt-channels {css_class}" style="--vt-sheet:url({url});--vt-columns:{columns};'
+        '--vt-rows:{rows};--vt-shape:{wide}/{high}">{buttons}</div>',
+        css_class=css_class,
+        url=url,
+        columns=columns,
+        rows=rows,
+        wide=shape[1],
+        high=shape[0],
+        buttons=join(_button(cell, k, columns, rows, name) for k, cell in enumerate(cells)),
     )
 
 
-def _button(cell: Cell, k: int, columns: int, rows: int, name: str) -> str:
-    across, down = 100 * (k % columns) / max(columns - 1, 1), 100 * (k // columns) / max(rows - 1, 1)
-    return (
-        f'<button class="vt-channel {cell.look}" aria-label="{esc(cell.description)}" '
-        f'title="{esc(cell.description)}" '
-        f'style="background-position:{across:.3f}% {down:.3f}%" '
-        f"{action(name, cell.value)}><em>{esc(cell.text)}</em></button>"
+def _button(cell: Cell, k: int, columns: int, rows: int, name: str) -> Markup:
+    return html(
+        '<button class="vt-channel {css_class}" aria-label="{description}" title="{description}" '
+        'style="background-position:{across:.3f}% {down:.3f}%" {click}><em>{text}</em></button>',
+        css_class=cell.css_class,
+        description=cell.description,
+        across=100 * (k % columns) / max(columns - 1, 1),
+        down=100 * (k // columns) / max(rows - 1, 1),
+        click=action(name, cell.value),
+        text=cell.text,
     )
 
 
-def choice(name: str, options: Sequence[str], chosen: str, title: str = "") -> str:
-    made = "".join(f"<option{' selected' if o == chosen else ''}>{esc(o)}</option>" for o in options)
-    return (
-        f'<label>{title or name} <select {action(name)} aria-label="{title or name}">{made}</select></label>'
-    )
+def marks(chosen: bool, dead: bool) -> str:
+    """CSS classes of a cell."""
+    return f"{'vt-on' if chosen else ''} {'vt-dead' if dead else ''}"
 
 
-def pages_of(count: int, size: int, page: int) -> tuple[int, int]:
-    """The page that there is, and how many there are."""
-    pages = max(1, -(-count // size))
-    return min(max(page, 0), pages - 1), pages
-
-
-def turner(page: int, pages: int) -> str:
-    """‹ 1 / 3 ›, or nothing where everything fits on one page."""
-    if pages < 2:
-        return ""
-    first, last = " disabled" if page == 0 else "", " disabled" if page == pages - 1 else ""
-    return (
-        f'<span class="vt-pager"><button {action("page", page - 1)} aria-label="previous '
-        f'page"{first}>‹</button>{page + 1} / {pages}'
-        f'<button {action("page", page + 1)} aria-label="next page"{last}>›</button></span>'
-    )
-
-
-def bars(values: Sequence[float]) -> str:
-    """Values by their number, from zero up and down."""
+def bars(values: Sequence[float]) -> Markup:
+    """Values by their index, from zero up and down."""
     top, low = max(*values, 0.0), min(*values, 0.0)
     span, width = (top - low) or 1.0, 1000 / len(values)
-    marks = "".join(
-        f'<rect x="{i * width:.2f}" y="{100 * (top - max(v, 0)) / span:.2f}" '
-        f'width="{max(width * 0.9, 0.5):.2f}" '
-        f'height="{100 * abs(v) / span:.2f}"/>'
-        for i, v in enumerate(values)
-    )
-    return (
+    return html(
         '<svg class="vt-values" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" '
-        f'aria-label="{len(values)} values">{marks}</svg>'
+        'aria-label="{} values">{}</svg>',
+        len(values),
+        join(
+            html(
+                '<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>',
+                i * width,
+                100 * (top - max(v, 0)) / span,
+                max(width * 0.9, 0.5),
+                100 * abs(v) / span,
+            )
+            for i, v in enumerate(values)
+        ),
     )

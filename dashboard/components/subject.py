@@ -1,22 +1,26 @@
-"""The parts of Inspect: the big picture with its map, the top five, and the run's maps."""
+"""The parts of Inspect: the five most probable classes, what is known of the image, and the run's maps."""
 
 import numpy as np
+from markupsafe import Markup
 
 from dashboard.components.cards import Shown, probability_bar, tile
-from dashboard.components.clickable import action, esc
+from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.panel import empty, panel
 from dashboard.links import copy_link
 from explain import render
-from explain.formatting import decimal, percent
+from explain.formatting import decimal, evidence, percent
+from explain.run.format import TARGETS
 from explain.run.reader import RunData
 
 TOP = 5
+TITLE = "Top five"
+DRAWN_ONLY = "This network was trained on drawn faces only: predictions for photographs are not reliable."
 
 
-def start_page() -> str:
-    return (
-        '<section class="vt-panel"><h2>Nothing chosen yet</h2><p class="vt-empty">Click any image in '
-        "Errors, upload a photo, "
-        "or take one of the examples on the left.</p></section>"
+def start_page() -> Markup:
+    return panel(
+        "No image selected",
+        empty("Click an image in Errors, upload a photo, or choose one of the examples on the left."),
     )
 
 
@@ -26,46 +30,53 @@ def facts(
     row: int | None,
     temperature: float | None = None,
     live: bool = True,
-) -> str:
+) -> Markup:
     """The five most probable classes, each a button that asks for its map; and what is known of the image.
 
-    `prob` (K,) as the network says it; with a `temperature` the bars are calibrated. `live`: whether a click
-    makes maps.
+    `prob` (K,) as the network outputs it; with a `temperature` the bars are calibrated. `live`: whether a
+    click computes maps.
     """
     if prob is None:
-        return (
-            '<section class="vt-panel"><h2>Top five</h2><p class="vt-empty">of the image that you '
-            "open</p></section>"
-        )
+        return panel(TITLE, empty("Open an image to see its predictions."))
     label = int(run.table.at[row, "label"]) if row is not None else None
     prob = prob if temperature is None else calibrated(prob, temperature)
-    bars = "".join(
-        f'<button class="vt-top" aria-label="map for {esc(run.classes[i])}" {action("target", i)}>'
-        f"{probability_bar(run.classes[i], float(prob[i]), 'hit' if label in (None, i) else 'miss')}</button>"
-        for i in np.argsort(-prob, kind="stable")[:TOP].tolist()
-    )
-    known = ""
+    bars = join(_class_bar(run, prob, i, label) for i in np.argsort(-prob, kind="stable")[:TOP].tolist())
+    how = f"calibrated, temperature {temperature:.2f}" if temperature else "uncalibrated softmax"
+    known = NOTHING
     if row is not None and label is not None:
-        item = run.table.loc[row]
-        called = f'<b class="vt-bad">called {esc(run.classes[int(item["pred"])])}</b>'
-        verdict = '<b class="vt-ok">correct</b>' if label == int(item["pred"]) else called
-        known = (
-            f'<dl class="vt-known"><dt>true class</dt><dd><b>{esc(run.classes[label])}</b>, '
-            f"{decimal(float(prob[label]))}</dd>"
-            f"<dt>verdict</dt><dd>{verdict}</dd><dt>loss</dt><dd>{item['loss']:.2f}</dd>"
-            f"<dt>image</dt><dd>{esc(item['id'])} {copy_link(image=item['id'])}</dd></dl>"
-        )
+        known = _known(run, row, label, float(prob[label]))
     elif run.manifest.request.data.startswith("toon_faces"):
-        known = (
-            '<p class="vt-empty">This network has seen drawn faces only: a photograph is outside of '
-            "what it knows.</p>"
-        )
-    how = (
-        f"calibrated, temperature {temperature:.2f}" if temperature else "as the network says, not calibrated"
+        known = empty(DRAWN_ONLY)
+    return panel(TITLE, bars + known, f"{how}{'; click one for its map' * live}")
+
+
+def _class_bar(run: RunData, prob: np.ndarray, i: int, label: int | None) -> Markup:
+    kind = "hit" if label in (None, i) else "miss"
+    return html(
+        '<button class="vt-top" aria-label="map for {name}" {click}>{bar}</button>',
+        name=run.classes[i],
+        click=action("target", i),
+        bar=probability_bar(run.classes[i], float(prob[i]), kind),
     )
-    return (
-        '<section class="vt-panel"><h2>Top five '
-        f"<small>{how}{'; click one for its map' * live}</small></h2>{bars}{known}</section>"
+
+
+def _known(run: RunData, row: int, label: int, prob: float) -> Markup:
+    """True class, prediction, loss and name of an image of the run."""
+    item = run.table.loc[row]
+    pred, correct = run.classes[int(item["pred"])], label == int(item["pred"])
+    return html(
+        '<dl class="vt-known"><dt>true class</dt><dd><b>{label}</b>, {prob}</dd>'
+        '<dt>predicted class</dt><dd><b class="vt-{kind}">{pred}</b>, {verdict}</dd>'
+        "<dt>loss</dt><dd>{loss:.2f}</dd>"
+        "<dt>image</dt><dd>{id} {link}</dd></dl>",
+        label=run.classes[label],
+        prob=decimal(prob),
+        kind="ok" if correct else "bad",
+        pred=pred,
+        verdict="correct" if correct else "wrong",
+        loss=float(item["loss"]),
+        id=item["id"],
+        link=copy_link(image=item["id"]),
     )
 
 
@@ -75,40 +86,49 @@ def calibrated(prob: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(power / power.sum())
 
 
-def run_maps(run: RunData, row: int) -> str:
+def run_maps(run: RunData, row: int) -> Markup:
     """Every map that the run holds of this image."""
     item, picture = run.table.loc[row], render.jpeg_url(run.thumbnails([row])[0])
-    label, pred = int(item["label"]), int(item["pred"])
-    targets = [("pred", pred, "why")] + ([("label", label, "why not")] if label != pred else [])
-    tiles = []
-    for method in run.manifest.request.methods:
-        for target, index, why in targets:
-            raw = run.maps(method, target, [row])[0]
-            border = percent(float(item[f"map.{method}.{target}.border_mass"]))
-            caption = (
-                f"<b>{esc(run.title(method))}</b><br>{why} {esc(run.classes[index])} <small>· border "
-                f"{border}</small>"
-            )
-            tiles.append(tile(picture, Shown(raw, caption, f"{run.title(method)} for {run.classes[index]}")))
+    targets = TARGETS if item["label"] != item["pred"] else TARGETS[:1]
+    tiles = join(
+        _map_tile(run, row, picture, method, target)
+        for method in run.manifest.request.methods
+        for target in targets
+    )
     note = (
-        f"layer {esc(run.manifest.request.layer)}; each on its own scale; border: share of the map in "
-        "the outer eighth, 44 % for an even map"
+        f"layer {run.manifest.request.layer}; each on its own scale; border: fraction of the map in the "
+        "outer eighth, 44 % for a uniform map"
     )
-    return (
-        f'<section class="vt-panel"><h2>The run’s maps, why and why not <small>{note}</small></h2>'
-        f'<div class="vt-maps">{"".join(tiles)}</div></section>'
-    )
+    title = "Maps of the run for the predicted and the true class"
+    return panel(title, html('<div class="vt-maps">{}</div>', tiles), note)
 
 
-def reproduced(command: str, script: str) -> str:
+def _map_tile(run: RunData, row: int, picture: str, method: str, target: str) -> Markup:
+    item = run.table.loc[row]
+    name = run.classes[int(item[target])]
+    caption = html(
+        "<b>{}</b><br>{} <small>· border {}</small>",
+        run.title(method),
+        evidence(name, target),
+        percent(float(item[f"map.{method}.{target}.border_mass"])),
+    )
+    raw = run.maps(method, target, [row])[0]
+    return tile(picture, Shown(raw, caption, f"{run.title(method)} for {name}"))
+
+
+def reproduced(command: str, script: str) -> Markup:
     """The same maps by command and in Python, to be copied."""
-    parts = "".join(
-        f'<h3>{title} <button class="vt-link" data-copy>copy</button></h3><pre '
-        f'class="vt-command">{esc(text.strip())}</pre>'
+    parts = join(
+        html(
+            '<h3>{} <button class="vt-link" data-copy>copy</button></h3><pre class="vt-command">{}</pre>',
+            title,
+            text.strip(),
+        )
         for title, text in (("On the command line", command), ("In Python", script))
         if text
     )
-    return (
-        '<details class="vt-panel vt-again"><summary>The same maps again, by command or in '
-        f"Python</summary>{parts}</details>"
+    return html(
+        '<details class="vt-panel vt-again"><summary>Reproduce these maps by command or in Python</summary>'
+        "{}</details>",
+        parts,
     )

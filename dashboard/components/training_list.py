@@ -1,4 +1,4 @@
-"""The trainings of a folder, what each is doing, and those that were ticked side by side."""
+"""The trainings of a folder, the state of each, and the comparison of the selected ones."""
 
 import logging
 import re
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from dashboard.components.clickable import action, esc
+from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.panel import empty, panel
 from models.training.compare import class_difference, format_text, side_by_side
 from models.training.trained import Trained
 
@@ -18,7 +20,7 @@ BEST = {
     "val_psnr": "best PSNR {:.1f}",
 }
 KINDS = {"gaze": "gaze", "inversion": "decoder"}
-"""Trainings that are no classifier's."""
+"""Trainings of other models than classifiers."""
 
 
 def training_list(
@@ -26,25 +28,23 @@ def training_list(
     chosen: str | None,
     ticked: Sequence[str],
     waiting: Sequence[str] = (),
-) -> str:
-    """One row a training; a click shows its curves, a tick puts it into the comparison."""
-    rows = [
-        f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">starting</span></div>'
-        for name in waiting
-    ]
-    rows += [_row_or_word(name, t, name == chosen, name in ticked) for name, t in found]
-    inside = (
-        "".join(rows)
-        or '<p class="vt-empty">Nothing was trained here yet. Choose a model and data, and start.</p>'
-    )
-    return (
-        '<section class="vt-panel"><h2>Trainings <small>click for curves; tick two or more to '
-        "compare</small></h2>"
-        f'<div class="vt-trainings">{inside}</div></section>'
+) -> Markup:
+    """One row per training; a click shows its curves, its check box adds it to the comparison."""
+    rows = [_without_file(name, "starting") for name in waiting]
+    rows += [_row_or_message(name, t, name == chosen, name in ticked) for name, t in found]
+    inside = join(rows) or empty("No trainings yet. Choose a model and data, and start one.")
+    return panel(
+        "Trainings",
+        html('<div class="vt-trainings">{}</div>', inside),
+        "click for curves; select two or more to compare",
     )
 
 
-def _row_or_word(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
+def _without_file(name: str, message: str) -> Markup:
+    return html('<div class="vt-training"><b>{}</b><span class="vt-state">{}</span></div>', name, message)
+
+
+def _row_or_message(name: str, t: Trained, chosen: bool, ticked: bool) -> Markup:
     """A file that another program wrote must not hide the other trainings."""
     try:
         return _row(name, t, chosen, ticked)
@@ -52,32 +52,34 @@ def _row_or_word(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
         logging.getLogger("vitrine").warning(
             "%s is no training as Vitrine writes them", t.path, exc_info=True
         )
-        return (
-            f'<div class="vt-training"><b>{esc(name)}</b><span class="vt-state">its file cannot be '
-            "read</span></div>"
-        )
+        return _without_file(name, "its file cannot be read")
 
 
-def _row(name: str, t: Trained, chosen: bool, ticked: bool) -> str:
-    box = f"{'checked' if ticked else ''} {'' if t.measured else 'disabled'}"
-    tick = f'<input type="checkbox" aria-label="compare {esc(name)}" {action("tick:" + name)} {box}>'
-    p, stop = t.progress, ""
-    if p and p.state != "finished":
-        stop = (
-            f'<button class="vt-link vt-bad" {action("cancel", name)}>cancel</button>'
-            if p.alive
-            else _go_on(name)
-        )
-    told = f'<span class="vt-state">{esc(state(t))}</span>{_bar(t)}'
-    return (
-        f'<div class="vt-training {"vt-on" if chosen else ""}">{tick}<button class="vt-open" '
-        f"{action('show', name)}><b>{esc(name)}</b>"
-        f"<small>{esc(about(t))}</small>{told}</button>{stop}</div>"
+def _row(name: str, t: Trained, chosen: bool, ticked: bool) -> Markup:
+    return html(
+        '<div class="vt-training {on}"><input type="checkbox" aria-label="compare {name}" {tick} {checked} '
+        '{disabled}><button class="vt-open" {show}><b>{name}</b><small>{about}</small>'
+        '<span class="vt-state">{state}</span>{bar}</button>{end}</div>',
+        on="vt-on" if chosen else "",
+        name=name,
+        tick=action("tick:" + name),
+        checked="checked" if ticked else "",
+        disabled="" if t.measured else "disabled",
+        show=action("show", name),
+        about=about(t),
+        state=state(t),
+        bar=_bar(t),
+        end=_end(name, t),
     )
 
 
-def _go_on(name: str) -> str:
-    return f'<button class="vt-link" {action("resume", name)}>go on</button>'
+def _end(name: str, t: Trained) -> Markup:
+    """The button that cancels or resumes it."""
+    if not t.progress or t.progress.state == "finished":
+        return NOTHING
+    if t.progress.alive:
+        return html('<button class="vt-link vt-bad" {}>cancel</button>', action("cancel", name))
+    return html('<button class="vt-link" {}>resume</button>', action("resume", name))
 
 
 def about(t: Trained) -> str:
@@ -88,18 +90,10 @@ def about(t: Trained) -> str:
 
 
 def state(t: Trained) -> str:
-    """Where it is, in a few words."""
+    """Progress or result in a few words."""
     p = t.progress
-    measured = t.measured
-    outcome = (
-        f"{measured['accuracy']:.1%} {'test' if 'test' in t.metrics else 'validation'}".replace("%", " %")
-        if "accuracy" in measured
-        else ""
-    )
-    if "ccc" in measured:
-        outcome = ", ".join(f"CCC {axis} {value:.2f}" for axis, value in measured["ccc"].items())
     if p is None or p.state == "finished":
-        return outcome or _otherwise(t) or "not measured"
+        return _result(t.measured, "test" in t.metrics) or _result_of_others(t) or "not measured"
     best = _best(t)
     if p.alive and not p.epoch:
         return p.message or "starting"
@@ -116,8 +110,17 @@ def state(t: Trained) -> str:
     return f"{'stopped' if p.state == 'stopped' else 'killed'} at {where}{best}"
 
 
-def _otherwise(t: Trained) -> str:
-    """What was measured of trainings that classify nothing."""
+def _result(measured: dict[str, Any], test: bool) -> str:
+    """Of a classifier or an affect model; empty for others."""
+    if "ccc" in measured:
+        return ", ".join(f"CCC {axis} {value:.2f}" for axis, value in measured["ccc"].items())
+    if "accuracy" not in measured:
+        return ""
+    return f"{measured['accuracy']:.1%} {'test' if test else 'validation'}".replace("%", " %")
+
+
+def _result_of_others(t: Trained) -> str:
+    """Of trainings that are no classifier's."""
     if t.task == "gaze" and "gaze" in t.metrics:
         return next(
             (f"NSS {row['nss']:.2f}" for row in t.metrics["gaze"]["table"] if row["kind"] == "model"), ""
@@ -140,57 +143,66 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
 
 
-def _bar(t: Trained) -> str:
+def _bar(t: Trained) -> Markup:
     p = t.progress
     if p is None or not p.alive or not p.epochs:
-        return ""
+        return NOTHING
     done = (p.epoch - 1 + p.fraction if p.fraction else p.epoch) / p.epochs
-    return f'<span class="vt-bar vt-long"><i style="width:{100 * min(1.0, max(0.0, done)):.1f}%"></i></span>'
+    percent = 100 * min(1.0, max(0.0, done))
+    return html('<span class="vt-bar vt-long"><i style="width:{:.1f}%"></i></span>', percent)
 
 
-def comparison(models: list[Trained]) -> str:
-    """Two tables: models as columns; and the classes' recall, with what each model gains on the first."""
+def comparison(models: list[Trained]) -> Markup:
+    """Two tables: models as columns; and the classes' recall, with what each model gains over the first."""
     if len(models) < 2:
-        return ""
-    table = format_text(side_by_side(models)).T
-    tables = [("Side by side", table)]
+        return NOTHING
+    tables = [("Side by side", format_text(side_by_side(models)).T)]
     if all(m.task == "classes" for m in models):
         signed = class_difference(models)
         shown = signed.apply(
             lambda column: [f"{v:+.3f}" if " − " in str(column.name) else f"{v:.3f}" for v in column]
         )
         tables.append(("Recall of each class", shown))
-    return "".join(
-        f'<section class="vt-panel"><h2>{esc(title)}</h2><div class="vt-scroll">{_table(t)}</div></section>'
-        for title, t in tables
+    return join(_table_panel(title, t) for title, t in tables)
+
+
+def _table_panel(title: str, t: pd.DataFrame) -> Markup:
+    return html(
+        '<section class="vt-panel"><h2>{}</h2><div class="vt-scroll">{}</div></section>', title, _table(t)
     )
 
 
-def _table(t: pd.DataFrame) -> str:
-    names = [
-        re.sub("([_.])", r"\1<wbr>", esc(c)) for c in ("", *t.columns)
-    ]  # long names break where a reader would
-    head = "".join(f"<th>{name}</th>" if name else "<td></td>" for name in names)
-    body = "".join(
-        f"<tr><th>{esc(i)}</th>{''.join(f'<td>{esc(v)}</td>' for v in row)}</tr>"
+def _table(t: pd.DataFrame) -> Markup:
+    rows = (
+        html("<tr><th>{}</th>{}</tr>", i, join(html("<td>{}</td>", v) for v in row))
         for i, row in zip(t.index, t.to_numpy(), strict=True)
     )
-    return f'<table class="vt-plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return html(
+        '<table class="vt-plain"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>',
+        html("<td></td>") + join(html("<th>{}</th>", _breakable(str(name))) for name in t.columns),
+        join(rows),
+    )
 
 
-def outcome(t: Trained) -> str:
-    """The chosen training: its command, its numbers, and what each class got."""
+def _breakable(name: str) -> Markup:
+    """A long name that may be broken after _ and . as a reader would."""
+    parts = re.split("([_.])", name)
+    return join(html("{}<wbr>", part) if part in ("_", ".") else part for part in parts)
+
+
+def outcome(t: Trained) -> Markup:
+    """The chosen training: its command, its numbers, and the results of each class."""
     p = t.progress
-    typed = f'<pre class="vt-command">{esc(p.command)}</pre>' if p and p.command else ""
-    facts = "".join(f"<dt>{esc(k)}</dt><dd>{esc(v)}</dd>" for k, v in _numbers(t.measured))
+    command = html('<pre class="vt-command">{}</pre>', p.command) if p and p.command else NOTHING
+    facts = join(html("<dt>{}</dt><dd>{}</dd>", k, v) for k, v in _numbers(t.measured))
     classes = {
         name: {k: _three(v) for k, v in c.items()} for name, c in t.measured.get("classes", {}).items()
     }
-    table = f'<div class="vt-scroll vt-tall">{_table(pd.DataFrame(classes).T)}</div>' if classes else ""
-    return (
-        f'<section class="vt-panel"><h2>{esc(t.name)} <small>{esc(state(t))}</small></h2>{typed}'
-        f'<dl class="vt-facts">{facts}</dl>{table}</section>'
-    )
+    table = NOTHING
+    if classes:
+        table = html('<div class="vt-scroll vt-tall">{}</div>', _table(pd.DataFrame(classes).T))
+    body = html('{}<dl class="vt-facts">{}</dl>{}', command, facts, table)
+    return panel(t.name, body, state(t))
 
 
 def _numbers(m: dict[str, Any]) -> list[tuple[str, str]]:

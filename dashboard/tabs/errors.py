@@ -13,8 +13,8 @@ from dashboard.components.class_table import class_table
 from dashboard.components.clickable import clickable
 from dashboard.components.cluster_view import cluster_view
 from dashboard.components.confusion import confusion
+from dashboard.components.controls import lens_bar
 from dashboard.components.gallery import gallery
-from dashboard.components.lens_bar import lens_bar, lens_panel
 from dashboard.components.mean_view import mean_view
 from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
@@ -30,7 +30,7 @@ from explain.analysis.groups import LISTS
 from explain.run.notes import read
 
 TITLE, ID = "Errors", "errors"
-_LENS: dict[str, Callable[[Findings, Notes, View, bool], str]] = {
+_LENS: dict[str, Callable[[Findings, Notes, View, bool], Markup]] = {
     "images": gallery,
     "attention": lambda findings, notes, view, editable: audit(findings, view),
     "means": lambda findings, notes, view, editable: mean_view(findings, view),
@@ -43,7 +43,7 @@ _LENS: dict[str, Callable[[Findings, Notes, View, bool], str]] = {
 def lens(findings: Findings, view: View, editable: bool) -> Markup:
     """The right side: the bar, and the images in the way that was chosen."""
     content = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
-    return lens_bar(LENSES, view.lens, LISTS, view.group) + lens_panel(view.lens, Markup(content))
+    return lens_bar(LENSES, view.lens, LISTS, view.group, content)
 
 
 def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = True) -> list[str]:

@@ -38,7 +38,7 @@ class FiltersView:
             return replace(self, sort=value, page=0)
         if not value.isdecimal():
             return self
-        if action == "wish":
+        if action == "maximized":
             return replace(self, class_index=int(value)) if of_classes else replace(self, unit=int(value))
         if action == "unit":
             return replace(self, unit=int(value), class_index=None)

@@ -6,8 +6,16 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from dashboard.components.clickable import clickable, esc
-from dashboard.components.gaze_view import LARGE, GazeMap, disagreement, from_folder, large, standing, verdict
+from dashboard.components.clickable import clickable
+from dashboard.components.gaze_view import (
+    LARGE,
+    GazeMap,
+    disagreement,
+    from_folder,
+    gaze_table,
+    large,
+    verdict,
+)
 from dashboard.components.placeholders import no_gaze_folder, no_gaze_model, waiting
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB
@@ -41,7 +49,7 @@ def without_fixations(comparison: GazeComparison, title: str) -> str:
     ]
     width, height = comparison.picture.size
     note = "predicted by the gaze model: no fixations were recorded for this image"
-    return large(jpeg_bytes(comparison.picture, LARGE), (height, width), maps, esc(title), note)
+    return large(jpeg_bytes(comparison.picture, LARGE), (height, width), maps, title, note)
 
 
 def numbers(gaze_service: GazeService) -> str:
@@ -53,12 +61,12 @@ def numbers(gaze_service: GazeService) -> str:
             f"{about['data']}, {about['part']}, {len(results.images):,} images; counted as "
             f"{about['variant']}; best NSS first"
         )
-        return standing(results.summary, "Models, networks and people", esc(text), verdict(results))
+        return gaze_table(results.summary, "Models, networks and people", text, verdict(results))
     measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
         return no_gaze_model()
     text = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
-    return standing(pd.DataFrame(measured["table"]), "The model, baselines and people", esc(text))
+    return gaze_table(pd.DataFrame(measured["table"]), "The model, baselines and people", text)
 
 
 def pieces(gaze_service: GazeService, view: GazeView) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from dashboard.components.clickable import clickable, esc
+from dashboard.components.clickable import clickable
 from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
 from dashboard.components.placeholders import no_decoders, waiting
 from dashboard.error_boundary import error_boundary
@@ -112,7 +112,7 @@ class InversionTab:
         more = enlarged(self._ctx.subjects.picture(subject).size, session.image.size[::-1])
         rebuilt = self._decoders.every_layer(subject)
         return row_of_layers(
-            np.asarray(session.image), classes[session.pred], rebuilt, classes, layer, esc(title), more
+            np.asarray(session.image), classes[session.pred], rebuilt, classes, layer, title, more
         )
 
     def _edits(self, view: InversionView, units: str, edit: str) -> str:

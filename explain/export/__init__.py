@@ -1,1 +1,1 @@
-"""What leaves: galleries, reports, tables."""
+"""Export of galleries, reports and tables."""

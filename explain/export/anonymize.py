@@ -1,4 +1,4 @@
-"""What must not be seen of people whose pictures are handed on."""
+"""Cover the eyes of faces in exported images."""
 
 from PIL import Image, ImageDraw
 
@@ -11,8 +11,8 @@ COVER = (24, 26, 28)
 
 
 def eye_band(run: RunData) -> tuple[float, float]:
-    """Top and bottom of the eyes, as shares of the height of what the network saw. Raises UserError where
-    pictures are no aligned faces."""
+    """Top and bottom of the eyes, as fractions of the height of the network's input. Raises UserError
+    where images are not aligned faces."""
     request = run.manifest.request
     if not request.regions and not are_expressions(request.classes):
         raise UserError(
@@ -22,16 +22,16 @@ def eye_band(run: RunData) -> tuple[float, float]:
 
 
 def without_eyes(picture: Image.Image, run: RunData, whole: bool = False) -> Image.Image:
-    """RGB with a bar over the eyes, of which nothing is left. `whole`: the picture is an original, of which
-    the network saw its center."""
+    """RGB with an opaque bar over the eyes. `whole`: the image is an original, of which the network takes the
+    center."""
     low, high = eye_band(run)
     covered, size = picture.convert("RGB"), picture.size
     top, bottom = low * size[1], high * size[1]
     if whole and (raw := run.manifest.preprocessing) and (resize := Preprocessing.from_dict(raw).resize):
-        seen = (
+        height = (
             Preprocessing.from_dict(raw).size[0] * min(size) / resize
-        )  # height of the center crop in pixels of the original
-        above = (size[1] - seen) / 2
-        top, bottom = above + low * seen, above + high * seen
+        )  # of the center crop, in pixels of the original
+        above = (size[1] - height) / 2
+        top, bottom = above + low * height, above + high * height
     ImageDraw.Draw(covered).rectangle((0, int(top), size[0], round(bottom)), COVER)
     return covered

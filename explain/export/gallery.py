@@ -1,5 +1,5 @@
-"""Pictures to take away: originals, overlays, raw maps, a sheet, a page that opens without a server, and
-tables of what they are. No torch."""
+"""Export of images: originals, overlays, raw maps, a sheet, a page that opens without a server, and tables.
+No torch."""
 
 import json
 import math
@@ -30,7 +30,7 @@ from explain.export.selection import Selection, selected
 from explain.export.sheet import LINES, TILE, draw_sheet
 from explain.export.table import COLUMNS, everything, predictions
 from explain.export.templating import page
-from explain.formatting import decimal
+from explain.formatting import TARGET_NAMES, decimal, evidence
 from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
 from explain.run.images import network_view, original
@@ -41,14 +41,13 @@ from models.temporary import temporary_folder
 SHEET, PREDICTIONS, MANIFEST, INDEX = "sheet.png", "predictions.csv", "manifest.json", "index.html"
 OVERLAYS, ORIGINALS, MAPS = "overlays", "originals", "maps"
 RESULTS = ("wrong", "right")
-CALLED = {"pred": "predicted", "label": "true"}  # a run's targets, in names of files
 PHOTOS = {".jpg", ".jpeg", ".webp", ".mpo"}  # whose pixels were rounded before: written as JPEG again
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """`select` and `per_class`: which images (`selection.selected`). `methods`: of the run's, by itself the
-    first. `originals`: at full size, where they can be read; `raw`: maps as numbers; `blur_eyes`: cover the
+    """`select` and `per_class`: which images (`selection.selected`). `methods`: of the run's (default: the
+    first). `originals`: at full size, where they can be read; `raw`: maps as numbers; `blur_eyes`: cover the
     eyes of aligned faces."""
 
     select: str = ""
@@ -63,14 +62,14 @@ class ExportOptions:
 class Export:
     """Into a folder, or into `out` where its name ends in .zip. An earlier export there is replaced.
 
-    Raises UserError for wishes that cannot be met, and where `out` holds something else.
+    Raises UserError for options that do not fit the run, and where `out` holds something else.
     """
 
     def __init__(self, findings: Findings, out: Path, options: ExportOptions = ExportOptions()):
         run = findings.run
         if options.per_class is not None and not 1 <= options.per_class <= 2 * LINES:
             raise UserError(
-                f"{options.per_class} images of a class cannot be exported: ask for 1 to {2 * LINES}."
+                f"{options.per_class} images per class cannot be exported: ask for 1 to {2 * LINES}."
             )
         if not len(run.ok):
             raise UserError(
@@ -92,7 +91,7 @@ class Export:
         return len(self.selection.rows)
 
     def steps(self) -> Generator[float, None, None]:
-        """Write it; yields the share that is done."""
+        """Write it; yields the fraction that is done."""
         if self.out.suffix.lower() != ".zip":
             yield from self._folder(self.out)
             return
@@ -137,7 +136,7 @@ class Export:
         return without_eyes(picture, self.run) if self.options.blur_eyes else picture
 
     def _maps(self, row: int, result: str) -> Iterator[tuple[str, str, np.ndarray]]:
-        """(method, target, raw map): of right images for one target, it is the same."""
+        """(method, target, raw map); of correct images for one target, the two are the same."""
         for method in self.methods:
             for target in TARGETS if result == "wrong" else TARGETS[:1]:
                 yield method, target, self.run.maps(method, target, [row])[0]
@@ -150,12 +149,14 @@ class Export:
             "original": [],
             "overlays": [f"{OVERLAYS}/{name}.image.png"],
             "maps": [],
-            "captions": ["what it saw"],
+            "captions": ["input of the network"],
         }
         save_picture(picture, out / files["overlays"][0])
         for method, target, raw in self._maps(row, result):
             which = (
-                f"{name}.{method}.{CALLED[target]}" if len(self.methods) > 1 else f"{name}.{CALLED[target]}"
+                f"{name}.{method}.{TARGET_NAMES[target]}"
+                if len(self.methods) > 1
+                else f"{name}.{TARGET_NAMES[target]}"
             )
             files["overlays"].append(f"{OVERLAYS}/{which}.png")
             files["captions"].append(self._caption(row, method, target, raw))
@@ -175,16 +176,12 @@ class Export:
         return files
 
     def _caption(self, row: int, method: str, target: str, raw: np.ndarray) -> str:
-        why = "why not" if target == "label" else "why"
         name = self.run.classes[int(self.run.table.at[row, target])]
-        return ", ".join(
-            filter(
-                None, [f"{why} {name}", self.run.title(method) if len(self.methods) > 1 else "", problem(raw)]
-            )
-        )
+        title = self.run.title(method) if len(self.methods) > 1 else ""
+        return ", ".join(filter(None, [evidence(name, target), title, problem(raw)]))
 
     def _sheet(self, out: Path) -> None:
-        """Of as many classes and images as fit, with the first method's maps."""
+        """As many classes and images as fit, with the first method's maps."""
         run, method = self.run, self.methods[0]
         samples = [
             ClassSample(s.index, s.wrong[: 2 * LINES], s.right[: 2 * LINES]) for s in self.selection.samples
@@ -278,7 +275,7 @@ class Export:
 
 
 def export(findings: Findings, out: Path, options: ExportOptions = ExportOptions()) -> Export:
-    """Write it at once."""
+    """Write it in one call."""
     made = Export(findings, out, options)
     for _ in made.steps():
         pass

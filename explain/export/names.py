@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def safe(text: str) -> str:
-    """A name for a file on any system: small ASCII letters, digits, '-' and '_', at most 48, never empty."""
+    """A file name for any system: 1 to 48 lowercase ASCII letters, digits, '-' and '_'."""
     plain = "".join(
         letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter)
     )  # no accents
@@ -28,5 +28,5 @@ def safe_names(texts: Iterable[str]) -> list[str]:
 
 
 def stem(image: str) -> str:
-    """Of an image's id: without its ending, the last letters."""
+    """A file name from an image's id: its end, without the suffix."""
     return safe(re.sub(r"[.]\w+$", "", image)[-48:])

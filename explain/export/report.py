@@ -1,5 +1,5 @@
-"""One file that tells what a run found: pictures inside, no request to any host, light and dark, to be
-printed. No torch."""
+"""The report of a run as one HTML file: images inside, no request to any host, light, dark and print styles.
+No torch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from explain.analysis.proposals import CHECKS
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
-from explain.formatting import decimal
+from explain.formatting import decimal, evidence
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
 from explain.run.reader import RunData
@@ -25,38 +25,25 @@ from models.errors import UserError
 from models.training.trained import described
 
 MATRIX, LISTED, ROWS, CLASSES = 24, 30, 200, 40
-"""Classes of a matrix, confusions of the list that larger ones get, rows of the class table, classes with
-images: the worst of many."""
-CAPTIONS = {"pred": "why", "label": "why not"}
+"""Maximum number of: classes of a matrix, confusions of the list beyond that, rows of the class table,
+classes with images."""
+PER_CLASS = 10
 Values = dict[str, Any]
 
 
 def report(findings: Findings, method: str | None = None, per_class: int = 2, blur_eyes: bool = False) -> str:
-    """The whole page. `method`: one of the run's, by itself the one whose maps are seldom empty; `blur_eyes`
+    """The whole page. `method`: one of the run's (default: the one with the fewest empty maps); `blur_eyes`
     covers the eyes of aligned faces.
 
-    Raises UserError for a method that the run lacks, and for `blur_eyes` where the pictures are no aligned
+    Raises UserError for a method that the run lacks, and for `blur_eyes` where the images are not aligned
     faces.
     """
     run, request = findings.run, findings.run.manifest.request
     method = method or findings.method
-    if method not in request.methods:
-        raise UserError(f"The run has no method '{method}': it has {', '.join(request.methods)}.")
-    if not 0 < per_class <= 10:
-        raise UserError(
-            f"{per_class} images of a class do not fit into a report: ask for 1 to 10, or export them."
-        )
-    if blur_eyes:
-        eye_band(run)
+    _check(run, method, per_class, blur_eyes)
     for _ in analyze(findings, clicks=False):
         pass
     samples = overview(run, per_class, classes=by_recall(run)[:CLASSES])
-    shown = (
-        f"{per_class} wrong and {per_class} right of each, the most confident first; "
-        f"{run.title(method)}, each map on its own scale"
-    )
-    if len(samples) < len(run.present):
-        shown = f"the worst {len(samples)} of {len(run.present):,} classes; {shown}"
     return page(
         "report.html",
         title=f"{request.model} on {request.data}",
@@ -70,11 +57,35 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         **_confusion(run),
         **_classes(run),
         samples=[_class(run, s, method, blur_eyes) for s in samples],
-        samples_note=shown,
+        samples_note=_samples_note(run, method, per_class, len(samples)),
         means=list(_means(findings, method, [s.index for s in samples], blur_eyes)),
         charts=list(_charts(run)),
         made=_made(run, method),
     )
+
+
+def _check(run: RunData, method: str, per_class: int, blur_eyes: bool) -> None:
+    """Raises UserError for options that do not fit the run."""
+    methods = run.manifest.request.methods
+    if method not in methods:
+        raise UserError(f"The run has no method '{method}': it has {', '.join(methods)}.")
+    if not 0 < per_class <= PER_CLASS:
+        raise UserError(
+            f"{per_class} images per class do not fit into a report: ask for 1 to {PER_CLASS}, or export "
+            "them."
+        )
+    if blur_eyes:
+        eye_band(run)
+
+
+def _samples_note(run: RunData, method: str, per_class: int, classes: int) -> str:
+    note = (
+        f"{per_class} wrong and {per_class} correct images of each class, the most confident first; "
+        f"{run.title(method)}, each map on its own scale"
+    )
+    if classes < len(run.present):
+        return f"the worst {classes} of {len(run.present):,} classes; {note}"
+    return note
 
 
 def write_report(text: str, out: Path) -> None:
@@ -159,31 +170,29 @@ def _cards(run: RunData, rows: np.ndarray, method: str, blur_eyes: bool) -> list
     if not len(rows):
         return []
     maps = {target: run.maps(method, target, rows.tolist()) for target in TARGETS}
-    made = []
-    for k, row in enumerate(rows.tolist()):
-        item, picture = run.table.loc[row], run.thumbnail_image(row)
-        picture = without_eyes(picture, run) if blur_eyes else picture
-        names, wrong = {t: run.classes[int(item[t])] for t in TARGETS}, bool(item["label"] != item["pred"])
-        tiles = [
-            _tile(picture, maps[t][k], names[t], CAPTIONS[t]) for t in (TARGETS if wrong else TARGETS[:1])
-        ]
-        made.append(
-            {
-                "tiles": tiles,
-                "wrong": wrong,
-                **names,
-                "confidence": decimal(float(item["confidence"])),
-                "id": item["id"],
-            }
-        )
-    return made
+    return [
+        _card(run, row, {target: raw[k] for target, raw in maps.items()}, blur_eyes)
+        for k, row in enumerate(rows.tolist())
+    ]
 
 
-def _tile(picture: Image.Image, raw: np.ndarray, name: str, why: str) -> Values:
+def _card(run: RunData, row: int, maps: dict[str, np.ndarray], blur_eyes: bool) -> Values:
+    item, picture = run.table.loc[row], run.thumbnail_image(row)
+    picture = without_eyes(picture, run) if blur_eyes else picture
+    names, wrong = {t: run.classes[int(item[t])] for t in TARGETS}, bool(item["label"] != item["pred"])
+    return {
+        "tiles": [_tile(picture, maps[t], names[t], t) for t in (TARGETS if wrong else TARGETS[:1])],
+        "wrong": wrong,
+        **names,
+        "confidence": decimal(float(item["confidence"])),
+        "id": item["id"],
+    }
+
+
+def _tile(picture: Image.Image, raw: np.ndarray, name: str, target: str) -> Values:
     reason = render.problem(raw)
-    return _figure(
-        picture, render.normalize(raw), f"map for {name}", f"{why} {name}{reason and ': '}{reason}"
-    )
+    caption = f"{evidence(name, target)}{reason and ': '}{reason}"
+    return _figure(picture, render.normalize(raw), f"map for {name}", caption)
 
 
 def _figure(picture: Image.Image, scaled: np.ndarray, alt: str, caption: str) -> Values:
@@ -199,14 +208,14 @@ def _means(findings: Findings, method: str, classes: list[int], blur_eyes: bool)
     run, means = findings.run, findings.means(method, "label")
     for label in classes:
         tiles = []
-        for correct, when in ((0, "wrong"), (1, "right")):
+        for correct, when in ((0, "wrong"), (1, "correct")):
             if n := int(means.count[label, correct]):
                 rows = run.ok.index[
                     (run.ok["label"] == label) & (run.ok["correct"] == bool(correct))
                 ].to_numpy()
                 picture = without_eyes(mean_pixels(run, rows), run) if blur_eyes else mean_pixels(run, rows)
                 scaled = render.normalize(means.maps[label, correct], means.top)
-                tiles.append(_figure(picture, scaled, f"mean map when {when}", f"when {when}, {n:,}"))
+                tiles.append(_figure(picture, scaled, f"mean map of {when} predictions", f"{when}, {n:,}"))
         if tiles:
             yield {"name": run.classes[label], "tiles": tiles}
 
@@ -234,7 +243,7 @@ def _made(run: RunData, method: str) -> list[tuple[str, str]]:
         ("methods", ", ".join(run.title(name) for name in m.request.methods)),
         ("shown here", run.title(method)),
         ("layer", m.request.layer),
-        ("maps", "{} × {} places, raw values in the run folder".format(*m.request.map_shape)),
+        ("maps", "{} × {} positions, raw values in the run folder".format(*m.request.map_shape)),
         ("precision", m.request.precision),
         ("device", m.device),
         ("versions", ", ".join(f"{k} {v}" for k, v in m.versions.items())),

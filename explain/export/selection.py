@@ -1,4 +1,4 @@
-"""Which images are exported: some of every class, or those that a person names."""
+"""Which images are exported: some of every class, or a selection."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ EACH = 2  # images of a class, where nothing is selected
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Rows by class, wrong and right, the worst class first; `description`: in words."""
+    """Rows by class, wrong and correct, the class of lowest recall first; `description`: as text."""
 
     samples: list[ClassSample]
     description: str
@@ -32,46 +32,45 @@ class Selection:
 def selected(
     findings: Findings, wanted: str = "", per_class: int | None = None, sort: str = "most confident"
 ) -> Selection:
-    """`wanted`: nothing for some of every class; `errors`, `correct`, `class:NAME`, `pair:TRUE>CALLED`, or
-    one of `explain.analysis.groups` (labels, border, tag:NAME, slice:NAME ...). `per_class`: so many wrong
-    and so many right ones of a class at most; by itself two where nothing is wanted, otherwise all.
+    """`wanted`: empty for some of every class; `errors`, `correct`, `class:NAME`, `pair:TRUE>PREDICTED`, or
+    one of `explain.analysis.groups` (labels, border, tag:NAME, slice:NAME ...). `per_class`: maximum number
+    of wrong and of correct images per class (default: two where `wanted` is empty, otherwise all).
 
-    Raises UserError for what nobody knows, and where no image is left.
+    Raises UserError for an unknown selection, and where no image is left.
     """
     if len(wanted) > LONGEST:
         raise UserError(f"A selection of {len(wanted):,} characters: at most {LONGEST:,} are read.")
-    run, kind, name = findings.run, *(wanted.partition(":")[::2])
-    each = per_class or (None if wanted else EACH)
     if not wanted:
-        made = Selection(
-            overview(run, each or EACH, sort), f"{each} wrong and {each} right of a class, {sort} first"
-        )
-    elif wanted in ("errors", "correct"):
-        rows = select(run, correct=wanted == "correct", sort=sort)
-        made = Selection(
-            _by_class(run, rows, each),
-            f"{'all errors' if wanted == 'errors' else 'all correct images'}, {sort} first",
-        )
-    elif kind == "class":
-        made = Selection(
-            _by_class(run, select(run, _class(run, name), sort=sort), each), f"images of {name}, {sort} first"
-        )
-    elif kind == "pair":
-        label, pred = _pair(run, name)
-        description = f"{run.classes[label]} called {run.classes[pred]}, {sort} first"
-        made = Selection(_by_class(run, select(run, label, pred, sort=sort), each), description)
+        each = per_class or EACH
+        text = f"{each} wrong and {each} correct images per class, {sort} first"
+        made = Selection(overview(findings.run, each, sort), text)
     else:
-        found = group(findings, read(run.folder), wanted)
-        if found is None:
-            raise UserError(
-                f"Nothing is called '{wanted[:80]}': select correct, class:NAME, pair:TRUE>CALLED, "
-                f"{', '.join(LISTS)}, or "
-                f"{', '.join(f'{k}:…' for k in KINDS)}."
-            )
-        made = Selection(_by_class(run, found.rows, each), found.title)
+        rows, text = _rows(findings, wanted, sort)
+        made = Selection(_by_class(findings.run, rows, per_class), text)
     if not made.rows:
         raise UserError(f"No readable image fits '{wanted or 'every class'}', so there is nothing to export.")
     return made
+
+
+def _rows(findings: Findings, wanted: str, sort: str) -> tuple[np.ndarray, str]:
+    """The rows of a selection, and its description."""
+    run, kind, name = findings.run, *(wanted.partition(":")[::2])
+    if wanted in ("errors", "correct"):
+        text = "all errors" if wanted == "errors" else "all correct images"
+        return select(run, correct=wanted == "correct", sort=sort), f"{text}, {sort} first"
+    if kind == "class":
+        return select(run, _class(run, name), sort=sort), f"images of {name}, {sort} first"
+    if kind == "pair":
+        label, pred = _pair(run, name)
+        text = f"true {run.classes[label]}, predicted {run.classes[pred]}, {sort} first"
+        return select(run, label, pred, sort=sort), text
+    found = group(findings, read(run.folder), wanted)
+    if found is None:
+        raise UserError(
+            f"Nothing is called '{wanted[:80]}': select correct, class:NAME, pair:TRUE>PREDICTED, "
+            f"{', '.join(LISTS)}, or {', '.join(f'{k}:…' for k in KINDS)}."
+        )
+    return found.rows, found.title
 
 
 def _by_class(run: RunData, rows: np.ndarray, each: int | None) -> list[ClassSample]:
@@ -96,12 +95,12 @@ def _pair(run: RunData, text: str) -> tuple[int, int]:
     """Names may hold a '>' themselves."""
     sides = [(text[:i].strip(), text[i + 1 :].strip()) for i, letter in enumerate(text) if letter == ">"]
     if not sides:
-        raise UserError(f"'{text[:60]}' is no pair: write pair:TRUE>CALLED, in quotes.")
+        raise UserError(f"'{text[:60]}' is no pair: write pair:TRUE>PREDICTED, in quotes.")
     exact = [pair for pair in sides if pair[0] in run.classes and pair[1] in run.classes]
     if len(exact) > 1:
         raise UserError(
-            f"'{text[:60]}' may be {' or '.join(f'{a} called {b}' for a, b in exact)}: choose the pair in "
-            "the dashboard."
+            f"'{text[:60]}' may be {' or '.join(f'true {a}, predicted {b}' for a, b in exact)}: choose the "
+            "pair in the dashboard."
         )
     for label, pred in exact or sides[:-1]:
         with suppress(UserError):

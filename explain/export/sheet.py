@@ -1,4 +1,4 @@
-"""The sheet of an export: a row a class, its misclassified and its correct images with their maps. No
+"""The sheet of an export: one row per class, its misclassified and its correct images with their maps. No
 torch."""
 
 import math
@@ -26,41 +26,53 @@ def draw_sheet(
     title: str,
     about: str,
 ) -> Image.Image:
-    """RGB; a row a class: its name, then `columns` wrong and `columns` right images side by side, more of
-    them below."""
+    """RGB; one row per class: its name, then `columns` wrong and `columns` correct images side by side, more
+    of them below. `tiles`: of each row of the run; `about`: the line below the title."""
     lines = [max(1, math.ceil(max(len(s.wrong), len(s.right)) / columns)) for s in samples]
-    left = {"wrong": MARGIN + NAMES}
-    left["right"] = left["wrong"] + columns * (WIDTHS["wrong"] + BETWEEN) - BETWEEN + SIDES
-    size = (
-        left["right"] + columns * (WIDTHS["right"] + BETWEEN) - BETWEEN + MARGIN,
-        HEAD + sum(n * LINE + SPACE for n in lines) + MARGIN,
-    )
-    sheet = Image.new("RGB", size, "white")
-    draw, wide = ImageDraw.Draw(sheet), size[0] - 2 * MARGIN
+    left = _left(columns)
+    width = left["right"] + columns * (WIDTHS["right"] + BETWEEN) - BETWEEN + MARGIN
+    sheet = Image.new("RGB", (width, HEAD + sum(n * LINE + SPACE for n in lines) + MARGIN), "white")
+    _heading(sheet, title, about, left)
+    top = HEAD
+    for sample, n in zip(samples, lines, strict=True):
+        _class_row(run, sheet, top, sample, tiles, columns)
+        top += n * LINE + SPACE
+    return sheet
+
+
+def _left(columns: int) -> dict[str, int]:
+    """Where the wrong and the correct images begin, in pixels."""
+    wrong = MARGIN + NAMES
+    return {"wrong": wrong, "right": wrong + columns * (WIDTHS["wrong"] + BETWEEN) - BETWEEN + SIDES}
+
+
+def _heading(sheet: Image.Image, title: str, about: str, left: dict[str, int]) -> None:
+    draw, wide = ImageDraw.Draw(sheet), sheet.width - 2 * MARGIN
     _text(draw, MARGIN, MARGIN - 4, title, wide, INK, 18, bold=True)
     _text(draw, MARGIN, MARGIN + 24, about, wide, DIM, 12)
     _legend(sheet, draw, MARGIN + 50)
     for result, words, color in (("wrong", "misclassified", WARM), ("right", "correct", TEAL)):
         _text(draw, left[result], HEAD - 26, words, TILE, color, 12, bold=True)
-    top = HEAD
-    for sample, n in zip(samples, lines, strict=True):
-        draw.line((MARGIN, top - 6, size[0] - MARGIN, top - 6), RULE)
-        _class_name(run, draw, top, sample.index)
-        for result, none in (("wrong", "no errors"), ("right", "none right")):
-            for place, row in enumerate(getattr(sample, result).tolist()):
-                down, across = divmod(place, columns)
-                _image(
-                    run,
-                    sheet,
-                    left[result] + across * (WIDTHS[result] + BETWEEN),
-                    top + down * LINE,
-                    row,
-                    tiles[row],
-                )
-            if not len(getattr(sample, result)):
-                _text(draw, left[result], top + TILE // 2, none, WIDTHS[result], size=12)
-        top += n * LINE + SPACE
-    return sheet
+
+
+def _class_row(
+    run: RunData,
+    sheet: Image.Image,
+    top: int,
+    sample: ClassSample,
+    tiles: dict[int, list[Tile]],
+    columns: int,
+) -> None:
+    draw, left = ImageDraw.Draw(sheet), _left(columns)
+    draw.line((MARGIN, top - 6, sheet.width - MARGIN, top - 6), RULE)
+    _class_name(run, draw, top, sample.index)
+    for result, none in (("wrong", "no errors"), ("right", "none correct")):
+        for place, row in enumerate(getattr(sample, result).tolist()):
+            down, across = divmod(place, columns)
+            x = left[result] + across * (WIDTHS[result] + BETWEEN)
+            _image(run, sheet, x, top + down * LINE, row, tiles[row])
+        if not len(getattr(sample, result)):
+            _text(draw, left[result], top + TILE // 2, none, WIDTHS[result], size=12)
 
 
 def _fraction(value: float) -> str:
@@ -103,8 +115,8 @@ def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, y: int) -> None:
     x = _text(draw, MARGIN, y, "evidence for the class below: none", TILE * 3) + 6
     bar = overlay(Image.new("RGB", (96, 10), "#b4b4b4"), np.linspace(0, 1, 96)[None])
     sheet.paste(bar, (x, y + 2))
-    x = _text(draw, x + bar.width + 6, y, "the map's most", TILE) + 24
-    for words, color in (("called wrongly", WARM), ("the true class", TEAL)):
+    x = _text(draw, x + bar.width + 6, y, "the map's maximum", TILE) + 24
+    for words, color in (("wrong prediction", WARM), ("true class", TEAL)):
         draw.rectangle((x, y + 2, x + 9, y + 11), color)
         x = _text(draw, x + 16, y, words, TILE) + 18
     _text(draw, x, y, "numbers are probabilities", TILE * 2)
@@ -123,7 +135,8 @@ def _class_name(run: RunData, draw: ImageDraw.ImageDraw, y: int, index: int) -> 
 
 
 def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: list[Tile]) -> None:
-    """The picture over its id, the overlays over what the network said, and words where there is no map."""
+    """The image with its id below, each overlay with its class and probability below, and the reason where
+    there is no map."""
     draw, item = ImageDraw.Draw(sheet), run.table.loc[row]
     label, pred, p_label = (
         run.classes[int(item["label"])],
@@ -132,7 +145,11 @@ def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: li
     )
     lines = [
         (item["id"], "", DIM),
-        (f"called {_fraction(item['confidence'])}", pred, TEAL if item["pred"] == item["label"] else WARM),
+        (
+            f"predicted {_fraction(item['confidence'])}",
+            pred,
+            TEAL if item["pred"] == item["label"] else WARM,
+        ),
         (f"true {_fraction(p_label)}", label, TEAL),
     ]
     for (picture, note), (message, name, color) in zip(tiles, lines, strict=False):

@@ -1,5 +1,5 @@
-"""What is known of every exported image, as one table; and a run's predictions. Cells that a spreadsheet
-would take for a formula are quoted."""
+"""All data of every exported image as one table, and the predictions of a run. Cells that a spreadsheet would
+read as a formula are quoted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,8 +26,7 @@ COLUMNS = (
     "layer",
     "files",
 )
-"""Those that every export has; then facts of the picture, numbers of the maps, the data's own columns,
-notes."""
+"""Those that every export has; image statistics, map statistics, the data's own columns and notes follow."""
 
 
 def everything(run: RunData, entries: Sequence[dict[str, Any]], methods: Sequence[str]) -> pd.DataFrame:
@@ -53,11 +52,11 @@ def everything(run: RunData, entries: Sequence[dict[str, Any]], methods: Sequenc
             f"data.{name}": run.metadata.loc[rows, name].map(plain).to_numpy() for name in run.metadata
         }
     notes = read(run.folder)
-    message = [notes.get(i, Note(i)) for i in ok["id"]]
+    of_images = [notes.get(i, Note(i)) for i in ok["id"]]
     others |= {
-        "tags": [plain(", ".join(n.tags)) for n in message],
-        "corrected": [plain(n.label) for n in message],
-        "text": [plain(n.text) for n in message],
+        "tags": [plain(", ".join(n.tags)) for n in of_images],
+        "corrected": [plain(n.label) for n in of_images],
+        "text": [plain(n.text) for n in of_images],
     }
     return pd.concat([found, pd.DataFrame(others)], axis=1)
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain.formatting import without_turns
+from explain.formatting import without_direction_marks
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -21,7 +21,7 @@ def _environment() -> "Environment":
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: without_turns(value) if type(value) is str else value,
+        finalize=lambda value: without_direction_marks(value) if type(value) is str else value,
     )
 
 
