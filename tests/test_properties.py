@@ -25,7 +25,8 @@ from explain.analysis.confusion import NORMS, ORDERS
 from explain.analysis.groups import KINDS, LISTS
 from explain.analysis.ranking import SORTS
 from explain.run.format import pack_maps, unpack_maps
-from models.classes import fold, is_unnamed, match_classes
+from models.class_matching import match_classes
+from models.classes import fold, is_unnamed
 from models.csv_files import FORMULA, plain, unquoted, write_csv
 from models.data.corrections import read_corrections
 from models.data.table import read_table
