@@ -1,6 +1,7 @@
 # run: the dashboard on its demo · test: every test · check: what a commit must pass · lint: style and types. All set themselves up.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test check lint python
 
@@ -8,7 +9,7 @@ run: .venv/runtime
 	$(BIN)/python launch.py
 
 test: .venv/development
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: .venv/development
 	$(BIN)/ruff check .
@@ -16,7 +17,7 @@ lint: .venv/development
 	$(BIN)/mypy
 
 check: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Vitrine needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": name a newer one, as in make run PYTHON=python3.12")'

@@ -1,9 +1,12 @@
 """What many tests share: small networks, small folders of pictures, a small run, and the way to real data."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +18,14 @@ if sys.version_info < (3, 11):
         "python3."
     )
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes, and for what they start
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from torch import nn
 
@@ -30,6 +38,16 @@ from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
 from models.training.progress import Progress
 
+settings.register_profile(
+    "vitrine",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("vitrine")
+WORKERS = 4  # a process has torch, gradio and a Chromium: 3 GB
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 FLAGS = [
     "--headless",
@@ -46,6 +64,19 @@ FLAGS = [
 WAIT = 60_000
 COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` is: a process for every core of this machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: what is left at the end is short, and all processes end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 class TinyNet(nn.Module):
@@ -143,30 +174,56 @@ def _chromium() -> str:
     return path
 
 
-@pytest.fixture
-def page(server: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page that fails the test on any console error, page error, or request to another host."""
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Chromium for all tests of this process: the address that `browser` connects to."""
+    pytest.importorskip("playwright")
+    config = tmp_path_factory.mktemp("chromium") / "server.json"
+    config.write_text(
+        json.dumps({"executablePath": _chromium(), "args": FLAGS, "headless": True, "host": "127.0.0.1"})
+    )
+    command = [sys.executable, "-m", "playwright", "launch-server", "--browser", "chromium", "--config"]
+    process = subprocess.Popen(
+        [*command, str(config)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    yield process.stdout.readline().strip()
+    os.killpg(process.pid, signal.SIGTERM)  # with Node and Chromium, which it started
+    process.wait(15)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """That Chromium, for one module: Playwright's loop must not run beside tests that run loops of their
+    own."""
     playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.connect(chromium)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(server: str, browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page that fails the test on any console error, page error, or request to another host."""
     width, dark, query = getattr(request, "param", (1280, False, ""))
     wrong: list[str] = []
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=_chromium(), args=FLAGS)
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
-        )
-        page = context.new_page()
-        page.set_default_timeout(WAIT)
-        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda e: wrong.append(str(e)))
-        page.on(
-            "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url)
-        )
-        page.goto(server + query, wait_until="domcontentloaded")
-        page.wait_for_selector(
-            ".vt-card, #vt-gallery .vt-empty", state="attached"
-        )  # a link may have opened another tab, or an empty list, by now
-        yield page
-        browser.close()
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+    )
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: wrong.append(str(e)))
+    page.on(
+        "request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else wrong.append(r.url)
+    )
+    page.goto(server + query, wait_until="domcontentloaded")
+    page.wait_for_selector(
+        ".vt-card, #vt-gallery .vt-empty", state="attached"
+    )  # a link may have opened another tab, or an empty list, by now
+    yield page
+    context.close()
     assert not wrong
 
 
@@ -190,9 +247,12 @@ def mobilenet_v1_weights() -> Path:
 
 
 @pytest.fixture(scope="session")
-def fer2013() -> Path:
-    """The archive of FER2013."""
-    return _real("VITRINE_DATA", "fer2013.tar.xz")
+def fer2013(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of FER2013 with its part `test` alone."""
+    target = tmp_path_factory.mktemp("fer2013")
+    with tarfile.open(_real("VITRINE_DATA", "fer2013.tar.xz")) as archive:
+        archive.extractall(target, (m for m in archive if "/test/" in m.name), filter="data")
+    return target / "fer2013"
 
 
 def _real(variable: str, name: str) -> Path:

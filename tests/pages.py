@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright import sync_api as playwright
 
     from dashboard.session.context import Context
@@ -17,9 +21,16 @@ def served(ctx: "Context") -> Iterator[str]:
     from dashboard.server.serving import options
 
     page = build(ctx)
-    _, url, _ = page.launch(prevent_thread_lock=True, **options())
+    _, url, _ = page.launch(prevent_thread_lock=True, server_port=free_port(), **options())
     yield url
     page.close(verbose=False)
+
+
+def saved(download: "playwright.Download", folder: "Path") -> "Path":
+    """The downloaded file: it is in the browser's hands, which serves several tests, until it is saved."""
+    path = folder / download.suggested_filename
+    download.save_as(path)
+    return path
 
 
 def open_tab(page: "playwright.Page", name: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from explain.features.top_activations import ABOUT
-from tests.pages import open_tab
+from tests.pages import open_tab, saved
 from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -219,7 +219,7 @@ def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
     page.click("[aria-label='files of Eigen-CAM']")
     with page.expect_download() as raw:
         page.click("a[download='eigen_cam.npy']")
-    assert np.load(raw.value.path()).shape == (8, 8)
+    assert np.load(saved(raw.value, tmp_path)).shape == (8, 8)
     page.locator("#vt-live [data-blend=split]").fill("40")
     assert "40%" in page.eval_on_selector("#vt-live .vt-map", "node => getComputedStyle(node).clipPath")
     page.click("#vt-again summary")

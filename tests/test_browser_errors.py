@@ -10,7 +10,7 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import read
 from explain.run.reader import open_run
-from tests.pages import open_tab
+from tests.pages import open_tab, saved, served
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -37,16 +37,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
-    from dashboard.app import build
-    from dashboard.server.serving import options
     from dashboard.session.context import Context
 
-    page = build(
+    with served(
         Context(open_run(folder / "first"), trainings=folder / "trainings", against=(folder / "second",))
-    )
-    _, url, _ = page.launch(prevent_thread_lock=True, **options())
-    yield url
-    page.close(verbose=False)
+    ) as url:
+        yield url
 
 
 @SIZES
@@ -119,7 +115,7 @@ def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> Non
     page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
 
 
-def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: Path) -> None:
+def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: Path, tmp_path: Path) -> None:
     page.wait_for_selector(".vt-proposal:has-text('labels look wrong')")
     page.click(".vt-proposal:has-text('labels look wrong') .vt-link")
     page.wait_for_selector("#vt-gallery h2:has-text('labels look wrong')")
@@ -135,9 +131,9 @@ def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: 
     kept = read(folder / "first")[name]
     assert (kept.label, kept.tags, kept.text) == ("class 1", ("hat", "<b>dark</b>"), 'a "quoted" word')
     page.click(".vt-lenses :text('Notes')")
-    with page.expect_download() as saved:
+    with page.expect_download() as download:
         page.click("a[download='labels.csv']")
-    table = pd.read_csv(saved.value.path())
+    table = pd.read_csv(saved(download.value, tmp_path))
     assert table[["image", "label"]].to_numpy().tolist() == [[name, "class 1"]]
     page.click(".vt-chip:has-text('hat')")
     page.wait_for_selector("#vt-gallery h2:has-text('tagged hat')")

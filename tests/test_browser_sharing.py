@@ -15,8 +15,7 @@ from explain.analysis.findings import Findings
 from explain.export.gallery import export
 from explain.export.report import report, write_report
 from explain.run.reader import RunData, open_run
-from tests.conftest import FLAGS, _chromium
-from tests.pages import open_tab
+from tests.pages import open_tab, saved
 
 if TYPE_CHECKING:
     import playwright.sync_api as playwright
@@ -31,7 +30,7 @@ PHOTO = f"{get_data_path()}/sample_data/grace_hopper.jpg"
     indirect=True,
     ids=["wide light", "phone dark"],
 )
-def test_what_errors_shows_is_exported(page: "playwright.Page") -> None:
+def test_what_errors_shows_is_exported(page: "playwright.Page", tmp_path: Path) -> None:
     page.wait_for_selector("#vt-gallery h2:has-text('surprise')")
     open_tab(page, "Export")
     page.wait_for_selector("#vt-export-contents h2:has-text('6 images of 1 class')")
@@ -45,14 +44,14 @@ def test_what_errors_shows_is_exported(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-export-file")
     with page.expect_download() as download:
         page.click("#vt-export-file")
-    archive = zipfile.ZipFile(download.value.path())
+    archive = zipfile.ZipFile(saved(download.value, tmp_path))
     assert json.loads(archive.read("manifest.json"))["images"] == 8
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.click("#vt-report")
     page.wait_for_selector("#vt-export-state h2:has-text('Report (one file)')")
     with page.expect_download() as download:
         page.click("#vt-export-file")
-    assert download.value.path().read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert saved(download.value, tmp_path).read_text(encoding="utf-8").startswith("<!doctype html>")
     page.locator("#vt-export-contents .vt-card").first.click()
     page.wait_for_selector("#vt-facts .vt-known")
 
@@ -117,7 +116,7 @@ def test_one_photo_after_another(page: "playwright.Page") -> None:
         page.set_input_files("#vt-upload input[type=file]", PHOTO)
         page.wait_for_selector("#vt-live .vt-methods img.vt-map")
         page.wait_for_selector("#vt-upload input[type=file]", state="attached")
-    assert page.locator("#vt-facts .vt-known dt").count() == 0
+    page.wait_for_selector("#vt-facts .vt-known dt", state="detached")  # those of the run's image are gone
     open_tab(page, "Layers")
     page.set_input_files("#vt-layers-upload input[type=file]", PHOTO)
     page.wait_for_selector("#vt-sheet .vt-channel")
@@ -157,29 +156,28 @@ def hostile(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> RunData:
     return open_run(folder)
 
 
-def test_handed_on_pages_ask_nobody_and_run_nothing(hostile: RunData, tmp_path: Path) -> None:
+def test_handed_on_pages_ask_nobody_and_run_nothing(
+    hostile: RunData, browser: "playwright.Browser", tmp_path: Path
+) -> None:
     """Opened from the disk, as whoever gets them does."""
-    playwright = pytest.importorskip("playwright.sync_api")
     findings = Findings(hostile)
     write_report(report(findings), tmp_path / "report.html")
     export(findings, tmp_path / "gallery")
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=_chromium(), args=FLAGS)
-        page, asked, dialogs = browser.new_page(), list[str](), list[str]()
-        page.on("request", lambda r: asked.append(r.url))
-        page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
-        for file in (tmp_path / "report.html", tmp_path / "gallery" / "index.html"):
-            page.goto(file.as_uri())
-            title = page.title()
-            for place in page.locator("figure, td, h2, h3").all()[:40]:
-                place.hover(force=True)
-            assert NAMES[0] in page.inner_text("body")
-            assert page.title() == title
-        # fails where one is missing
-        page.evaluate(
-            "Promise.all([...document.images].map(image => { image.loading = 'eager'; return "
-            "image.decode() }))"
-        )
-        browser.close()
+    context = browser.new_context()
+    page, asked, dialogs = context.new_page(), list[str](), list[str]()
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("dialog", lambda d: (dialogs.append(d.message), d.dismiss()))
+    for file in (tmp_path / "report.html", tmp_path / "gallery" / "index.html"):
+        page.goto(file.as_uri())
+        title = page.title()
+        for place in page.locator("figure, td, h2, h3").all()[:40]:
+            place.hover(force=True)
+        assert NAMES[0] in page.inner_text("body")
+        assert page.title() == title
+    # fails where one is missing
+    page.evaluate(
+        "Promise.all([...document.images].map(image => { image.loading = 'eager'; return image.decode() }))"
+    )
+    context.close()
     assert dialogs == []
     assert [url for url in asked if not url.startswith(("data:", tmp_path.as_uri()))] == []

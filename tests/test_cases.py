@@ -4,8 +4,6 @@ in one line that says why."""
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from models.classifier import Classifier
 from models.data.open import open_data
 from models.errors import UserError
 from models.preprocessing import Preprocessing
+from tests.command import run_command
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.data
@@ -90,9 +89,7 @@ def same(out: Path, name: str, files: bool = False) -> None:
 
 
 def command(*words: object, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "launch.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    done = run_command(*words)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr

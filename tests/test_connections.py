@@ -21,6 +21,7 @@ import uvicorn
 from dashboard.server import connections
 from dashboard.server.connections import Connection
 from dashboard.server.logs import A_MINUTE, LENGTH, Bounded, printable
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 MOST = 12
@@ -199,7 +200,8 @@ DESCRIPTORS = 160
 def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, subprocess.Popen[str]]]:
     """A server that may open few descriptors, and its log."""
     log = tmp_path_factory.mktemp("cramped") / "log"
-    words = ["bash", "-c", f"ulimit -n {DESCRIPTORS}; exec {sys.executable} launch.py serve --no-browser"]
+    serve = f"{sys.executable} launch.py serve --no-browser --port {free_port()}"
+    words = ["bash", "-c", f"ulimit -n {DESCRIPTORS}; exec {serve}"]
     with log.open("w") as written:
         process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=written, text=True)
         assert process.stdout is not None
@@ -210,6 +212,7 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         process.wait(15)
 
 
+@pytest.mark.slow
 def test_at_the_limit_of_descriptors_it_goes_on(cramped: tuple[str, Path, subprocess.Popen[str]]) -> None:
     address, log, process = cramped
     port = httpx.URL(address).port

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import add
 from explain.run.reader import open_run
-from tests.test_launch import launch, one_line
+from tests.command import launch, one_line
 
 FAULTS = Faults(flipped=0.05, border=3)
 

@@ -131,6 +131,7 @@ def test_help_imports_neither_torch_nor_gradio() -> None:
     assert not {"torch", "gradio"} & _modules_after("import launch, explain.methods.registry")
 
 
+@pytest.mark.slow
 def test_page_is_built_before_torch_is_imported() -> None:
     code = (
         "from pathlib import Path; from dashboard.app import build; from dashboard.session.context "

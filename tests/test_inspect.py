@@ -28,6 +28,7 @@ from models.classifier import Classifier
 from models.data.images import open_image
 from models.errors import Cancelled, UserError
 from models.registry import load
+from tests.command import launch
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "dashboard" / "demo"
@@ -188,8 +189,8 @@ def test_the_command_and_the_lines_make_the_same_maps(face: Path, tmp_path: Path
     assert typed.startswith("python launch.py explain")
     import shlex
 
-    words = [sys.executable, *shlex.split(typed)[1:-1], str(tmp_path / "maps")]
-    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    assert shlex.split(typed)[:2] == ["python", "launch.py"]
+    launch(*shlex.split(typed)[2:-1], tmp_path / "maps")
     lines = python_lines(str(face), TOON, "", requests)
     message = subprocess.run(
         [sys.executable, "-c", lines], cwd=ROOT, check=True, capture_output=True, text=True

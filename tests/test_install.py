@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -55,7 +57,11 @@ def clean() -> dict[str, str]:
 @pytest.mark.slow
 def test_vitrine_opens_the_demo_from_another_folder(installed: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [installed, "serve", "--no-browser"], cwd=tmp_path, env=clean(), stdout=subprocess.PIPE, text=True
+        [installed, "serve", "--no-browser", "--port", str(free_port())],
+        cwd=tmp_path,
+        env=clean(),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:

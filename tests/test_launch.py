@@ -14,29 +14,11 @@ import torch
 from PIL import Image
 
 from models.architectures.classifiers import ARCHITECTURES
+from tests.command import launch, one_line
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 TOON = ["run", "--model", "fer_vgg:toon_faces"]
-
-
-def launch(*arguments: object, code: int = 0) -> str:
-    """Run launch.py, check its exit code, and give what it said on stdout (or on stderr where it fails)."""
-    done = subprocess.run(
-        [sys.executable, "launch.py", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout if code == 0 else done.stderr
-
-
-def one_line(*arguments: object) -> str:
-    message = [line for line in launch(*arguments, code=2).splitlines() if line.startswith("vitrine: ")]
-    assert len(message) == 1
-    return message[0]
 
 
 @pytest.mark.slow
@@ -47,7 +29,6 @@ def test_run_says_what_it_found_and_goes_on(tmp_path: Path) -> None:
     assert "accuracy" in launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
 
 
-@pytest.mark.slow
 def test_a_strangers_folder(tmp_path: Path) -> None:
     """Upper-case names, synonyms, one class short of pictures, one broken file, one rotated phone picture."""
     from models.data.toon_faces import draw_face
@@ -66,7 +47,6 @@ def test_a_strangers_folder(tmp_path: Path) -> None:
     assert "; the first is SAD/broken.jpg" in message
 
 
-@pytest.mark.slow
 def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path) -> None:
     (tmp_path / "dogs" / "dog").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(tmp_path / "dogs" / "dog" / "a.png")
@@ -124,12 +104,9 @@ def test_port_in_use() -> None:
 
 @pytest.mark.slow
 def test_serve_answers_and_ends_without_leftovers(tmp_path: Path) -> None:
-    import socket
     import urllib.request
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"} | {"TMPDIR": str(tmp_path)}
     command = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(port)]
     process = subprocess.Popen(

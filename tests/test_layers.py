@@ -212,7 +212,8 @@ def test_what_sees_the_whole_image_and_what_is_not_known() -> None:
     patch, late = vit["patch_embed.proj"].field, vit["blocks.3.norm1"].field
     assert patch is not None
     assert patch.size == patch.stride == (16, 16)
-    assert late is None or late.size is None
+    assert late is not None
+    assert late.size is None  # a token after attention sees the whole picture
 
 
 def test_zeros_and_weights_that_are_shared() -> None:

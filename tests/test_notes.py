@@ -27,7 +27,8 @@ def _write_many(folder: Path, who: int) -> None:
 
 
 def test_ten_writers_at_once(tmp_path: Path) -> None:
-    context = mp.get_context("spawn")
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["pandas", "explain.run.notes"])
     writers = [context.Process(target=_write_many, args=(tmp_path, who)) for who in range(10)]
     for writer in writers:
         writer.start()

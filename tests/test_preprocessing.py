@@ -1,8 +1,6 @@
 """What a network is given: told by a person, kept in the request and in checkpoints, and always said."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from models.imagenet import imagenet_names
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions, words_for
 from models.sources.torchvision_models import official_weights
+from tests.command import run_command
 
 ROOT = Path(__file__).parent.parent
 HALF = PreprocessingOptions(input_size="64", resize="squash", mean="0.5", std="0.5")
@@ -151,25 +150,7 @@ def test_first_line_of_run_says_what_the_network_gets(shuffle: Path, pictures: P
         "--out",
         str(tmp_path / "run"),
     ]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "launch.py",
-            *words,
-            "--input-size",
-            "64",
-            "--resize",
-            "squash",
-            "--mean",
-            "0.5",
-            "--std",
-            "0.5",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run_command(*words, "--input-size=64", "--resize=squash", "--mean=0.5", "--std=0.5")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith(
         "input      64 × 64 RGB, whole image squashed (bilinear), mean 0.5, std 0.5 (--input-size"
@@ -178,9 +159,7 @@ def test_first_line_of_run_says_what_the_network_gets(shuffle: Path, pictures: P
     request = json.loads((tmp_path / "run" / "request.json").read_text())
     assert request["preprocessing"]["size"] == [64, 64]
     assert request["outputs"] == {"blue": 0, "green": 1, "red": 2}
-    again = subprocess.run(
-        [sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+    again = run_command(*words)
     assert again.returncode == 2
     assert "holds another run (the preprocessing (size: [64, 64], now [224, 224]" in again.stderr
     assert "--restart" in again.stderr

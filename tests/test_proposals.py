@@ -181,7 +181,8 @@ def test_flips_that_the_network_expects(seed: int, apart: float) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_doubts_are_no_flips(seed: int, apart: float) -> None:
     fraction, p = scattered(*expecting(seed, 0.0, apart))
-    assert p > 0.01 or fraction < 0.01
+    assert p > 0.05
+    assert fraction < 0.01
 
 
 def test_scattered_by_hand() -> None:
@@ -302,10 +303,9 @@ def test_worked_out_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("explain.analysis.evidence.fit", None)
     monkeypatch.setattr("explain.analysis.evidence.contrasts", None)
     assert [p.text for p in again.proposals] == [p.text for p in findings.proposals]
-    assert (
-        again.contrasts("layer_cam") == pytest.approx(findings.contrasts("layer_cam"), nan_ok=True)
-        or len(again.contrasts("layer_cam")) == 45
-    )
+    kept, first = (pd.DataFrame(f.contrasts("layer_cam")) for f in (again, findings))
+    assert len(kept) == 45  # eight classes and all of them, five statistics
+    pd.testing.assert_frame_equal(kept, first)
 
 
 def test_of_another_run_nothing_is_believed(make: Make) -> None:
@@ -332,14 +332,18 @@ def test_a_folder_that_cannot_be_written(make: Make, monkeypatch: pytest.MonkeyP
 
 
 def test_runs_without_errors_or_with_one_class_or_broken_maps(small_run: RunData) -> None:
-    for change in (
-        {"pred": small_run.table["label"]},
-        {"label": 0},
-        {c: np.nan for c in small_run.table if c.startswith("map.")},
-    ):
-        run = replace(small_run, table=small_run.table.assign(**change))
-        findings = Findings(run)
-        assert isinstance(findings.proposals, list)
-        findings.contrasts("grad_cam")
-        findings.slices("grad_cam")
-        findings.means("grad_cam", "label")
+    """Nothing is proposed, and what cannot be computed is NaN."""
+    table = small_run.table
+    broken = {c: np.nan for c in table if c.startswith("map.")}
+    flawless, single, mapless = (
+        Findings(replace(small_run, table=table.assign(**change)))
+        for change in ({"pred": table["label"]}, {"label": 0}, broken)
+    )
+    for findings in (flawless, single, mapless):
+        assert findings.proposals == []
+        assert findings.slices("grad_cam") == []
+        means = findings.means("grad_cam", "label")
+        assert (np.isnan(means.maps).all((2, 3)) == (means.count == 0)).all()
+    assert {(c.n_wrong, np.isnan(c.p)) for c in flawless.contrasts("grad_cam")} == {(0, True)}
+    assert {c.label for c in single.contrasts("grad_cam")} == {-1, 0}
+    assert {(c.n_wrong, c.n_right) for c in mapless.contrasts("grad_cam")} == {(0, 0)}

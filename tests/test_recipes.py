@@ -78,7 +78,7 @@ def curves(out: Path) -> list[dict[str, str]]:
         "alexnet",
         "mobilenet_v3_small",
         "convnext_tiny",
-        "vit_b_16",
+        pytest.param("vit_b_16", marks=pytest.mark.slow),
         "timm:mobilenetv1_100",
         "timm:convnext_atto",
         "fer_vgg",
@@ -170,6 +170,7 @@ def test_features_are_computed_once(parts: Parts, tmp_path: Path, monkeypatch: p
         Recipe(recipe="features", head_epochs=2, batch_size=6, seed=1, head="dense"),
         BASE,
     )
+    assert len(curves(tmp_path / "b.safetensors")) == 2
 
 
 def test_features_leave_the_base_alone_and_learn(parts: Parts, tmp_path: Path) -> None:
@@ -203,7 +204,8 @@ def test_fine_tuning_in_its_steps(parts: Parts, tmp_path: Path) -> None:
     assert [row["step"] for row in curves(out)] == ["head"] * 2 + ["fine-tune"] * 2
     assert [int(row["epoch"]) for row in curves(out)] == [1, 2, 3, 4]
     about = checkpoints.describe(out)
-    assert [s["step"] for s in about["steps"]] == ["head", "fine-tune"] or about["metrics"]["epoch"] <= 2
+    steps = ["head"] if about["metrics"]["epoch"] <= 2 else ["head", "fine-tune"]
+    assert [s["step"] for s in about["steps"]] == steps
     # the last epoch is not always the best: look at the network itself
     training = Training(
         BASE,

@@ -92,6 +92,7 @@ def test_it_asks_nobody_and_runs_nothing(small_run: RunData, tmp_path: Path) -> 
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
 
 
+@pytest.mark.slow
 def test_many_classes_and_many_images_stay_small(tmp_path: Path) -> None:
     synthetic_run(tmp_path / "run", 6000, 300, Faults(flipped=0.05))
     text = report(Findings(open_run(tmp_path / "run")))

@@ -25,7 +25,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from models.errors import UserError
 from tests.pages import open_tab
+from tests.ports import free_port
 from tests.raw import Visitor
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def start(
 ) -> tuple[subprocess.Popen[str], list[str], str]:
     """A server of its own, what it said until it was open, and its address."""
     inherited = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
+    inherited["GRADIO_SERVER_PORT"] = str(free_port())  # others may start a server at the same moment
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "launch.py"), *words],
         cwd=ROOT,
@@ -148,6 +151,21 @@ def test_a_space_starts_by_itself() -> None:
         assert ended(process)[0] == 0
 
 
+def test_the_first_free_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard.server import serving
+
+    monkeypatch.delenv("GRADIO_SERVER_PORT", raising=False)
+    taken = free_port()
+    monkeypatch.setattr(serving, "FIRST_PORT", taken)
+    with socket.create_server(("127.0.0.1", taken)):
+        assert taken < serving._free_port() < taken + serving.PORTS
+        monkeypatch.setattr(serving, "PORTS", 1)
+        with pytest.raises(UserError, match=f"Ports {taken} to {taken} are all in use"):
+            serving._free_port()
+    monkeypatch.setenv("GRADIO_SERVER_PORT", "8123")
+    assert serving._free_port() == 8123
+
+
 def test_readme_tells_spaces_how_to_start() -> None:
     text = (ROOT / "README.md").read_text()
     assert text.startswith("---\n")
@@ -156,12 +174,6 @@ def test_readme_tells_spaces_how_to_start() -> None:
     assert (ROOT / about["app_file"]).name == "launch.py"
     assert about["sdk_version"].split(".")[0] == gradio.__version__.split(".")[0]
     assert about["license"] == "apache-2.0"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def proxy_to(target: str, prefix: str) -> Starlette:

@@ -181,8 +181,9 @@ def test_which_run_counts(x: torch.Tensor) -> None:
     assert [a.shape[2:] for a in captured.activations] == [(8, 8), (1, 1)]
     assert [layer.name for layer in map_layers(model, x)] == ["stem", "act"]
     assert default_layer(model, x) == "act"
-    for name in METHODS:
-        maps = attempt(model, x, "act", name)
+    made = {name: attempt(model, x, "act", name) for name in METHODS}
+    assert {name for name, maps in made.items() if isinstance(maps, str)} == OF_RELUS | {"cam", "lrp"}
+    for name, maps in made.items():
         assert isinstance(maps, str) or maps.shape[1:] == ((8, 8) if METHODS[name].coarse else (16, 16))
     torch.testing.assert_close(
         attempt(model, x, "act", "layer_grad_cam"), attempt(model, x, "act", "grad_cam")

@@ -1,8 +1,6 @@
 """The Train tab: its command line, its processes, and the page itself."""
 
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from models.training.augment import Augmentation
 from models.training.charts import charts
 from models.training.progress import Progress
 from models.training.recipe import Recipe
+from tests.command import run_command
 from tests.test_trained import fake
 
 ROOT = Path(__file__).parent.parent
@@ -67,9 +66,7 @@ def test_every_option_of_the_form_is_one_of_the_command_line() -> None:
     more = {"weights": "w.pth", "image_col": "file", "label_col": "class", "seeds": "0,1"}
     words = command("fer_vgg", "nowhere", "x", Path("t"), changed, more)
     assert len(words) == 7 + 2 * (19 + len(more))
-    told = subprocess.run(
-        [sys.executable, "launch.py", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    told = run_command(*words)
     assert told.returncode == 2
     assert "is no table" in told.stderr  # every option was read; the data is not there
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +15,7 @@ from explain.run.reader import RunData, open_run
 from explain.run.trusted_data import _known, allow, fingerprint
 from models.classifier import Classifier
 from models.data.reopen import below, reopen
+from tests.command import run_command
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +33,7 @@ def test_an_id_leads_nowhere_but_below_the_root(name: str, tmp_path: Path) -> No
     (tmp_path / "data").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     found = below(str(tmp_path / "data"), name)
-    assert found is None or found == tmp_path / "data"
+    assert found == (tmp_path / "data" if name == "." else None)
     assert reopen(str(tmp_path / "data"), name, trusted=False) is None
 
 
@@ -68,7 +67,8 @@ def renamed(folder: Path, name: str) -> None:
 
 def test_a_run_that_was_made_here_shows_its_pictures(small_run: RunData) -> None:
     assert small_run.may_read_data
-    assert original(small_run, 0) is not None
+    assert (picture := original(small_run, 0)) is not None
+    assert picture.size == (48, 40)
 
 
 def test_a_run_of_others_shows_its_thumbnails_alone(small_run: RunData, tmp_path: Path) -> None:
@@ -101,7 +101,10 @@ def test_a_run_of_others_shows_its_thumbnails_alone(small_run: RunData, tmp_path
 def test_pictures_that_lie_in_the_run_itself_are_shown(small_run: RunData, tmp_path: Path) -> None:
     shutil.copytree(small_run.manifest.data_root, small_run.folder / "data")
     Path(small_run.manifest.data_root).rename(tmp_path / "gone")
-    assert original(named(small_run.folder, str(small_run.folder / "data")), 0) is not None
+    inside = named(small_run.folder, str(small_run.folder / "data"))
+    assert (picture := original(inside, 0)) is not None
+    with Image.open(small_run.folder / "data" / inside.table.at[0, "id"]) as file:
+        assert picture.tobytes() == file.tobytes()
 
 
 def test_a_table_of_absolute_paths(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
@@ -124,14 +127,7 @@ MESSAGE = "was not made here"
 
 
 def launched(*words: str, answer: str = "") -> str:
-    done = subprocess.run(
-        [sys.executable, "launch.py", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        input=answer,
-    )
+    done = run_command(*words, answer=answer)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -144,7 +140,7 @@ def test_the_owner_is_asked_once(small_run: RunData, tmp_path: Path) -> None:
     assert not list(out.rglob("originals/*/*"))
     assert MESSAGE not in launched("export", str(small_run.folder), "--out", str(out), "--allow-data")
     assert MESSAGE not in launched("export", str(small_run.folder), "--out", str(out))
-    assert list(out.rglob("originals/**/*.jpg")) or list(out.rglob("originals/**/*.png"))
+    assert {file.suffix for file in out.rglob("originals/*/*")} == {".png"}
 
 
 def test_another_run_on_the_same_folder_is_asked_about(small_run: RunData, tmp_path: Path) -> None:

@@ -172,13 +172,14 @@ def _natural(label: str) -> tuple[bool, float, str]:
 
 
 def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
-    """CSV as text, Parquet with its types; rows are renumbered. `words`: NA, None and null are text, and only
-    a cell without characters is empty. Raises UserError for a file that is no table."""
+    """CSV (UTF-8, also with a byte order mark) as text, Parquet with its types; rows are renumbered. `words`:
+    NA, None and null are text, and only a cell without characters is empty. Raises UserError for a file that
+    is no table."""
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path).reset_index(drop=True)
         empty = {"keep_default_na": False, "na_values": [""]} if words else {}
-        return pd.read_csv(path, sep=None, engine="python", dtype=str, **empty)
+        return pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig", **empty)
     except Exception as error:  # pandas and pyarrow each have their own kinds
         raise UserError(
             f"'{path}' cannot be read as a table ({str(error).splitlines()[0][:100]}): give CSV or Parquet."
