@@ -1,7 +1,7 @@
 """Where the answer is known: drawn faces of which it is known what moved. How much of each method's map lies
 on the parts that moved?
 
-    python benchmarks/known_answers.py [--faces 70] [--methods grad_cam,lime]
+    python benchmarks/validation.py [--faces 70] [--methods grad_cam,lime]
 
 For faces that the shipped network calls rightly: the share of the map's positive part that lies inside the
 parts that the expression moved (energy-based pointing game, Wang et al. 2020), beside maps that know nothing:
