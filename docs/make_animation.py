@@ -97,7 +97,8 @@ def main() -> None:
     first.save(
         asked.out, save_all=True, append_images=others, duration=durations, loop=0, quality=QUALITY, method=6
     )
-    print(f"{asked.out}: {len(frames)} frames, {first.width} × {first.height}, {asked.out.stat().st_size:,} bytes")
+    size = f"{first.width} × {first.height}, {asked.out.stat().st_size:,} bytes"
+    print(f"{asked.out}: {len(frames)} frames, {size}")
 
 
 if __name__ == "__main__":

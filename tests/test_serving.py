@@ -149,7 +149,7 @@ def test_a_space_starts_by_itself() -> None:
 
 
 def test_readme_tells_spaces_how_to_start() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "space" / "README.md").read_text()
     assert text.startswith("---\n")
     about = yaml.safe_load(text.split("---\n")[1])
     assert about["sdk"] == "gradio"
