@@ -1,7 +1,7 @@
 """One batch of maps: Vitrine against pytorch-grad-cam, torch-cam and Captum called directly; same weights,
 layer and images, channels_last for all.
 
-Vitrine's own network is the folded one, as in its runs; what that alone brings stands beside it.
+Vitrine uses the network with fused batch norms, as in its runs; the gain of fusion alone is printed too.
 
     python benchmarks/cam_vs_peers.py [--batch 16] [--models mobilenet_v2,resnet50]
 """

@@ -1,7 +1,7 @@
-"""What each method costs: milliseconds an image, one image and a batch, and as multiples of a forward pass of
-the network as it is.
+"""Time of each method: milliseconds per image, for one image and for a batch, and as multiples of a forward
+pass of the unmodified network.
 
-python benchmarks/methods.py [--model mobilenet_v2] [--batch 32]
+    python benchmarks/methods.py [--model mobilenet_v2] [--batch 32]
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measure(model: nn.Module, chosen: list[str], x: Tensor) -> dict[str, float]:
-    """Seconds an image."""
+    """Seconds per image."""
     layer, target = default_layer(model, x), Target(torch.arange(len(x)))
     c, h, w = capture(model, x[:1], layer).activation.shape[1:]
     works: dict[str, Callable[[], object]] = {
