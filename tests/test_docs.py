@@ -83,3 +83,29 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "maps" / "00.occlusion.npy").is_file()
     assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "fear.zip").is_file()
+
+
+@pytest.mark.slow
+def test_own_methods_models_and_data_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Its blocks, one after the other; what they register is removed at the end."""
+    import vitrine
+    from models.data import registry as data
+    from models.data.toon_faces import draw_face
+    from models.registry import unregister_model
+
+    monkeypatch.chdir(tmp_path)
+    draw_face("fear", (1, 2)).image.save("photo.jpg")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extend.md").read_text(), re.S)
+    assert len(blocks) == 3
+    names: dict[str, object] = {}
+    removed = (
+        lambda: vitrine.unregister_method("my_gradient"),
+        lambda: unregister_model("mine"),
+        lambda: data.unregister_data_source("plain"),
+    )
+    for block, remove in zip(blocks, removed, strict=True):
+        exec(block, names)
+        request.addfinalizer(remove)
+    assert (tmp_path / "runs" / "plain" / "manifest.json").is_file()
