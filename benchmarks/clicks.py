@@ -1,10 +1,10 @@
-"""How long does every click of the Errors tab take, and how much memory does the server need, for 50,000
-images of 1,000 classes? Budgets: 0.5 s a click, 1 GB.
+"""Time of every click in the Errors tab, and memory of the server, for 50,000 images of 1,000 classes.
+Budgets: 0.5 s per click, 1 GB.
 
     python benchmarks/clicks.py [--images 50000] [--classes 1000] [--run FOLDER]
 
-The run is made of numbers with faults in it (`synthetic`), or given. What is slow is worked out once and
-kept; that is timed too.
+The run is synthetic, with planted faults (`synthetic`), or given. Findings are computed once and kept; both
+are timed.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from explain.run.reader import open_run
 
 
 def clicks(findings: Findings) -> list[tuple[str, str]]:
-    """(action, value) of a session: every way of looking, list, order, a dozen classes and confusions, pages,
-    searches, notes apart."""
+    """(action, value) of a session: every view, list and order, a dozen classes and confusions, pages and
+    searches; no notes."""
     run = findings.run
     rng = np.random.default_rng(0)
     classes = [str(i) for i in rng.choice(run.present, min(12, len(run.present)), replace=False)]

@@ -1,7 +1,7 @@
-"""How long from `python launch.py` to a page with its cards? Budget: 6 s on two cores; beside it, what
-importing gradio alone takes.
+"""Time from `python launch.py` to a page with its cards, beside the import time of gradio alone. Budget: 6 s
+on two cores.
 
-python benchmarks/first_paint.py [--browser /usr/bin/chromium]
+    python benchmarks/first_paint.py [--browser /usr/bin/chromium]
 """
 
 import argparse

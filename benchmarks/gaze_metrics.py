@@ -1,10 +1,10 @@
-"""How long do all metrics of gaze take for 140 images of 800 × 600, and how many times as long do the two
-dearest take written plainly? Budget: 10 s.
+"""Time of all gaze metrics for 140 images of 800 × 600, and of plain versions of the two slowest ones.
+Budget: 10 s.
 
     python benchmarks/gaze_metrics.py [--images 140] [--people 15]
 
-Fixations and maps are drawn, as many as in OSIE. Plainly: the ROC area by scikit-learn over all pixels, the
-density by SciPy's Gaussian filter.
+Fixations and maps are random, as many as in OSIE. Plain versions: the ROC area by scikit-learn over all
+pixels, the density by SciPy's Gaussian filter.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def drawn(images: int, people: int) -> GazeSet:
 def pairs(
     image: Viewed, whole: np.ndarray, counts: np.ndarray
 ) -> list[tuple[Callable[[], object], Callable[[], object]]]:
-    """What is timed: ours, and the same as a plain program has it."""
+    """(Vitrine's function, plain version) of each metric that is timed."""
     return [
         (
             lambda: roc_area(whole[image.rows, image.cols], np.sort(whole, axis=None)),

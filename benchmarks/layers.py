@@ -1,7 +1,7 @@
-"""What it costs to see into a network, as multiples of a forward pass of one image; maximized pictures, of a
-batch of sixteen.
+"""Time of the Layers tab as multiples of a forward pass of one image; of feature visualization, as multiples
+of a batch of sixteen.
 
-python benchmarks/layers.py [--models mobilenet_v2,resnet50,fer_vgg] [--steps 128]
+    python benchmarks/layers.py [--models mobilenet_v2,resnet50,fer_vgg] [--steps 128]
 """
 
 import argparse
@@ -31,7 +31,7 @@ VIEW = {"order": "index", "scale": "each channel", "colors": "viridis", "page": 
 
 
 def network(name: str) -> Classifier:
-    """With random weights: times do not depend on them."""
+    """The network with random weights: times do not depend on them."""
     torch.manual_seed(0)
     entry = spec(name)
     model = entry.build(8).eval().to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Peak memory of a run against the number of images: ten times as many may cost 5 % more.
+"""Peak memory of a run against the number of images. Budget: 5 % more for ten times as many.
 
 python benchmarks/memory.py --data FOLDER [--images 20000]
 """

@@ -1,8 +1,8 @@
-"""Do maximized classes say anything? Pictures of one network's classes before another one that had no part in
-them, and noise as control.
+"""Are feature visualizations of classes recognized? Those of one network are classified by another one, with
+noise as control.
 
-python benchmarks/recognized.py --weights mobilenet_v2.safetensors --other-weights mobilenetv1_100.safetensors
-[--classes 20] [--steps 128]
+    python benchmarks/recognized.py --weights mobilenet_v2.safetensors \\
+        --other-weights mobilenetv1_100.safetensors [--classes 20] [--steps 128]
 """
 
 import argparse
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def ranks(judge: Classifier, pictures: np.ndarray, units: list[int]) -> np.ndarray:
-    """How many classes the judge finds more probable than the one that was meant."""
+    """How many classes the second network finds more probable than the visualized one."""
     text = logits(judge.model, judge.batch([Image.fromarray(picture) for picture in pictures])).cpu().numpy()
     own: np.ndarray = text[np.arange(len(units)), units]
     return np.asarray((text > own[:, None]).sum(1))

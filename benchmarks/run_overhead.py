@@ -1,5 +1,4 @@
-"""How much longer is a run, with maps for two targets, than the same loop with `model(x)` alone? Budget:
-1.15.
+"""Time of a run with maps for two targets, divided by the same loop with `model(x)` alone. Budget: 1.15.
 
 python benchmarks/run_overhead.py [--model mobilenet_v2] [--images 256]
 """

@@ -1,7 +1,7 @@
-"""A run folder made of numbers alone, with faults on request: how the analysis is measured and tested.
+"""A synthetic run folder, with planted faults: for measuring and testing the analysis.
 
-The network of such a run is right as often as can be, and believed exactly: images are points of a normal
-distribution around their class's corner, and the probabilities are the posterior.
+The network of such a run is optimal and perfectly calibrated: images are points of a normal distribution
+around the corner of their class, and the probabilities are the posterior.
 """
 
 import io

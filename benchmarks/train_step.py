@@ -1,5 +1,4 @@
-"""What keeping freed memory saves of a training step, in one process; and images a second of the light
-networks.
+"""Gain of kept memory per training step, in one process; and images per second of the light networks.
 
 python benchmarks/train_step.py
 """

@@ -1,5 +1,4 @@
-"""How long a click takes while many people are there: twenty visitors look, filter, and explain photos for
-two minutes.
+"""Time of a click under load: twenty visitors browse, filter, and explain photos for two minutes.
 
     python benchmarks/visitors.py [--visitors 20] [--seconds 120] [--descriptors 256 --idle 400]
 

@@ -239,7 +239,6 @@ def test_names_do_not_turn_the_line() -> None:
         titles="",
         layer="",
         images=0,
-        description="",
         groups=[],
         sheet="",
         table="",

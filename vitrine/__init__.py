@@ -44,11 +44,11 @@ __all__ = [
 def wrap(
     model: "nn.Module", classes: Sequence[str], preprocess: "Preprocessing | Any", name: str = "network"
 ) -> "Classifier":
-    """A network of your own, with the names of its outputs and what it was trained to be given.
+    """Return a `Classifier` for your own module, with the names of its outputs and its preprocessing.
 
     `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`. The module itself is used,
-    in eval mode from here on. Raises UserError where a picture cannot pass, or the number of outputs is not
-    that of the names.
+    in eval mode from here on. Raises UserError if an image cannot pass through it, if the number of outputs
+    differs from the number of names, and for a transform that is not deterministic.
     """
     from models.sources.module import from_module
 
@@ -98,10 +98,12 @@ def register_data_source(
 def load(
     name: str, weights: str | Path | None = None, classes: Sequence[str] | None = None, device: str = "cpu"
 ) -> "Classifier":
-    """A network by its name, as on the command line: `mobilenet_v2`, `timm:NAME`, or a checkpoint of
-    Vitrine's.
+    """Return a network by name, as on the command line: `mobilenet_v2`, `timm:NAME`, or the path of a
+    checkpoint that Vitrine wrote.
 
-    Raises UserError for names that nobody knows and weights that cannot be had.
+    `weights`: a checkpoint file; default: official weights, downloaded. `classes`: names of outputs that the
+    file does not name. Raises UserError for unknown names, and for weights that do not fit or cannot be
+    downloaded.
     """
     from models.registry import load as find
 
@@ -116,9 +118,11 @@ def explain(
     layer: str = "",
     **parameters: Any,
 ) -> "Explained":
-    """Where a network looks in one picture. `target`: a class by name or number; by itself the predicted one.
+    """Return maps of one image by one or more methods, as float32 arrays (h, w) at the layer's resolution.
 
-    `parameters`: of the methods that have them. Raises UserError for what does not fit.
+    `target`: a class by name or index (default: the predicted class). `layer`: a layer by name, or several
+    with commas (default: the network's). `parameters`: parameters of the methods that have them. Raises
+    UserError for unknown methods, classes, layers and parameters, and for unreadable images.
     """
     from vitrine.explained import explained
 
@@ -135,10 +139,12 @@ def run(
     restart: bool = False,
     batch_size: int = 32,
 ) -> "RunData":
-    """Predictions and maps of every image of a labeled set, in the folder `out`; started again, it goes on.
+    """Compute predictions and maps of every image of a labeled set, write them to the run folder `out`, and
+    return it. The same call resumes an interrupted run.
 
-    `data`: a folder with one subfolder a class, a table, or the name of a data set. `.table` is a DataFrame.
-    Raises UserError where the request does not fit, or is another one than the folder's.
+    `data`: a folder with one subfolder per class, a table, or the name of a data set. `.table` of the result
+    is a DataFrame with one row per image. `limit`: use only so many images, evenly spread. Raises UserError
+    if `out` contains another run (`restart` replaces it), and for data that does not fit the network.
     """
     from vitrine.running import ran
 
@@ -146,7 +152,7 @@ def run(
 
 
 def open_run(folder: str | Path) -> "RunData":
-    """A run that was made before. Raises UserError where there is none."""
+    """Return the run in a run folder. Raises UserError if the folder contains none."""
     from explain.run.reader import open_run as opened
 
     return opened(Path(folder))
@@ -155,10 +161,11 @@ def open_run(folder: str | Path) -> "RunData":
 def dashboard(
     run: "RunData | str | Path", net: "Classifier | None" = None, port: int | None = None
 ) -> "Dashboard":
-    """Open the page on a run, on this machine alone; it shows itself in a notebook, and does not block.
+    """Start the dashboard on a run, reachable from this machine only, and return it; it does not block.
 
-    `net`: the network of the run, for live maps, where it is not one that the run can load by itself. `.url`
-    and `.close()`. Raises UserError for another network than the run's.
+    The result has `.url` and `.close()`, and displays the page in a notebook. `net`: the network of the run,
+    for live maps of a wrapped module. `port`: default: the first free one from 7860. Raises UserError for
+    another network than the run's.
     """
     from vitrine.page import opened
 

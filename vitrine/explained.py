@@ -1,4 +1,4 @@
-"""Maps of one picture, which show themselves in a notebook."""
+"""Maps of one image, with a display for notebooks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from models.errors import UserError
 @dataclass(frozen=True, eq=False)
 class Explained:
     """`maps`: method -> raw float32 map (h, w), at the layer's own resolution; `prob` (K,); `seen`: the
-    picture as the network sees it."""
+    image as the network gets it."""
 
     classes: tuple[str, ...]
     prob: np.ndarray
@@ -39,11 +39,12 @@ class Explained:
         return self.classes[int(self.prob.argmax())]
 
     def overlay(self, method: str) -> Image.Image:
-        """The map of a method laid over the picture."""
+        """The map of a method on the image."""
         return overlay(self.seen, normalize(self.results[method].raw))
 
     def save(self, folder: str | Path) -> Path:
-        """Each map as `METHOD.npy` and `METHOD.png`. Raises UserError where the folder cannot be written."""
+        """Write each map as `METHOD.npy` and `METHOD.png`, and return the folder. Raises UserError if it
+        cannot be written."""
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)

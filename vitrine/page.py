@@ -1,4 +1,4 @@
-"""The dashboard from Python: beside the program that opened it, which keeps its signals and its memory."""
+"""The dashboard from Python: it runs beside the program, whose signal handlers and memory settings stay."""
 
 from dataclasses import dataclass
 from html import escape
@@ -14,12 +14,12 @@ from models.classifier import Classifier
 from models.errors import UserError
 
 NOTEBOOKS = "'self' http://localhost:* http://127.0.0.1:* vscode-webview:"
-"""Pages that may show this one inside."""
+"""Pages that may embed the dashboard."""
 
 
 @dataclass(eq=False)
 class Dashboard:
-    """An open page; `close()` ends it, and so does leaving a `with`."""
+    """A running dashboard; `close()`, or leaving a `with` block, ends it."""
 
     url: str
     _page: Any

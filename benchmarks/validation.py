@@ -1,12 +1,12 @@
-"""Where the answer is known: drawn faces of which it is known what moved. How much of each method's map lies
-on the parts that moved?
+"""Validation with a known answer: for drawn faces it is known which parts an expression moved. What fraction
+of each method's map is inside the moved parts?
 
-    python benchmarks/known_answers.py [--faces 70] [--methods grad_cam,lime]
+    python benchmarks/validation.py [--faces 70] [--methods grad_cam,lime]
 
-For faces that the shipped network calls rightly: the share of the map's positive part that lies inside the
-parts that the expression moved (energy-based pointing game, Wang et al. 2020), beside maps that know nothing:
-even, a Gaussian in the middle, smooth noise. Maps are enlarged bilinearly, so a map of 8 × 8 places cannot be
-sharper than its places.
+For faces that the shipped network predicts correctly: the fraction of the positive part of the map inside the
+moved parts (energy-based pointing game, Wang et al. 2020), beside maps that do not depend on the network:
+uniform, centered Gaussian, smooth noise. Maps are enlarged bilinearly, so a map of 8 × 8 positions cannot be
+sharper than its positions.
 """
 
 import argparse
@@ -34,7 +34,7 @@ NETWORK = "fer_vgg:toon_faces"
 
 
 def energy(maps: Tensor, masks: Tensor) -> np.ndarray:
-    """Share (N,) of the positive part of maps (N, h, w) inside masks (N, H, W); NaN where nothing is
+    """Fraction (N,) of the positive part of maps (N, h, w) inside masks (N, H, W); NaN where nothing is
     positive."""
     large = F.interpolate(maps[:, None].clamp_min(0), masks.shape[1:], mode="bilinear", align_corners=False)[
         :, 0
@@ -48,7 +48,7 @@ def controls(masks: Tensor) -> dict[str, Tensor]:
     y, x = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
     middle = torch.exp(-(x**2 + y**2) / (2 * 0.4**2)).expand(n, h, w)
     noise = torch.rand(n, 8, 8, generator=torch.Generator().manual_seed(0))
-    return {"an even map": torch.ones_like(masks), "a Gaussian in the middle": middle, "smooth noise": noise}
+    return {"uniform": torch.ones_like(masks), "centered Gaussian": middle, "smooth noise": noise}
 
 
 def main() -> None:
@@ -61,8 +61,11 @@ def main() -> None:
     classifier, faces = load(NETWORK), ToonFaces("test")
     x, masks, label = chosen(classifier, faces, given.faces)
     layer = default_layer(classifier.model, x[:1])
-    print(f"{len(x)} faces called rightly, layer {layer}; {hardware()}\n")
-    print("| map | inside the moved parts | over an even map | faces without |\n| --- | --- | --- | --- |")
+    print(f"{len(x)} faces predicted correctly, layer {layer}; {hardware()}\n")
+    print(
+        "| map | inside the moved parts | ratio to a uniform map | faces without positive evidence |\n"
+        "| --- | --- | --- | --- |"
+    )
     even = float(energy(torch.ones_like(masks), masks).mean())
     for name, maps in controls(masks).items():
         on_progress(name, energy(maps, masks), even)
@@ -80,8 +83,8 @@ def main() -> None:
 
 
 def chosen(classifier, faces: ToonFaces, count: int) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[no-untyped-def]
-    """Inputs, masks of the moved parts, and classes of the first faces that are called rightly and of which
-    something moved."""
+    """Inputs, masks of the moved parts, and classes of the first faces that are predicted correctly and have
+    moved parts."""
     inputs, masks, labels = [], [], []
     for index in range(len(faces)):
         face = faces.face(index)

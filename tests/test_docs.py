@@ -1,0 +1,111 @@
+"""The pages of the documentation: every link leads somewhere, every page is listed once, lines are of normal
+width, and the commands of the tutorial work as they are written."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CARDS = sorted((ROOT / "models" / "weights").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")), *CARDS]
+KINDS = ["Tutorial", "How-to", "Reference", "Results"]
+WIDTH = 110
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    assert not [x for x in links if not x.startswith("http") and not (page.parent / x).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_lines_are_of_normal_width(page: Path) -> None:
+    lines = [x for x in page.read_text().splitlines() if not x.lstrip().startswith("|")]  # tables are wide
+    assert not [x for x in lines if len(x) > WIDTH]
+
+
+def test_every_page_is_listed_once_under_one_kind() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    assert re.findall(r"^## (.+)$", index, re.M) == KINDS
+    listed = re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", index, re.M)
+    pages = [p.name for p in (ROOT / "docs").glob("*.md") if p.name != "index.md"]
+    assert sorted(listed) == sorted([*pages, "vitrine.ipynb"])
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_the_title_says_the_kind_that_the_index_has(page: Path) -> None:
+    kinds = re.split(r"^## (.+)$", (ROOT / "docs" / "index.md").read_text(), flags=re.M)[1:]
+    of = {kind for kind, table in zip(kinds[::2], kinds[1::2], strict=True) if f"({page.name})" in table}
+    title = page.read_text().splitlines()[0]
+    assert page.name == "index.md" or of == {title.removeprefix("# ").partition(":")[0]}
+
+
+def steps(page: Path) -> list[tuple[list[str], str]]:
+    """(words of a command, the output that the page shows below it) of every `python` command."""
+    text = page.read_text().replace("\\\n", " ")
+    found = re.findall(r"^    python (.+)\n(?:\n```\n((?:.*\n)*?)```)?", text, re.M)
+    return [(shlex.split(command), output) for command, output in found]
+
+
+def shape(line: str) -> str:
+    """A line without its numbers, which differ between machines, and with single spaces."""
+    return " ".join(re.sub(r"[+-]?\d[\d.,e-]*", "0", line).split())
+
+
+@pytest.mark.slow
+def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
+    """Its script and its commands in their order, in an empty folder, print the lines that it shows; only
+    `serve`, which does not end, is left out."""
+    page = ROOT / "docs" / "tutorial.md"
+    (script,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    (tmp_path / "make_photos.py").write_text(script)
+    commands = steps(page)
+    assert len(commands) >= 10
+    for (name, *options), shown in commands:
+        if options[0] == "serve":
+            continue
+        path = ROOT / name if name == "launch.py" else tmp_path / name
+        done = subprocess.run(
+            [sys.executable, str(path), *options],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, (options, done.stderr)
+        printed = {shape(line) for line in done.stdout.splitlines()}
+        assert not [x for x in shown.splitlines() if x != "..." and shape(x) not in printed], done.stdout
+    assert (tmp_path / "maps" / "00.occlusion.npy").is_file()
+    assert (tmp_path / "report.html").is_file()
+    assert (tmp_path / "fear.zip").is_file()
+
+
+@pytest.mark.slow
+def test_own_methods_models_and_data_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Its blocks, one after the other; what they register is removed at the end."""
+    import vitrine
+    from models.data import registry as data
+    from models.data.toon_faces import draw_face
+    from models.registry import unregister_model
+
+    monkeypatch.chdir(tmp_path)
+    draw_face("fear", (1, 2)).image.save("photo.jpg")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extend.md").read_text(), re.S)
+    assert len(blocks) == 3
+    names: dict[str, object] = {}
+    removed = (
+        lambda: vitrine.unregister_method("my_gradient"),
+        lambda: unregister_model("mine"),
+        lambda: data.unregister_data_source("plain"),
+    )
+    for block, remove in zip(blocks, removed, strict=True):
+        exec(block, names)
+        request.addfinalizer(remove)
+    assert (tmp_path / "runs" / "plain" / "manifest.json").is_file()
