@@ -20,7 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from dashboard.links import PAGE
-from dashboard.tabs.errors_view import AUDITED, LENSES, TARGETS, View, first_view, from_query
+from dashboard.tabs import compare_state, gaze_state
+from dashboard.tabs.compare_state import Choice
+from dashboard.tabs.errors_state import AUDITED, LENSES, TARGETS, View, first_view, from_query
+from dashboard.tabs.gaze_state import GazeView
 from explain.analysis.confusion import NORMS, ORDERS
 from explain.analysis.groups import KINDS, LISTS
 from explain.analysis.ranking import SORTS
@@ -98,6 +101,40 @@ def test_no_link_breaks_the_page(asked: dict[str, str]) -> None:
     assert view.sort in ("", *SORTS)
     assert view.page >= 0
     assert linked(from_query(parameters(view.query(RUN)), RUN)) == linked(view)
+
+
+# -- the views of Gaze and Compare and their links -----------------------------------------------------------
+
+GAZE: Any = SimpleNamespace(
+    kept=["grad_cam", "gaze"], images=pd.DataFrame({"id": ["a.png", "b & c.png", "表情 #1.png", "a=b?.png"]})
+)
+RUNS = ("first", "a & b", "runs/2=?", "表情")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["source", "metric", "page", "row", "x"]),
+            st.integers(-2, 9).map(str) | st.sampled_from(["gaze", "kl", ""]) | st.text(max_size=9),
+        ),
+        max_size=6,
+    )
+)
+def test_a_link_leads_back_to_the_image_of_gaze(clicks: list[tuple[str, str]]) -> None:
+    first = view = GazeView()
+    for action, value in clicks:
+        view = view.apply(action, value, GAZE)
+    again = gaze_state.from_query(parameters(view.query(GAZE)), GAZE, first)
+    assert again.row == view.row
+
+
+@given(st.integers(-1, len(RUNS) - 1), st.sampled_from(RUNS) | st.text(max_size=20))
+def test_a_link_leads_back_to_the_run_that_is_compared_with(other: int, name: str) -> None:
+    first = Choice()
+    made = first.apply("other", str(other))
+    assert compare_state.from_query(parameters(made.query(RUNS)), RUNS, first) == made
+    asked = compare_state.from_query({"tab": "compare", "against": name}, RUNS, first)
+    assert asked == (first.apply("other", str(RUNS.index(name))) if name in RUNS else first)
 
 
 # -- maps of a run -------------------------------------------------------------------------------------------
