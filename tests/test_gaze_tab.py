@@ -158,10 +158,10 @@ def test_the_table_and_the_verdict(found: GazeRun) -> None:
     text = verdict(found)
     nss = found.summary.set_index("source")["nss"]
     assert f"<b>{nss['grad_cam']:.2f}</b>" in text
-    assert "looks where people look more than its maps of other pictures do" in text
+    assert "looks where people look more than its maps of other images do" in text
     swapped = {"grad_cam": "shuffled", "shuffled": "grad_cam"}
     elsewhere = replace(found, scores=found.scores.assign(source=found.scores["source"].replace(swapped)))
-    assert "looks where people look no more than its maps of other pictures do" in verdict(elsewhere)
+    assert "looks where people look no more than its maps of other images do" in verdict(elsewhere)
     without = replace(
         found,
         manifest=found.manifest

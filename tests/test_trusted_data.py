@@ -123,7 +123,7 @@ def test_a_table_of_absolute_paths(tiny: Classifier, pictures: Path, tmp_path: P
     assert all(original(made, row) is not None for row in made.table.index)
 
 
-MESSAGE = "was not made here"
+MESSAGE = "was made on another machine"
 
 
 def launched(*words: str, answer: str = "") -> str:

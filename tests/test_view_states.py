@@ -92,7 +92,7 @@ def test_the_form_of_inspect(run: RunData) -> None:
     requests = view.requests()
     assert [r.method for r in requests] == ["grad_cam", "layer_cam"]  # in the registry's order
     assert requests[0].layer == "a,b"
-    assert requests[0].given == (("x", 1),)
+    assert requests[0].parameters == (("x", 1),)
     assert InspectView.of_form(None, [2, NO_CLASS, *values[2:]]).contrast_class is None
     assert InspectView.of_form(None, [2, 3, *values[2:]]).contrast_class == 3
 
