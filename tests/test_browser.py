@@ -154,7 +154,7 @@ def test_filters_are_maximized_and_stopped(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-stop-maximize", state="hidden")
     page.wait_for_selector("#vt-wishes h2:has-text('conv5')")
     assert "Click Maximize" in page.locator("#vt-wishes").inner_text()
-    choose(page, "#vt-what", "classes")
+    choose(page, "#vt-filter-units", "classes")
     choose(page, "#vt-wanted-classes", "surprise")
     page.wait_for_selector("#vt-wishes h2:has-text('classes')")
     page.click("#vt-maximize")

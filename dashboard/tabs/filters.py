@@ -240,7 +240,9 @@ def _form(classes: tuple[str, ...]) -> dict[str, Any]:
     """The controls, in the order in which `UnitRequest` takes them."""
     with gr.Row():
         form: dict[str, Any] = {
-            "kind": gr.Dropdown(list(UNITS), value=FILTERS, label="Units", min_width=150, elem_id="vt-what"),
+            "kind": gr.Dropdown(
+                list(UNITS), value=FILTERS, label="Units", min_width=150, elem_id="vt-filter-units"
+            ),
             "count": gr.Dropdown(list(COUNTS), value=COUNTS[0], label="Number", min_width=80),
             "start": gr.Number(0, label="First", precision=0, minimum=0, min_width=70),
             "steps": gr.Dropdown(list(STEPS), value=STEPS[1], label="Steps", min_width=80),
