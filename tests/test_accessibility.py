@@ -241,7 +241,7 @@ def test_the_focus_stays_where_it_was(page: Page) -> None:
     """A click by keyboard draws a piece anew; arrows move among the tabs of Errors."""
     page.focus(".vt-lenses [role=tab]:has-text('Attention')")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#vt-gallery h2:has-text('Every map as numbers')")
+    page.wait_for_selector("#vt-gallery h2:has-text('Map statistics')")
     page.wait_for_function("document.activeElement.textContent === 'Attention'")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.textContent") == "Mean maps"

@@ -115,6 +115,18 @@ def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> Non
     page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
 
 
+def test_quick_clicks_all_count(page: "playwright.Page") -> None:
+    """The second comes before the first is answered."""
+    for k in range(3):
+        page.locator(".vt-lenses button[data-value=means]").click()
+        page.locator(".vt-cell.vt-miss:not(:text-is('0'))").nth(k).click()
+        page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
+        chosen = page.locator("#vt-confusion .vt-on")
+        assert chosen.get_attribute("data-value") == page.locator(".vt-cell.vt-miss:not(:text-is('0'))").nth(
+            k
+        ).get_attribute("data-value")
+
+
 def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: Path, tmp_path: Path) -> None:
     page.wait_for_selector(".vt-proposal:has-text('labels look wrong')")
     page.click(".vt-proposal:has-text('labels look wrong') .vt-link")

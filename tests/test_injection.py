@@ -330,9 +330,11 @@ def test_every_tab_shows_texts_as_texts(context: "Context", watch: Watch) -> Non
             assert page.locator("[role=tabpanel]:visible .vt-panel:visible").count(), tab.TITLE
             watch.check(tab.TITLE)
         for query in ("?class={}", "?tab=gaze&image={}", "?tab=inspect&image={}", "?group=tag:{}", "?by={}"):
-            other = Watch(page.context.new_page())  # leaving a page would end its requests with an error
+            browser = page.context.browser
+            assert browser is not None
+            other = Watch(browser.new_page())  # leaving a page would end its requests with an error
             other.page.goto(url + query.format(quote(EVIL)), wait_until="domcontentloaded")
-            other.page.wait_for_selector(".vt-panel")
+            other.page.wait_for_selector(".vt-panel:visible")
             other.page.wait_for_timeout(1500)
             other.check(query)
             other.page.close()

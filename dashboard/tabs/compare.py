@@ -91,7 +91,7 @@ class CompareTab:
             [self._view],
             results,
             show_progress="hidden",
-            trigger_mode="always_last",
+            trigger_mode="multiple",
             api_visibility="private",
         )
         ctx.on_load(self.arrive, [self._view], [self._view, ctx.tabs])

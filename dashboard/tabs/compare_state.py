@@ -7,7 +7,7 @@ from dashboard.links import TAB
 from dashboard.tabs.query import query_string
 
 ID = "compare"
-LISTS = {"a": "A right, B wrong", "b": "B right, A wrong", "drift": "looks differ most"}
+LISTS = {"a": "A correct, B wrong", "b": "B correct, A wrong", "drift": "maps differ most"}
 TARGETS = {"label": "true", "pred": "predicted"}
 
 

@@ -102,7 +102,7 @@ class ErrorsTab:
             [self._view],
             [self._view, *areas, ctx.opened, ctx.tabs],
             show_progress="hidden",
-            trigger_mode="always_last",
+            trigger_mode="multiple",  # "always_last" would send the first of two quick clicks again
             api_visibility="private",
         )
         keep_notes(ctx, [self._cards])

@@ -144,7 +144,14 @@ class FiltersTab:
         ctx, controls, areas = self._ctx, list(self._form.values()), self._areas
         inputs, model = [self._view, *controls], {**QUIET, "concurrency_id": "model"}
         clicks = [area.select for area in areas]
-        gr.on(clicks, self.act, inputs, [self._view, *areas, ctx.opened, ctx.tabs], **model)
+        gr.on(
+            clicks,
+            self.act,
+            inputs,
+            [self._view, *areas, ctx.opened, ctx.tabs],
+            trigger_mode="multiple",
+            **model,
+        )
         typed = [control.input for control in controls]
         gr.on(typed, self.show, inputs, areas, trigger_mode="always_last", **model)
         kind, classes = self._form["kind"], self._form["classes"]

@@ -102,7 +102,7 @@ class GazeTab:
     def listen(self) -> None:
         ctx, state, results = self._ctx, self._view, self._results
         clicks = [self._large.select, self._cards.select]
-        gr.on(clicks, self.act, [state], results, trigger_mode="always_last", **QUIET)
+        gr.on(clicks, self.act, [state], results, trigger_mode="multiple", **QUIET)
         ctx.on_tab(ID, self.opened, [self._fresh, state, ctx.opened], [self._fresh, self._curves, *results])
         ctx.on_load(self.arrive, [state], [*results, ctx.tabs])
         self._picker.listen(self.pick, [state], results, self._large)

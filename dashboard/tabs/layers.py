@@ -158,7 +158,7 @@ class LayersTab:
             "show_progress_on": [self._sheet],
         }
         clicks = [piece.select for piece in results[1:]]
-        gr.on(clicks, self.act, [state], results, trigger_mode="always_last", **busy)
+        gr.on(clicks, self.act, [state], results, trigger_mode="multiple", **busy)
         gr.on(
             [self._channel.select, self._depth.select],
             self.survey_run,
