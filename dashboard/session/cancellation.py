@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from cachetools import FIFOCache
 
 from dashboard.session.types import HoldClassifier
 from models.errors import Cancelled, UserError
@@ -17,20 +18,18 @@ class Cancellation:
     """By visitor. `limit`: of the work of one visitor, in seconds."""
 
     def __init__(self, limit: float | None = None) -> None:
-        self._limit, self._asked, self._began = limit, OrderedDict[str, None](), OrderedDict[str, float]()
+        self._limit, self._asked, self._began = limit, FIFOCache[str, None](KEPT), FIFOCache[str, float](KEPT)
         self._lock = threading.Lock()
 
     def begin(self, who: str) -> None:
         with self._lock:
             self._asked.pop(who, None)
             self._began[who] = time.monotonic()
-            _newest(self._began)
 
     def stop(self, who: str) -> None:
         with self._lock:
             self._asked[who] = None
             self._began.pop(who, None)
-            _newest(self._asked)
 
     def raise_if_cancelled(self, who: str) -> None:
         """Raises `Cancelled` where this visitor asked for it, UserError where the time limit is reached."""
@@ -44,11 +43,6 @@ class Cancellation:
                 f"This takes longer than the {self._limit:.0f} s that visitors have: choose a cheaper "
                 "method, or fewer steps."
             )
-
-
-def _newest(kept: OrderedDict[str, Any]) -> None:
-    while len(kept) > KEPT:
-        kept.popitem(last=False)
 
 
 def in_turns(

@@ -1,9 +1,9 @@
 """Image sessions of the last few subjects: each keeps the forward passes and maps of one image."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache
 from PIL import Image
 
 from dashboard.session.types import HoldClassifier, Subject
@@ -19,7 +19,7 @@ class ImageSessions:
 
     def __init__(self, classifier: HoldClassifier, picture: Callable[[Subject], Image.Image]):
         self._classifier, self._picture = classifier, picture
-        self._kept = OrderedDict[str, "ImageSession"]()
+        self._kept: LRUCache[str, ImageSession] = LRUCache(KEPT)
 
     def at(self, subject: Subject) -> "ImageSession":
         """The session of a subject; call it while holding the network. Raises UserError where its image
@@ -27,13 +27,10 @@ class ImageSessions:
         from explain.methods.live import open_session
 
         key = _key(subject)
-        session = self._kept.pop(key, None)
-        if session is None:
+        if (session := self._kept.get(key)) is None:
             with self._classifier() as classifier:
                 session = open_session(classifier, self._picture(subject))
-        self._kept[key] = session  # the most recent one
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+            self._kept[key] = session
         return session
 
     def forget(self, subject: Subject) -> None:

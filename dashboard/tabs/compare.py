@@ -1,11 +1,11 @@
 """Compare: two runs of the same images, before and after a training, or two networks."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from cachetools import LRUCache
 
 from dashboard.components.clickable import clickable
 from dashboard.components.compare_view import chooser, class_changes, flips, summary
@@ -27,7 +27,7 @@ class Comparisons:
     """The last few comparisons, by number of the other run."""
 
     def __init__(self, ctx: Context):
-        self._ctx, self._kept = ctx, OrderedDict[int, "Comparison"]()
+        self._ctx, self._kept = ctx, LRUCache[int, "Comparison"](KEPT)
 
     @property
     def names(self) -> list[str]:
@@ -45,9 +45,6 @@ class Comparisons:
             raise UserError(f"No run number {other}: choose one of the list.")
         if other not in self._kept:
             self._kept[other] = compare(self._ctx.run, open_run(self._ctx.others[other]))
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(other)
         return self._kept[other]
 
 

@@ -1,12 +1,12 @@
 """Layers: the network as a table, and what every channel of a layer makes of one image."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from cachetools import LRUCache
 
 from dashboard.components.clickable import clickable
 from dashboard.components.depth_view import depth_panel
@@ -48,7 +48,7 @@ class Pieces:
     """The parts of the page for a view."""
 
     def __init__(self, ctx: Context):
-        self._ctx, self._measured = ctx, OrderedDict[str, Measured]()
+        self._ctx, self._measured = ctx, LRUCache[str, Measured](KEPT)
 
     def of(self, view: LayersView) -> tuple[LayersView, list[str]]:
         """The view with a layer that exists; table, sheet, channel, depth. Raises UserError for what cannot
@@ -101,8 +101,6 @@ class Pieces:
                 step(layer, values[layer.name][0].tolist()) for layer in on_the_way if layer.name in values
             ]
             self._measured[key] = Measured(table, steps, largest_shift(on_the_way, x.shape[3]))
-            if len(self._measured) > KEPT:
-                self._measured.popitem(last=False)
         return self._measured[key]
 
 

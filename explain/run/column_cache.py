@@ -1,12 +1,13 @@
 """A cache of the columns that were read last, limited in bytes: a run may be larger than memory."""
 
 import threading
-from collections import OrderedDict
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cachetools import LRUCache
 
 from explain.run.parquet import Damaged
 
@@ -18,22 +19,17 @@ class _Columns:
     """An open file is read by one thread at a time."""
 
     def __init__(self) -> None:
-        self._kept, self._bytes, self._lock = (
-            OrderedDict[tuple[Path, str, int], pa.ChunkedArray](),
-            0,
-            threading.Lock(),
-        )
+        self._kept: LRUCache[tuple[Path, str, int], pa.ChunkedArray] = LRUCache(MOST, lambda c: c.nbytes)
+        self._lock = threading.Lock()
 
     def at(self, path: Path, name: str, stamp: int) -> pa.ChunkedArray:
         key = (path, name, stamp)
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = _read(path, name, stamp)
-                self._bytes += self._kept[key].nbytes
-                while self._bytes > MOST and len(self._kept) > 1:
-                    self._bytes -= self._kept.popitem(last=False)[1].nbytes
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            if (kept := self._kept.get(key)) is None:
+                kept = _read(path, name, stamp)
+                with suppress(ValueError):  # larger than the whole cache
+                    self._kept[key] = kept
+            return kept
 
 
 @lru_cache(maxsize=OPEN)
