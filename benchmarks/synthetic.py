@@ -7,6 +7,7 @@ around the corner of their class, and the probabilities are the posterior.
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -116,17 +117,23 @@ def _part(
             pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(prob.ravel())
         ),
     } | facts
+    at_border = (pred == faults.border) & (truth == faults.border)
+    return rows_to_table(columns | _maps(rng, request, pred == label, at_border), request)
+
+
+def _maps(
+    rng: np.random.Generator, request: Request, right: np.ndarray, at_border: np.ndarray
+) -> dict[str, Any]:
+    """Columns of maps; where `right`, those for both targets are the same."""
+    columns: dict[str, Any] = {}
     for method in request.methods:
-        of_pred, of_label = (
-            _blobs(rng, n, request.map_shape, (pred == faults.border) & (truth == faults.border))
-            for _ in range(2)
-        )
-        of_label[pred == label] = of_pred[pred == label]
+        of_pred, of_label = (_blobs(rng, len(right), request.map_shape, at_border) for _ in range(2))
+        of_label[right] = of_pred[right]
         for target, maps in (("pred", of_pred), ("label", of_label)):
             name = map_column(method, target)
             columns[name], columns[f"{name}.scale"] = pack_maps(maps)
             columns |= {f"{name}.{s}": v for s, v in attention_statistics(maps).items()}
-    return rows_to_table(columns, request)
+    return columns
 
 
 def _blobs(rng: np.random.Generator, n: int, shape: tuple[int, int], cornered: np.ndarray) -> np.ndarray:

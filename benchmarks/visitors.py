@@ -119,13 +119,17 @@ def resident(process: int) -> float:
     return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--descriptors", type=int)
     parser.add_argument("--idle", type=int, default=0)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     words = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(PORT), "--host", "0.0.0.0"]
     limit = (
         (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (given.descriptors,) * 2))
@@ -162,13 +166,15 @@ def main() -> None:
         server.terminate()
         server.wait(10)
     print(
-        f"{given.visitors} visitors for {given.seconds:.0f} s: {len(found)} clicks, "
-        f"{sum(not ok for _, ok, _ in found)} failed"
+        f"{given.visitors} visitors for {given.seconds:.0f} s; {opened[0]:,} idle connections; resident "
+        f"{before:.0f} MiB, then {after:.0f}; log {log.seek(0, 2):,} bytes"
     )
-    print(
-        f"{opened[0]:,} idle connections; resident {before:.0f} MiB, then {after:.0f}; log "
-        f"{log.seek(0, 2):,} bytes"
-    )
+    print_times(found)
+
+
+def print_times(found: list[tuple[str, bool, float]]) -> None:
+    """Clicks by kind: (kind, whether it was answered, seconds)."""
+    print(f"{len(found)} clicks, {sum(not ok for _, ok, _ in found)} failed")
     for kind in ("all", *sorted({kind for kind, _, _ in found})):
         times = np.array([seconds for k, _, seconds in found if kind in ("all", k)])
         print(

@@ -54,6 +54,10 @@ def opened(run: RunData, net: Classifier | None, port: int | None) -> Dashboard:
     rules = sharing.rules()
     rules.framed_by = NOTEBOOKS
     _, url, _ = page.launch(
-        server_port=port, prevent_thread_lock=True, inbrowser=False, **options(sharing, rules=rules)
+        server_port=port,
+        prevent_thread_lock=True,
+        inbrowser=False,
+        inline=False,  # a notebook shows what is returned; Gradio would show the page once more
+        **options(sharing, rules=rules),
     )
     return Dashboard(url, page)
