@@ -20,7 +20,7 @@ except ModuleNotFoundError:
         "first."
     )
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from explain.cli.explain import explain
@@ -146,9 +146,20 @@ app.add_typer(gaze_commands, name="gaze")
 app.add_typer(inversion_commands, name="invert")
 
 
+def refuse_empty(words: Sequence[str]) -> None:
+    """Raises UserError for an empty value, as a script with an unset variable gives: as a path it would be
+    the current folder."""
+    for before, word in zip(("", *words), words, strict=False):
+        name = word.removesuffix("=") if word.startswith("--") and word.endswith("=") else ""
+        if not word or name:
+            option = name or (before if before.startswith("--") else "an argument")
+            raise UserError(f"The value of {option} is empty: give a value, or leave it out.")
+
+
 def main() -> None:
     """Run the command line. A `UserError` is one line and exit code 2."""
     try:
+        refuse_empty(sys.argv[1:])
         app()
     except UserError as error:
         typer.echo(f"vitrine: {error}", err=True)

@@ -96,7 +96,7 @@ def register_model(
     """Add a network of your own under a name: `load(name)`, `vitrine.load(name)` and recipes that train it
     find it in this process.
 
-    `build`: `() -> nn.Module`, with the weights that it is to have, or `(classes) -> nn.Module` for a given
+    `build`: `() -> nn.Module`, with the weights that it is to have, or `(outputs) -> nn.Module` for a given
     number of classes. Its output is (N, classes) scores. `classes`: their names, in the order of the outputs.
     `preprocess`: a torchvision transform, or a `models.preprocessing.Preprocessing`. `description`: one line
     for lists. A checkpoint that was trained from it names it as its architecture: register it before the
@@ -105,6 +105,11 @@ def register_model(
     """
     if not name or ":" in name:
         raise UserError(f"'{name}' is no name for a model: use letters, digits, '-' and '_'.")
+    if isinstance(build, nn.Module) or not callable(build):
+        raise UserError(
+            f"build= of '{name}' is a {type(build).__name__}: pass a function that returns the network, such "
+            "as lambda: net."
+        )
     if any(source.recognizes(name) for source in SOURCES):
         raise UserError(f"A model '{name}' exists: register yours under another name.")
     preprocessing, origin = read_preprocess(preprocess)
@@ -136,6 +141,6 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"No device '{name}' here ({str(error).splitlines()[0][:80]}): use --device cpu."
+            f"No device '{name}' here ({type(error).__name__}): use cpu, or cuda, cuda:1, mps if it exists."
         ) from error
     return device

@@ -46,6 +46,7 @@ def run_command(*arguments: object, cwd: Path = ROOT, answer: str = "") -> Done:
     out, err, code = io.StringIO(), io.StringIO(), 0
     with _restored(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["launch.py", *map(str, arguments)])
+        patch.setattr(sys.modules["__main__"], "__package__", None)  # else usage says python -m pytest
         patch.setattr(sys, "stdin", io.StringIO(answer))
         patch.chdir(cwd)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

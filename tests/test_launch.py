@@ -15,6 +15,7 @@ from PIL import Image
 
 from models.architectures.classifiers import ARCHITECTURES
 from tests.command import launch, one_line
+from tests.conftest import DEMO
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -308,11 +309,28 @@ def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
         (["--layer", "nowhere"], "No layer 'nowhere'"),
         (["--target", "fear", "--minus", "fear"], "choose two classes"),
         (["--noise", "-1"], "0 to 1000"),
+        (["--methods", ","], "names no method"),
+        (["--set", "nothing=1"], "no method chosen has this parameter"),
+        (["--device", ""], "The value of --device is empty"),
     ],
 )
 def test_explain_says_what_is_wrong(words: list[str], message: str, face: Path, tmp_path: Path) -> None:
     assert message in one_line("explain", face, *TOON[1:], "--out", tmp_path / "maps", *words)
     assert not (tmp_path / "maps").exists()
+
+
+def test_explain_says_for_which_class(face: Path, tmp_path: Path) -> None:
+    text = launch("explain", face, *TOON[1:], "--out", tmp_path, "--target", "scared", "--minus", "neutral")
+    assert "for fear against neutral:" in text
+
+
+@pytest.mark.parametrize("words", [("report", DEMO, "--out", ""), ("run", "--data="), ("analyze", "")])
+def test_empty_values_are_no_paths(words: tuple[object, ...]) -> None:
+    assert "is empty: give a value, or leave it out" in one_line(*words)
+
+
+def test_a_run_is_not_compared_with_itself() -> None:
+    assert "given twice" in one_line("compare", DEMO, DEMO)
 
 
 def test_one_method_that_does_not_fit_leaves_the_others(face: Path, tmp_path: Path) -> None:

@@ -161,3 +161,14 @@ def test_every_kind_of_model_is_listed_by_names_that_it_recognizes() -> None:
             assert about
             assert registry.spec(name).build(3, None) is not None
     assert np.unique(registry.names()).size == len(registry.names())
+
+
+def test_what_is_no_builder_is_refused_at_once() -> None:
+    with pytest.raises(UserError, match="pass a function that returns the network"):
+        vitrine.register_model("mine", network(), CLASSES, FED)
+    vitrine.register_model("mine", lambda: None, CLASSES, FED)  # type: ignore[arg-type, return-value]
+    try:
+        with pytest.raises(UserError, match="returned NoneType"):
+            registry.load("mine")
+    finally:
+        registry.unregister_model("mine")

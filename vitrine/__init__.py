@@ -65,7 +65,7 @@ def register_model(
     """Add a network of your own under a name, for this process: `load(name)` finds it, and a run made with it
     is opened with live maps.
 
-    `build`: `() -> nn.Module`, with the weights that it is to have, or `(classes) -> nn.Module` for a given
+    `build`: `() -> nn.Module`, with the weights that it is to have, or `(outputs) -> nn.Module` for a given
     number of classes. `classes`: names of its outputs. `preprocess`: a torchvision transform, or
     `models.preprocessing.Preprocessing`. Raises UserError for a name that is taken.
     """
@@ -113,7 +113,7 @@ def load(
 def explain(
     net: "Classifier",
     image: "str | Path | Image.Image",
-    methods: Sequence[str] = ("grad_cam",),
+    methods: str | Sequence[str] = ("grad_cam",),
     target: str | int | None = None,
     layer: str = "",
     **parameters: Any,
@@ -133,7 +133,7 @@ def run(
     net: "Classifier",
     data: "str | Path | ImageSource",
     out: str | Path,
-    methods: Sequence[str] = ("grad_cam",),
+    methods: str | Sequence[str] = ("grad_cam",),
     split: str | None = None,
     limit: int | None = None,
     restart: bool = False,

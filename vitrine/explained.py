@@ -77,12 +77,13 @@ class Explained:
 def explained(
     net: Classifier,
     image: str | Path | Image.Image,
-    methods: Sequence[str],
+    methods: str | Sequence[str],
     target: str | int | None,
     layer: str,
     parameters: Mapping[str, Any],
 ) -> Explained:
     """See `vitrine.explain`."""
+    methods = methods.split(",") if isinstance(methods, str) else methods
     index = (
         class_number(net.classes, None if target is None else str(target))
         if not isinstance(target, int)

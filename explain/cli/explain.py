@@ -60,7 +60,9 @@ class MapOptions(Options):
         """Method -> its parameters. Raises UserError for a method or a parameter that does not exist."""
         from explain.methods.single_image import settings_for
 
-        return settings_for(from_commas(self.methods), self.set_ or [])
+        if not (methods := from_commas(self.methods)):
+            raise UserError(f"--methods '{self.methods}' names no method: 'methods' lists them.")
+        return settings_for(methods, self.set_ or [])
 
     def requests(self, classes: tuple[str, ...], settings: dict[str, dict[str, Any]]) -> "list[MapRequest]":
         """One for each method. Raises UserError for a class that the network does not have."""
@@ -126,7 +128,7 @@ def _write_maps(session: "ImageSession", requests: "list[MapRequest]", stem: Pat
     """Why some methods made no map: message -> methods; the others do not depend on them."""
     from explain.methods.single_image import write
 
-    refused: dict[str, list[str]] = {}
+    refused, classes = dict[str, list[str]](), session.classifier.classes
     for request in requests:
         try:
             with progress_bar(request.method) as on_progress:
@@ -136,7 +138,12 @@ def _write_maps(session: "ImageSession", requests: "list[MapRequest]", stem: Pat
             continue
         files = write(session, made, stem)
         low, high = made.raw.min(), made.raw.max()
-        say(f"{request.method:22} {low:.4g} to {high:.4g}, {made.seconds:.2f} s, {files[-1]}")
+        explained = classes[made.target]
+        if isinstance(request.contrast_class, int):
+            explained += f" against {classes[request.contrast_class]}"
+        say(
+            f"{request.method:22} for {explained}: {low:.4g} to {high:.4g}, {made.seconds:.2f} s, {files[-1]}"
+        )
         if made.expected_sum is not None:
             say(
                 f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by "

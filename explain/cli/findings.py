@@ -54,6 +54,8 @@ def compare(
     from explain.run.reader import open_run
     from models.csv_files import write_csv
 
+    if first.resolve() == second.resolve():
+        raise UserError(f"'{first}' is given twice: give two run folders.")
     comparison = compare_runs(open_run(first), open_run(second), method)
     say("\n".join(format_text(comparison)))
     if out:

@@ -47,9 +47,9 @@ def settings_for(methods: Iterable[str], text: list[str]) -> dict[str, dict[str,
         takers = [m for m in given if owner in ("", m) and any(p.name == name for p in get(m).parameters)]
         if not is_there or not takers:
             known = [f"{m}.{p.name}" for m in given for p in get(m).parameters]
+            problem = "no method chosen has this parameter" if is_there else "give name=value"
             raise UserError(
-                f"--set {word}: give name=value; there are "
-                f"{', '.join(known) or 'no parameters of these methods'}."
+                f"--set {word}: {problem}; there are {', '.join(known) or 'no parameters of these methods'}."
             )
         for m in takers:
             given[m][name] = value

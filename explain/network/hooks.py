@@ -319,8 +319,9 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     if not name or name not in modules:
         import difflib
 
-        near = difflib.get_close_matches(name, [m for m in modules if m], 3, cutoff=0.3) or list(modules)[1:4]
-        raise UserError(f"No layer '{name}': near are {', '.join(near)}.")
+        near = difflib.get_close_matches(name, [m for m in modules if m], 3, cutoff=0.3)
+        hint = f"near are {', '.join(near)}" if near else f"the first are {', '.join(list(modules)[1:4])}"
+        raise UserError(f"No layer '{name}': {hint}.")
     return modules[name]
 
 

@@ -50,9 +50,7 @@ class Target:
                     f"Target classes {side.tolist()[:8]} do not fit {n} images of {classes} classes."
                 )
         if self.contrast_class is not None and bool((self.plus == self.contrast_class).any()):
-            raise UserError(
-                f"The difference of class {int(self.plus[0])} and itself is nothing: choose two classes."
-            )
+            raise UserError("The target class and the contrast class are the same class: choose two classes.")
 
 
 def score(logits: Tensor, plus: Tensor, contrast_class: Tensor | None) -> Tensor:

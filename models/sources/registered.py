@@ -40,6 +40,15 @@ class RegisteredModel:
     def built(self, outputs: int | None = None) -> nn.Module:
         """The network for as many classes. Raises UserError where the builder makes another number."""
         outputs = outputs or len(self.classes)
+        made = self._build(outputs)
+        if not isinstance(made, nn.Module):
+            raise UserError(
+                f"The builder of '{self.name}' returned {type(made).__name__}: it must return a network, a "
+                "torch.nn.Module."
+            )
+        return made
+
+    def _build(self, outputs: int) -> object:
         if self.takes_classes:
             return self.build(outputs)
         if outputs != len(self.classes):
