@@ -36,5 +36,7 @@ def output_file(path: Path, remedy: str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as temporary:
             yield temporary
+    except (IsADirectoryError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"'{path}' cannot be written ({error.strerror}): choose another name.") from error
     except OSError as error:
         raise UserError(f"'{path}' cannot be written ({error.strerror or error}): {remedy}.") from error

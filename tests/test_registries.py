@@ -171,4 +171,4 @@ def test_what_is_no_builder_is_refused_at_once() -> None:
         with pytest.raises(UserError, match="returned NoneType"):
             registry.load("mine")
     finally:
-        registry.unregister_model("mine")
+        vitrine.unregister_model("mine")

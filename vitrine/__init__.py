@@ -11,6 +11,7 @@ Everything heavy is imported when it is called.
 """
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from explain.run.reader import RunData
     from models.classifier import Classifier
     from models.data.kind import DataRequest
+    from models.data.registry import unregister_data_source
     from models.data.source import ImageSource
     from models.preprocessing import Preprocessing
+    from models.registry import unregister_model
     from vitrine.explained import Explained
     from vitrine.page import Dashboard
 
@@ -36,9 +39,18 @@ __all__ = [
     "register_method",
     "register_model",
     "run",
+    "unregister_data_source",
     "unregister_method",
+    "unregister_model",
     "wrap",
 ]
+
+_REGISTRIES = {
+    "register_method": "explain.methods.registry",
+    "unregister_data_source": "models.data.registry",
+    "unregister_method": "explain.methods.registry",
+    "unregister_model": "models.registry",
+}
 
 
 def wrap(
@@ -173,8 +185,6 @@ def dashboard(
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("register_method", "unregister_method"):
-        from explain.methods import registry
-
-        return getattr(registry, name)
+    if name in _REGISTRIES:
+        return getattr(import_module(_REGISTRIES[name]), name)
     raise AttributeError(f"module 'vitrine' has no attribute '{name}'")
