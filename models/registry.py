@@ -141,6 +141,6 @@ def _device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"No device '{name}' here ({type(error).__name__}): use cpu, or cuda, cuda:1, mps if it exists."
+            f"No device '{name}' here ({type(error).__name__}): use --device cpu, or cuda, mps if it exists."
         ) from error
     return device
