@@ -119,12 +119,31 @@ def test_quick_clicks_all_count(page: "playwright.Page") -> None:
     """The second comes before the first is answered."""
     for k in range(3):
         page.locator(".vt-lenses button[data-value=means]").click()
-        page.locator(".vt-cell.vt-miss:not(:text-is('0'))").nth(k).click()
+        cell = page.locator(".vt-cell.vt-miss:not(:text-is('0'))").nth(k)
+        value = cell.get_attribute("data-value")
+        cell.click()
+        page.wait_for_selector(f"#vt-confusion .vt-on[data-value='{value}']")
         page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
-        chosen = page.locator("#vt-confusion .vt-on")
-        assert chosen.get_attribute("data-value") == page.locator(".vt-cell.vt-miss:not(:text-is('0'))").nth(
-            k
-        ).get_attribute("data-value")
+
+
+def test_a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
+    """The trainings, say, are drawn every two seconds, also while a button is held down."""
+    page.click(".vt-lenses button[data-value=means]")
+    page.wait_for_selector("#vt-gallery .vt-lenses button[data-value=means].vt-on")
+    box = page.locator(".vt-lenses button[data-value=notes]").bounding_box()
+    assert box is not None
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.evaluate(
+        "document.querySelectorAll('.vt-lenses').forEach((bar) => bar.replaceWith(bar.cloneNode(true)))"
+    )
+    page.mouse.up()
+    page.wait_for_selector("#vt-gallery .vt-lenses button[data-value=notes].vt-on")
+    page.click(".vt-lenses button[data-value=means]")
+    page.wait_for_selector("#vt-gallery .vt-lenses button[data-value=means].vt-on")
+    assert len(asked) == 2
 
 
 def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: Path, tmp_path: Path) -> None:

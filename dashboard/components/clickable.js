@@ -1,8 +1,16 @@
 // In every piece that `clickable` makes: `element` and `trigger` are Gradio's.
 const report = (node, value) => trigger('keep' in node.dataset ? 'submit' : 'select', {index: node.dataset.action, value: String(value)});
-element.addEventListener('click', (event) => {
-  const node = event.target.closest('[data-action]');
+const clicked = (node) => {
   if (node && element.contains(node) && !['SELECT', 'INPUT', 'TEXTAREA'].includes(node.tagName)) report(node, node.dataset.value ?? '');
+};
+element.addEventListener('click', (event) => clicked(event.target.closest('[data-action]')));
+// A piece that is drawn anew while the button is held down: the browser reports no click on what replaced it.
+let pressed = null;
+element.addEventListener('pointerdown', (event) => { pressed = event.target.closest('[data-action]'); });
+element.addEventListener('pointerup', (event) => {
+  const node = event.target.closest('[data-action]');
+  if (pressed && !pressed.isConnected && node?.dataset.action === pressed.dataset.action && node.dataset.value === pressed.dataset.value) clicked(node);
+  pressed = null;
 });
 element.addEventListener('keydown', (event) => {
   const node = event.target.closest('[data-action]');

@@ -159,7 +159,7 @@ class FiltersTab:
         running = [self._features, self._start, self._cancel]
         maximized = self._start.click(self.maximize, inputs, running, concurrency_id="maximize", **QUIET)
         done = maximized.then(self.ready, None, [self._start, self._cancel], **QUIET)
-        done.then(self.show_one, inputs, [self._alone], **model)
+        done.then(self.settle, inputs, [self._features, self._alone], **model)
         self._cancel.click(self.stop, None, None, concurrency_limit=None, **QUIET)
         ctx.on_load(self.arrive, [self._view], [self._view, ctx.tabs])
         ctx.on_tab(ID, self.show, inputs, areas)
@@ -169,9 +169,11 @@ class FiltersTab:
         return self._pieces.of(FiltersView(**keys), form)
 
     @error_boundary
-    def show_one(self, keys: dict[str, Any], *form: Any) -> str:
-        """The filter alone, whose visualization may be there now."""
-        return self._pieces.of(FiltersView(**keys), form)[3]
+    def settle(self, request: gr.Request, keys: dict[str, Any], *form: Any) -> list[Any]:
+        """The filter alone, whose visualization may be there now; and the layer that was chosen meanwhile, over
+        which the last preview may have been drawn."""
+        _, features, _, alone = self._pieces.of(FiltersView(**keys), form)
+        return [features if request.session_hash in self._moved_on else gr.skip(), alone]
 
     @error_boundary
     def act(self, request: gr.Request, event: gr.SelectData, keys: dict[str, Any], *form: Any) -> list[Any]:

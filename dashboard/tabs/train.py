@@ -74,9 +74,11 @@ class TrainTab:
             self._view,
             [self._sheet, self._counts],
         )
+        # one at a time: a look at the trainings that began before a click must not end after it
+        shown: dict[str, Any] = {**QUIET, "concurrency_id": "trainings"}
         changes = [control.change for control in inputs]
         gr.on(changes, self.typed, inputs, [self._typed], trigger_mode="always_last", **QUIET)
-        self._start.click(self.start, [view, *inputs], [*areas, *previewed], **QUIET)
+        self._start.click(self.start, [view, *inputs], [*areas, *previewed], **shown)
         self._preview.click(
             self.preview,
             inputs,
@@ -86,8 +88,8 @@ class TrainTab:
             show_progress_on=[self._sheet],
         )
         clicks = [self._list.select, self._comparison.select]
-        gr.on(clicks, self.act, [view], areas, trigger_mode="multiple", **QUIET)
-        self._clock.tick(self.show, [view], areas, **QUIET)
+        gr.on(clicks, self.act, [view], areas, trigger_mode="multiple", **shown)
+        self._clock.tick(self.show, [view], areas, **shown)
         self._save.click(self.charts_zip, [view], [self._save], **QUIET)
         self._ctx.on_load(self.typed, inputs, [self._typed])
         self._ctx.on_tab(ID, self.opened, [view], [self._form.controls["model"], *areas])

@@ -22,6 +22,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import say
+from models.interrupts import listen, raise_if_interrupted
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
 
@@ -119,6 +120,7 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
     from models.memory import reuse_memory
 
     reuse_memory()
+    listen()
     try:
         compute(
             matched.classifier,
@@ -185,6 +187,7 @@ def _progress_bar() -> Callable[["Progress"], None]:
     bars: list[tqdm] = []
 
     def show(now: "Progress") -> None:
+        raise_if_interrupted()
         if not bars:
             bars.append(
                 tqdm(total=now.total, initial=now.before, unit="image", smoothing=0.1, dynamic_ncols=True)

@@ -1,7 +1,6 @@
 """The commands that train classifiers: train · study. Typer calls them; heavy packages are imported inside,
 so that `--help` answers at once."""
 
-import signal
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from explain.cli.options import (
 )
 from explain.cli.output import say
 from models.errors import UserError
+from models.interrupts import listen
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
 
@@ -148,7 +148,7 @@ def train(
     from models.training.recipe import seeds_in
     from models.training.seeds import file_of, train_seeds
 
-    _stop_by_signals()
+    listen()
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: a checkpoint's name ends in .safetensors.")
     plan = recipe.to_recipe()
@@ -160,12 +160,6 @@ def train(
         say(STOPPED)
         raise typer.Exit(130)
     _say_next(file_of(out, numbers[0], numbers), data, parts, columns.labels)
-
-
-def _stop_by_signals() -> None:
-    """A shell's background jobs ignore SIGINT unless this is asked for."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
 
 
 def _say_parts(parts: "Parts") -> None:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from models.atomic import atomic
 from models.errors import UserError
+from models.interrupts import raise_if_interrupted
 from models.memory import reuse_memory
 from models.training.progress import Progress
 
@@ -102,6 +103,16 @@ class ResumeFile(Checkpoint):
             ) from error
 
 
+class StopAtBatch(L.Callback):
+    """Ends where a signal came whose exception was lost."""
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        raise_if_interrupted()
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        raise_if_interrupted()
+
+
 def whole(resume: Path) -> Path | None:
     """The file to resume from; None where it is damaged: it is renamed, a line on stderr says so, and the
     training begins anew."""
@@ -132,16 +143,17 @@ def run_epochs(
         devices=1,
         precision="bf16-mixed",
         logger=False,
-        callbacks=callbacks,
+        callbacks=[*callbacks, StopAtBatch()],
         gradient_clip_val=clip or None,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
     )
+    handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(trainee, fitted, judged, ckpt_path=resume, weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    except SystemExit:  # what Lightning makes of Ctrl-C, which it ignores from then on
+        signal.signal(signal.SIGINT, handler)
         return False
     return not trainer.interrupted
 
