@@ -1,5 +1,6 @@
 """A loaded network with its preprocessing and the names of its classes."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from models.access import Access
+from models.opaque import access_of
 from models.preprocessing import Preprocessing, stack
 
 ONE_OUTPUT = (
@@ -21,7 +24,8 @@ class Classifier:
     """`model` is in eval mode; `weights`: where its parameters come from; `weights_hash`: their fingerprint;
     `preprocessing_from`: where `preprocessing` comes from, one phrase. `options`: command-line options that
     reproduce the preprocessing, where it differs from what `models.registry.load` finds; `renamed`: whether
-    the classes differ from it."""
+    the classes differ from it. `source`: what `load` takes for the network, where that is not its `name`;
+    `notes`: what was found out about it, a line each."""
 
     name: str
     model: nn.Module
@@ -35,14 +39,26 @@ class Classifier:
     preprocessing_from: str = ""
     options: tuple[str, ...] = ()
     renamed: bool = False
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def access(self) -> Access:
+        """How much of the network can be reached."""
+        return access_of(self.model)
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return self._tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.model.parameters()).dtype
+        return self._tensor.dtype
+
+    @property
+    def _tensor(self) -> Tensor:
+        """One that the network computes with."""
+        return next(itertools.chain(self.model.parameters(), self.model.buffers()))
 
     @property
     def transform_input(self) -> bool | None:

@@ -1,8 +1,8 @@
 """Ctrl-C that is not lost.
 
 Python drops an exception that is raised while it starts a worker process or destroys an object: it prints
-"Exception ignored in", and the work goes on. So a signal is also written down, and long work looks between two
-batches.
+"Exception ignored in", and the work goes on. So a signal is also written down, and long work looks between
+two batches.
 """
 
 import signal

@@ -14,14 +14,19 @@ from torch import nn
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
 from models.input_options import with_options
+from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.program import program
 from models.sources.base import ModelSource, ModelSpec
 from models.sources.checkpoint_file import CheckpointFile
+from models.sources.exported_program import ExportedProgramFile
 from models.sources.module import distinct_names, read_preprocess
+from models.sources.onnx_file import OnnxFile
 from models.sources.ours import OwnArchitectures, ShippedCheckpoints
+from models.sources.own_code import OwnCode
 from models.sources.registered import RegisteredModel, RegisteredModels
 from models.sources.timm_models import TimmModels
+from models.sources.torchscript import TorchScriptFile
 from models.sources.torchvision_models import TorchvisionModels
 
 
@@ -33,12 +38,16 @@ def spec(name: str) -> ModelSpec:
 
 REGISTERED = RegisteredModels()
 SOURCES: tuple[ModelSource, ...] = (
+    TorchScriptFile(),
+    ExportedProgramFile(),
+    OnnxFile(),
     CheckpointFile(spec),
     REGISTERED,
     ShippedCheckpoints(),
     OwnArchitectures(),
     TorchvisionModels(),
     TimmModels(),
+    OwnCode(),
 )
 """The kinds of models, in the order in which they are asked whether they recognize a name. A kind that looks
 into a file stands before `CheckpointFile`, which goes by the suffix."""
@@ -61,26 +70,28 @@ def load(
     weights: str | Path | None = None,
     classes: tuple[str, ...] | None = None,
     device: str = "cpu",
-    options: PreprocessingOptions | None = None,
+    options: PreprocessingOptions | Preprocessing | None = None,
 ) -> Classifier:
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
     `name`: one of `names()`, any torchvision classifier, `timm:NAME`, or the path of a checkpoint that
     Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched, with it `name`
     may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
-    them. `options`: what a person says about the input. Raises UserError for unknown names, weights that do
-    not fit or cannot be downloaded, options that do not fit, and networks of one output.
+    them. `options`: what a person says about the input, or a run recorded. Raises UserError for unknown
+    names, weights that do not fit or cannot be downloaded, options that do not fit, and networks of one
+    output.
     """
     if weights and not name:
         name, weights = str(weights), None
-    classifier = _source(name).load(name, Path(weights) if weights else None, classes)
+    source = _source(name)
+    classifier = source.load(name, Path(weights) if weights else None, classes, options)
     if classes and classifier.classes != classes:
         raise UserError(
             f"{classifier.name} names its {len(classifier.classes)} outputs itself: leave --class-names out."
         )
     if len(classifier.classes) == 1 and classifier.metadata.get("task") != "affect":
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
-    if options and options.given:
+    if isinstance(options, PreprocessingOptions) and options.given and not source.asks_input:
         classifier = with_options(classifier, options)
     classifier.model.eval().to(_device(device)).to(memory_format=torch.channels_last)
     return classifier

@@ -120,6 +120,7 @@ class Context:
             self.decoders,
             self.run.manifest.data_root,
             self.run.manifest.weights or None,
+            _file_of(self.run.manifest.source),
             WEIGHTS.parent,
         ]
 
@@ -168,9 +169,14 @@ class Context:
     def named(self, classifier: "Classifier") -> tuple[str, str]:
         """The values of --model and --weights for this network; only the owner gets folders of this
         machine."""
+        from models.sources.own_code import names_code
         from models.training.trained import described
 
         file = Path(classifier.weights)
+        if classifier.source and self.access.computes:
+            return classifier.source, str(file) if names_code(
+                classifier.source
+            ) and classifier.weights else ""
         if not file.is_file():
             return classifier.name, ""
         text = str(file) if self.access.computes else file.name
@@ -188,6 +194,12 @@ class Context:
                 pass
 
         threading.Thread(target=work, daemon=True, name="warm-up").start()
+
+
+def _file_of(source: str) -> Path | None:
+    """The file of a network's source: code is named behind it."""
+    place = source.rpartition(":")[0] if ".py:" in source else source
+    return Path(place) if "/" in place or "\\" in place else None
 
 
 def _roots(ids: "pd.Series", root: str) -> list[Path]:

@@ -170,8 +170,8 @@ class FiltersTab:
 
     @error_boundary
     def settle(self, request: gr.Request, keys: dict[str, Any], *form: Any) -> list[Any]:
-        """The filter alone, whose visualization may be there now; and the layer that was chosen meanwhile, over
-        which the last preview may have been drawn."""
+        """The filter alone, whose visualization may be there now; and the layer that was chosen meanwhile,
+        over which the last preview may have been drawn."""
         _, features, _, alone = self._pieces.of(FiltersView(**keys), form)
         return [features if request.session_hash in self._moved_on else gr.skip(), alone]
 

@@ -49,9 +49,10 @@ class RunOptions(Options):
     methods: Annotated[
         str,
         typer.Option(
-            help="Methods, separated by commas; 'methods' lists them. A run takes those that need one pass."
+            help="Methods, separated by commas; 'methods' lists them. A run takes those that need one pass "
+            "(default: grad_cam,layer_cam; of networks without layers input_x_gradient or occlusion)."
         ),
-    ] = "grad_cam,layer_cam"
+    ] = ""
     layer: Layer = None
     batch_size: Annotated[int, typer.Option(min=1, help="Images per pass through the network.")] = 32
     precision: Annotated[
@@ -60,6 +61,14 @@ class RunOptions(Options):
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete what --out holds of a run, and start again.")
     ] = False
+
+
+DEFAULT_METHODS = {
+    "layers": ["grad_cam", "layer_cam"],
+    "gradients": ["input_x_gradient"],
+    "scores": ["occlusion"],
+}
+"""How much of a network can be reached -> the methods of a run for which none is named."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ def run(
     if any(spelling in classifier.classes for spelling in source.merged):
         source = data.open(columns, limit, classifier.classes)
     say(f"input      {classifier.input_described}")
+    for note in classifier.notes:
+        say(f"network    {note}")
     matched = match_classes(classifier, source, classes)
     say(
         f"data       {source.name}: {len(source)} images of {len(source.classes)} classes; "
@@ -126,7 +137,7 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
             matched.classifier,
             source,
             out,
-            from_commas(options.methods),
+            from_commas(options.methods) or DEFAULT_METHODS[matched.classifier.access],
             options.layer,
             precision=options.precision,
             batch_size=options.batch_size,

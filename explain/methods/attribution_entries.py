@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from explain.methods.spec import Method, Parameter
+from models.access import Access
 
 CHANNELS = ("sum", "largest")
 BASE = Parameter(
@@ -36,6 +37,7 @@ def pixels(
     passes: Callable[[dict[str, Any]], float] = lambda given: 3,
     signed: bool = True,
     complete: bool = False,
+    access: Access = "gradients",
 ) -> Method:
     """A method whose map is as large as the input. `passes`: of one image, in forward passes; a
     backward pass is two."""
@@ -52,6 +54,7 @@ def pixels(
         signed=signed,
         complete=complete,
         cost=cost,
+        access=access,
         passes=lambda channels, positions, given: passes(given),
     )
 
@@ -110,6 +113,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "2 forwards, 2 backwards",
         lambda given: 25,
         complete=True,
+        access="layers",
     ),
     pixels(
         "gradient_shap",
@@ -133,6 +137,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "Springenberg et al. 2014, arXiv:1412.6806",
         (Parameter("channels", "sum", "of the colors", choices=CHANNELS),),
         passes=lambda given: 7,
+        access="layers",
     ),
     pixels(
         "deconvolution",
@@ -142,6 +147,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
         (Parameter("channels", "sum", "of the colors", choices=CHANNELS),),
         passes=lambda given: 7,
+        access="layers",
     ),
     Method(
         "guided_grad_cam",
@@ -173,6 +179,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         (),
         "2 forwards, 1 backward, a copy of the network",
         lambda given: 6,
+        access="layers",
     ),
     pixels(
         "occlusion",
@@ -187,6 +194,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         ),
         "1 forward for each square",
         lambda given: (1 / (given["window"] * given["stride"])) ** 2,
+        access="scores",
     ),
     pixels(
         "feature_ablation",
@@ -197,6 +205,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         (*OF_REGIONS, BASE),
         "1 forward for each region",
         lambda given: given["count"] + 1,
+        access="scores",
     ),
     pixels(
         "lime",
@@ -207,6 +216,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         FITTED,
         "1 forward for each sample",
         lambda given: given["samples"],
+        access="scores",
     ),
     pixels(
         "kernel_shap",
@@ -218,5 +228,6 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "1 forward for each sample",
         lambda given: given["samples"],
         complete=True,
+        access="scores",
     ),
 )

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from explain.methods.baseline import baseline
 from explain.methods.inputs import MethodInputs, OnProgress, Passes, ignore_progress
-from explain.methods.registry import get
+from explain.methods.registry import get, methods_for
 from explain.methods.request import Classes, MapRequest, Smoothing
 from explain.methods.spec import Method
 from explain.network.hooks import Capture, layers_in, logits
@@ -22,6 +22,7 @@ from explain.network.oom import shrinking
 from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
+from models.opaque import access_of, require_access
 
 FUSIONS = ("mean", "max")
 
@@ -80,6 +81,8 @@ def compute_maps(
     if passes.model is not model or passes.x is not x:
         raise ValueError("passes= belongs to another network or to other images")
     began, method = time.perf_counter(), get(request.method)
+    remedy = f"use {', '.join(methods_for(access_of(model)))}"
+    require_access(model, method.access, method.title, remedy)
     settings = method.settings(dict(request.parameters))
     layers = (layers_in(request.layer) or (default_layer(model, x),)) if method.layered else ()
     target = _target(passes, request)
@@ -87,18 +90,6 @@ def compute_maps(
     maps, sums = shrinking(lambda _: _smoothed(inputs, method, settings, request), 1)
     classes = tuple(target.plus.tolist())
     return MapResult(maps.cpu(), request, ",".join(layers), classes, time.perf_counter() - began, sums)
-
-
-def map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, int]:
-    """(h, w) of the maps of several methods. Raises UserError where they differ: a run holds maps of one
-    size."""
-    requests = {name: MapRequest(name, layer, 0) for name in methods}
-    maps = {m: compute_maps(passes.model, passes.x, r, passes=passes).maps for m, r in requests.items()}
-    shapes = {m: (int(made.shape[1]), int(made.shape[2])) for m, made in maps.items()}
-    if len(set(shapes.values())) > 1:
-        sizes = ", ".join(f"{m} {h} x {w}" for m, (h, w) in shapes.items())
-        raise UserError(f"A run holds maps of one size, and these differ ({sizes}): make one run each.")
-    return shapes[methods[0]]
 
 
 def _target(passes: Passes, request: MapRequest) -> Target:

@@ -11,6 +11,7 @@ from typing import Any
 from explain.methods.attribution_entries import ATTRIBUTION_METHODS
 from explain.methods.cam_entries import CAM_METHODS
 from explain.methods.spec import Method, Parameter
+from models.access import Access, reaches
 from models.errors import UserError
 from models.program import program
 
@@ -74,12 +75,18 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
-def method_in_runs(name: str) -> Method:
-    """A method that runs over many images take. Raises UserError for others."""
-    names = methods_in_runs()
+def method_in_runs(name: str, access: Access = "layers") -> Method:
+    """A method that runs over many images take, of a network that allows so much. Raises UserError for
+    others."""
+    names = methods_in_runs(access)
     if name not in METHODS:
         raise UserError(f"No method '{name}': {_near(name, names)}A run takes {', '.join(names)}.")
     if name not in names:
+        if access != "layers":
+            raise UserError(
+                f"{METHODS[name].title} needs more of the network than its {access}: a run takes "
+                f"{', '.join(names)}."
+            )
         raise UserError(
             f"{METHODS[name].title} runs the network many times for one image: a run takes "
             f"{', '.join(names)}; for single images use 'explain', or Inspect."
@@ -87,8 +94,17 @@ def method_in_runs(name: str) -> Method:
     return METHODS[name]
 
 
-def methods_in_runs() -> list[str]:
-    return [m.name for m in METHODS.values() if m.in_runs]
+def methods_in_runs(access: Access = "layers") -> list[str]:
+    """Those of one pass. Where no layer can be reached there are none, and those of many passes are
+    taken."""
+    if access == "layers":
+        return [m.name for m in METHODS.values() if m.in_runs]
+    return methods_for(access)
+
+
+def methods_for(access: str) -> list[str]:
+    """Those that a network which allows so much can be explained with."""
+    return [m.name for m in METHODS.values() if reaches(access, m.access)]
 
 
 def _near(name: str, names: Iterable[str]) -> str:

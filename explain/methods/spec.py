@@ -7,6 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from models.access import Access
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Method:
     `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's.
     `signed`: negative values are evidence against the class. `class_specific`: False where the map is the
     same for every target. `differences`: it also explains by how much one class exceeds another. `complete`:
-    a map sums to y(x) - y(x0), x0 being the baseline that its parameter `base` names. `passes(channels,
+    a map sums to y(x) - y(x0), x0 being the baseline that its parameter `base` names. `access`: how much of
+    the network it must reach. `passes(channels,
     positions, parameters)`: about how many forward passes of the whole network one image costs.
     """
 
@@ -78,6 +80,7 @@ class Method:
     differences: bool = True
     complete: bool = False
     cost: str = "1 forward, 1 backward from the output to the layer"
+    access: Access = "layers"
     passes: Callable[[int, int, dict[str, Any]], float] = lambda channels, positions, given: 1.2
 
     @property

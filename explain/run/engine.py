@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from explain.methods import registry
-from explain.methods.compute import map_shape
 from explain.methods.inputs import Passes
 from explain.network.fused import fused_copy
 from explain.network.hooks import layers_in
@@ -36,7 +35,7 @@ from explain.run.loading import Loaded, load_batches
 from explain.run.parquet import write
 from explain.run.regions import FACE_BANDS, are_expressions
 from explain.run.resume import claim
-from explain.run.rows import process
+from explain.run.rows import map_shape, process
 from explain.run.trusted_data import allow
 from models import __version__
 from models.class_index import find_index
@@ -45,6 +44,7 @@ from models.class_names import must_differ, named_by_data
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import Cancelled, UserError
+from models.opaque import require_access
 
 PRECISIONS = ("fp32", "bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")  # versions that the manifest names
@@ -71,17 +71,19 @@ def plan(
 ) -> Request:
     """The request of a run, checked before any work: methods, layer, that a gradient reaches it, and the
     shape of its maps. Raises UserError."""
-    chosen = tuple(dict.fromkeys(registry.method_in_runs(m).name for m in methods))
+    access = classifier.access
+    chosen = tuple(dict.fromkeys(registry.method_in_runs(m, access).name for m in methods))
     if not chosen:
-        raise UserError(f"No method given: choose from {', '.join(registry.methods_in_runs())}.")
+        raise UserError(f"No method given: choose from {', '.join(registry.methods_in_runs(access))}.")
     if precision not in PRECISIONS:
         raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
-    layer = layer or classifier.default_layer or default_layer(classifier.model, example)
+    layer = _layer(classifier, layer, example)
     passes = Passes(classifier.model, example, precision)
     captured = passes.captured(layers_in(layer))
     _check_outputs(classifier, captured.logits.shape[1])
-    captured.gradients(torch.zeros(1, dtype=torch.long))
+    if layer:
+        captured.gradients(torch.zeros(1, dtype=torch.long))
     h, w = map_shape(passes, chosen, layer)
     regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(
@@ -100,6 +102,15 @@ def plan(
         transform_input=classifier.transform_input,
         bits=source.bits,
     )
+
+
+def _layer(classifier: Classifier, layer: str | None, example: Tensor) -> str:
+    """The layer that was asked for, or the default; '' where layers cannot be reached. Raises UserError."""
+    if classifier.access != "layers":
+        if layer:
+            require_access(classifier.model, "layers", f"--layer {layer}", "leave it out")
+        return ""
+    return layer or classifier.default_layer or default_layer(classifier.model, example)
 
 
 def _check_outputs(classifier: Classifier, outputs: int) -> None:
@@ -287,6 +298,8 @@ def _close(job: Job, speed: float | None) -> Manifest:
         images_per_second=round(speed, 2) if speed else None,
         titles={m: registry.get(m).title for m in job.request.methods},
         weights=job.classifier.weights,
+        source=job.classifier.source,
+        access=job.classifier.access,
         data_root=job.source.root,
         data_classes=job.source.classes,
         preprocessing=job.classifier.preprocessing.as_dict(),

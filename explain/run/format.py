@@ -76,7 +76,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The request and its outcome. `status` is 'complete', or 'partial' for a run that has not ended."""
+    """The request and its outcome. `status` is 'complete', or 'partial' for a run that has not ended.
+    `source`: what `models.registry.load` takes for the network, where that is not its name; `access`: how
+    much of it can be reached (`models.access`)."""
 
     request: Request
     status: str
@@ -84,6 +86,8 @@ class Manifest:
     images_per_second: float | None = None
     titles: dict[str, str] = field(default_factory=dict)
     weights: str = ""
+    source: str = ""
+    access: str = "layers"
     data_root: str = ""
     data_classes: tuple[str, ...] = ()
     preprocessing: dict[str, Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from explain.run.format import Manifest
 from models.errors import UserError
+from models.program import program
 from models.shipped import shipped
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
     """Its weights are those of the file `weights`, or those that the run names; classes and preprocessing are
     the run's. Raises UserError where the weights cannot be had or are others."""
     request = manifest.request
+    if manifest.source:
+        return _from_source(manifest, weights, device)
     file = weights or (
         Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None
     )
@@ -32,13 +35,40 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
         )
     from models.registry import load  # torch: not before it is known that there is something to load
 
-    classifier = load(name, file, device=device)
-    if classifier.weights_hash != request.weights_hash:
+    return as_in_run(_same_weights(load(name, file, device=device), manifest), manifest)
+
+
+def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Classifier":
+    """A network that its file or a person's code makes. Raises UserError for code that this person has not
+    named before."""
+    from models.preprocessing import Preprocessing
+    from models.registry import load
+    from models.sources.own_code import names_code
+    from models.trusted_code import is_trusted
+
+    source, file = manifest.source, weights
+    if names_code(source):
+        if not is_trusted(source):
+            raise UserError(
+                f"This run names code, {source}, which is not run because a run says so: the run's own maps "
+                f"are shown; for live maps name it yourself once, as in {program()} layers --model {source}."
+            )
+        file = weights or (Path(manifest.weights) if manifest.weights else None)
+    elif weights:
+        source, file = str(weights), None
+    classes, fed = manifest.request.classes, Preprocessing.from_dict(manifest.request.preprocessing)
+    made = _same_weights(load(source, file, None, device, fed), manifest)
+    return replace(made, classes=classes, renamed=made.classes != classes)
+
+
+def _same_weights(classifier: "Classifier", manifest: Manifest) -> "Classifier":
+    """Raises UserError where the run was made with others."""
+    if classifier.weights_hash != manifest.request.weights_hash:
         raise UserError(
-            f"'{classifier.weights}' holds other weights than the run was made with: start with --weights "
-            "FILE."
+            f"'{classifier.weights or classifier.source}' holds other weights than the run was made with: "
+            "start with --weights FILE."
         )
-    return as_in_run(classifier, manifest)
+    return classifier
 
 
 def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":

@@ -26,7 +26,34 @@ from explain.run.loading import Loaded
 from explain.run.map_stats import attention_statistics
 from explain.run.regions import face_bands, reduced
 from models.classifier import Classifier
+from models.errors import UserError
 from models.preprocessing import stack
+
+SIDE = 32
+"""Positions on a side of the maps that a run keeps of methods whose maps are as large as the image."""
+
+
+def kept(method: str, maps: Tensor) -> Tensor:
+    """Maps (N, h, w) as a run keeps them: those at the input's resolution as means of blocks, at most `SIDE`
+    on a side. Maps of layers, and of methods from outside, stay."""
+    m, (h, w) = registry.get(method), maps.shape[1:]
+    if m.coarse or m.from_outside or max(h, w) <= SIDE:
+        return maps
+    return F.adaptive_avg_pool2d(maps[:, None], (min(h, SIDE), min(w, SIDE)))[:, 0]
+
+
+def map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, int]:
+    """(h, w) of the maps of several methods. Raises UserError where they differ: a run holds maps of one
+    size."""
+    requests = {name: MapRequest(name, layer, 0) for name in methods}
+    maps = {
+        m: kept(m, compute_maps(passes.model, passes.x, r, passes=passes).maps) for m, r in requests.items()
+    }
+    shapes = {m: (int(made.shape[1]), int(made.shape[2])) for m, made in maps.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{m} {h} x {w}" for m, (h, w) in shapes.items())
+        raise UserError(f"A run holds maps of one size, and these differ ({sizes}): make one run each.")
+    return shapes[methods[0]]
 
 
 def both_targets(
@@ -37,7 +64,7 @@ def both_targets(
     def maps(chosen: Sequence[str], classes: Tensor) -> dict[str, Tensor]:
         target = tuple(classes.tolist())
         return {
-            m: compute_maps(passes.model, passes.x, MapRequest(m, layer, target), passes=passes).maps
+            m: kept(m, compute_maps(passes.model, passes.x, MapRequest(m, layer, target), passes=passes).maps)
             for m in chosen
         }
 

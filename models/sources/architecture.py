@@ -10,7 +10,7 @@ from models.classifier import Classifier
 from models.errors import UserError
 from models.imagenet import imagenet_names, wordnet_ids
 from models.shipped import shipped
-from models.sources.base import ModelSource, ModelSpec
+from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import from_file
 
 
@@ -20,7 +20,9 @@ class ArchitectureSource(ModelSource):
     @abstractmethod
     def spec(self, name: str) -> ModelSpec: ...
 
-    def load(self, name: str, weights: Path | None, classes: tuple[str, ...] | None) -> Classifier:
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
         spec = self.spec(name)
         return official(spec) if weights is None else from_file(spec, weights, classes)
 

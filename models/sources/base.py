@@ -11,6 +11,7 @@ from torch import nn
 from models.classifier import Classifier
 from models.errors import UserError
 from models.preprocessing import Preprocessing
+from models.preprocessing_options import PreprocessingOptions
 
 
 class Build(Protocol):
@@ -22,6 +23,10 @@ class Build(Protocol):
 
 Pretrained = tuple[nn.Module, Preprocessing, str]
 """A network with its official weights, its preprocessing, and where the weights come from."""
+
+
+Told = PreprocessingOptions | Preprocessing | None
+"""What a person says about the input, or what a run recorded."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,10 @@ class ModelSpec:
 
 class ModelSource(ABC):
     """One kind of model. A further kind is one subclass in a file of its own, and one entry in
-    `models.registry.SOURCES`."""
+    `models.registry.SOURCES`. `asks_input`: its networks do not say how images are prepared for them, so that
+    `load` needs what a person says."""
+
+    asks_input = False
 
     @abstractmethod
     def recognizes(self, name: str) -> bool:
@@ -54,9 +62,11 @@ class ModelSource(ABC):
         and must not load it."""
 
     @abstractmethod
-    def load(self, name: str, weights: Path | None, classes: tuple[str, ...] | None) -> Classifier:
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
         """The network on the CPU, in any mode. `weights`: a checkpoint file, None for the model's own;
-        `classes`: names for outputs that have none. Raises UserError."""
+        `classes`: names for outputs that have none; `told`: for kinds that `asks_input`. Raises UserError."""
 
     def spec(self, name: str) -> ModelSpec:
         """The architecture, for networks with new weights. Raises UserError where the kind has none."""

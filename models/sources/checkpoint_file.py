@@ -6,7 +6,7 @@ from pathlib import Path
 from models.classifier import Classifier
 from models.errors import UserError
 from models.program import program
-from models.sources.base import ModelSource, ModelSpec
+from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import filled, read_classifier
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -21,7 +21,9 @@ class CheckpointFile(ModelSource):
     def recognizes(self, name: str) -> bool:
         return Path(name).suffix in SUFFIXES
 
-    def load(self, name: str, weights: Path | None, classes: tuple[str, ...] | None) -> Classifier:
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
         if weights is not None:
             raise UserError(
                 f"--model {name} is a file, and so is --weights {weights}: give one of them, or the "

@@ -13,7 +13,7 @@ from models.classifier import Classifier
 from models.preprocessing import UNIT
 from models.shipped import shipped
 from models.sources.architecture import ArchitectureSource
-from models.sources.base import ModelSpec
+from models.sources.base import ModelSpec, Told
 from models.sources.parameters import from_file
 
 OUTPUTS = 8  # of a network that is built for no data: the eight expressions
@@ -52,5 +52,7 @@ class ShippedCheckpoints(OwnArchitectures):
     def spec(self, name: str) -> ModelSpec:
         return super().spec(name.split(":")[0])
 
-    def load(self, name: str, weights: Path | None, classes: tuple[str, ...] | None) -> Classifier:
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
         return from_file(self.spec(name), weights or shipped()[name], classes)

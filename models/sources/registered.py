@@ -10,7 +10,7 @@ from torch import nn
 from models.classifier import Classifier
 from models.errors import UserError
 from models.preprocessing import Preprocessing
-from models.sources.base import ModelSource, ModelSpec
+from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.module import from_module
 from models.sources.parameters import from_file
 
@@ -80,7 +80,9 @@ class RegisteredModels(ModelSource):
 
         return ModelSpec(name, build, entry.preprocessing, owner="the registered", classes=entry.classes)
 
-    def load(self, name: str, weights: Path | None, classes: tuple[str, ...] | None) -> Classifier:
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
         if weights is not None:
             return from_file(self.spec(name), weights, classes)
         entry = self.entries[name]

@@ -1,0 +1,112 @@
+"""The scores of classes within what a network returns: a tensor, or a tuple, dict or dataclass of some."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import UserError
+
+NAMES = ("logits", "out", "scores", "output", "pred", "predictions")
+"""How the entry is called that holds the scores, the likeliest first."""
+PROBABILITIES = "its outputs are probabilities: their logarithms are used as scores"
+TINY = 1e-12
+Path = tuple[int | str, ...]
+
+
+def scores_path(output: Any) -> Path:
+    """Where the scores (N, K) stand in `output`: () for a tensor, ('logits',), (0,) ... Raises UserError
+    where they cannot be told from other entries."""
+    if isinstance(output, Tensor):
+        if output.flatten(1).ndim == 2 and output.ndim > 1 and output[0].numel() == output.shape[1]:
+            return ()
+        raise UserError(f"The network returns {tuple(output.shape)}: scores (N, classes) are needed.")
+    entries = _entries(output)
+    named = [name for name in NAMES if name in entries]
+    if named:
+        return (named[0], *scores_path(entries[named[0]]))
+    if isinstance(output, tuple | list):
+        return (0, *scores_path(entries[0]))
+    found = [key for key, value in entries.items() if isinstance(value, Tensor) and value.ndim == 2]
+    if len(found) == 1:
+        return (found[0],)
+    shapes = ", ".join(f"{key} {_shape(value)}" for key, value in list(entries.items())[:5])
+    raise UserError(
+        f"The network returns a {type(output).__name__} of {shapes or 'nothing'}: call the scores "
+        f"'{NAMES[0]}', or return them alone."
+    )
+
+
+def at(output: Any, path: Path) -> Tensor:
+    """The entry of `output` at a path that `scores_path` found."""
+    for key in path:
+        output = output[key] if _indexed(output, key) else getattr(output, str(key))
+    result: Tensor = output
+    return result
+
+
+def are_probabilities(scores: Tensor) -> bool:
+    """Whether rows of scores (N, K) are distributions already: a softmax over them would be wrong."""
+    p = scores.flatten(1).float()
+    total = p.sum(1)
+    return p.shape[1] > 1 and bool(
+        (p >= 0).all() and torch.allclose(total, torch.ones_like(total), atol=1e-3)
+    )
+
+
+def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
+    """`model`, or a shallow copy of it whose output is scores (N, K) alone; and a note where its outputs are
+    probabilities. Layers, parameters and the given object stay as they are. `example` (C, H, W): an image
+    to find out with. Raises UserError as `scores_path`, and where the network cannot take the image."""
+    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
+    try:
+        with torch.inference_mode():
+            outputs = [model(image[None]) for image in (example, noise)]
+    except Exception as error:  # a network of others may raise anything
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise UserError(
+            f"The network cannot take an image of shape {tuple(example.shape)} "
+            f"({type(error).__name__}: {reason})."
+        ) from error
+    path = scores_path(outputs[0])
+    probable = all(are_probabilities(at(output, path)) for output in outputs)
+    if not path and not probable:
+        return model, ""
+    return _with_forward(model, path, probable), PROBABILITIES if probable else ""
+
+
+def _with_forward(model: nn.Module, path: Path, probable: bool) -> nn.Module:
+    """A shallow copy of another class: hooks, names and deep copies work as before."""
+    import copy
+
+    kind = type(model)
+
+    def forward(self: nn.Module, *given: Any, **more: Any) -> Tensor:
+        scores = at(kind.forward(self, *given, **more), path)
+        return scores.clamp_min(TINY).log() if probable else scores
+
+    made = copy.copy(model)
+    made.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    return made
+
+
+def _entries(output: Any) -> dict[Any, Any]:
+    if isinstance(output, Mapping):
+        return dict(output)
+    if is_dataclass(output) and not isinstance(output, type):
+        return {f.name: getattr(output, f.name) for f in fields(output)}
+    if hasattr(output, "_asdict"):
+        return dict(output._asdict())
+    if isinstance(output, tuple | list) and output:
+        return dict(enumerate(output))
+    raise UserError(f"The network returns {type(output).__name__}: scores (N, classes) are needed.")
+
+
+def _indexed(output: Any, key: int | str) -> bool:
+    return isinstance(output, Mapping) or isinstance(key, int)
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__

@@ -1,0 +1,95 @@
+"""ONNX files: scores alone, by ONNX Runtime (an optional package). Name, layout and size of the input are
+read from the file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.access import Access
+from models.classifier import Classifier
+from models.errors import UserError
+from models.opaque import OpaqueNetwork
+from models.preprocessing import Preprocessing
+from models.sources.base import ModelSource, Told
+from models.sources.opaque_file import classifier_of
+from models.sources.torchscript import digest
+
+
+class OnnxNetwork(OpaqueNetwork):
+    """A session of ONNX Runtime. A file that was exported for one batch size gets batches of that size."""
+
+    access: Access = "scores"
+    what = "ONNX file"
+
+    def __init__(self, session: Any):
+        super().__init__()
+        self.session = session
+        entry = session.get_inputs()[0]
+        shape = list(entry.shape)
+        if len(shape) != 4:
+            raise UserError(f"The ONNX file takes {shape}: images (N, channels, height, width) are needed.")
+        self.name = str(entry.name)
+        self.last = shape[1] not in (1, 3, 4) and shape[3] in (1, 3, 4)
+        self.batch = shape[0] if isinstance(shape[0], int) else 0
+        self.dtype = np.float16 if "float16" in entry.type else np.float32
+        sides = shape[1:3] if self.last else shape[2:4]
+        self.size = (sides[0], sides[1]) if all(isinstance(s, int) for s in sides) else None
+        self.register_buffer("place", torch.zeros(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        images = x.detach().cpu().numpy()
+        images = np.ascontiguousarray(images.transpose(0, 2, 3, 1) if self.last else images, self.dtype)
+        parts = [images]
+        if self.batch and len(images) != self.batch:
+            short = -len(images) % self.batch
+            padded = np.concatenate([images, np.repeat(images[-1:], short, axis=0)]) if short else images
+            parts = np.split(padded, len(padded) // self.batch)
+        scores = np.concatenate([self._run(part) for part in parts])[: len(images)]
+        return torch.from_numpy(scores.astype(np.float32)).to(x.device)
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        answers = self.session.run(None, {self.name: images})
+        scores = next((a for a in answers if isinstance(a, np.ndarray) and a.ndim == 2), answers[0])
+        return np.asarray(scores).reshape(len(images), -1)
+
+    def __deepcopy__(self, memo: Any) -> "OnnxNetwork":
+        return self
+
+
+class OnnxFile(ModelSource):
+    """The path of an .onnx file."""
+
+    asks_input = True
+
+    def recognizes(self, name: str) -> bool:
+        return Path(name).suffix.lower() == ".onnx"
+
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise UserError(f"No file '{name}': give the path of an .onnx file.")
+        network = OnnxNetwork(_session(path))
+        known = Preprocessing(network.size or (224, 224), None, (0.0,) * 3, (1.0,) * 3)
+        return classifier_of(
+            network, name, weights, classes, told, known if network.size else None, digest(path)
+        )
+
+
+def _session(path: Path) -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise UserError("ONNX files need ONNX Runtime: pip install onnxruntime.") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of its own kinds, which are no subclasses of anything but Exception
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise UserError(f"'{path}' cannot be read as ONNX ({reason}).") from error

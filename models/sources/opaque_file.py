@@ -1,0 +1,54 @@
+"""A network in a file of another format as a `Classifier`."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from models import checkpoints
+from models.classes import unnamed
+from models.classifier import Classifier
+from models.errors import UserError
+from models.outputs import giving_scores
+from models.preprocessing import Preprocessing
+from models.preprocessing_options import words_for
+from models.sources.asked import asked_preprocessing, example_of
+from models.sources.base import Told
+
+
+def classifier_of(
+    model: nn.Module,
+    name: str,
+    weights: Path | None,
+    classes: tuple[str, ...] | None,
+    told: Told,
+    known: Preprocessing | None = None,
+    fingerprint: str = "",
+) -> Classifier:
+    """The classifier in the file `name`, whose network is `model`. `known`: what the file tells of its input;
+    `fingerprint`: of the file, where the parameters are not to be had. Raises UserError for `weights`, and
+    where the preprocessing or the names of classes do not fit."""
+    if weights is not None:
+        raise UserError(f"'{name}' has its own parameters: leave --weights out.")
+    preprocessing, origin = asked_preprocessing(f"'{name}'", told, known)
+    model, note = giving_scores(model, example_of(preprocessing))
+    with torch.inference_mode():
+        outputs = int(model(example_of(preprocessing)[None]).flatten(1).shape[1])
+    names = classes or unnamed(outputs)
+    if len(names) != outputs:
+        raise UserError(
+            f"{len(names)} class names for {outputs} outputs of '{name}': name every output once."
+        )
+    path = Path(name).expanduser().resolve()
+    return Classifier(
+        Path(name).name,
+        model,
+        names,
+        preprocessing,
+        str(path),
+        fingerprint or checkpoints.fingerprint(model),
+        preprocessing_from=origin,
+        source=str(path),
+        options=tuple(words_for(preprocessing)),
+        notes=(note,) if note else (),
+    )

@@ -1,0 +1,208 @@
+"""A network that a person's own code builds: `net.py:build`, or `package.module:Class`.
+
+Loading it runs that code. So it happens where a person names the code on the command line or in Python, and
+where a run names code that this person has named before (`models.trusted_code`); never for a request of the
+page.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models import checkpoints
+from models.classes import unnamed
+from models.classifier import Classifier
+from models.errors import UserError
+from models.outputs import giving_scores
+from models.preprocessing_options import words_for
+from models.sources.asked import asked_preprocessing, example_of
+from models.sources.base import ModelSource, Told
+from models.trusted_code import trust
+
+_FILE = re.compile(r"(?P<place>.+\.py):(?P<factory>[A-Za-z_]\w*)")
+_MODULE = re.compile(r"(?P<place>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<factory>[A-Za-z_]\w*)")
+COUNTS = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
+"""Parameters of a factory that take the number of classes."""
+
+
+def names_code(name: str) -> bool:
+    """Whether the text is the name of code in a file, or of a module that is installed or lies here."""
+    if _FILE.fullmatch(name):
+        return True
+    found = _MODULE.fullmatch(name)
+    if not found or (not found["place"].isidentifier() and "." not in found["place"]):
+        return False
+    top = found["place"].split(".")[0]
+    with _importing_from(Path.cwd()):
+        return importlib.util.find_spec(top) is not None
+
+
+class OwnCode(ModelSource):
+    """The factory is a function or class that returns a `torch.nn.Module`, or such a module itself. It is
+    called without arguments, or with the number of classes where it takes one (`COUNTS`)."""
+
+    asks_input = True
+
+    def recognizes(self, name: str) -> bool:
+        return names_code(name)
+
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
+        preprocessing, origin = asked_preprocessing(name, told)
+        source = absolute(name)
+        state, about = checkpoints.read(weights) if weights else ({}, {})
+        trust(source)
+        model = _built(source, name, state, len(classes) if classes else None)
+        if weights:
+            checkpoints.fit(model, state, name)
+        model, note = giving_scores(model.eval(), example_of(preprocessing))
+        outputs = int(model(example_of(preprocessing)[None]).shape[1])
+        names = tuple(about.get("classes", ())) or classes or unnamed(outputs)
+        if len(names) != outputs:
+            raise UserError(
+                f"{len(names)} class names for {outputs} outputs of {name}: name every output once."
+            )
+        return Classifier(
+            type(model).__name__,
+            model,
+            names,
+            preprocessing,
+            str(weights.resolve()) if weights else "",
+            checkpoints.fingerprint(model),
+            preprocessing_from=origin,
+            source=source,
+            options=tuple(words_for(preprocessing)),
+            notes=(note,) if note else (),
+        )
+
+
+def absolute(name: str) -> str:
+    """The name with the whole path of its file, so that it means the same from another folder."""
+    if found := _FILE.fullmatch(name):
+        return f"{Path(found['place']).expanduser().resolve()}:{found['factory']}"
+    return name
+
+
+def _built(source: str, name: str, state: checkpoints.State, outputs: int | None) -> nn.Module:
+    """What the factory returns: for `outputs` classes, or for as many as the parameters of a file have.
+    Raises UserError, also for whatever the code raises."""
+    place, _, factory = source.rpartition(":")
+    folder = Path(place).parent if place.endswith(".py") else Path.cwd()
+    with _importing_from(folder), _one_line(name):
+        made = getattr(_module(place), factory, None)
+    if made is None:
+        raise UserError(
+            f"'{place}' has no '{factory}': give FILE.py:NAME of a function or class that builds the network."
+        )
+    if isinstance(made, nn.Module):
+        return made
+    if not callable(made):
+        raise UserError(
+            f"'{name}' is a {type(made).__name__}: name a function or class that builds the network."
+        )
+    with _importing_from(folder), _one_line(name):
+        network = _called(made, name, state, outputs)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"'{name}' returned {type(network).__name__}: it must return a torch.nn.Module.")
+    return network
+
+
+def _called(factory: Callable[..., Any], name: str, state: checkpoints.State, outputs: int | None) -> Any:
+    parameters = inspect.signature(factory).parameters
+    required = [
+        p.name
+        for p in parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    count = next((p for p in COUNTS if p in parameters), None)
+    if others := [p for p in required if p != count]:
+        raise UserError(
+            f"'{name}' needs {', '.join(others)}: write a function without arguments that calls it, and "
+            "name that."
+        )
+    if count is None:
+        return factory()
+    if outputs is None and count not in required:
+        made = factory()
+        outputs = _outputs_of(made, state) if isinstance(made, nn.Module) else None
+        return made if outputs is None else factory(**{count: outputs})
+    outputs = outputs or _last_rows(state)
+    if outputs is None:
+        raise UserError(
+            f"'{name}' needs {count}: give the names of the classes with --class-names FILE, "
+            "or --weights FILE."
+        )
+    return factory(**{count: outputs})
+
+
+def _outputs_of(model: nn.Module, state: checkpoints.State) -> int | None:
+    """How many outputs the parameters of a file have, where it is another number than the network's."""
+    key = checkpoints.head_key(model)
+    rows, own = state.get(key), model.state_dict()[key]
+    return int(rows.shape[0]) if rows is not None and rows.shape[0] != own.shape[0] else None
+
+
+def _last_rows(state: checkpoints.State) -> int | None:
+    """Rows of the last matrix of a file."""
+    matrices = [tensor for tensor in state.values() if tensor.ndim == 2]
+    return int(matrices[-1].shape[0]) if matrices else None
+
+
+def _module(place: str) -> Any:
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    path = Path(place)
+    if not path.is_file():
+        raise UserError(f"No file '{path}': give the path of the Python file that builds the network.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module  # dataclasses and late imports of the code look for it there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(path.stem, None)
+        raise
+    finally:
+        if before is not None:
+            sys.modules[path.stem] = before
+    return module
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Modules beside the code can be imported, as where it is run as a script."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """What the code raises, in one line with the place where it was raised."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # it is a person's code
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        reason = (str(error).splitlines() or [""])[0][:160]
+        raise UserError(
+            f"'{name}' raised {type(error).__name__}: {reason} "
+            f"({Path(last.filename).name}, line {last.lineno})."
+        ) from error
