@@ -11,7 +11,7 @@ from dashboard.components.header import BLEND, KEYBOARD, header
 from dashboard.components.note_editor import class_names
 from dashboard.page import Page, folders
 from dashboard.session.context import Context
-from dashboard.tabs.registry import open_to
+from dashboard.tabs.registry import missing, open_to
 
 QUEUE = 64  # events that wait; further ones are refused
 
@@ -36,6 +36,9 @@ def build(ctx: Context) -> gr.Blocks:
         with gr.Tabs(elem_id="vt-tabs") as ctx.tabs:
             for tab in open_to(ctx.access):
                 with gr.Tab(tab.TITLE, id=tab.ID) as item:
+                    if (instead := missing(tab, ctx.run.manifest.access)) is not None:
+                        clickable(instead, f"vt-no-{tab.ID}")
+                        continue
                     tab.build(ctx)
                 if tab.ID in selections:
                     item.select(

@@ -17,6 +17,11 @@ def access_of(model: nn.Module) -> Access:
     return model.access if isinstance(model, OpaqueNetwork) else "layers"
 
 
+def require_layers(model: nn.Module, title: str) -> None:
+    """Raises UserError where `title` cannot be shown of the network."""
+    require_access(model, "layers", title, "name the code that builds the network, as net.py:build")
+
+
 def require_access(model: nn.Module, needed: Access, title: str, remedy: str) -> None:
     """Raises UserError where `title` needs more of the network than can be reached; `remedy`: what can be
     used instead."""

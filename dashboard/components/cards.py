@@ -97,7 +97,7 @@ def _maps_shown(
     run: RunData, item: pd.Series, maps: dict[str, np.ndarray], k: int, method: str, target: str
 ) -> list[Shown]:
     label, pred, wrong = _classes_of(run, item)
-    text = f"{run.title(method)}, layer {run.manifest.request.layer}"
+    text = f"{run.title(method)}, {run.manifest.request.where}"
     of_pred = Shown(
         maps["pred"][k],
         evidence(pred, "pred"),

@@ -16,7 +16,7 @@ def header(run: RunData) -> Markup:
     chips = [
         ("model", request.model),
         ("data", f"{request.data} · {len(run.table):,}"),
-        ("layer", request.layer),
+        ("layer", request.layer or "none"),
         ("run", manifest.finished[:16].replace("T", " ") or "not finished"),
     ]
     if manifest.status != "complete":

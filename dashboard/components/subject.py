@@ -96,7 +96,7 @@ def run_maps(run: RunData, row: int) -> Markup:
         for target in targets
     )
     note = (
-        f"layer {run.manifest.request.layer}; each on its own scale; border: fraction of the map in the "
+        f"{run.manifest.request.where}; each on its own scale; border: fraction of the map in the "
         "outer eighth, 44 % for a uniform map"
     )
     title = "Maps of the run for the predicted and the true class"

@@ -107,7 +107,8 @@ class InspectTab:
             [self._subject, *results, self._run_maps, contrast],
             self._panel,
         )
-        ctx.on_tab(ID, self.choices, None, [controls["layers"]])
+        if ctx.run.manifest.access == "layers":
+            ctx.on_tab(ID, self.choices, None, [controls["layers"]])
 
     def _listen_to_form(self, results: list[Any]) -> None:
         inputs, methods = [self._subject, *self._form.inputs], self._form.controls["methods"]

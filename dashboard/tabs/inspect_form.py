@@ -6,7 +6,7 @@ import gradio as gr
 
 from dashboard.components.parameters import ParameterControls
 from dashboard.tabs.inspect_state import FORM, NO_CLASS
-from explain.methods.registry import METHODS
+from explain.methods.registry import METHODS, methods_for
 from explain.run.reader import RunData
 
 
@@ -39,9 +39,12 @@ def _maps(run: RunData, target: int | None) -> dict[str, Any]:
     """Methods, classes and layers."""
     request = run.manifest.request
     classes = [(name, i) for i, name in enumerate(run.classes)]
-    layers = [name.strip() for name in request.layer.split(",")]
+    layers, known = (
+        [n.strip() for n in request.layer.split(",") if n.strip()],
+        methods_for(run.manifest.access),
+    )
     methods = gr.Dropdown(
-        [(m.title, m.name) for m in METHODS.values()],
+        [(METHODS[name].title, name) for name in known],
         value=list(request.methods),
         multiselect=True,
         label="Methods",
@@ -60,7 +63,12 @@ def _maps(run: RunData, target: int | None) -> dict[str, Any]:
             elem_id="vt-contrast",
         )
     chosen = gr.Dropdown(
-        layers, value=layers, multiselect=True, label="Layers (several are fused)", elem_id="vt-layers"
+        layers,
+        value=layers,
+        multiselect=True,
+        label="Layers (several are fused)",
+        elem_id="vt-layers",
+        visible=run.manifest.access == "layers",
     )
     return {"methods": methods, "target": of_class, "contrast_class": contrast, "layers": chosen}
 

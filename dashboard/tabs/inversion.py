@@ -20,7 +20,7 @@ from dashboard.session.types import Subject
 from dashboard.tabs.inversion_state import ID, InversionView, from_query
 from models.errors import Cancelled, UserError
 
-TITLE, NEEDS = "Inversion", "explains"
+TITLE, NEEDS, REACH = "Inversion", "explains", "layers"
 EDITS = {"drop": "Drop these units", "keep": "Keep only these units"}
 STEPS = (100, 200, 500)
 EVERY = 0.8  # seconds between two previews

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from explain.network.summary import Layer
 
 TITLE = "Layers"
-NEEDS = "explains"
+NEEDS, REACH = "explains", "layers"
 KEPT = 4  # images of which the measurements are kept
 EVERY = 0.8  # seconds between two messages of progress
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

@@ -1,10 +1,14 @@
 """The tabs, in their order on the page: each is a module with `TITLE`, `ID`, `build(ctx)`, and `NEEDS`, the
-permission without which it is not built."""
+permission without which it is not built; and `REACH`, how much of the network it needs (`models.access`)."""
 
 from types import ModuleType
 
+from markupsafe import Markup
+
+from dashboard.components.placeholders import waiting
 from dashboard.server.permissions import Access
 from dashboard.tabs import compare, errors, export, filters, gaze, inspect, inversion, layers, train
+from models.access import reaches
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, train, export)
 
@@ -12,3 +16,16 @@ TABS = (errors, inspect, layers, filters, inversion, gaze, compare, train, expor
 def open_to(access: Access) -> list[ModuleType]:
     """The tabs of this access; the others are not built."""
     return [tab for tab in TABS if getattr(access, getattr(tab, "NEEDS", ""), True)]
+
+
+def missing(tab: ModuleType, access: str) -> Markup | None:
+    """What stands in a tab that needs more of the network than can be reached; None where it can be built."""
+    if reaches(access, getattr(tab, "REACH", "scores")):
+        return None
+    allowed = {"scores": "scores alone", "gradients": "scores and gradients"}[access]
+    return waiting(
+        tab.TITLE,
+        f"This network's file gives {allowed}, and {tab.TITLE} needs its layers: make the run with the "
+        "code that "
+        "builds the network, as --model net.py:build --weights FILE.",
+    )

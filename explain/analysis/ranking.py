@@ -134,4 +134,4 @@ def format_text(run: RunData) -> list[str]:
             f"{failed.iloc[0]['id']}"
         )
     speed = f"{manifest.images_per_second:.1f} images/s, " if manifest.images_per_second else ""
-    return [*lines, f"run        {speed}layer {manifest.request.layer}, {run.folder}"]
+    return [*lines, f"run        {speed}{manifest.request.where}, {run.folder}"]

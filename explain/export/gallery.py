@@ -206,7 +206,7 @@ class Export:
         title = " · ".join([f"{run.manifest.request.model} on {run.manifest.request.data}", *limits])
         e = run.evaluation
         about = (
-            f"{run.title(method)}, layer {run.manifest.request.layer} · accuracy {e.accuracy:.1%} of "
+            f"{run.title(method)}, {run.manifest.request.where} · accuracy {e.accuracy:.1%} of "
             f"{e.support.sum()} images · "
             f"{self.selection.description}"
         )

@@ -99,7 +99,7 @@ def _subtitle(run: RunData, method: str) -> str:
     state = m.finished[:16].replace("T", " ") + " UTC" if m.finished else "the run has not ended"
     return (
         f"{len(run.ok):,} images, {len(run.present):,} classes · {run.title(method)} at "
-        f"{m.request.layer} · {state}"
+        f"{m.request.where} · {state}"
     )
 
 
@@ -242,7 +242,7 @@ def _made(run: RunData, method: str) -> list[tuple[str, str]]:
         ("data", f"{m.request.data}, {len(run.table):,} images, fingerprint {m.request.data_fingerprint}"),
         ("methods", ", ".join(run.title(name) for name in m.request.methods)),
         ("shown here", run.title(method)),
-        ("layer", m.request.layer),
+        ("maps of", m.request.where),
         ("maps", "{} × {} positions, raw values in the run folder".format(*m.request.map_shape)),
         ("precision", m.request.precision),
         ("device", m.device),

@@ -29,6 +29,7 @@ from models.data.images import UnreadableImage
 from models.data.source import ImageSource, Item
 from models.errors import UserError
 from models.json_files import read_object
+from models.opaque import require_layers
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
 COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST
@@ -105,6 +106,7 @@ def top_activations(classifier: Classifier, run: RunData, most: int = MOST) -> I
     """Write `STRONGEST`, `DEPTH` and, last, `ABOUT` into the run's folder, from at most `most` images. Yields
     the fraction that is done; nothing is written before the end. Raises UserError where none of the run's
     pictures can be read, or the folder cannot be written."""
+    require_layers(classifier.model, "Top activations")
     rows = run.ok.index.to_numpy()
     source = RunImages(
         run,

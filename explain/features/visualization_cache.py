@@ -14,6 +14,7 @@ from explain.features.activation_maximization import Maximized, Settings, maximi
 from models.atomic import atomic
 from models.cache_folder import cache_folder
 from models.classifier import Classifier
+from models.opaque import require_layers
 
 FORMAT = 1
 """Increased when the same settings give other pictures than before."""
@@ -74,6 +75,7 @@ def maximized(
     classifier: Classifier, units: Sequence[int], settings: Settings, folder: Path | None = None
 ) -> Iterator[Maximized]:
     """As `maximize`; cached units are read, and new ones are written at the end."""
+    require_layers(classifier.model, "Activation maximization")
     cache = VisualizationCache(classifier, settings, folder)
     known = cache.known(units)
     missing = [unit for unit in units if known is None or unit not in known.units]

@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from explain.network.hooks import watch
 from explain.network.receptive_field import Field, ReceptiveFields
 from explain.text_table import columns
+from models.opaque import require_layers
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     shared weights count once. Receptive fields need every operation to be followed; where that fails, the
     rest of the table is complete.
     """
+    require_layers(model, "The table of layers")
     own = {
         module: name
         for name, module in model.named_modules()

@@ -69,6 +69,11 @@ class Request:
     bits: int = 0
 
     @property
+    def where(self) -> str:
+        """Of what the maps are: 'layer features.8', or 'the image' where layers cannot be reached."""
+        return f"layer {self.layer}" if self.layer else "the image"
+
+    @property
     def statistics(self) -> tuple[str, ...]:
         """Names of the numbers of every map."""
         return (*STATISTICS, *map(mass_in, self.regions))
@@ -278,7 +283,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"'{folder}' is no run folder: make one with {program()} run ... --out {folder}.")
     request = read_request(folder)
     if not (folder / MANIFEST).is_file():
-        return Manifest(request, "partial", {})
+        return Manifest(request, "partial", {}, access="layers" if request.layer else "scores")
     return _built(Manifest, _json(folder / MANIFEST), folder / MANIFEST, request=request)
 
 

@@ -60,13 +60,29 @@ class ExportedProgramFile(ModelSource):
 
 def _module(copy: Any, path: Path) -> nn.Module:
     try:
-        return torch.export.unflatten(torch.export.load(copy))
+        program = torch.export.load(copy)
+        return _with_kinds(torch.export.unflatten(program), program)
     except Exception as error:  # of another version of PyTorch, or damaged
         reason = (str(error).splitlines() or [""])[0][:120]
         raise UserError(
             f"'{path}' cannot be read as an exported program ({type(error).__name__}: {reason}): export it "
             f"with this PyTorch ({torch.__version__})."
         ) from error
+
+
+def _with_kinds(network: nn.Module, program: Any) -> nn.Module:
+    """The modules are called what they were before the export: Conv2d, Linear ... Layers are chosen by
+    that."""
+    kinds = {
+        path: str(kind).rpartition(".")[2]
+        for node in program.graph.nodes
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values()
+    }
+    for path, module in network.named_modules():
+        name = kinds.get(path.replace("L['self'].", ""), "")
+        if path and name.isidentifier():
+            module.__class__ = type(name, (type(module),), {})
+    return network
 
 
 def _require_inference(program: dict[str, Any], path: Path) -> None:

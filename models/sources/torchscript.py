@@ -2,6 +2,7 @@
 not unpickle. Hooks do not run inside, so gradients of the image are to be had, and layers are not."""
 
 import hashlib
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -43,7 +44,9 @@ class TorchScriptFile(ModelSource):
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
     ) -> Classifier:
         try:
-            network = torch.jit.load(name, map_location="cpu")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # deprecated in favor of torch.export
+                network = torch.jit.load(name, map_location="cpu")
         except (RuntimeError, ValueError) as error:
             raise UserError(f"'{name}' cannot be read as TorchScript: is the file complete?") from error
         return classifier_of(ScriptedNetwork(network.eval()), name, weights, classes, told)
