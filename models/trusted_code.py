@@ -1,15 +1,56 @@
-"""Code that this person has named on the command line or in Python. A run may name code too, and is opened
-with it only where it stands here: a run folder of someone else must not run anything."""
+"""The names of code: `net.py:build`, `package.module:Class`. Needs no torch.
+
+What is remembered is code that this person has named on the command line or in Python. A run
+may name code too, and is opened with it only where it stands here: a run folder of someone else must not run
+anything."""
 
 import hashlib
+import importlib.util
 import json
-from contextlib import suppress
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.atomic import atomic
 from models.cache_folder import cache_folder
 
 FILE, MOST = "own_code.json", 1000
+HUBS = ("timm", "hf")
+"""What stands before a colon in other names of models."""
+_FILE = re.compile(r"(?P<place>.+\.py):(?P<factory>[A-Za-z_]\w*)")
+_MODULE = re.compile(r"(?P<place>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<factory>[A-Za-z_]\w*)")
+
+
+def names_code(name: str) -> bool:
+    """Whether the text is the name of code in a file, or of a module that is installed or lies here."""
+    if _FILE.fullmatch(name):
+        return True
+    found = _MODULE.fullmatch(name)
+    if not found or found["place"] in HUBS:
+        return False
+    top = found["place"].split(".")[0]
+    with importing_from(Path.cwd()):
+        return importlib.util.find_spec(top) is not None
+
+
+def absolute(name: str) -> str:
+    """The name with the whole path of its file, so that it means the same from another folder."""
+    if found := _FILE.fullmatch(name):
+        return f"{Path(found['place']).expanduser().resolve()}:{found['factory']}"
+    return name
+
+
+@contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Modules beside the code can be imported, as where it is run as a script."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
 
 
 def trust(source: str) -> None:

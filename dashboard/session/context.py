@@ -169,8 +169,8 @@ class Context:
     def named(self, classifier: "Classifier") -> tuple[str, str]:
         """The values of --model and --weights for this network; only the owner gets folders of this
         machine."""
-        from models.sources.own_code import names_code
         from models.training.trained import described
+        from models.trusted_code import names_code
 
         file = Path(classifier.weights)
         if classifier.source and self.access.computes:

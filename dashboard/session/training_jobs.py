@@ -17,6 +17,7 @@ from models.training.augment import Augmentation
 from models.training.progress import Progress
 from models.training.recipe import Recipe
 from models.training.trained import Trained, find_trained, open_trained
+from models.trusted_code import names_code
 
 LAUNCH = Path(__file__).parents[2] / "launch.py"
 SAFE = re.compile(r"[\w.-]{1,80}")
@@ -32,6 +33,10 @@ def command(
         raise UserError(f"'{name}' is no name for a training: use letters, digits, '-', '_' and '.'.")
     if not model.strip() or not data.strip():
         raise UserError("A training needs a model and data: a folder, a table, or a data set's name.")
+    if names_code(model.strip()):
+        raise UserError(
+            f"'{model.strip()}' is code, which a page does not run: start it on the command line."
+        )
     words = [
         "train",
         "--model",

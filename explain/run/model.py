@@ -43,8 +43,7 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
     named before."""
     from models.preprocessing import Preprocessing
     from models.registry import load
-    from models.sources.own_code import names_code
-    from models.trusted_code import is_trusted
+    from models.trusted_code import is_trusted, names_code
 
     source, file = manifest.source, weights
     if names_code(source):
@@ -84,7 +83,7 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
     if raw := request.preprocessing or manifest.preprocessing:
         fed = replace(Preprocessing.from_dict(raw), bits=request.bits or raw.get("bits", 0))
         changed = fed != classifier.preprocessing or made.transform_input != rescaled
-        words = tuple(words_for(fed, made.transform_input)) if changed else ()
+        words = tuple(words_for(fed, made.transform_input)) if changed else made.options
         made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)
     return made
 

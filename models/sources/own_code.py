@@ -8,7 +8,6 @@ page.
 import importlib
 import importlib.util
 import inspect
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,24 +25,10 @@ from models.outputs import giving_scores
 from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, Told
-from models.trusted_code import trust
+from models.trusted_code import absolute, importing_from, names_code, trust
 
-_FILE = re.compile(r"(?P<place>.+\.py):(?P<factory>[A-Za-z_]\w*)")
-_MODULE = re.compile(r"(?P<place>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):(?P<factory>[A-Za-z_]\w*)")
 COUNTS = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
 """Parameters of a factory that take the number of classes."""
-
-
-def names_code(name: str) -> bool:
-    """Whether the text is the name of code in a file, or of a module that is installed or lies here."""
-    if _FILE.fullmatch(name):
-        return True
-    found = _MODULE.fullmatch(name)
-    if not found or (not found["place"].isidentifier() and "." not in found["place"]):
-        return False
-    top = found["place"].split(".")[0]
-    with _importing_from(Path.cwd()):
-        return importlib.util.find_spec(top) is not None
 
 
 class OwnCode(ModelSource):
@@ -86,19 +71,12 @@ class OwnCode(ModelSource):
         )
 
 
-def absolute(name: str) -> str:
-    """The name with the whole path of its file, so that it means the same from another folder."""
-    if found := _FILE.fullmatch(name):
-        return f"{Path(found['place']).expanduser().resolve()}:{found['factory']}"
-    return name
-
-
 def _built(source: str, name: str, state: checkpoints.State, outputs: int | None) -> nn.Module:
     """What the factory returns: for `outputs` classes, or for as many as the parameters of a file have.
     Raises UserError, also for whatever the code raises."""
     place, _, factory = source.rpartition(":")
     folder = Path(place).parent if place.endswith(".py") else Path.cwd()
-    with _importing_from(folder), _one_line(name):
+    with importing_from(folder), _one_line(name):
         made = getattr(_module(place), factory, None)
     if made is None:
         raise UserError(
@@ -110,7 +88,7 @@ def _built(source: str, name: str, state: checkpoints.State, outputs: int | None
         raise UserError(
             f"'{name}' is a {type(made).__name__}: name a function or class that builds the network."
         )
-    with _importing_from(folder), _one_line(name):
+    with importing_from(folder), _one_line(name):
         network = _called(made, name, state, outputs)
     if not isinstance(network, nn.Module):
         raise UserError(f"'{name}' returned {type(network).__name__}: it must return a torch.nn.Module.")
@@ -179,17 +157,6 @@ def _module(place: str) -> Any:
         if before is not None:
             sys.modules[path.stem] = before
     return module
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """Modules beside the code can be imported, as where it is run as a script."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        if str(folder) in sys.path:
-            sys.path.remove(str(folder))
 
 
 @contextmanager

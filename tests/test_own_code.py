@@ -1,0 +1,217 @@
+"""Networks that a person's own code builds: `--model net.py:build`."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from dashboard.session.training_jobs import command
+from explain.methods.compute import compute_maps
+from explain.methods.request import MapRequest
+from explain.run.model import network_of
+from explain.run.reader import open_run
+from models import trusted_code
+from models.classes import unnamed
+from models.errors import UserError
+from models.outputs import at, giving_scores, scores_path
+from models.preprocessing_options import PreprocessingOptions
+from models.registry import load
+from models.training.recipe import Recipe
+from tests.command import launch, one_line
+
+TOLD = PreprocessingOptions(input_size="24", resize="squash", mean="0.4", std="0.2")
+WORDS = ("--input-size", 24, "--resize", "squash", "--mean", "0.4", "--std", "0.2")
+CODE = """
+import dataclasses, torch
+from collections import namedtuple
+from pathlib import Path
+from torch import nn
+from helper import WIDTH
+
+Named = namedtuple("Named", "aux logits")
+
+@dataclasses.dataclass
+class Answer:
+    loss: object
+    logits: torch.Tensor
+
+class Net(nn.Module):
+    def __init__(self, num_classes=3, kind="tensor"):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, WIDTH, 3, 2), nn.ReLU())
+        self.head = nn.Linear(WIDTH, num_classes)
+        self.kind = kind
+
+    def forward(self, x):
+        z = self.head(self.features(x).mean((2, 3)))
+        return {
+            "tensor": z, "tuple": (z, z * 0), "dict": {"aux": z * 0, "out": z}, "named": Named(z * 0, z),
+            "dataclass": Answer(None, z), "softmax": z.softmax(1), "two": {"a": z, "b": z * 0}, "maps": x,
+        }[self.kind]
+
+def build():
+    torch.manual_seed(0)
+    return Net()
+
+def sized(num_classes):
+    torch.manual_seed(0)
+    return Net(num_classes)
+
+def wide(width):
+    return Net(width)
+
+def broken():
+    raise RuntimeError("no weights for you")
+
+def nothing():
+    return 3
+
+ready = build()
+""" + "\n".join(
+    f"def {kind}():\n    torch.manual_seed(0)\n    return Net(kind={kind!r})\n"
+    for kind in ("tuple", "dict", "named", "dataclass", "softmax", "two", "maps")
+)
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "helper.py").write_text("WIDTH = 6\n")
+    path = tmp_path / "code" / "net.py"
+    path.write_text(CODE)
+    return path
+
+
+def by_hand(images: list[Image.Image], outputs: int = 3) -> np.ndarray:
+    """Probabilities of the same network by a plain loop."""
+    torch.manual_seed(0)
+    features, head = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.ReLU()), nn.Linear(6, outputs)
+    pixels = [np.asarray(i.resize((24, 24), Image.Resampling.BILINEAR), np.float32) / 255 for i in images]
+    x = torch.tensor(np.stack(pixels)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        return head(features((x - 0.4) / 0.2).mean((2, 3))).softmax(1).numpy()
+
+
+def images_of(pictures: Path) -> list[Image.Image]:
+    return [Image.open(p).convert("RGB") for p in sorted(pictures.rglob("*.png"))]
+
+
+@pytest.mark.parametrize("factory", ["build", "ready", "tuple", "dict", "named", "dataclass", "softmax"])
+def test_probabilities_are_those_of_a_plain_loop(code: Path, pictures: Path, factory: str) -> None:
+    classifier = load(f"{code}:{factory}", options=TOLD)
+    images = images_of(pictures)
+    with torch.no_grad():
+        made = classifier.model(classifier.batch(images)).softmax(1).numpy()
+    np.testing.assert_allclose(made, by_hand(images), atol=1e-5)
+    assert classifier.access == "layers"
+    assert classifier.classes == unnamed(3)
+    assert ("probabilities" in " ".join(classifier.notes)) == (factory == "softmax")
+
+
+@pytest.mark.parametrize("factory", ["build", "dict", "dataclass", "softmax"])
+def test_layers_have_their_names_and_maps(code: Path, factory: str) -> None:
+    classifier = load(f"{code}:{factory}", options=TOLD)
+    x = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    maps = compute_maps(classifier.model, x, MapRequest("grad_cam", "features.0", 1)).maps
+    plain = load(f"{code}:build", options=TOLD)
+    expected = compute_maps(plain.model, x, MapRequest("grad_cam", "features.0", 1)).maps
+    if factory != "softmax":  # there of the logarithm of the probability
+        torch.testing.assert_close(maps, expected)
+    assert maps.shape == (2, 11, 11)
+
+
+def test_the_given_module_is_left_as_it_was(code: Path) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 4), nn.Softmax(1))
+    made, note = giving_scores(net, torch.zeros(3, 24, 24))
+    assert made is not net
+    assert note
+    assert type(net) is nn.Sequential
+    x = torch.rand(2, 3, 24, 24)
+    torch.testing.assert_close(made(x).exp(), net(x))
+    assert made[1].weight is net[1].weight
+
+
+def test_where_scores_stand() -> None:
+    z = torch.zeros(2, 3)
+    assert scores_path(z) == ()
+    assert scores_path(torch.zeros(2, 3, 1, 1)) == ()
+    assert scores_path({"hidden": torch.zeros(2, 5, 5), "x": z}) == ("x",)
+    assert scores_path([{"logits": z}, 1]) == (0, "logits")
+    assert at([{"logits": z}, 1], (0, "logits")) is z
+
+
+def test_the_number_of_classes(code: Path, tmp_path: Path, pictures: Path) -> None:
+    """By the names, or by the file of weights; otherwise it is asked for."""
+    names = ("a", "b", "c", "d", "e")
+    assert load(f"{code}:sized", classes=names, options=TOLD).classes == names
+    torch.manual_seed(0)
+    features, head = nn.Sequential(nn.Conv2d(3, 6, 3, 2), nn.ReLU()), nn.Linear(6, 5)
+    state = {f"features.{k}": v for k, v in features.state_dict().items()}
+    state |= {f"head.{k}": v for k, v in head.state_dict().items()}
+    torch.save({"model": state}, tmp_path / "five.pth")
+    for factory in ("sized", "Net"):
+        classifier = load(f"{code}:{factory}", tmp_path / "five.pth", options=TOLD)
+        images = images_of(pictures)
+        with torch.no_grad():
+            made = classifier.model(classifier.batch(images)).softmax(1).numpy()
+        np.testing.assert_allclose(made, by_hand(images, 5), atol=1e-5)
+    with pytest.raises(UserError, match="needs num_classes: give the names"):
+        load(f"{code}:sized", options=TOLD)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("wide", "needs width: write a function without arguments"),
+        ("broken", r"raised RuntimeError: no weights for you \(net.py, line \d+\)"),
+        ("nothing", "returned int: it must return a torch.nn.Module"),
+        ("absent", "has no 'absent'"),
+        ("two", "call the scores 'logits', or return them alone"),
+        ("maps", r"returns \(1, 3, 24, 24\): scores"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(code: Path, factory: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        load(f"{code}:{factory}", options=TOLD)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_preprocessing_is_asked_for(code: Path, pictures: Path, tmp_path: Path) -> None:
+    words = ("run", "--model", f"{code}:build", "--data", pictures, "--out", tmp_path / "run")
+    assert "add --input-size --resize --mean --std" in one_line(*words)
+    assert "add --std" in one_line(*words, *WORDS[:-2])
+    (tmp_path / "bad.py").write_text("def build(:\n")
+    assert "SyntaxError" in one_line(*words[:2], f"{tmp_path / 'bad.py'}:build", *words[3:], *WORDS)
+    assert "No file" in one_line(*words[:2], f"{tmp_path / 'no.py'}:build", *words[3:], *WORDS)
+
+
+def test_a_run_is_reopened_with_its_code_only_where_it_was_named(
+    code: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run folder from elsewhere runs nothing."""
+    out = tmp_path / "run"
+    launch("run", "--model", f"{code}:build", "--data", pictures, "--out", out, *WORDS, "--classes", "sorted")
+    run = open_run(out)
+    images = [Image.open(pictures / i).convert("RGB") for i in run.table["id"]]
+    probabilities = np.stack([run.prob(k) for k in range(len(images))])
+    np.testing.assert_allclose(probabilities, by_hand(images), atol=1e-5)
+    again = network_of(run.manifest)
+    assert again.classes == run.classes
+    assert "--mean" in again.options
+    code.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n" + CODE)
+    monkeypatch.setattr(trusted_code, "_known", list)
+    with pytest.raises(UserError, match="names code"):
+        network_of(run.manifest)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_page_starts_no_code(code: Path, tmp_path: Path) -> None:
+    for name in (f"{code}:build", "json.tool:main"):
+        with pytest.raises(UserError, match="is code, which a page does not run"):
+            command(name, "data", "mine", tmp_path, Recipe())
+    assert not trusted_code.names_code("fer_vgg")
+    assert not trusted_code.names_code("timm:resnet18")
+    assert trusted_code.names_code("net.py:build")
