@@ -80,9 +80,7 @@ def compute_maps(
     passes = Passes(model, x, precision) if passes is None else passes
     if passes.model is not model or passes.x is not x:
         raise ValueError("passes= belongs to another network or to other images")
-    began, method = time.perf_counter(), get(request.method)
-    remedy = f"use {', '.join(methods_for(access_of(model)))}"
-    require_access(model, method.access, method.title, remedy)
+    began, method = time.perf_counter(), method_for(model, request.method)
     settings = method.settings(dict(request.parameters))
     layers = (layers_in(request.layer) or (default_layer(model, x),)) if method.layered else ()
     target = _target(passes, request)
@@ -90,6 +88,13 @@ def compute_maps(
     maps, sums = shrinking(lambda _: _smoothed(inputs, method, settings, request), 1)
     classes = tuple(target.plus.tolist())
     return MapResult(maps.cpu(), request, ",".join(layers), classes, time.perf_counter() - began, sums)
+
+
+def method_for(model: nn.Module, name: str) -> Method:
+    """Raises UserError for an unknown method, and where it needs more of the network than can be reached."""
+    method, usable = get(name), ", ".join(methods_for(access_of(model)))
+    require_access(model, method.access, method.title, f"use {usable}")
+    return method
 
 
 def _target(passes: Passes, request: MapRequest) -> Target:

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from PIL import Image
 from torch import Tensor
 
-from explain.methods.compute import MapResult, compute_maps
+from explain.methods.compute import MapResult, compute_maps, method_for
 from explain.methods.inputs import OnProgress, Passes, ignore_progress
 from explain.methods.registry import get
 from explain.methods.request import MapRequest
@@ -75,7 +75,7 @@ class ImageSession:
 
     def seconds(self, request: MapRequest) -> float:
         """About how long the map will take on this machine."""
-        method, channels, positions = get(request.method), 0, 0
+        method, channels, positions = method_for(self.classifier.model, request.method), 0, 0
         if method.layered:
             layers = layers_in(self._complete(request).layer)
             channels, h, w = self.passes.captured(layers).activation.shape[1:]
@@ -101,7 +101,7 @@ class ImageSession:
     def _complete(self, request: MapRequest) -> MapRequest:
         """With the layer and the class that are used where the request names none."""
         layer, target = request.layer, self.pred if request.target is None else request.target
-        if get(request.method).layered and not layers_in(layer):
+        if method_for(self.classifier.model, request.method).layered and not layers_in(layer):
             layer = self._default_layer
         return replace(request, layer=layer, target=target)
 
