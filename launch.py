@@ -53,9 +53,8 @@ from explain.cli.serve_options import (
 )
 from explain.cli.training import study, train
 from models.errors import UserError
+from models.extras import EXTRAS, missing_package
 
-EXTRAS = {"lightning": "train", "lightning.pytorch": "train", "mcp": "mcp"}
-"""Optional packages -> the extra of the project that installs them."""
 DEMO = Path(__file__).parent / "dashboard" / "demo"
 app = typer.Typer(
     add_completion=False,
@@ -165,10 +164,8 @@ def main() -> None:
         typer.echo(f"vitrine: {error}", err=True)
         sys.exit(2)
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(error.name or "")):
-            typer.echo(
-                f"vitrine: this needs the package {error.name}: pip install 'vitrine-xai[{extra}]'", err=True
-            )
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            typer.echo(f"vitrine: {missing_package(error.name)}", err=True)
             sys.exit(2)
         if os.environ.get("VITRINE_DEBUG"):
             raise

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 EXTRA = 17  # class, distillation and register tokens that may precede the spatial ones
 
@@ -57,18 +57,25 @@ class Layout:
 
 
 def layout_of(
-    output: object, images: int, input_size: tuple[int, int], prefix: int | None = None
+    output: object,
+    images: int,
+    input_size: tuple[int, int],
+    prefix: int | None = None,
+    channels_last: bool = False,
 ) -> Layout | None:
     """The layout of a layer's output for a batch of `images` images of `input_size` (H, W), or None where it
     holds no maps.
 
     The grid has the aspect ratio of the input. `prefix`: the number of tokens without a position, where the
     network has it (timm's `num_prefix_tokens`); otherwise the smallest number that leaves such a grid.
+    `channels_last`: whether four dimensions are (N, h, w, C) throughout, as in Keras.
     """
     if not isinstance(output, Tensor) or output.shape[:1] != (images,) or not output.is_floating_point():
         return None
     if output.ndim == 4:
         first, middle, last = output.shape[1:]
+        if channels_last:
+            return Layout("last", (first, middle))
         if _fits(first, middle, input_size) and not _fits(middle, last, input_size):
             return Layout("last", (first, middle))
         return Layout("maps", (middle, last))
@@ -78,6 +85,12 @@ def layout_of(
             if size:
                 return Layout("tokens", size, extra)
     return None
+
+
+def layout_in(model: nn.Module, output: object, images: int, input_size: tuple[int, int]) -> Layout | None:
+    """`layout_of` for a layer of `model`, with what the network says of itself."""
+    prefix, last = getattr(model, "num_prefix_tokens", None), getattr(model, "channels_last", False)
+    return layout_of(output, images, input_size, prefix, last is True)
 
 
 def _fits(h: int, w: int, input_size: tuple[int, int]) -> bool:

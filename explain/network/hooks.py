@@ -19,7 +19,7 @@ from explain.network.graph_size import saved_bytes
 from explain.network.model_state import as_found, frozen
 from explain.network.target import Target, as_target
 from models.errors import UserError
-from models.layout import Layout, layout_of
+from models.layout import Layout, layout_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,4 +345,4 @@ def read_maps(model: nn.Module, output: Tensor, x: Tensor) -> Tensor | None:
 
 
 def _layout(model: nn.Module, output: Any, x: Tensor) -> Layout | None:
-    return layout_of(output, len(x), (x.shape[2], x.shape[3]), getattr(model, "num_prefix_tokens", None))
+    return layout_in(model, output, len(x), (x.shape[2], x.shape[3]))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from explain.network.hooks import capture, watch
 from models.errors import UserError
-from models.layout import Layout, layout_of
+from models.layout import Layout, layout_in
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _outputs(
         if attentions is not None and "Attention" in type(module).__name__:
             attentions.append((name, len(outputs)))
         size, before = (x.shape[2], x.shape[3]), outputs[name][1] if name in outputs else None
-        layout = layout_of(output, 1, size, getattr(model, "num_prefix_tokens", None))
+        layout = layout_in(model, output, 1, size)
         if layout and layout.plausible(size) and layout.supersedes(before):
             outputs.pop(name, None)  # in the order of the runs that count
             c, h, w = layout.maps(output).shape[1:]

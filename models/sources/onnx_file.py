@@ -11,6 +11,7 @@ from torch import Tensor
 from models.access import Access
 from models.classifier import Classifier
 from models.errors import UserError
+from models.extras import require_package
 from models.opaque import OpaqueNetwork
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
@@ -81,10 +82,9 @@ class OnnxFile(ModelSource):
 
 
 def _session(path: Path) -> Any:
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise UserError("ONNX files need ONNX Runtime: pip install onnxruntime.") from error
+    require_package("onnxruntime")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()

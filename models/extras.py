@@ -1,0 +1,24 @@
+"""Optional packages, and the extra of the project that installs each."""
+
+from importlib.util import find_spec
+
+from models.errors import UserError
+
+EXTRAS = {
+    "keras": "keras",
+    "lightning": "train",
+    "lightning.pytorch": "train",
+    "mcp": "mcp",
+    "onnxruntime": "onnx",
+    "transformers": "hf",
+}
+
+
+def require_package(name: str) -> None:
+    """Raises UserError that says how to install the package, where it is missing."""
+    if find_spec(name) is None:
+        raise UserError(missing_package(name))
+
+
+def missing_package(name: str) -> str:
+    return f"this needs the package {name}: pip install 'vitrine-xai[{EXTRAS[name]}]'"

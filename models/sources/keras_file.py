@@ -1,0 +1,95 @@
+"""Keras files (.keras, .h5), by Keras 3 on its PyTorch backend (an optional package). They are loaded in safe
+mode, which runs no code of the file. Images are channels last, and so are the layers' outputs."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from models.classifier import Classifier
+from models.errors import UserError
+from models.extras import require_package
+from models.preprocessing import Preprocessing
+from models.sources.base import ModelSource, Told
+from models.sources.opaque_file import classifier_of
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+RESCALE = ("Rescaling", "Normalization")
+"""Layers that prepare the pixels inside the network."""
+
+
+class KerasNetwork(nn.Module):
+    """A Keras model for images (N, C, H, W); its layers are the modules of this one, under their names."""
+
+    network: Any
+    channels_last = True
+    """Of the layers' outputs (`models.layout`)."""
+
+    def __init__(self, network: Any):
+        super().__init__()
+        object.__setattr__(self, "network", network)  # no module of this one: its layers are
+        for layer in network.layers:
+            self.add_module(layer.name.replace(".", "_"), _with_layers(layer))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.network(x.permute(0, 2, 3, 1), training=False)
+        return scores
+
+
+class KerasFile(ModelSource):
+    """A path."""
+
+    asks_input = True
+
+    def recognizes(self, name: str) -> bool:
+        return Path(name).suffix.lower() in SUFFIXES
+
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise UserError(f"No file '{name}': give the path of a .keras or .h5 file.")
+        network = _loaded(path)
+        known = _known(network, path)
+        made = classifier_of(KerasNetwork(network), name, weights, classes, told, known)
+        inside = [layer.name for layer in network.layers if type(layer).__name__ in RESCALE]
+        note = f"{inside[0]} prepares the pixels inside the network" if inside else ""
+        return replace(made, notes=(*made.notes, *([note] if note else [])))
+
+
+def _loaded(path: Path) -> Any:
+    require_package("keras")
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras
+
+    if keras.backend.backend() != "torch":
+        raise UserError(
+            f"Keras runs on {keras.backend.backend()} here: set the environment variable KERAS_BACKEND=torch."
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # everything from OSError to its own kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise UserError(f"'{path}' cannot be read by Keras ({reason}).") from error
+
+
+def _known(network: Any, path: Path) -> Preprocessing | None:
+    """The size and channels of the input, where the file fixes them."""
+    shape = getattr(network, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
+        raise UserError(f"'{path}' takes {shape}: one batch of images (N, height, width, 1 or 3) is needed.")
+    if None in shape[1:3]:
+        return None
+    zeros, ones = (0.0,) * shape[3], (1.0,) * shape[3]
+    return Preprocessing((int(shape[1]), int(shape[2])), None, zeros, ones)
+
+
+def _with_layers(layer: Any) -> nn.Module:
+    """The layer; the layers within it are modules of it too, so that they can be found."""
+    module: nn.Module = layer
+    for inner in getattr(layer, "layers", ()):
+        nn.Module.add_module(module, inner.name.replace(".", "_"), _with_layers(inner))
+    return module
