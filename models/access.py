@@ -1,11 +1,11 @@
-"""How much of a network can be reached: its scores alone, gradients of the image too, or every layer. Needs
-no torch."""
+"""How much of a network can be reached. Needs no torch."""
 
 from typing import Literal
 
-Access = Literal["scores", "gradients", "layers"]
-LEVELS: tuple[Access, ...] = ("scores", "gradients", "layers")
-"""From the least to the most."""
+Access = Literal["scores", "gradients", "layers", "modules"]
+LEVELS: tuple[Access, ...] = ("scores", "gradients", "layers", "modules")
+"""From the least to the most: its scores alone; gradients of the image; the outputs of layers; PyTorch's own
+modules, whose kind and parameters are known."""
 
 
 def reaches(access: str, needed: Access) -> bool:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.access import Access
-from models.opaque import access_of
+from models.foreign import access_of
 from models.preprocessing import Preprocessing, stack
 
 ONE_OUTPUT = (

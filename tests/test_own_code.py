@@ -106,7 +106,7 @@ def test_probabilities_are_those_of_a_plain_loop(code: Path, pictures: Path, fac
     with torch.no_grad():
         made = classifier.model(classifier.batch(images)).softmax(1).numpy()
     np.testing.assert_allclose(made, by_hand(images), atol=1e-5)
-    assert classifier.access == "layers"
+    assert classifier.access == "modules"
     assert classifier.classes == unnamed(3)
     assert ("probabilities" in " ".join(classifier.notes)) == (factory == "softmax")
 

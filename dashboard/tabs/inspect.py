@@ -23,6 +23,7 @@ from dashboard.tabs.inspect_maps import live_maps
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
 from explain.methods.registry import METHODS
 from explain.run.notes import read
+from models.access import reaches
 from models.errors import Cancelled, UserError
 
 TITLE = "Inspect"
@@ -107,7 +108,7 @@ class InspectTab:
             [self._subject, *results, self._run_maps, contrast],
             self._panel,
         )
-        if ctx.run.manifest.access == "layers":
+        if reaches(ctx.run.manifest.access, "layers"):
             ctx.on_tab(ID, self.choices, None, [controls["layers"]])
 
     def _listen_to_form(self, results: list[Any]) -> None:

@@ -8,6 +8,7 @@ from dashboard.components.parameters import ParameterControls
 from dashboard.tabs.inspect_state import FORM, NO_CLASS
 from explain.methods.registry import METHODS, methods_for
 from explain.run.reader import RunData
+from models.access import reaches
 
 
 class InspectForm:
@@ -68,7 +69,7 @@ def _maps(run: RunData, target: int | None) -> dict[str, Any]:
         multiselect=True,
         label="Layers (several are fused)",
         elem_id="vt-layers",
-        visible=run.manifest.access == "layers",
+        visible=reaches(run.manifest.access, "layers"),
     )
     return {"methods": methods, "target": of_class, "contrast_class": contrast, "layers": chosen}
 

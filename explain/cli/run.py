@@ -64,6 +64,7 @@ class RunOptions(Options):
 
 
 DEFAULT_METHODS = {
+    "modules": ["grad_cam", "layer_cam"],
     "layers": ["grad_cam", "layer_cam"],
     "gradients": ["input_x_gradient"],
     "scores": ["occlusion"],

@@ -28,8 +28,8 @@ from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.source import ImageSource, Item
 from models.errors import UserError
+from models.foreign import require_layers
 from models.json_files import read_object
-from models.opaque import require_layers
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
 COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST

@@ -14,7 +14,7 @@ from explain.features.activation_maximization import Maximized, Settings, maximi
 from models.atomic import atomic
 from models.cache_folder import cache_folder
 from models.classifier import Classifier
-from models.opaque import require_layers
+from models.foreign import require_layers
 
 FORMAT = 1
 """Increased when the same settings give other pictures than before."""

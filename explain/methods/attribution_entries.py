@@ -113,7 +113,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "2 forwards, 2 backwards",
         lambda given: 25,
         complete=True,
-        access="layers",
+        access="modules",
     ),
     pixels(
         "gradient_shap",
@@ -137,7 +137,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "Springenberg et al. 2014, arXiv:1412.6806",
         (Parameter("channels", "sum", "of the colors", choices=CHANNELS),),
         passes=lambda given: 7,
-        access="layers",
+        access="modules",
     ),
     pixels(
         "deconvolution",
@@ -147,7 +147,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         "Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
         (Parameter("channels", "sum", "of the colors", choices=CHANNELS),),
         passes=lambda given: 7,
-        access="layers",
+        access="modules",
     ),
     Method(
         "guided_grad_cam",
@@ -159,6 +159,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         cost="2 forwards, 1 backward",
         passes=lambda c, positions, given: 5,
         coarse=False,
+        access="modules",
     ),
     Method(
         "layer_grad_cam",
@@ -179,7 +180,7 @@ ATTRIBUTION_METHODS: tuple[Method, ...] = (
         (),
         "2 forwards, 1 backward, a copy of the network",
         lambda given: 6,
-        access="layers",
+        access="modules",
     ),
     pixels(
         "occlusion",

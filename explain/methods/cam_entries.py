@@ -142,6 +142,7 @@ CAM_METHODS: tuple[Method, ...] = (
         signed=False,
         cost="1 forward, 1 backward",
         passes=lambda c, positions, given: 4,
+        access="modules",
     ),
     Method(
         "shapley_cam",

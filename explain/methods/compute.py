@@ -22,7 +22,7 @@ from explain.network.oom import shrinking
 from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
-from models.opaque import access_of, require_access
+from models.foreign import access_of, require_access
 
 FUSIONS = ("mean", "max")
 

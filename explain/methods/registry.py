@@ -75,14 +75,14 @@ def get(name: str) -> Method:
     return METHODS[name]
 
 
-def method_in_runs(name: str, access: Access = "layers") -> Method:
+def method_in_runs(name: str, access: Access = "modules") -> Method:
     """A method that runs over many images take, of a network that allows so much. Raises UserError for
     others."""
     names = methods_in_runs(access)
     if name not in METHODS:
         raise UserError(f"No method '{name}': {_near(name, names)}A run takes {', '.join(names)}.")
     if name not in names:
-        if access != "layers":
+        if not reaches(access, "layers"):
             raise UserError(
                 f"{METHODS[name].title} needs more of the network than its {access}: a run takes "
                 f"{', '.join(names)}."
@@ -94,11 +94,11 @@ def method_in_runs(name: str, access: Access = "layers") -> Method:
     return METHODS[name]
 
 
-def methods_in_runs(access: Access = "layers") -> list[str]:
+def methods_in_runs(access: Access = "modules") -> list[str]:
     """Those of one pass. Where no layer can be reached there are none, and those of many passes are
     taken."""
-    if access == "layers":
-        return [m.name for m in METHODS.values() if m.in_runs]
+    if reaches(access, "layers"):
+        return [m.name for m in METHODS.values() if m.in_runs and reaches(access, m.access)]
     return methods_for(access)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from explain.network.hooks import capture, logits, watch
-from models.opaque import access_of
+from models.foreign import access_of
 
 CLOSE = {"fp32": 1e-4, "bf16": 5e-2}
 """By how much the logits may differ, as a fraction of the largest."""
@@ -74,7 +74,7 @@ def fused_copy(
 
     Layers have the same names. The model itself, where there is nothing to fuse or the logits would differ.
     """
-    if access_of(model) != "layers":
+    if access_of(model) != "modules":
         return model
     try:
         chains = _chains(model, x[:1], layers)

@@ -38,13 +38,14 @@ from explain.run.resume import claim
 from explain.run.rows import map_shape, process
 from explain.run.trusted_data import allow
 from models import __version__
+from models.access import reaches
 from models.class_index import find_index
 from models.class_matching import ClassMatch, match_classes
 from models.class_names import must_differ, named_by_data
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import Cancelled, UserError
-from models.opaque import require_access
+from models.foreign import require_access
 
 PRECISIONS = ("fp32", "bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")  # versions that the manifest names
@@ -106,7 +107,7 @@ def plan(
 
 def _layer(classifier: Classifier, layer: str | None, example: Tensor) -> str:
     """The layer that was asked for, or the default; '' where layers cannot be reached. Raises UserError."""
-    if classifier.access != "layers":
+    if not reaches(classifier.access, "layers"):
         if layer:
             require_access(classifier.model, "layers", f"--layer {layer}", "leave it out")
         return ""

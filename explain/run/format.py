@@ -92,7 +92,7 @@ class Manifest:
     titles: dict[str, str] = field(default_factory=dict)
     weights: str = ""
     source: str = ""
-    access: str = "layers"
+    access: str = "modules"
     data_root: str = ""
     data_classes: tuple[str, ...] = ()
     preprocessing: dict[str, Any] = field(default_factory=dict)
@@ -283,7 +283,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"'{folder}' is no run folder: make one with {program()} run ... --out {folder}.")
     request = read_request(folder)
     if not (folder / MANIFEST).is_file():
-        return Manifest(request, "partial", {}, access="layers" if request.layer else "scores")
+        return Manifest(request, "partial", {}, access="modules" if request.layer else "scores")
     return _built(Manifest, _json(folder / MANIFEST), folder / MANIFEST, request=request)
 
 

@@ -5,21 +5,29 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import UnflattenedModule
 
 from models.access import Access
 from models.classifier import Classifier
 from models.errors import UserError
-from models.opaque import OpaqueNetwork
+from models.foreign import ForeignNetwork
 from models.sources.base import ModelSource, Told
 from models.sources.exported_check import safe_copy
-from models.sources.opaque_file import classifier_of
+from models.sources.foreign_file import classifier_of
 from models.sources.torchscript import entries
 
 TRAINING = {"torch.ops.aten.batch_norm.default": "training", "torch.ops.aten.dropout.default": "train"}
 """Operators that compute otherwise while training, and the argument that says so."""
 
 
-class FixedBatch(OpaqueNetwork):
+class ExportedNetwork(ForeignNetwork, UnflattenedModule):
+    """What `torch.export.unflatten` gives."""
+
+    access: Access = "layers"
+    what = "exported program"
+
+
+class FixedBatch(ForeignNetwork):
     """A network that was exported for `size` images at a time: it runs several times for a batch, so its
     layers are not to be had."""
 
@@ -78,6 +86,7 @@ def _with_kinds(network: nn.Module, program: Any) -> nn.Module:
         for node in program.graph.nodes
         for path, kind in (node.meta.get("nn_module_stack") or {}).values()
     }
+    network.__class__ = ExportedNetwork
     for path, module in network.named_modules():
         name = kinds.get(path.replace("L['self'].", ""), "")
         if path and name.isidentifier():

@@ -8,21 +8,25 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.access import Access
 from models.classifier import Classifier
 from models.errors import UserError
 from models.extras import require_package
+from models.foreign import ForeignNetwork
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
-from models.sources.opaque_file import classifier_of
+from models.sources.foreign_file import classifier_of
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 RESCALE = ("Rescaling", "Normalization")
 """Layers that prepare the pixels inside the network."""
 
 
-class KerasNetwork(nn.Module):
+class KerasNetwork(ForeignNetwork):
     """A Keras model for images (N, C, H, W); its layers are the modules of this one, under their names."""
 
+    access: Access = "layers"
+    what = "Keras file"
     network: Any
     channels_last = True
     """Of the layers' outputs (`models.layout`)."""

@@ -12,14 +12,14 @@ from models.access import Access
 from models.classifier import Classifier
 from models.errors import UserError
 from models.extras import require_package
-from models.opaque import OpaqueNetwork
+from models.foreign import ForeignNetwork
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
-from models.sources.opaque_file import classifier_of
+from models.sources.foreign_file import classifier_of
 from models.sources.torchscript import digest
 
 
-class OnnxNetwork(OpaqueNetwork):
+class OnnxNetwork(ForeignNetwork):
     """A session of ONNX Runtime. A file that was exported for one batch size gets batches of that size."""
 
     access: Access = "scores"

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from models.access import Access
 from models.classifier import Classifier
 from models.errors import UserError
-from models.opaque import OpaqueNetwork
+from models.foreign import ForeignNetwork
 from models.sources.base import ModelSource, Told
-from models.sources.opaque_file import classifier_of
+from models.sources.foreign_file import classifier_of
 
 
-class ScriptedNetwork(OpaqueNetwork):
+class ScriptedNetwork(ForeignNetwork):
     """`network`: what `torch.jit.load` returns."""
 
     access: Access = "gradients"
