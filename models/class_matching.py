@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.class_order import match_numbers, numbers_in, outputs_in_order
+from models.class_order import UnclearOrder, match_numbers, numbers_in, outputs_in_order
 from models.classes import FOLDINGS, fold, is_unnamed, near_names, pair_names
 from models.errors import UserError
 
@@ -71,7 +71,7 @@ def match_classes(
     numbers = numbers_in(left if not named else [name for name in left if name.isdecimal()])
     note = match_numbers(numbers, model, found) if left and not by_name and len(numbers) == len(left) else ""
     if lost := [name for name in left if name not in found]:
-        raise UserError(_unmatched(lost, data, model, found))
+        raise _unmatched(lost, data, model, found)
     return ClassMatch(tuple(found.get(name, -1) for name in data), tuple(folded), note)
 
 
@@ -132,25 +132,28 @@ def _short(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" ... ({len(names)})" if len(names) > 10 else "")
 
 
-def _unmatched(lost: list[str], data: Sequence[str], model: Sequence[str], found: Mapping[str, int]) -> str:
-    """The message for classes of the data that no output is for."""
+def _unmatched(
+    lost: list[str], data: Sequence[str], model: Sequence[str], found: Mapping[str, int]
+) -> UserError:
+    """For classes of the data that no output is for."""
     if is_unnamed(model):
         return _without_names(data, len(model))
-    return (
+    return UserError(
         f"The model has no class for {_short(lost)} of the data (data: {_short(data)}; model: "
         f"{_short(model)}).{_hint(lost, model, found)} Write lines 'data class, model class' into a file and "
         "give it with --classes FILE."
     )
 
 
-def _without_names(data: Sequence[str], outputs: int) -> str:
+def _without_names(data: Sequence[str], outputs: int) -> UserError:
     if len(data) == outputs:
-        return (
+        return UnclearOrder(
             f"The weights do not name their {outputs} outputs, the data's classes are {_short(data)}: if "
             "they were trained on folders in sorted order, as ImageFolder does, use --classes sorted; else "
-            "write lines 'data class, class 0' into a file and give it with --classes FILE."
+            "write lines 'data class, class 0' into a file and give it with --classes FILE.",
+            ("sorted",),
         )
-    return (
+    return UserError(
         f"The weights do not name their {outputs} outputs, the data has {len(data)} classes "
         f"({_short(data)}): write lines 'data class, class 0' into a file and give it with --classes FILE."
     )

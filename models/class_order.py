@@ -12,6 +12,14 @@ torchvision's ImageFolder has them; or class N of the data is output N."""
 _NUMBERED = re.compile(r"(?:class[\s_\-]*)?(\d+)", re.IGNORECASE)
 
 
+class UnclearOrder(UserError):
+    """The order of the classes is not known; `orders`: those of `ORDERS` that it may be."""
+
+    def __init__(self, message: str, orders: Sequence[str]):
+        super().__init__(message)
+        self.orders = tuple(orders)
+
+
 def numbers_in(names: Sequence[str]) -> dict[str, int]:
     """The number in each name that is one (3, class 3, class_3 ...); other names are left out."""
     return {name: int(text[1]) for name in names if (text := _NUMBERED.fullmatch(name))}
@@ -51,9 +59,10 @@ def _unclear_order(
         "--classes numbers for class N = output N",
         "--classes FILE with lines 'data class, number of the output'",
     ]
-    return UserError(
+    return UnclearOrder(
         f"The data's classes are numbers, and their order is ambiguous: '{name}' may be output "
-        f"{numbers[name]}, or output {other} {why}. Use {', or '.join(options)}."
+        f"{numbers[name]}, or output {other} {why}. Use {', or '.join(options)}.",
+        ("sorted", "numbers") if len(numbers) == outputs else ("numbers",),
     )
 
 
