@@ -25,19 +25,12 @@ def with_options(classifier: Classifier, options: PreprocessingOptions) -> Class
     changed = options.apply(before)
     if given:
         require_input_size(classifier.model, changed, classifier.name)
-        classifier = replace(classifier, preprocessing_from=_origin(given, options, classifier))
+        described = {"--input-size", "--resize", "--mean", "--std", "--interpolation"}
+        rest = "" if options.preprocess or described <= {*given} else classifier.preprocessing_from
+        origin = replace(options, transform_input=None).origin + (f"; the rest {rest}" if rest else "")
+        classifier = replace(classifier, preprocessing_from=origin)
     words = words_for(changed, classifier.transform_input, before)
     return replace(classifier, preprocessing=changed, options=tuple(words))
-
-
-def _origin(given: list[str], options: PreprocessingOptions, classifier: Classifier) -> str:
-    """Where the preprocessing comes from: 'one option, another given; the rest from here'."""
-    if options.preprocess:
-        others = [option for option in given if option != "--preprocess"]
-        also = f"; {', '.join(others)} given" if others else ""
-        return f"read from {options.preprocess}, and compared with it{also}"
-    rest = {"--input-size", "--resize", "--mean", "--std", "--interpolation"} - set(given)
-    return f"{', '.join(given)} given" + (f"; the rest {classifier.preprocessing_from}" if rest else "")
 
 
 def require_input_size(model: nn.Module, preprocessing: Preprocessing, name: str) -> None:
@@ -48,10 +41,11 @@ def require_input_size(model: nn.Module, preprocessing: Preprocessing, name: str
             model.eval()(torch.zeros(1, preprocessing.channels, *preprocessing.size))
     except (RuntimeError, AssertionError, ValueError) as error:
         height, width = preprocessing.size
+        channels = " or --channels" if "channels" in str(error) else ""
         grey = " of one channel" if preprocessing.channels == 1 else ""
         raise UserError(
-            f"{name} does not take {height} × {width} pixels{grey} ({str(error).splitlines()[0][:100]}): give "
-            f"another --input-size{' or --channels' if 'channels' in str(error) else ''}."
+            f"{name} does not take {height} × {width} pixels{grey} ({str(error).splitlines()[0][:100]}): "
+            f"give another --input-size{channels}."
         ) from error
     finally:
         model.train(training)

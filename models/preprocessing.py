@@ -4,6 +4,7 @@ it.
 torch is imported where it is needed: the dashboard crops pictures before torch is there.
 """
 
+import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -71,8 +72,8 @@ class Preprocessing:
         return 255 / self.scale
 
     def view(self, image: Image.Image) -> Image.Image:
-        """The image after resize and crop: `size` pixels, RGB or grey. Raises UserError where `crop` is "none"
-        and the image does not come out at this size."""
+        """The image after resize and crop: `size` pixels, RGB or grey. Raises UserError where `crop` is
+        "none" and the image does not come out at this size."""
         image = image.convert("RGB" if self.channels == 3 else "L")
         height, width = self.size
         method = Image.Resampling[self.interpolation.upper()]
@@ -163,6 +164,11 @@ class Preprocessing:
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def plain(self) -> dict[str, Any]:
+        """`as_dict` as it comes back from a JSON file."""
+        found: dict[str, Any] = json.loads(json.dumps(self.as_dict()))
+        return found
+
     @property
     def described(self) -> str:
         """One line: '64 × 64 RGB, whole image squashed (bilinear), mean 0.5, std 0.5'."""
@@ -189,22 +195,51 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Preprocessing":
-        """What `as_dict` gives, also through JSON; earlier versions lack some fields, which have their defaults
-        then. Raises UserError for fields of a later version."""
+        """What `as_dict` gives, also through JSON; fields that earlier versions did not have are at their
+        defaults. Raises UserError for fields of a later version, and for damaged ones."""
         if unknown := raw.keys() - {f.name for f in fields(cls)}:
+            names = ", ".join(sorted(map(str, unknown)))
             raise UserError(
-                f"This preprocessing has {', '.join(sorted(map(str, unknown)))}, which this version does not know: "
-                "open it with the version that wrote it."
+                f"This preprocessing has {names}, which this version does not know: open it with the version "
+                "that wrote it."
             )
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-        return cls(**values)
+        made = cls(**values)
+        if not made._is_whole():
+            raise UserError("This preprocessing is damaged: make the run or the checkpoint again.")
+        return made
+
+    def _is_whole(self) -> bool:
+        """Whether the values of a file are such as this class writes."""
+        resize = (
+            self.resize in (None, LETTERBOX) or _are_counts(self.resize, 2) or _are_counts([self.resize], 1)
+        )
+        return (
+            resize
+            and _are_counts(self.size, 2)
+            and isinstance(self.scale, int | float)
+            and self.scale > 0
+            and (self.crop, self.order) in {(c, o) for c in ("center", "none") for o in ("rgb", "bgr")}
+            and isinstance(self.fill, tuple)
+            and len(self.fill) in (1, 3)
+            and all(isinstance(v, int) and 0 <= v <= 255 for v in self.fill)
+        )
+
+
+def _are_counts(values: Any, count: int) -> bool:
+    """Whether these are so many whole numbers above 0."""
+    return (
+        isinstance(values, tuple | list)
+        and len(values) == count
+        and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values)
+    )
 
 
 def _not_that_size(given: tuple[int, int], scaled: tuple[int, int], size: tuple[int, int]) -> str:
+    got, made, wanted = (f"{height} × {width}" for height, width in (given[::-1], scaled[::-1], size))
     return (
-        f"an image of {given[1]} × {given[0]} comes out at {scaled[1]} × {scaled[0]}, not {size[0]} × {size[1]} "
-        "(height × width), and --crop none leaves it so: images need the shape of --input-size; otherwise give "
-        "--crop center, --resize squash or --resize letterbox"
+        f"an image of {got} comes out at {made}, not {wanted} (height × width), and --crop none keeps "
+        "it: give --crop center, --resize squash or --resize letterbox"
     )
 
 

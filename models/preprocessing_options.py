@@ -1,13 +1,7 @@
-"""Options of the command line for a network's input, and the options that reproduce a preprocessing."""
+"""What a person says about a network's input, and the options that reproduce a preprocessing."""
 
-import inspect
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
-from functools import wraps
 from math import isfinite
-from typing import Annotated, Any
-
-import typer
 
 from models.errors import UserError
 from models.preprocessing import LETTERBOX, Preprocessing, Resize
@@ -18,7 +12,7 @@ CROPS = ("center", "none")
 CHANNELS = ("rgb", "bgr", "grey")
 MOST_PIXELS = 4096  # a side
 MOST_SCALE = 1000
-_RESIZE = (
+HOW_TO_RESIZE = (
     "squash (the whole image), squash:256 (before the center crop), letterbox (the whole image, padded), or "
     "the length of the shorter side before the center crop, such as 256"
 )
@@ -54,6 +48,15 @@ class PreprocessingOptions:
             "--no-transform-input" if o == "--transform-input" and not self.transform_input else o
             for o in message
         ]
+
+    @property
+    def origin(self) -> str:
+        """Where what is given comes from, one phrase."""
+        if self.preprocess is None:
+            return f"{', '.join(self.given)} given"
+        others = [option for option in self.given if option != "--preprocess"]
+        also = f"; {', '.join(others)} given" if others else ""
+        return f"read from {self.preprocess}, and compared with it{also}"
 
     def resolved(self) -> "PreprocessingOptions":
         """The same as plain values: a transform in a Python file is read, and replaced by the options that
@@ -103,9 +106,7 @@ NO_OPTIONS = PreprocessingOptions()
 
 def options_for(p: Preprocessing) -> PreprocessingOptions:
     """The options that make any preprocessing into `p`."""
-    resize = {None: "squash", LETTERBOX: LETTERBOX}.get(p.resize)  # type: ignore[call-overload]
-    if resize is None:
-        resize = f"squash:{_sides(p.resize)}" if isinstance(p.resize, tuple) else str(p.resize)
+    resize = f"squash:{_sides(p.resize)}" if isinstance(p.resize, tuple) else str(p.resize or "squash")
     return PreprocessingOptions(
         input_size=_sides(p.size),
         resize=resize,
@@ -125,7 +126,7 @@ def words_for(
     p: Preprocessing, transform_input: bool | None = None, base: Preprocessing | None = None
 ) -> list[str]:
     """The options that make `base` (by default one without unusual settings) into `p`, for a command line."""
-    usual, options = Preprocessing(mean=(0.0,) * len(p.mean), std=p.std), options_for(p)
+    usual, options = Preprocessing(), options_for(p)
     words = []
     for name, field in _UNUSUAL.items():
         known = {getattr(usual, field), getattr(base or usual, field), getattr(p, field)}
@@ -150,65 +151,6 @@ _UNUSUAL = {
     "bits": "bits",
 }
 """Options that are left out where they change nothing -> field or property of `Preprocessing`."""
-
-HELP = {
-    "input_size": "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
-    "resize": f"{_RESIZE[0].upper()}{_RESIZE[1:]} (default: the model's).",
-    "crop": "Crop after the shorter side is resized: center, or none, where all images have the shape of "
-    "--input-size (default: center).",
-    "fill": "Color of the padding of --resize letterbox: 0 to 255, or red,green,blue (default: 0, black).",
-    "interpolation": f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
-    "scale": "What 8-bit pixels are divided by before mean and std: 255, or 1 or none for values from 0 to 255 "
-    "(default: the model's, mostly 255).",
-    "mean": "Mean of each channel, with commas, or one number; for values from 0 to 1, or in the units of --scale "
-    "(default: the model's).",
-    "std": "Standard deviation of each channel, likewise (default: the model's).",
-    "channels": "Channels that the network takes: rgb, bgr (as OpenCV reads images), or grey; mean and std are in "
-    "this order (default: the model's).",
-    "exif": "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
-    "bits": "Bits that integer images of more than 8 bits use, 9 to 16, or 0: as the data shows (default: 0).",
-    "preprocess": "torchvision transform instead of the options above, as FILE.py:NAME; the file is run "
-    "(default: none).",
-}
-"""Field of `PreprocessingOptions` -> help of its option, in the order of `--help`."""
-
-
-def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command of the command line the options of this file: its parameter `preprocessing` becomes one
-    option for each field."""
-    options = _typer_options()
-    names = [p.name for p in options]
-
-    @wraps(command)
-    def called(**given: Any) -> Any:
-        return command(
-            **{k: v for k, v in given.items() if k not in names},
-            preprocessing=PreprocessingOptions(**{name: given.get(name) for name in names}),
-        )
-
-    signature = inspect.signature(command, eval_str=True)
-    kept = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for p in signature.parameters.values()
-        if p.name != "preprocessing"
-    ]
-    called.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-    called.__annotations__ = {p.name: p.annotation for p in (*kept, *options)} | {"return": None}
-    del called.__wrapped__  # type: ignore[attr-defined] # Typer would read the annotations of what is wrapped
-    return called
-
-
-def _typer_options() -> list[inspect.Parameter]:
-    """One keyword parameter for each field, with its help."""
-    transform_input = typer.Option(
-        "--transform-input/--no-transform-input",
-        help="Inception v3 and GoogLeNet: as torchvision's pretrained ones, or not (default: as those).",
-    )
-    made = [(name, Annotated[str | None, typer.Option(help=text)]) for name, text in HELP.items()]
-    return [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in [*made, ("transform_input", Annotated[bool | None, transform_input])]
-    ]
 
 
 def _sides(size: tuple[int, int]) -> str:
@@ -253,7 +195,8 @@ def _resize_of(options: PreprocessingOptions, base: Preprocessing, size: tuple[i
         return _resize(options.resize, size)
     if size != base.size and base.resize not in (None, LETTERBOX):
         raise UserError(
-            f"--input-size {options.input_size} does not say how an image gets that small: add --resize {_RESIZE}."
+            f"--input-size {options.input_size} does not say how an image gets that small: add --resize "
+            f"{HOW_TO_RESIZE}."
         )
     return base.resize
 
@@ -266,7 +209,7 @@ def _resize(text: str, size: tuple[int, int]) -> Resize:
         return LETTERBOX
     scaled = _pixels(length)
     if scaled is None or kind not in ("", "shorter", "squash") or ("x" in length and kind != "squash"):
-        raise UserError(f"--resize {text}: give {_RESIZE}.")
+        raise UserError(f"--resize {text}: give {HOW_TO_RESIZE}.")
     if kind == "squash" and scaled == size:
         return None
     smaller = (
@@ -286,16 +229,17 @@ def _resize(text: str, size: tuple[int, int]) -> Resize:
 def _crop(options: PreprocessingOptions, base: Preprocessing, size: tuple[int, int], resize: Resize) -> str:
     if not isinstance(resize, int):
         if options.crop is not None:
+            whole = "letterboxed" if resize == LETTERBOX else "squashed"
             raise UserError(
-                f"--crop {options.crop} is for --resize N, the length of the shorter side: here the whole image is "
-                f"{'letterboxed' if resize == LETTERBOX else 'squashed'}; leave --crop out, or add --resize N."
+                f"--crop {options.crop} is for --resize N, the length of the shorter side, and here the "
+                f"whole image is {whole}: leave --crop out, or give --resize N."
             )
         return "center"
     crop = _one_of("--crop", options.crop or base.crop, CROPS)
     if crop == "none" and resize != min(size):
         raise UserError(
-            f"--crop none: a shorter side of {resize} without a crop is no input of {size[0]} × {size[1]}: give "
-            f"--resize {min(size)}, or another --input-size."
+            f"--crop none: a shorter side of {resize} without a crop is no input of {size[0]} × {size[1]}: "
+            f"give --resize {min(size)}, or another --input-size."
         )
     return crop
 
@@ -326,8 +270,8 @@ def _scale(text: str) -> float:
     values = (1.0,) if text.strip().lower() == "none" else _numbers(text)
     if len(values) != 1 or not 1 <= values[0] <= MOST_SCALE:
         raise UserError(
-            f"--scale {text}: give 255 (the network takes values from 0 to 1 before mean and std), or 1 or none "
-            "(values from 0 to 255)."
+            f"--scale {text}: give 255 (values from 0 to 1 before mean and std), or 1 or none (values from 0 "
+            "to 255)."
         )
     return values[0]
 
@@ -343,8 +287,8 @@ def _mean_and_std(
             continue
         if scale != base.scale and set(known) != {0.0 if option == "--mean" else 1.0}:
             raise UserError(
-                f"--scale {options.scale} changes the units of mean and std: add {option}, for values from 0 to "
-                f"{255 / scale:g}."
+                f"--scale {options.scale} changes the units of mean and std: add {option}, for values from 0 "
+                f"to {255 / scale:g}."
             )
         if color != base.color and len(set(known)) > 1:
             raise UserError(
