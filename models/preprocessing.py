@@ -24,6 +24,7 @@ LARGE = 16_000_000
 
 Resize = int | tuple[int, int] | Literal["letterbox"] | None
 LETTERBOX: Literal["letterbox"] = "letterbox"
+CROPS = ("center", "center-floor", "none")
 PIXEL_SCALE = 255.0
 """What 8-bit pixels are divided by, unless it is said otherwise."""
 
@@ -35,8 +36,9 @@ class Preprocessing:
     `resize`: length of the shorter side before the center crop; (height, width) to which the whole image is
     squashed before it; None: the whole image is squashed to `size`; "letterbox": the whole image is fitted
     into `size`, and the rest has the color `fill` (one grey, or red, green and blue, 0 to 255). `crop`:
-    "center", or "none": the resized shorter side is not cropped, and images that do not come out at `size`
-    are errors.
+    "center", where an odd margin is rounded as in torchvision; "center-floor", where it is rounded down as in
+    transformers; or "none": the resized shorter side is not cropped, and images that do not come out at
+    `size` are errors.
 
     Then 8-bit pixels are divided by `scale`, and get `mean` and `std` in these units, one for each channel of
     the network, in its order: `order` is "rgb" or "bgr"; one value: grey.
@@ -85,9 +87,9 @@ class Preprocessing:
         if self.crop == "none" and scaled != (width, height):
             raise UserError(_not_that_size(image.size, scaled, self.size))
         if scaled[0] * scaled[1] > LARGE:
-            return _cropped_first(image, scaled, (width, height), method)
+            return self._cropped_first(image, scaled, method)
         image = image.resize(scaled, method) if scaled != image.size else image
-        left, top = (_start(a, b) for a, b in zip(image.size, (width, height), strict=True))
+        left, top = (self._start(a, b) for a, b in zip(image.size, (width, height), strict=True))
         return image.crop((left, top, left + width, top + height))
 
     def view_mask(self, mask: Image.Image) -> Image.Image:
@@ -117,6 +119,29 @@ class Preprocessing:
         ]
         across, down = size[0] / 2, size[1] / 2
         return across - half[0], down - half[1], across + half[0], down + half[1]
+
+    def _start(self, side: int, wanted: int) -> int:
+        """Start of a center crop along one side; negative where the image is smaller: there it is black."""
+        if side < wanted:
+            return -((wanted - side) // 2)
+        return (side - wanted) // 2 if self.crop == "center-floor" else round((side - wanted) / 2.0)
+
+    def _cropped_first(
+        self, image: Image.Image, scaled: tuple[int, int], method: Image.Resampling
+    ) -> Image.Image:
+        """The center of the picture as it would be at `scaled` (width, height), without ever holding all of
+        that: a strip of 46,000 × 3 pixels would grow to 4 gigapixels. Equal to resizing and cropping but for
+        rounding; outside of the picture it is black, as there."""
+        size = self.size[::-1]
+        start = [self._start(a, b) for a, b in zip(scaled, size, strict=True)]
+        low = [max(0, s) for s in start]
+        high = [min(a, s + b) for a, s, b in zip(scaled, start, size, strict=True)]
+        ratio = [side / a for side, a in zip(image.size, scaled, strict=True)]
+        box = (low[0] * ratio[0], low[1] * ratio[1], high[0] * ratio[0], high[1] * ratio[1])
+        part = image.resize((high[0] - low[0], high[1] - low[1]), method, box=box)
+        canvas = Image.new(part.mode, size)
+        canvas.paste(part, (low[0] - start[0], low[1] - start[1]))
+        return canvas
 
     def _letterboxed(self, image: Image.Image, method: Image.Resampling) -> Image.Image:
         """The whole image in the middle, an odd pixel more on the right and below, as in YOLO's."""
@@ -189,9 +214,11 @@ class Preprocessing:
         if self.resize == LETTERBOX:
             color = "black" if self.fill == (0,) else f"color {_numbers(self.fill)}"
             return f"whole image letterboxed, padded with {color}"
+        crop = {"none": "no crop", "center-floor": "center crop (odd margins rounded down)"}
+        how = crop.get(self.crop, "center crop")
         if isinstance(self.resize, tuple):
-            return f"whole image squashed to {self.resize[0]} × {self.resize[1]}, center crop"
-        return f"shorter side {self.resize}, {'center crop' if self.crop == 'center' else 'no crop'}"
+            return f"whole image squashed to {self.resize[0]} × {self.resize[1]}, {how}"
+        return f"shorter side {self.resize}, {how}"
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Preprocessing":
@@ -219,7 +246,8 @@ class Preprocessing:
             and _are_counts(self.size, 2)
             and isinstance(self.scale, int | float)
             and self.scale > 0
-            and (self.crop, self.order) in {(c, o) for c in ("center", "none") for o in ("rgb", "bgr")}
+            and self.crop in CROPS
+            and self.order in ("rgb", "bgr")
             and isinstance(self.fill, tuple)
             and len(self.fill) in (1, 3)
             and all(isinstance(v, int) and 0 <= v <= 255 for v in self.fill)
@@ -241,29 +269,6 @@ def _not_that_size(given: tuple[int, int], scaled: tuple[int, int], size: tuple[
         f"an image of {got} comes out at {made}, not {wanted} (height × width), and --crop none keeps "
         "it: give --crop center, --resize squash or --resize letterbox"
     )
-
-
-def _start(side: int, wanted: int) -> int:
-    """Start of a center crop along one side; negative where the image is smaller, which is black there.
-    Rounds as torchvision's CenterCrop."""
-    return round((side - wanted) / 2.0) if side >= wanted else -((wanted - side) // 2)
-
-
-def _cropped_first(
-    image: Image.Image, scaled: tuple[int, int], size: tuple[int, int], method: Image.Resampling
-) -> Image.Image:
-    """The center of the picture as it would be at `scaled` (width, height), without ever holding all of that:
-    a strip of 46,000 × 3 pixels would grow to 4 gigapixels. Equal to resizing and cropping but for rounding;
-    outside of the picture it is black, as there."""
-    start = [_start(a, b) for a, b in zip(scaled, size, strict=True)]
-    low = [max(0, s) for s in start]
-    high = [min(a, s + b) for a, s, b in zip(scaled, start, size, strict=True)]
-    ratio = [side / a for side, a in zip(image.size, scaled, strict=True)]
-    box = (low[0] * ratio[0], low[1] * ratio[1], high[0] * ratio[0], high[1] * ratio[1])
-    part = image.resize((high[0] - low[0], high[1] - low[1]), method, box=box)
-    canvas = Image.new(part.mode, size)
-    canvas.paste(part, (low[0] - start[0], low[1] - start[1]))
-    return canvas
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -4,11 +4,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 
 from models.errors import UserError
-from models.preprocessing import LETTERBOX, Preprocessing, Resize
+from models.preprocessing import CROPS, LETTERBOX, Preprocessing, Resize
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 EXIF = ("apply", "ignore")
-CROPS = ("center", "none")
 CHANNELS = ("rgb", "bgr", "grey")
 MOST_PIXELS = 4096  # a side
 MOST_SCALE = 1000
@@ -110,7 +109,7 @@ def options_for(p: Preprocessing) -> PreprocessingOptions:
     return PreprocessingOptions(
         input_size=_sides(p.size),
         resize=resize,
-        crop=p.crop if isinstance(p.resize, int) else None,
+        crop=p.crop if isinstance(p.resize, int | tuple) else None,
         fill=_joined(p.fill) if p.resize == LETTERBOX else None,
         interpolation=p.interpolation,
         scale=_short(p.scale),
@@ -227,7 +226,7 @@ def _resize(text: str, size: tuple[int, int]) -> Resize:
 
 
 def _crop(options: PreprocessingOptions, base: Preprocessing, size: tuple[int, int], resize: Resize) -> str:
-    if not isinstance(resize, int):
+    if not isinstance(resize, int | tuple):
         if options.crop is not None:
             whole = "letterboxed" if resize == LETTERBOX else "squashed"
             raise UserError(
@@ -236,6 +235,8 @@ def _crop(options: PreprocessingOptions, base: Preprocessing, size: tuple[int, i
             )
         return "center"
     crop = _one_of("--crop", options.crop or base.crop, CROPS)
+    if crop == "none" and isinstance(resize, tuple):
+        raise UserError(f"--crop none: --resize {options.resize} needs a crop: give --resize squash instead.")
     if crop == "none" and resize != min(size):
         raise UserError(
             f"--crop none: a shorter side of {resize} without a crop is no input of {size[0]} × {size[1]}: "

@@ -19,7 +19,7 @@ RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5
 @dataclass(frozen=True)
 class _Defaults:
     """Of one class of processors. `square`: a size of one number is height and width, otherwise the shorter
-    side; `resample`: None where versions of transformers differ; `crop_pct`: None where the class has none."""
+    side; `resample`: None where versions of transformers differ; `crop_pct`: None where there is none."""
 
     square: bool = True
     resample: int | None = 2
@@ -48,6 +48,7 @@ PROCESSORS = {
 }
 """What the classes of processors do that work in the order resize, crop, rescale, normalize; without a class
 the keys say all."""
+CROP = "center-floor"
 WHOLE_FROM = 384
 """ConvNeXt squashes the whole image from this size on, and crops below it."""
 KNOWN = {
@@ -163,7 +164,8 @@ def _sized(config: Mapping[str, Any], kind: str, known: _Defaults | None) -> Pre
             return replace(fed, size=(size, size), resize=size, crop="none")
         return replace(fed, size=size, resize=None)
     wanted = _pair("crop_size", config.get("crop_size"))
-    return replace(fed, size=wanted, resize=None if size == wanted else size)
+    fed = replace(fed, size=wanted, resize=None)
+    return fed if size == wanted else replace(fed, resize=size, crop=CROP)
 
 
 def _by_crop_pct(
@@ -177,10 +179,10 @@ def _by_crop_pct(
         return {"size": (side, side), "resize": None}
     resize = int(side / crop_pct)
     if convnext:
-        return {"size": (side, side), "resize": resize}
+        return {"size": (side, side), "resize": resize, "crop": CROP}
     if not config.get("do_center_crop", True):
         return {"size": (resize, resize), "resize": resize, "crop": "none"}
-    return {"size": _pair("crop_size", config.get("crop_size")), "resize": resize}
+    return {"size": _pair("crop_size", config.get("crop_size")), "resize": resize, "crop": CROP}
 
 
 def _size(config: Mapping[str, Any], known: _Defaults | None) -> int | tuple[int, int]:

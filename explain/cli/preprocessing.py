@@ -11,9 +11,10 @@ from models.preprocessing_options import HOW_TO_RESIZE, INTERPOLATIONS, Preproce
 
 HELP = {
     "input_size": "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
-    "resize": f"{HOW_TO_RESIZE[0].upper()}{HOW_TO_RESIZE[1:]} (default: the model's).",
-    "crop": "Crop after the shorter side is resized: center, or none, where all images have the shape of "
-    "--input-size (default: center).",
+    "resize": f"How an image gets that size: {HOW_TO_RESIZE} (default: the model's).",
+    "crop": "Crop after the shorter side is resized: center; center-floor (odd margins are rounded down, as "
+    "in transformers); or none, where all images have the shape of --input-size (default: the model's, mostly "
+    "center).",
     "fill": "Color of the padding of --resize letterbox: 0 to 255, or red,green,blue (default: 0, black).",
     "interpolation": f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
     "scale": "What 8-bit pixels are divided by before mean and std: 255, or 1 or none for values from 0 to "
