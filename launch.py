@@ -23,6 +23,7 @@ except ModuleNotFoundError:
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from explain.cli.check import check
 from explain.cli.explain import explain
 from explain.cli.export import export, report
 from explain.cli.findings import analyze, compare, notes
@@ -119,6 +120,7 @@ def serve(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run_command,
+    "check": check,
     "export": export,
     "report": report,
     "explain": explain,

@@ -21,33 +21,31 @@ def with_options(classifier: Classifier, options: PreprocessingOptions) -> Class
                 "no such setting."
             )
         classifier.model.transform_input = options.transform_input  # type: ignore[assignment]
-    given = [option for option in options.given if not option.endswith("transform-input")]
-    if not given:
-        words = words_for(classifier.preprocessing, classifier.transform_input)
-        return replace(classifier, options=tuple(words))
-    changed = options.apply(classifier.preprocessing)
-    rest = {"--input-size", "--resize", "--mean", "--std", "--interpolation"} - set(given)
-    origin = f"{', '.join(given)} given" + (f"; the rest {classifier.preprocessing_from}" if rest else "")
-    require_input_size(classifier.model, changed, classifier.name)
-    return replace(
-        classifier,
-        preprocessing=changed,
-        preprocessing_from=origin,
-        options=tuple(words_for(changed, classifier.transform_input)),
-    )
+    given, before = [o for o in options.given if not o.endswith("transform-input")], classifier.preprocessing
+    changed = options.apply(before)
+    if given:
+        require_input_size(classifier.model, changed, classifier.name)
+        described = {"--input-size", "--resize", "--mean", "--std", "--interpolation"}
+        rest = "" if options.preprocess or described <= {*given} else classifier.preprocessing_from
+        origin = replace(options, transform_input=None).origin + (f"; the rest {rest}" if rest else "")
+        classifier = replace(classifier, preprocessing_from=origin)
+    words = words_for(changed, classifier.transform_input, before)
+    return replace(classifier, preprocessing=changed, options=tuple(words))
 
 
 def require_input_size(model: nn.Module, preprocessing: Preprocessing, name: str) -> None:
-    """Raises UserError where the network cannot take images of this size."""
+    """Raises UserError where the network cannot take images of this size, or of these channels."""
     training = model.training
     try:
         with torch.inference_mode():
             model.eval()(torch.zeros(1, preprocessing.channels, *preprocessing.size))
     except (RuntimeError, AssertionError, ValueError) as error:
         height, width = preprocessing.size
+        channels = " or --channels" if "channels" in str(error) else ""
+        grey = " of one channel" if preprocessing.channels == 1 else ""
         raise UserError(
-            f"{name} does not take {height} × {width} pixels ({str(error).splitlines()[0][:100]}): give "
-            "another --input-size."
+            f"{name} does not take {height} × {width} pixels{grey} ({str(error).splitlines()[0][:100]}): "
+            f"give another --input-size{channels}."
         ) from error
     finally:
         model.train(training)

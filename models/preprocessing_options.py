@@ -1,34 +1,42 @@
-"""Options of the command line for a network's input, and the options that reproduce a preprocessing."""
+"""What a person says about a network's input, and the options that reproduce a preprocessing."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from functools import wraps
-from typing import Annotated, Any
-
-import typer
+from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
 
 from models.errors import UserError
-from models.preprocessing import Preprocessing
+from models.preprocessing import CROPS, LETTERBOX, Preprocessing, Resize
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 EXIF = ("apply", "ignore")
+CHANNELS = ("rgb", "bgr", "grey")
 MOST_PIXELS = 4096  # a side
-_RESIZE = "squash (the whole image), or the length of the shorter side before the center crop, such as 256"
+MOST_SCALE = 1000
+HOW_TO_RESIZE = (
+    "squash (the whole image), squash:256 (before the center crop), letterbox (the whole image, padded), or "
+    "the length of the shorter side before the center crop, such as 256"
+)
+KEPT_WITH_TRANSFORM = ("exif", "bits", "transform_input")
+"""Fields about which a transform says nothing."""
 
 
 @dataclass(frozen=True)
 class PreprocessingOptions:
-    """As typed; None where an option is not given. `transform_input`: of torchvision's Inception v3 and
-    GoogLeNet."""
+    """As typed; None where an option is not given. `preprocess`: a transform in a Python file, whose code is
+    run by `resolved`: such options come from the command line or from Python alone, and no file holds them.
+    `transform_input`: of torchvision's Inception v3 and GoogLeNet."""
 
     input_size: str | None = None
     resize: str | None = None
+    crop: str | None = None
+    fill: str | None = None
+    interpolation: str | None = None
+    scale: str | None = None
     mean: str | None = None
     std: str | None = None
-    interpolation: str | None = None
+    channels: str | None = None
     exif: str | None = None
     bits: str | None = None
+    preprocess: str | None = None
     transform_input: bool | None = None
 
     @property
@@ -40,59 +48,92 @@ class PreprocessingOptions:
             for o in message
         ]
 
+    @property
+    def origin(self) -> str:
+        """Where what is given comes from, one phrase."""
+        if self.preprocess is None:
+            return f"{', '.join(self.given)} given"
+        others = [option for option in self.given if option != "--preprocess"]
+        also = f"; {', '.join(others)} given" if others else ""
+        return f"read from {self.preprocess}, and compared with it{also}"
+
+    def resolved(self) -> "PreprocessingOptions":
+        """The same as plain values: a transform in a Python file is read, and replaced by the options that
+        reproduce it. Raises UserError for one that cannot be read, and for options that contradict it."""
+        if self.preprocess is None:
+            return self
+        kept = {name: getattr(self, name) for name in KEPT_WITH_TRANSFORM}
+        others = PreprocessingOptions(**{**asdict(self), **dict.fromkeys(kept), "preprocess": None}).given
+        if others:
+            raise UserError(
+                f"--preprocess {self.preprocess} says all of {', '.join(others)}: leave it or them out."
+            )
+        from models.transform_file import preprocessing_in_file
+
+        return replace(options_for(preprocessing_in_file(self.preprocess)), **kept)
+
     def apply(self, base: Preprocessing) -> Preprocessing:
         """`base`, changed by the options that are given. Raises UserError for a value that is not accepted,
-        and for a size without the way to reach it."""
+        and for options that do not say what the network gets."""
+        if self.preprocess is not None:
+            return self.resolved().apply(base)
         size = _size(self.input_size) if self.input_size is not None else base.size
-        if self.resize is not None:
-            resize = _resize(self.resize, size)
-        elif self.input_size is not None and size != base.size and base.resize is not None:
-            raise UserError(
-                f"--input-size {self.input_size} does not say how an image gets that small: add --resize "
-                f"{_RESIZE}."
-            )
-        else:
-            resize = base.resize
-        mean = _values("--mean", self.mean, base.channels) if self.mean is not None else base.mean
-        std = _values("--std", self.std, base.channels) if self.std is not None else base.std
-        if min(std) <= 0:
-            raise UserError(f"--std {self.std}: standard deviations are above 0, for values from 0 to 1.")
-        interpolation = _one_of("--interpolation", self.interpolation or base.interpolation, INTERPOLATIONS)
-        bits = _bits(self.bits) if self.bits is not None else base.bits
+        resize = _resize_of(self, base, size)
+        color = _one_of("--channels", self.channels or base.color, CHANNELS)
+        scale = _scale(self.scale) if self.scale is not None else base.scale
+        mean, std = _mean_and_std(self, base, color, scale)
         return replace(
             base,
             size=size,
             resize=resize,
+            crop=_crop(self, base, size, resize),
+            fill=_fill(self, base, resize, color),
+            scale=scale,
             mean=mean,
             std=std,
-            interpolation=interpolation,
+            order="bgr" if color == "bgr" else "rgb",
+            interpolation=_one_of(
+                "--interpolation", self.interpolation or base.interpolation, INTERPOLATIONS
+            ),
             exif=_one_of("--exif", self.exif or base.exif, EXIF),
-            bits=bits,
+            bits=_bits(self.bits) if self.bits is not None else base.bits,
         )
 
 
 NO_OPTIONS = PreprocessingOptions()
 
 
-def words_for(p: Preprocessing, transform_input: bool | None = None) -> list[str]:
-    """The options that reproduce `p`, for a command line."""
-    size = str(p.size[0]) if p.size[0] == p.size[1] else f"{p.size[0]}x{p.size[1]}"
-    words = [
-        "--input-size",
-        size,
-        "--resize",
-        "squash" if p.resize is None else str(p.resize),
-        "--mean",
-        ",".join(repr(v) for v in p.mean),
-        "--std",
-        ",".join(repr(v) for v in p.std),
-        "--interpolation",
-        p.interpolation,
-    ]
-    words += [
-        *(["--exif", p.exif] if p.exif != "apply" else []),
-        *(["--bits", str(p.bits)] if p.bits else []),
-    ]
+def options_for(p: Preprocessing) -> PreprocessingOptions:
+    """The options that make any preprocessing into `p`."""
+    resize = f"squash:{_sides(p.resize)}" if isinstance(p.resize, tuple) else str(p.resize or "squash")
+    return PreprocessingOptions(
+        input_size=_sides(p.size),
+        resize=resize,
+        crop=p.crop if isinstance(p.resize, int | tuple) else None,
+        fill=_joined(p.fill) if p.resize == LETTERBOX else None,
+        interpolation=p.interpolation,
+        scale=_short(p.scale),
+        mean=_joined(p.mean),
+        std=_joined(p.std),
+        channels=p.color,
+        exif=p.exif,
+        bits=str(p.bits),
+    )
+
+
+def words_for(
+    p: Preprocessing, transform_input: bool | None = None, base: Preprocessing | None = None
+) -> list[str]:
+    """The options that make `base` (by default one without unusual settings) into `p`, for a command line."""
+    usual, options = Preprocessing(), options_for(p)
+    words = []
+    for name, field in _UNUSUAL.items():
+        known = {getattr(usual, field), getattr(base or usual, field), getattr(p, field)}
+        if len(known) == 1:
+            options = replace(options, **{name: None})
+    for f in fields(options):
+        if isinstance(value := getattr(options, f.name), str):
+            words += [f"--{f.name.replace('_', '-')}", value]
     return words + (
         ["--transform-input" if transform_input else "--no-transform-input"]
         if transform_input is not None
@@ -100,97 +141,188 @@ def words_for(p: Preprocessing, transform_input: bool | None = None) -> list[str
     )
 
 
-HELP = {
-    "input_size": "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
-    "resize": f"{_RESIZE} (default: the model's).",
-    "mean": "Mean of each channel for values from 0 to 1, with commas, or one number (default: the model's).",
-    "std": "Standard deviation of each channel, likewise (default: the model's).",
-    "interpolation": f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
-    "bits": "Bits that integer images of more than 8 bits use, 9 to 16 (default: as the data shows).",
-    "exif": "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
+_UNUSUAL = {
+    "crop": "crop",
+    "fill": "fill",
+    "scale": "scale",
+    "channels": "color",
+    "exif": "exif",
+    "bits": "bits",
 }
-"""Field of `PreprocessingOptions` -> help of its option, in the order of `--help`."""
+"""Options that are left out where they change nothing -> field or property of `Preprocessing`."""
 
 
-def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command of the command line the options of this file: its parameter `preprocessing` becomes one
-    option for each field."""
-    options = _typer_options()
-    names = [p.name for p in options]
-
-    @wraps(command)
-    def called(**given: Any) -> Any:
-        return command(
-            **{k: v for k, v in given.items() if k not in names},
-            preprocessing=PreprocessingOptions(**{name: given.get(name) for name in names}),
-        )
-
-    signature = inspect.signature(command, eval_str=True)
-    kept = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for p in signature.parameters.values()
-        if p.name != "preprocessing"
-    ]
-    called.__signature__ = signature.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-    called.__annotations__ = {p.name: p.annotation for p in (*kept, *options)} | {"return": None}
-    del called.__wrapped__  # type: ignore[attr-defined] # Typer would read the annotations of what is wrapped
-    return called
+def _sides(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
-def _typer_options() -> list[inspect.Parameter]:
-    """One keyword parameter for each field, with its help."""
-    transform_input = typer.Option(
-        "--transform-input/--no-transform-input",
-        help="Inception v3 and GoogLeNet: as torchvision's pretrained ones, or not (default: as those).",
-    )
-    made = [(name, Annotated[str | None, typer.Option(help=text)]) for name, text in HELP.items()]
-    return [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in [*made, ("transform_input", Annotated[bool | None, transform_input])]
-    ]
+def _short(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _joined(values: tuple[float, ...]) -> str:
+    return ",".join(map(repr, values))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """'0.5,0.4' -> (0.5, 0.4); nothing for what is no list of numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return ()
+
+
+def _pixels(text: str) -> tuple[int, int] | None:
+    """'224' or '192x256' -> (height, width); None for what is no size."""
+    sides = [part.strip() for part in text.lower().replace("×", "x").split("x")]
+    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= MOST_PIXELS for side in sides):
+        return None
+    return int(sides[0]), int(sides[-1])
 
 
 def _size(text: str) -> tuple[int, int]:
-    sides = [part.strip() for part in text.lower().replace("×", "x").split("x")]
-    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) <= MOST_PIXELS for side in sides):
+    if (size := _pixels(text)) is None:
         raise UserError(
             f"--input-size {text}: give pixels from 1 to {MOST_PIXELS}, as 224, or height x width, as "
             "192x256."
         )
-    return int(sides[0]), int(sides[-1])
+    return size
 
 
-def _resize(text: str, size: tuple[int, int]) -> int | None:
-    message = text.strip().lower().removeprefix("shorter:")
-    if message == "squash":
-        return None
-    if not (message.isdecimal() and 0 < int(message) <= MOST_PIXELS):
-        raise UserError(f"--resize {text}: give {_RESIZE}.")
-    if int(message) < min(size):
+def _resize_of(options: PreprocessingOptions, base: Preprocessing, size: tuple[int, int]) -> Resize:
+    if options.resize is not None:
+        return _resize(options.resize, size)
+    if size != base.size and base.resize not in (None, LETTERBOX):
         raise UserError(
-            f"--resize {text}: a shorter side of {message} is less than the input of {size[0]} × {size[1]}, "
-            "the crop would have "
+            f"--input-size {options.input_size} does not say how an image gets that small: add --resize "
+            f"{HOW_TO_RESIZE}."
+        )
+    return base.resize
+
+
+def _resize(text: str, size: tuple[int, int]) -> Resize:
+    kind, _, length = text.strip().lower().rpartition(":")
+    if not kind and length == "squash":
+        return None
+    if not kind and length == LETTERBOX:
+        return LETTERBOX
+    scaled = _pixels(length)
+    if scaled is None or kind not in ("", "shorter", "squash") or ("x" in length and kind != "squash"):
+        raise UserError(f"--resize {text}: give {HOW_TO_RESIZE}.")
+    if kind == "squash" and scaled == size:
+        return None
+    smaller = (
+        any(a < b for a, b in zip(scaled, size, strict=True)) if kind == "squash" else scaled[0] < min(size)
+    )
+    if smaller:
+        what = (
+            f"an image of {scaled[0]} × {scaled[1]}" if kind == "squash" else f"a shorter side of {scaled[0]}"
+        )
+        raise UserError(
+            f"--resize {text}: {what} is less than the input of {size[0]} × {size[1]}, the crop would have "
             "black borders: give at least the input's size."
         )
-    return int(message)
+    return scaled if kind == "squash" else scaled[0]
 
 
-def _values(option: str, text: str, channels: int) -> tuple[float, ...]:
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) not in (1, channels) or not all(-10 < v < 10 for v in values):
+def _crop(options: PreprocessingOptions, base: Preprocessing, size: tuple[int, int], resize: Resize) -> str:
+    if not isinstance(resize, int | tuple):
+        if options.crop is not None:
+            whole = "letterboxed" if resize == LETTERBOX else "squashed"
+            raise UserError(
+                f"--crop {options.crop} is for --resize N, the length of the shorter side, and here the "
+                f"whole image is {whole}: leave --crop out, or give --resize N."
+            )
+        return "center"
+    crop = _one_of("--crop", options.crop or base.crop, CROPS)
+    if crop == "none" and isinstance(resize, tuple):
+        raise UserError(f"--crop none: --resize {options.resize} needs a crop: give --resize squash instead.")
+    if crop == "none" and resize != min(size):
         raise UserError(
-            f"{option} {text}: give {channels} numbers for values from 0 to 1, as "
-            f"{','.join(['0.5'] * channels)}, or one for all."
+            f"--crop none: a shorter side of {resize} without a crop is no input of {size[0]} × {size[1]}: "
+            f"give --resize {min(size)}, or another --input-size."
+        )
+    return crop
+
+
+def _fill(options: PreprocessingOptions, base: Preprocessing, resize: Resize, color: str) -> tuple[int, ...]:
+    if resize != LETTERBOX:
+        if options.fill is not None:
+            raise UserError(f"--fill {options.fill} is for --resize letterbox: leave it out, or add that.")
+        return (0,)
+    if options.fill is None:
+        if color == "grey" and len(base.fill) == 3:
+            raise UserError("--channels grey does not say the grey of the padding: add --fill 0, or another.")
+        return base.fill
+    values = _numbers(options.fill)
+    count = (1,) if color == "grey" else (1, 3)
+    if len(values) not in count or not all(v == int(v) and 0 <= v <= 255 for v in values if isfinite(v)):
+        values = ()
+    if not values or not all(map(isfinite, values)):
+        raise UserError(
+            f"--fill {options.fill}: give a grey from 0 (black) to 255, such as 114"
+            + ("." if color == "grey" else ", or red,green,blue.")
+        )
+    whole = tuple(int(v) for v in values)
+    return whole[:1] if len(set(whole)) == 1 else whole
+
+
+def _scale(text: str) -> float:
+    values = (1.0,) if text.strip().lower() == "none" else _numbers(text)
+    if len(values) != 1 or not 1 <= values[0] <= MOST_SCALE:
+        raise UserError(
+            f"--scale {text}: give 255 (values from 0 to 1 before mean and std), or 1 or none (values from 0 "
+            "to 255)."
+        )
+    return values[0]
+
+
+def _mean_and_std(
+    options: PreprocessingOptions, base: Preprocessing, color: str, scale: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """In the units of `scale` and the order of the channels, both of which those of `base` may not have."""
+    channels, found = 1 if color == "grey" else 3, []
+    for option, text, known in (("--mean", options.mean, base.mean), ("--std", options.std, base.std)):
+        if text is not None:
+            found.append(_values(option, text, channels, scale))
+            continue
+        if scale != base.scale and set(known) != {0.0 if option == "--mean" else 1.0}:
+            raise UserError(
+                f"--scale {options.scale} changes the units of mean and std: add {option}, for values from 0 "
+                f"to {255 / scale:g}."
+            )
+        if color != base.color and len(set(known)) > 1:
+            raise UserError(
+                f"--channels {options.channels}: add {option} with {channels} "
+                f"number{'s' if channels > 1 else ''}{_ORDER[color]}."
+            )
+        found.append(known if color == base.color else known[:1] * channels)
+    if min(found[1]) <= 0:
+        raise UserError(f"--std {options.std}: standard deviations are above 0.")
+    return found[0], found[1]
+
+
+_ORDER = {"rgb": " in the order red,green,blue", "bgr": " in the order blue,green,red", "grey": ""}
+
+
+def _values(option: str, text: str, channels: int, scale: float) -> tuple[float, ...]:
+    values, white = _numbers(text), 255 / scale
+    if len(values) not in (1, channels) or not all(-10 * white < v < 10 * white for v in values):
+        example = f"{0.5 * white:g}"
+        larger = (
+            " (for values from 0 to 255 add --scale 1)" if white == 1 and max(values, default=0) > 1 else ""
+        )
+        raise UserError(
+            f"{option} {text}: give {channels} number{'s' if channels > 1 else ''} for values from 0 to "
+            f"{white:g}, as {','.join([example] * channels)}"
+            f"{', or one for all' if channels > 1 else ''}{larger}."
         )
     return values * channels if len(values) == 1 else values
 
 
 def _bits(text: str) -> int:
-    if not (text.isdecimal() and 8 < int(text) <= 16):
-        raise UserError(f"--bits {text}: give 9 to 16; where 4095 is white, 12.")
+    if not (text.isdecimal() and (int(text) == 0 or 8 < int(text) <= 16)):
+        raise UserError(f"--bits {text}: give 9 to 16 (where 4095 is white, 12), or 0: as the data shows.")
     return int(text)
 
 

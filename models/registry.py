@@ -20,6 +20,7 @@ from models.program import program
 from models.sources.base import ModelSource, ModelSpec
 from models.sources.checkpoint_file import CheckpointFile
 from models.sources.exported_program import ExportedProgramFile
+from models.sources.huggingface import HuggingFaceModels
 from models.sources.keras_file import KerasFile
 from models.sources.module import distinct_names, read_preprocess
 from models.sources.onnx_file import OnnxFile
@@ -43,6 +44,7 @@ SOURCES: tuple[ModelSource, ...] = (
     ExportedProgramFile(),
     OnnxFile(),
     KerasFile(),
+    HuggingFaceModels(),
     CheckpointFile(spec),
     REGISTERED,
     ShippedCheckpoints(),

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from models.errors import UserError
-from models.preprocessing import Preprocessing
+from models.preprocessing import PIXEL_SCALE, Preprocessing
 
 HOW = "give a models.preprocessing.Preprocessing with what it does"
 SIZES = ((300, 200), (180, 260))  # width, height of the pictures that are tried
@@ -47,41 +47,72 @@ def _flat(transform: Any) -> Iterable[Any]:
     return [inner for step in steps for inner in _flat(step)] if steps is not None else [transform]
 
 
+PASSED = (
+    "ToTensor",
+    "PILToTensor",
+    "ToImage",
+    "ToPureTensor",
+    "ToDtype",
+    "ConvertImageDtype",
+    "ConvertDtype",
+    "ConvertImage",
+    "ToImageTensor",
+    "MaybeToTensor",
+    "RGB",
+    "Identity",
+)
+"""Steps that change how pixels are stored and, of RGB images, at most their scale."""
+DIVIDING = ("ToTensor", "ConvertImageDtype", "ConvertDtype", "MaybeToTensor")
+
+
 def _steps(steps: Iterable[Any]) -> Preprocessing:
-    made, cropped = Preprocessing((0, 0), None, (0.0,) * 3, (1.0,) * 3), False
+    made, sized = Preprocessing((0, 0), None, (0.0,) * 3, (1.0,) * 3, scale=1.0), False
     for step in steps:
         name = type(step).__name__
         if name == "Resize":
-            made, cropped = _resized(made, step), cropped or not isinstance(step.size, int)
+            made, sized = _resized(made, step), sized or not _is_one(step.size)
         elif name == "CenterCrop":
-            size = step.size if not isinstance(step.size, int) else (step.size,) * 2
-            made, cropped = replace(made, size=(int(size[0]), int(size[1]))), True
+            made, sized = _cropped(made, step), True
         elif name == "Normalize":
             made = replace(made, mean=tuple(map(float, step.mean)), std=tuple(map(float, step.std)))
         elif name == "Grayscale" and step.num_output_channels == 1:
             made = replace(made, mean=made.mean[:1], std=made.std[:1])
-        elif name not in (
-            "ToTensor",
-            "PILToTensor",
-            "ToImage",
-            "ToPureTensor",
-            "ToDtype",
-            "ConvertImageDtype",
-            "Identity",
-        ):
-            raise UserError(f"The transform {name} cannot be expressed as Vitrine's preprocessing: {HOW}.")
-    if not cropped:
+        elif name not in PASSED:
+            raise UserError(
+                f"The transform {_named(step)} cannot be expressed as Vitrine's preprocessing: {HOW}."
+            )
+        if name in DIVIDING or (name == "ToDtype" and step.scale):
+            made = replace(made, scale=PIXEL_SCALE)
+    if not sized:
         raise UserError(f"This transform fixes no size (a center crop, or Resize((height, width))): {HOW}.")
     return made
 
 
+def _named(step: Any) -> str:
+    """'RandomHorizontalFlip', or the name of a function."""
+    return str(getattr(step, "__qualname__", None) or type(step).__name__)
+
+
+def _is_one(size: Any) -> bool:
+    return isinstance(size, int) or len(size) == 1
+
+
 def _resized(made: Preprocessing, step: Any) -> Preprocessing:
-    kind = getattr(step.interpolation, "value", step.interpolation)
-    size = step.size
-    if isinstance(size, int) or len(size) == 1:
-        short = int(size if isinstance(size, int) else size[0])
-        return replace(made, resize=short, interpolation=str(kind))
-    return replace(made, size=(int(size[0]), int(size[1])), interpolation=str(kind))
+    if getattr(step, "max_size", None) is not None:
+        raise UserError(f"Resize with max_size cannot be expressed as Vitrine's preprocessing: {HOW}.")
+    kind, size = str(getattr(step.interpolation, "value", step.interpolation)), step.size
+    if _is_one(size):
+        return replace(made, resize=int(size if isinstance(size, int) else size[0]), interpolation=kind)
+    return replace(made, size=(int(size[0]), int(size[1])), resize=None, interpolation=kind)
+
+
+def _cropped(made: Preprocessing, step: Any) -> Preprocessing:
+    """A crop after the shorter side, or the whole image (`made.size`), was resized."""
+    size = (step.size,) * 2 if isinstance(step.size, int) else tuple(step.size)
+    cropped = int(size[0]), int(size[-1])
+    if made.resize is None and made.size not in ((0, 0), cropped):
+        return replace(made, size=cropped, resize=made.size)
+    return replace(made, size=cropped)
 
 
 def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
@@ -101,7 +132,7 @@ def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
                 f"This transform gives {tuple(theirs.shape)}, read as '{made.described}' it gives "
                 f"{tuple(ours.shape)}: {HOW}."
             )
-        apart = (theirs - ours).abs() * torch.tensor(made.std)[:, None, None]
+        apart = (theirs - ours).abs() * torch.tensor(made.std)[:, None, None] / made.white
         if apart.mean() > MEAN_APART or apart.max() > MOST_APART:
             raise UserError(
                 f"The output of this transform differs from that of '{made.described}' (by up to "

@@ -8,13 +8,12 @@ import hashlib
 import importlib.util
 import json
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from models.atomic import atomic
 from models.cache_folder import cache_folder
+from models.code_files import importing_from
 
 FILE, MOST = "own_code.json", 1000
 HUBS = ("timm", "hf")
@@ -40,17 +39,6 @@ def absolute(name: str) -> str:
     if found := _FILE.fullmatch(name):
         return f"{Path(found['place']).expanduser().resolve()}:{found['factory']}"
     return name
-
-
-@contextmanager
-def importing_from(folder: Path) -> Iterator[None]:
-    """Modules beside the code can be imported, as where it is run as a script."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        if str(folder) in sys.path:
-            sys.path.remove(str(folder))
 
 
 def trust(source: str) -> None:

@@ -146,6 +146,17 @@ def test_pixels_of_every_kind_of_file() -> None:
 # -- preprocessing, by the command line ------------------------------------------------------------------
 
 
+GREY_STEM = """
+from torch import nn
+from torchvision.models import shufflenet_v2_x0_5
+
+def build(num_classes):
+    model = shufflenet_v2_x0_5(num_classes=num_classes)
+    model.conv1[0] = nn.Conv2d(1, 24, 3, 2, 1, bias=False)
+    return model
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
@@ -154,15 +165,19 @@ def test_pixels_of_every_kind_of_file() -> None:
         "shufflenet_half_precision",
         "shufflenet_unnormalized",
         "shufflenet_imagenet_example",
+        "shufflenet_bgr",
+        "shufflenet_gray_stem",
     ],
 )
 def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
     entry = case(name)
     p = entry["preprocessing"]
+    channels = {"gray": "grey"}.get(p["channels"], p["channels"].lower())
+    (tmp_path / "grey.py").write_text(GREY_STEM)
     words = [
         "run",
         "--model",
-        "shufflenet_v2_x0_5",
+        f"{tmp_path}/grey.py:build" if channels == "grey" else "shufflenet_v2_x0_5",
         "--weights",
         folder() / entry["files"][0],
         "--data",
@@ -183,11 +198,14 @@ def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
         ",".join(map(str, p["mean"])),
         "--std",
         ",".join(map(str, p["std"])),
+        *(["--channels", channels] if channels != "rgb" else []),
     ]
     message = command(*words, *told)
-    assert message.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} RGB")
+    color = "grey" if channels == "grey" else channels.upper()
+    assert message.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} {color}")
     same(tmp_path / "run", name)
-    assert "holds another run (the preprocessing" in command(*words, code=2)
+    otherwise = [*told, "--exif=ignore"] if channels == "grey" else []
+    assert "holds another run (the preprocessing" in command(*words, *otherwise, code=2)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ Everything heavy is imported when it is called.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,18 +109,29 @@ def register_data_source(
 
 
 def load(
-    name: str, weights: str | Path | None = None, classes: Sequence[str] | None = None, device: str = "cpu"
+    name: str,
+    weights: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    device: str = "cpu",
+    preprocess: "Preprocessing | Any" = None,
 ) -> "Classifier":
     """Return a network by name, as on the command line: `mobilenet_v2`, `timm:NAME`, or the path of a
     checkpoint that Vitrine wrote.
 
     `weights`: a checkpoint file; default: official weights, downloaded. `classes`: names of outputs that the
-    file does not name. Raises UserError for unknown names, and for weights that do not fit or cannot be
-    downloaded.
+    file does not name. `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`
+    (default: that of the weights). Raises UserError for unknown names, and for weights that do not fit or
+    cannot be downloaded.
     """
+    from models.preprocessing_options import options_for
     from models.registry import load as find
+    from models.sources.module import read_preprocess
 
-    return find(name, weights, tuple(classes) if classes else None, device)
+    names = tuple(classes) if classes else None
+    if preprocess is None:
+        return find(name, weights, names, device)
+    fed, origin = read_preprocess(preprocess)
+    return replace(find(name, weights, names, device, options_for(fed)), preprocessing_from=origin)
 
 
 def explain(

@@ -8,6 +8,7 @@ import typer
 
 from explain.cli.options import AugmentStrengths, Balance, BalanceBy, LabeledColumns, Seed, option_groups
 from explain.cli.output import say
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 
 
 def list_models(
@@ -46,6 +47,7 @@ def data_preview(
     balance_by: BalanceBy = "",
     columns: LabeledColumns,
     seed: Seed = 0,
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Show three training images of every class before and after augmentation, and how often an epoch uses
     each class."""
@@ -58,7 +60,8 @@ def data_preview(
     recipe = Recipe(balance=balance, balance_by=balance_by, augmentation=Augmentation.parse(augment))
     parts = columns.open_parts(data, None)
     per_epoch = format_text(parts.training, recipe)
-    classes = preview(parts.training, spec(model).preprocessing, recipe.augmentation, seed=seed)
+    fed = preprocessing.apply(spec(model).preprocessing)
+    classes = preview(parts.training, fed, recipe.augmentation, seed=seed)
     for c in classes:
         say(f"{c.count:8} {c.name}")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -66,4 +69,4 @@ def data_preview(
     sources = filter(None, (parts.training, parts.validation, parts.test))
     for note in filter(None, (parts.note, near_classes(*sources))):
         say(note)
-    say(f"{per_epoch}\nimage      {out}")
+    say(f"{per_epoch}\ninput      {fed.described}\nimage      {out}")

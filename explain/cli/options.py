@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions, takes_preprocessing
+from explain.cli.preprocessing import takes_preprocessing
+from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -168,7 +169,7 @@ class LabeledData(Options):
 
 def option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """The command with one option per field in place of every `Options` parameter; a parameter
-    `preprocessing` becomes the options of `models.preprocessing_options`."""
+    `preprocessing` becomes the options of `explain.cli.preprocessing`."""
     signature = inspect.signature(command, eval_str=True)
     groups = {
         p.name: p.annotation

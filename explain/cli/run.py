@@ -3,14 +3,16 @@ that `--help` answers at once."""
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
+from explain.cli.check import stop_where_wrong
 from explain.cli.findings import analyzed
+from explain.cli.matching import ClassMapping, Matched, open_and_match
 from explain.cli.options import (
     ClassNames,
     LabeledColumns,
@@ -28,18 +30,7 @@ from models.program import program, typed
 
 if TYPE_CHECKING:
     from explain.run.engine import Progress
-    from models.classifier import Classifier
     from models.data.source import ImageSource
-
-ClassMapping = Annotated[
-    Path | None,
-    typer.Option(
-        help="Which output each class of the data is: a CSV file with lines 'data class, model class'; "
-        "'sorted' (outputs are the sorted class names, as in torchvision's ImageFolder); or 'numbers' "
-        "(class N is output N) (default: matched by name)."
-    ),
-]
-MOST_NOTES = 12  # matched classes that are named one by one
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,10 @@ class RunOptions(Options):
     precision: Annotated[
         str, typer.Option(help="Number format: fp32, or bf16 (about twice as fast on many CPUs).")
     ] = "fp32"
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Run although more of a sample's images are right when read otherwise."),
+    ] = False
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete what --out holds of a run, and start again.")
     ] = False
@@ -70,17 +65,6 @@ DEFAULT_METHODS = {
     "scores": ["occlusion"],
 }
 """How much of a network can be reached -> the methods of a run for which none is named."""
-
-
-@dataclass(frozen=True)
-class Matched:
-    """A classifier that knows which output each class of the data is. `mapping` and `order` are arguments of
-    `explain.run.engine.run`; `notes` are lines to print before the pass."""
-
-    classifier: "Classifier"
-    mapping: dict[str, int] | None
-    order: str
-    notes: list[str]
 
 
 @option_groups
@@ -104,20 +88,8 @@ def run(
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
 
-    source = data.open(columns, limit)
-    classifier = network.load(preprocessing, class_names)
-    if any(spelling in classifier.classes for spelling in source.merged):
-        source = data.open(columns, limit, classifier.classes)
-    say(f"input      {classifier.input_described}")
-    for note in classifier.notes:
-        say(f"network    {note}")
-    matched = match_classes(classifier, source, classes)
-    say(
-        f"data       {source.name}: {len(source)} images of {len(source.classes)} classes; "
-        f"{source.note}".rstrip("; ")
-    )
-    for note in matched.notes:
-        say(f"           {note}")
+    matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
+    stop_where_wrong(matched, source, out, options.force)
     compute_run(matched, source, out, options)
     findings = analyzed(out)
     say("\n".join([*format_text(findings.run), *format_proposals(findings)]))
@@ -152,46 +124,6 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
     except KeyboardInterrupt:
         say(f"\nStopped. Results so far are in {out}; run the same command to resume.")
         raise typer.Exit(130) from None
-
-
-def match_classes(classifier: "Classifier", source: "ImageSource", classes: Path | None) -> Matched:
-    """The classifier with the names that `--classes` or the data gives its outputs. Raises UserError where
-    classes do not match."""
-    from explain.run.engine import match
-    from models.class_mapping import read_mapping
-    from models.class_names import named_by_data
-    from models.class_order import ORDERS
-
-    classifier, renamed = named_by_data(classifier, source.classes)
-    order = str(classes) if classes and str(classes) in ORDERS else ""
-    mapping = (
-        read_mapping(classes).outputs(source.classes, classifier.classes) if classes and not order else None
-    )
-    matching = match(classifier, source, mapping, order)
-    if order == "sorted":
-        classifier = replace(classifier, classes=tuple(sorted(source.classes)), renamed=True)
-    notes = [renamed, *_notes_on_matching(matching.notes), *_notes_on_data(classifier, source)]
-    return Matched(classifier, mapping, order, [note for note in notes if note])
-
-
-def _notes_on_matching(notes: list[str]) -> list[str]:
-    lines = [f"classes: {note}" for note in notes[:MOST_NOTES] or ["all matched by equal names"]]
-    if len(notes) > MOST_NOTES:
-        lines.append(f"and {len(notes) - MOST_NOTES} more: {', '.join(notes[MOST_NOTES:])}")
-    return lines
-
-
-def _notes_on_data(classifier: "Classifier", source: "ImageSource") -> list[str]:
-    """How images are read, and what may be wrong with the data; empty lines where nothing is."""
-    from models.data.hints import near_classes, seen_in_training
-
-    one = f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes"
-    return [
-        one if len(source.classes) == 1 else "",
-        *source.read_for(classifier.preprocessing).reading,
-        near_classes(source),
-        seen_in_training(source, classifier.metadata),
-    ]
 
 
 def _progress_bar() -> Callable[["Progress"], None]:

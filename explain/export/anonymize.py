@@ -22,16 +22,13 @@ def eye_band(run: RunData) -> tuple[float, float]:
 
 
 def without_eyes(picture: Image.Image, run: RunData, whole: bool = False) -> Image.Image:
-    """RGB with an opaque bar over the eyes. `whole`: the image is an original, of which the network takes the
-    center."""
+    """RGB with an opaque bar over the eyes. `whole`: the image is an original, of which the network takes
+    `Preprocessing.region`."""
     low, high = eye_band(run)
     covered, size = picture.convert("RGB"), picture.size
     top, bottom = low * size[1], high * size[1]
-    if whole and (raw := run.manifest.preprocessing) and (resize := Preprocessing.from_dict(raw).resize):
-        height = (
-            Preprocessing.from_dict(raw).size[0] * min(size) / resize
-        )  # of the center crop, in pixels of the original
-        above = (size[1] - height) / 2
-        top, bottom = above + low * height, above + high * height
+    if whole and (raw := run.manifest.preprocessing):
+        _, above, _, below = Preprocessing.from_dict(raw).region(size)
+        top, bottom = above + low * (below - above), above + high * (below - above)
     ImageDraw.Draw(covered).rectangle((0, int(top), size[0], round(bottom)), COVER)
     return covered

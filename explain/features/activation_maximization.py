@@ -129,10 +129,7 @@ class _Ascent:
         self.spectrum = self.canvas.spectrum.clone()
         self.optimizer = torch.optim.Adam([self.spectrum], settings.rate)
         self.dice, self.moved = np.random.default_rng(settings.seed), np.zeros(len(units), bool)
-        self.mean, self.std = (
-            torch.tensor(v, device=classifier.device)[:, None, None]
-            for v in (classifier.mean, classifier.std)
-        )
+        self.fed = classifier.preprocessing
         self.given = bool(settings.layer) and isinstance(find_layer(classifier.model, settings.layer), STEEP)
         first = self._input(self.canvas.pictures(self.spectrum[:1]))
         self.turn = turns(self.model, first, settings.layer)
@@ -236,7 +233,7 @@ class _Ascent:
         return (F.leaky_relu(excess, SLOPE) * excess.abs()).mean((1, 2)).sum()
 
     def _input(self, pictures: Tensor) -> Tensor:
-        return ((pictures - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return self.fed.standardize(pictures).contiguous(memory_format=torch.channels_last)
 
     def _moves(self) -> Tensor:
         """A rotation, a scale and a shift, the same for all pictures of a step: (1, 2, 3)."""

@@ -22,7 +22,8 @@ COMPARED = 2 * 10**10
 class Kernels:
     """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those with the
     same input channels, or -1 where there is none or they are too many to compare; `cosine` (O,): how similar
-    it is. `groups`: a filter takes only its group's channels."""
+    it is. `groups`: a filter takes only its group's channels. `channel_order`: of the
+    image."""
 
     layer: str
     weights: np.ndarray
@@ -30,6 +31,12 @@ class Kernels:
     twin: np.ndarray
     cosine: np.ndarray
     groups: int
+    channel_order: str = "rgb"
+
+    @property
+    def colors(self) -> np.ndarray:
+        """(O, I, kh, kw): the weights, of filters that are `pictures` in the order red, green, blue."""
+        return self.weights[:, ::-1] if self.channel_order == "bgr" and self.pictures else self.weights
 
     @property
     def dead(self) -> np.ndarray:
@@ -64,9 +71,9 @@ class Kernels:
         return np.sqrt((self.weights**2).sum((2, 3)))
 
 
-def kernels(model: nn.Module, layer: str) -> Kernels:
-    """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. Raises UserError for a
-    layer without them."""
+def kernels(model: nn.Module, layer: str, channel_order: str = "rgb") -> Kernels:
+    """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. `channel_order`: of the
+    network's input, "rgb" or "bgr". Raises UserError for a layer without them."""
     module = dict(model.named_modules()).get(layer)
     if not isinstance(module, nn.Conv2d | nn.Linear):
         raise UserError(f"Layer '{layer}' has no filters: choose a convolution or a dense layer.")
@@ -75,7 +82,7 @@ def kernels(model: nn.Module, layer: str) -> Kernels:
     flat = weights.reshape(len(weights), -1)
     groups = module.groups if isinstance(module, nn.Conv2d) else 1
     twin, cosine = _twins(unit_rows(flat), groups)
-    return Kernels(layer, weights, np.linalg.norm(flat, axis=1), twin, cosine, groups)
+    return Kernels(layer, weights, np.linalg.norm(flat, axis=1), twin, cosine, groups, channel_order)
 
 
 def layers_with_filters(model: nn.Module, table: Sequence[Layer]) -> list[tuple[Layer, int]]:

@@ -21,9 +21,10 @@ AT_ONCE = 16
 
 
 def whole_picture(classifier: Classifier) -> Classifier:
-    """The same network on whole pictures: resized to its input and not cropped, so that every fixation lies
-    in the input."""
-    return replace(classifier, preprocessing=replace(classifier.preprocessing, resize=None))
+    """The same network on whole pictures: resized to its input, and neither cropped nor padded, so that every
+    fixation lies in the input."""
+    whole = replace(classifier.preprocessing, resize=None, crop="center", fill=(0,))
+    return replace(classifier, preprocessing=whole)
 
 
 class NetworkMaps:

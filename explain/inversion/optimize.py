@@ -23,7 +23,8 @@ POWER = 6  # of the pixels' prior, as published
 @dataclass(frozen=True)
 class Settings:
     """`restarts`: beginnings, all in one batch, of which the nearest is shown; `variation`, `norm`: weights
-    of the priors, of pixels in [0, 1]. `rate`: of Adam, in deviations of the network's input."""
+    of the priors, of pixels in [0, 1]. `rate`: of Adam, in deviations of the network's input,
+    for pixels in [0, 1]."""
 
     layer: str
     steps: int = 200
@@ -77,23 +78,18 @@ class _Descent:
         noise = torch.randn(
             (settings.restarts, *x.shape[1:]), generator=torch.Generator().manual_seed(settings.seed)
         )
-        self.mean, self.std = (
-            torch.tensor(v, device=x.device)[:, None, None] for v in (classifier.mean, classifier.std)
-        )
-        self.pictures = (0.5 + 0.02 * noise.to(x) - self.mean) / self.std  # gray
-        self.optimizer = torch.optim.Adam([self.pictures], settings.rate)
-        limits = [
-            [(v - m) / s for m, s in zip(classifier.mean, classifier.std, strict=True)] for v in (0.0, 1.0)
-        ]
-        self.low, self.high = (torch.tensor(v, device=x.device)[:, None, None] for v in limits)
+        self.fed = classifier.preprocessing
+        self.pictures = self.fed.standardize(0.5 + 0.02 * noise.to(x))  # gray
+        self.optimizer = torch.optim.Adam([self.pictures], settings.rate * self.fed.white)
+        self.low, self.high = (self.fed.standardize(torch.full_like(x, v)) for v in (0.0, 1.0))
 
     def advance(self, step: int) -> Step:
         with as_found(self.classifier.model), torch.enable_grad():
             self.pictures.requires_grad_()
             output = self._output(self.pictures, graph=True)
             distance = (output - self.wanted).square().flatten(1).sum(1) / self.size
-            pixels = self.pictures * self.std  # the priors are of pixels before normalization
-            rough, bright = variation(pixels), (pixels + self.mean - 0.5).mul(2).pow(POWER).mean((1, 2, 3))
+            pixels = self.fed.restore(self.pictures)  # the priors are of pixels before normalization
+            rough, bright = variation(pixels), (pixels - 0.5).mul(2).pow(POWER).mean((1, 2, 3))
             loss = (distance + self.settings.variation * rough + self.settings.norm * bright).sum()
             (self.pictures.grad,) = torch.autograd.grad(loss, self.pictures)
             self.pictures.requires_grad_(False)

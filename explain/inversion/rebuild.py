@@ -98,8 +98,5 @@ def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def unit(x: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Normalized pictures as pixels in [0, 1]."""
-    mean, std = (
-        torch.tensor(v, device=x.device)[:, None, None] for v in (preprocessing.mean, preprocessing.std)
-    )
-    return (x * std + mean).clamp(0, 1)
+    """Normalized pictures as pixels in [0, 1], RGB or grey."""
+    return preprocessing.restore(x).clamp(0, 1)

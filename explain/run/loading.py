@@ -41,7 +41,7 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
         picture = source.load(index)
         view = classifier.preprocessing.view(picture)
         masks = (
-            [classifier.preprocessing.view(Image.fromarray(mask)) for mask in source.masks(index)]
+            [classifier.preprocessing.view_mask(Image.fromarray(mask)) for mask in source.masks(index)]
             if source.regions
             else []
         )

@@ -83,7 +83,9 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
     if raw := request.preprocessing or manifest.preprocessing:
         fed = replace(Preprocessing.from_dict(raw), bits=request.bits or raw.get("bits", 0))
         changed = fed != classifier.preprocessing or made.transform_input != rescaled
-        words = tuple(words_for(fed, made.transform_input)) if changed else made.options
+        words = made.options
+        if changed:
+            words = tuple(words_for(fed, made.transform_input, classifier.preprocessing))
         made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)
     return made
 

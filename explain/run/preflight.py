@@ -21,7 +21,7 @@ from models.class_order import ORDERS
 from models.classifier import Classifier
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.evaluation import Evaluation, evaluate
+from models.evaluation import Evaluation, confusion_matrix, evaluate
 from models.preprocessing import Preprocessing, as_tensor, stack
 
 MOST, READ = 256, 64
@@ -104,9 +104,8 @@ def preflight(
     sample = spread_over_classes(source, MOST)
     readings = other_readings(classifier)
     views = _Views(classifier, source, readings)
-    predicted = []
     for batch in _batches(sample, BATCH):
-        predicted.append(views.read(batch, len(predicted) * BATCH < READ))
+        views.read(batch, views.kept < READ)
         if time.monotonic() - began > 0.4 * seconds:
             break
     if not views.rows:
@@ -122,6 +121,7 @@ def preflight(
             break
         if (again := views.again(reading)) is not None:
             trials.append(Trial(reading.name, reading.words, again.argmax(1).numpy() == label[: views.kept]))
+    trials.append(_permuted(label, pred, views.kept))  # the last: it fits much that has another cause
     tried = sorted((_compared(t, used, len(trials)) for t in trials), key=lambda t: -t.accuracy)
     return Preflight(evaluation, classifier.classes, used, tuple(tried), views.unread)
 
@@ -259,6 +259,24 @@ def _orders(classifier: Classifier, source: ImageSource, views: _Views, order: s
         index = dict(zip(source.classes, outputs, strict=True))
         label = np.array([index[source.items[row].label] for row in views.rows[: views.kept]])
         yield Trial(f"classes in the order '{other}'", ("--classes", other), pred == label)
+
+
+def _permuted(label: np.ndarray, pred: np.ndarray, kept: int) -> Trial:
+    """The outputs under the permutation that makes most images right (the assignment problem on the confusion
+    matrix, H. W. Kuhn 1955). Each half of the sample is judged with the permutation of the other, because the
+    best one fits any data."""
+    from scipy.optimize import linear_sum_assignment
+
+    right, size = np.zeros(len(label), bool), int(max(label.max(), pred.max())) + 1
+    for half in (0, 1):
+        fitted, judged = np.arange(len(label)) % 2 == half, np.arange(len(label)) % 2 != half
+        matrix = confusion_matrix(label[fitted], pred[fitted], size)
+        true, called = linear_sum_assignment(matrix, maximize=True)
+        to = np.empty(size, int)
+        to[called] = true
+        right[judged] = to[pred[judged]] == label[judged]
+    words = ("--classes", "FILE")
+    return Trial("outputs in another order: write 'data class, number of the output'", words, right[:kept])
 
 
 def _compared(trial: Trial, used: Trial, count: int) -> Trial:

@@ -23,6 +23,7 @@ from explain.run.format import (
 )
 from explain.run.parquet import is_whole, names_in, read, write
 from models.data.source import ImageSource
+from models.preprocessing import Preprocessing
 
 NAMES = {
     "model": "the model",
@@ -84,7 +85,7 @@ def claim(
 
 def differences(before: Request, now: Request) -> list[str]:
     """In words, field by field, what the two requests differ in."""
-    was, wanted = (json.loads(json.dumps(asdict(r))) for r in (before, now))
+    was, wanted = (_plain(request) for request in (before, now))
     if not was["preprocessing"]:
         return [
             "made by an earlier version, which did not keep the preprocessing and the matching of classes"
@@ -92,6 +93,14 @@ def differences(before: Request, now: Request) -> list[str]:
     return [
         f"{name} ({_change(was[key], wanted[key])})" for key, name in NAMES.items() if was[key] != wanted[key]
     ]
+
+
+def _plain(request: Request) -> dict[str, Any]:
+    """As in a file; fields of the preprocessing that earlier versions did not have are at their defaults."""
+    fed = request.preprocessing
+    complete = Preprocessing.from_dict(fed).plain() if fed else fed
+    found: dict[str, Any] = json.loads(json.dumps(asdict(request) | {"preprocessing": complete}))
+    return found
 
 
 def _change(was: Any, now: Any) -> str:

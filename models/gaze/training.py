@@ -105,7 +105,8 @@ class GazeTraining:
     def _readout(self, resume: Path | None) -> bool:
         recipe = self.recipe
         classifier = load(recipe.backbone, self.weights)
-        preprocessing = Preprocessing(recipe.size, None, classifier.mean, classifier.std)
+        fed = classifier.preprocessing
+        preprocessing = Preprocessing(recipe.size, None, fed.mean, fed.std, scale=fed.scale, order=fed.order)
         network = feature_extractor(classifier.model, recipe.layers).to(memory_format=torch.channels_last)
         sides = (False, True) if recipe.flips else (False,)
         fitted = [

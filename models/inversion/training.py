@@ -1,7 +1,6 @@
 """Train a decoder for one layer of a frozen network: it learns to reconstruct every batch from the layer's
 output."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ class Inversion:
             "recipe": recipe.as_dict(),
             "data": parts.training.fingerprint(),
             "files": parts.training.contents(),
-            "preprocessing": json.loads(json.dumps(classifier.preprocessing.as_dict())),
+            "preprocessing": classifier.preprocessing.plain(),
         }
         self.progress = Progress(plan, command)
 
@@ -84,6 +83,8 @@ class Inversion:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
+        if fed := plan.get("preprocessing"):
+            plan = plan | {"preprocessing": Preprocessing.from_dict(fed).plain()}
         changed = [
             f"{k} {plan.get(k)} (now {mine[k]})"
             for k in ("model", "weights", "layer")
@@ -237,9 +238,9 @@ class Inverter(L.LightningModule):
     def validation_step(self, batch: list[Tensor], _: int) -> None:
         x = self.preprocessing.normalize(batch[0][readable(batch[1])], self.device)
         found = self.decoder(self.network(x)).float()
-        std = torch.tensor(self.preprocessing.std, device=x.device)[:, None, None]
         self.log("val_loss", F.mse_loss(found, x), prog_bar=True, batch_size=len(x))
-        errors = ((found - x) * std).square().mean((1, 2, 3))
+        wrong = self.preprocessing.restore(found) - self.preprocessing.restore(x)
+        errors = wrong.square().mean((1, 2, 3))
         self.log("val_psnr", (-10 * errors.clamp_min(1e-10).log10()).mean(), prog_bar=True, batch_size=len(x))
 
     def configure_optimizers(self) -> Any:

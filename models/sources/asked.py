@@ -24,13 +24,13 @@ def asked_preprocessing(
         return told, "as the run was made"
     given = told.given if told else []
     missing = [o for o in REQUIRED if o not in given and not (known and o == "--input-size")]
-    if told is None or missing:
+    if told is None or (missing and told.preprocess is None):
         raise UserError(
             f"{name} does not say how images are prepared for it: add {' '.join(missing)} (values for pixels "
-            "from 0 to 1; --mean 0 --std 1 where they are not normalized)."
+            "from 0 to 1; --mean 0 --std 1 where they are not normalized), or --preprocess FILE.py:NAME."
         )
     base = known or Preprocessing(resize=None, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return told.apply(base), f"{', '.join(given)} given"
+    return told.apply(base), told.origin
 
 
 def example_of(preprocessing: Preprocessing) -> "Tensor":

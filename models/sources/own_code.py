@@ -5,13 +5,8 @@ where a run names code that this person has named before (`models.trusted_code`)
 page.
 """
 
-import importlib
-import importlib.util
 import inspect
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +15,13 @@ from torch import nn
 from models import checkpoints
 from models.classes import unnamed
 from models.classifier import Classifier
+from models.code_files import importing_from, module_at, one_line
 from models.errors import UserError
 from models.outputs import giving_scores
 from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, Told
-from models.trusted_code import absolute, importing_from, names_code, trust
+from models.trusted_code import absolute, names_code, trust
 
 COUNTS = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
 """Parameters of a factory that take the number of classes."""
@@ -76,8 +72,8 @@ def _built(source: str, name: str, state: checkpoints.State, outputs: int | None
     Raises UserError, also for whatever the code raises."""
     place, _, factory = source.rpartition(":")
     folder = Path(place).parent if place.endswith(".py") else Path.cwd()
-    with importing_from(folder), _one_line(name):
-        made = getattr(_module(place), factory, None)
+    with importing_from(folder), one_line(name):
+        made = getattr(module_at(place), factory, None)
     if made is None:
         raise UserError(
             f"'{place}' has no '{factory}': give FILE.py:NAME of a function or class that builds the network."
@@ -88,7 +84,7 @@ def _built(source: str, name: str, state: checkpoints.State, outputs: int | None
         raise UserError(
             f"'{name}' is a {type(made).__name__}: name a function or class that builds the network."
         )
-    with importing_from(folder), _one_line(name):
+    with importing_from(folder), one_line(name):
         network = _called(made, name, state, outputs)
     if not isinstance(network, nn.Module):
         raise UserError(f"'{name}' returned {type(network).__name__}: it must return a torch.nn.Module.")
@@ -134,42 +130,3 @@ def _last_rows(state: checkpoints.State) -> int | None:
     """Rows of the last matrix of a file."""
     matrices = [tensor for tensor in state.values() if tensor.ndim == 2]
     return int(matrices[-1].shape[0]) if matrices else None
-
-
-def _module(place: str) -> Any:
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    path = Path(place)
-    if not path.is_file():
-        raise UserError(f"No file '{path}': give the path of the Python file that builds the network.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(path.stem)
-    sys.modules[path.stem] = module  # dataclasses and late imports of the code look for it there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(path.stem, None)
-        raise
-    finally:
-        if before is not None:
-            sys.modules[path.stem] = before
-    return module
-
-
-@contextmanager
-def _one_line(name: str) -> Iterator[None]:
-    """What the code raises, in one line with the place where it was raised."""
-    try:
-        yield
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:  # it is a person's code
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        reason = (str(error).splitlines() or [""])[0][:160]
-        raise UserError(
-            f"'{name}' raised {type(error).__name__}: {reason} "
-            f"({Path(last.filename).name}, line {last.lineno})."
-        ) from error

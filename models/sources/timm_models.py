@@ -2,12 +2,14 @@
 
 import difflib
 from collections.abc import Collection, Iterator
+from dataclasses import replace
+from math import floor
 from typing import Any
 
 from torch import nn
 
 from models.errors import UserError
-from models.preprocessing import Preprocessing
+from models.preprocessing import LETTERBOX, Preprocessing
 from models.sources.architecture import ArchitectureSource
 from models.sources.base import ModelSpec, Pretrained
 
@@ -54,6 +56,19 @@ def _require_known(name: str) -> None:
 
 
 def _preprocessing_of(config: dict[str, Any]) -> Preprocessing:
-    size = tuple(config["input_size"][1:])
-    resize = None if config.get("crop_mode") == "squash" else int(min(size) / config["crop_pct"])
-    return Preprocessing(size, resize, tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
+    """As `timm.data.transforms_factory.transforms_imagenet_eval` does it. Raises UserError for what cannot be
+    expressed so."""
+    size, mean = tuple(config["input_size"][1:]), tuple(config["mean"])
+    scaled, mode = tuple(floor(side / config["crop_pct"]) for side in size), config.get("crop_mode")
+    fed = Preprocessing(size, None, mean, tuple(config["std"]), config["interpolation"])
+    if mode == "squash":
+        return fed if scaled == size else replace(fed, resize=scaled)
+    if mode == "border" and scaled == size:
+        fill = tuple(round(255 * value) for value in mean)
+        return replace(fed, resize=LETTERBOX, fill=fill[:1] if len(set(fill)) == 1 else fill)
+    if mode == "border" or len(set(scaled)) > 1:
+        raise UserError(
+            f"timm's crop_mode {mode} with crop_pct {config['crop_pct']:g} at {size[0]} × {size[1]} cannot "
+            "be expressed as Vitrine's preprocessing."
+        )
+    return replace(fed, resize=scaled[0])

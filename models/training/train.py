@@ -49,7 +49,7 @@ class Training:
             parts,
             out,
             recipe,
-            options or PreprocessingOptions(),
+            (options or PreprocessingOptions()).resolved(),
         )
         self.classes = parts.training.classes
         self.task, self.groups = self._task(), groups_of(parts.training, recipe.balance_by)
@@ -61,7 +61,7 @@ class Training:
             "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part],
             "files": [part.contents() for part in (parts.training, parts.validation, parts.test) if part],
             "weights_file": file_stamp(Path(weights)) if weights else "",
-            "options": asdict(self.options),
+            "options": _given(self.options),
         }
         self.progress = Progress(plan, command)
         self.name, self.weights = name, weights
@@ -100,6 +100,8 @@ class Training:
         )  # older plans lack the second
         data = [] if same else ["other images or labels"]
         # entries that plans of earlier versions lack count as equal
+        if "options" in plan:
+            plan = plan | {"options": {k: v for k, v in plan["options"].items() if v is not None}}
         data += [
             what
             for key, what in (
@@ -252,6 +254,11 @@ class Training:
                 "counts": counts,
             },
         }
+
+
+def _given(options: PreprocessingOptions) -> dict[str, Any]:
+    """Those that are given: plans of earlier versions lack the names of later ones."""
+    return {name: value for name, value in asdict(options).items() if value is not None}
 
 
 class BestState(L.Callback):

@@ -1,0 +1,134 @@
+"""Data and a network that belong together: what `run` and `check` begin with. Typer calls them; heavy
+packages are imported inside."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explain.cli.options import LabeledColumns, LabeledData, Network
+from explain.cli.output import say
+from models.preprocessing_options import PreprocessingOptions
+
+if TYPE_CHECKING:
+    from models.class_order import UnclearOrder
+    from models.classifier import Classifier
+    from models.data.source import ImageSource
+
+ClassMapping = Annotated[
+    Path | None,
+    typer.Option(
+        help="Which output each class of the data is: a CSV file with lines 'data class, model class'; "
+        "'sorted' (outputs are the sorted class names, as in torchvision's ImageFolder); or 'numbers' "
+        "(class N is output N) (default: matched by name)."
+    ),
+]
+MOST_NOTES = 12  # matched classes that are named one by one
+SECONDS = 4.0  # to find out about each order of the classes
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A classifier that knows which output each class of the data is. `mapping` and `order` are arguments of
+    `explain.run.engine.run`; `notes` are lines to print before the pass."""
+
+    classifier: "Classifier"
+    mapping: dict[str, int] | None
+    order: str
+    notes: list[str]
+
+
+def open_and_match(
+    network: Network,
+    data: LabeledData,
+    columns: LabeledColumns,
+    classes: Path | None,
+    class_names: str | None,
+    preprocessing: PreprocessingOptions,
+    limit: int | None = None,
+) -> tuple[Matched, "ImageSource"]:
+    """The network and the images that the options name; what was found out about them is printed. Raises
+    UserError."""
+    source = data.open(columns, limit)
+    classifier = network.load(preprocessing, class_names)
+    if any(spelling in classifier.classes for spelling in source.merged):
+        source = data.open(columns, limit, classifier.classes)
+    say(f"input      {classifier.input_described}")
+    for note in classifier.notes:
+        say(f"network    {note}")
+    matched = matched_to(classifier, source, classes)
+    say(
+        f"data       {source.name}: {len(source)} images of {len(source.classes)} classes; "
+        f"{source.note}".rstrip("; ")
+    )
+    for note in matched.notes:
+        say(f"           {note}")
+    return matched, source
+
+
+def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | None) -> Matched:
+    """The classifier with the names that `--classes` or the data gives its outputs. Raises UserError where
+    classes do not match."""
+    from explain.run.engine import match
+    from models.class_mapping import read_mapping
+    from models.class_names import named_by_data
+    from models.class_order import ORDERS, UnclearOrder
+
+    classifier, renamed = named_by_data(classifier, source.classes)
+    order, settled = str(classes) if classes and str(classes) in ORDERS else "", ""
+    mapping = (
+        read_mapping(classes).outputs(source.classes, classifier.classes) if classes and not order else None
+    )
+    try:
+        matching = match(classifier, source, mapping, order)
+    except UnclearOrder as unclear:
+        order, settled = _settled(classifier, source, unclear)
+        matching = match(classifier, source, mapping, order)
+    if order == "sorted":
+        classifier = replace(classifier, classes=tuple(sorted(source.classes)), renamed=True)
+    notes = [renamed, settled, *_notes_on_matching(matching.notes), *_notes_on_data(classifier, source)]
+    return Matched(classifier, mapping, order, [note for note in notes if note])
+
+
+def _settled(classifier: "Classifier", source: "ImageSource", unclear: "UnclearOrder") -> tuple[str, str]:
+    """The order of the classes that the images themselves show, and one line about it. Raises `unclear` where
+    they do not show it beyond doubt."""
+    from explain.analysis.chance import p_of_chance
+    from explain.run.engine import match
+    from explain.run.preflight import DOUBT, preflight
+
+    found = {}
+    for order in unclear.orders:
+        outputs = match(classifier, source, None, order).outputs
+        found[order] = preflight(classifier, source, outputs, SECONDS, order)
+    best = max(found, key=lambda order: found[order].evaluation.accuracy)
+    e, rest = found[best].evaluation, [order for order in found if order != best]
+    others = [t for order in rest for t in found[order].tried if t.words == ("--classes", best)]
+    if p_of_chance(e) > DOUBT / 10 or len(others) < len(rest) or any(t.p > DOUBT for t in others):
+        raise unclear
+    worse = "".join(f", {100 * found[order].evaluation.accuracy:.0f} % with '{order}'" for order in rest)
+    return best, (
+        f"order of the classes: '{best}', with which {100 * e.accuracy:.0f} % of {found[best].images} images "
+        f"are right{worse}; --classes {best} says so"
+    )
+
+
+def _notes_on_matching(notes: list[str]) -> list[str]:
+    lines = [f"classes: {note}" for note in notes[:MOST_NOTES] or ["all matched by equal names"]]
+    if len(notes) > MOST_NOTES:
+        lines.append(f"and {len(notes) - MOST_NOTES} more: {', '.join(notes[MOST_NOTES:])}")
+    return lines
+
+
+def _notes_on_data(classifier: "Classifier", source: "ImageSource") -> list[str]:
+    """How images are read, and what may be wrong with the data; empty lines where nothing is."""
+    from models.data.hints import near_classes, seen_in_training
+
+    one = f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes"
+    return [
+        one if len(source.classes) == 1 else "",
+        *source.read_for(classifier.preprocessing).reading,
+        near_classes(source),
+        seen_in_training(source, classifier.metadata),
+    ]

@@ -1,0 +1,64 @@
+"""Code of a person: the module of a file, and what it raises, in one line."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models.errors import UserError
+
+
+def module_at(place: str) -> Any:
+    """The module of a file, `FILE.py`, or of a name; its code is run. Raises UserError for a file that is not
+    there, and whatever the code raises."""
+    if not place.endswith(".py"):
+        return importlib.import_module(place)
+    path = Path(place)
+    if not path.is_file():
+        raise UserError(f"No file '{path}': give the path of a Python file.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module  # dataclasses and late imports of the code look for it there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(path.stem, None)
+        raise
+    finally:
+        if before is not None:
+            sys.modules[path.stem] = before
+    return module
+
+
+@contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Modules beside the code can be imported, as where it is run as a script."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+
+
+@contextmanager
+def one_line(name: str) -> Iterator[None]:
+    """What the code raises, in one line with the place where it was raised."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # it is a person's code
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        reason = (str(error).splitlines() or [""])[0][:160]
+        raise UserError(
+            f"'{name}' raised {type(error).__name__}: {reason} "
+            f"({Path(last.filename).name}, line {last.lineno})."
+        ) from error
