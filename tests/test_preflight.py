@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from explain.cli.check import format_text, wrong
+from explain.analysis.verdict import format_text, wrong
 from explain.run.preflight import Preflight, preflight, spread_over_classes
 from models.classifier import Classifier
 from models.data.folder import FolderSource

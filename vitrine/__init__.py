@@ -157,22 +157,25 @@ def run(
     net: "Classifier",
     data: "str | Path | ImageSource",
     out: str | Path,
-    methods: str | Sequence[str] = ("grad_cam",),
+    methods: str | Sequence[str] = (),
     split: str | None = None,
     limit: int | None = None,
     restart: bool = False,
     batch_size: int = 32,
+    force: bool = False,
 ) -> "RunData":
     """Compute predictions and maps of every image of a labeled set, write them to the run folder `out`, and
     return it. The same call resumes an interrupted run.
 
     `data`: a folder with one subfolder per class, a table, or the name of a data set. `.table` of the result
-    is a DataFrame with one row per image. `limit`: use only so many images, evenly spread. Raises UserError
-    if `out` contains another run (`restart` replaces it), and for data that does not fit the network.
+    is a DataFrame with one row per image. `methods`: default: Grad-CAM; of a network without layers, input ×
+    gradient or occlusion. `limit`: use only so many images, evenly spread. `force`: run although more images
+    of a sample are right when they are read in another way. Raises UserError for that, if `out` contains
+    another run (`restart` replaces it), and for data that does not fit the network.
     """
     from vitrine.running import ran
 
-    return ran(net, data, Path(out), methods, split, limit, restart, batch_size)
+    return ran(net, data, Path(out), methods, split, limit, restart, batch_size, force)
 
 
 def open_run(folder: str | Path) -> "RunData":

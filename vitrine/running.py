@@ -5,9 +5,14 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from explain.run.engine import Progress
+from explain.analysis.verdict import require_right_reading
+from explain.methods.registry import default_methods
+from explain.run.engine import Progress, match
 from explain.run.engine import run as compute
+from explain.run.format import REQUEST
+from explain.run.preflight import preflight
 from explain.run.reader import RunData, open_run
+from models.class_names import named_by_data
 from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.source import ImageSource
@@ -22,11 +27,16 @@ def ran(
     limit: int | None,
     restart: bool,
     batch_size: int,
+    force: bool,
 ) -> RunData:
     """See `vitrine.run`."""
     source = (
         data if isinstance(data, ImageSource) else open_data(str(data), split, limit=limit, known=net.classes)
     )
+    if restart or not (out / REQUEST).is_file():
+        named, _ = named_by_data(net, source.classes)
+        require_right_reading(preflight(named, source, match(named, source).outputs), force, print)
+    chosen = methods.split(",") if isinstance(methods, str) else list(methods)
     with tqdm(total=len(source), unit="image") as bar:
 
         def show(now: Progress) -> None:
@@ -36,7 +46,7 @@ def ran(
             net,
             source,
             out,
-            methods.split(",") if isinstance(methods, str) else list(methods),
+            chosen or default_methods(net.access)[:1],
             restart=restart,
             batch_size=batch_size,
             command="vitrine.run(...)",

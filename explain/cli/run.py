@@ -58,15 +58,6 @@ class RunOptions(Options):
     ] = False
 
 
-DEFAULT_METHODS = {
-    "modules": ["grad_cam", "layer_cam"],
-    "layers": ["grad_cam", "layer_cam"],
-    "gradients": ["input_x_gradient"],
-    "scores": ["occlusion"],
-}
-"""How much of a network can be reached -> the methods of a run for which none is named."""
-
-
 @option_groups
 def run(
     *,
@@ -89,7 +80,7 @@ def run(
     from explain.analysis.ranking import format_text
 
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
-    stop_where_wrong(matched, source, out, options.force)
+    stop_where_wrong(matched, source, out, options.restart, options.force)
     compute_run(matched, source, out, options)
     findings = analyzed(out)
     say("\n".join([*format_text(findings.run), *format_proposals(findings)]))
@@ -100,6 +91,7 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
     """Write the run folder `out`.
 
     Raises `typer.Exit` where a person stops it."""
+    from explain.methods.registry import default_methods
     from explain.run.engine import run as compute
     from models.memory import reuse_memory
 
@@ -110,7 +102,7 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
             matched.classifier,
             source,
             out,
-            from_commas(options.methods) or DEFAULT_METHODS[matched.classifier.access],
+            from_commas(options.methods) or default_methods(matched.classifier.access),
             options.layer,
             precision=options.precision,
             batch_size=options.batch_size,

@@ -102,6 +102,11 @@ def methods_in_runs(access: Access = "modules") -> list[str]:
     return methods_for(access)
 
 
+def default_methods(access: str) -> list[str]:
+    """Of a run for which none is named."""
+    return {"gradients": ["input_x_gradient"], "scores": ["occlusion"]}.get(access, ["grad_cam", "layer_cam"])
+
+
 def methods_for(access: str) -> list[str]:
     """Those that a network which allows so much can be explained with."""
     return [m.name for m in METHODS.values() if reaches(access, m.access)]

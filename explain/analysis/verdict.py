@@ -1,0 +1,82 @@
+"""What a preflight says: whether the network seems to be the one that one thinks it is."""
+
+from collections.abc import Callable
+
+from explain.analysis.chance import LEVEL, chance_level, p_of_chance
+from explain.run.preflight import Preflight
+from models.errors import UserError
+
+SHOWN = 6  # classes, other readings
+
+
+def wrong(found: Preflight, expect: float | None) -> str:
+    """What is wrong, in one line; empty where nothing is."""
+    e, better = found.evaluation, found.better
+    if better is not None:
+        return (
+            f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right with "
+            f"{' '.join(better.words)} ({better.name}), {100 * found.used.accuracy:.0f} % without "
+            f"({_p(better.p)}): add it."
+        )
+    if expect is not None and _below(found, expect):
+        return (
+            f"{100 * e.accuracy:.1f} % of {found.images} images are right, {100 * expect:.1f} % are "
+            "expected: check the weights, the data and the options of the input."
+        )
+    if p_of_chance(e) > LEVEL:
+        return (
+            f"{100 * e.accuracy:.1f} % of {found.images} images are right, which is not above the "
+            f"{100 * chance_level(e):.1f} % that guessing reaches: check the weights, the "
+            "input and the classes."
+        )
+    return ""
+
+
+def _below(found: Preflight, expect: float) -> bool:
+    """Whether fewer are right than an accuracy of `expect` explains (one-sided binomial test, p < 0.01)."""
+    from scipy.stats import binomtest
+
+    hits = round(found.evaluation.accuracy * found.images)
+    return float(binomtest(hits, found.images, expect, alternative="less").pvalue) < 0.01
+
+
+def format_text(found: Preflight, expect: float | None) -> list[str]:
+    """Lines: accuracy and chance, what is predicted, the other readings, and the verdict."""
+    e = found.evaluation
+    low, high = e.interval
+    unread = f"; {found.unread} could not be read" if found.unread else ""
+    called = e.confusion.sum(0)
+    most = sorted(range(len(called)), key=lambda k: -called[k])[:SHOWN]
+    shares = ", ".join(
+        f"{found.classes[k]} {100 * called[k] / found.images:.0f} %" for k in most if called[k]
+    )
+    lines = [
+        f"accuracy   {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of "
+        f"{found.images} images, spread over {int((e.support > 0).sum())} classes{unread}",
+        f"chance     {100 * chance_level(e):.1f} % by guesses as frequent as these predictions",
+        f"predicted  {shares}{', …' if (called > 0).sum() > SHOWN else ''}",
+    ]
+    lines += [
+        f"read as    {trial.name}: {100 * trial.accuracy:.0f} % of {len(trial.right)} images, "
+        f"{100 * found.used.accuracy:.0f} % as now"
+        for trial in found.tried[:SHOWN]
+    ]
+    return [*lines, f"verdict    {wrong(found, expect) or 'no other reading is better beyond doubt'}"]
+
+
+def require_right_reading(found: Preflight, force: bool, say: Callable[[str], None]) -> None:
+    """Say in one line how a sample went. Raises UserError where another reading is better beyond doubt,
+    unless `force`."""
+    e, problem = found.evaluation, wrong(found, None)
+    say(
+        f"sample     {100 * e.accuracy:.1f} % of {found.images} images are right, guessing reaches "
+        f"{100 * chance_level(e):.1f} %"
+    )
+    if found.better is not None and not force:
+        raise UserError(f"{problem[:-1]}, or --force to run as it is.")
+    if problem:
+        say(f"           {problem}")
+
+
+def _p(p: float) -> str:
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"
