@@ -1,0 +1,141 @@
+"""Image classifiers of Hugging Face: folders as `save_pretrained` writes them, of several families."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from explain.methods.compute import compute_maps
+from explain.methods.request import MapRequest
+from explain.network.target_layers import default_layer
+from explain.run.model import network_of
+from explain.run.reader import open_run
+from models.errors import UserError
+from models.preprocessing_options import PreprocessingOptions
+from models.registry import load
+from tests.command import launch
+
+transformers = pytest.importorskip("transformers")
+
+NAMES = {0: "red", 1: "green", 2: "blue"}
+VIT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "image_size": 32,
+    "patch_size": 8,
+}
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit": ("ViTConfig", VIT),
+    "deit": ("DeiTConfig", VIT | {"architectures": ["DeiTForImageClassification"]}),
+    "dinov2 with registers": ("Dinov2WithRegistersConfig", VIT | {"num_register_tokens": 2}),
+    "swin": (
+        "SwinConfig",
+        {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 2, "image_size": 32},
+    ),
+    "convnext": ("ConvNextConfig", {"hidden_sizes": [8, 16], "depths": [1, 1], "num_stages": 2}),
+    "resnet": (
+        "ResNetConfig",
+        {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+    ),
+    "mobilenet": ("MobileNetV2Config", {"depth_multiplier": 0.25, "image_size": 32}),
+}
+
+
+def saved(family: str, folder: Path, **more: Any) -> Any:
+    """A network with random weights in `folder`, beside its processor."""
+    kind, values = FAMILIES[family]
+    torch.manual_seed(0)
+    config = getattr(transformers, kind)(
+        **values, id2label=NAMES, label2id={v: k for k, v in NAMES.items()}, **more
+    )
+    network = transformers.AutoModelForImageClassification.from_config(config).eval()
+    network.save_pretrained(folder)
+    processor = {
+        "image_processor_type": "ViTImageProcessor",
+        "size": {"height": 32, "width": 32},
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "resample": 2,
+        "rescale_factor": 1 / 255,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.25] * 3,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return network
+
+
+def by_hand(network: Any, images: list[Image.Image]) -> np.ndarray:
+    pixels = [np.asarray(i.resize((32, 32), Image.Resampling.BILINEAR), np.float32) / 255 for i in images]
+    x = (torch.tensor(np.stack(pixels)).permute(0, 3, 1, 2) - 0.5) / 0.25
+    with torch.no_grad():
+        return network(pixel_values=x).logits.softmax(1).numpy()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family(family: str, pictures: Path, tmp_path: Path) -> None:
+    """Probabilities are those of a plain loop; a layer with maps is found, and a gradient reaches it."""
+    network = saved(family, tmp_path / "net")
+    classifier = load(f"hf:{tmp_path / 'net'}")
+    images = [Image.open(p).convert("RGB") for p in sorted(pictures.rglob("*.png"))[:6]]
+    x = classifier.batch(images)
+    with torch.no_grad():
+        made = classifier.model(x).softmax(1).numpy()
+    np.testing.assert_allclose(made, by_hand(network, images), atol=1e-5)
+    assert classifier.classes == ("red", "green", "blue")
+    assert "from preprocessor_config.json" in classifier.input_described
+    layer = default_layer(classifier.model, x[:1])
+    maps = compute_maps(classifier.model, x, MapRequest("grad_cam", layer, 1)).maps
+    assert min(maps.shape[1:]) > 1
+    assert maps.abs().amax() > 0
+
+
+def test_a_run_and_the_network_of_it(pictures: Path, tmp_path: Path) -> None:
+    network = saved("vit", tmp_path / "net")
+    launch("run", "--model", f"hf:{tmp_path / 'net'}", "--data", pictures, "--out", tmp_path / "run")
+    run = open_run(tmp_path / "run")
+    images = [Image.open(pictures / i).convert("RGB") for i in run.table["id"]]
+    made = np.stack([run.prob(k) for k in range(len(images))])
+    np.testing.assert_allclose(made, by_hand(network, images), atol=1e-5)
+    assert network_of(run.manifest).classes == ("red", "green", "blue")
+    assert run.manifest.source == f"hf:{tmp_path / 'net'}"
+
+
+def test_what_the_folder_does_not_say(tmp_path: Path) -> None:
+    """The preprocessing is asked for, and names may be given; what is given comes before the folder."""
+    saved("resnet", tmp_path / "net")
+    (tmp_path / "net" / "preprocessor_config.json").unlink()
+    with pytest.raises(UserError, match="add --input-size --resize --mean --std"):
+        load(f"hf:{tmp_path / 'net'}")
+    told = PreprocessingOptions(input_size="32", resize="squash", mean="0", std="1")
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    config["id2label"] = {str(k): f"LABEL_{k}" for k in range(3)}
+    (tmp_path / "net" / "config.json").write_text(json.dumps(config))
+    assert load(f"hf:{tmp_path / 'net'}", options=told).classes == ("class 0", "class 1", "class 2")
+    names = ("x", "y", "z")
+    assert load(f"hf:{tmp_path / 'net'}", classes=names, options=told).classes == names
+
+
+def test_what_cannot_be_loaded(tmp_path: Path) -> None:
+    saved("vit", tmp_path / "several", problem_type="multi_label_classification")
+    with pytest.raises(
+        UserError, match="multi label classification: Vitrine explains networks whose classes"
+    ):
+        load(f"hf:{tmp_path / 'several'}")
+    transformers.ViTModel(transformers.ViTConfig(**VIT)).save_pretrained(tmp_path / "headless")
+    (tmp_path / "headless" / "preprocessor_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"lacks \d+ parameters \(classifier"):
+        load(f"hf:{tmp_path / 'headless'}")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load(f"hf:{tmp_path / 'empty'}")
+    saved("vit", tmp_path / "net")
+    (tmp_path / "net" / "preprocessor_config.json").write_text("{")
+    with pytest.raises(UserError, match="is it JSON"):
+        load(f"hf:{tmp_path / 'net'}")
