@@ -91,8 +91,7 @@ def again(model: nn.Module, x: Tensor, layer: str) -> None:
         told(
             {
                 f"{name}": lambda name=name: compute_maps(model, one, MapRequest(name, layer, 3)),  # type: ignore[misc]
-                "pytorch-grad-cam's "
-                f"{name}": lambda peer=peer: peer(one, [ClassifierOutputTarget(3)]),  # type: ignore[misc]
+                f"pytorch-grad-cam's {name}": lambda peer=peer: peer(one, [ClassifierOutputTarget(3)]),  # type: ignore[misc]
             },
             rounds=1,
         )

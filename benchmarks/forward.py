@@ -38,8 +38,7 @@ def main() -> None:
         for precision in ("fp32", "bf16"):
             quick = fused_copy(model, x, (), precision)
             works[f"{name} {precision}"] = lambda model=model, x=x, p=precision: logits(model, x, p)  # type: ignore[misc]
-            works[f"{name} {precision}, "
-                  "fused"] = lambda model=quick, x=x, p=precision: logits(model, x, p)  # type: ignore[misc]
+            works[f"{name} {precision}, fused"] = lambda model=quick, x=x, p=precision: logits(model, x, p)  # type: ignore[misc]
     before = {name: median(times) for name, times in take_turns(works).items()}
     reuse_memory()
     after = {name: median(times) for name, times in take_turns(works).items()}

@@ -22,11 +22,13 @@ from models.sources.checkpoint_file import CheckpointFile
 from models.sources.exported_program import ExportedProgramFile
 from models.sources.huggingface import HuggingFaceModels
 from models.sources.keras_file import KerasFile
+from models.sources.model_file import ModelFile
 from models.sources.module import distinct_names, read_preprocess
 from models.sources.onnx_file import OnnxFile
 from models.sources.ours import OwnArchitectures, ShippedCheckpoints
 from models.sources.own_code import OwnCode
 from models.sources.registered import RegisteredModel, RegisteredModels
+from models.sources.timm_hub import TimmHubModels
 from models.sources.timm_models import TimmModels
 from models.sources.torchscript import TorchScriptFile
 from models.sources.torchvision_models import TorchvisionModels
@@ -40,6 +42,7 @@ def spec(name: str) -> ModelSpec:
 
 REGISTERED = RegisteredModels()
 SOURCES: tuple[ModelSource, ...] = (
+    ModelFile(lambda *given: load(*given)),
     TorchScriptFile(),
     ExportedProgramFile(),
     OnnxFile(),
@@ -50,6 +53,7 @@ SOURCES: tuple[ModelSource, ...] = (
     ShippedCheckpoints(),
     OwnArchitectures(),
     TorchvisionModels(),
+    TimmHubModels(),
     TimmModels(),
     OwnCode(),
 )

@@ -305,7 +305,7 @@ def test_live_maps_need_the_weights_of_the_run(demo: RunData, tmp_path: Path, sm
 
 
 def test_architecture_of_a_run() -> None:
-    from explain.run.model import architecture
+    from models.shipped import architecture
 
     names = {
         "fer_vgg:mine": "fer_vgg",

@@ -331,3 +331,26 @@ def test_a_keras_file(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_bytes(b"PK")
     with pytest.raises(UserError, match="cannot be read by Keras"):
         load(str(tmp_path / "bad.keras"), options=told)
+
+
+def test_a_folder_of_timm(pictures: Path, tmp_path: Path) -> None:
+    """`timm.models.save_for_hf` writes it; a run of it is reopened."""
+    import timm
+
+    torch.manual_seed(0)
+    config = {"input_size": (3, 24, 24), "mean": (0.4,) * 3, "std": (0.2,) * 3, "crop_pct": 1.0}
+    made = timm.create_model("test_resnet", num_classes=3, pretrained_cfg_overlay=config).eval()
+    labels = {"label_names": ["blue", "green", "red"], "crop_mode": "squash", "interpolation": "bilinear"}
+    timm.models.save_for_hf(
+        made, tmp_path / "net", model_config={**labels, "pretrained_cfg": {**config, **labels}}
+    )
+    name = f"timm:local-dir:{tmp_path / 'net'}"
+    launch("run", "--model", name, "--data", pictures, "--out", tmp_path / "run", "--force")
+    run = open_run(tmp_path / "run")
+    images = [Image.open(pictures / i).convert("RGB") for i in run.table["id"]]
+    probabilities = np.stack([run.prob(k) for k in range(len(images))])
+    np.testing.assert_allclose(probabilities, by_hand(made, images), atol=1e-5)
+    assert run.classes == ("blue", "green", "red")
+    assert network_of(run.manifest).classes == run.classes
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load(f"timm:local-dir:{tmp_path}")

@@ -208,6 +208,39 @@ def test_a_run_is_reopened_with_its_code_only_where_it_was_named(
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_was_said_once_is_not_said_again(
+    code: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--model RUN/model.json`: the network, its input and its classes; code of others is not run."""
+    words = ("--data", pictures, "--classes", "sorted")
+    launch("run", "--model", f"{code}:build", "--out", tmp_path / "first", *words, *WORDS)
+    file = tmp_path / "first" / "model.json"
+    launch("run", "--model", file, "--data", pictures, "--out", tmp_path / "second")
+    first, second = open_run(tmp_path / "first"), open_run(tmp_path / "second")
+    assert first.manifest.request == second.manifest.request
+    np.testing.assert_array_equal(first.prob(3), second.prob(3))
+    told = PreprocessingOptions(mean="0.5")
+    assert load(str(file), options=told).preprocessing.mean == (0.5,) * 3
+    code.write_text(CODE.replace("manual_seed(0)", "manual_seed(1)"))
+    assert "holds other weights than" in one_line("run", "--model", file, *words[:2], "--out", tmp_path / "x")
+    monkeypatch.setattr(trusted_code, "_known", list)
+    with pytest.raises(UserError, match="names code"):
+        load(str(file))
+    file.write_text("{}")
+    with pytest.raises(UserError, match=r"give the model.json of a run"):
+        load(str(file))
+
+
+def test_the_file_of_a_network_by_name(pictures: Path, tmp_path: Path) -> None:
+    """Also where a checkpoint or the name alone says all."""
+    launch(
+        "run", "--model", "fer_vgg:toon_faces", "--data", "toon_faces", "--limit", 8, "--out", tmp_path / "r"
+    )
+    again = load(str(tmp_path / "r" / "model.json"))
+    assert again.name == "fer_vgg:toon_faces"
+    assert again.weights_hash == open_run(tmp_path / "r").manifest.request.weights_hash
+
+
 def test_a_page_starts_no_code(code: Path, tmp_path: Path) -> None:
     for name in (f"{code}:build", "json.tool:main"):
         with pytest.raises(UserError, match="is code, which a page does not run"):

@@ -11,7 +11,7 @@ from timm.data import create_transform, resolve_data_config
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 from models.processor_config import from_processor_config
-from models.sources.timm_models import _preprocessing_of
+from models.sources.timm_models import preprocessing_of
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 NUMBERS = {"image_mean": MEAN, "image_std": STD}
@@ -143,7 +143,7 @@ def test_timms_ways_to_crop(config: dict[str, Any], shape: tuple[int, int]) -> N
     full = {"input_size": (3, 89, 89), "interpolation": "bicubic", "mean": tuple(MEAN), "std": tuple(STD)}
     data = resolve_data_config({}, pretrained_cfg=full | config)
     image = smooth(*shape)
-    fed = _preprocessing_of(data)
+    fed = preprocessing_of(data)
     theirs = create_transform(**data)(image)
     torch.testing.assert_close(fed.normalize(fed.tensor(image)[None])[0], theirs, rtol=1e-4, atol=1e-4)
 
@@ -151,4 +151,4 @@ def test_timms_ways_to_crop(config: dict[str, Any], shape: tuple[int, int]) -> N
 def test_timms_borders_that_are_cropped_are_refused() -> None:
     config = {"input_size": (3, 64, 64), "mean": MEAN, "std": STD, "interpolation": "bicubic"}
     with pytest.raises(UserError, match=r"crop_mode border with crop_pct 0.9 at 64 × 64 cannot"):
-        _preprocessing_of(config | {"crop_pct": 0.9, "crop_mode": "border"})
+        preprocessing_of(config | {"crop_pct": 0.9, "crop_mode": "border"})

@@ -22,9 +22,9 @@ from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
 from explain.run.format import REQUEST
 from explain.run.images import network_view
-from explain.run.model import architecture, network_of
+from explain.run.model import network_of
 from explain.run.reader import RunData
-from models.shipped import WEIGHTS
+from models.shipped import WEIGHTS, architecture
 
 if TYPE_CHECKING:
     import pandas as pd

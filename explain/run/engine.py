@@ -46,6 +46,7 @@ from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import Cancelled, UserError
 from models.foreign import require_access
+from models.sources.model_file import write as write_model
 
 PRECISIONS = ("fp32", "bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")  # versions that the manifest names
@@ -309,6 +310,7 @@ def _close(job: Job, speed: float | None) -> Manifest:
         command=job.command,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    write_model(job.out, job.classifier)
     finish(job.out, manifest)
     allow(manifest.data_root, (item.id for item in job.source.items))
     return manifest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from explain.run.format import Manifest
 from models.errors import UserError
 from models.program import program
-from models.shipped import shipped
+from models.shipped import architecture, shipped
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -88,9 +88,3 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
             words = tuple(words_for(fed, made.transform_input, classifier.preprocessing))
         made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)
     return made
-
-
-def architecture(name: str) -> str:
-    """`fer_vgg:mydata` -> `fer_vgg`, `timm:NAME:mydata` -> `timm:NAME`; names without data stay."""
-    parts = name.split(":")
-    return ":".join(parts[: 2 if parts[0] == "timm" else 1])

@@ -34,7 +34,7 @@ class TimmModels(ArchitectureSource):
         short = ALIASES.get(name, name).removeprefix(PREFIX)
         _require_known(short)
         config = getattr(timm.get_pretrained_cfg(short, allow_unregistered=True), "__dict__", {})
-        preprocessing = _preprocessing_of(resolve_data_config({}, pretrained_cfg=config))
+        preprocessing = preprocessing_of(resolve_data_config({}, pretrained_cfg=config))
 
         def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
             return timm.create_model(short, num_classes=outputs or 1000)
@@ -55,7 +55,7 @@ def _require_known(name: str) -> None:
         raise UserError(f"No timm model '{name}'{hint}")
 
 
-def _preprocessing_of(config: dict[str, Any]) -> Preprocessing:
+def preprocessing_of(config: dict[str, Any]) -> Preprocessing:
     """As `timm.data.transforms_factory.transforms_imagenet_eval` does it. Raises UserError for what cannot be
     expressed so."""
     size, mean = tuple(config["input_size"][1:]), tuple(config["mean"])

@@ -1,0 +1,104 @@
+"""`model.json`, which a run writes: the network with all that was said about it. `--model RUN/model.json` says
+it again."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from models.atomic import atomic
+from models.classifier import Classifier
+from models.errors import UserError
+from models.json_files import read_object
+from models.preprocessing import Preprocessing
+from models.preprocessing_options import words_for
+from models.shipped import architecture
+from models.sources.base import ModelSource, Told
+from models.trusted_code import is_trusted, names_code
+
+FILE, SCHEMA = "model.json", 1
+FETCHED = ("shipped", "torchvision", "timm", "registered")
+"""How the origin of weights begins that come with the name of a network."""
+
+
+class ModelFile(ModelSource):
+    """The path of such a file. `load_other`: `models.registry.load`."""
+
+    asks_input = True
+
+    def __init__(self, load_other: Callable[..., Classifier]):
+        self.load_other = load_other
+
+    def recognizes(self, name: str) -> bool:
+        return Path(name).name.endswith(FILE)
+
+    def load(
+        self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
+    ) -> Classifier:
+        raw = _read(Path(name))
+        source, file = str(raw["model"]), weights or (Path(raw["weights"]) if raw.get("weights") else None)
+        if names_code(source) and not is_trusted(source):
+            raise UserError(
+                f"'{name}' names code, {source}, which is not run because a file says so: give it as --model."
+            )
+        fed = Preprocessing.from_dict(raw["preprocessing"])
+        if told is not None and not isinstance(told, Preprocessing):
+            fed = told.apply(fed)
+        elif isinstance(told, Preprocessing):
+            fed = told
+        made = self.load_other(source, file, None, "cpu", fed)
+        if weights is None and made.weights_hash != raw["weights_hash"]:
+            raise UserError(
+                f"'{made.weights or source}' holds other weights than '{name}' names: give --weights."
+            )
+        if raw["transform_input"] is not None and made.transform_input is not None:
+            made.model.transform_input = raw["transform_input"]
+        names = tuple(map(str, raw["classes"]))
+        if len(names) != len(made.classes):
+            raise UserError(
+                f"'{name}' names {len(names)} classes, and the network has {len(made.classes)} outputs."
+            )
+        return replace(
+            made,
+            classes=names,
+            preprocessing=fed,
+            preprocessing_from=f"from '{Path(name).name}'",
+            options=tuple(words_for(fed, made.transform_input)),
+        )
+
+
+def write(folder: Path, classifier: Classifier) -> None:
+    """Into `folder`. Nothing is written of networks that live in memory alone."""
+    model, weights = classifier.source, ""
+    if names_code(model) or Path(classifier.weights).is_file():
+        weights = classifier.weights
+    if model and not names_code(model):
+        weights = ""  # it has its own
+    if not model and not weights and not classifier.weights.startswith(FETCHED):
+        return
+    about = {
+        "schema": SCHEMA,
+        "model": model or (architecture(classifier.name) if weights else classifier.name),
+        "weights": weights,
+        "weights_hash": classifier.weights_hash,
+        "preprocessing": classifier.preprocessing.as_dict(),
+        "transform_input": classifier.transform_input,
+        "classes": list(classifier.classes),
+        "task": classifier.metadata.get("task", "classes"),
+    }
+    with atomic(folder / FILE) as temporary:
+        temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = read_object(path)
+        if raw.get("schema") != SCHEMA or not isinstance(raw["classes"], list):
+            raise ValueError("of another format")
+        Preprocessing.from_dict(raw["preprocessing"])
+        return {**raw, "model": str(raw["model"]), "transform_input": raw.get("transform_input")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"'{path}' cannot be read ({type(error).__name__}): give the model.json of a run."
+        ) from error
