@@ -1,5 +1,5 @@
-"""`model.json`, which a run writes: the network with all that was said about it. `--model RUN/model.json` says
-it again."""
+"""`model.json`, which a run writes: the network with all that was said about it. `--model RUN/model.json`
+says it again."""
 
 import json
 from collections.abc import Callable
