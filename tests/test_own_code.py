@@ -1,5 +1,6 @@
 """Networks that a person's own code builds: `--model net.py:build`."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,38 @@ def test_the_file_of_a_network_by_name(pictures: Path, tmp_path: Path) -> None:
     again = load(str(tmp_path / "r" / "model.json"))
     assert again.name == "fer_vgg:toon_faces"
     assert again.weights_hash == open_run(tmp_path / "r").manifest.request.weights_hash
+
+
+def test_it_is_trained_and_opened_again(
+    code: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint says its preprocessing and classes; the code of another person is not run for it."""
+    out, words = tmp_path / "mine.safetensors", ("--epochs", 1, "--batch-size", 4, *WORDS)
+    launch("train", "--model", f"{code}:sized", "--data", pictures, "--out", out, *words)
+    for model in ((out,), (f"{code}:sized", "--weights", out)):
+        folder = tmp_path / f"run{len(model)}"
+        launch("run", "--model", *model, "--data", pictures, "--out", folder)
+        assert open_run(folder).manifest.request.preprocessing["mean"] == [0.4] * 3
+    assert "makes 3 outputs, and 2 are needed" in one_line(
+        "train",
+        "--model",
+        f"{code}:build",
+        "--data",
+        two(pictures),
+        "--out",
+        tmp_path / "x.safetensors",
+        *words,
+    )
+    monkeypatch.setattr(trusted_code, "_known", list)
+    assert "A file names code" in one_line("run", "--model", out, "--data", pictures, "--out", tmp_path / "y")
+
+
+def two(pictures: Path) -> Path:
+    """Two of the three classes."""
+    other = pictures.with_name("two")
+    for name in ("red", "blue"):
+        shutil.copytree(pictures / name, other / name)
+    return other
 
 
 def test_a_page_starts_no_code(code: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from explain.cli.options import ClassNames, Network, Options, OutFolder, Picture, from_commas, option_groups
 from explain.cli.output import progress_bar, say
+from models.access import Access
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 
@@ -23,9 +24,14 @@ FEW = 5  # classes that are printed
 class MapOptions(Options):
     """Which maps to make."""
 
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas; 'methods' lists them.")] = (
-        "grad_cam,layer_cam"
-    )
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Methods, separated by commas; 'methods' lists them (default: grad_cam,layer_cam; of "
+            "networks "
+            "without layers input_x_gradient or occlusion)."
+        ),
+    ] = ""
     layer: Annotated[
         str | None,
         typer.Option(
@@ -56,11 +62,14 @@ class MapOptions(Options):
     flip: Annotated[bool, typer.Option(help="Average with the map of the mirrored image.")] = False
     noise: Annotated[int, typer.Option(help="Number of noisy copies to average over; 0: none.")] = 0
 
-    def settings(self) -> dict[str, dict[str, Any]]:
-        """Method -> its parameters. Raises UserError for a method or a parameter that does not exist."""
+    def settings(self, access: Access = "modules") -> dict[str, dict[str, Any]]:
+        """Method -> its parameters; `access`: how much of the network can be reached. Raises UserError for a
+        method or a parameter that does not exist."""
+        from explain.methods.registry import default_methods
         from explain.methods.single_image import settings_for
 
-        if not (methods := from_commas(self.methods)):
+        methods = from_commas(self.methods) if self.methods else default_methods(access)
+        if not methods:
             raise UserError(f"--methods '{self.methods}' names no method: 'methods' lists them.")
         return settings_for(methods, self.set_ or [])
 
@@ -93,9 +102,9 @@ def explain(
     from explain.methods.single_image import must_be_there
 
     must_be_there(image)
-    settings = maps.settings()  # before the network is loaded
+    maps.settings()  # before the network is loaded
     classifier = network.load(preprocessing, class_names)
-    requests = maps.requests(classifier.classes, settings)
+    requests = maps.requests(classifier.classes, maps.settings(classifier.access))
     session = _opened(classifier, image)
     try:
         refused = _write_maps(session, requests, out / image.stem)

@@ -27,6 +27,7 @@ from models.errors import UserError
 from models.interrupts import listen
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
+from models.trusted_code import absolute, names_code, trust
 
 if TYPE_CHECKING:
     from models.data.parts import Parts
@@ -145,6 +146,7 @@ def train(
 
     The epoch that is best on validation data is kept and tested once. A training that was stopped is resumed
     by the same command."""
+    from models.registry import spec
     from models.training.recipe import seeds_in
     from models.training.seeds import file_of, train_seeds
 
@@ -152,6 +154,9 @@ def train(
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: a checkpoint's name ends in .safetensors.")
     plan = recipe.to_recipe()
+    if names_code(model):
+        trust(absolute(model))
+    spec(model)  # before anything is read or written
     parts = columns.open_parts(data, limit, plan.task)
     _say_parts(parts)
     numbers = seeds_in(seeds) if seeds else [plan.seed]

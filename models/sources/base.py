@@ -37,6 +37,7 @@ class ModelSpec:
     there are none. `classes`: names of its outputs, empty where they are not known. `identify`: the
     preprocessing and the origin of a file that holds official weights, None for any other file. `adapt`:
     changes a network that was built for a checkpoint of Vitrine, by the checkpoint's description.
+    `asks_input`: whether a person must say how images are prepared: `preprocessing` is no more than a start.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ModelSpec:
     classes: tuple[str, ...] = ()
     identify: Callable[[Path], tuple[Preprocessing, str] | None] | None = None
     adapt: Callable[[nn.Module, dict[str, Any]], None] | None = None
+    asks_input: bool = False
 
 
 class ModelSource(ABC):

@@ -6,7 +6,7 @@ page.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from models.classifier import Classifier
 from models.code_files import importing_from, module_at, one_line
 from models.errors import UserError
 from models.outputs import giving_scores
+from models.preprocessing import Preprocessing
 from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
-from models.sources.base import ModelSource, Told
-from models.trusted_code import absolute, names_code, trust
+from models.sources.base import ModelSource, ModelSpec, Told
+from models.trusted_code import absolute, is_trusted, names_code, trust
 
 COUNTS = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
 """Parameters of a factory that take the number of classes."""
@@ -36,12 +37,28 @@ class OwnCode(ModelSource):
     def recognizes(self, name: str) -> bool:
         return names_code(name)
 
+    def spec(self, name: str) -> ModelSpec:
+        """For trainings. Raises UserError for code that this person has not named before, as where a
+        checkpoint of someone else names it."""
+        source = absolute(name)
+        if not is_trusted(source):
+            raise UserError(
+                f"A file names code, {source}, which is not run for that: give it as --model {source} "
+                "--weights "
+                "FILE."
+            )
+
+        def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
+            return _built_for(source, outputs)
+
+        return ModelSpec(source, build, Preprocessing(), owner="your", asks_input=True)
+
     def load(
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
     ) -> Classifier:
-        preprocessing, origin = asked_preprocessing(name, told)
         source = absolute(name)
         state, about = checkpoints.read(weights) if weights else ({}, {})
+        preprocessing, origin = _preprocessing(name, about, told)
         trust(source)
         model = _built(source, name, state, len(classes) if classes else None)
         if weights:
@@ -67,9 +84,32 @@ class OwnCode(ModelSource):
         )
 
 
-def _built(source: str, name: str, state: checkpoints.State, outputs: int | None) -> nn.Module:
-    """What the factory returns: for `outputs` classes, or for as many as the parameters of a file have.
-    Raises UserError, also for whatever the code raises."""
+def _built_for(source: str, outputs: int | None) -> nn.Module:
+    """With new parameters. Raises UserError where the factory makes another number of outputs."""
+    made = _built(source, source, {}, outputs, fallback=2)
+    rows = made.state_dict()[checkpoints.head_key(made)].shape[0]
+    if outputs is not None and rows != outputs:
+        raise UserError(
+            f"'{source}' makes {rows} outputs, and {outputs} are needed: give it a parameter num_classes."
+        )
+    return made
+
+
+def _preprocessing(name: str, about: dict[str, Any], told: Told) -> tuple[Preprocessing, str]:
+    """Of a checkpoint that Vitrine wrote, as it says; otherwise a person is asked."""
+    if not about.get("preprocessing") or isinstance(told, Preprocessing):
+        return asked_preprocessing(name, told)
+    base = Preprocessing.from_dict(about["preprocessing"])
+    if not told or not told.given:
+        return base, "from the checkpoint"
+    return told.apply(base), f"{told.origin}; the rest from the checkpoint"
+
+
+def _built(
+    source: str, name: str, state: checkpoints.State, outputs: int | None, fallback: int | None = None
+) -> nn.Module:
+    """What the factory returns: for `outputs` classes, or for as many as the parameters of a file have, or
+    `fallback`. Raises UserError, also for whatever the code raises."""
     place, _, factory = source.rpartition(":")
     folder = Path(place).parent if place.endswith(".py") else Path.cwd()
     with importing_from(folder), one_line(name):
@@ -85,13 +125,19 @@ def _built(source: str, name: str, state: checkpoints.State, outputs: int | None
             f"'{name}' is a {type(made).__name__}: name a function or class that builds the network."
         )
     with importing_from(folder), one_line(name):
-        network = _called(made, name, state, outputs)
+        network = _called(made, name, state, outputs, fallback)
     if not isinstance(network, nn.Module):
         raise UserError(f"'{name}' returned {type(network).__name__}: it must return a torch.nn.Module.")
     return network
 
 
-def _called(factory: Callable[..., Any], name: str, state: checkpoints.State, outputs: int | None) -> Any:
+def _called(
+    factory: Callable[..., Any],
+    name: str,
+    state: checkpoints.State,
+    outputs: int | None,
+    fallback: int | None,
+) -> Any:
     parameters = inspect.signature(factory).parameters
     required = [
         p.name
@@ -110,7 +156,7 @@ def _called(factory: Callable[..., Any], name: str, state: checkpoints.State, ou
         made = factory()
         outputs = _outputs_of(made, state) if isinstance(made, nn.Module) else None
         return made if outputs is None else factory(**{count: outputs})
-    outputs = outputs or _last_rows(state)
+    outputs = outputs or _last_rows(state) or fallback
     if outputs is None:
         raise UserError(
             f"'{name}' needs {count}: give the names of the classes with --class-names FILE, "

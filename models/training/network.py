@@ -10,6 +10,8 @@ from models.input_options import require_input_size
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.registry import load, spec
+from models.sources.asked import asked_preprocessing
+from models.sources.base import ModelSpec
 from models.training.recipe import Recipe
 
 
@@ -33,7 +35,7 @@ def build(
     if recipe.recipe == "scratch":
         entry = spec(name)
         model = entry.build(outputs).to(memory_format=torch.channels_last)
-        preprocessing = options.apply(entry.preprocessing) if options else entry.preprocessing
+        preprocessing = _preprocessing(entry, options)
         if options and options.transform_input is not None and hasattr(model, "transform_input"):
             model.transform_input = options.transform_input  # type: ignore[assignment]
         require_input_size(model, preprocessing, entry.name)
@@ -46,3 +48,9 @@ def build(
     return Network(
         model, architecture, preprocessing, head, f"{classifier.weights} ({classifier.weights_hash})"
     )
+
+
+def _preprocessing(entry: ModelSpec, options: PreprocessingOptions | None) -> Preprocessing:
+    if entry.asks_input:
+        return asked_preprocessing(entry.name, options)[0]
+    return options.apply(entry.preprocessing) if options else entry.preprocessing
