@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.data.files import FileSource
-from models.data.images import SUFFIXES, is_image
+from models.data.images import ARRAY, SUFFIXES, is_image
+from models.data.skipped import not_read, suffix_of
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
 
@@ -19,12 +21,13 @@ SPLITS = {
     "testing": "test",
 }
 LINK = "link"
-_PREFERRED = ("test", "validation", "train")
+PREFERRED = ("test", "validation", "train")
 
 
 class FolderSource(FileSource):
     """`root/<class>/**/<image>`; `split` chooses a subfolder named like a split, in any case. A subfolder
-    without images is a class too; `note` names it, and counts skipped files by their suffix."""
+    without images is a class too; `note` names it, and counts skipped files by their suffix, and images
+    beside the subfolders."""
 
     def __init__(self, root: Path, split: str | None = None):
         if not root.is_dir():
@@ -32,7 +35,7 @@ class FolderSource(FileSource):
                 f"No folder '{root}': give --data a folder with one subfolder a class, a table, or a data "
                 "set's name."
             )
-        self.base, self.split, beside = _choose_split(root, split)
+        self.base, self.split, beside = choose_split(root, split)
         self.root = str(self.base.resolve())
         self.name = f"{root.resolve().name}/{self.split}" if self.split else root.resolve().name
         skipped: Counter[str] = Counter()
@@ -49,13 +52,20 @@ class FolderSource(FileSource):
         ]
         if not self.items:
             raise UserError(_nothing_found(self.base, found, skipped))
-        links = skipped.pop(LINK, 0)
+        links, loose = skipped.pop(LINK, 0), _loose({root, self.base}, skipped)
         self.note = joined(
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             f"{links} links to folders that are read already not followed" if links else "",
-            _not_read(skipped),
+            f"{loose} image{'s' * (loose != 1)} in no folder of a class not used" if loose else "",
+            _table_beside(root, self.classes),
+            not_read(skipped),
         )
+
+
+def images_below(folder: Path, skipped: Counter[str]) -> list[Path]:
+    """The images in a folder and below it, sorted; `skipped` counts other files by suffix."""
+    return _images(folder, skipped, set())
 
 
 def _subfolders(root: Path) -> list[Path]:
@@ -80,30 +90,49 @@ def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) 
             continue
         visited.add(there)
         folders.sort()
-        for path in (Path(where, name) for name in sorted(files) if not name.startswith(".")):
-            suffix = path.suffix.lower()
-            if suffix in SUFFIXES or (not suffix and is_image(path)):
+        seen = [Path(where, name) for name in sorted(files) if not name.startswith(".")]
+        named = {path.stem for path in seen if path.suffix.lower() in SUFFIXES}
+        for path in seen:
+            if _is_picture(path, named):
                 images.append(path)
             else:
-                skipped[suffix or "no suffix"] += 1
+                skipped[suffix_of(path.name)] += 1
     return images
 
 
-def _not_read(skipped: Counter[str]) -> str:
-    if not skipped:
+def _is_picture(path: Path, named: set[str]) -> bool:
+    """Of files without a suffix, and of arrays, the header is read. An array beside an image of the same name
+    (`named`: names of images in its folder, without suffix) is something about this image: a mask, a map."""
+    suffix = path.suffix.lower()
+    if suffix == ARRAY:
+        return path.stem not in named and is_image(path)
+    return suffix in SUFFIXES or (not suffix and is_image(path))
+
+
+def _loose(folders: set[Path], skipped: Counter[str]) -> int:
+    """How many images lie in these folders themselves; `skipped` counts other files there."""
+    loose = 0
+    for path in (p for folder in folders for p in folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.suffix.lower() in SUFFIXES:
+            loose += 1
+        else:
+            skipped[suffix_of(path.name)] += 1
+    return loose
+
+
+def _table_beside(root: Path, classes: Sequence[str]) -> str:
+    """A hint at a table, where the one folder beside it is hardly a class."""
+    tables = sorted(
+        p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")
+    )
+    if not tables or len(classes) > 1:
         return ""
-    total = skipped.total()
-    kinds = ", ".join(
-        f"{suffix} {count}"
-        for suffix, count in sorted(skipped.items(), key=lambda kind: (-kind[1], kind[0]))[:6]
-    )
-    return (
-        f"{total} file{'s' * (total != 1)} not read, {'it is' if total == 1 else 'they are'} no picture "
-        f"of a known format ({kinds})"
-    )
+    return f"if {tables[0]} holds the labels, give --data '{root / tables[0]}'"
 
 
-def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
+def choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
     """The folder of the split, its name, and folders beside the splits, which are not used.
 
     One folder with the name of a split may be a class; two or more are splits, whatever is beside them.
@@ -118,7 +147,7 @@ def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, lis
                 f"'{root}' has no split '{wanted}': it holds {have}. Leave --split out to use all of it."
             )
         return root, None, []
-    key = SPLITS.get((wanted or next(s for s in _PREFERRED if s in parts)).lower(), "")
+    key = SPLITS.get((wanted or next(s for s in PREFERRED if s in parts)).lower(), "")
     if key not in parts:
         raise NoSuchPart(f"'{root}' has no split '{wanted}': it has {', '.join(p.name for p in splits)}.")
     if len(same := [p.name for p in splits if SPLITS[p.name.lower()] == key]) > 1:
@@ -133,7 +162,7 @@ def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[st
             f"'{root}' holds {loose} images but no class subfolders: put each class's images into a "
             "folder of its name."
         )
-    unread = f" {_not_read(skipped)}." if skipped else ""
+    unread = f" {not_read(skipped)}." if skipped else ""
     return (
         f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with "
         f"{', '.join(sorted(SUFFIXES)[:5])} ...{unread}"
