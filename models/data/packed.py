@@ -93,13 +93,13 @@ def choose_files(path: Path, files: list[Path], split: str | None) -> tuple[list
     first word of its name (`train-00000-of-00002.parquet`). Without a wish, test, otherwise validation, of
     data that has several.
 
-    Raises `NoParts` where the files name no splits, `NoSuchPart` where they lack this one, and UserError for
+    Raises `NoParts` where the files name less than two splits, `NoSuchPart` where they lack this one, and UserError for
     files of no split beside some that have one.
     """
     of = {file: _split_of(path, file) for file in files}
     parts = {part for part in of.values() if part}
-    if not parts or (len(parts) == 1 and split is None):
-        if split and not parts:
+    if len(parts) < 2 and (split is None or SPLITS.get(split.lower()) not in parts):
+        if split:
             raise NoParts(f"'{path}' has no files of split '{split}': leave --split out to use all of it.")
         return files, None
     key = SPLITS.get((split or next(s for s in PREFERRED if s in parts)).lower(), "")
