@@ -93,8 +93,8 @@ def choose_files(path: Path, files: list[Path], split: str | None) -> tuple[list
     first word of its name (`train-00000-of-00002.parquet`). Without a wish, test, otherwise validation, of
     data that has several.
 
-    Raises `NoParts` where the files name less than two splits, `NoSuchPart` where they lack this one, and UserError for
-    files of no split beside some that have one.
+    Raises `NoParts` where the files name less than two splits, `NoSuchPart` where they lack this one, and
+    UserError for files of no split beside some that have one.
     """
     of = {file: _split_of(path, file) for file in files}
     parts = {part for part in of.values() if part}
