@@ -150,10 +150,13 @@ def test_dicom_is_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(UnreadableImage, match=r"DICOM: save it as PNG or \.npy first"):
             open_image(tmp_path / "d" / "a" / name)
     (tmp_path / "d" / "a" / "2.png").unlink()
-    with pytest.raises(UserError, match=r"No images in .*\(\.dcm 1\): save DICOM as PNG or \.npy first"):
+    with pytest.raises(UserError, match=r"No images in .*\(\.dcm 1\); DICOM: save it as PNG or \.npy first"):
         open_data(str(tmp_path / "d"))
     (tmp_path / "d" / "t.csv").write_text("id,label\na/1.dcm,x\n")
-    with pytest.raises(UserError, match=r"names DICOM files \(first: 'a/1\.dcm'\), which are not read"):
+    with pytest.raises(UserError, match=r"names DICOM \(first: 'a/1\.dcm'\), which is not read: save it"):
+        open_data(str(tmp_path / "d" / "t.csv"))
+    (tmp_path / "d" / "t.csv").write_text("id,label\n1,x\n")
+    with pytest.raises(UserError, match=r"'a/1\.dcm' is DICOM, which is not read: save it"):
         open_data(str(tmp_path / "d" / "t.csv"))
 
 
@@ -197,6 +200,14 @@ def test_every_file_below_the_folder_is_counted(tmp_path: Path) -> None:
         "folder of a class not used; 4 files not read, they are no picture of a known format (.json 2, .db "
         "1, .md 1)"
     )
+
+
+def test_what_save_to_disk_writes_is_refused_by_name(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / "d" / part).mkdir(parents=True)
+        (tmp_path / "d" / part / "data-00000-of-00001.arrow").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"holds \.arrow files.*to_parquet"):
+        open_data(str(tmp_path / "d"))
 
 
 def test_a_table_beside_the_only_folder_is_hinted_at(pictures: Path, tmp_path: Path) -> None:

@@ -156,7 +156,13 @@ def choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list
 
 
 def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[str]) -> str:
-    loose = sum(1 for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
+    suffixes = Counter(p.suffix.lower() for p in root.iterdir())
+    loose = sum(suffixes[suffix] for suffix in SUFFIXES)
+    if suffixes[".arrow"]:
+        return (
+            f"'{root}' holds .arrow files, as `save_to_disk` of Hugging Face's datasets writes them: write "
+            "Parquet instead (`dataset.to_parquet('data.parquet')`)."
+        )
     if loose:
         return (
             f"'{root}' holds {loose} images but no class subfolders: put each class's images into a "

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from models.data.images import ARRAY, SUFFIXES, is_image
+from models.data.images import ARRAY, DICOM, DICOM_REMEDY, SUFFIXES, is_image
 from models.data.paths import Located
 from models.errors import UserError
 
@@ -43,7 +43,7 @@ def _called_as(base: Path, ids: set[str], left_out: Path | None) -> dict[str, li
         for name, clean in wanted.get(stem.rpartition("/")[2], ()):
             if f"/{stem}".endswith(f"/{clean}") and (path != stem or is_image(base / path)):
                 found[name].append(path)
-    return {name: _without_arrays(paths) for name, paths in found.items()}
+    return {name: _best(paths) for name, paths in found.items()}
 
 
 def _images(base: Path, left_out: Path | None) -> Iterator[tuple[str, str]]:
@@ -65,13 +65,17 @@ def _images(base: Path, left_out: Path | None) -> Iterator[tuple[str, str]]:
         below = Path(where).relative_to(base).as_posix()
         for name in sorted(files):
             stem, suffix = posixpath.splitext(name)
-            if suffix.lower() in SUFFIXES or suffix.lower() == ARRAY or not suffix:
+            if suffix.lower() in (*SUFFIXES, ARRAY, *DICOM, ""):
                 yield posixpath.normpath(f"{below}/{name}"), posixpath.normpath(f"{below}/{stem}")
 
 
-def _without_arrays(paths: list[str]) -> list[str]:
-    """An array beside an image of the same name is something about it: a mask, a map."""
-    return [path for path in paths if not path.lower().endswith(ARRAY)] or paths
+def _best(paths: list[str]) -> list[str]:
+    """An array beside an image of the same name is something about it: a mask, a map. Raises UserError for
+    DICOM alone."""
+    kept = [path for path in paths if not path.lower().endswith(DICOM)]
+    if not kept:
+        raise UserError(f"'{paths[0]}' is DICOM, which is not read: {DICOM_REMEDY}.")
+    return [path for path in kept if not path.lower().endswith(ARRAY)] or kept
 
 
 def _of_this_table(found: dict[str, list[str]], called: str) -> dict[str, list[str]]:

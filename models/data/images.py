@@ -79,6 +79,7 @@ SUFFIXES = frozenset(
 ARRAY = ".npy"
 """Suffix of arrays, of which only the header says whether they are images."""
 DICOM = (".dcm", ".dicom")
+DICOM_REMEDY = "save it as PNG or .npy first, with the window that the network was trained with"
 MAX_PIXELS = 100_000_000
 LONG_SIDE, MAX_RATIO = 10_000, 100
 """Pixels of a side up to which an image may have any aspect ratio, and the maximum aspect ratio above it."""
@@ -184,7 +185,7 @@ def _of_array(file: Path | bytes, max_pixels: int, bits: int) -> Image.Image:
 def _named_format(file: Path | bytes, start: bytes) -> str:
     """The reason why a file that Pillow does not know is not read; `start`: its first 132 bytes."""
     if start[128:] == b"DICM" or (isinstance(file, Path) and file.suffix.lower() in DICOM):
-        return "DICOM: save it as PNG or .npy first, with the window that the network was trained with"
+        return f"DICOM: {DICOM_REMEDY}"
     if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1"):
         return "HEIC: install pillow-heif, or save it as JPEG or PNG"
     return "not a picture of a known format"

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import PurePath
 
-from models.data.images import DICOM
+from models.data.images import DICOM, DICOM_REMEDY
 
 SHOWN = 6
 
@@ -30,5 +30,5 @@ def not_read(skipped: Counter[str]) -> str:
 def _remedy(skipped: Counter[str]) -> str:
     """What to do about files that are images, of a kind that is not read."""
     if any(suffix in skipped for suffix in DICOM):
-        return ": save DICOM as PNG or .npy first, with the window that the network was trained with"
+        return f"; DICOM: {DICOM_REMEDY}"
     return ""

@@ -12,7 +12,7 @@ from models.data.columns import grouping_columns
 from models.data.files import FileSource
 from models.data.folder import SPLITS
 from models.data.ids import locate_ids
-from models.data.images import ARRAY, DICOM, SUFFIXES
+from models.data.images import ARRAY, DICOM, DICOM_REMEDY, SUFFIXES
 from models.data.labels import class_labels, natural
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
@@ -149,8 +149,8 @@ def _located(path: Path, images: pd.Series, column: str, columns: Sequence[str])
     suffixes = {Path(name.replace("\\", "/")).suffix.lower() for name in names[:100]}
     if suffixes <= set(DICOM):
         raise UserError(
-            f"Column '{column}' of '{path}' names DICOM files (first: '{names[0][:60]}'), which are not "
-            "read: save them as PNG or .npy, with the window that the network was trained with."
+            f"Column '{column}' of '{path}' names DICOM (first: '{names[0][:60]}'), which is not read: "
+            f"{DICOM_REMEDY}."
         )
     if suffixes & {*SUFFIXES, ARRAY}:
         return locate(path, names)
