@@ -142,6 +142,17 @@ def test_smaller_copies_and_masks_are_no_pages(tmp_path: Path) -> None:
         assert open_image(tmp_path / "x.tif").getpixel((0, 0)) == (255, 0, 0)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_a_damaged_second_page_is_none(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "one.tif")
+    data = bytearray((tmp_path / "one.tif").read_bytes())
+    start = int.from_bytes(data[4:8], "little")
+    end = start + 2 + 12 * int.from_bytes(data[start : start + 2], "little")
+    for where in (len(data) - 3, start, 10**9):
+        data[end : end + 4] = where.to_bytes(4, "little")
+        assert open_image(bytes(data)).getpixel((0, 0)) == (255, 0, 0)
+
+
 def test_dicom_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "d" / "a").mkdir(parents=True)
     dicom = bytes(128) + b"DICM" + bytes(50)

@@ -88,7 +88,7 @@ def test_the_same_image_under_two_labels_is_named(tmp_path: Path) -> None:
     for k, label in enumerate((b"cat", b"dog")):
         members = {"1.png": png(1), "1.cls": label, "2.png": png(2 + k), "2.cls": label}
         write_tar(tmp_path / "s" / f"{k}.tar", members)
-    assert "1 images have different labels in different shards (1.png is cat and dog)" in (
+    assert "1 image under different labels in different shards (0.tar/1.png is cat and dog)" in (
         open_data(str(tmp_path / "s")).note
     )
 
@@ -112,6 +112,7 @@ def test_one_of_several_images_is_named(tmp_path: Path) -> None:
         ("cut", "is no tar archive, or is cut off"),
         ("claim", "is no tar archive, or is cut off"),
         ("long", "is no tar archive, or is cut off"),
+        ("negative", "is no tar archive, or is cut off"),
         ("label", r"holds 1 images and no label for any.*beside the images are \.txt.*--label-col"),
     ],
 )
@@ -121,7 +122,10 @@ def test_shards_that_cannot_be_used(made: bytes | str, message: str, tmp_path: P
     claim.size = 3 * 2**30
     name = tarfile.TarInfo("name")
     name.type, name.size = tarfile.GNUTYPE_LONGNAME, 3 * 2**30
+    back = tarfile.TarInfo("1.png")
+    back.size = -1024
     contents = {
+        "negative": tarfile.TarInfo("0.png").tobuf() * 3 + back.tobuf(tarfile.GNU_FORMAT) + bytes(1024),
         "cut": path.read_bytes()[:600],
         "claim": claim.tobuf() + bytes(512),
         "long": name.tobuf() + bytes(512),

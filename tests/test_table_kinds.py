@@ -49,6 +49,9 @@ def test_lists(tmp_path: Path) -> None:
         ("2.jpeg", "7"),
         ("3.bmp", "x"),
     ]
+    images(tmp_path, "4.png copy.png")
+    text = '"4.png copy.png" a\n4.png copy.png, a\n'
+    assert pairs(opened(tmp_path / "quoted.txt", text)) == [("4.png copy.png", "a")]
     assert source.classes == ("7", "crane, bird", "great white shark", "x")
     assert "1 rows without image or label left out" in source.note
     assert "3.bmp is x and y" in source.note
@@ -82,7 +85,8 @@ def test_lists_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> N
 
 def test_json_lines(tmp_path: Path) -> None:
     images(tmp_path, "0.png", "1.png")
-    rows = [{"image": "0.png", "label": 3}, {"image": "1.png"}, {"image": "1.png", "label": 10}]
+    boxes = {"objects": {"bbox": [[1, 2]]}, "tags": ["a", "b"]}
+    rows = [{"image": "0.png", "label": 3, **boxes}, {"image": "1.png"}, {"image": "1.png", "label": 10}]
     source = opened(tmp_path / "x.jsonl", "\ufeff" + "\r\n".join(map(json.dumps, rows)) + "\r\n\r\n")
     assert pairs(source) == [("0.png", "3"), ("1.png", "10")]
     for text, message in (
@@ -140,6 +144,8 @@ def test_metadata_without_labels_leave_the_folders_of_classes(pictures: Path) ->
     assert isinstance(source, FolderSource)
     assert source.note == "1 file not read, it is no picture of a known format (.csv 1)"
     assert isinstance(open_data(str(pictures), label_col="caption"), AnnotatedFolder)
+    (pictures / "metadata.csv").write_text("")
+    assert isinstance(open_data(str(pictures)), FolderSource)
     (pictures / "red" / "metadata.csv").write_text("file_name,caption\n0.png,a red one\n")
     with pytest.raises(UserError, match=r"choose one of file_name, caption with --label-col"):
         open_data(str(pictures / "red"))
@@ -176,6 +182,12 @@ def test_ambiguous_ids_are_refused(tmp_path: Path) -> None:
     images(tmp_path, "train/1.jpg")
     with pytest.raises(UserError, match=r"is 'train/1\.jpg' and 'train/1\.png'"):
         opened(tmp_path / "train.csv", text)
+
+
+def test_a_number_beside_a_column_of_paths_is_no_id(tmp_path: Path) -> None:
+    images(tmp_path, "0.png", "1.png")
+    with pytest.raises(UserError, match="choose one of id, photo, label with --image-col"):
+        opened(tmp_path / "t.csv", "id,photo,label\n0,1.png,a\n1,0.png,b\n")
 
 
 def test_ids_that_no_image_has(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.data.folder import SPLITS, choose_split, images_below
+from models.data.folder import LINK, SPLITS, choose_split, images_below
 from models.data.skipped import not_read
 from models.data.source import joined
 from models.data.table import LABEL_COLUMNS, TableSource, guessed_column
@@ -43,6 +43,7 @@ class AnnotatedFolder(TableSource):
         images = images_below(file.parent, skipped)
         extra = sum(path.relative_to(file.parent).as_posix() not in named for path in images)
         skipped[file.suffix.lower()] -= 1
+        del skipped[LINK]
         self.note = joined(
             f"labels from {file.name}",
             self.note,
@@ -68,4 +69,7 @@ def has_labels(path: Path, label_col: str | None = None) -> bool:
         return False
     if label_col or not any(p.is_dir() and not p.name.startswith(".") for p in file.parent.iterdir()):
         return True  # there are no folders of classes
-    return guessed_column(read_table(file, words=True), LABEL_COLUMNS) is not None
+    try:
+        return guessed_column(read_table(file, words=True), LABEL_COLUMNS) is not None
+    except UserError:
+        return False

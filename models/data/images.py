@@ -149,7 +149,7 @@ def _has_pages(image: Any) -> bool:
     for page in range(1, _PAGES):
         try:
             image.seek(page)
-        except EOFError:
+        except Exception:  # EOFError, or a damaged directory of a page that is not needed
             return False
         tags = image.tag_v2
         if not (int(tags.get(_SUBFILE, 0)) & _REDUCED_OR_MASK or tags.get(_OLD_SUBFILE) == 2):

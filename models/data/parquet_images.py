@@ -71,7 +71,10 @@ class ParquetImages(PackedSource):
             if f.name not in (self._column, self.label_col)
             and not (pa.types.is_nested(f.type) or _is_bytes(f.type))
         ]
-        table = _read(file, [self.label_col, *others])
+        try:
+            table = _read(file, [self.label_col, *others])
+        except UserError:  # long texts
+            table = _read(file, [self.label_col])
         where = file.relative_to(self.base).as_posix()
         names = member_names(file, self._column, file_stamp(file))
         return table.assign(
@@ -98,7 +101,7 @@ def has_images(path: Path, image_col: str | None = None) -> bool:
     try:
         files = packed_files(path, SUFFIX)
         columns = _image_columns(_schema(files[0])) if files else []
-        return bool(columns) and (image_col is None or image_col in columns)
+        return bool(columns) and (image_col in (None, *columns) or path.is_dir())
     except (UserError, OSError):
         return False
 

@@ -4,11 +4,13 @@ The convention: https://github.com/webdataset/webdataset (a key is the path up t
 name). Shards are read in place: their headers once, in order, then each image at its offset.
 """
 
+import hashlib
 import json
 import re
 import tarfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +32,7 @@ LABEL_KEYS = ("label", "class", "label_name", "class_name", "category", "target"
 IMAGES = SUFFIXES | {ARRAY}
 TEXTS = (".cls", ".txt", ".json")
 MAX_TEXT = 1_000_000  # bytes of a file that holds a label
+COMPARED = 1000  # keys that several shards have, whose images are compared
 
 
 @dataclass
@@ -104,19 +107,15 @@ class ShardSource(PackedSource):
         alike: dict[tuple[str, int], list[int]] = {}
         for i, (item, (_, _, size)) in enumerate(zip(self.items, self._places, strict=True)):
             alike.setdefault((item.id.partition(f"{SUFFIX}/")[2], size), []).append(i)
-        found = []
-        for (key, _), group in alike.items():
-            if len({self.items[i].label for i in group}) > 1:
-                labels: dict[bytes, set[str]] = {}
-                for i in group:
-                    labels.setdefault(self.file(i), set()).add(self.items[i].label)
-                found += [
-                    f"{key} is {' and '.join(sorted(each))}" for each in labels.values() if len(each) > 1
-                ]
-        return (
-            f"{len(found)} images have different labels in different shards ({', '.join(found[:3])})"
-            * bool(found)
-        )
+        odd = [group for group in alike.values() if len({self.items[i].label for i in group}) > 1]
+        found: dict[bytes, dict[str, int]] = {}
+        for i in (i for group in odd[:COMPARED] for i in group):
+            with suppress(UnreadableImage):
+                found.setdefault(hashlib.sha256(self.file(i)).digest(), {})[self.items[i].label] = i
+        named = [(min(labels.values()), sorted(labels)) for labels in found.values() if len(labels) > 1]
+        shown = ", ".join(f"{self.items[i].id} is {' and '.join(labels)}" for i, labels in named[:3])
+        count = f"{len(named)} image{'s' * (len(named) != 1)}"
+        return f"{count} under different labels in different shards ({shown})" if named else ""
 
 
 def _files(path: Path) -> list[Path]:
@@ -137,7 +136,11 @@ def read_shard(file: Path, stamp: str) -> Shard:
     shard = Shard(file)
     try:
         with tarfile.open(file, "r:") as archive:
+            last = -1
             for member in archive:
+                if member.offset <= last or member.size < 0:
+                    raise tarfile.ReadError("a member of negative size")
+                last = member.offset
                 if member.isreg() and not member.issparse():
                     _take(member, shard)
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, MemoryError) as error:

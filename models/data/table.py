@@ -65,7 +65,8 @@ class TableSource(FileSource):
         known: Sequence[str] = (),
     ):
         whole = read_list(path) if path.suffix.lower() in LISTS else read_table(path, words=True)
-        self.image_col = find_column(whole, image_col, IMAGE_COLUMNS + ID_COLUMNS, "--image-col", path)
+        usual = IMAGE_COLUMNS if _holds_paths(whole) else IMAGE_COLUMNS + ID_COLUMNS
+        self.image_col = find_column(whole, image_col, usual, "--image-col", path)
         found = _find_labels(whole, self.image_col, label_col, known, path)
         used, self.label_col = [self.image_col, *found.columns], "" if found.classes else found.columns[0]
         others = [name for name in whole.columns if name not in used]
@@ -99,6 +100,15 @@ class TableSource(FileSource):
         """The table's other columns, as `grouping_columns` takes them."""
         found = grouping_columns(self._others)
         return found if len(found.columns) else None
+
+
+def _holds_paths(table: pd.DataFrame) -> bool:
+    """Whether a column holds paths of images: an id is then a number, and no name of an image."""
+    return any(
+        Path(str(cell)).suffix.lower() in (*SUFFIXES, ARRAY)
+        for name in table.columns
+        for cell in table[name].dropna().head(3)
+    )
 
 
 @dataclass(frozen=True)

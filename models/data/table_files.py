@@ -12,7 +12,7 @@ from models.errors import UserError
 JSON_LINES = (".jsonl", ".ndjson")
 LISTS = (".txt", ".lst")
 _SUFFIX = "|".join(re.escape(suffix) for suffix in sorted((*SUFFIXES, ARRAY), key=len, reverse=True))
-_LINE = re.compile(rf"(?P<image>.*?(?:{_SUFFIX}))[\s,;]+(?P<label>\S.*)", re.IGNORECASE)
+_LINE = re.compile(rf"(?P<image>.*(?:{_SUFFIX})[\"']?)[\s,;]+(?P<label>\S.*)", re.IGNORECASE)
 _HEADER = re.compile(
     r"(image|path|file|filename|file_name|image_path|filepath|id|image_id)[\s,;]+\w+", re.IGNORECASE
 )
