@@ -213,6 +213,21 @@ def test_every_file_below_the_folder_is_counted(tmp_path: Path) -> None:
     )
 
 
+def test_links_give_no_image_two_classes_unsaid(tmp_path: Path) -> None:
+    (tmp_path / "d" / "b").mkdir(parents=True)
+    (tmp_path / "d" / "c").mkdir()
+    for i in range(2):
+        Image.new("RGB", (8, 6)).save(tmp_path / "d" / "b" / f"{i}.png")
+    (tmp_path / "d" / "a").symlink_to(tmp_path / "d" / "b")
+    (tmp_path / "d" / "c" / "x.png").symlink_to(tmp_path / "d" / "b" / "0.png")
+    source = open_data(str(tmp_path / "d"))
+    assert [item.id for item in source.items] == ["b/0.png", "b/1.png", "c/x.png"]
+    assert source.note == (
+        "no image of class a; 1 links to folders that are read already not followed; 1 image in several "
+        "classes, by links, and counted in each (c/x.png and b/0.png)"
+    )
+
+
 def test_what_save_to_disk_writes_is_refused_by_name(tmp_path: Path) -> None:
     for part in ("train", "test"):
         (tmp_path / "d" / part).mkdir(parents=True)

@@ -40,8 +40,9 @@ class FolderSource(FileSource):
         self.name = f"{root.resolve().name}/{self.split}" if self.split else root.resolve().name
         skipped: Counter[str] = Counter()
         folders = _subfolders(self.base)
+        own = _own_folders(folders)
         found = {
-            folder.name: _images(folder, skipped, {_identity(f) for f in folders if f != folder})
+            folder.name: _images(folder, skipped, set(own) - {of for of, f in own.items() if f == folder})
             for folder in folders
         }
         self.classes = tuple(found)
@@ -57,6 +58,7 @@ class FolderSource(FileSource):
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             f"{links} links to folders that are read already not followed" if links else "",
+            _twice(self.base, found),
             f"{loose} image{'s' * (loose != 1)} in no folder of a class not used" if loose else "",
             _table_beside(root, self.classes),
             not_read(skipped),
@@ -76,6 +78,29 @@ def _identity(folder: Path | str) -> tuple[int, int]:
     """Device and inode: the same for every path to the folder."""
     found = os.stat(folder)
     return found.st_dev, found.st_ino
+
+
+def _own_folders(folders: list[Path]) -> dict[tuple[int, int], Path]:
+    """Which of the folders of classes each folder on disk is read as: itself, rather than a link to it."""
+    return {_identity(folder): folder for folder in sorted(folders, key=Path.is_symlink, reverse=True)}
+
+
+def _twice(base: Path, found: dict[str, list[Path]]) -> str:
+    """Images that are in several classes, by links to files."""
+    links = [(file, name) for name, files in found.items() for file in files if file.is_symlink()]
+    classes: dict[Path, dict[str, Path]] = {}
+    for file, name in links:
+        classes.setdefault(file.resolve(), {})[name] = file
+    real = base.resolve()
+    for file in classes:
+        if file.is_relative_to(real) and (parts := file.relative_to(real).parts)[0] in found:
+            classes[file].setdefault(parts[0], base.joinpath(*parts))
+    several = [list(each.values()) for each in classes.values() if len(each) > 1]
+    shown = ", ".join(
+        " and ".join(path.relative_to(base).as_posix() for path in paths) for paths in several[:3]
+    )
+    count = f"{len(several)} image{'s' * (len(several) != 1)}"
+    return f"{count} in several classes, by links, and counted in each ({shown})" if several else ""
 
 
 def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) -> list[Path]:
