@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from explain.run.engine import match, run
 from explain.run.reader import open_run
@@ -18,6 +19,7 @@ from models import checkpoints, registry
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.data.open import open_data
+from models.data.reopen import reopen
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 from tests.command import run_command
@@ -78,7 +80,7 @@ def same(out: Path, name: str, files: bool = False) -> None:
     columns = [outputs[c] for c in order]
     for row, item in ok.iterrows():
         prob = opened.prob(int(str(row)))
-        wanted = expected.loc[Path(item["id"]).name if files else item["id"]]
+        wanted = expected.loc[_name(item["id"], expected) if files else item["id"]]
         np.testing.assert_allclose(
             prob[columns], wanted[[f"prob_{c}" for c in order]].to_numpy(float), atol=2e-3, err_msg=item["id"]
         )
@@ -86,6 +88,12 @@ def same(out: Path, name: str, files: bool = False) -> None:
     assert np.mean(
         [named[p] == named[k] for p, k in zip(ok["pred"], ok["label"], strict=True)]
     ) == pytest.approx(entry["accuracy"], abs=2e-4)
+
+
+def _name(item_id: str, expected: pd.DataFrame) -> str:
+    """The answers' name of an image: its file's, or its key in a shard."""
+    name = Path(item_id).name
+    return name if name in expected.index else Path(name).stem
 
 
 def command(*words: object, code: int = 0) -> str:
@@ -115,7 +123,22 @@ def test_numbers_sorted_as_text(tmp_path: Path) -> None:
     same(tmp_path / "run", "num12")
 
 
-@pytest.mark.parametrize("name", ["formats_windows", "formats_half_missing", "formats_empty_class", "mixed"])
+FORMATS = [
+    "hf_csv",
+    "hf_jsonl",
+    "kaggle",
+    "onehot",
+    "windows",
+    "half_missing",
+    "list",
+    "empty_class",
+    "parquet",
+    "webdataset_cls",
+    "webdataset_json",
+]
+
+
+@pytest.mark.parametrize("name", [*(f"formats_{kind}" for kind in FORMATS), "mixed"])
 def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
     entry = case(name)
     classifier = small_net(entry, tuple(entry["class_order"]))
@@ -124,6 +147,11 @@ def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
     assert manifest.counts["failed"] == (30 if name == "formats_half_missing" else 0)
     same(tmp_path / "run", name, files=name.startswith("formats"))
     message = {
+        "formats_hf_csv": "labels from metadata.csv",
+        "formats_hf_jsonl": "labels from metadata.jsonl",
+        "formats_kaggle": "ids are images in",
+        "formats_onehot": "labels from 10 columns of 0 and 1",
+        "formats_webdataset_cls": "2 shards",
         "formats_windows": "read as '/'",
         "formats_half_missing": "30 of 60 images found",
         "formats_empty_class": "no image of class ten",
@@ -132,6 +160,38 @@ def test_data_as_it_comes(name: str, tmp_path: Path) -> None:
     if name == "mixed":
         assert any("use 12 bits" in told for told in source.reading)
         assert any("EXIF rotation, which is applied" in told for told in source.reading)
+
+
+@pytest.mark.parametrize("name", [f"formats_{kind}" for kind in FORMATS])
+def test_images_labels_and_classes_of_every_form(name: str) -> None:
+    """The same sixty images in the same order, pixel by pixel, but for those that are missing."""
+    entry, truth = case(name), answers("formats_list")["label"]
+    source = open_data(str(folder() / entry["data"]))
+    assert source.classes == (
+        tuple(sorted([*entry["class_order"], "ten"]))
+        if name == "formats_empty_class"
+        else tuple(entry["class_order"])
+    )
+    assert len(source) == 60
+    files = list(truth.index)
+    for index, item in enumerate(source.items):
+        if "lost" in item.id:
+            continue
+        key = Path(item.id).name
+        file = files[int(Path(item.id).stem)] if name.startswith("formats_webdataset") else key
+        assert item.label == truth[file]
+        with Image.open(folder() / "formats" / "images" / file) as expected:
+            assert source.load(index).tobytes() == expected.convert("RGB").tobytes()
+            again = reopen(source.root, item.id, trusted=False)
+            assert again is not None
+            assert again.tobytes() == expected.convert("RGB").tobytes()
+
+
+@pytest.mark.parametrize("name", ["num12", "casing", "synonyms"])
+def test_labels_of_folders(name: str) -> None:
+    source = open_data(str(folder() / case(name)["data"]))
+    assert source.classes == tuple(sorted(case(name)["class_order"]))
+    assert {item.id: item.label for item in source.items} == answers(name)["label"].to_dict()
 
 
 def test_pixels_of_every_kind_of_file() -> None:

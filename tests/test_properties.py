@@ -32,7 +32,7 @@ from models.class_matching import match_classes
 from models.classes import fold, is_unnamed
 from models.csv_files import FORMULA, plain, unquoted, write_csv
 from models.data.corrections import read_corrections
-from models.data.table import read_table
+from models.data.table_files import read_table
 from models.errors import UserError
 
 # -- the view of Errors and its link -------------------------------------------------------------------------

@@ -53,8 +53,8 @@ Again = Annotated[bool, typer.Option("--again", help="Train again, and replace w
 Data = Annotated[
     str,
     typer.Option(
-        help="Labeled images: a folder with one subfolder per class, a .csv or .parquet table, toon_faces, "
-        "or torchvision:NAME."
+        help="Labeled images: a folder with one subfolder per class, or with metadata.csv; a .csv, .jsonl, "
+        ".txt or .parquet table; Parquet files of images; .tar shards; toon_faces; or torchvision:NAME."
     ),
 ]
 TrainingLimit = Annotated[
@@ -118,7 +118,7 @@ class Columns(Options):
     """Columns of a table."""
 
     image_col: Annotated[
-        str | None, typer.Option(help="Column with the paths of the images (default: found by its name).")
+        str | None, typer.Option(help="Column with the images or their paths (default: found by its name).")
     ] = None
     label_col: Annotated[
         str | None, typer.Option(help="Column with the labels (default: found by its name).")

@@ -9,7 +9,8 @@ from torch import Tensor
 from models.data.files import FileSource
 from models.data.paths import locate
 from models.data.source import Item, joined
-from models.data.table import IMAGE_COLUMNS, find_column, read_table, rows_of
+from models.data.table import IMAGE_COLUMNS, find_column, rows_of
+from models.data.table_files import read_table
 from models.errors import UserError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from models.classes import find_class
 from models.csv_files import unquoted
 from models.data.source import DerivedSource, ImageSource, Item, joined
-from models.data.table import read_table
+from models.data.table_files import read_table
 from models.errors import UserError
 from models.program import program
 

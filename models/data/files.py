@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.data.images import about_image, open_image
+from models.data.images import UnreadableImage, about_image, open_image
 from models.data.source import ImageSource
 
 LOOKED_AT = 256
@@ -42,8 +42,12 @@ class FileSource(ImageSource):
     def path(self, index: int) -> Path:
         return self.base / self.items[index].id
 
+    def file(self, index: int) -> Path | bytes:
+        """The image's file, or its bytes. Raises `UnreadableImage` where the bytes cannot be read."""
+        return self.path(index)
+
     def load(self, index: int) -> Image.Image:
-        return open_image(self.path(index), exif=self.exif, bits=self.bits)
+        return open_image(self.file(index), exif=self.exif, bits=self.bits)
 
     def stamp(self, index: int) -> str:
         return file_stamp(self.path(index))
@@ -51,9 +55,15 @@ class FileSource(ImageSource):
     @cached_property
     def facts(self) -> FileFacts:
         chosen = np.unique(np.linspace(0, len(self.items) - 1, min(LOOKED_AT, len(self.items))).astype(int))
-        found = [about_image(self.path(int(i))) for i in chosen]
+        found = [self._about(int(i)) for i in chosen]
         bits, turned, floats = zip(*found, strict=True) if found else ((), (), ())
         return FileFacts(len(found), max(bits, default=0), sum(turned), sum(floats))
+
+    def _about(self, index: int) -> tuple[int, bool, bool]:
+        try:
+            return about_image(self.file(index))
+        except UnreadableImage:
+            return 0, False, False
 
     @property
     def bits(self) -> int:  # type: ignore[override]

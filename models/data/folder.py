@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.data.files import FileSource
-from models.data.images import SUFFIXES, is_image
+from models.data.images import ARRAY, SUFFIXES, is_image
+from models.data.skipped import not_read, suffix_of
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
 
@@ -19,12 +21,13 @@ SPLITS = {
     "testing": "test",
 }
 LINK = "link"
-_PREFERRED = ("test", "validation", "train")
+PREFERRED = ("test", "validation", "train")
 
 
 class FolderSource(FileSource):
     """`root/<class>/**/<image>`; `split` chooses a subfolder named like a split, in any case. A subfolder
-    without images is a class too; `note` names it, and counts skipped files by their suffix."""
+    without images is a class too; `note` names it, and counts skipped files by their suffix, and images
+    beside the subfolders."""
 
     def __init__(self, root: Path, split: str | None = None):
         if not root.is_dir():
@@ -32,13 +35,14 @@ class FolderSource(FileSource):
                 f"No folder '{root}': give --data a folder with one subfolder a class, a table, or a data "
                 "set's name."
             )
-        self.base, self.split, beside = _choose_split(root, split)
+        self.base, self.split, beside = choose_split(root, split)
         self.root = str(self.base.resolve())
         self.name = f"{root.resolve().name}/{self.split}" if self.split else root.resolve().name
         skipped: Counter[str] = Counter()
         folders = _subfolders(self.base)
+        own = _own_folders(folders)
         found = {
-            folder.name: _images(folder, skipped, {_identity(f) for f in folders if f != folder})
+            folder.name: _images(folder, skipped, set(own) - {of for of, f in own.items() if f == folder})
             for folder in folders
         }
         self.classes = tuple(found)
@@ -49,13 +53,21 @@ class FolderSource(FileSource):
         ]
         if not self.items:
             raise UserError(_nothing_found(self.base, found, skipped))
-        links = skipped.pop(LINK, 0)
+        links, loose = skipped.pop(LINK, 0), _loose({root, self.base}, skipped)
         self.note = joined(
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             f"{links} links to folders that are read already not followed" if links else "",
-            _not_read(skipped),
+            _twice(self.base, found),
+            f"{loose} image{'s' * (loose != 1)} in no folder of a class not used" if loose else "",
+            _table_beside(root, self.classes),
+            not_read(skipped),
         )
+
+
+def images_below(folder: Path, skipped: Counter[str]) -> list[Path]:
+    """The images in a folder and below it, sorted; `skipped` counts other files by suffix."""
+    return _images(folder, skipped, set())
 
 
 def _subfolders(root: Path) -> list[Path]:
@@ -66,6 +78,29 @@ def _identity(folder: Path | str) -> tuple[int, int]:
     """Device and inode: the same for every path to the folder."""
     found = os.stat(folder)
     return found.st_dev, found.st_ino
+
+
+def _own_folders(folders: list[Path]) -> dict[tuple[int, int], Path]:
+    """Which of the folders of classes each folder on disk is read as: itself, rather than a link to it."""
+    return {_identity(folder): folder for folder in sorted(folders, key=Path.is_symlink, reverse=True)}
+
+
+def _twice(base: Path, found: dict[str, list[Path]]) -> str:
+    """Images that are in several classes, by links to files."""
+    links = [(file, name) for name, files in found.items() for file in files if file.is_symlink()]
+    classes: dict[Path, dict[str, Path]] = {}
+    for file, name in links:
+        classes.setdefault(file.resolve(), {})[name] = file
+    real = base.resolve()
+    for file in classes:
+        if file.is_relative_to(real) and (parts := file.relative_to(real).parts)[0] in found:
+            classes[file].setdefault(parts[0], base.joinpath(*parts))
+    several = [list(each.values()) for each in classes.values() if len(each) > 1]
+    shown = ", ".join(
+        " and ".join(path.relative_to(base).as_posix() for path in paths) for paths in several[:3]
+    )
+    count = f"{len(several)} image{'s' * (len(several) != 1)}"
+    return f"{count} in several classes, by links, and counted in each ({shown})" if several else ""
 
 
 def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) -> list[Path]:
@@ -80,30 +115,49 @@ def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) 
             continue
         visited.add(there)
         folders.sort()
-        for path in (Path(where, name) for name in sorted(files) if not name.startswith(".")):
-            suffix = path.suffix.lower()
-            if suffix in SUFFIXES or (not suffix and is_image(path)):
+        seen = [Path(where, name) for name in sorted(files) if not name.startswith(".")]
+        named = {path.stem for path in seen if path.suffix.lower() in SUFFIXES}
+        for path in seen:
+            if _is_picture(path, named):
                 images.append(path)
             else:
-                skipped[suffix or "no suffix"] += 1
+                skipped[suffix_of(path.name)] += 1
     return images
 
 
-def _not_read(skipped: Counter[str]) -> str:
-    if not skipped:
+def _is_picture(path: Path, named: set[str]) -> bool:
+    """Of files without a suffix, and of arrays, the header is read. An array beside an image of the same name
+    (`named`: names of images in its folder, without suffix) is something about this image: a mask, a map."""
+    suffix = path.suffix.lower()
+    if suffix == ARRAY:
+        return path.stem not in named and is_image(path)
+    return suffix in SUFFIXES or (not suffix and is_image(path))
+
+
+def _loose(folders: set[Path], skipped: Counter[str]) -> int:
+    """How many images lie in these folders themselves; `skipped` counts other files there."""
+    loose = 0
+    for path in (p for folder in folders for p in folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.suffix.lower() in SUFFIXES:
+            loose += 1
+        else:
+            skipped[suffix_of(path.name)] += 1
+    return loose
+
+
+def _table_beside(root: Path, classes: Sequence[str]) -> str:
+    """A hint at a table, where the one folder beside it is hardly a class."""
+    tables = sorted(
+        p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")
+    )
+    if not tables or len(classes) > 1:
         return ""
-    total = skipped.total()
-    kinds = ", ".join(
-        f"{suffix} {count}"
-        for suffix, count in sorted(skipped.items(), key=lambda kind: (-kind[1], kind[0]))[:6]
-    )
-    return (
-        f"{total} file{'s' * (total != 1)} not read, {'it is' if total == 1 else 'they are'} no picture "
-        f"of a known format ({kinds})"
-    )
+    return f"if {tables[0]} holds the labels, give --data '{root / tables[0]}'"
 
 
-def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
+def choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
     """The folder of the split, its name, and folders beside the splits, which are not used.
 
     One folder with the name of a split may be a class; two or more are splits, whatever is beside them.
@@ -118,7 +172,7 @@ def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, lis
                 f"'{root}' has no split '{wanted}': it holds {have}. Leave --split out to use all of it."
             )
         return root, None, []
-    key = SPLITS.get((wanted or next(s for s in _PREFERRED if s in parts)).lower(), "")
+    key = SPLITS.get((wanted or next(s for s in PREFERRED if s in parts)).lower(), "")
     if key not in parts:
         raise NoSuchPart(f"'{root}' has no split '{wanted}': it has {', '.join(p.name for p in splits)}.")
     if len(same := [p.name for p in splits if SPLITS[p.name.lower()] == key]) > 1:
@@ -127,13 +181,19 @@ def _choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, lis
 
 
 def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[str]) -> str:
-    loose = sum(1 for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
+    suffixes = Counter(p.suffix.lower() for p in root.iterdir())
+    loose = sum(suffixes[suffix] for suffix in SUFFIXES)
+    if suffixes[".arrow"]:
+        return (
+            f"'{root}' holds .arrow files, as `save_to_disk` of Hugging Face's datasets writes them: write "
+            "Parquet instead (`dataset.to_parquet('data.parquet')`)."
+        )
     if loose:
         return (
             f"'{root}' holds {loose} images but no class subfolders: put each class's images into a "
             "folder of its name."
         )
-    unread = f" {_not_read(skipped)}." if skipped else ""
+    unread = f" {not_read(skipped)}." if skipped else ""
     return (
         f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with "
         f"{', '.join(sorted(SUFFIXES)[:5])} ...{unread}"

@@ -1,12 +1,28 @@
 """Open an image safely: known formats only, size checked by its header, first frame, upright, RGB."""
 
+import importlib
+import io
 import stat
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from models.data import arrays
 from models.errors import UserError
+
+
+def _reads_heic() -> bool:
+    """Whether the optional package pillow-heif is installed; its decoder is registered."""
+    try:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    except ImportError:
+        return False
+    return True
+
+
+HEIC = _reads_heic()
 
 FORMATS = (
     "JPEG",
@@ -23,6 +39,7 @@ FORMATS = (
     "PCX",
     "SGI",
     "QOI",
+    *(("HEIF",) if HEIC else ()),
 )
 """Pillow's decoders for raster images that start no other program."""
 SUFFIXES = frozenset(
@@ -56,47 +73,122 @@ SUFFIXES = frozenset(
         ".pcx",
         ".sgi",
         ".qoi",
+        *((".heic", ".heif", ".hif") if HEIC else ()),
     }
 )
+ARRAY = ".npy"
+"""Suffix of arrays, of which only the header says whether they are images."""
+DICOM = (".dcm", ".dicom")
+DICOM_REMEDY = "save it as PNG or .npy first, with the window that the network was trained with"
 MAX_PIXELS = 100_000_000
 LONG_SIDE, MAX_RATIO = 10_000, 100
 """Pixels of a side up to which an image may have any aspect ratio, and the maximum aspect ratio above it."""
 _ORIENTATION = 0x0112
+_SUBFILE, _OLD_SUBFILE = 254, 255  # TIFF tags that say what a page is
+_REDUCED_OR_MASK = 0b101
+_PAGES = 16  # of a TIFF that are looked at
 
 
 class UnreadableImage(UserError):
     """This file is no image that can be read; the message is the reason."""
 
 
-def open_image(path: Path, max_pixels: int = MAX_PIXELS, exif: str = "apply", bits: int = 0) -> Image.Image:
-    """The image as RGB, turned as its EXIF orientation says unless `exif` is "ignore".
+def open_image(
+    file: Path | bytes, max_pixels: int = MAX_PIXELS, exif: str = "apply", bits: int = 0
+) -> Image.Image:
+    """The image of a file, or of a file's bytes, as RGB, turned as its EXIF orientation says unless `exif` is
+    "ignore".
 
     `bits`: how many bits the integer images of more than 8 bits use; 0: as many as this image does. Raises
     `UnreadableImage`; nothing is decoded before the header's size is checked.
     """
     try:
-        with _opened(path) as image:
-            width, height = image.size
-            _must_fit(width, height, max_pixels)
-            image.seek(0)
-            shallow = _eight_bits(image, bits)
-            return (ImageOps.exif_transpose(shallow) if exif == "apply" else shallow).convert("RGB")
+        try:
+            return _decoded(file, max_pixels, exif, bits)
+        except UnidentifiedImageError:
+            return _of_array(file, max_pixels, bits)
     except UnreadableImage:
         raise
     except FileNotFoundError as error:
         raise UnreadableImage("file not found") from error
-    except UnidentifiedImageError as error:
-        raise UnreadableImage("not a picture of a known format") from error
+    except UserError as error:
+        raise UnreadableImage(str(error)) from error
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ...
         raise UnreadableImage(f"cannot be decoded ({str(error)[:100] or type(error).__name__})") from error
 
 
-def _opened(path: Path) -> Image.Image:
+def _decoded(file: Path | bytes, max_pixels: int, exif: str, bits: int) -> Image.Image:
+    with _opened(file) as image:
+        width, height = image.size
+        _must_fit(width, height, max_pixels)
+        if image.format == "TIFF" and _has_pages(image):
+            raise UnreadableImage(
+                "a TIFF of several pages: which of them is the image is not known; save one page per file"
+            )
+        image.seek(0)
+        shallow = _eight_bits(image, bits)
+        return (ImageOps.exif_transpose(shallow) if exif == "apply" else shallow).convert("RGB")
+
+
+def _opened(file: Path | bytes) -> Image.Image:
     """The image with its header read. Raises `UnreadableImage` for anything but a regular file: reading a
     pipe or a device might never end."""
+    if isinstance(file, bytes):
+        return Image.open(io.BytesIO(file), formats=FORMATS)
+    _must_be_regular(file)
+    return Image.open(file, formats=FORMATS)
+
+
+def _must_be_regular(path: Path) -> None:
     if not stat.S_ISREG(path.stat().st_mode):
         raise UnreadableImage("no regular file")
-    return Image.open(path, formats=FORMATS)
+
+
+def _has_pages(image: Any) -> bool:
+    """Whether a TIFF has further pages that are neither smaller copies of the first nor masks."""
+    for page in range(1, _PAGES):
+        try:
+            image.seek(page)
+        except Exception:  # EOFError, or a damaged directory of a page that is not needed
+            return False
+        tags = image.tag_v2
+        if not (int(tags.get(_SUBFILE, 0)) & _REDUCED_OR_MASK or tags.get(_OLD_SUBFILE) == 2):
+            return True
+    return False
+
+
+def _stream(file: Path | bytes) -> BinaryIO:
+    if isinstance(file, bytes):
+        return io.BytesIO(file)
+    _must_be_regular(file)
+    return file.open("rb")
+
+
+def _of_array(file: Path | bytes, max_pixels: int, bits: int) -> Image.Image:
+    """The image of a `.npy` file. Raises `UnreadableImage`, or UserError, for all that is none, with the name
+    of the format where it is a known one."""
+    with _stream(file) as stream:
+        start = stream.read(132)
+        if not start.startswith(arrays.MAGIC):
+            raise UnreadableImage(_named_format(file, start))
+        stream.seek(0)
+        header = arrays.read_header(stream)
+        _must_fit(header.shape[1], header.shape[0], max_pixels)
+        values = arrays.read_values(stream, header)
+    if values.dtype == np.uint16:
+        values = _scaled(values, float(2 ** max(bits, bits_in_use(values)) - 1))
+    elif values.dtype.kind == "f":
+        values = arrays.unit_floats(values)
+    return Image.fromarray(np.ascontiguousarray(values)).convert("RGB")
+
+
+def _named_format(file: Path | bytes, start: bytes) -> str:
+    """The reason why a file that Pillow does not know is not read; `start`: its first 132 bytes."""
+    if start[128:] == b"DICM" or (isinstance(file, Path) and file.suffix.lower() in DICOM):
+        return f"DICOM: {DICOM_REMEDY}"
+    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1"):
+        return "HEIC: install pillow-heif, or save it as JPEG or PNG"
+    return "not a picture of a known format"
 
 
 def _must_fit(width: int, height: int, max_pixels: int) -> None:
@@ -117,15 +209,26 @@ def is_image(path: Path) -> bool:
     try:
         with _opened(path):
             return True
+    except UnidentifiedImageError:
+        return _is_array(path)
     except Exception:  # as in `open_image`
         return False
 
 
-def about_image(path: Path) -> tuple[int, bool, bool]:
-    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns
-    it; whether it holds floats). (0, False, False) for a file that cannot be read."""
+def _is_array(path: Path) -> bool:
     try:
-        with _opened(path) as image:
+        with _stream(path) as stream:
+            arrays.read_header(stream)
+            return True
+    except (ValueError, OSError):  # UserError is a ValueError
+        return False
+
+
+def about_image(file: Path | bytes) -> tuple[int, bool, bool]:
+    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns
+    it; whether it holds floats that are scaled). (0, False, False) for a file that cannot be read."""
+    try:
+        with _opened(file) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
                 return 0, False, False
             turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
@@ -134,8 +237,20 @@ def about_image(path: Path) -> tuple[int, bool, bool]:
                 turned,
                 image.mode.startswith("F"),
             )
+    except UnidentifiedImageError:
+        return _bits_of_array(file), False, False
     except Exception:  # as in `open_image`
         return 0, False, False
+
+
+def _bits_of_array(file: Path | bytes) -> int:
+    try:
+        with _stream(file) as stream:
+            header = arrays.read_header(stream)
+            deep = header.dtype.kind == "u" and header.dtype.itemsize == 2
+            return bits_in_use(arrays.read_values(stream, header)) if deep else 0
+    except (ValueError, OSError):
+        return 0
 
 
 def bits_in_use(values: np.ndarray) -> int:
@@ -154,7 +269,12 @@ def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
         if image.mode.startswith("F")
         else float(2 ** max(bits, bits_in_use(values)) - 1)
     )
-    grey = Image.fromarray(np.clip(np.round(values * 255 / top), 0, 255).astype(np.uint8))
+    grey = Image.fromarray(_scaled(values, top))
     grey.info, exif = {}, image.getexif()
     grey.info["exif"] = exif.tobytes() if exif else b""
     return grey
+
+
+def _scaled(values: np.ndarray, top: float) -> np.ndarray:
+    """Values from 0 to `top` as uint8."""
+    return np.clip(np.round(values.astype(np.float64) * 255 / top), 0, 255).astype(np.uint8)

@@ -8,6 +8,8 @@ from PIL import Image
 
 from models.data.source import ImageSource
 
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
+
 
 @dataclass(frozen=True)
 class DataRequest:
@@ -29,7 +31,7 @@ class DataRequest:
 
     @property
     def is_table(self) -> bool:
-        return self.path.suffix.lower() in (".csv", ".tsv", ".parquet") and self.path.is_file()
+        return self.path.suffix.lower() in TABLES and self.path.is_file()
 
 
 @dataclass(frozen=True)

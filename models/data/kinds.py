@@ -1,13 +1,12 @@
 """The kinds of data sources that come with Vitrine. What reads each is imported when it is opened; no
 torch."""
 
-import os
 from pathlib import Path
 
 from PIL import Image
 
-from models.data.images import UnreadableImage, open_image
 from models.data.kind import DataKind, DataRequest, ReopenRequest
+from models.data.reopen_file import reopen_file
 from models.data.source import ImageSource
 from models.errors import UserError
 
@@ -47,6 +46,46 @@ def _open_torchvision(request: DataRequest) -> ImageSource:
     return TorchvisionSource(request.text.removeprefix(f"{TORCHVISION}:"), request.split)
 
 
+def _is_shards(request: DataRequest) -> bool:
+    from models.data.shards import has_shards
+
+    return has_shards(request.path)
+
+
+def _open_shards(request: DataRequest) -> ImageSource:
+    from models.data.shards import ShardSource
+
+    return ShardSource(request.path, request.image_col, request.label_col, request.split)
+
+
+def _is_parquet_images(request: DataRequest) -> bool:
+    from models.data.packed import packed_files
+
+    if not packed_files(request.path, ".parquet"):
+        return False  # pyarrow is not imported for other data
+    from models.data.parquet_images import has_images
+
+    return has_images(request.path, request.image_col)
+
+
+def _open_parquet_images(request: DataRequest) -> ImageSource:
+    from models.data.parquet_images import ParquetImages
+
+    return ParquetImages(request.path, request.image_col, request.label_col, request.split)
+
+
+def _is_annotated_folder(request: DataRequest) -> bool:
+    from models.data.annotated_folder import has_labels
+
+    return has_labels(request.path, request.label_col)
+
+
+def _open_annotated_folder(request: DataRequest) -> ImageSource:
+    from models.data.annotated_folder import AnnotatedFolder
+
+    return AnnotatedFolder(request.path, request.image_col, request.label_col, request.split, request.known)
+
+
 def _open_table(request: DataRequest) -> ImageSource:
     from models.data.table import TableSource
 
@@ -56,33 +95,12 @@ def _open_table(request: DataRequest) -> ImageSource:
 def _open_folder(request: DataRequest) -> ImageSource:
     if request.path.is_file():
         raise UserError(
-            f"'{request.text}' is a file: give a folder with one subfolder a class, or a .csv or .parquet "
-            "table."
+            f"'{request.text}' is a file: give a folder with one subfolder a class, or a .csv, .jsonl, .txt, "
+            ".parquet or .tar file."
         )
     from models.data.folder import FolderSource
 
     return FolderSource(request.path, request.split)
-
-
-def reopen_file(request: ReopenRequest) -> Image.Image | None:
-    """The file of this id below the root; None where it is gone, is no picture, or may not be followed."""
-    try:
-        path = (
-            Path(request.root, request.item_id) if request.trusted else below(request.root, request.item_id)
-        )
-        return open_image(path, exif=request.exif, bits=request.bits) if path is not None else None
-    except UnreadableImage:
-        return None
-
-
-def below(root: str, item_id: str) -> Path | None:
-    """The file of this id; None where it, or a link on the way, leads out of the root."""
-    if not item_id or "\0" in item_id or os.path.isabs(item_id):
-        return None
-    inside = os.path.normpath(os.path.join(root, item_id))
-    if os.path.commonpath([os.path.normpath(root), inside]) != os.path.normpath(root):
-        return None
-    return Path(inside) if Path(inside).resolve().is_relative_to(Path(root).resolve()) else None
 
 
 AFFECT_TABLE = DataKind(
@@ -103,6 +121,13 @@ TORCHVISION_SET = DataKind(
     lambda root: root.startswith(f"{TORCHVISION}:"),
     lambda request: None,  # in one archive: no picture of its own
     private=False,
+)
+SHARDS = DataKind("shards", _is_shards, _open_shards, lambda root: False, reopen_file)
+PARQUET_IMAGES = DataKind(
+    "parquet", _is_parquet_images, _open_parquet_images, lambda root: False, reopen_file
+)
+ANNOTATED_FOLDER = DataKind(
+    "metadata", _is_annotated_folder, _open_annotated_folder, lambda root: False, reopen_file
 )
 TABLE = DataKind("table", lambda r: r.is_table, _open_table, lambda root: False, reopen_file)
 FOLDER = DataKind("folder", lambda r: True, _open_folder, lambda root: True, reopen_file)

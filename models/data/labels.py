@@ -1,6 +1,7 @@
 """Check that a table's label column holds classes: one name per cell, and no measurements."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -71,3 +72,16 @@ def _several(column: str, path: Path, cell: object) -> str:
         "networks that choose one class: "
         "give a column with one label an image with --label-col."
     )
+
+
+def natural(label: str) -> tuple[bool, float, str]:
+    """The order of classes that have no order of their own: whole numbers by value, then names."""
+    whole = re.fullmatch(r"-?[0-9]{1,300}", label)
+    return (False, float(label), "") if whole else (True, 0.0, label)
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes in the order of their numbers, where a name that occurs twice gets its number:
+    'crane (134)' and 'crane (517)' are two classes."""
+    count = Counter(names)
+    return tuple(f"{name} ({i})" if count[name] > 1 else name for i, name in enumerate(names))

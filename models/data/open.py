@@ -23,8 +23,8 @@ def open_data(
     task: str = "classes",
     known: Sequence[str] = (),
 ) -> ImageSource:
-    """A folder, a .csv or .parquet table, `toon_faces`, `torchvision:NAME`, or a registered kind
-    (`models.data.registry`); `limit` keeps that many, evenly spread.
+    """A folder, a table, Parquet files of images, .tar shards, `toon_faces`, `torchvision:NAME`, or a
+    registered kind (`models.data.registry`); `limit` keeps that many, evenly spread.
 
     With `task` affect, a table with columns valence and arousal. Data without splits is split automatically
     into train, validation and test, the same every time. `known`: classes of a network, whose spellings a

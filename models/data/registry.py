@@ -8,13 +8,23 @@ from collections.abc import Callable
 from PIL import Image
 
 from models.data.kind import DataKind, DataRequest
-from models.data.kinds import AFFECT_TABLE, DRAWN, FOLDER, TABLE, TORCHVISION_SET
+from models.data.kinds import (
+    AFFECT_TABLE,
+    ANNOTATED_FOLDER,
+    DRAWN,
+    FOLDER,
+    PARQUET_IMAGES,
+    SHARDS,
+    TABLE,
+    TORCHVISION_SET,
+)
 from models.data.source import ImageSource
 from models.errors import UserError
 
 REGISTERED: dict[str, DataKind] = {}
 """Name -> kind that was registered from outside."""
-_BEFORE, _AFTER = (AFFECT_TABLE,), (DRAWN, TORCHVISION_SET, TABLE, FOLDER)
+_BEFORE = (AFFECT_TABLE,)
+_AFTER = (DRAWN, TORCHVISION_SET, SHARDS, PARQUET_IMAGES, ANNOTATED_FOLDER, TABLE, FOLDER)
 
 
 def kinds() -> tuple[DataKind, ...]:

@@ -3,8 +3,8 @@
 from PIL import Image
 
 from models.data.kind import ReopenRequest
-from models.data.kinds import below
 from models.data.registry import kind_of_root
+from models.data.reopen_file import below
 
 __all__ = ["below", "is_private", "reopen"]
 

@@ -1,6 +1,7 @@
 """A CSV or Parquet table with a column of image paths and a column of labels."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from models.classes import one_spelling, plain
 from models.data.columns import grouping_columns
 from models.data.files import FileSource
 from models.data.folder import SPLITS
-from models.data.images import SUFFIXES
-from models.data.labels import class_labels
-from models.data.paths import locate
+from models.data.ids import locate_ids
+from models.data.images import ARRAY, DICOM, DICOM_REMEDY, SUFFIXES
+from models.data.labels import class_labels, natural
+from models.data.one_hot import one_hot_columns, one_hot_labels
+from models.data.paths import Located, locate
 from models.data.source import Item, NoParts, NoSuchPart, joined
+from models.data.table_files import LISTS, read_list, read_table
 from models.errors import UserError
 
 IMAGE_COLUMNS = (
@@ -26,7 +30,10 @@ IMAGE_COLUMNS = (
     "filepath",
     "img",
     "subdirectory_filepath",
+    "image_file_name",
 )
+ID_COLUMNS = ("image_name", "image_id", "id_code", "id")
+"""Names of a column of ids, which name images without suffix (`models.data.ids`)."""
 LABEL_COLUMNS = (
     "label",
     "class",
@@ -57,29 +64,29 @@ class TableSource(FileSource):
         split: str | None = None,
         known: Sequence[str] = (),
     ):
-        whole = read_table(path, words=True)
-        self.image_col = find_column(whole, image_col, IMAGE_COLUMNS, "--image-col", path)
-        self.label_col = find_column(whole, label_col, LABEL_COLUMNS, "--label-col", path)
-        used = [self.image_col, self.label_col]
+        whole = read_list(path) if path.suffix.lower() in LISTS else read_table(path, words=True)
+        usual = IMAGE_COLUMNS if _holds_paths(whole) else IMAGE_COLUMNS + ID_COLUMNS
+        self.image_col = find_column(whole, image_col, usual, "--image-col", path)
+        found = _find_labels(whole, self.image_col, label_col, known, path)
+        used, self.label_col = [self.image_col, *found.columns], "" if found.classes else found.columns[0]
         others = [name for name in whole.columns if name not in used]
         # a class may be called None, a measure may not
         whole[others] = whole[others].mask(whole[others].isin(MISSING))
-        labels = class_labels(whole[self.label_col].dropna(), self.label_col, path)
-        spelling = one_spelling(labels.tolist(), known)  # the same in every part
         table = rows_of(whole, split, path) if split else whole
-        named = _named_images(table[self.image_col], labels.map(spelling), path, list(table.columns))
-        located = locate(path, named["image"].unique().tolist())
+        named = _named_images(table[self.image_col], found.labels, path)
+        located = _located(path, named["image"], self.image_col, list(table.columns))
         named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
         self._others = table.drop(columns=used).loc[rows.index].reset_index(drop=True)
-        self.merged = {name: kept for name, kept in spelling.items() if kept != name}
+        self.merged = found.merged
         self.items = [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)]
         self.base, self.root = located.base, str(located.base)
         self.name = f"{path.stem}/{split}" if split else path.stem
-        self.classes = tuple(sorted({item.label for item in self.items}, key=_natural))
+        self.classes = tuple(sorted(found.classes or {item.label for item in self.items}, key=natural))
         empty, again = len(table) - len(named), len(named) - len(rows)
         self.note = joined(
-            f"images from column '{self.image_col}', labels from column '{self.label_col}'",
+            f"images from column '{self.image_col}', labels from {found.described}",
+            f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             f"{empty} rows without image or label left out" if empty else "",
             f"{again} rows that name an image again left out" if again else "",
             _contradictions(named),
@@ -95,22 +102,74 @@ class TableSource(FileSource):
         return found if len(found.columns) else None
 
 
-def _named_images(images: pd.Series, labels: pd.Series, path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _holds_paths(table: pd.DataFrame) -> bool:
+    """Whether a column holds paths of images: an id is then a number, and no name of an image."""
+    return any(
+        Path(str(cell)).suffix.lower() in (*SUFFIXES, ARRAY)
+        for name in table.columns
+        for cell in table[name].dropna().head(3)
+    )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """`labels` of the rows that have one; the `columns` that they are from; `merged`: rare spelling -> common
+    one; `classes`: all classes, where the table names them."""
+
+    labels: pd.Series
+    columns: list[str]
+    merged: dict[str, str]
+    classes: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        return f"{len(self.columns)} columns of 0 and 1" if self.classes else f"column '{self.columns[0]}'"
+
+
+def _find_labels(
+    table: pd.DataFrame, image: str, wanted: str | None, known: Sequence[str], path: Path
+) -> _Labels:
+    """The column of labels, otherwise columns of 0 and 1, one a class. Raises UserError for neither."""
+    if wanted is None and guessed_column(table, LABEL_COLUMNS) is None:
+        besides = [image, *(str(c) for c in table.columns if str(c).lower() in SPLIT_COLUMNS)]
+        if len(classes := one_hot_columns(table, besides)) > 1:
+            return _Labels(one_hot_labels(table, classes, path), classes, {}, tuple(classes))
+    column = find_column(table, wanted, LABEL_COLUMNS, "--label-col", path)
+    labels = class_labels(table[column].dropna(), column, path)
+    spelling = one_spelling(labels.tolist(), known)  # the same in every part
+    merged = {name: kept for name, kept in spelling.items() if kept != name}
+    return _Labels(labels.map(spelling), [column], merged)
+
+
+def _named_images(images: pd.Series, labels: pd.Series, path: Path) -> pd.DataFrame:
     """Columns `image` and `label` (both text) of the rows that have both. Raises UserError where there is no
-    such row, and for a column that holds no image paths."""
+    such row."""
     named = pd.DataFrame({"image": images, "label": labels}, index=images.index).dropna().astype(str)
     named["image"] = named["image"].str.strip()
     if not len(named):
         raise UserError(
             f"'{path}' has no row with both an image and a label: check --image-col and --label-col."
         )
-    if all(Path(name).suffix.lower() not in SUFFIXES for name in named["image"][:100]):
-        raise UserError(
-            f"Column '{images.name}' of '{path}' holds no image paths (first: "
-            f"'{named['image'].iloc[0][:60]}'): name the right one with --image-col; columns: "
-            f"{', '.join(columns)}."
-        )
     return named
+
+
+def _located(path: Path, images: pd.Series, column: str, columns: Sequence[str]) -> Located:
+    """The files of paths, or of ids without a suffix. Raises UserError for a column that holds neither."""
+    names = images.unique().tolist()
+    suffixes = {Path(name.replace("\\", "/")).suffix.lower() for name in names[:100]}
+    if suffixes <= set(DICOM):
+        raise UserError(
+            f"Column '{column}' of '{path}' names DICOM (first: '{names[0][:60]}'), which is not read: "
+            f"{DICOM_REMEDY}."
+        )
+    if suffixes & {*SUFFIXES, ARRAY}:
+        return locate(path, names)
+    if (found := locate_ids(path, names)) is not None:
+        return found
+    raise UserError(
+        f"Column '{column}' of '{path}' holds no image paths (first: '{names[0][:60]}'): no image near the "
+        f"table is called so; name the right one with --image-col; columns: {', '.join(columns)}."
+    )
 
 
 def _contradictions(named: pd.DataFrame) -> str:
@@ -165,25 +224,6 @@ def rows_of(table: pd.DataFrame, split: str, path: Path) -> pd.DataFrame:
             f"{', '.join(sorted(set(values))[:6])}."
         )
     return kept
-
-
-def _natural(label: str) -> tuple[bool, float, str]:
-    return (False, float(label), "") if label.lstrip("-").isdigit() else (True, 0.0, label)
-
-
-def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
-    """CSV (UTF-8, also with a byte order mark) as text, Parquet with its types; rows are renumbered. `words`:
-    NA, None and null are text, and only a cell without characters is empty. Raises UserError for a file that
-    is no table."""
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path).reset_index(drop=True)
-        empty = {"keep_default_na": False, "na_values": [""]} if words else {}
-        return pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig", **empty)
-    except Exception as error:  # pandas and pyarrow each have their own kinds
-        raise UserError(
-            f"'{path}' cannot be read as a table ({str(error).splitlines()[0][:100]}): give CSV or Parquet."
-        ) from error
 
 
 def find_column(

@@ -9,7 +9,8 @@ import pandas as pd
 
 from models.data.images import UnreadableImage
 from models.data.paths import image_folder
-from models.data.table import IMAGE_COLUMNS, find_column, guessed_column, read_table
+from models.data.table import IMAGE_COLUMNS, find_column, guessed_column
+from models.data.table_files import read_table
 from models.errors import UserError
 from models.gaze.gaze_set import GazeSet, Viewed, checked, size_of
 

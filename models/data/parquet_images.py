@@ -1,0 +1,268 @@
+"""Parquet tables that hold the images themselves: a column of {bytes, path}, as Hugging Face's `datasets`
+writes them, with the names of the classes in the schema.
+
+The layout: https://huggingface.co/docs/hub/datasets-image and `datasets.Features.arrow_schema`.
+"""
+
+import json
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.data.arrays import MAX_BYTES
+from models.data.columns import grouping_columns
+from models.data.files import file_stamp
+from models.data.images import UnreadableImage
+from models.data.labels import class_labels, distinct, natural
+from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
+from models.data.parquet_cells import read_cell
+from models.data.source import Item, joined
+from models.data.table import rows_of
+from models.errors import UserError
+
+SUFFIX = ".parquet"
+MAX_ROWS = 50_000_000  # of a file
+LABELS = ("label", "labels", "class", "target", "category", "fine_label")
+IMAGES = ("image", "img", "picture")
+"""Names of a column of plain bytes that holds images."""
+
+
+class ParquetImages(PackedSource):
+    """A Parquet file, or a folder of them. Labels that are numbers get the names that the schema has."""
+
+    def __init__(
+        self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None
+    ):
+        """Raises UserError where no column holds images, or none holds labels."""
+        self.base = path if path.is_dir() else path.parent
+        self.root = str(self.base.resolve())
+        files, part = _chosen(path, split)
+        schemas = {file: _schema(file) for file in files}
+        self._column = _image_column(schemas[files[0]], image_col, path)
+        self.label_col = _label_column(schemas[files[0]], label_col, self._column, path)
+        _must_agree(schemas, self._column, self.label_col)
+        rows = pd.concat([self._rows(file, schemas[file]) for file in files], ignore_index=True)
+        kept = rows_of(rows, split, path) if split and part is None else rows
+        labels = _labels(kept[self.label_col], class_names(schemas[files[0]], self.label_col), path)
+        self._table = kept.loc[labels.index]
+        self.items = [Item(*pair) for pair in zip(self._table[_ID], labels, strict=True)]
+        if not self.items:
+            raise UserError(f"'{path}' has no row with a label in column '{self.label_col}'.")
+        names = class_names(schemas[files[0]], self.label_col)
+        self.classes = tuple(sorted(set(names) or set(labels), key=natural))
+        self.name = "/".join(filter(None, (path.resolve().stem, part or split)))
+        missing = len(kept) - len(labels)
+        self.note = joined(
+            f"images from column '{self._column}', labels from column '{self.label_col}'",
+            f"{missing} rows without a label left out" if missing else "",
+            f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
+        )
+
+    def _rows(self, file: Path, schema: pa.Schema) -> pd.DataFrame:
+        """One row an image: its id and place, its label, and columns that may group images."""
+        others = [
+            f.name
+            for f in schema
+            if f.name not in (self._column, self.label_col)
+            and not (pa.types.is_nested(f.type) or _is_bytes(f.type))
+        ]
+        try:
+            table = _read(file, [self.label_col, *others])
+        except UserError:  # long texts
+            table = _read(file, [self.label_col])
+        where = file.relative_to(self.base).as_posix()
+        names = member_names(file, self._column, file_stamp(file))
+        return table.assign(
+            **{_ID: [f"{where}/{name}" for name in names], _FILE: str(file), _ROW: range(len(table))}
+        )
+
+    def file(self, index: int) -> bytes:
+        place = self._table.iloc[index]
+        return cell_bytes(Path(place[_FILE]), self._column, int(place[_ROW]))
+
+    @property
+    def metadata(self) -> pd.DataFrame | None:
+        """The other columns, as `grouping_columns` takes them."""
+        others = self._table.drop(columns=[self.label_col, _ID, _FILE, _ROW]).reset_index(drop=True)
+        found = grouping_columns(others)
+        return found if len(found.columns) else None
+
+
+_ID, _FILE, _ROW = "\0id", "\0file", "\0row"  # names that no column has
+
+
+def has_images(path: Path, image_col: str | None = None) -> bool:
+    """Whether a Parquet file, or the Parquet files in a folder, hold images as bytes."""
+    try:
+        files = packed_files(path, SUFFIX)
+        columns = _image_columns(_schema(files[0])) if files else []
+        return bool(columns) and (image_col in (None, *columns) or path.is_dir())
+    except (UserError, OSError):
+        return False
+
+
+def _chosen(path: Path, split: str | None) -> tuple[list[Path], str | None]:
+    """As `choose_files`; files that name no split may have a column that does."""
+    files = packed_files(path, SUFFIX)
+    if split and any(
+        name.lower() in ("split", "subset", "partition", "set") for name in _schema(files[0]).names
+    ):
+        return files, None
+    return choose_files(path, files, split)
+
+
+def _schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"'{file}' cannot be read as Parquet ({str(error).splitlines()[0][:80]}).")
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _image_columns(schema: pa.Schema) -> list[str]:
+    """Columns of {bytes, path}; without any, a column of bytes that is called as an image."""
+    structs = [
+        str(f.name)
+        for f in schema
+        if pa.types.is_struct(f.type)
+        and f.type.get_field_index("bytes") >= 0
+        and f.type.get_field_index("path") >= 0
+    ]
+    return structs or [str(f.name) for f in schema if f.name.lower() in IMAGES and _is_bytes(f.type)]
+
+
+def _image_column(schema: pa.Schema, wanted: str | None, path: Path) -> str:
+    found = _image_columns(schema)
+    if wanted in found or (not wanted and len(found) == 1):
+        return wanted or found[0]
+    got = f"no column '{wanted}' of images" if wanted else f"{len(found)} columns of images"
+    raise UserError(f"'{path}' has {got}: choose one of {', '.join(found) or 'none'} with --image-col.")
+
+
+def _label_column(schema: pa.Schema, wanted: str | None, image: str, path: Path) -> str:
+    found = wanted if wanted in schema.names else None
+    if wanted is None:
+        named = [name for name in schema.names if class_names(schema, name)]
+        found = next((name for name in LABELS if name in (named or schema.names)), None)
+        found = found or (named[0] if len(named) == 1 else None)
+    if found is None:
+        got = f"no column '{wanted}'" if wanted else f"no single column called {', '.join(LABELS[:4])}"
+        others = ", ".join(name for name in schema.names[:12] if name != image)
+        raise UserError(f"'{path}' has {got}: choose one of {others or 'none'} with --label-col.")
+    return found
+
+
+def _must_agree(schemas: dict[Path, pa.Schema], image: str, label: str) -> None:
+    """Raises UserError for files of which one lacks a column, or numbers its classes in another way."""
+    first, *others = schemas.items()
+    for file, schema in others:
+        lacks = next((name for name in (image, label) if name not in schema.names), None)
+        if lacks or class_names(schema, label) != class_names(first[1], label):
+            got = f"no column '{lacks}'" if lacks else f"other names of the classes in column '{label}'"
+            raise UserError(f"'{file}' has {got} than '{first[0].name}': give one of them with --data.")
+
+
+def class_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
+    """What the schema calls the numbers of a `ClassLabel` column; () where it does not."""
+    try:
+        about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        names = about["info"]["features"][column]["names"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ()
+    return distinct([str(name) for name in names]) if isinstance(names, list) else ()
+
+
+def _labels(cells: "pd.Series[Any]", names: tuple[str, ...], path: Path) -> "pd.Series[Any]":
+    """The names of the classes, without rows that have none: -1 is no label, as in hidden test parts."""
+    filled = cells.dropna()
+    if not names or filled.dtype.kind not in "iuf":
+        return class_labels(filled, str(cells.name), path) if len(filled) else filled.astype(str)
+    filled = filled[filled != -1]
+    if len(odd := filled[(filled < 0) | (filled >= len(names)) | (filled % 1 != 0)]):
+        raise UserError(f"'{path}' has the label {odd.iloc[0]}, and its schema names {len(names)} classes.")
+    return filled.map(lambda value: names[int(value)])
+
+
+def _read(file: Path, columns: list[str]) -> pd.DataFrame:
+    """Whole columns, a few rows at a time: what is small in the file may unpack to more than fits. Raises
+    UserError."""
+    found, size = [], 0
+    try:
+        opened = pq.ParquetFile(file)
+        if opened.metadata.num_rows > MAX_ROWS:
+            raise UserError(f"'{file}' has {opened.metadata.num_rows:,} rows: at most {MAX_ROWS:,} are read.")
+        for batch in opened.iter_batches(batch_size=1024, columns=columns, use_threads=False):
+            found.append(batch)
+            size += batch.nbytes
+            if size > MAX_BYTES:
+                raise UserError(
+                    f"Columns {', '.join(columns)[:80]} of '{file}' hold more than fits in memory."
+                )
+        return pa.Table.from_batches(found, None if found else _schema(file)).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(file, error) from error
+
+
+@lru_cache(maxsize=64)
+def member_names(file: Path, column: str, stamp: str) -> tuple[str, ...]:
+    """A name for each row, the same every time: the image's own path where each row has one and no two have
+    the same, otherwise its number. In a file with several columns of images, the column's name comes before
+    it. `stamp` is the file's, so that a changed file is read again."""
+    schema = _schema(file)
+    kind, rows = schema.field(column).type, min(pq.ParquetFile(file).metadata.num_rows, MAX_ROWS)
+    paths: list[Any] = []
+    if pa.types.is_struct(kind):
+        cells = _read(file, [f"{column}.path"])[column]
+        paths = [cell.get("path") if isinstance(cell, dict) else None for cell in cells]
+    named = (
+        len(paths) == rows > 0
+        and all(isinstance(path, str) and is_safe_name(path) for path in paths)
+        and max(Counter(paths).values()) == 1
+    )
+    before = f"{column}/" if len(_image_columns(schema)) > 1 else ""
+    return tuple(f"{before}{name}" for name in (paths if named else range(rows)))
+
+
+def cell_bytes(file: Path, column: str, row: int) -> bytes:
+    """Raises `UnreadableImage` for an empty cell, and for a file that cannot be read."""
+    is_struct = pa.types.is_struct(_schema_of(file, file_stamp(file)).field(column).type)
+    value = read_cell(file, f"{column}.bytes" if is_struct else column, row)
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes) or not data:
+        raise UnreadableImage("the row holds no bytes of an image")
+    must_be_small(len(data))
+    return data
+
+
+@lru_cache(maxsize=64)
+def _schema_of(file: Path, stamp: str) -> pa.Schema:
+    return _schema(file)
+
+
+def row_bytes(file: Path, name: str) -> bytes | None:
+    """The bytes of the image of this name (`member_names`) within a Parquet file; None where it is not there.
+    Raises UserError for a file that cannot be read."""
+    for column in _image_columns(_schema(file)):
+        place = _index(file, column, file_stamp(file)).get(name)
+        if place is not None:
+            return cell_bytes(file, column, place)
+    return None
+
+
+@lru_cache(maxsize=8)
+def _index(file: Path, column: str, stamp: str) -> dict[str, int]:
+    return {name: row for row, name in enumerate(member_names(file, column, stamp))}

@@ -1,0 +1,53 @@
+"""Images that are read again by their ids: from files below the root of the data, and from within shards and
+Parquet tables there. No torch."""
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from models.data.images import open_image
+from models.data.kind import ReopenRequest
+from models.errors import UserError
+
+
+def reopen_file(request: ReopenRequest) -> Image.Image | None:
+    """The image of this id below the root; None where it is gone, is no image, or may not be followed."""
+    try:
+        file = _file(request)
+        return open_image(file, exif=request.exif, bits=request.bits) if file is not None else None
+    except UserError:
+        return None
+
+
+def _file(request: ReopenRequest) -> Path | bytes | None:
+    from models.data.packed import within
+
+    if (parts := within(request.item_id)) and (archive := _allowed(request, parts[0])) and archive.is_file():
+        return _member(archive, parts[1])
+    return _allowed(request, request.item_id)
+
+
+def _allowed(request: ReopenRequest, name: str) -> Path | None:
+    return Path(request.root, name) if request.trusted else below(request.root, name)
+
+
+def _member(archive: Path, name: str) -> bytes | None:
+    """The bytes of an image within a larger file; its name is looked up there, and is never a path."""
+    if archive.suffix.lower() == ".tar":
+        from models.data.shards import member_bytes
+
+        return member_bytes(archive, name)
+    from models.data.parquet_images import row_bytes
+
+    return row_bytes(archive, name)
+
+
+def below(root: str, item_id: str) -> Path | None:
+    """The file of this id; None where it, or a link on the way, leads out of the root."""
+    if not item_id or "\0" in item_id or os.path.isabs(item_id):
+        return None
+    inside = os.path.normpath(os.path.join(root, item_id))
+    if os.path.commonpath([os.path.normpath(root), inside]) != os.path.normpath(root):
+        return None
+    return Path(inside) if Path(inside).resolve().is_relative_to(Path(root).resolve()) else None

@@ -1,0 +1,291 @@
+"""WebDataset: tar shards in which files of one name belong together, `key.jpg` with `key.cls` or `key.json`.
+
+The convention: https://github.com/webdataset/webdataset (a key is the path up to the first dot of the file's
+name). Shards are read in place: their headers once, in order, then each image at its offset.
+"""
+
+import hashlib
+import json
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from models.data.files import file_stamp
+from models.data.images import ARRAY, SUFFIXES, UnreadableImage
+from models.data.labels import distinct, natural
+from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
+from models.data.skipped import not_read
+from models.data.source import Item, joined
+from models.errors import UserError
+
+SUFFIX = ".tar"
+COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w{1,4})$", re.IGNORECASE)
+NAMES = ("classes.txt", "classnames.txt", "labels.txt")
+"""Files beside the shards that name the classes, one a line, in the order of the numbers in `.cls`."""
+LABEL_KEYS = ("label", "class", "label_name", "class_name", "category", "target", "cls")
+IMAGES = SUFFIXES | {ARRAY}
+TEXTS = (".cls", ".txt", ".json")
+MAX_TEXT = 1_000_000  # bytes of a file that holds a label
+COMPARED = 1000  # keys that several shards have, whose images are compared
+
+
+@dataclass
+class Sample:
+    """One key of a shard: where the bytes of its images, and of texts that may hold its label, lie (suffix ->
+    offset, size)."""
+
+    key: str
+    images: dict[str, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass
+class Shard:
+    """A shard's samples by their keys; members that were not read, by suffix; names that occur twice, and
+    that lead out of the archive."""
+
+    file: Path
+    samples: dict[str, Sample] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
+    again: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+
+class ShardSource(PackedSource):
+    """A folder of `.tar` shards, or one shard. `note` counts keys without an image or a label, and members
+    that were not read."""
+
+    def __init__(
+        self, path: Path, image: str | None = None, label: str | None = None, split: str | None = None
+    ):
+        """`image`: the suffix of the images' files, for keys that have several images. `label`: the key in
+        `.json`, or the suffix of the file, that holds the label; without it `.cls`, or one of `LABEL_KEYS`.
+        Raises UserError for shards that hold no labeled image."""
+        self.base = path if path.is_dir() else path.parent
+        self.root = str(self.base.resolve())
+        files, part = choose_files(path, _files(path), split)
+        self.name = f"{path.resolve().stem}/{part}" if part else path.resolve().stem
+        shards = [read_shard(file, file_stamp(file)) for file in files]
+        names = class_names_beside(files[0].parent, self.base)
+        self._places: list[tuple[Path, int, int]] = []
+        self.items, missing, unlabeled = [], 0, 0
+        for shard in shards:
+            where = shard.file.relative_to(self.base).as_posix()
+            with shard.file.open("rb") as stream:
+                for sample in shard.samples.values():
+                    suffix, value = _image_of(sample, image, shard), _label(sample, label, stream)
+                    missing += suffix is None
+                    unlabeled += suffix is not None and value is None
+                    if suffix is not None and value is not None:
+                        name = _named(value, names, shard.file)
+                        self.items.append(Item(f"{where}/{sample.key}{suffix}", name))
+                        self._places.append((shard.file, *sample.images[suffix]))
+        if not self.items:
+            raise UserError(_nothing(path, shards, unlabeled, label))
+        self.classes = tuple(sorted(set(names) or {item.label for item in self.items}, key=natural))
+        self.note = joined(
+            f"{len(shards)} shard{'s' * (len(shards) != 1)}",
+            f"{missing} keys without an image left out" if missing else "",
+            f"{unlabeled} images without a label left out" if unlabeled else "",
+            self._contradictions(),
+            _twice(shards),
+            f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
+            not_read(sum((shard.skipped for shard in shards), Counter())),
+        )
+
+    def file(self, index: int) -> bytes:
+        return _bytes(*self._places[index])
+
+    def _contradictions(self) -> str:
+        """Images that are in several shards, with the same key and bytes, under different labels."""
+        alike: dict[tuple[str, int], list[int]] = {}
+        for i, (item, (_, _, size)) in enumerate(zip(self.items, self._places, strict=True)):
+            alike.setdefault((item.id.partition(f"{SUFFIX}/")[2], size), []).append(i)
+        odd = [group for group in alike.values() if len({self.items[i].label for i in group}) > 1]
+        found: dict[bytes, dict[str, int]] = {}
+        for i in (i for group in odd[:COMPARED] for i in group):
+            with suppress(UnreadableImage):
+                found.setdefault(hashlib.sha256(self.file(i)).digest(), {})[self.items[i].label] = i
+        named = [(min(labels.values()), sorted(labels)) for labels in found.values() if len(labels) > 1]
+        shown = ", ".join(f"{self.items[i].id} is {' and '.join(labels)}" for i, labels in named[:3])
+        count = f"{len(named)} image{'s' * (len(named) != 1)}"
+        return f"{count} under different labels in different shards ({shown})" if named else ""
+
+
+def _files(path: Path) -> list[Path]:
+    if COMPRESSED.search(path.name) and path.is_file():
+        raise UserError(f"'{path}' is compressed: decompress it to a .tar first (gunzip, unxz, unzstd).")
+    return packed_files(path, SUFFIX)
+
+
+def has_shards(path: Path) -> bool:
+    """Whether the data at `path` are tar shards."""
+    return bool(path.is_file() and COMPRESSED.search(path.name)) or bool(packed_files(path, SUFFIX))
+
+
+@lru_cache(maxsize=4096)
+def read_shard(file: Path, stamp: str) -> Shard:
+    """Its keys in the order of the file; `stamp` is the file's, so that a changed shard is read again. Raises
+    UserError for what is no tar archive, and for one that is cut off."""
+    shard = Shard(file)
+    try:
+        with tarfile.open(file, "r:") as archive:
+            last = -1
+            for member in archive:
+                if member.offset <= last or member.size < 0:
+                    raise tarfile.ReadError("a member of negative size")
+                last = member.offset
+                if member.isreg() and not member.issparse():
+                    _take(member, shard)
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, MemoryError) as error:
+        raise UserError(
+            f"'{file}' is no tar archive, or is cut off ({str(error)[:80] or type(error).__name__}): copy it "
+            "again, or move it away."
+        ) from error
+    return shard
+
+
+def _take(member: tarfile.TarInfo, shard: Shard) -> None:
+    name = member.name.removeprefix("./")
+    folder, _, file = name.rpartition("/")
+    stem, dot, suffix = file.partition(".")
+    if name.startswith("__MACOSX") or not stem:
+        return
+    if not is_safe_name(name):
+        shard.outside.append(name)
+        return
+    suffix = f".{suffix.lower()}" if dot else ""
+    is_image = f".{suffix.rpartition('.')[2]}" in IMAGES
+    is_text = suffix in TEXTS and member.size <= MAX_TEXT
+    if not is_image and not is_text:
+        shard.skipped[suffix or "no suffix"] += 1
+        return
+    key = f"{folder}/{stem}" if folder else stem
+    sample = shard.samples.setdefault(key, Sample(key))
+    if suffix in sample.images or suffix in sample.texts:
+        shard.again.append(name)
+    else:
+        (sample.images if is_image else sample.texts)[suffix] = member.offset_data, member.size
+
+
+def _image_of(sample: Sample, wanted: str | None, shard: Shard) -> str | None:
+    """The suffix of the image of a key; None where it has none. Raises UserError where it has several. An
+    array beside an image is something about it."""
+    if wanted:
+        suffix = f".{wanted.lstrip('.').lower()}"
+        return suffix if suffix in sample.images else None
+    pictures = [suffix for suffix in sample.images if not suffix.endswith(ARRAY)] or list(sample.images)
+    if len(pictures) > 1:
+        raise UserError(
+            f"Key '{sample.key}' of '{shard.file}' has several images ({', '.join(pictures)}): name the "
+            "suffix of the right one with --image-col."
+        )
+    return next(iter(pictures), None)
+
+
+def _label(sample: Sample, wanted: str | None, stream: BinaryIO) -> str | int | None:
+    """The label as the key's files give it, a number or a name; None where they do not."""
+    suffix = f".{wanted.lstrip('.').lower()}" if wanted else ".cls"
+    if suffix in sample.texts:
+        text = _text(stream, *sample.texts[suffix])
+        return int(text) if re.fullmatch("[0-9]{1,18}", text) else text or None
+    if ".json" not in sample.texts:
+        return None
+    try:
+        about = json.loads(_text(stream, *sample.texts[".json"]))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(about, dict):
+        return None
+    value = next((about[k] for k in ([wanted] if wanted else LABEL_KEYS) if about.get(k) is not None), None)
+    if isinstance(value, list | dict) or (isinstance(value, float) and not value.is_integer()):
+        raise UserError(
+            f"Key '{sample.key}' has the label {str(value)[:40]}, which is no single class: name another key "
+            "with --label-col."
+        )
+    return int(value) if isinstance(value, float | int) else str(value).strip() or None if value else None
+
+
+def _text(stream: BinaryIO, offset: int, size: int) -> str:
+    stream.seek(offset)
+    return stream.read(size).decode("utf-8-sig", "replace").strip()
+
+
+def class_names_beside(*folders: Path) -> tuple[str, ...]:
+    """The names in one of `NAMES` in these folders, in their order; () where there is none. Raises UserError
+    for an empty line between names."""
+    path = next((folder / name for folder in folders for name in NAMES if (folder / name).is_file()), None)
+    if path is None or path.stat().st_size > MAX_TEXT:
+        return ()
+    lines = [line.strip() for line in path.read_text("utf-8-sig", "replace").rstrip().splitlines()]
+    if "" in lines:
+        raise UserError(f"Line {lines.index('') + 1} of '{path}' is empty: each line names a class.")
+    return distinct(lines)
+
+
+def _named(label: str | int, names: Sequence[str], file: Path) -> str:
+    """A number's name, where the classes have names. Raises UserError where it has none."""
+    if not names:
+        return str(label)
+    if isinstance(label, str) and label in names:
+        return label
+    if isinstance(label, int) and label < len(names):
+        return names[label]
+    raise UserError(
+        f"'{file}' has the label '{str(label)[:40]}', and {len(names)} names are beside it: labels are these "
+        f"names, or numbers from 0 to {len(names) - 1}; correct the file of names, or move it away."
+    )
+
+
+def _twice(shards: Sequence[Shard]) -> str:
+    again = [name for shard in shards for name in shard.again]
+    outside = [name for shard in shards for name in shard.outside]
+    return joined(
+        f"{len(again)} members that are in a shard again left out (the first: {again[0][:80]})"
+        if again
+        else "",
+        f"{len(outside)} members whose name leads out of the archive left out (the first: {outside[0][:80]})"
+        if outside
+        else "",
+    )
+
+
+def _nothing(path: Path, shards: Sequence[Shard], unlabeled: int, label: str | None) -> str:
+    if not unlabeled:
+        kinds = not_read(sum((shard.skipped for shard in shards), Counter()))
+        return f"'{path}' holds no images: {kinds or 'its shards are empty'}."
+    texts = {suffix for shard in shards for sample in shard.samples.values() for suffix in sample.texts}
+    where = f"'{label}'" if label else f".cls, or one of {', '.join(LABEL_KEYS[:5])} in .json"
+    return (
+        f"'{path}' holds {unlabeled} images and no label for any: labels are read from {where}; beside the "
+        f"images are {', '.join(sorted(texts)) or 'no texts'}. Name the right one with --label-col."
+    )
+
+
+def _bytes(file: Path, offset: int, size: int) -> bytes:
+    must_be_small(size)
+    try:
+        with file.open("rb") as shard:
+            shard.seek(offset)
+            data = shard.read(size)
+    except OSError as error:
+        raise UnreadableImage(f"the shard cannot be read ({error.strerror or error})") from error
+    if len(data) < size:
+        raise UnreadableImage("the shard is cut off")
+    return data
+
+
+def member_bytes(file: Path, name: str) -> bytes | None:
+    """The bytes of the image of this name within a shard; None where it is not there. Raises UserError for a
+    shard that cannot be read."""
+    folder, _, last = name.rpartition("/")
+    stem, _, suffix = last.partition(".")
+    sample = read_shard(file, file_stamp(file)).samples.get(f"{folder}/{stem}" if folder else stem)
+    place = sample.images.get(f".{suffix}") if sample else None
+    return _bytes(file, *place) if place else None
