@@ -25,6 +25,7 @@ LARGE = 16_000_000
 Resize = int | tuple[int, int] | Literal["letterbox"] | None
 LETTERBOX: Literal["letterbox"] = "letterbox"
 CROPS = ("center", "center-floor", "none")
+COLORS = ("rgb", "bgr", "grey", "grey-last")
 PIXEL_SCALE = 255.0
 """What 8-bit pixels are divided by, unless it is said otherwise."""
 
@@ -41,7 +42,8 @@ class Preprocessing:
     `size` are errors.
 
     Then 8-bit pixels are divided by `scale`, and get `mean` and `std` in these units, one for each channel of
-    the network, in its order: `order` is "rgb" or "bgr"; one value: grey.
+    the network, in its order: `order` is "rgb" or "bgr"; one value: grey. `grey_last`: whether a color image
+    becomes grey after it is resized and cropped, or before.
 
     `exif`: whether a photo is turned as its EXIF orientation says ("apply"), or read as its pixels are stored
     ("ignore"); `bits`: that integer pictures of more than 8 bits use (12: 4095 is white), 0: as the data
@@ -58,6 +60,7 @@ class Preprocessing:
     fill: tuple[int, ...] = (0,)
     scale: float = PIXEL_SCALE
     order: str = "rgb"
+    grey_last: bool = False
 
     @property
     def channels(self) -> int:
@@ -65,8 +68,10 @@ class Preprocessing:
 
     @property
     def color(self) -> str:
-        """ "rgb", "bgr" or "grey"."""
-        return "grey" if self.channels == 1 else self.order
+        """One of `COLORS`."""
+        if self.channels == 1:
+            return "grey-last" if self.grey_last else "grey"
+        return self.order
 
     @property
     def white(self) -> float:
@@ -76,7 +81,11 @@ class Preprocessing:
     def view(self, image: Image.Image) -> Image.Image:
         """The image after resize and crop: `size` pixels, RGB or grey. Raises UserError where `crop` is
         "none" and the image does not come out at this size."""
-        image = image.convert("RGB" if self.channels == 3 else "L")
+        grey = self.channels != 3
+        view = self._view(image.convert("L" if grey and not self.grey_last else "RGB"))
+        return view.convert("L") if grey else view
+
+    def _view(self, image: Image.Image) -> Image.Image:
         height, width = self.size
         method = Image.Resampling[self.interpolation.upper()]
         if self.resize is None:
@@ -199,7 +208,8 @@ class Preprocessing:
         """One line: '64 × 64 RGB, whole image squashed (bilinear), mean 0.5, std 0.5'."""
         height, width = self.size
         which = "" if height == width else " (height × width)"  # in the order of --input-size
-        color = self.color if self.color == "grey" else self.color.upper()
+        colors = {"grey-last": "grey (after resize and crop)", "grey": "grey"}
+        color = colors.get(self.color, self.color.upper())
         units = "" if self.white == 1 else f"pixels from 0 to {self.white:g}, "
         return (
             f"{height} × {width}{which} {color}, {self._resized()} ({self.interpolation}), "
@@ -248,6 +258,7 @@ class Preprocessing:
             and self.scale > 0
             and self.crop in CROPS
             and self.order in ("rgb", "bgr")
+            and isinstance(self.grey_last, bool)
             and isinstance(self.fill, tuple)
             and len(self.fill) in (1, 3)
             and all(isinstance(v, int) and 0 <= v <= 255 for v in self.fill)

@@ -4,17 +4,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 
 from models.errors import UserError
-from models.preprocessing import CROPS, LETTERBOX, Preprocessing, Resize
+from models.preprocessing import COLORS, CROPS, LETTERBOX, Preprocessing, Resize
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 EXIF = ("apply", "ignore")
-CHANNELS = ("rgb", "bgr", "grey")
 MOST_PIXELS = 4096  # a side
 MOST_SCALE = 1000
 HOW_TO_RESIZE = (
     "squash (the whole image), squash:256 (before the center crop), letterbox (the whole image, padded), or "
     "the length of the shorter side before the center crop, such as 256"
 )
+GREYS = ("grey", "grey-last")
 KEPT_WITH_TRANSFORM = ("exif", "bits", "transform_input")
 """Fields about which a transform says nothing."""
 
@@ -79,7 +79,7 @@ class PreprocessingOptions:
             return self.resolved().apply(base)
         size = _size(self.input_size) if self.input_size is not None else base.size
         resize = _resize_of(self, base, size)
-        color = _one_of("--channels", self.channels or base.color, CHANNELS)
+        color = _one_of("--channels", self.channels or base.color, COLORS)
         scale = _scale(self.scale) if self.scale is not None else base.scale
         mean, std = _mean_and_std(self, base, color, scale)
         return replace(
@@ -92,6 +92,7 @@ class PreprocessingOptions:
             mean=mean,
             std=std,
             order="bgr" if color == "bgr" else "rgb",
+            grey_last=color == "grey-last",
             interpolation=_one_of(
                 "--interpolation", self.interpolation or base.interpolation, INTERPOLATIONS
             ),
@@ -251,17 +252,17 @@ def _fill(options: PreprocessingOptions, base: Preprocessing, resize: Resize, co
             raise UserError(f"--fill {options.fill} is for --resize letterbox: leave it out, or add that.")
         return (0,)
     if options.fill is None:
-        if color == "grey" and len(base.fill) == 3:
+        if color in GREYS and len(base.fill) == 3:
             raise UserError("--channels grey does not say the grey of the padding: add --fill 0, or another.")
         return base.fill
     values = _numbers(options.fill)
-    count = (1,) if color == "grey" else (1, 3)
+    count = (1,) if color in GREYS else (1, 3)
     if len(values) not in count or not all(v == int(v) and 0 <= v <= 255 for v in values if isfinite(v)):
         values = ()
     if not values or not all(map(isfinite, values)):
         raise UserError(
             f"--fill {options.fill}: give a grey from 0 (black) to 255, such as 114"
-            + ("." if color == "grey" else ", or red,green,blue.")
+            + ("." if color in GREYS else ", or red,green,blue.")
         )
     whole = tuple(int(v) for v in values)
     return whole[:1] if len(set(whole)) == 1 else whole
@@ -281,7 +282,7 @@ def _mean_and_std(
     options: PreprocessingOptions, base: Preprocessing, color: str, scale: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """In the units of `scale` and the order of the channels, both of which those of `base` may not have."""
-    channels, found = 1 if color == "grey" else 3, []
+    channels, found = 1 if color in GREYS else 3, []
     for option, text, known in (("--mean", options.mean, base.mean), ("--std", options.std, base.std)):
         if text is not None:
             found.append(_values(option, text, channels, scale))
@@ -291,18 +292,23 @@ def _mean_and_std(
                 f"--scale {options.scale} changes the units of mean and std: add {option}, for values from 0 "
                 f"to {255 / scale:g}."
             )
-        if color != base.color and len(set(known)) > 1:
+        if color != base.color and len(set(known)) > 1 and not {color, base.color} <= {*GREYS}:
             raise UserError(
                 f"--channels {options.channels}: add {option} with {channels} "
                 f"number{'s' if channels > 1 else ''}{_ORDER[color]}."
             )
-        found.append(known if color == base.color else known[:1] * channels)
+        found.append(known if len(known) == channels else known[:1] * channels)
     if min(found[1]) <= 0:
         raise UserError(f"--std {options.std}: standard deviations are above 0.")
     return found[0], found[1]
 
 
-_ORDER = {"rgb": " in the order red,green,blue", "bgr": " in the order blue,green,red", "grey": ""}
+_ORDER = {
+    "rgb": " in the order red,green,blue",
+    "bgr": " in the order blue,green,red",
+    "grey": "",
+    "grey-last": "",
+}
 
 
 def _values(option: str, text: str, channels: int, scale: float) -> tuple[float, ...]:

@@ -76,7 +76,8 @@ def _steps(steps: Iterable[Any]) -> Preprocessing:
         elif name == "Normalize":
             made = replace(made, mean=tuple(map(float, step.mean)), std=tuple(map(float, step.std)))
         elif name == "Grayscale" and step.num_output_channels == 1:
-            made = replace(made, mean=made.mean[:1], std=made.std[:1])
+            last = made.size != (0, 0) or made.resize is not None
+            made = replace(made, mean=made.mean[:1], std=made.std[:1], grey_last=last)
         elif name not in PASSED:
             raise UserError(
                 f"The transform {_named(step)} cannot be expressed as Vitrine's preprocessing: {HOW}."

@@ -232,12 +232,12 @@ def build(num_classes):
 def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
     entry = case(name)
     p = entry["preprocessing"]
-    channels = {"gray": "grey"}.get(p["channels"], p["channels"].lower())
+    channels = {"gray": "grey-last"}.get(p["channels"], p["channels"].lower())
     (tmp_path / "grey.py").write_text(GREY_STEM)
     words = [
         "run",
         "--model",
-        f"{tmp_path}/grey.py:build" if channels == "grey" else "shufflenet_v2_x0_5",
+        f"{tmp_path}/grey.py:build" if channels == "grey-last" else "shufflenet_v2_x0_5",
         "--weights",
         folder() / entry["files"][0],
         "--data",
@@ -261,10 +261,10 @@ def test_preprocessing_is_told(name: str, tmp_path: Path) -> None:
         *(["--channels", channels] if channels != "rgb" else []),
     ]
     message = command(*words, *told)
-    color = "grey" if channels == "grey" else channels.upper()
+    color = "grey (after resize and crop)" if channels == "grey-last" else channels.upper()
     assert message.splitlines()[0].startswith(f"input      {p['size'][1]} × {p['size'][0]} {color}")
     same(tmp_path / "run", name)
-    otherwise = [*told, "--exif=ignore"] if channels == "grey" else []
+    otherwise = [*told, "--exif=ignore"] if channels == "grey-last" else []
     assert "holds another run (the preprocessing" in command(*words, *otherwise, code=2)
 
 

@@ -13,8 +13,7 @@ HELP = {
     "input_size": "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
     "resize": f"How an image gets that size: {HOW_TO_RESIZE} (default: the model's).",
     "crop": "Crop after the shorter side is resized: center; center-floor (odd margins are rounded down, as "
-    "in transformers); or none, where all images have the shape of --input-size (default: the model's, "
-    "mostly "
+    "in transformers); or none, where all images have the shape of --input-size (default: mostly "
     "center).",
     "fill": "Color of the padding of --resize letterbox: 0 to 255, or red,green,blue (default: 0, black).",
     "interpolation": f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
@@ -23,8 +22,8 @@ HELP = {
     "mean": "Mean of each channel for values from 0 to 1, or in the units of --scale, with commas, or one "
     "number (default: the model's).",
     "std": "Standard deviation of each channel, likewise (default: the model's).",
-    "channels": "Channels that the network takes: rgb, bgr (as OpenCV reads images), or grey; the order of "
-    "mean and std, too (default: the model's).",
+    "channels": "Channels that the network takes: rgb, bgr (as OpenCV reads images), grey, or grey-last "
+    "(color images become grey after resize and crop); mean and std likewise (default: the model's).",
     "exif": "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
     "bits": "Bits that integer images of more than 8 bits use, 9 to 16; 0: as the data shows (default: 0).",
     "preprocess": "torchvision transform instead of the options above, as FILE.py:NAME; the file is run "
