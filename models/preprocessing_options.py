@@ -123,14 +123,18 @@ def options_for(p: Preprocessing) -> PreprocessingOptions:
 
 
 def words_for(
-    p: Preprocessing, transform_input: bool | None = None, base: Preprocessing | None = None
+    p: Preprocessing,
+    transform_input: bool | None = None,
+    base: Preprocessing | None = None,
+    always: bool = False,
 ) -> list[str]:
-    """The options that make `base` (by default one without unusual settings) into `p`, for a command line."""
+    """The options that make `base` (by default one without unusual settings) into `p`, for a command line;
+    `always`: that make any preprocessing into it."""
     usual, options = Preprocessing(), options_for(p)
     words = []
     for name, field in _UNUSUAL.items():
         known = {getattr(usual, field), getattr(base or usual, field), getattr(p, field)}
-        if len(known) == 1:
+        if len(known) == 1 and not always:
             options = replace(options, **{name: None})
     for f in fields(options):
         if isinstance(value := getattr(options, f.name), str):

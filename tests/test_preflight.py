@@ -11,10 +11,11 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from explain.analysis.verdict import format_text, wrong
-from explain.run.preflight import Preflight, preflight, spread_over_classes
+from explain.run.preflight import Preflight, other_readings, preflight, spread_over_classes
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
+from models.preprocessing_options import PreprocessingOptions
 from models.sources.module import from_module
 from tests.command import launch, one_line
 
@@ -57,6 +58,24 @@ def looked(model: nn.Module, data: Path, fed: Preprocessing = UNIT) -> Preflight
     classifier = from_module(model.eval(), CLASSES, fed, "net")
     source = FolderSource(data)
     return preflight(classifier, source, [CLASSES.index(c) for c in source.classes])
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        Preprocessing(),
+        Preprocessing(order="bgr", scale=1.0, mean=(104.0, 117.0, 124.0), std=(1.0,) * 3),
+        Preprocessing((64, 64), "letterbox", fill=(114,)),
+        Preprocessing((64, 64), 64, (0.5,), (0.5,), crop="none", exif="ignore"),
+    ],
+)
+def test_the_options_that_are_named_make_the_reading(base: Preprocessing) -> None:
+    network = from_module(ByColor((0, 0, 0)), CLASSES, base, "own")
+    for reading in other_readings(network):
+        words = dict(
+            zip((w[2:].replace("-", "_") for w in reading.words[::2]), reading.words[1::2], strict=True)
+        )
+        assert PreprocessingOptions(**words).apply(base) == reading.preprocessing, reading.name  # type: ignore
 
 
 def test_a_right_network_is_left_alone(data: Path) -> None:

@@ -147,12 +147,17 @@ def other_readings(classifier: Classifier) -> list[Reading]:
     found = [*_normalizations(p)]
     if p.channels == 3:
         order = "rgb" if p.order == "bgr" else "bgr"
-        found.append(Reading(f"colors as {order.upper()}", ("--channels", order), replace(p, order=order)))
+        values = [(f"--{name}", getattr(p, name)) for name in ("mean", "std")]
+        # where they differ, the option alone does not say in which order they are
+        more = [w for name, v in values if len(set(v)) > 1 for w in (name, ",".join(map(str, v)))]
+        words = ("--channels", order, *more)
+        found.append(Reading(f"colors as {order.upper()}", words, replace(p, order=order)))
     if p.resize is None:
         short = round(min(p.size) * 256 / 224)
         found.append(Reading("cropped", ("--resize", str(short)), replace(p, resize=short)))
     else:
-        found.append(Reading("squashed", ("--resize", "squash"), replace(p, resize=None, crop="center")))
+        whole = replace(p, resize=None, crop="center", fill=(0,))
+        found.append(Reading("squashed", ("--resize", "squash"), whole))
     exif = "ignore" if p.exif == "apply" else "apply"
     found.append(Reading(f"EXIF orientation: {exif}", ("--exif", exif), replace(p, exif=exif)))
     return found

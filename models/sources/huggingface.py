@@ -51,7 +51,7 @@ class HuggingFaceModels(ModelSource):
             checkpoints.fingerprint(model),
             preprocessing_from=origin,
             source=PREFIX + place,
-            options=tuple(words_for(preprocessing)) if told else (),
+            options=tuple(words_for(preprocessing, always=True)) if told else (),
             notes=(note,) if note else (),
         )
 

@@ -64,7 +64,7 @@ class ModelFile(ModelSource):
             classes=names,
             preprocessing=fed,
             preprocessing_from=f"from '{Path(name).name}'",
-            options=tuple(words_for(fed, made.transform_input)),
+            options=tuple(words_for(fed, made.transform_input, always=True)),
         )
 
 
