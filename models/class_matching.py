@@ -56,7 +56,7 @@ def match_classes(
     Raises UserError that names both lists, or both orders.
     """
     if order:
-        outputs, note = outputs_in_order(order, data, model)
+        outputs, note = outputs_in_order(order, data, model, empty)
         return ClassMatch(outputs, order=note)
     mapping = mapping or {}
     found: dict[str, int] = {name: mapping[name] for name in data if name in mapping}
@@ -71,7 +71,7 @@ def match_classes(
     numbers = numbers_in(left if not named else [name for name in left if name.isdecimal()])
     note = match_numbers(numbers, model, found) if left and not by_name and len(numbers) == len(left) else ""
     if lost := [name for name in left if name not in found]:
-        raise _unmatched(lost, data, model, found)
+        raise _unmatched(lost, [name for name in data if name not in empty], model, found)
     return ClassMatch(tuple(found.get(name, -1) for name in data), tuple(folded), note)
 
 

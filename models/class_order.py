@@ -76,12 +76,15 @@ def _every_name(names: Sequence[str], outputs: int) -> list[str]:
     return [before + str(i).zfill(width if padded else 0) for i in range(outputs)]
 
 
-def outputs_in_order(order: str, data: Sequence[str], model: Sequence[str]) -> tuple[tuple[int, ...], str]:
+def outputs_in_order(
+    order: str, data: Sequence[str], model: Sequence[str], empty: Sequence[str] = ()
+) -> tuple[tuple[int, ...], str]:
     """For each class of the data, the output by `--classes sorted` or `numbers`; and one line that says how.
-    Raises UserError where the network's own names contradict it."""
-    outputs, note = _sorted(data, model) if order == "sorted" else _numbered(data, model)
+    `empty`: classes without images, of which the network may know nothing (-1). Raises UserError where the
+    network's own names contradict it."""
+    outputs, note = _sorted(data, model, empty) if order == "sorted" else _numbered(data, model)
     for name, output in zip(data, outputs, strict=True):
-        if not is_unnamed(model) and name in model and list(model).index(name) != output:
+        if output >= 0 and not is_unnamed(model) and name in model and list(model).index(name) != output:
             raise UserError(
                 f"--classes {order} makes '{name}' output {output}, which the network calls "
                 f"'{model[output]}', while its output "
@@ -90,16 +93,19 @@ def outputs_in_order(order: str, data: Sequence[str], model: Sequence[str]) -> t
     return outputs, note
 
 
-def _sorted(data: Sequence[str], model: Sequence[str]) -> tuple[tuple[int, ...], str]:
-    if len(data) != len(model):
+def _sorted(data: Sequence[str], model: Sequence[str], empty: Sequence[str]) -> tuple[tuple[int, ...], str]:
+    without = "" if len(data) == len(model) or not empty else f", without {', '.join(empty)} (no image)"
+    known = [name for name in data if name not in empty] if without else list(data)
+    if len(known) != len(model):
         raise UserError(
             f"--classes sorted: the data has {len(data)} classes, the network {len(model)} outputs, and "
             "sorted names give the order only of all classes: write lines 'data class, number of the output' "
             "into a file for --classes FILE."
         )
-    every = sorted(data)
+    every = sorted(known)
     shown = ", ".join(every[:6]) + (" …" if len(every) > 6 else "")
-    return tuple(every.index(name) for name in data), f"outputs in the order of the sorted names: {shown}"
+    outputs = tuple(every.index(name) if name in every else -1 for name in data)
+    return outputs, f"outputs in the order of the sorted names{without}: {shown}"
 
 
 def _numbered(data: Sequence[str], model: Sequence[str]) -> tuple[tuple[int, ...], str]:

@@ -86,7 +86,8 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
         order, settled = _settled(classifier, source, unclear)
         matching = match(classifier, source, mapping, order)
     if order == "sorted":
-        classifier = replace(classifier, classes=tuple(sorted(source.classes)), renamed=True)
+        named = sorted(name for name, k in zip(source.classes, matching.outputs, strict=True) if k >= 0)
+        classifier = replace(classifier, classes=tuple(named), renamed=True)
     notes = [renamed, settled, *_notes_on_matching(matching.notes), *_notes_on_data(classifier, source)]
     return Matched(classifier, mapping, order, [note for note in notes if note])
 
