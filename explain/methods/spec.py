@@ -139,8 +139,8 @@ def allowed(p: Parameter) -> str:
 def table(methods: Iterable[Method]) -> str:
     """The table of docs/methods.md; the formula is the first paragraph of the function's docstring."""
     rows = [
-        "| name | method | what it shows | map | class | parameters | cost | source |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| name | method | what it shows | map | class | parameters | needs | cost | source |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for m in methods:
         function = m.function if not isinstance(m.function, str) else m.compute
@@ -148,7 +148,8 @@ def table(methods: Iterable[Method]) -> str:
         parameters = ", ".join(f"`{p.name}` {p.default}" for p in m.parameters)
         of_class = "yes" if m.class_specific else "no"
         rows.append(
-            f"| `{m.name}` | {m.title} | {m.summary} | {formula} | {of_class} | {parameters} | {m.cost} | "
+            f"| `{m.name}` | {m.title} | {m.summary} | {formula} | {of_class} | {parameters} | {m.access} | "
+            f"{m.cost} | "
             f"{m.citation} |"
         )
     return "\n".join(rows)
