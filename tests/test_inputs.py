@@ -15,7 +15,7 @@ from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.hints import near_classes, seen_in_training
-from models.data.images import open_image
+from models.data.images import UnreadableImage, open_image
 from models.data.labels import several_labels
 from models.data.open import open_data
 from models.data.parts import open_parts
@@ -137,11 +137,20 @@ def test_the_bits_of_a_training_hold_for_its_network(tmp_path: Path) -> None:
     assert "use 12 bits (as the network was trained)" in source.reading[0]
     for picture in (source.load(0), read_picture(tmp_path / "d" / "a" / "dark.png", trained)):
         assert np.abs(np.asarray(picture)[..., 0] - values * (255 / 4095)).max() <= 0.51
-    Image.fromarray(values.astype(np.float32)).save(tmp_path / "d" / "a" / "float.tif")
-    assert (
-        "1 of 2 files looked at hold floats, each of which is scaled to its own maximum"
-        in FolderSource(tmp_path / "d").reading
-    )
+    file = tmp_path / "d" / "a" / "float.tif"
+    Image.fromarray((values / 900).astype(np.float32)).save(file)
+    source = FolderSource(tmp_path / "d")
+    assert "1 of 2 files looked at hold floats, of which 1 is white (by --scale)" in source.reading
+    assert np.abs(np.asarray(open_image(file))[..., 0] - values * (255 / 900)).max() <= 0.51
+    Image.fromarray((values / 4).astype(np.float32)).save(file)
+    bytes_as_they_are = Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3, scale=1.0)
+    row = [item.id for item in source.items].index("a/float.tif")
+    for picture in (source.read_for(bytes_as_they_are).load(row), read_picture(file, bytes_as_they_are)):
+        assert np.abs(np.asarray(picture)[..., 0] - values / 4).max() <= 0.51
+    with pytest.raises(
+        UnreadableImage, match=r"from 0 to 225: .* with --scale 1 they are read from 0 to 255"
+    ):
+        source.load(row)
 
 
 def test_the_bits_belong_to_the_request(tiny: Classifier, tmp_path: Path) -> None:

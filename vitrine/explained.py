@@ -111,6 +111,7 @@ def _opened(image: str | Path | Image.Image, net: Classifier) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
     try:
-        return open_image(Path(image), exif=net.preprocessing.exif, bits=net.preprocessing.bits)
+        fed = net.preprocessing
+        return open_image(Path(image), exif=fed.exif, bits=fed.bits, white=fed.white)
     except UnreadableImage as error:
         raise UserError(f"'{image}' cannot be used: {error}.") from error

@@ -59,7 +59,7 @@ def _uploaded(path: str) -> bool:
     )
 
 
-def open_upload(path: str, exif: str = "apply", bits: int = 0) -> Image.Image:
+def open_upload(path: str, exif: str = "apply", bits: int = 0, white: float = 1.0) -> Image.Image:
     """RGB without metadata, turned as EXIF says unless that is to be ignored (`models.preprocessing`); the
     file is gone soon. Raises UserError for a file outside the upload folder, a broken one, or one that is too
     large."""
@@ -67,7 +67,7 @@ def open_upload(path: str, exif: str = "apply", bits: int = 0) -> Image.Image:
         raise UserError("Only uploaded files are opened: choose a photo to upload.")
     file = Path(path).resolve()
     try:
-        return open_image(file, MAX_PIXELS, exif, bits)
+        return open_image(file, MAX_PIXELS, exif, bits, white)
     except UnreadableImage as error:
         raise UserError(
             f"This photo cannot be used ({error}): take a JPEG, PNG or WebP of at most 24 million pixels."
@@ -83,16 +83,16 @@ def handed_out(name: str) -> Path:
 
 
 class Photos:
-    """The last uploads, in memory, each under a key that only its visitor's page has. `exif`, `bits`: as of
-    `open_upload`."""
+    """The last uploads, in memory, each under a key that only its visitor's page has. `exif`, `bits`,
+    `white`: as of `open_upload`."""
 
-    def __init__(self, exif: str = "apply", bits: int = 0) -> None:
-        self._exif, self._bits = exif, bits
+    def __init__(self, exif: str = "apply", bits: int = 0, white: float = 1.0) -> None:
+        self._read_as = exif, bits, white
         self._kept, self._lock = OrderedDict[str, tuple[str, Image.Image]](), threading.Lock()
 
     def keep(self, who: str, path: str) -> str:
         """The key. Raises UserError as `open_upload` does."""
-        picture, key = _small(open_upload(path, self._exif, self._bits)), secrets.token_urlsafe(12)
+        picture, key = _small(open_upload(path, *self._read_as)), secrets.token_urlsafe(12)
         with self._lock:
             self._kept[key] = (who, picture)
             mine = [k for k, (owner, _) in self._kept.items() if owner == who]

@@ -71,7 +71,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.cancellation = Cancellation(None if self.access.computes else VISIT)
-        self.photos = Photos(self.exif, self.run.manifest.request.bits)
+        self.photos = Photos(self.exif, self.run.manifest.request.bits, self.run.manifest.request.white)
         self.subjects = Subjects(self.run, self.photos, self.access)
         self.sessions = ImageSessions(self.classifier, self.subjects.picture)
 

@@ -62,9 +62,9 @@ def python_lines(
         ]
     )
     read = _fields(options)
-    how = "".join(
-        f", {k}={v!r}" for k, v in (("exif", read.get("exif")), ("bits", int(read.get("bits", 0)))) if v
-    )
+    white = 1.0 if read.get("scale", "255") in ("255", "255.0") else 255.0
+    values = {"exif": read.get("exif"), "bits": int(read.get("bits", 0)), "white": white if white != 1 else 0}
+    how = "".join(f", {k}={v!r}" for k, v in values.items() if v)
     smooth = any(q.smoothing != Smoothing() for q in requests)
     listed = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)
     return "\n".join(

@@ -27,7 +27,7 @@ def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
     """As a network that is `fed` so was trained on pictures. Raises UserError for what is no picture."""
     must_be_there(path)
     try:
-        return open_image(path, exif=fed.exif, bits=fed.bits) if fed else open_image(path)
+        return open_image(path, exif=fed.exif, bits=fed.bits, white=fed.white) if fed else open_image(path)
     except UnreadableImage as error:
         raise UserError(f"'{path}' cannot be used: {error}.") from error
 

@@ -69,6 +69,12 @@ class Request:
     bits: int = 0
 
     @property
+    def white(self) -> float:
+        """The largest value of images of floats, as `models.preprocessing.Preprocessing.white`."""
+        scale = self.preprocessing.get("scale", 255)
+        return 255 / scale if isinstance(scale, int | float) and scale > 0 else 1.0
+
+    @property
     def where(self) -> str:
         """Of what the maps are: 'layer features.8', or 'the image' where layers cannot be reached."""
         return f"layer {self.layer}" if self.layer else "the image"

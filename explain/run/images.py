@@ -23,7 +23,7 @@ def original(run: RunData, row: int) -> Image.Image | None:
         return None
     try:
         exif, trusted = request.preprocessing.get("exif", "apply"), not is_inside(run.folder, root)
-        return reopen(root, str(run.table.at[row, "id"]), exif, request.bits, trusted)
+        return reopen(root, str(run.table.at[row, "id"]), exif, request.bits, trusted, request.white)
     except UserError:  # a data set that is another one by now
         return None
 

@@ -41,7 +41,7 @@ def read_header(file: BinaryIO) -> ArrayHeader:
     if not _is_image(shape):
         raise UserError(f"an array of shape {shape}: an image is (h, w), (h, w, 1) or (h, w, 3)")
     if dtype.kind != "f" and not (dtype.kind == "u" and dtype.itemsize <= 2):
-        raise UserError(f"an array of {dtype}: uint8, uint16 and floats from 0 to 1 are read")
+        raise UserError(f"an array of {dtype}: uint8, uint16 and floats are read")
     return ArrayHeader(shape, fortran, dtype)
 
 
@@ -62,11 +62,12 @@ def read_values(file: BinaryIO, header: ArrayHeader) -> np.ndarray:
     return values[..., 0] if header.shape[2:] == (1,) else values
 
 
-def unit_floats(values: np.ndarray) -> np.ndarray:
-    """Floats from 0 to 1 as uint8. Raises UserError, which names their range, for others: what is white
-    cannot be known."""
+def floats_as_bytes(values: np.ndarray, white: float) -> np.ndarray:
+    """Floats from 0 (black) to `white` as uint8. Raises UserError, which names their range, for others: what
+    is white cannot be known."""
     low, high = float(values.min()), float(values.max())
-    if math.isnan(low) or not (low >= 0 and high <= 1):
+    if math.isnan(low) or not (low >= 0 and high <= white):
         has = "NaN" if math.isnan(low) else f"values from {low:.4g} to {high:.4g}"
-        raise UserError(f"an array of floats with {has}: floats are read from 0 (black) to 1 (white)")
-    return np.round(values.astype(np.float64) * 255).astype(np.uint8)
+        other = "" if white != 1 else "; with --scale 1 they are read from 0 to 255"
+        raise UserError(f"floats with {has}: floats are read from 0 (black) to {white:g} (white){other}")
+    return np.round(values.astype(np.float64) * (255 / white)).astype(np.uint8)

@@ -47,7 +47,7 @@ class FileSource(ImageSource):
         return self.path(index)
 
     def load(self, index: int) -> Image.Image:
-        return open_image(self.file(index), exif=self.exif, bits=self.bits)
+        return open_image(self.file(index), exif=self.exif, bits=self.bits, white=self.white)
 
     def stamp(self, index: int) -> str:
         return file_stamp(self.path(index))
@@ -80,8 +80,8 @@ class FileSource(ImageSource):
             )
         if facts.floats:
             text.append(
-                f"{facts.floats} of {facts.files} files looked at hold floats, each of which is scaled to "
-                "its own maximum"
+                f"{facts.floats} of {facts.files} files looked at hold floats, of which {self.white:g} is "
+                "white (by --scale)"
             )
         if facts.turned:
             some = f"{facts.turned} of {facts.files} files looked at"

@@ -94,19 +94,24 @@ class UnreadableImage(UserError):
 
 
 def open_image(
-    file: Path | bytes, max_pixels: int = MAX_PIXELS, exif: str = "apply", bits: int = 0
+    file: Path | bytes,
+    max_pixels: int = MAX_PIXELS,
+    exif: str = "apply",
+    bits: int = 0,
+    white: float = 1.0,
 ) -> Image.Image:
     """The image of a file, or of a file's bytes, as RGB, turned as its EXIF orientation says unless `exif` is
     "ignore".
 
-    `bits`: how many bits the integer images of more than 8 bits use; 0: as many as this image does. Raises
-    `UnreadableImage`; nothing is decoded before the header's size is checked.
+    `bits`: how many bits the integer images of more than 8 bits use; 0: as many as this image does; `white`:
+    the largest value of images of floats (`Preprocessing.white`). Raises `UnreadableImage`; nothing is decoded
+    before the header's size is checked.
     """
     try:
         try:
-            return _decoded(file, max_pixels, exif, bits)
+            return _decoded(file, max_pixels, exif, bits, white)
         except UnidentifiedImageError:
-            return _of_array(file, max_pixels, bits)
+            return _of_array(file, max_pixels, bits, white)
     except UnreadableImage:
         raise
     except FileNotFoundError as error:
@@ -117,7 +122,7 @@ def open_image(
         raise UnreadableImage(f"cannot be decoded ({str(error)[:100] or type(error).__name__})") from error
 
 
-def _decoded(file: Path | bytes, max_pixels: int, exif: str, bits: int) -> Image.Image:
+def _decoded(file: Path | bytes, max_pixels: int, exif: str, bits: int, white: float) -> Image.Image:
     with _opened(file) as image:
         width, height = image.size
         _must_fit(width, height, max_pixels)
@@ -126,7 +131,7 @@ def _decoded(file: Path | bytes, max_pixels: int, exif: str, bits: int) -> Image
                 "a TIFF of several pages: which of them is the image is not known; save one page per file"
             )
         image.seek(0)
-        shallow = _eight_bits(image, bits)
+        shallow = _eight_bits(image, bits, white)
         return (ImageOps.exif_transpose(shallow) if exif == "apply" else shallow).convert("RGB")
 
 
@@ -164,7 +169,7 @@ def _stream(file: Path | bytes) -> BinaryIO:
     return file.open("rb")
 
 
-def _of_array(file: Path | bytes, max_pixels: int, bits: int) -> Image.Image:
+def _of_array(file: Path | bytes, max_pixels: int, bits: int, white: float) -> Image.Image:
     """The image of a `.npy` file. Raises `UnreadableImage`, or UserError, for all that is none, with the name
     of the format where it is a known one."""
     with _stream(file) as stream:
@@ -178,7 +183,7 @@ def _of_array(file: Path | bytes, max_pixels: int, bits: int) -> Image.Image:
     if values.dtype == np.uint16:
         values = _scaled(values, float(2 ** max(bits, bits_in_use(values)) - 1))
     elif values.dtype.kind == "f":
-        values = arrays.unit_floats(values)
+        values = arrays.floats_as_bytes(values, white)
     return Image.fromarray(np.ascontiguousarray(values)).convert("RGB")
 
 
@@ -226,7 +231,7 @@ def _is_array(path: Path) -> bool:
 
 def about_image(file: Path | bytes) -> tuple[int, bool, bool]:
     """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns
-    it; whether it holds floats that are scaled). (0, False, False) for a file that cannot be read."""
+    it; whether it holds floats). (0, False, False) for a file that cannot be read."""
     try:
         with _opened(file) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
@@ -258,18 +263,16 @@ def bits_in_use(values: np.ndarray) -> int:
     return max(8, int(values.max(initial=0)).bit_length())
 
 
-def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
+def _eight_bits(image: Image.Image, bits: int, white: float) -> Image.Image:
     """Greys of more than 8 bits, and float greys, are scaled to 0-255; Pillow alone would clip them to
-    white."""
+    white. Raises UserError for floats beyond `white`."""
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.nan_to_num(np.asarray(image, np.float64))
-    top = (
-        max(values.max(initial=0), 1.0)
-        if image.mode.startswith("F")
-        else float(2 ** max(bits, bits_in_use(values)) - 1)
-    )
-    grey = Image.fromarray(_scaled(values, top))
+    values = np.asarray(image, np.float64)
+    if image.mode.startswith("F"):
+        grey = Image.fromarray(arrays.floats_as_bytes(values, white))
+    else:
+        grey = Image.fromarray(_scaled(values, float(2 ** max(bits, bits_in_use(values)) - 1)))
     grey.info, exif = {}, image.getexif()
     grey.info["exif"] = exif.tobytes() if exif else b""
     return grey

@@ -44,6 +44,7 @@ class ReopenRequest:
     exif: str = "apply"
     bits: int = 0
     trusted: bool = True
+    white: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ def reopen_file(request: ReopenRequest) -> Image.Image | None:
     """The image of this id below the root; None where it is gone, is no image, or may not be followed."""
     try:
         file = _file(request)
-        return open_image(file, exif=request.exif, bits=request.bits) if file is not None else None
+        if file is None:
+            return None
+        return open_image(file, exif=request.exif, bits=request.bits, white=request.white)
     except UserError:
         return None
 

@@ -54,6 +54,7 @@ class ImageSource(ABC):
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
     network_bits: int = 0  # by the network; 0: as the pictures show
+    white: float = 1.0  # the largest value of images of floats
     bits: int = 0  # that integer pictures of more than 8 bits use; 0 where there are none
 
     @abstractmethod
@@ -93,6 +94,7 @@ class ImageSource(ABC):
         """The same images, with the EXIF orientation and bit depth that a network was trained with."""
         other = copy.copy(self)
         other.exif, other.network_bits = preprocessing.exif, preprocessing.bits
+        other.white = preprocessing.white
         return other
 
     def fingerprint(self) -> str:
