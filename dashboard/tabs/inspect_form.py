@@ -49,6 +49,7 @@ def _maps(run: RunData, target: int | None) -> dict[str, Any]:
         value=list(request.methods),
         multiselect=True,
         label="Methods",
+        info=_left_out(run.manifest.access),
         elem_id="vt-methods",
     )
     with gr.Row():
@@ -72,6 +73,17 @@ def _maps(run: RunData, target: int | None) -> dict[str, Any]:
         visible=reaches(run.manifest.access, "layers"),
     )
     return {"methods": methods, "target": of_class, "contrast_class": contrast, "layers": chosen}
+
+
+def _left_out(access: str) -> str | None:
+    """Why methods are missing from the list; None where none is."""
+    missing = len(METHODS) - len(methods_for(access))
+    gives = {
+        "scores": "scores alone",
+        "gradients": "no layers",
+        "layers": "layers of other kinds than PyTorch's",
+    }
+    return f"{missing} more need what this file lacks: it gives {gives[access]}." if missing else None
 
 
 def _display() -> dict[str, Any]:

@@ -104,8 +104,8 @@ def open_image(
     "ignore".
 
     `bits`: how many bits the integer images of more than 8 bits use; 0: as many as this image does; `white`:
-    the largest value of images of floats (`Preprocessing.white`). Raises `UnreadableImage`; nothing is decoded
-    before the header's size is checked.
+    the largest value of images of floats (`Preprocessing.white`). Raises `UnreadableImage`; nothing is
+    decoded before the header's size is checked.
     """
     try:
         try:
