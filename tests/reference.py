@@ -41,10 +41,3 @@ def raw_references(
     finally:
         recorder.release()
         model.zero_grad()
-
-
-def raw_reference(
-    kind: type, model: nn.Module, layer: nn.Module, x: torch.Tensor, target: list[int]
-) -> np.ndarray:
-    """The same of one method."""
-    return raw_references({"": kind}, model, layer, x, target)[""]

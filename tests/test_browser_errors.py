@@ -10,7 +10,7 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import read
 from explain.run.reader import open_run
-from tests.pages import open_tab, saved, served
+from tests.pages import Events, open_tab, saved, served
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -153,12 +153,13 @@ def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: 
     name = str(page.locator("#vt-gallery .vt-card").first.get_attribute("title"))
     note = page.locator("#vt-gallery .vt-note").first
     note.locator("summary").click()
+    events = Events(page)
     note.locator("[data-action^=label]").fill("class 1")
     note.locator("[data-action^=tags]").fill("hat, <b>dark</b>")
     note.locator("textarea").focus()
     page.keyboard.type('a "quoted" word')
     page.keyboard.press("Tab")
-    page.wait_for_timeout(1500)  # three changes at once, and none is lost
+    events.wait()  # three changes at once, and none is lost
     kept = read(folder / "first")[name]
     assert (kept.label, kept.tags, kept.text) == ("class 1", ("hat", "<b>dark</b>"), 'a "quoted" word')
     page.click(".vt-lenses :text('Notes')")

@@ -272,7 +272,7 @@ def test_a_stopped_training_goes_on_and_ends_the_same(looked: GazeSet, tmp_path:
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mse", "bce"])
 def test_salnet_trains(looked: GazeSet, tmp_path: Path, loss: str) -> None:
-    few = replace(looked, images=looked.images[:6])
+    few = replace(looked, images=looked.images[:12])
     out = tmp_path / "salnet.safetensors"
     assert GazeTraining(few, out, gaze_recipe("salnet-half", epochs=1, loss=loss), 4.0).fit()
     made = load_gaze(out).maps([few.images[0].load()])

@@ -204,7 +204,8 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
     export."""
     out = tmp_path / "colors.safetensors"
     message = launch(
-        "train", "--model", "small_conv", "--data", colors, "--epochs", 10, "--batch-size", 16, "--out", out
+        *("train", "--model", "small_conv", "--data", colors, "--out", out),
+        *("--epochs", 10, "--patience", 10, "--batch-size", 16),
     )
     assert "128 images to train, 16 to choose, 16 to test" in message
     assert "accuracy 100.0% (80.6% to 100.0%)" in message
