@@ -118,12 +118,17 @@ def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> Non
 def test_quick_clicks_all_count(page: "playwright.Page") -> None:
     """The second comes before the first is answered."""
     for k in range(3):
+        before = page.locator("#vt-gallery h2").first.inner_text()
         page.locator(".vt-lenses button[data-value=means]").click()
         cell = page.locator(".vt-cell.vt-miss:not(:text-is('0'))").nth(k)
         value = cell.get_attribute("data-value")
         cell.click()
         page.wait_for_selector(f"#vt-confusion .vt-on[data-value='{value}']")
-        page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
+        page.wait_for_function(
+            """old => document.querySelector('#vt-gallery .vt-pairs .vt-card')
+            && document.querySelector('#vt-gallery h2').innerText !== old""",
+            arg=before,
+        )  # not the pairs of the click before
 
 
 def test_a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
