@@ -1,5 +1,6 @@
 """Steps that browser tests share."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -47,10 +48,12 @@ class Events:
 
     def wait(self) -> None:
         """Until all are finished, no other follows, and the page is drawn."""
-        quiet = 0
+        quiet, until = 0, time.monotonic() + 10
         while quiet < 6:
             self.page.wait_for_timeout(50)
             quiet = 0 if self.open else quiet + 1
+            if time.monotonic() > until:  # a stream whose end the browser never reports
+                self.open.clear()
         self.page.evaluate(DRAWN)
 
 
