@@ -10,6 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.classifier import Classifier
 
+SECONDS = 1.5  # for how long images are counted
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -31,13 +33,13 @@ def macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
     return counter.get_total_flops() // 2
 
 
-def measure_cost(classifier: Classifier, file: Path, batch: int = 32, seconds: float = 1.5) -> Cost:
+def measure_cost(classifier: Classifier, file: Path, batch: int = 32) -> Cost:
     model, shape = classifier.model, (classifier.channels, *classifier.input_size)
     x = torch.rand(batch, *shape, device=classifier.device).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         model(x)
         began, passes = time.perf_counter(), 0
-        while (spent := time.perf_counter() - began) < seconds:
+        while (spent := time.perf_counter() - began) < SECONDS:
             float(model(x).sum())  # waits for the device
             passes += 1
     parameters = sum(p.numel() for p in model.parameters())

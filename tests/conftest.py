@@ -32,6 +32,7 @@ from torch import nn
 from explain.features.top_activations import ABOUT, DEPTH, STRONGEST
 from explain.run.engine import run
 from explain.run.reader import RunData, open_run
+from models import cost
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
@@ -140,6 +141,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cache")
     os.environ["VITRINE_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_measurement() -> None:
+    """Images per second are counted for a moment: no test looks at the figure itself."""
+    cost.SECONDS = 0.05
 
 
 @pytest.fixture(scope="module")

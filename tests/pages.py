@@ -1,10 +1,20 @@
 """Steps that browser tests share."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.ports import free_port
+
+DRAWN = """() => new Promise(resolve => {
+  let timer = setTimeout(resolve, 200);
+  const start = Date.now();
+  new MutationObserver(() => {
+    clearTimeout(timer);
+    timer = setTimeout(resolve, Date.now() - start > 8000 ? 0 : 200);
+  }).observe(document.body, {childList: true, subtree: true, characterData: true});
+})"""  # nothing has changed for 200 ms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +34,27 @@ def served(ctx: "Context") -> Iterator[str]:
     _, url, _ = page.launch(prevent_thread_lock=True, server_port=free_port(), **options())
     yield url
     page.close(verbose=False)
+
+
+class Events:
+    """The events of a page that the server has not finished yet."""
+
+    def __init__(self, page: "playwright.Page"):
+        self.page = page
+        self.open: set[playwright.Request] = set()
+        page.on("request", lambda request: self.open.add(request) if "/queue/" in request.url else None)
+        page.on("requestfinished", lambda request: self.open.discard(request))
+        page.on("requestfailed", lambda request: self.open.discard(request))
+
+    def wait(self) -> None:
+        """Until all are finished, no other follows, and the page is drawn."""
+        quiet, until = 0, time.monotonic() + 10
+        while quiet < 6:
+            self.page.wait_for_timeout(50)
+            quiet = 0 if self.open else quiet + 1
+            if time.monotonic() > until:  # a stream whose end the browser never reports
+                self.open.clear()
+        self.page.evaluate(DRAWN)
 
 
 def saved(download: "playwright.Download", folder: "Path") -> "Path":

@@ -1,5 +1,7 @@
 """pytorch-grad-cam as the independent reference for raw maps."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytorch_grad_cam as reference
 import torch
@@ -19,19 +21,23 @@ PEERS = {
 }
 
 
-def raw_reference(
-    kind: type, model: nn.Module, layer: nn.Module, x: torch.Tensor, target: list[int]
-) -> np.ndarray:
-    """What pytorch-grad-cam computes before its ReLU, min-max and resize."""
-    peer = kind(model=model, target_layers=[layer])
-    recorder: ActivationsAndGradients = peer.activations_and_grads
+def raw_references(
+    kinds: Mapping[str, type], model: nn.Module, layer: nn.Module, x: torch.Tensor, target: list[int]
+) -> dict[str, np.ndarray]:
+    """What pytorch-grad-cam computes before its ReLU, min-max and resize, by method; all of one pass of its
+    recorder."""
+    peers = {name: kind(model=model, target_layers=[]) for name, kind in kinds.items()}
+    recorder = ActivationsAndGradients(model, [layer], None)
     targets = [ClassifierOutputTarget(t) for t in target]
     try:
         outputs = recorder(x)
         model.zero_grad()
         sum(t(o) for t, o in zip(targets, outputs, strict=True)).backward()
         activations, gradients = recorder.activations[0].cpu().numpy(), recorder.gradients[0].cpu().numpy()
-        return peer.get_cam_image(x, layer, targets, activations, gradients, False)
+        return {
+            name: peer.get_cam_image(x, layer, targets, activations, gradients, False)
+            for name, peer in peers.items()
+        }
     finally:
         recorder.release()
         model.zero_grad()

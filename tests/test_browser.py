@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from explain.features.top_activations import ABOUT
-from tests.pages import open_tab, saved
+from tests.pages import Events, open_tab, saved
 from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -57,10 +57,7 @@ def test_confusion_cell_keyboard_and_sort(page: "playwright.Page") -> None:
 def test_maps_are_blended_in_the_browser(page: "playwright.Page") -> None:
     requests: list[str] = []
     page.on("request", lambda r: requests.append(r.url) if "/queue/" in r.url else None)
-    seen = -1
-    while len(requests) > seen:  # until what belongs to the page's arrival is over
-        seen = len(requests)
-        page.wait_for_timeout(1500)
+    Events(page).wait()  # what belongs to the page's arrival
     requests.clear()
     assert opacity(page) == pytest.approx(0.65)
     page.locator("#vt-gallery [data-blend=opacity]").fill("20")
@@ -69,6 +66,7 @@ def test_maps_are_blended_in_the_browser(page: "playwright.Page") -> None:
     assert "vt-viridis" in page.eval_on_selector(".vt-map", "node => getComputedStyle(node).filter")
     page.click("#vt-gallery [data-blend=on]")
     assert not page.locator(".vt-map").first.is_visible()
+    Events(page).wait()
     assert not requests
 
 
@@ -236,9 +234,10 @@ def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: 
 def test_no_tab_is_empty(page: "playwright.Page") -> None:
     """Every one says something after it was opened, also where there is nothing to compare with and nothing
     was trained."""
+    events = Events(page)
     for name in ("Inspect", "Layers", "Filters", "Inversion", "Gaze", "Compare", "Train", "Export", "Errors"):
         open_tab(page, name)
-        page.wait_for_timeout(1500)  # what its opening asks for has come back
+        events.wait()
         assert page.locator("[role=tabpanel]:visible .vt-panel:visible").count(), name
 
 

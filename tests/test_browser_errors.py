@@ -10,7 +10,7 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import read
 from explain.run.reader import open_run
-from tests.pages import open_tab, saved, served
+from tests.pages import Events, open_tab, saved, served
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -118,12 +118,17 @@ def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> Non
 def test_quick_clicks_all_count(page: "playwright.Page") -> None:
     """The second comes before the first is answered."""
     for k in range(3):
+        before = page.locator("#vt-gallery h2").first.inner_text()
         page.locator(".vt-lenses button[data-value=means]").click()
         cell = page.locator(".vt-cell.vt-miss:not(:text-is('0'))").nth(k)
         value = cell.get_attribute("data-value")
         cell.click()
         page.wait_for_selector(f"#vt-confusion .vt-on[data-value='{value}']")
-        page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
+        page.wait_for_function(
+            """old => document.querySelector('#vt-gallery .vt-pairs .vt-card')
+            && document.querySelector('#vt-gallery h2').innerText !== old""",
+            arg=before,
+        )  # not the pairs of the click before
 
 
 def test_a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
@@ -153,12 +158,13 @@ def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: 
     name = str(page.locator("#vt-gallery .vt-card").first.get_attribute("title"))
     note = page.locator("#vt-gallery .vt-note").first
     note.locator("summary").click()
+    events = Events(page)
     note.locator("[data-action^=label]").fill("class 1")
     note.locator("[data-action^=tags]").fill("hat, <b>dark</b>")
     note.locator("textarea").focus()
     page.keyboard.type('a "quoted" word')
     page.keyboard.press("Tab")
-    page.wait_for_timeout(1500)  # three changes at once, and none is lost
+    events.wait()  # three changes at once, and none is lost
     kept = read(folder / "first")[name]
     assert (kept.label, kept.tags, kept.text) == ("class 1", ("hat", "<b>dark</b>"), 'a "quoted" word')
     page.click(".vt-lenses :text('Notes')")

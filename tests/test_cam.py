@@ -11,7 +11,7 @@ from explain.network.hooks import capture
 from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from tests.maps import maps_of_pass
-from tests.reference import PEERS, raw_reference
+from tests.reference import PEERS, raw_references
 
 
 @pytest.mark.slow
@@ -35,8 +35,8 @@ def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest)
     captured = capture(model, x, name)
     for target in (captured.logits.argmax(1), torch.tensor([7, 281, 999])):
         ours = maps_of_pass(captured, PEERS, target)
-        for method, kind in PEERS.items():
-            theirs = raw_reference(kind, model, model.get_submodule(name), x, target.tolist())
+        peers = raw_references(PEERS, model, model.get_submodule(name), x, target.tolist())
+        for method, theirs in peers.items():
             mine = ours[method].numpy()
             if method.startswith("eigen"):  # a principal component has no sign
                 theirs = theirs * np.sign((theirs * mine).sum((1, 2), keepdims=True))

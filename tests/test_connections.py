@@ -218,21 +218,16 @@ def test_at_the_limit_of_descriptors_it_goes_on(cramped: tuple[str, Path, subpro
     port = httpx.URL(address).port
     assert port is not None
     lines: list[socket.socket] = []
-    until = time.monotonic() + 8
-    answered, slowest = 0, 0.0
-    while time.monotonic() < until:
+    for _ in range(8):  # 320 connections
         lines += [opened(port, "GET / HTTP/1.1\r\nHost: ") for _ in range(40)]
-        began = time.monotonic()
         assert httpx.get(f"{address}healthz", timeout=10).status_code == 200
         assert httpx.get(f"{address}config", timeout=10).status_code == 200
-        slowest, answered = max(slowest, time.monotonic() - began), answered + 1
         for line in lines[:-200]:
             line.close()
         del lines[:-200]
     for line in lines:
         line.close()
     assert process.poll() is None
-    assert answered > 3, slowest
     assert log.stat().st_size < 100_000
 
 

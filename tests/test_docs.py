@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import run_command
+
 ROOT = Path(__file__).parent.parent
 CARDS = sorted((ROOT / "models" / "weights").rglob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")), *CARDS]
@@ -57,6 +59,22 @@ def shape(line: str) -> str:
     return " ".join(re.sub(r"[+-]?\d[\d.,e-]*", "0", line).split())
 
 
+def launched(folder: Path, *options: str) -> str:
+    """What `python launch.py` prints in this folder."""
+    done = run_command(*options, cwd=folder)
+    assert done.returncode == 0, (options, done.stderr)
+    return done.stdout
+
+
+def script_run(folder: Path, name: str, *options: str) -> str:
+    """What another script prints in this folder."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, name, *options]
+    return subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
 @pytest.mark.slow
 def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
     """Its script and its commands in their order, in an empty folder, print the lines that it shows; only
@@ -69,17 +87,11 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
     for (name, *options), shown in commands:
         if options[0] == "serve":
             continue
-        path = ROOT / name if name == "launch.py" else tmp_path / name
-        done = subprocess.run(
-            [sys.executable, str(path), *options],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
+        message = (
+            launched(tmp_path, *options) if name == "launch.py" else script_run(tmp_path, name, *options)
         )
-        assert done.returncode == 0, (options, done.stderr)
-        printed = {shape(line) for line in done.stdout.splitlines()}
-        assert not [x for x in shown.splitlines() if x != "..." and shape(x) not in printed], done.stdout
+        printed = {shape(line) for line in message.splitlines()}
+        assert not [x for x in shown.splitlines() if x != "..." and shape(x) not in printed], message
     assert (tmp_path / "maps" / "00.occlusion.npy").is_file()
     assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "fear.zip").is_file()

@@ -1,6 +1,7 @@
 """Baselines, people, networks and models against fixations: the truths they are measured by, the folder that
 is kept, and the commands."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -267,6 +268,9 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
     """A small network is trained, measured, kept in a folder beside a classifier, and asked about one
     picture."""
     data, model = ("--data", str(folder / "fixations.csv")), tmp_path / "small.safetensors"
+    (tmp_path / "photos").mkdir()
+    for name in ("00.png", "01.png", "02.png"):
+        shutil.copy(folder / "images" / name, tmp_path / "photos")
     code, text = told(
         "train", *data, "--model", "gaze_small", "--epochs", "1", "--sigma", "3", "--out", str(model)
     )
@@ -280,7 +284,7 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
         "--teacher",
         str(model),
         "--photos",
-        str(folder / "images"),
+        str(tmp_path / "photos"),
         "--epochs",
         "1",
         "--sigma",

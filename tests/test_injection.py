@@ -29,6 +29,7 @@ from dashboard.components.markup import display_text, html
 from explain.run.reader import open_run
 from tests.conftest import DEMO, FLAGS, WAIT, _chromium
 from tests.markup import elements, runs_nothing
+from tests.pages import Events, open_tab, served
 from tests.test_hostile_folder import planted, texts
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ class Watch:
     """A page of Chromium, and what must not happen in it."""
 
     def __init__(self, page: "playwright.Page"):
-        self.page, self.wrong = page, list[str]()
+        self.page, self.events, self.wrong = page, Events(page), list[str]()
         page.set_default_timeout(WAIT)
         page.on("dialog", lambda dialog: (self.wrong.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -305,7 +306,6 @@ def watch() -> Iterator[Watch]:
 @pytest.mark.browser
 def test_every_tab_shows_texts_as_texts(context: "Context", watch: Watch) -> None:
     from dashboard.tabs.registry import open_to
-    from tests.pages import open_tab, served
 
     page = watch.page
     with served(context) as url:
@@ -316,7 +316,7 @@ def test_every_tab_shows_texts_as_texts(context: "Context", watch: Watch) -> Non
         watch.check("Errors")
         for button in page.locator(".vt-lenses button").all():
             button.click()
-            page.wait_for_timeout(1500)
+            watch.events.wait()
             watch.check(str(button.get_attribute("data-value")))
         page.locator(".vt-lenses button").first.click()
         page.locator(".vt-cell.vt-miss:not(:text-is('0'))").first.click()
@@ -326,7 +326,7 @@ def test_every_tab_shows_texts_as_texts(context: "Context", watch: Watch) -> Non
         page.wait_for_selector("#vt-facts .vt-known")
         for tab in open_to(context.access):
             open_tab(page, tab.TITLE)
-            page.wait_for_timeout(2500)
+            watch.events.wait()
             assert page.locator("[role=tabpanel]:visible .vt-panel:visible").count(), tab.TITLE
             watch.check(tab.TITLE)
         for query in ("?class={}", "?tab=gaze&image={}", "?tab=inspect&image={}", "?group=tag:{}", "?by={}"):
@@ -335,7 +335,7 @@ def test_every_tab_shows_texts_as_texts(context: "Context", watch: Watch) -> Non
             other = Watch(browser.new_page())  # leaving a page would end its requests with an error
             other.page.goto(url + query.format(quote(EVIL)), wait_until="domcontentloaded")
             other.page.wait_for_selector(".vt-panel:visible")
-            other.page.wait_for_timeout(1500)
+            other.events.wait()
             other.check(query)
             other.page.close()
 

@@ -169,7 +169,19 @@ def epochs(out: Path) -> int:
 @pytest.mark.slow
 def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped.safetensors"
-    words = ("train", "--data", colors, "--epochs", 500, "--patience", 500, "--out", out)
+    words = (
+        "train",
+        "--model",
+        "small_conv",
+        "--data",
+        colors,
+        "--epochs",
+        2000,
+        "--patience",
+        2000,
+        "--out",
+        out,
+    )
     before = 0
     for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 130)):
         process = start(*words)
@@ -191,7 +203,10 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
     """Two colors are learnt in a few epochs: checkpoint, curves, test accuracy, the run of it, and its
     export."""
     out = tmp_path / "colors.safetensors"
-    message = launch("train", "--data", colors, "--epochs", 10, "--batch-size", 16, "--out", out)
+    message = launch(
+        *("train", "--model", "small_conv", "--data", colors, "--out", out),
+        *("--epochs", 10, "--patience", 10, "--batch-size", 16),
+    )
     assert "128 images to train, 16 to choose, 16 to test" in message
     assert "accuracy 100.0% (80.6% to 100.0%)" in message
     curves = out.with_suffix(".csv").read_text().splitlines()

@@ -13,14 +13,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from explain.network.hooks import capture
 from explain.run.engine import Progress, run
 from explain.run.format import done_ids, part_files
 from explain.run.reader import RunData, open_run
+from models import checkpoints
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import Cancelled, UserError
+from models.registry import spec
+from tests.command import launch
 from tests.maps import maps_of_pass
 
 ROOT = Path(__file__).parent.parent
@@ -242,30 +246,35 @@ def test_parts_are_written_as_they_fill(tiny: Classifier, pictures: Path, tmp_pa
     assert asdict(open_run(tmp_path / "run").manifest.request)["layer"] == "features"
 
 
-@pytest.mark.slow
-def test_killed_in_the_middle_of_two_thousand_images(tmp_path: Path) -> None:
-    """kill -9, start again: nothing lost, nothing twice."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def two_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four classes, each of five hundred noisy pictures."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("two_thousand")
     for name in ("happy", "Sad", "NEUTRAL", "anger"):
-        (tmp_path / "data" / name).mkdir(parents=True)
+        (folder / name).mkdir()
         for i in range(500):
-            Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(
-                tmp_path / "data" / name / f"{i}.jpg"
-            )
+            pixels = rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that was not trained, of expressions."""
+    file = tmp_path_factory.mktemp("network") / "small.safetensors"
+    classes = ["happiness", "sadness", "neutral", "anger"]
+    checkpoints.save(file, spec("small_conv").build(4), {"architecture": "small_conv", "classes": classes})
+    return file
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_two_thousand_images(
+    two_thousand: Path, small_network: Path, tmp_path: Path
+) -> None:
+    """kill -9, start again: nothing lost, nothing twice."""
     out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "launch.py",
-        "run",
-        "--model",
-        "fer_vgg:toon_faces",
-        "--data",
-        str(tmp_path / "data"),
-        "--out",
-        str(out),
-    ]
+    words = ["run", "--model", str(small_network), "--data", str(two_thousand), "--out", str(out)]
+    command = [sys.executable, "launch.py", *words]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.time() + 120
     while not part_files(out) and time.time() < deadline:
@@ -276,33 +285,20 @@ def test_killed_in_the_middle_of_two_thousand_images(tmp_path: Path) -> None:
     assert 0 < len(kept) < 2000
     assert not (out / "manifest.json").exists()
     stamps = {p: p.stat().st_mtime_ns for p in part_files(out)}
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    printed = launch(*words)
     data = open_run(out)
     assert len(data.table) == 2000
     assert data.table["id"].is_unique
     assert data.manifest.counts == {"ok": 2000, "failed": 0}
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
-    assert "accuracy" in ended.stdout
+    assert "accuracy" in printed
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_done(two_thousand: Path, small_network: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "launch.py",
-        "run",
-        "--model",
-        "fer_vgg:toon_faces",
-        "--data",
-        "toon_faces",
-        "--split",
-        "train",
-        "--out",
-        str(out),
-        "--batch-size",
-        "8",
-    ]
+    words = ["run", "--model", str(small_network), "--data", str(two_thousand), "--out", str(out)]
+    command = [sys.executable, "launch.py", *words, "--batch-size", "8"]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -354,7 +350,7 @@ def test_maps_of_real_photos_are_those_of_pytorch_grad_cam(
     value."""
     from models.data.open import open_data
     from models.registry import load
-    from tests.reference import PEERS, raw_reference
+    from tests.reference import PEERS, raw_references
 
     classifier, source = load("mobilenet_v2", mobilenet_weights), open_data(str(imagenet), limit=8)
     methods = ["grad_cam", "layer_cam", "hires_cam", "xgrad_cam", "grad_cam_pp"]
@@ -363,10 +359,9 @@ def test_maps_of_real_photos_are_those_of_pytorch_grad_cam(
     x = classifier.batch([source.load(i) for i in range(8)])
     module = classifier.model.get_submodule(data.manifest.request.layer)
     for target in ("pred", "label"):
-        for method in methods:
-            theirs = raw_reference(
-                PEERS[method], classifier.model, module, x, data.table[target].astype(int).tolist()
-            )
+        classes = data.table[target].astype(int).tolist()
+        peers = {method: PEERS[method] for method in methods}
+        for method, theirs in raw_references(peers, classifier.model, module, x, classes).items():
             ours = data.maps(method, target, range(8))
             assert (np.abs(ours - theirs).max((1, 2)) / np.abs(theirs).max((1, 2))).max() < 1e-3, (
                 method,

@@ -108,16 +108,16 @@ def test_states_in_words(tmp_path: Path) -> None:
 def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> None:
     folder = tmp_path / "trainings"
     ours = TrainingJobs(folder)
-    long = Recipe(epochs=500, batch_size=8, patience=500)
-    assert ours.start(command("fer_vgg", str(pictures), "long", folder, long)) == "long"
+    long = Recipe(epochs=2000, batch_size=8, patience=2000)
+    assert ours.start(command("small_conv", str(pictures), "long", folder, long)) == "long"
     wait(lambda: ours.all() and ours.one("long").progress.epoch >= 2)  # type: ignore[union-attr]
     another = TrainingJobs(folder)  # a page, or a server, that comes later
     found = another.one("long")
     assert found.progress is not None
     assert found.progress.alive
-    assert found.progress.command.endswith("--epochs 500 --batch-size 8 --patience 500")
+    assert found.progress.command.endswith("--epochs 2000 --batch-size 8 --patience 2000")
     with pytest.raises(UserError, match="being trained already"):
-        another.start(command("fer_vgg", str(pictures), "long", folder, long))
+        another.start(command("small_conv", str(pictures), "long", folder, long))
     another.cancel("long")
     wait(lambda: not another.one("long").progress.alive)  # type: ignore[union-attr]
     assert another.one("long").progress.state == "stopped"  # type: ignore[union-attr]
@@ -139,11 +139,11 @@ def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> No
 def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
     ours = TrainingJobs(tmp_path)
     words = command(
-        "fer_vgg",
+        "small_conv",
         str(pictures),
         "many",
         tmp_path,
-        Recipe(epochs=200, batch_size=8, patience=200),
+        Recipe(epochs=2000, batch_size=8, patience=2000),
         {"seeds": "3,4"},
     )
     assert ours.start(words) == "many.seed3"
@@ -171,7 +171,7 @@ def wait(done: Callable[[], object], seconds: float = 120) -> None:
     while time.monotonic() < end:
         if done():
             return
-        time.sleep(0.3)
+        time.sleep(0.1)
     raise AssertionError("it never happened")
 
 
