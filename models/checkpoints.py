@@ -3,25 +3,26 @@ unpickling."""
 
 import hashlib
 import json
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
+from models import parameter_sets
 from models.atomic import atomic
 from models.errors import UserError
+from models.file_formats import foreign_format, is_safetensors
+from models.foreign_checkpoints import read_torch, unwrap
+from models.key_prefix import aligned
 from models.recipe_keys import with_current_recipe
 
 SCHEMA = 1
 _KEY = "vitrine"
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "state_dict_ema", "ema", "weights")
-_PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
-
-State = dict[str, Tensor]
+State = parameter_sets.State
 
 
 def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool = False) -> None:
@@ -42,11 +43,15 @@ def save(path: Path, model: nn.Module, description: dict[str, Any], half: bool =
 
 def read(path: Path) -> tuple[State, dict[str, Any]]:
     """A checkpoint's tensors and description (empty for a foreign file). Raises UserError for a file that is
-    missing, damaged, or holds pickled objects."""
+    missing, damaged, of another format, or holds pickled objects."""
     if not path.is_file():
         raise UserError(f"No checkpoint at '{path}': give the path of a .safetensors, .pth or .pt file.")
     try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_torch(path), {})
+        if other := foreign_format(path):
+            raise UserError(f"'{path}' is {other[0]}, not a checkpoint: {other[1]}.")
+        return _read_safetensors(path) if is_safetensors(path) else (read_torch(path), {})
+    except UserError:
+        raise
     except (SafetensorError, json.JSONDecodeError, EOFError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -73,40 +78,6 @@ def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
     return (state if _KEY in metadata else unwrap(state)), _about(metadata)
 
 
-def _read_torch(path: Path) -> State:
-    try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"'{path}' holds Python objects besides tensors, and Vitrine does not unpickle: "
-            "save it again with torch.save(model.state_dict(), ...)."
-        ) from error
-    return unwrap(raw, path)
-
-
-def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
-    """Undo common wrappings: {'state_dict': ...}, and prefixes that every key carries ('module.' of
-    DataParallel)."""
-    while isinstance(raw, dict):
-        # first: beside the parameters may stand a tensor, as the best accuracy in checkpoints of PyTorch's
-        # ImageNet example
-        inner = next((raw[key] for key in _WRAPPERS if isinstance(raw.get(key), dict)), None)
-        if inner is None and any(isinstance(v, Tensor) for v in raw.values()):
-            break
-        if inner is None:
-            raise UserError(
-                f"'{path}' holds no parameters: found {sorted(map(str, raw))[:5]}, looked for "
-                f"{_WRAPPERS[:4]}."
-            )
-        raw = inner
-    if not isinstance(raw, dict):
-        raise UserError(f"'{path}' holds a {type(raw).__name__}, not a state_dict: save model.state_dict().")
-    state = {str(k): v for k, v in raw.items() if isinstance(v, Tensor)}
-    while prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in state)), None):
-        state = {k.removeprefix(prefix): v for k, v in state.items()}
-    return state
-
-
 def head_key(model: nn.Module) -> str:
     """The name of the weight of the last linear layer (or last convolution, where there is none)."""
     kinds: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv2d)
@@ -119,9 +90,11 @@ def head_key(model: nn.Module) -> str:
     )
 
 
-def fit(model: nn.Module, state: State, name: str) -> None:
-    """Load `state` into `model`. Raises UserError with the keys and shapes that do not fit."""
+def fit(model: nn.Module, state: State, name: str, nearest: Callable[[], str] = lambda: "") -> None:
+    """Load `state` into `model`, its names `aligned`. Raises UserError with the keys and shapes that do not
+    fit, and with what `nearest` says of another architecture."""
     own = model.state_dict()
+    state = aligned(state, own)
     problems = [
         f"{k}: file {tuple(state[k].shape)}, model {tuple(own[k].shape)}"
         for k in own
@@ -135,10 +108,8 @@ def fit(model: nn.Module, state: State, name: str) -> None:
             for what, keys in (("of another shape", problems), ("missing", missing), ("unknown", extra))
             if keys
         ]
-        raise UserError(
-            f"The weights do not fit {name}: {'; '.join(parts)}. Is --model the architecture they were "
-            "trained with?"
-        )
+        hint = nearest() or "Is --model the architecture they were trained with?"
+        raise UserError(f"The weights do not fit {name}: {'; '.join(parts)}. {hint}")
     model.load_state_dict(state, strict=False)
 
 

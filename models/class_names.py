@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from models.class_names_file import names_in
 from models.classes import is_unnamed
 from models.classifier import Classifier
 from models.errors import UserError
@@ -15,20 +16,20 @@ IMAGENET = "imagenet"
 
 
 def read_names(text: str) -> tuple[str, ...]:
-    """`imagenet`, or a text file with one name a line, in the order of the outputs. Raises UserError for
-    anything else, and for repeated names."""
+    """`imagenet`; or a file: text with one name a line, in the order of the outputs, JSON (`id2label`, a
+    list, or class -> number) or CSV (`name`, or `index` and `name`). Raises UserError for anything else, and
+    for repeated names."""
     if text == IMAGENET:
         return imagenet_names()
     path = Path(text).expanduser()
     try:
-        names = tuple(
-            line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()
-        )
+        names = names_in(path.read_text(encoding="utf-8-sig"), path)
+    except UserError:
+        raise
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--class-names {text}: no text file ({type(error).__name__}); give one with a class name per "
-            "line, in the order of the "
-            f"outputs, or the word {IMAGENET}."
+            f"line, in the order of the outputs, a .csv, a .json, or the word {IMAGENET}."
         ) from error
     must_differ(names, f"'{path}'")
     return names

@@ -25,7 +25,8 @@ class Classifier:
     `preprocessing_from`: where `preprocessing` comes from, one phrase. `options`: command-line options that
     reproduce the preprocessing, where it differs from what `models.registry.load` finds; `renamed`: whether
     the classes differ from it. `source`: what `load` takes for the network, where that is not its `name`;
-    `notes`: what was found out about it, a line each."""
+    `notes`: what was found out about it, a line each; `which`: the set of parameters that was read, of a file
+    with several."""
 
     name: str
     model: nn.Module
@@ -41,6 +42,7 @@ class Classifier:
     renamed: bool = False
     source: str = ""
     notes: tuple[str, ...] = ()
+    which: str = ""
 
     @property
     def access(self) -> Access:

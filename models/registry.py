@@ -5,6 +5,7 @@
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
 from models.input_options import with_options
+from models.parameter_sets import reading
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.program import program
@@ -79,20 +81,25 @@ def load(
     classes: tuple[str, ...] | None = None,
     device: str = "cpu",
     options: PreprocessingOptions | Preprocessing | None = None,
+    which: str = "",
 ) -> Classifier:
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
     `name`: one of `names()`, any torchvision classifier, `timm:NAME`, or the path of a checkpoint that
     Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched, with it `name`
     may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
-    them. `options`: what a person says about the input, or a run recorded. Raises UserError for unknown
-    names, weights that do not fit or cannot be downloaded, options that do not fit, and networks of one
-    output.
+    them. `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to
+    read of a file with several, as state_dict_ema. Raises UserError for unknown names, weights that do not
+    fit or cannot be downloaded, options that do not fit, and networks of one output.
     """
     if weights and not name:
         name, weights = str(weights), None
     source = _source(name)
-    classifier = source.load(name, Path(weights) if weights else None, classes, options)
+    with reading(which) as found:
+        classifier = source.load(name, Path(weights) if weights else None, classes, options)
+    if which and not found.taken:
+        raise UserError(f"--which {which}: {weights or name} holds one set of parameters; leave --which out.")
+    classifier = replace(classifier, which=found.taken, notes=(*classifier.notes, *found.notes))
     if classes and classifier.classes != classes:
         raise UserError(
             f"{classifier.name} names its {len(classifier.classes)} outputs itself: leave --class-names out."

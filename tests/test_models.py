@@ -196,9 +196,9 @@ def test_weights_of_another_architecture_are_told_by_key_and_shape(tmp_path: Pat
     ):
         registry.load("fer_vgg", tmp_path / "alexnet.pth")
     state = ARCHITECTURES["fer_vgg"](8).state_dict()
-    state["features.0.weight"] = torch.zeros(16, 1, 3, 3)
+    state["features.0.weight"] = torch.zeros(16, 3, 5, 5)
     torch.save(state, tmp_path / "grey.pth")
-    with pytest.raises(UserError, match=r"features.0.weight: file \(16, 1, 3, 3\), model \(16, 3, 3, 3\)"):
+    with pytest.raises(UserError, match=r"features.0.weight: file \(16, 3, 5, 5\), model \(16, 3, 3, 3\)"):
         registry.load("fer_vgg", tmp_path / "grey.pth")
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from models.data.parts import Parts
     from models.data.source import ImageSource
 
-WEIGHTS_HELP = "Checkpoint file, .safetensors or .pth (default: the network's published weights)."
+WEIGHTS_HELP = "Checkpoint file, .safetensors, .pth or .ckpt (default: the network's published weights)."
 Run = Annotated[Path, typer.Argument(help="Run folder, as the command 'run' writes it.")]
 Picture = Annotated[Path, typer.Argument(help="Image file.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
@@ -38,8 +38,8 @@ Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
 ClassNames = Annotated[
     str | None,
     typer.Option(
-        help="Class names of the outputs: a text file with one name per line, or 'imagenet' (default: the "
-        "names in the checkpoint)."
+        help="Class names of the outputs: a file with one name per line, a .csv, a .json (list or id2label), "
+        "or 'imagenet' (default: the names in the checkpoint)."
     ),
 ]
 AllowData = Annotated[
@@ -100,6 +100,13 @@ class Network(Options):
         ),
     ]
     weights: Weights = None
+    which: Annotated[
+        str,
+        typer.Option(
+            help="Parameters to read of a checkpoint with several sets, such as state_dict or state_dict_ema "
+            "(default: the average, as timm evaluates)."
+        ),
+    ] = ""
     device: Device = "cpu"
 
     def load(
@@ -110,7 +117,7 @@ class Network(Options):
         from models.registry import load
 
         names = read_names(class_names) if class_names else None
-        return load(self.model, self.weights, names, self.device, preprocessing)
+        return load(self.model, self.weights, names, self.device, preprocessing, self.which)
 
 
 @dataclass(frozen=True)

@@ -300,6 +300,7 @@ def _close(job: Job, speed: float | None) -> Manifest:
         images_per_second=round(speed, 2) if speed else None,
         titles={m: registry.get(m).title for m in job.request.methods},
         weights=job.classifier.weights,
+        which=job.classifier.which,
         source=job.classifier.source,
         access=job.classifier.access,
         data_root=job.source.root,

@@ -89,7 +89,8 @@ class Request:
 class Manifest:
     """The request and its outcome. `status` is 'complete', or 'partial' for a run that has not ended.
     `source`: what `models.registry.load` takes for the network, where that is not its name; `access`: how
-    much of it can be reached (`models.access`)."""
+    much of it can be reached (`models.access`); `which`: the set of parameters that was read, of a file with
+    several."""
 
     request: Request
     status: str
@@ -97,6 +98,7 @@ class Manifest:
     images_per_second: float | None = None
     titles: dict[str, str] = field(default_factory=dict)
     weights: str = ""
+    which: str = ""
     source: str = ""
     access: str = "modules"
     data_root: str = ""

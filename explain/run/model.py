@@ -33,9 +33,13 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
             "maps are shown; "
             "for live maps start with --weights FILE."
         )
+    from models.preprocessing import Preprocessing
     from models.registry import load  # torch: not before it is known that there is something to load
 
-    return as_in_run(_same_weights(load(name, file, device=device), manifest), manifest)
+    raw = request.preprocessing or manifest.preprocessing
+    fed = Preprocessing.from_dict(raw) if raw else None
+    made = load(name, file, device=device, options=fed, which=manifest.which)
+    return as_in_run(_same_weights(made, manifest), manifest)
 
 
 def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Classifier":
@@ -56,7 +60,7 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
     elif weights:
         source, file = str(weights), None
     classes, fed = manifest.request.classes, Preprocessing.from_dict(manifest.request.preprocessing)
-    made = _same_weights(load(source, file, None, device, fed), manifest)
+    made = _same_weights(load(source, file, None, device, fed, manifest.which), manifest)
     return replace(made, classes=classes, renamed=made.classes != classes)
 
 

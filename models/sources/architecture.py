@@ -24,7 +24,7 @@ class ArchitectureSource(ModelSource):
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
     ) -> Classifier:
         spec = self.spec(name)
-        return official(spec) if weights is None else from_file(spec, weights, classes)
+        return official(spec) if weights is None else from_file(spec, weights, classes, told)
 
 
 def official(spec: ModelSpec) -> Classifier:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.classifier import Classifier
 from models.errors import UserError
@@ -38,6 +38,8 @@ class ModelSpec:
     preprocessing and the origin of a file that holds official weights, None for any other file. `adapt`:
     changes a network that was built for a checkpoint of Vitrine, by the checkpoint's description.
     `asks_input`: whether a person must say how images are prepared: `preprocessing` is no more than a start.
+    `nearest`: from parameters that do not fit to one sentence about another architecture that they fit, or to
+    empty text. `auxiliary`: the prefix of heads that only training uses.
     """
 
     name: str
@@ -49,6 +51,8 @@ class ModelSpec:
     identify: Callable[[Path], tuple[Preprocessing, str] | None] | None = None
     adapt: Callable[[nn.Module, dict[str, Any]], None] | None = None
     asks_input: bool = False
+    nearest: Callable[[dict[str, Tensor]], str] | None = None
+    auxiliary: str = ""
 
 
 class ModelSource(ABC):

@@ -9,7 +9,7 @@ from models.program import program
 from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import filled, read_classifier
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pth.tar", ".pt.tar", ".bin")
 
 
 class CheckpointFile(ModelSource):
@@ -19,7 +19,7 @@ class CheckpointFile(ModelSource):
         self.spec_of = spec_of
 
     def recognizes(self, name: str) -> bool:
-        return Path(name).suffix in SUFFIXES
+        return name.endswith(SUFFIXES)
 
     def load(
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
@@ -34,4 +34,4 @@ class CheckpointFile(ModelSource):
             raise UserError(
                 f"'{name}' does not say its architecture: add --model NAME (see {program()} models)."
             )
-        return filled(self.spec_of(about["architecture"]), Path(name), state, about, classes)
+        return filled(self.spec_of(about["architecture"]), Path(name), state, about, classes, told)

@@ -11,6 +11,7 @@ from models.atomic import atomic
 from models.classifier import Classifier
 from models.errors import UserError
 from models.json_files import read_object
+from models.parameter_sets import current
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import words_for
 from models.shipped import architecture
@@ -47,7 +48,9 @@ class ModelFile(ModelSource):
             fed = told.apply(fed)
         elif isinstance(told, Preprocessing):
             fed = told
-        made = self.load_other(source, file, None, "cpu", fed)
+        which = current().which or str(raw.get("which", ""))
+        made = self.load_other(source, file, None, "cpu", fed, which)
+        current().taken = made.which
         if weights is None and made.weights_hash != raw["weights_hash"]:
             raise UserError(
                 f"'{made.weights or source}' holds other weights than '{name}' names: give --weights."
@@ -81,6 +84,7 @@ def write(folder: Path, classifier: Classifier) -> None:
         "schema": SCHEMA,
         "model": model or (architecture(classifier.name) if weights else classifier.name),
         "weights": weights,
+        "which": classifier.which,
         "weights_hash": classifier.weights_hash,
         "preprocessing": classifier.preprocessing.as_dict(),
         "transform_input": classifier.transform_input,

@@ -55,4 +55,4 @@ class ShippedCheckpoints(OwnArchitectures):
     def load(
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
     ) -> Classifier:
-        return from_file(self.spec(name), weights or shipped()[name], classes)
+        return from_file(self.spec(name), weights or shipped()[name], classes, told)

@@ -168,8 +168,9 @@ def _called(
 def _outputs_of(model: nn.Module, state: checkpoints.State) -> int | None:
     """How many outputs the parameters of a file have, where it is another number than the network's."""
     key = checkpoints.head_key(model)
-    rows, own = state.get(key), model.state_dict()[key]
-    return int(rows.shape[0]) if rows is not None and rows.shape[0] != own.shape[0] else None
+    own = model.state_dict()
+    rows = checkpoints.aligned(state, own).get(key)
+    return int(rows.shape[0]) if rows is not None and rows.shape[0] != own[key].shape[0] else None
 
 
 def _last_rows(state: checkpoints.State) -> int | None:

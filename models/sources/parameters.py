@@ -1,12 +1,13 @@
 """A network filled with the parameters of a file: how many outputs it has, what they are called, and what the
 network is fed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from models import checkpoints
+from models import checkpoints, foreign_heads
 from models.class_names import must_differ
 from models.classes import unnamed
 from models.classifier import Classifier
@@ -14,8 +15,9 @@ from models.errors import UserError
 from models.heads import attach
 from models.imagenet import imagenet_names, wordnet_ids
 from models.preprocessing import Preprocessing
+from models.preprocessing_options import PreprocessingOptions
 from models.shipped import WEIGHTS
-from models.sources.base import ModelSpec
+from models.sources.base import ModelSpec, Told
 
 Official = tuple[Preprocessing, str] | None
 """Preprocessing and origin of a file of official weights; None for any other file."""
@@ -33,9 +35,9 @@ def read_classifier(path: Path) -> tuple[checkpoints.State, dict[str, Any]]:
     return state, about
 
 
-def from_file(spec: ModelSpec, path: Path, classes: tuple[str, ...] | None) -> Classifier:
+def from_file(spec: ModelSpec, path: Path, classes: tuple[str, ...] | None, told: Told = None) -> Classifier:
     """`filled` with what the file holds."""
-    return filled(spec, path, *read_classifier(path), classes)
+    return filled(spec, path, *read_classifier(path), classes, told)
 
 
 def filled(
@@ -44,9 +46,11 @@ def filled(
     state: checkpoints.State,
     about: dict[str, Any],
     classes: tuple[str, ...] | None,
+    told: Told = None,
 ) -> Classifier:
-    """The network of `spec` with the parameters of a checkpoint, ours or foreign. Raises UserError where the
-    file holds another architecture, does not fit, or names its outputs otherwise than `classes`."""
+    """The network of `spec` with the parameters of a checkpoint, ours or foreign. `told`: about its input.
+    Raises UserError where the file holds another architecture, does not fit, takes other channels than images
+    are known to be prepared for, or names its outputs otherwise than `classes`."""
     if about.get("architecture") not in (None, spec.name):
         raise UserError(
             f"'{path}' holds a {about['architecture']}, not a {spec.name}: use --model "
@@ -55,7 +59,11 @@ def filled(
     official = None if about or spec.identify is None else spec.identify(path)
     preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
     model, outputs = _built(spec, state, about.get("head"), preprocessing, len(about.get("classes", ())))
-    checkpoints.fit(model, state, spec.name)
+    checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
+    if not about:
+        preprocessing, preprocessing_from = _for_channels(
+            model, preprocessing, preprocessing_from, told, path
+        )
     if about and spec.adapt:
         spec.adapt(model, about)
     names = _class_names(spec, path, about, classes, outputs or 1000, official)
@@ -86,11 +94,45 @@ def _built(
     if head and outputs:
         attach(model, head, outputs, preprocessing.size, preprocessing.channels)
         return model, outputs
-    last = state.get(checkpoints.head_key(model))
-    outputs = int(last.shape[0]) if last is not None else None
-    if outputs and outputs != model.state_dict()[checkpoints.head_key(model)].shape[0]:
-        model = spec.build(outputs, state.keys())
+    state = checkpoints.aligned(state, model.state_dict())
+    channels = foreign_heads.follow_channels(model, state)
+    if outputs := foreign_heads.follow_head(model, state):
+        foreign_heads.require_forward(
+            model, channels or preprocessing.channels, preprocessing.size, spec.name
+        )
+    else:
+        last = state.get(checkpoints.head_key(model))
+        outputs = int(last.shape[0]) if last is not None else None
+        if outputs and outputs != model.state_dict()[checkpoints.head_key(model)].shape[0]:
+            model = spec.build(outputs, state.keys())
+            foreign_heads.follow_channels(model, state)
+    if spec.auxiliary:
+        foreign_heads.follow_auxiliary(model, state, spec.auxiliary)
     return model, outputs
+
+
+def _for_channels(
+    model: nn.Module, preprocessing: Preprocessing, origin: str, told: Told, path: Path
+) -> tuple[Preprocessing, str]:
+    """The preprocessing for as many channels as the first convolution takes. Raises UserError where mean and
+    std of other channels than red, green and blue are not told."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = first.in_channels if first is not None and first.groups == 1 else preprocessing.channels
+    if channels == preprocessing.channels:
+        return preprocessing, origin
+    if channels not in (1, 3):
+        raise UserError(
+            f"'{path}' takes {channels} channels (its first convolution), and images are read as RGB (3) or "
+            "grey (1): give weights of a network for one of these."
+        )
+    given = told.given if isinstance(told, PreprocessingOptions) else []
+    known = isinstance(told, Preprocessing) or {"--mean", "--std"} <= {*given} or "--preprocess" in given
+    if not known:
+        raise UserError(
+            f"'{path}' takes {channels} channel{'s' if channels > 1 else ''} (its first convolution), and "
+            "mean and std of its training are not known: add --mean and --std, as --mean 0.5 --std 0.5."
+        )
+    return replace(preprocessing, mean=(0.0,) * channels, std=(1.0,) * channels), origin
 
 
 def _class_names(

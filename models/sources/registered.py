@@ -84,7 +84,7 @@ class RegisteredModels(ModelSource):
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
     ) -> Classifier:
         if weights is not None:
-            return from_file(self.spec(name), weights, classes)
+            return from_file(self.spec(name), weights, classes, told)
         entry = self.entries[name]
         made = from_module(entry.built(), entry.classes, entry.preprocessing, name, ORIGIN)
         return replace(made, preprocessing_from=entry.preprocessing_from)

@@ -9,9 +9,11 @@ from typing import Any
 from torch import nn
 
 from models.errors import UserError
+from models.parameter_sets import State
 from models.preprocessing import LETTERBOX, Preprocessing
 from models.sources.architecture import ArchitectureSource
 from models.sources.base import ModelSpec, Pretrained
+from models.sources.nearest import nearest
 
 PREFIX = "timm:"
 ALIASES = {"mobilenet_v1": "timm:mobilenetv1_100"}
@@ -42,7 +44,28 @@ class TimmModels(ArchitectureSource):
         def pretrained() -> Pretrained:
             return timm.create_model(short, pretrained=True), preprocessing, f"timm {short}"
 
-        return ModelSpec(f"{PREFIX}{short}", build, preprocessing, pretrained, "timm's")
+        return ModelSpec(
+            f"{PREFIX}{short}",
+            build,
+            preprocessing,
+            pretrained,
+            "timm's",
+            nearest=lambda s: _nearest(short, s),
+        )
+
+
+def _nearest(name: str, state: State) -> str:
+    """Families share a module of timm."""
+    import timm
+
+    base = name.split(".")[0]
+    module = timm.model_entrypoint(base).__module__.rpartition(".")[2]
+    family = [f"{PREFIX}{other}" for other in timm.list_models(module=module)]
+
+    def build(other: str) -> nn.Module:
+        return timm.create_model(other.removeprefix(PREFIX))
+
+    return nearest(f"{PREFIX}{base}", family, build, state)
 
 
 def _require_known(name: str) -> None:

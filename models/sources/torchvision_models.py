@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from models.parameter_sets import State
 from models.preprocessing import Preprocessing
 from models.sources.architecture import ArchitectureSource
 from models.sources.base import ModelSpec, Pretrained
+from models.sources.nearest import nearest
 
 FEATURED = ("mobilenet_v2", "resnet50", "vgg16", "alexnet")
 AUXILIARY = {"googlenet": "aux", "inception_v3": "AuxLogits"}
@@ -58,6 +60,8 @@ class TorchvisionModels(ArchitectureSource):
             "torchvision's",
             identify=identify,
             adapt=_rescale_as_trained if name in AUXILIARY else None,
+            nearest=lambda state: _nearest(name, state),
+            auxiliary=AUXILIARY.get(name, ""),
         )
 
 
@@ -88,9 +92,20 @@ def _built(name: str, outputs: int | None, keys: Collection[str] | None) -> nn.M
 
     options: dict[str, Any] = {}
     if name in AUXILIARY:  # rescales its input as the pretrained ones; extra heads where the file has them
-        auxiliary = any(key.startswith(AUXILIARY[name]) for key in keys or ())
+        auxiliary = any(f".{AUXILIARY[name]}" in f".{key}" for key in keys or ())
         options = {"init_weights": False, "transform_input": True, "aux_logits": auxiliary}
     return zoo.get_model(name, weights=None, num_classes=outputs or 1000, **options)
+
+
+def _nearest(name: str, state: State) -> str:
+    """Families share a file of torchvision."""
+    from torchvision import models as zoo
+
+    def module_of(other: str) -> str:
+        return str(zoo.get_model_builder(other).__module__)
+
+    family = [other for other in zoo.list_models(module=zoo) if module_of(other) == module_of(name)]
+    return nearest(name, family, lambda other: _built(other, None, state.keys()), state)
 
 
 def _rescale_as_trained(model: nn.Module, about: dict[str, Any]) -> None:

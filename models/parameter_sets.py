@@ -1,0 +1,95 @@
+"""Which set of parameters of a checkpoint is read, where it holds several (`--which`), and what is found
+meanwhile.
+
+Every kind of model reads files in `models.checkpoints`; a choice reaches it through `reading`, and what is to
+be told comes back there.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from models.errors import UserError
+
+State = dict[str, Tensor]
+USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state", "params")
+"""Names of the one set that is meant, where others lie beside it."""
+_AVERAGED = re.compile(r"(^|[_.\-])(ema|swa|averaged?|avg)([_.\-]|$)", re.IGNORECASE)
+
+
+@dataclass
+class Reading:
+    """`which`: the set that a person names, or empty text; `taken`: the set that was read, empty where the
+    file has one; `notes`: what a person should know, a line each."""
+
+    which: str = ""
+    taken: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+_current: ContextVar[Reading | None] = ContextVar("reading", default=None)
+
+
+@contextmanager
+def reading(which: str = "") -> Iterator[Reading]:
+    """Checkpoints that are read inside give their set `which`, and their notes."""
+    made = Reading(which)
+    token = _current.set(made)
+    try:
+        yield made
+    finally:
+        _current.reset(token)
+
+
+def current() -> Reading:
+    return _current.get() or Reading()
+
+
+def is_averaged(name: str) -> bool:
+    """Whether a set holds averages of the parameters over the training (EMA, SWA), by its name."""
+    return bool(_AVERAGED.search(name))
+
+
+def choose(names: Sequence[str], where: str) -> str:
+    """The set to read of several: the one that a person names; else the average, as timm's evaluation takes
+    it; else the one with a usual name. The choice is noted. Raises UserError where a name is not among them,
+    or none can be chosen."""
+    now = current()
+    if now.which:
+        found = [name for name in names if now.which in (name, name.rpartition(".")[2])]
+        if len(found) != 1:
+            raise UserError(f"--which {now.which}: {where} holds {', '.join(names[:8])}; give one of these.")
+        now.taken = found[0]
+        return found[0]
+    averaged = [name for name in names if is_averaged(name)]
+    plain = [name for name in USUAL if name in names]
+    if len(averaged) == 1:
+        name, why = averaged[0], "the average over the training, as timm evaluates it"
+    elif plain and not averaged:
+        name, why = plain[0], "by its name"
+    else:
+        raise UserError(
+            f"{where} holds {len(names)} sets of parameters: add --which {' or --which '.join(names[:8])}."
+        )
+    others = [other for other in names if other != name]
+    now.taken = name
+    now.note(f"parameters {name} ({why}); the file also holds {', '.join(others[:4])}: --which {others[0]}")
+    return name
+
+
+def differ(sets: Mapping[str, State]) -> bool:
+    """Whether the sets hold other values, not the same ones several times."""
+    first, *rest = sets.values()
+    return any(
+        first.keys() != other.keys()
+        or any(first[k].shape != other[k].shape or not bool((first[k] == other[k]).all()) for k in first)
+        for other in rest
+    )
