@@ -119,6 +119,20 @@ def test_the_average_is_taken_and_said(small: None, tmp_path: Path) -> None:
         registry.load("small", file, which="state_dict")
 
 
+def test_commands_say_which_set_they_read(small: None, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from tests.command import launch
+
+    torch.save(two_sets(), tmp_path / "best.pth.tar")
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "red.png")
+    words = ["explain", tmp_path / "red.png", "--model", "small", "--weights", tmp_path / "best.pth.tar"]
+    printed = launch(*words, "--methods", "grad_cam", "--out", tmp_path / "maps")
+    assert "network  parameters state_dict_ema (the average over the training" in printed
+    again = [*words, "--which", "state_dict", "--methods", "grad_cam", "--out", tmp_path / "other"]
+    assert "network" not in launch(*again)
+
+
 def test_copies_within_one_state(small: None, tmp_path: Path) -> None:
     file, x = tmp_path / "ema.pth", torch.randn(2, 3, 16, 16)
     both = under("online_model.", net(1).state_dict()) | under("ema_model.", net(2).state_dict())

@@ -122,6 +122,8 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
     from models.data.images import about_image
 
     say(f"input    {classifier.input_described}")
+    for note in classifier.notes:
+        say(f"network  {note}")
     if (bits := about_image(image)[0]) and not classifier.preprocessing.bits:
         say(
             f"bits     the largest value uses {bits} bits, so {2**bits - 1:,} is white; give --bits if the "
