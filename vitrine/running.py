@@ -1,6 +1,7 @@
 """A run from Python."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -10,7 +11,7 @@ from explain.methods.registry import default_methods
 from explain.run.engine import Progress, match
 from explain.run.engine import run as compute
 from explain.run.format import REQUEST
-from explain.run.preflight import preflight
+from explain.run.preflight import NoAnswers, preflight
 from explain.run.reader import RunData, open_run
 from models.class_names import named_by_data
 from models.classifier import Classifier
@@ -35,7 +36,8 @@ def ran(
     )
     if restart or not (out / REQUEST).is_file():
         named, _ = named_by_data(net, source.classes)
-        require_right_reading(preflight(named, source, match(named, source).outputs), force, print)
+        with suppress(NoAnswers):  # the run counts them all
+            require_right_reading(preflight(named, source, match(named, source).outputs), force, print)
     chosen = methods.split(",") if isinstance(methods, str) else list(methods)
     with tqdm(total=len(source), unit="image") as bar:
 

@@ -62,6 +62,12 @@ def stop_where_wrong(matched: Matched, source: "ImageSource", out: Path, again: 
     `again`, has been looked at."""
     from explain.analysis.verdict import require_right_reading
     from explain.run.format import REQUEST
+    from explain.run.preflight import NoAnswers
 
-    if again or not (out / REQUEST).is_file():
-        require_right_reading(looked_at(matched, source), force, say)
+    if not again and (out / REQUEST).is_file():
+        return
+    try:
+        found = looked_at(matched, source)
+    except NoAnswers as error:  # the run counts them all
+        return say(f"sample     {error}")
+    require_right_reading(found, force, say)

@@ -25,7 +25,6 @@ ClassMapping = Annotated[
     ),
 ]
 MOST_NOTES = 12  # matched classes that are named one by one
-SECONDS = 4.0  # to find out about each order of the classes
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _settled(classifier: "Classifier", source: "ImageSource", unclear: "UnclearO
     found = {}
     for order in unclear.orders:
         outputs = match(classifier, source, None, order).outputs
-        found[order] = preflight(classifier, source, outputs, SECONDS, order)
+        found[order] = preflight(classifier, source, outputs, order=order)
     best = max(found, key=lambda order: found[order].evaluation.accuracy)
     e, rest = found[best].evaluation, [order for order in found if order != best]
     others = [t for order in rest for t in found[order].tried if t.words == ("--classes", best)]

@@ -89,27 +89,33 @@ class Preflight:
         return sure[0] if sure else None
 
 
+class NoAnswers(UserError):
+    """No image of the sample can be read, or the network answers none of them with numbers."""
+
+
 def preflight(
     classifier: Classifier,
     source: ImageSource,
     outputs: Sequence[int],
-    seconds: float = SECONDS,
+    seconds: float | None = None,
     order: str = "",
 ) -> Preflight:
-    """Predict a sample of `source`, spread over its classes, and read it in other ways, for about `seconds`.
+    """Predict a sample of `source`, spread over its classes, and read it in other ways, for about `seconds`
+    (default: `SECONDS`).
 
     `outputs`: for each class of the source, the network's output (-1: none). `order`: how classes were
-    matched, one of `ORDERS` or ''. Nothing is written. Raises UserError where no image can be read."""
+    matched, one of `ORDERS` or ''. Nothing is written. Raises `NoAnswers`."""
+    seconds = SECONDS if seconds is None else seconds
     began, index = time.monotonic(), dict(zip(source.classes, outputs, strict=True))
     sample = spread_over_classes(source, MOST)
     readings = other_readings(classifier)
     views = _Views(classifier, source, readings)
     for batch in _batches(sample, BATCH):
         views.read(batch, views.kept < READ)
-        if time.monotonic() - began > 0.4 * seconds:
+        if views.kept >= READ and time.monotonic() - began > 0.4 * seconds:
             break
     if not views.rows:
-        raise UserError(f"None of the {views.unread} images that were tried can be read: {views.reason}.")
+        raise NoAnswers(f"None of the {views.unread} images that were tried has an answer: {views.reason}.")
     label = np.array([index[source.items[row].label] for row in views.rows])
     answers = views.answers
     pred, prob = answers.argmax(1).numpy(), answers.softmax(1).amax(1).numpy()
@@ -152,6 +158,10 @@ def other_readings(classifier: Classifier) -> list[Reading]:
         more = [w for name, v in values if len(set(v)) > 1 for w in (name, ",".join(map(str, v)))]
         words = ("--channels", order, *more)
         found.append(Reading(f"colors as {order.upper()}", words, replace(p, order=order)))
+    if p.channels == 1:
+        when, channels = ("before", "grey") if p.grey_last else ("after", "grey-last")
+        other = replace(p, grey_last=not p.grey_last)
+        found.append(Reading(f"grey {when} the resize", ("--channels", channels), other))
     if p.resize is None:
         short = round(min(p.size) * 256 / 224)
         found.append(Reading("cropped", ("--resize", str(short)), replace(p, resize=short)))
@@ -208,13 +218,19 @@ class _Views:
                 picture = self.source.load(row)
                 pictures.append((row, picture, as_tensor(self.classifier.preprocessing.view(picture))))
             except Exception as error:  # as in a run: an image that breaks a decoder is counted
-                self.unread, self.reason = self.unread + 1, str(error).splitlines()[0][:120]
+                reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+                self.unread, self.reason = self.unread + 1, reason
         if not pictures:
             return
+        answers = self._predicted([view for _, _, view in pictures], self.classifier.preprocessing)
+        finite = answers.isfinite().all(1)
+        if not finite.all():
+            self.unread, self.reason = self.unread + int((~finite).sum()), "the network answers NaN"
+            pictures = [picture for picture, fine in zip(pictures, finite.tolist(), strict=True) if fine]
+            if not pictures:
+                return
         self.rows += [row for row, _, _ in pictures]
-        self._answers.append(
-            self._predicted([view for _, _, view in pictures], self.classifier.preprocessing)
-        )
+        self._answers.append(answers[finite])
         if keep:
             self._shown[self._own] += [view for _, _, view in pictures]
             for way in self._ways:
