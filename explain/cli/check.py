@@ -69,5 +69,6 @@ def stop_where_wrong(matched: Matched, source: "ImageSource", out: Path, again: 
     try:
         found = looked_at(matched, source)
     except NoAnswers as error:  # the run counts them all
-        return say(f"sample     {error}")
-    require_right_reading(found, force, say)
+        say(f"sample     {error}")
+    else:
+        require_right_reading(found, force, say)
