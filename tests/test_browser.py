@@ -236,7 +236,8 @@ def test_a_broken_upload_is_told_in_one_line(page: "playwright.Page", tmp_path: 
 def test_no_tab_is_empty(page: "playwright.Page") -> None:
     """Every one says something after it was opened, also where there is nothing to compare with and nothing
     was trained."""
-    for name in ("Inspect", "Layers", "Filters", "Inversion", "Gaze", "Compare", "Train", "Export", "Errors"):
+    names = "Inspect,Layers,Filters,Inversion,Gaze,Compare,New run,Train,Export,Errors"
+    for name in names.split(","):
         open_tab(page, name)
         page.wait_for_timeout(1500)  # what its opening asks for has come back
         assert page.locator("[role=tabpanel]:visible .vt-panel:visible").count(), name

@@ -76,9 +76,8 @@ def _options(values: Mapping[str, str], names: Sequence[str]) -> list[str]:
     for name in names:
         value = values.get(name, "").strip()
         if value.startswith("--") or "\0" in value or "\n" in value:
-            raise UserError(
-                f"{name.replace('_', ' ')} '{value[:40]}' is no value: one line without -- before."
-            )
+            shown = " ".join(value[:40].split())
+            raise UserError(f"{name.replace('_', ' ')} '{shown}' is no value: one line without -- before.")
         if value and not (name == "device" and value == "cpu"):
             words += [f"--{name.replace('_', '-')}", value]
     return words
