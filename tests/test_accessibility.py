@@ -93,6 +93,14 @@ def compared(page: Page) -> None:
     page.wait_for_selector("#vt-metrics table")
 
 
+def new_run(page: Page) -> None:
+    open_tab(page, "New run")
+    for title in ("Drop files", "Labels and classes", "Input of the network", "Methods and layer"):
+        page.click(f"[role=tabpanel]:visible button:has-text('{title}')")
+    page.click("#vt-run-check")
+    page.wait_for_selector("#vt-check select[data-action='output:0']", timeout=60_000)
+
+
 def train(page: Page) -> None:
     open_tab(page, "Train")
     page.click(".vt-open:has-text('older')")
@@ -123,6 +131,7 @@ VIEWS: dict[str, Callable[[Page], None]] = {
     "Gaze": gaze,
     "Compare, empty": empty,
     "Compare": compared,
+    "New run": new_run,
     "Train": train,
     "Export": export,
 }

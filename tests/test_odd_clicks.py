@@ -28,6 +28,9 @@ NAMES += [
     "resume",
     "show",
     "stop",
+    "use",
+    "output:0",
+    "named:0",
 ]
 NOTES = ["x 0", "tags", "tags x", "tags 99999", "label 0", "text -1", " 0", "tags 0 0"]
 ODD = ["-1", "9" * 400, "\u00b2", "nan", "1e999", "\ud800", "a:b:c:d:e", "1,x"]

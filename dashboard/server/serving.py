@@ -19,6 +19,7 @@ from dashboard.server.sharing import SPACE, Sharing
 from dashboard.server.tunnel import Tunnel
 from dashboard.server.upload_dir import forget_due, remove_uploads, sweep
 from dashboard.session.context import Context
+from dashboard.session.run_pages import end_pages, parent_is_gone
 from dashboard.theme import STYLE, theme
 from explain.cli.data_question import ask_for_data
 from explain.run.parquet import Damaged
@@ -104,6 +105,7 @@ class ServeConfig:
             self.gaze_model,
             self.decoders,
             network,
+            shared=self.sharing.open or bool(self.sharing.auth),
         )
 
 
@@ -220,7 +222,7 @@ def _as_squares(link: str) -> str:
 def _wait(ended: threading.Event, tunnel: Tunnel | None) -> None:
     """Until it is ended; wakes regularly, so that signals are handled on every system."""
     swept = time.monotonic()
-    while not ended.wait(0.5):
+    while not ended.wait(0.5) and not parent_is_gone():
         try:
             forget_due()
             if time.monotonic() - swept >= SWEPT_EVERY:
@@ -249,6 +251,7 @@ def _has_mcp(sharing: Sharing) -> None:
 
 def _leave() -> None:
     """A connection or a computation that does not end must not keep the process."""
+    end_pages()
     remove_uploads()
     os._exit(0)
 

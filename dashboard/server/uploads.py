@@ -1,12 +1,15 @@
 """Photos that visitors upload: opened once, only from Gradio's own upload folder, and kept in memory; and
 files that visitors download."""
 
+import hashlib
 import math
 import os
+import re
 import secrets
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from gradio_client.utils import is_http_url_like
 from PIL import Image
 
 from dashboard.server.upload_dir import forget_later
+from models.atomic import atomic
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 
@@ -80,6 +84,27 @@ def handed_out(name: str) -> Path:
     """The path of a file to download, in the folder that is swept."""
     os.makedirs(get_upload_folder(), exist_ok=True)
     return Path(tempfile.mkdtemp(dir=get_upload_folder())) / name
+
+
+def keep_upload(path: str, folder: Path, suffixes: Sequence[str]) -> Path:
+    """A copy of an uploaded file in `folder`, which lasts; uploads are removed soon. Its name begins with
+    the hash of its contents. Nothing of it is interpreted. Raises UserError for a file outside the upload
+    folder, and for another type than `suffixes`."""
+    if not _uploaded(path) or not (file := Path(path).resolve()).is_file():
+        raise UserError("Only uploaded files are opened: choose a file to upload.")
+    if file.suffix.lower() not in suffixes:
+        raise UserError(f"'{file.suffix[:20]}' is not accepted here: {', '.join(suffixes)}.")
+    content = file.read_bytes()
+    forget_later(file)
+    stem = re.sub(r"[^\w.-]", "_", file.stem, flags=re.ASCII)[:60]
+    kept = folder / f"{hashlib.sha256(content).hexdigest()[:12]}-{stem}{file.suffix.lower()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic(kept) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"The file cannot be kept in {folder}: {error.strerror or error}.") from error
+    return kept
 
 
 class Photos:

@@ -41,7 +41,8 @@ class Context:
     """`weights`: a checkpoint to use instead of the one that the run names. `trainings`: the folder of the
     Train tab. `against`: runs to compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a
     checkpoint of `gaze train`. `decoders`: a folder of `invert train`. `access`: what people who open the
-    page may do. `network`: instead of the one that the run names. `opened`: the row that was clicked last;
+    page may do. `network`: instead of the one that the run names. `shared`: whether other machines reach the
+    page, or it asks for a password. `opened`: the row that was clicked last;
     `view`: what Errors shows."""
 
     run: RunData
@@ -54,6 +55,7 @@ class Context:
     gaze_model: Path | None = None
     decoders: Path | None = None
     network: "Classifier | None" = None
+    shared: bool = False
     cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
     subjects: Subjects = field(init=False)
@@ -104,6 +106,13 @@ class Context:
             return named
         beside = sorted(p.parent for p in here.parent.glob(f"*/{REQUEST}") if p.parent != here)
         return named + [p for p in beside if p not in named][:MOST_RUNS]
+
+    @property
+    def new_runs(self) -> Path:
+        """The folder of the runs that the page starts: beside the opened run; `runs` where that is the one of
+        the package."""
+        package = Path(__file__).parents[1]
+        return Path("runs") if self.run.folder.resolve().is_relative_to(package) else self.run.folder.parent
 
     @property
     def server_files(self) -> list[Path | str | None]:

@@ -7,10 +7,21 @@ from markupsafe import Markup
 
 from dashboard.components.placeholders import waiting
 from dashboard.server.permissions import Access
-from dashboard.tabs import compare, errors, export, filters, gaze, inspect, inversion, layers, train
+from dashboard.tabs import (
+    compare,
+    errors,
+    export,
+    filters,
+    gaze,
+    inspect,
+    inversion,
+    layers,
+    new_run,
+    train,
+)
 from models.access import reaches
 
-TABS = (errors, inspect, layers, filters, inversion, gaze, compare, train, export)
+TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
 
 
 def open_to(access: Access) -> list[ModuleType]:

@@ -1,10 +1,14 @@
 """The command check, and the same look before a run."""
 
+import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from explain.cli.check_json import json_answer, looked_at
 from explain.cli.matching import ClassMapping, Matched, open_and_match
 from explain.cli.options import (
     ClassNames,
@@ -17,7 +21,6 @@ from explain.cli.output import say
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
-    from explain.run.preflight import Preflight
     from models.data.source import ImageSource
 
 
@@ -33,12 +36,23 @@ def check(
         float | None,
         typer.Option(min=0, max=1, help="Accuracy that you know of, such as 0.91 (default: none)."),
     ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object; everything else goes to standard error."),
+    ] = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Check that a network is the one you think it is: predict a sample, and read its images in other ways.
 
     Prints the accuracy, what guessing reaches, and the option to add where the images are right more often
     when they are read otherwise. The exit code is 1 where something is wrong."""
+    if as_json:
+        with redirect_stdout(sys.stderr):
+            answer, refused = json_answer(network, data, columns, classes, class_names, preprocessing, expect)
+        say(json.dumps(answer))
+        if refused is not None:
+            raise refused
+        raise typer.Exit(int(answer["wrong"]))
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing)
     from explain.analysis.verdict import format_text, wrong
 
@@ -46,15 +60,6 @@ def check(
     say("\n".join(format_text(found, expect)))
     if wrong(found, expect):
         raise typer.Exit(1)
-
-
-def looked_at(matched: Matched, source: "ImageSource") -> "Preflight":
-    """The preflight of a network whose classes are matched."""
-    from explain.run.engine import match
-    from explain.run.preflight import preflight
-
-    outputs = match(matched.classifier, source, matched.mapping, matched.order).outputs
-    return preflight(matched.classifier, source, outputs, order=matched.order)
 
 
 def stop_where_wrong(matched: Matched, source: "ImageSource", out: Path, again: bool, force: bool) -> None:

@@ -49,6 +49,23 @@ def open_and_match(
 ) -> tuple[Matched, "ImageSource"]:
     """The network and the images that the options name; what was found out about them is printed. Raises
     UserError."""
+    classifier, source = open_both(network, data, columns, class_names, preprocessing, limit)
+    matched = matched_to(classifier, source, classes)
+    say(f"data       {data_line(source)}")
+    for note in matched.notes:
+        say(f"           {note}")
+    return matched, source
+
+
+def open_both(
+    network: Network,
+    data: LabeledData,
+    columns: LabeledColumns,
+    class_names: str | None,
+    preprocessing: PreprocessingOptions,
+    limit: int | None = None,
+) -> tuple["Classifier", "ImageSource"]:
+    """The same before their classes are matched; the network's input is printed. Raises UserError."""
     source = data.open(columns, limit)
     classifier = network.load(preprocessing, class_names)
     if any(spelling in classifier.classes for spelling in source.merged):
@@ -56,14 +73,13 @@ def open_and_match(
     say(f"input      {classifier.input_described}")
     for note in classifier.notes:
         say(f"network    {note}")
-    matched = matched_to(classifier, source, classes)
-    say(
-        f"data       {source.name}: {len(source)} images of {len(source.classes)} classes; "
-        f"{source.note}".rstrip("; ")
-    )
-    for note in matched.notes:
-        say(f"           {note}")
-    return matched, source
+    return classifier, source
+
+
+def data_line(source: "ImageSource") -> str:
+    """The images in one line."""
+    note = f"{source.name}: {len(source)} images of {len(source.classes)} classes; {source.note}"
+    return note.rstrip("; ")
 
 
 def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | None) -> Matched:

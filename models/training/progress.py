@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from models.atomic import output_file
+from models.process_identity import birth, runs
 from models.recipe_keys import with_current_recipe
 
 
 def predictions_file(out: Path) -> Path:
     """The table of predictions of a measured checkpoint."""
     return out.with_suffix(".predictions.parquet")
-
-
-ENDED = "ended"
 
 
 @dataclass
@@ -29,7 +27,7 @@ class Progress:
     state: str = "running"
     message: str = ""
     pid: int = field(default_factory=os.getpid)
-    born: str = field(default_factory=lambda: _born(os.getpid()))
+    born: str = field(default_factory=lambda: birth(os.getpid()))
     step: str = ""
     epoch: int = 0
     epochs: int = 0
@@ -65,25 +63,8 @@ class Progress:
     @property
     def alive(self) -> bool:
         """Whether the training process runs, and is no later process with the same id."""
-        if self.state != "running":
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except OSError:
-            return False
-        now = _born(self.pid)
-        return now == self.born if now else True  # where the start time of a process is not known
+        return self.state == "running" and runs(self.pid, self.born)
 
     def say(self, out: Path, state: str, message: str = "") -> None:
         self.state, self.message = state, message
         self.write(out)
-
-
-def _born(pid: int) -> str:
-    """Start time of a process on Linux (clock ticks since boot); `ENDED` for a zombie; empty where it is not
-    known."""
-    try:
-        after = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return ""
-    return ENDED if after[0] == "Z" else after[19]

@@ -1,0 +1,156 @@
+"""What a check found: the network's input, the accuracy of a sample, other readings, and the matching of
+classes, to be corrected."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from dashboard.components.controls import select
+from dashboard.components.markup import NOTHING, action, html, join, verbatim
+from dashboard.components.panel import empty, panel, row, table, warning
+from explain.formatting import p_value, percent
+
+ROWS, OUTPUTS, SHARES, READINGS = 100, 100, 8, 12
+"""Maximum number of listed classes, of outputs in the list of a row, of predicted classes, of readings."""
+
+
+def under_way(text: str) -> Markup:
+    """While a check runs."""
+    return panel("Check", html('<p class="vt-empty" role="status">{}</p>', text or "starting …"))
+
+
+def not_checked() -> Markup:
+    return panel(
+        "Check",
+        empty(
+            "Check predicts a sample of at most 256 images: it shows what the network is fed, how many are "
+            "right, whether another reading of the images is better, and which output each class is."
+        ),
+    )
+
+
+def check_result(
+    checked: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], command: str, corrected: str
+) -> Markup:
+    """`checked`: of `check --json`; `rows`: its matching with corrections; `corrected`: where these are
+    written, empty where there are none."""
+    if not checked:
+        return not_checked()
+    error = str(checked.get("error", ""))
+    parts = [html('<pre class="vt-command">{}</pre>', command)]
+    parts += [warning(error)] if error else []
+    parts += [_facts(checked), _notes(checked)]
+    result = [_readings(checked["readings"])] if "readings" in checked else []
+    return panel("Check", join(parts)) + join(result) + _matching(checked.get("outputs", []), rows, corrected)
+
+
+def _facts(checked: Mapping[str, Any]) -> Markup:
+    if "accuracy" not in checked:
+        return NOTHING
+    low, high = checked["interval"]
+    facts = [
+        ("accuracy of the sample", percent(checked["accuracy"])),
+        ("95 % interval", f"{percent(low)} to {percent(high)}"),
+        ("chance", percent(checked["chance"])),
+        ("images", f"{checked['images']:,}"),
+    ]
+    facts += [("could not be read", f"{checked['unread']:,}")] if checked["unread"] else []
+    verdict = (
+        warning(str(checked["verdict"]))
+        if checked["wrong"]
+        else html("<p>No problem found: {}.</p>", checked["verdict"])
+    )
+    listed = join(html("<dt>{}</dt><dd>{}</dd>", name, value) for name, value in facts)
+    return html('<dl class="vt-facts" tabindex="0">{}</dl>{}', listed, verdict)
+
+
+def _notes(checked: Mapping[str, Any]) -> Markup:
+    lines = [("input", checked.get("input", "")), ("data", checked.get("data", ""))]
+    lines += [("note", note) for note in checked.get("notes", [])]
+    if shares := checked.get("shares"):
+        most = sorted(shares.items(), key=lambda share: -share[1])
+        named = [f"{checked['outputs'][int(k)]} {percent(value)}" for k, value in most[:SHARES]]
+        lines.append(("predicted", ", ".join(named) + (", …" if len(most) > SHARES else "")))
+    return join(html("<p><small>{}</small> {}</p>", name, text) for name, text in lines if text)
+
+
+def _readings(readings: Sequence[Mapping[str, Any]]) -> Markup:
+    """The other readings, the best first; one that is better fills the form."""
+    if not readings:
+        return NOTHING
+    rows = join(
+        row(
+            [
+                reading["name"],
+                html("<code>{}</code>", " ".join(reading["words"])),
+                percent(reading["accuracy"]),
+                p_value(reading["p"]),
+                _use(k, reading),
+            ]
+        )
+        for k, reading in enumerate(readings[:READINGS])
+    )
+    heads = [
+        ("images read as", "instead of as now"),
+        ("options", "of the command line"),
+        ("right", "images of the beginning of the sample"),
+        ("p", "of being better than now, exact McNemar test, corrected for the number of readings"),
+        ("", ""),
+    ]
+    note = f"{percent(readings[0]['as_now'])} of {readings[0]['images']} images are right as now"
+    return panel("Other readings", table(heads, rows), note)
+
+
+def _use(k: int, reading: Mapping[str, Any]) -> object:
+    if "FILE" in reading["words"]:
+        return "correct the classes below" if reading["better"] else ""
+    if reading["accuracy"] <= reading["as_now"]:
+        return ""
+    name = f"use {' '.join(reading['words'])}"
+    return html('<button class="vt-link" aria-label="{}" {}>use</button>', name, action("use", k))
+
+
+def _matching(outputs: Sequence[str], rows: Sequence[Mapping[str, Any]], corrected: str) -> Markup:
+    """Classes without an output first, then those whose names differ."""
+    if not rows:
+        return NOTHING
+    ranked = sorted(range(len(rows)), key=lambda k: (rows[k]["output"] is not None, _plain(rows[k]), k))
+    names = {str(k): f"{k}: {name}" for k, name in enumerate(outputs)}
+    body = join(row([rows[k]["data"], _output(k, rows[k], names), rows[k]["rule"]]) for k in ranked[:ROWS])
+    heads = [
+        ("class of the data", ""),
+        ("output of the network", "its number and name"),
+        ("found by", "how they were matched"),
+    ]
+    more = f"; {len(rows) - ROWS} more are not listed" if len(rows) > ROWS else ""
+    note = html("<p>Corrections are written to <code>{}</code>.</p>", corrected) if corrected else NOTHING
+    choices = _choices(outputs) if len(outputs) > OUTPUTS else NOTHING
+    title = f"{len(rows)} classes of the data, {len(outputs)} outputs{more}"
+    return panel("Matching of classes", table(heads, body) + note + choices, title)
+
+
+def _plain(one: Mapping[str, Any]) -> bool:
+    return bool(one["rule"] == "equal names")
+
+
+def _output(k: int, one: Mapping[str, Any], names: Mapping[str, str]) -> Markup:
+    """A list of the outputs; where they are many, a field that completes their names."""
+    label, output = f"output for {one['data']}", one["output"]
+    if len(names) > OUTPUTS:
+        return html(
+            '<input type="text" list="vt-outputs" aria-label="{}" value="{}" placeholder="name or number" '
+            "{}>",
+            label,
+            verbatim(one["name"]),
+            action(f"named:{k}"),
+        )
+    missing = {} if output is not None else {"": "choose …"}
+    return select(
+        f"output:{k}", label, missing | dict(names), "" if output is None else str(output), show_label=False
+    )
+
+
+def _choices(outputs: Sequence[str]) -> Markup:
+    options = join(html('<option value="{}"></option>', verbatim(name)) for name in outputs)
+    return html('<datalist id="vt-outputs">{}</datalist>', options)

@@ -1,0 +1,123 @@
+"""What `check` finds, as the JSON object of `check --json`. Heavy packages are imported inside."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explain.cli.matching import Matched, data_line, matched_to, open_both
+from explain.cli.options import LabeledColumns, LabeledData, Network
+from models.errors import UserError
+from models.preprocessing_options import PreprocessingOptions
+
+if TYPE_CHECKING:
+    from explain.run.preflight import Preflight
+    from models.classifier import Classifier
+    from models.data.source import ImageSource
+
+UNMATCHED = "no output found"
+
+
+def json_answer(
+    network: Network,
+    data: LabeledData,
+    columns: LabeledColumns,
+    classes: Path | None,
+    class_names: str | None,
+    preprocessing: PreprocessingOptions,
+    expect: float | None,
+) -> tuple[dict[str, Any], UserError | None]:
+    """The object, and the error where something was refused: then it has the key `error`, and what was found
+    out before (docs/files.md has all keys)."""
+    answer: dict[str, Any] = {}
+    try:
+        classifier, source = open_both(network, data, columns, class_names, preprocessing)
+        answer |= {
+            "input": classifier.input_described,
+            "notes": list(classifier.notes),
+            "data": data_line(source),
+            "outputs": list(classifier.classes),
+            "matching": unmatched_rows(classifier, source),
+        }
+        matched = matched_to(classifier, source, classes)
+        answer["notes"] += matched.notes
+        answer |= {"outputs": list(matched.classifier.classes), "matching": matched_rows(matched, source)}
+        answer |= preflight_answer(looked_at(matched, source), expect)
+    except UserError as error:
+        return {**answer, "error": str(error)}, error
+    return answer, None
+
+
+def looked_at(matched: Matched, source: "ImageSource") -> "Preflight":
+    """The preflight of a network whose classes are matched."""
+    from explain.run.engine import match
+    from explain.run.preflight import preflight
+
+    outputs = match(matched.classifier, source, matched.mapping, matched.order).outputs
+    return preflight(matched.classifier, source, outputs, order=matched.order)
+
+
+def matched_rows(matched: Matched, source: "ImageSource") -> list[dict[str, Any]]:
+    """One row per class of the data: the output that it is, its name, and the rule by which it was found;
+    an empty class may have none."""
+    from explain.run.engine import match
+
+    found = match(matched.classifier, source, matched.mapping, matched.order)
+    names, rules = matched.classifier.classes, {data: rule for data, _, rule in found.folded}
+    rules |= dict.fromkeys(matched.mapping or {}, "--classes")
+    plain = f"--classes {matched.order}" if matched.order else ""
+    return [
+        _row(data, output, names[output], rules.get(data) or plain or _rule(data, names[output]))
+        if output >= 0
+        else _row(data, None, "", UNMATCHED)
+        for data, output in zip(source.classes, found.outputs, strict=True)
+    ]
+
+
+def unmatched_rows(classifier: "Classifier", source: "ImageSource") -> list[dict[str, Any]]:
+    """The rows before anything but equal names is known."""
+    names = list(classifier.classes)
+    return [
+        _row(data, names.index(data), data, "equal names")
+        if names.count(data) == 1
+        else _row(data, None, "", UNMATCHED)
+        for data in source.classes
+    ]
+
+
+def _rule(data: str, output: str) -> str:
+    return "equal names" if data == output else "number"
+
+
+def _row(data: str, output: int | None, name: str, rule: str) -> dict[str, Any]:
+    return {"data": data, "output": output, "name": name, "rule": rule}
+
+
+def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]:
+    """Numbers are fractions of 1."""
+    from explain.analysis.chance import chance_level
+    from explain.analysis.verdict import wrong
+
+    e, better = found.evaluation, found.better
+    called = e.confusion.sum(0)
+    verdict = wrong(found, expect)
+    return {
+        "images": found.images,
+        "unread": found.unread,
+        "accuracy": float(e.accuracy),
+        "interval": [float(end) for end in e.interval],
+        "chance": float(chance_level(e)),
+        "shares": {str(k): float(called[k] / found.images) for k in range(len(called)) if called[k]},
+        "readings": [
+            {
+                "name": trial.name,
+                "words": list(trial.words),
+                "accuracy": trial.accuracy,
+                "as_now": found.used.accuracy,
+                "images": len(trial.right),
+                "p": trial.p,
+                "better": trial is better,
+            }
+            for trial in found.tried
+        ],
+        "verdict": verdict or "no other reading is better beyond doubt",
+        "wrong": bool(verdict),
+    }

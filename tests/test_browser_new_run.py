@@ -1,0 +1,80 @@
+"""A run from the page, in a browser: checked, started, cancelled, resumed, opened."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.pages import open_tab
+
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+ROW = ".vt-training:has-text('mine')"
+
+
+@pytest.fixture(autouse=True)
+def ended(demo: Path) -> Iterator[None]:
+    """What a failed test left running ends."""
+    yield
+    for path in demo.parent.glob("*.job.json"):
+        pid = json.loads(path.read_text())["pid"]
+        if path.name.startswith("mine") and Path(f"/proc/{pid}/cmdline").is_file():
+            if b"launch.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+
+
+def fill(page: "playwright.Page", field: str, text: str) -> None:
+    page.fill(f"#vt-run-{field} :is(textarea, input)", text)
+
+
+def test_a_run_from_the_page(page: "playwright.Page", demo: Path) -> None:
+    open_tab(page, "New run")
+    fill(page, "name", "mine")
+    page.click("button:has-text('Methods and layer')")
+    fill(page, "limit", "400")
+    page.wait_for_function(
+        "document.querySelector('#vt-run-typed textarea').value.endsWith('/mine --limit 400')"
+    )
+    page.click("#vt-run-check")
+    page.wait_for_selector("#vt-check dd", timeout=60_000)
+    assert "toon_faces" in page.inner_text("#vt-check .vt-command")
+    chosen = page.locator("#vt-check select[data-action='output:0'] option:checked").inner_text()
+    assert chosen.startswith("0: ")
+
+    page.click("#vt-run-start")
+    page.wait_for_selector(f"{ROW} :text('of 400 images')", timeout=60_000)
+    page.click(f"{ROW} [data-action=cancel]")
+    page.wait_for_selector(f"{ROW} :text('cancelled at')", timeout=60_000)
+    assert not (demo.parent / "mine" / "manifest.json").exists()
+    page.click(f"{ROW} [data-action=resume]")
+    page.wait_for_selector(f"{ROW} :text('complete, 400 images')", timeout=60_000)
+    page.click(f"{ROW} [data-action=open]")
+    link = page.wait_for_selector(f"{ROW} a.vt-link", timeout=60_000)
+    assert link is not None
+    page.goto(str(link.get_attribute("href")), wait_until="domcontentloaded")
+    page.wait_for_selector("#vt-gallery .vt-card")
+
+
+@pytest.mark.parametrize("page", [(390, True, "")], indirect=True, ids=["phone dark"])
+def test_a_check_that_is_refused_shows_the_classes_to_match(page: "playwright.Page", pictures: Path) -> None:
+    """The data's classes are not the network's: each gets an output, and the command names their file."""
+    open_tab(page, "New run")
+    fill(page, "data", str(pictures))
+    fill(page, "name", "colors")
+    page.click("#vt-run-check")
+    page.wait_for_selector("#vt-check [role=alert]:has-text('no class for')", timeout=60_000)
+    for k in range(3):
+        page.select_option(f"#vt-check select[data-action='output:{k}']", str(k))
+        page.wait_for_selector(f"#vt-check tr:has(select[data-action='output:{k}']) :text('corrected')")
+    page.wait_for_function(
+        "document.querySelector('#vt-run-typed textarea').value.includes('colors.classes.csv')"
+    )
+    page.click("#vt-run-check")
+    page.wait_for_selector("#vt-check dd", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
