@@ -24,9 +24,10 @@ def ended(demo: Path) -> Iterator[None]:
     yield
     for path in demo.parent.glob("*.job.json"):
         pid = json.loads(path.read_text())["pid"]
-        if path.name.startswith("mine") and Path(f"/proc/{pid}/cmdline").is_file():
-            if b"launch.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
+        command = Path(f"/proc/{pid}/cmdline")
+        ours = path.name.startswith("mine") and command.is_file() and b"launch.py" in command.read_bytes()
+        if ours:
+            os.kill(pid, signal.SIGKILL)
 
 
 def fill(page: "playwright.Page", field: str, text: str) -> None:
