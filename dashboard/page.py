@@ -31,8 +31,10 @@ class Page(gr.Blocks):
     hidden: tuple[str, ...] | None = None
 
     def launch(self, *args: Any, **kwargs: Any) -> Any:
+        """Without Gradio's last look at the page (`_frontend`), which gives up after three seconds: on a busy
+        machine it would say that localhost is not accessible, while the server answers."""
         with limited():
-            return super().launch(*args, **kwargs)
+            return super().launch(*args, _frontend=False, **kwargs)
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
