@@ -229,7 +229,7 @@ def test_texts_of_a_check_stay_texts() -> None:
 def test_states_in_words() -> None:
     job, half = RunJob({}, name="x"), LogProgress(400, 800, 12.3, 240, "sample")
     assert state(RunState(job, "running", half)) == "400 of 800 images, 12.3 images/s, 4 min left"
-    assert state(RunState(job, "running", LogProgress(message="input"))) == "input"
+    assert state(RunState(job, "running", LogProgress(message="input"))) == "starting"
     assert state(RunState(job, "cancelled", half)) == "cancelled at 400 of 800 images"
     assert state(RunState(job, "ended", half)) == "ended without a result: see x.log"
     shown = run_list([RunState(job, "complete", half)], "runs", {"x": "http://127.0.0.1:1/"}, "")
@@ -295,7 +295,8 @@ def test_started_cancelled_resumed_and_complete(jobs: RunJobs, pictures: Path) -
     assert jobs.run_folder("mine") == jobs.folder / "mine"
     jobs.start(PLAIN | {"name": "bad", "data": str(pictures / "nowhere")})
     wait(lambda: jobs.one("bad").state != "running")
-    assert state(jobs.one("bad")).startswith("failed: No ")
+    assert state(jobs.one("bad")) == "failed"
+    assert jobs.one("bad").progress.error.startswith("No ")
 
 
 @pytest.mark.slow
