@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from PIL import Image
@@ -309,6 +310,33 @@ def test_a_check_is_followed_and_cancelled() -> None:
     *_, answer = check_in_steps(check_words(PLAIN | {"data": "nowhere"}), lambda: None)
     assert isinstance(answer, dict)
     assert answer["error"].startswith("No ")
+
+
+@pytest.mark.slow
+def test_a_page_of_another_run_ends_with_its_server(demo: Path) -> None:
+    """Also where the server is killed."""
+    code = (
+        "import sys, time; from pathlib import Path; from dashboard.session.run_pages import RunPages\n"
+        "pages, run = RunPages(), Path(sys.argv[1])\n"
+        "pages.open(run)\n"
+        "while not pages.address(run): time.sleep(0.1)\n"
+        "print(pages.address(run), flush=True); time.sleep(600)"
+    )
+    server = subprocess.Popen([sys.executable, "-c", code, str(demo)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    address = server.stdout.readline().strip()
+    assert address.startswith("http://127.0.0.1:")
+    assert _answers(address)
+    server.kill()
+    server.communicate()
+    wait(lambda: not _answers(address), 30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_where_runs_are_written(demo: Path) -> None:
