@@ -7,10 +7,11 @@ import gradio as gr
 
 from dashboard.session.run_command import FIELDS
 from explain.methods.registry import methods_in_runs
-from models.preprocessing_options import CHANNELS, EXIF, INTERPOLATIONS
+from models.preprocessing import COLORS
+from models.preprocessing_options import EXIF, INTERPOLATIONS
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pt2", ".onnx", ".keras", ".h5")
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".parquet", ".jsonl", ".tar")
 PLAIN = "default"
 
 
@@ -87,7 +88,9 @@ def _dropped() -> tuple[gr.File, gr.File]:
         checkpoint = gr.File(
             label="Checkpoint", file_types=[*CHECKPOINTS], height=120, elem_id="vt-run-checkpoint"
         )
-        table = gr.File(label="Table of images", file_types=[*TABLES], height=120, elem_id="vt-run-table")
+        table = gr.File(
+            label="Table or archive of images", file_types=[*TABLES], height=120, elem_id="vt-run-table"
+        )
     return checkpoint, table
 
 
@@ -120,7 +123,7 @@ def _input() -> dict[str, Any]:
         form["std"] = _line("Std", "0.229,0.224,0.225", "vt-run-std")
     with gr.Row():
         form["interpolation"] = _choice("Interpolation", INTERPOLATIONS)
-        form["channels"] = _choice("Channels", CHANNELS, elem_id="vt-run-channels")
+        form["channels"] = _choice("Channels", COLORS, elem_id="vt-run-channels")
     with gr.Row():
         form["scale"] = _line("Scale", "255, 1")
         form["exif"] = _choice("EXIF orientation", EXIF)
