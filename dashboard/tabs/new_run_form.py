@@ -100,6 +100,7 @@ def _labels() -> dict[str, Any]:
         form["image_col"] = _line("Image column", "automatic")
         form["label_col"] = _line("Label column", "automatic")
     form["split"] = _choice("Part of the data", ("train", "validation", "test"), custom=True)
+    form["which"] = _line("Parameters of the checkpoint", "of several sets: its name")
     form["labels"] = _line("Corrected labels", "labels.csv")
     form["class_names"] = _line("Class names file", "names.txt, or imagenet", "vt-run-class-names")
     form["classes"] = gr.Dropdown(
