@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
+from dashboard.session.run_pages import end_pages
+from models.process_identity import runs
 from tests.pages import open_tab
 
 if TYPE_CHECKING:
@@ -23,11 +26,10 @@ def ended(demo: Path) -> Iterator[None]:
     """What a failed test left running ends."""
     yield
     for path in demo.parent.glob("*.job.json"):
-        pid = json.loads(path.read_text())["pid"]
-        command = Path(f"/proc/{pid}/cmdline")
-        ours = path.name.startswith("mine") and command.is_file() and b"launch.py" in command.read_bytes()
-        if ours:
-            os.kill(pid, signal.SIGKILL)
+        job = json.loads(path.read_text())
+        if runs(job["pid"], job["born"]):
+            os.kill(job["pid"], signal.SIGKILL)
+    end_pages()
 
 
 def fill(page: "playwright.Page", field: str, text: str) -> None:
@@ -58,8 +60,8 @@ def test_a_run_from_the_page(page: "playwright.Page", demo: Path) -> None:
     page.click(f"{ROW} [data-action=open]")
     link = page.wait_for_selector(f"{ROW} a.vt-link", timeout=60_000)
     assert link is not None
-    page.goto(str(link.get_attribute("href")), wait_until="domcontentloaded")
-    page.wait_for_selector("#vt-gallery .vt-card")
+    config = httpx.get(f"{link.get_attribute('href')}config", timeout=60).json()
+    assert any(c["props"].get("elem_id") == "vt-gallery" for c in config["components"])
 
 
 @pytest.mark.parametrize("page", [(390, True, "")], indirect=True, ids=["phone dark"])

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import torch
 from PIL import Image
@@ -229,7 +230,7 @@ def test_texts_of_a_check_stay_texts() -> None:
 def test_states_in_words() -> None:
     job, half = RunJob({}, name="x"), LogProgress(400, 800, 12.3, 240, "sample")
     assert state(RunState(job, "running", half)) == "400 of 800 images, 12.3 images/s, 4 min left"
-    assert state(RunState(job, "running", LogProgress(message="input"))) == "input"
+    assert state(RunState(job, "running", LogProgress(message="input"))) == "starting"
     assert state(RunState(job, "cancelled", half)) == "cancelled at 400 of 800 images"
     assert state(RunState(job, "ended", half)) == "ended without a result: see x.log"
     shown = run_list([RunState(job, "complete", half)], "runs", {"x": "http://127.0.0.1:1/"}, "")
@@ -295,7 +296,8 @@ def test_started_cancelled_resumed_and_complete(jobs: RunJobs, pictures: Path) -
     assert jobs.run_folder("mine") == jobs.folder / "mine"
     jobs.start(PLAIN | {"name": "bad", "data": str(pictures / "nowhere")})
     wait(lambda: jobs.one("bad").state != "running")
-    assert state(jobs.one("bad")).startswith("failed: No ")
+    assert state(jobs.one("bad")) == "failed"
+    assert jobs.one("bad").progress.error.startswith("No ")
 
 
 @pytest.mark.slow
@@ -308,6 +310,33 @@ def test_a_check_is_followed_and_cancelled() -> None:
     *_, answer = check_in_steps(check_words(PLAIN | {"data": "nowhere"}), lambda: None)
     assert isinstance(answer, dict)
     assert answer["error"].startswith("No ")
+
+
+@pytest.mark.slow
+def test_a_page_of_another_run_ends_with_its_server(demo: Path) -> None:
+    """Also where the server is killed."""
+    code = (
+        "import sys, time; from pathlib import Path; from dashboard.session.run_pages import RunPages\n"
+        "pages, run = RunPages(), Path(sys.argv[1])\n"
+        "pages.open(run)\n"
+        "while not pages.address(run): time.sleep(0.1)\n"
+        "print(pages.address(run), flush=True); time.sleep(600)"
+    )
+    server = subprocess.Popen([sys.executable, "-c", code, str(demo)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    address = server.stdout.readline().strip()
+    assert address.startswith("http://127.0.0.1:")
+    assert _answers(address)
+    server.kill()
+    server.communicate()
+    wait(lambda: not _answers(address), 30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_where_runs_are_written(demo: Path) -> None:

@@ -96,7 +96,7 @@ def _readings(readings: Sequence[Mapping[str, Any]]) -> Markup:
         ("options", "of the command line"),
         ("right", "images of the beginning of the sample"),
         ("p", "of being better than now, exact McNemar test, corrected for the number of readings"),
-        ("", ""),
+        ("apply", "fill in the form"),
     ]
     note = f"{percent(readings[0]['as_now'])} of {readings[0]['images']} images are right as now"
     return panel("Other readings", table(heads, rows), note)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
-from dashboard.components.panel import empty, panel
+from dashboard.components.panel import empty, panel, warning
 from dashboard.session.run_jobs import RunState
 
 
@@ -27,12 +27,19 @@ def _row(run: RunState, folder: str, page: str | None, serve: str) -> Markup:
         state=state(run),
         bar=_bar(run),
         end=_end(run, page, bool(serve)),
-        below=_command(f"{serve} {folder}/{run.job.name}") if serve and run.state == "complete" else NOTHING,
+        below=_below(run, f"{serve} {folder}/{run.job.name}" if serve else ""),
     )
 
 
-def _command(text: str) -> Markup:
-    return html('<pre class="vt-command">{}</pre>', text)
+def _below(run: RunState, command: str) -> Markup:
+    """What is too long for a row: the reason of a failure, the step before the first image, a command."""
+    if run.state == "failed":
+        return warning(run.progress.error)
+    if run.state == "running" and not run.progress.total and run.progress.message:
+        return empty(run.progress.message)
+    return (
+        html('<pre class="vt-command">{}</pre>', command) if command and run.state == "complete" else NOTHING
+    )
 
 
 def state(run: RunState) -> str:
@@ -41,13 +48,13 @@ def state(run: RunState) -> str:
     done = f"{p.done:,} of {p.total:,} images"
     if run.state == "running":
         if not p.total:
-            return p.message or "starting"
+            return "starting"
         if p.done == p.total:
             return f"{done}, analyzing"
         rate = f", {p.rate:.3g} images/s" if p.rate else ""
         return f"{done}{rate}" + (f", {_time(p.left)} left" if p.left is not None else "")
     if run.state == "failed":
-        return f"failed: {p.error}"
+        return "failed"
     if run.state == "complete":
         return f"complete, {p.total:,} images" if p.total else "complete"
     if run.state == "cancelled":

@@ -14,6 +14,7 @@ SUBJECT = (
     "model",
     "weights",
     "data",
+    "which",
     "split",
     "image_col",
     "label_col",

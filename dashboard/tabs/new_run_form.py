@@ -11,7 +11,7 @@ from models.preprocessing import COLORS
 from models.preprocessing_options import EXIF, INTERPOLATIONS
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pt2", ".onnx", ".keras", ".h5")
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".parquet", ".jsonl", ".tar")
 PLAIN = "default"
 
 
@@ -88,7 +88,9 @@ def _dropped() -> tuple[gr.File, gr.File]:
         checkpoint = gr.File(
             label="Checkpoint", file_types=[*CHECKPOINTS], height=120, elem_id="vt-run-checkpoint"
         )
-        table = gr.File(label="Table of images", file_types=[*TABLES], height=120, elem_id="vt-run-table")
+        table = gr.File(
+            label="Table or archive of images", file_types=[*TABLES], height=120, elem_id="vt-run-table"
+        )
     return checkpoint, table
 
 
@@ -98,6 +100,7 @@ def _labels() -> dict[str, Any]:
         form["image_col"] = _line("Image column", "automatic")
         form["label_col"] = _line("Label column", "automatic")
     form["split"] = _choice("Part of the data", ("train", "validation", "test"), custom=True)
+    form["which"] = _line("Parameters of the checkpoint", "of several sets: its name")
     form["labels"] = _line("Corrected labels", "labels.csv")
     form["class_names"] = _line("Class names file", "names.txt, or imagenet", "vt-run-class-names")
     form["classes"] = gr.Dropdown(
