@@ -83,20 +83,20 @@ def _readings(readings: Sequence[Mapping[str, Any]]) -> Markup:
         row(
             [
                 reading["name"],
-                html("<code>{}</code>", " ".join(reading["words"])),
                 percent(reading["accuracy"]),
                 p_value(reading["p"]),
                 _use(k, reading),
+                html("<code>{}</code>", " ".join(reading["words"])),
             ]
         )
         for k, reading in enumerate(readings[:READINGS])
     )
     heads = [
         ("images read as", "instead of as now"),
-        ("options", "of the command line"),
         ("right", "images of the beginning of the sample"),
         ("p", "of being better than now, exact McNemar test, corrected for the number of readings"),
         ("apply", "fill in the form"),
+        ("options", "of the command line"),
     ]
     note = f"{percent(readings[0]['as_now'])} of {readings[0]['images']} images are right as now"
     return panel("Other readings", table(heads, rows), note)

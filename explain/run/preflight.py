@@ -127,7 +127,9 @@ def preflight(
             break
         if (again := views.again(reading)) is not None:
             trials.append(Trial(reading.name, reading.words, again.argmax(1).numpy() == label[: views.kept]))
-    trials.append(_permuted(label, pred, views.kept))  # the last: it fits much that has another cause
+    permuted = _permuted(label, pred, views.kept)
+    if (permuted.right != used.right).any():  # the last: it fits much that has another cause
+        trials.append(permuted)
     tried = sorted((_compared(t, used, len(trials)) for t in trials), key=lambda t: -t.accuracy)
     return Preflight(evaluation, classifier.classes, used, tuple(tried), views.unread)
 
@@ -297,7 +299,7 @@ def _permuted(label: np.ndarray, pred: np.ndarray, kept: int) -> Trial:
         to[called] = true
         right[judged] = to[pred[judged]] == label[judged]
     words = ("--classes", "FILE")
-    return Trial("outputs in another order: write 'data class, number of the output'", words, right[:kept])
+    return Trial("outputs in another order", words, right[:kept])
 
 
 def _compared(trial: Trial, used: Trial, count: int) -> Trial:
