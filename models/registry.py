@@ -34,6 +34,7 @@ from models.sources.timm_hub import TimmHubModels
 from models.sources.timm_models import TimmModels
 from models.sources.torchscript import TorchScriptFile
 from models.sources.torchvision_models import TorchvisionModels
+from models.trusted_code import trust
 
 
 def spec(name: str) -> ModelSpec:
@@ -44,7 +45,7 @@ def spec(name: str) -> ModelSpec:
 
 REGISTERED = RegisteredModels()
 SOURCES: tuple[ModelSource, ...] = (
-    ModelFile(lambda *given: load(*given)),
+    ModelFile(lambda *given: load(*given), lambda name: _source(name).asks_input),
     TorchScriptFile(),
     ExportedProgramFile(),
     OnnxFile(),
@@ -109,6 +110,8 @@ def load(
     if isinstance(options, PreprocessingOptions) and options.given and not source.asks_input:
         classifier = with_options(classifier, options)
     classifier.model.eval().to(_device(device)).to(memory_format=torch.channels_last)
+    if classifier.source:
+        trust(classifier.source)
     return classifier
 
 

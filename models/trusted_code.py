@@ -1,8 +1,9 @@
-"""The names of code: `net.py:build`, `package.module:Class`. Needs no torch.
+"""The names of code, `net.py:build` and `package.module:Class`, and which networks this person has named.
+Needs no torch.
 
-What is remembered is code that this person has named on the command line or in Python. A run
-may name code too, and is opened with it only where it stands here: a run folder of someone else must not run
-anything."""
+What is remembered is what was named on the command line or in Python: code, and files of other formats, which
+are programs too. A run may name them, and is opened with them only where they stand here: a run folder of
+someone else must not run anything."""
 
 import hashlib
 import importlib.util
@@ -15,7 +16,7 @@ from models.atomic import atomic
 from models.cache_folder import cache_folder
 from models.code_files import importing_from
 
-FILE, MOST = "own_code.json", 1000
+FILE, MOST = "named_networks.json", 1000
 HUBS = ("timm", "hf")
 """What stands before a colon in other names of models."""
 _FILE = re.compile(r"(?P<place>.+\.py):(?P<factory>[A-Za-z_]\w*)")
@@ -42,7 +43,7 @@ def absolute(name: str) -> str:
 
 
 def trust(source: str) -> None:
-    """Remember `source`, the name of code with its whole path, on this machine for this user. Where the file
+    """Remember `source`, code or a file with its whole path, on this machine for this user. Where the file
     cannot be written, nothing is remembered."""
     mine = _digest(source)
     known = [*(one for one in _known() if one != mine), mine][-MOST:]

@@ -22,6 +22,7 @@ from explain.methods.request import MapRequest
 from explain.network.target_layers import default_layer
 from explain.run.model import network_of
 from explain.run.reader import open_run
+from models import trusted_code
 from models.classifier import Classifier
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
@@ -95,6 +96,21 @@ def test_a_run_of_each(
     np.testing.assert_allclose(again.model(again.batch(images)).softmax(1).detach().numpy(), made, atol=1e-5)
     page = json.dumps(build(Context(run)).get_config_file(), default=str)
     assert ("needs its layers" in page) == (REACHED[name] != "layers")
+
+
+def test_a_run_of_others_runs_no_file(
+    file: Callable[[str], Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TorchScript can write files: what a run folder names is run only where this person named it before."""
+    words = ("--data", pictures, "--out", tmp_path / "run", *WORDS)
+    launch("run", "--model", file("net.pt"), *words)
+    run = open_run(tmp_path / "run")
+    monkeypatch.setattr(trusted_code, "_known", list)
+    with pytest.raises(UserError, match="is not run because a run says so"):
+        network_of(run.manifest)
+    with pytest.raises(UserError, match="is not run because a file says so"):
+        load(str(tmp_path / "run" / "model.json"))
+    assert network_of(run.manifest, file("net.pt")).weights_hash == run.manifest.request.weights_hash
 
 
 @pytest.mark.parametrize("name", ["net.pt", "one.pt2", "net.onnx"])

@@ -204,7 +204,7 @@ def test_a_run_is_reopened_with_its_code_only_where_it_was_named(
     assert "--mean" in again.options
     code.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n" + CODE)
     monkeypatch.setattr(trusted_code, "_known", list)
-    with pytest.raises(UserError, match="names code"):
+    with pytest.raises(UserError, match="is not run because"):
         network_of(run.manifest)
     assert not (tmp_path / "ran").exists()
 
@@ -225,7 +225,7 @@ def test_what_was_said_once_is_not_said_again(
     code.write_text(CODE.replace("manual_seed(0)", "manual_seed(1)"))
     assert "holds other weights than" in one_line("run", "--model", file, *words[:2], "--out", tmp_path / "x")
     monkeypatch.setattr(trusted_code, "_known", list)
-    with pytest.raises(UserError, match="names code"):
+    with pytest.raises(UserError, match="is not run because"):
         load(str(file))
     file.write_text("{}")
     with pytest.raises(UserError, match=r"give the model.json of a run"):

@@ -43,19 +43,19 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
 
 
 def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Classifier":
-    """A network that its file or a person's code makes. Raises UserError for code that this person has not
-    named before."""
+    """A network that its file or a person's code makes. Raises UserError for one that this person has not
+    named before: code runs, and files of other formats are programs too."""
     from models.preprocessing import Preprocessing
     from models.registry import load
     from models.trusted_code import is_trusted, names_code
 
     source, file = manifest.source, weights
+    if not is_trusted(source) and (names_code(source) or not weights):
+        raise UserError(
+            f"This run names {source}, which is not run because a run says so: the run's own maps are shown; "
+            f"for live maps name it yourself once, as in {program()} check --model {source}."
+        )
     if names_code(source):
-        if not is_trusted(source):
-            raise UserError(
-                f"This run names code, {source}, which is not run because a run says so: the run's own maps "
-                f"are shown; for live maps name it yourself once, as in {program()} layers --model {source}."
-            )
         file = weights or (Path(manifest.weights) if manifest.weights else None)
     elif weights:
         source, file = str(weights), None

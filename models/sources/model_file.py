@@ -24,12 +24,13 @@ FETCHED = ("shipped", "torchvision", "timm", "registered")
 
 
 class ModelFile(ModelSource):
-    """The path of such a file. `load_other`: `models.registry.load`."""
+    """The path of such a file. `load_other`: `models.registry.load`; `runs`: whether a name is of a kind that
+    runs code or a program of others, such as TorchScript."""
 
     asks_input = True
 
-    def __init__(self, load_other: Callable[..., Classifier]):
-        self.load_other = load_other
+    def __init__(self, load_other: Callable[..., Classifier], runs: Callable[[str], bool]):
+        self.load_other, self.runs = load_other, runs
 
     def recognizes(self, name: str) -> bool:
         return Path(name).name.endswith(FILE)
@@ -39,9 +40,9 @@ class ModelFile(ModelSource):
     ) -> Classifier:
         raw = _read(Path(name))
         source, file = str(raw["model"]), weights or (Path(raw["weights"]) if raw.get("weights") else None)
-        if names_code(source) and not is_trusted(source):
+        if not is_trusted(source) and (names_code(source) or self.runs(source)):
             raise UserError(
-                f"'{name}' names code, {source}, which is not run because a file says so: give it as --model."
+                f"'{name}' names {source}, which is not run because a file says so: give it as --model."
             )
         fed = Preprocessing.from_dict(raw["preprocessing"])
         if told is not None and not isinstance(told, Preprocessing):

@@ -44,8 +44,7 @@ class OwnCode(ModelSource):
         if not is_trusted(source):
             raise UserError(
                 f"A file names code, {source}, which is not run for that: give it as --model {source} "
-                "--weights "
-                "FILE."
+                "--weights FILE."
             )
 
         def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
