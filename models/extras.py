@@ -21,4 +21,7 @@ def require_package(name: str) -> None:
 
 
 def missing_package(name: str) -> str:
-    return f"this needs the package {name}: pip install 'vitrine-xai[{EXTRAS[name]}]'"
+    packages = {"keras": "keras h5py"}.get(name, name.partition(".")[0])
+    return (
+        f"this needs the package {name}: pip install {packages} (the extra '{EXTRAS[name]}' of vitrine-xai)"
+    )

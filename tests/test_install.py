@@ -99,5 +99,5 @@ def test_a_package_that_is_missing_is_one_line(installed: Path, tmp_path: Path) 
         words, cwd=tmp_path, env=clean() | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("pip install 'vitrine-xai[train]'")
+    assert done.stderr.strip().endswith("pip install lightning (the extra 'train' of vitrine-xai)")
     assert "Traceback" not in done.stderr
