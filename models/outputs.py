@@ -12,6 +12,11 @@ from models.errors import UserError
 NAMES = ("logits", "out", "scores", "output", "pred", "predictions")
 """How the entry is called that holds the scores, the likeliest first."""
 PROBABILITIES = "its outputs are probabilities: their logarithms are used as scores"
+SIGMOID = (
+    "its outputs lie between 0 and 1 and do not sum to 1, as behind a sigmoid: predictions are right, but "
+    "the "
+    "probabilities, their softmax, are not the network's own"
+)
 TINY = 1e-12
 Path = tuple[int | str, ...]
 
@@ -20,6 +25,11 @@ def scores_path(output: Any) -> Path:
     """Where the scores (N, K) stand in `output`: () for a tensor, ('logits',), (0,) ... Raises UserError
     where they cannot be told from other entries."""
     if isinstance(output, Tensor):
+        if output.ndim == 1:
+            raise UserError(
+                f"For one image the network returns {tuple(output.shape)} instead of (1, {len(output)}): "
+                "remove the squeeze at its end."
+            )
         if output.flatten(1).ndim == 2 and output.ndim > 1 and output[0].numel() == output.shape[1]:
             return ()
         raise UserError(f"The network returns {tuple(output.shape)}: scores (N, classes) are needed.")
@@ -28,12 +38,20 @@ def scores_path(output: Any) -> Path:
     if named:
         return (named[0], *scores_path(entries[named[0]]))
     if isinstance(output, tuple | list):
-        return (0, *scores_path(entries[0]))
+        rows = {k: v for k, v in entries.items() if isinstance(v, Tensor) and v.ndim == 2}
+        if len({v.shape[1] for v in rows.values()}) > 1:
+            raise UserError(_several(output, entries))
+        first = next(iter(rows), 0)
+        return (first, *scores_path(entries[first]))
     found = [key for key, value in entries.items() if isinstance(value, Tensor) and value.ndim == 2]
     if len(found) == 1:
         return (found[0],)
+    raise UserError(_several(output, entries))
+
+
+def _several(output: Any, entries: Mapping[Any, Any]) -> str:
     shapes = ", ".join(f"{key} {_shape(value)}" for key, value in list(entries.items())[:5])
-    raise UserError(
+    return (
         f"The network returns a {type(output).__name__} of {shapes or 'nothing'}: call the scores "
         f"'{NAMES[0]}', or return them alone."
     )
@@ -65,16 +83,40 @@ def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
         with torch.inference_mode():
             outputs = [model(image[None]) for image in (example, noise)]
     except Exception as error:  # a network of others may raise anything
-        reason = (str(error).splitlines() or [""])[0][:120]
+        reason = (str(error).splitlines() or [""])[0][:240]
         raise UserError(
             f"The network cannot take an image of shape {tuple(example.shape)} "
             f"({type(error).__name__}: {reason})."
         ) from error
     path = scores_path(outputs[0])
-    probable = all(are_probabilities(at(output, path)) for output in outputs)
-    if not path and not probable:
-        return model, ""
-    return _with_forward(model, path, probable), PROBABILITIES if probable else ""
+    scores = [at(output, path).flatten(1).float() for output in outputs]
+    _require_inference(model, path, (example, noise), scores)
+    probable = all(map(are_probabilities, scores))
+    note = PROBABILITIES if probable else SIGMOID if all(map(_between_0_and_1, scores)) else ""
+    return (_with_forward(model, path, probable) if path or probable else model), note
+
+
+def _require_inference(
+    model: nn.Module, path: Path, images: tuple[Tensor, Tensor], scores: list[Tensor]
+) -> None:
+    """Raises UserError for a network that answers an image otherwise a second time, or beside another image:
+    it computes as while training."""
+    with torch.inference_mode():
+        again = at(model(images[1][None]), path).flatten(1).float()
+        together = at(model(torch.stack(images)), path).flatten(1).float()
+    expected = torch.cat(scores)
+    for made, wanted, when in ((again, scores[1], "a second time"), (together, expected, "beside another")):
+        near = 1e-2 * float(wanted.abs().max()) + 1e-4
+        if made.shape != wanted.shape or not torch.allclose(made, wanted, atol=near, equal_nan=True):
+            raise UserError(
+                f"The network answers an image otherwise {when}: it computes as in training. Call "
+                "model.eval() "
+                "before it is saved or returned, and use no random numbers."
+            )
+
+
+def _between_0_and_1(scores: Tensor) -> bool:
+    return scores.shape[1] > 1 and bool(((scores >= 0) & (scores <= 1)).all() and (scores > 0).any())
 
 
 def _with_forward(model: nn.Module, path: Path, probable: bool) -> nn.Module:

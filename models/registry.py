@@ -159,6 +159,8 @@ def _source(name: str) -> ModelSource:
         if source.recognizes(name):
             return source
     known = dict.fromkeys(n for source in SOURCES for n in source.names())
+    if name.endswith(".py"):
+        raise UserError(f"'{name}' is a file of code: name what builds the network in it, as {name}:build.")
     near = difflib.get_close_matches(name, known, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"see {program()} models"
     raise UserError(f"No model '{name}': {hint} (timm's are called timm:NAME).")

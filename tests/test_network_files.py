@@ -96,6 +96,7 @@ def test_a_run_of_each(
     np.testing.assert_allclose(again.model(again.batch(images)).softmax(1).detach().numpy(), made, atol=1e-5)
     page = json.dumps(build(Context(run)).get_config_file(), default=str)
     assert ("needs its layers" in page) == (REACHED[name] != "layers")
+    assert ("Filters needs modules of PyTorch" in page) == (name != "net.py")
 
 
 def test_a_run_of_others_runs_no_file(
@@ -234,6 +235,48 @@ def test_guards_and_sample_inputs_run_nothing(file: Callable[[str], Path], tmp_p
     assert not mark.exists()
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_trace_in_training_mode_is_refused(tmp_path: Path) -> None:
+    """Its dropout and batch norm are part of the graph."""
+    traced = torch.jit.trace(TinyNet().train(), torch.rand(4, 3, 24, 24), check_trace=False)
+    traced.save(str(tmp_path / "train.pt"))
+    with pytest.raises(UserError, match="it computes as in training"):
+        load(str(tmp_path / "train.pt"), options=TOLD)
+
+
+class Several(nn.Module):
+    """An embedding before the scores."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean((2, 3)).repeat(1, 4), self.net(x)
+
+
+def test_onnx_with_several_outputs(net: nn.Module, pictures: Path, tmp_path: Path) -> None:
+    """The name decides; where none says which, all are listed."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    x = torch.zeros(2, 3, 24, 24)
+    for names in (["embedding", "logits"], ["a", "b"]):
+        torch.onnx.export(
+            Several(net).eval(),
+            (x,),
+            tmp_path / f"{names[0]}.onnx",
+            output_names=names,
+            dynamo=True,
+            dynamic_shapes=ANY,
+            verbose=False,
+        )
+    classifier, images = load(str(tmp_path / "embedding.onnx"), options=TOLD), images_of(pictures)
+    made = classifier.model(classifier.batch(images)).softmax(1).numpy()
+    np.testing.assert_allclose(made, by_hand(net, images), atol=1e-5)
+    with pytest.raises(UserError, match=r"several outputs \(a .*12\], b .*3\]\): call the scores 'logits'"):
+        load(str(tmp_path / "a.onnx"), options=TOLD)
+
+
 def test_training_mode_is_refused(net: nn.Module, tmp_path: Path) -> None:
     trained = TinyNet().train()
     torch.export.save(torch.export.export(trained, (torch.zeros(2, 3, 24, 24),)), tmp_path / "t.pt2")
@@ -343,6 +386,7 @@ def test_a_keras_file(pictures: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(*answers, atol=1e-5)
     assert opened.notes[1] == "rescaling prepares the pixels inside the network"
     assert default_layer(opened.model, opened.batch(images[:1])) == "last"
+    assert "input_layer" not in dict(opened.model.named_modules())
     same_maps(opened, same, ("last", "5"), images[0], ("cam", "integrated_gradients"))
     (tmp_path / "bad.keras").write_bytes(b"PK")
     with pytest.raises(UserError, match="cannot be read by Keras"):

@@ -25,6 +25,8 @@ from tests.command import launch, one_line
 
 TOLD = PreprocessingOptions(input_size="24", resize="squash", mean="0.4", std="0.2")
 WORDS = ("--input-size", 24, "--resize", "squash", "--mean", "0.4", "--std", "0.2")
+KINDS = ("tuple", "dict", "named", "dataclass", "softmax", "two", "maps", "squeezed", "embedded", "sigmoid")
+KINDS += ("random", "batch")
 CODE = """
 import dataclasses, torch
 from collections import namedtuple
@@ -49,7 +51,10 @@ class Net(nn.Module):
     def forward(self, x):
         z = self.head(self.features(x).mean((2, 3)))
         return {
-            "tensor": z, "tuple": (z, z * 0), "dict": {"aux": z * 0, "out": z}, "named": Named(z * 0, z),
+            "tensor": z, "squeezed": z.squeeze(), "embedded": (x.mean((2, 3)).repeat(1, 4), z),
+            "sigmoid": z.sigmoid(), "random": z + torch.rand_like(z),
+            "batch": z - z.mean(0), "tuple": (z, z * 0), "dict": {"aux": z * 0, "out": z},
+            "named": Named(z * 0, z),
             "dataclass": Answer(None, z), "softmax": z.softmax(1), "two": {"a": z, "b": z * 0}, "maps": x,
         }[self.kind]
 
@@ -71,10 +76,7 @@ def nothing():
     return 3
 
 ready = build()
-""" + "\n".join(
-    f"def {kind}():\n    torch.manual_seed(0)\n    return Net(kind={kind!r})\n"
-    for kind in ("tuple", "dict", "named", "dataclass", "softmax", "two", "maps")
-)
+""" + "\n".join(f"def {kind}():\n    torch.manual_seed(0)\n    return Net(kind={kind!r})\n" for kind in KINDS)
 
 
 @pytest.fixture
@@ -172,12 +174,28 @@ def test_the_number_of_classes(code: Path, tmp_path: Path, pictures: Path) -> No
         ("absent", "has no 'absent'"),
         ("two", "call the scores 'logits', or return them alone"),
         ("maps", r"returns \(1, 3, 24, 24\): scores"),
+        ("squeezed", r"returns \(3,\) instead of \(1, 3\): remove the squeeze"),
+        ("embedded", r"a tuple of 0 \(1, 12\), 1 \(1, 3\): call the scores 'logits'"),
+        ("random", "otherwise a second time: it computes as in training"),
+        ("batch", "otherwise beside another: it computes as in training"),
     ],
 )
 def test_what_does_not_fit_is_said_in_one_line(code: Path, factory: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         load(f"{code}:{factory}", options=TOLD)
     assert "\n" not in str(caught.value)
+
+
+def test_a_sigmoid_and_other_numbers_are_named(code: Path, pictures: Path) -> None:
+    assert "as behind a sigmoid" in load(f"{code}:sigmoid", options=TOLD).notes[0]
+    code.write_text(CODE + "\ndef half():\n    return build().half()\n")
+    classifier, images = load(f"{code}:half", options=TOLD), images_of(pictures)
+    assert classifier.notes == ("its parameters were float16, and are float32 now",)
+    with torch.no_grad():
+        made = classifier.model(classifier.batch(images)).softmax(1).numpy()
+    np.testing.assert_allclose(made, by_hand(images), atol=5e-3)
+    with pytest.raises(UserError, match="name what builds the network in it"):
+        load(str(code), options=TOLD)
 
 
 def test_the_preprocessing_is_asked_for(code: Path, pictures: Path, tmp_path: Path) -> None:

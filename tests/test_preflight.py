@@ -183,6 +183,33 @@ def test_chance_and_expectation(data: Path) -> None:
     assert any("verdict" in line for line in format_text(found, None))
 
 
+def test_a_permutation_of_an_even_number_of_classes(tmp_path: Path) -> None:
+    """Both halves of the sample have every class, so that each is judged with what was seen."""
+    names, rng = ("a", "b", "c", "d"), np.random.default_rng(2)
+    for k, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        for n in range(20):
+            image = np.full((16, 16, 3), 20 + 60 * k, np.uint8) + rng.integers(
+                0, 9, (16, 16, 3), dtype=np.uint8
+            )
+            Image.fromarray(image).save(tmp_path / name / f"{n}.png")
+
+    class ByLevel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.tensor(50.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            level, order = x.mean((1, 2, 3))[:, None], torch.tensor([2, 3, 1, 0])
+            return -self.gain * (level - (24 + 60 * order) / 255).square()
+
+    classifier = from_module(ByLevel().eval(), names, UNIT, "net")
+    found = preflight(classifier, FolderSource(tmp_path), [0, 1, 2, 3])
+    assert found.better is not None
+    assert found.better.words == ("--classes", "FILE")
+    assert found.better.accuracy == 1
+
+
 def test_permutations_of_random_answers_are_not_believed(data: Path) -> None:
     """The best permutation of 72 answers at random would look far better than chance."""
     found = looked(ByColor(level=1e6), data)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from explain.network.summary import Layer
 
 TITLE = "Filters"
-NEEDS, REACH = "explains", "layers"
+NEEDS, REACH = "explains", "modules"
 COUNTS, STEPS = (16, 64), (64, 128, 256, 512)
 EVERY = 0.8  # seconds between two previews
 UNMADE = "Click Maximize: images are optimized from noise by gradient ascent, and kept for the next time."

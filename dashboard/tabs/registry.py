@@ -19,6 +19,7 @@ from dashboard.tabs import (
     new_run,
     train,
 )
+from models.access import Access as Reach
 from models.access import reaches
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
@@ -31,12 +32,17 @@ def open_to(access: Access) -> list[ModuleType]:
 
 def missing(tab: ModuleType, access: str) -> Markup | None:
     """What stands in a tab that needs more of the network than can be reached; None where it can be built."""
-    if reaches(access, getattr(tab, "REACH", "scores")):
+    needed: Reach = getattr(tab, "REACH", "scores")
+    if reaches(access, needed):
         return None
-    allowed = {"scores": "scores alone", "gradients": "scores and gradients"}[access]
+    allowed = {
+        "scores": "scores alone",
+        "gradients": "scores and gradients",
+        "layers": "layers of other kinds than PyTorch's",
+    }[access]
+    what = "its layers" if needed == "layers" else "modules of PyTorch"
     return waiting(
         tab.TITLE,
-        f"This network's file gives {allowed}, and {tab.TITLE} needs its layers: make the run with the "
-        "code that "
+        f"This network's file gives {allowed}, and {tab.TITLE} needs {what}: make the run with the code that "
         "builds the network, as --model net.py:build --weights FILE.",
     )

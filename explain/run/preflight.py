@@ -291,8 +291,9 @@ def _permuted(label: np.ndarray, pred: np.ndarray, kept: int) -> Trial:
     from scipy.optimize import linear_sum_assignment
 
     right, size = np.zeros(len(label), bool), int(max(label.max(), pred.max())) + 1
+    turn = np.array([(label[:k] == own).sum() for k, own in enumerate(label)])  # within its class
     for half in (0, 1):
-        fitted, judged = np.arange(len(label)) % 2 == half, np.arange(len(label)) % 2 != half
+        fitted, judged = turn % 2 == half, turn % 2 != half
         matrix = confusion_matrix(label[fitted], pred[fitted], size)
         true, called = linear_sum_assignment(matrix, maximize=True)
         to = np.empty(size, int)

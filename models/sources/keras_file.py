@@ -34,7 +34,7 @@ class KerasNetwork(ForeignNetwork):
     def __init__(self, network: Any):
         super().__init__()
         object.__setattr__(self, "network", network)  # no module of this one: its layers are
-        for layer in network.layers:
+        for layer in filter(_runs, network.layers):
             self.add_module(layer.name.replace(".", "_"), _with_layers(layer))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,9 +91,14 @@ def _known(network: Any, path: Path) -> Preprocessing | None:
     return Preprocessing((int(shape[1]), int(shape[2])), None, zeros, ones)
 
 
+def _runs(layer: Any) -> bool:
+    """Whether it is a layer that computes something: the place of the input is none."""
+    return type(layer).__name__ != "InputLayer"
+
+
 def _with_layers(layer: Any) -> nn.Module:
     """The layer; the layers within it are modules of it too, so that they can be found."""
     module: nn.Module = layer
-    for inner in getattr(layer, "layers", ()):
+    for inner in filter(_runs, getattr(layer, "layers", ())):
         nn.Module.add_module(module, inner.name.replace(".", "_"), _with_layers(inner))
     return module

@@ -13,6 +13,7 @@ from models.classifier import Classifier
 from models.errors import UserError
 from models.extras import require_package
 from models.foreign import ForeignNetwork
+from models.outputs import NAMES
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
 from models.sources.foreign_file import classifier_of
@@ -39,6 +40,7 @@ class OnnxNetwork(ForeignNetwork):
         sides = shape[1:3] if self.last else shape[2:4]
         self.size = (sides[0], sides[1]) if all(isinstance(s, int) for s in sides) else None
         self.register_buffer("place", torch.zeros(0))
+        self.scores = _scores(session)
 
     def forward(self, x: Tensor) -> Tensor:
         images = x.detach().cpu().numpy()
@@ -52,12 +54,26 @@ class OnnxNetwork(ForeignNetwork):
         return torch.from_numpy(scores.astype(np.float32)).to(x.device)
 
     def _run(self, images: np.ndarray) -> np.ndarray:
-        answers = self.session.run(None, {self.name: images})
-        scores = next((a for a in answers if isinstance(a, np.ndarray) and a.ndim == 2), answers[0])
+        (scores,) = self.session.run([self.scores], {self.name: images})
         return np.asarray(scores).reshape(len(images), -1)
 
     def __deepcopy__(self, memo: Any) -> "OnnxNetwork":
         return self
+
+
+def _scores(session: Any) -> str:
+    """The output that holds the scores: by its name, or the only one (N, classes). Raises UserError where
+    several may be meant."""
+    outputs = {str(o.name): list(o.shape) for o in session.get_outputs() if "float" in o.type}
+    named = [name for name in NAMES if name in outputs]
+    rows = [name for name, shape in outputs.items() if len(shape) == 2]
+    if not named and len({str(outputs[name][1]) for name in rows}) > 1:
+        shapes = ", ".join(f"{name} {outputs[name]}" for name in rows[:5])
+        raise UserError(f"The ONNX file has several outputs ({shapes}): call the scores '{NAMES[0]}'.")
+    found = named or rows or list(outputs)
+    if not found:
+        raise UserError("The ONNX file has no output of floats: export the scores, before argmax.")
+    return found[0]
 
 
 class OnnxFile(ModelSource):

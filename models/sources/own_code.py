@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from models import checkpoints
@@ -62,6 +63,7 @@ class OwnCode(ModelSource):
         model = _built(source, name, state, len(classes) if classes else None)
         if weights:
             checkpoints.fit(model, state, name)
+        model, narrow = _in_float32(model)
         model, note = giving_scores(model.eval(), example_of(preprocessing))
         outputs = int(model(example_of(preprocessing)[None]).shape[1])
         names = tuple(about.get("classes", ())) or classes or unnamed(outputs)
@@ -79,8 +81,17 @@ class OwnCode(ModelSource):
             preprocessing_from=origin,
             source=source,
             options=tuple(words_for(preprocessing)),
-            notes=(note,) if note else (),
+            notes=tuple(filter(None, (narrow, note))),
         )
+
+
+def _in_float32(model: nn.Module) -> tuple[nn.Module, str]:
+    """The network with parameters in float32, as images are; and a note where they were not."""
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
+    if not kinds:
+        return model, ""
+    was = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+    return model.float(), f"its parameters were {was}, and are float32 now"
 
 
 def _built_for(source: str, outputs: int | None) -> nn.Module:
