@@ -18,8 +18,10 @@ from models import trusted_code
 from models.classes import unnamed
 from models.errors import UserError
 from models.outputs import at, giving_scores, scores_path
+from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.registry import load
+from models.sources.module import from_module
 from models.training.recipe import Recipe
 from tests.command import launch, one_line
 
@@ -135,6 +137,19 @@ def test_the_given_module_is_left_as_it_was(code: Path) -> None:
     x = torch.rand(2, 3, 24, 24)
     torch.testing.assert_close(made(x).exp(), net(x))
     assert made[1].weight is net[1].weight
+
+
+def test_a_module_in_memory_is_read_alike() -> None:
+    """Softmax of a softmax would be wrong figures that look right."""
+    body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 24, 3))
+    fed = Preprocessing((24, 24), None, (0.4,) * 3, (0.2,) * 3)
+    plain, ends = (
+        from_module(net.eval(), "abc", fed, "net") for net in (body, nn.Sequential(*body, nn.Softmax(1)))
+    )
+    x = torch.rand(4, 3, 24, 24)
+    torch.testing.assert_close(ends.model(x).softmax(1), plain.model(x).softmax(1))
+    assert plain.model is body
+    assert "are probabilities" in ends.notes[0]
 
 
 def test_where_scores_stand() -> None:

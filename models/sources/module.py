@@ -9,6 +9,7 @@ from torch import nn
 from models import checkpoints
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
+from models.outputs import giving_scores
 from models.preprocessing import Preprocessing
 from models.transforms import read_transform
 
@@ -20,14 +21,15 @@ def from_module(
     name: str,
     origin: str = "a module in memory",
 ) -> Classifier:
-    """The module itself, in eval mode from here on, as a classifier of `classes`. `preprocess`: a torchvision
-    transform, or a `Preprocessing`; `origin`: where its weights come from. Raises UserError where a picture
-    cannot pass, or the number of outputs is not that of the names."""
+    """The module itself, in eval mode from here on, as a classifier of `classes`; a shallow copy of it where
+    its outputs are no scores alone (`models.outputs`). `preprocess`: a torchvision transform, or a
+    `Preprocessing`; `origin`: where its weights come from. Raises UserError where a picture cannot pass, or
+    the number of outputs is not that of the names."""
     preprocessing, preprocessing_from = read_preprocess(preprocess)
     names = distinct_names(classes)
     if next(model.parameters(), None) is None:
         raise UserError("The module has no parameters: pass the network itself.")
-    outputs = _outputs(model.eval(), preprocessing)
+    model, note, outputs = _giving_scores(model.eval(), preprocessing)
     if outputs == 1:
         raise UserError(ONE_OUTPUT.format(name=name))
     if outputs != len(names):
@@ -42,6 +44,7 @@ def from_module(
         origin,
         checkpoints.fingerprint(model),
         preprocessing_from=preprocessing_from,
+        notes=(note,) if note else (),
     )
 
 
@@ -65,20 +68,19 @@ def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _outputs(model: nn.Module, preprocessing: Preprocessing) -> int:
-    """How many scores the network gives for one picture."""
+def _giving_scores(model: nn.Module, preprocessing: Preprocessing) -> tuple[nn.Module, str, int]:
+    """As `giving_scores`, and how many scores there are. Raises UserError where an image cannot pass."""
     device = next(model.parameters()).device
-    example = torch.zeros(1, preprocessing.channels, *preprocessing.size, device=device)
+    example = torch.zeros(preprocessing.channels, *preprocessing.size, device=device)
     try:
         with torch.inference_mode():
-            answer = model(example)
+            model(example[None])
     except Exception as error:  # a module may raise anything
-        reason = (str(error).splitlines() or [""])[0][:120]
+        reason = (str(error).splitlines() or [""])[0][:240]
         raise UserError(
-            f"The network cannot take the output of preprocess=, {tuple(example.shape)} "
+            f"The network cannot take the output of preprocess=, {(1, *example.shape)} "
             f"({type(error).__name__}: {reason})."
         ) from error
-    if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or len(answer) != 1:
-        shape = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise UserError(f"The network returns {shape}: one row of scores (1, classes) is needed.")
-    return int(answer.shape[1])
+    made, note = giving_scores(model, example)
+    with torch.inference_mode():
+        return made, note, int(made(example[None]).flatten(1).shape[1])
