@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from explain.analysis.chance import LEVEL, chance_level, p_of_chance
-from explain.run.preflight import Preflight
+from explain.run.preflight import AT_LEAST, DOUBT, Preflight, Trial
 from models.errors import UserError
 
 SHOWN = 6  # classes, other readings
@@ -16,7 +16,7 @@ def wrong(found: Preflight, expect: float | None) -> str:
         return (
             f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right with "
             f"{' '.join(better.words)} ({better.name}), {100 * found.used.accuracy:.0f} % without "
-            f"({_p(better.p)}): add it."
+            f"({_p(better.p)}): add it.{_alike(found, better)}"
         )
     if expect is not None and _below(found, expect):
         return (
@@ -30,6 +30,20 @@ def wrong(found: Preflight, expect: float | None) -> str:
             "input and the classes."
         )
     return ""
+
+
+def _alike(found: Preflight, better: Trial) -> str:
+    """Readings that a sample of this size cannot tell from the best one."""
+    near = [
+        " ".join(trial.words)
+        for trial in found.tried
+        if trial is not better and trial.accuracy >= better.accuracy - AT_LEAST and trial.p < DOUBT
+    ]
+    return (
+        (f" Nearly as many are right with {' or '.join(near)}: which it was, only its training says.")
+        if near
+        else ""
+    )
 
 
 def _below(found: Preflight, expect: float) -> bool:
@@ -73,7 +87,7 @@ def require_right_reading(found: Preflight, force: bool, say: Callable[[str], No
         f"{100 * chance_level(e):.1f} %"
     )
     if found.better is not None and not force:
-        raise UserError(f"{problem[:-1]}, or --force to run as it is.")
+        raise UserError(f"{problem} Or --force to run as it is.")
     if problem:
         say(f"           {problem}")
 

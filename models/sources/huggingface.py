@@ -38,6 +38,8 @@ class HuggingFaceModels(ModelSource):
         folder = Path(place).expanduser()
         if folder.is_dir():
             place = str(folder.resolve())
+        elif folder.is_absolute() or place.startswith(".") or (folder.parent.is_dir() and "/" in place):
+            raise UserError(f"No folder '{place}': give a folder, or an id of the hub as OWNER/NAME.")
         network, config = _network(place, name)
         preprocessing, origin = _preprocessing(place, name, told)
         model, note = giving_scores(network.eval(), example_of(preprocessing))
