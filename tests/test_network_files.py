@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from dashboard.session.context import Context
 from explain.methods.live import open_session
 from explain.methods.registry import METHODS, methods_for
 from explain.methods.request import MapRequest
-from explain.network.target_layers import default_layer
 from explain.run.model import network_of
 from explain.run.reader import open_run
 from models import trusted_code
@@ -336,61 +334,6 @@ def test_maps_of_an_export_are_the_module_s(
     exported = load(str(file("net.pt2")), options=TOLD)
     plain = from_module(net, exported.classes, exported.preprocessing, "plain")
     same_maps(exported, plain, ("features.3", "features.3"), images_of(pictures)[0], ("cam",))
-
-
-class Scaled(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x / 255
-
-
-def test_a_keras_file(pictures: Path, tmp_path: Path) -> None:
-    """Predictions and maps are those of the same network in PyTorch."""
-    os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported
-    pytest.importorskip("h5py")
-    pytest.importorskip("keras")
-    from keras import Sequential, layers, utils
-
-    utils.set_random_seed(0)
-    made = Sequential(
-        [
-            layers.Input((24, 24, 3)),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(8, 3, padding="same"),
-            layers.ReLU(),
-            layers.MaxPooling2D(),
-            layers.Conv2D(12, 3, padding="same", activation="relu", name="last"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(3, activation="softmax"),
-        ]
-    )
-    made.save(tmp_path / "net.keras")
-    told = PreprocessingOptions(resize="squash", mean="0", std="0.00392156862745098")
-    opened = load(str(tmp_path / "net.keras"), options=told)
-    convolutions = [nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 12, 3, padding=1)]
-    linear = nn.Linear(12, 3)
-    with torch.no_grad():
-        for module, layer in zip(convolutions, (made.layers[1], made.layers[4]), strict=True):
-            weight, bias = map(torch.tensor, layer.get_weights())
-            module.weight.copy_(weight.permute(3, 2, 0, 1))
-            module.bias.copy_(bias)  # type: ignore[union-attr]
-        weight, bias = map(torch.tensor, made.layers[6].get_weights())
-        linear.weight.copy_(weight.T)
-        linear.bias.copy_(bias)
-    first, second = convolutions
-    body = [Scaled(), first, nn.ReLU(), nn.MaxPool2d(2), second, nn.ReLU()]
-    plain = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear, nn.LogSoftmax(1)).eval()
-    same = from_module(plain, opened.classes, opened.preprocessing, "plain")
-    images = images_of(pictures)
-    with torch.no_grad():
-        answers = [c.model(c.batch(images)).softmax(1).numpy() for c in (opened, same)]
-    np.testing.assert_allclose(*answers, atol=1e-5)
-    assert opened.notes[1] == "rescaling prepares the pixels inside the network"
-    assert default_layer(opened.model, opened.batch(images[:1])) == "last"
-    assert "input_layer" not in dict(opened.model.named_modules())
-    same_maps(opened, same, ("last", "5"), images[0], ("cam", "integrated_gradients"))
-    (tmp_path / "bad.keras").write_bytes(b"PK")
-    with pytest.raises(UserError, match="cannot be read by Keras"):
-        load(str(tmp_path / "bad.keras"), options=told)
 
 
 def test_a_folder_of_timm(pictures: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 receptive field."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,9 @@ class _Record:
     runs: int = 0
 
 
+HOLDERS = (nn.ParameterDict, nn.ParameterList)
+
+
 def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     """Every layer in the order in which they begin, for an image `x` (1, C, H, W); those that did not run at
     the end. One forward pass.
@@ -104,11 +107,7 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
     rest of the table is complete.
     """
     require_layers(model, "The table of layers")
-    own = {
-        module: name
-        for name, module in model.named_modules()
-        if not module._modules or next(module.parameters(recurse=False), None) is not None
-    }
+    own = {module: name for name, module in model.named_modules() if _is_layer(module)}
     image = x[:1].clone()
     try:
         with ReceptiveFields(image) as fields:
@@ -117,7 +116,7 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
         records = _watched(model, image, own, None)
     names, known, table = aliases(list(records)), set[nn.Parameter](), list[Layer]()
     for module in [*records, *(m for m in own if m not in records)]:
-        record, fresh = records.get(module, _Record()), set(module.parameters(recurse=False)) - known
+        record, fresh = records.get(module, _Record()), set(_own_parameters(module)) - known
         known |= fresh
         table.append(
             Layer(
@@ -133,6 +132,21 @@ def layers(model: nn.Module, x: Tensor) -> list[Layer]:
             )
         )
     return table
+
+
+def _is_layer(module: nn.Module) -> bool:
+    if isinstance(module, HOLDERS):
+        return False
+    inner = [child for child in module.children() if not isinstance(child, HOLDERS)]
+    return not inner or next(_own_parameters(module), None) is not None
+
+
+def _own_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Those of the module itself, also in lists and dicts of parameters, which never run."""
+    yield from module.parameters(recurse=False)
+    for child in module.children():
+        if isinstance(child, HOLDERS):
+            yield from child.parameters()
 
 
 def missing_information(table: Sequence[Layer]) -> str:
