@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from models import checkpoints
 from models.architectures.classifiers import ARCHITECTURES
+from models.architectures.small import small_conv
 from tests.command import launch, one_line
 from tests.conftest import DEMO
 from tests.ports import free_port
@@ -222,13 +224,16 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_several_seeds(colors: Path, tmp_path: Path) -> None:
-    """A new head on the shipped network, three times: each its own checkpoint, mean and sample deviation told
+    """A new head on a network, three times: each its own checkpoint, mean and sample deviation told
     and kept."""
     out = tmp_path / "seeds.safetensors"
+    checkpoints.save(tmp_path / "base.safetensors", small_conv(3), {"architecture": "small_conv"})
     words = (
         "train",
         "--model",
-        "fer_vgg:toon_faces",
+        "small_conv",
+        "--weights",
+        tmp_path / "base.safetensors",
         "--recipe",
         "features",
         "--head-epochs",

@@ -2,6 +2,7 @@
 on."""
 
 import csv
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def parts(pictures: Path) -> Parts:
     return Parts(source, source, source)
 
 
-def train(parts: Parts, out: Path, recipe: Recipe, model: str = "fer_vgg", again: bool = False) -> Training:
+def train(parts: Parts, out: Path, recipe: Recipe, model: str = "small_conv", again: bool = False) -> Training:
     training = Training(model, None, parts, out, recipe)
     assert training.fit(again)
     return training
@@ -85,24 +86,23 @@ def curves(out: Path) -> list[dict[str, str]]:
         "fer_mobilenet",
     ],
 )
-@pytest.mark.parametrize("kind", ["linear", "dense"])
-def test_a_new_head_fits_every_base(name: str, kind: str) -> None:
+def test_a_new_head_fits_every_base(name: str) -> None:
     entry = spec(name)
-    model = entry.build(None).eval()
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    head = attach(model, kind, 5, entry.preprocessing.size)
-    assert isinstance(model.get_submodule(head), Head)
-    assert sum(isinstance(m, nn.Linear) for m in model.get_submodule(head).modules()) == (
-        3 if kind == "dense" else 1
-    )
-    x = torch.rand(2, 3, *entry.preprocessing.size)
-    assert model(x).shape == (2, 5)
-    for key, value in model.state_dict().items():
-        assert key.startswith(head) or torch.equal(value, before[key])
-    assert not any(m.training for m in model.modules())
-    attach(model, kind, 4, entry.preprocessing.size)  # a head of ours is exchanged whole
-    assert model(x).shape == (2, 4)
-    assert sum(isinstance(m, Head) for m in model.modules()) == 1
+    base = entry.build(None).eval()
+    before, size = base.state_dict(), entry.preprocessing.size
+    x = torch.rand(2, 3, *size)
+    for kind, linears in (("linear", 1), ("dense", 3)):
+        model = deepcopy(base)
+        head = attach(model, kind, 5, size)
+        assert isinstance(model.get_submodule(head), Head)
+        assert sum(isinstance(m, nn.Linear) for m in model.get_submodule(head).modules()) == linears
+        assert model(x).shape == (2, 5)
+        for key, value in model.state_dict().items():
+            assert key.startswith(head) or torch.equal(value, before[key])
+        assert not any(m.training for m in model.modules())
+        attach(model, kind, 4, size)  # a head of ours is exchanged whole
+        assert model(x).shape == (2, 4)
+        assert sum(isinstance(m, Head) for m in model.modules()) == 1
 
 
 def test_vgg_and_alexnet_are_pooled_globally() -> None:
