@@ -174,7 +174,8 @@ class Endpoints:
     def _opened(self, photo: str | None) -> Image.Image:
         if not photo:
             raise UserError("There is no photo: give one, as handle_file('photo.jpg').")
-        return open_upload(photo, self._ctx.exif, self._ctx.run.manifest.request.bits)
+        request = self._ctx.run.manifest.request
+        return open_upload(photo, self._ctx.exif, request.bits, request.white, request.alpha)
 
 
 def _proposals(findings: Findings) -> list[dict[str, str]]:

@@ -7,6 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from models.colors import color_values, rgb_values
+
 COLOR_MAPS = ("turbo", "inferno", "viridis", "teal")
 """The first is the default; inferno, viridis and teal keep their order for color-blind eyes."""
 
@@ -128,19 +130,17 @@ def kernels_png(kernels: np.ndarray, columns: int) -> str:
     its own largest magnitude."""
     top = np.abs(kernels).max((1, 2, 3), keepdims=True)
     values = 0.5 + np.divide(kernels, 2 * top, out=np.zeros_like(kernels), where=top > 0)
-    cells = np.round(255 * values).astype(np.uint8).transpose(0, 2, 3, 1)
-    return _data_url(
-        Image.fromarray(side_by_side(cells if cells.shape[3] == 3 else cells.repeat(3, 3), columns)), "PNG"
-    )
+    cells = rgb_values(np.round(255 * values).astype(np.uint8).transpose(0, 2, 3, 1))
+    return _data_url(Image.fromarray(side_by_side(cells, columns)), "PNG")
 
 
 def signed_pixels(values: np.ndarray) -> Image.Image:
     """RGB of signed values (C, h, w) of pixels: gray is zero, strongest at the 99.9th percentile of their
-    magnitudes."""
-    values = np.nan_to_num(values)
+    magnitudes; those of alpha are left out."""
+    values = np.nan_to_num(color_values(values.transpose(1, 2, 0)))
     top = float(np.quantile(np.abs(values), 0.999)) or float(np.abs(values).max()) or 1.0
-    pixels = np.round(255 * np.clip(0.5 + values / (2 * top), 0, 1)).astype(np.uint8).transpose(1, 2, 0)
-    return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, :1].repeat(3, 2))
+    pixels = np.round(255 * np.clip(0.5 + values / (2 * top), 0, 1)).astype(np.uint8)
+    return Image.fromarray(rgb_values(pixels))
 
 
 def difference_png(values: np.ndarray) -> str:

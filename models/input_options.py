@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from models.classifier import Classifier
+from models.colors import channels_wanted, how_to_read
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions, words_for
@@ -33,6 +34,13 @@ def with_options(classifier: Classifier, options: PreprocessingOptions) -> Class
     return replace(classifier, preprocessing=changed, options=tuple(words))
 
 
+def require_channels(classifier: Classifier) -> None:
+    """Raises UserError where the network takes other channels than its preprocessing gives."""
+    first = next((m for m in classifier.model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None and first.in_channels != classifier.channels:
+        require_input_size(classifier.model, classifier.preprocessing, classifier.name)
+
+
 def require_input_size(model: nn.Module, preprocessing: Preprocessing, name: str) -> None:
     """Raises UserError where the network cannot take images of this size, or of these channels."""
     training = model.training
@@ -41,11 +49,13 @@ def require_input_size(model: nn.Module, preprocessing: Preprocessing, name: str
             model.eval()(torch.zeros(1, preprocessing.channels, *preprocessing.size))
     except (RuntimeError, AssertionError, ValueError) as error:
         height, width = preprocessing.size
-        channels = " or --channels" if "channels" in str(error) else ""
-        grey = " of one channel" if preprocessing.channels == 1 else ""
+        count = preprocessing.channels
+        of = "" if count == 3 else " of one channel" if count == 1 else f" of {count} channels"
+        wanted = channels_wanted(error, count)
+        remedy = how_to_read(wanted) if wanted else "give another --input-size"
         raise UserError(
-            f"{name} does not take {height} × {width} pixels{grey} ({str(error).splitlines()[0][:100]}): "
-            f"give another --input-size{channels}."
+            f"{name} does not take {height} × {width} pixels{of} ({str(error).splitlines()[0][:100]}): "
+            f"{remedy}."
         ) from error
     finally:
         model.train(training)

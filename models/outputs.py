@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.colors import channels_wanted, how_to_read
 from models.errors import UserError
 
 NAMES = ("logits", "out", "scores", "output", "pred", "predictions")
@@ -84,9 +85,10 @@ def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
             outputs = [model(image[None]) for image in (example, noise)]
     except Exception as error:  # a network of others may raise anything
         reason = (str(error).splitlines() or [""])[0][:240]
+        channels = channels_wanted(error, len(example))
         raise UserError(
             f"The network cannot take an image of shape {tuple(example.shape)} "
-            f"({type(error).__name__}: {reason})."
+            f"({type(error).__name__}: {reason}){f': {how_to_read(channels)}' if channels else ''}."
         ) from error
     path = scores_path(outputs[0])
     scores = [at(output, path).flatten(1).float() for output in outputs]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from PIL import Image
 
+from models.colors import BY_COUNT, MODES, READ, as_rgb, has_alpha, swapped
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ LARGE = 16_000_000
 Resize = int | tuple[int, int] | Literal["letterbox"] | None
 LETTERBOX: Literal["letterbox"] = "letterbox"
 CROPS = ("center", "center-floor", "none")
-COLORS = ("rgb", "bgr", "grey", "grey-last")
 PIXEL_SCALE = 255.0
 """What 8-bit pixels are divided by, unless it is said otherwise."""
 
@@ -36,14 +36,16 @@ class Preprocessing:
 
     `resize`: length of the shorter side before the center crop; (height, width) to which the whole image is
     squashed before it; None: the whole image is squashed to `size`; "letterbox": the whole image is fitted
-    into `size`, and the rest has the color `fill` (one grey, or red, green and blue, 0 to 255). `crop`:
+    into `size`, and the rest has the color `fill` (one value for all channels, or one for each in the order
+    red, green, blue, alpha; 0 to 255). `crop`:
     "center", where an odd margin is rounded as in torchvision; "center-floor", where it is rounded down as in
     transformers; or "none": the resized shorter side is not cropped, and images that do not come out at
     `size` are errors.
 
     Then 8-bit pixels are divided by `scale`, and get `mean` and `std` in these units, one for each channel of
-    the network, in its order: `order` is "rgb" or "bgr"; one value: grey. `grey_last`: whether a color image
-    becomes grey after it is resized and cropped, or before.
+    the network, in its order: `order` is "rgb" or "bgr"; a fourth value is alpha; one value: grey, two: grey
+    and alpha. Images without alpha are opaque (255). With alpha, Pillow resizes premultiplied colors, as for
+    torchvision. `grey_last`: whether a color image becomes grey after it is resized and cropped, or before.
 
     `exif`: whether a photo is turned as its EXIF orientation says ("apply"), or read as its pixels are stored
     ("ignore"); `bits`: that integer pictures of more than 8 bits use (12: 4095 is white), 0: as the data
@@ -69,9 +71,15 @@ class Preprocessing:
     @property
     def color(self) -> str:
         """One of `COLORS`."""
-        if self.channels == 1:
-            return "grey-last" if self.grey_last else "grey"
-        return self.order
+        if self.channels == 1 and self.grey_last:
+            return "grey-last"
+        reversed_order = {3: "bgr", 4: "bgra"} if self.order == "bgr" else {}
+        return reversed_order.get(self.channels, BY_COUNT[self.channels])
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the network takes the alpha of images."""
+        return has_alpha(self.channels)
 
     @property
     def white(self) -> float:
@@ -79,11 +87,15 @@ class Preprocessing:
         return 255 / self.scale
 
     def view(self, image: Image.Image) -> Image.Image:
-        """The image after resize and crop: `size` pixels, RGB or grey. Raises UserError where `crop` is
-        "none" and the image does not come out at this size."""
-        grey = self.channels != 3
-        view = self._view(image.convert("L" if grey and not self.grey_last else "RGB"))
-        return view.convert("L") if grey else view
+        """The image after resize and crop: `size` pixels, in the mode of `MODES`. Raises UserError where
+        `crop` is "none" and the image does not come out at this size."""
+        if self.color == "grey-last":
+            return self._view(image.convert("RGB")).convert("L")
+        return self._view(image.convert(MODES[self.channels]))
+
+    def shown(self, image: Image.Image) -> Image.Image:
+        """The `view` for a person: RGB, without alpha (`models.colors.as_rgb`)."""
+        return as_rgb(self.view(image))
 
     def _view(self, image: Image.Image) -> Image.Image:
         height, width = self.size
@@ -156,23 +168,24 @@ class Preprocessing:
         """The whole image in the middle, an odd pixel more on the right and below, as in YOLO's."""
         height, width = self.size
         image = image.resize(self.scaled(image.size), method)
-        fill = self.fill if image.mode == "L" or len(self.fill) == 3 else self.fill * 3
-        canvas = Image.new(image.mode, (width, height), fill[0] if image.mode == "L" else fill)
+        bands = len(image.getbands())
+        fill = self.fill if len(self.fill) == bands else self.fill[:1] * bands
+        canvas = Image.new(image.mode, (width, height), fill[0] if bands == 1 else fill)
         canvas.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
         return canvas
 
     def tensor(self, image: Image.Image) -> "Tensor":
-        """The image after resize and crop, uint8 (channels, height, width), RGB or grey; bytes take a quarter
-        of the memory of floats."""
+        """The image after resize and crop, uint8 (channels, height, width); bytes take a quarter of the
+        memory of floats."""
         return as_tensor(self.view(image))
 
     def normalize(self, pixels: "Tensor", device: "torch.device | str" = "cpu") -> "Tensor":
-        """uint8 RGB or grey (N, C, h, w) -> the network's input, float32 (N, C, h, w), channels_last, on the
+        """uint8 (N, C, h, w) of `tensor` -> the network's input, float32 (N, C, h, w), channels_last, on the
         device."""
         import torch
 
         x = pixels.to(device, memory_format=torch.channels_last).float()
-        x = x.flip(1) if self.order == "bgr" else x
+        x = swapped(x) if self.order == "bgr" else x
         std = self.scale * torch.tensor(self.std, device=device)
         shift = torch.tensor(self.mean, device=device) * self.scale
         return x.sub_(shift[:, None, None]).div_(std[:, None, None])
@@ -180,15 +193,15 @@ class Preprocessing:
     def standardize(self, pixels: "Tensor") -> "Tensor":
         """As `normalize`, of pixels from 0 to 1 (N, C, h, w), on their device; differentiable."""
         mean, std = self._mean_and_std(pixels)
-        pixels = pixels.flip(1) if self.order == "bgr" else pixels
+        pixels = swapped(pixels) if self.order == "bgr" else pixels
         return (pixels * self.white - mean) / std
 
     def restore(self, x: "Tensor") -> "Tensor":
-        """The network's input (N, C, h, w) as RGB or grey pixels, of which those of an image are from 0 to 1;
-        the inverse of `standardize`."""
+        """The network's input (N, C, h, w) as pixels in the order of `tensor`, of which those of an image are
+        from 0 to 1; the inverse of `standardize`."""
         mean, std = self._mean_and_std(x)
         pixels = (x * std + mean) / self.white
-        return pixels.flip(1) if self.order == "bgr" else pixels
+        return swapped(pixels) if self.order == "bgr" else pixels
 
     def _mean_and_std(self, x: "Tensor") -> "list[Tensor]":
         import torch
@@ -208,21 +221,32 @@ class Preprocessing:
         """One line: '64 × 64 RGB, whole image squashed (bilinear), mean 0.5, std 0.5'."""
         height, width = self.size
         which = "" if height == width else " (height × width)"  # in the order of --input-size
-        colors = {"grey-last": "grey (after resize and crop)", "grey": "grey"}
+        colors = {
+            "grey-last": "grey (after resize and crop)",
+            "grey": "grey",
+            "grey-alpha": "grey and alpha",
+        }
         color = colors.get(self.color, self.color.upper())
         units = "" if self.white == 1 else f"pixels from 0 to {self.white:g}, "
         return (
             f"{height} × {width}{which} {color}, {self._resized()} ({self.interpolation}), "
-            f"{units}mean {_numbers(self.mean)}, std {_numbers(self.std)}"
+            f"{units}mean {self._values(self.mean)}, std {self._values(self.std)}"
             + ("" if self.exif == "apply" else ", EXIF orientation ignored")
             + (f", integers of {self.bits} bits" if self.bits else "")
         )
+
+    def _values(self, values: tuple[float, ...]) -> str:
+        """'0.5', or '0.4, 0.5, 0.6, alpha 0'."""
+        if not self.alpha or len(set(values)) == 1:
+            return _numbers(values)
+        return f"{', '.join(f'{v:g}' for v in values[:-1])}, alpha {values[-1]:g}"
 
     def _resized(self) -> str:
         if self.resize is None:
             return "whole image squashed"
         if self.resize == LETTERBOX:
-            color = "black" if self.fill == (0,) else f"color {_numbers(self.fill)}"
+            black = "transparent black" if self.alpha else "black"
+            color = black if self.fill == (0,) else f"color {_numbers(self.fill)}"
             return f"whole image letterboxed, padded with {color}"
         crop = {"none": "no crop", "center-floor": "center crop (odd margins rounded down)"}
         how = crop.get(self.crop, "center crop")
@@ -246,6 +270,11 @@ class Preprocessing:
             raise UserError("This preprocessing is damaged: make the run or the checkpoint again.")
         return made
 
+    def _has_channels(self) -> bool:
+        """Whether there are as many values of mean and std as some image has channels, and the order fits."""
+        count = self.channels if isinstance(self.mean, tuple) and isinstance(self.std, tuple) else 0
+        return count in MODES and len(self.std) == count and (self.order == "rgb" or count != 2)
+
     def _is_whole(self) -> bool:
         """Whether the values of a file are such as this class writes."""
         resize = (
@@ -259,10 +288,18 @@ class Preprocessing:
             and self.crop in CROPS
             and self.order in ("rgb", "bgr")
             and isinstance(self.grey_last, bool)
+            and self._has_channels()
             and isinstance(self.fill, tuple)
-            and len(self.fill) in (1, 3)
+            and len(self.fill) in (1, self.channels if self.alpha else 3)
             and all(isinstance(v, int) and 0 <= v <= 255 for v in self.fill)
         )
+
+
+def require_readable(preprocessing: Preprocessing) -> None:
+    """Raises UserError for a preprocessing of as many channels as no image has."""
+    mean, std = len(preprocessing.mean), len(preprocessing.std)
+    if not preprocessing._has_channels():
+        raise UserError(f"This preprocessing has {mean} values of mean and {std} of std: {READ}.")
 
 
 def _are_counts(values: Any, count: int) -> bool:

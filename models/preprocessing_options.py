@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 
+from models.colors import COLORS, channels_of
 from models.errors import UserError
-from models.preprocessing import COLORS, CROPS, LETTERBOX, Preprocessing, Resize
+from models.preprocessing import CROPS, LETTERBOX, Preprocessing, Resize
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 EXIF = ("apply", "ignore")
@@ -91,7 +92,7 @@ class PreprocessingOptions:
             scale=scale,
             mean=mean,
             std=std,
-            order="bgr" if color == "bgr" else "rgb",
+            order="bgr" if color in ("bgr", "bgra") else "rgb",
             grey_last=color == "grey-last",
             interpolation=_one_of(
                 "--interpolation", self.interpolation or base.interpolation, INTERPOLATIONS
@@ -255,21 +256,32 @@ def _fill(options: PreprocessingOptions, base: Preprocessing, resize: Resize, co
         if options.fill is not None:
             raise UserError(f"--fill {options.fill} is for --resize letterbox: leave it out, or add that.")
         return (0,)
+    counts = {1, channels_of(color)}
     if options.fill is None:
-        if color in GREYS and len(base.fill) == 3:
-            raise UserError("--channels grey does not say the grey of the padding: add --fill 0, or another.")
+        if len(base.fill) not in counts:
+            raise UserError(
+                f"--channels {color} does not say the {_PADDING[color]} of the padding: add --fill 0, or "
+                "another."
+            )
         return base.fill
     values = _numbers(options.fill)
-    count = (1,) if color in GREYS else (1, 3)
-    if len(values) not in count or not all(v == int(v) and 0 <= v <= 255 for v in values if isfinite(v)):
+    if len(values) not in counts or not all(v == int(v) and 0 <= v <= 255 for v in values if isfinite(v)):
         values = ()
     if not values or not all(map(isfinite, values)):
         raise UserError(
             f"--fill {options.fill}: give a grey from 0 (black) to 255, such as 114"
-            + ("." if color in GREYS else ", or red,green,blue.")
+            + ("." if color in GREYS else f", or {_FILLS[color]}.")
         )
     whole = tuple(int(v) for v in values)
     return whole[:1] if len(set(whole)) == 1 else whole
+
+
+_PADDING = dict.fromkeys(COLORS, "color") | dict.fromkeys(GREYS, "grey")
+_FILLS = dict.fromkeys(COLORS, "red,green,blue") | {
+    "rgba": "red,green,blue,alpha",
+    "bgra": "red,green,blue,alpha",
+    "grey-alpha": "grey,alpha",
+}
 
 
 def _scale(text: str) -> float:
@@ -286,7 +298,7 @@ def _mean_and_std(
     options: PreprocessingOptions, base: Preprocessing, color: str, scale: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """In the units of `scale` and the order of the channels, both of which those of `base` may not have."""
-    channels, found = 1 if color in GREYS else 3, []
+    channels, found = channels_of(color), []
     for option, text, known in (("--mean", options.mean, base.mean), ("--std", options.std, base.std)):
         if text is not None:
             found.append(_values(option, text, channels, scale))
@@ -312,11 +324,18 @@ _ORDER = {
     "bgr": " in the order blue,green,red",
     "grey": "",
     "grey-last": "",
+    "rgba": " in the order red,green,blue,alpha",
+    "bgra": " in the order blue,green,red,alpha",
+    "grey-alpha": " in the order grey,alpha",
 }
+_OF_ALPHA = {"--mean": 0.0, "--std": 1.0}
+"""Where the values of red, green and blue alone are given."""
 
 
 def _values(option: str, text: str, channels: int, scale: float) -> tuple[float, ...]:
     values, white = _numbers(text), 255 / scale
+    if channels == 4 and len(values) == 3:
+        values = (*values, _OF_ALPHA[option])
     if len(values) not in (1, channels) or not all(-10 * white < v < 10 * white for v in values):
         example = f"{0.5 * white:g}"
         larger = (

@@ -221,7 +221,8 @@ def _mean_and_std(
         if values is None:
             raise _asked(key)
         numbers = [float(v) for v in (values if isinstance(values, list | tuple) else [values] * 3)]
-        if len(numbers) != 3 or (key == "image_std" and min(numbers) <= 0):
+        counts = (3,) if config.get("do_convert_rgb") else (3, 4)  # four: RGBA
+        if len(numbers) not in counts or (key == "image_std" and min(numbers) <= 0):
             raise _refused(key, values)
         found.append(tuple(numbers))
     return found[0], found[1]

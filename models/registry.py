@@ -14,7 +14,7 @@ from torch import nn
 
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
-from models.input_options import with_options
+from models.input_options import require_channels, with_options
 from models.parameter_sets import reading
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
@@ -109,6 +109,8 @@ def load(
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
     if isinstance(options, PreprocessingOptions) and options.given and not source.asks_input:
         classifier = with_options(classifier, options)
+    elif not source.asks_input:
+        require_channels(classifier)
     classifier.model.eval().to(_device(device)).to(memory_format=torch.channels_last)
     if classifier.source:
         trust(classifier.source)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from models.colors import MODES
 from models.errors import UserError
-from models.preprocessing import PIXEL_SCALE, Preprocessing
+from models.preprocessing import PIXEL_SCALE, Preprocessing, require_readable
 
 HOW = "give a models.preprocessing.Preprocessing with what it does"
 SIZES = ((300, 200), (180, 260))  # width, height of the pictures that are tried
@@ -23,6 +24,7 @@ def read_transform(transform: Any) -> Preprocessing:
     """The `Preprocessing` that does the same as a torchvision transform (version 1 or 2, or a preset of its
     weights). Raises UserError for one that cannot be expressed so, or whose output differs."""
     made = _preset(transform) or _steps(_flat(transform))
+    require_readable(made)
     _must_agree(made, transform)
     return made
 
@@ -121,6 +123,9 @@ def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
     for width, height in SIZES:
         small = rng.integers(0, 255, (height // 10, width // 10, 3), dtype=np.uint8)
         picture = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+        if made.alpha:
+            picture.putalpha(picture.getchannel(0).rotate(180))
+            picture = picture.convert(MODES[made.channels])
         try:
             theirs = torch.as_tensor(transform(picture)).float()
         except Exception as error:  # a transform may raise anything

@@ -205,13 +205,13 @@ def test_auxiliary_heads_keep_their_outputs(tmp_path: Path) -> None:
 def test_input_channels_follow_the_file(tmp_path: Path) -> None:
     from models.preprocessing_options import PreprocessingOptions
 
-    for channels in (1, 4):
+    for channels in (1, 5):
         model = changed("resnet18", "conv1", nn.Conv2d(channels, 64, 7, 2, 3, bias=False))
         torch.save(model.state_dict(), tmp_path / f"{channels}.pth")
     with pytest.raises(UserError, match=r"takes 1 channel .*add --mean and --std"):
         registry.load("resnet18", tmp_path / "1.pth")
-    with pytest.raises(UserError, match=r"takes 4 channels .*RGB \(3\) or grey \(1\)"):
-        registry.load("resnet18", tmp_path / "4.pth")
+    with pytest.raises(UserError, match=r"takes 5 channels .*networks of 1, 2, 3 or 4 channels are read"):
+        registry.load("resnet18", tmp_path / "5.pth")
     grey = registry.load("resnet18", tmp_path / "1.pth", options=PreprocessingOptions(mean="0.4", std="0.2"))
     assert (grey.channels, grey.mean, grey.std) == (1, (0.4,), (0.2,))
 

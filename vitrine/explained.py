@@ -112,6 +112,6 @@ def _opened(image: str | Path | Image.Image, net: Classifier) -> Image.Image:
         return image
     try:
         fed = net.preprocessing
-        return open_image(Path(image), exif=fed.exif, bits=fed.bits, white=fed.white)
+        return open_image(Path(image), exif=fed.exif, bits=fed.bits, white=fed.white, alpha=fed.alpha)
     except UnreadableImage as error:
         raise UserError(f"'{image}' cannot be used: {error}.") from error

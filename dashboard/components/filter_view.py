@@ -87,6 +87,7 @@ def kernel_panel(found: "Kernels", view: dict[str, Any], alias: str, link: str =
     cells = [_kernel(found, int(number), number == view["unit"]) for number in shown]
     if found.pictures:
         what = "each scaled to its largest weight; grey is zero"
+        what += "; without alpha's weights" if found.of_alpha else ""
         url = render.kernels_png(found.colors[shown], COLUMNS)
         drawn = sheet(url, COLUMNS, cells, "unit", found.weights.shape[2:])
     else:

@@ -63,15 +63,17 @@ def _uploaded(path: str) -> bool:
     )
 
 
-def open_upload(path: str, exif: str = "apply", bits: int = 0, white: float = 1.0) -> Image.Image:
-    """RGB without metadata, turned as EXIF says unless that is to be ignored (`models.preprocessing`); the
-    file is gone soon. Raises UserError for a file outside the upload folder, a broken one, or one that is too
-    large."""
+def open_upload(
+    path: str, exif: str = "apply", bits: int = 0, white: float = 1.0, alpha: bool = False
+) -> Image.Image:
+    """RGB, or with `alpha` RGBA, without metadata, turned as EXIF says unless that is to be ignored
+    (`models.preprocessing`); the file is gone soon. Raises UserError for a file outside the upload folder, a
+    broken one, or one that is too large."""
     if not _uploaded(path):
         raise UserError("Only uploaded files are opened: choose a photo to upload.")
     file = Path(path).resolve()
     try:
-        return open_image(file, MAX_PIXELS, exif, bits, white)
+        return open_image(file, MAX_PIXELS, exif, bits, white, alpha)
     except UnreadableImage as error:
         raise UserError(
             f"This photo cannot be used ({error}): take a JPEG, PNG or WebP of at most 24 million pixels."
@@ -109,10 +111,10 @@ def keep_upload(path: str, folder: Path, suffixes: Sequence[str]) -> Path:
 
 class Photos:
     """The last uploads, in memory, each under a key that only its visitor's page has. `exif`, `bits`,
-    `white`: as of `open_upload`."""
+    `white`, `alpha`: as of `open_upload`."""
 
-    def __init__(self, exif: str = "apply", bits: int = 0, white: float = 1.0) -> None:
-        self._read_as = exif, bits, white
+    def __init__(self, exif: str = "apply", bits: int = 0, white: float = 1.0, alpha: bool = False) -> None:
+        self._read_as = exif, bits, white, alpha
         self._kept, self._lock = OrderedDict[str, tuple[str, Image.Image]](), threading.Lock()
 
     def keep(self, who: str, path: str) -> str:

@@ -73,7 +73,8 @@ class Context:
 
     def __post_init__(self) -> None:
         self.cancellation = Cancellation(None if self.access.computes else VISIT)
-        self.photos = Photos(self.exif, self.run.manifest.request.bits, self.run.manifest.request.white)
+        request = self.run.manifest.request
+        self.photos = Photos(self.exif, request.bits, request.white, request.alpha)
         self.subjects = Subjects(self.run, self.photos, self.access)
         self.sessions = ImageSessions(self.classifier, self.subjects.picture)
 

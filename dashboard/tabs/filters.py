@@ -79,7 +79,7 @@ class Pieces:
         layer, request = self.requested(view, form)
         with self.ctx.classifier() as classifier:
             weights, cache = (
-                kernels(classifier.model, layer.name, classifier.preprocessing.order),
+                kernels(classifier.model, layer.name, classifier.preprocessing.color),
                 VisualizationCache(classifier, request.settings),
             )
             size, known = classifier.input_size, cache.known(request.units)

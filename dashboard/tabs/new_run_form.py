@@ -7,7 +7,7 @@ import gradio as gr
 
 from dashboard.session.run_command import FIELDS
 from explain.methods.registry import methods_in_runs
-from models.preprocessing import COLORS
+from models.colors import COLORS
 from models.preprocessing_options import EXIF, INTERPOLATIONS
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pt2", ".onnx", ".keras", ".h5")

@@ -15,15 +15,17 @@ HELP = {
     "crop": "Crop after the shorter side is resized: center; center-floor (odd margins are rounded down, as "
     "in transformers); or none, where all images have the shape of --input-size (default: mostly "
     "center).",
-    "fill": "Color of the padding of --resize letterbox: 0 to 255, or red,green,blue (default: 0, black).",
+    "fill": "Color of the padding of --resize letterbox: 0 to 255 for every channel, or red,green,blue, or "
+    "red,green,blue,alpha (default: 0, black).",
     "interpolation": f"How images are resized: {', '.join(INTERPOLATIONS)} (default: the model's).",
     "scale": "What 8-bit pixels are divided by before mean and std: 255, or 1 or none for values from 0 to "
     "255 (default: the model's, mostly 255).",
     "mean": "Mean of each channel for values from 0 to 1, or in the units of --scale, with commas, or one "
-    "number (default: the model's).",
+    "number; of rgba three numbers leave alpha at mean 0 and std 1 (default: the model's).",
     "std": "Standard deviation of each channel, likewise (default: the model's).",
-    "channels": "Channels that the network takes: rgb, bgr (as OpenCV reads images), grey, or grey-last "
-    "(color images become grey after resize and crop); mean and std likewise (default: the model's).",
+    "channels": "Channels that the network takes: rgb, bgr (as OpenCV reads images), grey, grey-last "
+    "(color images become grey after resize and crop), or with alpha rgba, bgra, grey-alpha (images without "
+    "alpha are opaque); mean and std likewise (default: the model's).",
     "exif": "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
     "bits": "Bits that integer images of more than 8 bits use, 9 to 16; 0: as the data shows (default: 0).",
     "preprocess": "torchvision transform instead of the options above, as FILE.py:NAME; the file is run "

@@ -20,6 +20,7 @@ from explain.network.fused import fused_copy
 from explain.network.hooks import find_layer, reach, turns
 from explain.network.oom import shrinking
 from models.classifier import Classifier
+from models.colors import rgb_values
 from models.errors import UserError
 from models.layout import layout_of
 
@@ -78,7 +79,7 @@ class Maximized:
 
 class Canvas:
     """Pictures (N, C, h, w) in [0, 1] as functions of `spectrum`. Each begins with noise of its own seed, the
-    same in every batch."""
+    same in every batch. Alpha is a channel like the others, and apart from the colors."""
 
     def __init__(
         self, units: Sequence[int], channels: int, size: tuple[int, int], seed: int, device: torch.device
@@ -88,10 +89,10 @@ class Canvas:
         self.energy = torch.tensor(
             1 / np.maximum(frequency, 1 / max(h, w)), dtype=torch.float32, device=device
         )
-        self.size, self.colors = (
-            size,
-            (COLORS / COLORS.norm(dim=0).max()).to(device) if channels == 3 else None,
-        )
+        self.size, self.colors = size, None
+        if channels >= 3:
+            apart = COLORS / COLORS.norm(dim=0).max()
+            self.colors = torch.block_diag(apart, torch.eye(channels - 3)).to(device)
         noise = [
             torch.randn(
                 channels, h, w // 2 + 1, 2, generator=torch.Generator().manual_seed(seed * 1_000_003 + unit)
@@ -158,9 +159,9 @@ class _Ascent:
             .cpu()
             .numpy()
         )
-        pictures = pictures.repeat(3, 3) if pictures.shape[3] == 1 else pictures
+        shown = rgb_values(pictures)
         return Maximized(
-            self.units, step, self.settings.steps, pictures, self.answers, self.began, self.moved.copy()
+            self.units, step, self.settings.steps, shown, self.answers, self.began, self.moved.copy()
         )
 
     def advance(self, step: int) -> None:

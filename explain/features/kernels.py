@@ -7,6 +7,7 @@ import numpy as np
 from torch import nn
 
 from explain.network.summary import Layer
+from models.colors import MODES, channels_of, has_alpha
 from models.errors import UserError
 
 SORTS = ("index", "norm", "similarity")
@@ -22,8 +23,8 @@ COMPARED = 2 * 10**10
 class Kernels:
     """`weights` (O, I, kh, kw); `norms` (O,); `twin` (O,): the most similar other filter of those with the
     same input channels, or -1 where there is none or they are too many to compare; `cosine` (O,): how similar
-    it is. `groups`: a filter takes only its group's channels. `channel_order`: of the
-    image."""
+    it is. `groups`: a filter takes only its group's channels. `color`: of the image, one of
+    `models.colors.COLORS`; `takes_image`: whether the layer is the network's first convolution."""
 
     layer: str
     weights: np.ndarray
@@ -31,12 +32,18 @@ class Kernels:
     twin: np.ndarray
     cosine: np.ndarray
     groups: int
-    channel_order: str = "rgb"
+    color: str = "rgb"
+    takes_image: bool = False
 
     @property
     def colors(self) -> np.ndarray:
-        """(O, I, kh, kw): the weights, of filters that are `pictures` in the order red, green, blue."""
-        return self.weights[:, ::-1] if self.channel_order == "bgr" and self.pictures else self.weights
+        """(O, I, kh, kw): the weights; of filters that are `pictures` in the order red, green, blue, without
+        those of alpha."""
+        if not self.pictures:
+            return self.weights
+        count = len(MODES[self.weights.shape[1]].rstrip("A"))
+        colors = self.weights[:, :count]
+        return colors[:, ::-1] if self.color in ("bgr", "bgra") else colors
 
     @property
     def dead(self) -> np.ndarray:
@@ -49,8 +56,16 @@ class Kernels:
 
     @property
     def pictures(self) -> bool:
-        """Whether a filter can be shown as a picture: it takes three color channels, or one."""
-        return self.weights.shape[1] in (1, 3) and min(self.weights.shape[2:]) > 1
+        """Whether a filter can be shown as a picture: it takes three color channels, or one, or an image with
+        alpha."""
+        taken = self.weights.shape[1]
+        return (taken in (1, 3) or self.of_alpha) and min(self.weights.shape[2:]) > 1
+
+    @property
+    def of_alpha(self) -> bool:
+        """Whether the last input channel is the image's alpha."""
+        count = channels_of(self.color)
+        return self.takes_image and has_alpha(count) and self.weights.shape[1] == count
 
     def order(self, by: str) -> np.ndarray:
         """Filter numbers in the order `by` (one of `SORTS`): as they are, the largest norm first, or each
@@ -71,9 +86,9 @@ class Kernels:
         return np.sqrt((self.weights**2).sum((2, 3)))
 
 
-def kernels(model: nn.Module, layer: str, channel_order: str = "rgb") -> Kernels:
-    """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. `channel_order`: of the
-    network's input, "rgb" or "bgr". Raises UserError for a layer without them."""
+def kernels(model: nn.Module, layer: str, color: str = "rgb") -> Kernels:
+    """The filters of a convolution, or the rows of a dense layer as filters of 1 × 1. `color`: of the
+    network's input, one of `models.colors.COLORS`. Raises UserError for a layer without them."""
     module = dict(model.named_modules()).get(layer)
     if not isinstance(module, nn.Conv2d | nn.Linear):
         raise UserError(f"Layer '{layer}' has no filters: choose a convolution or a dense layer.")
@@ -82,7 +97,9 @@ def kernels(model: nn.Module, layer: str, channel_order: str = "rgb") -> Kernels
     flat = weights.reshape(len(weights), -1)
     groups = module.groups if isinstance(module, nn.Conv2d) else 1
     twin, cosine = _twins(unit_rows(flat), groups)
-    return Kernels(layer, weights, np.linalg.norm(flat, axis=1), twin, cosine, groups, channel_order)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    norms = np.linalg.norm(flat, axis=1)
+    return Kernels(layer, weights, norms, twin, cosine, groups, color, module is first)
 
 
 def layers_with_filters(model: nn.Module, table: Sequence[Layer]) -> list[tuple[Layer, int]]:

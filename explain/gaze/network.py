@@ -51,7 +51,7 @@ class NetworkMaps:
 
     def _batch(self, images: list[Viewed]) -> dict[str, dict[str, np.ndarray]]:
         c = self.classifier
-        x = c.batch([image.load() for image in images])
+        x = c.batch([image.load(c.preprocessing.alpha) for image in images])
         layer = self.layer or c.default_layer or default_layer(c.model, x[:1])
         passes = Passes(c.model, x)
         made = {

@@ -87,7 +87,7 @@ def _table(total: dict[str, list[dict[str, float]]], average: float) -> pd.DataF
 
 def _read(classifier: Classifier, source: ImageSource, limit: int) -> Tensor:
     """Normalized pictures (N, C, H, W), evenly spread over the source; unreadable ones are left out."""
-    step, images = max(1, len(source) // limit), []
+    step, images, source = max(1, len(source) // limit), [], source.read_for(classifier.preprocessing)
     for index in range(0, len(source), step):
         try:
             images.append(source.load(index))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from explain.network.hooks import reach, turns
 from models.classifier import Classifier
+from models.colors import rgb_values
 from models.errors import UserError
 from models.inversion.decoder import Decoder, features_of
 from models.preprocessing import Preprocessing
@@ -92,11 +93,11 @@ def enlarged(picture: tuple[int, int], size: tuple[int, int]) -> str:
 
 
 def pixels_of(x: Tensor, preprocessing: Preprocessing) -> np.ndarray:
-    """(N, h, w, 3) uint8 of normalized pictures."""
+    """(N, h, w, 3) uint8 of normalized pictures, for a person (`models.colors.rgb_values`)."""
     pixels = unit(x, preprocessing).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return pixels if pixels.shape[3] == 3 else pixels.repeat(3, 3)
+    return rgb_values(pixels)
 
 
 def unit(x: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Normalized pictures as pixels in [0, 1], RGB or grey."""
+    """Normalized pictures as pixels in [0, 1], red before blue."""
     return preprocessing.restore(x).clamp(0, 1)

@@ -31,8 +31,8 @@ def _map_cache() -> "LRUCache[Any, MapResult]":
 
 @dataclass(eq=False)
 class ImageSession:
-    """One picture before a network. `image`: resized and cropped, as the network takes it; `x` (1, C, H, W);
-    `prob` (K,)."""
+    """One picture before a network. `image`: resized and cropped, as the network takes it, RGB; `x`
+    (1, C, H, W); `prob` (K,)."""
 
     classifier: Classifier
     image: Image.Image
@@ -129,7 +129,7 @@ def open_session(classifier: Classifier, image: Image.Image) -> ImageSession:
             "prediction to explain. Check the weights and the preprocessing."
         )
     prob = scores.softmax(1)[0].cpu().numpy()
-    return ImageSession(classifier, classifier.preprocessing.view(image).convert("RGB"), x, prob)
+    return ImageSession(classifier, classifier.preprocessing.shown(image), x, prob)
 
 
 def layers_with_maps(classifier: Classifier) -> list[LayerOutput]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from explain.methods.request import Classes, MapRequest, Smoothing
+from models.colors import channels_of, has_alpha
 from models.program import typed
 
 
@@ -64,6 +65,7 @@ def python_lines(
     read = _fields(options)
     white = 1.0 if read.get("scale", "255") in ("255", "255.0") else 255.0
     values = {"exif": read.get("exif"), "bits": int(read.get("bits", 0)), "white": white if white != 1 else 0}
+    values["alpha"] = has_alpha(channels_of(str(read.get("channels", "rgb"))))
     how = "".join(f", {k}={v!r}" for k, v in values.items() if v)
     smooth = any(q.smoothing != Smoothing() for q in requests)
     listed = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)

@@ -3,13 +3,15 @@
 import torch
 from torch import Tensor
 
+from models.colors import color_values
 from models.errors import UserError
 
 KINDS = ("superpixels", "grid")
 
 
 def segments(image: Tensor, kind: str, count: int) -> Tensor:
-    """(C, H, W) -> (H, W) of region numbers 0, 1, 2 ... without gaps, about `count` of them."""
+    """(C, H, W) -> (H, W) of region numbers 0, 1, 2 ... without gaps, about `count` of them; superpixels of
+    the colors, without alpha."""
     if kind == "grid":
         h, w = image.shape[1:]
         rows = max(1, round((count * h / w) ** 0.5))
@@ -24,12 +26,13 @@ def segments(image: Tensor, kind: str, count: int) -> Tensor:
         raise UserError(f"No regions '{kind}': choose from {', '.join(KINDS)}.")
     from skimage.segmentation import slic
 
-    low, high = image.amin(), image.amax()
-    shown = ((image - low) / (high - low).clamp_min(1e-8)).permute(1, 2, 0).double().cpu().numpy()
+    colors = torch.from_numpy(color_values(image.permute(1, 2, 0).cpu().numpy()))
+    low, high = colors.amin(), colors.amax()
+    shown = ((colors - low) / (high - low).clamp_min(1e-8)).double().numpy()
     color = shown.shape[2] == 3
     labels = torch.from_numpy(
         slic(
-            shown if color else shown[..., :1],
+            shown,
             count,
             compactness=10 if color else 0.1,
             start_label=0,

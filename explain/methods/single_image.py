@@ -27,7 +27,9 @@ def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
     """As a network that is `fed` so was trained on pictures. Raises UserError for what is no picture."""
     must_be_there(path)
     try:
-        return open_image(path, exif=fed.exif, bits=fed.bits, white=fed.white) if fed else open_image(path)
+        if fed is None:
+            return open_image(path)
+        return open_image(path, exif=fed.exif, bits=fed.bits, white=fed.white, alpha=fed.alpha)
     except UnreadableImage as error:
         raise UserError(f"'{path}' cannot be used: {error}.") from error
 

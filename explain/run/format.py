@@ -20,6 +20,7 @@ from explain.run.map_stats import STATISTICS, mass_in
 from explain.run.parquet import read, write
 from models.atomic import SUFFIX as TEMPORARY
 from models.atomic import atomic
+from models.colors import has_alpha
 from models.errors import UserError
 from models.json_files import build, read_object
 from models.program import program
@@ -73,6 +74,11 @@ class Request:
         """The largest value of images of floats, as `models.preprocessing.Preprocessing.white`."""
         scale = self.preprocessing.get("scale", 255)
         return 255 / scale if isinstance(scale, int | float) and scale > 0 else 1.0
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the network takes the alpha of images, as `models.preprocessing.Preprocessing.alpha`."""
+        return has_alpha(len(self.preprocessing.get("mean", ())))
 
     @property
     def where(self) -> str:

@@ -23,7 +23,8 @@ def original(run: RunData, row: int) -> Image.Image | None:
         return None
     try:
         exif, trusted = request.preprocessing.get("exif", "apply"), not is_inside(run.folder, root)
-        return reopen(root, str(run.table.at[row, "id"]), exif, request.bits, trusted, request.white)
+        name, bits, white = str(run.table.at[row, "id"]), request.bits, request.white
+        return reopen(root, name, exif, bits, trusted, white, request.alpha)
     except UserError:  # a data set that is another one by now
         return None
 
@@ -34,7 +35,7 @@ def network_view(run: RunData, row: int) -> Image.Image:
     picture = original(run, row)
     if picture is None or not run.manifest.preprocessing:
         return run.thumbnail_image(row)
-    return Preprocessing.from_dict(run.manifest.preprocessing).view(picture).convert("RGB")
+    return Preprocessing.from_dict(run.manifest.preprocessing).shown(picture)
 
 
 def mean_picture(run: RunData, rows: Sequence[int] | np.ndarray, most: int = 48) -> str:

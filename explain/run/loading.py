@@ -13,6 +13,7 @@ from torch import Tensor
 from explain.render import jpeg_bytes
 from explain.run.image_stats import facts
 from models.classifier import Classifier
+from models.colors import as_rgb
 from models.data.source import ImageSource
 from models.preprocessing import as_tensor
 
@@ -56,7 +57,7 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
         index,
         stamp,
         as_tensor(view),
-        jpeg_bytes(view.convert("RGB"), THUMBNAIL),
+        jpeg_bytes(as_rgb(view), THUMBNAIL),
         facts(view, picture.size),
         fractions,
     )

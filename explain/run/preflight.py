@@ -153,13 +153,14 @@ def other_readings(classifier: Classifier) -> list[Reading]:
     """What a network may have been trained with instead."""
     p = classifier.preprocessing
     found = [*_normalizations(p)]
-    if p.channels == 3:
+    if p.channels >= 3:
         order = "rgb" if p.order == "bgr" else "bgr"
+        color = replace(p, order=order).color
         values = [(f"--{name}", getattr(p, name)) for name in ("mean", "std")]
         # where they differ, the option alone does not say in which order they are
         more = [w for name, v in values if len(set(v)) > 1 for w in (name, ",".join(map(str, v)))]
-        words = ("--channels", order, *more)
-        found.append(Reading(f"colors as {order.upper()}", words, replace(p, order=order)))
+        words = ("--channels", color, *more)
+        found.append(Reading(f"colors as {color.upper()}", words, replace(p, order=order)))
     if p.channels == 1:
         when, channels = ("before", "grey") if p.grey_last else ("after", "grey-last")
         other = replace(p, grey_last=not p.grey_last)
@@ -181,6 +182,8 @@ def _normalizations(p: Preprocessing) -> Iterator[Reading]:
 
     scale = () if p.scale == 255 else ("--scale", "255")
     for name, (mean, std) in NORMALIZATIONS.items():
+        if p.channels == 4 and len(mean) == 3:  # of the colors; alpha as it is
+            mean, std = (*mean, 0.0), (*std, 1.0)
         if len(mean) not in (1, p.channels):
             continue
         means, stds = (v * p.channels if len(v) == 1 else v for v in (mean, std))

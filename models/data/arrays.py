@@ -20,11 +20,16 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """What a `.npy` file says of its values; `shape` is (h, w), (h, w, 1) or (h, w, 3)."""
+    """What a `.npy` file says of its values; `shape` is (h, w) or (h, w, 1 to 4)."""
 
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the last channel is alpha: (h, w, 2) is grey and alpha, (h, w, 4) RGBA."""
+        return self.shape[2:] in ((2,), (4,))
 
     @property
     def bytes(self) -> int:
@@ -39,19 +44,25 @@ def read_header(file: BinaryIO) -> ArrayHeader:
         raise UserError(f"an array in version {version[0]} of the format: save it again with numpy.save")
     shape, fortran, dtype = _HEADERS[version](file)
     if not _is_image(shape):
-        raise UserError(f"an array of shape {shape}: an image is (h, w), (h, w, 1) or (h, w, 3)")
+        raise UserError(
+            f"an array of shape {shape}: an image is (h, w), (h, w, 1) or (h, w, 3); with alpha (h, w, 2) or "
+            "(h, w, 4)"
+        )
     if dtype.kind != "f" and not (dtype.kind == "u" and dtype.itemsize <= 2):
         raise UserError(f"an array of {dtype}: uint8, uint16 and floats are read")
-    return ArrayHeader(shape, fortran, dtype)
+    header = ArrayHeader(shape, fortran, dtype)
+    if header.alpha and dtype.kind == "u" and dtype.itemsize == 2:
+        raise UserError("an array of uint16 with alpha: save it as uint8, or as floats")
+    return header
 
 
 def _is_image(shape: tuple[int, ...]) -> bool:
-    return len(shape) in (2, 3) and min(shape) > 0 and shape[2:] in ((), (1,), (3,))
+    return len(shape) in (2, 3) and min(shape) > 0 and shape[2:] in ((), (1,), (2,), (3,), (4,))
 
 
 def read_values(file: BinaryIO, header: ArrayHeader) -> np.ndarray:
-    """(h, w) or (h, w, 3): the values after the header. Raises UserError for too many, and for a file that is
-    cut off."""
+    """(h, w) or (h, w, 2 to 4): the values after the header. Raises UserError for too many, and for a file
+    that is cut off."""
     if header.bytes > MAX_BYTES:
         raise UserError(f"{header.bytes / 2**20:,.0f} MB of values: at most {MAX_BYTES // 2**20} MB are read")
     data = file.read(header.bytes)

@@ -1,5 +1,6 @@
 """Data sets of image files: their paths, how they are opened, and how a changed file is detected."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.data.images import UnreadableImage, about_image, open_image
+from models.data.images import UnreadableImage, about_image, has_alpha, open_image
 from models.data.source import ImageSource
 
 LOOKED_AT = 256
@@ -47,15 +48,21 @@ class FileSource(ImageSource):
         return self.path(index)
 
     def load(self, index: int) -> Image.Image:
-        return open_image(self.file(index), exif=self.exif, bits=self.bits, white=self.white)
+        return open_image(
+            self.file(index), exif=self.exif, bits=self.bits, white=self.white, alpha=self.alpha
+        )
 
     def stamp(self, index: int) -> str:
         return file_stamp(self.path(index))
 
+    def _sample(self) -> list[int]:
+        """Some items, evenly spread."""
+        chosen = np.linspace(0, len(self.items) - 1, min(LOOKED_AT, len(self.items)))
+        return [int(i) for i in np.unique(chosen.astype(int))]
+
     @cached_property
     def facts(self) -> FileFacts:
-        chosen = np.unique(np.linspace(0, len(self.items) - 1, min(LOOKED_AT, len(self.items))).astype(int))
-        found = [self._about(int(i)) for i in chosen]
+        found = [self._about(i) for i in self._sample()]
         bits, turned, floats = zip(*found, strict=True) if found else ((), (), ())
         return FileFacts(len(found), max(bits, default=0), sum(turned), sum(floats))
 
@@ -64,6 +71,14 @@ class FileSource(ImageSource):
             return about_image(self.file(index))
         except UnreadableImage:
             return 0, False, False
+
+    def _opaque(self) -> int:
+        """How many of the files looked at have no alpha."""
+        found = 0
+        for index in self._sample():
+            with suppress(UnreadableImage):
+                found += not has_alpha(self.file(index))
+        return found
 
     @property
     def bits(self) -> int:  # type: ignore[override]
@@ -82,6 +97,12 @@ class FileSource(ImageSource):
             text.append(
                 f"{facts.floats} of {facts.files} files looked at hold floats, of which {self.white:g} is "
                 "white (by --scale)"
+            )
+        if self.alpha and (opaque := self._opaque()):
+            count = "none" if opaque == facts.files else str(facts.files - opaque)
+            text.append(
+                f"{count} of {facts.files} files looked at {'have' if count not in ('none', '1') else 'has'} "
+                "alpha; the others are opaque (alpha 255)"
             )
         if facts.turned:
             some = f"{facts.turned} of {facts.files} files looked at"

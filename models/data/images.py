@@ -1,4 +1,4 @@
-"""Open an image safely: known formats only, size checked by its header, first frame, upright, RGB."""
+"""Open an image safely: known formats only, size checked by its header, first frame, upright, RGB or RGBA."""
 
 import importlib
 import io
@@ -99,9 +99,10 @@ def open_image(
     exif: str = "apply",
     bits: int = 0,
     white: float = 1.0,
+    alpha: bool = False,
 ) -> Image.Image:
-    """The image of a file, or of a file's bytes, as RGB, turned as its EXIF orientation says unless `exif` is
-    "ignore".
+    """The image of a file, or of a file's bytes, as RGB, or with `alpha` as RGBA; turned as its EXIF
+    orientation says unless `exif` is "ignore".
 
     `bits`: how many bits the integer images of more than 8 bits use; 0: as many as this image does; `white`:
     the largest value of images of floats (`Preprocessing.white`). Raises `UnreadableImage`; nothing is
@@ -109,9 +110,9 @@ def open_image(
     """
     try:
         try:
-            return _decoded(file, max_pixels, exif, bits, white)
+            return _decoded(file, max_pixels, exif, bits, white, alpha)
         except UnidentifiedImageError:
-            return _of_array(file, max_pixels, bits, white)
+            return _of_array(file, max_pixels, bits, white, alpha)
     except UnreadableImage:
         raise
     except FileNotFoundError as error:
@@ -122,7 +123,9 @@ def open_image(
         raise UnreadableImage(f"cannot be decoded ({str(error)[:100] or type(error).__name__})") from error
 
 
-def _decoded(file: Path | bytes, max_pixels: int, exif: str, bits: int, white: float) -> Image.Image:
+def _decoded(
+    file: Path | bytes, max_pixels: int, exif: str, bits: int, white: float, alpha: bool
+) -> Image.Image:
     with _opened(file) as image:
         width, height = image.size
         _must_fit(width, height, max_pixels)
@@ -132,7 +135,8 @@ def _decoded(file: Path | bytes, max_pixels: int, exif: str, bits: int, white: f
             )
         image.seek(0)
         shallow = _eight_bits(image, bits, white)
-        return (ImageOps.exif_transpose(shallow) if exif == "apply" else shallow).convert("RGB")
+        upright = ImageOps.exif_transpose(shallow) if exif == "apply" else shallow
+        return upright.convert("RGBA" if alpha else "RGB")
 
 
 def _opened(file: Path | bytes) -> Image.Image:
@@ -169,22 +173,28 @@ def _stream(file: Path | bytes) -> BinaryIO:
     return file.open("rb")
 
 
-def _of_array(file: Path | bytes, max_pixels: int, bits: int, white: float) -> Image.Image:
+def _of_array(file: Path | bytes, max_pixels: int, bits: int, white: float, alpha: bool) -> Image.Image:
     """The image of a `.npy` file. Raises `UnreadableImage`, or UserError, for all that is none, with the name
-    of the format where it is a known one."""
+    of the format where it is a known one; and for one with alpha, unless `alpha` is wanted: other things are
+    stored so, too."""
     with _stream(file) as stream:
         start = stream.read(132)
         if not start.startswith(arrays.MAGIC):
             raise UnreadableImage(_named_format(file, start))
         stream.seek(0)
         header = arrays.read_header(stream)
+        if header.alpha and not alpha:
+            raise UnreadableImage(
+                f"an array of shape {header.shape}, for a network without alpha: give (h, w), (h, w, 1) or "
+                "(h, w, 3); (h, w, 4) is read with --channels rgba, (h, w, 2) with --channels grey-alpha"
+            )
         _must_fit(header.shape[1], header.shape[0], max_pixels)
         values = arrays.read_values(stream, header)
     if values.dtype == np.uint16:
         values = _scaled(values, float(2 ** max(bits, bits_in_use(values)) - 1))
     elif values.dtype.kind == "f":
         values = arrays.floats_as_bytes(values, white)
-    return Image.fromarray(np.ascontiguousarray(values)).convert("RGB")
+    return Image.fromarray(np.ascontiguousarray(values)).convert("RGBA" if alpha else "RGB")
 
 
 def _named_format(file: Path | bytes, start: bytes) -> str:
@@ -246,6 +256,22 @@ def about_image(file: Path | bytes) -> tuple[int, bool, bool]:
         return _bits_of_array(file), False, False
     except Exception:  # as in `open_image`
         return 0, False, False
+
+
+def has_alpha(file: Path | bytes) -> bool:
+    """Whether the header of an image says that it has alpha, or a transparent color. False for a file that
+    cannot be read."""
+    try:
+        with _opened(file) as image:
+            return bool(image.has_transparency_data)
+    except UnidentifiedImageError:
+        try:
+            with _stream(file) as stream:
+                return arrays.read_header(stream).alpha
+        except (ValueError, OSError):
+            return False
+    except Exception:  # as in `open_image`
+        return False
 
 
 def _bits_of_array(file: Path | bytes) -> int:

@@ -45,6 +45,7 @@ class ReopenRequest:
     bits: int = 0
     trusted: bool = True
     white: float = 1.0
+    alpha: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,13 @@ __all__ = ["below", "is_private", "reopen"]
 
 
 def reopen(
-    root: str, item_id: str, exif: str = "apply", bits: int = 0, trusted: bool = True, white: float = 1.0
+    root: str,
+    item_id: str,
+    exif: str = "apply",
+    bits: int = 0,
+    trusted: bool = True,
+    white: float = 1.0,
+    alpha: bool = False,
 ) -> Image.Image | None:
     """The picture `item_id` below a run's data root, read as the run read it (`open_image`); None where the
     data is not here any more. `trusted`: the id may lead out of the root, as the absolute paths of a table
@@ -18,7 +24,7 @@ def reopen(
 
     `root` and `item_id` come from the run folder, never from a request.
     """
-    return kind_of_root(root).reopen(ReopenRequest(root, item_id, exif, bits, trusted, white))
+    return kind_of_root(root).reopen(ReopenRequest(root, item_id, exif, bits, trusted, white, alpha))
 
 
 def is_private(root: str) -> bool:

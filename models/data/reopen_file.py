@@ -17,7 +17,9 @@ def reopen_file(request: ReopenRequest) -> Image.Image | None:
         file = _file(request)
         if file is None:
             return None
-        return open_image(file, exif=request.exif, bits=request.bits, white=request.white)
+        return open_image(
+            file, exif=request.exif, bits=request.bits, white=request.white, alpha=request.alpha
+        )
     except UserError:
         return None
 

@@ -55,11 +55,12 @@ class ImageSource(ABC):
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
     network_bits: int = 0  # by the network; 0: as the pictures show
     white: float = 1.0  # the largest value of images of floats
+    alpha: bool = False  # whether pictures are RGBA, for a network that takes their alpha, or RGB
     bits: int = 0  # that integer pictures of more than 8 bits use; 0 where there are none
 
     @abstractmethod
     def load(self, index: int) -> Image.Image:
-        """The picture, upright RGB. Raises `UnreadableImage` with the reason."""
+        """The picture, upright RGB; RGBA where `alpha` is set. Raises `UnreadableImage` with the reason."""
 
     @property
     def metadata(self) -> "pd.DataFrame | None":
@@ -91,10 +92,11 @@ class ImageSource(ABC):
         return tuple(sorted(set(self.classes) - {item.label for item in self.items}))
 
     def read_for(self, preprocessing: "Preprocessing") -> "ImageSource":
-        """The same images, with the EXIF orientation and bit depth that a network was trained with."""
+        """The same images, with the EXIF orientation, bit depth and alpha that a network was trained
+        with."""
         other = copy.copy(self)
         other.exif, other.network_bits = preprocessing.exif, preprocessing.bits
-        other.white = preprocessing.white
+        other.white, other.alpha = preprocessing.white, preprocessing.alpha
         return other
 
     def fingerprint(self) -> str:

@@ -38,7 +38,7 @@ class TorchvisionSource(ImageSource):
 
     def load(self, index: int) -> Image.Image:
         image: Image.Image = self.data[index][0]
-        return image.convert("RGB")
+        return image.convert("RGBA" if self.alpha else "RGB")
 
 
 def _labels(data: Any) -> list[int] | None:

@@ -42,9 +42,9 @@ class Viewed:
     def subjects(self) -> list[int]:
         return [int(s) for s in np.unique(self.subject) if s >= 0]
 
-    def load(self) -> Image.Image:
-        """The image, upright RGB. Raises `UnreadableImage`."""
-        return open_image(self.path)
+    def load(self, alpha: bool = False) -> Image.Image:
+        """The image, upright RGB, or RGBA. Raises `UnreadableImage`."""
+        return open_image(self.path, alpha=alpha)
 
     def only(self, chosen: np.ndarray) -> "Viewed":
         """The same image with the fixations of a mask, (n,) bool."""

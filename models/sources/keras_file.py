@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.access import Access
 from models.classifier import Classifier
+from models.colors import BY_COUNT
 from models.errors import UserError
 from models.extras import require_package
 from models.foreign import ForeignNetwork
@@ -83,8 +84,10 @@ def _loaded(path: Path) -> Any:
 def _known(network: Any, path: Path) -> Preprocessing | None:
     """The size and channels of the input, where the file fixes them."""
     shape = getattr(network, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
-        raise UserError(f"'{path}' takes {shape}: one batch of images (N, height, width, 1 or 3) is needed.")
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in BY_COUNT:
+        raise UserError(
+            f"'{path}' takes {shape}: one batch of images (N, height, width, 1 to 4 channels) is needed."
+        )
     if None in shape[1:3]:
         return None
     zeros, ones = (0.0,) * shape[3], (1.0,) * shape[3]

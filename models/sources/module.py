@@ -8,9 +8,10 @@ from torch import nn
 
 from models import checkpoints
 from models.classifier import ONE_OUTPUT, Classifier
+from models.colors import BY_COUNT, READ, channels_wanted
 from models.errors import UserError
 from models.outputs import giving_scores
-from models.preprocessing import Preprocessing
+from models.preprocessing import Preprocessing, require_readable
 from models.transforms import read_transform
 
 
@@ -54,6 +55,7 @@ def read_preprocess(preprocess: Any) -> tuple[Preprocessing, str]:
     if preprocess is None:
         raise UserError("The preprocessing is not given: pass preprocess=, a transform or a Preprocessing.")
     if isinstance(preprocess, Preprocessing):
+        require_readable(preprocess)
         return preprocess, "as it was passed"
     return read_transform(preprocess), "read from the transform, and compared with it"
 
@@ -68,6 +70,16 @@ def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
+def _channels(error: Exception, given: int) -> str:
+    """What to pass instead, where the number of channels is the reason."""
+    wanted = channels_wanted(error, given)
+    if wanted is None:
+        return ""
+    if wanted not in BY_COUNT:
+        return f": it takes {wanted} channels, and {READ}"
+    return f": pass preprocess=Preprocessing(mean=..., std=...) with {wanted} values each"
+
+
 def _giving_scores(model: nn.Module, preprocessing: Preprocessing) -> tuple[nn.Module, str, int]:
     """As `giving_scores`, and how many scores there are. Raises UserError where an image cannot pass."""
     device = next(model.parameters()).device
@@ -79,7 +91,7 @@ def _giving_scores(model: nn.Module, preprocessing: Preprocessing) -> tuple[nn.M
         reason = (str(error).splitlines() or [""])[0][:240]
         raise UserError(
             f"The network cannot take the output of preprocess=, {(1, *example.shape)} "
-            f"({type(error).__name__}: {reason})."
+            f"({type(error).__name__}: {reason}){_channels(error, len(example))}."
         ) from error
     made, note = giving_scores(model, example)
     with torch.inference_mode():

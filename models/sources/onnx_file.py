@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.access import Access
 from models.classifier import Classifier
+from models.colors import BY_COUNT, READ
 from models.errors import UserError
 from models.extras import require_package
 from models.foreign import ForeignNetwork
@@ -34,7 +35,11 @@ class OnnxNetwork(ForeignNetwork):
         if len(shape) != 4:
             raise UserError(f"The ONNX file takes {shape}: images (N, channels, height, width) are needed.")
         self.name = str(entry.name)
-        self.last = shape[1] not in (1, 3, 4) and shape[3] in (1, 3, 4)
+        self.last = shape[1] not in BY_COUNT and shape[3] in BY_COUNT
+        channels = shape[3 if self.last else 1]
+        if isinstance(channels, int) and channels not in BY_COUNT:
+            raise UserError(f"The ONNX file takes {channels} channels, and {READ}.")
+        self.channels = channels if isinstance(channels, int) else 3
         self.batch = shape[0] if isinstance(shape[0], int) else 0
         self.dtype = np.float16 if "float16" in entry.type else np.float32
         sides = shape[1:3] if self.last else shape[2:4]
@@ -91,7 +96,8 @@ class OnnxFile(ModelSource):
         if not path.is_file():
             raise UserError(f"No file '{name}': give the path of an .onnx file.")
         network = OnnxNetwork(_session(path))
-        known = Preprocessing(network.size or (224, 224), None, (0.0,) * 3, (1.0,) * 3)
+        zeros, ones = (0.0,) * network.channels, (1.0,) * network.channels
+        known = Preprocessing(network.size or (224, 224), None, zeros, ones)
         return classifier_of(
             network, name, weights, classes, told, known if network.size else None, digest(path)
         )

@@ -11,9 +11,11 @@ from models import checkpoints, foreign_heads
 from models.class_names import must_differ
 from models.classes import unnamed
 from models.classifier import Classifier
+from models.colors import BY_COUNT, READ, has_alpha
 from models.errors import UserError
 from models.heads import attach
 from models.imagenet import imagenet_names, wordnet_ids
+from models.parameter_sets import current
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.shipped import WEIGHTS
@@ -58,11 +60,13 @@ def filled(
         )
     official = None if about or spec.identify is None else spec.identify(path)
     preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
-    model, outputs = _built(spec, state, about.get("head"), preprocessing, len(about.get("classes", ())))
+    model, outputs, channels = _built(
+        spec, state, about.get("head"), preprocessing, len(about.get("classes", ()))
+    )
     checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
     if not about:
         preprocessing, preprocessing_from = _for_channels(
-            model, preprocessing, preprocessing_from, told, path
+            channels, preprocessing, preprocessing_from, told, path
         )
     if about and spec.adapt:
         spec.adapt(model, about)
@@ -87,13 +91,14 @@ def _built(
     head: str | None,
     preprocessing: Preprocessing,
     outputs: int | None,
-) -> tuple[nn.Module, int | None]:
-    """The network that the parameters belong to, and how many outputs it has: as published, with as many
-    outputs as the file's last layer, or with a `Head` (`models.heads`)."""
+) -> tuple[nn.Module, int | None, int | None]:
+    """The network that the parameters belong to, how many outputs it has: as published, with as many outputs
+    as the file's last layer, or with a `Head` (`models.heads`); and how many input channels, where the file
+    has others than the network as published."""
     model = spec.build(None, state.keys())
     if head and outputs:
         attach(model, head, outputs, preprocessing.size, preprocessing.channels)
-        return model, outputs
+        return model, outputs, None
     state = checkpoints.aligned(state, model.state_dict())
     channels = foreign_heads.follow_channels(model, state)
     if outputs := foreign_heads.follow_head(model, state):
@@ -108,29 +113,36 @@ def _built(
             foreign_heads.follow_channels(model, state)
     if spec.auxiliary:
         foreign_heads.follow_auxiliary(model, state, spec.auxiliary)
-    return model, outputs
+    return model, outputs, channels
 
 
 def _for_channels(
-    model: nn.Module, preprocessing: Preprocessing, origin: str, told: Told, path: Path
+    channels: int | None, preprocessing: Preprocessing, origin: str, told: Told, path: Path
 ) -> tuple[Preprocessing, str]:
-    """The preprocessing for as many channels as the first convolution takes. Raises UserError where mean and
-    std of other channels than red, green and blue are not told."""
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    channels = first.in_channels if first is not None and first.groups == 1 else preprocessing.channels
-    if channels == preprocessing.channels:
+    """The preprocessing for as many channels as the first convolution of the file takes (None: as
+    published). Raises UserError where mean and std of other channels than red, green and blue are not
+    told."""
+    if channels in (None, preprocessing.channels):
         return preprocessing, origin
-    if channels not in (1, 3):
+    if channels not in BY_COUNT:
         raise UserError(
-            f"'{path}' takes {channels} channels (its first convolution), and images are read as RGB (3) or "
-            "grey (1): give weights of a network for one of these."
+            f"'{path}' takes {channels} channels (its first convolution), and {READ}: give weights of one of "
+            "these."
         )
     given = told.given if isinstance(told, PreprocessingOptions) else []
     known = isinstance(told, Preprocessing) or {"--mean", "--std"} <= {*given} or "--preprocess" in given
+    color = f"--channels {BY_COUNT[channels]} " if has_alpha(channels) and "--channels" not in given else ""
     if not known:
+        also = f"{color.strip()}, " if color else ""
         raise UserError(
             f"'{path}' takes {channels} channel{'s' if channels > 1 else ''} (its first convolution), and "
-            "mean and std of its training are not known: add --mean and --std, as --mean 0.5 --std 0.5."
+            f"mean and std of its training are not known: add {also}--mean and --std, as {color}--mean 0.5 "
+            "--std 0.5."
+        )
+    if color and isinstance(told, PreprocessingOptions) and "--preprocess" not in given:
+        current().note(
+            f"its first convolution takes {channels} channels: images are read as {BY_COUNT[channels]} "
+            f"({color.strip()})"
         )
     return replace(preprocessing, mean=(0.0,) * channels, std=(1.0,) * channels), origin
 

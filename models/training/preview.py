@@ -57,7 +57,7 @@ def _read(
         if len(found) == each:
             break
         try:
-            found.append(preprocessing.view(source.load(int(row))).convert("RGB"))
+            found.append(preprocessing.shown(source.load(int(row))))
         except UserError:  # shown as missing, counted by the training
             continue
     return found

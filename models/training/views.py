@@ -1,11 +1,14 @@
 """Random views of a batch, each image its own."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.colors import has_alpha
 from models.training.strengths import AugmentationStrengths
 
 WIDEST = 1 / 40  # largest sigma of a blur, as a fraction of the width: 3 pixels of 128
@@ -16,10 +19,17 @@ def varied(pixels: Tensor, s: AugmentationStrengths) -> Tensor:
     generator."""
     x = pixels.float()
     x = _moved(x, s) if s.flip or s.rotation or s.shift or s.zoom else x
-    x = _lit(x, s) if s.light or s.contrast else x
+    x = _of_colors(partial(_lit, s=s), x) if s.light or s.contrast else x
     x = _blurred(x, s) if s.blur else x
-    x = _greyed(x, s) if s.grey and x.shape[1] == 3 else x
+    x = _of_colors(partial(_greyed, s=s), x) if s.grey and x.shape[1] >= 3 else x
     return _erased(x, s) if s.erase else x
+
+
+def _of_colors(change: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`change` of the colors; alpha, the last of two or four channels, stays as it is."""
+    if not has_alpha(x.shape[1]):
+        return change(x)
+    return torch.cat([change(x[:, :-1]), x[:, -1:]], 1)
 
 
 def _moved(x: Tensor, s: AugmentationStrengths) -> Tensor:
@@ -85,7 +95,11 @@ def _erased(x: Tensor, s: AugmentationStrengths) -> Tensor:
     hit = (rows >= top[:, None, None]) & (rows < (top + tall)[:, None, None])
     hit = hit & (columns >= left[:, None, None]) & (columns < (left + wide)[:, None, None])
     hit = hit & (torch.rand(n) < s.erase)[:, None, None]
-    return torch.where(hit[:, None].to(x.device), x.mean((1, 2, 3), keepdim=True), x)
+    filling = x.mean((1, 2, 3), keepdim=True)
+    if has_alpha(x.shape[1]):  # the mean of the colors, and that of alpha
+        means = [part.mean((1, 2, 3), keepdim=True) for part in (x[:, :-1], x[:, -1:])]
+        filling = torch.cat([means[0].expand(-1, x.shape[1] - 1, -1, -1), means[1]], 1)
+    return torch.where(hit[:, None].to(x.device), filling, x)
 
 
 def _uniform(n: int, bound: float) -> Tensor:
