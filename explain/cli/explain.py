@@ -119,7 +119,7 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
     """The image as the network gets it, and what it is predicted as."""
     from explain.methods.live import open_session
     from explain.methods.single_image import read_picture
-    from models.data.images import about_image
+    from models.data.images import about_image, has_alpha
 
     say(f"input    {classifier.input_described}")
     for note in classifier.notes:
@@ -129,6 +129,8 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
             f"bits     the largest value uses {bits} bits, so {2**bits - 1:,} is white; give --bits if the "
             "data uses more"
         )
+    if classifier.preprocessing.alpha and not has_alpha(image):
+        say("alpha    the picture has none: it is opaque (alpha 255)")
     session = open_session(classifier, read_picture(image, classifier.preprocessing))
     for index in (-session.prob).argsort(kind="stable")[:FEW].tolist():
         say(f"{session.prob[index]:7.1%}  {classifier.classes[index]}")
