@@ -30,17 +30,20 @@ def has_alpha(channels: int) -> bool:
     return channels in (2, 4)
 
 
-_EXPECTED = re.compile(
-    r"to have (\d+) channels, but got (\d+) channels|\[1\] to be equal to (\d+), but got (\d+)"
+_REFUSALS = (
+    r"to have (?P<wanted>\d+) channels, but got (?P<got>\d+) channels",  # a convolution of PyTorch
+    r"\[1\] to be equal to (?P<wanted>\d+), but got (?P<got>\d+)",  # torch.export
+    r"axis -1 of input shape to have value (?P<wanted>\d+), but received .*, (?P<got>\d+)\)",  # Keras
+    r"index: [13] Got: (?P<got>\d+) Expected: (?P<wanted>\d+)",  # ONNX Runtime
 )
+"""What networks of several kinds say of images of other channels."""
 
 
 def channels_wanted(error: Exception, given: int) -> int | None:
-    """How many channels the network takes that failed with this error of PyTorch for images of `given`
-    channels; None where the error has another cause."""
-    found = _EXPECTED.search(str(error))
-    wanted, got = (int(n) for n in found.groups() if n is not None) if found else (given, given)
-    return wanted if got == given != wanted else None
+    """How many channels the network takes that failed with this error for images of `given` channels; None
+    where the error has another cause."""
+    found = next(filter(None, (re.search(pattern, str(error)) for pattern in _REFUSALS)), None)
+    return int(found["wanted"]) if found and int(found["got"]) == given else None
 
 
 def how_to_read(channels: int) -> str:

@@ -16,7 +16,7 @@ from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
 from models.input_options import require_channels, with_options
 from models.parameter_sets import reading
-from models.preprocessing import Preprocessing
+from models.preprocessing import Preprocessing, require_readable
 from models.preprocessing_options import PreprocessingOptions
 from models.program import program
 from models.sources.base import ModelSource, ModelSpec
@@ -98,6 +98,7 @@ def load(
     source = _source(name)
     with reading(which) as found:
         classifier = source.load(name, Path(weights) if weights else None, classes, options)
+    require_readable(classifier.preprocessing)
     if which and not found.taken:
         raise UserError(f"--which {which}: {weights or name} holds one set of parameters; leave --which out.")
     classifier = replace(classifier, which=found.taken, notes=(*classifier.notes, *found.notes))

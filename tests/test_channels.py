@@ -15,6 +15,7 @@ from torchvision import transforms as T
 
 import vitrine
 from explain.network.hooks import logits
+from models.colors import channels_wanted
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 from models.preprocessing import Preprocessing
@@ -274,6 +275,20 @@ def test_a_script_says_how_many_it_takes(tmp_path: Path) -> None:
         load(str(tmp_path / "net.pt"), options=rgb)
     made = load(str(tmp_path / "net.pt"), options=replace(rgb, channels="rgba"))
     assert made.channels == 4
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Expected input at *args[0].shape[1] to be equal to 4, but got 3. If you meant for this dimension",
+        "Got invalid dimensions for input: x for the following indices\n index: 1 Got: 3 Expected: 4\n Please",
+    ],
+)
+def test_what_other_networks_say_of_other_channels(message: str) -> None:
+    """torch.export and ONNX Runtime; an error about another size is none."""
+    assert channels_wanted(RuntimeError(message), 3) == 4
+    assert channels_wanted(RuntimeError(message), 1) is None
+    assert channels_wanted(RuntimeError("a mat1 of 3 × 4"), 3) is None
 
 
 def test_onnx_files_say_their_channels(tmp_path: Path) -> None:

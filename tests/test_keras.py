@@ -1,11 +1,13 @@
 """Keras files: predictions and maps are those of the same network in PyTorch."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from explain.network.summary import layers as layers_of
@@ -73,3 +75,31 @@ def test_a_keras_file(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.keras").write_bytes(b"PK")
     with pytest.raises(UserError, match="cannot be read by Keras"):
         load(str(tmp_path / "bad.keras"), options=told)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_channels_are_those_of_the_file(tmp_path: Path) -> None:
+    """Read from the file where it fixes the size, otherwise asked for in one line."""
+    pytest.importorskip("h5py")
+    pytest.importorskip("keras")
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    from keras import Sequential, layers
+
+    told = PreprocessingOptions(resize="squash", mean="0.5", std="0.25")
+    for side, channels in ((24, 4), (24, 5), (None, 4)):
+        body = [layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+        made = Sequential([layers.Input((side, side, channels)), *body])
+        made.save(tmp_path / f"{side}_{channels}.keras")
+        if (side, channels) == (24, 4):
+            opened = load(str(tmp_path / "24_4.keras"), options=told)
+            assert opened.preprocessing.color == "rgba"
+            image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 4), np.uint8))
+            pixels = np.asarray(image.resize((24, 24), Image.Resampling.BILINEAR), np.float32) / 255
+            expected = made(torch.tensor((pixels - 0.5) / 0.25)[None]).detach().numpy()
+            np.testing.assert_allclose(
+                opened.model(opened.batch([image])).detach().numpy(), expected, atol=1e-5
+            )
+    with pytest.raises(UserError, match=r"takes \(None, 24, 24, 5\): one batch of images .*1 to 4 channels"):
+        load(str(tmp_path / "24_5.keras"), options=told)
+    with pytest.raises(UserError, match="it takes 4 channels: add --channels rgba"):
+        load(str(tmp_path / "None_4.keras"), options=replace(told, input_size="24"))
