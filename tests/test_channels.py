@@ -20,6 +20,7 @@ from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions, words_for
+from models.processor_config import from_processor_config
 from models.registry import load
 from models.transforms import read_transform
 from tests.alpha import (
@@ -213,6 +214,18 @@ def test_transforms_of_four_channels_are_read() -> None:
         read_transform(T.Compose([*steps, T.Normalize((0.5,) * 5, (0.5,) * 5)]))
 
 
+def test_processors_of_four_channels_are_read() -> None:
+    config = {
+        "image_processor_type": "ViTImageProcessor",
+        "size": {"height": 24, "width": 24},
+        "image_mean": list(MEAN[4]),
+        "image_std": list(STD[4]),
+    }
+    assert from_processor_config(config) == Preprocessing((24, 24), None, MEAN[4], STD[4])
+    with pytest.raises(UserError, match="has image_mean"):
+        from_processor_config(config | {"do_convert_rgb": True})
+
+
 # -- which channels a network takes --------------------------------------------------------------------------
 
 
@@ -281,7 +294,7 @@ def test_a_script_says_how_many_it_takes(tmp_path: Path) -> None:
     "message",
     [
         "Expected input at *args[0].shape[1] to be equal to 4, but got 3. If you meant for this dimension",
-        "Got invalid dimensions for input: x for the following indices\n index: 1 Got: 3 Expected: 4\n Please",
+        "Got invalid dimensions for input: x for the following indices\n index: 1 Got: 3 Expected: 4\n",
     ],
 )
 def test_what_other_networks_say_of_other_channels(message: str) -> None:

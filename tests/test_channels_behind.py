@@ -22,6 +22,7 @@ from explain.inversion.optimize import optimize
 from explain.inversion.rebuild import pixels_of
 from explain.methods.live import open_session
 from explain.methods.registry import METHODS
+from explain.methods.reproduce import python_lines
 from explain.methods.request import MapRequest
 from explain.methods.segments import segments
 from explain.network.hooks import logits
@@ -31,7 +32,7 @@ from explain.run.model import network_of
 from explain.run.preflight import other_readings
 from explain.run.reader import RunData, open_run
 from models.data.folder import FolderSource
-from models.preprocessing_options import PreprocessingOptions
+from models.preprocessing_options import PreprocessingOptions, words_for
 from models.registry import load
 from models.training.augment import Augmentation
 from tests.alpha import FACTORY, alpha_pictures, code_below, network, plain, told, transparent
@@ -126,6 +127,8 @@ def test_a_picture_on_the_command_line(code: Path, pictures: Path, tmp_path: Pat
     net = load(
         f"{code}:four", options=PreprocessingOptions("24", "28", channels="rgba", mean="0.5", std="0.5")
     )
+    lines = python_lines("a.png", "m", "", [MapRequest("grad_cam")], words_for(net.preprocessing))
+    assert "open_image(Path('a.png'), alpha=True)" in lines
     seen, wrapped = vitrine.explain(net, picture, "grad_cam"), open_session(net, Image.open(picture))
     np.testing.assert_allclose(seen.prob, wrapped.prob, atol=1e-6)
 
