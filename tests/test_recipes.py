@@ -53,7 +53,9 @@ def parts(pictures: Path) -> Parts:
     return Parts(source, source, source)
 
 
-def train(parts: Parts, out: Path, recipe: Recipe, model: str = "small_conv", again: bool = False) -> Training:
+def train(
+    parts: Parts, out: Path, recipe: Recipe, model: str = "small_conv", again: bool = False
+) -> Training:
     training = Training(model, None, parts, out, recipe)
     assert training.fit(again)
     return training
