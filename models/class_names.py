@@ -5,12 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.class_names_file import names_in
 from models.classes import is_unnamed
 from models.classifier import Classifier
 from models.errors import UserError
 from models.imagenet import imagenet_names, wordnet_ids
+from models.one_logit import is_one_logit
+
+if TYPE_CHECKING:
+    from torch import nn
 
 IMAGENET = "imagenet"
 
@@ -42,6 +47,16 @@ def must_differ(names: Sequence[str], where: str) -> None:
             f"{where} names class '{twice[0][:60]}' {Counter(names)[twice[0]]} times: every output needs a "
             "name of its own."
         )
+
+
+def must_name_all(names: Sequence[str], model: "nn.Module", outputs: int, where: str) -> None:
+    """Raises UserError where names and outputs differ in number; one output that says yes or no has two."""
+    if len(names) == outputs:
+        return
+    given = f"{len(names)} class name{'' if len(names) == 1 else 's'}"
+    if is_one_logit(model):
+        raise UserError(f"{given} for the one output of {where}: give two, of the negative class first.")
+    raise UserError(f"{given} for {outputs} outputs of {where}: name every output once.")
 
 
 def named_by_data(classifier: Classifier, data: Sequence[str]) -> tuple[Classifier, str]:

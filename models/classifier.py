@@ -13,9 +13,8 @@ from models.foreign import access_of
 from models.preprocessing import Preprocessing, stack
 
 ONE_OUTPUT = (
-    "{name} has one output, and Vitrine explains networks with two or more: a softmax over one logit gives "
-    "100 % for everything. Give its last layer a second output of zeros (logits 0 and z), which keeps every "
-    "probability."
+    "{name} has one output, which is not read as two classes yet: make the Classifier with "
+    "models.registry.load or vitrine.wrap."
 )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.colors import channels_wanted, how_to_read
 from models.errors import UserError
+from models.one_logit import two_sided
 
 NAMES = ("logits", "out", "scores", "output", "pred", "predictions")
 """How the entry is called that holds the scores, the likeliest first."""
@@ -76,9 +77,10 @@ def are_probabilities(scores: Tensor) -> bool:
 
 
 def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
-    """`model`, or a shallow copy of it whose output is scores (N, K) alone; and a note where its outputs are
-    probabilities. Layers, parameters and the given object stay as they are. `example` (C, H, W): an image
-    to find out with. Raises UserError as `scores_path`, and where the network cannot take the image."""
+    """`model`, or a shallow copy of it whose output is scores (N, K) alone, two of them where it has one
+    output (`models.one_logit`); and a note where its outputs are probabilities. Layers, parameters and the
+    given object stay as they are. `example` (C, H, W): an image to find out with. Raises UserError as
+    `scores_path`, and where the network cannot take the image."""
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
     try:
         with torch.inference_mode():
@@ -95,7 +97,8 @@ def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     _require_inference(model, path, (example, noise), scores)
     probable = all(map(are_probabilities, scores))
     note = PROBABILITIES if probable else SIGMOID if all(map(_between_0_and_1, scores)) else ""
-    return (_with_forward(model, path, probable) if path or probable else model), note
+    made = _with_forward(model, path, probable) if path or probable else model
+    return two_sided(made, example) if scores[0].shape[1] == 1 else (made, note)
 
 
 def _require_inference(

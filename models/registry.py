@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.classifier import ONE_OUTPUT, Classifier
+from models.classifier import Classifier
 from models.errors import UserError
 from models.input_options import require_channels, with_options
 from models.parameter_sets import reading
@@ -91,7 +91,7 @@ def load(
     may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
     them. `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to
     read of a file with several, as state_dict_ema. Raises UserError for unknown names, weights that do not
-    fit or cannot be downloaded, options that do not fit, and networks of one output.
+    fit or cannot be downloaded, and options that do not fit.
     """
     if weights and not name:
         name, weights = str(weights), None
@@ -106,8 +106,6 @@ def load(
         raise UserError(
             f"{classifier.name} names its {len(classifier.classes)} outputs itself: leave --class-names out."
         )
-    if len(classifier.classes) == 1 and classifier.metadata.get("task") != "affect":
-        raise UserError(ONE_OUTPUT.format(name=classifier.name))
     if isinstance(options, PreprocessingOptions) and options.given and not source.asks_input:
         classifier = with_options(classifier, options)
     elif not source.asks_input:

@@ -340,16 +340,25 @@ def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
     assert "train --" not in message
 
 
+def test_one_logit_is_two_classes(tmp_path: Path) -> None:
+    """By the command line; the folders' order, which is the other one, is refused with what is right."""
+    entry = case("sigmoid")
+    p, names = entry["preprocessing"], tmp_path / "names.txt"
+    fed = [
+        *("--model", f"{folder() / 'usernet.py'}:SmallNet", "--weights", folder() / "sigmoid/net.pth"),
+        *("--data", folder() / entry["data"], "--input-size", "32", "--resize", "squash"),
+        *("--mean", ",".join(map(str, p["mean"])), "--std", ",".join(map(str, p["std"]))),
+    ]
+    names.write_text("\n".join(entry["class_order"]))
+    message = command("run", *fed, "--class-names", names, "--out", tmp_path / "run")
+    assert "one output, which is read as a logit" in message
+    same(tmp_path / "run", "sigmoid")
+    done = run_command("run", *fed, "--classes", "sorted", "--out", tmp_path / "other")
+    assert done.returncode == 2
+    assert "outputs in another order" in done.stderr
+
+
 def test_other_tasks_are_refused() -> None:
-    sigmoid = case("sigmoid")
-    with pytest.raises(UserError, match="has one output"):
-        run(
-            small_net(sigmoid),
-            open_data(str(folder() / sigmoid["data"])),
-            Path("never"),
-            ["grad_cam"],
-            mapping={"small": 0, "large": 0},
-        )
     with pytest.raises(UserError, match=r"several labels in one cell \('0\|1'\)"):
         open_data(str(folder() / case("multilabel_labels")["data"]), label_col="labels")
     with pytest.raises(UserError, match="choose one of image, 0, 1"):

@@ -172,17 +172,8 @@ def epochs(out: Path) -> int:
 def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped.safetensors"
     words = (
-        "train",
-        "--model",
-        "small_conv",
-        "--data",
-        colors,
-        "--epochs",
-        2000,
-        "--patience",
-        2000,
-        "--out",
-        out,
+        *("train", "--model", "small_conv", "--data", colors, "--out", out),
+        *("--epochs", 2000, "--patience", 2000),
     )
     before = 0
     for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 130)):
@@ -229,20 +220,8 @@ def test_several_seeds(colors: Path, tmp_path: Path) -> None:
     out = tmp_path / "seeds.safetensors"
     checkpoints.save(tmp_path / "base.safetensors", small_conv(3), {"architecture": "small_conv"})
     words = (
-        "train",
-        "--model",
-        "small_conv",
-        "--weights",
-        tmp_path / "base.safetensors",
-        "--recipe",
-        "features",
-        "--head-epochs",
-        3,
-        "--data",
-        colors,
-        "--out",
-        out,
-        "--seeds",
+        *("train", "--model", "small_conv", "--weights", tmp_path / "base.safetensors"),
+        *("--recipe", "features", "--head-epochs", 3, "--data", colors, "--out", out, "--seeds"),
     )
     assert "run --model" in (message := launch(*words, "0,1"))
     assert f"seeds.seed0.safetensors --data {colors}" in message

@@ -53,7 +53,7 @@ def test_wrapped(net: Classifier) -> None:
         (network(), ["a", "b"], TRANSFORM, "3 outputs"),
         (network(), ["a", "b", "a"], TRANSFORM, "the name of another"),
         (network(), ["a", "b", "c"], None, "given"),
-        (network(1), ["a"], TRANSFORM, "one output"),
+        (network(1), ["a"], TRANSFORM, "give two, of the negative class first"),
         (nn.Flatten(), ["a", "b"], TRANSFORM, "no parameters"),
         (nn.Conv2d(3, 2, 3), ["a", "b"], TRANSFORM, "scores"),
         (network(), ["a", "b", "c"], Preprocessing((8, 8), None, (0.0,), (1.0,)), "cannot take"),

@@ -13,6 +13,7 @@ from models.classifier import Classifier
 from models.colors import rgb_values
 from models.errors import UserError
 from models.inversion.decoder import Decoder, features_of
+from models.one_logit import probabilities
 from models.preprocessing import Preprocessing
 
 EDITS = ("drop", "keep")
@@ -50,7 +51,7 @@ def rebuild(classifier: Classifier, x: Tensor, decoder: Decoder, features: Tenso
 def described(classifier: Classifier, x: Tensor, rebuilt: Tensor, layer: str, scale: float) -> Rebuilt:
     """A rebuilt picture `rebuilt` (1, C, H, W) beside its original."""
     with torch.inference_mode():
-        prob = classifier.model(rebuilt).softmax(1)[0]
+        prob = probabilities(classifier.model, classifier.model(rebuilt))[0]
     error = float((rebuilt - x).norm()) / scale
     return Rebuilt(
         layer, pixels_of(rebuilt, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max())

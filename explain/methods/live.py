@@ -20,6 +20,7 @@ from explain.network.hooks import layers_in, logits
 from explain.network.target_layers import LayerOutput, default_layer, map_layers
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
+from models.one_logit import probabilities
 
 MAP_BYTES = 64 * 2**20
 """At most so much memory is kept in maps of one picture."""
@@ -128,7 +129,7 @@ def open_session(classifier: Classifier, image: Image.Image) -> ImageSession:
             f"{'NaN' if scores.isnan().any() else 'infinite numbers'}: there is no "
             "prediction to explain. Check the weights and the preprocessing."
         )
-    prob = scores.softmax(1)[0].cpu().numpy()
+    prob = probabilities(classifier.model, scores)[0].cpu().numpy()
     return ImageSession(classifier, classifier.preprocessing.shown(image), x, prob)
 
 

@@ -19,6 +19,7 @@ from explain.network.hooks import capture, idle, replaced
 from explain.network.model_state import as_found
 from explain.network.oom import out_of_memory, shrinking
 from models.errors import UserError
+from models.one_logit import probabilities
 
 GAUSSIAN = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
 
@@ -58,7 +59,7 @@ def recipro_cam(inputs: MethodInputs, gaussian: bool = True) -> Tensor:
     for row in range(len(inputs.x)):
         one = inputs.row(row)
         answers = _behind(one, masks, lambda mask, a: a * mask.to(a.dtype), partial(_report, inputs, row))
-        maps.append(one.target.repeated(h * w).score(answers.softmax(1)).reshape(h, w))
+        maps.append(one.target.repeated(h * w).score(probabilities(one.model, answers)).reshape(h, w))
     return torch.stack(maps)
 
 

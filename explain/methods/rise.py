@@ -9,6 +9,7 @@ from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import each
 from explain.network.hooks import logits
 from explain.network.oom import shrinking
+from models.one_logit import probabilities
 
 
 def rise(
@@ -60,7 +61,7 @@ def _averaged(one: MethodInputs, grids: Tensor, shifts: Tensor, base: str, size:
         some = slice(start, start + size)
         masks = enlarged(grids[some], shifts[some], (height, width)).to(x)
         answers = logits(one.fused, without + (x - without) * masks, one.precision)
-        score = one.target.repeated(len(masks)).score(answers.softmax(1))
+        score = one.target.repeated(len(masks)).score(probabilities(one.model, answers))
         total += (score[:, None, None] * masks[:, 0]).sum(0)
         one.on_progress(min(1.0, (start + size) / len(grids)))
     return total

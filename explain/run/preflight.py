@@ -22,6 +22,7 @@ from models.classifier import Classifier
 from models.data.source import ImageSource
 from models.errors import UserError
 from models.evaluation import Evaluation, confusion_matrix, evaluate
+from models.one_logit import probabilities
 from models.preprocessing import Preprocessing, as_tensor, stack
 
 MOST, READ = 256, 64
@@ -118,7 +119,7 @@ def preflight(
         raise NoAnswers(f"None of the {views.unread} images that were tried has an answer: {views.reason}.")
     label = np.array([index[source.items[row].label] for row in views.rows])
     answers = views.answers
-    pred, prob = answers.argmax(1).numpy(), answers.softmax(1).amax(1).numpy()
+    pred, prob = answers.argmax(1).numpy(), probabilities(classifier.model, answers).amax(1).numpy()
     evaluation = evaluate(label, pred, prob, len(classifier.classes))
     used = Trial("as it is read now", (), (pred == label)[: views.kept])
     trials = [*_orders(classifier, source, views, order)]

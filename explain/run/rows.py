@@ -27,6 +27,7 @@ from explain.run.map_stats import attention_statistics
 from explain.run.regions import face_bands, reduced
 from models.classifier import Classifier
 from models.errors import UserError
+from models.one_logit import log_loss, probabilities
 from models.preprocessing import stack
 
 SIDE = 32
@@ -98,13 +99,13 @@ def process(
             [*([rows] if rows else []), no_answers(request, ids, loaded, label, captured.logits, bad)]
         )
     label = label.to(captured.logits.device)
-    prob, pred = captured.logits.softmax(1), captured.logits.argmax(1)
+    prob, pred = probabilities(classifier.model, captured.logits), captured.logits.argmax(1)
     columns: dict[str, Any] = {
         "id": ids,
         "label": label.cpu().numpy().astype(np.int16),
         "pred": pred.cpu().numpy().astype(np.int16),
         "confidence": prob.gather(1, pred[:, None])[:, 0].cpu().numpy(),
-        "loss": F.cross_entropy(captured.logits, label, reduction="none").cpu().numpy(),
+        "loss": log_loss(classifier.model, captured.logits, label).cpu().numpy(),
         "prob": _lists(prob.cpu().numpy()),
         "thumbnail": [i.thumbnail for i in loaded],
         STAMP: [i.stamp for i in loaded],

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from models import checkpoints
+from models.class_names import must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
@@ -35,10 +36,7 @@ def classifier_of(
     with torch.inference_mode():
         outputs = int(model(example_of(preprocessing)[None]).flatten(1).shape[1])
     names = classes or unnamed(outputs)
-    if len(names) != outputs:
-        raise UserError(
-            f"{len(names)} class names for {outputs} outputs of '{name}': name every output once."
-        )
+    must_name_all(names, model, outputs, f"'{name}'")
     path = Path(name).expanduser().resolve()
     return Classifier(
         Path(name).name,

@@ -72,6 +72,8 @@ def _network(place: str, name: str) -> tuple[Any, Any]:
                 f"{name} answers with {config.problem_type.replace('_', ' ')}: Vitrine explains networks "
                 "whose classes exclude each other."
             )
+        if config.num_labels == 1:
+            raise UserError(f"{name} answers with one number (num_labels 1): Vitrine explains classifiers.")
         network, report = AutoModelForImageClassification.from_pretrained(
             place, config=config, trust_remote_code=False, output_loading_info=True
         )

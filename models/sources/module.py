@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from models import checkpoints
-from models.classifier import ONE_OUTPUT, Classifier
+from models.class_names import must_name_all
+from models.classifier import Classifier
 from models.colors import BY_COUNT, READ, channels_wanted
 from models.errors import UserError
 from models.outputs import giving_scores
@@ -31,12 +32,7 @@ def from_module(
     if next(model.parameters(), None) is None:
         raise UserError("The module has no parameters: pass the network itself.")
     model, note, outputs = _giving_scores(model.eval(), preprocessing)
-    if outputs == 1:
-        raise UserError(ONE_OUTPUT.format(name=name))
-    if outputs != len(names):
-        raise UserError(
-            f"The network has {outputs} outputs, and classes= names {len(names)}: name every output."
-        )
+    must_name_all(names, model, outputs, "the network (classes=)")
     return Classifier(
         name,
         model,

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from models import checkpoints
+from models.class_names import must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.code_files import importing_from, module_at, one_line
@@ -60,17 +61,16 @@ class OwnCode(ModelSource):
         state, about = checkpoints.read(weights) if weights else ({}, {})
         preprocessing, origin = _preprocessing(name, about, told)
         trust(source)
-        model = _built(source, name, state, len(classes) if classes else None)
+        one_output = classes is not None and len(classes) == 2 and _last_rows(state) == 1
+        named = len(classes) if classes and not one_output else None
+        model = _built(source, name, state, named)
         if weights:
             checkpoints.fit(model, state, name)
         model, narrow = _in_float32(model)
         model, note = giving_scores(model.eval(), example_of(preprocessing))
         outputs = int(model(example_of(preprocessing)[None]).shape[1])
         names = tuple(about.get("classes", ())) or classes or unnamed(outputs)
-        if len(names) != outputs:
-            raise UserError(
-                f"{len(names)} class names for {outputs} outputs of {name}: name every output once."
-            )
+        must_name_all(names, model, outputs, name)
         return Classifier(
             type(model).__name__,
             model,

@@ -8,17 +8,19 @@ from typing import Any
 from torch import nn
 
 from models import checkpoints, foreign_heads
-from models.class_names import must_differ
+from models.class_names import must_differ, must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.colors import BY_COUNT, READ, has_alpha
 from models.errors import UserError
 from models.heads import attach
 from models.imagenet import imagenet_names, wordnet_ids
+from models.one_logit import two_sided
 from models.parameter_sets import current
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.shipped import WEIGHTS
+from models.sources.asked import example_of
 from models.sources.base import ModelSpec, Told
 
 Official = tuple[Preprocessing, str] | None
@@ -70,7 +72,8 @@ def filled(
         )
     if about and spec.adapt:
         spec.adapt(model, about)
-    names = _class_names(spec, path, about, classes, outputs or 1000, official)
+    model, note = two_sided(model.eval(), example_of(preprocessing)) if outputs == 1 else (model, "")
+    names = _class_names(spec, path, about, classes, model, 2 if outputs == 1 else outputs or 1000, official)
     return Classifier(
         f"{spec.name}:{about['data']['name'].split('/')[0]}" if about.get("data") else spec.name,
         model,
@@ -82,6 +85,7 @@ def filled(
         wordnet_ids() if names == imagenet_names() else (),
         about,
         preprocessing_from,
+        notes=(note,) if note else (),
     )
 
 
@@ -152,6 +156,7 @@ def _class_names(
     path: Path,
     about: dict[str, Any],
     given: tuple[str, ...] | None,
+    model: nn.Module,
     outputs: int,
     official: Official,
 ) -> tuple[str, ...]:
@@ -163,10 +168,7 @@ def _class_names(
         )
     known = imagenet_names() if official and outputs == 1000 else spec.classes
     names = stored or given or (known if len(known) == outputs else unnamed(outputs))
-    if len(names) != outputs:
-        raise UserError(
-            f"{len(names)} class names for {outputs} outputs of '{path}': name every output once."
-        )
+    must_name_all(names, model, outputs, f"'{path}'")
     must_differ(names, f"'{path}'")
     return names
 
