@@ -143,6 +143,14 @@ def test_page_is_built_before_torch_is_imported() -> None:
     assert "torch" not in made
 
 
+@pytest.mark.slow
+def test_a_network_of_ours_imports_no_library_of_others() -> None:
+    """They take seconds: a command waits for those that it uses."""
+    made = _modules_after("from models.registry import load; load('fer_vgg:toon_faces')")
+    assert "torch" in made
+    assert not {"torchvision", "timm", "sklearn", "captum", "lightning"} & made
+
+
 def test_readme_is_short_and_names_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 100

@@ -112,7 +112,7 @@ def test_calibrated_probabilities() -> None:
     expected = np.exp(logits / 1.7) / np.exp(logits / 1.7).sum()
     np.testing.assert_allclose(calibrated(prob, 1.7), expected)
     run = open_run(DEMO)
-    assert "uncalibrated" in facts(run, run.prob(0), 0)
+    assert "not calibrated" in facts(run, run.prob(0), 0)
     assert "temperature 1.70" in facts(run, run.prob(0), 0, 1.7)
 
 

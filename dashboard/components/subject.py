@@ -41,7 +41,7 @@ def facts(
     label = int(run.table.at[row, "label"]) if row is not None else None
     prob = prob if temperature is None else calibrated(prob, temperature)
     bars = join(_class_bar(run, prob, i, label) for i in np.argsort(-prob, kind="stable")[:TOP].tolist())
-    how = f"calibrated, temperature {temperature:.2f}" if temperature else "uncalibrated softmax"
+    how = f"calibrated, temperature {temperature:.2f}" if temperature else "not calibrated"
     known = NOTHING
     if row is not None and label is not None:
         known = _known(run, row, label, float(prob[label]))

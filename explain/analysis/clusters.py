@@ -2,6 +2,8 @@
 
 S. Lapuschkin et al., *Unmasking Clever Hans predictors and assessing what machines really learn*, Nature
 Communications 10:1096, 2019.
+
+scikit-learn is imported where it is needed: it takes a second, and most commands show no clusters.
 """
 
 import warnings
@@ -9,10 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.manifold import spectral_embedding
-from sklearn.metrics import euclidean_distances, silhouette_score
-from sklearn.neighbors import NearestNeighbors
 
 from explain.run.reader import RunData
 from explain.run.regions import reduced
@@ -84,14 +82,18 @@ def cluster_maps(
     sample = np.unique(np.linspace(0, len(points) - 1, min(SAMPLE, len(points))).astype(int))
     labels, apart, control = split(points[sample], most, seed, raise_if_cancelled)
     if len(sample) < len(points):
-        labels = labels[
-            NearestNeighbors(n_neighbors=1)
-            .fit(points[sample])
-            .kneighbors(points, return_distance=False)[:, 0]
-        ]
+        labels = labels[_nearest(points[sample], points)]
     wrong = ~run.ok.loc[kept, "correct"].to_numpy()
     clusters = [_cluster(kept, fractions, points, wrong, labels == k) for k in np.unique(labels)]
     return Clustering(sorted(clusters, key=lambda c: len(c.rows)), apart, control, len(rows) - len(kept))
+
+
+def _nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The index of the point that is nearest to each of the others."""
+    from sklearn.neighbors import NearestNeighbors
+
+    near = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(others, return_distance=False)
+    return np.asarray(near[:, 0])
 
 
 def _cluster(
@@ -127,6 +129,10 @@ def split(
 
 def _best(points: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, float]:
     """Labels and silhouette of the best number of clusters."""
+    from sklearn.cluster import KMeans
+    from sklearn.manifold import spectral_embedding
+    from sklearn.metrics import euclidean_distances, silhouette_score
+
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", "Graph is not fully connected"
@@ -150,6 +156,8 @@ def _best(points: np.ndarray, most: int, seed: int) -> tuple[np.ndarray, float]:
 def affinity(points: np.ndarray) -> np.ndarray:
     """(n, n) in [0, 1]: each point and its nearest neighbors, as many as the logarithm of n but four at
     least, made symmetric as in SpRAy."""
+    from sklearn.neighbors import NearestNeighbors
+
     neighbors = min(len(points) - 1, max(4, round(np.log(len(points)))))
     near = NearestNeighbors(n_neighbors=neighbors).fit(points).kneighbors_graph().toarray()
     return np.asarray((near + near.T) / 2)

@@ -82,7 +82,7 @@ def filled(
         "shipped" if path.parent == WEIGHTS else str(path.resolve()),
         checkpoints.fingerprint(model),
         about.get("default_layer"),
-        wordnet_ids() if names == imagenet_names() else (),
+        wordnet_ids() if len(names) == 1000 and names == imagenet_names() else (),
         about,
         preprocessing_from,
         notes=(note,) if note else (),
