@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.classifier import Classifier
 from models.errors import UserError
+from models.named_architecture import suggested
 from models.program import program
 from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import filled, read_classifier
@@ -31,6 +32,11 @@ class CheckpointFile(ModelSource):
             )
         state, about = read_classifier(Path(name))
         if not about.get("architecture"):
+            if found := suggested():
+                raise UserError(
+                    f"'{name}' names its architecture, {found[0].removeprefix('timm:')}, and says nothing "
+                    f"else: give --model {' or --model '.join(found)}, and --weights {name}."
+                )
             raise UserError(
                 f"'{name}' does not say its architecture: add --model NAME (see {program()} models)."
             )
