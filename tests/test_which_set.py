@@ -19,6 +19,7 @@ from dashboard.tabs.inspect_state import InspectView
 from explain.methods.live import open_session
 from explain.methods.reproduce import command_line, python_lines
 from explain.methods.request import MapRequest
+from explain.run.model import network_of
 from explain.run.reader import open_run
 from models import checkpoints, registry
 from models.data.parts import open_parts
@@ -153,3 +154,19 @@ def test_inspect_offers_the_command_with_it(file: Path, pictures: Path, tmp_path
     space: dict[str, Any] = {}
     exec(python_lines(str(picture), "two", str(file), requests, (), "state_dict"), space)
     np.testing.assert_allclose(space["result"].raw, made.raw, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_of_one_set_is_opened_with_a_file_of_that_set_alone(
+    file: Path, pictures: Path, tmp_path: Path
+) -> None:
+    words = ["run", "--model", "two", "--weights", file, "--data", pictures, "--force"]
+    launch(*words, "--methods", "grad_cam", "--out", tmp_path / "run")
+    manifest = open_run(tmp_path / "run").manifest
+    for seed in (2, 1):
+        torch.save(net(seed).state_dict(), tmp_path / f"{seed}.pth")
+    assert manifest.which == "state_dict_ema"
+    assert network_of(manifest, tmp_path / "2.pth").weights_hash == manifest.request.weights_hash
+    with pytest.raises(UserError, match="holds other weights than the run was made with"):
+        network_of(manifest, tmp_path / "1.pth")
+    told = ["explain", next(pictures.glob("red/*.png")), "--model", "two", "--weights", tmp_path / "2.pth"]
+    assert "leave --which out" in one_line(*told, "--which", "state_dict_ema", "--out", tmp_path / "maps")
