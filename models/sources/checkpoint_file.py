@@ -34,8 +34,8 @@ class CheckpointFile(ModelSource):
         if not about.get("architecture"):
             if found := suggested():
                 raise UserError(
-                    f"'{name}' names its architecture, {found[0].removeprefix('timm:')}, and says nothing "
-                    f"else: give --model {' or --model '.join(found)}, and --weights {name}."
+                    f"'{name}' was written by another program, and names its architecture: give "
+                    f"--model {' or --model '.join(found)}, and --weights {name}."
                 )
             raise UserError(
                 f"'{name}' does not say its architecture: add --model NAME (see {program()} models)."

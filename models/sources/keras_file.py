@@ -20,6 +20,8 @@ from models.sources.foreign_file import classifier_of
 from models.sources.keras_layers import own_layers
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""How such files begin, as .h5 files of Keras."""
 RESCALE = ("Rescaling", "Normalization")
 """Layers that prepare the pixels inside the network."""
 
@@ -89,15 +91,17 @@ def _loaded(path: Path) -> Any:
                 "them by Keras layers, or give the network as ONNX: model.export('net.onnx', format='onnx')."
             ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise UserError(f"'{path}' cannot be read by Keras ({reason}).") from error
+        raise UserError(f"'{path}' cannot be read by Keras ({reason}): is the file complete?") from error
 
 
 def _is_whole(path: Path) -> bool:
     """Whether a file has a network beside its parameters; True for one that is no HDF5."""
+    with path.open("rb") as opened:
+        if opened.read(len(HDF5)) != HDF5:
+            return True
+    require_package("h5py")
     import h5py
 
-    if not h5py.is_hdf5(path):
-        return True
     with h5py.File(path) as file:
         return "model_config" in file.attrs
 

@@ -137,4 +137,4 @@ def _session(path: Path) -> Any:
                 "(external_data=False)."
             ) from error
         reason = reason[:120]
-        raise UserError(f"'{path}' cannot be read as ONNX ({reason}).") from error
+        raise UserError(f"'{path}' cannot be read as ONNX ({reason}): is the file complete?") from error
