@@ -10,7 +10,7 @@ from models.program import program
 from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import filled, read_classifier
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pth.tar", ".pt.tar", ".bin")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pth.tar", ".pt.tar", ".bin", ".pkl")
 
 
 class CheckpointFile(ModelSource):

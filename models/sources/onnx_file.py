@@ -21,8 +21,9 @@ from models.sources.base import ModelSource, Told
 from models.sources.foreign_file import classifier_of
 from models.sources.torchscript import digest
 
-_EXTERNAL = re.compile(r"external.data|ExternalData|\.data\b", re.IGNORECASE)
+_EXTERNAL = re.compile(r"external (data|initializer)", re.IGNORECASE)
 """In what ONNX Runtime says of a file whose parameters lie in another one."""
+_QUOTED = re.compile(r'"([^"]+)"')
 
 
 class OnnxNetwork(ForeignNetwork):
@@ -128,13 +129,17 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of its own kinds, which are no subclasses of anything but Exception
-        reason = (str(error).splitlines() or [""])[0]
-        if _EXTERNAL.search(reason):
-            beside = f"{path.name}.data"
-            raise UserError(
-                f"'{path}' keeps its parameters in another file, which is not beside it: put that file "
-                f"(mostly '{beside}') into '{path.parent}', or export the network into one file "
-                "(external_data=False)."
-            ) from error
-        reason = reason[:120]
-        raise UserError(f"'{path}' cannot be read as ONNX ({reason}): is the file complete?") from error
+        raise UserError(_refused(path, (str(error).splitlines() or [""])[0])) from error
+
+
+def _refused(path: Path, reason: str) -> str:
+    """One line about a file that ONNX Runtime does not load."""
+    if not _EXTERNAL.search(reason.replace(str(path.parent), "")):
+        short = reason.replace(str(path), "it")[:120]
+        return f"'{path}' cannot be read as ONNX ({short}): is the file complete?"
+    named = _QUOTED.search(reason)
+    other = f"'{Path(named[1]).name}'" if named else f"another file, mostly '{path.name}.data'"
+    return (
+        f"'{path}' keeps its parameters in {other}, which is missing or not complete: put it where the "
+        "export wrote it, beside this file, or export the network into one file (external_data=False)."
+    )
