@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+MOST = 64 << 20  # bytes of a description that are read
+
 
 def own_layers(path: Path) -> list[str]:
     """'mine (Lambda)', 'mask (MyLayer)' ...; empty where the file has none, or cannot be read."""
@@ -20,7 +22,8 @@ def _description(path: Path) -> Any:
     """The configuration of the network: of a .keras archive, or of an HDF5 file."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
+            with archive.open("config.json") as text:
+                return json.loads(text.read(MOST))
     import h5py
 
     with h5py.File(path) as file:
