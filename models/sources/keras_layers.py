@@ -21,9 +21,8 @@ def own_layers(path: Path) -> list[str]:
 def _description(path: Path) -> Any:
     """The configuration of the network: of a .keras archive, or of an HDF5 file."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            with archive.open("config.json") as text:
-                return json.loads(text.read(MOST))
+        with zipfile.ZipFile(path) as archive, archive.open("config.json") as text:
+            return json.loads(text.read(MOST))
     import h5py
 
     with h5py.File(path) as file:
