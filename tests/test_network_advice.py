@@ -103,12 +103,10 @@ def test_onnx_of_another_size(tmp_path: Path) -> None:
 
 def test_onnx_of_other_channels(tmp_path: Path) -> None:
     one = str(onnx_file(tmp_path / "one.onnx", shape=("n", 1, "h", "w")))
-    assert "it takes 1 channel, and images are prepared with 3 channels: add --channels grey" in refused(one)
+    assert "it takes 1 channel: add --channels grey" in refused(one)
     assert load(one, options=GREY).channels == 1
     three = str(onnx_file(tmp_path / "three.onnx", shape=("n", 3, "h", "w")))
-    assert "takes 3 channels, and images are prepared with 1 channel: add --channels rgb" in refused(
-        three, GREY
-    )
+    assert "takes 3 channels: add --channels rgb" in refused(three, GREY)
 
 
 # -- Keras -------------------------------------------------------------------------------------------
@@ -157,7 +155,7 @@ def test_keras_parameters_alone(keras: Any, tmp_path: Path) -> None:
 def test_keras_of_other_channels(keras: Any, tmp_path: Path) -> None:
     path = str(tmp_path / "net.keras")
     keras_net(keras, shape=(None, None, 1)).save(path)
-    assert "it takes 1 channel, and images are prepared with 3 channels: add --channels grey" in refused(path)
+    assert "it takes 1 channel: add --channels grey" in refused(path)
     assert load(path, options=GREY).channels == 1
     keras_net(keras, shape=(16, 16, 1)).save(path)
     assert load(path, options=TOLD).channels == 1  # the file says it
@@ -179,8 +177,8 @@ def three():
 
 def test_channels_of_own_code_and_scripts(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(CODE)
-    grey = "it takes 1 channel, and images are prepared with 3 channels: add --channels grey"
-    color = "it takes 3 channels, and images are prepared with 1 channel: add --channels rgb"
+    grey = "it takes 1 channel: add --channels grey"
+    color = "it takes 3 channels: add --channels rgb"
     assert grey in refused(f"{tmp_path}/net.py:build")
     assert color in refused(f"{tmp_path}/net.py:three", GREY)
     torch.manual_seed(0)
@@ -193,8 +191,8 @@ def test_channels_of_architectures_and_modules(tmp_path: Path) -> None:
     torch.save(zoo.shufflenet_v2_x0_5(num_classes=3).state_dict(), tmp_path / "mine.pth")
     grey = PreprocessingOptions(channels="grey", mean="0.5", std="0.5")
     message = refused("shufflenet_v2_x0_5", grey, weights=tmp_path / "mine.pth")
-    assert "it takes 3 channels, and images are prepared with 1 channel: add --channels rgb" in message
-    with pytest.raises(UserError, match=r"first convolution takes 3 channels\): pass one that gives as many"):
+    assert "it takes 3 channels: add --channels rgb" in message
+    with pytest.raises(UserError, match="with 3 values each"):
         vitrine.wrap(nn.Conv2d(3, 4, 3), "abcd", Preprocessing((16, 16), None, (0.5,), (0.5,)))
 
 
