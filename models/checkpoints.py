@@ -18,6 +18,7 @@ from models.errors import UserError
 from models.file_formats import foreign_format, is_safetensors
 from models.foreign_checkpoints import read_torch, unwrap
 from models.key_prefix import aligned
+from models.named_architecture import hint as suggestion
 from models.recipe_keys import with_current_recipe
 
 SCHEMA = 1
@@ -108,7 +109,7 @@ def fit(model: nn.Module, state: State, name: str, nearest: Callable[[], str] = 
             for what, keys in (("of another shape", problems), ("missing", missing), ("unknown", extra))
             if keys
         ]
-        hint = nearest() or "Is --model the architecture they were trained with?"
+        hint = suggestion(name, state) or nearest() or "Is --model the architecture they were trained with?"
         raise UserError(f"The weights do not fit {name}: {'; '.join(parts)}. {hint}")
     model.load_state_dict(state, strict=False)
 

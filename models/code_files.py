@@ -1,5 +1,6 @@
 """Code of a person: the module of a file, and what it raises, in one line."""
 
+import ast
 import importlib
 import importlib.util
 import sys
@@ -35,6 +36,26 @@ def module_at(place: str) -> Any:
         if before is not None:
             sys.modules[path.stem] = before
     return module
+
+
+def relative_import(place: str, factory: str, error: ImportError) -> str:
+    """What to do where the file `place` itself imports relative to its package, which a file alone has not;
+    empty for other errors."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if "relative import" not in str(error) or not place.endswith(".py") or not Path(place).is_file():
+        return ""
+    path = Path(place).resolve()
+    if Path(last.filename).resolve() != path:
+        return ""
+    levels = [n.level for n in ast.walk(ast.parse(path.read_bytes())) if isinstance(n, ast.ImportFrom)]
+    folders, top = max(levels, default=1), path.parent
+    while folders > 1 or (top.parent / "__init__.py").is_file():
+        top, folders = top.parent, folders - 1
+    module = ".".join(path.relative_to(top.parent).with_suffix("").parts)
+    return (
+        f"imports relative to its package ({path.name}, line {last.lineno}), which a file alone does not "
+        f"have: give --model {module}:{factory}, from the folder {top.parent}"
+    )
 
 
 @contextmanager

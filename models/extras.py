@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from models.errors import UserError
 
 EXTRAS = {
+    "h5py": "keras",
     "keras": "keras",
     "lightning": "train",
     "lightning.pytorch": "train",

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from models.errors import UserError
-from models.parameter_sets import State, choose, current, differ
+from models.named_architecture import texts_in
+from models.parameter_sets import CALLBACKS, State, choose, current, differ
 
 _NO_PARAMETERS = re.compile(
     r"optim|sched|scaler|criterion|loss|rng|random|hyper|callback|loops|param_groups|metric|history|args$|"
@@ -17,6 +18,9 @@ _NO_PARAMETERS = re.compile(
     re.IGNORECASE,
 )
 """Names of entries that are not searched for parameters."""
+_NO_AVERAGE = re.compile(r"optim|sched|scaler|rng|loops", re.IGNORECASE)
+"""Names of entries of callbacks that are not searched for averages."""
+_AVERAGES = re.compile(r"ema|swa|averag|shadow", re.IGNORECASE)
 _DEEPEST = 4
 _SAVE = "torch.save(model.state_dict(), 'weights.pth')"
 
@@ -29,6 +33,16 @@ class Ignored:
 
     def __setstate__(self, _: Any) -> None:
         pass
+
+
+class Settings(Ignored):
+    """Stands for a namespace of options, of which only texts are kept."""
+
+    texts: dict[str, str]
+
+    def __setstate__(self, state: Any) -> None:
+        pairs = state.items() if isinstance(state, dict) else ()
+        self.texts = {k: v for k, v in pairs if isinstance(k, str) and isinstance(v, str)}
 
 
 def _ignored(*_: Any) -> Ignored:
@@ -53,7 +67,12 @@ def _allowed() -> list[Any]:
     paths = [f"pathlib.{kind}{name}" for kind in ("", "Pure") for name in ("PosixPath", "WindowsPath")]
     paths += [f"pathlib._local.{name}" for name in ("PosixPath", "WindowsPath")]
     plain = [f"builtins.{name}" for name in ("list", "dict", "int", "float", "str", "slice")]
-    ignored = [(Ignored, "argparse.Namespace"), *((_ignored, name) for name in [*numpy, *paths, *plain])]
+    fastai = (Ignored, "fastcore.foundation.L")  # its list, beside the parameters in learn.save
+    ignored = [
+        (Settings, "argparse.Namespace"),
+        fastai,
+        *((_ignored, name) for name in [*numpy, *paths, *plain]),
+    ]
     return [*ignored, (_plain_dict, "collections.defaultdict")]
 
 
@@ -100,7 +119,10 @@ def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
     are none, or several sets of which none can be chosen (`models.parameter_sets.choose`)."""
     if not isinstance(raw, dict):
         raise UserError(f"'{path}' holds a {type(raw).__name__}, not a state_dict: save model.state_dict().")
+    current().named = texts_in(raw)
     sets = dict(_sets(raw))
+    if sets:
+        sets |= _averages(raw)
     if not sets:
         found = ", ".join(str(key)[:40] for key in list(raw)[:5]) or "nothing"
         raise UserError(
@@ -109,7 +131,8 @@ def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
         )
     if "" in sets and len(sets) > 1:  # a tensor such as a confusion matrix, beside the parameters
         del sets[""]
-    name = choose(list(sets), f"'{path}'") if len(sets) > 1 and differ(sets) else next(iter(sets))
+    several = len(sets) > 1 and differ(sets)
+    name = choose(list(sets), f"'{path}'", _known_average(raw)) if several else next(iter(sets))
     if name and not current().taken and name.rpartition(".")[2] not in _SAID_BY_NAME:
         current().note(f"parameters {name}: the file's only dict of tensors")
     return sets[name]
@@ -118,14 +141,46 @@ def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
 _SAID_BY_NAME = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state")
 
 
-def _sets(raw: dict[Any, Any], name: str = "", depth: int = 0) -> list[tuple[str, State]]:
-    """(dotted name, parameters) of every dict of tensors, one of which is a matrix or a kernel."""
+def _known_average(raw: dict[Any, Any]) -> tuple[str, str] | None:
+    """The set that holds the average, and the program, of a file whose program writes it as `state_dict` and
+    the parameters of the last step beside it."""
+    meta = raw.get("meta")
+    if "ema_state_dict" in raw and isinstance(meta, dict) and "mmengine_version" in meta:
+        return "state_dict", "MMEngine"
+    if "current_model_state" in raw and "averaging_state" in raw:
+        return "state_dict", "Lightning"
+    return None
+
+
+def _averages(raw: dict[Any, Any]) -> dict[str, State]:
+    """The sets in the states of Lightning's callbacks that are averages by their names. What holds tensors
+    without names is noted."""
+    states, found = raw.get(CALLBACKS), dict[str, State]()
+    for key, state in states.items() if isinstance(states, dict) else ():
+        if not isinstance(state, dict):
+            continue
+        name = f"{CALLBACKS}.{str(key).partition('{')[0]}"  # behind it stand arguments
+        for inner, tensors in _sets(state, name, 1, _NO_AVERAGE):
+            if _AVERAGES.search(inner):
+                found.setdefault(inner, tensors)
+        for entry, value in state.items():
+            listed = isinstance(value, list | tuple) and any(isinstance(v, Tensor) for v in value)
+            if listed and _AVERAGES.search(f"{name}.{entry}"):
+                current().note(f"{name}.{entry}, {len(value)} tensors without names, is not read")
+    return found
+
+
+def _sets(
+    raw: dict[Any, Any], name: str = "", depth: int = 0, but: re.Pattern[str] = _NO_PARAMETERS
+) -> list[tuple[str, State]]:
+    """(dotted name, parameters) of every dict of tensors, one of which is a matrix or a kernel. `but`: names
+    of entries that are not searched."""
     found: list[tuple[str, State]] = []
     tensors = {str(key): value for key, value in raw.items() if isinstance(value, Tensor)}
     if any(tensor.ndim >= 2 for tensor in tensors.values()) and all(isinstance(key, str) for key in raw):
         found.append((name, tensors))
     for key, value in raw.items():
-        inside = isinstance(key, str) and isinstance(value, dict) and not _NO_PARAMETERS.search(key)
+        inside = isinstance(key, str) and isinstance(value, dict) and not but.search(key)
         if inside and depth < _DEEPEST:
-            found += _sets(value, f"{name}.{key}" if name else key, depth + 1)
+            found += _sets(value, f"{name}.{key}" if name else key, depth + 1, but)
     return found

@@ -68,14 +68,11 @@ def _without_beside(state: State, prefix: str, copies: Collection[str], own: Col
         if tensor.ndim == 0 or _BESIDE.search(key):
             beside.append(key)
             continue
-        moved = key.removeprefix("head.")
-        if (
-            prefix.endswith("backbone.")
-            and key.startswith("head.fc.")
-            and moved in own
-            and moved not in found
-        ):
-            found[moved] = tensor  # as MMPretrain names them
+        head = f"{prefix.removesuffix('backbone.')}head."  # of MMPretrain's classifiers
+        moved = key.removeprefix(head)
+        theirs = prefix.endswith("backbone.") and key.startswith(f"{head}fc.")
+        if theirs and moved in own and moved not in found:
+            found[moved] = tensor
         else:
             found[key if key not in found else f"{key} (beside {prefix}{key})"] = tensor
     named = [key for key in beside if not key.endswith("num_batches_tracked")]

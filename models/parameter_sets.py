@@ -18,17 +18,21 @@ from models.errors import UserError
 State = dict[str, Tensor]
 USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state", "params")
 """Names of the one set that is meant, where others lie beside it."""
+CALLBACKS = "callbacks"
+"""The entry of Lightning's checkpoints with the states of callbacks."""
 _AVERAGED = re.compile(r"(^|[_.\-])(ema|swa|averaged?|avg)([_.\-]|$)", re.IGNORECASE)
 
 
 @dataclass
 class Reading:
     """`which`: the set that a person names, or empty text; `taken`: the set that was read, empty where the
-    file has one; `notes`: what a person should know, a line each."""
+    file has one; `notes`: what a person should know, a line each; `named`: texts of the file that may name
+    its architecture, the likeliest first."""
 
     which: str = ""
     taken: str = ""
     notes: list[str] = field(default_factory=list)
+    named: tuple[str, ...] = ()
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -54,14 +58,19 @@ def current() -> Reading:
 
 
 def is_averaged(name: str) -> bool:
-    """Whether a set holds averages of the parameters over the training (EMA, SWA), by its name."""
+    """Whether a set holds averages of the parameters over the training (EMA, SWA), by its name. Callbacks of
+    Lightning are searched for averages alone; that of its SWA has no batch norm statistics of its own until
+    the training ends, so it is never the first choice."""
+    if name.startswith(f"{CALLBACKS}."):
+        return "StochasticWeightAveraging" not in name
     return bool(_AVERAGED.search(name))
 
 
-def choose(names: Sequence[str], where: str) -> str:
+def choose(names: Sequence[str], where: str, average: tuple[str, str] | None = None) -> str:
     """The set to read of several: the one that a person names; else the average, as timm's evaluation takes
-    it; else the one with a usual name. The choice is noted. Raises UserError where a name is not among them,
-    or none can be chosen."""
+    it; else the one with a usual name. `average`: the set that holds it, and the program that writes it so,
+    where names alone would mislead. The choice is noted. Raises UserError where a name is not among them, or
+    none can be chosen."""
     now = current()
     if now.which:
         found = [name for name in names if now.which in (name, name.rpartition(".")[2])]
@@ -71,7 +80,9 @@ def choose(names: Sequence[str], where: str) -> str:
         return found[0]
     averaged = [name for name in names if is_averaged(name)]
     plain = [name for name in USUAL if name in names]
-    if len(averaged) == 1:
+    if average:
+        name, why = average[0], f"the average over the training, as {average[1]} writes it"
+    elif len(averaged) == 1:
         name, why = averaged[0], "the average over the training, as timm evaluates it"
     elif plain and not averaged:
         name, why = plain[0], "by its name"

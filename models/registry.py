@@ -99,7 +99,7 @@ def load(
     with reading(which) as found:
         classifier = source.load(name, Path(weights) if weights else None, classes, options)
     require_readable(classifier.preprocessing)
-    if which and not found.taken:
+    if which and not found.taken and not isinstance(options, Preprocessing):  # a person's, and no run's
         raise UserError(f"--which {which}: {weights or name} holds one set of parameters; leave --which out.")
     classifier = replace(classifier, which=found.taken, notes=(*classifier.notes, *found.notes))
     if classes and classifier.classes != classes:

@@ -8,7 +8,12 @@ from typing import Any
 from models.code_files import importing_from, module_at, one_line
 from models.errors import UserError
 from models.preprocessing import Preprocessing
-from models.transforms import read_transform
+from models.transforms import UNDERSTOOD, UnreadableTransform, read_transform
+
+OPTIONS = (
+    f"understood are {', '.join(UNDERSTOOD)} and conversions to tensors; leave steps of training out, or say "
+    "the same with --input-size, --resize, --crop, --fill, --scale, --mean, --std and --channels instead"
+)
 
 
 def preprocessing_in_file(text: str) -> Preprocessing:
@@ -27,8 +32,8 @@ def preprocessing_in_file(text: str) -> Preprocessing:
         transform = _transform(found)
     try:
         return read_transform(transform)
-    except UserError as error:
-        raise UserError(f"--preprocess {text}: {error}") from error
+    except UnreadableTransform as error:
+        raise UserError(f"--preprocess {text}: {error.reason}: {OPTIONS}.") from error
 
 
 def _transform(found: Any) -> Any:

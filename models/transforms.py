@@ -14,10 +14,20 @@ from models.errors import UserError
 from models.preprocessing import PIXEL_SCALE, Preprocessing, require_readable
 
 HOW = "give a models.preprocessing.Preprocessing with what it does"
+UNDERSTOOD = ("Resize", "CenterCrop", "Normalize", "Grayscale(1)")
+"""Steps that are read, beside those of `PASSED`."""
 SIZES = ((300, 200), (180, 260))  # width, height of the pictures that are tried
 MEAN_APART, MOST_APART = 0.02, 0.25
 """Accepted differences, mean and maximum, as fractions of the input's range: rounding, and resizing of
 tensors instead of images."""
+
+
+class UnreadableTransform(UserError):
+    """`reason`: why a transform cannot be read, without what to do."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason}")
+        self.reason = reason
 
 
 def read_transform(transform: Any) -> Preprocessing:
@@ -69,7 +79,8 @@ DIVIDING = ("ToTensor", "ConvertImageDtype", "ConvertDtype", "MaybeToTensor")
 
 def _steps(steps: Iterable[Any]) -> Preprocessing:
     made, sized = Preprocessing((0, 0), None, (0.0,) * 3, (1.0,) * 3, scale=1.0), False
-    for step in steps:
+    listed = list(steps)
+    for number, step in enumerate(listed, 1):
         name = type(step).__name__
         if name == "Resize":
             made, sized = _resized(made, step), sized or not _is_one(step.size)
@@ -81,14 +92,19 @@ def _steps(steps: Iterable[Any]) -> Preprocessing:
             last = made.size != (0, 0) or made.resize is not None
             made = replace(made, mean=made.mean[:1], std=made.std[:1], grey_last=last)
         elif name not in PASSED:
-            raise UserError(
-                f"The transform {_named(step)} cannot be expressed as Vitrine's preprocessing: {HOW}."
+            raise UnreadableTransform(
+                f"The transform {_named(step)} cannot be expressed as Vitrine's preprocessing"
+                f"{_place(number, len(listed))}"
             )
         if name in DIVIDING or (name == "ToDtype" and step.scale):
             made = replace(made, scale=PIXEL_SCALE)
     if not sized:
-        raise UserError(f"This transform fixes no size (a center crop, or Resize((height, width))): {HOW}.")
+        raise UnreadableTransform("This transform fixes no size (a center crop, or Resize((height, width)))")
     return made
+
+
+def _place(number: int, count: int) -> str:
+    return f" (step {number} of {count})" if count > 1 else ""
 
 
 def _named(step: Any) -> str:
@@ -102,7 +118,7 @@ def _is_one(size: Any) -> bool:
 
 def _resized(made: Preprocessing, step: Any) -> Preprocessing:
     if getattr(step, "max_size", None) is not None:
-        raise UserError(f"Resize with max_size cannot be expressed as Vitrine's preprocessing: {HOW}.")
+        raise UnreadableTransform("Resize with max_size cannot be expressed as Vitrine's preprocessing")
     kind, size = str(getattr(step.interpolation, "value", step.interpolation)), step.size
     if _is_one(size):
         return replace(made, resize=int(size if isinstance(size, int) else size[0]), interpolation=kind)
@@ -129,18 +145,18 @@ def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
         try:
             theirs = torch.as_tensor(transform(picture)).float()
         except Exception as error:  # a transform may raise anything
-            raise UserError(
-                f"This transform fails on a picture ({type(error).__name__}: {str(error)[:80]}): {HOW}."
+            raise UnreadableTransform(
+                f"This transform fails on a picture ({type(error).__name__}: {str(error)[:80]})"
             ) from error
         ours = made.normalize(made.tensor(picture)[None])[0]
         if theirs.shape != ours.shape:
-            raise UserError(
+            raise UnreadableTransform(
                 f"This transform gives {tuple(theirs.shape)}, read as '{made.described}' it gives "
-                f"{tuple(ours.shape)}: {HOW}."
+                f"{tuple(ours.shape)}"
             )
         apart = (theirs - ours).abs() * torch.tensor(made.std)[:, None, None] / made.white
         if apart.mean() > MEAN_APART or apart.max() > MOST_APART:
-            raise UserError(
+            raise UnreadableTransform(
                 f"The output of this transform differs from that of '{made.described}' (by up to "
-                f"{float(apart.max()):.2f}): {HOW}."
+                f"{float(apart.max()):.2f})"
             )

@@ -114,14 +114,16 @@ def load(
     classes: Sequence[str] | None = None,
     device: str = "cpu",
     preprocess: "Preprocessing | Any" = None,
+    which: str = "",
 ) -> "Classifier":
     """Return a network by name, as on the command line: `mobilenet_v2`, `timm:NAME`, or the path of a
     checkpoint that Vitrine wrote.
 
     `weights`: a checkpoint file; default: official weights, downloaded. `classes`: names of outputs that the
     file does not name. `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`
-    (default: that of the weights). Raises UserError for unknown names, and for weights that do not fit or
-    cannot be downloaded.
+    (default: that of the weights). `which`: parameters to read of a checkpoint with several sets, such as
+    "state_dict" or "state_dict_ema" (default: the average, as timm evaluates). Raises UserError for unknown
+    names, and for weights that do not fit or cannot be downloaded.
     """
     from models.preprocessing_options import options_for
     from models.registry import load as find
@@ -129,9 +131,10 @@ def load(
 
     names = tuple(classes) if classes else None
     if preprocess is None:
-        return find(name, weights, names, device)
+        return find(name, weights, names, device, which=which)
     fed, origin = read_preprocess(preprocess)
-    return replace(find(name, weights, names, device, options_for(fed)), preprocessing_from=origin)
+    found = find(name, weights, names, device, options_for(fed), which)
+    return replace(found, preprocessing_from=origin)
 
 
 def explain(

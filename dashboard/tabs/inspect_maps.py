@@ -82,6 +82,6 @@ def _reproduced(
         return reproduced("", in_memory_lines(image, requests, ctx.run.classes))
     names = () if classifier.renamed else ctx.run.classes
     return reproduced(
-        command_line(image, *model, names, requests, classifier.options),
-        python_lines(image, *model, requests, classifier.options),
+        command_line(image, *model, names, requests, classifier.options, classifier.which),
+        python_lines(image, *model, requests, classifier.options, classifier.which),
     )

@@ -9,7 +9,13 @@ import gradio as gr
 from dashboard.session.training_jobs import command, recipe_of
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
-OUTSIDE = ("weights", "image_col", "label_col", "labels")  # options of `train` that are no part of a recipe
+OUTSIDE = (
+    "weights",
+    "which",
+    "image_col",
+    "label_col",
+    "labels",
+)  # options of `train` that are no part of a recipe
 PLAIN = Recipe()
 
 
@@ -113,7 +119,10 @@ def _data() -> dict[str, Any]:
 
 def _transfer() -> dict[str, Any]:
     form: dict[str, Any] = {
-        "weights": gr.Textbox("", label="Base weights", placeholder="default: the official ones")
+        "weights": gr.Textbox("", label="Base weights", placeholder="default: the official ones"),
+        "which": gr.Textbox(
+            "", label="Parameters of the checkpoint", placeholder="of several sets: its name"
+        ),
     }
     with gr.Row():
         form["head"] = _choice("head", "Head")

@@ -17,6 +17,7 @@ from explain.cli.options import (
     OutFolder,
     Picture,
     Weights,
+    Which,
     from_commas,
     option_groups,
 )
@@ -153,6 +154,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Checkpoint to write (.safetensors).")],
     options: GazeRecipeOptions,
     weights: Annotated[Path | None, typer.Option(help=f"For gaze_readout: {WEIGHTS_HELP}")] = None,
+    which: Which = "",
     teacher: Teacher = None,
     photos: Photos = None,
     again: Again = False,
@@ -173,6 +175,8 @@ def train(
         typed(sys.argv[1:]),
         load_gaze(teacher) if teacher else None,
         _images_in(photos) if photos else [],
+        which,
+        say,
     )
     if not training.fit(again):
         say(f"\nStopped. The best epoch so far is in {out}; run the same command to resume.")
@@ -213,6 +217,7 @@ class Predictors(Options):
         ),
     ] = None
     weights: Weights = None
+    which: Which = ""
     methods: Annotated[
         str, typer.Option(help="Methods that make the classifier's maps, separated by commas.")
     ] = "grad_cam,layer_cam,eigen_cam,input_gradient"
@@ -233,7 +238,11 @@ class Predictors(Options):
             sources.append(predictions(f"gaze {number}" if several else "gaze", trained.name, trained.maps))
         if not self.model:
             return sources, None
-        classifier = load(self.model, self.weights, device=self.device, options=preprocessing)
+        classifier = load(
+            self.model, self.weights, device=self.device, options=preprocessing, which=self.which
+        )
+        for note in classifier.notes:
+            say(f"network    {note}")
         maps = NetworkMaps(classifier, from_commas(self.methods), self.layer)
         return [*sources, *maps.sources()], classifier.name
 

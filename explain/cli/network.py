@@ -134,28 +134,33 @@ def _last_step(results: "Iterator[Maximized]", options: MaximizationOptions) -> 
     return made
 
 
+@option_groups
 def top_activations(
     run: Run,
     weights: RunWeights = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum images, evenly spread over the run.")] = 2000,
     device: Device = "cpu",
     allow_data: AllowData = False,
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Find the images of a run that activate each channel most, and compute the curves over depth.
 
-    The results are kept in the run folder for the Layers tab."""
+    The results are kept in the run folder for the Layers tab. Images are prepared as for the run; options
+    that say otherwise are refused."""
     from explain.features.top_activations import format_text
     from explain.features.top_activations import top_activations as compute
-    from explain.run.model import network_of
+    from explain.run.model import network_of, require_same_input
     from explain.run.reader import open_run
     from models.memory import reuse_memory
 
     opened = open_run(run)
     ask_for_data(opened, allow_data)
     reuse_memory()
+    classifier = network_of(opened.manifest, weights, device)
+    require_same_input(classifier, preprocessing)
     try:
         with progress_bar("top activations") as on_progress:
-            for fraction in compute(network_of(opened.manifest, weights, device), opened, limit):
+            for fraction in compute(classifier, opened, limit):
                 on_progress(fraction)
     except KeyboardInterrupt:
         say("\nStopped. Nothing was written.")

@@ -26,6 +26,13 @@ Run = Annotated[Path, typer.Argument(help="Run folder, as the command 'run' writ
 Picture = Annotated[Path, typer.Argument(help="Image file.")]
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to write.")]
 Weights = Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)]
+Which = Annotated[
+    str,
+    typer.Option(
+        help="Parameters to read of a checkpoint with several sets, such as state_dict or state_dict_ema "
+        "(default: the average, as timm evaluates)."
+    ),
+]
 RunWeights = Annotated[
     Path | None,
     typer.Option(help="Checkpoint file of the run's network (default: the weights that the run names)."),
@@ -100,13 +107,7 @@ class Network(Options):
         ),
     ]
     weights: Weights = None
-    which: Annotated[
-        str,
-        typer.Option(
-            help="Parameters to read of a checkpoint with several sets, such as state_dict or state_dict_ema "
-            "(default: the average, as timm evaluates)."
-        ),
-    ] = ""
+    which: Which = ""
     device: Device = "cpu"
 
     def load(

@@ -20,6 +20,7 @@ from explain.cli.options import (
     Seed,
     TrainingLimit,
     Weights,
+    Which,
     option_groups,
 )
 from explain.cli.output import say
@@ -134,6 +135,7 @@ def train(
     out: Checkpoint,
     model: TrainedModel = "fer_vgg",
     weights: Weights = None,
+    which: Which = "",
     data: Data = "toon_faces",
     columns: LabeledColumns,
     limit: TrainingLimit = None,
@@ -161,7 +163,7 @@ def train(
     _say_parts(parts)
     numbers = seeds_in(seeds) if seeds else [plan.seed]
     base, command = str(weights) if weights else None, typed(sys.argv[1:])
-    if not train_seeds(model, base, parts, out, plan, numbers, command, again, say, preprocessing):
+    if not train_seeds(model, base, parts, out, plan, numbers, command, again, say, preprocessing, which):
         say(STOPPED)
         raise typer.Exit(130)
     _say_next(file_of(out, numbers[0], numbers), data, parts, columns.labels)
@@ -195,6 +197,7 @@ def study(
     data: Data = "torchvision:CIFAR10",
     model: Annotated[str, typer.Option(help="For scratch-vs-finetune: the network.")] = "resnet50",
     weights: Weights = None,
+    which: Which = "",
     epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 10,
     batch_size: BatchSize = 64,
     seed: Seed = 0,
@@ -205,6 +208,7 @@ def study(
     columns: LabeledColumns,
     limit: TrainingLimit = None,
     again: Again = False,
+    preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Compare two trainings that differ in one thing: dense or convolutional layers (fc-vs-conv), random or
     pretrained weights (scratch-vs-finetune)."""
@@ -217,8 +221,11 @@ def study(
     plain = Recipe(epochs=epochs, batch_size=batch_size, patience=epochs, seed=seed)
     tuned = replace(plain, recipe="finetune", head_epochs=epochs, unfreeze=unfreeze)
     base = str(weights) if weights else None
-    arms = fc_vs_conv(plain) if name == "fc-vs-conv" else scratch_vs_finetune(model, base, plain, tuned)
-    if compare(arms, parts, out, typed(sys.argv[1:]), say, again) is None:
+    if name == "fc-vs-conv":
+        arms = fc_vs_conv(plain)
+    else:
+        arms = scratch_vs_finetune(model, base, plain, tuned, which)
+    if compare(arms, parts, out, typed(sys.argv[1:]), say, again, preprocessing) is None:
         say("Stopped. Run the same command to resume.")
         raise typer.Exit(130)
     say(f"table      {out / 'study.md'}, {out / 'study.csv'}")

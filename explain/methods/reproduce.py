@@ -14,9 +14,11 @@ def command_line(
     classes: Sequence[str],
     requests: Sequence[MapRequest],
     options: Sequence[str] = (),
+    which: str = "",
 ) -> str:
     """One call of `explain` for requests that differ in method and parameters alone. `classes`: the names
-    that the command knows, none where it has others; `options`: those of the preprocessing."""
+    that the command knows, none where it has others; `options`: those of the preprocessing; `which`: the set
+    of parameters that was read, of a file with several."""
     first = requests[0]
     words = [
         "explain",
@@ -24,6 +26,7 @@ def command_line(
         "--model",
         model,
         *(["--weights", weights] if weights else []),
+        *(["--which", which] if which else []),
         *options,
     ]
     words += ["--methods", ",".join(q.method for q in requests)]
@@ -51,7 +54,12 @@ def in_memory_lines(picture: str, requests: Sequence[MapRequest], classes: Seque
 
 
 def python_lines(
-    picture: str, model: str, weights: str, requests: Sequence[MapRequest], options: Sequence[str] = ()
+    picture: str,
+    model: str,
+    weights: str,
+    requests: Sequence[MapRequest],
+    options: Sequence[str] = (),
+    which: str = "",
 ) -> str:
     """A Python program, to be run in the folder of launch.py."""
     text = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
@@ -60,6 +68,7 @@ def python_lines(
             repr(model),
             *([repr(weights)] if weights else []),
             *([f"options=PreprocessingOptions({text})"] if text else []),
+            *([f"which={which!r}"] if which else []),
         ]
     )
     read = _fields(options)

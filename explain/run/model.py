@@ -11,6 +11,7 @@ from models.shipped import architecture, shipped
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
+    from models.preprocessing_options import PreprocessingOptions
 
 
 def network_of(manifest: Manifest, weights: Path | None = None, device: str = "cpu") -> "Classifier":
@@ -92,3 +93,16 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
             words = tuple(words_for(fed, made.transform_input, classifier.preprocessing))
         made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)
     return made
+
+
+def require_same_input(classifier: "Classifier", options: "PreprocessingOptions") -> None:
+    """Raises UserError for options that prepare images otherwise than for the run of this network: what is
+    kept in a run's folder belongs to its predictions."""
+    before, rescaled = classifier.preprocessing, options.transform_input
+    told = options.apply(before)
+    if told == before and rescaled in (None, classifier.transform_input):
+        return
+    raise UserError(
+        f"{', '.join(options.given)}: the run was made with {before.described}, and what is kept in its "
+        f"folder belongs to it: leave the options out, or make a run with them first ({program()} run)."
+    )

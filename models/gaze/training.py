@@ -1,6 +1,6 @@
 """Train a gaze model: SalNet on pixels, or a readout on precomputed features of a frozen backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from models.training.progress import Progress
 
 class GazeTraining:
     """One training, from its plan to the checkpoint `out` of the best epoch on validation, with its curves
-    beside it. `weights`: a file for the backbone. `teacher`: a trained model whose predictions are the
-    targets instead of fixations, also on `photos` without fixations."""
+    beside it. `weights`: a file for the backbone; `which`: the parameters to read of one with several sets;
+    `say`: takes what is found out about them. `teacher`: a trained model whose predictions are the targets
+    instead of fixations, also on `photos` without fixations."""
 
     def __init__(
         self,
@@ -44,15 +45,20 @@ class GazeTraining:
         command: str = "",
         teacher: GazeModel | None = None,
         photos: Sequence[Path] = (),
+        which: str = "",
+        say: Callable[[str], None] = lambda text: None,
     ):
         self.data, self.out, self.recipe, self.sigma, self.weights = data, out, recipe, sigma, weights
-        self.teacher, self.photos = teacher, list(photos)
+        self.teacher, self.photos, self.which, self.say = teacher, list(photos), which, say
         if teacher and recipe.model == "gaze_readout":
             raise UserError("A readout learns from fixations: --teacher is for gaze_small and SalNet.")
+        if which and recipe.model != "gaze_readout":
+            raise UserError(f"--which {which} is for the backbone of gaze_readout: leave --which out.")
         if photos and not teacher:
             raise UserError("--photos need a --teacher: they have no fixations.")
         self.fitted, self.judged = data.part("train"), data.part("validation")
         plan = {"model": recipe.model, "recipe": recipe.as_dict(), "data": data.fingerprint(), "sigma": sigma}
+        plan |= {"weights": weights, "which": which}
         asked = {"teacher": teacher.name, "photos": len(self.photos)} if teacher else {}
         self.progress = Progress(plan | asked, command)
 
@@ -70,6 +76,9 @@ class GazeTraining:
             f"{k} {plan.get(k)} (now {mine.get(k)})"
             for k in ("model", "sigma", "teacher", "photos")
             if plan.get(k) != mine.get(k)
+        ]
+        changed += [  # which plans of earlier versions lack: taken for the same
+            f"{k} {plan[k]} (now {mine[k]})" for k in ("weights", "which") if plan.get(k, mine[k]) != mine[k]
         ]
         return (
             changed
@@ -104,7 +113,9 @@ class GazeTraining:
 
     def _readout(self, resume: Path | None) -> bool:
         recipe = self.recipe
-        classifier = load(recipe.backbone, self.weights)
+        classifier = load(recipe.backbone, self.weights, which=self.which)
+        for note in classifier.notes:
+            self.say(f"network    {note}")
         fed = classifier.preprocessing
         preprocessing = Preprocessing(recipe.size, None, fed.mean, fed.std, scale=fed.scale, order=fed.order)
         network = feature_extractor(classifier.model, recipe.layers).to(memory_format=torch.channels_last)

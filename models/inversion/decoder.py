@@ -14,7 +14,8 @@ from models.architectures.upconv import UpConv
 from models.classifier import Classifier
 from models.errors import UserError
 from models.inversion.recipe import InversionRecipe
-from models.inversion.shipped import decoders_of, is_decoder
+from models.inversion.same_input import differences
+from models.inversion.shipped import FOLDER, decoders_of, is_decoder
 from models.layout import layout_of
 from models.program import program
 
@@ -51,8 +52,8 @@ class Decoder:
 
 
 def load_decoder(path: Path, classifier: Classifier) -> Decoder:
-    """The decoder of a file, for its network. Raises UserError for a file that is no decoder, or one of
-    another network."""
+    """The decoder of a file, for its network. Raises UserError for a file that is no decoder, one of another
+    network, and one that learned from images that were prepared otherwise."""
     state, about = checkpoints.read(path)
     if not is_decoder(about):
         raise _no_decoder(path)
@@ -76,6 +77,14 @@ def _made(path: Path, classifier: Classifier, state: dict[str, Tensor], about: d
             f"'{path}' decodes layer {about['layer']} of {theirs['name']} with weights "
             f"{theirs['weights']}; this is {classifier.name} "
             f"with {classifier.weights_hash}: train a decoder for it with {program()} invert train."
+        )
+    if path.parent == FOLDER:  # those of the networks that are shipped, made with their own preprocessing
+        about = {"preprocessing": classifier.metadata.get("preprocessing")} | about
+    if changed := differences(about, classifier.preprocessing):
+        raise UserError(
+            f"'{path}' learned from images that were prepared otherwise than those of {classifier.name}: "
+            f"{'; '.join(changed)}. Give the options of that training, or train a decoder with "
+            f"{program()} invert train."
         )
     shape = tuple(about["shape"])
     recipe = InversionRecipe(**about["training"])

@@ -150,6 +150,7 @@ class Inversion:
             "shape": list(shape),
             "size": list(c.input_size),
             "channels": c.channels,
+            "preprocessing": c.preprocessing.as_dict(),
             "scale": scale,
             "training": self.recipe.as_dict(),
             "command": self.progress.command,

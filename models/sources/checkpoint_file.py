@@ -5,11 +5,12 @@ from pathlib import Path
 
 from models.classifier import Classifier
 from models.errors import UserError
+from models.named_architecture import suggested
 from models.program import program
 from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import filled, read_classifier
 
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pth.tar", ".pt.tar", ".bin")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pth.tar", ".pt.tar", ".bin", ".pkl")
 
 
 class CheckpointFile(ModelSource):
@@ -31,6 +32,11 @@ class CheckpointFile(ModelSource):
             )
         state, about = read_classifier(Path(name))
         if not about.get("architecture"):
+            if found := suggested():
+                raise UserError(
+                    f"'{name}' was written by another program, and names its architecture: give "
+                    f"--model {' or --model '.join(found)}, and --weights {name}."
+                )
             raise UserError(
                 f"'{name}' does not say its architecture: add --model NAME (see {program()} models)."
             )

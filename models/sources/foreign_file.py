@@ -17,6 +17,10 @@ from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import Told
 
 
+def _side(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
+
+
 def classifier_of(
     model: nn.Module,
     name: str,
@@ -26,12 +30,19 @@ def classifier_of(
     known: Preprocessing | None = None,
     fingerprint: str = "",
 ) -> Classifier:
-    """The classifier in the file `name`, whose network is `model`. `known`: what the file tells of its input;
+    """The classifier in the file `name`, whose network is `model`. `known`: what the file fixes of its input;
     `fingerprint`: of the file, where the parameters are not to be had. Raises UserError for `weights`, and
     where the preprocessing or the names of classes do not fit."""
     if weights is not None:
         raise UserError(f"'{name}' has its own parameters: leave --weights out.")
     preprocessing, origin = asked_preprocessing(f"'{name}'", told, known)
+    if known and preprocessing.size != known.size:
+        (height, width), given = known.size, preprocessing.size
+        raise UserError(
+            f"'{name}' takes images of {height} × {width} alone, and they are prepared with {given[0]} × "
+            f"{given[1]}: leave --input-size out, or give --input-size {_side(known.size)}; for other sizes "
+            "export the network with a free height and width."
+        )
     model, note = giving_scores(model, example_of(preprocessing))
     with torch.inference_mode():
         outputs = int(model(example_of(preprocessing)[None]).flatten(1).shape[1])

@@ -17,8 +17,11 @@ from models.foreign import ForeignNetwork
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
 from models.sources.foreign_file import classifier_of
+from models.sources.keras_layers import own_layers
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""How such files begin, as .h5 files of Keras."""
 RESCALE = ("Rescaling", "Normalization")
 """Layers that prepare the pixels inside the network."""
 
@@ -74,11 +77,33 @@ def _loaded(path: Path) -> Any:
         raise UserError(
             f"Keras runs on {keras.backend.backend()} here: set the environment variable KERAS_BACKEND=torch."
         )
+    if not _is_whole(path):
+        raise UserError(
+            f"'{path}' holds parameters alone, without the network: in your own code, save the whole model "
+            "with model.save('net.keras'), and give that."
+        )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # everything from OSError to its own kinds
+        if own := own_layers(path):
+            raise UserError(
+                f"'{path}' has layers with code of its own, which is not run: {', '.join(own[:3])}. Replace "
+                "them by Keras layers, or give the network as ONNX: model.export('net.onnx', format='onnx')."
+            ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise UserError(f"'{path}' cannot be read by Keras ({reason}).") from error
+        raise UserError(f"'{path}' cannot be read by Keras ({reason}): is the file complete?") from error
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file has a network beside its parameters; True for one that is no HDF5."""
+    with path.open("rb") as opened:
+        if opened.read(len(HDF5)) != HDF5:
+            return True
+    require_package("h5py")
+    import h5py
+
+    with h5py.File(path) as file:
+        return "model_config" in file.attrs
 
 
 def _known(network: Any, path: Path) -> Preprocessing | None:

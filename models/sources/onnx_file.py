@@ -1,6 +1,7 @@
 """ONNX files: scores alone, by ONNX Runtime (an optional package). Name, layout and size of the input are
 read from the file."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, Told
 from models.sources.foreign_file import classifier_of
 from models.sources.torchscript import digest
+
+_EXTERNAL = re.compile(r"external (data|initializer)", re.IGNORECASE)
+"""In what ONNX Runtime says of a file whose parameters lie in another one."""
+_QUOTED = re.compile(r'"([^"]+)"')
 
 
 class OnnxNetwork(ForeignNetwork):
@@ -41,7 +46,7 @@ class OnnxNetwork(ForeignNetwork):
             raise UserError(f"The ONNX file takes {channels} channels, and {READ}.")
         self.channels = channels if isinstance(channels, int) else 3
         self.batch = shape[0] if isinstance(shape[0], int) else 0
-        self.dtype = np.float16 if "float16" in entry.type else np.float32
+        self.dtype = _floats(str(entry.type))
         sides = shape[1:3] if self.last else shape[2:4]
         self.size = (sides[0], sides[1]) if all(isinstance(s, int) for s in sides) else None
         self.register_buffer("place", torch.zeros(0))
@@ -64,6 +69,17 @@ class OnnxNetwork(ForeignNetwork):
 
     def __deepcopy__(self, memo: Any) -> "OnnxNetwork":
         return self
+
+
+def _floats(kind: str) -> Any:
+    """The NumPy type of an input, 'tensor(float)' ... Raises UserError where it takes no floats."""
+    known = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+    if kind not in known:
+        raise UserError(
+            f"The ONNX file takes {kind}, and images are given as normalized floats: export the network "
+            "without the conversion from whole numbers, with an input of float32."
+        )
+    return known[kind]
 
 
 def _scores(session: Any) -> str:
@@ -113,5 +129,17 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # of its own kinds, which are no subclasses of anything but Exception
-        reason = (str(error).splitlines() or [""])[0][:120]
-        raise UserError(f"'{path}' cannot be read as ONNX ({reason}).") from error
+        raise UserError(_refused(path, (str(error).splitlines() or [""])[0])) from error
+
+
+def _refused(path: Path, reason: str) -> str:
+    """One line about a file that ONNX Runtime does not load."""
+    if not _EXTERNAL.search(reason.replace(str(path.parent), "")):
+        short = reason.replace(str(path), "it")[:120]
+        return f"'{path}' cannot be read as ONNX ({short}): is the file complete?"
+    named = _QUOTED.search(reason)
+    other = f"'{Path(named[1]).name}'" if named else f"another file, mostly '{path.name}.data'"
+    return (
+        f"'{path}' keeps its parameters in {other}, which is missing or not complete: put it where the "
+        "export wrote it, beside this file, or export the network into one file (external_data=False)."
+    )

@@ -17,7 +17,7 @@ from models import checkpoints
 from models.class_names import must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
-from models.code_files import importing_from, module_at, one_line
+from models.code_files import importing_from, module_at, one_line, relative_import
 from models.errors import UserError
 from models.outputs import giving_scores
 from models.preprocessing import Preprocessing
@@ -123,7 +123,12 @@ def _built(
     place, _, factory = source.rpartition(":")
     folder = Path(place).parent if place.endswith(".py") else Path.cwd()
     with importing_from(folder), one_line(name):
-        made = getattr(module_at(place), factory, None)
+        try:
+            made = getattr(module_at(place), factory, None)
+        except ImportError as error:
+            if advice := relative_import(place, factory, error):
+                raise UserError(f"'{name}' {advice}.") from error
+            raise
     if made is None:
         raise UserError(
             f"'{place}' has no '{factory}': give FILE.py:NAME of a function or class that builds the network."

@@ -15,6 +15,7 @@ from models.colors import BY_COUNT, READ, has_alpha
 from models.errors import UserError
 from models.heads import attach
 from models.imagenet import imagenet_names, wordnet_ids
+from models.named_architecture import suggested
 from models.one_logit import two_sided
 from models.parameter_sets import current
 from models.preprocessing import Preprocessing
@@ -66,6 +67,11 @@ def filled(
         spec, state, about.get("head"), preprocessing, len(about.get("classes", ()))
     )
     checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
+    if not about and (named := suggested(spec.name)):
+        current().note(
+            f"the file names the architecture {named[0].removeprefix('timm:')}, and its parameters fit "
+            f"{spec.name} too: --model {named[0]} if that is the one"
+        )
     if not about:
         preprocessing, preprocessing_from = _for_channels(
             channels, preprocessing, preprocessing_from, told, path

@@ -25,6 +25,7 @@ def train_seeds(
     again: bool,
     say: Callable[[str], None],
     options: PreprocessingOptions | None = None,
+    which: str = "",
 ) -> bool:
     """Train and measure; several seeds write OUT.seed0.safetensors ... and OUT.seeds.csv with mean and
     standard deviation.
@@ -34,7 +35,7 @@ def train_seeds(
     rows: list[dict[str, Any]] = []
     for seed in seeds:
         file = file_of(out, seed, seeds)
-        training = Training(name, weights, parts, file, recipe.with_seed(seed), command, options)
+        training = Training(name, weights, parts, file, recipe.with_seed(seed), command, options, which, say)
         # of several seeds, those that are done are not trained again
         metrics = training.finished() if len(seeds) > 1 and not again else None
         if metrics is None:

@@ -17,6 +17,7 @@ from models.csv_files import write_csv
 from models.data.parts import Parts
 from models.errors import UserError
 from models.heads import freeze
+from models.preprocessing_options import PreprocessingOptions
 from models.training.compare import format_text
 from models.training.network import build
 from models.training.recipe import Recipe
@@ -29,12 +30,14 @@ STUDIES = ("fc-vs-conv", "scratch-vs-finetune")
 
 @dataclass(frozen=True)
 class StudyArm:
-    """One training of a study; `name` is that of its file."""
+    """One training of a study; `name` is that of its file, `which` the set of parameters to read of
+    `weights`."""
 
     name: str
     model: str
     weights: str | None
     recipe: Recipe
+    which: str = ""
 
 
 def checked(name: str) -> str:
@@ -50,10 +53,13 @@ def fc_vs_conv(recipe: Recipe) -> list[StudyArm]:
     return [StudyArm(name, name, None, recipe) for name in ("small_dense", "small_conv")]
 
 
-def scratch_vs_finetune(model: str, weights: str | None, scratch: Recipe, finetune: Recipe) -> list[StudyArm]:
+def scratch_vs_finetune(
+    model: str, weights: str | None, scratch: Recipe, finetune: Recipe, which: str = ""
+) -> list[StudyArm]:
     """A backbone from random weights against the same one fine-tuned from `weights` (None: official or
     shipped ones)."""
-    return [StudyArm("scratch", model, None, scratch), StudyArm("finetune", model, weights, finetune)]
+    tuned = StudyArm("finetune", model, weights, finetune, which)
+    return [StudyArm("scratch", model, None, scratch), tuned]
 
 
 def study(
@@ -63,26 +69,33 @@ def study(
     command: str = "",
     say: Callable[[str], None] = print,
     again: bool = False,
+    options: PreprocessingOptions | None = None,
 ) -> pd.DataFrame | None:
     """Train, measure and compare: one row per arm, or None when stopped; the same call resumes it.
 
-    Finished arms are not trained again, unless `again`. Patience should equal the epochs, so that no arm
-    stops early. Raises UserError for an arm that cannot be trained, and where `out` holds another study.
+    `options`: for the input of every arm. Finished arms are not trained again, unless `again`. Patience
+    should equal the epochs, so that no arm stops early. Raises UserError for an arm that cannot be trained,
+    and where `out` holds another study.
     """
     if out.is_file():
         raise UserError(f"--out {out} is a file: a study writes a folder, choose another name.")
     files = {c: out / f"{c.name}.safetensors" for c in arms}
-    waiting = [
-        c for c in arms if again or Training(c.model, c.weights, parts, files[c], c.recipe).finished() is None
-    ]
+    options = options.resolved() if options else None
+
+    def finished(c: StudyArm) -> bool:
+        arm = Training(c.model, c.weights, parts, files[c], c.recipe, options=options, which=c.which)
+        return arm.finished() is not None
+
+    waiting = [c for c in arms if again or not finished(c)]
     for c in waiting:  # errors are reported before the first training, not hours later
-        network = build(c.model, c.weights, len(parts.training.classes), c.recipe)
+        network = build(c.model, c.weights, len(parts.training.classes), c.recipe, options, c.which)
         if network.head:
             freeze(network.model, network.head, c.recipe.unfreeze)
     for c in waiting:
         say(f"training   {c.name}")
+        seeds = [c.recipe.seed]
         if not train_seeds(
-            c.model, c.weights, parts, files[c], c.recipe, [c.recipe.seed], command, again, say
+            c.model, c.weights, parts, files[c], c.recipe, seeds, command, again, say, options, c.which
         ):
             return None
     table = pd.DataFrame([_row(open_trained(file)) for file in files.values()])

@@ -1,7 +1,7 @@
 """Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumable."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from models.training.tasks import Affect, Classes, Task
 
 class Training:
     """One training of one network, from its plan to its best checkpoint `out` (safetensors), with its curves
-    beside it."""
+    beside it. `which`: the parameters to read of `weights` with several sets; `say`: takes what is found out
+    about them."""
 
     def __init__(
         self,
@@ -44,6 +45,8 @@ class Training:
         recipe: Recipe,
         command: str = "",
         options: PreprocessingOptions | None = None,
+        which: str = "",
+        say: Callable[[str], None] = lambda text: None,
     ):
         self.parts, self.out, self.recipe, self.options = (
             parts,
@@ -56,6 +59,7 @@ class Training:
         plan = {
             "model": name,
             "weights": weights,
+            "which": which,
             "recipe": recipe.as_dict(),
             "data": parts.training.fingerprint(),
             "judged": [part.fingerprint() for part in (parts.validation, parts.test) if part],
@@ -64,7 +68,7 @@ class Training:
             "options": _given(self.options),
         }
         self.progress = Progress(plan, command)
-        self.name, self.weights = name, weights
+        self.name, self.weights, self.which, self.say = name, weights, which, say
 
     def _task(self) -> Task:
         recipe, training = self.recipe, self.parts.training
@@ -94,7 +98,9 @@ class Training:
 
     def _differences(self, plan: dict[str, Any]) -> list[str]:
         mine = self.progress.plan
-        plain = [f"{k} {plan.get(k)} (now {mine[k]})" for k in ("model", "weights") if plan.get(k) != mine[k]]
+        plan = {"which": ""} | plan  # plans of earlier versions lack it
+        told = ("model", "weights", "which")
+        plain = [f"{k} {plan.get(k)} (now {mine[k]})" for k in told if plan.get(k) != mine[k]]
         same = (
             plan.get("data") == mine["data"] and plan.get("judged", mine["judged"]) == mine["judged"]
         )  # older plans lack the second
@@ -119,7 +125,11 @@ class Training:
         disk. Raises UserError."""
 
         def steps(resume: Path | None) -> bool:
-            network = build(self.name, self.weights, len(self.task.outputs), self.recipe, self.options)
+            network = build(
+                self.name, self.weights, len(self.task.outputs), self.recipe, self.options, self.which
+            )
+            for note in network.notes:
+                self.say(f"network    {note}")
             fed = network.preprocessing
             return self._steps(
                 replace(network, preprocessing=replace(fed, bits=fed.bits or self.parts.training.bits)),
