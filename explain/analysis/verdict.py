@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from explain.analysis.chance import LEVEL, chance_level, p_of_chance
 from explain.run.preflight import AT_LEAST, DOUBT, Preflight, Trial
+from models.chance import LEVEL, chance_level, p_of_chance
 from models.errors import UserError
 
 SHOWN = 6  # classes, other readings
@@ -15,7 +15,7 @@ def wrong(found: Preflight, expect: float | None) -> str:
     if better is not None:
         return (
             f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right with "
-            f"{' '.join(better.words)} ({better.name}), {100 * found.used.accuracy:.0f} % without "
+            f"{' '.join(better.words)} ({better.name}), {100 * found.as_now(better):.0f} % without "
             f"({_p(better.p)}): add it.{_alike(found, better)}"
         )
     if expect is not None and _below(found, expect):
@@ -72,7 +72,7 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
     ]
     lines += [
         f"read as    {trial.name}: {100 * trial.accuracy:.0f} % of {len(trial.right)} images, "
-        f"{100 * found.used.accuracy:.0f} % as now"
+        f"{100 * found.as_now(trial):.0f} % as now"
         for trial in found.tried[:SHOWN]
     ]
     return [*lines, f"verdict    {wrong(found, expect) or 'no other reading is better beyond doubt'}"]

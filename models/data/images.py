@@ -253,7 +253,7 @@ def about_image(file: Path | bytes) -> tuple[int, bool, bool]:
                 image.mode.startswith("F"),
             )
     except UnidentifiedImageError:
-        return _bits_of_array(file), False, False
+        return _about_array(file)
     except Exception:  # as in `open_image`
         return 0, False, False
 
@@ -274,14 +274,15 @@ def has_alpha(file: Path | bytes) -> bool:
         return False
 
 
-def _bits_of_array(file: Path | bytes) -> int:
+def _about_array(file: Path | bytes) -> tuple[int, bool, bool]:
     try:
         with _stream(file) as stream:
             header = arrays.read_header(stream)
             deep = header.dtype.kind == "u" and header.dtype.itemsize == 2
-            return bits_in_use(arrays.read_values(stream, header)) if deep else 0
+            bits = bits_in_use(arrays.read_values(stream, header)) if deep else 0
+            return bits, False, header.dtype.kind == "f"
     except (ValueError, OSError):
-        return 0
+        return 0, False, False
 
 
 def bits_in_use(values: np.ndarray) -> int:
