@@ -107,7 +107,7 @@ class Tones(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         near = -(x.mean((2, 3))[:, None] - self.tones).square().sum(2)
-        white = torch.eye(5)[2].expand(len(x), 5)
+        white = 9 * torch.eye(5)[2].expand(len(x), 5)
         return torch.where((x.amax((1, 2, 3)) > 5)[:, None], near, white)
 
 
@@ -250,7 +250,7 @@ def test_floats_are_read_as_the_option_will_read_them(tmp_path: Path) -> None:
 
     class Bytes(ByColor):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.where((x.amax((1, 2, 3)) > 5)[:, None], super().forward(x), torch.eye(3)[:1])
+            return torch.where((x.amax((1, 2, 3)) > 5)[:, None], super().forward(x), 9 * torch.eye(3)[:1])
 
     classifier = from_module(Bytes().eval(), CLASSES, UNIT, "net")
     outputs = [CLASSES.index(c) for c in source.classes]

@@ -278,9 +278,9 @@ def _about_array(file: Path | bytes) -> tuple[int, bool, bool]:
     try:
         with _stream(file) as stream:
             header = arrays.read_header(stream)
-            deep = header.dtype.kind == "u" and header.dtype.itemsize == 2
-            bits = bits_in_use(arrays.read_values(stream, header)) if deep else 0
-            return bits, False, header.dtype.kind == "f"
+            deep, floats = header.dtype.kind == "u" and header.dtype.itemsize == 2, header.dtype.kind == "f"
+            values = arrays.read_values(stream, header) if deep or floats else None
+            return bits_in_use(values) if deep and values is not None else 0, False, floats
     except (ValueError, OSError):
         return 0, False, False
 
