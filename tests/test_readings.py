@@ -198,7 +198,7 @@ def test_more_images_decide_what_few_leave_open(levels: Path) -> None:
     assert binomtest(int(won), int(won), alternative="greater").pvalue * found.comparisons > DOUBT
     assert "100 % of the first 256 images are right with --channels bgr" in wrong(found, None)
     assert "79 % without" in wrong(found, None)
-    assert all(len(t.right) == READ for t in found.tried if not t.changes & found.better.changes)
+    assert all(len(t.right) <= READ for t in found.tried if not t.changes & found.better.changes)
 
 
 def test_more_images_are_read_within_the_time(levels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_more_images_are_read_within_the_time(levels: Path, monkeypatch: pytest.
     monkeypatch.setattr(looked_for._Search, "_read_on", late)
     found = of_levels(levels)
     assert found.better is None
-    assert {len(trial.right) for trial in found.tried} == {READ}
+    assert max(len(trial.right) for trial in found.tried) == READ
 
 
 def test_the_time_grows_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_floats_are_read_as_the_option_will_read_them(tmp_path: Path) -> None:
     raw = next(trial for trial in found.tried if trial.name == "pixels from 0 to 255")
     fed = options(raw.words).apply(UNIT)
     really = preflight(replace(classifier, preprocessing=fed), source, outputs)
-    assert raw.accuracy == pytest.approx(really.evaluation.accuracy)
+    assert raw.right.tolist() == really.used.right[: len(raw.right)].tolist()
 
 
 def test_a_file_that_is_gone_meanwhile_ends_nothing(levels: Path, monkeypatch: pytest.MonkeyPatch) -> None:

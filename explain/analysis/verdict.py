@@ -37,7 +37,7 @@ def _alike(found: Preflight, better: Trial) -> str:
     near = [
         " ".join(trial.words)
         for trial in found.tried
-        if trial is not better and trial.accuracy >= better.accuracy - AT_LEAST and trial.p < DOUBT
+        if trial is not better and found.gain(trial) >= found.gain(better) - AT_LEAST and trial.p < DOUBT
     ]
     return (
         (f" Nearly as many are right with {' or '.join(near)}: which it was, only its training says.")
@@ -75,6 +75,8 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
         f"{100 * found.as_now(trial):.0f} % as now"
         for trial in found.tried[:SHOWN]
     ]
+    if found.untried:
+        lines.append(f"read as    {found.untried} other ways were not tried: the time is over")
     return [*lines, f"verdict    {wrong(found, expect) or 'no other reading is better beyond doubt'}"]
 
 

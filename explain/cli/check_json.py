@@ -118,6 +118,7 @@ def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]
             }
             for trial in found.tried
         ],
+        "untried": found.untried,
         "verdict": verdict or "no other reading is better beyond doubt",
         "wrong": bool(verdict),
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from explain.run.readings import Reading, extended, pairs, possible, single_readings
-from explain.run.sample import Sample, batches, spread_over_classes
+from explain.run.sample import BATCH, Sample, batches, spread_over_classes
 from models.chance import LEVEL, p_of_chance
 from models.class_matching import match_classes
 from models.class_order import ORDERS
@@ -36,6 +36,8 @@ AT_LEAST = 0.05
 PROMISING, LONGER = 0.025, 3
 """By how much the accuracy of the best reading must be higher for it, and as many others that are as good,
 to be compared on all images."""
+HOPELESS = 2
+"""By how many right images fewer a reading is given up after one batch; after two where it has no more."""
 ROUNDS = 2
 """How often a change is added to the best reading."""
 PERMUTED = "outputs in another order"
@@ -62,8 +64,8 @@ class Trial:
 @dataclass(frozen=True, eq=False)
 class Preflight:
     """`evaluation`: of the sample, for the network's classes; `used`: the reading that is used; `tried`: the
-    others, the best first; `unread`: images that could not be read; `comparisons`: for how many each p is
-    corrected."""
+    others, by their gain; `unread`: images that could not be read; `comparisons`: for how many each p is
+    corrected; `untried`: readings for which there was no time."""
 
     evaluation: Evaluation
     classes: tuple[str, ...]
@@ -71,6 +73,7 @@ class Preflight:
     tried: tuple[Trial, ...]
     unread: int
     comparisons: int
+    untried: int = 0
 
     @property
     def images(self) -> int:
@@ -80,9 +83,13 @@ class Preflight:
         """The accuracy of the reading that is used, on the images of a trial."""
         return float(self.used.right[: len(trial.right)].mean())
 
+    def gain(self, trial: Trial) -> float:
+        """By how much its accuracy is higher, on the same images."""
+        return trial.accuracy - self.as_now(trial)
+
     def is_sure(self, trial: Trial) -> bool:
         """Whether a reading is better than the one that is used, beyond doubt."""
-        return trial.p < DOUBT and trial.accuracy >= self.as_now(trial) + AT_LEAST
+        return trial.p < DOUBT and self.gain(trial) >= AT_LEAST
 
     @property
     def better(self) -> Trial | None:
@@ -168,7 +175,7 @@ class _Search:
         for _ in range(ROUNDS):
             before = self._found.better
             if before is not None and before.reading is not None:
-                self._try(extended(self._used, before.reading, self._singles), before.reading)
+                self._try(extended(self._used, before.reading, self._singles), before)
             elif before is not None or p_of_chance(self._found.evaluation) > LEVEL:
                 self._try(pairs(self._used, self._singles))  # an order of the outputs fits much else
             now = self._found.better
@@ -176,21 +183,34 @@ class _Search:
                 break
         return self._found
 
-    def _try(self, readings: Sequence[Reading], simpler: Reading | None = None) -> None:
+    def _try(self, readings: Sequence[Reading], simpler: Trial | None = None) -> None:
         """Read the first images in these ways; then all of them in the best, where that may decide."""
-        than = simpler.preprocessing if simpler else self._used
-        for reading in readings:
+        than = simpler or self._found.used
+        before = than.reading.preprocessing if than.reading else self._used
+        for k, reading in enumerate(readings):
             if self._clock.used > 1:
+                self._found = replace(self._found, untried=self._found.untried + len(readings) - k)
                 break
             try:
-                if self._sample.differs(reading.preprocessing, than):
-                    self._add(reading, self._sample.right(reading.preprocessing))
+                if self._sample.differs(reading.preprocessing, before):
+                    self._add(reading, self._first(reading, than))
             except UnreadableImage:  # gone meanwhile, or of a size that this way of reading does not take
                 continue
         self._compare()
         for trial in self._undecided():
             self._read_on(trial)
         self._compare()
+
+    def _first(self, reading: Reading, than: Trial) -> np.ndarray:
+        """Which of the first images it gets right, until it is hopeless that it is better `than` another:
+        giving up early finds nothing, so no p is to be corrected for it."""
+        right, size = np.zeros(0, bool), min(READ, len(self._sample.rows))
+        for numbers in batches(range(size)):
+            right = np.concatenate([right, self._sample.right(reading.preprocessing, numbers)])
+            gain = int(right.sum()) - int(than.right[: len(right)].sum())
+            if gain <= -HOPELESS or (gain <= 0 and len(right) > BATCH):
+                break
+        return right
 
     def _add(self, reading: Reading, right: np.ndarray) -> None:
         names = frozenset(name for _, name in reading.changes)
@@ -202,36 +222,41 @@ class _Search:
         tried, sure = self._found.tried, self._found.better
         if not tried or tried[0] is sure:
             return []
-        best = tried[0]
-        level = max(self._found.as_now(best), sure.accuracy if sure else 0.0)
-        if best.accuracy < level + PROMISING:
+        gain, least = self._found.gain, self._found.gain(sure) if sure else 0.0
+        if gain(tried[0]) < least + PROMISING:
             return []
-        near = [t for t in tried if t.accuracy >= best.accuracy - PROMISING][:LONGER]
+        near = [t for t in tried if gain(t) >= gain(tried[0]) - PROMISING][:LONGER]
         return [t for t in tried if any(t is n or t.changes < n.changes for n in near)]
 
     def _read_on(self, trial: Trial) -> None:
         done = len(trial.right)
         if done >= len(self._sample.rows):
             return
-        try:
-            more = (
-                self._others[trial.changes][done:]
-                if trial.reading is None
-                else self._sample.right(trial.reading.preprocessing, done, lambda: self._clock.used <= 1)
-            )
-        except UnreadableImage:  # as in `_try`: the images before decide
-            return
-        longer = replace(trial, right=np.concatenate([trial.right, more]))
+        right = trial.right
+        if trial.reading is None:
+            right = self._others[trial.changes]
+        else:
+            for numbers in batches(range(done, len(self._sample.rows))):
+                if self._clock.used > 1:
+                    break
+                try:
+                    more = self._sample.right(trial.reading.preprocessing, numbers)
+                except UnreadableImage:  # as in `_try`: the images before decide
+                    break
+                right = np.concatenate([right, more])
+        longer = replace(trial, right=right)
         self._trials = [longer if t.changes == trial.changes else t for t in self._trials]
 
     def _compare(self) -> None:
-        found, all_of = self._found, [self._found.used, *self._trials]
+        found, size = self._found, min(READ, len(self._sample.rows))
+        # a reading that was given up is no better than the one that is used
+        than = [found.used, *(t for t in self._trials if len(t.right) >= size)]
         self._trials = [
-            replace(t, p=min(1.0, found.comparisons * max(_p(t, o) for o in all_of if o.changes < t.changes)))
+            replace(t, p=min(1.0, found.comparisons * max(_p(t, o) for o in than if o.changes < t.changes)))
             for t in self._trials
         ]
         # the simplest of those that are as good; an order of the outputs fits much that has another cause
-        tried = sorted(self._trials, key=lambda t: (-t.accuracy, t.name == PERMUTED, len(t.changes)))
+        tried = sorted(self._trials, key=lambda t: (-found.gain(t), t.name == PERMUTED, len(t.changes)))
         self._found = replace(found, tried=tuple(tried))
 
 

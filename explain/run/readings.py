@@ -18,6 +18,7 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 CAFFE = (123.68, 116.779, 103.939)
 """Mean red, green and blue of ImageNet, which Caffe's networks subtract from pixels from 0 to 255, most of
 them in the order blue, green, red (K. Chatfield et al., BMVC 2014)."""
+WITHOUT_MEAN = "pixels from 0 to 255 without Caffe's mean"
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ class Reading:
 
 
 def single_readings(p: Preprocessing) -> list[Reading]:
-    """Every single change, without those that change nothing."""
+    """Every single change, without those that change nothing; the rarest last, which is Caffe's mean alone,
+    without its order of the colors."""
+    changes = [c for kind in (NORMALIZATION, COLORS, RESIZE, EXIF) for c in _changes(p, kind)]
     return [
         Reading(((c.kind, c.name),), c.words, c.preprocessing)
-        for kind in (NORMALIZATION, COLORS, RESIZE, EXIF)
-        for c in _changes(p, kind)
+        for c in sorted(changes, key=lambda c: c.name == WITHOUT_MEAN)
         if c.preprocessing != p
     ]
 
@@ -146,7 +148,7 @@ def _normalizations(p: Preprocessing) -> _Made:
     if p.channels >= 3:
         means = (*(CAFFE[::-1] if p.order == "bgr" else CAFFE), *[0.0] * (p.channels - 3))
         words = ("--scale", "1", "--mean", _told(means), "--std", "1")
-        yield "pixels from 0 to 255 without Caffe's mean", words, replace(raw, mean=means)
+        yield WITHOUT_MEAN, words, replace(raw, mean=means)
 
 
 def _told(values: tuple[float, ...]) -> str:

@@ -1,7 +1,7 @@
 """A sample of labeled images, and which of them a network gets right in one reading or another."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -92,23 +92,17 @@ class Sample:
             return True
         return one != two and not all(map(torch.equal, self._shown(one), self._shown(two)))
 
-    def right(
-        self, reading: Preprocessing, start: int = 0, go_on: Callable[[], bool] = lambda: True
-    ) -> np.ndarray:
-        """Which of the images from `start` on the network gets right in this reading, (m,) bool: of the first
-        ones those that are kept, otherwise all, batch by batch as long as it may `go_on`. Raises
-        `UnreadableImage` where one cannot be read in this way."""
-        end = len(self.rows) if start else min(self._kept, len(self.rows))
-        label, found = self.label, list[np.ndarray]()
+    def right(self, reading: Preprocessing, numbers: Sequence[int]) -> np.ndarray:
+        """Which of these images the network gets right in this reading, (m,) bool. Raises `UnreadableImage`
+        where one cannot be read in this way."""
         geometry = self._geometry(reading)
-        for rows in batches(range(start, end)):
-            if start and not go_on():
-                break
-            views = self._load(geometry, rows) if start else [self._shown(geometry)[k] for k in rows]
-            answers = self._predicted(views, reading)
-            hit = answers.argmax(1).numpy() == label[list(rows)]
-            found.append(hit & answers.isfinite().all(1).numpy())  # NaN has a largest output, and is none
-        return np.concatenate(found) if found else np.zeros(0, bool)
+        if numbers[-1] < self._kept:
+            views = [self._shown(geometry)[k] for k in numbers]
+        else:
+            views = self._load(geometry, numbers)
+        answers = self._predicted(views, reading)
+        hit: np.ndarray = answers.argmax(1).numpy() == self.label[list(numbers)]
+        return hit & answers.isfinite().all(1).numpy()  # NaN has a largest output, and is none
 
     def _geometry(self, p: Preprocessing) -> Preprocessing:
         """What decides on the pixels before they are normalized: of floats, `scale` says which is white."""
