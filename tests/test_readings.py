@@ -12,11 +12,12 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 
 import explain.run.preflight as looked_for
-from explain.analysis.verdict import wrong
-from explain.run.preflight import DOUBT, READ, Preflight, preflight
+from explain.analysis.verdict import format_text, wrong
+from explain.run.preflight import DOUBT, READ, Preflight, Trial, preflight
 from explain.run.readings import combined, extended, pairs, possible, single_readings
 from models.data.folder import FolderSource
 from models.data.images import UnreadableImage
+from models.evaluation import evaluate
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.sources.module import from_module
@@ -139,6 +140,24 @@ def test_a_change_is_added_to_one_that_helps(tmp_path: Path) -> None:
     assert again.better is None
 
 
+def test_a_further_change_that_may_help_is_said() -> None:
+    def trial(right: int, p: float, *changes: str) -> Trial:
+        return Trial(", ".join(changes), changes, np.arange(200) < right, p, frozenset(changes))
+
+    label = np.arange(200) % 2
+    e = evaluate(label, label ^ (np.arange(200) >= 60), np.ones(200), 2)
+    now, bgr, half = trial(60, 1), trial(164, 1e-9, "bgr"), trial(182, 0.02, "bgr", "half")
+    other = trial(190, 0.9, "other")
+    told = wrong(Preflight(e, ("a", "b"), now, (other, half, bgr), 0, 1), None)
+    assert told == (
+        "82 % of the first 200 images are right with bgr (bgr), 30 % without (p < 0.0001): add it. Perhaps "
+        "with bgr half, 91 % of them: that is not beyond doubt."
+    )
+    assert "Perhaps" not in wrong(
+        Preflight(e, ("a", "b"), now, (bgr, trial(166, 0.4, "bgr", "x")), 0, 1), None
+    )
+
+
 def test_a_change_that_adds_nothing_is_not_named(data: Path) -> None:
     """A network that does not look at colors, made for pixels from 0 to 255."""
 
@@ -201,6 +220,35 @@ def test_more_images_decide_what_few_leave_open(levels: Path) -> None:
     assert all(len(t.right) <= READ for t in found.tried if not t.changes & found.better.changes)
 
 
+def test_changes_of_which_none_alone_is_beyond_doubt(tmp_path: Path) -> None:
+    """Red of the middle, as it is read now, is right in four of five pictures; blue of it, or red of the
+    left, in seven of eight; blue of the left in all."""
+
+    class Left(FirstPlane):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x[..., :2])
+
+    for name, level in (("dark", 40), ("light", 210)):
+        (tmp_path / name).mkdir()
+        for k in range(100):
+            image = np.full((8, 16, 3), 100 + k, np.uint8)
+            image[:, 4:, 0] = 250 - level if k % 10 in (1, 6) else level
+            image[:, 4:, 2] = 250 - level if k % 8 == 3 else level
+            image[:, :4, 0] = 250 - level if k % 8 == 5 else level
+            image[:, :4, 2] = level
+            Image.fromarray(image).save(tmp_path / name / f"{k:03}.png")
+    fed = Preprocessing((8, 8), 8, (0.0,) * 3, (1.0,) * 3)
+    classifier = from_module(Left().eval(), ("dark", "light"), fed, "net")
+    found = preflight(classifier, FolderSource(tmp_path), [0, 1])
+    assert found.evaluation.accuracy == pytest.approx(0.8)
+    assert found.better is not None
+    assert found.better.words == ("--channels", "bgr", "--resize", "squash")
+    assert found.better.accuracy == 1
+    alone = [t for t in found.tried if t.changes < found.better.changes]
+    assert len(alone) == 2
+    assert not any(map(found.is_sure, alone))
+
+
 def test_more_images_are_read_within_the_time(levels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock stands still until all other readings have seen the first images."""
     begun = looked_for._Search._read_on
@@ -213,6 +261,17 @@ def test_more_images_are_read_within_the_time(levels: Path, monkeypatch: pytest.
     found = of_levels(levels)
     assert found.better is None
     assert max(len(trial.right) for trial in found.tried) == READ
+
+
+def test_what_there_is_no_time_for_is_counted(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looked_for, "SECONDS", 1e-9)
+    monkeypatch.setattr(looked_for, "FRACTION", 0.0)
+    found = looked(ByColor(), data)
+    assert found.images == READ
+    assert found.untried == len(single_readings(UNIT))
+    text = format_text(found, None)
+    assert f"read as    {found.untried} other ways were not tried: the time is over" in text
+    assert text[-1] == "verdict    no other reading that was tried is better beyond doubt"
 
 
 def test_the_time_grows_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,8 @@ def _members(packed: ZipFile) -> tuple[list[ZipInfo], Counter[str]]:
 def _must_be_plain(info: ZipInfo) -> None:
     """Raises UserError for anything but a file or folder whose name stays below where it is unpacked."""
     shown = repr(info.orig_filename[:80])
-    if not is_safe_name(info.orig_filename.removesuffix("/")):
+    names = info.orig_filename, info.filename  # an extra field may give another one
+    if not all(is_safe_name(name.removesuffix("/")) for name in names):
         raise UserError(f"The name {shown} leads out of the archive, or may: nothing of it is unpacked.")
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise UserError(f"{shown} in the archive is a link or no regular file: nothing of it is unpacked.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from explain.run.preflight import AT_LEAST, DOUBT, Preflight, Trial
+from explain.run.preflight import AT_LEAST, DOUBT, PROMISING, Preflight, Trial
 from models.chance import LEVEL, chance_level, p_of_chance
 from models.errors import UserError
 
@@ -16,7 +16,7 @@ def wrong(found: Preflight, expect: float | None) -> str:
         return (
             f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right with "
             f"{' '.join(better.words)} ({better.name}), {100 * found.as_now(better):.0f} % without "
-            f"({_p(better.p)}): add it.{_alike(found, better)}"
+            f"({_p(better.p)}): add it.{_alike(found, better)}{_further(found, better)}"
         )
     if expect is not None and _below(found, expect):
         return (
@@ -32,6 +32,12 @@ def wrong(found: Preflight, expect: float | None) -> str:
     return ""
 
 
+def verdict(found: Preflight, expect: float | None) -> str:
+    """What is wrong, or that no better reading is found, in one line."""
+    tried = " that was tried" if found.untried else ""
+    return wrong(found, expect) or f"no other reading{tried} is better beyond doubt"
+
+
 def _alike(found: Preflight, better: Trial) -> str:
     """Readings that a sample of this size cannot tell from the best one."""
     near = [
@@ -44,6 +50,16 @@ def _alike(found: Preflight, better: Trial) -> str:
         if near
         else ""
     )
+
+
+def _further(found: Preflight, better: Trial) -> str:
+    """The reading with more changes that may be better still."""
+    more = [t for t in found.tried if t.changes > better.changes and len(t.right) >= len(better.right)]
+    best = max(more, key=found.gain, default=better)
+    if found.gain(best) < found.gain(better) + PROMISING:
+        return ""
+    right = f"{100 * best.accuracy:.0f} %"
+    return f" Perhaps with {' '.join(best.words)}, {right} of them: that is not beyond doubt."
 
 
 def _below(found: Preflight, expect: float) -> bool:
@@ -77,7 +93,7 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
     ]
     if found.untried:
         lines.append(f"read as    {found.untried} other ways were not tried: the time is over")
-    return [*lines, f"verdict    {wrong(found, expect) or 'no other reading is better beyond doubt'}"]
+    return [*lines, f"verdict    {verdict(found, expect)}"]
 
 
 def require_right_reading(found: Preflight, force: bool, say: Callable[[str], None]) -> None:

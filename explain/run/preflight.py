@@ -37,7 +37,8 @@ PROMISING, LONGER = 0.025, 3
 """By how much the accuracy of the best reading must be higher for it, and as many others that are as good,
 to be compared on all images."""
 HOPELESS = 2
-"""By how many right images fewer a reading is given up after one batch; after two where it has no more."""
+"""By how many right images fewer a reading is given up after one batch; later where it has fewer at all, or
+gets the same ones right."""
 ROUNDS = 2
 """How often a change is added to the best reading."""
 PERMUTED = "outputs in another order"
@@ -46,8 +47,8 @@ PERMUTED = "outputs in another order"
 @dataclass(frozen=True, eq=False)
 class Trial:
     """Which of the first images a reading gets right, (n,) bool. `p`: of being better than the reading that
-    is used, and than every simpler reading that was tried, with some of its `changes` alone; corrected for
-    the number of comparisons."""
+    is used, and than every simpler one, with some of its `changes` alone, that is so beyond doubt; corrected
+    for the number of comparisons."""
 
     name: str
     words: tuple[str, ...]
@@ -156,7 +157,7 @@ class _Clock:
 
 class _Search:
     """The other readings, one after the other: each change alone; then a change more, where one alone is
-    better beyond doubt; two at once, where the network is at chance in any."""
+    better beyond doubt, or seems so; two at once, where the network is at chance."""
 
     def __init__(self, sample: Sample, clock: _Clock, found: Preflight, others: list[Trial], size: int):
         """`others`: trials of the same answers with other outputs, of all images; `size`: of the sample."""
@@ -174,14 +175,22 @@ class _Search:
         self._try(self._singles)
         for _ in range(ROUNDS):
             before = self._found.better
-            if before is not None and before.reading is not None:
-                self._try(extended(self._used, before.reading, self._singles), before)
+            base = before or self._promising()
+            if base is not None and base.reading is not None:
+                self._try(extended(self._used, base.reading, self._singles), base)
             elif before is not None or p_of_chance(self._found.evaluation) > LEVEL:
                 self._try(pairs(self._used, self._singles))  # an order of the outputs fits much else
             now = self._found.better
             if now is None or (before is not None and now.changes == before.changes):
                 break
         return self._found
+
+    def _promising(self) -> Trial | None:
+        """The best reading that all images leave open, of a network that is not at chance."""
+        best = next(iter(self._found.tried), None)
+        if best is None or p_of_chance(self._found.evaluation) > LEVEL:
+            return None
+        return best if self._found.gain(best) >= PROMISING else None
 
     def _try(self, readings: Sequence[Reading], simpler: Trial | None = None) -> None:
         """Read the first images in these ways; then all of them in the best, where that may decide."""
@@ -197,9 +206,10 @@ class _Search:
             except UnreadableImage:  # gone meanwhile, or of a size that this way of reading does not take
                 continue
         self._compare()
-        for trial in self._undecided():
-            self._read_on(trial)
-        self._compare()
+        for _ in range(LONGER):  # the best of the first images may not be the best of all
+            for trial in self._undecided():
+                self._read_on(trial)
+            self._compare()
 
     def _first(self, reading: Reading, than: Trial) -> np.ndarray:
         """Which of the first images it gets right, until it is hopeless that it is better `than` another:
@@ -207,8 +217,9 @@ class _Search:
         right, size = np.zeros(0, bool), min(READ, len(self._sample.rows))
         for numbers in batches(range(size)):
             right = np.concatenate([right, self._sample.right(reading.preprocessing, numbers)])
-            gain = int(right.sum()) - int(than.right[: len(right)].sum())
-            if gain <= -HOPELESS or (gain <= 0 and len(right) > BATCH):
+            before = than.right[: len(right)]
+            gain, same = int(right.sum()) - int(before.sum()), bool((right == before).all())
+            if gain <= -HOPELESS or (len(right) > BATCH and (gain < 0 or same)):
                 break
         return right
 
@@ -248,13 +259,13 @@ class _Search:
         self._trials = [longer if t.changes == trial.changes else t for t in self._trials]
 
     def _compare(self) -> None:
-        found, size = self._found, min(READ, len(self._sample.rows))
-        # a reading that was given up is no better than the one that is used
-        than = [found.used, *(t for t in self._trials if len(t.right) >= size)]
-        self._trials = [
-            replace(t, p=min(1.0, found.comparisons * max(_p(t, o) for o in than if o.changes < t.changes)))
-            for t in self._trials
-        ]
+        found, than = self._found, [self._found.used]
+        compared = list[Trial]()
+        for trial in sorted(self._trials, key=lambda t: len(t.changes)):  # the simple ones first
+            p = max(_p(trial, other) for other in than if other.changes < trial.changes)
+            compared.append(replace(trial, p=min(1.0, p * found.comparisons)))
+            than += [compared[-1]] if found.is_sure(compared[-1]) else []
+        self._trials = compared
         # the simplest of those that are as good; an order of the outputs fits much that has another cause
         tried = sorted(self._trials, key=lambda t: (-found.gain(t), t.name == PERMUTED, len(t.changes)))
         self._found = replace(found, tried=tuple(tried))

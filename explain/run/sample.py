@@ -25,16 +25,17 @@ def batches(values: Sequence[Value], size: int = BATCH) -> Iterator[Sequence[Val
 
 
 def spread_over_classes(source: ImageSource, most: int) -> list[int]:
-    """At most `most` rows, as many of each class as there are, evenly spread within it; the classes take
-    turns, so that the beginning is spread too."""
+    """At most `most` rows, as many of each class as there are, evenly spread within it. The classes take
+    turns, and so do the parts of a class (J. G. van der Corput's sequence, 1935), so that the beginning is
+    spread too."""
     rows = defaultdict[str, list[int]](list)
     for k, item in enumerate(source.items):
         rows[item.label].append(k)
     each = -(-most // max(1, len(rows)))
-    chosen = [
-        [of[i] for i in np.unique(np.linspace(0, len(of) - 1, min(each, len(of))).astype(int))]
-        for of in rows.values()
-    ]
+    chosen = []
+    for of in rows.values():
+        places = np.unique(np.linspace(0, len(of) - 1, min(each, len(of))).astype(int))
+        chosen.append([of[places[i]] for i in sorted(range(len(places)), key=lambda i: f"{i:032b}"[::-1])])
     turns = [of[k] for k in range(max(map(len, chosen), default=0)) for of in chosen if k < len(of)]
     return turns[:most]
 
