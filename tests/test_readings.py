@@ -31,6 +31,7 @@ BASES = [
     Preprocessing(order="bgr", scale=1.0, mean=(104.0, 117.0, 124.0), std=(1.0,) * 3),
     Preprocessing((64, 64), "letterbox", fill=(114,)),
     Preprocessing((64, 64), 64, (0.5,), (0.5,), crop="none", exif="ignore"),
+    Preprocessing((16, 16), None, (0.5, 0.5, 0.5, 0.0), (0.5, 0.5, 0.5, 1.0)),
     UNIT,
 ]
 
