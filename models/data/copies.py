@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
-MOST_FILES, MOST_OPENED, MOST_BYTES = 200_000, 20_000, 200_000_000
+MOST_FILES, MOST_OPENED, MOST_BYTES = 200_000, 50_000, 200_000_000
 """Files whose sizes are compared, files of equal size that are opened, and bytes that are compared."""
 PROBE = 64
 """Bytes from the middle of files of equal size that are compared before all of their bytes are."""
