@@ -50,6 +50,12 @@ def test_a_run_from_the_page(page: "playwright.Page", demo: Path) -> None:
     chosen = page.locator("#vt-check select[data-action='output:0'] option:checked").inner_text()
     assert chosen.startswith("0: ")
 
+    page.click("button:has-text('Input of the network')")
+    fill(page, "mean", "0.4")
+    page.wait_for_selector("#vt-check :text('made with other settings: check again')")
+    fill(page, "mean", "")
+    page.wait_for_function("!document.querySelector('#vt-check [aria-disabled]')")
+
     page.click("#vt-run-start")
     page.wait_for_selector(f"{ROW} :text('of 400 images')", timeout=60_000)
     page.click(f"{ROW} [data-action=cancel]")

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.synthetic import Faults, synthetic_run
-from explain.analysis.chance import chance_level, inconclusive, p_of_chance
+from explain.analysis.chance import inconclusive
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.format_text import format_proposals, format_text
 from explain.analysis.groups import group
 from explain.run.reader import RunData, open_run
+from models.chance import chance_level, p_of_chance
 from models.evaluation import evaluate
 
 

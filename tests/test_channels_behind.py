@@ -29,8 +29,8 @@ from explain.network.hooks import logits
 from explain.render import signed_pixels
 from explain.run.images import network_view, original
 from explain.run.model import network_of
-from explain.run.preflight import other_readings
 from explain.run.reader import RunData, open_run
+from explain.run.readings import single_readings
 from models.data.folder import FolderSource
 from models.preprocessing_options import PreprocessingOptions, words_for
 from models.registry import load
@@ -206,7 +206,7 @@ def test_features(channels: int) -> None:
 def test_other_readings_keep_alpha() -> None:
     for channels in (2, 4):
         fed = network(channels).preprocessing
-        readings = other_readings(network(channels))
+        readings = single_readings(fed)
         for reading in readings:
             words = {
                 w[2:].replace("-", "_"): v

@@ -3,12 +3,13 @@ name."""
 
 import io
 import sys
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from explain.methods.single_image import read_picture
 from models.data.folder import FolderSource
@@ -171,18 +172,67 @@ def test_dicom_is_refused_by_name(tmp_path: Path) -> None:
         open_data(str(tmp_path / "d" / "t.csv"))
 
 
-def test_heic_is_read_where_its_package_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import models.data.images as images
+HEIC = bytes.fromhex("000000186674797068656963000000006d69663168656963") + bytes(100)
+"""The first box of a photo of a phone: ftyp, brand heic, compatible with mif1 and heic."""
 
-    data = b"\0\0\0\x18ftypheic" + bytes(100)
-    if not images.HEIC:
-        with pytest.raises(UnreadableImage, match="HEIC: install pillow-heif"):
-            open_image(data)
-    called = []
-    fake = SimpleNamespace(register_heif_opener=lambda: called.append(1))
-    monkeypatch.setitem(sys.modules, "pillow_heif", fake)
-    assert images._reads_heic()
-    assert called == [1]
+
+def images_with(plugin: object, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`models.data.images` as it is imported where `plugin` is the package pillow-heif; None: absent."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", plugin)
+    path = Path(find_spec("models.data.images").origin)  # type: ignore[union-attr,arg-type]
+    spec = spec_from_file_location("models.data.images_again", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_heic_names_the_package_that_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    images = images_with(None, monkeypatch)
+    assert not images.HEIC
+    for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        with pytest.raises(images.UnreadableImage) as refused:
+            images.open_image(HEIC.replace(b"ftypheic", b"ftyp" + brand))
+        assert str(refused.value) == "HEIC: install pillow-heif, or save it as JPEG or PNG"
+    monkeypatch.setattr("models.data.skipped.REFUSED", images.REFUSED)
+    monkeypatch.setattr("models.data.table.REFUSED", images.REFUSED)
+    monkeypatch.setattr("models.data.ids.REFUSED", images.REFUSED)
+    monkeypatch.setattr("models.data.folder.SUFFIXES", images.SUFFIXES)
+    monkeypatch.setattr("models.data.table.SUFFIXES", images.SUFFIXES)
+    (tmp_path / "d" / "a").mkdir(parents=True)
+    (tmp_path / "d" / "a" / "1.HEIC").write_bytes(HEIC)
+    with pytest.raises(UserError, match=r"\(\.heic 1\); HEIC: install pillow-heif, or save"):
+        open_data(str(tmp_path / "d"))
+    for cell, line in (("a/1.HEIC", r"names HEIC \(first: 'a/1\.HEIC'\)"), ("1", r"'a/1\.HEIC' is HEIC")):
+        (tmp_path / "d" / "t.csv").write_text(f"id,label\n{cell},x\n")
+        with pytest.raises(UserError, match=f"{line}, which is not read: install pillow-heif") as refusal:
+            open_data(str(tmp_path / "d" / "t.csv"))
+        assert "\n" not in str(refusal.value)
+
+
+def test_heic_is_read_by_the_opener_that_its_package_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opener(ImageFile.ImageFile):
+        format = "HEIF"
+
+        def _open(self) -> None:
+            self._size, self._mode = (3, 2), "RGB"
+            self.tile = []
+
+        def load(self) -> None:
+            self.im = Image.new("RGB", (3, 2), (200, 100, 50)).im
+
+    def register() -> None:
+        Image.register_open("HEIF", Opener, lambda prefix: prefix[4:12] == b"ftypheic")
+
+    for name in ("OPEN", "ID"):
+        monkeypatch.setattr(Image, name, getattr(Image, name).copy())
+    images = images_with(SimpleNamespace(register_heif_opener=register), monkeypatch)
+    assert images.HEIC
+    assert {".heic", ".heif", ".hif"} <= images.SUFFIXES
+    assert ".heic" not in images.REFUSED
+    picture = images.open_image(HEIC)
+    assert (picture.size, picture.getpixel((2, 1))) == ((3, 2), (200, 100, 50))
 
 
 def test_empty_files_and_text_are_no_images(tmp_path: Path) -> None:

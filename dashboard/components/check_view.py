@@ -11,6 +11,10 @@ from dashboard.components.markup import NOTHING, action, html, join, verbatim
 from dashboard.components.panel import empty, panel, row, table, warning
 from explain.formatting import p_value, percent
 
+OUTDATED = "made with other settings: check again"
+SETTINGS, SUBJECTS = "settings", "network or data"
+"""What the form says otherwise since a check: only what it found is outdated, or also the classes that it
+matched."""
 ROWS, OUTPUTS, SHARES, READINGS = 100, 100, 8, 12
 """Maximum number of listed classes, of outputs in the list of a row, of predicted classes, of readings."""
 
@@ -31,10 +35,15 @@ def not_checked() -> Markup:
 
 
 def check_result(
-    checked: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], command: str, corrected: str
+    checked: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    command: str,
+    corrected: str,
+    outdated: str = "",
 ) -> Markup:
     """`checked`: of `check --json`; `rows`: its matching with corrections; `corrected`: where these are
-    written, empty where there are none."""
+    written, empty where there are none; `outdated`: `SETTINGS` or `SUBJECTS`, if the form says them otherwise
+    now."""
     if not checked:
         return not_checked()
     error = str(checked.get("error", ""))
@@ -42,7 +51,20 @@ def check_result(
     parts += [warning(error)] if error else []
     parts += [_facts(checked), _notes(checked)]
     result = [_readings(checked["readings"])] if "readings" in checked else []
-    return panel("Check", join(parts)) + join(result) + _matching(checked.get("outputs", []), rows, corrected)
+    found = panel("Check", join(parts)) + join(result)
+    matching = _matching(checked.get("outputs", []), rows, corrected)
+    if not outdated:
+        return found + matching
+    classes = _greyed(matching) if outdated != SETTINGS else matching  # corrections are settings, too
+    return html('<p class="vt-warning" role="status">{}</p>', OUTDATED) + _greyed(found) + classes
+
+
+def _greyed(body: Markup) -> Markup:
+    return html(
+        '<div class="vt-outdated" role="group" aria-disabled="true" inert aria-label="check of '
+        'other settings">{}</div>',
+        body,
+    )
 
 
 def _facts(checked: Mapping[str, Any]) -> Markup:
@@ -83,7 +105,8 @@ def _readings(readings: Sequence[Mapping[str, Any]]) -> Markup:
         row(
             [
                 reading["name"],
-                percent(reading["accuracy"]),
+                f"{percent(reading['accuracy'])} of {reading['images']}",
+                percent(reading["as_now"]),
                 p_value(reading["p"]),
                 _use(k, reading),
                 html("<code>{}</code>", " ".join(reading["words"])),
@@ -93,13 +116,13 @@ def _readings(readings: Sequence[Mapping[str, Any]]) -> Markup:
     )
     heads = [
         ("images read as", "instead of as now"),
-        ("right", "images of the beginning of the sample"),
-        ("p", "of being better than now, exact McNemar test, corrected for the number of readings"),
+        ("right", "of the first images of the sample"),
+        ("as now", "right of the same images as they are read now"),
+        ("p", "of being better than now, exact McNemar test, corrected for the number of comparisons"),
         ("apply", "fill in the form"),
         ("options", "of the command line"),
     ]
-    note = f"{percent(readings[0]['as_now'])} of {readings[0]['images']} images are right as now"
-    return panel("Other readings", table(heads, rows), note)
+    return panel("Other readings", table(heads, rows))
 
 
 def _use(k: int, reading: Mapping[str, Any]) -> object:

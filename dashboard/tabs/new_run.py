@@ -11,6 +11,7 @@ from dashboard.components.check_view import check_result, not_checked, under_way
 from dashboard.components.clickable import clickable
 from dashboard.components.run_list import run_list
 from dashboard.error_boundary import error_boundary
+from dashboard.server.unpack import SUFFIX, unpacked
 from dashboard.server.uploads import keep_upload
 from dashboard.session.check_process import check_in_steps
 from dashboard.session.context import Context
@@ -25,7 +26,7 @@ from dashboard.session.run_command import (
 from dashboard.session.run_jobs import RunJobs
 from dashboard.session.run_pages import RunPages
 from dashboard.session.training_jobs import as_typed
-from dashboard.tabs.new_run_form import CHECKPOINTS, TABLES, NewRunForm
+from dashboard.tabs.new_run_form import CHECKPOINTS, NAMES, TABLES, NewRunForm
 from dashboard.tabs.new_run_state import NewRunView
 from models.errors import Cancelled, UserError
 
@@ -77,12 +78,13 @@ class NewRunTab:
         panel = [view, self._checked]
         changes = [control.change for control in inputs]
         typed = {**QUIET, "trigger_mode": "always_last"}
-        gr.on(changes, self.typed, [view, *inputs], [self._typed], **typed)
+        gr.on(changes, self.typed, [view, *inputs], [self._typed, *panel], **typed)
         self._start.click(self.start, [view, *inputs], runs, **runs_quiet)
         checks = self._check.click(
             self.check, [view, *inputs], [*panel, self._check, self._stop], concurrency_id="check", **QUIET
         )
         checks.then(self.ready, None, [self._check, self._stop], **QUIET)
+        checks.then(self.typed, [view, *inputs], [self._typed, *panel], **QUIET)
         self._stop.click(self.stop, None, None, concurrency_limit=None, **QUIET)
         correcting = {**QUIET, "trigger_mode": "multiple", "concurrency_id": "corrections"}
         self._checked.select(self.correct, [view, *inputs], [*panel, self._typed, *inputs], **correcting)
@@ -91,7 +93,9 @@ class NewRunTab:
         files = [form.controls["model"], form.controls["weights"], form.checkpoint]
         form.checkpoint.upload(self.drop_checkpoint, [form.checkpoint], files, **QUIET)
         form.table.upload(self.drop_table, [form.table], [form.controls["data"], form.table], **QUIET)
-        self._ctx.on_load(self.typed, [view, *inputs], [self._typed])
+        names = [form.controls["class_names"], form.names]
+        form.names.upload(self.drop_names, [form.names], names, **QUIET)
+        self._ctx.on_load(self.typed, [view, *inputs], [self._typed, *panel])
         self._ctx.on_tab(ID, self.opened, None, [form.controls["model"], *runs])
 
     def _values(self, view: NewRunView, values: tuple[Any, ...]) -> dict[str, str]:
@@ -132,9 +136,14 @@ class NewRunTab:
         return [gr.Dropdown(choices=names()), *self._runs()]
 
     @error_boundary
-    def typed(self, keys: dict[str, Any], *values: Any) -> str:
+    def typed(self, keys: dict[str, Any], *values: Any) -> list[Any]:
+        """The command, and the check where it is of other settings now, or of these again."""
         self._ctx.access.require_compute()
-        return as_typed(run_words(self._values(NewRunView(**keys), values), self._jobs.folder))
+        view, form = NewRunView(**keys), self._form.values(values)
+        now, panel = view.compared(form), [gr.skip()] * 2
+        if now.outdated != view.outdated:
+            panel = [asdict(now), self._result(now, form)]
+        return [as_typed(run_words(self._values(view, values), self._jobs.folder)), *panel]
 
     @error_boundary
     def start(self, keys: dict[str, Any], *values: Any) -> list[Any]:
@@ -170,7 +179,7 @@ class NewRunTab:
     def _result(self, view: NewRunView, form: Mapping[str, str]) -> str:
         name = form.get("name", "")
         written = str(classes_file(self._jobs.folder, name)) if view.corrections else ""
-        return check_result(view.checked, view.rows, view.command, written)
+        return check_result(view.checked, view.rows, view.command, written, view.outdated)
 
     def ready(self) -> list[Any]:
         self._ctx.access.require_compute()
@@ -191,7 +200,7 @@ class NewRunTab:
             form = filled_in(form, view.checked["readings"][int(value)]["words"])
             shown = self._form.shown(form, values)
             gr.Info("The form is filled in. Check again to see the result.")
-        view = view.apply(action, value)
+        view = view.apply(action, value).compared(form)
         named = {**form}
         if view.corrected(form):
             named["classes"] = str(classes_file(self._jobs.folder, checked_name(form)))
@@ -221,8 +230,19 @@ class NewRunTab:
 
     @error_boundary
     def drop_table(self, path: str | None) -> list[Any]:
+        """The path of its copy as data; an archive of images is unpacked."""
         self._ctx.access.require_compute()
-        kept = keep_upload(str(path or ""), self._jobs.folder / DROPPED, TABLES)
+        kept, note = keep_upload(str(path or ""), self._jobs.folder / DROPPED, TABLES), ""
+        if kept.suffix == SUFFIX:
+            kept, note = unpacked(kept)
+        if note:
+            gr.Info(note)
+        return [str(kept), gr.File(None)]
+
+    @error_boundary
+    def drop_names(self, path: str | None) -> list[Any]:
+        self._ctx.access.require_compute()
+        kept = keep_upload(str(path or ""), self._jobs.folder / DROPPED, NAMES)
         return [str(kept), gr.File(None)]
 
 

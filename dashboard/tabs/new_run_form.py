@@ -11,17 +11,18 @@ from models.colors import COLORS
 from models.preprocessing_options import EXIF, INTERPOLATIONS
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pt2", ".onnx", ".keras", ".h5")
-TABLES = (".csv", ".parquet", ".jsonl", ".tar")
+TABLES = (".csv", ".parquet", ".jsonl", ".tar", ".zip")
+NAMES = (".txt", ".json", ".csv")
 PLAIN = "default"
 
 
 class NewRunForm:
-    """`controls` by field; `checkpoint`, `table`: fields for dropped files."""
+    """`controls` by field; `checkpoint`, `table`, `names`: fields for dropped files."""
 
     def __init__(self, device: str) -> None:
         with gr.Column(elem_classes="vt-controls vt-panel"):
             found = _basics()
-            self.checkpoint, self.table = _dropped()
+            self.checkpoint, self.table, self.names = _dropped()
             with gr.Accordion("Labels and classes", open=False):
                 found |= _labels()
             with gr.Accordion("Input of the network", open=False):
@@ -83,15 +84,21 @@ def _basics() -> dict[str, Any]:
     }
 
 
-def _dropped() -> tuple[gr.File, gr.File]:
+def _dropped() -> tuple[gr.File, gr.File, gr.File]:
     with gr.Accordion("Drop files (at most 20 MB)", open=False):
         checkpoint = gr.File(
             label="Checkpoint", file_types=[*CHECKPOINTS], height=120, elem_id="vt-run-checkpoint"
         )
         table = gr.File(
-            label="Table or archive of images", file_types=[*TABLES], height=120, elem_id="vt-run-table"
+            label="Images: .zip of class folders, .tar, .parquet, or a table",
+            file_types=[*TABLES],
+            height=120,
+            elem_id="vt-run-table",
         )
-    return checkpoint, table
+        names = gr.File(
+            label="Class names (.txt, .json, .csv)", file_types=[*NAMES], height=120, elem_id="vt-run-names"
+        )
+    return checkpoint, table, names
 
 
 def _labels() -> dict[str, Any]:

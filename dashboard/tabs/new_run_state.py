@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dashboard.session.run_command import SUBJECT
+from dashboard.components.check_view import SETTINGS, SUBJECTS
+from dashboard.session.run_command import INPUT, SUBJECT
 from models.class_index import find_index
 from models.errors import UserError
 
@@ -16,12 +17,15 @@ OUTPUT, NAMED = "output:", "named:"
 @dataclass(frozen=True)
 class NewRunView:
     """`checked`: the object of `check --json`, empty before a check; `command`: of that check; `subject`:
-    network and data that it was about; `corrections`: row of the matching -> output, as a person chose."""
+    network and data that it was about, and `settings`: all that it depends on; `corrections`: row of the
+    matching -> output, as a person chose; `outdated`: '', or what the form says otherwise by now."""
 
     checked: dict[str, Any] = field(default_factory=dict)
     command: str = ""
     subject: str = ""
     corrections: dict[str, int] = field(default_factory=dict)
+    settings: str = ""
+    outdated: str = ""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -38,7 +42,18 @@ class NewRunView:
         """After a check. Corrections stay where it was about the same network, data and outputs."""
         subject = subject_of(values)
         same = subject == self.subject and _classes(checked) == _classes(self.checked)
-        return NewRunView(checked, command, subject, self.corrections if same else {})
+        corrections = self.corrections if same else {}
+        checked_with = settings_of(values, self.corrections if self.corrected(values) else {})
+        return NewRunView(checked, command, subject, corrections, checked_with).compared(values)
+
+    def compared(self, values: Mapping[str, str]) -> "NewRunView":
+        """The view beside a form that may have been changed since the check."""
+        if not self.checked:
+            return self
+        if subject_of(values) != self.subject:
+            return replace(self, outdated=SUBJECTS)
+        same = settings_of(values, self.corrections) == self.settings
+        return replace(self, outdated="" if same else SETTINGS)
 
     def corrected(self, values: Mapping[str, str]) -> bool:
         """Whether corrections belong to what the form names now."""
@@ -62,6 +77,12 @@ class NewRunView:
 def subject_of(values: Mapping[str, str]) -> str:
     """Network and data of a form, as one text."""
     return json.dumps([values.get(name, "").strip() for name in SUBJECT])
+
+
+def settings_of(values: Mapping[str, str], corrections: Mapping[str, int]) -> str:
+    """All that the result of a check depends on, as one text."""
+    names = (*SUBJECT, *INPUT, "device")
+    return json.dumps([[values.get(name, "").strip() for name in names], sorted(corrections.items())])
 
 
 def _classes(checked: Mapping[str, Any]) -> tuple[list[str], list[str]]:

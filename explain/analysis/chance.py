@@ -1,18 +1,13 @@
 """Whether a run is better than chance: otherwise nothing may be concluded from it, neither about labels nor
 about what to try."""
 
-import numpy as np
-from scipy import stats
-
 from explain.run.reader import RunData
-from models.evaluation import Evaluation
+from models.chance import LEVEL, chance_level, p_of_chance
 
 ONE_CLASS, SLIGHT = 0.95, 0.2
 """Fraction of the predictions that are one class above which a network has collapsed, unless Cohen's kappa
 says that it finds the others: below 0.2 it is slight (J. R. Landis, G. G. Koch, Biometrics 33, 1977). Where
 97 % of the images are of one class, so may the predictions be."""
-LEVEL = 0.025
-"""As the lower end of a 95 % interval."""
 CHECK = (
     "Check the preprocessing (--input-size, --resize, --mean, --std), the order of the classes (--classes "
     "sorted, --classes numbers or a file) "
@@ -50,33 +45,3 @@ def inconclusive(run: RunData) -> str:
     else:
         return ""
     return f"At chance: {text}, so nothing is concluded from this run. {CHECK}"
-
-
-def p_of_chance(e: Evaluation) -> float:
-    """One-sided p of so many hits if predictions were assigned to images at random: mean and variance of the
-    hits over all permutations, given how often each class is true and predicted (as in N. Mantel, W.
-    Haenszel, JNCI 22, 1959), and the normal distribution. So it is fair to data of which nearly all is one
-    class, where raw accuracy is high by itself. Of images of one class alone: p of the binomial with one over
-    the number of classes."""
-    rows, columns, n = (v.astype(float) for v in (e.confusion.sum(1), e.confusion.sum(0), e.confusion.sum()))
-    hits = float(np.trace(e.confusion))
-    if np.count_nonzero(e.support) == 1:
-        return float(stats.binomtest(int(hits), int(n), chance_level(e), alternative="greater").pvalue)
-    both = float((rows * columns).sum())
-    variance = (
-        (both**2 + n**2 * both - n * float((rows * columns * (rows + columns)).sum())) / (n**2 * (n - 1))
-        if n > 1
-        else 0.0
-    )
-    if variance <= 1e-12:
-        return 1.0
-    return float(stats.norm.sf((hits - both / n) / variance**0.5))
-
-
-def chance_level(e: Evaluation) -> float:
-    """Accuracy of guesses as frequent as the network's predictions: Σ over classes of P(true) P(predicted),
-    the expected agreement of Cohen's kappa; of images of one class alone, one over the number of classes."""
-    n = e.confusion.sum()
-    if np.count_nonzero(e.support) == 1:
-        return 1 / len(e.support)
-    return float((e.confusion.sum(0) * e.confusion.sum(1)).sum() / n**2)

@@ -17,6 +17,8 @@ SORTS = {
     "lowest loss": ("loss", True),
     "least margin": ("margin", True),
 }
+LOOKED_AT = 64
+"""Maps that are read to see why there is nothing in any."""
 
 
 def ordered(run: RunData, rows: np.ndarray, sort: str) -> np.ndarray:
@@ -101,6 +103,18 @@ def border_fractions(run: RunData, method: str) -> tuple[float, float]:
     )  # type: ignore[return-value]
 
 
+def without_maps(run: RunData) -> list[str]:
+    """One line for each method of which no map has a positive value; of those that are NaN it says so."""
+    lines = []
+    for method in run.manifest.request.methods:
+        entropy = run.ok[f"{map_column(method, 'pred')}.entropy"]
+        if len(entropy) and entropy.isna().all():
+            first = run.maps(method, "pred", entropy.index[:LOOKED_AT].tolist())
+            what = "is NaN" if np.isnan(first).any((1, 2)).all() else "is without positive evidence"
+            lines.append(f"maps       every map of {method} {what}: choose another method or layer")
+    return lines
+
+
 def summary(run: RunData) -> pd.DataFrame:
     """One row a class that has images: class, images, precision, recall, f1; the worst recall first."""
     e, order = run.evaluation, by_recall(run)
@@ -133,5 +147,6 @@ def format_text(run: RunData) -> list[str]:
             f"left out   {len(failed)} of {len(run.table)} images: {kinds}; the first is "
             f"{failed.iloc[0]['id']}"
         )
+    lines += without_maps(run)
     speed = f"{manifest.images_per_second:.1f} images/s, " if manifest.images_per_second else ""
     return [*lines, f"run        {speed}{manifest.request.where}, {run.folder}"]

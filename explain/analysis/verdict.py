@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from explain.analysis.chance import LEVEL, chance_level, p_of_chance
-from explain.run.preflight import AT_LEAST, DOUBT, Preflight, Trial
+from explain.run.preflight import AT_LEAST, DOUBT, PROMISING, Preflight, Trial
+from models.chance import LEVEL, chance_level, p_of_chance
 from models.errors import UserError
 
 SHOWN = 6  # classes, other readings
@@ -15,8 +15,8 @@ def wrong(found: Preflight, expect: float | None) -> str:
     if better is not None:
         return (
             f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right with "
-            f"{' '.join(better.words)} ({better.name}), {100 * found.used.accuracy:.0f} % without "
-            f"({_p(better.p)}): add it.{_alike(found, better)}"
+            f"{' '.join(better.words)} ({better.name}), {100 * found.as_now(better):.0f} % without "
+            f"({_p(better.p)}): add it.{_alike(found, better)}{_further(found, better)}"
         )
     if expect is not None and _below(found, expect):
         return (
@@ -32,18 +32,34 @@ def wrong(found: Preflight, expect: float | None) -> str:
     return ""
 
 
+def verdict(found: Preflight, expect: float | None) -> str:
+    """What is wrong, or that no better reading is found, in one line."""
+    tried = " that was tried" if found.untried else ""
+    return wrong(found, expect) or f"no other reading{tried} is better beyond doubt"
+
+
 def _alike(found: Preflight, better: Trial) -> str:
     """Readings that a sample of this size cannot tell from the best one."""
     near = [
         " ".join(trial.words)
         for trial in found.tried
-        if trial is not better and trial.accuracy >= better.accuracy - AT_LEAST and trial.p < DOUBT
+        if trial is not better and found.gain(trial) >= found.gain(better) - AT_LEAST and trial.p < DOUBT
     ]
     return (
         (f" Nearly as many are right with {' or '.join(near)}: which it was, only its training says.")
         if near
         else ""
     )
+
+
+def _further(found: Preflight, better: Trial) -> str:
+    """The reading with more changes that may be better still."""
+    more = [t for t in found.tried if t.changes > better.changes and len(t.right) >= len(better.right)]
+    best = max(more, key=found.gain, default=better)
+    if found.gain(best) < found.gain(better) + PROMISING:
+        return ""
+    right = f"{100 * best.accuracy:.0f} %"
+    return f" Perhaps with {' '.join(best.words)}, {right} of them: that is not beyond doubt."
 
 
 def _below(found: Preflight, expect: float) -> bool:
@@ -72,10 +88,12 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
     ]
     lines += [
         f"read as    {trial.name}: {100 * trial.accuracy:.0f} % of {len(trial.right)} images, "
-        f"{100 * found.used.accuracy:.0f} % as now"
+        f"{100 * found.as_now(trial):.0f} % as now"
         for trial in found.tried[:SHOWN]
     ]
-    return [*lines, f"verdict    {wrong(found, expect) or 'no other reading is better beyond doubt'}"]
+    if found.untried:
+        lines.append(f"read as    {found.untried} other ways were not tried: the time is over")
+    return [*lines, f"verdict    {verdict(found, expect)}"]
 
 
 def require_right_reading(found: Preflight, force: bool, say: Callable[[str], None]) -> None:

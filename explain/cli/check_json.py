@@ -93,12 +93,11 @@ def _row(data: str, output: int | None, name: str, rule: str) -> dict[str, Any]:
 
 def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]:
     """Numbers are fractions of 1."""
-    from explain.analysis.chance import chance_level
-    from explain.analysis.verdict import wrong
+    from explain.analysis.verdict import verdict, wrong
+    from models.chance import chance_level
 
     e, better = found.evaluation, found.better
     called = e.confusion.sum(0)
-    verdict = wrong(found, expect)
     return {
         "images": found.images,
         "unread": found.unread,
@@ -111,13 +110,14 @@ def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]
                 "name": trial.name,
                 "words": list(trial.words),
                 "accuracy": trial.accuracy,
-                "as_now": found.used.accuracy,
+                "as_now": found.as_now(trial),
                 "images": len(trial.right),
                 "p": trial.p,
                 "better": trial is better,
             }
             for trial in found.tried
         ],
-        "verdict": verdict or "no other reading is better beyond doubt",
-        "wrong": bool(verdict),
+        "untried": found.untried,
+        "verdict": verdict(found, expect),
+        "wrong": bool(wrong(found, expect)),
     }

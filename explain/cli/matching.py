@@ -110,9 +110,9 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
 def _settled(classifier: "Classifier", source: "ImageSource", unclear: "UnclearOrder") -> tuple[str, str]:
     """The order of the classes that the images themselves show, and one line about it. Raises `unclear` where
     they do not show it beyond doubt."""
-    from explain.analysis.chance import p_of_chance
     from explain.run.engine import match
     from explain.run.preflight import DOUBT, preflight
+    from models.chance import p_of_chance
 
     found = {}
     for order in unclear.orders:

@@ -75,20 +75,23 @@ def run(
 ) -> None:
     """Compute predictions and maps for every image of labeled data, and write a run folder.
 
-    A run that was stopped is resumed by the same command; images that have changed are computed again."""
+    A run that was stopped is resumed by the same command; images that have changed are computed again. The
+    exit code is 1 if no image has an answer."""
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
 
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
     stop_where_wrong(matched, source, out, options.restart, options.force)
-    compute_run(matched, source, out, options)
+    answered = compute_run(matched, source, out, options)
     findings = analyzed(out)
     say("\n".join([*format_text(findings.run), *format_proposals(findings)]))
     say(f"next       {program()} serve --run {out}")
+    if not answered:  # the lines above say why
+        raise typer.Exit(1)
 
 
-def compute_run(matched: Matched, source: "ImageSource", out: Path, options: RunOptions) -> None:
-    """Write the run folder `out`.
+def compute_run(matched: Matched, source: "ImageSource", out: Path, options: RunOptions) -> int:
+    """Write the run folder `out`; returns how many images have an answer.
 
     Raises `typer.Exit` where a person stops it."""
     from explain.methods.registry import default_methods
@@ -98,7 +101,7 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
     reuse_memory()
     listen()
     try:
-        compute(
+        manifest = compute(
             matched.classifier,
             source,
             out,
@@ -116,6 +119,7 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
     except KeyboardInterrupt:
         say(f"\nStopped. Results so far are in {out}; run the same command to resume.")
         raise typer.Exit(130) from None
+    return manifest.counts["ok"]
 
 
 def _progress_bar() -> Callable[["Progress"], None]:

@@ -1,63 +1,61 @@
 """Is this the network that you think it is? Predictions for a sample, and for the same images read in other
 ways: normalized otherwise, with the colors in the other order, squashed or cropped, with the classes in
-another order.
+another order, and with several of these together.
 
 A wrong reading gives numbers that look right. So it is looked for before a run, and reported only where the
 other reading is better beyond doubt.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from explain.network.hooks import logits
+from explain.run.readings import Reading, extended, pairs, possible, single_readings
+from explain.run.sample import BATCH, Sample, batches, spread_over_classes
+from models.chance import LEVEL, p_of_chance
 from models.class_matching import match_classes
 from models.class_order import ORDERS
 from models.classifier import Classifier
+from models.data.images import UnreadableImage
 from models.data.source import ImageSource
 from models.errors import UserError
 from models.evaluation import Evaluation, confusion_matrix, evaluate
 from models.one_logit import probabilities
-from models.preprocessing import Preprocessing, as_tensor, stack
 
 MOST, READ = 256, 64
-"""Images that are predicted, and those of them that are read in other ways."""
-SECONDS = 10.0
+"""Images that are predicted, and those of them that are read in other ways at first."""
+SECONDS, FRACTION = 10.0, 0.05
+"""The time of a preflight, or this fraction of the time of predicting all images, if that is more."""
 DOUBT = 0.001
-"""p below which another reading is better: exact McNemar test, times the number of readings (Bonferroni)."""
+"""p below which another reading is better: exact McNemar test, times the number of comparisons
+(Bonferroni)."""
 AT_LEAST = 0.05
 """By how much its accuracy must be higher."""
-BATCH = 16
-NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "normalized as for ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "normalized to -1 ... 1": ((0.5,), (0.5,)),
-    "not normalized": ((0.0,), (1.0,)),
-}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One way to read the images. `words`: the options that ask for it."""
-
-    name: str
-    words: tuple[str, ...]
-    preprocessing: Preprocessing
+PROMISING, LONGER = 0.025, 3
+"""By how much the accuracy of the best reading must be higher for it, and as many others that are as good,
+to be compared on all images."""
+HOPELESS = 2
+"""By how many right images fewer a reading is given up after one batch; later where it has fewer at all, or
+gets the same ones right."""
+ROUNDS = 2
+"""How often a change is added to the best reading."""
+PERMUTED = "outputs in another order"
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Which of the first images a reading gets right, (n,) bool; `p`: of being better than the reading that
-    is used, corrected for the number of readings."""
+    """Which of the first images a reading gets right, (n,) bool. `p`: of being better than the reading that
+    is used, and than every simpler one, with some of its `changes` alone, that is so beyond doubt; corrected
+    for the number of comparisons."""
 
     name: str
     words: tuple[str, ...]
     right: np.ndarray
     p: float = 1.0
+    changes: frozenset[str] = frozenset()
+    reading: Reading | None = None
 
     @property
     def accuracy(self) -> float:
@@ -66,28 +64,38 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Preflight:
-    """`evaluation`: of the sample, for the network's classes; `tried`: the other readings, the best first;
-    `used`: the reading that is used, on the images of `tried`; `unread`: images that could not be read."""
+    """`evaluation`: of the sample, for the network's classes; `used`: the reading that is used; `tried`: the
+    others, by their gain; `unread`: images that could not be read; `comparisons`: for how many each p is
+    corrected; `untried`: readings for which there was no time."""
 
     evaluation: Evaluation
     classes: tuple[str, ...]
     used: Trial
     tried: tuple[Trial, ...]
     unread: int
+    comparisons: int
+    untried: int = 0
 
     @property
     def images(self) -> int:
         return int(self.evaluation.support.sum())
 
+    def as_now(self, trial: Trial) -> float:
+        """The accuracy of the reading that is used, on the images of a trial."""
+        return float(self.used.right[: len(trial.right)].mean())
+
+    def gain(self, trial: Trial) -> float:
+        """By how much its accuracy is higher, on the same images."""
+        return trial.accuracy - self.as_now(trial)
+
+    def is_sure(self, trial: Trial) -> bool:
+        """Whether a reading is better than the one that is used, beyond doubt."""
+        return trial.p < DOUBT and self.gain(trial) >= AT_LEAST
+
     @property
     def better(self) -> Trial | None:
         """The best reading that is better beyond doubt."""
-        sure = [
-            trial
-            for trial in self.tried
-            if trial.p < DOUBT and trial.accuracy >= self.used.accuracy + AT_LEAST
-        ]
-        return sure[0] if sure else None
+        return next((trial for trial in self.tried if self.is_sure(trial)), None)
 
 
 class NoAnswers(UserError):
@@ -102,193 +110,199 @@ def preflight(
     order: str = "",
 ) -> Preflight:
     """Predict a sample of `source`, spread over its classes, and read it in other ways, for about `seconds`
-    (default: `SECONDS`).
+    (default: `SECONDS`, or `FRACTION` of the time of all images).
 
     `outputs`: for each class of the source, the network's output (-1: none). `order`: how classes were
     matched, one of `ORDERS` or ''. Nothing is written. Raises `NoAnswers`."""
-    seconds = SECONDS if seconds is None else seconds
-    began, index = time.monotonic(), dict(zip(source.classes, outputs, strict=True))
-    sample = spread_over_classes(source, MOST)
-    readings = other_readings(classifier)
-    views = _Views(classifier, source, readings)
-    for batch in _batches(sample, BATCH):
-        views.read(batch, views.kept < READ)
-        if views.kept >= READ and time.monotonic() - began > 0.4 * seconds:
+    sample = Sample(classifier, source, dict(zip(source.classes, outputs, strict=True)), READ)
+    rows, clock = spread_over_classes(source, MOST), _Clock(len(source), seconds)
+    for batch in batches(rows):
+        sample.read(batch)
+        clock.learn(len(sample.rows) + sample.unread)
+        if len(sample.rows) >= READ and clock.used > 0.4:
             break
-    if not views.rows:
-        raise NoAnswers(f"None of the {views.unread} images that were tried has an answer: {views.reason}.")
-    label = np.array([index[source.items[row].label] for row in views.rows])
-    answers = views.answers
+    if not sample.rows:
+        raise NoAnswers(f"None of the {sample.unread} images that were tried has an answer: {sample.reason}.")
+    answers, label = sample.answers, sample.label
     pred, prob = answers.argmax(1).numpy(), probabilities(classifier.model, answers).amax(1).numpy()
-    evaluation = evaluate(label, pred, prob, len(classifier.classes))
-    used = Trial("as it is read now", (), (pred == label)[: views.kept])
-    trials = [*_orders(classifier, source, views, order)]
-    for reading in readings:
-        if time.monotonic() - began > seconds:
-            break
-        if (again := views.again(reading)) is not None:
-            trials.append(Trial(reading.name, reading.words, again.argmax(1).numpy() == label[: views.kept]))
-    permuted = _permuted(label, pred, views.kept)
-    if (permuted.right != used.right).any():  # the last: it fits much that has another cause
-        trials.append(permuted)
-    tried = sorted((_compared(t, used, len(trials)) for t in trials), key=lambda t: -t.accuracy)
-    return Preflight(evaluation, classifier.classes, used, tuple(tried), views.unread)
+    found = Preflight(
+        evaluate(label, pred, prob, len(classifier.classes)),
+        classifier.classes,
+        Trial("as it is read now", (), pred == label),
+        (),
+        sample.unread,
+        0,
+    )
+    others = _other_outputs(classifier, sample, order, pred)
+    return _Search(sample, clock, found, others, len(rows)).found()
 
 
-def spread_over_classes(source: ImageSource, most: int) -> list[int]:
-    """At most `most` rows, as many of each class as there are, evenly spread within it; the classes take
-    turns, so that the beginning is spread too."""
-    rows = defaultdict[str, list[int]](list)
-    for k, item in enumerate(source.items):
-        rows[item.label].append(k)
-    each = -(-most // max(1, len(rows)))
-    chosen = [
-        [of[i] for i in np.unique(np.linspace(0, len(of) - 1, min(each, len(of))).astype(int))]
-        for of in rows.values()
-    ]
-    turns = [of[k] for k in range(max(map(len, chosen), default=0)) for of in chosen if k < len(of)]
-    return turns[:most]
+class _Clock:
+    """How much of the time is used, as a fraction."""
 
+    def __init__(self, images: int, seconds: float | None):
+        self._images, self._began, self._given = images, time.monotonic(), seconds
+        self._seconds = SECONDS if seconds is None else seconds
 
-def other_readings(classifier: Classifier) -> list[Reading]:
-    """What a network may have been trained with instead."""
-    p = classifier.preprocessing
-    found = [*_normalizations(p)]
-    if p.channels >= 3:
-        order = "rgb" if p.order == "bgr" else "bgr"
-        color = replace(p, order=order).color
-        values = [(f"--{name}", getattr(p, name)) for name in ("mean", "std")]
-        # where they differ, the option alone does not say in which order they are
-        more = [w for name, v in values if len(set(v)) > 1 for w in (name, ",".join(map(str, v)))]
-        words = ("--channels", color, *more)
-        found.append(Reading(f"colors as {color.upper()}", words, replace(p, order=order)))
-    if p.channels == 1:
-        when, channels = ("before", "grey") if p.grey_last else ("after", "grey-last")
-        other = replace(p, grey_last=not p.grey_last)
-        found.append(Reading(f"grey {when} the resize", ("--channels", channels), other))
-    if p.resize is None:
-        short = round(min(p.size) * 256 / 224)
-        found.append(Reading("cropped", ("--resize", str(short)), replace(p, resize=short)))
-    else:
-        whole = replace(p, resize=None, crop="center", fill=(0,))
-        found.append(Reading("squashed", ("--resize", "squash"), whole))
-    exif = "ignore" if p.exif == "apply" else "apply"
-    found.append(Reading(f"EXIF orientation: {exif}", ("--exif", exif), replace(p, exif=exif)))
-    return found
-
-
-def _normalizations(p: Preprocessing) -> Iterator[Reading]:
-    def told(values: tuple[float, ...]) -> str:
-        return ",".join(f"{v:g}" for v in (values[:1] if len(set(values)) == 1 else values))
-
-    scale = () if p.scale == 255 else ("--scale", "255")
-    for name, (mean, std) in NORMALIZATIONS.items():
-        if p.channels == 4 and len(mean) == 3:  # of the colors; alpha as it is
-            mean, std = (*mean, 0.0), (*std, 1.0)
-        if len(mean) not in (1, p.channels):
-            continue
-        means, stds = (v * p.channels if len(v) == 1 else v for v in (mean, std))
-        yield Reading(
-            name,
-            (*scale, "--mean", told(means), "--std", told(stds)),
-            replace(p, mean=means, std=stds, scale=255.0),
-        )
-    zeros, ones = (0.0,) * p.channels, (1.0,) * p.channels
-    raw = replace(p, mean=zeros, std=ones, scale=1.0)
-    yield Reading("pixels from 0 to 255", ("--scale", "1", "--mean", "0", "--std", "1"), raw)
-
-
-class _Views:
-    """The images of the sample: their answers, and of the first `READ` what other readings need."""
-
-    def __init__(self, classifier: Classifier, source: ImageSource, readings: Sequence[Reading]):
-        self.classifier, self.source = classifier, source.read_for(classifier.preprocessing)
-        self.rows, self.unread, self.reason = list[int](), 0, ""
-        self._answers, self._shown = list[Tensor](), defaultdict[Preprocessing, list[Tensor]](list)
-        own = _geometry(classifier.preprocessing)
-        self._own, self._ways = own, {_geometry(r.preprocessing) for r in readings} - {own}
+    def learn(self, done: int) -> None:
+        """So many images are predicted by now."""
+        if self._given is None:
+            whole = (time.monotonic() - self._began) / done * self._images
+            self._seconds = max(SECONDS, FRACTION * whole)
 
     @property
-    def answers(self) -> Tensor:
-        """Logits (n, K)."""
-        return torch.cat(self._answers)
+    def used(self) -> float:
+        return (time.monotonic() - self._began) / self._seconds
 
-    @property
-    def kept(self) -> int:
-        return len(self._shown[self._own])
 
-    def read(self, rows: Sequence[int], keep: bool) -> None:
-        pictures = []
-        for row in rows:
-            try:
-                picture = self.source.load(row)
-                pictures.append((row, picture, as_tensor(self.classifier.preprocessing.view(picture))))
-            except Exception as error:  # as in a run: an image that breaks a decoder is counted
-                reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-                self.unread, self.reason = self.unread + 1, reason
-        if not pictures:
-            return
-        answers = self._predicted([view for _, _, view in pictures], self.classifier.preprocessing)
-        finite = answers.isfinite().all(1)
-        if not finite.all():
-            self.unread, self.reason = self.unread + int((~finite).sum()), "the network answers NaN"
-            pictures = [picture for picture, fine in zip(pictures, finite.tolist(), strict=True) if fine]
-            if not pictures:
-                return
-        self.rows += [row for row, _, _ in pictures]
-        self._answers.append(answers[finite])
-        if keep:
-            self._shown[self._own] += [view for _, _, view in pictures]
-            for way in self._ways:
-                source = self.source if way.exif == self._own.exif else self.source.read_for(way)
-                read = [
-                    picture if source is self.source else source.load(row) for row, picture, _ in pictures
-                ]
-                self._shown[way] += [as_tensor(way.view(picture)) for picture in read]
+class _Search:
+    """The other readings, one after the other: each change alone; then a change more, where one alone is
+    better beyond doubt, or seems so; two at once, where the network is at chance."""
 
-    def again(self, reading: Reading) -> Tensor | None:
-        """Logits of the kept images, (m, K); None where the reading changes nothing."""
-        way = _geometry(reading.preprocessing)
-        shown, own = self._shown[way], self._shown[self._own]
-        if reading.preprocessing == self.classifier.preprocessing or (
-            way != self._own and all(torch.equal(a, b) for a, b in zip(shown, own, strict=True))
-        ):
+    def __init__(self, sample: Sample, clock: _Clock, found: Preflight, others: list[Trial], size: int):
+        """`others`: trials of the same answers with other outputs, of all images; `size`: of the sample."""
+        self._sample, self._clock = sample, clock
+        self._used = sample.classifier.preprocessing
+        self._singles = single_readings(self._used)
+        # What is tried depends on what was found before, so p is corrected for all that could have been
+        # tried (Bonferroni); and for both looks, at the first images and at all, where there are more.
+        looks = 2 if size > READ else 1
+        self._found = replace(found, comparisons=looks * (possible(self._singles) + len(others)))
+        self._others = {trial.changes: trial.right for trial in others}
+        self._trials = [replace(trial, right=trial.right[:READ]) for trial in others]
+
+    def found(self) -> Preflight:
+        self._try(self._singles)
+        for _ in range(ROUNDS):
+            before = self._found.better
+            base = before or self._promising()
+            if base is not None and base.reading is not None:
+                self._try(extended(self._used, base.reading, self._singles), base)
+            elif before is not None or p_of_chance(self._found.evaluation) > LEVEL:
+                self._try(pairs(self._used, self._singles))  # an order of the outputs fits much else
+            now = self._found.better
+            if now is None or (before is not None and now.changes == before.changes):
+                break
+        return self._found
+
+    def _promising(self) -> Trial | None:
+        """The best reading that all images leave open, of a network that is not at chance."""
+        best = next(iter(self._found.tried), None)
+        if best is None or p_of_chance(self._found.evaluation) > LEVEL:
             return None
-        return self._predicted(shown, reading.preprocessing)
+        return best if self._found.gain(best) >= PROMISING else None
 
-    def _predicted(self, views: Sequence[Tensor], preprocessing: Preprocessing) -> Tensor:
-        parts = [
-            logits(
-                self.classifier.model, preprocessing.normalize(stack(list(part)), self.classifier.device)
-            ).cpu()
-            for part in _batches(views, BATCH)
-        ]
-        return torch.cat(parts)
+    def _try(self, readings: Sequence[Reading], simpler: Trial | None = None) -> None:
+        """Read the first images in these ways; then all of them in the best, where that may decide."""
+        than = simpler or self._found.used
+        before = than.reading.preprocessing if than.reading else self._used
+        for k, reading in enumerate(readings):
+            if self._clock.used > 1:
+                self._found = replace(self._found, untried=self._found.untried + len(readings) - k)
+                break
+            try:
+                if self._sample.differs(reading.preprocessing, before):
+                    self._add(reading, self._first(reading, than))
+            except UnreadableImage:  # gone meanwhile, or of a size that this way of reading does not take
+                continue
+        self._compare()
+        for _ in range(LONGER):  # the best of the first images may not be the best of all
+            for trial in self._undecided():
+                self._read_on(trial)
+            self._compare()
+
+    def _first(self, reading: Reading, than: Trial) -> np.ndarray:
+        """Which of the first images it gets right, until it is hopeless that it is better `than` another:
+        giving up early finds nothing, so no p is to be corrected for it."""
+        right, size = np.zeros(0, bool), min(READ, len(self._sample.rows))
+        for numbers in batches(range(size)):
+            right = np.concatenate([right, self._sample.right(reading.preprocessing, numbers)])
+            before = than.right[: len(right)]
+            gain, same = int(right.sum()) - int(before.sum()), bool((right == before).all())
+            if gain <= -HOPELESS or (len(right) > BATCH and (gain < 0 or same)):
+                break
+        return right
+
+    def _add(self, reading: Reading, right: np.ndarray) -> None:
+        names = frozenset(name for _, name in reading.changes)
+        self._trials.append(Trial(reading.name, reading.words, right, 1.0, names, reading))
+
+    def _undecided(self) -> list[Trial]:
+        """The best reading where more images may show that it is better, others as good, and the simpler ones
+        that it is compared with."""
+        tried, sure = self._found.tried, self._found.better
+        if not tried or tried[0] is sure:
+            return []
+        gain, least = self._found.gain, self._found.gain(sure) if sure else 0.0
+        if gain(tried[0]) < least + PROMISING:
+            return []
+        near = [t for t in tried if gain(t) >= gain(tried[0]) - PROMISING][:LONGER]
+        return [t for t in tried if any(t is n or t.changes < n.changes for n in near)]
+
+    def _read_on(self, trial: Trial) -> None:
+        done = len(trial.right)
+        if done >= len(self._sample.rows):
+            return
+        right = trial.right
+        if trial.reading is None:
+            right = self._others[trial.changes]
+        else:
+            for numbers in batches(range(done, len(self._sample.rows))):
+                if self._clock.used > 1:
+                    break
+                try:
+                    more = self._sample.right(trial.reading.preprocessing, numbers)
+                except UnreadableImage:  # as in `_try`: the images before decide
+                    break
+                right = np.concatenate([right, more])
+        longer = replace(trial, right=right)
+        self._trials = [longer if t.changes == trial.changes else t for t in self._trials]
+
+    def _compare(self) -> None:
+        found, than = self._found, [self._found.used]
+        compared = list[Trial]()
+        for trial in sorted(self._trials, key=lambda t: len(t.changes)):  # the simple ones first
+            p = max(_p(trial, other) for other in than if other.changes < trial.changes)
+            compared.append(replace(trial, p=min(1.0, p * found.comparisons)))
+            than += [compared[-1]] if found.is_sure(compared[-1]) else []
+        self._trials = compared
+        # the simplest of those that are as good; an order of the outputs fits much that has another cause
+        tried = sorted(self._trials, key=lambda t: (-found.gain(t), t.name == PERMUTED, len(t.changes)))
+        self._found = replace(found, tried=tuple(tried))
 
 
-def _geometry(p: Preprocessing) -> Preprocessing:
-    """What decides on the pixels before they are normalized."""
-    return replace(p, mean=(0.0,) * p.channels, std=(1.0,) * p.channels, scale=255.0, order="rgb")
+def _p(trial: Trial, other: Trial) -> float:
+    """Exact one-sided McNemar test on the images of both (Q. McNemar, Psychometrika 12, 1947)."""
+    from scipy.stats import binomtest
+
+    one, two = (t.right[: min(len(trial.right), len(other.right))] for t in (trial, other))
+    won, lost = int((one & ~two).sum()), int((two & ~one).sum())
+    return float(binomtest(won, won + lost, alternative="greater").pvalue) if won + lost else 1.0
 
 
-def _orders(classifier: Classifier, source: ImageSource, views: _Views, order: str) -> Iterator[Trial]:
+def _other_outputs(classifier: Classifier, sample: Sample, order: str, pred: np.ndarray) -> list[Trial]:
+    """Trials of the same answers with the outputs in another order."""
+    trials, label = [*_orders(classifier, sample, order, pred)], sample.label
+    permuted = _permuted(label, pred)
+    return [*trials, *([permuted] if (permuted.right != (pred == label)).any() else [])]
+
+
+def _orders(classifier: Classifier, sample: Sample, order: str, pred: np.ndarray) -> Iterator[Trial]:
     """Other orders of the classes, of outputs whose names are not known."""
-    if not order:
-        return
-    pred = views.answers[: views.kept].argmax(1).numpy()
+    source = sample.source
     for other in ORDERS:
-        if other == order:
+        if not order or other == order:
             continue
         try:
             outputs = match_classes(source.classes, classifier.classes, (), {}, other, source.empty).outputs
         except UserError:
             continue
-        index = dict(zip(source.classes, outputs, strict=True))
-        label = np.array([index[source.items[row].label] for row in views.rows[: views.kept]])
-        yield Trial(f"classes in the order '{other}'", ("--classes", other), pred == label)
+        label = sample.label_by(dict(zip(source.classes, outputs, strict=True)))
+        name = f"classes in the order '{other}'"
+        yield Trial(name, ("--classes", other), pred == label, 1.0, frozenset({name}))
 
 
-def _permuted(label: np.ndarray, pred: np.ndarray, kept: int) -> Trial:
+def _permuted(label: np.ndarray, pred: np.ndarray) -> Trial:
     """The outputs under the permutation that makes most images right (the assignment problem on the confusion
     matrix, H. W. Kuhn 1955). Each half of the sample is judged with the permutation of the other, because the
     best one fits any data."""
@@ -303,19 +317,4 @@ def _permuted(label: np.ndarray, pred: np.ndarray, kept: int) -> Trial:
         to = np.empty(size, int)
         to[called] = true
         right[judged] = to[pred[judged]] == label[judged]
-    words = ("--classes", "FILE")
-    return Trial("outputs in another order", words, right[:kept])
-
-
-def _compared(trial: Trial, used: Trial, count: int) -> Trial:
-    """With the p of an exact one-sided McNemar test (Q. McNemar, Psychometrika 12, 1947), times `count`."""
-    from scipy.stats import binomtest
-
-    won, lost = int((trial.right & ~used.right).sum()), int((used.right & ~trial.right).sum())
-    p = float(binomtest(won, won + lost, alternative="greater").pvalue) if won + lost else 1.0
-    return replace(trial, p=min(1.0, p * count))
-
-
-def _batches(values: Sequence[object], size: int) -> Iterator[Sequence]:  # type: ignore[type-arg]
-    for k in range(0, len(values), size):
-        yield values[k : k + size]
+    return Trial(PERMUTED, ("--classes", "FILE"), right, 1.0, frozenset({PERMUTED}))

@@ -85,6 +85,10 @@ class FileSource(ImageSource):
         return (self.network_bits or self.facts.bits) if self.facts.bits else 0
 
     @property
+    def has_floats(self) -> bool:
+        return self.facts.floats > 0
+
+    @property
     def reading(self) -> list[str]:
         facts, text = self.facts, []
         if facts.bits:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.data.copies import in_several_classes
 from models.data.files import FileSource
 from models.data.images import ARRAY, SUFFIXES, is_image
 from models.data.skipped import not_read, suffix_of
@@ -59,6 +60,7 @@ class FolderSource(FileSource):
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             f"{links} links to folders that are read already not followed" if links else "",
             _twice(self.base, found),
+            in_several_classes(self.base, found),
             f"{loose} image{'s' * (loose != 1)} in no folder of a class not used" if loose else "",
             _table_beside(root, self.classes),
             not_read(skipped),

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from models.data.images import ARRAY, DICOM, DICOM_REMEDY, SUFFIXES, is_image
+from models.data.images import ARRAY, REFUSED, SUFFIXES, is_image
 from models.data.paths import Located
 from models.errors import UserError
 
@@ -65,16 +65,17 @@ def _images(base: Path, left_out: Path | None) -> Iterator[tuple[str, str]]:
         below = Path(where).relative_to(base).as_posix()
         for name in sorted(files):
             stem, suffix = posixpath.splitext(name)
-            if suffix.lower() in (*SUFFIXES, ARRAY, *DICOM, ""):
+            if suffix.lower() in (*SUFFIXES, ARRAY, *REFUSED, ""):
                 yield posixpath.normpath(f"{below}/{name}"), posixpath.normpath(f"{below}/{stem}")
 
 
 def _best(paths: list[str]) -> list[str]:
     """An array beside an image of the same name is something about it: a mask, a map. Raises UserError for
-    DICOM alone."""
-    kept = [path for path in paths if not path.lower().endswith(DICOM)]
+    images of a format that is refused alone."""
+    kept = [path for path in paths if not path.lower().endswith(tuple(REFUSED))]
     if not kept:
-        raise UserError(f"'{paths[0]}' is DICOM, which is not read: {DICOM_REMEDY}.")
+        name, remedy = REFUSED[posixpath.splitext(paths[0])[1].lower()]
+        raise UserError(f"'{paths[0]}' is {name}, which is not read: {remedy}.")
     return [path for path in kept if not path.lower().endswith(ARRAY)] or kept
 
 

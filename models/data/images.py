@@ -23,6 +23,9 @@ def _reads_heic() -> bool:
 
 
 HEIC = _reads_heic()
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")
+HEIC_REMEDY = "install pillow-heif, or save it as JPEG or PNG"
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
 FORMATS = (
     "JPEG",
@@ -73,13 +76,18 @@ SUFFIXES = frozenset(
         ".pcx",
         ".sgi",
         ".qoi",
-        *((".heic", ".heif", ".hif") if HEIC else ()),
+        *(HEIC_SUFFIXES if HEIC else ()),
     }
 )
 ARRAY = ".npy"
 """Suffix of arrays, of which only the header says whether they are images."""
 DICOM = (".dcm", ".dicom")
 DICOM_REMEDY = "save it as PNG or .npy first, with the window that the network was trained with"
+REFUSED: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(DICOM, ("DICOM", DICOM_REMEDY)),
+    **({} if HEIC else dict.fromkeys(HEIC_SUFFIXES, ("HEIC", HEIC_REMEDY))),
+}
+"""Suffixes of images that are not read -> the name of their format, and what to do."""
 MAX_PIXELS = 100_000_000
 LONG_SIDE, MAX_RATIO = 10_000, 100
 """Pixels of a side up to which an image may have any aspect ratio, and the maximum aspect ratio above it."""
@@ -201,8 +209,8 @@ def _named_format(file: Path | bytes, start: bytes) -> str:
     """The reason why a file that Pillow does not know is not read; `start`: its first 132 bytes."""
     if start[128:] == b"DICM" or (isinstance(file, Path) and file.suffix.lower() in DICOM):
         return f"DICOM: {DICOM_REMEDY}"
-    if start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"heim", b"hevc", b"mif1"):
-        return "HEIC: install pillow-heif, or save it as JPEG or PNG"
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
+        return f"HEIC: {HEIC_REMEDY}"
     return "not a picture of a known format"
 
 
@@ -253,7 +261,7 @@ def about_image(file: Path | bytes) -> tuple[int, bool, bool]:
                 image.mode.startswith("F"),
             )
     except UnidentifiedImageError:
-        return _bits_of_array(file), False, False
+        return _about_array(file)
     except Exception:  # as in `open_image`
         return 0, False, False
 
@@ -274,14 +282,15 @@ def has_alpha(file: Path | bytes) -> bool:
         return False
 
 
-def _bits_of_array(file: Path | bytes) -> int:
+def _about_array(file: Path | bytes) -> tuple[int, bool, bool]:
     try:
         with _stream(file) as stream:
             header = arrays.read_header(stream)
-            deep = header.dtype.kind == "u" and header.dtype.itemsize == 2
-            return bits_in_use(arrays.read_values(stream, header)) if deep else 0
+            deep, floats = header.dtype.kind == "u" and header.dtype.itemsize == 2, header.dtype.kind == "f"
+            values = arrays.read_values(stream, header) if deep or floats else None
+            return bits_in_use(values) if deep and values is not None else 0, False, floats
     except (ValueError, OSError):
-        return 0
+        return 0, False, False
 
 
 def bits_in_use(values: np.ndarray) -> int:

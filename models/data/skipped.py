@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import PurePath
 
-from models.data.images import DICOM, DICOM_REMEDY
+from models.data.images import REFUSED
 
 SHOWN = 6
 
@@ -29,6 +29,5 @@ def not_read(skipped: Counter[str]) -> str:
 
 def _remedy(skipped: Counter[str]) -> str:
     """What to do about files that are images, of a kind that is not read."""
-    if any(suffix in skipped for suffix in DICOM):
-        return f"; DICOM: {DICOM_REMEDY}"
-    return ""
+    formats = dict.fromkeys(REFUSED[suffix] for suffix in REFUSED if suffix in skipped)
+    return "".join(f"; {name}: {remedy}" for name, remedy in formats)

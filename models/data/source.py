@@ -87,6 +87,11 @@ class ImageSource(ABC):
         return []
 
     @property
+    def has_floats(self) -> bool:
+        """Whether some pictures hold floats, of which `white` is the largest value."""
+        return False
+
+    @property
     def empty(self) -> tuple[str, ...]:
         """Classes without an image."""
         return tuple(sorted(set(self.classes) - {item.label for item in self.items}))
@@ -139,6 +144,10 @@ class DerivedSource(ImageSource):
     @property
     def reading(self) -> list[str]:
         return self.source.reading
+
+    @property
+    def has_floats(self) -> bool:
+        return self.source.has_floats
 
     def read_for(self, preprocessing: "Preprocessing") -> ImageSource:
         other = copy.copy(self)

@@ -12,7 +12,7 @@ from models.data.columns import grouping_columns
 from models.data.files import FileSource
 from models.data.folder import SPLITS
 from models.data.ids import locate_ids
-from models.data.images import ARRAY, DICOM, DICOM_REMEDY, SUFFIXES
+from models.data.images import ARRAY, REFUSED, SUFFIXES
 from models.data.labels import class_labels, natural
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
@@ -157,10 +157,11 @@ def _located(path: Path, images: pd.Series, column: str, columns: Sequence[str])
     """The files of paths, or of ids without a suffix. Raises UserError for a column that holds neither."""
     names = images.unique().tolist()
     suffixes = {Path(name.replace("\\", "/")).suffix.lower() for name in names[:100]}
-    if suffixes <= set(DICOM):
+    if suffixes <= set(REFUSED):
+        kind, remedy = REFUSED[Path(names[0].replace("\\", "/")).suffix.lower()]
         raise UserError(
-            f"Column '{column}' of '{path}' names DICOM (first: '{names[0][:60]}'), which is not read: "
-            f"{DICOM_REMEDY}."
+            f"Column '{column}' of '{path}' names {kind} (first: '{names[0][:60]}'), which is not read: "
+            f"{remedy}."
         )
     if suffixes & {*SUFFIXES, ARRAY}:
         return locate(path, names)

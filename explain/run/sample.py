@@ -1,0 +1,130 @@
+"""A sample of labeled images, and which of them a network gets right in one reading or another."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from explain.network.hooks import logits
+from models.classifier import Classifier
+from models.data.images import UnreadableImage
+from models.data.source import ImageSource
+from models.preprocessing import Preprocessing, as_tensor, stack
+
+BATCH = 16
+Value = TypeVar("Value")
+
+
+def batches(values: Sequence[Value], size: int = BATCH) -> Iterator[Sequence[Value]]:
+    for k in range(0, len(values), size):
+        yield values[k : k + size]
+
+
+def spread_over_classes(source: ImageSource, most: int) -> list[int]:
+    """At most `most` rows, as many of each class as there are, evenly spread within it. The classes take
+    turns, and so do the parts of a class (J. G. van der Corput's sequence, 1935), so that the beginning is
+    spread too."""
+    rows = defaultdict[str, list[int]](list)
+    for k, item in enumerate(source.items):
+        rows[item.label].append(k)
+    each = -(-most // max(1, len(rows)))
+    chosen = []
+    for of in rows.values():
+        places = np.unique(np.linspace(0, len(of) - 1, min(each, len(of))).astype(int))
+        chosen.append([of[places[i]] for i in sorted(range(len(places)), key=lambda i: f"{i:032b}"[::-1])])
+    turns = [of[k] for k in range(max(map(len, chosen), default=0)) for of in chosen if k < len(of)]
+    return turns[:most]
+
+
+class Sample:
+    """Images that could be read and have an answer (`rows` of the source), and how many have none (`unread`,
+    with the last `reason`). The pixels of the first `kept` of them stay, once for each geometry."""
+
+    def __init__(self, classifier: Classifier, source: ImageSource, outputs: Mapping[str, int], kept: int):
+        """`outputs`: class of the data -> output of the network, -1: none."""
+        self.classifier, self.source = classifier, source.read_for(classifier.preprocessing)
+        self.rows, self.unread, self.reason = list[int](), 0, ""
+        self._outputs, self._kept, self._answers = outputs, kept, list[Tensor]()
+        self._first = defaultdict[Preprocessing, list[Tensor]](list)
+
+    @property
+    def answers(self) -> Tensor:
+        """Logits (n, K) in the reading that is used."""
+        return torch.cat(self._answers)
+
+    @property
+    def label(self) -> np.ndarray:
+        """The output that each image should have, (n,) int."""
+        return self.label_by(self._outputs)
+
+    def label_by(self, outputs: Mapping[str, int]) -> np.ndarray:
+        return np.array([outputs[self.source.items[row].label] for row in self.rows])
+
+    def read(self, rows: Sequence[int]) -> None:
+        """Predict further images. Those that cannot be read are counted, as in a run."""
+        preprocessing, pictures = self.classifier.preprocessing, []
+        for row in rows:
+            try:
+                pictures.append((row, as_tensor(preprocessing.view(self.source.load(row)))))
+            except Exception as error:  # whatever a broken image does to a decoder
+                reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+                self.unread, self.reason = self.unread + 1, reason
+        if not pictures:
+            return
+        answers = self._predicted([view for _, view in pictures], preprocessing)
+        finite = answers.isfinite().all(1)
+        if not finite.all():
+            self.unread, self.reason = self.unread + int((~finite).sum()), "the network answers NaN"
+            pictures = [picture for picture, fine in zip(pictures, finite.tolist(), strict=True) if fine]
+        self.rows += [row for row, _ in pictures]
+        self._answers.append(answers[finite])
+        first = self._first[self._geometry(preprocessing)]
+        first += [view for _, view in pictures][: self._kept - len(first)]
+
+    def differs(self, reading: Preprocessing, other: Preprocessing) -> bool:
+        """Whether the first images are another input in this reading than in the `other`."""
+        one, two = self._geometry(reading), self._geometry(other)
+        values = [(p.mean, p.std, p.scale, p.order) for p in (reading, other)]
+        if values[0] != values[1]:
+            return True
+        return one != two and not all(map(torch.equal, self._shown(one), self._shown(two)))
+
+    def right(self, reading: Preprocessing, numbers: Sequence[int]) -> np.ndarray:
+        """Which of these images the network gets right in this reading, (m,) bool. Raises `UnreadableImage`
+        where one cannot be read in this way."""
+        geometry = self._geometry(reading)
+        if numbers[-1] < self._kept:
+            views = [self._shown(geometry)[k] for k in numbers]
+        else:
+            views = self._load(geometry, numbers)
+        answers = self._predicted(views, reading)
+        hit: np.ndarray = answers.argmax(1).numpy() == self.label[list(numbers)]
+        return hit & answers.isfinite().all(1).numpy()  # NaN has a largest output, and is none
+
+    def _geometry(self, p: Preprocessing) -> Preprocessing:
+        """What decides on the pixels before they are normalized: of floats, `scale` says which is white."""
+        white = p.scale if self.source.has_floats else 255.0
+        return replace(p, mean=(0.0,) * p.channels, std=(1.0,) * p.channels, scale=white, order="rgb")
+
+    def _shown(self, geometry: Preprocessing) -> list[Tensor]:
+        if geometry not in self._first:
+            self._first[geometry] = self._load(geometry, range(min(self._kept, len(self.rows))))
+        return self._first[geometry]
+
+    def _load(self, geometry: Preprocessing, numbers: Sequence[int]) -> list[Tensor]:
+        source = self.source.read_for(geometry)
+        try:
+            return [as_tensor(geometry.view(source.load(self.rows[k]))) for k in numbers]
+        except Exception as error:  # whatever an image that is gone or does not fit does to a decoder
+            raise UnreadableImage(str(error)) from error
+
+    def _predicted(self, views: Sequence[Tensor], preprocessing: Preprocessing) -> Tensor:
+        model, device = self.classifier.model, self.classifier.device
+        parts = batches(views)
+        return torch.cat(
+            [logits(model, preprocessing.normalize(stack(list(part)), device)).cpu() for part in parts]
+        )

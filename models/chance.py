@@ -1,0 +1,40 @@
+"""What guessing reaches, and how likely it is that predictions are guesses."""
+
+import numpy as np
+
+from models.evaluation import Evaluation
+
+LEVEL = 0.025
+"""Of `p_of_chance`: as the lower end of a 95 % interval."""
+
+
+def p_of_chance(e: Evaluation) -> float:
+    """One-sided p of so many hits if predictions were assigned to images at random: mean and variance of the
+    hits over all permutations, given how often each class is true and predicted (as in N. Mantel, W.
+    Haenszel, JNCI 22, 1959), and the normal distribution. So it is fair to data of which nearly all is one
+    class, where raw accuracy is high by itself. Of images of one class alone: p of the binomial with one over
+    the number of classes."""
+    from scipy import stats
+
+    rows, columns, n = (v.astype(float) for v in (e.confusion.sum(1), e.confusion.sum(0), e.confusion.sum()))
+    hits = float(np.trace(e.confusion))
+    if np.count_nonzero(e.support) == 1:
+        return float(stats.binomtest(int(hits), int(n), chance_level(e), alternative="greater").pvalue)
+    both = float((rows * columns).sum())
+    variance = (
+        (both**2 + n**2 * both - n * float((rows * columns * (rows + columns)).sum())) / (n**2 * (n - 1))
+        if n > 1
+        else 0.0
+    )
+    if variance <= 1e-12:
+        return 1.0
+    return float(stats.norm.sf((hits - both / n) / variance**0.5))
+
+
+def chance_level(e: Evaluation) -> float:
+    """Accuracy of guesses as frequent as the network's predictions: Σ over classes of P(true) P(predicted),
+    the expected agreement of Cohen's kappa; of images of one class alone, one over the number of classes."""
+    n = e.confusion.sum()
+    if np.count_nonzero(e.support) == 1:
+        return 1 / len(e.support)
+    return float((e.confusion.sum(0) * e.confusion.sum(1)).sum() / n**2)
