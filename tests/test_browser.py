@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from explain.features.top_activations import ABOUT
 from tests.pages import Events, open_tab, saved
 from tests.test_trained import fake
 
@@ -110,24 +109,6 @@ def test_channels_of_a_layer(page: "playwright.Page", tmp_path: Path) -> None:
     page.locator("#vt-network tr:has-text('preds')").first.click()
     page.wait_for_selector("#vt-sheet .vt-values")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-@pytest.mark.parametrize("page", [(1280, False, "")], indirect=True, ids=["wide light"])
-def test_the_run_is_looked_at_for_strongest_images(page: "playwright.Page", demo: Path) -> None:
-    open_tab(page, "Layers")
-    page.locator(".vt-channel").nth(2).click()
-    page.click("#vt-alone [data-action=survey]")
-    page.click("#vt-depth [data-action=stop]")
-    page.wait_for_selector("#vt-depth [data-action=survey]")  # stopped: it is offered again
-    assert not (demo / ABOUT).exists()
-    page.click("#vt-depth [data-action=survey]")
-    page.wait_for_selector("#vt-depth small:has-text('the run: 800 images')", timeout=180_000)
-    assert page.locator(".vt-chart polyline.vt-line-run").count() >= 4
-    picture = page.locator("#vt-alone .vt-photo").first.get_attribute("src")
-    page.locator(".vt-strongest .vt-tile").first.click()
-    page.wait_for_function("old => document.querySelector('#vt-alone .vt-photo').src !== old", arg=picture)
-    page.locator(".vt-chart .vt-slot").last.click()
-    page.wait_for_selector("#vt-sheet h2:has-text('preds')")
 
 
 @pytest.mark.parametrize(

@@ -99,15 +99,11 @@ def test_a_run_of_damaged_parts_alone_is_one_line(small_run: RunData) -> None:
 # -- what others left in a folder of ours -------------------------------------------------------------------
 
 DERIVED_FILES = (
-    "analysis.json",
-    "analysis.parquet",
-    "contrasts.parquet",
-    "depth.parquet",
-    "strongest.parquet",
-    "survey.json",
-    "metadata.parquet",
-    "notes.jsonl",
+    ("analysis.json", "survey.json", "metadata.parquet", "notes.jsonl"),
+    ("analysis.parquet", "strongest.parquet"),
+    ("contrasts.parquet", "depth.parquet"),
 )
+"""All files of a group are damaged at once: whether one of them is read depends on none of the others."""
 
 
 def damaged(path: Path, how: str) -> None:
@@ -127,9 +123,9 @@ def damaged(path: Path, how: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "others", "flipped"])
-@pytest.mark.parametrize("name", DERIVED_FILES)
-def test_with_a_damaged_file_the_page_opens_and_every_click_is_answered(
-    name: str, how: str, tmp_path: Path
+@pytest.mark.parametrize("names", DERIVED_FILES, ids=lambda names: names[0])
+def test_with_damaged_files_the_page_opens_and_every_click_is_answered(
+    names: tuple[str, ...], how: str, tmp_path: Path
 ) -> None:
     from dashboard.session.context import Context
     from tests.pages import served
@@ -137,7 +133,8 @@ def test_with_a_damaged_file_the_page_opens_and_every_click_is_answered(
 
     folder = tmp_path / "run"
     shutil.copytree(ROOT / "dashboard" / "demo", folder)
-    damaged(folder / name, how)
+    for name in names:
+        damaged(folder / name, how)
     with served(Context(open_run(folder), trainings=tmp_path / "trainings")) as url:
         visitor = Visitor(url)
         answers = [
