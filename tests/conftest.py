@@ -22,6 +22,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes,
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # of processes to come: servers in threads keep less memory
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +34,7 @@ from torch import nn
 from explain.features.top_activations import ABOUT, DEPTH, STRONGEST
 from explain.run.engine import run
 from explain.run.reader import RunData, open_run
-from models import cost
+from models import cost, memory
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
@@ -48,7 +50,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("vitrine")
-WORKERS = 4  # a process has torch, gradio and a Chromium: 3 GB
+WORKERS, EACH = 4, 4e9  # bytes of memory of a process with torch, gradio and a Chromium
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 FLAGS = [
     "--headless",
@@ -69,9 +71,12 @@ TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """What `-n auto` is: a process for every core of this machine."""
+    """What `-n auto` is: a process for every core of this machine, and one for while the others wait for a
+    browser or a server; as many as the memory holds."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, WORKERS)
+    known = hasattr(os, "sysconf")
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if known else 2 * EACH
+    return max(1, min(cores + 1, WORKERS, int(total / EACH)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -133,6 +138,14 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         progress = Progress.read(path.with_name(path.name.replace(".progress.json", ".safetensors")))
         if progress is not None and progress.alive:
             os.kill(progress.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def freed_memory_is_given_back() -> Iterator[None]:
+    """Commands and trainings keep it until their process ends, which is that of all tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "_of_glibc", lambda name: None)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
