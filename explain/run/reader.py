@@ -40,6 +40,8 @@ from models.evaluation import Evaluation, evaluate
 LIGHT = ("id", "label", "pred", "confidence", "loss", "error")
 LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 
+NOT_STORED = "no map: runs of earlier versions lack it; run it again"
+
 
 @dataclass(frozen=True, eq=False)
 class RunData:
@@ -292,6 +294,15 @@ class RunData:
                 method, name, [r for r, c in zip(wanted, chosen, strict=True) if c]
             )
         return maps
+
+    def no_map(self, row: int, target: str) -> str:
+        """Why the run has no map of a row, where it did not store it; empty otherwise."""
+        if target != "pred" or FLIPPED not in self.table:
+            return ""
+        item = self.table.loc[row]
+        missing = item[FLIPPED] and item["pred"] != item["label"]
+        stored = map_column(self.manifest.request.methods[0], OTHER)
+        return NOT_STORED if missing and not self._has(int(item["part"]), stored) else ""
 
     def _stored_maps(self, method: str, target: str, rows: list[int]) -> np.ndarray:
         name, shape = map_column(method, target), self.manifest.request.map_shape
