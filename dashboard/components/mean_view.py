@@ -56,7 +56,10 @@ def _difference(picture: str, means: MeanMaps, label: int) -> Markup:
 def class_means(findings: Findings, view: View) -> Markup:
     """Of the view's class; nothing where it has too few images."""
     label, target = view.label or 0, one_target(view)
-    means = mean_maps(findings.run, view.method, target, label)
+    if findings.run.binary:
+        means = findings.means(view.method, target)
+    else:  # of many classes, this one alone
+        means = mean_maps(findings.run, view.method, target, label)
     if means.count[label].sum() < FEWEST:
         return NOTHING
     return panel(

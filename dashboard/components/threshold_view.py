@@ -43,7 +43,9 @@ def threshold_panel(findings: Findings, view: View) -> Markup:
     body = controls + table(HEADS, join(map(_measure, measures(counts))), "vt-measures")
     left = f"{scores.left_out:,} images without a probability are left out." if scores.left_out else ""
     body += _outcomes(counts) + (empty(left) if left else NOTHING) + _curves(scores, counts, run.threshold)
-    return panel("Threshold", body, f"{run.classes[run.positive]} is predicted where its probability is at least this")
+    return panel(
+        "Threshold", body, f"{run.classes[run.positive]} is predicted where its probability is at least this"
+    )
 
 
 def _slider(name: str, threshold: float) -> Markup:

@@ -19,6 +19,7 @@ from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair
 from explain.analysis.evidence import ABOUT, CONTRASTS, FILE, Evidence
 from explain.analysis.labels import Fit
+from explain.analysis.mean_maps import MeanMaps, mean_maps_at
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
@@ -137,6 +138,13 @@ class FindingsAt(Findings):
             self._tested[method, target] = contrasts(self.run, method, target)
         return self._tested[method, target]
 
+    def means(self, method: str, target: str) -> MeanMaps:
+        if (method, target) not in self._means:
+            own = self.stored
+            before = own.means(method, target)
+            self._means[method, target] = mean_maps_at(own.run, before, self.run, method, target)
+        return self._means[method, target]
+
     def clusters(
         self,
         label: int,
@@ -198,9 +206,9 @@ def _soon_asked_for(findings: Findings) -> None:
     _ = findings.proposals, run.margin, findings.means(method, "label")
     if run.binary and not findings.scores.undefined:
         _ = findings.scores.average_precision_interval
-    if run.present:
+    for label in by_recall(run)[: 2 if run.binary else 1]:  # a threshold may change which is the worst
         with suppress(UserError):  # too few maps
-            findings.clusters(by_recall(run)[0], method, "label")
+            findings.clusters(label, method, "label")
 
 
 def _as_written(pair: DuplicatePair) -> dict[str, object]:
