@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import nn
 
 import vitrine
@@ -22,10 +23,12 @@ from explain.run.format import OTHER, map_column, part_files
 from explain.run.map_stats import attention_statistics
 from explain.run.parquet import read, write
 from explain.run.reader import RunData, open_run
+from models.architectures.classifiers import ARCHITECTURES
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
 from models.preprocessing import Preprocessing
+from tests.command import launch
 
 FED = Preprocessing((32, 32), None, (0.5,) * 3, (0.5,) * 3)
 CLASSES = ("blue", "red")
@@ -197,3 +200,21 @@ def test_a_threshold_takes_no_time(tmp_path: Path) -> None:
     began = time.perf_counter()
     _ = opened.at(0.6).evaluation
     assert time.perf_counter() - began < 0.3
+
+
+def test_run_prints_both_areas(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(ARCHITECTURES["small_conv"](1).state_dict(), tmp_path / "one.pth")
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(CLASSES))
+    text = launch(
+        *("run", "--model", "small_conv", "--weights", tmp_path / "one.pth", "--class-names", names),
+        *("--data", data, "--out", tmp_path / "run", "--force"),
+    )
+    opened = open_run(tmp_path / "run")
+    truth = (opened.ok["label"] == 1).to_numpy()
+    p = [float(opened.prob(int(row))[1]) for row in opened.ok.index]
+    accuracy, auc, ap = text[text.index("accuracy") :].splitlines()[:3]
+    assert accuracy.startswith("accuracy")
+    assert auc.startswith(f"AUC        {roc_auc_score(truth, p):.3f}  (95 % interval")
+    assert ap.startswith(f"AP         {average_precision_score(truth, p):.3f}  (95 % interval")
