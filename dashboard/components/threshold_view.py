@@ -19,7 +19,7 @@ from explain.analysis.groups import OUTCOMES
 SIDE, FINE = 100, 100  # of the drawing; steps of a curve that are told apart
 HEADS = (
     ("at the threshold", ""),
-    ("", ""),
+    ("value", ""),
     ("95 % interval", "Wilson's for fractions, bootstrap for F1"),
     ("images", ""),
 )
