@@ -1,9 +1,6 @@
 """The threshold of a run of two classes: a slider, presets, measures with intervals, and ROC and
 precision-recall curves with the operating point."""
 
-from dataclasses import dataclass
-
-import numpy as np
 from markupsafe import Markup
 
 from dashboard.components.controls import select
@@ -12,11 +9,11 @@ from dashboard.components.panel import empty, panel, row, table
 from dashboard.components.toolbar import controls_row
 from dashboard.tabs.errors_state import View
 from explain.analysis.binary import PRESETS, BinaryScores, Counts
-from explain.analysis.binary_text import Measure, areas, figure, interval_text, measures
+from explain.analysis.binary_curves import Curve, curves
+from explain.analysis.binary_text import Measure, figure, interval_text, measures
 from explain.analysis.findings import Findings
 from explain.analysis.groups import OUTCOMES
 
-SIDE, FINE = 100, 100  # of the drawing; steps of a curve that are told apart
 HEADS = (
     ("at the threshold", ""),
     ("value", ""),
@@ -42,7 +39,7 @@ def threshold_panel(findings: Findings, view: View) -> Markup:
     )
     body = controls + table(HEADS, join(map(_measure, measures(counts))), "vt-measures")
     left = f"{scores.left_out:,} images without a probability are left out." if scores.left_out else ""
-    body += _outcomes(counts) + (empty(left) if left else NOTHING) + _curves(scores, counts, run.threshold)
+    body += _outcomes(counts) + (empty(left) if left else NOTHING) + _curves(findings)
     return panel(
         "Threshold", body, f"{run.classes[run.positive]} is predicted where its probability is at least this"
     )
@@ -97,87 +94,33 @@ def _outcomes(counts: Counts) -> Markup:
     return html('<p class="vt-outcomes">{} <span>{:,} correct rejections</span></p>', buttons, counts.tn)
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """`short`: what its area is called; `across`, `up`: the axes; `line`: x and y in [0, 1]; `by_chance`: two
-    points (x, y) of what chance gives; `point`: the operating point, NaN where it is not defined."""
-
-    title: str
-    short: str
-    area: Measure
-    across: str
-    up: str
-    line: tuple[np.ndarray, np.ndarray]
-    by_chance: tuple[tuple[float, float], tuple[float, float]]
-    point: tuple[float, float]
+def _curves(findings: Findings) -> Markup:
+    if findings.scores.undefined:
+        return empty(findings.scores.undefined)
+    return html('<div class="vt-charts vt-curves">{}</div>', join(map(_figure, curves(findings))))
 
 
-def _curves(scores: BinaryScores, counts: Counts, threshold: float) -> Markup:
-    if scores.undefined:
-        return empty(scores.undefined)
-    auc, average = areas(scores)
-    base = scores.positives / len(scores.truth)
-    at_roc = (1 - counts.specificity, counts.sensitivity)
-    at_pr = (counts.sensitivity, counts.precision)
-    drawn = (
-        Curve("ROC", "AUC", auc, "false-alarm rate", "sensitivity", scores.roc, ((0, 0), (1, 1)), at_roc),
-        Curve(
-            "Precision-recall",
-            "AP",
-            average,
-            "recall",
-            "precision",
-            scores.precision_recall,
-            ((0, base), (1, base)),
-            at_pr,
-        ),
-    )
-    return html('<div class="vt-charts vt-curves">{}</div>', join(_figure(c, threshold) for c in drawn))
-
-
-def _figure(c: Curve, threshold: float) -> Markup:
+def _figure(c: Curve) -> Markup:
     """A square with the curve, what chance gives, and the operating point."""
-    (x0, y0), (x1, y1) = (_place(*point) for point in c.by_chance)
-    interval, value = interval_text(c.area), figure(c.area.value)
+    (x1, y1), (x2, y2) = c.by_chance
+    dot = html('<circle class="vt-point" cx="{:.2f}" cy="{:.2f}" r="3"/>', *c.at) if c.at else NOTHING
     return html(
         '<figure class="vt-chart"><figcaption title="{meaning}"><b>{short} {value}</b> <small>{interval}'
-        '</small></figcaption><svg class="vt-curve" viewBox="-2 -2 104 104" role="img" '
-        'aria-label="{title} curve: {short} {value}, 95 % interval {interval}; at the threshold {threshold} '
-        '{across} {x}, {up} {y}"><rect x="0" y="0" width="100" height="100"/>'
-        '<line x1="{x0:.2f}" y1="{y0:.2f}" x2="{x1:.2f}" y2="{y1:.2f}"/><polyline points="{points}"/>{dot}'
-        '</svg><small class="vt-axes">{across} → {up} ↑</small></figure>',
+        '</small></figcaption><svg class="vt-curve" viewBox="-2 -2 104 104" role="img" aria-label="{alt}">'
+        '<rect x="0" y="0" width="100" height="100"/><line x1="{x1:.2f}" y1="{y1:.2f}" x2="{x2:.2f}" '
+        'y2="{y2:.2f}"/><polyline points="{points}"/>{dot}</svg>'
+        '<small class="vt-axes">{across} → {up} ↑</small></figure>',
         meaning=c.area.meaning,
         short=c.short,
-        value=value,
-        interval=interval,
-        title=c.title,
-        threshold=str(threshold),
-        across=c.across,
-        up=c.up,
-        x=figure(c.point[0]),
-        y=figure(c.point[1]),
-        x0=x0,
-        y0=y0,
+        value=c.value,
+        interval=c.interval,
+        alt=c.alt,
         x1=x1,
         y1=y1,
-        points=_points(*c.line),
-        dot=_dot(*c.point),
+        x2=x2,
+        y2=y2,
+        points=c.points,
+        dot=dot,
+        across=c.across,
+        up=c.up,
     )
-
-
-def _place(x: float, y: float) -> tuple[float, float]:
-    return SIDE * x, SIDE * (1 - y)
-
-
-def _dot(x: float, y: float) -> Markup:
-    if x != x or y != y:
-        return NOTHING
-    return html('<circle class="vt-point" cx="{:.2f}" cy="{:.2f}" r="3"/>', *_place(x, y))
-
-
-def _points(x: np.ndarray, y: np.ndarray) -> str:
-    """Points of an SVG line, without those that lie within a pixel of the one before."""
-    cell = np.round(x * FINE) * (FINE + 1) + np.round(y * FINE)
-    kept = np.flatnonzero(np.append(True, np.diff(cell) != 0))
-    kept = np.union1d(kept, [len(x) - 1])
-    return " ".join(f"{SIDE * a:.1f},{SIDE * (1 - b):.1f}" for a, b in zip(x[kept], y[kept], strict=True))

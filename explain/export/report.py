@@ -10,6 +10,7 @@ from PIL import Image
 
 from explain import render
 from explain.analysis.binary import BinaryScores, Counts
+from explain.analysis.binary_curves import curves
 from explain.analysis.binary_text import (
     areas,
     figure,
@@ -120,7 +121,7 @@ def _binary(findings: Findings) -> Values:
     """The measures of two classes, and what they are of."""
     run = findings.run
     if not run.binary:
-        return {"measures": []}
+        return {"measures": [], "curves": []}
     counts, scores = findings.scores.at(run.threshold), findings.scores
     rows = [
         {
@@ -133,7 +134,12 @@ def _binary(findings: Findings) -> Values:
         for m in (*areas(scores), *measures(counts))
     ]
     note = f"positive: {run.classes[run.positive]}; threshold {threshold_text(findings)}"
-    return {"measures": rows, "measures_note": note, "outcomes": _outcomes(scores, counts)}
+    return {
+        "measures": rows,
+        "measures_note": note,
+        "outcomes": _outcomes(scores, counts),
+        "curves": curves(findings),
+    }
 
 
 def _outcomes(scores: BinaryScores, counts: Counts) -> str:

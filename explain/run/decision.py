@@ -33,24 +33,21 @@ def decided(
     positive: int,
     request: Request,
 ) -> pd.DataFrame:
-    """A copy of the table whose `pred`, `confidence` and statistics of the maps for the prediction are those
-    of class `positive` being predicted where `score` (of the rows of `ok`) is at least `threshold`. Rows
-    whose score is NaN keep their prediction."""
+    """A table whose `pred`, `confidence` and statistics of the maps for the prediction are those of class
+    `positive` being predicted where `score` (of the rows of `ok`) is at least `threshold`; what does not
+    change is shared. Rows whose score is NaN keep their prediction."""
     pred, label = ok["pred"].to_numpy(), ok["label"].to_numpy()
     called = score >= threshold
     now = np.where(np.isnan(score), pred, np.where(called, positive, 1 - positive))
     flipped = now != pred
     rows = ok.index.to_numpy()[flipped]
     confidence = np.where(called, score, 1 - score)[flipped]
-    changed = table.copy()
+    changed = table.copy(deep=False)
     changed[FLIPPED] = False
     true = (now == label)[flipped]
-    for name, values in {
-        FLIPPED: np.ones(len(rows), bool),
-        "pred": now[flipped],
-        "confidence": confidence,
-    }.items():
-        changed[name] = _with(table[name] if name in table else changed[name], rows, values)
+    changed[FLIPPED] = _with(changed[FLIPPED], rows, np.ones(len(rows), bool))
+    changed["pred"] = _with(table["pred"], rows, now[flipped])
+    changed["confidence"] = _with(table["confidence"], rows, confidence)
     for method in request.methods:
         for statistic in request.statistics:
             name, of_label, of_other = (
