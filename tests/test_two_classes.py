@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from dataclasses import asdict, replace
 from io import TextIOWrapper
+from itertools import product
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -231,6 +232,15 @@ def test_one_class_has_no_curves_and_no_nan(findings: Findings) -> None:
         assert "No image is of the positive class" in panel
         assert "<svg" not in panel
         assert "nan" not in re.sub(r"<[^>]*>", "", "".join((top, matrix, classes, panel))).lower()
+
+
+def test_a_run_without_any_answer(findings: Findings) -> None:
+    table = findings.run.table.assign(error="not a picture")
+    none = Findings(replace(findings.run, table=table))
+    for threshold, lens in product((0.0, 0.5, 0.9), LENSES):
+        found = pieces(none, replace(first_view(none.run), threshold=threshold, lens=lens))
+        assert "No image has a probability" in found[5]
+        assert f"{len(table)} images without a probability are left out" in found[5]
 
 
 def test_maps_that_an_old_run_lacks_are_said(folder: Path, tmp_path: Path) -> None:

@@ -64,11 +64,9 @@ class Counts:
     @property
     def f1_interval(self) -> Interval:
         positives, negatives = self.tp + self.fn, self.tn + self.fp
-        if not positives or not negatives:
-            return float("nan"), float("nan")
         rng = np.random.default_rng(0)
-        tp = rng.binomial(positives, self.tp / positives, COUNT_RESAMPLES)
-        fp = rng.binomial(negatives, self.fp / negatives, COUNT_RESAMPLES)
+        tp = rng.binomial(positives, self.tp / max(positives, 1), COUNT_RESAMPLES)
+        fp = rng.binomial(negatives, self.fp / max(negatives, 1), COUNT_RESAMPLES)
         return _percentiles(2 * tp / np.maximum(tp + fp + positives, 1))
 
 
