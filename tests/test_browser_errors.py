@@ -1,6 +1,7 @@
 """Errors and Compare in a real browser: from what to try to the images, their maps as numbers, notes, and
 another run beside this one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -242,6 +243,9 @@ def test_the_threshold_by_keyboard(browser: "playwright.Browser", tmp_path: Path
         assert accuracy in page.locator("#vt-numbers").inner_text()
         page.click("#vt-threshold button:has-text('misses')")
         page.wait_for_selector("#vt-gallery h2:has-text('misses')")
+        open_tab(page, "Export")
+        command = page.locator("#vt-export-typed textarea")
+        playwright.expect(command).to_have_value(re.compile(f"--select misses.* --threshold {threshold}"))
         page.goto(url + link)
         page.wait_for_function(
             "t => document.querySelector('#vt-threshold input')?.value === t", arg=str(threshold)
