@@ -52,6 +52,7 @@ from explain.cli.serve_options import (
     Share,
     Trainings,
 )
+from explain.cli.threshold import Positive, Threshold
 from explain.cli.training import study, train
 from models.errors import UserError
 from models.extras import EXTRAS, missing_package
@@ -93,6 +94,8 @@ def serve(
     gaze_model: GazeModel = None,
     decoders: DecoderFolder = None,
     allow_data: AllowData = False,
+    threshold: Threshold = "",
+    positive: Positive = "",
     open_browser: OpenBrowser = True,
 ) -> None:
     """Open the dashboard on a run."""
@@ -114,6 +117,8 @@ def serve(
             decoders=decoders,
             allow_data=allow_data,
             open_browser=open_browser,
+            threshold=threshold,
+            positive=positive,
         )
     )
 

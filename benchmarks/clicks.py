@@ -1,4 +1,5 @@
-"""Time of every click in the Errors tab, and memory of the server, for 50,000 images of 1,000 classes.
+"""Time of every click in the Errors tab, and memory of the server, for 50,000 images of 1,000 classes; of two
+classes (`--classes 2`) also at other thresholds.
 Budgets: 0.5 s per click, 1 GB.
 
     python benchmarks/clicks.py [--images 50000] [--classes 1000] [--run FOLDER]
@@ -23,7 +24,7 @@ from benchmarks.synthetic import Faults, synthetic_run
 from dashboard.tabs.errors import changed, pieces
 from dashboard.tabs.errors_state import LENSES, first_view
 from explain.analysis.findings import Findings, analyze
-from explain.analysis.groups import LISTS
+from explain.analysis.groups import lists_of
 from explain.analysis.ranking import SORTS
 from explain.run.reader import open_run
 
@@ -44,10 +45,13 @@ def clicks(findings: Findings) -> list[tuple[str, str]]:
         for lens in ("means", "attention", "clusters", "images")
         for pair in (("class", c), ("lens", lens))
     ]
-    made += [pair for name in LISTS for pair in (("group", name), ("page", "5"))] + [
+    made += [pair for name in lists_of(run) for pair in (("group", name), ("page", "5"))] + [
         ("sort", sort) for sort in SORTS
     ]
     made += [("group", f"proposal:{i}") for i in range(len(findings.proposals))]
+    if run.binary:
+        views = [("overview", ""), ("class", "1"), ("group", "misses"), *(("lens", lens) for lens in LENSES)]
+        made += [pair for k, view in enumerate(views, 1) for pair in (view, ("threshold", str(k / 12)))]
     made += [("group", f"slice:{s.name}") for s in findings.slices(findings.method)[:4]]
     return [
         *made,
@@ -115,12 +119,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not asked.run:
             faults = Faults(flipped=0.02, blurred=3, border=5, starved=7, pair=(11, 12))
+            apart = 4.0
+            if asked.classes == 2:
+                faults, apart = Faults(flipped=0.02), 1.2
             synthetic_run(
                 Path(folder, "run"),
                 asked.images,
                 asked.classes,
                 faults,
-                apart=4.0,
+                apart=apart,
                 methods=("layer_cam", "grad_cam"),
             )
         command = [sys.executable, __file__, "--session", "--run", str(asked.run or Path(folder, "run"))]

@@ -14,6 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from explain.run.format import (
+    OTHER,
     Manifest,
     PartWriter,
     Request,
@@ -124,12 +125,18 @@ def _part(
 def _maps(
     rng: np.random.Generator, request: Request, right: np.ndarray, at_border: np.ndarray
 ) -> dict[str, Any]:
-    """Columns of maps; where `right`, those for both targets are the same."""
+    """Columns of maps; where `right`, those for the predicted and the true class are the same."""
     columns: dict[str, Any] = {}
     for method in request.methods:
         of_pred, of_label = (_blobs(rng, len(right), request.map_shape, at_border) for _ in range(2))
         of_label[right] = of_pred[right]
-        for target, maps in (("pred", of_pred), ("label", of_label)):
+        found = {"pred": of_pred, "label": of_label}
+        if OTHER in request.targets:
+            none = np.zeros(len(right), bool)
+            found[OTHER] = np.where(
+                right[:, None, None], _blobs(rng, len(right), request.map_shape, none), of_label
+            )
+        for target, maps in found.items():
             name = map_column(method, target)
             columns[name], columns[f"{name}.scale"] = pack_maps(maps)
             columns |= {f"{name}.{s}": v for s, v in attention_statistics(maps).items()}

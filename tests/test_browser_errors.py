@@ -1,6 +1,7 @@
 """Errors and Compare in a real browser: from what to try to the images, their maps as numbers, notes, and
 another run beside this one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -218,3 +219,35 @@ def test_links(page: "playwright.Page", request: pytest.FixtureRequest) -> None:
         assert page.locator("#vt-gallery .vt-empty, #vt-gallery .vt-card").count() >= 1
     else:
         page.wait_for_selector("#vt-gallery h2:has-text('probable label errors')")
+
+
+def test_the_threshold_by_keyboard(browser: "playwright.Browser", tmp_path: Path) -> None:
+    """The slider reports once when the keys rest; figures and lists follow, and its link leads back."""
+    from dashboard.session.context import Context
+
+    synthetic_run(tmp_path / "run", 200, 2, apart=1.2)
+    opened = open_run(tmp_path / "run")
+    with served(Context(opened, trainings=tmp_path / "trainings")) as url:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(url)
+        slider = page.locator("#vt-threshold input[type=range]")
+        slider.focus()
+        for _ in range(3):
+            page.keyboard.press("PageUp")
+        page.wait_for_selector("#vt-gallery [data-link*='threshold=']")
+        link = str(page.locator("#vt-gallery [data-link]").get_attribute("data-link"))
+        threshold = float(link.split("threshold=")[1].split("&")[0])
+        assert threshold > 0.6
+        assert slider.evaluate("node => node === document.activeElement")
+        accuracy = f"{100 * opened.at(threshold).evaluation.accuracy:.1f}"
+        assert accuracy in page.locator("#vt-numbers").inner_text()
+        page.click("#vt-threshold button:has-text('misses')")
+        page.wait_for_selector("#vt-gallery h2:has-text('misses')")
+        open_tab(page, "Export")
+        command = page.locator("#vt-export-typed textarea")
+        playwright.expect(command).to_have_value(re.compile(f"--select misses.* --threshold {threshold}"))
+        page.goto(url + link)
+        page.wait_for_function(
+            "t => document.querySelector('#vt-threshold input')?.value === t", arg=str(threshold)
+        )
+        page.close()

@@ -353,6 +353,11 @@ def test_one_logit_is_two_classes(tmp_path: Path) -> None:
     message = command("run", *fed, "--class-names", names, "--out", tmp_path / "run")
     assert "one output, which is read as a logit" in message
     same(tmp_path / "run", "sigmoid")
+    auc = next(line for line in message.splitlines() if line.startswith("AUC"))
+    assert float(auc.split()[1]) == pytest.approx(entry["metrics"]["auc"], abs=6e-4)
+    probable, opened = answers("sigmoid")["prob_large"], open_run(tmp_path / "run").at(0.9)
+    expected = (probable.loc[opened.ok["id"]] >= 0.9).to_numpy()
+    assert ((opened.ok["pred"] == 1).to_numpy() == expected).all()
     done = run_command("run", *fed, "--classes", "sorted", "--out", tmp_path / "other")
     assert done.returncode == 2
     assert "outputs in another order" in done.stderr

@@ -25,7 +25,7 @@ from dashboard.tabs.compare_state import Choice
 from dashboard.tabs.errors_state import AUDITED, LENSES, TARGETS, View, first_view, from_query
 from dashboard.tabs.gaze_state import GazeView
 from explain.analysis.confusion import NORMS, ORDERS
-from explain.analysis.groups import KINDS, LISTS
+from explain.analysis.groups import KINDS, LISTS, OUTCOMES
 from explain.analysis.ranking import SORTS
 from explain.run.format import pack_maps, unpack_maps
 from models.class_matching import match_classes
@@ -65,6 +65,13 @@ ACTIONS = st.one_of(
     st.tuples(st.just("page"), st.integers(0, 10_000).map(str)),
     st.tuples(st.text(max_size=10), st.text(max_size=20)),
 )
+TWO: Any = SimpleNamespace(classes=("a>b", "表情 #1"), present=range(2), manifest=RUN.manifest)
+ACTIONS_OF_TWO = st.one_of(
+    ACTIONS,
+    st.tuples(st.just("threshold"), (st.floats(0, 1) | st.floats()).map(str)),
+    st.tuples(st.just("positive"), st.sampled_from(["0", "1", "2"])),
+    st.tuples(st.just("group"), st.sampled_from(list(OUTCOMES))),
+)
 NOT_LINKED = ("shared", "find", "down")
 
 
@@ -84,6 +91,15 @@ def test_a_link_leads_back_to_every_view(clicks: list[tuple[str, str]]) -> None:
     for action, value in clicks:
         view = view.apply(action, value, RUN)
     assert linked(from_query(parameters(view.query(RUN)), RUN)) == linked(view)
+
+
+@given(st.lists(ACTIONS_OF_TWO, max_size=8))
+def test_a_link_leads_back_to_every_threshold(clicks: list[tuple[str, str]]) -> None:
+    view = first_view(TWO)
+    for action, value in clicks:
+        view = view.apply(action, value, TWO)
+    assert 0 <= view.threshold <= 1
+    assert linked(from_query(parameters(view.query(TWO)), TWO)) == linked(view)
 
 
 @given(

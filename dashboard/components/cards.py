@@ -15,11 +15,13 @@ from explain.run.reader import RunData
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A map on a card: raw (h, w), its caption (Markup or text), and its alternative text."""
+    """A map on a card: raw (h, w), its caption (Markup or text), its alternative text, and why it is missing
+    where that is known."""
 
     raw: np.ndarray
     caption: str
     alt: str
+    missing: str = ""
 
 
 def tile(
@@ -49,7 +51,7 @@ def tile(
 
 def _overlay(shown: Shown, top: float | None, enlarge: int) -> Markup:
     """The map, and the reason where there is nothing to draw."""
-    reason, drawn = render.problem(shown.raw), NOTHING
+    reason, drawn = shown.missing or render.problem(shown.raw), NOTHING
     if np.isfinite(shown.raw).any():
         url = render.map_png(render.normalize(shown.raw, top), enlarge)
         drawn = html('<img class="vt-map" src="{}" alt="{}">', url, shown.alt)
@@ -102,6 +104,7 @@ def _maps_shown(
         maps["pred"][k],
         evidence(pred, "pred"),
         f"{text}, for {pred}, probability {float(item['confidence']):.2f}",
+        run.no_map(int(str(item.name)), "pred"),
     )
     if not wrong:
         return [of_pred]

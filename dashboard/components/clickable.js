@@ -29,5 +29,17 @@ element.addEventListener('keydown', (event) => {
 });
 element.addEventListener('change', (event) => {
   const node = event.target.closest('select[data-action], input[data-action], textarea[data-action]');
+  if (node?.type === 'range') return released(node);
   if (node) report(node, node.type === 'checkbox' ? node.checked : node.value);
+});
+// A range reports once when it is released; of several keys that follow one another, only the last.
+let pause = null;
+const released = (node) => {
+  clearTimeout(pause);
+  pause = setTimeout(() => report(node, node.value), 250);
+};
+element.addEventListener('input', (event) => {
+  const node = event.target.closest('input[type=range][data-action]');
+  const shown = node && element.querySelector(`input[type=number][data-action="${node.dataset.action}"]`);
+  if (shown) shown.value = node.value;
 });

@@ -22,6 +22,8 @@ LISTED = 100  # classes that a drop-down list can hold
 def cluster_view(findings: Findings, view: View) -> Markup:
     """Clusters of the view's class, or of the class with the lowest recall."""
     run, target = findings.run, one_target(view)
+    if not run.present:
+        return panel("Clusters", empty("No image has a prediction."))
     label = by_recall(run)[0] if view.label is None else view.label
     classes = {str(i): run.classes[i] for i in run.present}
     choice = select("class", "class", classes, str(label)) if len(classes) <= LISTED else NOTHING

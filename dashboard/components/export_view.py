@@ -20,7 +20,7 @@ def contents(run: RunData, selection: Selection, options: ExportOptions, methods
     images, classes = len(rows), len(selection.samples)
     note = (
         f"{images:,} image{'s' * (images != 1)} of {classes:,} class{'es' * (classes != 1)}: "
-        f"{selection.description}"
+        f"{'; '.join(filter(None, [selection.description, run.decision]))}"
     )
     body = html(
         '<dl class="vt-files">{}</dl><div class="vt-handed">{}</div>{}',

@@ -15,12 +15,12 @@ from dashboard.components.toolbar import toolbar
 from dashboard.links import linked
 from dashboard.tabs.errors_state import View
 from explain.analysis.findings import Findings
-from explain.analysis.groups import group
+from explain.analysis.groups import OUTCOMES, group
 from explain.analysis.ranking import ClassSample, by_recall, ordered, overview, select
 from explain.formatting import decimal
 from explain.run.reader import RunData
 
-CLASSES_A_PAGE, CARDS_A_PAGE = 8, 12
+CLASSES_A_PAGE, CARDS_A_PAGE, OUTCOMES_A_PAGE = 8, 12, 6
 NO_ERRORS, NO_CORRECT = "no errors", "none correct"
 
 
@@ -30,7 +30,7 @@ def gallery(findings: Findings, notes: Notes, view: View, editable: bool = True)
     if view.group:
         return _group(findings, notes, view, editable)
     if view.label is None:
-        return _overview(run, view)
+        return _outcomes(findings, view) if run.binary else _overview(run, view)
     if view.pred is None:
         return _class(findings, view)
     return _pair(run, notes, view, view.label, view.pred, editable)
@@ -68,6 +68,29 @@ def _overview(run: RunData, view: View) -> Markup:
         "inspect it"
     )
     return _panel(run, view, "All classes", note, pages, head + join(_sample(run, view, s) for s in shown))
+
+
+def _outcomes(findings: Findings, view: View) -> Markup:
+    """Of two classes: false alarms, misses and hits, side by side."""
+    run, sort = findings.run, view.sort or "most confident"
+    found = {key: group(findings, {}, key) for key in OUTCOMES}
+    rows = {key: ordered(run, g.rows, sort) for key, g in found.items() if g}
+    _, pages = pages_of(max(map(len, rows.values())), OUTCOMES_A_PAGE)
+    columns = join(
+        html(
+            '<div><button class="vt-link vt-class-name" {}><b class="vt-{}">{}</b> <small>{:,}</small>'
+            '</button><div class="vt-strip">{}</div></div>',
+            action("group", key),
+            "ok" if key == "hits" else "bad",
+            OUTCOMES[key],
+            len(rows[key]),
+            _strip(run, view, rows[key], "none", OUTCOMES_A_PAGE),
+        )
+        for key in OUTCOMES
+    )
+    note = f"positive: {run.classes[run.positive]}; {sort} first; click an image to inspect it"
+    body = html('<div class="vt-sides vt-three vt-{}">{}</div>', view.target, columns)
+    return _panel(run, view, "False alarms, misses and hits", note, pages, body)
 
 
 def _sample(run: RunData, view: View, sample: ClassSample) -> Markup:
@@ -118,8 +141,8 @@ def _class(findings: Findings, view: View) -> Markup:
     return _panel(run, view, name, f"{view.sort} first", pages, body) + class_means(findings, view)
 
 
-def _strip(run: RunData, view: View, rows: np.ndarray, none: str) -> Markup:
-    shown = cards(run, _page(rows, view.page, CARDS_A_PAGE), view.method, view.target, view.shared)
+def _strip(run: RunData, view: View, rows: np.ndarray, none: str, size: int = CARDS_A_PAGE) -> Markup:
+    shown = cards(run, _page(rows, view.page, size), view.method, view.target, view.shared)
     return join(shown) or empty("no more on this page" if len(rows) else none)
 
 

@@ -32,7 +32,7 @@ const focusAgain = () => {
   if (!focused || focused.node.isConnected || document.activeElement !== document.body) return;
   const {piece, key, name, value, label} = focused;
   const alike = [...piece.querySelectorAll(`[data-${key}="${CSS.escape(name)}"]`)].filter((node) => !node.disabled);
-  const same = alike.find((node) => node.dataset.value === value) || alike.find((node) => label && node.ariaLabel === label);
+  const same = alike.find((node) => node.dataset.value === value && node.ariaLabel === label) || alike.find((node) => node.dataset.value === value) || alike.find((node) => label && node.ariaLabel === label);
   const next = same || piece.querySelector('h2');
   focused = null;
   if (!next) return;

@@ -1,8 +1,6 @@
 """Mean maps: of each class, for wrong and for correct predictions, and their difference, over the mean image
 and all on one scale."""
 
-from functools import lru_cache
-
 import numpy as np
 from markupsafe import Markup
 
@@ -23,12 +21,12 @@ FEWEST = 4  # images that are worth a mean
 A_PAGE = 6
 
 
-@lru_cache(maxsize=256)
 def _picture(findings: Findings, label: int, correct: bool) -> str:
-    ok = findings.run.ok
-    return mean_picture(
-        findings.run, ok.index[(ok["label"] == label) & (ok["correct"] == correct)].to_numpy()
-    )
+    key, ok, kept = (label, correct), findings.run.ok, findings.pictures
+    if (found := kept.get(key)) is None:
+        rows = ok.index[(ok["label"] == label) & (ok["correct"] == correct)].to_numpy()
+        found = kept[key] = mean_picture(findings.run, rows)
+    return found
 
 
 def tiles(findings: Findings, means: MeanMaps, label: int, top: float) -> Markup:
@@ -58,7 +56,10 @@ def _difference(picture: str, means: MeanMaps, label: int) -> Markup:
 def class_means(findings: Findings, view: View) -> Markup:
     """Of the view's class; nothing where it has too few images."""
     label, target = view.label or 0, one_target(view)
-    means = mean_maps(findings.run, view.method, target, label)
+    if findings.run.binary:
+        means = findings.means(view.method, target)
+    else:  # of many classes, this one alone
+        means = mean_maps(findings.run, view.method, target, label)
     if means.count[label].sum() < FEWEST:
         return NOTHING
     return panel(

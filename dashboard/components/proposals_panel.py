@@ -13,8 +13,14 @@ SHOWN = 3  # before a click
 TITLE = "What to try"
 
 
-def proposals_panel(found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "") -> Markup:
-    """`found` None: the analysis is still running; `inconclusive`: why nothing can be concluded."""
+NOTE = "significant findings, the most errors first"
+
+
+def proposals_panel(
+    found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "", note: str = NOTE
+) -> Markup:
+    """`found` None: the analysis is still running; `inconclusive`: why nothing can be concluded; `note`: what
+    they are."""
     if inconclusive:
         return panel("What to check first", warning(inconclusive))
     if found is None:
@@ -22,9 +28,7 @@ def proposals_panel(found: Sequence[Proposal] | None, chosen: str = "", inconclu
     if not found:
         return panel(TITLE, empty(f"No significant finding. Checked: {', '.join(CHECKS)}."))
     cards = [_card(i, p, chosen == f"proposal:{i}") for i, p in enumerate(found)]
-    return panel(
-        TITLE, _cards(cards[:SHOWN]) + _more(cards[SHOWN:]), "significant findings, the most errors first"
-    )
+    return panel(TITLE, _cards(cards[:SHOWN]) + _more(cards[SHOWN:]), note)
 
 
 def _cards(cards: Sequence[Markup]) -> Markup:

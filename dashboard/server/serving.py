@@ -21,6 +21,8 @@ from dashboard.server.upload_dir import forget_due, remove_uploads, sweep
 from dashboard.session.context import Context
 from dashboard.session.run_pages import end_pages, parent_is_gone
 from dashboard.theme import STYLE, theme
+from explain.analysis.binary_text import format_binary
+from explain.analysis.findings import Findings, with_threshold
 from explain.cli.data_question import ask_for_data
 from explain.run.parquet import Damaged
 from explain.run.reader import RunData, open_run
@@ -77,7 +79,8 @@ class ServeConfig:
     """`run`: a run folder; `weights`: a checkpoint instead of the one that the run names; `trainings`: the
     folder of the Train tab; `against`: runs of the same images, for Compare; `gaze`: a folder of
     `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`; `decoders`: a folder of `invert train`;
-    `allow_data`: read images that the run names though it was not made here."""
+    `allow_data`: read images that the run names though it was not made here; `threshold`, `positive`: of a
+    run of two classes, as `explain.analysis.findings.with_threshold` takes them."""
 
     run: Path
     sharing: Sharing = field(default_factory=Sharing)
@@ -90,10 +93,17 @@ class ServeConfig:
     decoders: Path | None = None
     allow_data: bool = False
     open_browser: bool = True
+    threshold: str = ""
+    positive: str = ""
 
     def context(self, run: RunData, network: "Classifier | None" = None) -> Context:
         """What the tabs share. `run`: the folder, opened; `network`: instead of the one that the run names.
-        Raises UserError where a run to compare with is none."""
+        Raises UserError where a run to compare with is none, and for a threshold that does not fit the
+        run."""
+        decided = with_threshold(Findings(run), self.threshold, self.positive)
+        if self.threshold or self.positive:
+            for line in format_binary(decided):
+                print(line)
         return Context(
             run,
             self.weights,
@@ -106,6 +116,8 @@ class ServeConfig:
             self.decoders,
             network,
             shared=self.sharing.open or bool(self.sharing.auth),
+            threshold=decided.run.threshold,
+            positive=decided.run.positive,
         )
 
 

@@ -42,8 +42,8 @@ class Context:
     Train tab. `against`: runs to compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a
     checkpoint of `gaze train`. `decoders`: a folder of `invert train`. `access`: what people who open the
     page may do. `network`: instead of the one that the run names. `shared`: whether other machines reach the
-    page, or it asks for a password. `opened`: the row that was clicked last;
-    `view`: what Errors shows."""
+    page, or it asks for a password. `threshold`, `positive`: of two classes, where the page begins. `opened`:
+    the row that was clicked last; `view`: what Errors shows."""
 
     run: RunData
     weights: Path | None = None
@@ -56,6 +56,8 @@ class Context:
     decoders: Path | None = None
     network: "Classifier | None" = None
     shared: bool = False
+    threshold: float = 0.5
+    positive: int = 1
     cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
     subjects: Subjects = field(init=False)
@@ -86,6 +88,7 @@ class Context:
 
     @cached_property
     def findings(self) -> Findings:
+        """Of the network's own predictions."""
         return Findings(self.run)
 
     @cached_property

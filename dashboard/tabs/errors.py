@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
@@ -20,13 +20,15 @@ from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
 from dashboard.components.proposals_panel import proposals_panel
 from dashboard.components.slice_view import slice_view
+from dashboard.components.threshold_view import threshold_panel
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
+from explain.analysis.binary_text import proposals_note
 from explain.analysis.findings import Findings
-from explain.analysis.groups import LISTS
+from explain.analysis.groups import lists_of
 from explain.run.notes import read
 
 TITLE, ID = "Errors", "errors"
@@ -43,34 +45,47 @@ _LENS: dict[str, Callable[[Findings, Notes, View, bool], Markup]] = {
 def lens(findings: Findings, view: View, editable: bool) -> Markup:
     """The right side: the bar, and the images in the way that was chosen."""
     content = _LENS[view.lens](findings, read(findings.run.folder), view, editable)
-    return lens_bar(LENSES, view.lens, LISTS, view.group, content)
+    return lens_bar(LENSES, view.lens, lists_of(findings.run), view.group, content)
 
 
 def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = True) -> list[str]:
-    """Headline numbers, proposals, confusion matrix, class table and images. `ready`: whether the findings
-    are computed; `editable`: whether notes can be written."""
+    """Headline numbers, proposals, confusion matrix, class table and images; then, of two classes, the
+    threshold, which all of them follow. `ready`: whether the findings are computed; `editable`: whether notes
+    can be written."""
+    findings = findings.at(view.threshold, view.positive)
     run = findings.run
-    proposals = proposals_panel(findings.proposals if ready else None, view.group, findings.inconclusive)
     return [
         numbers(run, view.method),
-        proposals,
+        proposed(findings, view, ready),
         confusion(run, view),
         class_table(run, view),
         lens(findings, view, editable),
+        *([threshold_panel(findings, view)] if run.binary else []),
     ]
+
+
+def proposed(findings: Findings, view: View, ready: bool) -> Markup:
+    """What to try: of the network's own predictions, at any threshold."""
+    found, note = findings.proposals if ready else None, proposals_note(findings.run)
+    return proposals_panel(found, view.group, findings.inconclusive, note)
 
 
 def changed(findings: Findings, before: View, view: View, editable: bool = True) -> list[Any]:
     """The pieces that look different after a click."""
     new = pieces(findings, view, findings.ready, editable)
-    same = [before.method == view.method, before.group == view.group] + [
-        _matrix_of(before) == _matrix_of(view)
-    ] * 2
-    return [gr.skip() if unchanged else html for html, unchanged in zip(new, [*same, False], strict=True)]
+    decides = _decision_of(before) == _decision_of(view)
+    same = [decides and before.method == view.method, decides and before.group == view.group]
+    same += [decides and _matrix_of(before) == _matrix_of(view)] * 2
+    unchanged = [*same, False, decides][: len(new)]
+    return [gr.skip() if same else html for html, same in zip(new, unchanged, strict=True)]
 
 
 def _matrix_of(view: View) -> tuple[Any, ...]:
     return view.label, view.pred, view.norm, view.order, view.find
+
+
+def _decision_of(view: View) -> tuple[float, int]:
+    return view.threshold, view.positive
 
 
 def build(ctx: Context) -> None:
@@ -82,17 +97,19 @@ class ErrorsTab:
 
     def __init__(self, ctx: Context):
         self._ctx, self._findings = ctx, ctx.findings
-        self._first, self._editable = first_view(ctx.run), ctx.access.computes
+        self._first = replace(first_view(ctx.run), threshold=ctx.threshold, positive=ctx.positive)
+        self._editable = ctx.access.computes
         self._known = ctx.findings.ready  # what the page says before anyone arrives
         ctx.view = self._view = gr.State(asdict(self._first))
         shown = pieces(ctx.findings, self._first, self._known, self._editable)
         top, proposals = clickable(shown[0], "vt-numbers"), clickable(shown[1], "vt-what")
         with gr.Row(elem_classes="vt-main"):
             with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+                threshold = [clickable(html, "vt-threshold") for html in shown[5:]]
                 matrix, table = clickable(shown[2], "vt-confusion"), clickable(shown[3], "vt-table")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._cards = clickable(shown[4], "vt-gallery")
-        self._areas = [top, proposals, matrix, table, self._cards]
+        self._areas = [top, proposals, matrix, table, self._cards, *threshold]
 
     def listen(self) -> None:
         ctx, areas = self._ctx, self._areas
@@ -130,6 +147,5 @@ class ErrorsTab:
         while self._ctx.work_out():
             time.sleep(0.3)
         if not self._known:
-            findings = self._findings
-            nothing[2] = proposals_panel(findings.proposals, view.group, findings.inconclusive)
+            nothing[2] = proposed(self._findings.at(view.threshold, view.positive), view, True)
         yield nothing

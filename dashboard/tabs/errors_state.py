@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from dashboard.links import PAGE
 from explain.analysis.confusion import NORMS, ORDERS
-from explain.analysis.groups import EARLIER_NAMES, KINDS, LISTS
+from explain.analysis.groups import EARLIER_NAMES, KINDS, lists_of
 from explain.analysis.ranking import SORTS
 from explain.run.reader import RunData
 from models.classes import find_class
@@ -29,14 +29,15 @@ _CHOICES = {
     "norm": set(NORMS),
     "order": set(ORDERS),
 }
-_LINKED = ("method", "target", "sort", "lens", "group", "norm", "order", "by", "low", "high")
+_LINKED = ("method", "target", "sort", "lens", "group", "norm", "order", "by", "low", "high", "threshold")
 
 
 @dataclass(frozen=True)
 class View:
     """`label` None: all classes; `pred` given: the images of `label` that were called `pred`; `group`: a list
     of images (`explain.analysis.groups`). `norm`, `order`, `find`: of the confusion matrix. `by`, `low`,
-    `high`: the column that the audit is sorted and filtered by."""
+    `high`: the column that the audit is sorted and filtered by. `threshold`, `positive`: of two classes, the
+    probability from which that one is predicted."""
 
     label: int | None = None
     pred: int | None = None
@@ -54,6 +55,8 @@ class View:
     down: bool = True
     low: str = ""
     high: str = ""
+    threshold: float = 0.5
+    positive: int = 1
 
     def apply(self, action: str, value: str, run: RunData) -> "View":
         """The view after a click. What does not fit the run leaves the view as it is."""
@@ -71,8 +74,20 @@ class View:
             return replace(self, find=value[:80])
         if action == "by" and value in (*AUDITED, *run.manifest.request.statistics):
             return replace(self, by=value, down=value != self.by or not self.down, page=0, low="", high="")
+        if action in ("threshold", "positive"):
+            return self._deciding(action, value, run)
         if action in ("low", "high") and (not value or _is_number(value)):
             return replace(self, **{action: value}, page=0)  # type: ignore[arg-type]
+        return self
+
+    def _deciding(self, action: str, value: str, run: RunData) -> "View":
+        """Another threshold, or another positive class, from 0.5 on."""
+        if len(run.classes) != 2:
+            return self
+        if action == "positive" and value in ("0", "1") and int(value) != self.positive:
+            return replace(self, positive=int(value), threshold=0.5, page=0)
+        if action == "threshold" and _is_number(value) and 0 <= float(value) <= 1:
+            return replace(self, threshold=abs(float(value)), page=0)
         return self
 
     def _at(self, action: str, value: str, run: RunData) -> "View":
@@ -84,7 +99,7 @@ class View:
         if action == "overview":
             return everywhere
         value = EARLIER_NAMES.get(value, value) if action == "group" else value
-        if action == "group" and value.partition(":")[0] in (*LISTS, *KINDS):
+        if action == "group" and value.partition(":")[0] in (*lists_of(run), *KINDS):
             return replace(everywhere, group=value[:160], sort=LISTED, lens="images")
         if action in ("class", "cell") and row.isdecimal() and int(row) in run.present:
             if action == "class":
@@ -105,6 +120,8 @@ class View:
     def query(self, run: RunData) -> str:
         """The view as query parameters, with names instead of numbers."""
         names, first = {"class": self.label, "as": self.pred}, asdict(first_view(run))
+        if self.positive != first["positive"]:
+            names["positive"] = self.positive
         parts = {k: run.classes[v] for k, v in names.items() if v is not None}
         parts |= {k: str(v) for k, v in asdict(self).items() if k in _LINKED and v != first[k]}
         return "?" + urlencode(parts | ({PAGE: str(self.page + 1)} if self.page else {}))
@@ -128,6 +145,8 @@ def first_view(run: RunData) -> View:
 def from_query(parameters: dict[str, str], run: RunData) -> View:
     """The view that a link asks for."""
     view = first_view(run)
+    view = view.apply("positive", _index(parameters.get("positive"), run.classes), run)
+    view = view.apply("threshold", parameters.get("threshold", ""), run)
     label, pred = (_index(parameters.get(key), run.classes) for key in ("class", "as"))
     view = view.apply("cell", f"{label},{pred}", run) if pred else view.apply("class", label, run)
     for action in ("group", "method", "target", "sort", "lens", "norm", "order", "by", "low", "high"):
@@ -148,4 +167,4 @@ def _index(name: str | None, classes: tuple[str, ...]) -> str:
 
 def is_view(parameters: dict[str, str]) -> bool:
     """Whether a link asks for anything of this tab."""
-    return bool({"class", "as", PAGE, *_LINKED} & set(parameters))
+    return bool({"class", "as", "positive", PAGE, *_LINKED} & set(parameters))

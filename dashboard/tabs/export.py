@@ -14,6 +14,7 @@ from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
 from dashboard.tabs.errors_state import View
 from dashboard.tabs.export_state import FORM, OF_VIEW, SELECTIONS, ExportView, typed
+from explain.analysis.findings import Findings
 from explain.export.anonymize import eye_band
 from explain.export.gallery import Export, ExportOptions
 from explain.export.selection import selected
@@ -61,11 +62,16 @@ class ExportTab:
         changes = [control.input for control in form.values()]
         gr.on(changes, self.show, inputs, shown, trigger_mode="always_last", **QUIET)
         self._start.click(self.export, inputs, result, concurrency_id="export", **QUIET)
-        report = [form["methods"], form["blur_eyes"]]
+        report = [ctx.view, form["methods"], form["blur_eyes"]]
         self._report.click(self.report, report, result, concurrency_id="export", **QUIET)
         self._state.select(self.stop, None, None, concurrency_limit=None, **QUIET)
         self._contents.select(self.opened, None, [ctx.opened, ctx.tabs], **QUIET)
         ctx.on_tab(ID, self.show, inputs, shown)
+
+    def _findings(self, keys: dict[str, Any]) -> Findings:
+        """At the threshold of Errors."""
+        view = View(**keys)
+        return self._ctx.findings.at(view.threshold, view.positive)
 
     def _options(self, keys: dict[str, Any], values: tuple[Any, ...]) -> ExportOptions:
         return ExportView(*values).options(self._ctx.run, View(**keys))
@@ -73,10 +79,11 @@ class ExportTab:
     @error_boundary
     def show(self, keys: dict[str, Any], *values: Any) -> list[str]:
         """The command, and what the archive will hold."""
-        run, options = self._ctx.run, self._options(keys, values)
+        findings, options = self._findings(keys), self._options(keys, values)
+        run = findings.run
         command, methods = typed(run, options), options.methods or run.manifest.request.methods[:1]
         try:
-            selection = selected(self._ctx.findings, options.select, options.per_class, options.sort)
+            selection = selected(findings, options.select, options.per_class, options.sort)
         except UserError as error:
             return [command, failed(str(error))]
         return [command, contents(run, selection, options, methods)]
@@ -84,7 +91,7 @@ class ExportTab:
     @error_boundary
     def export(self, request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
         out, who = handed_out(f"{self._ctx.run.folder.name}.zip"), str(request.session_hash)
-        archive = Export(self._ctx.findings, out, self._options(keys, values))
+        archive = Export(self._findings(keys), out, self._options(keys, values))
         self._ctx.cancellation.begin(who)
         yield [progress(WRITING, 0.0), gr.DownloadButton(visible=False)]
         try:
@@ -111,12 +118,12 @@ class ExportTab:
             work.close()
 
     @error_boundary
-    def report(self, methods: list[str] | None, blur_eyes: bool) -> Iterator[list[Any]]:
+    def report(self, keys: dict[str, Any], methods: list[str] | None, blur_eyes: bool) -> Iterator[list[Any]]:
         from explain.export.report import report, write_report
 
         yield [progress("Writing the report", None), gr.DownloadButton(visible=False)]
         out, method = handed_out(f"{self._ctx.run.folder.name}.html"), next(iter(methods or []), None)
-        write_report(report(self._ctx.findings, method, blur_eyes=bool(blur_eyes)), out)
+        write_report(report(self._findings(keys), method, blur_eyes=bool(blur_eyes)), out)
         yield [done("Report (one file)", out.stat().st_size), _download(out.name, str(out))]
 
     def stop(self, request: gr.Request, event: gr.SelectData) -> None:

@@ -57,5 +57,9 @@ def typed(run: RunData, options: ExportOptions) -> str:
     words += ["--sort", options.sort] if options.sort != plain.sort else []
     words += [] if options.originals else ["--no-originals"]
     words += [] if options.raw else ["--no-maps"]
+    if run.threshold != 0.5:
+        words += ["--threshold", str(run.threshold)]
+    if run.positive != 1:
+        words += ["--positive", run.classes[run.positive]]
     words += ["--blur-eyes"] if options.blur_eyes else []
     return as_typed(words)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TypeVar
 
 import pandas as pd
+from cachetools import LRUCache
 
 from explain.analysis.clusters import Clustering, cluster_maps
 from explain.analysis.contrasts import Contrast, contrasts
@@ -22,6 +23,7 @@ from models.json_files import build, read_object
 
 FILE, ABOUT, CONTRASTS = "analysis.parquet", "analysis.json", "contrasts.parquet"
 VERSION = 2
+PICTURES = 256
 T = TypeVar("T")
 
 
@@ -39,6 +41,8 @@ class Evidence:
         self._slices: dict[str, list[Slice]] = {}
         self._clusters: dict[tuple[int, str, str], Clustering] = {}
         self._means: dict[tuple[str, str], MeanMaps] = {}
+        self.pictures: LRUCache[tuple[int, bool], str] = LRUCache(PICTURES)
+        """Mean pictures of (class, whether they are correct), as they are drawn."""
 
     @property
     def stamp(self) -> dict[str, object]:

@@ -1,33 +1,77 @@
 """All results of the analysis of a run: the evidence, whether anything may be concluded from it, and
 proposals. `analyze` computes all of it and writes the slow part into the run's folder."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
+from cachetools import LRUCache
 
+from explain.analysis.binary import BinaryScores, binary_scores
 from explain.analysis.chance import inconclusive
+from explain.analysis.clusters import Clustering
+from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair
 from explain.analysis.evidence import ABOUT, CONTRASTS, FILE, Evidence
+from explain.analysis.labels import Fit
+from explain.analysis.mean_maps import MeanMaps, mean_maps_at
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
 from explain.run.format import write_json
 from explain.run.parquet import write
 from explain.run.reader import RunData
+from models.classes import find_class
 from models.errors import UserError
+
+THRESHOLDS = 4  # findings at other thresholds that are kept, at about 20 MB each for 50,000 images
 
 
 class Findings(Evidence):
-    """Of one run."""
+    """Of one run. Of two classes, `at` gives those at another threshold."""
 
     def __init__(self, run: RunData):
         super().__init__(run)
-        self.ready = self.kept
+        self._ready = self.kept
+        self._at: LRUCache[tuple[float, int], Findings] = LRUCache(THRESHOLDS)
+        self._scores: dict[int, BinaryScores] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def ready(self) -> bool:
         """Whether nothing slow is left to be computed."""
+        return self._ready
+
+    def set_ready(self) -> None:
+        self._ready = True
+
+    @property
+    def stored(self) -> "Findings":
+        """Those of the network's own predictions."""
+        return self
+
+    def at(self, threshold: float, positive: int) -> "Findings":
+        """As `RunData.at`; the last few are kept."""
+        key = (threshold, positive)
+        if key == (0.5, self.run.positive):
+            return self
+        with self._lock:
+            if key not in self._at:
+                self._at[key] = FindingsAt(self, threshold, positive)
+            return self._at[key]
+
+    @property
+    def scores(self) -> BinaryScores:
+        """As `binary.binary_scores`."""
+        kept = self.stored._scores
+        if self.run.positive not in kept:
+            kept[self.run.positive] = binary_scores(self.run)
+        return kept[self.run.positive]
 
     @cached_property
     def inconclusive(self) -> str:
@@ -40,17 +84,117 @@ class Findings(Evidence):
         return [] if self.inconclusive else proposals(self)
 
 
+class FindingsAt(Findings):
+    """Of two classes at another threshold. What is said of labels, duplicates and the network as a whole, and
+    proposals, are those of the network's own predictions; slices, means, clusters and contrasts follow the
+    threshold. Nothing of it is written into the run's folder, or read from there."""
+
+    def __init__(self, stored: Findings, threshold: float, positive: int):
+        Evidence.__init__(self, stored.run.at(threshold, positive))
+        self._of_network = stored
+        self._tested: dict[tuple[str, str], list[Contrast]] = {}
+
+    @property
+    def stored(self) -> Findings:
+        return self._of_network
+
+    @property
+    def kept(self) -> bool:
+        return False
+
+    @property
+    def ready(self) -> bool:
+        return self.stored.ready
+
+    def at(self, threshold: float, positive: int) -> Findings:
+        return self.stored.at(threshold, positive)
+
+    @cached_property
+    def checked(self) -> pd.DataFrame:
+        return self.stored.checked
+
+    @cached_property
+    def fit(self) -> Fit:
+        return self.stored.fit
+
+    @cached_property
+    def duplicates(self) -> list[DuplicatePair]:
+        return self.stored.duplicates
+
+    @cached_property
+    def method(self) -> str:
+        return self.stored.method
+
+    @cached_property
+    def inconclusive(self) -> str:
+        return self.stored.inconclusive
+
+    @cached_property
+    def proposals(self) -> list[Proposal]:
+        return self.stored.proposals
+
+    def contrasts(self, method: str, target: str = "pred") -> list[Contrast]:
+        if (method, target) not in self._tested:
+            self._tested[method, target] = contrasts(self.run, method, target)
+        return self._tested[method, target]
+
+    def means(self, method: str, target: str) -> MeanMaps:
+        if (method, target) not in self._means:
+            own = self.stored
+            before = own.means(method, target)
+            self._means[method, target] = mean_maps_at(own.run, before, self.run, method, target)
+        return self._means[method, target]
+
+    def clusters(
+        self,
+        label: int,
+        method: str,
+        target: str,
+        raise_if_cancelled: Callable[[], None] = lambda: None,
+    ) -> Clustering:
+        """Of maps for the true class, which no threshold changes: the same clusters, with other errors."""
+        if target != "label":
+            return super().clusters(label, method, target, raise_if_cancelled)
+        found, right = self.stored.clusters(label, method, target, raise_if_cancelled), self.run.ok["correct"]
+        counted = [replace(c, wrong=int((~right.loc[c.rows]).sum())) for c in found.clusters]
+        return replace(found, clusters=counted)
+
+
+def with_threshold(findings: Findings, threshold: str = "", positive: str = "") -> Findings:
+    """At a threshold as people write it (`BinaryScores.threshold`), of the class of that name; empty: 0.5,
+    the second output. Raises UserError for a run of other than two classes, and for names that it lacks."""
+    run = findings.run
+    if not threshold and not positive:
+        return findings
+    if not run.binary:
+        raise UserError(
+            f"--threshold and --positive are for runs of two classes; '{run.folder}' has "
+            f"{len(run.classes)} classes: leave them out."
+        )
+    found = run.positive
+    if positive:
+        names = [find_class(positive, known) for known in (run.classes, run.data_names)]
+        known = [index for index in names if index is not None]
+        if not known:
+            raise UserError(f"No class '{positive[:60]}': the run has {' and '.join(run.classes)}.")
+        found = known[0]
+    of_class = findings.at(0.5, found)
+    return findings.at(of_class.scores.threshold(threshold), found) if threshold else of_class
+
+
 def analyze(findings: Findings, clicks: bool = True) -> Iterator[float]:
-    """Compute everything and write it into the run's folder, `ABOUT` last; yields the fraction that is done.
+    """Compute everything of the network's own predictions and write it into the run's folder, `ABOUT` last;
+    yields the fraction that is done.
     Where the folder cannot be written, the results live as long as `findings`. `clicks`: also compute what
     the dashboard's first clicks would wait for."""
+    findings = findings.stored
     if not findings.kept:
         for fraction, name in ((0.1, "fit"), (0.6, "checked"), (0.8, "duplicates"), (0.95, "_contrasts")):
             getattr(findings, name)
             yield fraction
         with suppress(OSError):
             _write(findings.run.folder, findings)
-    findings.ready = True
+    findings.set_ready()
     if clicks:
         _soon_asked_for(findings)
     yield 1.0
@@ -60,9 +204,11 @@ def _soon_asked_for(findings: Findings) -> None:
     """What the first clicks would wait for."""
     run, method = findings.run, findings.run.manifest.request.methods[0]
     _ = findings.proposals, run.margin, findings.means(method, "label")
-    if run.present:
+    if run.binary and not findings.scores.undefined:
+        _ = findings.scores.average_precision_interval
+    for label in by_recall(run)[: 2 if run.binary else 1]:  # a threshold may change which is the worst
         with suppress(UserError):  # too few maps
-            findings.clusters(by_recall(run)[0], method, "label")
+            findings.clusters(label, method, "label")
 
 
 def _as_written(pair: DuplicatePair) -> dict[str, object]:

@@ -7,14 +7,24 @@ from explain.analysis.proposals import CHECKS
 from explain.text_table import columns
 
 LINES, WIDTH, LEVEL = 8, 110, 0.05
+AT_HALF = "Findings are those at the threshold 0.5; slices are at the chosen one."
 
 
 def format_text(findings: Findings) -> str:
-    """Proposals, then the slices that are significantly worse; or why nothing is concluded."""
+    """Proposals, then the slices that are significantly worse; or why nothing is concluded. Proposals are of
+    the network's own predictions, whatever the threshold."""
     if findings.inconclusive:
         return textwrap.fill(f"{findings.run.unfinished} {findings.inconclusive}".strip(), WIDTH)
     return "\n\n".join(
-        filter(None, [textwrap.fill(findings.run.unfinished, WIDTH), _proposals(findings), _slices(findings)])
+        filter(
+            None,
+            [
+                textwrap.fill(findings.run.unfinished, WIDTH),
+                AT_HALF if findings.run.decision else "",
+                _proposals(findings),
+                _slices(findings),
+            ],
+        )
     )
 
 

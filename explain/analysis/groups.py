@@ -8,8 +8,10 @@ import numpy as np
 from explain.analysis.duplicates import rows_of
 from explain.analysis.findings import Findings
 from explain.analysis.model_checks import AT_BORDER
+from explain.analysis.ranking import select
 from explain.run.format import TARGETS, map_column
 from explain.run.notes import Note
+from explain.run.reader import RunData
 
 LISTS = {
     "errors": "all errors",
@@ -20,6 +22,9 @@ LISTS = {
     "notes": "with a note",
 }
 """Those that every run has."""
+OUTCOMES = {"false-alarms": "false alarms", "misses": "misses", "hits": "hits"}
+"""Those of runs of two classes: negative images that are predicted positive, positive ones that are not, and
+positive ones that are."""
 EARLIER_NAMES = {"alike": "similar"}
 """Names of lists in links and commands of earlier versions -> names today."""
 LABELS_NOTE = (
@@ -38,13 +43,20 @@ class Group:
     rows: np.ndarray
 
 
+def lists_of(run: RunData) -> dict[str, str]:
+    """The lists that a run has."""
+    return {**OUTCOMES, **LISTS} if len(run.classes) == 2 else LISTS
+
+
 def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
-    """`key`: a name of `LISTS`, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`, `where:STATISTIC:LOW:HIGH`,
-    `cluster:CLASS:NUMBER:METHOD:TARGET`; None for anything else."""
+    """`key`: a name of `lists_of` the run, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`,
+    `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`; None for anything else."""
     key = EARLIER_NAMES.get(key, key)
     kind, _, name = key.partition(":")
     if kind in KINDS:
         return KINDS[kind](findings, notes, name)
+    if key in OUTCOMES and findings.run.binary:
+        return _outcome(findings.run, key)
     if key not in LISTS:
         return None
     ok, title = findings.run.ok, LISTS[key]
@@ -68,6 +80,14 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
             title, "more than half of the map in the outer eighth", ok.index[~ok["correct"] & at].to_numpy()
         )
     return Group(title, "", ok.index[ok["id"].isin(list(notes))].to_numpy())
+
+
+def _outcome(run: RunData, key: str) -> Group:
+    """From the most confident prediction on."""
+    label, pred = key != "false-alarms", key != "misses"
+    of, as_ = (run.positive if side else 1 - run.positive for side in (label, pred))
+    note = f"true {run.classes[of]}, predicted {run.classes[as_]}, the most confident first"
+    return Group(OUTCOMES[key], note, select(run, of, as_))
 
 
 def _slice(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:

@@ -36,10 +36,30 @@ class MeanMaps:
 
 def mean_maps(run: RunData, method: str, target: str = "label", label: int | None = None) -> MeanMaps:
     """Of every class of the run, or of `label` alone. Maps without positive evidence are left out."""
+    ok = run.ok if label is None else run.ok[run.ok["label"] == label]
+    return _means(*_sums(run, method, target, ok.index.to_numpy()), run)
+
+
+def mean_maps_at(before: RunData, means: MeanMaps, run: RunData, method: str, target: str) -> MeanMaps:
+    """Of `run`, which is `before` at another threshold, from the means of `before`: only the maps of images
+    whose prediction changed are read."""
+    rows = run.ok.index[(run.ok["pred"] != before.ok["pred"]).to_numpy()].to_numpy()
+    h, w = run.manifest.request.map_shape
+    count = means.count.reshape(-1)
+    total = np.nan_to_num(means.maps.reshape(-1, h * w)) * count[:, None]
+    for one, sign in ((before, -1), (run, 1)):
+        sums, images = _sums(one, method, target, rows)
+        total, count = total + sign * sums, count + sign * images
+    return _means(np.maximum(total, 0), count, run)
+
+
+def _sums(run: RunData, method: str, target: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums (2 K, h w) of the rows' maps, each scaled to sum 1, and how many they are (2 K,): of every class,
+    those of wrong and of right predictions."""
     k, (h, w) = len(run.classes), run.manifest.request.map_shape
     total, count = np.zeros((2 * k, h * w)), np.zeros(2 * k, int)
-    ok = run.ok if label is None else run.ok[run.ok["label"] == label]
-    rows, cell = ok.index.to_numpy(), 2 * ok["label"].to_numpy() + ok["correct"].to_numpy()
+    ok = run.ok.loc[rows]
+    cell = 2 * ok["label"].to_numpy() + ok["correct"].to_numpy()
     for start in range(0, len(rows), CHUNK):
         chosen = slice(start, start + CHUNK)
         maps = np.maximum(np.nan_to_num(run.maps(method, target, rows[chosen].tolist())), 0).reshape(
@@ -49,5 +69,10 @@ def mean_maps(run: RunData, method: str, target: str = "label", label: int | Non
         positive = sums > 0
         np.add.at(total, cell[chosen][positive], maps[positive] / sums[positive, None])
         count += np.bincount(cell[chosen][positive], minlength=2 * k)
+    return total, count
+
+
+def _means(total: np.ndarray, count: np.ndarray, run: RunData) -> MeanMaps:
+    k, shape = len(run.classes), run.manifest.request.map_shape
     means = np.divide(total, count[:, None], out=np.full_like(total, np.nan), where=count[:, None] > 0)
-    return MeanMaps(means.reshape(k, 2, h, w), count.reshape(k, 2))
+    return MeanMaps(means.reshape(k, 2, *shape), count.reshape(k, 2))

@@ -1,6 +1,7 @@
 """Analysis of a run: which images to show, in which order, and what they have in common. NumPy and pandas
 only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,14 +125,16 @@ def summary(run: RunData) -> pd.DataFrame:
     )
 
 
-def format_text(run: RunData) -> list[str]:
-    """A run's outcome in a few lines: accuracy, macro-F1, worst classes, images without an answer, speed."""
+def format_text(run: RunData, areas: Sequence[str] = ()) -> list[str]:
+    """A run's outcome in a few lines: accuracy, `areas` (lines on its curves), macro-F1, worst classes,
+    images without an answer, speed."""
     e, manifest = run.evaluation, run.manifest
     low, high = e.interval
     worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
     lines = (
         [
             f"accuracy   {e.accuracy:.1%}  (95 % interval {low:.1%} to {high:.1%}, {len(run.ok)} images)",
+            *areas,
             f"macro-F1   {e.macro_f1:.3f}",
             f"worst      {', '.join(worst)}  (recall)",
         ]

@@ -10,6 +10,7 @@ import typer
 from explain.cli.data_question import ask_for_data
 from explain.cli.options import AllowData, BlurEyes, Options, Run, from_commas, option_groups
 from explain.cli.output import progress_bar, say
+from explain.cli.threshold import Decision
 
 if TYPE_CHECKING:
     from explain.export.gallery import ExportOptions
@@ -23,8 +24,8 @@ class WhatToExport(Options):
         str,
         typer.Option(
             help="Images to export: errors, correct, class:NAME, pair:TRUE>PREDICTED, tag:NAME, labels, "
-            "duplicates, similar, border, notes, or a list that a link of the dashboard names "
-            "(default: some of every class)."
+            "duplicates, similar, border, notes; of two classes false-alarms, misses, hits; or a list that a "
+            "link of the dashboard names (default: some of every class)."
         ),
     ] = ""
     per_class: Annotated[
@@ -64,28 +65,36 @@ def export(
     run: Run,
     out: Annotated[Path, typer.Option(help="Folder to write, or a file whose name ends in .zip.")],
     what: WhatToExport,
+    decision: Decision,
     allow_data: AllowData = False,
 ) -> None:
     """Write images of a run with their maps: originals, overlays, raw maps, a sheet of all classes, a page
     that opens without a server, and tables."""
+    from explain.analysis.binary_text import format_binary
     from explain.analysis.findings import Findings
     from explain.export.gallery import INDEX, Export
     from explain.run.reader import open_run
 
     opened = open_run(run)
     ask_for_data(opened, allow_data)
-    made = Export(Findings(opened), out, what.to_export_options())
+    findings = decision.of(Findings(opened))
+    made = Export(findings, out, what.to_export_options())
     with progress_bar("export") as on_progress:
         for fraction in made.steps():
             on_progress(fraction)
     if opened.unfinished:
         say(opened.unfinished)
-    say(f"{made.images} images, {made.selection.description}")
+    for line in format_binary(findings):
+        say(line)
+    say(f"{made.images} images, {made.description}")
     say(f"archive    {out}" if out.suffix.lower() == ".zip" else f"page       {out / INDEX}")
 
 
+@option_groups
 def report(
+    *,
     run: Run,
+    decision: Decision,
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     method: Annotated[
         str | None, typer.Option(help="Method of the run whose maps are shown (default: the first).")
@@ -96,11 +105,15 @@ def report(
     blur_eyes: BlurEyes = False,
 ) -> None:
     """Write what the run found as one HTML file, which opens without a server or a network."""
+    from explain.analysis.binary_text import format_binary
     from explain.analysis.findings import Findings
     from explain.export.report import report as make
     from explain.export.report import write_report
     from explain.run.reader import open_run
 
-    text = make(Findings(open_run(run)), method, per_class, blur_eyes)
+    findings = decision.of(Findings(open_run(run)))
+    text = make(findings, method, per_class, blur_eyes)
     write_report(text, out)
+    for line in format_binary(findings):
+        say(line)
     say(f"report     {out}, {len(text.encode()) / 1e6:.1f} MB")

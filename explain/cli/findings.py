@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli.options import Run
+from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
+from explain.cli.threshold import NETWORKS_OWN, Decision
 from models.errors import UserError
 from models.program import program
 
@@ -15,22 +16,27 @@ if TYPE_CHECKING:
     from explain.analysis.findings import Findings
 
 
-def analyze(run: Run) -> None:
-    """Print what to try next, each with its numbers, and the worst slices.
+@option_groups
+def analyze(*, run: Run, decision: Decision) -> None:
+    """Print what to try next, each with its numbers, and the worst slices; of two classes, AUC and measures
+    at a threshold first.
 
     The results are kept in the run folder for the dashboard."""
+    from explain.analysis.binary_text import format_binary
     from explain.analysis.format_text import format_text
 
-    say(format_text(analyzed(run)))
+    findings = analyzed(run, decision)
+    say("\n".join([*format_binary(findings), *([""] if findings.run.binary else []), format_text(findings)]))
 
 
-def analyzed(folder: Path) -> "Findings":
-    """The findings of a run, computed and kept in its folder. Raises UserError for what is no run."""
+def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":
+    """The findings of a run, computed and kept in its folder. Raises UserError for what is no run, and for a
+    threshold that does not fit it."""
     from explain.analysis.findings import Findings
     from explain.analysis.findings import analyze as compute
     from explain.run.reader import open_run
 
-    findings = Findings(open_run(folder))
+    findings = decision.of(Findings(open_run(folder)))
     with progress_bar("analyze") as on_progress:
         for fraction in compute(findings):
             on_progress(fraction)

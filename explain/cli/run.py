@@ -77,6 +77,7 @@ def run(
 
     A run that was stopped is resumed by the same command; images that have changed are computed again. The
     exit code is 1 if no image has an answer."""
+    from explain.analysis.binary_text import area_lines
     from explain.analysis.format_text import format_proposals
     from explain.analysis.ranking import format_text
 
@@ -84,7 +85,8 @@ def run(
     stop_where_wrong(matched, source, out, options.restart, options.force)
     answered = compute_run(matched, source, out, options)
     findings = analyzed(out)
-    say("\n".join([*format_text(findings.run), *format_proposals(findings)]))
+    areas = area_lines(findings.scores) if findings.run.binary else []
+    say("\n".join([*format_text(findings.run, areas), *format_proposals(findings)]))
     say(f"next       {program()} serve --run {out}")
     if not answered:  # the lines above say why
         raise typer.Exit(1)

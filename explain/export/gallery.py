@@ -90,6 +90,11 @@ class Export:
     def images(self) -> int:
         return len(self.selection.rows)
 
+    @property
+    def description(self) -> str:
+        """Which images, and the threshold where it is not the network's own."""
+        return "; ".join(filter(None, [self.selection.description, self.run.decision]))
+
     def steps(self) -> Generator[float, None, None]:
         """Write it; yields the fraction that is done."""
         if self.out.suffix.lower() != ".zip":
@@ -178,7 +183,10 @@ class Export:
     def _caption(self, row: int, method: str, target: str, raw: np.ndarray) -> str:
         name = self.run.classes[int(self.run.table.at[row, target])]
         title = self.run.title(method) if len(self.methods) > 1 else ""
-        return ", ".join(filter(None, [evidence(name, target), title, problem(raw)]))
+        return ", ".join(filter(None, [evidence(name, target), title, self._problem(row, target, raw)]))
+
+    def _problem(self, row: int, target: str, raw: np.ndarray) -> str:
+        return self.run.no_map(row, target) or problem(raw)
 
     def _sheet(self, out: Path) -> None:
         """As many classes and images as fit, with the first method's maps."""
@@ -208,16 +216,16 @@ class Export:
         about = (
             f"{run.title(method)}, {run.manifest.request.where} · accuracy {e.accuracy:.1%} of "
             f"{e.support.sum()} images · "
-            f"{self.selection.description}"
+            f"{self.description}"
         )
         save_picture(draw_sheet(run, fitting, tiles, columns, title, about), out / SHEET)
 
     def _tiles(self, row: int, result: str) -> list[tuple[Image.Image, str]]:
         picture = self._picture(row)
-        maps = [raw for method, _, raw in self._maps(row, result) if method == self.methods[0]]
-        images = [picture, *(overlay(picture, normalize(raw)) for raw in maps)]
+        maps = [(t, raw) for method, t, raw in self._maps(row, result) if method == self.methods[0]]
+        images = [picture, *(overlay(picture, normalize(raw)) for _, raw in maps)]
         small = [ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS) for image in images]
-        return list(zip(small, ["", *map(problem, maps)], strict=True))
+        return list(zip(small, ["", *(self._problem(row, t, raw) for t, raw in maps)], strict=True))
 
     def _index(self, entries: list[dict[str, Any]]) -> str:
         run, request = self.run, self.run.manifest.request
@@ -242,7 +250,7 @@ class Export:
         return page(
             "index.html",
             title=f"{request.model} on {request.data}",
-            description=self.selection.description,
+            description=self.description,
             titles=", ".join(titles),
             layer=request.layer,
             images=self.images,
@@ -253,13 +261,18 @@ class Export:
             manifest=MANIFEST,
         )
 
+    def _decision(self) -> dict[str, Any]:
+        run = self.run
+        return {"threshold": run.threshold, "positive": run.classes[run.positive]} if run.binary else {}
+
     def _manifest(self, out: Path, files: set[Path]) -> None:
         m = self.run.manifest
         about = {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "wishes": asdict(self.options),
-            "selected": self.selection.description,
+            "selected": self.description,
             "images": self.images,
+            **self._decision(),
             "run": asdict(m.request)
             | {
                 "status": m.status,

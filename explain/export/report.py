@@ -9,6 +9,17 @@ import numpy as np
 from PIL import Image
 
 from explain import render
+from explain.analysis.binary import BinaryScores, Counts
+from explain.analysis.binary_curves import curves
+from explain.analysis.binary_text import (
+    areas,
+    figure,
+    interval_text,
+    measures,
+    outcome_text,
+    proposals_note,
+    threshold_text,
+)
 from explain.analysis.confusion import largest
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.headline import headline
@@ -54,6 +65,8 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         proposals=findings.proposals,
         checks=", ".join(CHECKS),
         inconclusive=findings.inconclusive,
+        proposals_note=proposals_note(run),
+        **_binary(findings),
         **_confusion(run),
         **_classes(run),
         samples=[_class(run, s, method, blur_eyes) for s in samples],
@@ -97,10 +110,41 @@ def write_report(text: str, out: Path) -> None:
 def _subtitle(run: RunData, method: str) -> str:
     m = run.manifest
     state = m.finished[:16].replace("T", " ") + " UTC" if m.finished else "the run has not ended"
+    decision = f" · {run.decision}" if run.decision else ""
     return (
         f"{len(run.ok):,} images, {len(run.present):,} classes · {run.title(method)} at "
-        f"{m.request.where} · {state}"
+        f"{m.request.where} · {state}{decision}"
     )
+
+
+def _binary(findings: Findings) -> Values:
+    """The measures of two classes, and what they are of."""
+    run = findings.run
+    if not run.binary:
+        return {"measures": [], "curves": []}
+    counts, scores = findings.scores.at(run.threshold), findings.scores
+    rows = [
+        {
+            "name": m.name,
+            "value": figure(m.value),
+            "interval": interval_text(m),
+            "note": m.note,
+            "meaning": m.meaning,
+        }
+        for m in (*areas(scores), *measures(counts))
+    ]
+    note = f"positive: {run.classes[run.positive]}; threshold {threshold_text(findings)}"
+    return {
+        "measures": rows,
+        "measures_note": note,
+        "outcomes": _outcomes(scores, counts),
+        "curves": curves(findings),
+    }
+
+
+def _outcomes(scores: BinaryScores, counts: Counts) -> str:
+    left = f"{scores.left_out:,} images without a probability are left out." if scores.left_out else ""
+    return " ".join(filter(None, [scores.undefined, f"{outcome_text(counts)}.", left]))
 
 
 def _confusion(run: RunData) -> Values:
@@ -181,7 +225,10 @@ def _card(run: RunData, row: int, maps: dict[str, np.ndarray], blur_eyes: bool) 
     picture = without_eyes(picture, run) if blur_eyes else picture
     names, wrong = {t: run.classes[int(item[t])] for t in TARGETS}, bool(item["label"] != item["pred"])
     return {
-        "tiles": [_tile(picture, maps[t], names[t], t) for t in (TARGETS if wrong else TARGETS[:1])],
+        "tiles": [
+            _tile(picture, maps[t], names[t], t, run.no_map(row, t))
+            for t in (TARGETS if wrong else TARGETS[:1])
+        ],
         "wrong": wrong,
         **names,
         "confidence": decimal(float(item["confidence"])),
@@ -189,8 +236,8 @@ def _card(run: RunData, row: int, maps: dict[str, np.ndarray], blur_eyes: bool) 
     }
 
 
-def _tile(picture: Image.Image, raw: np.ndarray, name: str, target: str) -> Values:
-    reason = render.problem(raw)
+def _tile(picture: Image.Image, raw: np.ndarray, name: str, target: str, missing: str) -> Values:
+    reason = missing or render.problem(raw)
     caption = f"{evidence(name, target)}{reason and ': '}{reason}"
     return _figure(picture, render.normalize(raw), f"map for {name}", caption)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explain.analysis.findings import Findings
-from explain.analysis.groups import KINDS, LISTS, group
+from explain.analysis.groups import KINDS, group, lists_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, select
 from explain.run.notes import read
 from explain.run.reader import RunData
@@ -68,7 +68,7 @@ def _rows(findings: Findings, wanted: str, sort: str) -> tuple[np.ndarray, str]:
     if found is None:
         raise UserError(
             f"Nothing is called '{wanted[:80]}': select correct, class:NAME, pair:TRUE>PREDICTED, "
-            f"{', '.join(LISTS)}, or {', '.join(f'{k}:…' for k in KINDS)}."
+            f"{', '.join(lists_of(run))}, or {', '.join(f'{k}:…' for k in KINDS)}."
         )
     return found.rows, found.title
 

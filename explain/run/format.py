@@ -27,6 +27,8 @@ from models.program import program
 
 SCHEMA = 1
 TARGETS = ("pred", "label")
+OTHER = "other"
+"""Target of runs of two classes only: the class that is not predicted. Runs of earlier versions lack it."""
 REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
 DERIVED = (
     "analysis.json",
@@ -86,6 +88,11 @@ class Request:
         return f"layer {self.layer}" if self.layer else "the image"
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """Of which classes an image has maps."""
+        return (*TARGETS, OTHER) if len(self.classes) == 2 else TARGETS
+
+    @property
     def statistics(self) -> tuple[str, ...]:
         """Names of the numbers of every map."""
         return (*STATISTICS, *map(mass_in, self.regions))
@@ -136,7 +143,7 @@ def part_schema(request: Request) -> pa.Schema:
         ("prob", pa.list_(pa.float32())),
     ]
     for method in request.methods:
-        for target in TARGETS:
+        for target in request.targets:
             name = map_column(method, target)
             fields += [(name, pa.list_(pa.float16(), h * w)), (f"{name}.scale", pa.float32())]
             fields += [(f"{name}.{statistic}", pa.float32()) for statistic in request.statistics]

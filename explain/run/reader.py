@@ -4,7 +4,7 @@ for."""
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from explain.run.column_cache import column
+from explain.run.decision import FLIPPED, decided, is_the_true_class, nudged
 from explain.run.format import (
     MANIFEST,
     METADATA,
+    OTHER,
     REQUEST,
     TARGETS,
     Manifest,
@@ -38,17 +40,25 @@ from models.evaluation import Evaluation, evaluate
 LIGHT = ("id", "label", "pred", "confidence", "loss", "error")
 LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 
+NOT_STORED = "no map: runs of earlier versions lack it; run it again"
+
 
 @dataclass(frozen=True, eq=False)
 class RunData:
     """`table`: one row an image with `LIGHT` columns, the attention statistics, and where to find the rest;
     unreadable images have a text in `error` and are absent from `ok`. `damaged`: parts that cannot be read,
-    and are left out."""
+    and are left out.
+
+    Of a run of two classes, `at` gives the same run with another threshold: `threshold` of the probability of
+    class `positive` from which it is predicted, and `stored`, the run as the network decided."""
 
     folder: Path
     manifest: Manifest
     table: pd.DataFrame
     damaged: int = 0
+    positive: int = 1
+    threshold: float = 0.5
+    stored: "RunData | None" = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,8 +76,63 @@ class RunData:
             for i, name in enumerate(names)
         )
 
+    @property
+    def binary(self) -> bool:
+        """Whether it has two classes, so that a threshold decides between them."""
+        return len(self.classes) == 2
+
+    def at(self, threshold: float, positive: int | None = None) -> "RunData":
+        """The same run whose `pred`, `confidence` and `correct` follow from class `positive` being predicted
+        where its probability is at least `threshold`; at 0.5, exactly the network's own predictions. Neither
+        the network nor the folder is asked for them again. Raises UserError for other than two classes."""
+        if not self.binary:
+            raise UserError(
+                f"A threshold is for runs of two classes; this one has {len(self.classes)}: leave it out."
+            )
+        own = self.stored or self
+        positive = self.positive if positive is None else positive
+        if threshold == 0.5 and positive == own.positive:
+            return own
+        table = own.table
+        if threshold != 0.5:
+            score = own.score_of(positive)
+            table = decided(own.table, own.ok, score, threshold, positive, own.manifest.request)
+        return replace(own, table=table, positive=positive, threshold=threshold, stored=own)
+
+    @property
+    def decision(self) -> str:
+        """What decides between two classes, where it is not the network's own 0.5: 'red is predicted where
+        its probability is at least 0.7'. Empty otherwise."""
+        if self.threshold == 0.5:
+            return ""
+        return (
+            f"{self.classes[self.positive]} is predicted where its probability is at least {self.threshold}"
+        )
+
+    @property
+    def positive_score(self) -> np.ndarray:
+        """Of a run of two classes: the probability (n,) float64 of the positive class, in the rows of `ok`;
+        NaN where there is none. It is at least 0.5 exactly where the network's own prediction is that
+        class."""
+        return (self.stored or self).score_of(self.positive)
+
+    @cached_property
+    def _scores(self) -> dict[int, np.ndarray]:
+        return {}
+
+    def score_of(self, positive: int) -> np.ndarray:
+        """As `positive_score`, of either class."""
+        if positive not in self._scores:
+            score = np.full(len(self.table), np.nan)
+            for rows, prob in self.probabilities():
+                score[rows] = prob[:, positive]
+            self._scores[positive] = nudged(score[self.ok.index], (self.ok["pred"] == positive).to_numpy())
+        return self._scores[positive]
+
     @cached_property
     def _data_fingerprint(self) -> str:
+        if self.stored is not None:
+            return self.stored._data_fingerprint
         return fingerprint(self.manifest.data_root, self.table["id"].astype(str))
 
     @property
@@ -118,6 +183,8 @@ class RunData:
     @cached_property
     def metadata(self) -> pd.DataFrame | None:
         """What else the data says of its images, in the table's rows; None where it says nothing."""
+        if self.stored is not None:
+            return self.stored.metadata
         file = self.folder / METADATA
         if not file.is_file():
             return None
@@ -199,6 +266,8 @@ class RunData:
     def margin(self) -> pd.Series:
         """Of every readable image, its largest probability minus the second largest: near 0 the prediction is
         uncertain."""
+        if self.stored is not None:
+            return self.stored.margin
         margin = pd.Series(np.ones(len(self.ok), np.float32), self.ok.index)
         for rows, prob in self.probabilities():
             if prob.shape[1] > 1:
@@ -207,21 +276,57 @@ class RunData:
         return margin
 
     def maps(self, method: str, target: str, rows: Sequence[int]) -> np.ndarray:
-        """Raw maps (n, h, w) float32 of the rows; NaN for unreadable images."""
+        """Raw maps (n, h, w) float32 of the rows; NaN for unreadable images, and where the folder has none:
+        runs of two classes of earlier versions lack those of the class that the network did not predict,
+        where it was right."""
         if method not in self.manifest.request.methods:
             raise UserError(
                 f"The run has no method '{method}': it has {', '.join(self.manifest.request.methods)}."
             )
-        name, shape = map_column(method, target), self.manifest.request.map_shape
-        where = self.table.loc[list(rows), ["part", "row"]]
-        maps = np.empty((len(where), *shape), np.float32)
-        for part, group in where.assign(at=np.arange(len(where))).groupby("part"):
-            picked = group["row"].to_numpy()
-            scale = self._part(int(str(part)), f"{name}.scale").to_numpy().astype(np.float32)
-            maps[group["at"].to_numpy()] = unpack_maps(
-                self._part(int(str(part)), name).take(pa.array(picked)), scale[picked], shape
+        wanted = list(rows)
+        if target != "pred" or FLIPPED not in self.table:
+            return self._stored_maps(method, target, wanted)
+        there = self.table.loc[wanted]
+        flipped, true = there[FLIPPED].to_numpy(bool), is_the_true_class(there)
+        maps = np.empty((len(wanted), *self.manifest.request.map_shape), np.float32)
+        for name, chosen in (("pred", ~flipped), ("label", flipped & true), (OTHER, flipped & ~true)):
+            maps[chosen] = self._stored_maps(
+                method, name, [r for r, c in zip(wanted, chosen, strict=True) if c]
             )
         return maps
+
+    def no_map(self, row: int, target: str) -> str:
+        """Why the run has no map of a row, where it did not store it; empty otherwise."""
+        if target != "pred" or FLIPPED not in self.table:
+            return ""
+        item = self.table.loc[row]
+        missing = item[FLIPPED] and item["pred"] != item["label"]
+        stored = map_column(self.manifest.request.methods[0], OTHER)
+        return NOT_STORED if missing and not self._has(int(item["part"]), stored) else ""
+
+    def _stored_maps(self, method: str, target: str, rows: list[int]) -> np.ndarray:
+        name, shape = map_column(method, target), self.manifest.request.map_shape
+        where = self.table.loc[rows, ["part", "row"]]
+        maps = np.full((len(where), *shape), np.nan, np.float32)
+        for part, group in where.assign(at=np.arange(len(where))).groupby("part"):
+            number, picked = int(str(part)), group["row"].to_numpy()
+            if target == OTHER and not self._has(number, name):
+                continue
+            scale = self._part(number, f"{name}.scale").to_numpy().astype(np.float32)
+            maps[group["at"].to_numpy()] = unpack_maps(
+                self._part(number, name).take(pa.array(picked)), scale[picked], shape
+            )
+        return maps
+
+    @cached_property
+    def _names(self) -> dict[int, set[str]]:
+        return {}
+
+    def _has(self, part: int, name: str) -> bool:
+        known = (self.stored or self)._names
+        if part not in known:
+            known[part] = names_in(self.parts[part])
+        return name in known[part]
 
 
 def _must_fit(part: pd.DataFrame, path: Path, request: Request) -> None:
@@ -250,11 +355,14 @@ def open_run(folder: Path) -> RunData:
         *map(area_column, request.regions),
         *LATER,
     ]
+    added = [f"{map_column(m, OTHER)}.{s}" for m in request.methods for s in request.statistics]
+    later = {*LATER, *added}
+    wanted += added if OTHER in request.targets else []
     tables, damaged = [], list[Damaged]()
     for number, path in enumerate(part_files(folder)):
         try:
             there = names_in(path)
-            part = read(path, [name for name in wanted if name in there or name not in LATER]).to_pandas()
+            part = read(path, [name for name in wanted if name in there or name not in later]).to_pandas()
             _must_fit(part, path, request)
         except Damaged as error:
             damaged.append(error)

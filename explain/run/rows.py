@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,6 +16,7 @@ from explain.methods.request import MapRequest
 from explain.network.hooks import layers_in
 from explain.run.format import (
     NO_ANSWER,
+    OTHER,
     STAMP,
     Request,
     area_column,
@@ -57,24 +59,31 @@ def map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, 
     return shapes[methods[0]]
 
 
-def both_targets(
-    passes: Passes, methods: Sequence[str], layer: str, pred: Tensor, label: Tensor
+def maps_of_targets(
+    passes: Passes, request: Request, pred: Tensor, label: Tensor
 ) -> dict[tuple[str, str], Tensor]:
-    """Raw maps (N, h, w) of every method for the predicted and the true class, from one pass."""
+    """Raw maps (N, h, w) of every method for each of the request's targets, from one pass."""
 
     def maps(chosen: Sequence[str], classes: Tensor) -> dict[str, Tensor]:
         target = tuple(classes.tolist())
+        given = {m: MapRequest(m, request.layer, target) for m in chosen}
         return {
-            m: kept(m, compute_maps(passes.model, passes.x, MapRequest(m, layer, target), passes=passes).maps)
-            for m in chosen
+            m: kept(m, compute_maps(passes.model, passes.x, one, passes=passes).maps)
+            for m, one in given.items()
         }
 
-    for_pred = maps(methods, pred)
-    other = [m for m in methods if registry.get(m).class_specific]
-    for_label = maps(other, label) if other and bool((pred != label).any()) else {}
-    return {
-        (m, t): e.get(m, for_pred[m]) for m in methods for t, e in (("pred", for_pred), ("label", for_label))
-    }
+    methods, of_pred = request.methods, maps(request.methods, pred)
+    specific = [m for m in methods if registry.get(m).class_specific]
+    found = {"pred": of_pred}
+    if OTHER in request.targets:  # of two classes, the true one is predicted or it is the other
+        other = of_pred | maps(specific, 1 - pred)
+        wrong = (pred != label)[:, None, None]
+        found[OTHER] = other
+        found["label"] = {m: torch.where(wrong.to(other[m].device), other[m], of_pred[m]) for m in methods}
+    else:
+        differs = bool((pred != label).any())
+        found["label"] = of_pred | (maps(specific, label) if specific and differs else {})
+    return {(m, t): found[t][m] for m in methods for t in request.targets}
 
 
 def process(
@@ -110,7 +119,7 @@ def process(
         "thumbnail": [i.thumbnail for i in loaded],
         STAMP: [i.stamp for i in loaded],
     } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
-    maps = both_targets(passes, request.methods, request.layer, pred, label)
+    maps = maps_of_targets(passes, request, pred, label)
     return rows_to_table(columns | _map_columns(request, loaded, maps), request)
 
 
