@@ -119,7 +119,7 @@ def test_weights_of_a_file_fill_a_registered_model(tmp_path: Path) -> None:
 def test_a_builder_that_takes_the_number_of_classes() -> None:
     registry.register_model("greynets", network, ["a", "b", "c"], FED)  # its argument has a default
     try:
-        with pytest.raises(UserError, match="2 outputs, and classes= names 3"):
+        with pytest.raises(UserError, match="3 class names for 2 outputs"):
             registry.load("greynets")
     finally:
         registry.unregister_model("greynets")
