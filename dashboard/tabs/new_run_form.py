@@ -87,16 +87,16 @@ def _basics() -> dict[str, Any]:
 def _dropped() -> tuple[gr.File, gr.File, gr.File]:
     with gr.Accordion("Drop files (at most 20 MB)", open=False):
         checkpoint = gr.File(
-            label="Checkpoint", file_types=[*CHECKPOINTS], height=120, elem_id="vt-run-checkpoint"
+            label="Checkpoint", file_types=[*CHECKPOINTS], height=140, elem_id="vt-run-checkpoint"
         )
         table = gr.File(
             label="Images: .zip of class folders, .tar, .parquet, or a table",
             file_types=[*TABLES],
-            height=120,
+            height=140,
             elem_id="vt-run-table",
         )
         names = gr.File(
-            label="Class names (.txt, .json, .csv)", file_types=[*NAMES], height=120, elem_id="vt-run-names"
+            label="Class names (.txt, .json, .csv)", file_types=[*NAMES], height=140, elem_id="vt-run-names"
         )
     return checkpoint, table, names
 
