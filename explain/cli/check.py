@@ -42,10 +42,11 @@ def check(
     ] = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Check that a network is the one you think it is: predict a sample, and read its images in other ways.
+    """Check preprocessing and class order: predict a sample, and compare with other ways to prepare the images
+    (BGR, other normalization, other class order).
 
-    Prints the accuracy, what guessing reaches, and the option to add where the images are right more often
-    when they are read otherwise. The exit code is 1 where something is wrong."""
+    Prints the accuracy, the chance level, and the option to add if another way is clearly better. The exit
+    code is 1 if something is wrong."""
     if as_json:
         with redirect_stdout(sys.stderr):
             answer, refused = json_answer(network, data, columns, classes, class_names, preprocessing, expect)

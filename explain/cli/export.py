@@ -23,9 +23,11 @@ class WhatToExport(Options):
     select: Annotated[
         str,
         typer.Option(
-            help="Images to export: errors, correct, class:NAME, pair:TRUE>PREDICTED, tag:NAME, labels, "
-            "duplicates, similar, border, notes; of two classes false-alarms, misses, hits; or a list that a "
-            "link of the dashboard names (default: some of every class)."
+            help="Images to export: errors (wrong predictions); correct; class:NAME (true class); "
+            "pair:TRUE>PREDICTED; tag:NAME (of notes); labels (probable label errors); duplicates (near "
+            "duplicates that disagree); similar (near duplicates); border (errors at the border); "
+            "notes (with a note); of two classes false-alarms, misses, hits (of the positive class); or a "
+            "list that a link of the dashboard names (default: some of every class)."
         ),
     ] = ""
     per_class: Annotated[

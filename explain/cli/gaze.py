@@ -153,7 +153,9 @@ def train(
     fixations: Fixations,
     out: Annotated[Path, typer.Option(help="Checkpoint to write (.safetensors).")],
     options: GazeRecipeOptions,
-    weights: Annotated[Path | None, typer.Option(help=f"For gaze_readout: {WEIGHTS_HELP}")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help=f"For gaze_readout: {WEIGHTS_HELP[0].lower()}{WEIGHTS_HELP[1:]}")
+    ] = None,
     which: Which = "",
     teacher: Teacher = None,
     photos: Photos = None,
@@ -265,8 +267,8 @@ def evaluate(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Evaluate models of gaze and the maps of a classifier on people's fixations, with baselines and people
-    themselves for comparison."""
+    """Evaluate models of gaze and the maps of a classifier on people's fixations, with baselines and human
+    observers (inter-observer agreement) for comparison."""
     from explain.gaze.folder import write
     from explain.gaze.format_text import markdown as as_markdown
 

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from models.inversion.recipe import InversionRecipe
 
 invert = typer.Typer(
-    help="Rebuild images from the output of a layer: what the layer still knows.", no_args_is_help=True
+    help="Reconstruct images from a layer's output (feature inversion), to see which information it keeps.",
+    no_args_is_help=True,
 )
 
 Decoders = Annotated[
@@ -61,14 +62,12 @@ class DecoderOptions(Options):
     step: Annotated[int, typer.Option(help="Epochs after which the learning rate is divided by ten.")] = 5
     width: Annotated[float, typer.Option(help="Width of the decoder, relative to the published one.")] = 1.0
     depth: Annotated[
-        int, typer.Option(help="Convolutions or dense layers of the decoder before its up-convolutions.")
+        int,
+        typer.Option(help="Convolutions or dense layers of the decoder before its transposed convolutions."),
     ] = 3
     ups: Annotated[
         int,
-        typer.Option(
-            help="Up-convolutions of the decoder, each doubles the size; 0: as many as the layer's output "
-            "needs."
-        ),
+        typer.Option(help="Number of transposed convolutions, each doubles the size; 0: automatic."),
     ] = 0
     seed: Seed = 0
 
@@ -98,7 +97,7 @@ def train(
     again: Again = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Train a decoder for each layer, and measure how well images are rebuilt."""
+    """Train a decoder for each layer, and measure how well images are reconstructed."""
     from models.data.parts import open_parts
     from models.inversion.decoder import load_decoder
 
@@ -146,7 +145,7 @@ def measure(
     ] = MEASURED,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Measure how well images are rebuilt from each layer that has a decoder."""
+    """Measure how well images are reconstructed from each layer that has a decoder."""
     classifier = network.load(preprocessing)
     _measured(classifier, _decoders(classifier, decoders), data.open(columns), limit)
 
@@ -169,22 +168,22 @@ class OptimizationOptions(Options):
 @invert.command()
 @option_groups
 def image(
-    picture: Picture,
+    image: Picture,
     network: Network,
     out: OutFolder,
     optimization: OptimizationOptions,
     decoders: Decoders = None,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Rebuild one image from each layer that has a decoder, or from one layer by optimization."""
+    """Reconstruct one image from each layer that has a decoder, or from one layer by optimization."""
     from explain.inversion.rebuild import enlarged, rebuild
     from explain.methods.single_image import must_be_there, read_picture
     from models.memory import reuse_memory
 
-    must_be_there(picture)
+    must_be_there(image)
     classifier = network.load(preprocessing)
     reuse_memory()
-    given = read_picture(picture, classifier.preprocessing)
+    given = read_picture(image, classifier.preprocessing)
     x = classifier.batch([given])
     if note := enlarged(given.size, classifier.input_size):
         say(note)
@@ -192,7 +191,7 @@ def image(
         rebuilt = [_optimized(classifier, x, optimization)]
     else:
         rebuilt = [rebuild(classifier, x, decoder) for decoder in _decoders(classifier, decoders)]
-    _write_images(rebuilt, classifier, out, picture.stem)
+    _write_images(rebuilt, classifier, out, image.stem)
 
 
 def _optimized(classifier: "Classifier", x: "Tensor", options: OptimizationOptions) -> "Rebuilt":

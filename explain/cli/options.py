@@ -29,8 +29,8 @@ Weights = Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)]
 Which = Annotated[
     str,
     typer.Option(
-        help="Parameters to read of a checkpoint with several sets, such as state_dict or state_dict_ema "
-        "(default: the average, as timm evaluates)."
+        help="Which set of parameters to read if the checkpoint holds several, such as state_dict or "
+        "state_dict_ema (default: the averaged set, EMA)."
     ),
 ]
 RunWeights = Annotated[
@@ -102,8 +102,8 @@ class Network(Options):
     model: Annotated[
         str,
         typer.Option(
-            help="Network: a name that 'models' lists, a torchvision classifier, timm:NAME, or the path of a "
-            "checkpoint."
+            help="Network: a name from 'models', a torchvision classifier, timm:NAME, hf:FOLDER, "
+            "FILE.py:FUNCTION, or a file (.safetensors, .keras, .pt2, .pt, .onnx)."
         ),
     ]
     weights: Weights = None
@@ -160,8 +160,8 @@ class LabeledData(Options):
     split: Annotated[
         str | None,
         typer.Option(
-            help="Part of the data: train, validation or test (default: the test part of sets and folders "
-            "that have parts; otherwise all images)."
+            help="Part of the data: train, validation or test (default: test, else validation, else train; "
+            "all images if there are no parts)."
         ),
     ] = None
 

@@ -13,7 +13,7 @@ HELP = {
     "input_size": "Pixels that the network takes: 224, or 192x256 for height x width (default: the model's).",
     "resize": f"How an image gets that size: {HOW_TO_RESIZE} (default: the model's).",
     "crop": "Crop after the shorter side is resized: center; center-floor (odd margins are rounded down, as "
-    "in transformers); or none, where all images have the shape of --input-size (default: mostly "
+    "in transformers); none: no crop; all images must already have --input-size (default: mostly "
     "center).",
     "fill": "Color of the padding of --resize letterbox: 0 to 255 for every channel, or red,green,blue, or "
     "red,green,blue,alpha (default: 0, black).",
@@ -22,10 +22,10 @@ HELP = {
     "255 (default: the model's, mostly 255).",
     "mean": "Mean of each channel for values from 0 to 1, or in the units of --scale, with commas, or one "
     "number; of rgba three numbers leave alpha at mean 0 and std 1 (default: the model's).",
-    "std": "Standard deviation of each channel, likewise (default: the model's).",
+    "std": "Standard deviation of each channel, in the same units as --mean (default: the model's).",
     "channels": "Channels that the network takes: rgb, bgr (as OpenCV reads images), grey, grey-last "
     "(color images become grey after resize and crop), or with alpha rgba, bgra, grey-alpha (images without "
-    "alpha are opaque); mean and std likewise (default: the model's).",
+    "alpha are opaque); give mean and std in this channel order (default: the model's).",
     "exif": "Turn photos as their EXIF orientation says: apply, or ignore (default: apply).",
     "bits": "Bits that integer images of more than 8 bits use, 9 to 16; 0: as the data shows (default: 0).",
     "preprocess": "torchvision transform instead of the options above, as FILE.py:NAME; the file is run "
@@ -63,7 +63,8 @@ def _typer_options() -> list[inspect.Parameter]:
     """One keyword parameter for each field, with its help."""
     transform_input = typer.Option(
         "--transform-input/--no-transform-input",
-        help="Inception v3 and GoogLeNet: as torchvision's pretrained ones, or not (default: as those).",
+        help="Inception v3 and GoogLeNet only: apply the input transform of torchvision's pretrained weights "
+        "(default: as the weights).",
     )
     made = [(name, Annotated[str | None, typer.Option(help=text)]) for name, text in HELP.items()]
     return [

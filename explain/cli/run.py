@@ -51,7 +51,7 @@ class RunOptions(Options):
     ] = "fp32"
     force: Annotated[
         bool,
-        typer.Option("--force", help="Run although more of a sample's images are right when read otherwise."),
+        typer.Option("--force", help="Run even if the check finds a better way to prepare the images."),
     ] = False
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete what --out holds of a run, and start again.")

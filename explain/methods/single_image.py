@@ -20,7 +20,7 @@ from models.preprocessing import Preprocessing
 def must_be_there(path: Path) -> None:
     """Raises UserError where there is no such file: to be asked before a network is loaded."""
     if not path.is_file():
-        raise UserError(f"There is no picture '{path}': name a file.")
+        raise UserError(f"No image file '{path}': check the path.")
 
 
 def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
