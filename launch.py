@@ -22,6 +22,7 @@ except ModuleNotFoundError:
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 from explain.cli.check import check
 from explain.cli.explain import explain
@@ -54,9 +55,19 @@ from explain.cli.serve_options import (
 )
 from explain.cli.threshold import Positive, Threshold
 from explain.cli.training import study, train
+from models import __version__
 from models.errors import UserError
 from models.extras import EXTRAS, missing_package
 
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        callback=lambda wanted: _print_version(wanted),
+        is_eager=True,
+        help="Print the version of Vitrine and exit.",
+    ),
+]
 DEMO = Path(__file__).parent / "dashboard" / "demo"
 app = typer.Typer(
     add_completion=False,
@@ -66,11 +77,20 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vitrine {__version__}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
-def default(context: typer.Context) -> None:
+def default(context: typer.Context, version: Version = False) -> None:
     """Without a command: open the dashboard on the included demo run."""
-    if context.invoked_subcommand is None:
+    name = context.invoked_subcommand
+    if name is None:
         serve()
+    elif name in EARLIER_NAMES:
+        typer.echo(f"note: the command '{name}' is now called '{EARLIER_NAMES[name]}'", err=True)
 
 
 @app.command()
@@ -140,11 +160,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "study": study,
     "models": list_models,
 }
-EARLIER_NAMES: dict[str, Callable[..., None]] = {"analyse": analyze, "survey": top_activations}
+EARLIER_NAMES = {"analyse": "analyze", "survey": "top-activations"}
+"""Names of commands in earlier versions, which still work -> names today."""
 for name, command in COMMANDS.items():
     app.command(name)(command)
-for name, command in EARLIER_NAMES.items():
-    app.command(name, hidden=True)(command)
+for name, current in EARLIER_NAMES.items():
+    app.command(name, hidden=True)(COMMANDS[current])
 data = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
 data.command("preview")(data_preview)
 app.add_typer(data, name="data")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from dashboard.tabs.errors_state import from_query
 from explain.run.reader import open_run
 from launch import EARLIER_NAMES, app
+from models import __version__
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 
@@ -45,6 +46,26 @@ def test_earlier_names_of_commands_work_and_are_hidden(name: str) -> None:
     assert ALL[name].hidden
     assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
     assert f" {name} " not in CliRunner().invoke(app, ["--help"]).output
+
+
+def test_an_earlier_name_of_a_command_says_its_name_today() -> None:
+    with_notes = [
+        CliRunner().invoke(app, [name, "--help"]).stderr for name in ("survey", "analyse", "analyze")
+    ]
+    assert with_notes[0] == "note: the command 'survey' is now called 'top-activations'\n"
+    assert with_notes[1] == "note: the command 'analyse' is now called 'analyze'\n"
+    assert with_notes[2] == ""
+
+
+def test_the_version_is_printed() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"vitrine {__version__}\n"
+
+
+def test_a_command_on_a_run_prepares_images_as_the_run_did() -> None:
+    texts = {p.name: p.help for p in ALL["top-activations"].params}
+    assert texts["mean"].endswith("(default: the run's).")
+    assert "the model's" not in str(texts)
+    assert next(p for p in ALL["run"].params if p.name == "mean").help.endswith("(default: the model's).")
 
 
 @pytest.mark.parametrize(

@@ -116,13 +116,15 @@ def load(
     preprocess: "Preprocessing | Any" = None,
     which: str = "",
 ) -> "Classifier":
-    """Return a network by name, as on the command line: `mobilenet_v2`, `timm:NAME`, or the path of a
-    checkpoint that Vitrine wrote.
+    """Return a network by name, as `--model` of the command line: a name that `models` lists, a torchvision
+    classifier, `timm:NAME`, `hf:FOLDER` (Hugging Face), `net.py:build` (a function of your own code, which is
+    run), or a file: a checkpoint that Vitrine wrote (.safetensors), Keras (.keras), torch.export (.pt2),
+    TorchScript (.pt) or ONNX (.onnx).
 
     `weights`: a checkpoint file; default: official weights, downloaded. `classes`: names of outputs that the
     file does not name. `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`
     (default: that of the weights). `which`: parameters to read of a checkpoint with several sets, such as
-    "state_dict" or "state_dict_ema" (default: the average, as timm evaluates). Raises UserError for unknown
+    "state_dict" or "state_dict_ema" (default: the averaged set, EMA). Raises UserError for unknown
     names, and for weights that do not fit or cannot be downloaded.
     """
     from models.preprocessing_options import options_for
@@ -171,10 +173,11 @@ def run(
     return it. The same call resumes an interrupted run.
 
     `data`: a folder with one subfolder per class, a table, or the name of a data set. `.table` of the result
-    is a DataFrame with one row per image. `methods`: default: Grad-CAM; of a network without layers, input ×
-    gradient or occlusion. `limit`: use only so many images, evenly spread. `force`: run although more images
-    of a sample are right when they are read in another way. Raises UserError for that, if `out` contains
-    another run (`restart` replaces it), and for data that does not fit the network.
+    is a DataFrame with one row per image. `methods`: default as on the command line: Grad-CAM and LayerCAM;
+    of a network without layers, input × gradient or occlusion. `limit`: use only so many images, evenly
+    spread. `force`: run although more images of a sample are right when they are read in another way. Raises
+    UserError for that, if `out` contains another run (`restart` replaces it), and for data that does not fit
+    the network.
     """
     from vitrine.running import ran
 

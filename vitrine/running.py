@@ -48,7 +48,7 @@ def ran(
             net,
             source,
             out,
-            chosen or default_methods(net.access)[:1],
+            chosen or default_methods(net.access),
             restart=restart,
             batch_size=batch_size,
             command="vitrine.run(...)",

@@ -42,8 +42,8 @@ def check(
     ] = False,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
-    """Check preprocessing and class order: predict a sample, and compare with other ways to prepare the images
-    (BGR, other normalization, other class order).
+    """Check preprocessing and class order: predict a sample, and compare with other ways to prepare the
+    images (BGR, other normalization, other class order).
 
     Prints the accuracy, the chance level, and the option to add if another way is clearly better. The exit
     code is 1 if something is wrong."""

@@ -1,6 +1,7 @@
 """The options of the command line for a network's input."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -32,12 +33,17 @@ HELP = {
     "(default: none).",
 }
 """Field of `PreprocessingOptions` -> help of its option, in the order of `--help`."""
+TRANSFORM_INPUT = (
+    "Inception v3 and GoogLeNet only: apply the input transform of torchvision's pretrained weights "
+    "(default: as the weights)."
+)
 
 
 def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command of the command line the options of `HELP`: its parameter `preprocessing` becomes one
-    option for each field."""
-    options = _typer_options()
+    option for each field. The defaults of a command with a parameter `run` are the run's."""
+    signature = inspect.signature(command, eval_str=True)
+    options = _typer_options(of_run="run" in signature.parameters)
     names = [p.name for p in options]
 
     @wraps(command)
@@ -47,7 +53,6 @@ def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
             preprocessing=PreprocessingOptions(**{name: given.get(name) for name in names}),
         )
 
-    signature = inspect.signature(command, eval_str=True)
     kept = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for p in signature.parameters.values()
@@ -59,14 +64,14 @@ def takes_preprocessing(command: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def _typer_options() -> list[inspect.Parameter]:
+def _typer_options(of_run: bool) -> list[inspect.Parameter]:
     """One keyword parameter for each field, with its help."""
-    transform_input = typer.Option(
-        "--transform-input/--no-transform-input",
-        help="Inception v3 and GoogLeNet only: apply the input transform of torchvision's pretrained weights "
-        "(default: as the weights).",
-    )
-    made = [(name, Annotated[str | None, typer.Option(help=text)]) for name, text in HELP.items()]
+
+    def said(text: str) -> str:
+        return re.sub(r"\(default: .*\)", "(default: the run's)", text) if of_run else text
+
+    transform_input = typer.Option("--transform-input/--no-transform-input", help=said(TRANSFORM_INPUT))
+    made = [(name, Annotated[str | None, typer.Option(help=said(text))]) for name, text in HELP.items()]
     return [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
         for name, annotation in [*made, ("transform_input", Annotated[bool | None, transform_input])]
