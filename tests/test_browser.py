@@ -258,7 +258,7 @@ def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictur
     )
     page.click("button:has-text('Preview data')")
     page.wait_for_selector("#vt-preview img")
-    page.wait_for_selector("text=an epoch draws 12 times and sees 12 distinct images")
+    page.wait_for_selector("text=One epoch draws 12 images, 12 of them distinct")
     page.click("#vt-start")
     page.wait_for_selector(".vt-training:has-text('mine') :text('/400')")
     page.reload(wait_until="domcontentloaded")

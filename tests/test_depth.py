@@ -107,11 +107,11 @@ def words(model: nn.Module, x: Tensor) -> str:
 
 def test_what_breaks_equivariance_is_named(x: Tensor) -> None:
     padded = words(Strided(), x)
-    assert "The border (zero padding) breaks it from conv1_relu on" in padded
-    assert "Strides break it from conv1_relu on" in padded
+    assert "Zero padding breaks shift equivariance from conv1_relu on" in padded
+    assert "Strides break shift equivariance from conv1_relu on" in padded
     valid = words(Strided(0), x)
     assert "padding" not in valid
-    assert "Strides break it from conv1_relu on" in valid
+    assert "Strides break shift equivariance from conv1_relu on" in valid
     even = nn.Sequential(
         nn.Conv2d(3, 4, 3),
         nn.ReLU(),
@@ -120,7 +120,7 @@ def test_what_breaks_equivariance_is_named(x: Tensor) -> None:
         nn.Flatten(),
         nn.Linear(4, 2),
     )
-    assert words(even, x).endswith("Nothing breaks it.")
+    assert words(even, x).endswith("Nothing breaks shift equivariance.")
 
     class Placed(nn.Module):
         """What is added depends on the place."""
@@ -133,7 +133,9 @@ def test_what_breaks_equivariance_is_named(x: Tensor) -> None:
             x = self.conv(x)
             return self.head(self.more(x + torch.linspace(0, 9, x.shape[3])).mean((2, 3)))  # type: ignore[no-any-return]
 
-    assert "From conv2 on, something other" in words(Placed(), x)
+    assert "Something other than padding and stride breaks shift equivariance from conv2 on" in words(
+        Placed(), x
+    )
     assert "not measured" in what_breaks([Step("a", "a", *[float("nan")] * 5)], 1)
 
 

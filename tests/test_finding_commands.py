@@ -39,7 +39,8 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
         "macro F1",
         "95 % interval",
         "McNemar p",
-        "maps alike",
+        "map correlation",
+        "with another image",
         "whose labels differ left out",
     ):
         assert word in text

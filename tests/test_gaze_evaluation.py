@@ -275,7 +275,7 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
         "train", *data, "--model", "gaze_small", "--epochs", "1", "--sigma", "3", "--out", str(model)
     )
     assert code == 0, text
-    assert "centre Gaussian" in text
+    assert "center Gaussian" in text
     code, text = told(
         "train",
         *data,
@@ -316,7 +316,7 @@ def test_the_commands(folder: Path, tmp_path: Path) -> None:
     assert found.summary.set_index("source").loc["gaze", "title"] == f"gaze_small:{folder.name}"
     code, text = told("evaluate", *data, "--markdown", "--sigma", "3", "--part", "all")
     assert code == 0, text
-    assert "| random numbers |" in text
+    assert "| chance |" in text
     code, text = told(
         "predict",
         str(folder / "images" / "00.png"),

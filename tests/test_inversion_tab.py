@@ -36,8 +36,8 @@ def test_a_row_says_what_stays() -> None:
     )
     assert runs_nothing(html)
     assert html.index("deep") < html.index("shallow")
-    assert 'still <b class="vt-ok">&lt;b&gt;cat' in html
-    assert 'now <b class="vt-bad">dog' in html
+    assert 'predicted: <b class="vt-ok">&lt;b&gt;cat&lt;/b&gt;</b> .90<' in html
+    assert 'predicted: <b class="vt-bad">dog</b> .90 (changed)<' in html
     assert html.count("vt-layer-tile vt-on") == 1
     assert "error .25" in html
 

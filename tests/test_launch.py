@@ -201,12 +201,12 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
         *("--epochs", 10, "--patience", 10, "--batch-size", 16),
     )
     assert "128 images to train, 16 to choose, 16 to test" in message
-    assert "accuracy 100.0% (80.6% to 100.0%)" in message
+    assert "accuracy 100.0 % (80.6 % to 100.0 %)" in message
     curves = out.with_suffix(".csv").read_text().splitlines()
     assert curves[0].startswith("step,epoch,")
     assert len(curves) == 11
     message = launch("run", "--model", out, "--data", colors, "--out", tmp_path / "run")
-    assert "accuracy   100.0%" in message
+    assert "accuracy   100.0 %" in message
     message = launch("export", tmp_path / "run", "--out", tmp_path / "export")
     assert "4 images" in message
     assert (tmp_path / "export" / "sheet.png").exists()
@@ -238,7 +238,7 @@ def test_several_seeds(colors: Path, tmp_path: Path) -> None:
 def test_preview_of_data(colors: Path, tmp_path: Path) -> None:
     message = launch("data", "preview", colors, "--out", tmp_path / "p.png", "--balance", "sampler")
     assert "64 red" in message
-    assert "an epoch draws 128 times and sees 81 distinct images" in message
+    assert "One epoch draws 128 images, 81 of them distinct" in message
     assert (tmp_path / "p.png").exists()
 
 

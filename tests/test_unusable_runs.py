@@ -65,7 +65,7 @@ def test_every_map_is_nan(command: Callable[..., Done]) -> None:
     root = "(y - y.detach()).abs().sqrt().sum((2, 3))"
     done = command(f"{PLAIN} + {root}", "--methods", "grad_cam,eigen_cam")
     assert done.returncode == 0
-    assert "accuracy   100.0%" in done.stdout
+    assert "accuracy   100.0 %" in done.stdout
     assert "every map of grad_cam is NaN: choose another method or layer" in done.stdout
     assert "every map of eigen_cam" not in done.stdout
     assert "every map" not in command(PLAIN, "--methods", "grad_cam", "--restart").stdout

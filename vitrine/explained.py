@@ -56,7 +56,7 @@ class Explained:
         return folder
 
     def _repr_html_(self) -> str:
-        cells = [(self.seen, f"{escape(self.predicted)} {self.prob.max():.1%}")]
+        cells = [(self.seen, f"{escape(self.predicted)} {100 * self.prob.max():.1f} %")]
         for name, found in self.results.items():
             layer = f", {escape(found.layer)}" if found.layer else ""
             cells.append(

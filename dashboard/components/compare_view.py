@@ -41,7 +41,7 @@ def chooser(names: Sequence[str], choice: Choice) -> Markup:
     """Which run to compare with."""
     if not names:
         text = html(
-            "Runs of the same images in the same folder can be compared; a run elsewhere is named by "
+            "Runs beside this one on the same images are listed here; for others use "
             "<code>{} serve --run A --against B</code>.",
             program(),
         )
@@ -55,7 +55,7 @@ def chooser(names: Sequence[str], choice: Choice) -> Markup:
 def summary(c: Comparison) -> Markup:
     """Metrics, McNemar's test, and what the two runs are."""
     of = join(
-        html("<dt>{}</dt><dd>{} · {}</dd>", letter, run.manifest.request.model, run.folder.name)
+        html("<dt>{}</dt><dd>{} · {}</dd>", letter, run.manifest.network, run.folder.name)
         for letter, run in (("A", c.a), ("B", c.b))
     )
     only = f"correct in A only {len(c.only_a):,}, in B only {len(c.only_b):,}: McNemar p {p_value(c.p)}"

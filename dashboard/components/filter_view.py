@@ -13,6 +13,7 @@ from dashboard.components.panel import empty, panel
 from dashboard.components.sheet import Cell, bars, marks, sheet
 from dashboard.components.toolbar import controls_row
 from explain import render
+from explain.formatting import ordinal
 
 if TYPE_CHECKING:
     from explain.features.activation_maximization import Maximized
@@ -106,7 +107,7 @@ def _summary(found: "Kernels") -> str:
     groups = f", in {found.groups} groups" if found.groups > 1 else ""
     facts = [f"{count} filters, {high}×{across} over {wide} channel{'s' if wide > 1 else ''}{groups}"]
     dead, duplicates = int(found.dead.sum()), int(found.duplicate.sum())
-    facts.append(f"{dead} dead (norm at most {DEAD:.0%} of the median)" if dead else "none is dead")
+    facts.append(f"{dead} dead (norm at most {100 * DEAD:.0f} % of the median)" if dead else "none is dead")
     if (found.twin >= 0).any():
         similar = f"{duplicates} nearly identical to another (cosine of weights ≥ {DUPLICATES:g})"
         facts.append(similar if duplicates else "no two are nearly identical")
@@ -137,7 +138,7 @@ def filter_alone(
 ) -> Markup:
     """One filter: its feature visualization, its norm, its slices, and its strongest images of the run."""
     rank = int((found.norms > found.norms[number]).sum()) + 1
-    facts = [f"norm {found.norms[number]:.3g}, {rank} of {len(found.norms)}"]
+    facts = [f"norm {found.norms[number]:.3g} ({ordinal(rank)} of {len(found.norms)})"]
     if found.dead[number]:
         facts.append("dead: its weights are close to zero")
     elif found.duplicate[number]:

@@ -20,6 +20,7 @@ from explain import render
 from explain.formatting import chance
 from explain.gaze.folder import PEOPLE, GazeRun
 from explain.gaze.metrics import METRICS
+from explain.gaze.sources import EARLIER_TITLES
 
 A_PAGE = 12
 LARGE = 720  # longer side of the large image
@@ -163,7 +164,7 @@ def gaze_table(means: pd.DataFrame, title: str, note: str, text: str = "") -> Ma
         html(
             '<tr class="vt-kind-{}"><td class="vt-name">{}</td>{}</tr>',
             row["kind"],
-            row["title"],
+            EARLIER_TITLES.get(row["title"], row["title"]),
             join(html("<td>{}</td>", _two(float(row[name]), 3)) for name in METRICS),
         )
         for _, row in means.sort_values("nss", ascending=False).iterrows()

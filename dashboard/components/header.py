@@ -14,7 +14,7 @@ def header(run: RunData) -> Markup:
     """Logo and chips (model, data, layer, run), and the color filters that every map on the page uses."""
     request, manifest = run.manifest.request, run.manifest
     chips = [
-        ("model", request.model),
+        ("model", manifest.network),
         ("data", f"{request.data} · {len(run.table):,}"),
         ("layer", request.layer or "none"),
         ("run", manifest.finished[:16].replace("T", " ") or "not finished"),

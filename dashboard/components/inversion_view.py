@@ -67,13 +67,13 @@ def _layer(one: "Rebuilt", name: str, pred: str, chosen: bool) -> Markup:
     return html(
         '<button class="vt-tile vt-layer-tile{on}" {click} aria-label="edit layer {layer}">{picture}'
         "<figcaption><b>{layer}</b><br>error {error} · "
-        '{word} <b class="vt-{kind}">{name}</b> {prob}</figcaption></button>',
+        'predicted: <b class="vt-{kind}">{name}</b> {prob}{changed}</figcaption></button>',
         on=" vt-on" if chosen else "",
         click=action("layer", one.layer),
         layer=one.layer,
         picture=_picture(one.picture, f"reconstructed from {one.layer}"),
         error=decimal(one.error),
-        word="still" if same else "now",
+        changed="" if same else " (changed)",
         kind="ok" if same else "bad",
         name=name,
         prob=decimal(one.prob),

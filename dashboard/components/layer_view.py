@@ -51,7 +51,7 @@ def _facts(layer: "Layer") -> tuple[str, ...]:
     return (
         "×".join(map(str, layer.shape)) or "did not run",
         format_field(layer.field),
-        "" if layer.zeros is None else f"{layer.zeros:.0%}".replace("%", " %"),
+        "" if layer.zeros is None else f"{100 * layer.zeros:.0f} %",
         format_count(layer.parameters),
         format_count(layer.macs),
         layer.kind,

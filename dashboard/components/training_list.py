@@ -116,7 +116,7 @@ def _result(measured: dict[str, Any], test: bool) -> str:
         return ", ".join(f"CCC {axis} {value:.2f}" for axis, value in measured["ccc"].items())
     if "accuracy" not in measured:
         return ""
-    return f"{measured['accuracy']:.1%} {'test' if test else 'validation'}".replace("%", " %")
+    return f"{100 * measured['accuracy']:.1f} % {'test' if test else 'validation'}"
 
 
 def _result_of_others(t: Trained) -> str:

@@ -59,7 +59,7 @@ class InversionTab:
             self._edit = gr.Radio(
                 [(title, name) for name, title in EDITS.items()],
                 value="drop",
-                show_label=False,
+                label="Edit of these channels",
                 elem_id="vt-how",
             )
             self._decode = gr.Button("Decode", size="sm", elem_id="vt-decode")

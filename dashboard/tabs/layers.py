@@ -224,7 +224,7 @@ class LayersTab:
         for fraction in in_turns(work, ctx.classifier, lambda: ctx.cancellation.raise_if_cancelled(who)):
             if (now := time.monotonic()) - drawn > EVERY:
                 drawn, rest = now, (now - began) / fraction * (1 - fraction)
-                yield f"{fraction:.0%} of the run, about {rest:.0f} s left"
+                yield f"{100 * fraction:.0f} % of the run, about {rest:.0f} s left"
 
     @error_boundary
     def arrive(self, request: gr.Request, keys: dict[str, Any]) -> list[Any]:

@@ -231,12 +231,16 @@ def as_table(c: Comparison) -> pd.DataFrame:
     )
 
 
+SIMILARITY = ("map correlation", "with another image")
+"""Heads of the columns of the maps' similarity, and of its control."""
+
+
 def format_text(c: Comparison, most: int = 12) -> list[str]:
     """For a terminal: metrics, flips, and the classes that changed most."""
     head = [run.unfinished for run in (c.a, c.b) if run.unfinished]
     head += [
-        f"A          {c.a.manifest.request.model}, {c.a.folder}",
-        f"B          {c.b.manifest.request.model}, {c.b.folder}",
+        f"A          {c.a.manifest.network}, {c.a.folder}",
+        f"B          {c.b.manifest.network}, {c.b.folder}",
         f"images     {len(c.matched)} in both"
         + (f"; {c.relabeled} whose labels differ left out" if c.relabeled else ""),
     ]
@@ -260,6 +264,10 @@ def _metrics_table(c: Comparison) -> str:
     return columns(rows, right=(1, 2, 3))
 
 
+def _or_dash(value: float) -> str:
+    return "–" if value != value else f"{value:.2f}"
+
+
 def _classes_table(c: Comparison, most: int) -> str:
     """The `most` classes whose recall differs most."""
     changed = (
@@ -267,7 +275,7 @@ def _classes_table(c: Comparison, most: int) -> str:
         .sort_values("change", ascending=False)
         .head(most)
     )
-    table = [("class", "images", "recall A", "recall B", "only A", "only B", "p", "maps alike", "by chance")]
+    table = [("class", "images", "recall A", "recall B", "only A", "only B", "p", *SIMILARITY)]
     table += [
         (
             c.classes[int(str(label))],
@@ -277,8 +285,8 @@ def _classes_table(c: Comparison, most: int) -> str:
             str(row["only_a"]),
             str(row["only_b"]),
             f"{row['p']:.2g}",
-            f"{row['similarity']:.2f}",
-            f"{row['control']:.2f}",
+            _or_dash(row["similarity"]),
+            _or_dash(row["control"]),
         )
         for label, row in changed.astype(object).iterrows()
     ]

@@ -36,6 +36,18 @@ _ADJECTIVES = {
     ("width", False): "small",
     ("width", True): "large",
 }
+_COMPARED = {
+    ("brightness", False): "darker",
+    ("brightness", True): "brighter",
+    ("contrast", False): "of lower contrast",
+    ("contrast", True): "of higher contrast",
+    ("sharpness", False): "less sharp",
+    ("sharpness", True): "sharper",
+    ("colour", False): "less colorful",
+    ("colour", True): "more colorful",
+    ("width", False): "smaller",
+    ("width", True): "larger",
+}
 _OPTIONS = {
     "brightness": "light=0.3",
     "contrast": "contrast=0.4",
@@ -167,15 +179,15 @@ def unusual_classes(evidence: Evidence) -> Iterator[Proposal]:
             float(run.ok[facts[f]][label == i].median()),
             float(run.ok[facts[f]][label != i].median()),
         )
-        beyond = (1 + abs(delta[f, i])) / 2
+        beyond, above = (1 + abs(delta[f, i])) / 2, bool(delta[f, i] > 0)
+        fact = facts[f].replace("colour", "color")
         yield Proposal(
             "unlike",
-            f"{run.classes[i]} is {_ADJECTIVES[facts[f], bool(delta[f, i] > 0)]}.",
-            f"Median {facts[f]} {mine:.3g}, {others:.3g} in the other classes; {percent(beyond)} of all "
-            "comparisons say so "
-            f"({chance(adjusted[f, i])}). Recall {e.recall[i]:.2f}, {_others(run, i):.2f} elsewhere; the "
-            "network may go by it.",
-            "Vary it in training, so that it says nothing about the class.",
+            f"{run.classes[i]} is {_ADJECTIVES[facts[f], above]}.",
+            f"Median {fact} {mine:.3g}, {others:.3g} in the other classes; in {percent(beyond)} of image "
+            f"pairs {run.classes[i]} is {_COMPARED[facts[f], above]} ({chance(adjusted[f, i])}). "
+            f"Recall {e.recall[i]:.2f}, {_others(run, i):.2f} elsewhere.",
+            f"The network may use {fact} as a cue; vary it in training.",
             f"--augment {_OPTIONS[facts[f]]}",
             _wrong_first(run, rows),
             int(wrong[i]),

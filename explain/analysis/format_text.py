@@ -53,7 +53,14 @@ def _slices(findings: Findings) -> str:
         return ""
     head = ("slice", "images", "wrong", "rest", "p", "p within classes")
     rows = [
-        (s.name, str(len(s.rows)), f"{s.rate:.1%}", f"{s.rest_rate:.1%}", f"{s.p:.2g}", f"{s.p_within:.2g}")
+        (
+            s.name,
+            str(len(s.rows)),
+            f"{100 * s.rate:.1f} %",
+            f"{100 * s.rest_rate:.1f} %",
+            f"{s.p:.2g}",
+            f"{s.p_within:.2g}",
+        )
         for s in worse
     ]
     return columns([head, *rows], right=range(1, 6))

@@ -71,8 +71,7 @@ def _border(run: RunData, method: str) -> Figure:
     wrong, right = border_fractions(run, method)
     meaning = (
         "images whose map for the prediction has more than half of its mass in the outer eighth on each "
-        "side; "
-        f"a map without preference has {UNIFORM_BORDER_MASS:.0%} there"
+        f"side; a map without preference has {percent(UNIFORM_BORDER_MASS)} there"
     )
-    note = f"of errors, {percent(right)} of hits"
-    return Figure("looked at the border", percent(wrong), note, meaning=meaning)
+    note = f"of wrong, {percent(right)} of correct images"
+    return Figure("map mass at the border", percent(wrong), note, meaning=meaning)

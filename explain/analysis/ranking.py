@@ -133,7 +133,8 @@ def format_text(run: RunData, areas: Sequence[str] = ()) -> list[str]:
     worst = [f"{row['class']} {row['recall']:.2f}" for _, row in summary(run).head(3).iterrows()]
     lines = (
         [
-            f"accuracy   {e.accuracy:.1%}  (95 % interval {low:.1%} to {high:.1%}, {len(run.ok)} images)",
+            f"accuracy   {100 * e.accuracy:.1f} %  (95 % interval {100 * low:.1f} % to {100 * high:.1f} %, "
+            f"{len(run.ok)} images)",
             *areas,
             f"macro-F1   {e.macro_f1:.3f}",
             f"worst      {', '.join(worst)}  (recall)",

@@ -133,7 +133,7 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
         say("alpha    the picture has none: it is opaque (alpha 255)")
     session = open_session(classifier, read_picture(image, classifier.preprocessing))
     for index in (-session.prob).argsort(kind="stable")[:FEW].tolist():
-        say(f"{session.prob[index]:7.1%}  {classifier.classes[index]}")
+        say(f"{100 * session.prob[index]:6.1f} %  {classifier.classes[index]}")
     return session
 
 

@@ -225,7 +225,7 @@ def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path,
             file = out / f"{stem}.{made.layer or 'output'}.png"
             Image.fromarray(made.picture).save(file)
             error = "" if made.error != made.error else f"error {made.error:.3f}, "
-            say(f"{made.layer:24} {error}{classifier.classes[made.pred]} {made.prob:.1%}  {file}")
+            say(f"{made.layer:24} {error}{classifier.classes[made.pred]} {100 * made.prob:.1f} %  {file}")
     except OSError as error:
         raise UserError(
             f"'{out}' cannot be written ({error.strerror or error}): choose another --out."

@@ -211,10 +211,10 @@ class Export:
             [f"the worst {len(fitting)} of {len(samples)} classes"] if len(fitting) < len(samples) else []
         )
         limits += ["the run has not ended"] if run.manifest.status != "complete" else []
-        title = " · ".join([f"{run.manifest.request.model} on {run.manifest.request.data}", *limits])
+        title = " · ".join([f"{run.manifest.network} on {run.manifest.request.data}", *limits])
         e = run.evaluation
         about = (
-            f"{run.title(method)}, {run.manifest.request.where} · accuracy {e.accuracy:.1%} of "
+            f"{run.title(method)}, {run.manifest.request.where} · accuracy {100 * e.accuracy:.1f} % of "
             f"{e.support.sum()} images · "
             f"{self.description}"
         )
@@ -249,7 +249,7 @@ class Export:
         ]
         return page(
             "index.html",
-            title=f"{request.model} on {request.data}",
+            title=f"{self.run.manifest.network} on {request.data}",
             description=self.description,
             titles=", ".join(titles),
             layer=request.layer,

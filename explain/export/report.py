@@ -57,8 +57,8 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
     samples = overview(run, per_class, classes=by_recall(run)[:CLASSES])
     return page(
         "report.html",
-        title=f"{request.model} on {request.data}",
-        model=request.model,
+        title=f"{run.manifest.network} on {request.data}",
+        model=run.manifest.network,
         data=request.data,
         subtitle=_subtitle(run, method),
         figures=headline(run, method),
@@ -284,7 +284,7 @@ def _charts(run: RunData) -> Iterator[Values]:
 def _made(run: RunData, method: str) -> list[tuple[str, str]]:
     m = run.manifest
     found = [
-        ("model", m.request.model),
+        ("model", m.network),
         ("weights", f"{Path(m.weights).name or 'shipped'}, SHA-256 {m.request.weights_hash}…"),
         ("data", f"{m.request.data}, {len(run.table):,} images, fingerprint {m.request.data_fingerprint}"),
         ("methods", ", ".join(run.title(name) for name in m.request.methods)),

@@ -197,9 +197,8 @@ def what_breaks(steps: Sequence[Step], shift: int) -> str:
         return "No layer with spatial positions and a known receptive field: equivariance is not measured."
     last = placed[-1]
     text = [
-        f"Where the image moves by {shift} pixels, the features of {last.alias} differ by "
-        f"{last.by_stride:.0%} from moved features; "
-        f"by one pixel, by {last.by_one:.0%}."
+        f"If the image is shifted by {shift} pixel{'s' * (shift != 1)}, the features of {last.alias} differ from shifted "
+        f"features by {100 * last.by_stride:.0f} %; if by one pixel, by {100 * last.by_one:.0f} %."
     ]
     border = next((s for s in placed if s.by_stride > SMALL and s.by_stride_inside <= SMALL), None)
     stride = next((s for s in placed if s.by_one_inside > SMALL and s.by_stride_inside <= SMALL), None)
@@ -207,11 +206,15 @@ def what_breaks(steps: Sequence[Step], shift: int) -> str:
     if border:
         blind = next((s for s in placed if np.isnan(s.by_stride_inside)), None)
         tail = f"; from {blind.alias} on every receptive field reaches the border" if blind else ""
-        text.append(f"The border (zero padding) breaks it from {border.alias} on{tail}.")
+        text.append(f"Zero padding breaks shift equivariance from {border.alias} on{tail}.")
     if stride:
-        text.append(f"Strides break it from {stride.alias} on: one pixel falls between positions.")
+        text.append(
+            f"Strides break shift equivariance from {stride.alias} on: one pixel falls between positions."
+        )
     if mixing:
-        text.append(f"From {mixing.alias} on, something other than padding and stride breaks it.")
+        text.append(
+            f"Something other than padding and stride breaks shift equivariance from {mixing.alias} on."
+        )
     if not border and not stride and not mixing:
-        text.append("Nothing breaks it.")
+        text.append("Nothing breaks shift equivariance.")
     return " ".join(text)

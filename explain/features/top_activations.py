@@ -245,7 +245,7 @@ def format_text(run: RunData) -> str:
     ]
     for s in curves(run):
         values = (s.zeros, s.separable, s.shuffled, s.by_one, s.by_stride)
-        rows.append((s.layer, s.alias, *("" if np.isnan(v) else f"{v:.1%}" for v in values)))
+        rows.append((s.layer, s.alias, *("" if np.isnan(v) else f"{100 * v:.1f} %" for v in values)))
     return columns(rows, right=range(2, 7))
 
 

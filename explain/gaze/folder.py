@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from explain.gaze.evaluate import Evaluation, small, summary
 from explain.gaze.metrics import METRICS
+from explain.gaze.sources import EARLIER_TITLES
 from explain.gaze.truths import Truths
 from explain.render import jpeg_bytes
 from explain.run import parquet
@@ -99,7 +100,7 @@ class GazeRun:
 
     @property
     def titles(self) -> dict[str, str]:
-        return {s["name"]: s["title"] for s in self.manifest["sources"]}
+        return {s["name"]: EARLIER_TITLES.get(s["title"], s["title"]) for s in self.manifest["sources"]}
 
     @property
     def kept(self) -> list[str]:

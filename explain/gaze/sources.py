@@ -11,6 +11,14 @@ from explain.gaze.truths import Truths, one_against_the_rest
 from models.gaze.density import center_gaussian, density
 from models.gaze.gaze_set import Viewed
 
+EARLIER_TITLES = {
+    "random numbers": "chance",
+    "centre Gaussian": "center Gaussian",
+    "where people look in other images": "mean fixation map of other images",
+    "one person, for the others": "single observer",
+    "all but one, for that one": "leave-one-out observers",
+}
+"""Titles in folders and checkpoints of earlier versions -> titles today."""
 Answer = tuple[np.ndarray, Viewed | None]
 """A raw map (h, w) of any size; and the fixations that it is compared with, or None for all of the
 image's."""
@@ -30,8 +38,9 @@ class Source:
 
 
 def baselines(truths: Truths, seed: int = 0) -> list[Source]:
-    """Random numbers; a Gaussian in the middle; where people look in other images; one person, as what
-    predicts the others; all but one, as what predicts that one: no model can be expected to do better."""
+    """Random numbers; a Gaussian at the center; the mean fixation map of other images; a single observer, as
+    prediction of the others; all observers but one, as prediction of that one: no model can be expected to do
+    better."""
 
     def drawn(image: Viewed, salt: int) -> np.random.Generator:
         return np.random.default_rng([seed, salt, sum(image.id.encode())])
@@ -52,21 +61,21 @@ def baselines(truths: Truths, seed: int = 0) -> list[Source]:
             )
 
     return [
-        Source("random", "random numbers", "control", random),
+        Source("random", "chance", "control", random),
         Source(
             "centre",
-            "centre Gaussian",
+            "center Gaussian",
             "baseline",
             lambda images: ((center_gaussian(i.size), None) for i in images),
         ),
         Source(
             "prior",
-            "where people look in other images",
+            "mean fixation map of other images",
             "baseline",
             lambda images: ((truths.prior(i), None) for i in images),
         ),
-        Source("person", "one person, for the others", "people", lambda images: person(images, 0)),
-        Source("people", "all but one, for that one", "people", lambda images: person(images, 1)),
+        Source("person", "single observer", "people", lambda images: person(images, 0)),
+        Source("people", "leave-one-out observers", "people", lambda images: person(images, 1)),
     ]
 
 

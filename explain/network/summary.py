@@ -60,7 +60,7 @@ def format_text(table: Sequence[Layer], zeros: bool) -> str:
         if layer.is_passthrough:
             continue
         shape = "×".join(map(str, layer.shape)) or "did not run"
-        fraction = f"{layer.zeros:.0%}" if zeros and layer.zeros is not None else ""
+        fraction = f"{100 * layer.zeros:.0f} %" if zeros and layer.zeros is not None else ""
         numbers = format_count(layer.parameters), format_count(layer.macs), format_field(layer.field)
         rows.append((layer.name or "(network)", layer.alias, layer.kind, shape, *numbers, fraction))
     parameters, macs = sum(x.parameters for x in table), sum(x.macs for x in table)
@@ -69,7 +69,7 @@ def format_text(table: Sequence[Layer], zeros: bool) -> str:
 
 
 def format_field(field: Field | None) -> str:
-    """'59, every 16' pixels; '3×5, every 2×1' where rows and columns differ."""
+    """'59 px, stride 16'; '3×5 px, stride 2×1' where rows and columns differ."""
     if field is None:
         return "not known"
     if field.size is None:
@@ -78,7 +78,7 @@ def format_field(field: Field | None) -> str:
         "×".join(f"{float(v):g}" for v in (pair if pair[0] != pair[1] else pair[:1]))
         for pair in (field.size, field.stride)
     )
-    return f"{size}, every {stride}"
+    return f"{size} px, stride {stride}"
 
 
 def format_count(value: int) -> str:

@@ -48,6 +48,10 @@ NO_ANSWER = "the network answered "
 T = TypeVar("T")
 
 
+UNNAMED = "Sequential"
+"""The class of networks that have no class of their own."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What a run computes. Two runs with the same request are the same run, which is how a run is resumed: so
@@ -121,6 +125,15 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
     finished: str = ""
+
+    @property
+    def network(self) -> str:
+        """The name of the network for display: that of the request, or of the factory, 'net.py:build', where
+        the class of what a person's code builds says nothing."""
+        place, _, factory = self.source.rpartition(":")
+        if self.request.model != UNNAMED or not place or not factory.isidentifier():
+            return self.request.model
+        return f"{Path(place).name}:{factory}"
 
 
 def map_column(method: str, target: str) -> str:

@@ -47,7 +47,7 @@ class ShippedCheckpoints(OwnArchitectures):
         for name, path in shipped().items():
             about = checkpoints.describe(path)
             accuracy = about["metrics"]["test_accuracy"]
-            yield name, f"shipped; {len(about['classes'])} classes, test accuracy {accuracy:.1%}"
+            yield name, f"shipped; {len(about['classes'])} classes, test accuracy {100 * accuracy:.1f} %"
 
     def spec(self, name: str) -> ModelSpec:
         return super().spec(name.split(":")[0])

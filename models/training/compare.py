@@ -85,5 +85,5 @@ def _word(column: str, value: Any) -> str:
     if column == "bytes":
         return f"{value / 1e6:.1f} MB"
     if column == "accuracy":
-        return f"{value:.1%}"
+        return f"{100 * value:.1f} %"
     return f"{value:.0f}" if column in ("epochs", "images", "images/s") else f"{value:.3f}"

@@ -79,10 +79,8 @@ def format_text(source: ImageSource, recipe: Recipe) -> str:
     distinct = distinct_images(
         labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by)
     )
-    drawn = f"an epoch draws {len(labels)} times and sees {distinct:.0f} distinct images"
-    return f"{drawn}, " + (
-        "each in a new variant every time" if recipe.augmentation.varies else "the same pixels every time"
-    )
+    pixels = "each newly augmented" if recipe.augmentation.varies else "with the same pixels every time"
+    return f"One epoch draws {len(labels)} images, {distinct:.0f} of them distinct, {pixels}."
 
 
 def sheet(previews: list[ClassPreview]) -> Image.Image:

@@ -76,7 +76,7 @@ def format_text(metrics: dict[str, Any]) -> str:
     if "accuracy" in shown:
         low, high = shown["interval"]
         return (
-            f"accuracy {shown['accuracy']:.1%} ({low:.1%} to {high:.1%}), macro-F1 "
+            f"accuracy {100 * shown['accuracy']:.1f} % ({100 * low:.1f} % to {100 * high:.1f} %), macro-F1 "
             f"{shown['macro_f1']:.3f}, kappa {shown['kappa']:.3f}, "
             f"ECE {shown['ece']:.3f} ({shown['ece_with_temperature']:.3f} with temperature "
             f"{metrics['temperature']:.2f}) {part}"
@@ -84,7 +84,7 @@ def format_text(metrics: dict[str, Any]) -> str:
     each = "; ".join(
         f"{axis}: RMSE {shown['rmse'][axis]:.3f}, CCC {shown['ccc'][axis]:.3f}, r "
         f"{shown['pearson'][axis]:.3f}, "
-        f"sign {shown['sagr'][axis]:.1%}"
+        f"sign {100 * shown['sagr'][axis]:.1f} %"
         for axis in shown["rmse"]
     )
     return f"{each} {part}"

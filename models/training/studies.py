@@ -146,7 +146,7 @@ def _for_people(table: pd.DataFrame) -> pd.DataFrame:
         ],
         "seconds per epoch": [f"{s:.1f}" for s in table["seconds per epoch"]],
         "accuracy": [
-            f"{a:.1%} ({low:.1%} to {high:.1%})"
+            f"{100 * a:.1f} % ({100 * low:.1f} % to {100 * high:.1f} %)"
             for a, low, high in zip(table["accuracy"], table["from"], table["to"], strict=True)
         ],
     }
