@@ -27,7 +27,7 @@ def test_analyze(folder: Path) -> None:
     for word in ("labels look wrong", "class 3 may be recognized by its border", "train --labels labels.csv"):
         assert word in text
     assert launch("analyze", folder / "a") == text  # read from the folder this time
-    assert "Nothing stands out beyond chance. Looked for: labels" in launch(
+    assert "No significant finding. Checked: probable label errors," in launch(
         "analyze", folder / "other"
     ).replace("\n", " ")
 

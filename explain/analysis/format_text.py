@@ -37,7 +37,7 @@ def format_proposals(findings: Findings, most: int = 3) -> list[str]:
 
 def _proposals(findings: Findings) -> str:
     if not findings.proposals:
-        return textwrap.fill(f"Nothing stands out beyond chance. Looked for: {', '.join(CHECKS)}.", WIDTH)
+        return textwrap.fill(f"No significant finding. Checked: {', '.join(CHECKS)}.", WIDTH)
     message = []
     for number, p in enumerate(findings.proposals, 1):
         text = textwrap.fill(

@@ -18,7 +18,7 @@ from explain.analysis.model_checks import (
 from explain.analysis.proposal import Proposal
 
 CHECKS = {
-    "labels that look wrong": wrong_labels,
+    "probable label errors": wrong_labels,
     "near duplicates that disagree": disagreeing_duplicates,
     "classes with too few training images": few_images,
     "classes unlike the others": unusual_classes,
