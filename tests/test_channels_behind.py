@@ -123,7 +123,7 @@ def test_a_picture_on_the_command_line(code: Path, pictures: Path, tmp_path: Pat
     assert "24 × 24 RGBA" in said
     assert "alpha 255" not in said
     opaque = pictures / "red" / "3.png"
-    assert "the picture has none: it is opaque (alpha 255)" in launch("explain", opaque, *words)
+    assert "the image has none: it is opaque (alpha 255)" in launch("explain", opaque, *words)
     net = load(
         f"{code}:four", options=PreprocessingOptions("24", "28", channels="rgba", mean="0.5", std="0.5")
     )

@@ -198,7 +198,10 @@ def test_runs_without_a_common_method(runs: tuple[RunData, RunData], tmp_path: P
     assert c.method is None
     assert c.matched["similarity"].isna().all()
     assert "A: " in flips(c, Choice(0))
-    format_text(c)
+    rows = format_text(c)[-1].splitlines()
+    assert rows[0].split("  ")[-1].strip() == "with another image"
+    assert rows[1].split()[-2:] == ["–", "–"]
+    assert "nan" not in "\n".join(rows)
 
 
 # -- the tab -------------------------------------------------------------------------------------

@@ -153,6 +153,8 @@ def test_first_screen_answers(demo: RunData) -> None:
     e = demo.evaluation
     assert f"{100 * e.accuracy:.1f}\u00a0%" in top  # the space does not break
     assert decimal(e.macro_f1) in top
+    assert "map mass at the border" in top
+    assert "of correct images" in top
     assert matrix.count("<button") == 64
     assert table.count("data-action") == 8
     assert cards.count("vt-wrong") == sum(len(s.wrong) for s in errors.overview(demo))

@@ -148,6 +148,7 @@ def test_weights_of_every_kind(tiny: Classifier) -> None:
     assert "&lt;c&gt;" in colors
     one = filter_alone(kernels(tiny.model, "features.3"), 4, "conv2, filter 4", None, "")
     assert "dead: its weights are close to zero" in one
+    assert "norm 0 (12th of 12)" in one
     assert one.count("<figure>") == 8
     dense = filter_alone(kernels(tiny.model, "head"), 1, "preds, filter 1", made(), "")
     assert "Weights by input channel" in dense

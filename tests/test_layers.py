@@ -9,7 +9,7 @@ import torchinfo
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from explain.network.summary import Layer, layers
+from explain.network.summary import Layer, format_field, layers
 from models.registry import spec
 from tests.test_capture import assert_as_found, snapshot
 
@@ -212,6 +212,8 @@ def test_what_sees_the_whole_image_and_what_is_not_known() -> None:
     patch, late = vit["patch_embed.proj"].field, vit["blocks.3.norm1"].field
     assert patch is not None
     assert patch.size == patch.stride == (16, 16)
+    assert format_field(patch) == "16 px, stride 16"
+    assert format_field(None) == "not known"
     assert late is not None
     assert late.size is None  # a token after attention sees the whole picture
 

@@ -8,6 +8,7 @@ from torchmetrics.functional import concordance_corrcoef, mean_squared_error, pe
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from explain import render
+from explain.formatting import ordinal
 from explain.run.map_stats import UNIFORM_BORDER_MASS, attention_statistics
 from models.affect import affect_measures
 from models.calibration import calibration, fit_temperature, reliability, softmax
@@ -247,3 +248,8 @@ def test_names_do_not_turn_the_line() -> None:
     )
     assert "\u202e" not in made
     assert "x\ufffdy&lt;" in made
+
+
+def test_ordinals() -> None:
+    expected = {1: "1st", 2: "2nd", 3: "3rd", 4: "4th", 11: "11th", 13: "13th", 22: "22nd", 112: "112th"}
+    assert {number: ordinal(number) for number in expected} == expected

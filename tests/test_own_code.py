@@ -1,6 +1,7 @@
 """Networks that a person's own code builds: `--model net.py:build`."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from dashboard.components.header import header
 from dashboard.session.training_jobs import command
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
 from explain.run.model import network_of
-from explain.run.reader import open_run
+from explain.run.reader import RunData, open_run
 from models import trusted_code
 from models.classes import unnamed
 from models.errors import UserError
@@ -126,6 +128,22 @@ def test_layers_have_their_names_and_maps(code: Path, factory: str) -> None:
     if factory != "softmax":  # there of the logarithm of the probability
         torch.testing.assert_close(maps, expected)
     assert maps.shape == (2, 11, 11)
+
+
+def test_a_network_without_a_class_is_shown_under_its_factory(small_run: RunData) -> None:
+    made = small_run.manifest
+    plain = replace(made.request, model="Sequential")
+    for model, source, shown in (
+        ("Sequential", "/somewhere/code/net.py:build", "net.py:build"),
+        ("Sequential", "package.module:build", "package.module:build"),
+        ("Sequential", "", "Sequential"),
+        ("Sequential", "/somewhere/net.pt2", "Sequential"),
+        ("Mine", "/somewhere/code/net.py:build", "Mine"),
+    ):
+        manifest = replace(made, request=replace(plain, model=model), source=source)
+        assert manifest.network == shown
+        assert f"model <b>{shown}</b>" in header(replace(small_run, manifest=manifest))
+        assert "somewhere" not in header(replace(small_run, manifest=manifest))
 
 
 def test_the_given_module_is_left_as_it_was(code: Path) -> None:

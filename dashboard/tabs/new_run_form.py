@@ -152,7 +152,9 @@ def _work(device: str) -> dict[str, Any]:
         form["layer"] = _line("Layer", "the last map")
         form["limit"] = _line("Limit of images", "all", "vt-run-limit")
     form["device"] = gr.Textbox(device, label="Device", max_lines=1)
-    form["force"] = gr.Checkbox(False, label="Run although another reading is better (--force)")
+    form["force"] = gr.Checkbox(
+        False, label="Run even if the check finds a better way to prepare the images (--force)"
+    )
     return form
 
 

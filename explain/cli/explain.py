@@ -130,7 +130,7 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
             "data uses more"
         )
     if classifier.preprocessing.alpha and not has_alpha(image):
-        say("alpha    the picture has none: it is opaque (alpha 255)")
+        say("alpha    the image has none: it is opaque (alpha 255)")
     session = open_session(classifier, read_picture(image, classifier.preprocessing))
     for index in (-session.prob).argsort(kind="stable")[:FEW].tolist():
         say(f"{100 * session.prob[index]:6.1f} %  {classifier.classes[index]}")

@@ -196,9 +196,10 @@ def what_breaks(steps: Sequence[Step], shift: int) -> str:
     if not placed:
         return "No layer with spatial positions and a known receptive field: equivariance is not measured."
     last = placed[-1]
+    pixels = f"{shift} pixel{'s' * (shift != 1)}"
     text = [
-        f"If the image is shifted by {shift} pixel{'s' * (shift != 1)}, the features of {last.alias} differ from shifted "
-        f"features by {100 * last.by_stride:.0f} %; if by one pixel, by {100 * last.by_one:.0f} %."
+        f"If the image is shifted by {pixels}, the features of {last.alias} differ from shifted features by "
+        f"{100 * last.by_stride:.0f} %; if by one pixel, by {100 * last.by_one:.0f} %."
     ]
     border = next((s for s in placed if s.by_stride > SMALL and s.by_stride_inside <= SMALL), None)
     stride = next((s for s in placed if s.by_one_inside > SMALL and s.by_stride_inside <= SMALL), None)
