@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain.formatting import without_direction_marks
+from explain.formatting import visible_text
 from models.palette import css_variables
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _environment() -> "Environment":
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: without_direction_marks(value) if type(value) is str else value,
+        finalize=lambda value: visible_text(value) if type(value) is str else value,
     )
 
 
