@@ -4,6 +4,7 @@ A further kind is one entry of `models.data.kinds.KINDS`, or comes from outside 
 torch.
 """
 
+import re
 from collections.abc import Callable
 
 from PIL import Image
@@ -50,8 +51,10 @@ def register_data_source(
     run that others made shows them only where its user allows it. Raises UserError for a name that is
     taken.
     """
-    if len(name) < 2 or ":" in name or "/" in name or "\\" in name:
-        raise UserError(f"'{name}' is no name for a data source: use two letters, digits or '_' or more.")
+    if not re.fullmatch(r"\w[\w-]+", name, re.ASCII):
+        raise UserError(
+            f"'{name}' is no name for a data source: use letters, digits, '-' and '_', two or more."
+        )
     if name in {kind.name for kind in kinds()}:
         raise UserError(f"A data source '{name}' exists: register yours under another name.")
     prefix = f"{name}:"
