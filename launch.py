@@ -21,6 +21,7 @@ except ModuleNotFoundError:
     )
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -124,23 +125,10 @@ def serve(
     from dashboard.server.sharing import Sharing
 
     sharing = Sharing(host, port, root_path, share, auth, public, allow_compute, read_only, mcp, behind_proxy)
-    start(
-        ServeConfig(
-            run=run,
-            sharing=sharing,
-            weights=weights,
-            device=device,
-            trainings=trainings,
-            against=tuple(against or ()),
-            gaze=gaze,
-            gaze_model=gaze_model,
-            decoders=decoders,
-            allow_data=allow_data,
-            open_browser=open_browser,
-            threshold=threshold,
-            positive=positive,
-        )
-    )
+    config = ServeConfig(run=run, sharing=sharing, weights=weights, device=device, trainings=trainings)
+    config = replace(config, against=tuple(against or ()), gaze=gaze, gaze_model=gaze_model)
+    config = replace(config, decoders=decoders, allow_data=allow_data, open_browser=open_browser)
+    start(replace(config, threshold=threshold, positive=positive))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

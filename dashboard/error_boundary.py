@@ -1,6 +1,7 @@
 """Errors of handlers become one line; tracebacks go to the log."""
 
 import functools
+import html
 import inspect
 import logging
 from collections.abc import Callable, Iterator
@@ -9,10 +10,16 @@ from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
+from explain.formatting import visible_text
 from models.errors import Cancelled, UserError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def message_text(message: str) -> str:
+    """A message as text: the page shows messages as HTML. Quotes stay, for programs that read it."""
+    return html.escape(visible_text(message), quote=False)
 
 
 def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
@@ -22,13 +29,13 @@ def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(handler)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with _one_line(handler.__name__):
+        with one_line(handler.__name__):
             return handler(*args, **kwargs)
 
     @functools.wraps(handler)
     def guarded_steps(*args: P.args, **kwargs: P.kwargs) -> Any:
         silent = True
-        with _one_line(handler.__name__), closing(handler(*args, **kwargs)) as steps:  # type: ignore[type-var]
+        with one_line(handler.__name__), closing(handler(*args, **kwargs)) as steps:  # type: ignore[type-var]
             for step in steps:  # type: ignore[attr-defined]
                 silent = False
                 yield step
@@ -39,7 +46,9 @@ def error_boundary(handler: Callable[P, R]) -> Callable[P, R]:
 
 
 @contextmanager
-def _one_line(name: str) -> Iterator[None]:
+def one_line(name: str) -> Iterator[None]:
+    """Every error inside becomes a `gr.Error` of one line; `name` says in the log where an unexpected one
+    happened."""
     try:
         yield
     except gr.Error:

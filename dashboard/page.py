@@ -1,6 +1,5 @@
 """Gradio's Blocks with rules for every event: bounded inputs, no files but uploads, errors of one line."""
 
-import html
 import logging
 import re
 from collections.abc import Iterable
@@ -11,9 +10,9 @@ from urllib.parse import quote
 import gradio as gr
 from pydantic import BaseModel
 
+from dashboard.error_boundary import message_text, one_line
 from dashboard.server.connections import limited
 from dashboard.server.uploads import only_uploads
-from models.errors import UserError
 
 TEXT, PIECES, ALL = 10_000, 2_000, 100_000
 """Maximum characters of one text, items of a list, and characters of all texts of an event."""
@@ -47,25 +46,19 @@ class Page(gr.Blocks):
         self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         try:
-            if not kwargs.get("explicit_call"):
-                click = getattr(kwargs.get("event_data"), "_data", None)
-                bounded([inputs, click])
-                enough(block_fn, inputs)
-                if getattr(block_fn, "collects_event_data", False):
-                    named(click)
-            output = await super().process_api(block_fn, inputs, *args, **kwargs)
+            with one_line("an event"):
+                if not kwargs.get("explicit_call"):
+                    click = getattr(kwargs.get("event_data"), "_data", None)
+                    bounded([inputs, click])
+                    enough(block_fn, inputs)
+                    if getattr(block_fn, "collects_event_data", False):
+                        named(click)
+                output = await super().process_api(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
             if error.print_exception:  # one of Gradio's own; it would be written past our log, in full
                 log.warning("refused: %s", error.message)
             error.message, error.print_exception = self._text(str(error.message)), False
             raise
-        except UserError as error:
-            raise gr.Error(self._text(str(error)), print_exception=False) from None
-        except Exception as error:
-            log.exception("in an event")
-            raise gr.Error(
-                f"That did not work ({type(error).__name__}); the log has more.", print_exception=False
-            ) from None
         if (state := kwargs.get("state")) is not None:
             one_id_each(state)
         if self.hidden:
@@ -78,9 +71,9 @@ class Page(gr.Blocks):
         return without(config, self.hidden) if self.hidden else config
 
     def _text(self, message: str) -> str:
-        """A message, escaped and cut: the page shows messages as HTML."""
+        """A message, cut, as text."""
         message = message if len(message) <= MESSAGE else f"{message[:MESSAGE]} …"
-        return html.escape(message if self.hidden is None else names_alone(message), quote=False)
+        return message_text(message if self.hidden is None else names_alone(message))
 
 
 def one_id_each(state: Any) -> None:

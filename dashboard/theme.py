@@ -4,7 +4,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from models.palette import ACCENT, css_variables
+
 STYLE = Path(__file__).parent / "style.css"
+COLORS = f":root {{ {css_variables('--vt-')} }} .dark {{ {css_variables('--vt-', dark=True)} }}"
 
 _PAIRS = {  # variable -> (light, dark)
     "body_background_fill": ("#f7f7f5", "#141618"),
@@ -24,12 +27,12 @@ _PAIRS = {  # variable -> (light, dark)
     "checkbox_border_color": ("#868b90", "#70777d"),
     "checkbox_border_color_hover": ("#868b90", "#70777d"),
     "color_accent_soft": ("#d7ece9", "#173633"),
-    "button_primary_background_fill": ("#0d7068", "#15847a"),
+    "button_primary_background_fill": (ACCENT.light, "#15847a"),
     "button_primary_background_fill_hover": ("#0a5a53", "#0f766e"),
     "button_secondary_background_fill": ("#eceae6", "#2c3135"),
     "checkbox_label_background_fill": ("#f1f0ec", "#24282b"),
     "checkbox_label_background_fill_selected": ("#d7ece9", "#173633"),
-    "slider_color": ("#0d7068", "#3fb8ab"),
+    "slider_color": ACCENT,
 }
 
 

@@ -1,5 +1,6 @@
 """Numbers and names as text, on the page, in reports and in the terminal."""
 
+import re
 from collections.abc import Sequence
 
 TARGET_NAMES = {"pred": "predicted", "label": "true"}  # of a run's two targets
@@ -7,6 +8,7 @@ _DIRECTION = {
     ord(letter): "\ufffd"
     for letter in "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def decimal(value: float) -> str:
@@ -55,6 +57,14 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 def evidence(name: str, target: str) -> str:
     """The caption of a map: 'evidence for fear (predicted)'. `target`: pred or label."""
     return f"evidence for {name} ({TARGET_NAMES[target]})"
+
+
+def visible_text(text: str) -> str:
+    """The text for a page or a report: U+FFFD for control characters, except tabs and line breaks, and for
+    characters that change the direction of reading."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _CONTROL.sub("\ufffd", without_direction_marks(text))
 
 
 def without_direction_marks(text: str) -> str:

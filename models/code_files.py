@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from models.errors import UserError
@@ -54,7 +55,7 @@ def relative_import(place: str, factory: str, error: ImportError) -> str:
     module = ".".join(path.relative_to(top.parent).with_suffix("").parts)
     return (
         f"imports relative to its package ({path.name}, line {last.lineno}), which a file alone does not "
-        f"have: give --model {module}:{factory}, from the folder {top.parent}"
+        f"have: give --model {quote(f'{module}:{factory}')}, from the folder {top.parent}"
     )
 
 

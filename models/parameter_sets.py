@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from shlex import quote
 
 from torch import Tensor
 
@@ -87,12 +88,13 @@ def choose(names: Sequence[str], where: str, average: tuple[str, str] | None = N
     elif plain and not averaged:
         name, why = plain[0], "by its name"
     else:
-        raise UserError(
-            f"{where} holds {len(names)} sets of parameters: add --which {' or --which '.join(names[:8])}."
-        )
+        choices = " or ".join(f"--which {quote(each)}" for each in names[:8])
+        raise UserError(f"{where} holds {len(names)} sets of parameters: add {choices}.")
     others = [other for other in names if other != name]
     now.taken = name
-    now.note(f"parameters {name} ({why}); the file also holds {', '.join(others[:4])}: --which {others[0]}")
+    now.note(
+        f"parameters {name} ({why}); the file also holds {', '.join(others[:4])}: --which {quote(others[0])}"
+    )
     return name
 
 

@@ -4,6 +4,7 @@
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -133,7 +134,7 @@ def register_model(
     checkpoint is loaded. Raises UserError for a name that is taken, repeated classes, and a transform that
     cannot be read.
     """
-    if not name or ":" in name:
+    if not re.fullmatch(r"\w[\w-]*", name, re.ASCII):
         raise UserError(f"'{name}' is no name for a model: use letters, digits, '-' and '_'.")
     if isinstance(build, nn.Module) or not callable(build):
         raise UserError(

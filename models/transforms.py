@@ -13,7 +13,6 @@ from models.colors import MODES
 from models.errors import UserError
 from models.preprocessing import PIXEL_SCALE, Preprocessing, require_readable
 
-HOW = "give a models.preprocessing.Preprocessing with what it does"
 UNDERSTOOD = ("Resize", "CenterCrop", "Normalize", "Grayscale(1)")
 """Steps that are read, beside those of `PASSED`."""
 SIZES = ((300, 200), (180, 260))  # width, height of the pictures that are tried

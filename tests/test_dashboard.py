@@ -157,8 +157,9 @@ def test_first_screen_answers(demo: RunData) -> None:
     assert "of correct images" in top
     assert matrix.count("<button") == 64
     assert table.count("data-action") == 8
-    assert cards.count("vt-wrong") == sum(len(s.wrong) for s in errors.overview(demo))
-    assert cards.count("vt-right") == 16
+    assert cards.count("vt-misclassified") == sum(len(s.wrong) for s in errors.overview(demo))
+    assert cards.count("vt-correct") == 16
+    assert "vt-right" not in cards  # the right column of the page
     assert cards.count('class="vt-map"') >= 40
 
 

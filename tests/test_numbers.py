@@ -227,15 +227,19 @@ def test_pictures_of_maps() -> None:
 def test_names_do_not_turn_the_line() -> None:
     from dashboard.components.markup import action, display_text
     from explain.export.templating import page
-    from explain.formatting import without_direction_marks
+    from explain.formatting import visible_text, without_direction_marks
 
     assert without_direction_marks("a\u202eb\u2066c") == "a\ufffdb\ufffdc"
     assert without_direction_marks("الخوف שלום") == "الخوف שלום"  # letters of such scripts stay
     assert display_text("<\u202e>") == "&lt;\ufffd&gt;"
+    for number in [*range(32), *range(127, 160)]:
+        shown = chr(number) if chr(number) in "\t\n\r" else "\ufffd"
+        assert visible_text(f"é{chr(number)}") == f"é{shown}"
+        assert visible_text(f"e{chr(number)}") == display_text(f"e{chr(number)}") == f"e{shown}"
     assert "\u200f" in action("group", "tag:\u200fשלום")  # what comes back is what was given
     made = page(
         "index.html",
-        title="x\u202ey<",
+        title="x\u202ey\x1b<",
         description="",
         titles="",
         layer="",
@@ -247,7 +251,7 @@ def test_names_do_not_turn_the_line() -> None:
         manifest="",
     )
     assert "\u202e" not in made
-    assert "x\ufffdy&lt;" in made
+    assert "x\ufffdy\ufffd&lt;" in made
 
 
 def test_ordinals() -> None:

@@ -2,6 +2,7 @@
 said."""
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -227,6 +228,10 @@ def test_slices_of_the_datas_own_columns(make: Make) -> None:
     first = again.proposals[0]
     assert first.title == "Worse where camera: bad."
     assert first.option == "--balance sampler --balance-by camera"
+    table = pd.read_parquet(run.folder / "metadata.parquet")
+    table.rename(columns={"camera": "x $(touch y)"}).to_parquet(run.folder / "metadata.parquet")
+    words = shlex.split(Findings(open_run(run.folder)).proposals[0].option or "")
+    assert words == ["--balance", "sampler", "--balance-by", "x $(touch y)"]
 
 
 def test_pairs_that_stand_out(make: Make) -> None:

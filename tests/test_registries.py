@@ -88,14 +88,19 @@ def test_vitrine_runs_them_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize("name", ["greynet", "fer_vgg", "fer_vgg:toon_faces", "resnet50", "timm:x", "x.pth"])
+@pytest.mark.parametrize(
+    "name",
+    ["greynet", "fer_vgg", "fer_vgg:toon_faces", "resnet50", "timm:x", "x.pth", "", "a b!/x", "-x", "é"],
+)
 def test_a_model_under_a_name_that_is_taken_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"exists|is no name"):
         vitrine.register_model(name, network, CLASSES, FED)
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize("name", ["greys", "toon_faces", "torchvision", "table", "folder", "c", "a:b", "a/b"])
+@pytest.mark.parametrize(
+    "name", ["greys", "toon_faces", "torchvision", "table", "folder", "c", "a:b", "a/b", "!! $x", "-xy"]
+)
 def test_a_data_source_under_a_name_that_is_taken_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"exists|is no name"):
         vitrine.register_data_source(name, Greys)
@@ -172,3 +177,8 @@ def test_what_is_no_builder_is_refused_at_once() -> None:
             registry.load("mine")
     finally:
         vitrine.unregister_model("mine")
+
+
+def test_every_public_name_is_listed() -> None:
+    assert set(vitrine.__all__) <= set(dir(vitrine))
+    assert all(callable(getattr(vitrine, name)) for name in vitrine.__all__)

@@ -94,6 +94,14 @@ def test_runs_to_compare_with(access: Access, beside: tuple[str, Path]) -> None:
     )
 
 
+def test_messages_are_text(beside: tuple[str, Path]) -> None:
+    visitor = Visitor(beside[0])
+    errors = next(d for d in visitor.config["dependencies"] if d["api_name"] == "errors")
+    message = visitor.ask(errors, ["class:\u202e\x1b<b>", 20])["output"]["error"]
+    assert "\ufffd\ufffd&lt;b&gt;" in message
+    assert not set(message) & {"\u202e", "\x1b", "<"}
+
+
 def test_texts_of_any_length_are_answered_at_once(
     beside: tuple[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -209,3 +209,7 @@ def __getattr__(name: str) -> Any:
     if name in _REGISTRIES:
         return getattr(import_module(_REGISTRIES[name]), name)
     raise AttributeError(f"module 'vitrine' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -121,14 +121,14 @@ def _card(
 ) -> Markup:
     label, pred, wrong = _classes_of(run, item)
     url = render.jpeg_url(picture)
-    name = html('<b class="vt-ok">{}</b>', pred)
+    name = html("<b>{}</b>", pred)
     if wrong:
-        name = html('{} → <b class="vt-bad">{}</b>', label, pred)
+        name = html("{} → <b>{}</b>", label, pred)
     return html(
         '<div class="vt-card vt-{result} vt-of-{count}" tabindex="0" role="button" '
         'aria-label="{id}: true {label}, predicted {pred}; open in Inspect" title="{id}" {open}>'
         '<div class="vt-two">{tiles}</div><div class="vt-caption">{name}{number}</div>{bars}</div>',
-        result="wrong" if wrong else "right",
+        result="misclassified" if wrong else "correct",
         count=len(shown),
         id=item["id"],
         label=label,

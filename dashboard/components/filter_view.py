@@ -178,8 +178,8 @@ def _slices(found: "Kernels", number: int) -> Markup:
     strong = np.argsort(-found.input_norms()[number], kind="stable")[:SLICES]
     top = float(np.abs(weights).max()) or 1.0
     return html(
-        '<h3>Slices by input channel <small><span class="vt-ok">positive</span>, '
-        '<span class="vt-bad">negative</span>, one scale{}</small></h3>'
+        '<h3>Slices by input channel <small><span class="vt-positive">positive</span>, '
+        '<span class="vt-negative">negative</span>, one scale{}</small></h3>'
         '<div class="vt-slices" style="--vt-columns:{}">{}</div>',
         f", the {SLICES} largest of {len(weights)}" if len(weights) > SLICES else "",
         min(COLUMNS, len(strong)),

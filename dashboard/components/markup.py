@@ -10,17 +10,17 @@ from numbers import Number
 
 from markupsafe import Markup
 
-from explain.formatting import without_direction_marks
+from explain.formatting import visible_text
 
 NOTHING = Markup()
 
 
 def display_text(value: object) -> Markup:
-    """Text for display: escaped, without characters that change the direction of reading. Markup stays as it
-    is."""
+    """Text for display: escaped, without control characters and characters that change the direction of
+    reading. Markup stays as it is."""
     if isinstance(value, Markup):
         return value
-    return Markup.escape(without_direction_marks(str(value)))
+    return Markup.escape(visible_text(str(value)))
 
 
 def verbatim(value: object) -> Markup:

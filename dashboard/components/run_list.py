@@ -79,7 +79,7 @@ def _end(run: RunState, page: str | None, shared: bool) -> Markup:
     """The button that cancels, resumes or opens it, or the link to its page."""
     name = run.job.name
     if run.state == "running":
-        return _button("cancel", name, "vt-link vt-bad")
+        return _button("cancel", name, "vt-link vt-negative")
     if run.state != "complete":
         return _button("resume", name)
     if shared:

@@ -78,7 +78,7 @@ def _end(name: str, t: Trained) -> Markup:
     if not t.progress or t.progress.state == "finished":
         return NOTHING
     if t.progress.alive:
-        return html('<button class="vt-link vt-bad" {}>cancel</button>', action("cancel", name))
+        return html('<button class="vt-link vt-negative" {}>cancel</button>', action("cancel", name))
     return html('<button class="vt-link" {}>resume</button>', action("resume", name))
 
 

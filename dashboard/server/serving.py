@@ -20,7 +20,7 @@ from dashboard.server.tunnel import Tunnel
 from dashboard.server.upload_dir import forget_due, remove_uploads, sweep
 from dashboard.session.context import Context
 from dashboard.session.run_pages import end_pages, parent_is_gone
-from dashboard.theme import STYLE, theme
+from dashboard.theme import COLORS, STYLE, theme
 from explain.analysis.binary_text import format_binary
 from explain.analysis.findings import Findings, with_threshold
 from explain.cli.data_question import ask_for_data
@@ -51,6 +51,7 @@ def options(
     sharing = sharing or Sharing()
     return {
         "theme": theme(),
+        "css": COLORS,
         "css_paths": STYLE,
         "footer_links": [],
         "run_history": False,

@@ -10,7 +10,7 @@ from PIL import Image
 from dashboard.session.types import HoldClassifier, Subject
 from models.errors import UserError
 from models.inversion.shipped import decoders_of, is_decoder
-from models.program import program
+from models.program import typed
 from models.training.trained import described
 
 if TYPE_CHECKING:
@@ -43,10 +43,8 @@ class DecoderService:
             sorted(self._folder.glob("*.safetensors")) if self._folder else decoders_of(self._weights_hash)
         )
         if self._folder and not paths:
-            raise UserError(
-                f"'{self._folder}' holds no decoders: make some with {program()} invert train --out "
-                f"{self._folder}."
-            )
+            command = typed(["invert", "train", "--out", str(self._folder)])
+            raise UserError(f"'{self._folder}' holds no decoders: make some with {command}.")
         decoders = [about for path in paths if is_decoder(about := described(path))]
         return sorted(decoders, key=lambda about: about["depth"])
 

@@ -11,7 +11,7 @@ from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
 from dashboard.components.subject import calibrated, facts, run_maps, start_page
-from dashboard.error_boundary import error_boundary
+from dashboard.error_boundary import error_boundary, message_text
 from dashboard.links import in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
@@ -177,7 +177,7 @@ class InspectTab:
         try:
             return live_maps(self._ctx, view, compute=method, on_progress=on_progress)
         except Cancelled:
-            gr.Info(f"{METHODS[method].title} was cancelled.")
+            gr.Info(message_text(f"{METHODS[method].title} was cancelled."))
             return live_maps(self._ctx, view)
 
     def from_outside(self, subject: Subject, *values: Any) -> list[Any]:

@@ -10,7 +10,7 @@ import gradio as gr
 from dashboard.components.check_view import check_result, not_checked, under_way
 from dashboard.components.clickable import clickable
 from dashboard.components.run_list import run_list
-from dashboard.error_boundary import error_boundary
+from dashboard.error_boundary import error_boundary, message_text
 from dashboard.server.unpack import SUFFIX, unpacked
 from dashboard.server.uploads import keep_upload
 from dashboard.session.check_process import check_in_steps
@@ -117,7 +117,7 @@ class NewRunTab:
             try:
                 pages[run.job.name] = self._pages.address(self._jobs.folder / run.job.name)
             except UserError as ended:
-                gr.Warning(str(ended))
+                gr.Warning(message_text(str(ended)))
         serve = as_typed(["serve", "--run"]) if self._ctx.shared else ""
         busy = any(run.state == "running" for run in found) or "" in pages.values()
         listed = run_list(found, str(self._jobs.folder), pages, serve)
@@ -213,7 +213,7 @@ class NewRunTab:
         action, name = str(event.index), str(event.value)
         if action == "cancel":
             self._jobs.cancel(name)
-            gr.Info(f"{name} stops after this batch. Results so far are kept.")
+            gr.Info(message_text(f"{name} stops after this batch. Results so far are kept."))
         elif action == "resume":
             self._jobs.resume(name)
         elif action == "open" and not self._ctx.shared:
@@ -236,7 +236,7 @@ class NewRunTab:
         if kept.suffix == SUFFIX:
             kept, note = unpacked(kept)
         if note:
-            gr.Info(note)
+            gr.Info(message_text(note))
         return [str(kept), gr.File(None)]
 
     @error_boundary

@@ -9,7 +9,7 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.training_list import comparison, outcome, training_list
-from dashboard.error_boundary import error_boundary
+from dashboard.error_boundary import error_boundary, message_text
 from dashboard.plots import figure
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
@@ -98,7 +98,7 @@ class TrainTab:
         """Values for the areas: the list always; charts and comparison only where they changed."""
         trainings = {self._jobs.key(t): t for t in self._jobs.all()}
         for complaint in self._jobs.complaints():
-            gr.Warning(complaint)
+            gr.Warning(message_text(complaint))
         view, waiting = view.among(trainings), self._jobs.waiting
         chosen = trainings.get(view.chosen or "")
         listed = training_list(
@@ -137,7 +137,7 @@ class TrainTab:
         action, value, view = str(event.index), str(event.value), TrainView(**keys)
         if action == "cancel":
             self._jobs.cancel(value)
-            gr.Info(f"{value} stops after this step. The best epoch is kept.")
+            gr.Info(message_text(f"{value} stops after this step. The best epoch is kept."))
         elif action == "resume":
             self._jobs.resume(value)
             view = replace(view, chosen=value)

@@ -4,6 +4,7 @@ unlike the others, slices."""
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -215,7 +216,7 @@ def worse_slices(evidence: Evidence) -> Iterator[Proposal]:
             else "Collect more of them; until then draw every value as often.",
             f"--augment {_OPTIONS[s.attribute]}"
             if picture
-            else f"--balance sampler --balance-by {_quoted(s.attribute)}",
+            else f"--balance sampler --balance-by {quote(s.attribute)}",
             _wrong_first(evidence.run, s.rows),
             s.wrong,
         )
@@ -246,10 +247,6 @@ def _worst(evidence: Evidence) -> list[Slice]:
 def _overlap(a: Slice, b: Slice) -> bool:
     both = len(np.intersect1d(a.rows, b.rows))
     return both > 0.6 * min(len(a.rows), len(b.rows))
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if " " in name else name
 
 
 def _wrong_first(run: RunData, rows: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import NETWORKS_OWN, Decision
 from models.errors import UserError
-from models.program import program
+from models.program import typed
 
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
@@ -98,4 +98,4 @@ def notes(
         say(f"table      {out}")
     if labels:
         write_labels(opened, labels)
-        say(f"labels     {labels}\nnext       {program()} train ... --labels {labels}")
+        say(f"labels     {labels}\nnext       {typed(['train', '...', '--labels', str(labels)])}")

@@ -24,7 +24,7 @@ from explain.cli.options import (
 from explain.cli.output import progress_bar, say
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
-from models.program import program, typed
+from models.program import typed
 
 if TYPE_CHECKING:
     from explain.gaze.evaluate import Evaluation
@@ -184,9 +184,10 @@ def train(
         say(f"\nStopped. The best epoch so far is in {out}; run the same command to resume.")
         raise typer.Exit(130)
     _evaluate_trained(out, people, blur, options.model)
-    origin = f" --origin {fixations.origin}" if fixations.origin else ""
-    command = f"{program()} gaze evaluate --data {fixations.data}{origin} --gaze-model {out}"
-    say(f"checkpoint {out}\nnext       {command} --model mobilenet_v2 --out gaze/first")
+    words = ["gaze", "evaluate", "--data", str(fixations.data)]
+    words += ["--origin", str(fixations.origin)] if fixations.origin else []
+    words += ["--gaze-model", str(out), "--model", "mobilenet_v2", "--out", "gaze/first"]
+    say(f"checkpoint {out}\nnext       {typed(words)}")
 
 
 def _evaluate_trained(checkpoint: Path, people: "GazeSet", blur: float, model: str) -> None:
@@ -282,7 +283,7 @@ def evaluate(
         about: dict[str, object] = {"data": people.name, "part": part, "note": people.note}
         about |= {"command": typed(sys.argv[1:])} | ({"network": network} if network else {})
         write(out, evaluation, truths, about)
-        say(f"folder     {out}\nnext       {program()} serve --gaze {out}")
+        say(f"folder     {out}\nnext       {typed(['serve', '--gaze', str(out)])}")
 
 
 @gaze.command()

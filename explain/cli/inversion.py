@@ -110,7 +110,7 @@ def train(
     decoders = [load_decoder(file, classifier) for file in files.values()]
     judged = parts.test or parts.validation
     _keep_measures(decoders, _measured(classifier, decoders, judged, MEASURED), judged.name)
-    say(f"next       {program()} serve --decoders {out}")
+    say(f"next       {typed(['serve', '--decoders', str(out)])}")
 
 
 def _train_decoders(

@@ -26,7 +26,7 @@ from explain.cli.options import (
 from explain.cli.output import say
 from models.interrupts import listen, raise_if_interrupted
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
-from models.program import program, typed
+from models.program import typed
 
 if TYPE_CHECKING:
     from explain.run.engine import Progress
@@ -87,7 +87,7 @@ def run(
     findings = analyzed(out)
     areas = area_lines(findings.scores) if findings.run.binary else []
     say("\n".join([*format_text(findings.run, areas), *format_proposals(findings)]))
-    say(f"next       {program()} serve --run {out}")
+    say(f"next       {typed(['serve', '--run', str(out)])}")
     if not answered:  # the lines above say why
         raise typer.Exit(1)
 

@@ -27,7 +27,7 @@ from explain.cli.output import say
 from models.errors import UserError
 from models.interrupts import listen
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
-from models.program import program, typed
+from models.program import typed
 from models.trusted_code import absolute, names_code, trust
 
 if TYPE_CHECKING:
@@ -181,12 +181,11 @@ def _say_parts(parts: "Parts") -> None:
 def _say_next(checkpoint: Path, data: str, parts: "Parts", labels: Path | None) -> None:
     from models.data.corrections import Corrected
 
-    split = " --split test" if parts.test else ""
-    corrections = f" --labels {labels}" if isinstance(parts.test, Corrected) and parts.test.differs else ""
-    say(
-        f"next       {program()} run --model {checkpoint} --data {data}{split}{corrections} "
-        f"--out runs/{checkpoint.stem}"
-    )
+    words = ["run", "--model", str(checkpoint), "--data", data]
+    words += ["--split", "test"] if parts.test else []
+    if isinstance(parts.test, Corrected) and parts.test.differs:
+        words += ["--labels", str(labels)]
+    say(f"next       {typed([*words, '--out', f'runs/{checkpoint.stem}'])}")
 
 
 @option_groups

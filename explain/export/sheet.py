@@ -10,12 +10,13 @@ from PIL import Image, ImageDraw, ImageFont
 from explain.analysis.ranking import ClassSample
 from explain.render import overlay
 from explain.run.reader import RunData
+from models.palette import CORRECT, WRONG
 
 LINES = 50  # of images on a sheet, 9000 pixels: few programs open larger ones
 TILE, GAP, BETWEEN, SIDES, NAMES, MARGIN, HEAD, LINE, SPACE = 128, 4, 14, 36, 150, 28, 132, 176, 16  # pixels
 WIDTHS = {"wrong": 3 * TILE + 2 * GAP, "right": 2 * TILE + GAP}
 Tile = tuple[Image.Image, str]  # at most TILE × TILE pixels, and why there is no map on it
-INK, DIM, RULE, TEAL, WARM = "#1b1d1f", "#63686d", "#e4e4e0", "#0f766e", "#b8481a"
+INK, DIM, RULE = "#1b1d1f", "#63686d", "#e4e4e0"
 
 
 def draw_sheet(
@@ -51,7 +52,10 @@ def _heading(sheet: Image.Image, title: str, about: str, left: dict[str, int]) -
     _text(draw, MARGIN, MARGIN - 4, title, wide, INK, 18, bold=True)
     _text(draw, MARGIN, MARGIN + 24, about, wide, DIM, 12)
     _legend(sheet, draw, MARGIN + 50)
-    for result, words, color in (("wrong", "misclassified", WARM), ("right", "correct", TEAL)):
+    for result, words, color in (
+        ("wrong", "misclassified", WRONG.light),
+        ("right", "correct", CORRECT.light),
+    ):
         _text(draw, left[result], HEAD - 26, words, TILE, color, 12, bold=True)
 
 
@@ -116,7 +120,7 @@ def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, y: int) -> None:
     bar = overlay(Image.new("RGB", (96, 10), "#b4b4b4"), np.linspace(0, 1, 96)[None])
     sheet.paste(bar, (x, y + 2))
     x = _text(draw, x + bar.width + 6, y, "the map's maximum", TILE) + 24
-    for words, color in (("wrong prediction", WARM), ("true class", TEAL)):
+    for words, color in (("wrong prediction", WRONG.light), ("true class", CORRECT.light)):
         draw.rectangle((x, y + 2, x + 9, y + 11), color)
         x = _text(draw, x + 16, y, words, TILE) + 18
     _text(draw, x, y, "numbers are probabilities", TILE * 2)
@@ -129,7 +133,7 @@ def _class_name(run: RunData, draw: ImageDraw.ImageDraw, y: int, index: int) -> 
     _text(draw, MARGIN, y, run.classes[index] or "(no name)", wide, INK, 14, bold=True)
     draw.rectangle((MARGIN, y + 24, MARGIN + wide, y + 27), RULE)
     if recall > 0:
-        draw.rectangle((MARGIN, y + 24, MARGIN + round(recall * wide), y + 27), TEAL)
+        draw.rectangle((MARGIN, y + 24, MARGIN + round(recall * wide), y + 27), CORRECT.light)
     _text(draw, MARGIN, y + 34, f"recall {_fraction(recall)}", wide, size=12)
     _text(draw, MARGIN, y + 51, f"n {n}, wrong {n - int(e.confusion[index, index])}", wide, size=12)
 
@@ -148,9 +152,9 @@ def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: li
         (
             f"predicted {_fraction(item['confidence'])}",
             pred,
-            TEAL if item["pred"] == item["label"] else WARM,
+            CORRECT.light if item["pred"] == item["label"] else WRONG.light,
         ),
-        (f"true {_fraction(p_label)}", label, TEAL),
+        (f"true {_fraction(p_label)}", label, CORRECT.light),
     ]
     for (picture, note), (message, name, color) in zip(tiles, lines, strict=False):
         sheet.paste(picture, (x, y))

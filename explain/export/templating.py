@@ -5,12 +5,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from explain.formatting import without_direction_marks
+from explain.formatting import visible_text
+from models.palette import css_variables
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+_LIGHT, _DARK = (f":root {{ {css_variables('--', dark)} }}" for dark in (False, True))
+COLORS = f"{_LIGHT} @media (prefers-color-scheme: dark) {{ {_DARK} }} @media print {{ {_LIGHT} }}\n"
 
 
 @lru_cache
@@ -21,7 +24,7 @@ def _environment() -> "Environment":
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: without_direction_marks(value) if type(value) is str else value,
+        finalize=lambda value: visible_text(value) if type(value) is str else value,
     )
 
 
@@ -29,5 +32,5 @@ def page(name: str, **values: Any) -> str:
     """The template `name` with its values, and `style` as it is: ours, not a person's."""
     from markupsafe import Markup
 
-    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    style = Markup(COLORS + (TEMPLATES / "style.css").read_text(encoding="utf-8"))
     return _environment().get_template(name).render(style=style, **values)

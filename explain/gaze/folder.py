@@ -21,7 +21,7 @@ from models.csv_files import spreadsheet_safe
 from models.errors import UserError
 from models.gaze.density import people
 from models.json_files import read_object
-from models.program import program
+from models.program import typed
 
 SCHEMA = 1
 MANIFEST, IMAGES, SCORES, TABLE = "gaze.json", "images.parquet", "scores.parquet", "scores.csv"
@@ -168,6 +168,5 @@ def open_gaze_run(folder: Path) -> GazeRun:
     except (OSError, ValueError, pa.ArrowException) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(
-            f"'{folder}' is no gaze folder: make one with {program()} gaze evaluate ... --out {folder}."
-        ) from error
+        command = typed(["gaze", "evaluate", "...", "--out", str(folder)])
+        raise UserError(f"'{folder}' is no gaze folder: make one with {command}.") from error

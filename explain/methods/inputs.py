@@ -131,9 +131,6 @@ class MethodInputs:
             )
         )
 
-    def with_target(self, target: Target) -> "MethodInputs":
-        return self._derived(target=target)
-
     def with_layer(self, layer: str) -> "MethodInputs":
         return self._derived(layers=(layer,))
 

@@ -71,11 +71,6 @@ def python_lines(
             *([f"which={which!r}"] if which else []),
         ]
     )
-    read = _fields(options)
-    white = 1.0 if read.get("scale", "255") in ("255", "255.0") else 255.0
-    values = {"exif": read.get("exif"), "bits": int(read.get("bits", 0)), "white": white if white != 1 else 0}
-    values["alpha"] = has_alpha(channels_of(str(read.get("channels", "rgb"))))
-    how = "".join(f", {k}={v!r}" for k, v in values.items() if v)
     smooth = any(q.smoothing != Smoothing() for q in requests)
     listed = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)
     return "\n".join(
@@ -89,13 +84,22 @@ def python_lines(
             "from models.registry import load",
             "",
             f"classifier = load({given})",
-            f"session = open_session(classifier, open_image(Path({picture!r}){how}))",
+            f"session = open_session(classifier, open_image(Path({picture!r}){_how_read(options)}))",
             f"for request in (\n    {listed},\n):",
             "    result = session.map(request)  # result.raw: float32 (h, w), as the method gives it",
             "    print(request.method, result.raw.shape, result.raw.min(), result.raw.max())",
             "",
         ]
     )
+
+
+def _how_read(options: Sequence[str]) -> str:
+    """The arguments of `open_image`, behind the path, for images that are read in another way than usual."""
+    read = _fields(options)
+    white = 1.0 if read.get("scale", "255") in ("255", "255.0") else 255.0
+    values = {"exif": read.get("exif"), "bits": int(read.get("bits", 0)), "white": white if white != 1 else 0}
+    values["alpha"] = has_alpha(channels_of(str(read.get("channels", "rgb"))))
+    return "".join(f", {k}={v!r}" for k, v in values.items() if v)
 
 
 def _name(target: Classes, classes: Sequence[str]) -> str:

@@ -87,7 +87,6 @@ def plan(
     if layer:
         captured.gradients(torch.zeros(1, dtype=torch.long))
     h, w = map_shape(passes, chosen, layer)
-    regions = source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
     return Request(
         classifier.name,
         classifier.weights_hash,
@@ -98,12 +97,17 @@ def plan(
         layer,
         (h, w),
         precision,
-        regions=regions,
+        regions=_regions(classifier, source),
         outputs=outputs,
         preprocessing=classifier.preprocessing.as_dict(),
         transform_input=classifier.transform_input,
         bits=source.bits,
     )
+
+
+def _regions(classifier: Classifier, source: ImageSource) -> tuple[str, ...]:
+    """Names of the regions that maps are measured in: those of the data, or the bands of a face."""
+    return source.regions or (tuple(FACE_BANDS) if are_expressions(classifier.classes) else ())
 
 
 def _layer(classifier: Classifier, layer: str | None, example: Tensor) -> str:

@@ -23,7 +23,7 @@ from models.atomic import atomic
 from models.colors import has_alpha
 from models.errors import UserError
 from models.json_files import build, read_object
-from models.program import program
+from models.program import typed
 
 SCHEMA = 1
 TARGETS = ("pred", "label")
@@ -314,7 +314,8 @@ def _reason(error: Exception) -> str:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest; for a run that has not ended, one made from its request, with status 'partial'."""
     if not (folder / REQUEST).is_file():
-        raise UserError(f"'{folder}' is no run folder: make one with {program()} run ... --out {folder}.")
+        command = typed(["run", "...", "--out", str(folder)])
+        raise UserError(f"'{folder}' is no run folder: make one with {command}.")
     request = read_request(folder)
     if not (folder / MANIFEST).is_file():
         return Manifest(request, "partial", {}, access="modules" if request.layer else "scores")

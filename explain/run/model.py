@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from explain.run.format import Manifest
 from models.errors import UserError
-from models.program import program
+from models.program import program, typed
 from models.shipped import architecture, shipped
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
     if not is_trusted(source) and (names_code(source) or not weights):
         raise UserError(
             f"This run names {source}, which is not run because a run says so: the run's own maps are shown; "
-            f"for live maps name it yourself once, as in {program()} check --model {source}."
+            f"for live maps name it yourself once, as in {typed(['check', '--model', source])}."
         )
     if names_code(source):
         file = weights or (Path(manifest.weights) if manifest.weights else None)

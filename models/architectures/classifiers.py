@@ -1,6 +1,7 @@
 """Classifiers of Vitrine by name: one entry each, one file each."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -9,14 +10,22 @@ from models.architectures.fer_mobilenet import fer_mobilenet
 from models.architectures.fer_vgg import fer_vgg
 from models.architectures.small import SIDE, small_conv, small_dense
 
-ARCHITECTURES: dict[str, Callable[[int], nn.Module]] = {
-    "fer_vgg": fer_vgg,
-    "fer_alexnet": fer_alexnet,
-    "fer_mobilenet": fer_mobilenet,
-    "small_conv": small_conv,
-    "small_dense": small_dense,
-}
-"""Name -> builder from the number of outputs."""
 
-SIDES = {"small_conv": SIDE, "small_dense": SIDE}
-"""Name -> side of the square input in pixels, where it is another than that of `UNIT`."""
+@dataclass(frozen=True)
+class Architecture:
+    """`build`: from the number of outputs to a network. `side`: of its square input, in pixels."""
+
+    build: Callable[[int], nn.Module]
+    side: int = 128
+
+    def __call__(self, outputs: int) -> nn.Module:
+        return self.build(outputs)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "fer_vgg": Architecture(fer_vgg),
+    "fer_alexnet": Architecture(fer_alexnet),
+    "fer_mobilenet": Architecture(fer_mobilenet),
+    "small_conv": Architecture(small_conv, SIDE),
+    "small_dense": Architecture(small_dense, SIDE),
+}

@@ -11,7 +11,7 @@ from models.csv_files import unquoted
 from models.data.source import DerivedSource, ImageSource, Item, joined
 from models.data.table_files import read_table
 from models.errors import UserError
-from models.program import program
+from models.program import typed
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,8 @@ def read_corrections(path: Path) -> Corrections:
     Raises UserError for a missing file or column, and for a table without rows.
     """
     if not path.is_file():
-        raise UserError(
-            f"No file '{path}': write corrected labels with {program()} notes RUN --labels {path}."
-        )
+        command = typed(["notes", "RUN", "--labels", str(path)])
+        raise UserError(f"No file '{path}': write corrected labels with {command}.")
     table = read_table(path, words=True)
     if missing := [name for name in ("image", "label") if name not in table]:
         raise UserError(

@@ -1,5 +1,5 @@
-"""The kinds of data sources that come with Vitrine. What reads each is imported when it is opened; no
-torch."""
+"""The kinds of data sources that come with Vitrine. A further one is one entry of `KINDS`, at its place in
+the order. What reads each is imported when it is opened; no torch."""
 
 from pathlib import Path
 
@@ -103,31 +103,34 @@ def _open_folder(request: DataRequest) -> ImageSource:
     return FolderSource(request.path, request.split)
 
 
-AFFECT_TABLE = DataKind(
-    "valence and arousal", lambda r: r.task == "affect", _open_affect, lambda root: False, reopen_file
+OF_A_TASK: tuple[DataKind, ...] = (
+    DataKind(
+        "valence and arousal", lambda r: r.task == "affect", _open_affect, lambda root: False, reopen_file
+    ),
 )
-DRAWN = DataKind(
-    TOON_FACES,
-    lambda r: r.text == TOON_FACES,
-    _open_toon_faces,
-    lambda root: root.startswith(f"{TOON_FACES}:"),
-    _reopen_toon_face,
-    private=False,
+"""Kinds that a task chooses, whatever the text: they are asked before all others."""
+
+KINDS: tuple[DataKind, ...] = (
+    DataKind(
+        TOON_FACES,
+        lambda r: r.text == TOON_FACES,
+        _open_toon_faces,
+        lambda root: root.startswith(f"{TOON_FACES}:"),
+        _reopen_toon_face,
+        private=False,
+    ),
+    DataKind(
+        TORCHVISION,
+        lambda r: r.text.startswith(f"{TORCHVISION}:"),
+        _open_torchvision,
+        lambda root: root.startswith(f"{TORCHVISION}:"),
+        lambda request: None,  # in one archive: no picture of its own
+        private=False,
+    ),
+    DataKind("shards", _is_shards, _open_shards, lambda root: False, reopen_file),
+    DataKind("parquet", _is_parquet_images, _open_parquet_images, lambda root: False, reopen_file),
+    DataKind("metadata", _is_annotated_folder, _open_annotated_folder, lambda root: False, reopen_file),
+    DataKind("table", lambda r: r.is_table, _open_table, lambda root: False, reopen_file),
+    DataKind("folder", lambda r: True, _open_folder, lambda root: True, reopen_file),
 )
-TORCHVISION_SET = DataKind(
-    TORCHVISION,
-    lambda r: r.text.startswith(f"{TORCHVISION}:"),
-    _open_torchvision,
-    lambda root: root.startswith(f"{TORCHVISION}:"),
-    lambda request: None,  # in one archive: no picture of its own
-    private=False,
-)
-SHARDS = DataKind("shards", _is_shards, _open_shards, lambda root: False, reopen_file)
-PARQUET_IMAGES = DataKind(
-    "parquet", _is_parquet_images, _open_parquet_images, lambda root: False, reopen_file
-)
-ANNOTATED_FOLDER = DataKind(
-    "metadata", _is_annotated_folder, _open_annotated_folder, lambda root: False, reopen_file
-)
-TABLE = DataKind("table", lambda r: r.is_table, _open_table, lambda root: False, reopen_file)
-FOLDER = DataKind("folder", lambda r: True, _open_folder, lambda root: True, reopen_file)
+"""In the order in which they are asked; the last, a folder, recognizes everything."""

@@ -1,36 +1,27 @@
 """The kinds of data sources: which of them a text after `--data`, or the data root of a run, belongs to.
 
-A further kind is one entry, here or from outside with `register_data_source`. No torch.
+A further kind is one entry of `models.data.kinds.KINDS`, or comes from outside by `register_data_source`. No
+torch.
 """
 
+import re
 from collections.abc import Callable
 
 from PIL import Image
 
 from models.data.kind import DataKind, DataRequest
-from models.data.kinds import (
-    AFFECT_TABLE,
-    ANNOTATED_FOLDER,
-    DRAWN,
-    FOLDER,
-    PARQUET_IMAGES,
-    SHARDS,
-    TABLE,
-    TORCHVISION_SET,
-)
+from models.data.kinds import KINDS, OF_A_TASK
 from models.data.source import ImageSource
 from models.errors import UserError
 
 REGISTERED: dict[str, DataKind] = {}
 """Name -> kind that was registered from outside."""
-_BEFORE = (AFFECT_TABLE,)
-_AFTER = (DRAWN, TORCHVISION_SET, SHARDS, PARQUET_IMAGES, ANNOTATED_FOLDER, TABLE, FOLDER)
 
 
 def kinds() -> tuple[DataKind, ...]:
     """In the order in which they are asked whether they recognize a text or a root; the last, a folder,
     recognizes everything."""
-    return (*_BEFORE, *REGISTERED.values(), *_AFTER)
+    return (*OF_A_TASK, *REGISTERED.values(), *KINDS)
 
 
 def kind_of(request: DataRequest) -> DataKind:
@@ -60,8 +51,10 @@ def register_data_source(
     run that others made shows them only where its user allows it. Raises UserError for a name that is
     taken.
     """
-    if len(name) < 2 or ":" in name or "/" in name or "\\" in name:
-        raise UserError(f"'{name}' is no name for a data source: use two letters, digits or '_' or more.")
+    if not re.fullmatch(r"\w[\w-]+", name, re.ASCII):
+        raise UserError(
+            f"'{name}' is no name for a data source: use letters, digits, '-' and '_', two or more."
+        )
     if name in {kind.name for kind in kinds()}:
         raise UserError(f"A data source '{name}' exists: register yours under another name.")
     prefix = f"{name}:"

@@ -4,6 +4,7 @@ read as."""
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from PIL import Image
@@ -114,7 +115,7 @@ def checked(data: GazeSet, columns: tuple[str, str] | None = None) -> GazeSet:
             raise UserError(
                 f"{total - kept:,} of {total:,} fixations are outside of their images, and none would be if "
                 f"'{x}' and '{y}' were exchanged: "
-                f"add --x-col {y} --y-col {x}."
+                f"add --x-col {quote(y)} --y-col {quote(x)}."
             )
         raise UserError(
             f"{total - kept:,} of {total:,} fixations are outside of their images: are coordinates in "

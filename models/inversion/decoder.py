@@ -17,7 +17,7 @@ from models.inversion.recipe import InversionRecipe
 from models.inversion.same_input import differences
 from models.inversion.shipped import FOLDER, decoders_of, is_decoder
 from models.layout import layout_of
-from models.program import program
+from models.program import program, typed
 
 
 def _no_decoder(path: Path) -> UserError:
@@ -99,9 +99,8 @@ def load_decoders(classifier: Classifier, folder: Path | None = None) -> list[De
     decoders of it."""
     paths = sorted(folder.glob("*.safetensors")) if folder else decoders_of(classifier.weights_hash)
     if folder and not paths:
-        raise UserError(
-            f"'{folder}' holds no decoders: make some with {program()} invert train --out {folder}."
-        )
+        command = typed(["invert", "train", "--out", str(folder)])
+        raise UserError(f"'{folder}' holds no decoders: make some with {command}.")
     made, refused = list[Decoder](), list[UserError]()
     for path in paths:
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models import checkpoints
+from models.class_names import must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
@@ -43,7 +44,7 @@ class HuggingFaceModels(ModelSource):
         network, config = _network(place, name)
         preprocessing, origin = _preprocessing(place, name, told)
         model, note = giving_scores(network.eval(), example_of(preprocessing))
-        names = _names(config, classes, name)
+        names = _names(model, config, classes, name)
         return Classifier(
             Path(place).name,
             model,
@@ -122,7 +123,7 @@ def _processor(place: str) -> dict[str, Any] | None:
     return raw if isinstance(raw, dict) else None
 
 
-def _names(config: Any, classes: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
+def _names(model: Any, config: Any, classes: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
     """As the configuration names them; where it has only LABEL_0, LABEL_1 ..., as a person does."""
     stored = tuple(str(config.id2label[k]) for k in sorted(config.id2label, key=int))
     placeholder = all(text == f"LABEL_{k}" for k, text in enumerate(stored))
@@ -131,8 +132,5 @@ def _names(config: Any, classes: tuple[str, ...] | None, name: str) -> tuple[str
             f"{name} names its outputs itself ({', '.join(stored[:4])} ...): leave --class-names out."
         )
     names = classes or (unnamed(len(stored)) if placeholder else stored)
-    if len(names) != len(stored):
-        raise UserError(
-            f"{len(names)} class names for {len(stored)} outputs of {name}: name every output once."
-        )
+    must_name_all(names, model, len(stored), name)
     return names

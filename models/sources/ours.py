@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from models import checkpoints
-from models.architectures.classifiers import ARCHITECTURES, SIDES
+from models.architectures.classifiers import ARCHITECTURES
 from models.classifier import Classifier
 from models.preprocessing import UNIT
 from models.shipped import shipped
@@ -33,8 +33,7 @@ class OwnArchitectures(ArchitectureSource):
         def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
             return ARCHITECTURES[name](outputs or OUTPUTS)
 
-        size = (SIDES[name],) * 2 if name in SIDES else UNIT.size
-        return ModelSpec(name, build, replace(UNIT, size=size))
+        return ModelSpec(name, build, replace(UNIT, size=(ARCHITECTURES[name].side,) * 2))
 
 
 class ShippedCheckpoints(OwnArchitectures):

@@ -8,6 +8,7 @@ page.
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ class OwnCode(ModelSource):
         source = absolute(name)
         if not is_trusted(source):
             raise UserError(
-                f"A file names code, {source}, which is not run for that: give it as --model {source} "
+                f"A file names code, {source}, which is not run for that: give it as --model {quote(source)} "
                 "--weights FILE."
             )
 

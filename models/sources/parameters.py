@@ -56,23 +56,15 @@ def filled(
     """The network of `spec` with the parameters of a checkpoint, ours or foreign. `told`: about its input.
     Raises UserError where the file holds another architecture, does not fit, takes other channels than images
     are known to be prepared for, or names its outputs otherwise than `classes`."""
-    if about.get("architecture") not in (None, spec.name):
-        raise UserError(
-            f"'{path}' holds a {about['architecture']}, not a {spec.name}: use --model "
-            f"{about['architecture']}."
-        )
+    _check_architecture(about, spec, path)
     official = None if about or spec.identify is None else spec.identify(path)
     preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
     model, outputs, channels = _built(
         spec, state, about.get("head"), preprocessing, len(about.get("classes", ()))
     )
     checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
-    if not about and (named := suggested(spec.name)):
-        current().note(
-            f"the file names the architecture {named[0].removeprefix('timm:')}, and its parameters fit "
-            f"{spec.name} too: --model {named[0]} if that is the one"
-        )
     if not about:
+        _note_other_architecture(spec.name)
         preprocessing, preprocessing_from = _for_channels(
             channels, preprocessing, preprocessing_from, told, path
         )
@@ -93,6 +85,20 @@ def filled(
         preprocessing_from,
         notes=(note,) if note else (),
     )
+
+
+def _check_architecture(about: dict[str, Any], spec: ModelSpec, path: Path) -> None:
+    """Raises UserError where a checkpoint of ours names another architecture."""
+    if (named := about.get("architecture")) not in (None, spec.name):
+        raise UserError(f"'{path}' holds a {named}, not a {spec.name}: use --model {named}.")
+
+
+def _note_other_architecture(name: str) -> None:
+    if named := suggested(name):
+        current().note(
+            f"the file names the architecture {named[0].removeprefix('timm:')}, and its parameters fit "
+            f"{name} too: --model {named[0]} if that is the one"
+        )
 
 
 def _built(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from models import checkpoints
+from models.class_names import must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
@@ -31,7 +32,7 @@ class TimmHubModels(ModelSource):
         model, config = _created(place, name)
         preprocessing = preprocessing_of(config)
         outputs = int(model.num_classes)
-        names = _names(model.pretrained_cfg, outputs, classes, name)
+        names = _names(model, outputs, classes, name)
         return Classifier(
             f"{PREFIX}{model.pretrained_cfg['architecture']}",
             model,
@@ -58,11 +59,8 @@ def _created(place: str, name: str) -> tuple[Any, dict[str, Any]]:
         ) from error
 
 
-def _names(
-    config: dict[str, Any], outputs: int, classes: tuple[str, ...] | None, name: str
-) -> tuple[str, ...]:
-    stored = tuple(map(str, config.get("label_names") or ()))
+def _names(model: Any, outputs: int, classes: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
+    stored = tuple(map(str, model.pretrained_cfg.get("label_names") or ()))
     known = stored or classes or unnamed(outputs)
-    if len(known) != outputs:
-        raise UserError(f"{len(known)} class names for {outputs} outputs of {name}: name every output once.")
+    must_name_all(known, model, outputs, name)
     return known

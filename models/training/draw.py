@@ -7,9 +7,10 @@ import matplotlib
 import numpy as np
 
 from models.atomic import atomic
+from models.palette import ACCENT, WARNING
 from models.training.charts import Chart, Matrix
 
-TEAL, ORANGE = "#0f766e", "#c2541b"
+PAIR = (ACCENT.light, WARNING.light)
 
 
 def save_charts(charts: list[Chart | Matrix], folder: Path) -> list[Path]:
@@ -43,7 +44,7 @@ def png(chart: Chart | Matrix, dpi: int = 120) -> bytes:
 
 
 def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:
-    colors = [TEAL, ORANGE] if len(chart.lines) <= 2 else matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    colors = PAIR if len(chart.lines) <= 2 else matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
     for i, line in enumerate(chart.lines):
         grey = chart.square and line.style == "dash"
         axes.plot(

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.data.source import ImageSource
 from models.errors import UserError
+from models.palette import ACCENT
 from models.preprocessing import Preprocessing, as_tensor, stack
 from models.training.augment import Augmentation
 from models.training.balance import groups_of, sampler
@@ -91,7 +92,7 @@ def sheet(previews: list[ClassPreview]) -> Image.Image:
     draw, font, small = ImageDraw.Draw(page), _font(13), _font(11)
     second = TEXT + each * (TILE + GAP) + 12
     draw.text((TEXT, 6), "as they are", "#667085", small)
-    draw.text((second, 6), "augmented", "#0f766e", small)
+    draw.text((second, 6), "augmented", ACCENT.light, small)
     for k, p in enumerate(previews):
         top = head + k * row
         draw.text((8, top + 28), _short(p.name, 22), "#1d2939", font)

@@ -87,10 +87,8 @@ def study(
         return arm.finished() is not None
 
     waiting = [c for c in arms if again or not finished(c)]
-    for c in waiting:  # errors are reported before the first training, not hours later
-        network = build(c.model, c.weights, len(parts.training.classes), c.recipe, options, c.which)
-        if network.head:
-            freeze(network.model, network.head, c.recipe.unfreeze)
+    for c in waiting:
+        _check_builds(c, parts, options)
     for c in waiting:
         say(f"training   {c.name}")
         seeds = [c.recipe.seed]
@@ -99,12 +97,25 @@ def study(
         ):
             return None
     table = pd.DataFrame([_row(open_trained(file)) for file in files.values()])
+    say(f"\n{_written(table, arms, parts, out)}")
+    return table
+
+
+def _check_builds(arm: StudyArm, parts: Parts, options: PreprocessingOptions | None) -> None:
+    """Errors of an arm are reported before the first training, not hours later."""
+    classes = len(parts.training.classes)
+    network = build(arm.model, arm.weights, classes, arm.recipe, options, arm.which)
+    if network.head:
+        freeze(network.model, network.head, arm.recipe.unfreeze)
+
+
+def _written(table: pd.DataFrame, arms: list[StudyArm], parts: Parts, out: Path) -> str:
+    """Write study.csv and study.md; the table in Markdown."""
     write_csv(table, out / "study.csv")
     shown = _markdown(_for_people(table))
     title, notes = " against ".join(c.name for c in arms), _notes(table, parts, arms[0].recipe)
     (out / "study.md").write_text(f"# {title}\n\n{shown}\n\n{notes}\n", encoding="utf-8")
-    say(f"\n{shown}")
-    return table
+    return shown
 
 
 def _row(trained: Trained) -> dict[str, Any]:
