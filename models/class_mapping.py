@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.class_index import find_index
+from models.class_order import ORDERS
 from models.classes import near_names
 from models.errors import UserError
 
@@ -60,8 +61,7 @@ def read_mapping(path: Path) -> ClassMapping:
     if not path.is_file():
         raise UserError(
             f"No class mapping at '{path}': expected a text file with lines 'data class, model class', or "
-            "one of the words "
-            "sorted, numbers."
+            f"one of the words {', '.join(ORDERS)}."
         )
     pairs: dict[str, str] = {}
     lines: dict[str, int] = {}

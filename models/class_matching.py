@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.class_order import UnclearOrder, match_numbers, numbers_in, outputs_in_order
+from models.class_order import UnclearOrder, counted_from_one, match_numbers, numbers_in, outputs_in_order
 from models.classes import FOLDINGS, fold, is_unnamed, near_names, pair_names
 from models.errors import UserError
 
@@ -147,11 +147,14 @@ def _unmatched(
 
 def _without_names(data: Sequence[str], outputs: int) -> UserError:
     if len(data) == outputs:
+        from_one = counted_from_one(data, outputs)
+        order = f"; if class N is output N - 1 (1, 2, … {outputs}), --classes {from_one}" if from_one else ""
         return UnclearOrder(
             f"The weights do not name their {outputs} outputs, the data's classes are {_short(data)}: if "
-            "they were trained on folders in sorted order, as ImageFolder does, use --classes sorted; else "
+            "they were trained on folders in sorted order, as ImageFolder does, use --classes sorted"
+            f"{order}; else "
             "write lines 'data class, class 0' into a file and give it with --classes FILE.",
-            ("sorted",),
+            ("sorted", from_one) if from_one else ("sorted",),
         )
     return UserError(
         f"The weights do not name their {outputs} outputs, the data has {len(data)} classes "

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from models.classes import is_unnamed
 from models.errors import UserError
 
-ORDERS = ("sorted", "numbers")
+FROM_ONE = "numbers-from-1"
+ORDERS = ("sorted", "numbers", FROM_ONE)
 """What `--classes` may say instead of naming a file: outputs stand in the order of the sorted class names, as
-torchvision's ImageFolder has them; or class N of the data is output N."""
+torchvision's ImageFolder has them; class N of the data is output N; or class N is output N - 1."""
 _NUMBERED = re.compile(r"(?:class[\s_\-]*)?(\d+)", re.IGNORECASE)
 
 
@@ -44,6 +45,22 @@ def match_numbers(numbers: Mapping[str, int], model: Sequence[str], found: dict[
     return f"class N of the data is output N, which is ImageFolder's order too{shown}"
 
 
+def count_from_one(names: Sequence[str], outputs: int) -> bool:
+    """Whether all names are numbers, and those are different and from 1 to `outputs`."""
+    numbers = set(numbers_in(names).values())
+    return bool(names) and len(numbers) == len(names) and min(numbers) >= 1 and max(numbers) <= outputs
+
+
+def counted_from_one(names: Sequence[str], outputs: int) -> str:
+    """The option that takes classes 1, 2 … in the order of their numbers, where that is not the order of
+    their sorted names too; otherwise empty."""
+    if not count_from_one(names, outputs):
+        return ""
+    numbers = numbers_in(names)
+    in_order = sorted(names, key=lambda name: numbers[name])
+    return "" if in_order == sorted(names) and len(names) == outputs else FROM_ONE
+
+
 def _unclear_order(
     name: str, numbers: Mapping[str, int], every: list[str], moved: bool, outputs: int
 ) -> UserError:
@@ -55,14 +72,16 @@ def _unclear_order(
         else "where numbers count from one"
     )
     options = ["--classes sorted for ImageFolder's order"] if len(numbers) == outputs else []
-    options += [
-        "--classes numbers for class N = output N",
-        "--classes FILE with lines 'data class, number of the output'",
-    ]
+    options.append("--classes numbers for class N = output N")
+    from_one = counted_from_one(list(numbers), outputs)
+    if from_one:
+        options.append(f"--classes {from_one} for class N = output N - 1")
+    options.append("--classes FILE with lines 'data class, number of the output'")
+    orders = [*(["sorted"] if len(numbers) == outputs else []), "numbers", *([from_one] if from_one else [])]
     return UnclearOrder(
         f"The data's classes are numbers, and their order is ambiguous: '{name}' may be output "
         f"{numbers[name]}, or output {other} {why}. Use {', or '.join(options)}.",
-        ("sorted", "numbers") if len(numbers) == outputs else ("numbers",),
+        orders,
     )
 
 
@@ -79,10 +98,13 @@ def _every_name(names: Sequence[str], outputs: int) -> list[str]:
 def outputs_in_order(
     order: str, data: Sequence[str], model: Sequence[str], empty: Sequence[str] = ()
 ) -> tuple[tuple[int, ...], str]:
-    """For each class of the data, the output by `--classes sorted` or `numbers`; and one line that says how.
+    """For each class of the data, the output by `order`, one of `ORDERS`; and one line that says how.
     `empty`: classes without images, of which the network may know nothing (-1). Raises UserError where the
     network's own names contradict it."""
-    outputs, note = _sorted(data, model, empty) if order == "sorted" else _numbered(data, model)
+    if order == "sorted":
+        outputs, note = _sorted(data, model, empty)
+    else:
+        outputs, note = _numbered(data, model, 1 if order == FROM_ONE else 0)
     for name, output in zip(data, outputs, strict=True):
         if output >= 0 and not is_unnamed(model) and name in model and list(model).index(name) != output:
             raise UserError(
@@ -108,14 +130,22 @@ def _sorted(data: Sequence[str], model: Sequence[str], empty: Sequence[str]) -> 
     return outputs, f"outputs in the order of the sorted names{without}: {shown}"
 
 
-def _numbered(data: Sequence[str], model: Sequence[str]) -> tuple[tuple[int, ...], str]:
-    numbers = numbers_in(data)
-    odd = [name for name in data if numbers.get(name, len(model)) >= len(model)]
+def _numbered(data: Sequence[str], model: Sequence[str], first: int) -> tuple[tuple[int, ...], str]:
+    """`first`: the number of the class that is output 0."""
+    numbers, last = numbers_in(data), first + len(model) - 1
+    odd = [name for name in data if not first <= numbers.get(name, -1) <= last]
     if odd or len(set(numbers.values())) < len(data):
+        order, hint = "numbers", ""
+        if first:
+            order = FROM_ONE
+        elif count_from_one(data, len(model)):
+            hint = f" They count from 1: use --classes {FROM_ONE} (class N is output N - 1)."
         raise UserError(
-            f"--classes numbers: the data's classes must be different numbers from 0 to {len(model) - 1}, "
-            f"and they are {', '.join((odd or list(data))[:6])}."
+            f"--classes {order}: the data's classes must be different numbers from {first} to {last}, "
+            f"and they are {', '.join((odd or list(data))[:6])}.{hint}"
         )
-    pairs = [] if is_unnamed(model) else [f"{name} → {model[numbers[name]]}" for name in list(data)[:12]]
-    note = f"class N of the data is output N{': ' if pairs else ''}{'; '.join(pairs)}"
-    return tuple(numbers[name] for name in data), note
+    outputs = tuple(numbers[name] - first for name in data)
+    by_number = sorted(zip(outputs, data, strict=True))[:12]
+    pairs = [f"{name} → {model[output]}" for output, name in by_number] if not is_unnamed(model) else []
+    which = "N - 1" if first else "N"
+    return outputs, f"class N of the data is output {which}{': ' if pairs else ''}{'; '.join(pairs)}"

@@ -13,6 +13,7 @@ from explain.methods.single_image import class_number
 from models.class_mapping import read_mapping
 from models.class_matching import match_classes
 from models.class_names import must_differ, read_names
+from models.class_order import UnclearOrder
 from models.classes import find_class, one_spelling, unnamed
 from models.data.open import open_data
 from models.errors import UserError
@@ -86,6 +87,27 @@ def test_numbers_whose_order_nobody_knows_are_asked(model: tuple[str, ...]) -> N
     )
     with pytest.raises(UserError, match="'3' may be output 3, or output 5"):
         match_classes(["0", "1", "3"], model)  # a part of them, of which the first two lie alike
+
+
+@pytest.mark.parametrize("form", ["{}", "class_{}"])
+def test_classes_that_count_from_one_have_an_order_of_their_own(form: str) -> None:
+    data = [form.format(i) for i in range(1, 13)]
+    assert match_classes(data, unnamed(12), order="numbers-from-1").outputs == tuple(range(12))
+    with pytest.raises(UserError, match=r"--classes sorted; if class N is output N - 1") as error:
+        match_classes(data, unnamed(12))
+    assert isinstance(error.value, UnclearOrder)
+    assert error.value.orders == ("sorted", "numbers-from-1")
+    with pytest.raises(UserError, match=rf"are {data[-1]}\. They count from 1: use --classes numbers-from-1"):
+        match_classes(data, unnamed(12), order="numbers")
+    with pytest.raises(UserError, match="different numbers from 1 to 3, and they are 0"):
+        match_classes(["0", "1", "2"], unnamed(3), order="numbers-from-1")
+    with pytest.raises(UnclearOrder) as nine:  # 1 to 9: the order of the names is that of the numbers
+        match_classes(data[:9], unnamed(9))
+    assert nine.value.orders == ("sorted",)
+    with pytest.raises(UnclearOrder, match="--classes numbers-from-1 for class N = output N - 1") as part:
+        match_classes(data[:8], unnamed(9))
+    assert part.value.orders == ("numbers", "numbers-from-1")
+    assert match_classes(data[:8], unnamed(9), order="numbers-from-1").outputs == tuple(range(8))
 
 
 def test_numbers_whose_order_is_the_same_either_way_are_told() -> None:

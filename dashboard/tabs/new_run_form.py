@@ -111,11 +111,11 @@ def _labels() -> dict[str, Any]:
     form["labels"] = _line("Corrected labels", "labels.csv")
     form["class_names"] = _line("Class names file", "names.txt, or imagenet", "vt-run-class-names")
     form["classes"] = gr.Dropdown(
-        [PLAIN, "sorted", "numbers"],
+        [PLAIN, "sorted", "numbers", "numbers-from-1"],
         value=PLAIN,
         allow_custom_value=True,
         label="Matching of classes",
-        info="default: by name; sorted, numbers, or a CSV file",
+        info="default: by name; an order of the outputs, or a CSV file",
         elem_id="vt-run-classes",
     )
     return form

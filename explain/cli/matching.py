@@ -20,8 +20,8 @@ ClassMapping = Annotated[
     Path | None,
     typer.Option(
         help="Which output each class of the data is: a CSV file with lines 'data class, model class'; "
-        "'sorted' (outputs are the sorted class names, as in torchvision's ImageFolder); or 'numbers' "
-        "(class N is output N) (default: matched by name)."
+        "'sorted' (outputs are the sorted class names, as in torchvision's ImageFolder); 'numbers' "
+        "(class N is output N); or 'numbers-from-1' (class N is output N - 1) (default: matched by name)."
     ),
 ]
 MOST_NOTES = 12  # matched classes that are named one by one
@@ -98,6 +98,8 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
     try:
         matching = match(classifier, source, mapping, order)
     except UnclearOrder as unclear:
+        if mapping:  # an order would take the place of its lines
+            raise
         order, settled = _settled(classifier, source, unclear)
         matching = match(classifier, source, mapping, order)
     if order == "sorted":
