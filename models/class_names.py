@@ -2,13 +2,13 @@
 WordNet ids."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.class_names_file import names_in
-from models.classes import is_unnamed
+from models.classes import is_unnamed, names_by_data
 from models.classifier import Classifier
 from models.errors import UserError
 from models.imagenet import imagenet_names, wordnet_ids
@@ -40,6 +40,11 @@ def read_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def given_in(text: str) -> str:
+    """Where the names of `--class-names` stand, for messages: the file's name."""
+    return f"--class-names {text}" if text == IMAGENET else Path(text).name
+
+
 def must_differ(names: Sequence[str], where: str) -> None:
     """Raises UserError where two outputs have the same name."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -69,3 +74,12 @@ def named_by_data(classifier: Classifier, data: Sequence[str]) -> tuple[Classifi
         "the data's classes are WordNet ids: the 1000 outputs are taken for ImageNet's, in ImageNet's order"
     )
     return replace(classifier, classes=imagenet_names(), wordnet_ids=ids), note
+
+
+def named_by_matching(classifier: Classifier, outputs: Mapping[str, int]) -> Classifier:
+    """The classifier with the data's names for outputs without names, where one class of the data is one
+    output (`outputs`: class of the data -> output, -1: none)."""
+    if not is_unnamed(classifier.classes):
+        return classifier
+    names = names_by_data(classifier.classes, outputs)
+    return classifier if names == classifier.classes else replace(classifier, classes=names, renamed=True)

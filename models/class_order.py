@@ -110,7 +110,8 @@ def outputs_in_order(
             raise UserError(
                 f"--classes {order} makes '{name}' output {output}, which the network calls "
                 f"'{model[output]}', while its output "
-                f"{list(model).index(name)} is called '{name}': leave --classes out."
+                f"{list(model).index(name)} is called '{name}': leave --classes out, "
+                "or correct the names where you gave them with --class-names."
             )
     return outputs, note
 

@@ -55,6 +55,25 @@ def unnamed(outputs: int) -> tuple[str, ...]:
     return tuple(f"class {i}" for i in range(outputs))
 
 
+def names_by_data(classes: Sequence[str], outputs: Mapping[str, int]) -> tuple[str, ...]:
+    """The outputs as the data calls them, where one class of the data is one output; otherwise as in
+    `classes`, with the output's number where the data calls another output so, or by this number.
+
+    `outputs`: class of the data -> output (-1: none)."""
+    counts = Counter(outputs.values())
+    theirs = {i: name for name, i in outputs.items() if 0 <= i < len(classes) and counts[i] == 1}
+    taken = {*theirs.values(), *(_placeholder(name) for name in theirs.values())}
+    return tuple(
+        theirs.get(i, f"{name} (output {i})" if name in taken else name) for i, name in enumerate(classes)
+    )
+
+
+def _placeholder(name: str) -> str:
+    """'3' and 'class_3' as an output without a name is called, 'class 3'; other names stay."""
+    number = re.fullmatch(r"(?:class[\s_\-]*)?0*(\d+)", name, re.IGNORECASE)
+    return f"class {number[1]}" if number else name
+
+
 def find_class(name: str, classes: Sequence[str]) -> int | None:
     """The index of the class with exactly this name, otherwise of the only class whose folded name is the
     same; None where there is none.

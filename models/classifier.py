@@ -25,7 +25,7 @@ class Classifier:
     reproduce the preprocessing, where it differs from what `models.registry.load` finds; `renamed`: whether
     the classes differ from it. `source`: what `load` takes for the network, where that is not its `name`;
     `notes`: what was found out about it, a line each; `which`: the set of parameters that was read, of a file
-    with several."""
+    with several; `names_from`: where a person gave the names of the outputs (a file's name, `classes=`)."""
 
     name: str
     model: nn.Module
@@ -42,6 +42,7 @@ class Classifier:
     source: str = ""
     notes: tuple[str, ...] = ()
     which: str = ""
+    names_from: str = ""
 
     @property
     def access(self) -> Access:

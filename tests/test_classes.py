@@ -14,7 +14,7 @@ from models.class_mapping import read_mapping
 from models.class_matching import match_classes
 from models.class_names import must_differ, read_names
 from models.class_order import UnclearOrder
-from models.classes import find_class, one_spelling, unnamed
+from models.classes import find_class, names_by_data, one_spelling, unnamed
 from models.data.open import open_data
 from models.errors import UserError
 
@@ -341,3 +341,21 @@ def test_spellings_that_the_network_tells_apart_stay_so_in_a_part(tmp_path: Path
 def test_one_spelling_needs_a_common_one() -> None:
     assert one_spelling(["Sad"] * 5 + ["sad"] * 4) == {"Sad": "Sad", "sad": "sad"}
     assert one_spelling(["Sad"] * 50 + ["sad"] * 4 + ["SAD"]) == {"Sad": "Sad", "sad": "Sad", "SAD": "Sad"}
+
+
+@pytest.mark.parametrize(
+    ("data", "outputs", "names"),
+    [
+        (["cat", "dog"], [1, 0], ("dog", "cat", "class 2")),
+        (["2", "3"], [1, 2], ("class 0", "2", "3")),  # folder 3 is not "class 2" beside folder 2
+        (["2", "class_0"], [0, 1], ("2", "class_0", "class 2 (output 2)")),
+        (["cat", "kitten", "dog"], [0, 0, 2], ("class 0", "class 1", "dog")),  # two classes, one output
+        (["cat", "empty"], [2, -1], ("class 0", "class 1", "cat")),
+    ],
+)
+def test_outputs_without_names_are_called_as_the_data_calls_them(
+    data: list[str], outputs: list[int], names: tuple[str, ...]
+) -> None:
+    mapping = dict(zip(data, outputs, strict=True))
+    assert names_by_data(unnamed(3), mapping) == names
+    assert len(set(names)) == 3

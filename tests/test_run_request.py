@@ -200,18 +200,21 @@ def test_runs_of_earlier_versions_open_and_say_why_they_do_not_go_on(
         run(tiny, FolderSource(pictures), small_run.folder, METHODS)
 
 
+@pytest.mark.parametrize("names", [("class 0", "class 1", "class 2"), ("A", "B", "C")])
 def test_corrected_labels_are_written_as_the_data_calls_them(
-    tiny: Classifier, pictures: Path, tmp_path: Path
+    names: tuple[str, ...], tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:
     """Outputs without names, or of other names: what is said of a run fits the data again."""
     from explain.run.notes import write_labels
 
     classifier, mapping = (
-        replace(tiny, classes=("class 0", "class 1", "class 2")),
+        replace(tiny, classes=names),
         {"red": 2, "green": 0, "blue": 1},
     )
     run(classifier, FolderSource(pictures), tmp_path / "run", METHODS, mapping=mapping)
-    add(tmp_path / "run", "red/0.png", "label", "class 1", classes=classifier.classes)
+    called = open_run(tmp_path / "run").classes
+    assert called == (names if names[0] == "A" else ("green", "blue", "red"))
+    add(tmp_path / "run", "red/0.png", "label", called[1], classes=called)
     write_labels(open_run(tmp_path / "run"), tmp_path / "labels.csv")
     right = corrected(FolderSource(pictures), read_corrections(tmp_path / "labels.csv"))
     assert {i.id: i.label for i in right.items}["red/0.png"] == "blue"

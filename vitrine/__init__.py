@@ -65,7 +65,7 @@ def wrap(
     """
     from models.sources.module import from_module
 
-    return from_module(model, classes, preprocess, name)
+    return replace(from_module(model, classes, preprocess, name), names_from="classes=")
 
 
 def register_model(
@@ -132,11 +132,12 @@ def load(
     from models.sources.module import read_preprocess
 
     names = tuple(classes) if classes else None
+    given = "classes=" if names else ""
     if preprocess is None:
-        return find(name, weights, names, device, which=which)
+        return replace(find(name, weights, names, device, which=which), names_from=given)
     fed, origin = read_preprocess(preprocess)
     found = find(name, weights, names, device, options_for(fed), which)
-    return replace(found, preprocessing_from=origin)
+    return replace(found, preprocessing_from=origin, names_from=given)
 
 
 def explain(

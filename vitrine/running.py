@@ -13,7 +13,7 @@ from explain.run.engine import run as compute
 from explain.run.format import REQUEST
 from explain.run.preflight import NoAnswers, preflight
 from explain.run.reader import RunData, open_run
-from models.class_names import named_by_data
+from models.class_names import named_by_data, named_by_matching
 from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.source import ImageSource
@@ -36,8 +36,10 @@ def ran(
     )
     if restart or not (out / REQUEST).is_file():
         named, _ = named_by_data(net, source.classes)
+        outputs = match(named, source).outputs
+        named = named_by_matching(named, dict(zip(source.classes, outputs, strict=True)))
         with suppress(NoAnswers):  # the run counts them all
-            require_right_reading(preflight(named, source, match(named, source).outputs), force, print)
+            require_right_reading(preflight(named, source, outputs), force, print)
     chosen = methods.split(",") if isinstance(methods, str) else list(methods)
     with tqdm(total=len(source), unit="image") as bar:
 

@@ -127,7 +127,8 @@ def _readings(readings: Sequence[Mapping[str, Any]]) -> Markup:
 
 def _use(k: int, reading: Mapping[str, Any]) -> object:
     if "FILE" in reading["words"]:
-        return "correct the classes below" if reading["better"] else ""
+        what = "class names" if "--class-names" in reading["words"] else "classes below"
+        return f"correct the {what}" if reading["better"] else ""
     if reading["accuracy"] <= reading["as_now"]:
         return ""
     name = f"use {' '.join(reading['words'])}"

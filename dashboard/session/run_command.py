@@ -103,15 +103,16 @@ def classes_file(folder: Path, name: str) -> Path:
 
 
 def write_classes(path: Path, rows: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> None:
-    """Write the whole matching, outputs by number; by name where names are numbers. Raises UserError where
+    """Write the whole matching, by number; as 'output 3' where names are numbers. Raises UserError where
     a file of that name was written by others."""
     text = io.StringIO()
     text.write(f"{MARK}\n")
     table = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
-    numbered = any(name.isdecimal() for name in outputs)
+    names = [*outputs, *(str(row["data"]) for row in rows)]
+    numbered = any(name.isdecimal() for name in names)
     for row in rows:
         if (output := row["output"]) is not None:
-            table.writerow([row["data"], outputs[output] if numbered else output])
+            table.writerow([row["data"], f"output {output}" if numbered else output])
     try:
         if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):
             raise UserError(f"{path} was not written by this page: choose another name for the run.")

@@ -7,11 +7,14 @@ from models.chance import LEVEL, chance_level, p_of_chance
 from models.errors import UserError
 
 SHOWN = 6  # classes, other readings
+PAIRS = 4  # outputs that are named one by one
 
 
 def wrong(found: Preflight, expect: float | None) -> str:
     """What is wrong, in one line; empty where nothing is."""
     e, better = found.evaluation, found.better
+    if better is not None and better.words[-1] == "FILE":
+        return f"{order_text(found, better)}{_alike(found, better)}"
     if better is not None:
         return (
             f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right with "
@@ -36,6 +39,35 @@ def verdict(found: Preflight, expect: float | None) -> str:
     """What is wrong, or that no better reading is found, in one line."""
     tried = " that was tried" if found.untried else ""
     return wrong(found, expect) or f"no other reading{tried} is better beyond doubt"
+
+
+def order_text(found: Preflight, better: Trial) -> str:
+    """That the outputs seem to be in another order, which one, and what to do, in one line."""
+    moved = {
+        name: k for name, k in (better.outputs or {}).items() if k is not None and k != found.outputs[name]
+    }
+    in_order = sorted(moved, key=lambda name: moved[name])
+    shown = ", ".join(
+        f"output {moved[name]} {'answers ' if n == 0 else ''}"
+        f"'{found.classes[found.outputs[name]] if found.names_from else name}'"
+        for n, name in enumerate(in_order[:PAIRS])
+    ) + (f" … ({len(in_order)} in all)" if len(in_order) > PAIRS else "")
+    figures = (
+        f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right so, "
+        f"{100 * found.as_now(better):.0f} % as it is ({_p(better.p)})"
+    )
+    if source := found.names_from:
+        return (
+            f"the names in {source} seem to be in another order: {shown}. {figures}. Correct the order of "
+            f"the names in {source}."
+        )
+    seem = f"{better.name}: {shown}"
+    write = "check --write-classes FILE writes all lines, which --classes FILE then reads."
+    if len(found.classes) == 2 and len(moved) == 2:
+        seem = f"{better.name}: the two are exchanged, {shown}"
+        lines = " and ".join(f"'{name}, output {moved[name]}'" for name in in_order)
+        write = f"Write the lines {lines} into a file for --classes FILE; check --write-classes FILE does so."
+    return f"{seem}. {figures}. {write}"
 
 
 def _alike(found: Preflight, better: Trial) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli.check_json import json_answer, looked_at
+from explain.cli.check_json import json_answer, looked_at, written_order
 from explain.cli.matching import ClassMapping, Matched, open_and_match
 from explain.cli.options import (
     ClassNames,
@@ -40,6 +40,13 @@ def check(
         bool,
         typer.Option("--json", help="Print one JSON object; everything else goes to standard error."),
     ] = False,
+    write_classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="New file for the order of the outputs that is better beyond doubt, which --classes reads "
+            "(default: not written)."
+        ),
+    ] = None,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Check preprocessing and class order: predict a sample, and compare with other ways to prepare the
@@ -47,9 +54,15 @@ def check(
 
     Prints the accuracy, the chance level, and the option to add if another way is clearly better. The exit
     code is 1 if something is wrong."""
+    if write_classes:
+        from models.class_mapping import require_new
+
+        require_new(write_classes)
     if as_json:
         with redirect_stdout(sys.stderr):
-            answer, refused = json_answer(network, data, columns, classes, class_names, preprocessing, expect)
+            answer, refused = json_answer(
+                network, data, columns, classes, class_names, preprocessing, expect, write_classes
+            )
         say(json.dumps(answer))
         if refused is not None:
             raise refused
@@ -59,6 +72,8 @@ def check(
 
     found = looked_at(matched, source)
     say("\n".join(format_text(found, expect)))
+    if write_classes:
+        say(f"classes    {written_order(found, write_classes)}")
     if wrong(found, expect):
         raise typer.Exit(1)
 

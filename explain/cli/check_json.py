@@ -24,6 +24,7 @@ def json_answer(
     class_names: str | None,
     preprocessing: PreprocessingOptions,
     expect: float | None,
+    write_classes: Path | None = None,
 ) -> tuple[dict[str, Any], UserError | None]:
     """The object, and the error where something was refused: then it has the key `error`, and what was found
     out before (docs/files.md has all keys)."""
@@ -40,7 +41,10 @@ def json_answer(
         matched = matched_to(classifier, source, classes)
         answer["notes"] += matched.notes
         answer |= {"outputs": list(matched.classifier.classes), "matching": matched_rows(matched, source)}
-        answer |= preflight_answer(looked_at(matched, source), expect)
+        found = looked_at(matched, source)
+        answer |= preflight_answer(found, expect)
+        if write_classes:
+            answer["notes"].append(written_order(found, write_classes))
     except UserError as error:
         return {**answer, "error": str(error)}, error
     return answer, None
@@ -53,6 +57,21 @@ def looked_at(matched: Matched, source: "ImageSource") -> "Preflight":
 
     outputs = match(matched.classifier, source, matched.mapping, matched.order).outputs
     return preflight(matched.classifier, source, outputs, order=matched.order)
+
+
+def written_order(found: "Preflight", path: Path) -> str:
+    """Write the order of the outputs that is better beyond doubt, as `--classes` reads it, and say so in one
+    line; or why nothing is written. Raises UserError where the file exists or cannot be written."""
+    from models.class_mapping import write_mapping
+
+    if found.better is None or found.better.outputs is None:
+        return f"{path} is not written: no other order of the outputs is better beyond doubt"
+    if found.names_from:
+        return f"{path} is not written: the names in {found.names_from} are to be corrected"
+    write_mapping(path, found.better.outputs)
+    unknown = [name for name, output in found.better.outputs.items() if output is None]
+    asked = f"; replace ? in the lines of {', '.join(unknown[:6])}, which the sample does not show"
+    return f"{path} is written, for --classes {path}{asked if unknown else ''}"
 
 
 def matched_rows(matched: Matched, source: "ImageSource") -> list[dict[str, Any]]:
@@ -114,6 +133,7 @@ def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]
                 "images": len(trial.right),
                 "p": trial.p,
                 "better": trial is better,
+                "outputs": None if trial.outputs is None else dict(trial.outputs),
             }
             for trial in found.tried
         ],

@@ -87,13 +87,18 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
     classes do not match."""
     from explain.run.engine import match
     from models.class_mapping import read_mapping
-    from models.class_names import named_by_data
+    from models.class_names import named_by_data, named_by_matching
     from models.class_order import ORDERS, UnclearOrder
+    from models.classes import names_by_data
 
     classifier, renamed = named_by_data(classifier, source.classes)
     order, settled = str(classes) if classes and str(classes) in ORDERS else "", ""
     mapping = (
-        read_mapping(classes).outputs(source.classes, classifier.classes) if classes and not order else None
+        read_mapping(classes, classifier.names_from).outputs(
+            source.classes, classifier.classes, classifier.names_from
+        )
+        if classes and not order
+        else None
     )
     try:
         matching = match(classifier, source, mapping, order)
@@ -102,9 +107,11 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
             raise
         order, settled = _settled(classifier, source, unclear)
         matching = match(classifier, source, mapping, order)
+    outputs = dict(zip(source.classes, matching.outputs, strict=True))
     if order == "sorted":
-        named = sorted(name for name, k in zip(source.classes, matching.outputs, strict=True) if k >= 0)
-        classifier = replace(classifier, classes=tuple(named), renamed=True)
+        named = names_by_data(classifier.classes, outputs)
+        classifier = replace(classifier, classes=named, renamed=True)
+    classifier = named_by_matching(classifier, outputs)
     notes = [renamed, settled, *_notes_on_matching(matching.notes), *_notes_on_data(classifier, source)]
     return Matched(classifier, mapping, order, [note for note in notes if note])
 

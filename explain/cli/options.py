@@ -6,7 +6,7 @@ Nothing heavy is imported here: `--help` answers at once.
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -114,11 +114,12 @@ class Network(Options):
         self, preprocessing: PreprocessingOptions = NO_OPTIONS, class_names: str | None = None
     ) -> "Classifier":
         """Raises UserError, as `models.registry.load`."""
-        from models.class_names import read_names
+        from models.class_names import given_in, read_names
         from models.registry import load
 
         names = read_names(class_names) if class_names else None
-        return load(self.model, self.weights, names, self.device, preprocessing, self.which)
+        found = load(self.model, self.weights, names, self.device, preprocessing, self.which)
+        return replace(found, names_from=given_in(class_names)) if class_names else found
 
 
 @dataclass(frozen=True)

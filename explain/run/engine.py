@@ -41,7 +41,7 @@ from models import __version__
 from models.access import reaches
 from models.class_index import find_index
 from models.class_matching import ClassMatch, match_classes
-from models.class_names import must_differ, named_by_data
+from models.class_names import must_differ, named_by_data, named_by_matching
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource
 from models.errors import Cancelled, UserError
@@ -198,6 +198,7 @@ def run(
         named_by_data(classifier, source.classes),
     )
     to_model = dict(zip(source.classes, match(classifier, source, mapping, order).outputs, strict=True))
+    classifier = named_by_matching(classifier, to_model)
     request = plan(classifier, source, methods, layer, precision, to_model)
     with one_writer(out):
         claim(out, request, source, restart, say)

@@ -7,21 +7,23 @@ other reading is better beyond doubt.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from explain.run.output_order import outputs_found, right_when_permuted
 from explain.run.readings import Reading, extended, pairs, possible, single_readings
 from explain.run.sample import BATCH, Sample, batches, spread_over_classes
 from models.chance import LEVEL, p_of_chance
 from models.class_matching import match_classes
 from models.class_order import ORDERS
+from models.classes import unnamed
 from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.evaluation import Evaluation, confusion_matrix, evaluate
+from models.evaluation import Evaluation, evaluate
 from models.one_logit import probabilities
 
 MOST, READ = 256, 64
@@ -48,7 +50,8 @@ PERMUTED = "outputs in another order"
 class Trial:
     """Which of the first images a reading gets right, (n,) bool. `p`: of being better than the reading that
     is used, and than every simpler one, with some of its `changes` alone, that is so beyond doubt; corrected
-    for the number of comparisons."""
+    for the number of comparisons. `outputs`: where it is another order of the outputs, that of each class of
+    the data, None where the sample does not show it."""
 
     name: str
     words: tuple[str, ...]
@@ -56,6 +59,7 @@ class Trial:
     p: float = 1.0
     changes: frozenset[str] = frozenset()
     reading: Reading | None = None
+    outputs: Mapping[str, int | None] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -66,7 +70,8 @@ class Trial:
 class Preflight:
     """`evaluation`: of the sample, for the network's classes; `used`: the reading that is used; `tried`: the
     others, by their gain; `unread`: images that could not be read; `comparisons`: for how many each p is
-    corrected; `untried`: readings for which there was no time."""
+    corrected; `untried`: readings for which there was no time; `outputs`: class of the data -> output (-1:
+    none); `names_from`: as of the classifier."""
 
     evaluation: Evaluation
     classes: tuple[str, ...]
@@ -75,6 +80,8 @@ class Preflight:
     unread: int
     comparisons: int
     untried: int = 0
+    outputs: Mapping[str, int] = field(default_factory=dict)
+    names_from: str = ""
 
     @property
     def images(self) -> int:
@@ -132,6 +139,8 @@ def preflight(
         (),
         sample.unread,
         0,
+        outputs=sample.outputs,
+        names_from=classifier.names_from,
     )
     others = _other_outputs(classifier, sample, order, pred)
     return _Search(sample, clock, found, others, len(rows)).found()
@@ -282,39 +291,47 @@ def _p(trial: Trial, other: Trial) -> float:
 
 def _other_outputs(classifier: Classifier, sample: Sample, order: str, pred: np.ndarray) -> list[Trial]:
     """Trials of the same answers with the outputs in another order."""
-    trials, label = [*_orders(classifier, sample, order, pred)], sample.label
-    permuted = _permuted(label, pred)
-    return [*trials, *([permuted] if (permuted.right != (pred == label)).any() else [])]
+    trials, label, size = [*_orders(classifier, sample, order, pred)], sample.label, len(classifier.classes)
+    right, now = right_when_permuted(label, pred), pred == label
+    if (right == now).all():
+        return trials
+    if max(right[:n].mean() - now[:n].mean() for n in (READ, len(right))) < AT_LEAST:  # none is to be named
+        return [*trials, Trial(PERMUTED, ("--classes", "FILE"), right, 1.0, frozenset({PERMUTED}))]
+    found = outputs_found(label, pred, sample.outputs, size)
+    words = ("--class-names" if classifier.names_from else "--classes", "FILE")
+    if not classifier.names_from:
+        orders = ((name, _by_order(classifier, sample.source, name)) for name in ORDERS)
+        words = next((("--classes", name) for name, outputs in orders if _same(found, outputs)), words)
+    if any(trial.words == words for trial in trials):  # the same one, by its name
+        return trials
+    return [*trials, Trial(PERMUTED, words, right, 1.0, frozenset({PERMUTED}), outputs=found)]
 
 
 def _orders(classifier: Classifier, sample: Sample, order: str, pred: np.ndarray) -> Iterator[Trial]:
     """Other orders of the classes, of outputs whose names are not known."""
-    source = sample.source
     for other in ORDERS:
         if not order or other == order:
             continue
-        try:
-            outputs = match_classes(source.classes, classifier.classes, (), {}, other, source.empty).outputs
-        except UserError:
-            continue
-        label = sample.label_by(dict(zip(source.classes, outputs, strict=True)))
-        name = f"classes in the order '{other}'"
-        yield Trial(name, ("--classes", other), pred == label, 1.0, frozenset({name}))
+        outputs = _by_order(classifier, sample.source, other)
+        if outputs and not _same(outputs, sample.outputs):
+            name = f"classes in the order '{other}'"
+            right = pred == sample.label_by(outputs)
+            yield Trial(name, ("--classes", other), right, 1.0, frozenset({name}), outputs=outputs)
 
 
-def _permuted(label: np.ndarray, pred: np.ndarray) -> Trial:
-    """The outputs under the permutation that makes most images right (the assignment problem on the confusion
-    matrix, H. W. Kuhn 1955). Each half of the sample is judged with the permutation of the other, because the
-    best one fits any data."""
-    from scipy.optimize import linear_sum_assignment
+def _by_order(classifier: Classifier, source: ImageSource, order: str) -> dict[str, int]:
+    """The outputs of the data's classes in one of `ORDERS`; empty where it does not fit."""
+    names = classifier.classes
+    if classifier.renamed and not classifier.names_from:  # after the data, in the order that is in doubt
+        names = unnamed(len(names))
+    try:
+        outputs = match_classes(source.classes, names, (), {}, order, source.empty).outputs
+    except UserError:
+        return {}
+    return dict(zip(source.classes, outputs, strict=True))
 
-    right, size = np.zeros(len(label), bool), int(max(label.max(), pred.max())) + 1
-    turn = np.array([(label[:k] == own).sum() for k, own in enumerate(label)])  # within its class
-    for half in (0, 1):
-        fitted, judged = turn % 2 == half, turn % 2 != half
-        matrix = confusion_matrix(label[fitted], pred[fitted], size)
-        true, called = linear_sum_assignment(matrix, maximize=True)
-        to = np.empty(size, int)
-        to[called] = true
-        right[judged] = to[pred[judged]] == label[judged]
-    return Trial(PERMUTED, ("--classes", "FILE"), right, 1.0, frozenset({PERMUTED}))
+
+def _same(found: Mapping[str, int | None], outputs: Mapping[str, int]) -> bool:
+    """Whether classes have the same outputs, where both are known."""
+    known = [name for name, output in found.items() if output is not None and output >= 0]
+    return bool(known and outputs) and all(found[name] == outputs.get(name) for name in known)

@@ -2,7 +2,6 @@
 for."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +33,7 @@ from explain.run.image_stats import FACTS, HASH
 from explain.run.parquet import Damaged, names_in, read
 from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import fingerprint, is_allowed
+from models.classes import names_by_data
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
@@ -66,15 +66,9 @@ class RunData:
 
     @cached_property
     def data_names(self) -> tuple[str, ...]:
-        """The outputs as the data calls them, where one class of the data was matched to an output; otherwise
-        as the network does."""
-        outputs = self.manifest.request.outputs
-        counts, names = Counter(outputs.values()), list(self.classes)
-        theirs = {i: name for name, i in outputs.items() if 0 <= i < len(names) and counts[i] == 1}
-        return tuple(
-            theirs.get(i, f"{name} (output {i})" if name in theirs.values() else name)
-            for i, name in enumerate(names)
-        )
+        """The outputs as the data calls them, as `models.classes.names_by_data`; those of a network without
+        names are called so in `classes` already."""
+        return names_by_data(self.classes, self.manifest.request.outputs)
 
     @property
     def binary(self) -> bool:

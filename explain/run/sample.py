@@ -48,7 +48,7 @@ class Sample:
         """`outputs`: class of the data -> output of the network, -1: none."""
         self.classifier, self.source = classifier, source.read_for(classifier.preprocessing)
         self.rows, self.unread, self.reason = list[int](), 0, ""
-        self._outputs, self._kept, self._answers = outputs, kept, list[Tensor]()
+        self.outputs, self._kept, self._answers = outputs, kept, list[Tensor]()
         self._first = defaultdict[Preprocessing, list[Tensor]](list)
 
     @property
@@ -59,7 +59,7 @@ class Sample:
     @property
     def label(self) -> np.ndarray:
         """The output that each image should have, (n,) int."""
-        return self.label_by(self._outputs)
+        return self.label_by(self.outputs)
 
     def label_by(self, outputs: Mapping[str, int]) -> np.ndarray:
         return np.array([outputs[self.source.items[row].label] for row in self.rows])
