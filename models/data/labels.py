@@ -26,7 +26,13 @@ def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
     if odd is not None:
         raise UserError(_several(column, path, odd))
     whole = cells.dtype.kind == "f" and bool((cells == cells.round()).all())
-    names = (cells.astype("int64") if whole else cells).astype(str).str.strip()
+    try:
+        names = (cells.astype("int64") if whole else cells).astype(str).str.strip()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"The column '{column}' of '{path}' holds bytes that are no text: name the column of classes "
+            "with --label-col."
+        ) from error
     if (cell := several_labels(names.unique().tolist())) is not None:
         raise UserError(_several(column, path, cell))
     if measured(names):
