@@ -240,25 +240,6 @@ def test_each_column_of_images_is_found_again(tmp_path: Path) -> None:
         assert again.getpixel((0, 0)) == (grey,) * 3 == source.load(0).getpixel((0, 0))
 
 
-def test_bytes_of_any_name_are_images_where_the_option_says_so(pictures: Path, tmp_path: Path) -> None:
-    path = tmp_path / "raw.parquet"
-    table = {"img_bytes": [png(3), png(4)], "category": ["a", "b"], "size": [1, 2]}
-    pq.write_table(pa.table(table), path)
-    with pytest.raises(UserError, match=r"choose one of img_bytes, category, size with --image-col"):
-        open_data(str(path))
-    source = open_data(str(path), image_col="img_bytes")
-    assert (greys(source), labels(source)) == ([3, 4], ["a", "b"])
-    assert [item.id for item in source.items] == ["raw.parquet/img_bytes/0", "raw.parquet/img_bytes/1"]
-    again = reopen(source.root, source.items[1].id)
-    assert again is not None
-    assert again.getpixel((0, 0)) == (4,) * 3
-    paths = {"image": ["red/0.png"], "label": ["red"], "hash": [b"\xff\xfe"]}
-    pq.write_table(pa.table(paths), pictures / "paths.parquet")
-    assert open_data(str(pictures / "paths.parquet")).items[0].id == "red/0.png"
-    with pytest.raises(UserError, match=r"column 'hash' of .* holds bytes that are no text"):
-        open_data(str(pictures / "paths.parquet"), label_col="hash")
-
-
 def test_a_table_of_paths_is_still_one(pictures: Path) -> None:
     pd.DataFrame({"image": ["red/0.png"], "label": ["red"]}).to_parquet(pictures / "t.parquet")
     assert open_data(str(pictures / "t.parquet")).items[0].id == "red/0.png"
