@@ -6,11 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from explain.run.reader import open_run
 from models.data.open import open_data
 from models.data.reopen import reopen
 from models.errors import UserError
+from tests.alpha import FACTORY, alpha_pictures, code_below, told
 from tests.archives import png, write_tar
+from tests.command import launch, one_line, run_command
 
 
 def saved(path: Path, values: np.ndarray) -> Path:
@@ -75,3 +79,27 @@ def test_arrays_with_channels_first_are_named(channels: int, tmp_path: Path) -> 
     shape = rf"a/x.npy: an array of shape \({channels}, 6, 8\): an image is .*\(h, w, 3\).*moveaxis"
     with pytest.raises(UserError, match=shape):
         open_data(str(tmp_path / "d"))
+
+
+def test_a_class_that_the_network_lacks_is_left_out(tmp_path: Path) -> None:
+    """As if its folder were not there; counted, and in the answer of `check` too."""
+    data, mapping = alpha_pictures(tmp_path), tmp_path / "map.csv"
+    words = ("--model", f"{code_below(tmp_path)}:{FACTORY[4]}", *told(4), "--classes", mapping)
+    once = ("--methods", "grad_cam", "--force")
+    mapping.write_text("red, 2\ngreen, 1\nblue, 0\n")
+    launch("run", *words, "--data", data, "--out", tmp_path / "without", *once)
+    (data / "yellow").mkdir()
+    for i in range(2):
+        Image.new("RGB", (30, 30), "yellow").save(data / "yellow" / f"{i}.png")
+    refused = one_line("run", *words, "--data", data, "--out", tmp_path / "run", *once)
+    assert "or 'data class,' to leave it out" in refused
+    mapping.write_text("red, 2\ngreen, 1\nblue, 0\nyellow,\n")
+    said = launch("run", *words, "--data", data, "--out", tmp_path / "run", *once)
+    assert "14 images of 4 classes" in said
+    assert "left out by --classes: 2 images of yellow (2)" in said
+    one, two = open_run(tmp_path / "without"), open_run(tmp_path / "run")
+    assert one.table["id"].tolist() == two.table["id"].tolist()
+    assert one.manifest.request.outputs == two.manifest.request.outputs == {"red": 2, "green": 1, "blue": 0}
+    np.testing.assert_array_equal([one.prob(row) for row in range(12)], [two.prob(row) for row in range(12)])
+    checked = run_command("check", *words, "--data", data)
+    assert "left out by --classes: 2 images of yellow (2)" in checked.stdout

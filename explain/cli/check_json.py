@@ -38,6 +38,7 @@ def json_answer(
             "matching": unmatched_rows(classifier, source),
         }
         matched = matched_to(classifier, source, classes)
+        source = matched.source
         answer["notes"] += matched.notes
         answer |= {"outputs": list(matched.classifier.classes), "matching": matched_rows(matched, source)}
         answer |= preflight_answer(looked_at(matched, source), expect)
