@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from models.colors import color_values, rgb_values
+from models.colors import as_rgb, color_values, rgb_values
 
 COLOR_MAPS = ("turbo", "inferno", "viridis", "teal")
 """The first is the default; inferno, viridis and teal keep their order for color-blind eyes."""
@@ -152,7 +152,8 @@ def difference_png(values: np.ndarray) -> str:
 
 
 def jpeg_bytes(image: Image.Image, longer_side: int | None = None, quality: int = 88) -> bytes:
-    """JPEG, reduced to `longer_side` where it is larger."""
+    """JPEG, reduced to `longer_side` where it is larger; alpha is dropped (`models.colors.as_rgb`)."""
+    image = as_rgb(image)
     if longer_side and max(image.size) > longer_side:
         scale = longer_side / max(image.size)
         image = image.resize(

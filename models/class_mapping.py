@@ -1,4 +1,4 @@
-"""The file of `--classes`: lines 'data class, model class', parsed as CSV."""
+"""The file of `--classes`, CSV: lines 'data class, model class', or 'data class,' to leave one out."""
 
 import csv
 import io
@@ -20,22 +20,35 @@ _EXPECTED = "expected 'data class, model class'; names with commas stand in doub
 
 @dataclass(frozen=True)
 class ClassMapping:
-    """`pairs`: class of the data -> class of the model, as they stand in `path`; `lines`: the line of
-    each."""
+    """`pairs`: class of the data -> class of the model, as they stand in `path`, or empty where its images
+    are left out; `lines`: the line of each."""
 
     path: Path
     pairs: dict[str, str]
     lines: dict[str, int]
 
+    def left_out(self, data: Sequence[str]) -> tuple[str, ...]:
+        """The classes whose images are left out. Raises UserError for one that the data lacks, and where none
+        is left."""
+        found = tuple(name for name, wanted in self.pairs.items() if not wanted)
+        for name in found:
+            if name not in data:
+                raise self._unknown(name, name, "the data", data)
+        if len(found) == len(data):
+            raise UserError(f"'{self.path}' leaves out every class of the data: name the output of one.")
+        return found
+
     def outputs(self, data: Sequence[str], model: Sequence[str], names_from: str = "") -> dict[str, int]:
-        """Class of the data -> index of the model's output. The model's classes may be given by number where
-        none is called by one, or as 'output 3'.
+        """Class of the data -> index of the model's output, without those that are left out. The model's
+        classes may be given by number where none is called by one, or as 'output 3'.
 
         `names_from`: where a person gave the model's names, which must not contradict the lines. Raises
         UserError, which names the line, for that, and for a class that the data or the model lacks.
         """
         found = {}
         for name, wanted in self.pairs.items():
+            if not wanted:
+                continue
             if name not in data:
                 raise self._unknown(name, name, "the data", data)
             if (index := _index(wanted, model)) is None:
@@ -84,8 +97,9 @@ def _index(wanted: str, model: Sequence[str]) -> int | None:
 
 
 def read_mapping(path: Path, names_from: str = "") -> ClassMapping:
-    """Commas, tabs or '=' between the two names; a line that begins with '#' is a comment (a name that begins
-    so stands in quotes). `names_from`: where a person gave the model's names.
+    """Commas, tabs or '=' between the two names; an empty second one leaves the class out; a line that begins
+    with '#' is a comment (a name that begins so stands in quotes). `names_from`: where a person gave the
+    model's names.
 
     Raises UserError, which names the line, for a line that is no pair, a class that is named twice, and
     classes that are exchanged in a cycle.
@@ -103,7 +117,7 @@ def read_mapping(path: Path, names_from: str = "") -> ClassMapping:
         parts = _cells(line)
         if not pairs and len(parts) == 2 and {p.lower() for p in parts} in HEADERS:
             continue
-        if len(parts) != 2 or not all(parts):
+        if len(parts) != 2 or not parts[0]:
             raise UserError(f"Line {number} of '{path}' is '{line[:60]}': {_EXPECTED}.")
         if parts[0] in pairs:
             raise UserError(

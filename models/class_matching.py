@@ -140,8 +140,8 @@ def _unmatched(
         return _without_names(data, len(model))
     return UserError(
         f"The model has no class for {_short(lost)} of the data (data: {_short(data)}; model: "
-        f"{_short(model)}).{_hint(lost, model, found)} Write lines 'data class, model class' into a file and "
-        "give it with --classes FILE."
+        f"{_short(model)}).{_hint(lost, model, found)} Write lines 'data class, model class' (or 'data "
+        "class,' to leave it out) into a file and give it with --classes FILE."
     )
 
 
@@ -158,7 +158,8 @@ def _without_names(data: Sequence[str], outputs: int) -> UserError:
         )
     return UserError(
         f"The weights do not name their {outputs} outputs, the data has {len(data)} classes "
-        f"({_short(data)}): write lines 'data class, class 0' into a file and give it with --classes FILE."
+        f"({_short(data)}): write lines 'data class, class 0' (or 'data class,' to leave it out) into a file "
+        "and give it with --classes FILE."
     )
 
 

@@ -1,6 +1,8 @@
 """A run of a network that takes alpha, its page, methods, features and training, against plain loops."""
 
+import base64
 from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,11 @@ from torch import Tensor
 
 import vitrine
 from dashboard.app import build
+from dashboard.components.strongest import part_of
 from dashboard.session.context import Context
 from dashboard.tabs.filters import Pieces
 from dashboard.tabs.filters_state import FiltersView
+from dashboard.tabs.gaze import without_fixations
 from explain.features.activation_maximization import Settings, maximize
 from explain.features.kernels import kernels
 from explain.features.top_activations import top_activations
@@ -26,7 +30,7 @@ from explain.methods.reproduce import python_lines
 from explain.methods.request import MapRequest
 from explain.methods.segments import segments
 from explain.network.hooks import logits
-from explain.render import signed_pixels
+from explain.render import jpeg_bytes, signed_pixels
 from explain.run.images import network_view, original
 from explain.run.model import network_of
 from explain.run.reader import RunData, open_run
@@ -96,6 +100,27 @@ def test_a_run_and_its_page(opened: RunData, pictures: Path) -> None:
     assert "did not work" not in panel
     weights = Pieces(ctx).of(FiltersView(), form_of(page))[2]
     assert "without alpha" in weights
+    gaze_of_an_image(ctx, next(image for image in read if image is not None))
+
+
+def gaze_of_an_image(ctx: Context, image: Image.Image) -> None:
+    """The Gaze tab shows the colors of an image with alpha, and compares the maps of the network."""
+    compared = ctx.gaze_service.at(image)
+    assert compared.picture.tobytes() == image.convert("RGB").tobytes()
+    page = without_fixations(compared, "image")
+    data = page.partition("data:image/jpeg;base64,")[2].partition('"')[0].partition(")")[0]
+    shown = Image.open(BytesIO(base64.b64decode(data)))
+    assert (shown.format, shown.mode) == ("JPEG", "RGB")
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK"])
+def test_a_jpeg_of_any_picture_is_of_its_colors(mode: str) -> None:
+    image = transparent((20, 30)).convert(mode)
+    expected = np.asarray(image.convert("RGB"), float)
+    for data in (jpeg_bytes(image, quality=100), part_of(image, None, (30, 20), side=30)):
+        found = np.asarray(Image.open(BytesIO(data)).convert("RGB"), float)
+        assert found.shape == expected.shape
+        assert np.abs(found.mean((0, 1)) - expected.mean((0, 1))).max() < 3
 
 
 def form_of(page: object) -> tuple[object, ...]:

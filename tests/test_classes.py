@@ -238,6 +238,22 @@ def test_a_mapping_that_contradicts_itself_names_the_line(text: str, message: st
         read_mapping(tmp_path / "map.csv")
 
 
+def test_a_class_without_an_output_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "map.csv"
+    path.write_text("dog, Hund\nyellow,\n'red' =\n")
+    mapping = read_mapping(path)
+    assert mapping.left_out(["dog", "yellow", "'red'", "cat"]) == ("yellow", "'red'")
+    assert mapping.outputs(["dog", "cat"], ["cat", "Hund"]) == {"dog": 1}
+    with pytest.raises(UserError, match=r"Line 2 of .*names class 'yellow', which the data lacks"):
+        mapping.left_out(["dog", "'red'"])
+    path.write_text("dog,\ncat,\n")
+    with pytest.raises(UserError, match=r"leaves out every class of the data"):
+        read_mapping(path).left_out(["dog", "cat"])
+    path.write_text(", dog\n")
+    with pytest.raises(UserError, match=r"Line 1 of .*expected 'data class, model class'"):
+        read_mapping(path)
+
+
 def test_unknown_names_in_a_mapping_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "map.csv"
     path.write_text("dog, Hund\ncats, Katze\n")

@@ -2,7 +2,9 @@
 name."""
 
 import io
+import struct
 import sys
+import zlib
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,10 +15,13 @@ from PIL import Image, ImageFile
 
 from explain.methods.single_image import read_picture
 from models.data.folder import FolderSource
-from models.data.images import UnreadableImage, about_image, is_image, open_image
+from models.data.images import ImageFacts, UnreadableImage, about_image, is_image, open_image
 from models.data.open import open_data
 from models.errors import UserError
 from models.preprocessing import Preprocessing
+from tests.alpha import code_below, told
+from tests.command import launch, run_command
+from tests.conftest import COLORS
 
 RNG = np.random.default_rng(0)
 
@@ -56,9 +61,61 @@ def test_deep_arrays_are_scaled_by_the_bits_of_the_data(kind: str, tmp_path: Pat
     assert source.bits == 12
     for index, each in ((0, values * 4), (1, values)):
         assert np.abs(np.asarray(source.load(index)) - each * (255 / 4095)).max() <= 0.51
-    assert about_image(tmp_path / "d" / "a" / "dark.npy") == (10, False, False)
+    assert about_image(tmp_path / "d" / "a" / "dark.npy") == ImageFacts(10, rounded=True)
     alone = read_picture(tmp_path / "d" / "a" / "dark.npy", Preprocessing(bits=12))
     assert np.abs(np.asarray(alone) - values * (255 / 4095)).max() <= 0.51
+
+
+def png_of_16_bits(values: np.ndarray) -> bytes:
+    """A PNG of (h, w, 2 to 4) uint16, written by the standard: Pillow writes none."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    h, w, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    about = struct.pack(">IIBBBBB", w, h, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", about)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colors_of_16_bits_are_said_to_be_rounded(channels: int, tmp_path: Path) -> None:
+    values = RNG.integers(0, 65536, (6, 8, channels)).astype(np.uint16)
+    (tmp_path / "d" / "a").mkdir(parents=True)
+    (tmp_path / "d" / "a" / "deep.png").write_bytes(png_of_16_bits(values))
+    Image.new("RGB", (8, 6)).save(tmp_path / "d" / "a" / "plain.png")
+    assert about_image(tmp_path / "d" / "a" / "deep.png") == ImageFacts(rounded=True)
+    assert about_image(tmp_path / "d" / "a" / "plain.png") == ImageFacts()
+    source = FolderSource(tmp_path / "d")
+    assert source.bits == 0
+    assert source.reading == [
+        "1 of 2 files looked at holds more than 8 bits a channel: rounded to 256 levels"
+    ]
+    if channels > 2:  # as the upper 8 bits, which is what docs/inputs.md says
+        assert np.array_equal(np.asarray(source.load(0)), values[..., :3] >> 8)
+
+
+def test_commands_begin_with_what_is_rounded(tmp_path: Path) -> None:
+    data = tmp_path / "d"
+    for name in COLORS:
+        saved(data / name / "float.npy", RNG.random((30, 30)).astype(np.float32))
+        saved(data / name / "deep.npy", np.full((30, 30), 16384, np.uint16))
+    words = ("--model", f"{code_below(tmp_path)}:four", *told(4), "--out", tmp_path / "out")
+    said = launch("run", *words, "--data", data, "--classes", "sorted", "--methods", "grad_cam", "--force")
+    assert "6 of 6 files looked at hold more than 8 bits a channel: rounded to 256 levels" in said
+    assert "use 16 bits (the largest value needs 15, cameras and scanners use 10, 12, 14 or 16" in said
+    checked = run_command("check", *words[:-2], "--data", data, "--classes", "sorted")
+    assert "6 of 6 files looked at hold more than 8 bits a channel" in checked.stdout
+    said = launch("explain", data / "red" / "deep.npy", *words, "--methods", "grad_cam")
+    assert "largest value needs 15 bits: read as 16 bits, so 65,535 is white; --bits says" in said
+    assert "levels   the picture holds more than 8 bits a channel: rounded to 256 levels" in said
+    said = launch("explain", data / "red" / "float.npy", *words, "--methods", "grad_cam")
+    assert "rounded to 256 levels" in said
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
@@ -66,6 +123,7 @@ def test_floats_from_0_to_1(kind: type, tmp_path: Path) -> None:
     values = RNG.random((6, 8, 3)).astype(kind)
     found = np.asarray(open_image(saved(tmp_path / "x.npy", values)))
     assert np.abs(found - values.astype(float) * 255).max() <= 0.51
+    assert about_image(tmp_path / "x.npy") == ImageFacts(floats=True, rounded=True)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +163,7 @@ def test_no_array_is_unpickled_or_believed(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnreadableImage, match=reason):
             open_image(data)
-        assert about_image(data) == (0, False, False)
+        assert about_image(data) == ImageFacts()
 
 
 def test_an_array_beside_an_image_is_something_about_it(tmp_path: Path) -> None:

@@ -105,23 +105,36 @@ def test_a_run_with_an_empty_class(tiny: Classifier, pictures: Path, tmp_path: P
 @pytest.mark.parametrize("bits", range(9, 17))
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_deep_pictures_are_scaled_by_the_bits_in_use(bits: int, suffix: str, tmp_path: Path) -> None:
-    """Of the data set, so that a dark picture stays dark."""
+    """Of the data set, so that a dark picture stays dark: the next of those that cameras and scanners use,
+    or as many as `--bits` says."""
+    from models.preprocessing import Preprocessing
+
     white = 2**bits - 1
     (tmp_path / "d" / "a").mkdir(parents=True)
     values = np.linspace(0, white, 24 * 10).reshape(10, 24).round().astype(np.uint16)
-    Image.fromarray(values).save(tmp_path / "d" / "a" / f"bright.{suffix}")
+    bright = tmp_path / "d" / "a" / f"bright.{suffix}"
+    Image.fromarray(values).save(bright)
     Image.fromarray(values // 4).save(tmp_path / "d" / "a" / f"dark.{suffix}")
-    source = FolderSource(tmp_path / "d")
-    assert source.bits == bits
+    source, told = FolderSource(tmp_path / "d"), Preprocessing(bits=bits)
+    camera = bits + bits % 2
+    why = (
+        f"the largest value needs {bits}, cameras and scanners use 10, 12, 14 or 16"
+        if bits % 2
+        else "as they show"
+    )
+    assert source.bits == camera
     assert source.reading == [
-        f"integer pictures of more than 8 bits use {bits} bits (as they show; --bits says otherwise): "
-        f"{white:,} is white"
+        f"integer pictures of more than 8 bits use {camera} bits ({why}; --bits says otherwise): "
+        f"{2**camera - 1:,} is white",
+        f"{2 if bits > 10 else 1} of 2 files looked at hold{'' if bits > 10 else 's'} more than 8 bits a "
+        "channel: rounded to 256 levels",
     ]
-    for index, expected in ((0, values), (1, values // 4)):
-        grey = np.asarray(source.load(index))[..., 0].astype(float)
-        assert np.abs(grey - expected * (255 / white)).max() <= 0.51
-    alone = np.asarray(open_image(tmp_path / "d" / "a" / f"bright.{suffix}"))[..., 0]
-    assert np.abs(alone - values * (255 / white)).max() <= 0.51
+    for top, read in ((2**camera - 1, source), (white, source.read_for(told))):
+        for index, expected in ((0, values), (1, values // 4)):
+            grey = np.asarray(read.load(index))[..., 0].astype(float)
+            assert np.abs(grey - expected * (255 / top)).max() <= 0.51
+        alone = np.asarray(open_image(bright, bits=bits if top == white else 0))[..., 0]
+        assert np.abs(alone - values * (255 / top)).max() <= 0.51
 
 
 def test_the_bits_of_a_training_hold_for_its_network(tmp_path: Path) -> None:
@@ -209,11 +222,16 @@ def test_names_with_such_signs_are_classes() -> None:
     assert several_labels(["crane, bird", "crane, machine", "[sic]"]) is None
 
 
-def test_measured_numbers_are_refused_and_doses_are_classes(pictures: Path) -> None:
+def test_measured_numbers_are_refused_and_whole_ones_are_classes(pictures: Path) -> None:
     images = [f"{name}/{i}.png" for name in ("red", "green", "blue") for i in range(6)]
     with pytest.raises(UserError, match=r"holds measured numbers \(0.000 ...\), not classes"):
         open_data(str(write(pictures, images, [f"{i / 17:.3f}" for i in range(18)])))
-    assert open_data(str(write(pictures, images, ["0.5", "1.0", "2.0"] * 6))).classes == ("0.5", "1.0", "2.0")
+    with pytest.raises(UserError, match=r"measured numbers \(0.25 ...\).*write classes as names"):
+        open_data(str(write(pictures, images, ["0.25", "1.25", "2.0"] * 6)))
+    for cells in (["0.0", "1.0", "2.0"], ["0", "1.00", "2."]):
+        assert open_data(str(write(pictures, images, cells * 6))).classes == ("0", "1", "2")
+    for names in (["v1.0", "v1.5", "v2.0"], ["01", "02", "10"], ["1.0", "1.5", "x"]):
+        assert set(open_data(str(write(pictures, images, names * 6))).classes) == set(names)
     pd.DataFrame({"image": [*images, "x.png"], "label": [*[0.0, 1.0, 2.0] * 6, None]}).to_parquet(
         pictures / "t.parquet"
     )

@@ -154,6 +154,39 @@ def test_metadata_without_labels_leave_the_folders_of_classes(pictures: Path) ->
 # -- ids ---------------------------------------------------------------------------------------------------
 
 
+def test_a_table_without_a_header_keeps_its_first_row(tmp_path: Path) -> None:
+    images(tmp_path, "photos/a.jpg", "photos/b.jpg", "photos/c.jpg", "plain.jpg")
+    (tmp_path / "plain.jpg").rename(tmp_path / "plain")  # a path by its content
+    path = tmp_path / "list.csv"
+    found = opened(path, "photos/a.jpg,0\nphotos/b.jpg,1\nphotos/c.jpg,0\n")
+    assert [(item.id, item.label) for item in found.items] == [
+        ("photos/a.jpg", "0"),
+        ("photos/b.jpg", "1"),
+        ("photos/c.jpg", "0"),
+    ]
+    assert "no header: the first line names image 'photos/a.jpg' and is read as a row" in found.note
+    found = opened(path, "cat,photos/a.jpg\ndog,photos/b.jpg\n")
+    assert [(item.id, item.label) for item in found.items] == [
+        ("photos/a.jpg", "cat"),
+        ("photos/b.jpg", "dog"),
+    ]
+    found = opened(path, "7,photos/a.jpg,cat\n7,photos/a.jpg,cat\n", label_col="column 3")
+    assert [(item.id, item.label) for item in found.items] == [("photos/a.jpg", "cat")]
+    with pytest.raises(UserError, match="choose one of column 1, image, column 3 with --label-col"):
+        opened(path, "7,photos/a.jpg,cat\n")
+    assert "no header: the first line names image 'plain'" in opened(path, "plain,x\nphotos/b.jpg,y\n").note
+    assert "no header" not in opened(path, "path,label\nphotos/b.jpg,y\n").note
+
+
+@pytest.mark.parametrize("suffix", ["csv", "txt"])
+def test_other_encodings_are_named(suffix: str, tmp_path: Path) -> None:
+    images(tmp_path, "a.jpg")
+    path = tmp_path / f"t.{suffix}"
+    path.write_bytes("path,label\na.jpg,Größe\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"is not encoded in UTF-8 \(it has the byte 0xF6\): save it as"):
+        open_data(str(path))
+
+
 def test_ids_are_found_below_the_table(tmp_path: Path) -> None:
     images(tmp_path, "jpg/a/00173.JPG", "jpg/b/173.png", "jpg/b/x.y.png", "other/9.png")
     source = opened(tmp_path / "t.csv", "id,label\n00173,cat\n173,dog\nx.y,dog\nb/173,dog\n5,dog\n")

@@ -11,6 +11,7 @@ from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty
 from explain.render import jpeg_url
 from explain.run.reader import RunData
+from models.colors import as_rgb
 
 if TYPE_CHECKING:
     from explain.network.summary import Layer
@@ -102,6 +103,7 @@ def part_of(
     picture: Image.Image, where: tuple[int, int, int, int] | None, size: tuple[int, int], side: int = 240
 ) -> bytes:
     """JPEG of that part of an image of the input, enlarged; all of it where `where` is None."""
+    picture = as_rgb(picture)
     picture = picture.resize((size[1], size[0])) if picture.size != (size[1], size[0]) else picture
     upper, left, lower, right = where or (0, 0, *size)
     cut = picture.crop((left, upper, max(right, left + 1), max(lower, upper + 1)))

@@ -12,6 +12,7 @@ from PIL import Image
 from dashboard.session.types import HoldClassifier
 from explain.gaze.folder import GazeRun, open_gaze_run
 from explain.run.reader import RunData
+from models.colors import as_rgb
 from models.errors import UserError
 from models.gaze.shipped import shipped_gaze
 from models.training.trained import Trained, described, open_trained
@@ -90,13 +91,14 @@ class GazeService:
         from explain.methods.live import MapRequest, open_session
         from models.gaze.density import center_gaussian
 
-        density = self.model().maps([picture])[0]
+        shown = as_rgb(picture)
+        density = self.model().maps([shown])[0]
         method = self._results.manifest.request.methods[0]
         with self._classifier() as classifier:
             session = open_session(whole_picture(classifier), picture)
             cam = positive(session.map(MapRequest(method)).raw)
         return GazeComparison(
-            picture,
+            shown,
             density,
             cam,
             self._results.title(method),

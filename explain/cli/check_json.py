@@ -39,6 +39,7 @@ def json_answer(
             "matching": unmatched_rows(classifier, source),
         }
         matched = matched_to(classifier, source, classes)
+        source = matched.source
         answer["notes"] += matched.notes
         answer |= {"outputs": list(matched.classifier.classes), "matching": matched_rows(matched, source)}
         found = looked_at(matched, source)

@@ -119,16 +119,20 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
     """The image as the network gets it, and what it is predicted as."""
     from explain.methods.live import open_session
     from explain.methods.single_image import read_picture
-    from models.data.images import about_image, has_alpha
+    from models.data.images import LEVELS, about_image, camera_bits, has_alpha
 
     say(f"input    {classifier.input_described}")
     for note in classifier.notes:
         say(f"network  {note}")
-    if (bits := about_image(image)[0]) and not classifier.preprocessing.bits:
+    facts = about_image(image)
+    if facts.bits and not classifier.preprocessing.bits:
+        bits = camera_bits(facts.bits)
         say(
-            f"bits     the largest value uses {bits} bits, so {2**bits - 1:,} is white; give --bits if the "
-            "data uses more"
+            f"bits     the largest value needs {facts.bits} bits: read as {bits} bits, so {2**bits - 1:,} is "
+            "white; --bits says otherwise"
         )
+    if facts.rounded:
+        say(f"levels   the picture holds more than 8 bits a channel: rounded to {LEVELS} levels")
     if classifier.preprocessing.alpha and not has_alpha(image):
         say("alpha    the image has none: it is opaque (alpha 255)")
     session = open_session(classifier, read_picture(image, classifier.preprocessing))

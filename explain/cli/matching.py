@@ -1,6 +1,7 @@
 """Data and a network that belong together: what `run` and `check` begin with. Typer calls them; heavy
 packages are imported inside."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ import typer
 
 from explain.cli.options import LabeledColumns, LabeledData, Network
 from explain.cli.output import say
+from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 ClassMapping = Annotated[
     Path | None,
     typer.Option(
-        help="Which output each class of the data is: a CSV file with lines 'data class, model class'; "
+        help="Which output each class of the data is: a CSV file with lines 'data class, model class', or "
+        "'data class,' to leave its images out; "
         "'sorted' (outputs are the sorted class names, as in torchvision's ImageFolder); 'numbers' "
         "(class N is output N); or 'numbers-from-1' (class N is output N - 1) (default: matched by name)."
     ),
@@ -29,10 +32,12 @@ MOST_NOTES = 12  # matched classes that are named one by one
 
 @dataclass(frozen=True)
 class Matched:
-    """A classifier that knows which output each class of the data is. `mapping` and `order` are arguments of
-    `explain.run.engine.run`; `notes` are lines to print before the pass."""
+    """A classifier that knows which output each class of the data is, and the images of the classes that are
+    not left out. `mapping` and `order` are arguments of `explain.run.engine.run`; `notes` are lines to print
+    before the pass."""
 
     classifier: "Classifier"
+    source: "ImageSource"
     mapping: dict[str, int] | None
     order: str
     notes: list[str]
@@ -54,7 +59,7 @@ def open_and_match(
     say(f"data       {data_line(source)}")
     for note in matched.notes:
         say(f"           {note}")
-    return matched, source
+    return matched, matched.source
 
 
 def open_both(
@@ -91,15 +96,11 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
     from models.class_order import ORDERS, UnclearOrder
     from models.classes import names_by_data
 
-    classifier, renamed = named_by_data(classifier, source.classes)
     order, settled = str(classes) if classes and str(classes) in ORDERS else "", ""
-    mapping = (
-        read_mapping(classes, classifier.names_from).outputs(
-            source.classes, classifier.classes, classifier.names_from
-        )
-        if classes and not order
-        else None
-    )
+    file = read_mapping(classes, classifier.names_from) if classes and not order else None
+    source, left_out = _without(source, file.left_out(source.classes) if file else ())
+    classifier, renamed = named_by_data(classifier, source.classes)
+    mapping = file.outputs(source.classes, classifier.classes, classifier.names_from) if file else None
     try:
         matching = match(classifier, source, mapping, order)
     except UnclearOrder as unclear:
@@ -112,8 +113,32 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
         named = names_by_data(classifier.classes, outputs)
         classifier = replace(classifier, classes=named, renamed=True)
     classifier = named_by_matching(classifier, outputs)
-    notes = [renamed, settled, *_notes_on_matching(matching.notes), *_notes_on_data(classifier, source)]
-    return Matched(classifier, mapping, order, [note for note in notes if note])
+    notes = [
+        left_out,
+        renamed,
+        settled,
+        *_notes_on_matching(matching.notes),
+        *_notes_on_data(classifier, source),
+    ]
+    return Matched(classifier, source, mapping, order, [note for note in notes if note])
+
+
+def _without(source: "ImageSource", names: tuple[str, ...]) -> tuple["ImageSource", str]:
+    """The images of all other classes, and one line that counts those that are left out."""
+    import numpy as np
+
+    from models.data.source import Subset
+
+    if not names:
+        return source, ""
+    kept = np.flatnonzero([item.label not in names for item in source.items])
+    if not len(kept):
+        raise UserError(f"--classes leaves out every image ({', '.join(names[:6])}): keep one class.")
+    rest = Subset(source, kept)
+    rest.classes = tuple(name for name in source.classes if name not in names)
+    counts = Counter(item.label for item in source.items)
+    shown = ", ".join(f"{name} ({counts[name]:,})" for name in names)
+    return rest, f"left out by --classes: {len(source) - len(kept):,} images of {shown}"
 
 
 def _settled(classifier: "Classifier", source: "ImageSource", unclear: "UnclearOrder") -> tuple[str, str]:

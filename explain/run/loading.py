@@ -13,7 +13,6 @@ from torch import Tensor
 from explain.render import jpeg_bytes
 from explain.run.image_stats import facts
 from models.classifier import Classifier
-from models.colors import as_rgb
 from models.data.source import ImageSource
 from models.preprocessing import as_tensor
 
@@ -57,7 +56,7 @@ def load_image(source: ImageSource, index: int, classifier: Classifier) -> Loade
         index,
         stamp,
         as_tensor(view),
-        jpeg_bytes(as_rgb(view), THUMBNAIL),
+        jpeg_bytes(view, THUMBNAIL),
         facts(view, picture.size),
         fractions,
     )

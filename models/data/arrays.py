@@ -18,6 +18,9 @@ MAX_BYTES = 512 * 2**20
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
+_CHANNELS_FIRST = "; save channels last, as numpy.moveaxis(values, 0, -1) gives them"
+
+
 @dataclass(frozen=True)
 class ArrayHeader:
     """What a `.npy` file says of its values; `shape` is (h, w) or (h, w, 1 to 4)."""
@@ -46,7 +49,7 @@ def read_header(file: BinaryIO) -> ArrayHeader:
     if not _is_image(shape):
         raise UserError(
             f"an array of shape {shape}: an image is (h, w), (h, w, 1) or (h, w, 3); with alpha (h, w, 2) or "
-            "(h, w, 4)"
+            f"(h, w, 4){_CHANNELS_FIRST if len(shape) == 3 and shape[0] <= 4 else ''}"
         )
     if dtype.kind != "f" and not (dtype.kind == "u" and dtype.itemsize <= 2):
         raise UserError(f"an array of {dtype}: uint8, uint16 and floats are read")

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.data.images import UnreadableImage, about_image, has_alpha, open_image
+from models.data.images import (
+    LEVELS,
+    ImageFacts,
+    UnreadableImage,
+    about_image,
+    camera_bits,
+    has_alpha,
+    open_image,
+)
 from models.data.source import ImageSource
 
 LOOKED_AT = 256
@@ -27,12 +35,13 @@ def file_stamp(path: Path) -> str:
 @dataclass(frozen=True)
 class FileFacts:
     """Of the `files` that were read: `bits` that integer images of more than 8 bits use (0: there are none),
-    how many are `turned` by their EXIF orientation, and how many hold `floats`."""
+    how many are `turned` by their EXIF orientation, hold `floats`, and are `rounded` to 8 bits a channel."""
 
     files: int
     bits: int
     turned: int
     floats: int
+    rounded: int
 
 
 class FileSource(ImageSource):
@@ -63,14 +72,19 @@ class FileSource(ImageSource):
     @cached_property
     def facts(self) -> FileFacts:
         found = [self._about(i) for i in self._sample()]
-        bits, turned, floats = zip(*found, strict=True) if found else ((), (), ())
-        return FileFacts(len(found), max(bits, default=0), sum(turned), sum(floats))
+        return FileFacts(
+            len(found),
+            max((each.bits for each in found), default=0),
+            sum(each.turned for each in found),
+            sum(each.floats for each in found),
+            sum(each.rounded for each in found),
+        )
 
-    def _about(self, index: int) -> tuple[int, bool, bool]:
+    def _about(self, index: int) -> ImageFacts:
         try:
             return about_image(self.file(index))
         except UnreadableImage:
-            return 0, False, False
+            return ImageFacts()
 
     def _opaque(self) -> int:
         """How many of the files looked at have no alpha."""
@@ -82,7 +96,7 @@ class FileSource(ImageSource):
 
     @property
     def bits(self) -> int:  # type: ignore[override]
-        return (self.network_bits or self.facts.bits) if self.facts.bits else 0
+        return (self.network_bits or camera_bits(self.facts.bits)) if self.facts.bits else 0
 
     @property
     def has_floats(self) -> bool:
@@ -92,15 +106,20 @@ class FileSource(ImageSource):
     def reading(self) -> list[str]:
         facts, text = self.facts, []
         if facts.bits:
-            why = "as the network was trained" if self.network_bits else "as they show; --bits says otherwise"
             text.append(
-                f"integer pictures of more than 8 bits use {self.bits} bits ({why}): {2**self.bits - 1:,} "
-                "is white"
+                f"integer pictures of more than 8 bits use {self.bits} bits ({self._why_bits()}): "
+                f"{2**self.bits - 1:,} is white"
             )
         if facts.floats:
             text.append(
                 f"{facts.floats} of {facts.files} files looked at hold floats, of which {self.white:g} is "
                 "white (by --scale)"
+            )
+        if facts.rounded:
+            hold = "holds" if facts.rounded == 1 else "hold"
+            text.append(
+                f"{facts.rounded} of {facts.files} files looked at {hold} more than 8 bits a channel: "
+                f"rounded to {LEVELS} levels"
             )
         if self.alpha and (opaque := self._opaque()):
             count = "none" if opaque == facts.files else str(facts.files - opaque)
@@ -117,3 +136,13 @@ class FileSource(ImageSource):
                 else f"{some} have an EXIF rotation, which is ignored"
             )
         return text
+
+    def _why_bits(self) -> str:
+        if self.network_bits:
+            return "as the network was trained"
+        if (used := self.facts.bits) == self.bits:
+            return "as they show; --bits says otherwise"
+        return (
+            f"the largest value needs {used}, cameras and scanners use 10, 12, 14 or 16; --bits says "
+            "otherwise"
+        )

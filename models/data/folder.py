@@ -1,13 +1,14 @@
 """A folder with one subfolder per class; the same below train, validation or test."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from models.data.copies import in_several_classes
 from models.data.files import FileSource
-from models.data.images import ARRAY, SUFFIXES, is_image
+from models.data.images import ARRAY, SUFFIXES, UnreadableImage, is_image, open_image
 from models.data.skipped import not_read, suffix_of
 from models.data.source import Item, NoParts, NoSuchPart, joined
 from models.errors import UserError
@@ -52,8 +53,11 @@ class FolderSource(FileSource):
             for name, files in found.items()
             for file in files
         ]
+        _must_be_classes(root, self.classes)
         if not self.items:
-            raise UserError(_nothing_found(self.base, found, skipped))
+            raise UserError(
+                joined(_nothing_found(self.base, found, skipped).rstrip("."), _table_hint(root)) + "."
+            )
         links, loose = skipped.pop(LINK, 0), _loose({root, self.base}, skipped)
         self.note = joined(
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
@@ -151,12 +155,31 @@ def _loose(folders: set[Path], skipped: Counter[str]) -> int:
 
 def _table_beside(root: Path, classes: Sequence[str]) -> str:
     """A hint at a table, where the one folder beside it is hardly a class."""
+    return _table_hint(root) if len(classes) < 2 else ""
+
+
+def _table_hint(root: Path) -> str:
+    """A phrase on a table beside the folders; empty where there is none."""
     tables = sorted(
-        p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")
+        (p.name for p in root.iterdir() if p.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet")),
+        key=lambda name: (_first_word(name) != "train", name),
     )
-    if not tables or len(classes) > 1:
-        return ""
-    return f"if {tables[0]} holds the labels, give --data '{root / tables[0]}'"
+    return f"if {tables[0]} holds the labels, give --data '{root / tables[0]}'" if tables else ""
+
+
+def _first_word(name: str) -> str:
+    """The split that a name begins with, as train_images and train.csv do; empty for others."""
+    return SPLITS.get(re.split(r"[^a-z]", name.lower(), maxsplit=1)[0], "")
+
+
+def _must_be_classes(root: Path, names: Sequence[str]) -> None:
+    """Raises UserError for folders such as train_images and test_images beside a table: they are parts, and
+    the table holds the labels."""
+    if len(names) > 1 and all(map(_first_word, names)) and (hint := _table_hint(root)):
+        raise UserError(
+            f"'{root}' holds folders named like parts ({', '.join(names[:4])}), not classes: {hint}; "
+            "otherwise move this table away."
+        )
 
 
 def choose_split(root: Path, wanted: str | None) -> tuple[Path, str | None, list[str]]:
@@ -196,7 +219,18 @@ def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[st
             "folder of its name."
         )
     unread = f" {not_read(skipped)}." if skipped else ""
+    if (array := next(root.rglob(f"*{ARRAY}"), None)) is not None:
+        unread += _why_unreadable(array, root)
     return (
         f"No images in '{root}' ({len(found)} subfolders): expected ROOT/<class>/<image> with "
         f"{', '.join(sorted(SUFFIXES)[:5])} ...{unread}"
     )
+
+
+def _why_unreadable(path: Path, root: Path) -> str:
+    """A sentence on why a file is no image; empty where it is one."""
+    try:
+        open_image(path)
+    except UnreadableImage as error:
+        return f" {path.relative_to(root)}: {error}."
+    return ""

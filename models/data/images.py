@@ -4,7 +4,7 @@ import importlib
 import io
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -88,6 +88,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     **({} if HEIC else dict.fromkeys(HEIC_SUFFIXES, ("HEIC", HEIC_REMEDY))),
 }
 """Suffixes of images that are not read -> the name of their format, and what to do."""
+CAMERA_BITS = (8, 10, 12, 14, 16)
+"""Bits a channel of screens, cameras and scanners."""
+LEVELS = 256
+"""Of a channel, as it is given to a network: pictures are resized as 8 bits."""
 MAX_PIXELS = 100_000_000
 LONG_SIDE, MAX_RATIO = 10_000, 100
 """Pixels of a side up to which an image may have any aspect ratio, and the maximum aspect ratio above it."""
@@ -112,7 +116,7 @@ def open_image(
     """The image of a file, or of a file's bytes, as RGB, or with `alpha` as RGBA; turned as its EXIF
     orientation says unless `exif` is "ignore".
 
-    `bits`: how many bits the integer images of more than 8 bits use; 0: as many as this image does; `white`:
+    `bits`: how many bits the integer images of more than 8 bits use; 0: as this image shows; `white`:
     the largest value of images of floats (`Preprocessing.white`). Raises `UnreadableImage`; nothing is
     decoded before the header's size is checked.
     """
@@ -199,7 +203,7 @@ def _of_array(file: Path | bytes, max_pixels: int, bits: int, white: float, alph
         _must_fit(header.shape[1], header.shape[0], max_pixels)
         values = arrays.read_values(stream, header)
     if values.dtype == np.uint16:
-        values = _scaled(values, float(2 ** max(bits, bits_in_use(values)) - 1))
+        values = _scaled(values, _white(values, bits))
     elif values.dtype.kind == "f":
         values = arrays.floats_as_bytes(values, white)
     return Image.fromarray(np.ascontiguousarray(values)).convert("RGBA" if alpha else "RGB")
@@ -247,23 +251,41 @@ def _is_array(path: Path) -> bool:
         return False
 
 
-def about_image(file: Path | bytes) -> tuple[int, bool, bool]:
-    """(bits in use of an integer picture of more than 8 bits, otherwise 0; whether its EXIF orientation turns
-    it; whether it holds floats). (0, False, False) for a file that cannot be read."""
+class ImageFacts(NamedTuple):
+    """Of a picture: the `bits` that the integers of one with more than 8 bits use, otherwise 0; whether its
+    EXIF orientation turns it; whether it holds `floats`; whether values are `rounded` to 8 bits a channel."""
+
+    bits: int = 0
+    turned: bool = False
+    floats: bool = False
+    rounded: bool = False
+
+
+def about_image(file: Path | bytes) -> ImageFacts:
+    """Nothing of all this for a file that cannot be read."""
     try:
         with _opened(file) as image:
             if image.size[0] * image.size[1] > MAX_PIXELS:
-                return 0, False, False
+                return ImageFacts()
+            rounded = _is_deep_color(image)  # before the data are read, as `getexif` does of PNG
             turned = image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-            return (
-                (bits_in_use(np.asarray(image)) if image.mode.startswith("I") else 0),
-                turned,
-                image.mode.startswith("F"),
-            )
+            bits = bits_in_use(np.asarray(image)) if image.mode.startswith("I") else 0
+            floats = image.mode.startswith("F")
+            return ImageFacts(bits, turned, floats, rounded or bits > 8 or floats)
     except UnidentifiedImageError:
         return _about_array(file)
     except Exception:  # as in `open_image`
-        return 0, False, False
+        return ImageFacts()
+
+
+def _is_deep_color(image: Any) -> bool:
+    """Whether a picture of several channels has 16 bits a channel, of which Pillow reads the upper 8: by the
+    layout of its data (`tile`, known before they are read), such as 'RGB;16B' of PNG and TIFF."""
+    if image.mode.startswith("I") or not image.tile:
+        return False
+    layout = image.tile[0][3]
+    parts = layout if isinstance(layout, tuple) else (layout,)
+    return any(isinstance(part, str) and ";16" in part for part in parts)
 
 
 def has_alpha(file: Path | bytes) -> bool:
@@ -282,20 +304,34 @@ def has_alpha(file: Path | bytes) -> bool:
         return False
 
 
-def _about_array(file: Path | bytes) -> tuple[int, bool, bool]:
+def _about_array(file: Path | bytes) -> ImageFacts:
     try:
         with _stream(file) as stream:
             header = arrays.read_header(stream)
-            deep, floats = header.dtype.kind == "u" and header.dtype.itemsize == 2, header.dtype.kind == "f"
-            values = arrays.read_values(stream, header) if deep or floats else None
-            return bits_in_use(values) if deep and values is not None else 0, False, floats
+            if header.dtype.itemsize == 1:
+                return ImageFacts()
+            values = arrays.read_values(stream, header)
+        if header.dtype.kind == "f":
+            return ImageFacts(floats=True, rounded=True)
+        return ImageFacts(bits := bits_in_use(values), rounded=bits > 8)
     except (ValueError, OSError):
-        return 0, False, False
+        return ImageFacts()
 
 
 def bits_in_use(values: np.ndarray) -> int:
     """8 to 16 (or more): the fewest bits that hold the largest of these integers."""
     return max(8, int(values.max(initial=0)).bit_length())
+
+
+def camera_bits(used: int) -> int:
+    """The least of `CAMERA_BITS` that has the bits in use: the largest value of a set is often not white."""
+    return next((bits for bits in CAMERA_BITS if bits >= used), used)
+
+
+def _white(values: np.ndarray, bits: int) -> float:
+    """The largest integer of so many bits; of as many as these values show, where they need more."""
+    used = bits_in_use(values)
+    return float(2 ** (bits if bits >= used else camera_bits(used)) - 1)
 
 
 def _eight_bits(image: Image.Image, bits: int, white: float) -> Image.Image:
@@ -307,7 +343,7 @@ def _eight_bits(image: Image.Image, bits: int, white: float) -> Image.Image:
     if image.mode.startswith("F"):
         grey = Image.fromarray(arrays.floats_as_bytes(values, white))
     else:
-        grey = Image.fromarray(_scaled(values, float(2 ** max(bits, bits_in_use(values)) - 1)))
+        grey = Image.fromarray(_scaled(values, _white(values, bits)))
     grey.info, exif = {}, image.getexif()
     grey.info["exif"] = exif.tobytes() if exif else b""
     return grey

@@ -13,12 +13,11 @@ import pandas as pd
 from models.errors import UserError
 
 SEPARATORS = "|;"
-FEW = 20  # different numbers that may be classes, such as doses
 
 
 def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
-    """Cells (without empty ones) as names of classes: whole numbers of a float column lose their '.0', and
-    surrounding spaces are removed.
+    """Cells (without empty ones) as names of classes: whole numbers, of a float column or as text, lose their
+    '.0', and surrounding spaces are removed.
 
     Raises UserError for several labels in a cell, and for measured numbers.
     """
@@ -26,16 +25,23 @@ def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
     if odd is not None:
         raise UserError(_several(column, path, odd))
     whole = cells.dtype.kind == "f" and bool((cells == cells.round()).all())
-    names = (cells.astype("int64") if whole else cells).astype(str).str.strip()
+    try:
+        names = (cells.astype("int64") if whole else cells).astype(str).str.strip()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"The column '{column}' of '{path}' holds bytes that are no text: name the column of classes "
+            "with --label-col."
+        ) from error
     if (cell := several_labels(names.unique().tolist())) is not None:
         raise UserError(_several(column, path, cell))
     if measured(names):
         raise UserError(
             f"Column '{column}' of '{path}' holds measured numbers ({names.iloc[0]} ...), not classes: "
-            "name the column of classes with "
-            "--label-col, or train on valence and arousal with --task affect."
+            "name the column of classes with --label-col, write classes as names ('dose 0.5'), or train on "
+            "valence and arousal with --task affect."
         )
-    return names
+    are_whole = all(re.fullmatch(r"[+-]?[0-9]+(\.0*)?", name) for name in names.unique())
+    return names.str.replace(r"\.0*$", "", regex=True) if are_whole else names
 
 
 def several_labels(names: Sequence[str]) -> str | None:
@@ -57,12 +63,9 @@ def several_labels(names: Sequence[str]) -> str | None:
 
 
 def measured(names: pd.Series) -> bool:
-    """Whether all names are numbers, some not whole, and too many are different to be classes."""
+    """Whether all names are numbers, and some are not whole: also where few are different."""
     numbers = pd.to_numeric(names, errors="coerce")
-    if numbers.isna().any() or bool((numbers == numbers.round()).all()):
-        return False
-    different = numbers.nunique()
-    return different > FEW or different > len(numbers) / 2
+    return not numbers.isna().any() and bool((numbers != numbers.round()).any())
 
 
 def _several(column: str, path: Path, cell: object) -> str:

@@ -100,7 +100,10 @@ def has_images(path: Path, image_col: str | None = None) -> bool:
     """Whether a Parquet file, or the Parquet files in a folder, hold images as bytes."""
     try:
         files = packed_files(path, SUFFIX)
-        columns = _image_columns(_schema(files[0])) if files else []
+        schema = _schema(files[0]) if files else pa.schema([])
+        columns = _image_columns(schema)
+        if image_col in _byte_columns(schema):
+            return True
         return bool(columns) and (image_col in (None, *columns) or path.is_dir())
     except (UserError, OSError):
         return False
@@ -145,9 +148,14 @@ def _image_columns(schema: pa.Schema) -> list[str]:
     return structs or [str(f.name) for f in schema if f.name.lower() in IMAGES and _is_bytes(f.type)]
 
 
+def _byte_columns(schema: pa.Schema) -> list[str]:
+    """Columns of plain bytes, of any name: images where `--image-col` says so."""
+    return [str(f.name) for f in schema if _is_bytes(f.type)]
+
+
 def _image_column(schema: pa.Schema, wanted: str | None, path: Path) -> str:
     found = _image_columns(schema)
-    if wanted in found or (not wanted and len(found) == 1):
+    if wanted in (*found, *_byte_columns(schema)) or (not wanted and len(found) == 1):
         return wanted or found[0]
     got = f"no column '{wanted}' of images" if wanted else f"{len(found)} columns of images"
     raise UserError(f"'{path}' has {got}: choose one of {', '.join(found) or 'none'} with --image-col.")
@@ -220,8 +228,8 @@ def _read(file: Path, columns: list[str]) -> pd.DataFrame:
 @lru_cache(maxsize=64)
 def member_names(file: Path, column: str, stamp: str) -> tuple[str, ...]:
     """A name for each row, the same every time: the image's own path where each row has one and no two have
-    the same, otherwise its number. In a file with several columns of images, the column's name comes before
-    it. `stamp` is the file's, so that a changed file is read again."""
+    the same, otherwise its number. In a file with several columns of images, and for bytes of another name,
+    the column's name comes before it. `stamp` is the file's, so that a changed file is read again."""
     schema = _schema(file)
     kind, rows = schema.field(column).type, min(pq.ParquetFile(file).metadata.num_rows, MAX_ROWS)
     paths: list[Any] = []
@@ -233,7 +241,7 @@ def member_names(file: Path, column: str, stamp: str) -> tuple[str, ...]:
         and all(isinstance(path, str) and is_safe_name(path) for path in paths)
         and max(Counter(paths).values()) == 1
     )
-    before = f"{column}/" if len(_image_columns(schema)) > 1 else ""
+    before = "" if _image_columns(schema) == [column] else f"{column}/"
     return tuple(f"{before}{name}" for name in (paths if named else range(rows)))
 
 
@@ -256,7 +264,8 @@ def _schema_of(file: Path, stamp: str) -> pa.Schema:
 def row_bytes(file: Path, name: str) -> bytes | None:
     """The bytes of the image of this name (`member_names`) within a Parquet file; None where it is not there.
     Raises UserError for a file that cannot be read."""
-    for column in _image_columns(_schema(file)):
+    schema = _schema(file)
+    for column in dict.fromkeys((*_image_columns(schema), *_byte_columns(schema))):
         place = _index(file, column, file_stamp(file)).get(name)
         if place is not None:
             return cell_bytes(file, column, place)

@@ -260,7 +260,15 @@ def _nothing(path: Path, shards: Sequence[Shard], unlabeled: int, label: str | N
     if not unlabeled:
         kinds = not_read(sum((shard.skipped for shard in shards), Counter()))
         return f"'{path}' holds no images: {kinds or 'its shards are empty'}."
-    texts = {suffix for shard in shards for sample in shard.samples.values() for suffix in sample.texts}
+    samples = [sample for shard in shards for sample in shard.samples.values()]
+    texts = {suffix for sample in samples for suffix in sample.texts}
+    folders = {sample.key.partition("/")[0] for sample in samples if "/" in sample.key}
+    if not texts and folders:
+        return (
+            f"'{path}' holds {unlabeled} images in folders ({', '.join(sorted(folders)[:4])} ...) without "
+            "labels beside them: if the folders are the classes, unpack it (tar -xf) and give the folder "
+            "with --data."
+        )
     where = f"'{label}'" if label else f".cls, or one of {', '.join(LABEL_KEYS[:5])} in .json"
     return (
         f"'{path}' holds {unlabeled} images and no label for any: labels are read from {where}; beside the "

@@ -17,7 +17,7 @@ from models.data.labels import class_labels, natural
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
 from models.data.source import Item, NoParts, NoSuchPart, joined
-from models.data.table_files import LISTS, read_list, read_table
+from models.data.table_files import LISTS, read_image_table, read_list
 from models.errors import UserError
 
 IMAGE_COLUMNS = (
@@ -64,7 +64,8 @@ class TableSource(FileSource):
         split: str | None = None,
         known: Sequence[str] = (),
     ):
-        whole = read_list(path) if path.suffix.lower() in LISTS else read_table(path, words=True)
+        is_list = path.suffix.lower() in LISTS
+        whole, headless = (read_list(path), "") if is_list else read_image_table(path)
         usual = IMAGE_COLUMNS if _holds_paths(whole) else IMAGE_COLUMNS + ID_COLUMNS
         self.image_col = find_column(whole, image_col, usual, "--image-col", path)
         found = _find_labels(whole, self.image_col, label_col, known, path)
@@ -85,6 +86,7 @@ class TableSource(FileSource):
         self.classes = tuple(sorted(found.classes or {item.label for item in self.items}, key=natural))
         empty, again = len(table) - len(named), len(named) - len(rows)
         self.note = joined(
+            headless,
             f"images from column '{self.image_col}', labels from {found.described}",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             f"{empty} rows without image or label left out" if empty else "",

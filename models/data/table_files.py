@@ -3,12 +3,14 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from models.data.images import ARRAY, SUFFIXES
+from models.data.images import ARRAY, SUFFIXES, is_image
 from models.errors import UserError
 
+CSV = (".csv", ".tsv")
 JSON_LINES = (".jsonl", ".ndjson")
 LISTS = (".txt", ".lst")
 _SUFFIX = "|".join(re.escape(suffix) for suffix in sorted((*SUFFIXES, ARRAY), key=len, reverse=True))
@@ -27,12 +29,44 @@ def read_table(path: Path, *, words: bool = False) -> pd.DataFrame:
             return pd.read_parquet(path).reset_index(drop=True)
         if path.suffix.lower() in JSON_LINES:
             return _json_lines(path)
-        empty = {"keep_default_na": False, "na_values": [""]} if words else {}
-        return pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig", **empty)
+        return _csv(path, words)
+    except UnicodeDecodeError as error:
+        raise _not_utf_8(path, error) from error
     except Exception as error:  # pandas and pyarrow each have their own kinds
         raise UserError(
             f"'{path}' cannot be read as a table ({_first_line(error)}): give CSV, JSON lines or Parquet."
         ) from error
+
+
+def read_image_table(path: Path) -> tuple[pd.DataFrame, str]:
+    """As `read_table` with `words`, and one line about a CSV file without a header: its first line then is a
+    row, the images are column `image`, and a single other column is `label`."""
+    table = read_table(path, words=True)
+    if path.suffix.lower() not in CSV or not (images := [name for name in table if _is_image(name, path)]):
+        return table, ""
+    first = table.columns.get_loc(images[0])
+    rows = _csv(path, words=True, header=None)
+    others = ["label"] if len(rows.columns) == 2 else [f"column {i + 1}" for i in range(len(rows.columns))]
+    rows.columns = pd.Index(
+        ["image" if i == first else others[i if len(others) > 1 else 0] for i in range(len(rows.columns))]
+    )
+    return rows, f"no header: the first line names image '{str(images[0])[:60]}' and is read as a row"
+
+
+def _is_image(name: object, path: Path) -> bool:
+    """Whether the name of a column is that of an image: by its suffix, or by the file beside the table."""
+    text = str(name).strip()
+    return text.lower().endswith((*SUFFIXES, ARRAY)) or is_image(path.parent / text)
+
+
+def _csv(path: Path, words: bool, **options: Any) -> pd.DataFrame:
+    empty = {"keep_default_na": False, "na_values": [""]} if words else {}
+    return pd.read_csv(path, sep=None, engine="python", dtype=str, encoding="utf-8-sig", **empty, **options)
+
+
+def _not_utf_8(path: Path, error: UnicodeDecodeError) -> UserError:
+    byte = error.object[error.start]
+    return UserError(f"'{path}' is not encoded in UTF-8 (it has the byte 0x{byte:02X}): save it as UTF-8.")
 
 
 def _first_line(error: Exception) -> str:
@@ -64,6 +98,8 @@ def read_list(path: Path) -> pd.DataFrame:
     that is no such list."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise _not_utf_8(path, error) from error
     except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read as a list ({_first_line(error)}).") from error
     filled = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
