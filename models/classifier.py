@@ -25,7 +25,8 @@ class Classifier:
     reproduce the preprocessing, where it differs from what `models.registry.load` finds; `renamed`: whether
     the classes differ from it. `source`: what `load` takes for the network, where that is not its `name`;
     `notes`: what was found out about it, a line each; `which`: the set of parameters that was read, of a file
-    with several."""
+    with several; `code`: a hash of the person's own code that builds it (`models.code_identity`), empty for
+    networks without."""
 
     name: str
     model: nn.Module
@@ -42,6 +43,7 @@ class Classifier:
     source: str = ""
     notes: tuple[str, ...] = ()
     which: str = ""
+    code: str = ""
 
     @property
     def access(self) -> Access:
