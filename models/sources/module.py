@@ -13,7 +13,7 @@ from models.colors import BY_COUNT, READ, channels_wanted
 from models.errors import UserError
 from models.outputs import giving_scores
 from models.preprocessing import Preprocessing, require_readable
-from models.transforms import read_transform
+from models.transforms import read_and_compared
 
 
 def from_module(
@@ -53,7 +53,8 @@ def read_preprocess(preprocess: Any) -> tuple[Preprocessing, str]:
     if isinstance(preprocess, Preprocessing):
         require_readable(preprocess)
         return preprocess, "as it was passed"
-    return read_transform(preprocess), "read from the transform, and compared with it"
+    made, how = read_and_compared(preprocess)
+    return made, f"read from the transform, and {how}"
 
 
 def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
