@@ -27,6 +27,7 @@ from models.preprocessing import Preprocessing
 from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, ModelSpec, Told
+from models.sources.module import plain
 from models.trusted_code import absolute, is_trusted, names_code, trust
 
 COUNTS = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
@@ -147,7 +148,7 @@ def _built(
             f"'{place}' has no '{factory}': give FILE.py:NAME of a function or class that builds the network."
         )
     if isinstance(made, nn.Module):
-        return module, made
+        return module, plain(made, f"'{name}'")
     if not callable(made):
         raise UserError(
             f"'{name}' is a {type(made).__name__}: name a function or class that builds the network."
@@ -156,7 +157,7 @@ def _built(
         network = _called(made, name, state, outputs, fallback)
     if not isinstance(network, nn.Module):
         raise UserError(f"'{name}' returned {type(network).__name__}: it must return a torch.nn.Module.")
-    return module, network
+    return module, plain(network, f"What '{name}' returned")
 
 
 def _called(
