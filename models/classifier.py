@@ -25,7 +25,9 @@ class Classifier:
     reproduce the preprocessing, where it differs from what `models.registry.load` finds; `renamed`: whether
     the classes differ from it. `source`: what `load` takes for the network, where that is not its `name`;
     `notes`: what was found out about it, a line each; `which`: the set of parameters that was read, of a file
-    with several; `names_from`: where a person gave the names of the outputs (a file's name, `classes=`)."""
+    with several; `names_from`: where a person gave the names of the outputs (a file's name, `classes=`);
+    `code`: a hash of the person's own code that builds it (`models.code_identity`), empty for networks
+    without."""
 
     name: str
     model: nn.Module
@@ -43,6 +45,7 @@ class Classifier:
     notes: tuple[str, ...] = ()
     which: str = ""
     names_from: str = ""
+    code: str = ""
 
     @property
     def access(self) -> Access:

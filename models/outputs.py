@@ -19,6 +19,7 @@ SIGMOID = (
     "the "
     "probabilities, their softmax, are not the network's own"
 )
+CHANGES = "it changes its input in place: it is given a copy of the images"
 TINY = 1e-12
 Path = tuple[int | str, ...]
 
@@ -40,15 +41,35 @@ def scores_path(output: Any) -> Path:
     if named:
         return (named[0], *scores_path(entries[named[0]]))
     if isinstance(output, tuple | list):
-        rows = {k: v for k, v in entries.items() if isinstance(v, Tensor) and v.ndim == 2}
-        if len({v.shape[1] for v in rows.values()}) > 1:
-            raise UserError(_several(output, entries))
-        first = next(iter(rows), 0)
+        first = _first(output, entries)
         return (first, *scores_path(entries[first]))
     found = [key for key, value in entries.items() if isinstance(value, Tensor) and value.ndim == 2]
     if len(found) == 1:
         return (found[0],)
     raise UserError(_several(output, entries))
+
+
+def _first(output: Any, entries: Mapping[Any, Any]) -> int | str:
+    """The key of the scores in a tuple or list: the first matrix, or the one container in front of it that
+    names its scores or stands alone. Raises UserError where several could hold them."""
+    keys = list(entries)
+    matrices = [k for k in keys if isinstance(entries[k], Tensor) and entries[k].ndim == 2]
+    if len({entries[k].shape[1] for k in matrices}) > 1:
+        raise UserError(_several(output, entries))
+    containers = [k for k in keys if _is_container(entries[k])]
+    ahead = [k for k in containers if not matrices or keys.index(k) < keys.index(matrices[0])]
+    if not ahead:
+        return next(iter(matrices), keys[0])  # type: ignore[no-any-return]
+    named = [k for k in ahead if any(name in _entries(entries[k]) for name in NAMES)]
+    if len(named) == 1:
+        return named[0]  # type: ignore[no-any-return]
+    if matrices or len(containers) > 1:
+        raise UserError(_several(output, entries))
+    return ahead[0]  # type: ignore[no-any-return]
+
+
+def _is_container(value: Any) -> bool:
+    return bool(value) if isinstance(value, Mapping | tuple | list) else is_dataclass(value)
 
 
 def _several(output: Any, entries: Mapping[Any, Any]) -> str:
@@ -78,13 +99,14 @@ def are_probabilities(scores: Tensor) -> bool:
 
 def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     """`model`, or a shallow copy of it whose output is scores (N, K) alone, two of them where it has one
-    output (`models.one_logit`); and a note where its outputs are probabilities. Layers, parameters and the
-    given object stay as they are. `example` (C, H, W): an image to find out with. Raises UserError as
-    `scores_path`, and where the network cannot take the image."""
+    output (`models.one_logit`); and a note where its outputs are probabilities, and where it changes its
+    input: it gets a copy. Layers, parameters and the given object stay as they are. `example` (C, H, W): an
+    image to find out with. Raises UserError as `scores_path`, and where the network cannot take the image."""
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
     try:
         with torch.inference_mode():
-            outputs = [model(image[None]) for image in (example, noise)]
+            given = [image[None].clone() for image in (example, noise)]  # it may change them
+            outputs = [model(image) for image in given]
     except Exception as error:  # a network of others may raise anything
         reason = (str(error).splitlines() or [""])[0][:240]
         channels = channels_wanted(error, len(example))
@@ -92,13 +114,17 @@ def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
             f"The network cannot take an image of shape {tuple(example.shape)} "
             f"({type(error).__name__}: {reason}){f': {how_to_read(channels)}' if channels else ''}."
         ) from error
+    changes = not all(map(torch.equal, given, (example[None], noise[None])))
+    model = _on_copies(model) if changes else model
     path = scores_path(outputs[0])
     scores = [at(output, path).flatten(1).float() for output in outputs]
     _require_inference(model, path, (example, noise), scores)
     probable = all(map(are_probabilities, scores))
     note = PROBABILITIES if probable else SIGMOID if all(map(_between_0_and_1, scores)) else ""
     made = _with_forward(model, path, probable) if path or probable else model
-    return two_sided(made, example) if scores[0].shape[1] == 1 else (made, note)
+    if scores[0].shape[1] == 1:
+        made, note = two_sided(made, example)
+    return made, "; ".join(filter(None, (CHANGES if changes else "", note)))
 
 
 def _require_inference(
@@ -122,6 +148,20 @@ def _require_inference(
 
 def _between_0_and_1(scores: Tensor) -> bool:
     return scores.shape[1] > 1 and bool(((scores >= 0) & (scores <= 1)).all() and (scores > 0).any())
+
+
+def _on_copies(model: nn.Module) -> nn.Module:
+    """A shallow copy of another class, whose forward leaves the images as they are."""
+    import copy
+
+    kind = type(model)
+
+    def forward(self: nn.Module, x: Tensor, *given: Any, **more: Any) -> Any:
+        return kind.forward(self, x.clone(), *given, **more)
+
+    made = copy.copy(model)
+    made.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    return made
 
 
 def _with_forward(model: nn.Module, path: Path, probable: bool) -> nn.Module:

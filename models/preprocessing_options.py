@@ -56,7 +56,9 @@ class PreprocessingOptions:
             return f"{', '.join(self.given)} given"
         others = [option for option in self.given if option != "--preprocess"]
         also = f"; {', '.join(others)} given" if others else ""
-        return f"read from {self.preprocess}, and compared with it{also}"
+        from models.transform_file import how_compared
+
+        return f"read from {self.preprocess}, and {how_compared(self.preprocess)}{also}"
 
     def resolved(self) -> "PreprocessingOptions":
         """The same as plain values: a transform in a Python file is read, and replaced by the options that

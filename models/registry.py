@@ -23,7 +23,7 @@ from models.program import program
 from models.sources.base import ModelSource, ModelSpec
 from models.sources.checkpoint_file import CheckpointFile
 from models.sources.exported_program import ExportedProgramFile
-from models.sources.huggingface import HuggingFaceModels
+from models.sources.huggingface import CONFIG, HuggingFaceModels
 from models.sources.keras_file import KerasFile
 from models.sources.model_file import ModelFile
 from models.sources.module import distinct_names, read_preprocess
@@ -163,6 +163,8 @@ def _source(name: str) -> ModelSource:
     known = dict.fromkeys(n for source in SOURCES for n in source.names())
     if name.endswith(".py"):
         raise UserError(f"'{name}' is a file of code: name what builds the network in it, as {name}:build.")
+    if (Path(name) / CONFIG).is_file():
+        raise UserError(f"No model '{name}': it is a folder with {CONFIG}; for transformers give hf:{name}.")
     near = difflib.get_close_matches(name, known, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"see {program()} models"
     raise UserError(f"No model '{name}': {hint} (timm's are called timm:NAME).")

@@ -8,12 +8,22 @@ from typing import Any
 from models.code_files import importing_from, module_at, one_line
 from models.errors import UserError
 from models.preprocessing import Preprocessing
-from models.transforms import UNDERSTOOD, UnreadableTransform, read_transform
+from models.transform_check import AGREE, UnreadableTransform
+from models.transforms import UNDERSTOOD, read_and_compared
 
 OPTIONS = (
     f"understood are {', '.join(UNDERSTOOD)} and conversions to tensors; leave steps of training out, or say "
     "the same with --input-size, --resize, --crop, --fill, --scale, --mean, --std and --channels instead"
 )
+
+
+_compared: dict[str, str] = {}
+"""What was found of the transforms that were read in this process."""
+
+
+def how_compared(text: str) -> str:
+    """One phrase on how near `preprocessing_in_file(text)` is to the transform itself."""
+    return _compared.get(text, AGREE)
 
 
 def preprocessing_in_file(text: str) -> Preprocessing:
@@ -31,9 +41,10 @@ def preprocessing_in_file(text: str) -> Preprocessing:
     with importing_from(path.parent), one_line(text):
         transform = _transform(found)
     try:
-        return read_transform(transform)
+        made, _compared[text] = read_and_compared(transform)
     except UnreadableTransform as error:
         raise UserError(f"--preprocess {text}: {error.reason}: {OPTIONS}.") from error
+    return made
 
 
 def _transform(found: Any) -> Any:

@@ -1,41 +1,35 @@
-"""Read torchvision's transforms as `Preprocessing`. The result is compared with the transform itself on two
-images, and refused where they differ."""
+"""Read torchvision's transforms as `Preprocessing`. The result is compared with the transform itself
+(`models.transform_check`), and refused where they differ."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image
 
-from models.colors import MODES
-from models.errors import UserError
 from models.preprocessing import PIXEL_SCALE, Preprocessing, require_readable
+from models.transform_check import UnreadableTransform, compared
 
 UNDERSTOOD = ("Resize", "CenterCrop", "Normalize", "Grayscale(1)")
 """Steps that are read, beside those of `PASSED`."""
-SIZES = ((300, 200), (180, 260))  # width, height of the pictures that are tried
-MEAN_APART, MOST_APART = 0.02, 0.25
-"""Accepted differences, mean and maximum, as fractions of the input's range: rounding, and resizing of
-tensors instead of images."""
-
-
-class UnreadableTransform(UserError):
-    """`reason`: why a transform cannot be read, without what to do."""
-
-    def __init__(self, reason: str):
-        super().__init__(f"{reason}")
-        self.reason = reason
+TO_TENSOR = ("ToTensor", "PILToTensor", "ToImage", "ToImageTensor", "MaybeToTensor")
+"""Steps after which a resize is one of tensors, not of images."""
 
 
 def read_transform(transform: Any) -> Preprocessing:
+    """As `read_and_compared`, without the phrase."""
+    return read_and_compared(transform)[0]
+
+
+def read_and_compared(transform: Any) -> tuple[Preprocessing, str]:
     """The `Preprocessing` that does the same as a torchvision transform (version 1 or 2, or a preset of its
-    weights). Raises UserError for one that cannot be expressed so, or whose output differs."""
-    made = _preset(transform) or _steps(_flat(transform))
+    weights), and one phrase on how near their outputs are. Raises UserError for one that cannot be expressed
+    so, or whose output differs."""
+    made, steps = _preset(transform), list(_flat(transform))
+    tensors = made is None and _resizes_tensors(steps)
+    made = made or _steps(steps)
     require_readable(made)
-    _must_agree(made, transform)
-    return made
+    return made, compared(made, transform, tensors)
 
 
 def _preset(transform: Any) -> Preprocessing | None:
@@ -79,6 +73,7 @@ DIVIDING = ("ToTensor", "ConvertImageDtype", "ConvertDtype", "MaybeToTensor")
 def _steps(steps: Iterable[Any]) -> Preprocessing:
     made, sized = Preprocessing((0, 0), None, (0.0,) * 3, (1.0,) * 3, scale=1.0), False
     listed = list(steps)
+    _require_one_resize(listed)
     for number, step in enumerate(listed, 1):
         name = type(step).__name__
         if name == "Resize":
@@ -86,7 +81,7 @@ def _steps(steps: Iterable[Any]) -> Preprocessing:
         elif name == "CenterCrop":
             made, sized = _cropped(made, step), True
         elif name == "Normalize":
-            made = replace(made, mean=tuple(map(float, step.mean)), std=tuple(map(float, step.std)))
+            made = _normalized(made, step)
         elif name == "Grayscale" and step.num_output_channels == 1:
             last = made.size != (0, 0) or made.resize is not None
             made = replace(made, mean=made.mean[:1], std=made.std[:1], grey_last=last)
@@ -100,6 +95,45 @@ def _steps(steps: Iterable[Any]) -> Preprocessing:
     if not sized:
         raise UnreadableTransform("This transform fixes no size (a center crop, or Resize((height, width)))")
     return made
+
+
+def _resizes_tensors(steps: list[Any]) -> bool:
+    names = [type(step).__name__ for step in steps]
+    first = next((k for k, name in enumerate(names) if name in TO_TENSOR), len(names))
+    return "Resize" in names[first:]
+
+
+def _require_one_resize(steps: list[Any]) -> None:
+    """Raises UnreadableTransform for more of them: each one blurs what the next one gets."""
+    numbers = [str(k) for k, step in enumerate(steps, 1) if type(step).__name__ == "Resize"]
+    if len(numbers) > 1:
+        count = "two" if len(numbers) == 2 else str(len(numbers))
+        raise UnreadableTransform(
+            f"This transform has {count} resizes (steps {' and '.join(numbers)}), and Vitrine's "
+            "preprocessing has one"
+        )
+    if numbers and _resizes_tensors(steps) and _interpolation(steps[int(numbers[0]) - 1]) == "nearest-exact":
+        raise UnreadableTransform(
+            "Resize with interpolation nearest-exact on tensors cannot be expressed as Vitrine's "
+            "preprocessing (resize the image before it becomes a tensor)"
+        )
+
+
+def _interpolation(step: Any) -> str:
+    """'bilinear': torchvision's value, or the name of Pillow's number."""
+    found = getattr(step.interpolation, "value", step.interpolation)
+    return Image.Resampling(found).name.lower() if isinstance(found, int) else str(found)
+
+
+def _normalized(made: Preprocessing, step: Any) -> Preprocessing:
+    """One value holds for all channels of the image, as in torchvision."""
+    mean, std = tuple(map(float, step.mean)), tuple(map(float, step.std))
+    channels = max(len(mean), len(std), made.channels if len(mean) == len(std) == 1 else 1)
+    return replace(made, mean=_for_all(mean, channels), std=_for_all(std, channels))
+
+
+def _for_all(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return values * channels if len(values) == 1 else values
 
 
 def _place(number: int, count: int) -> str:
@@ -118,7 +152,14 @@ def _is_one(size: Any) -> bool:
 def _resized(made: Preprocessing, step: Any) -> Preprocessing:
     if getattr(step, "max_size", None) is not None:
         raise UnreadableTransform("Resize with max_size cannot be expressed as Vitrine's preprocessing")
-    kind, size = str(getattr(step.interpolation, "value", step.interpolation)), step.size
+    kind, size = _interpolation(step), step.size
+    if kind == "nearest-exact":  # of images it is Pillow's nearest
+        kind = "nearest"
+    if kind.upper() not in Image.Resampling.__members__:
+        raise UnreadableTransform(
+            f"Resize with interpolation {kind} cannot be expressed as Vitrine's preprocessing: choose from "
+            f"{', '.join(name.lower() for name in Image.Resampling.__members__)}"
+        )
     if _is_one(size):
         return replace(made, resize=int(size if isinstance(size, int) else size[0]), interpolation=kind)
     return replace(made, size=(int(size[0]), int(size[1])), resize=None, interpolation=kind)
@@ -131,31 +172,3 @@ def _cropped(made: Preprocessing, step: Any) -> Preprocessing:
     if made.resize is None and made.size not in ((0, 0), cropped):
         return replace(made, size=cropped, resize=made.size)
     return replace(made, size=cropped)
-
-
-def _must_agree(made: Preprocessing, transform: Callable[[Any], Any]) -> None:
-    rng = np.random.default_rng(0)
-    for width, height in SIZES:
-        small = rng.integers(0, 255, (height // 10, width // 10, 3), dtype=np.uint8)
-        picture = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-        if made.alpha:
-            picture.putalpha(picture.getchannel(0).rotate(180))
-            picture = picture.convert(MODES[made.channels])
-        try:
-            theirs = torch.as_tensor(transform(picture)).float()
-        except Exception as error:  # a transform may raise anything
-            raise UnreadableTransform(
-                f"This transform fails on a picture ({type(error).__name__}: {str(error)[:80]})"
-            ) from error
-        ours = made.normalize(made.tensor(picture)[None])[0]
-        if theirs.shape != ours.shape:
-            raise UnreadableTransform(
-                f"This transform gives {tuple(theirs.shape)}, read as '{made.described}' it gives "
-                f"{tuple(ours.shape)}"
-            )
-        apart = (theirs - ours).abs() * torch.tensor(made.std)[:, None, None] / made.white
-        if apart.mean() > MEAN_APART or apart.max() > MOST_APART:
-            raise UnreadableTransform(
-                f"The output of this transform differs from that of '{made.described}' (by up to "
-                f"{float(apart.max()):.2f})"
-            )

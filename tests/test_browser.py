@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import WAIT
 from tests.pages import Events, open_tab, saved
 from tests.test_trained import fake
 
@@ -261,7 +262,11 @@ def test_training_from_the_page(page: "playwright.Page", trainings: Path, pictur
     page.wait_for_selector("text=One epoch draws 12 images, 12 of them distinct")
     page.click("#vt-start")
     page.wait_for_selector(".vt-training:has-text('mine') :text('/400')")
-    page.reload(wait_until="domcontentloaded")
+    address, context = page.url, page.context  # leaving a page would end its requests with an error
+    page.close()
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.goto(address, wait_until="domcontentloaded")
     open_tab(page, "Train")
     page.click(".vt-training:has-text('mine') [data-action=cancel]")
     page.wait_for_selector(".vt-training:has-text('mine') :text('stopped at')")

@@ -274,7 +274,7 @@ def test_training_images_among_the_images_are_said(pictures: Path) -> None:
 def test_one_line_errors_of_the_command_line(tmp_path: Path) -> None:
     from tests.command import one_line
 
-    assert "There is no picture" in one_line("explain", "nope.jpg", "--model", "resnet50", "--out", tmp_path)
+    assert "No image file" in one_line("explain", "nope.jpg", "--model", "resnet50", "--out", tmp_path)
     for port in (99999, -1, 0):
         assert f"--port {port}: ports are numbers from 1 to 65535" in one_line(
             "serve", f"--port={port}", "--no-browser"

@@ -24,6 +24,7 @@ new = v2.Compose([v2.Resize(40), v2.CenterCrop(SIDE), v2.ToImage(), v2.ToDtype(t
 whole = T.Compose([T.Resize((40, 48)), T.CenterCrop(SIDE), T.ToTensor()])
 bytes_ = v2.Compose([v2.Resize((SIDE, SIDE)), v2.PILToTensor(), v2.ToDtype(torch.float32),
                      v2.Normalize([120.0] * 3, [60.0] * 3)])
+tensors = T.Compose([T.ToTensor(), T.Resize((SIDE, SIDE))])
 augmented = T.Compose([T.RandomResizedCrop(SIDE), T.ToTensor()])
 lambda_ = T.Compose([T.Resize((SIDE, SIDE)), T.Lambda(lambda image: image), T.ToTensor()])
 limited = T.Compose([T.Resize(SIDE, max_size=64), T.CenterCrop(SIDE), T.ToTensor()])
@@ -77,6 +78,15 @@ def test_what_is_read(file: str, name: str, wanted: Preprocessing) -> None:
         **wanted.as_dict(),
         "exif": "ignore",
     }
+
+
+def test_a_resize_of_tensors_is_part_of_the_origin(file: str) -> None:
+    options = PreprocessingOptions(preprocess=f"{file}:tensors")
+    options.apply(Preprocessing())
+    assert options.origin == (
+        f"read from {file}:tensors, and resized by Pillow; the transform resizes tensors: up to 1 of 255 "
+        "levels apart"
+    )
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,15 @@ def _given(method: str, parameters: Mapping[str, Any]) -> tuple[tuple[str, Any],
     return tuple((name, value) for name, value in parameters.items() if name in _names(method))
 
 
-def _opened(image: str | Path | Image.Image, net: Classifier) -> Image.Image:
+def _opened(image: Any, net: Classifier) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
+    if not isinstance(image, str | Path):
+        shape = f" {tuple(image.shape)}" if hasattr(image, "shape") else ""
+        raise UserError(
+            f"image is a {type(image).__name__}{shape}: pass the path of a file, or a PIL image, such as "
+            "PIL.Image.fromarray(pixels) of uint8 (height, width, 3)."
+        )
     try:
         fed = net.preprocessing
         return open_image(Path(image), exif=fed.exif, bits=fed.bits, white=fed.white, alpha=fed.alpha)

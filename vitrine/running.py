@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -17,11 +18,12 @@ from models.class_names import named_by_data, named_by_matching
 from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.source import ImageSource
+from models.errors import UserError
 
 
 def ran(
     net: Classifier,
-    data: str | Path | ImageSource,
+    data: Any,
     out: Path,
     methods: str | Sequence[str],
     split: str | None,
@@ -31,6 +33,11 @@ def ran(
     force: bool,
 ) -> RunData:
     """See `vitrine.run`."""
+    if not isinstance(data, str | Path | ImageSource):
+        raise UserError(
+            f"data is a {type(data).__name__}: pass a folder with one subfolder per class, a table of files "
+            "and labels, the name of a data set, or an ImageSource."
+        )
     source = (
         data if isinstance(data, ImageSource) else open_data(str(data), split, limit=limit, known=net.classes)
     )

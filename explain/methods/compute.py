@@ -17,7 +17,7 @@ from explain.methods.inputs import MethodInputs, OnProgress, Passes, ignore_prog
 from explain.methods.registry import get, methods_for
 from explain.methods.request import Classes, MapRequest, Smoothing
 from explain.methods.spec import Method
-from explain.network.hooks import Capture, layers_in, logits
+from explain.network.hooks import Capture, gradients_in_one_line, layers_in, logits
 from explain.network.oom import shrinking
 from explain.network.target import Target
 from explain.network.target_layers import default_layer
@@ -85,7 +85,8 @@ def compute_maps(
     layers = (layers_in(request.layer) or (default_layer(model, x),)) if method.layered else ()
     target = _target(passes, request)
     inputs = MethodInputs(model, x, layers, target, passes.precision, batch_size, on_progress, passes)
-    maps, sums = shrinking(lambda _: _smoothed(inputs, method, settings, request), 1)
+    with gradients_in_one_line():
+        maps, sums = shrinking(lambda _: _smoothed(inputs, method, settings, request), 1)
     classes = tuple(target.plus.tolist())
     return MapResult(maps.cpu(), request, ",".join(layers), classes, time.perf_counter() - began, sums)
 

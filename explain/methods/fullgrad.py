@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from explain.methods.inputs import MethodInputs
 from explain.methods.scorer import WHOLE, each
-from explain.network.hooks import gradients_of, read_maps
+from explain.network.hooks import ONE_BY_ONE, gradients_of, read_maps
 from explain.network.target import Target
+from models.errors import UserError
 
 BIASED = (
     nn.Conv1d,
@@ -90,6 +91,8 @@ def _maps(model: nn.Module, part: Tensor, x: Tensor) -> Tensor | None:
     """(N, C, h, w), or None for a layer without spatial positions, or with windows of images as its batch."""
     if part.ndim == 3:
         return read_maps(model, part.transpose(1, 2), x)
+    if part.ndim == 4 and len(x) > 1 == len(part):
+        raise UserError(ONE_BY_ONE.format(what="A layer", shape=tuple(part.shape), count=len(x)))
     return part if part.ndim == 4 and len(part) == len(x) else None
 
 

@@ -21,6 +21,37 @@ from explain.network.target import Target, as_target
 from models.errors import UserError
 from models.layout import Layout, layout_in
 
+CUT = (
+    "No gradient reaches the image: the network cuts gradients. Remove torch.no_grad, torch.inference_mode "
+    "or detach from its forward, or use a method of scores, such as occlusion."
+)
+CHANGED = (
+    "The network changes a tensor in place that its gradient needs: remove that from its forward, or use a "
+    "method of scores, such as occlusion."
+)
+ONE_BY_ONE = (
+    "{what} outputs {shape} for {count} images: the network runs on one image after the other. Use a method "
+    "of scores, such as occlusion, or one image at a time (--batch-size 1)."
+)
+REASONS = {
+    "does not require grad": CUT,
+    "Inference tensors cannot be saved": CUT,
+    "modified by an inplace operation": CHANGED,
+}
+"""What PyTorch says where a network has no gradient."""
+
+
+@contextmanager
+def gradients_in_one_line() -> Iterator[None]:
+    """Raises UserError for a network whose own code prevents gradients."""
+    try:
+        yield
+    except RuntimeError as error:
+        for text, reason in REASONS.items():
+            if text in str(error):
+                raise UserError(reason) from error
+        raise
+
 
 @dataclass(frozen=True, eq=False)
 class Capture:
@@ -120,6 +151,7 @@ def capture(model: nn.Module, x: Tensor, layers: str | Sequence[str], precision:
             stack.callback(
                 module.register_forward_hook(lambda _, __, output, name=name: kept.add(name, output)).remove
             )
+        stack.enter_context(gradients_in_one_line())
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             scores = model(x)
     counted = [kept.of(name) for name in names]
@@ -226,7 +258,7 @@ def gradients_of(
         score, inputs = target.score(answers.flatten(1).float()).sum(), [image, *(o for _, o in ran)]
         gradients = torch.autograd.grad(score, inputs, allow_unused=True) if score.requires_grad else [None]
     if gradients[0] is None:
-        raise UserError("No gradient reaches the image: the network cuts it off.")
+        raise UserError(CUT)
     return gradients[0], [
         (module, gradient)
         for (module, _), gradient in zip(ran, gradients[1:], strict=True)
@@ -328,6 +360,8 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 def read_layout(model: nn.Module, name: str, output: Any, x: Tensor) -> Layout:
     """Raises UserError where the output holds no maps."""
     layout = _layout(model, output, x)
+    if isinstance(output, Tensor) and output.ndim == 4 and len(x) > 1 == len(output):
+        raise UserError(ONE_BY_ONE.format(what=f"Layer '{name}'", shape=tuple(output.shape), count=len(x)))
     if layout is None:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise UserError(

@@ -102,6 +102,7 @@ def plan(
         preprocessing=classifier.preprocessing.as_dict(),
         transform_input=classifier.transform_input,
         bits=source.bits,
+        code=classifier.code,
     )
 
 

@@ -56,8 +56,9 @@ UNNAMED = "Sequential"
 class Request:
     """What a run computes. Two runs with the same request are the same run, which is how a run is resumed: so
     everything that changes a prediction or a label is part of it. `outputs`: class of the data -> output
-    of the network; `bits`: that integer pictures of more than 8 bits use. Runs of earlier versions have
-    neither these two nor `preprocessing`."""
+    of the network; `bits`: that integer pictures of more than 8 bits use; `code`: a hash of the person's
+    own code that builds the network, empty for others. Runs of earlier versions have neither these three nor
+    `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -74,6 +75,7 @@ class Request:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     transform_input: bool | None = None
     bits: int = 0
+    code: str = ""
 
     @property
     def white(self) -> float:

@@ -72,7 +72,18 @@ def _same_weights(classifier: "Classifier", manifest: Manifest) -> "Classifier":
             f"'{classifier.weights or classifier.source}' holds other weights than the run was made with: "
             "start with --weights FILE."
         )
+    require_same_code(classifier, manifest)
     return classifier
+
+
+def require_same_code(classifier: "Classifier", manifest: Manifest) -> None:
+    """Raises UserError where the person's own code that builds the network has changed since the run."""
+    before = manifest.request.code
+    if before and classifier.code and before != classifier.code:
+        raise UserError(
+            f"The code of '{classifier.source or classifier.name}' has changed since the run was made: the "
+            "run's own maps are shown; for live maps make the run again, or start with the code as it was."
+        )
 
 
 def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":

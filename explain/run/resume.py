@@ -28,6 +28,7 @@ from models.preprocessing import Preprocessing
 NAMES = {
     "model": "the model",
     "weights_hash": "the weights",
+    "code": "the code of the network",
     "data": "the data",
     "data_fingerprint": "images or labels",
     "outputs": "the matching of classes",
@@ -90,6 +91,8 @@ def differences(before: Request, now: Request) -> list[str]:
         return [
             "made by an earlier version, which did not keep the preprocessing and the matching of classes"
         ]
+    if not was["code"]:  # not kept by earlier versions
+        wanted["code"] = ""
     return [
         f"{name} ({_change(was[key], wanted[key])})" for key, name in NAMES.items() if was[key] != wanted[key]
     ]
@@ -118,7 +121,7 @@ def _change(was: Any, now: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return str(value)[:_SHOWN]
+    return str(value)[:_SHOWN] or "none"
 
 
 def changed_data(folder: Path, source: ImageSource, label: Mapping[str, int]) -> str:

@@ -39,7 +39,8 @@ class ModelSpec:
     changes a network that was built for a checkpoint of Vitrine, by the checkpoint's description.
     `asks_input`: whether a person must say how images are prepared: `preprocessing` is no more than a start.
     `nearest`: from parameters that do not fit to one sentence about another architecture that they fit, or to
-    empty text. `auxiliary`: the prefix of heads that only training uses.
+    empty text. `auxiliary`: the prefix of heads that only training uses. `code`: the hash of a
+    person's own code that builds the network (`models.code_identity`).
     """
 
     name: str
@@ -53,6 +54,7 @@ class ModelSpec:
     asks_input: bool = False
     nearest: Callable[[dict[str, Tensor]], str] | None = None
     auxiliary: str = ""
+    code: Callable[[nn.Module], str] | None = None
 
 
 class ModelSource(ABC):

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from models import checkpoints
 from models.class_names import must_name_all
 from models.classes import unnamed
@@ -17,6 +19,7 @@ from models.preprocessing_options import words_for
 from models.processor_config import from_processor_config
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, Told
+from models.transform_check import UnreadableTransform, compared
 
 PREFIX = "hf:"
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
@@ -101,8 +104,28 @@ def _preprocessing(place: str, name: str, told: Told) -> tuple[Preprocessing, st
         return asked_preprocessing(name, told)
     base, origin = from_processor_config(raw), f"from {PROCESSOR}"
     if not told or not told.given:
-        return base, origin
+        return base, origin + _as_processed(place, base)
     return told.apply(base), f"{told.origin}; the rest {origin}"
+
+
+def _as_processed(place: str, made: Preprocessing) -> str:
+    """ "; compared with it": how near `made` is to what the image processor of transformers does. Raises
+    UserError where they differ by more than a resize of tensors does."""
+    from transformers import AutoImageProcessor
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(place, trust_remote_code=False)
+        processor(Image.new("RGB", (48, 40)), return_tensors="pt")
+    except Exception:  # it may need packages that are not here
+        return ", not compared with its image processor, which cannot be run"
+
+    def transform(image: Image.Image) -> Any:
+        return processor(image, return_tensors="pt")["pixel_values"][0]
+
+    try:
+        return f"; {compared(made, transform, True, 'image processor')}"
+    except UnreadableTransform as error:
+        raise UserError(f"{place}: {error.reason}: give --input-size, --resize, --mean and --std.") from error
 
 
 def _processor(place: str) -> dict[str, Any] | None:

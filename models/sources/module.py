@@ -13,7 +13,7 @@ from models.colors import BY_COUNT, READ, channels_wanted
 from models.errors import UserError
 from models.outputs import giving_scores
 from models.preprocessing import Preprocessing, require_readable
-from models.transforms import read_transform
+from models.transforms import read_and_compared
 
 
 def from_module(
@@ -31,7 +31,7 @@ def from_module(
     names = distinct_names(classes)
     if next(model.parameters(), None) is None:
         raise UserError("The module has no parameters: pass the network itself.")
-    model, note, outputs = _giving_scores(model.eval(), preprocessing)
+    model, note, outputs = _giving_scores(plain(model, "The module").eval(), preprocessing)
     must_name_all(names, model, outputs, "the network (classes=)")
     return Classifier(
         name,
@@ -45,6 +45,18 @@ def from_module(
     )
 
 
+def plain(model: nn.Module, name: str) -> nn.Module:
+    """The network itself where `model` is what `torch.compile` made of it: hooks run there alone. Raises
+    UserError for a ScriptModule, whose layers cannot be reached."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UserError(
+            f"{name} is a ScriptModule, whose layers cannot be reached: save it with "
+            "torch.jit.save(network, 'net.pt') and give that file as --model, or give the network itself."
+        )
+    inner = getattr(model, "_orig_mod", None)
+    return plain(inner, name) if isinstance(inner, nn.Module) else model
+
+
 def read_preprocess(preprocess: Any) -> tuple[Preprocessing, str]:
     """A torchvision transform or a `Preprocessing` as `Preprocessing`, and where it comes from. Raises
     UserError for None, and for a transform that cannot be read."""
@@ -53,7 +65,8 @@ def read_preprocess(preprocess: Any) -> tuple[Preprocessing, str]:
     if isinstance(preprocess, Preprocessing):
         require_readable(preprocess)
         return preprocess, "as it was passed"
-    return read_transform(preprocess), "read from the transform, and compared with it"
+    made, how = read_and_compared(preprocess)
+    return made, f"read from the transform, and {how}"
 
 
 def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
@@ -82,7 +95,7 @@ def _giving_scores(model: nn.Module, preprocessing: Preprocessing) -> tuple[nn.M
     example = torch.zeros(preprocessing.channels, *preprocessing.size, device=device)
     try:
         with torch.inference_mode():
-            model(example[None])
+            model(example[None].clone())
     except Exception as error:  # a module may raise anything
         reason = (str(error).splitlines() or [""])[0][:240]
         raise UserError(

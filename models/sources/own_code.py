@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
 from shlex import quote
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,12 +20,14 @@ from models.class_names import must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.code_files import importing_from, module_at, one_line, relative_import
+from models.code_identity import code_hash
 from models.errors import UserError
 from models.outputs import giving_scores
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, ModelSpec, Told
+from models.sources.module import plain
 from models.trusted_code import absolute, is_trusted, names_code, trust
 
 COUNTS = ("num_classes", "n_classes", "nb_classes", "num_labels", "classes")
@@ -50,10 +53,17 @@ class OwnCode(ModelSource):
                 "--weights FILE."
             )
 
-        def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
-            return _built_for(source, outputs)
+        loaded: list[ModuleType] = []
 
-        return ModelSpec(source, build, Preprocessing(), owner="your", asks_input=True)
+        def build(outputs: int | None, keys: Collection[str] | None = None) -> nn.Module:
+            module, network = _built_for(source, outputs)
+            loaded[:] = [module]
+            return network
+
+        def code(network: nn.Module) -> str:
+            return code_hash(loaded[0], network)
+
+        return ModelSpec(source, build, Preprocessing(), owner="your", asks_input=True, code=code)
 
     def load(
         self, name: str, weights: Path | None, classes: tuple[str, ...] | None, told: Told = None
@@ -64,7 +74,7 @@ class OwnCode(ModelSource):
         trust(source)
         one_output = classes is not None and len(classes) == 2 and _last_rows(state) == 1
         named = len(classes) if classes and not one_output else None
-        model = _built(source, name, state, named)
+        module, model = _built(source, name, state, named)
         if weights:
             checkpoints.fit(model, state, name)
         model, narrow = _in_float32(model)
@@ -83,6 +93,7 @@ class OwnCode(ModelSource):
             source=source,
             options=tuple(words_for(preprocessing)),
             notes=tuple(filter(None, (narrow, note))),
+            code=code_hash(module, model),
         )
 
 
@@ -95,15 +106,16 @@ def _in_float32(model: nn.Module) -> tuple[nn.Module, str]:
     return model.float(), f"its parameters were {was}, and are float32 now"
 
 
-def _built_for(source: str, outputs: int | None) -> nn.Module:
-    """With new parameters. Raises UserError where the factory makes another number of outputs."""
-    made = _built(source, source, {}, outputs, fallback=2)
+def _built_for(source: str, outputs: int | None) -> tuple[ModuleType, nn.Module]:
+    """The module of code and a network with new parameters. Raises UserError where the factory makes another
+    number of outputs."""
+    module, made = _built(source, source, {}, outputs, fallback=2)
     rows = made.state_dict()[checkpoints.head_key(made)].shape[0]
     if outputs is not None and rows != outputs:
         raise UserError(
             f"'{source}' makes {rows} outputs, and {outputs} are needed: give it a parameter num_classes."
         )
-    return made
+    return module, made
 
 
 def _preprocessing(name: str, about: dict[str, Any], told: Told) -> tuple[Preprocessing, str]:
@@ -118,14 +130,15 @@ def _preprocessing(name: str, about: dict[str, Any], told: Told) -> tuple[Prepro
 
 def _built(
     source: str, name: str, state: checkpoints.State, outputs: int | None, fallback: int | None = None
-) -> nn.Module:
-    """What the factory returns: for `outputs` classes, or for as many as the parameters of a file have, or
-    `fallback`. Raises UserError, also for whatever the code raises."""
+) -> tuple[ModuleType, nn.Module]:
+    """The module of code, and what its factory returns: for `outputs` classes, or for as many as the
+    parameters of a file have, or `fallback`. Raises UserError, also for whatever the code raises."""
     place, _, factory = source.rpartition(":")
     folder = Path(place).parent if place.endswith(".py") else Path.cwd()
     with importing_from(folder), one_line(name):
         try:
-            made = getattr(module_at(place), factory, None)
+            module = module_at(place)
+            made = getattr(module, factory, None)
         except ImportError as error:
             if advice := relative_import(place, factory, error):
                 raise UserError(f"'{name}' {advice}.") from error
@@ -135,7 +148,7 @@ def _built(
             f"'{place}' has no '{factory}': give FILE.py:NAME of a function or class that builds the network."
         )
     if isinstance(made, nn.Module):
-        return made
+        return module, plain(made, f"'{name}'")
     if not callable(made):
         raise UserError(
             f"'{name}' is a {type(made).__name__}: name a function or class that builds the network."
@@ -144,7 +157,7 @@ def _built(
         network = _called(made, name, state, outputs, fallback)
     if not isinstance(network, nn.Module):
         raise UserError(f"'{name}' returned {type(network).__name__}: it must return a torch.nn.Module.")
-    return network
+    return module, plain(network, f"What '{name}' returned")
 
 
 def _called(

@@ -84,6 +84,7 @@ def filled(
         about,
         preprocessing_from,
         notes=(note,) if note else (),
+        code=spec.code(model) if spec.code else "",
     )
 
 
