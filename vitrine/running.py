@@ -33,11 +33,7 @@ def ran(
     force: bool,
 ) -> RunData:
     """See `vitrine.run`."""
-    if not isinstance(data, str | Path | ImageSource):
-        raise UserError(
-            f"data is a {type(data).__name__}: pass a folder with one subfolder per class, a table of files "
-            "and labels, the name of a data set, or an ImageSource."
-        )
+    _require_data(data)
     source = (
         data if isinstance(data, ImageSource) else open_data(str(data), split, limit=limit, known=net.classes)
     )
@@ -65,3 +61,12 @@ def ran(
             say=bar.write,
         )
     return open_run(out)
+
+
+def _require_data(data: Any) -> None:
+    """Raises UserError for what is no data, as a list of files."""
+    if not isinstance(data, str | Path | ImageSource):
+        raise UserError(
+            f"data is a {type(data).__name__}: pass a folder with one subfolder per class, a table of files "
+            "and labels, the name of a data set, or an ImageSource."
+        )

@@ -86,7 +86,6 @@ def plan(
     _check_outputs(classifier, captured.logits.shape[1])
     if layer:
         captured.gradients(torch.zeros(1, dtype=torch.long))
-    h, w = map_shape(passes, chosen, layer)
     return Request(
         classifier.name,
         classifier.weights_hash,
@@ -95,7 +94,7 @@ def plan(
         classifier.classes,
         chosen,
         layer,
-        (h, w),
+        map_shape(passes, chosen, layer),
         precision,
         regions=_regions(classifier, source),
         outputs=outputs,

@@ -59,9 +59,8 @@ def filled(
     _check_architecture(about, spec, path)
     official = None if about or spec.identify is None else spec.identify(path)
     preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
-    model, outputs, channels = _built(
-        spec, state, about.get("head"), preprocessing, len(about.get("classes", ()))
-    )
+    named = len(about.get("classes", ()))
+    model, outputs, channels = _built(spec, state, about.get("head"), preprocessing, named)
     checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
     if not about:
         _note_other_architecture(spec.name)
