@@ -24,6 +24,22 @@ if TYPE_CHECKING:
     from models.data.source import ImageSource
 
 
+Expected = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Accuracy that you know of, such as 0.91 (default: none)."),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object; everything else goes to standard error.")
+]
+NewClasses = Annotated[
+    Path | None,
+    typer.Option(
+        help="New file for the order of the outputs that is better beyond doubt, which --classes reads "
+        "(default: not written)."
+    ),
+]
+
+
 @option_groups
 def check(
     *,
@@ -32,21 +48,9 @@ def check(
     columns: LabeledColumns,
     classes: ClassMapping = None,
     class_names: ClassNames = None,
-    expect: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Accuracy that you know of, such as 0.91 (default: none)."),
-    ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print one JSON object; everything else goes to standard error."),
-    ] = False,
-    write_classes: Annotated[
-        Path | None,
-        typer.Option(
-            help="New file for the order of the outputs that is better beyond doubt, which --classes reads "
-            "(default: not written)."
-        ),
-    ] = None,
+    expect: Expected = None,
+    as_json: AsJson = False,
+    write_classes: NewClasses = None,
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Check preprocessing and class order: predict a sample, and compare with other ways to prepare the
