@@ -266,7 +266,7 @@ def test_other_encodings_are_refused_in_one_line(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         path.write_bytes(f"image,label\na.png,{name}\n".encode("utf-16"))
-        with pytest.raises(UserError, match="is not encoded in UTF-8|cannot be read as a table") as error:
+        with pytest.raises(UserError, match=r"is not encoded in UTF-8|cannot be read as a table") as error:
             read_table(path)
     assert "\n" not in str(error.value)
 
