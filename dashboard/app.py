@@ -7,7 +7,7 @@ import gradio as gr
 
 from dashboard import endpoints
 from dashboard.components.clickable import clickable
-from dashboard.components.header import BLEND, KEYBOARD, header
+from dashboard.components.header import SCRIPTS, header
 from dashboard.components.note_editor import class_names
 from dashboard.page import Page, folders
 from dashboard.session.context import Context
@@ -31,7 +31,7 @@ def build(ctx: Context) -> gr.Blocks:
     with Page(title="Vitrine", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         page.hidden = None if ctx.access.computes else folders(ctx.server_files)
         endpoints.build(ctx)
-        clickable(header(ctx.run) + class_names(ctx.run), "vt-top", BLEND + KEYBOARD)
+        clickable(header(ctx.run) + class_names(ctx.run), "vt-top", SCRIPTS)
         ctx.opened = gr.State(None)
         with gr.Tabs(elem_id="vt-tabs") as ctx.tabs:
             for tab in open_to(ctx.access):

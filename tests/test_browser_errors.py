@@ -132,6 +132,27 @@ def test_quick_clicks_all_count(page: "playwright.Page") -> None:
         )  # not the pairs of the click before
 
 
+def test_clicks_count_in_their_order(page: "playwright.Page") -> None:
+    """Also where the way of the first to the server is longer than that of the second."""
+    sent: list[str] = []
+
+    def slow_at_first(route: "playwright.Route") -> None:
+        sent.append(route.request.url)
+        if len(sent) == 1:
+            page.wait_for_timeout(800)
+        route.continue_()
+
+    events = Events(page)
+    page.route("**/queue/join*", slow_at_first)
+    page.locator(".vt-lenses button[data-value=means]").click()
+    page.locator(".vt-cell.vt-miss:not(:text-is('0'))").first.click()
+    page.wait_for_selector("#vt-confusion .vt-on")
+    events.wait()
+    assert len(sent) == 2
+    assert page.locator("#vt-gallery .vt-lenses button[data-value=images].vt-on").count() == 1
+    assert page.locator("#vt-gallery .vt-pairs .vt-card").count() > 0
+
+
 def test_a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
     """The trainings, say, are drawn every two seconds, also while a button is held down."""
     page.click(".vt-lenses button[data-value=means]")

@@ -7,7 +7,8 @@ from dashboard.components.markup import html, join
 from explain.render import color_filters
 from explain.run.reader import RunData
 
-BLEND, KEYBOARD = script("header.js"), script("keyboard.js")
+# what every page loads once
+SCRIPTS = "".join(script(name) for name in ("click_order.js", "header.js", "keyboard.js"))
 
 
 def header(run: RunData) -> Markup:
