@@ -3,10 +3,10 @@
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from PIL import Image
@@ -34,10 +34,25 @@ class NoParts(NoSuchPart):
 
 @dataclass(frozen=True)
 class Item:
-    """One labeled image: its path below the data root (or row name), and the name of its class."""
+    """One labeled image: its path below the data root (or row name), and the name of its class. `labels`: of
+    an image with any number of labels, all of them, in the order of the classes; `label` is then one text of
+    them all (`label_set`), empty for none."""
 
     id: str
     label: str
+    labels: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_set(cls, id: str, labels: Iterable[str], classes: Sequence[str]) -> Self:
+        """An image with any number of labels out of `classes`."""
+        given = set(labels)
+        ordered = tuple(name for name in classes if name in given)
+        return cls(id, label_set(ordered), ordered)
+
+
+def label_set(labels: Iterable[str]) -> str:
+    """One text of several labels: 'cat | dog'."""
+    return " | ".join(labels)
 
 
 class ImageSource(ABC):
@@ -51,6 +66,7 @@ class ImageSource(ABC):
         str, ...
     ] = ()  # names of what `masks` draws; none where the data does not say where things are
     merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
+    multi_label: bool = False  # whether images have any number of labels: `Item.labels` of each is given
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
     network_bits: int = 0  # by the network; 0: as the pictures show
@@ -94,7 +110,8 @@ class ImageSource(ABC):
     @property
     def empty(self) -> tuple[str, ...]:
         """Classes without an image."""
-        return tuple(sorted(set(self.classes) - {item.label for item in self.items}))
+        found = {name for item in self.items for name in item.labels or (item.label,)}
+        return tuple(sorted(set(self.classes) - found))
 
     def read_for(self, preprocessing: "Preprocessing") -> "ImageSource":
         """The same images, with the EXIF orientation, bit depth and alpha that a network was trained
@@ -131,6 +148,7 @@ class DerivedSource(ImageSource):
             source.regions,
         )
         self.note, self.merged, self.exif = source.note, source.merged, source.exif
+        self.multi_label = source.multi_label
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))
