@@ -54,7 +54,7 @@ from explain.cli.serve_options import (
     Share,
     Trainings,
 )
-from explain.cli.threshold import Positive, Threshold
+from explain.cli.threshold import Label, Positive, Threshold
 from explain.cli.training import study, train
 from models import __version__
 from models.errors import UserError
@@ -117,6 +117,7 @@ def serve(
     allow_data: AllowData = False,
     threshold: Threshold = "",
     positive: Positive = "",
+    label: Label = "",
     open_browser: OpenBrowser = True,
 ) -> None:
     """Open the dashboard on a run."""
@@ -128,7 +129,7 @@ def serve(
     config = ServeConfig(run=run, sharing=sharing, weights=weights, device=device, trainings=trainings)
     config = replace(config, against=tuple(against or ()), gaze=gaze, gaze_model=gaze_model)
     config = replace(config, decoders=decoders, allow_data=allow_data, open_browser=open_browser)
-    start(replace(config, threshold=threshold, positive=positive))
+    start(replace(config, threshold=threshold, positive=positive, label=label))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

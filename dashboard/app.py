@@ -36,7 +36,7 @@ def build(ctx: Context) -> gr.Blocks:
         with gr.Tabs(elem_id="vt-tabs") as ctx.tabs:
             for tab in open_to(ctx.access):
                 with gr.Tab(tab.TITLE, id=tab.ID) as item:
-                    if (instead := missing(tab, ctx.run.manifest.access)) is not None:
+                    if (instead := missing(tab, ctx.run)) is not None:
                         clickable(instead, f"vt-no-{tab.ID}")
                         continue
                     tab.build(ctx)

@@ -63,7 +63,8 @@ class Endpoints:
         """
         from explain.export.selection import selected
 
-        select, findings, run = str(select or ""), self._ctx.findings, self._ctx.run
+        select, findings = str(select or ""), self._ctx.findings
+        run = findings.run
         self._prepare(select, str(request.session_hash))
         selection = selected(findings, select, sort=next(iter(SORTS)))
         shown = selection.rows[: max(1, min(int(limit or 20), MOST))]

@@ -27,7 +27,7 @@ class Classifier:
     `notes`: what was found out about it, a line each; `which`: the set of parameters that was read, of a file
     with several; `names_from`: where a person gave the names of the outputs (a file's name, `classes=`);
     `code`: a hash of the person's own code that builds it (`models.code_identity`), empty for networks
-    without."""
+    without; `task`: one of `models.task.TASKS`, empty where nothing says so."""
 
     name: str
     model: nn.Module
@@ -46,6 +46,7 @@ class Classifier:
     which: str = ""
     names_from: str = ""
     code: str = ""
+    task: str = ""
 
     @property
     def access(self) -> Access:

@@ -17,18 +17,6 @@ def is_one_logit(model: nn.Module) -> bool:
     return bool(getattr(model, "made_of_one_output", False))
 
 
-def probabilities(model: nn.Module, scores: Tensor) -> Tensor:
-    """Probabilities (N, K) of what `model` answers, scores (N, K): the softmax of logits; for one logit z,
-    whose scores are -z and z, 1 - sigmoid(z) and sigmoid(z)."""
-    return (scores / 2 if is_one_logit(model) else scores).softmax(1)
-
-
-def log_loss(model: nn.Module, scores: Tensor, label: Tensor) -> Tensor:
-    """Minus the logarithm of the probability (N,) of the classes `label`."""
-    logits = scores / 2 if is_one_logit(model) else scores
-    return nn.functional.cross_entropy(logits, label, reduction="none")
-
-
 def two_sided(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     """A shallow copy of a network of one output (N, 1), a logit z or its sigmoid, whose scores (N, 2) are -z
     and z; and a note that says which of the two it is. `example` (C, H, W): an image to find out with.

@@ -24,8 +24,9 @@ from models.architectures.classifiers import ARCHITECTURES
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.errors import UserError
-from models.one_logit import gives_probability, is_one_logit, log_loss, probabilities
+from models.one_logit import gives_probability, is_one_logit
 from models.preprocessing import Preprocessing
+from models.probabilities import log_loss, probabilities
 
 FED = Preprocessing((32, 32), None, (0.5,) * 3, (0.5,) * 3)
 CLASSES = ("blue", "red")

@@ -33,7 +33,8 @@ from explain.analysis.slices import slices
 from explain.export.gallery import Export, ExportOptions
 from explain.run.format import OTHER, part_files
 from explain.run.parquet import read, write
-from explain.run.reader import NOT_STORED, RunData, open_run
+from explain.run.reader import RunData, open_run
+from explain.run.run_data import NOT_STORED
 from models.errors import UserError
 from tests.command import launch, one_line
 

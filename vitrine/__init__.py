@@ -169,6 +169,7 @@ def run(
     restart: bool = False,
     batch_size: int = 32,
     force: bool = False,
+    task: str = "",
 ) -> "RunData":
     """Compute predictions and maps of every image of a labeled set, write them to the run folder `out`, and
     return it. The same call resumes an interrupted run.
@@ -176,13 +177,14 @@ def run(
     `data`: a folder with one subfolder per class, a table, or the name of a data set. `.table` of the result
     is a DataFrame with one row per image. `methods`: default as on the command line: Grad-CAM and LayerCAM;
     of a network without layers, input × gradient or occlusion. `limit`: use only so many images, evenly
-    spread. `force`: run although more images of a sample are right when they are read in another way. Raises
+    spread. `force`: run although more images of a sample are right when they are read in another way. `task`:
+    single-label or multi-label (default: as the data and the network's file show). Raises
     UserError for that, if `out` contains another run (`restart` replaces it), and for data that does not fit
     the network.
     """
     from vitrine.running import ran
 
-    return ran(net, data, Path(out), methods, split, limit, restart, batch_size, force)
+    return ran(net, data, Path(out), methods, split, limit, restart, batch_size, force, task)
 
 
 def open_run(folder: str | Path) -> "RunData":

@@ -19,6 +19,7 @@ from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.source import ImageSource
 from models.errors import UserError
+from models.task import MULTI, as_asked, require_task
 
 
 def ran(
@@ -31,13 +32,17 @@ def ran(
     restart: bool,
     batch_size: int,
     force: bool,
+    task: str,
 ) -> RunData:
     """See `vitrine.run`."""
     _require_data(data)
     source = (
-        data if isinstance(data, ImageSource) else open_data(str(data), split, limit=limit, known=net.classes)
+        data
+        if isinstance(data, ImageSource)
+        else open_data(str(data), split, limit=limit, known=net.classes, labels_as=require_task(task))
     )
-    if restart or not (out / REQUEST).is_file():
+    net = as_asked(net, source, task)
+    if net.task != MULTI and (restart or not (out / REQUEST).is_file()):
         named, _ = named_by_data(net, source.classes)
         outputs = match(named, source).outputs
         named = named_by_matching(named, dict(zip(source.classes, outputs, strict=True)))

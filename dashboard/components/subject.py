@@ -4,6 +4,7 @@ import numpy as np
 from markupsafe import Markup
 
 from dashboard.components.cards import Shown, probability_bar, tile
+from dashboard.components.label_subject import label_facts, label_maps
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.links import copy_link
@@ -38,6 +39,8 @@ def facts(
     """
     if prob is None:
         return panel(TITLE, empty("Open an image to see its predictions."))
+    if run.all_labels and run.label_sets is not None:
+        return label_facts(run, run.label_sets, prob, row, live)
     label = int(run.table.at[row, "label"]) if row is not None else None
     prob = prob if temperature is None else calibrated(prob, temperature)
     bars = join(_class_bar(run, prob, i, label) for i in np.argsort(-prob, kind="stable")[:TOP].tolist())
@@ -80,6 +83,11 @@ def _known(run: RunData, row: int, label: int, prob: float) -> Markup:
     )
 
 
+def shown_probability(run: RunData, prob: np.ndarray, temperature: float | None, target: int) -> float:
+    """The probability that stands beside a map; of several labels an image, that of the label alone."""
+    return float(prob[target] if run.all_labels else calibrated(prob, temperature or 1)[target])
+
+
 def calibrated(prob: np.ndarray, temperature: float) -> np.ndarray:
     """(K,) at another temperature: softmax of log p / T (Guo et al., ICML 2017)."""
     power = np.maximum(prob.astype(float), 1e-30) ** (1 / temperature)
@@ -88,6 +96,8 @@ def calibrated(prob: np.ndarray, temperature: float) -> np.ndarray:
 
 def run_maps(run: RunData, row: int) -> Markup:
     """Every map that the run holds of this image."""
+    if run.all_labels and run.label_sets is not None:
+        return label_maps(run, run.label_sets, row)
     item, picture = run.table.loc[row], render.jpeg_url(run.thumbnails([row])[0])
     targets = TARGETS if item["label"] != item["pred"] else TARGETS[:1]
     tiles = join(

@@ -81,7 +81,8 @@ class ServeConfig:
     folder of the Train tab; `against`: runs of the same images, for Compare; `gaze`: a folder of
     `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`; `decoders`: a folder of `invert train`;
     `allow_data`: read images that the run names though it was not made here; `threshold`, `positive`: of a
-    run of two classes, as `explain.analysis.findings.with_threshold` takes them."""
+    run of two classes, as `explain.analysis.findings.with_threshold` takes them; `label`: of a run of several
+    labels an image, the one where the page begins."""
 
     run: Path
     sharing: Sharing = field(default_factory=Sharing)
@@ -96,13 +97,16 @@ class ServeConfig:
     open_browser: bool = True
     threshold: str = ""
     positive: str = ""
+    label: str = ""
 
     def context(self, run: RunData, network: "Classifier | None" = None) -> Context:
         """What the tabs share. `run`: the folder, opened; `network`: instead of the one that the run names.
         Raises UserError where a run to compare with is none, and for a threshold that does not fit the
         run."""
-        decided = with_threshold(Findings(run), self.threshold, self.positive)
+        threshold, positive = run.threshold, run.positive
         if self.threshold or self.positive:
+            decided = with_threshold(Findings(run), self.threshold, self.positive)
+            threshold, positive = decided.run.threshold, decided.run.positive
             for line in format_binary(decided):
                 print(line)
         return Context(
@@ -117,8 +121,8 @@ class ServeConfig:
             self.decoders,
             network,
             shared=self.sharing.open or bool(self.sharing.auth),
-            threshold=decided.run.threshold,
-            positive=decided.run.positive,
+            threshold=threshold,
+            positive=positive,
         )
 
 
@@ -129,7 +133,7 @@ def serve(config: ServeConfig) -> None:
     bound_logs()
     sweep()
     _has_mcp(config.sharing)
-    run = open_run(config.run)
+    run = open_run(config.run, config.label)
     ask_for_data(run, config.allow_data)
     ctx = config.context(run)
     port = config.sharing.port or _free_port()

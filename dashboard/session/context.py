@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cachetools import LRUCache
 from PIL import Image
 
 from dashboard.server.permissions import Access
@@ -22,6 +23,7 @@ from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
 from explain.run.format import REQUEST
 from explain.run.images import network_view
+from explain.run.label_sets import LabelRun
 from explain.run.model import network_of
 from explain.run.reader import RunData
 from models.shipped import WEIGHTS, architecture
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 
 MOST_RUNS = 50
+LABELS = 8  # findings of single labels that are kept
 VISIT = 60.0  # time limit for the work of a visitor, in seconds
 
 
@@ -42,7 +45,9 @@ class Context:
     Train tab. `against`: runs to compare with. `gaze`: a folder of `gaze evaluate`; `gaze_model`: a
     checkpoint of `gaze train`. `decoders`: a folder of `invert train`. `access`: what people who open the
     page may do. `network`: instead of the one that the run names. `shared`: whether other machines reach the
-    page, or it asks for a password. `threshold`, `positive`: of two classes, where the page begins. `opened`:
+    page, or it asks for a password. `threshold`, `positive`: of two classes, where the page begins; `asked`:
+    of several labels an image, the number of the label where it begins (-1: that with the most errors).
+    `opened`:
     the row that was clicked last; `view`: what Errors shows."""
 
     run: RunData
@@ -58,6 +63,7 @@ class Context:
     shared: bool = False
     threshold: float = 0.5
     positive: int = 1
+    asked: int = -1
     cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
     subjects: Subjects = field(init=False)
@@ -70,12 +76,18 @@ class Context:
         None
     )  # (tab's id, handler, inputs, outputs) when the tab is opened
     _working: threading.Thread | None = None
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _findings: "LRUCache[int, Findings]" = field(default_factory=lambda: LRUCache(LABELS))
+    _lock: threading.RLock = field(default_factory=threading.RLock)  # of the network, which may compute long
+    _of_findings: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
+    _worked: Findings | None = None
 
     def __post_init__(self) -> None:
         self.cancellation = Cancellation(None if self.access.computes else VISIT)
         request = self.run.manifest.request
+        if (sets := self.run.label_sets) is not None:
+            asked = self.run.index if isinstance(self.run, LabelRun) else sets.most_errors
+            self.asked, self.run = asked if self.asked < 0 else self.asked, sets.whole
         self.photos = Photos(self.exif, request.bits, request.white, request.alpha)
         self.subjects = Subjects(self.run, self.photos, self.access)
         self.sessions = ImageSessions(self.classifier, self.subjects.picture)
@@ -88,8 +100,17 @@ class Context:
 
     @cached_property
     def findings(self) -> Findings:
-        """Of the network's own predictions."""
-        return Findings(self.run)
+        """Of the network's own predictions; of several labels an image, of that where the page begins."""
+        return self.findings_of(self.asked)
+
+    def findings_of(self, asked: int) -> Findings:
+        """Of several labels an image, those of a label; the last few are kept. Of others, all there are."""
+        with self._of_findings:
+            sets = self.run.label_sets
+            key = asked if sets is not None else -1
+            if key not in self._findings:
+                self._findings[key] = Findings(self.run if sets is None else sets.label(asked))
+            return self._findings[key]
 
     @cached_property
     def gaze_service(self) -> GazeService:
@@ -137,16 +158,19 @@ class Context:
             WEIGHTS.parent,
         ]
 
-    def work_out(self) -> bool:
-        """Start to compute the findings, where they are missing; returns whether that still runs."""
-        if self.findings.ready:
+    def work_out(self, findings: Findings | None = None) -> bool:
+        """Start to compute findings (default: those where the page begins), where they are missing; returns
+        whether that still runs. One after the other."""
+        wanted = self.findings if findings is None else findings
+        if wanted.ready:
             return False
-        if self._working is None:
-            self._working = threading.Thread(
-                target=lambda: list(analyze(self.findings)), daemon=True, name="analysis"
-            )
-            self._working.start()
-        return self._working.is_alive()
+        with self._of_findings:
+            if self._working is None or (not self._working.is_alive() and self._worked is not wanted):
+                self._worked = wanted
+                work = threading.Thread(target=lambda: list(analyze(wanted)), daemon=True, name="analysis")
+                self._working = work
+                work.start()
+            return self._working.is_alive() or self._worked is not wanted
 
     def seen(self, row: int) -> Image.Image:
         """What the network saw of a row: cropped from the original, or the run's thumbnail."""

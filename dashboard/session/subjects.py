@@ -60,6 +60,8 @@ class Subjects:
 
 def first_row(run: RunData) -> int | None:
     """The row that is shown before anything is clicked: the most confident error of the worst class."""
+    if run.label_sets is not None:
+        run = run.label_sets.label(run.label_sets.most_errors)
     rows = [int(r) for sample in overview(run, each=1) for r in (*sample.wrong, *sample.right)]
     return rows[0] if rows else None
 

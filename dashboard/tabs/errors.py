@@ -15,6 +15,7 @@ from dashboard.components.cluster_view import cluster_view
 from dashboard.components.confusion import confusion
 from dashboard.components.controls import lens_bar
 from dashboard.components.gallery import gallery
+from dashboard.components.label_table import label_table
 from dashboard.components.mean_view import mean_view
 from dashboard.components.note_editor import Notes, notes_view
 from dashboard.components.numbers import numbers
@@ -25,7 +26,7 @@ from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
-from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
+from dashboard.tabs.errors_state import LENSES, View, asked_label, first_view, from_query, is_view
 from explain.analysis.binary_text import proposals_note
 from explain.analysis.findings import Findings
 from explain.analysis.groups import lists_of
@@ -54,7 +55,7 @@ def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = 
     can be written."""
     findings = findings.at(view.threshold, view.positive)
     run = findings.run
-    return [
+    shown: list[str] = [
         numbers(run, view.method),
         proposed(findings, view, ready),
         confusion(run, view),
@@ -62,6 +63,9 @@ def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = 
         lens(findings, view, editable),
         *([threshold_panel(findings, view)] if run.binary else []),
     ]
+    if run.label_sets is not None:
+        shown.append(label_table(run.label_sets, view))
+    return shown
 
 
 def proposed(findings: Findings, view: View, ready: bool) -> Markup:
@@ -76,7 +80,8 @@ def changed(findings: Findings, before: View, view: View, editable: bool = True)
     decides = _decision_of(before) == _decision_of(view)
     same = [decides and before.method == view.method, decides and before.group == view.group]
     same += [decides and _matrix_of(before) == _matrix_of(view)] * 2
-    unchanged = [*same, False, decides][: len(new)]
+    labels = before.label_thresholds == view.label_thresholds and before.asked == view.asked
+    unchanged = [*same, False, decides, labels][: len(new)]
     return [gr.skip() if same else html for html, same in zip(new, unchanged, strict=True)]
 
 
@@ -84,8 +89,8 @@ def _matrix_of(view: View) -> tuple[Any, ...]:
     return view.label, view.pred, view.norm, view.order, view.find
 
 
-def _decision_of(view: View) -> tuple[float, int]:
-    return view.threshold, view.positive
+def _decision_of(view: View) -> tuple[float, int, int]:
+    return view.threshold, view.positive, view.asked
 
 
 def build(ctx: Context) -> None:
@@ -96,24 +101,25 @@ class ErrorsTab:
     """The components of the tab and its handlers."""
 
     def __init__(self, ctx: Context):
-        self._ctx, self._findings = ctx, ctx.findings
-        self._first = replace(first_view(ctx.run), threshold=ctx.threshold, positive=ctx.positive)
+        self._ctx, run = ctx, ctx.findings.run
+        self._first = replace(first_view(run, ctx.asked), threshold=ctx.threshold, positive=ctx.positive)
         self._editable = ctx.access.computes
         self._known = ctx.findings.ready  # what the page says before anyone arrives
         ctx.view = self._view = gr.State(asdict(self._first))
         shown = pieces(ctx.findings, self._first, self._known, self._editable)
+        labels = [clickable(html, "vt-labels") for html in shown[6:]]
         top, proposals = clickable(shown[0], "vt-numbers"), clickable(shown[1], "vt-what")
         with gr.Row(elem_classes="vt-main"):
             with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
-                threshold = [clickable(html, "vt-threshold") for html in shown[5:]]
+                threshold = [clickable(html, "vt-threshold") for html in shown[5:6]]
                 matrix, table = clickable(shown[2], "vt-confusion"), clickable(shown[3], "vt-table")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._cards = clickable(shown[4], "vt-gallery")
-        self._areas = [top, proposals, matrix, table, self._cards, *threshold]
+        self._areas = [top, proposals, matrix, table, self._cards, *threshold, *labels]
 
     def listen(self) -> None:
         ctx, areas = self._ctx, self._areas
-        gr.on(
+        clicked = gr.on(
             [area.select for area in areas],
             self.act,
             [self._view],
@@ -122,6 +128,9 @@ class ErrorsTab:
             trigger_mode="multiple",  # "always_last" would send the first of two quick clicks again
             api_visibility="private",
         )
+        if ctx.run.label_sets is not None:  # a label that nobody asked for before has no findings yet
+            quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+            clicked.then(self.work_out, [self._view], [areas[1]], **quiet)
         keep_notes(ctx, [self._cards])
         ctx.on_load(self.arrive, None, [self._view, *areas])
 
@@ -130,9 +139,25 @@ class ErrorsTab:
         action, value, before = str(event.index), str(event.value), View(**keys)
         if action == "open":
             return [*[gr.skip()] * (len(self._areas) + 1), *in_inspect(self._ctx.run, value)]
-        view = before.apply(action, value, self._ctx.run)
-        areas = changed(self._findings, before, view, self._editable)
+        view = before.apply(action, value, self._of(before).run)
+        areas = changed(self._of(view), before, view, self._editable)
         return [asdict(view), *areas, gr.skip(), gr.skip()]
+
+    def _of(self, view: View) -> Findings:
+        """Those of the label that is asked for, of several; otherwise the run's."""
+        return self._ctx.findings_of(view.asked)
+
+    @error_boundary
+    def work_out(self, keys: dict[str, Any]) -> Iterator[Any]:
+        """What to try for the label of the view, once it is computed."""
+        view = View(**keys)
+        findings = self._of(view)
+        if findings.ready:
+            yield gr.skip()
+            return
+        while self._ctx.work_out(findings):
+            time.sleep(0.3)
+        yield proposed(findings.at(view.threshold, view.positive), view, True)
 
     @error_boundary
     def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
@@ -140,12 +165,15 @@ class ErrorsTab:
         parameters = {} if TAB in request.query_params else dict(request.query_params)
         view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
         if is_view(parameters):
-            view = from_query(parameters, self._ctx.run)
-            yield [asdict(view), *pieces(self._findings, view, self._findings.ready, self._editable)]
+            asked = asked_label(parameters, self._ctx.run)
+            asked = view.asked if asked is None else asked
+            view = from_query(parameters, self._ctx.findings_of(asked).run, asked)
+            yield [asdict(view), *pieces(self._of(view), view, self._of(view).ready, self._editable)]
         else:
             yield [*nothing]
-        while self._ctx.work_out():
+        findings = self._of(view)
+        while self._ctx.work_out(findings):
             time.sleep(0.3)
-        if not self._known:
-            nothing[2] = proposed(self._findings.at(view.threshold, view.positive), view, True)
+        if not self._known or view.asked != self._first.asked:
+            nothing[2] = proposed(findings.at(view.threshold, view.positive), view, True)
         yield nothing

@@ -1,13 +1,18 @@
 """What the Errors tab shows, as a few keys: kept in the page's state, changed by one action at a time, put
 into links."""
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from urllib.parse import urlencode
 
-from dashboard.links import PAGE
+from dashboard.links import PAGE, number
+from explain.analysis.binary import PRESETS
 from explain.analysis.confusion import NORMS, ORDERS
 from explain.analysis.groups import EARLIER_NAMES, KINDS, lists_of
+from explain.analysis.label_scores import label_scores
 from explain.analysis.ranking import SORTS
+from explain.run.format import CALLED
+from explain.run.label_sets import LabelSets
 from explain.run.reader import RunData
 from models.classes import find_class
 from models.errors import UserError
@@ -21,6 +26,9 @@ LENSES = {
     "slices": "Slices",
     "notes": "Notes",
 }
+LABEL, THRESHOLDS = "label", "thresholds"  # of a link
+LABELS = ("asked", "instead", "together", "thresholds")
+"""Actions of runs of several labels an image."""
 LISTED = ""  # the order in which a group comes
 _CHOICES = {
     "sort": {LISTED, *SORTS},
@@ -37,7 +45,8 @@ class View:
     """`label` None: all classes; `pred` given: the images of `label` that were called `pred`; `group`: a list
     of images (`explain.analysis.groups`). `norm`, `order`, `find`: of the confusion matrix. `by`, `low`,
     `high`: the column that the audit is sorted and filtered by. `threshold`, `positive`: of two classes, the
-    probability from which that one is predicted."""
+    probability from which that one is predicted. `asked`: of several labels an image, the number of the label
+    that is looked at; `thresholds`: of the others, where they are not 0.5, by their numbers as text."""
 
     label: int | None = None
     pred: int | None = None
@@ -57,6 +66,13 @@ class View:
     high: str = ""
     threshold: float = 0.5
     positive: int = 1
+    asked: int = -1
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def label_thresholds(self) -> dict[str, float]:
+        """The thresholds of labels, by their number as text, with that of the label that is asked for."""
+        return self.thresholds | {str(self.asked): self.threshold}
 
     def apply(self, action: str, value: str, run: RunData) -> "View":
         """The view after a click. What does not fit the run leaves the view as it is."""
@@ -74,11 +90,52 @@ class View:
             return replace(self, find=value[:80])
         if action == "by" and value in (*AUDITED, *run.manifest.request.statistics):
             return replace(self, by=value, down=value != self.by or not self.down, page=0, low="", high="")
+        if action in LABELS:
+            return self._of_labels(action, value, run)
         if action in ("threshold", "positive"):
             return self._deciding(action, value, run)
         if action in ("low", "high") and (not value or _is_number(value)):
             return replace(self, **{action: value}, page=0)  # type: ignore[arg-type]
         return self
+
+    def _of_labels(self, action: str, value: str, run: RunData) -> "View":
+        """Another label of a run of several, from the start, in the same way of looking; images of two
+        labels; or other thresholds of all labels."""
+        first, _, second = value.partition(",")
+        asked, other = number(first), number(second)
+        sets = run.label_sets
+        if sets is None:
+            return self
+        if action == "thresholds":
+            return self._with_thresholds(value, sets)
+        if asked is None or asked >= len(sets.classes):
+            return self
+        there = self if asked == self.asked else self._asking(asked)
+        if action == "asked" or other is None or other >= len(sets.classes):
+            return there
+        return replace(
+            there, label=None, pred=None, group=f"{action}:{other}", sort=LISTED, lens="images", page=0
+        )
+
+    def _asking(self, asked: int) -> "View":
+        kept = {k: v for k, v in self.label_thresholds.items() if v != CALLED}
+        threshold = kept.pop(str(asked), CALLED)
+        return View(
+            method=self.method,
+            target=self.target,
+            lens=self.lens,
+            asked=asked,
+            threshold=threshold,
+            thresholds=kept,
+        )
+
+    def _with_thresholds(self, name: str, sets: LabelSets) -> "View":
+        """Those of a preset."""
+        if name not in PRESETS:
+            return self
+        found = {str(k): float(t) for k, t in enumerate(label_scores(sets).thresholds(name))}
+        threshold = found.pop(str(self.asked))
+        return replace(self, threshold=threshold, thresholds={k: t for k, t in found.items() if t != CALLED})
 
     def _deciding(self, action: str, value: str, run: RunData) -> "View":
         """Another threshold, or another positive class, from 0.5 on."""
@@ -123,6 +180,10 @@ class View:
         if self.positive != first["positive"]:
             names["positive"] = self.positive
         parts = {k: run.classes[v] for k, v in names.items() if v is not None}
+        if run.label_sets is not None:
+            parts[LABEL] = run.label_sets.classes[self.asked]
+            if self.thresholds:
+                parts[THRESHOLDS] = ",".join(f"{k}:{v}" for k, v in self.thresholds.items())
         parts |= {k: str(v) for k, v in asdict(self).items() if k in _LINKED and v != first[k]}
         return "?" + urlencode(parts | ({PAGE: str(self.page + 1)} if self.page else {}))
 
@@ -138,13 +199,22 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def first_view(run: RunData) -> View:
-    return View(method=run.manifest.request.methods[0])
+def first_view(run: RunData, asked: int = -1) -> View:
+    return View(method=run.manifest.request.methods[0], asked=asked)
 
 
-def from_query(parameters: dict[str, str], run: RunData) -> View:
-    """The view that a link asks for."""
-    view = first_view(run)
+def asked_label(parameters: Mapping[str, str], run: RunData) -> int | None:
+    """The number of the label that a link names, of a run of several; None where it names none."""
+    sets = run.label_sets
+    return None if sets is None else number(_index(parameters.get(LABEL), sets.classes))
+
+
+def from_query(parameters: dict[str, str], run: RunData, asked: int = -1) -> View:
+    """The view that a link asks for, of the run of label `asked`."""
+    view = first_view(run, asked)
+    if run.label_sets is not None:
+        given = _thresholds(parameters.get(THRESHOLDS, ""), len(run.label_sets.classes))
+        view = replace(view, thresholds={k: v for k, v in given.items() if k != str(asked)})
     view = view.apply("positive", _index(parameters.get("positive"), run.classes), run)
     view = view.apply("threshold", parameters.get("threshold", ""), run)
     label, pred = (_index(parameters.get(key), run.classes) for key in ("class", "as"))
@@ -154,6 +224,16 @@ def from_query(parameters: dict[str, str], run: RunData) -> View:
             view = view.apply(action, parameters[action], run)
     page = parameters.get(PAGE, "1")
     return view.apply("page", str(max(0, int(page) - 1)) if page.isdecimal() else "0", run)
+
+
+def _thresholds(text: str, labels: int) -> dict[str, float]:
+    """'0:0.3,4:0.7' of a link; what is none is left out."""
+    pairs = (part.partition(":") for part in text.split(",")[:labels])
+    return {
+        key: float(value)
+        for key, _, value in pairs
+        if number(key) in range(labels) and _is_number(value) and 0 <= float(value) <= 1
+    }
 
 
 def _index(name: str | None, classes: tuple[str, ...]) -> str:
@@ -167,4 +247,4 @@ def _index(name: str | None, classes: tuple[str, ...]) -> str:
 
 def is_view(parameters: dict[str, str]) -> bool:
     """Whether a link asks for anything of this tab."""
-    return bool({"class", "as", "positive", PAGE, *_LINKED} & set(parameters))
+    return bool({"class", "as", "positive", PAGE, LABEL, *_LINKED} & set(parameters))

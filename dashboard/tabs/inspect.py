@@ -10,7 +10,7 @@ from dashboard.components.clickable import clickable
 from dashboard.components.map_cards import Card, heading, map_cards
 from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
-from dashboard.components.subject import calibrated, facts, run_maps, start_page
+from dashboard.components.subject import facts, run_maps, shown_probability, start_page
 from dashboard.error_boundary import error_boundary, message_text
 from dashboard.links import in_inspect
 from dashboard.session.context import Context
@@ -37,7 +37,7 @@ def show_row(ctx: Context, row: int) -> list[Any]:
     if np.isnan(float(pred)):
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
     cards = [Card(m, run.title(m), run.maps(m, "pred", [row])[0], request.layer) for m in request.methods]
-    shown = float(calibrated(prob, ctx.temperature or 1)[int(pred)])
+    shown = shown_probability(run, prob, ctx.temperature, int(pred))
     title = heading("Maps of the run", run.classes, int(pred), None, shown)
     live = ctx.access.explains
     return [

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dashboard.components.map_cards import Card, heading, map_cards
-from dashboard.components.subject import calibrated, facts, reproduced
+from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
@@ -40,7 +40,7 @@ def live_maps(
         session = ctx.sessions.at(view.subject)
         cards = [_card(session, request, compute, on_progress) for request in requests]
     target = session.pred if view.target is None else view.target
-    prob = float(calibrated(session.prob, ctx.temperature or 1)[target])
+    prob = shown_probability(ctx.run, session.prob, ctx.temperature, target)
     title = heading("Maps", ctx.run.classes, target, view.contrast_class, prob)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
     return [

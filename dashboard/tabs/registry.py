@@ -19,10 +19,14 @@ from dashboard.tabs import (
     new_run,
     train,
 )
+from explain.run.reader import RunData
 from models.access import Access as Reach
 from models.access import reaches
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
+
+OF_LABELS = (errors, inspect, new_run, train)
+"""Those that take runs of several labels an image, or need no run."""
 
 
 def open_to(access: Access) -> list[ModuleType]:
@@ -30,8 +34,16 @@ def open_to(access: Access) -> list[ModuleType]:
     return [tab for tab in TABS if getattr(access, getattr(tab, "NEEDS", ""), True)]
 
 
-def missing(tab: ModuleType, access: str) -> Markup | None:
-    """What stands in a tab that needs more of the network than can be reached; None where it can be built."""
+def missing(tab: ModuleType, run: RunData) -> Markup | None:
+    """What stands in a tab that needs more of the network than can be reached, or one class an image; None
+    where it can be built."""
+    if run.label_sets is not None and tab not in OF_LABELS:
+        return waiting(
+            tab.TITLE,
+            f"{tab.TITLE} takes runs of one class an image. Of each label of this run, Errors and Inspect "
+            "show what is right and wrong, and export and report write it: --label NAME.",
+        )
+    access = run.manifest.access
     needed: Reach = getattr(tab, "REACH", "scores")
     if reaches(access, needed):
         return None

@@ -58,7 +58,7 @@ class Evidence:
     @cached_property
     def _about(self) -> dict[str, object]:
         try:
-            about = read_object(self.run.folder / ABOUT)
+            about = read_object(self.run.derived / ABOUT)
         except (OSError, ValueError):
             return {}
         return about if all(about.get(k) == v for k, v in self.stamp.items()) else {}
@@ -87,7 +87,7 @@ class Evidence:
 
         def kept() -> pd.DataFrame:
             return (
-                read(self.run.folder / FILE, ["quality", "suggested", "issue"])
+                read(self.run.derived / FILE, ["quality", "suggested", "issue"])
                 .to_pandas()
                 .set_axis(self.run.ok.index)
             )
@@ -112,7 +112,7 @@ class Evidence:
     @cached_property
     def _contrasts(self) -> pd.DataFrame:
         def kept() -> pd.DataFrame:
-            found = read(self.run.folder / CONTRASTS).to_pandas()
+            found = read(self.run.derived / CONTRASTS).to_pandas()
             if len(found):
                 _ = [
                     Contrast(**row)

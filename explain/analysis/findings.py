@@ -166,6 +166,8 @@ def with_threshold(findings: Findings, threshold: str = "", positive: str = "") 
     run = findings.run
     if not threshold and not positive:
         return findings
+    if run.all_labels:
+        raise UserError(f"'{run.folder}' is a run of several labels an image: name one of them with --label.")
     if not run.binary:
         raise UserError(
             f"--threshold and --positive are for runs of two classes; '{run.folder}' has "
@@ -193,7 +195,7 @@ def analyze(findings: Findings, clicks: bool = True) -> Iterator[float]:
             getattr(findings, name)
             yield fraction
         with suppress(OSError):
-            _write(findings.run.folder, findings)
+            _write(findings.run.derived, findings)
     findings.set_ready()
     if clicks:
         _soon_asked_for(findings)
@@ -217,6 +219,7 @@ def _as_written(pair: DuplicatePair) -> dict[str, object]:
 
 
 def _write(folder: Path, findings: Findings) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     for name, table in ((FILE, findings.checked), (CONTRASTS, findings._contrasts)):
         write(pa.Table.from_pandas(table.reset_index(drop=True), preserve_index=False), folder / name)
     write_json(

@@ -9,7 +9,7 @@ from explain.analysis.duplicates import rows_of
 from explain.analysis.findings import Findings
 from explain.analysis.model_checks import AT_BORDER
 from explain.analysis.ranking import select
-from explain.run.format import TARGETS, map_column
+from explain.run.format import CALLED, TARGETS, map_column
 from explain.run.notes import Note
 from explain.run.reader import RunData
 
@@ -50,7 +50,8 @@ def lists_of(run: RunData) -> dict[str, str]:
 
 def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     """`key`: a name of `lists_of` the run, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`,
-    `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`; None for anything else."""
+    `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`, and of several labels an image
+    `instead:LABEL` and `together:LABEL`, by the number of the other label; None for anything else."""
     key = EARLIER_NAMES.get(key, key)
     kind, _, name = key.partition(":")
     if kind in KINDS:
@@ -161,11 +162,38 @@ def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | N
     return Group(f"{run.classes[label]}, cluster {number + 1}", note, found.rows)
 
 
+def _two_labels(findings: Findings, name: str, missed: bool) -> Group | None:
+    """Of a run of several labels an image, images of the label that is asked for and of label number `name`:
+    those that miss the one and call the other in error, or those that have both."""
+    sets, other = findings.run.label_sets, int(name) if name.isdecimal() and len(name) < 8 else -1
+    if sets is None or not 0 <= other < len(sets.classes):
+        return None
+    ok, second = findings.run.ok, sets.classes[other]
+    rows, first = ok.index.to_numpy(), ok["label"].to_numpy() == 1
+    called, true = sets.prob[rows, other] >= CALLED, sets.truth[rows, other]
+    hit = first & (ok["pred"].to_numpy() == 0) & called & ~true if missed else first & true
+    order = np.argsort(-sets.prob[rows, other], kind="stable")
+    asked = findings.run.classes[1]
+    title = f"{asked} missed, {second} called instead" if missed else f"{asked} and {second}"
+    note = f"the most probable {second} first; {second} is called from {CALLED}" if missed else ""
+    return Group(title, note, rows[order[hit[order]]])
+
+
+def _instead(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    return _two_labels(findings, name, missed=True)
+
+
+def _together(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    return _two_labels(findings, name, missed=False)
+
+
 KINDS: dict[str, Callable[[Findings, dict[str, Note], str], Group | None]] = {
     "slice": _slice,
     "proposal": _proposal,
     "tag": _tag,
     "where": _where,
     "cluster": _cluster,
+    "instead": _instead,
+    "together": _together,
 }
 """Kinds of lists -> their functions: what may stand before the colon."""

@@ -12,8 +12,8 @@ from explain.cli.check_json import json_answer, looked_at, written_order
 from explain.cli.matching import ClassMapping, Matched, open_and_match
 from explain.cli.options import (
     ClassNames,
+    DataOfTask,
     LabeledColumns,
-    LabeledData,
     Network,
     option_groups,
 )
@@ -44,7 +44,7 @@ NewClasses = Annotated[
 def check(
     *,
     network: Network,
-    data: LabeledData,
+    data: DataOfTask,
     columns: LabeledColumns,
     classes: ClassMapping = None,
     class_names: ClassNames = None,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explain.cli.matching import Matched, data_line, matched_to, open_both
-from explain.cli.options import LabeledColumns, LabeledData, Network
+from explain.cli.options import DataOfTask, LabeledColumns, Network
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
 
@@ -18,7 +18,7 @@ UNMATCHED = "no output found"
 
 def json_answer(
     network: Network,
-    data: LabeledData,
+    data: DataOfTask,
     columns: LabeledColumns,
     classes: Path | None,
     class_names: str | None,

@@ -73,13 +73,11 @@ def export(
     """Write images of a run with their maps: originals, overlays, raw maps, a sheet of all classes, a page
     that opens without a server, and tables."""
     from explain.analysis.binary_text import format_binary
-    from explain.analysis.findings import Findings
     from explain.export.gallery import INDEX, Export
-    from explain.run.reader import open_run
 
-    opened = open_run(run)
+    findings = decision.findings(run)
+    opened = findings.run
     ask_for_data(opened, allow_data)
-    findings = decision.of(Findings(opened))
     made = Export(findings, out, what.to_export_options())
     with progress_bar("export") as on_progress:
         for fraction in made.steps():
@@ -108,12 +106,10 @@ def report(
 ) -> None:
     """Write what the run found as one HTML file, which opens without a server or a network."""
     from explain.analysis.binary_text import format_binary
-    from explain.analysis.findings import Findings
     from explain.export.report import report as make
     from explain.export.report import write_report
-    from explain.run.reader import open_run
 
-    findings = decision.of(Findings(open_run(run)))
+    findings = decision.findings(run)
     text = make(findings, method, per_class, blur_eyes)
     write_report(text, out)
     for line in format_binary(findings):

@@ -25,18 +25,45 @@ def analyze(*, run: Run, decision: Decision) -> None:
     from explain.analysis.binary_text import format_binary
     from explain.analysis.format_text import format_text
 
+    if lines := label_lines(run, decision):
+        say("\n".join(lines))
+        return
     findings = analyzed(run, decision)
     say("\n".join([*format_binary(findings), *([""] if findings.run.binary else []), format_text(findings)]))
+
+
+def label_lines(folder: Path, decision: Decision = NETWORKS_OWN) -> list[str]:
+    """Of a run of several labels an image of which none is named: measures of all, then a line each. Empty
+    for other runs."""
+    from explain.analysis.label_scores import chosen_thresholds, label_scores
+    from explain.analysis.multi_label_text import class_rows, format_multi_label, with_interval
+    from explain.run.reader import open_run
+    from explain.text_table import columns
+
+    run = open_run(folder, decision.label)
+    if not run.all_labels or run.label_sets is None or decision.threshold or decision.positive:
+        return []
+    scores = label_scores(run.label_sets)
+    counts = scores.at(chosen_thresholds(run.label_sets, {}))
+    rows: list[tuple[str, ...]] = [("label", "images", "AP", "precision", "recall", "F1")]
+    for row in class_rows(scores, counts):
+        measures = (row.average_precision, row.precision, row.recall, row.f1)
+        rows.append((row.name, f"{row.images:,}", *map(with_interval, measures)))
+    return [
+        *format_multi_label(scores, counts),
+        "",
+        columns(rows, right=range(1, 6)),
+        "",
+        f"next       {typed(['analyze', str(folder), '--label', run.classes[run.label_sets.most_errors]])}",
+    ]
 
 
 def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":
     """The findings of a run, computed and kept in its folder. Raises UserError for what is no run, and for a
     threshold that does not fit it."""
-    from explain.analysis.findings import Findings
     from explain.analysis.findings import analyze as compute
-    from explain.run.reader import open_run
 
-    findings = decision.of(Findings(open_run(folder)))
+    findings = decision.findings(folder)
     with progress_bar("analyze") as on_progress:
         for fraction in compute(findings):
             on_progress(fraction)

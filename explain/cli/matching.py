@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from explain.cli.options import LabeledColumns, LabeledData, Network
+from explain.cli.options import DataOfTask, LabeledColumns, Network
 from explain.cli.output import say
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
@@ -45,7 +45,7 @@ class Matched:
 
 def open_and_match(
     network: Network,
-    data: LabeledData,
+    data: DataOfTask,
     columns: LabeledColumns,
     classes: Path | None,
     class_names: str | None,
@@ -64,15 +64,17 @@ def open_and_match(
 
 def open_both(
     network: Network,
-    data: LabeledData,
+    data: DataOfTask,
     columns: LabeledColumns,
     class_names: str | None,
     preprocessing: PreprocessingOptions,
     limit: int | None = None,
 ) -> tuple["Classifier", "ImageSource"]:
     """The same before their classes are matched; the network's input is printed. Raises UserError."""
+    from models.task import as_asked
+
     source = data.open(columns, limit)
-    classifier = network.load(preprocessing, class_names)
+    classifier = as_asked(network.load(preprocessing, class_names), source, data.labels_as)
     if any(spelling in classifier.classes for spelling in source.merged):
         source = data.open(columns, limit, classifier.classes)
     say(f"input      {classifier.input_described}")

@@ -166,14 +166,46 @@ class LabeledData(Options):
         ),
     ] = None
 
+    @property
+    def labels_as(self) -> str:
+        """The task that labels are read for; empty: as they show."""
+        return ""
+
     def open(self, columns: Columns, limit: int | None = None, known: Sequence[str] = ()) -> "ImageSource":
         """The images, with corrected labels where the columns name some. `known`: classes of the network."""
         from models.data.corrections import corrected, read_corrections
         from models.data.open import open_data
 
-        source = open_data(self.data, self.split, columns.image_col, columns.label_col, limit, known=known)
+        source = open_data(
+            self.data,
+            self.split,
+            columns.image_col,
+            columns.label_col,
+            limit,
+            known=known,
+            labels_as=self.labels_as,
+        )
         labels = columns.labels if isinstance(columns, LabeledColumns) else None
         return corrected(source, read_corrections(labels)) if labels else source
+
+
+@dataclass(frozen=True)
+class DataOfTask(LabeledData):
+    """The same, and what a network is asked about it."""
+
+    task: Annotated[
+        str,
+        typer.Option(
+            help="single-label (one class an image) or multi-label (any number of labels, a sigmoid for each "
+            "output) (default: as the labels of the data and the network's file show)."
+        ),
+    ] = ""
+
+    @property
+    def labels_as(self) -> str:
+        from models.task import require_task
+
+        return require_task(self.task)
 
 
 def option_groups(command: Callable[..., None]) -> Callable[..., None]:

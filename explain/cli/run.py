@@ -11,12 +11,12 @@ import typer
 from tqdm import tqdm
 
 from explain.cli.check import stop_where_wrong
-from explain.cli.findings import analyzed
+from explain.cli.findings import analyzed, label_lines
 from explain.cli.matching import ClassMapping, Matched, open_and_match
 from explain.cli.options import (
     ClassNames,
+    DataOfTask,
     LabeledColumns,
-    LabeledData,
     Layer,
     Network,
     Options,
@@ -62,7 +62,7 @@ class RunOptions(Options):
 def run(
     *,
     network: Network,
-    data: LabeledData,
+    data: DataOfTask,
     out: Annotated[Path, typer.Option(help="Run folder: a new one, or one to resume.")],
     options: RunOptions,
     columns: LabeledColumns,
@@ -84,9 +84,12 @@ def run(
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
     stop_where_wrong(matched, source, out, options.restart, options.force)
     answered = compute_run(matched, source, out, options)
-    findings = analyzed(out)
-    areas = area_lines(findings.scores) if findings.run.binary else []
-    say("\n".join([*format_text(findings.run, areas), *format_proposals(findings)]))
+    if lines := label_lines(out):
+        say("\n".join(lines))
+    else:
+        findings = analyzed(out)
+        areas = area_lines(findings.scores) if findings.run.binary else []
+        say("\n".join([*format_text(findings.run, areas), *format_proposals(findings)]))
     say(f"next       {typed(['serve', '--run', str(out)])}")
     if not answered:  # the lines above say why
         raise typer.Exit(1)

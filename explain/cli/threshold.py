@@ -1,11 +1,13 @@
 """Options of commands that read a run of two classes: the threshold, and the positive class."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from explain.cli.options import Options
+from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
@@ -23,12 +25,33 @@ Positive = Annotated[
 ]
 
 
+Label = Annotated[
+    str,
+    typer.Option(help="Of a run of several labels an image: name of the label to look at."),
+]
+
+
 @dataclass(frozen=True)
 class Decision(Options):
-    """What decides between two classes."""
+    """What decides between two classes; of several labels an image, which label is asked for."""
 
     threshold: Threshold = ""
     positive: Positive = ""
+    label: Label = ""
+
+    def findings(self, folder: Path) -> "Findings":
+        """Of a run folder, at this threshold. Raises UserError for what is no run, for a threshold that does
+        not fit it, and where one label must be named."""
+        from explain.analysis.findings import Findings
+        from explain.run.reader import open_run
+
+        run = open_run(folder, self.label)
+        if run.all_labels:
+            raise UserError(
+                f"'{folder}' is a run of several labels an image: name one with --label: "
+                f"{', '.join(run.classes[:12])}."
+            )
+        return self.of(Findings(run))
 
     def of(self, findings: "Findings") -> "Findings":
         """The findings at this threshold. Raises UserError as `findings.with_threshold`."""

@@ -13,8 +13,8 @@ from models.classifier import Classifier
 from models.colors import rgb_values
 from models.errors import UserError
 from models.inversion.decoder import Decoder, features_of
-from models.one_logit import probabilities
 from models.preprocessing import Preprocessing
+from models.probabilities import probabilities
 
 EDITS = ("drop", "keep")
 

@@ -20,7 +20,7 @@ from explain.network.hooks import layers_in, logits
 from explain.network.target_layers import LayerOutput, default_layer, map_layers
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
-from models.one_logit import probabilities
+from models.probabilities import probabilities
 
 MAP_BYTES = 64 * 2**20
 """At most so much memory is kept in maps of one picture."""

@@ -19,7 +19,7 @@ from explain.network.hooks import capture, idle, replaced
 from explain.network.model_state import as_found
 from explain.network.oom import out_of_memory, shrinking
 from models.errors import UserError
-from models.one_logit import probabilities
+from models.probabilities import probabilities
 
 GAUSSIAN = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from explain.network.target_layers import default_layer
 from explain.run.format import (
     MANIFEST,
     METADATA,
+    SCHEMAS,
     STAMP,
     Manifest,
     PartWriter,
@@ -31,6 +33,7 @@ from explain.run.format import (
     read_manifest,
     rows_to_table,
 )
+from explain.run.label_rows import label_lists, process_label_sets
 from explain.run.loading import Loaded, load_batches
 from explain.run.parquet import write
 from explain.run.regions import FACE_BANDS, are_expressions
@@ -43,10 +46,11 @@ from models.class_index import find_index
 from models.class_matching import ClassMatch, match_classes
 from models.class_names import must_differ, named_by_data, named_by_matching
 from models.classifier import ONE_OUTPUT, Classifier
-from models.data.source import ImageSource
+from models.data.source import ImageSource, Item
 from models.errors import Cancelled, UserError
 from models.foreign import require_access
 from models.sources.model_file import write as write_model
+from models.task import SINGLE, require_same_task
 
 PRECISIONS = ("fp32", "bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")  # versions that the manifest names
@@ -86,6 +90,7 @@ def plan(
     _check_outputs(classifier, captured.logits.shape[1])
     if layer:
         captured.gradients(torch.zeros(1, dtype=torch.long))
+    task = classifier.task or SINGLE
     return Request(
         classifier.name,
         classifier.weights_hash,
@@ -102,6 +107,8 @@ def plan(
         transform_input=classifier.transform_input,
         bits=source.bits,
         code=classifier.code,
+        task=task,
+        schema=SCHEMAS[task],
     )
 
 
@@ -193,6 +200,7 @@ def run(
     one than the folder's; `Cancelled` when `stop()` became true. Whatever ends it, finished parts stay, and
     the same call resumes.
     """
+    require_same_task(classifier, source)
     source, (classifier, _) = (
         source.read_for(classifier.preprocessing),
         named_by_data(classifier, source.classes),
@@ -219,24 +227,39 @@ class Job:
     part_rows: int
     command: str
 
-    def rows(self, network: Classifier, batch: list[Loaded]) -> tuple[pa.Table, int]:
-        """The rows of a batch, and how many of them have no prediction."""
+    def rows(self, network: Classifier, batch: list[Loaded]) -> tuple[pa.Table, pa.Table | None]:
+        """The rows of a batch, and those of their maps where a run keeps them apart."""
         good, bad = [i for i in batch if i.error is None], [i for i in batch if i.error is not None]
-        tables = []
+        tables, maps = list[pa.Table](), None
         if good:
             items = [self.source.items[i.index] for i in good]
-            label = torch.tensor([self.to_model[item.label] for item in items])
-            tables.append(process(network, self.request, [item.id for item in items], good, label))
+            ids = [item.id for item in items]
+            if self.request.multi_label:
+                table, maps = process_label_sets(network, self.request, ids, good, self._truth(items))
+            else:
+                label = torch.tensor([self.to_model[item.label] for item in items])
+                table = process(network, self.request, ids, good, label)
+            tables.append(table)
         if bad:
             tables.append(self._unreadable(bad))
-        table = pa.concat_tables(tables)
-        return table, len(table) - table["error"].null_count
+        return pa.concat_tables(tables), maps
+
+    def _truth(self, items: Sequence[Item]) -> np.ndarray:
+        """Which classes each image has, (N, K) bool."""
+        truth = np.zeros((len(items), len(self.request.classes)), bool)
+        for row, item in enumerate(items):
+            truth[row, [to for name in item.labels or () if (to := self.to_model[name]) >= 0]] = True
+        return truth
 
     def _unreadable(self, loaded: list[Loaded]) -> pa.Table:
         items = [self.source.items[i.index] for i in loaded]
-        columns = {
+        labels = (
+            {"labels": label_lists(self._truth(items))}
+            if self.request.multi_label
+            else {"label": [self.to_model[item.label] for item in items]}
+        )
+        columns = labels | {
             "id": [item.id for item in items],
-            "label": [self.to_model[item.label] for item in items],
             STAMP: [i.stamp for i in loaded],
             "error": [i.error for i in loaded],
         }
@@ -286,9 +309,9 @@ def _write_rows(
     """Compute and write the pending images, batch by batch."""
     done, failed = before, 0
     for batch in load_batches(job.source, pending, job.classifier, job.batch_size):
-        table, without = job.rows(network, batch)
-        writer.add(table)
-        done, failed = done + len(batch), failed + without
+        table, maps = job.rows(network, batch)
+        writer.add(table, maps)
+        done, failed = done + len(batch), failed + len(table) - table["error"].null_count
         yield Progress(done, len(job.source), before, failed)
 
 

@@ -24,12 +24,22 @@ from models.colors import has_alpha
 from models.errors import UserError
 from models.json_files import build, read_object
 from models.program import typed
+from models.task import MULTI, SINGLE
 
-SCHEMA = 1
+SCHEMA, LABEL_SETS = 1, 2
+SCHEMAS = {SINGLE: SCHEMA, MULTI: LABEL_SETS}
+"""The format of a run of each task: earlier versions open those of one class an image."""
 TARGETS = ("pred", "label")
 OTHER = "other"
 """Target of runs of two classes only: the class that is not predicted. Runs of earlier versions lack it."""
+CALLED = 0.5
+"""The probability from which a label is called when a run is made."""
+OF_CLASS = "class"
+"""Target of the maps of runs of several labels an image: the class of the row."""
 REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
+MAPS = "maps"
+"""Of runs of several labels an image: the folder of the maps, one row an image and class, whose parts have
+the numbers of the parts of `SAMPLES`."""
 DERIVED = (
     "analysis.json",
     "analysis.parquet",
@@ -39,6 +49,8 @@ DERIVED = (
     "depth.parquet",
 )
 """Files that are computed from the rows; those that say whether the others are valid come first."""
+BY_LABEL = "labels"
+"""Folder of the derived files of each label, of a run of several labels an image."""
 LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "
@@ -57,8 +69,8 @@ class Request:
     """What a run computes. Two runs with the same request are the same run, which is how a run is resumed: so
     everything that changes a prediction or a label is part of it. `outputs`: class of the data -> output
     of the network; `bits`: that integer pictures of more than 8 bits use; `code`: a hash of the person's
-    own code that builds the network, empty for others. Runs of earlier versions have neither these three nor
-    `preprocessing`."""
+    own code that builds the network, empty for others; `task`: one of `models.task.TASKS`. Runs of earlier
+    versions have neither these four nor `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -76,6 +88,12 @@ class Request:
     transform_input: bool | None = None
     bits: int = 0
     code: str = ""
+    task: str = SINGLE
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether images have any number of labels, and each class an answer of its own."""
+        return self.task == MULTI
 
     @property
     def white(self) -> float:
@@ -146,22 +164,20 @@ def area_column(region: str) -> str:
     return f"area.{region}"
 
 
+_ONE_CLASS = [("label", pa.int16()), ("pred", pa.int16()), ("confidence", pa.float32())]
+_SEVERAL = [("labels", pa.list_(pa.int16())), ("logit", pa.list_(pa.float32()))]
+
+
 def part_schema(request: Request) -> pa.Schema:
     """The columns of a part."""
-    h, w = request.map_shape
     fields = [
         ("id", pa.string()),
-        ("label", pa.int16()),
-        ("pred", pa.int16()),
-        ("confidence", pa.float32()),
+        *(_SEVERAL if request.multi_label else _ONE_CLASS),
         ("loss", pa.float32()),
         ("prob", pa.list_(pa.float32())),
     ]
-    for method in request.methods:
-        for target in request.targets:
-            name = map_column(method, target)
-            fields += [(name, pa.list_(pa.float16(), h * w)), (f"{name}.scale", pa.float32())]
-            fields += [(f"{name}.{statistic}", pa.float32()) for statistic in request.statistics]
+    if not request.multi_label:
+        fields += _map_fields(request, request.targets)
     fields += [(area_column(region), pa.float32()) for region in request.regions]
     fields += [(name, pa.int32() if name in ("width", "height") else pa.float32()) for name in FACTS]
     return pa.schema(
@@ -173,6 +189,21 @@ def part_schema(request: Request) -> pa.Schema:
             ("error", pa.string()),
         ]
     )
+
+
+def map_schema(request: Request) -> pa.Schema:
+    """The columns of a part of the maps of a run of several labels an image: one row an image and class."""
+    return pa.schema([("id", pa.string()), ("class", pa.int16()), *_map_fields(request, (OF_CLASS,))])
+
+
+def _map_fields(request: Request, targets: Sequence[str]) -> list[tuple[str, pa.DataType]]:
+    (h, w), fields = request.map_shape, list[tuple[str, pa.DataType]]()
+    for method in request.methods:
+        for target in targets:
+            name = map_column(method, target)
+            fields += [(name, pa.list_(pa.float16(), h * w)), (f"{name}.scale", pa.float32())]
+            fields += [(f"{name}.{statistic}", pa.float32()) for statistic in request.statistics]
+    return fields
 
 
 def pack_maps(maps: np.ndarray) -> tuple[pa.Array, np.ndarray]:
@@ -194,16 +225,20 @@ class PartWriter:
     """Collects tables and writes them as parts of `rows` rows, each under a temporary name first."""
 
     def __init__(self, folder: Path, request: Request, rows: int = 512):
-        self.folder, self.schema, self.rows = folder / SAMPLES, part_schema(request), rows
+        self.folder, self.request, self.rows = folder / SAMPLES, request, rows
         self.folder.mkdir(parents=True, exist_ok=True)
         for stale in self.folder.glob(f"*{TEMPORARY}"):
             stale.unlink()
         taken = [int(path.stem.split("-")[1]) for path in part_files(folder)]
         self.next = max(taken, default=-1) + 1
         self.pending: list[pa.Table] = []
+        self.maps: list[pa.Table] = []
 
-    def add(self, table: pa.Table) -> None:
+    def add(self, table: pa.Table, maps: pa.Table | None = None) -> None:
+        """Rows of images; `maps`: those of their classes, where a run keeps them apart."""
         self.pending.append(table)
+        if maps is not None:
+            self.maps.append(maps)
         if sum(t.num_rows for t in self.pending) >= self.rows:
             self.flush()
 
@@ -213,13 +248,22 @@ class PartWriter:
             return
         path = self.folder / f"part-{self.next:05d}.parquet"
         try:
+            if self.request.multi_label:  # before the images, whose part says that they are done
+                maps_of(path).parent.mkdir(exist_ok=True)
+                none = map_schema(self.request).empty_table()
+                write(pa.concat_tables([none, *self.maps]).combine_chunks(), maps_of(path))
             write(pa.concat_tables(self.pending).combine_chunks(), path)
         except OSError as error:
             raise UserError(
                 f"'{path}' cannot be written ({error.strerror or error}): all earlier parts are kept; "
                 "free space and start the same command again."
             ) from error
-        self.pending, self.next = [], self.next + 1
+        self.pending, self.maps, self.next = [], [], self.next + 1
+
+
+def maps_of(part: Path) -> Path:
+    """Where the maps of a part's images lie, of a run that keeps them apart."""
+    return part.parent.parent / MAPS / part.name
 
 
 def part_files(folder: Path) -> list[Path]:
@@ -283,11 +327,14 @@ def begin(folder: Path, request: Request, differ: Sequence[str] = (), restart: b
 def read_request(folder: Path) -> Request:
     """Raises UserError for a file that is not a request, or of another format."""
     raw = _json(folder / REQUEST)
-    if raw.get("schema") != SCHEMA:
+    if raw.get("schema") not in SCHEMAS.values():
+        known = " and ".join(map(str, SCHEMAS.values()))
         raise UserError(
-            f"This run has format {str(raw.get('schema'))[:20]}, this Vitrine reads {SCHEMA}: run it again."
+            f"This run has format {str(raw.get('schema'))[:20]}, this Vitrine reads {known}: run it again."
         )
     request = _built(Request, raw, folder / REQUEST)
+    if SCHEMAS.get(request.task) != request.schema:
+        raise UserError(f"'{folder / REQUEST}' names task '{request.task[:20]}': run it again.")
     if not request.methods or not request.classes or min(request.map_shape) < 1:
         raise UserError(f"'{folder / REQUEST}' names no methods, classes, or size of maps: run it again.")
     return request
@@ -331,7 +378,11 @@ def finish(folder: Path, manifest: Manifest) -> None:
 
 def rows_to_table(columns: dict[str, Any], request: Request) -> pa.Table:
     """A table of the run's schema from arrays of equal length; absent columns are null."""
-    schema = part_schema(request)
+    return table_of(columns, part_schema(request))
+
+
+def table_of(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    """As `rows_to_table`, of any schema with a column `id`."""
     n = len(columns["id"])
     arrays = [
         pa.array(columns[f.name], f.type)

@@ -48,6 +48,7 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
     named before: code runs, and files of other formats are programs too."""
     from models.preprocessing import Preprocessing
     from models.registry import load
+    from models.task import with_task
     from models.trusted_code import is_trusted, names_code
 
     source, file = manifest.source, weights
@@ -62,6 +63,7 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
         source, file = str(weights), None
     classes, fed = manifest.request.classes, Preprocessing.from_dict(manifest.request.preprocessing)
     made = _same_weights(load(source, file, None, device, fed, manifest.which), manifest)
+    made = with_task(made, manifest.request.task)
     return replace(made, classes=classes, renamed=made.classes != classes)
 
 
@@ -90,8 +92,10 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
     """The network fed and named as in the run, whatever is assumed of its weights by now."""
     from models.preprocessing import Preprocessing
     from models.preprocessing_options import words_for
+    from models.task import with_task
 
     request = manifest.request
+    classifier = with_task(classifier, request.task)
     made = replace(classifier, classes=request.classes, renamed=classifier.classes != request.classes)
     rescaled = classifier.transform_input
     if request.transform_input is not None and classifier.transform_input is not None:

@@ -24,7 +24,8 @@ from models.data.images import UnreadableImage
 from models.data.source import ImageSource
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
-from models.one_logit import probabilities
+from models.multi_label import is_multi_label
+from models.probabilities import probabilities
 
 MOST, READ = 256, 64
 """Images that are predicted, and those of them that are read in other ways at first."""
@@ -109,6 +110,16 @@ class NoAnswers(UserError):
     """No image of the sample can be read, or the network answers none of them with numbers."""
 
 
+class NotChecked(NoAnswers):
+    """Other readings of the images are not compared for several labels an image."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "With several labels an image, other ways to read the images are not tried: compare the figures "
+            "of the run with those that you know."
+        )
+
+
 def preflight(
     classifier: Classifier,
     source: ImageSource,
@@ -121,6 +132,8 @@ def preflight(
 
     `outputs`: for each class of the source, the network's output (-1: none). `order`: how classes were
     matched, one of `ORDERS` or ''. Nothing is written. Raises `NoAnswers`."""
+    if is_multi_label(classifier.model):
+        raise NotChecked
     sample = Sample(classifier, source, dict(zip(source.classes, outputs, strict=True)), READ)
     rows, clock = spread_over_classes(source, MOST), _Clock(len(source), seconds)
     for batch in batches(rows):

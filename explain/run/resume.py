@@ -1,6 +1,7 @@
 """Resuming a run: what differs from before, which images are computed again, and starting from scratch."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from explain.run.format import (
+    BY_LABEL,
     DERIVED,
     MANIFEST,
     METADATA,
@@ -18,6 +20,7 @@ from explain.run.format import (
     STAMP,
     Request,
     begin,
+    maps_of,
     part_files,
     read_request,
 )
@@ -31,6 +34,7 @@ NAMES = {
     "code": "the code of the network",
     "data": "the data",
     "data_fingerprint": "images or labels",
+    "task": "the task",
     "outputs": "the matching of classes",
     "classes": "names of the outputs",
     "preprocessing": "the preprocessing",
@@ -59,7 +63,7 @@ def claim(
     if not (out / REQUEST).is_file():
         return begin(out, request)
     before = read_request(out)
-    if damaged := [] if restart else set_aside(out):
+    if damaged := [] if restart else set_aside(out, before.multi_label):
         say(
             f"{len(damaged):,} of the run's files were damaged and are set aside (*{DAMAGED}): their "
             "images are done again"
@@ -127,8 +131,12 @@ def _short(value: Any) -> str:
 def changed_data(folder: Path, source: ImageSource, label: Mapping[str, int]) -> str:
     """How the images and labels of a source differ from the rows on disk: '3 images added, 1 gone, 2 labels
     changed'. `label`: class of the data -> index."""
-    rows = {i: k for path in part_files(folder) for i, k in zip(*_columns(path, "id", "label"), strict=True)}
-    now = {item.id: label[item.label] for item in source.items}
+    column = "labels" if source.multi_label else "label"
+    rows = {i: k for path in part_files(folder) for i, k in zip(*_columns(path, "id", column), strict=True)}
+    now: dict[str, Any] = {
+        item.id: label[item.label] if item.labels is None else sorted(label[name] for name in item.labels)
+        for item in source.items
+    }
     whole = (folder / MANIFEST).is_file()
     counts = [
         (len(now.keys() - rows.keys()) if whole else 0, "images added"),
@@ -160,34 +168,52 @@ def outdated(folder: Path, source: ImageSource) -> tuple[set[str], set[str]]:
 def drop_rows(folder: Path, ids: set[str]) -> None:
     """Take rows out of a run, so that they are done again. The run is no longer complete, and what was worked
     out from it goes first."""
-    _remove(folder, MANIFEST, *DERIVED)
+    _remove(folder, MANIFEST)
+    _remove_derived(folder)
     wanted = pa.array(sorted(ids), pa.string())
     for path in part_files(folder):
         hit = pc.is_in(read(path, ["id"])["id"], wanted)
         if not pc.any(hit).as_py():
             continue
-        kept = read(path).filter(pc.invert(hit))
-        if not len(kept):
-            path.unlink()
-            continue
-        write(kept, path)
+        for rows in (maps_of(path), path):  # the images last: their part says that they are done
+            if not rows.is_file():
+                continue
+            kept = (table := read(rows)).filter(pc.invert(pc.is_in(table["id"], wanted)))
+            if len(kept) or rows != path:  # an image may have no map
+                write(kept, rows)
+            else:
+                rows.unlink()
+                maps_of(path).unlink(missing_ok=True)
 
 
-def set_aside(folder: Path) -> list[Path]:
+def set_aside(folder: Path, apart: bool = False) -> list[Path]:
     """Rename parts that cannot be read, so that their images are done again; the run is no longer complete
-    then."""
-    damaged = [path for path in part_files(folder) if not is_whole(path)]
+    then. `apart`: whether the run keeps maps apart (`MAPS`), which must be readable too."""
+    damaged = [
+        path for path in part_files(folder) if not is_whole(path) or (apart and not is_whole(maps_of(path)))
+    ]
     if damaged:
-        _remove(folder, MANIFEST, *DERIVED)
+        _remove(folder, MANIFEST)
+        _remove_derived(folder)
+    for path in damaged:
+        maps_of(path).unlink(missing_ok=True)
     return [path.rename(path.with_name(path.name + DAMAGED)) for path in damaged]
 
 
 def clear(folder: Path) -> None:
     """Take out everything that the run made, and leave what people wrote. The request stays until the new one
     replaces it."""
-    _remove(folder, MANIFEST, METADATA, *DERIVED)
+    _remove(folder, MANIFEST, METADATA)
+    _remove_derived(folder)
     for path in part_files(folder):
+        maps_of(path).unlink(missing_ok=True)
         path.unlink()
+
+
+def _remove_derived(folder: Path) -> None:
+    """Those of single labels too."""
+    _remove(folder, *DERIVED)
+    shutil.rmtree(folder / BY_LABEL, ignore_errors=True)
 
 
 def _remove(folder: Path, *names: str) -> None:

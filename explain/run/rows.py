@@ -29,8 +29,8 @@ from explain.run.map_stats import attention_statistics
 from explain.run.regions import face_bands, reduced
 from models.classifier import Classifier
 from models.errors import UserError
-from models.one_logit import log_loss, probabilities
 from models.preprocessing import stack
+from models.probabilities import log_loss, probabilities
 
 SIDE = 32
 """Positions on a side of the maps that a run keeps of methods whose maps are as large as the image."""
@@ -105,33 +105,42 @@ def process(
             else None
         )
         return pa.concat_tables(
-            [*([rows] if rows else []), no_answers(request, ids, loaded, label, captured.logits, bad)]
+            [
+                *([rows] if rows else []),
+                no_answers(request, ids, loaded, label.tolist(), captured.logits, bad),
+            ]
         )
     label = label.to(captured.logits.device)
     prob, pred = probabilities(classifier.model, captured.logits), captured.logits.argmax(1)
     columns: dict[str, Any] = {
-        "id": ids,
         "label": label.cpu().numpy().astype(np.int16),
         "pred": pred.cpu().numpy().astype(np.int16),
         "confidence": prob.gather(1, pred[:, None])[:, 0].cpu().numpy(),
         "loss": log_loss(classifier.model, captured.logits, label).cpu().numpy(),
-        "prob": _lists(prob.cpu().numpy()),
-        "thumbnail": [i.thumbnail for i in loaded],
-        STAMP: [i.stamp for i in loaded],
-    } | {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
+        "prob": lists(prob.cpu().numpy()),
+    }
     maps = maps_of_targets(passes, request, pred, label)
-    return rows_to_table(columns | _map_columns(request, loaded, maps), request)
+    columns |= image_columns(request, ids, loaded) | map_columns(request, loaded, maps)
+    return rows_to_table(columns, request)
 
 
-def _map_columns(
+def image_columns(request: Request, ids: list[str], loaded: list[Loaded]) -> dict[str, Any]:
+    """Columns of what is known of readable images without the network, with the areas of regions."""
+    areas = {
+        area_column(name): np.broadcast_to(fraction, (len(loaded), *request.map_shape)).mean((1, 2))
+        for name, fraction in _regions(request, loaded).items()
+    }
+    facts = {name: [i.facts[name] for i in loaded] for name in loaded[0].facts}
+    stamps = {"thumbnail": [i.thumbnail for i in loaded], STAMP: [i.stamp for i in loaded]}
+    return {"id": ids} | areas | facts | stamps
+
+
+def map_columns(
     request: Request, loaded: list[Loaded], maps: dict[tuple[str, str], Tensor]
 ) -> dict[str, Any]:
-    """The columns of maps, of their statistics, and of the areas of regions."""
-    regions = _regions(request, loaded)
-    columns: dict[str, Any] = {
-        area_column(name): np.broadcast_to(fraction, (len(loaded), *request.map_shape)).mean((1, 2))
-        for name, fraction in regions.items()
-    }
+    """The columns of maps (N, h, w) by method and target, and of their statistics; `loaded`: the image of
+    each."""
+    regions, columns = _regions(request, loaded), dict[str, Any]()
     for (method, target), values in maps.items():
         name, raw = map_column(method, target), values.cpu().numpy()
         columns[name], columns[f"{name}.scale"] = pack_maps(raw)
@@ -140,13 +149,13 @@ def _map_columns(
 
 
 def no_answers(
-    request: Request, ids: list[str], loaded: list[Loaded], label: Tensor, logits: Tensor, rows: list[int]
+    request: Request, ids: list[str], loaded: list[Loaded], label: Any, logits: Tensor, rows: list[int]
 ) -> pa.Table:
-    """The rows of images to which the network answers NaN or infinite numbers: they have a label, and no
-    prediction."""
+    """The rows of images to which the network answers NaN or infinite numbers: they have their label (N,), or
+    their lists of labels, and no prediction."""
     columns = {
         "id": [ids[i] for i in rows],
-        "label": label[rows].numpy().astype(np.int16),
+        "labels" if request.multi_label else "label": [label[i] for i in rows],
         "thumbnail": [loaded[i].thumbnail for i in rows],
         STAMP: [loaded[i].stamp for i in rows],
         "error": [NO_ANSWER + ("NaN" if logits[i].isnan().any() else "infinite numbers") for i in rows],
@@ -168,7 +177,8 @@ def _regions(request: Request, loaded: list[Loaded]) -> dict[str, np.ndarray]:
     return dict(zip(request.regions, fractions, strict=True))
 
 
-def _lists(values: np.ndarray) -> pa.Array:
+def lists(values: np.ndarray) -> pa.Array:
+    """Rows (n, k) as a column of lists."""
     n, k = values.shape
     return pa.ListArray.from_arrays(
         pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(values.reshape(-1))

@@ -24,6 +24,7 @@ class DataRequest:
     seed: int = 0
     task: str = "classes"
     known: tuple[str, ...] = ()
+    labels_as: str = ""
 
     @property
     def path(self) -> Path:

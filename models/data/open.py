@@ -22,6 +22,7 @@ def open_data(
     seed: int = 0,
     task: str = "classes",
     known: Sequence[str] = (),
+    labels_as: str = "",
 ) -> ImageSource:
     """A folder, a table, Parquet files of images, .tar shards, `toon_faces`, `torchvision:NAME`, or a
     registered kind (`models.data.registry`); `limit` keeps that many, evenly spread.
@@ -30,7 +31,7 @@ def open_data(
     into train, validation and test, the same every time. `known`: classes of a network, whose spellings a
     table keeps apart. Raises UserError where the text is no data.
     """
-    request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known))
+    request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known), labels_as)
     kind = kind_of(request)
     try:
         source = kind.open(request)

@@ -19,10 +19,14 @@ from models.preprocessing_options import words_for
 from models.processor_config import from_processor_config
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, Told
+from models.task import MULTI, SINGLE
 from models.transform_check import UnreadableTransform, compared
 
 PREFIX = "hf:"
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+TASKS = {"single_label_classification": SINGLE, "multi_label_classification": MULTI}
+"""`problem_type` of a configuration -> task; it is missing where nobody trained the network as one or the
+other."""
 
 
 class HuggingFaceModels(ModelSource):
@@ -59,6 +63,7 @@ class HuggingFaceModels(ModelSource):
             source=PREFIX + place,
             options=tuple(words_for(preprocessing, always=True)) if told else (),
             notes=(note,) if note else (),
+            task=TASKS.get(config.problem_type, ""),
         )
 
 
@@ -71,10 +76,10 @@ def _network(place: str, name: str) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-        if getattr(config, "problem_type", None) not in (None, "single_label_classification"):
+        if getattr(config, "problem_type", None) not in (None, *TASKS):
             raise UserError(
                 f"{name} answers with {config.problem_type.replace('_', ' ')}: Vitrine explains networks "
-                "whose classes exclude each other."
+                "that answer with classes or labels."
             )
         if config.num_labels == 1:
             raise UserError(f"{name} answers with one number (num_labels 1): Vitrine explains classifiers.")

@@ -16,6 +16,7 @@ from models.preprocessing import Preprocessing
 from models.preprocessing_options import words_for
 from models.shipped import architecture
 from models.sources.base import ModelSource, Told
+from models.task import MULTI
 from models.trusted_code import is_trusted, names_code
 
 FILE, SCHEMA = "model.json", 1
@@ -69,6 +70,7 @@ class ModelFile(ModelSource):
             preprocessing=fed,
             preprocessing_from=f"from '{Path(name).name}'",
             options=tuple(words_for(fed, made.transform_input, always=True)),
+            task=MULTI if raw.get("task") == MULTI else made.task,
         )
 
 
@@ -90,7 +92,7 @@ def write(folder: Path, classifier: Classifier) -> None:
         "preprocessing": classifier.preprocessing.as_dict(),
         "transform_input": classifier.transform_input,
         "classes": list(classifier.classes),
-        "task": classifier.metadata.get("task", "classes"),
+        "task": classifier.task if classifier.task == MULTI else classifier.metadata.get("task", "classes"),
     }
     with atomic(folder / FILE) as temporary:
         temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")

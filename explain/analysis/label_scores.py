@@ -1,0 +1,25 @@
+"""The answers of a run of several labels an image, as scores of all labels at once."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from explain.analysis.multi_label import LabelScores
+from explain.run.format import CALLED
+from explain.run.label_sets import LabelSets
+
+
+@lru_cache(maxsize=4)
+def label_scores(sets: LabelSets) -> LabelScores:
+    """Of the images that have an answer."""
+    good = sets.table["error"].isna().to_numpy()
+    return LabelScores.of(sets.truth[good], sets.prob[good], sets.classes, int((~good).sum()))
+
+
+def chosen_thresholds(sets: LabelSets, chosen: Mapping[str, float]) -> np.ndarray:
+    """(K,): those that a person chose, by the number of the label as text; otherwise the network's own."""
+    found = np.full(len(sets.classes), CALLED)
+    for index, value in chosen.items():
+        found[int(index)] = value
+    return found

@@ -1,0 +1,267 @@
+"""A run of several labels an image, read as one run of two classes for each label: has the image this label,
+or not? All of them share images, thumbnails and answers; each has its own errors, threshold and maps."""
+
+import logging
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from cachetools import LRUCache
+
+from explain.run.column_cache import column
+from explain.run.format import (
+    BY_LABEL,
+    CALLED,
+    OF_CLASS,
+    OTHER,
+    TARGETS,
+    Manifest,
+    map_column,
+    maps_of,
+    part_files,
+    unpack_maps,
+)
+from explain.run.parquet import Damaged, read
+from explain.run.run_data import RunData
+from models.classes import find_class
+from models.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SEVERAL = ("labels", "prob", "logit")
+"""Columns of the answers to every class."""
+KEPT = 8
+"""Runs of single labels that are kept, at about 20 MB each for 50,000 images."""
+NEGATIVE = "no map: maps show what speaks for {name}, not what speaks against it"
+NOT_KEPT = "no map: the run keeps those of labels that are missed, called in error, or found"
+
+
+@dataclass(eq=False)
+class LabelSets:
+    """`table`: one row an image: id, error, facts, and where its thumbnail is. `truth` (n, K) bool: which
+    labels it has; `prob`, `logit` (n, K) float32: the answers, NaN for unreadable images. `places`: one row a
+    map: `row` of the table, `class`, and where the map is, with its statistics."""
+
+    folder: Path
+    manifest: Manifest
+    table: pd.DataFrame
+    truth: np.ndarray
+    prob: np.ndarray
+    logit: np.ndarray
+    places: pd.DataFrame
+    damaged: int = 0
+
+    @classmethod
+    def of(cls, folder: Path, manifest: Manifest, table: pd.DataFrame, damaged: int) -> "LabelSets":
+        """`table`: as `explain.run.reader` reads it, with `SEVERAL`."""
+        request, n = manifest.request, len(table)
+        k = len(request.classes)
+        truth, prob = np.zeros((n, k), bool), np.full((n, k), np.nan, np.float32)
+        for row, labels in enumerate(table["labels"]):
+            truth[row, [] if labels is None else labels] = True
+        logit, good = prob.copy(), table["error"].isna().to_numpy()
+        if good.any():
+            prob[good], logit[good] = (np.stack(table.loc[good, name]) for name in ("prob", "logit"))
+        light = table.drop(columns=list(SEVERAL))
+        places, lost = _places(folder, manifest, light)
+        return cls(folder, manifest, light, truth, prob, logit, places, damaged + lost)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.request.classes
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """How many images each label is missed or called in error of, (K,)."""
+        good = self.table["error"].isna().to_numpy()
+        return np.asarray(((self.prob >= CALLED) != self.truth)[good].sum(0))
+
+    @property
+    def most_errors(self) -> int:
+        return int(self.errors.argmax())
+
+    def number(self, name: str) -> int:
+        """Of a label. Raises UserError for a name that is none."""
+        index = find_class(name, self.classes)
+        if index is None:
+            shown = ", ".join(self.classes[:12])
+            raise UserError(f"No label '{name[:60]}': the run has {shown}.")
+        return index
+
+    @cached_property
+    def whole(self) -> "LabelSetsRun":
+        """All labels at once."""
+        probable = np.nan_to_num(self.prob, nan=-1)
+        bad = self.table["error"].notna().to_numpy()
+        answers = {
+            "label": np.full(len(self.table), -1),
+            "pred": np.where(bad, np.nan, probable.argmax(1)),
+            "confidence": np.where(bad, np.nan, probable.max(1)),
+        }
+        return LabelSetsRun(self.folder, self.manifest, self.table.assign(**answers), self.damaged, sets=self)
+
+    @cached_property
+    def _opened(self) -> "LRUCache[int, LabelRun]":
+        return LRUCache(KEPT)
+
+    def label(self, index: int) -> "LabelRun":
+        """The run of two classes that asks for this label; the last few are kept."""
+        opened = self._opened.get(index)
+        if opened is None:
+            name = self.classes[index]
+            request = replace(self.manifest.request, classes=(f"no {name}", name), outputs={})
+            manifest = replace(self.manifest, request=request)
+            table = self._table(index)
+            opened = LabelRun(self.folder, manifest, table, self.damaged, sets=self, index=index)
+            self._opened[index] = opened
+        return opened
+
+    def _table(self, index: int) -> pd.DataFrame:
+        """The columns of a run of two classes."""
+        truth, prob, z = self.truth[:, index], self.prob[:, index], self.logit[:, index].astype(float)
+        called, bad = prob >= CALLED, self.table["error"].notna().to_numpy()
+        with np.errstate(invalid="ignore"):  # NaN of unreadable images
+            loss = np.logaddexp(0, np.where(truth, -z, z)).astype(np.float32)
+        answers = {
+            "label": truth.astype(np.int64),
+            "pred": np.where(bad, np.nan, called.astype(float)),
+            "confidence": np.where(called, prob, 1 - prob),
+            "loss": loss,
+        }
+        return self.table.assign(**answers, **self._statistics(index, truth, called))
+
+    def _statistics(self, index: int, truth: np.ndarray, called: np.ndarray) -> dict[str, np.ndarray]:
+        """Of the maps of each target, where its class is the label; NaN elsewhere."""
+        places = self.places[self.places["class"] == index]
+        is_label = {TARGETS[0]: called, TARGETS[1]: truth, OTHER: ~called}
+        columns = dict[str, np.ndarray]()
+        for method in self.manifest.request.methods:
+            for statistic in self.manifest.request.statistics:
+                known = np.full(len(self.table), np.nan, np.float32)
+                known[places["row"]] = places[f"{map_column(method, OF_CLASS)}.{statistic}"]
+                for target, yes in is_label.items():
+                    columns[f"{map_column(method, target)}.{statistic}"] = np.where(yes, known, np.nan)
+        return columns
+
+    def maps(self, method: str, index: int, rows: "Sequence[int]") -> np.ndarray:
+        """Raw maps (n, h, w) float32 of a label for rows of the table; NaN where none is kept."""
+        shape, name = self.manifest.request.map_shape, map_column(method, OF_CLASS)
+        maps = np.full((len(rows), *shape), np.nan, np.float32)
+        places = self.places[self.places["class"] == index].set_index("row")[["part", "at"]]
+        found = places.reindex(list(rows)).assign(to=np.arange(len(rows))).dropna()
+        for part, group in found.astype(int).groupby("part"):
+            file, at = maps_of(self.whole.parts[int(str(part))]), group["at"].to_numpy()
+            packed, scale = (column(file, n, self.whole.stamp) for n in (name, f"{name}.scale"))
+            scales = scale.to_numpy().astype(np.float32)[at]
+            maps[group["to"].to_numpy()] = unpack_maps(packed.take(pa.array(at)), scales, shape)
+        return maps
+
+    def has_map(self, index: int, row: int) -> bool:
+        return bool(((self.places["class"] == index) & (self.places["row"] == row)).any())
+
+
+def _places(folder: Path, manifest: Manifest, table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Where the map of each image and class is, with its statistics; and how many files are damaged and left
+    out."""
+    request, found, lost = manifest.request, [], 0
+    names = [
+        f"{map_column(m, OF_CLASS)}.{statistic}" for m in request.methods for statistic in request.statistics
+    ]
+    for number, part in enumerate(part_files(folder)):
+        try:
+            maps = read(maps_of(part), ["id", "class", *names]).to_pandas()
+        except Damaged as error:
+            logging.getLogger("vitrine").warning("%s", error)
+            lost += 1
+            continue
+        found.append(maps.assign(part=number, at=np.arange(len(maps))))
+    whole = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["id", "class", *names])
+    index = pd.Series(np.arange(len(table)), table["id"])
+    known = whole[whole["id"].isin(index.index)].drop_duplicates(["id", "class"])
+    return known.assign(row=index.loc[known["id"]].to_numpy(int)).drop(columns="id"), lost
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSetsRun(RunData):
+    """All labels of a run of several labels an image: `classes` are the labels, the probabilities of an image
+    do not sum to 1, and `pred` is only the most probable of them. What is right and wrong, and why, is a
+    question of one label: `sets.label(number)`."""
+
+    sets: LabelSets | None = None
+
+    @property
+    def label_sets(self) -> LabelSets:
+        assert self.sets is not None
+        return self.sets
+
+    @property
+    def all_labels(self) -> bool:
+        return True
+
+    @property
+    def binary(self) -> bool:
+        return False
+
+    def prob(self, row: int) -> np.ndarray:
+        return np.asarray(self.label_sets.prob[row])
+
+    def maps_of(self, method: str, label: int, rows: "Sequence[int]") -> np.ndarray:
+        """Raw maps (n, h, w) of one label; NaN where none is kept."""
+        return self.label_sets.maps(method, label, rows)
+
+    def maps(self, method: str, target: str, rows: "Sequence[int]") -> np.ndarray:
+        """Those of the most probable label of each row, whatever the target."""
+        there = self.table.loc[list(rows), "pred"]
+        return np.concatenate([self.maps_of(method, int(c), [int(str(r))]) for r, c in there.items()])
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRun(RunData):
+    """A run of two classes, 'no X' and 'X', of the images of `sets`, a run of several labels: whether each
+    has label number `index`. Its maps are those of the label; the class 'no X' has none."""
+
+    sets: LabelSets | None = None
+    index: int = 0
+
+    @property
+    def label_sets(self) -> LabelSets:
+        assert self.sets is not None
+        return self.sets
+
+    @property
+    def derived(self) -> Path:
+        return self.folder / BY_LABEL / f"{self.index:04d}"
+
+    def prob(self, row: int) -> np.ndarray:
+        p = self.label_sets.prob[row, self.index]
+        return np.array([1 - p, p], np.float32)
+
+    def probabilities(self) -> "Iterator[tuple[np.ndarray, np.ndarray]]":
+        rows = self.ok.index.to_numpy()
+        p = self.label_sets.prob[rows, self.index]
+        yield rows, np.stack([1 - p, p], 1)
+
+    def no_map(self, row: int, target: str) -> str:
+        if not self._is_label(target, [row])[0]:
+            return NEGATIVE.format(name=self.classes[1])
+        return "" if self.label_sets.has_map(self.index, row) else NOT_KEPT
+
+    def _is_label(self, target: str, rows: "Sequence[int]") -> np.ndarray:
+        """Whether the class of a target is the label, (n,) bool."""
+        there = self.table.loc[list(rows)]
+        if target == TARGETS[1]:
+            return np.asarray(there["label"] == 1)
+        return np.asarray((there["pred"] == 1) if target == TARGETS[0] else (there["pred"] == 0))
+
+    def maps(self, method: str, target: str, rows: "Sequence[int]") -> np.ndarray:
+        if method not in self.manifest.request.methods:
+            return super().maps(method, target, rows)  # it says so
+        wanted = list(rows)
+        maps = self.label_sets.maps(method, self.index, wanted)
+        maps[~self._is_label(target, wanted)] = np.nan
+        return maps
