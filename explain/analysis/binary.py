@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 
+from explain.analysis.intervals import RESAMPLES, Z
 from explain.run.reader import RunData
 from models.errors import UserError
 from models.evaluation import wilson_interval
@@ -18,8 +19,7 @@ PRESETS = {"0.5": "0.5", "best-f1": "best F1", "sensitivity-90": "90 % sensitivi
 """Names of thresholds for commands and buttons: 0.5; the largest F1 on these images; the smallest
 false-alarm rate with a sensitivity of at least 90 %."""
 SENSITIVITY = 0.9
-RESAMPLES, COUNT_RESAMPLES = 500, 2000  # of the average precision, and of F1
-Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+COUNT_RESAMPLES = 2000  # of F1
 Interval = tuple[float, float]
 
 

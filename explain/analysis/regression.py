@@ -1,0 +1,114 @@
+"""Results that are numbers: errors, correlation and agreement of each output with the truth. NumPy only.
+
+A residual is the predicted number minus the true one: positive where the network says too much.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+from explain.analysis.intervals import percentiles, resamples
+
+MEASURES = ("mae", "rmse", "pearson", "ccc", "r2", "bias")
+"""MAE: mean absolute residual. RMSE: root of the mean squared residual. Pearson's r. CCC: concordance
+correlation coefficient, 2 cov / (var + var + (difference of the means)²), with population variances (divided
+by n) as in L. I. Lin, Biometrics 45, 1989. R²: 1 - sum of squared residuals / that of the deviations of the
+truth from its mean. Bias: mean residual."""
+CONSTANT = 1e-12  # a variance that is not above this fraction of the mean square is one of rounding
+
+
+@dataclass(frozen=True, eq=False)
+class NumberScores:
+    """Of n images and R outputs: the true and the predicted numbers, float64 (n, R), finite. `left_out`:
+    images without one of them."""
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    names: tuple[str, ...]
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, truth: np.ndarray, predicted: np.ndarray, names: Sequence[str], left_out: int = 0) -> Self:
+        """Without the images that have a NaN or an infinite number in a row of either; they are added to
+        `left_out`. Raises ValueError for unequal shapes."""
+        truth, predicted = np.asarray(truth, float), np.asarray(predicted, float)
+        if truth.shape != predicted.shape or truth.ndim != 2 or truth.shape[1] != len(names):
+            raise ValueError(f"truth {truth.shape}, predictions {predicted.shape}, {len(names)} outputs")
+        known = np.isfinite(truth).all(1) & np.isfinite(predicted).all(1)
+        lost = int(len(known) - known.sum())
+        return cls(truth[known], predicted[known], tuple(names), left_out + lost)
+
+    @property
+    def images(self) -> int:
+        return len(self.truth)
+
+    @cached_property
+    def residuals(self) -> np.ndarray:
+        """(n, R): predicted minus true."""
+        return self.predicted - self.truth
+
+    @cached_property
+    def values(self) -> dict[str, np.ndarray]:
+        """(R,) of each name in `MEASURES`. NaN without images; Pearson, CCC and R² also where the truth is
+        constant, and Pearson where the predictions are (CCC is 0 there)."""
+        means = self._moments.mean(0) if self.images else np.full(self._moments.shape[1:], np.nan)
+        return _measures(*means)
+
+    @cached_property
+    def intervals(self) -> dict[str, np.ndarray]:
+        """(R, 2), 95 %, of each name in `MEASURES`: percentiles of `RESAMPLES` bootstrap samples of images;
+        NaN where a measure is not defined or does not vary."""
+        flat = self._moments.reshape(self.images, 8 * len(self.names))
+        sums = np.concatenate([block.astype(float) @ flat for block in resamples(self.images)])
+        means = sums.reshape(len(sums), *self._moments.shape[1:]) / max(self.images, 1)
+        drawn = _measures(*np.moveaxis(means, 1, 0))
+        ends = {name: percentiles(values) for name, values in drawn.items()}
+        for name, value in self.values.items():
+            ends[name][np.isnan(value)] = np.nan
+        return ends
+
+    @cached_property
+    def _moments(self) -> np.ndarray:
+        """(n, 8, R): what the measures are means of. Truth and predictions are centered, so that variances
+        keep their digits."""
+        truth, predicted, e = self.truth, self.predicted, self.residuals
+        if self.images:
+            truth, predicted = truth - truth.mean(0), predicted - predicted.mean(0)
+        return np.stack([truth, predicted, truth**2, predicted**2, truth * predicted, np.abs(e), e, e**2], 1)
+
+
+def _measures(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    truth_square: np.ndarray,
+    predicted_square: np.ndarray,
+    product: np.ndarray,
+    absolute: np.ndarray,
+    residual: np.ndarray,
+    square: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Means (..., R) over the images -> the measures of them."""
+    covariance = product - truth * predicted
+    of_truth, of_predicted = _variance(truth, truth_square), _variance(predicted, predicted_square)
+    varies = of_truth > 0
+    return {
+        "mae": absolute,
+        "rmse": np.sqrt(square),
+        "pearson": np.clip(_ratio(covariance, np.sqrt(of_truth) * np.sqrt(of_predicted)), -1, 1),
+        "ccc": np.where(varies, _ratio(2 * covariance, of_truth + of_predicted + residual**2), np.nan),
+        "r2": 1 - _ratio(square, of_truth),
+        "bias": residual,
+    }
+
+
+def _variance(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
+    variance = square - mean**2
+    return np.where(variance > CONSTANT * square, variance, 0)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where `whole` is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
