@@ -8,6 +8,8 @@ from PIL import Image
 
 from models.data.source import ImageSource
 
+SINGLE, MULTI = "single-label", "multi-label"
+"""Tasks of data: one label an image, or any number of them."""
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
 
 
@@ -15,7 +17,7 @@ TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
 class DataRequest:
     """What a person writes after `--data` (`text`), and the options beside it. `split`: train, validation,
     test, or a name of the data's own; `task`: classes or affect; `known`: classes of a network, whose
-    spellings stay apart."""
+    spellings stay apart; `labels_as`: `SINGLE` or `MULTI`, or as the data shows (empty)."""
 
     text: str
     split: str | None = None
@@ -24,6 +26,7 @@ class DataRequest:
     seed: int = 0
     task: str = "classes"
     known: tuple[str, ...] = ()
+    labels_as: str = ""
 
     @property
     def path(self) -> Path:
