@@ -66,8 +66,8 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
     """
     training, test, note = open_split("train"), _if_there(open_split, "test"), ""
     validation = _if_there(open_split, "validation")
-    for part in filter(None, (training, validation, test)):
-        must_be_single(part)
+    for source in filter(None, (training, validation, test)):
+        must_be_single(source)
     if validation is None:
         training, validation = split_off(training, "validation")
         note = joined(training.note, f"validation: {len(validation)} images held out of train")

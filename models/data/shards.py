@@ -97,7 +97,7 @@ class ShardSource(PackedSource):
             raise UserError(_nothing(path, shards, len(found), label))
         self.note = joined(
             f"{len(shards)} shard{'s' * (len(shards) != 1)}",
-            f"labels {labels.how}: {counted(self.items)}" if self.multi_label else "",
+            f"labels, {labels.how}: {counted(self.items)}" if self.multi_label else "",
             f"{missing} keys without an image left out" if missing else "",
             f"{unlabeled} images without a label left out" if unlabeled else "",
             self._contradictions(),

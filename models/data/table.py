@@ -149,9 +149,9 @@ def _find_labels(
 
 
 def _named_images(images: pd.Series, read: RowLabels, path: Path) -> pd.DataFrame:
-    """Columns `image` and `label` (both text) of the rows that have both, under the index of the row; of sets,
-    one for each label, and one with an empty label for a row without any. Raises UserError where no row has
-    both."""
+    """Columns `image` and `label` (both text) of the rows that have both, under the index of the row; of
+    sets, one for each label, and one with an empty label for a row without any. Raises UserError where no row
+    has both."""
     filled = images.dropna()
     filled = filled[filled.index.isin(read.rows)].astype(str).str.strip()
     named = filled.to_frame("image").join(read.names.rename("label"))

@@ -113,8 +113,8 @@ def read_list(path: Path) -> pd.DataFrame:
     numbers = labels and all(re.fullmatch(r"[\d.+-]+([\s,;]+[\d.+-]+)+", label) for label in labels)
     if numbers and set_reading(labels) is None:
         raise UserError(
-            f"'{path}' holds several numbers for one image ('{labels[0][:40]}'): they may be classes, or 0 and "
-            "1 for each class. Write several labels as 3|7, or give a table with one column for each class."
+            f"'{path}' holds several numbers for one image ('{labels[0][:40]}'): they may be classes, or 0 "
+            "and 1 for each class. Write several labels as 3|7, or give a table with one column a class."
         )
     return pd.DataFrame(pairs, columns=["image", "label"])
 
