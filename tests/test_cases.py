@@ -363,11 +363,17 @@ def test_one_logit_is_two_classes(tmp_path: Path) -> None:
     assert "outputs in another order" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["multilabel_labels", "multilabel_onehot"])
+def test_several_labels_an_image_are_read(name: str) -> None:
+    source, expected = open_data(str(folder() / case(name)["data"])), {}
+    for image, cell in answers(name)["labels"].items():
+        expected[image] = tuple(sorted(str(cell).split("|")))
+    assert source.multi_label
+    assert source.classes == tuple(case(name)["class_order"])
+    assert {item.id: item.labels for item in source.items} == expected
+
+
 def test_other_tasks_are_refused() -> None:
-    with pytest.raises(UserError, match=r"several labels in one cell \('0\|1'\)"):
-        open_data(str(folder() / case("multilabel_labels")["data"]), label_col="labels")
-    with pytest.raises(UserError, match="choose one of image, 0, 1"):
-        open_data(str(folder() / case("multilabel_onehot")["data"]))
     regression = case("regression")
     source = open_data(str(folder() / regression["data"]), label_col="ink")
     with pytest.raises(UserError, match="has one output"):

@@ -16,7 +16,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.data.hints import near_classes, seen_in_training
 from models.data.images import UnreadableImage, open_image
-from models.data.labels import several_labels
+from models.data.label_sets import set_reading
 from models.data.open import open_data
 from models.data.parts import open_parts
 from models.errors import UserError
@@ -192,34 +192,37 @@ def write(folder: Path, images: list[str], labels: list[str] | None = None, name
 
 
 @pytest.mark.parametrize(
-    "labels",
+    ("labels", "expected", "how"),
     [
-        ["3", "3|7", "7", "1"],
-        ["a;b", "b", "a", "c"],
-        ['["cat", "dog"]', '["cat"]', "[]", "[]"],
-        ["['a']", "['b']", "a", "b"],
+        (["3", "3|7", "7", "1"], [["3"], ["3", "7"], ["7"], ["1"]], "separated by '|'"),
+        (["a;b", "b", "a", "c"], [["a", "b"], ["b"], ["a"], ["c"]], "separated by ';'"),
+        (['["cat", "dog"]', '["cat"]', "[]", "[]"], [["cat", "dog"], ["cat"], [], []], "as lists"),
+        (["['a']", "['b']", "a", "b"], [["a"], ["b"], ["a"], ["b"]], "as lists"),
     ],
 )
-def test_several_labels_in_a_cell_are_refused(labels: list[str], pictures: Path) -> None:
-    with pytest.raises(
-        UserError,
-        match=r"holds several labels in one cell \('.*'\), and Vitrine explains networks that choose one "
-        r"class",
-    ):
-        open_data(str(write(pictures, [f"red/{i}.png" for i in range(4)], labels)))
+def test_several_labels_in_a_cell_are_sets(
+    labels: list[str], expected: list[list[str]], how: str, pictures: Path
+) -> None:
+    source = open_data(str(write(pictures, [f"red/{i}.png" for i in range(4)], labels)))
+    assert source.multi_label
+    assert [list(item.labels or ()) for item in source.items] == expected
+    assert [item.label for item in source.items] == [" | ".join(names) for names in expected]
+    assert source.classes == tuple(sorted({name for names in expected for name in names}))
+    assert f"labels from column 'label', several in a cell, {how}: " in source.note
 
 
-def test_lists_of_a_parquet_table_are_refused(pictures: Path) -> None:
+def test_lists_of_a_parquet_table_are_sets(pictures: Path) -> None:
     pd.DataFrame({"image": ["red/0.png", "red/1.png"], "label": [[1, 2], [3]]}).to_parquet(
         pictures / "t.parquet"
     )
-    with pytest.raises(UserError, match="several labels in one cell"):
-        open_data(str(pictures / "t.parquet"))
+    source = open_data(str(pictures / "t.parquet"))
+    assert [item.labels for item in source.items] == [("1", "2"), ("3",)]
+    assert "several in a cell, as lists: 1.5 labels an image on average" in source.note
 
 
 def test_names_with_such_signs_are_classes() -> None:
-    assert several_labels(["tench; Tinca tinca", "goldfish; Carassius auratus", "a|x"]) is None
-    assert several_labels(["crane, bird", "crane, machine", "[sic]"]) is None
+    assert set_reading(["tench; Tinca tinca", "goldfish; Carassius auratus", "a|x"]) is None
+    assert set_reading(["crane, bird", "crane, machine", "[sic]"]) is None
 
 
 def test_measured_numbers_are_refused_and_whole_ones_are_classes(pictures: Path) -> None:

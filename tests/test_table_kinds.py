@@ -264,16 +264,24 @@ def test_one_column_a_class(yes: object, no: object, kind: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("rows", "message", "sets"),
     [
-        ("0.png,1,1\n1.png,0,1\n", r"\(1 of 2 rows have several\)"),
-        ("0.png,1,0\n1.png,0,0\n", r"\(1 of 2 rows have none\)"),
+        ("0.png,1,1\n1.png,0,1\n", r"\(1 of 2 rows have several\)", [("a", "b"), ("b",)]),
+        ("0.png,1,0\n1.png,0,0\n", r"\(1 of 2 rows have none\)", [("a",), ()]),
     ],
 )
-def test_several_ones_or_none_are_refused(rows: str, message: str, tmp_path: Path) -> None:
+def test_several_ones_or_none_are_sets(
+    rows: str, message: str, sets: list[tuple[str, ...]], tmp_path: Path
+) -> None:
     images(tmp_path, "0.png", "1.png")
-    with pytest.raises(UserError, match=rf"{message}.*choose one of image, a, b with --label-col"):
-        opened(tmp_path / "t.csv", "image,a,b\n" + rows)
+    source = opened(tmp_path / "t.csv", "image,a,b\n" + rows)
+    assert source.multi_label
+    assert source.classes == ("a", "b")
+    assert [item.labels for item in source.items] == sets
+    with pytest.raises(
+        UserError, match=rf"{message}, and data of the task single-label .* image, a, b with --label-col"
+    ):
+        opened(tmp_path / "t.csv", "image,a,b\n" + rows, labels_as="single-label")
 
 
 def test_a_column_of_labels_comes_first(tmp_path: Path) -> None:

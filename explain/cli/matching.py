@@ -71,12 +71,14 @@ def open_both(
     limit: int | None = None,
 ) -> tuple["Classifier", "ImageSource"]:
     """The same before their classes are matched; the network's input is printed. Raises UserError."""
+    from models.data.label_sets import SEPARATORS
     from models.task import as_asked
 
-    source = data.open(columns, limit)
-    classifier = as_asked(network.load(preprocessing, class_names), source, data.labels_as)
-    if any(spelling in classifier.classes for spelling in source.merged):
+    source, classifier = data.open(columns, limit), network.load(preprocessing, class_names)
+    joined = source.multi_label and any(s in name for name in classifier.classes for s in SEPARATORS)
+    if joined or any(spelling in classifier.classes for spelling in source.merged):
         source = data.open(columns, limit, classifier.classes)
+    classifier = as_asked(classifier, source, data.labels_as)
     say(f"input      {classifier.input_described}")
     for note in classifier.notes:
         say(f"network    {note}")

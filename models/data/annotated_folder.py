@@ -28,6 +28,7 @@ class AnnotatedFolder(TableSource):
         label_col: str | None = None,
         split: str | None = None,
         known: Sequence[str] = (),
+        labels_as: str = "",
     ):
         """Raises UserError as `TableSource`."""
         file, part = metadata_file(root), None
@@ -37,7 +38,7 @@ class AnnotatedFolder(TableSource):
             file = metadata_file(folder)
         if file is None:
             raise UserError(f"'{root}' has no {FILES[0]}: write one, or use folders of classes.")
-        super().__init__(file, image_col, label_col, None if part else split, known)
+        super().__init__(file, image_col, label_col, None if part else split, known, labels_as)
         self.name = "/".join(filter(None, (root.resolve().name, part or split)))
         named, skipped = {item.id for item in self.items}, Counter[str]()
         images = images_below(file.parent, skipped)

@@ -64,9 +64,14 @@ def read_corrections(path: Path) -> Corrections:
 class Corrected(DerivedSource):
     """A source with some labels replaced and some images left out, under the same name. `changed` and
     `left_out` count them, `summary` is one line about both; `found`: the corrections of its images. Raises
-    UserError for a class that the source lacks, and where no image is left."""
+    UserError for a class that the source lacks, where no image is left, and for sets of labels."""
 
     def __init__(self, source: ImageSource, corrections: Corrections):
+        if source.multi_label:
+            raise UserError(
+                f"{corrections.file} holds one label an image, and {source.name} has any number of them: "
+                "correct its own file of labels, and leave --labels out."
+            )
         fitting = [
             [key for name in names_of(source.name) if (key := (name, item.id)) in corrections.labels]
             for item in source.items

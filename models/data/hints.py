@@ -14,7 +14,12 @@ COMPARED = 300  # classes: with more, only equal folded names are reported
 def near_classes(*parts: ImageSource) -> str:
     """One line on classes of the data, in all its splits, that may be one: equal folded names, synonyms, or a
     rare name that is similar to a common one. Nothing is merged."""
-    count = Counter(item.label for part in parts for item in part.items)
+    count = Counter(
+        name
+        for part in parts
+        for item in part.items
+        for name in ((item.label,) if item.labels is None else item.labels)
+    )
     classes = list(dict.fromkeys(name for part in parts for name in part.classes))
     first: dict[str, str] = {}
     found = []

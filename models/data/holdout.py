@@ -2,6 +2,7 @@
 time."""
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 
@@ -14,7 +15,8 @@ NAMES = ("test", "validation", "train")
 def held_out(source: ImageSource, part: str) -> ImageSource:
     """One split of a source: 15 % of every class are test, 15 % validation, the rest train.
 
-    A class of three images or more is in every split; a class of one or two is in train only.
+    A class of three images or more is in every split; a class of one or two is in train only. Of images with
+    any number of labels, those with the same rarest label are one class, and so are those without any.
     """
     chosen = Subset(source, _parts(source)[part], f"{source.name}/{part}")
     chosen.note = joined(source.note, f"{part} held out: the data has no splits")
@@ -42,8 +44,17 @@ def _size(n: int, fraction: float) -> int:
 
 
 def _orders(source: ImageSource) -> list[np.ndarray]:
-    """For each class, its images in an order that depends on their names only."""
+    """For each class (`_classes`), its images in an order that depends on their names only."""
     keys = np.array([hashlib.sha256(item.id.encode()).hexdigest()[:16] for item in source.items])
-    labels = np.array([item.label for item in source.items])
+    labels = np.array(_classes(source))
     order = np.argsort(keys, kind="stable")
-    return [order[labels[order] == name] for name in source.classes]
+    names = (*source.classes, "") if source.multi_label else source.classes
+    return [order[labels[order] == name] for name in names]
+
+
+def _classes(source: ImageSource) -> list[str]:
+    """The class of each image; of sets their rarest label, empty for none."""
+    if not source.multi_label:
+        return [item.label for item in source.items]
+    count = Counter(name for item in source.items for name in item.labels or ())
+    return [min(item.labels or ("",), key=lambda name: count[name]) for item in source.items]

@@ -15,7 +15,7 @@ TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
 class DataRequest:
     """What a person writes after `--data` (`text`), and the options beside it. `split`: train, validation,
     test, or a name of the data's own; `task`: classes or affect; `known`: classes of a network, whose
-    spellings stay apart."""
+    spellings stay apart; `labels_as`: one of `models.task.TASKS`, or as the data shows (empty)."""
 
     text: str
     split: str | None = None

@@ -55,7 +55,8 @@ def _is_shards(request: DataRequest) -> bool:
 def _open_shards(request: DataRequest) -> ImageSource:
     from models.data.shards import ShardSource
 
-    return ShardSource(request.path, request.image_col, request.label_col, request.split)
+    options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
+    return ShardSource(request.path, *options)
 
 
 def _is_parquet_images(request: DataRequest) -> bool:
@@ -71,7 +72,8 @@ def _is_parquet_images(request: DataRequest) -> bool:
 def _open_parquet_images(request: DataRequest) -> ImageSource:
     from models.data.parquet_images import ParquetImages
 
-    return ParquetImages(request.path, request.image_col, request.label_col, request.split)
+    options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
+    return ParquetImages(request.path, *options)
 
 
 def _is_annotated_folder(request: DataRequest) -> bool:
@@ -83,13 +85,15 @@ def _is_annotated_folder(request: DataRequest) -> bool:
 def _open_annotated_folder(request: DataRequest) -> ImageSource:
     from models.data.annotated_folder import AnnotatedFolder
 
-    return AnnotatedFolder(request.path, request.image_col, request.label_col, request.split, request.known)
+    options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
+    return AnnotatedFolder(request.path, *options)
 
 
 def _open_table(request: DataRequest) -> ImageSource:
     from models.data.table import TableSource
 
-    return TableSource(request.path, request.image_col, request.label_col, request.split, request.known)
+    options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
+    return TableSource(request.path, *options)
 
 
 def _open_folder(request: DataRequest) -> ImageSource:

@@ -4,8 +4,8 @@ writes them, with the names of the classes in the schema.
 The layout: https://huggingface.co/docs/hub/datasets-image and `datasets.Features.arrow_schema`.
 """
 
-import json
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from models.data.arrays import MAX_BYTES
 from models.data.columns import grouping_columns
 from models.data.files import file_stamp
 from models.data.images import UnreadableImage
-from models.data.labels import class_labels, distinct, natural
+from models.data.label_sets import RowLabels, counted
+from models.data.labels import natural
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.parquet_cells import read_cell
+from models.data.schema_labels import class_names, schema_labels
 from models.data.source import Item, joined
 from models.data.table import rows_of
 from models.errors import UserError
@@ -36,9 +38,16 @@ class ParquetImages(PackedSource):
     """A Parquet file, or a folder of them. Labels that are numbers get the names that the schema has."""
 
     def __init__(
-        self, path: Path, image_col: str | None = None, label_col: str | None = None, split: str | None = None
+        self,
+        path: Path,
+        image_col: str | None = None,
+        label_col: str | None = None,
+        split: str | None = None,
+        known: Sequence[str] = (),
+        labels_as: str = "",
     ):
-        """Raises UserError where no column holds images, or none holds labels."""
+        """`known` and `labels_as` as in `DataRequest`. Raises UserError where no column holds images, or none
+        holds labels."""
         self.base = path if path.is_dir() else path.parent
         self.root = str(self.base.resolve())
         files, part = _chosen(path, split)
@@ -48,17 +57,20 @@ class ParquetImages(PackedSource):
         _must_agree(schemas, self._column, self.label_col)
         rows = pd.concat([self._rows(file, schemas[file]) for file in files], ignore_index=True)
         kept = rows_of(rows, split, path) if split and part is None else rows
-        labels = _labels(kept[self.label_col], class_names(schemas[files[0]], self.label_col), path)
-        self._table = kept.loc[labels.index]
-        self.items = [Item(*pair) for pair in zip(self._table[_ID], labels, strict=True)]
-        if not self.items:
-            raise UserError(f"'{path}' has no row with a label in column '{self.label_col}'.")
         names = class_names(schemas[files[0]], self.label_col)
-        self.classes = tuple(sorted(set(names) or set(labels), key=natural))
+        found = schema_labels(kept[self.label_col], names, path, known, labels_as)
+        if not len(found.names):
+            raise UserError(f"'{path}' has no row with a label in column '{self.label_col}'.")
+        self._table, self.multi_label = kept.loc[found.rows], found.multi_label
+        self.classes = tuple(sorted(set(names) or set(found.names), key=natural))
+        if self.multi_label:
+            self.classes = names or self.classes
+        self.items = _items(self._table[_ID], found, self.classes)
         self.name = "/".join(filter(None, (path.resolve().stem, part or split)))
-        missing = len(kept) - len(labels)
+        missing, sets = len(kept) - len(self._table), f", {found.how}: {counted(self.items)}"
         self.note = joined(
-            f"images from column '{self._column}', labels from column '{self.label_col}'",
+            f"images from column '{self._column}', labels from column '{self.label_col}'"
+            + (sets if self.multi_label else ""),
             f"{missing} rows without a label left out" if missing else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
         )
@@ -148,6 +160,10 @@ def _image_columns(schema: pa.Schema) -> list[str]:
     return structs or [str(f.name) for f in schema if f.name.lower() in IMAGES and _is_bytes(f.type)]
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def _byte_columns(schema: pa.Schema) -> list[str]:
     """Columns of plain bytes, of any name: images where `--image-col` says so."""
     return [str(f.name) for f in schema if _is_bytes(f.type)]
@@ -164,7 +180,9 @@ def _image_column(schema: pa.Schema, wanted: str | None, path: Path) -> str:
 def _label_column(schema: pa.Schema, wanted: str | None, image: str, path: Path) -> str:
     found = wanted if wanted in schema.names else None
     if wanted is None:
-        named = [name for name in schema.names if class_names(schema, name)]
+        # a column of one class each comes before columns of lists of them
+        names = [name for name in schema.names if class_names(schema, name)]
+        named = [name for name in names if not _is_list(schema.field(name).type)] or names
         found = next((name for name in LABELS if name in (named or schema.names)), None)
         found = found or (named[0] if len(named) == 1 else None)
     if found is None:
@@ -184,25 +202,12 @@ def _must_agree(schemas: dict[Path, pa.Schema], image: str, label: str) -> None:
             raise UserError(f"'{file}' has {got} than '{first[0].name}': give one of them with --data.")
 
 
-def class_names(schema: pa.Schema, column: str) -> tuple[str, ...]:
-    """What the schema calls the numbers of a `ClassLabel` column; () where it does not."""
-    try:
-        about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        names = about["info"]["features"][column]["names"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ()
-    return distinct([str(name) for name in names]) if isinstance(names, list) else ()
-
-
-def _labels(cells: "pd.Series[Any]", names: tuple[str, ...], path: Path) -> "pd.Series[Any]":
-    """The names of the classes, without rows that have none: -1 is no label, as in hidden test parts."""
-    filled = cells.dropna()
-    if not names or filled.dtype.kind not in "iuf":
-        return class_labels(filled, str(cells.name), path) if len(filled) else filled.astype(str)
-    filled = filled[filled != -1]
-    if len(odd := filled[(filled < 0) | (filled >= len(names)) | (filled % 1 != 0)]):
-        raise UserError(f"'{path}' has the label {odd.iloc[0]}, and its schema names {len(names)} classes.")
-    return filled.map(lambda value: names[int(value)])
+def _items(ids: pd.Series, found: RowLabels, classes: Sequence[str]) -> list[Item]:
+    """An item for each row that says what it has."""
+    if not found.multi_label:
+        return [Item(*pair) for pair in zip(ids, found.names, strict=True)]
+    sets = found.names.groupby(level=0).agg(set).to_dict()
+    return [Item.of_set(name, sets.get(row, ()), classes) for row, name in ids.items()]
 
 
 def _read(file: Path, columns: list[str]) -> pd.DataFrame:

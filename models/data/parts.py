@@ -7,7 +7,7 @@ from pathlib import Path
 from models.data.corrections import Corrected, must_fit, read_corrections
 from models.data.holdout import split_off
 from models.data.open import open_data
-from models.data.source import ImageSource, NoSuchPart, joined
+from models.data.source import ImageSource, NoSuchPart, joined, must_be_single
 from models.errors import UserError
 
 
@@ -61,10 +61,13 @@ def _with_corrections(parts: Parts, lost: str) -> Parts:
 def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
     """Train, validation and test by their names; without a validation split, one is held out of train.
 
-    Raises UserError where two splits are the same images, or a split has classes that train lacks.
+    Raises UserError where two splits are the same images, a split has classes that train lacks, or images
+    have any number of labels.
     """
     training, test, note = open_split("train"), _if_there(open_split, "test"), ""
     validation = _if_there(open_split, "validation")
+    for source in filter(None, (training, validation, test)):
+        must_be_single(source)
     if validation is None:
         training, validation = split_off(training, "validation")
         note = joined(training.note, f"validation: {len(validation)} images held out of train")

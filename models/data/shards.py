@@ -5,7 +5,6 @@ name). Shards are read in place: their headers once, in order, then each image a
 """
 
 import hashlib
-import json
 import re
 import tarfile
 from collections import Counter
@@ -18,20 +17,26 @@ from typing import BinaryIO
 
 from models.data.files import file_stamp
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage
-from models.data.labels import distinct, natural
+from models.data.label_sets import counted
+from models.data.labels import natural
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
+from models.data.shard_labels import (
+    LABEL_KEYS,
+    MAX_TEXT,
+    Value,
+    class_names_beside,
+    json_value,
+    key_labels,
+    text_value,
+)
 from models.data.skipped import not_read
-from models.data.source import Item, joined
+from models.data.source import joined
 from models.errors import UserError
 
 SUFFIX = ".tar"
 COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.\w{1,4})$", re.IGNORECASE)
-NAMES = ("classes.txt", "classnames.txt", "labels.txt")
-"""Files beside the shards that name the classes, one a line, in the order of the numbers in `.cls`."""
-LABEL_KEYS = ("label", "class", "label_name", "class_name", "category", "target", "cls")
 IMAGES = SUFFIXES | {ARRAY}
 TEXTS = (".cls", ".txt", ".json")
-MAX_TEXT = 1_000_000  # bytes of a file that holds a label
 COMPARED = 1000  # keys that several shards have, whose images are compared
 
 
@@ -62,35 +67,37 @@ class ShardSource(PackedSource):
     that were not read."""
 
     def __init__(
-        self, path: Path, image: str | None = None, label: str | None = None, split: str | None = None
+        self,
+        path: Path,
+        image: str | None = None,
+        label: str | None = None,
+        split: str | None = None,
+        known: Sequence[str] = (),
+        labels_as: str = "",
     ):
         """`image`: the suffix of the images' files, for keys that have several images. `label`: the key in
-        `.json`, or the suffix of the file, that holds the label; without it `.cls`, or one of `LABEL_KEYS`.
-        Raises UserError for shards that hold no labeled image."""
+        `.json`, or the suffix of the file, that holds the label; without it `.cls`, or one of `LABEL_KEYS`;
+        `known` and `labels_as` as in `DataRequest`. Raises UserError for shards that hold no labeled
+        image."""
         self.base = path if path.is_dir() else path.parent
         self.root = str(self.base.resolve())
         files, part = choose_files(path, _files(path), split)
         self.name = f"{path.resolve().stem}/{part}" if part else path.resolve().stem
         shards = [read_shard(file, file_stamp(file)) for file in files]
         names = class_names_beside(files[0].parent, self.base)
-        self._places: list[tuple[Path, int, int]] = []
-        self.items, missing, unlabeled = [], 0, 0
-        for shard in shards:
-            where = shard.file.relative_to(self.base).as_posix()
-            with shard.file.open("rb") as stream:
-                for sample in shard.samples.values():
-                    suffix, value = _image_of(sample, image, shard), _label(sample, label, stream)
-                    missing += suffix is None
-                    unlabeled += suffix is not None and value is None
-                    if suffix is not None and value is not None:
-                        name = _named(value, names, shard.file)
-                        self.items.append(Item(f"{where}/{sample.key}{suffix}", name))
-                        self._places.append((shard.file, *sample.images[suffix]))
-        if not self.items:
-            raise UserError(_nothing(path, shards, unlabeled, label))
-        self.classes = tuple(sorted(set(names) or {item.label for item in self.items}, key=natural))
+        found, missing = self._keys(shards, image, label)
+        labels = key_labels([(file, value) for _, (file, _, _), value in found], names, known, labels_as)
+        labeled = [i for i, of in enumerate(labels.names) if of is not None]
+        self.multi_label = labels.multi_label
+        self.classes = tuple(sorted(set(names) or labels.used, key=natural))
+        self.items = [labels.item(found[i][0], i, self.classes) for i in labeled]
+        self._places = [found[i][1] for i in labeled]
+        unlabeled = len(found) - len(labeled)
+        if not labels.used:
+            raise UserError(_nothing(path, shards, len(found), label))
         self.note = joined(
             f"{len(shards)} shard{'s' * (len(shards) != 1)}",
+            f"labels, {labels.how}: {counted(self.items)}" if self.multi_label else "",
             f"{missing} keys without an image left out" if missing else "",
             f"{unlabeled} images without a label left out" if unlabeled else "",
             self._contradictions(),
@@ -98,6 +105,23 @@ class ShardSource(PackedSource):
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             not_read(sum((shard.skipped for shard in shards), Counter())),
         )
+
+    def _keys(
+        self, shards: Sequence[Shard], image: str | None, label: str | None
+    ) -> tuple[list[tuple[str, tuple[Path, int, int], Value | None]], int]:
+        """(id, place, value of the label) of every key with an image, and how many have none."""
+        found, missing = [], 0
+        for shard in shards:
+            where = shard.file.relative_to(self.base).as_posix()
+            with shard.file.open("rb") as stream:
+                for sample in shard.samples.values():
+                    suffix, value = _image_of(sample, image, shard), _label(sample, label, stream)
+                    if suffix is None:
+                        missing += 1
+                        continue
+                    place = (shard.file, *sample.images[suffix])
+                    found.append((f"{where}/{sample.key}{suffix}", place, value))
+        return found, missing
 
     def file(self, index: int) -> bytes:
         return _bytes(*self._places[index])
@@ -189,58 +213,19 @@ def _image_of(sample: Sample, wanted: str | None, shard: Shard) -> str | None:
     return next(iter(pictures), None)
 
 
-def _label(sample: Sample, wanted: str | None, stream: BinaryIO) -> str | int | None:
-    """The label as the key's files give it, a number or a name; None where they do not."""
+def _label(sample: Sample, wanted: str | None, stream: BinaryIO) -> Value | None:
+    """The label as the key's files give it; None where they do not."""
     suffix = f".{wanted.lstrip('.').lower()}" if wanted else ".cls"
     if suffix in sample.texts:
-        text = _text(stream, *sample.texts[suffix])
-        return int(text) if re.fullmatch("[0-9]{1,18}", text) else text or None
+        return text_value(_text(stream, *sample.texts[suffix]))
     if ".json" not in sample.texts:
         return None
-    try:
-        about = json.loads(_text(stream, *sample.texts[".json"]))
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(about, dict):
-        return None
-    value = next((about[k] for k in ([wanted] if wanted else LABEL_KEYS) if about.get(k) is not None), None)
-    if isinstance(value, list | dict) or (isinstance(value, float) and not value.is_integer()):
-        raise UserError(
-            f"Key '{sample.key}' has the label {str(value)[:40]}, which is no single class: name another key "
-            "with --label-col."
-        )
-    return int(value) if isinstance(value, float | int) else str(value).strip() or None if value else None
+    return json_value(_text(stream, *sample.texts[".json"]), wanted, sample.key)
 
 
 def _text(stream: BinaryIO, offset: int, size: int) -> str:
     stream.seek(offset)
     return stream.read(size).decode("utf-8-sig", "replace").strip()
-
-
-def class_names_beside(*folders: Path) -> tuple[str, ...]:
-    """The names in one of `NAMES` in these folders, in their order; () where there is none. Raises UserError
-    for an empty line between names."""
-    path = next((folder / name for folder in folders for name in NAMES if (folder / name).is_file()), None)
-    if path is None or path.stat().st_size > MAX_TEXT:
-        return ()
-    lines = [line.strip() for line in path.read_text("utf-8-sig", "replace").rstrip().splitlines()]
-    if "" in lines:
-        raise UserError(f"Line {lines.index('') + 1} of '{path}' is empty: each line names a class.")
-    return distinct(lines)
-
-
-def _named(label: str | int, names: Sequence[str], file: Path) -> str:
-    """A number's name, where the classes have names. Raises UserError where it has none."""
-    if not names:
-        return str(label)
-    if isinstance(label, str) and label in names:
-        return label
-    if isinstance(label, int) and label < len(names):
-        return names[label]
-    raise UserError(
-        f"'{file}' has the label '{str(label)[:40]}', and {len(names)} names are beside it: labels are these "
-        f"names, or numbers from 0 to {len(names) - 1}; correct the file of names, or move it away."
-    )
 
 
 def _twice(shards: Sequence[Shard]) -> str:

@@ -55,6 +55,15 @@ def label_set(labels: Iterable[str]) -> str:
     return " | ".join(labels)
 
 
+def must_be_single(source: "ImageSource") -> None:
+    """Raises UserError for images with any number of labels, where a network is trained on one class each."""
+    if source.multi_label:
+        raise UserError(
+            f"train takes data with one label an image; {source.name} has any number of them: name a column "
+            "of one label with --label-col."
+        )
+
+
 class ImageSource(ABC):
     """A labeled set of images: `items` in a fixed order, and `load(index)` for the picture."""
 

@@ -1,7 +1,7 @@
 """A CSV or Parquet table with a column of image paths and a column of labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from models.data.files import FileSource
 from models.data.folder import SPLITS
 from models.data.ids import locate_ids
 from models.data.images import ARRAY, REFUSED, SUFFIXES
-from models.data.labels import class_labels, natural
+from models.data.label_sets import RowLabels, column_labels, counted
+from models.data.labels import natural
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
 from models.data.source import Item, NoParts, NoSuchPart, joined
@@ -44,6 +45,7 @@ LABEL_COLUMNS = (
     "y",
     "label_name",
     "class_name",
+    "labels",
 )
 MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", "None", "-nan", "<NA>")
 """What stands for an empty cell, in columns that are neither images nor labels."""
@@ -54,7 +56,8 @@ class TableSource(FileSource):
     """Paths are relative to the table's folder, or to one in or beside it. `note`: one line on the columns
     that are used, merged spellings (`merged`: spelling -> class), contradictions and missing files. `split`
     keeps the rows of this value in a column split (or subset, partition, set); `known`: classes of a network,
-    which are never merged. Raises UserError for a table without usable rows."""
+    which are never merged; `labels_as` as in `DataRequest`. Of sets of labels, rows of one image are united.
+    Raises UserError for a table without usable rows."""
 
     def __init__(
         self,
@@ -63,35 +66,34 @@ class TableSource(FileSource):
         label_col: str | None = None,
         split: str | None = None,
         known: Sequence[str] = (),
+        labels_as: str = "",
     ):
         is_list = path.suffix.lower() in LISTS
         whole, headless = (read_list(path), "") if is_list else read_image_table(path)
         usual = IMAGE_COLUMNS if _holds_paths(whole) else IMAGE_COLUMNS + ID_COLUMNS
         self.image_col = find_column(whole, image_col, usual, "--image-col", path)
-        found = _find_labels(whole, self.image_col, label_col, known, path)
+        found = _find_labels(whole, self.image_col, label_col, known, path, labels_as)
         used, self.label_col = [self.image_col, *found.columns], "" if found.classes else found.columns[0]
         others = [name for name in whole.columns if name not in used]
         # a class may be called None, a measure may not
         whole[others] = whole[others].mask(whole[others].isin(MISSING))
         table = rows_of(whole, split, path) if split else whole
-        named = _named_images(table[self.image_col], found.labels, path)
+        named = _named_images(table[self.image_col], found.read, path)
         located = _located(path, named["image"], self.image_col, list(table.columns))
         named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
         self._others = table.drop(columns=used).loc[rows.index].reset_index(drop=True)
-        self.merged = found.merged
-        self.items = [Item(name, label) for name, label in rows[["image", "label"]].itertuples(index=False)]
         self.base, self.root = located.base, str(located.base)
         self.name = f"{path.stem}/{split}" if split else path.stem
-        self.classes = tuple(sorted(found.classes or {item.label for item in self.items}, key=natural))
-        empty, again = len(table) - len(named), len(named) - len(rows)
+        self.merged, self.multi_label = found.merged, found.read.multi_label
+        self.classes, self.items = _sets_of(named, found) if self.multi_label else _classes_of(rows, found)
         self.note = joined(
             headless,
-            f"images from column '{self.image_col}', labels from {found.described}",
+            f"images from column '{self.image_col}', labels from {found.described}"
+            + (f": {counted(self.items)}" if self.multi_label else ""),
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
-            f"{empty} rows without image or label left out" if empty else "",
-            f"{again} rows that name an image again left out" if again else "",
-            _contradictions(named),
+            _left_out(len(table), named, len(rows), self.multi_label),
+            "" if self.multi_label else _contradictions(named),
             _merged(self.merged),
             _two_spellings(self.classes),
             located.note,
@@ -115,44 +117,73 @@ def _holds_paths(table: pd.DataFrame) -> bool:
 
 @dataclass(frozen=True)
 class _Labels:
-    """`labels` of the rows that have one; the `columns` that they are from; `merged`: rare spelling -> common
-    one; `classes`: all classes, where the table names them."""
+    """Labels of the rows as they were `read`; the `columns` that they are from; `merged`: rare spelling ->
+    common one; `classes`: all classes, where the table names them."""
 
-    labels: pd.Series
+    read: RowLabels
     columns: list[str]
     merged: dict[str, str]
     classes: tuple[str, ...] = ()
 
     @property
     def described(self) -> str:
-        return f"{len(self.columns)} columns of 0 and 1" if self.classes else f"column '{self.columns[0]}'"
+        if self.classes:
+            return self.read.how or f"{len(self.columns)} columns of 0 and 1"
+        return ", ".join(filter(None, (f"column '{self.columns[0]}'", self.read.how)))
 
 
 def _find_labels(
-    table: pd.DataFrame, image: str, wanted: str | None, known: Sequence[str], path: Path
+    table: pd.DataFrame, image: str, wanted: str | None, known: Sequence[str], path: Path, labels_as: str
 ) -> _Labels:
     """The column of labels, otherwise columns of 0 and 1, one a class. Raises UserError for neither."""
     if wanted is None and guessed_column(table, LABEL_COLUMNS) is None:
         besides = [image, *(str(c) for c in table.columns if str(c).lower() in SPLIT_COLUMNS)]
         if len(classes := one_hot_columns(table, besides)) > 1:
-            return _Labels(one_hot_labels(table, classes, path), classes, {}, tuple(classes))
+            read = one_hot_labels(table, classes, besides, path, labels_as)
+            return _Labels(read, classes, {}, tuple(classes))
     column = find_column(table, wanted, LABEL_COLUMNS, "--label-col", path)
-    labels = class_labels(table[column].dropna(), column, path)
-    spelling = one_spelling(labels.tolist(), known)  # the same in every part
+    read = column_labels(table[column], column, path, known, labels_as)
+    spelling = one_spelling(read.names.tolist(), known)  # the same in every part
     merged = {name: kept for name, kept in spelling.items() if kept != name}
-    return _Labels(labels.map(spelling), [column], merged)
+    return _Labels(replace(read, names=read.names.map(spelling)), [column], merged)
 
 
-def _named_images(images: pd.Series, labels: pd.Series, path: Path) -> pd.DataFrame:
-    """Columns `image` and `label` (both text) of the rows that have both. Raises UserError where there is no
-    such row."""
-    named = pd.DataFrame({"image": images, "label": labels}, index=images.index).dropna().astype(str)
-    named["image"] = named["image"].str.strip()
-    if not len(named):
+def _named_images(images: pd.Series, read: RowLabels, path: Path) -> pd.DataFrame:
+    """Columns `image` and `label` (both text) of the rows that have both, under the index of the row; of
+    sets, one for each label, and one with an empty label for a row without any. Raises UserError where no row
+    has both."""
+    filled = images.dropna()
+    filled = filled[filled.index.isin(read.rows)].astype(str).str.strip()
+    named = filled.to_frame("image").join(read.names.rename("label"))
+    if not named["label"].notna().any():
         raise UserError(
             f"'{path}' has no row with both an image and a label: check --image-col and --label-col."
         )
-    return named
+    return named.astype({"label": object})
+
+
+def _classes_of(rows: pd.DataFrame, found: _Labels) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes, and an item for each row."""
+    items = [Item(name, str(label)) for name, label in rows[["image", "label"]].itertuples(index=False)]
+    return tuple(sorted(found.classes or {item.label for item in items}, key=natural)), items
+
+
+def _sets_of(named: pd.DataFrame, found: _Labels) -> tuple[tuple[str, ...], list[Item]]:
+    """Classes of the whole table, and an item for each image, with the labels of all its rows."""
+    classes = found.classes or tuple(sorted(set(found.read.names), key=natural))
+    sets = named.dropna().groupby("image")["label"].agg(set).to_dict()
+    return classes, [Item.of_set(name, sets.get(name, ()), classes) for name in named["image"].unique()]
+
+
+def _left_out(size: int, named: pd.DataFrame, images: int, united: bool) -> str:
+    """How many of the table's rows are not used, and name an image again."""
+    rows = named.index.nunique()
+    empty, again = size - rows, rows - images
+    what = "are united with its other labels" if united else "left out"
+    return joined(
+        f"{empty} rows without image or label left out" if empty else "",
+        f"{again} rows that name an image again {what}" if again else "",
+    )
 
 
 def _located(path: Path, images: pd.Series, column: str, columns: Sequence[str]) -> Located:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from models.data.images import ARRAY, SUFFIXES, is_image
+from models.data.label_sets import set_reading
 from models.errors import UserError
 
 CSV = (".csv", ".tsv")
@@ -109,10 +110,11 @@ def read_list(path: Path) -> pd.DataFrame:
         return read_table(path, words=True)
     pairs = [_pair(line) for line in filled]
     labels = [label for _, label in pairs if label]
-    if labels and all(re.fullmatch(r"[\d.+-]+([\s,;]+[\d.+-]+)+", label) for label in labels):
+    numbers = labels and all(re.fullmatch(r"[\d.+-]+([\s,;]+[\d.+-]+)+", label) for label in labels)
+    if numbers and set_reading(labels) is None:
         raise UserError(
-            f"'{path}' holds several numbers for one image ('{labels[0][:40]}'), and Vitrine explains "
-            "networks that choose one class: give an image and one label a line."
+            f"'{path}' holds several numbers for one image ('{labels[0][:40]}'): they may be classes, or 0 "
+            "and 1 for each class. Write several labels as 3|7, or give a table with one column a class."
         )
     return pd.DataFrame(pairs, columns=["image", "label"])
 

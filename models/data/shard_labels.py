@@ -1,0 +1,144 @@
+"""Labels of the keys of tar shards: texts, numbers, and lists of these."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.data.label_sets import as_list, no_names, set_reading
+from models.data.labels import distinct
+from models.data.source import Item
+from models.errors import UserError
+from models.task import SINGLE
+
+NAMES = ("classes.txt", "classnames.txt", "labels.txt")
+"""Files beside the shards that name the classes, one a line, in the order of the numbers in `.cls`."""
+LABEL_KEYS = ("label", "class", "label_name", "class_name", "category", "target", "cls", "labels")
+MAX_TEXT = 1_000_000  # bytes of a file that holds a label
+Value = str | int | list[Any]
+"""A label as a key gives it: a name (empty text: none), a number, or a list of these."""
+
+
+@dataclass(frozen=True)
+class KeyLabels:
+    """`names`: of each key its class, or its set of them; None for a key without a label. `how`: of sets, how
+    they were read."""
+
+    names: list[str | list[str] | None]
+    how: str = ""
+
+    @property
+    def multi_label(self) -> bool:
+        return bool(self.how)
+
+    @property
+    def used(self) -> set[str]:
+        """All classes that some key has."""
+        return {name for of in self.names if of is not None for name in ([of] if isinstance(of, str) else of)}
+
+    def item(self, name: str, index: int, classes: Sequence[str]) -> Item:
+        """The item `name` with the labels of a key that has some."""
+        of = self.names[index]
+        return Item(name, of) if isinstance(of, str) else Item.of_set(name, of or (), classes)
+
+
+def key_labels(
+    values: Sequence[tuple[Path, Value | None]], names: Sequence[str], known: Sequence[str], labels_as: str
+) -> KeyLabels:
+    """The labels of keys from (shard, value); `names`: of the numbers, where the classes have names. None is
+    no label; an empty text or list is none of the labels where keys have sets, and otherwise no label.
+
+    Raises UserError for a number without a name, and for lists of 0 and 1.
+    """
+    there = [value for _, value in values if value is not None]
+    reading = None if labels_as == SINGLE else set_reading(there, (*names, *known), labels_as)
+    if reading is None:
+        return KeyLabels([_one(value, names, file) for file, value in values])
+    sets = [
+        None if value is None else [_number(part) for part in reading.parts(value)] for _, value in values
+    ]
+    if why := no_names([of for of in sets if of is not None]):
+        raise UserError(f"'{values[0][0]}' holds {why}.")
+    return KeyLabels(
+        [
+            None if of is None else [_named(part, names, file) for part in of]
+            for (file, _), of in zip(values, sets, strict=True)
+        ],
+        reading.described("key"),
+    )
+
+
+def text_value(text: str) -> Value:
+    """Digits are a number."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else text
+
+
+def json_value(text: str, wanted: str | None, key: str) -> Value | None:
+    """The label in a JSON object, under the key `wanted` or one of `LABEL_KEYS`; None where there is none.
+    Raises UserError for objects and measured numbers."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(about, dict):
+        return None
+    value = next((about[k] for k in ([wanted] if wanted else LABEL_KEYS) if about.get(k) is not None), None)
+    if any(_is_odd(one) for one in (value if isinstance(value, list) else [value])):
+        raise UserError(
+            f"Key '{key}' has the label {str(value)[:40]}, which is no class: name another key with "
+            "--label-col."
+        )
+    if isinstance(value, float | int):
+        return int(value)
+    return str(value).strip() if isinstance(value, str) else value
+
+
+def class_names_beside(*folders: Path) -> tuple[str, ...]:
+    """The names in one of `NAMES` in these folders, in their order; () where there is none. Raises UserError
+    for an empty line between names."""
+    path = next((folder / name for folder in folders for name in NAMES if (folder / name).is_file()), None)
+    if path is None or path.stat().st_size > MAX_TEXT:
+        return ()
+    lines = [line.strip() for line in path.read_text("utf-8-sig", "replace").rstrip().splitlines()]
+    if "" in lines:
+        raise UserError(f"Line {lines.index('') + 1} of '{path}' is empty: each line names a class.")
+    return distinct(lines)
+
+
+def _one(value: Value | None, names: Sequence[str], file: Path) -> str | None:
+    """The class of a key with one; None for a key without a label. Raises UserError for several."""
+    values = as_list(value) if isinstance(value, list) else [value]
+    if values and len(values) > 1:
+        raise UserError(
+            f"'{file}' holds several labels for one key ('{str(value)[:40]}'), and data of the task {SINGLE} "
+            "have one label an image: name another key with --label-col."
+        )
+    first = values[0] if values else None
+    return None if first is None or first == "" else _named(first, names, file)
+
+
+def _number(value: Any) -> Any:
+    """Whole numbers, also as text, as int."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return text_value(value) if isinstance(value, str) else value
+
+
+def _is_odd(value: Any) -> bool:
+    return isinstance(value, list | dict) or (isinstance(value, float) and not value.is_integer())
+
+
+def _named(label: str | int, names: Sequence[str], file: Path) -> str:
+    """A number's name, where the classes have names. Raises UserError where it has none."""
+    if not names:
+        return str(label)
+    if isinstance(label, str) and label in names:
+        return label
+    if isinstance(label, int) and label < len(names):
+        return names[label]
+    raise UserError(
+        f"'{file}' has the label '{str(label)[:40]}', and {len(names)} names are beside it: labels are these "
+        f"names, or numbers from 0 to {len(names) - 1}; correct the file of names, or move it away."
+    )
