@@ -16,7 +16,9 @@ from explain.run.model import network_of
 from explain.run.reader import open_run
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
+from models.probabilities import probabilities
 from models.registry import load
+from models.task import MULTI, SINGLE, with_task
 from tests.command import launch
 
 transformers = pytest.importorskip("transformers")
@@ -71,11 +73,12 @@ def saved(family: str, folder: Path, **more: Any) -> Any:
     return network
 
 
-def by_hand(network: Any, images: list[Image.Image]) -> np.ndarray:
+def by_hand(network: Any, images: list[Image.Image], activation: Any = None) -> np.ndarray:
     pixels = [np.asarray(i.resize((32, 32), Image.Resampling.BILINEAR), np.float32) / 255 for i in images]
     x = (torch.tensor(np.stack(pixels)).permute(0, 3, 1, 2) - 0.5) / 0.25
     with torch.no_grad():
-        return network(pixel_values=x).logits.softmax(1).numpy()
+        logits = network(pixel_values=x).logits
+        return (activation(logits) if activation else logits.softmax(1)).numpy()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -125,12 +128,24 @@ def test_what_the_folder_does_not_say(tmp_path: Path) -> None:
     assert load(f"hf:{tmp_path / 'net'}", classes=names, options=told).classes == names
 
 
+def test_several_labels_are_sigmoids(tmp_path: Path) -> None:
+    """`problem_type` says the task; probabilities are transformers' own logits through a sigmoid."""
+    network = saved("vit", tmp_path / "several", problem_type="multi_label_classification")
+    found = load(f"hf:{tmp_path / 'several'}")
+    assert found.task == MULTI
+    asked = with_task(found, found.task)
+    images = [Image.effect_noise((40, 36), 90).convert("RGB") for _ in range(2)]
+    with torch.inference_mode():
+        ours = probabilities(asked.model, asked.model(asked.batch(images)))
+    np.testing.assert_allclose(ours, by_hand(network, images, torch.sigmoid), atol=1e-5)
+    saved("vit", tmp_path / "one", problem_type="single_label_classification")
+    assert load(f"hf:{tmp_path / 'one'}").task == SINGLE
+
+
 def test_what_cannot_be_loaded(tmp_path: Path) -> None:
-    saved("vit", tmp_path / "several", problem_type="multi_label_classification")
-    with pytest.raises(
-        UserError, match="multi label classification: Vitrine explains networks whose classes"
-    ):
-        load(f"hf:{tmp_path / 'several'}")
+    saved("vit", tmp_path / "numbers", problem_type="regression")
+    with pytest.raises(UserError, match="answers with regression: Vitrine explains networks that answer"):
+        load(f"hf:{tmp_path / 'numbers'}")
     transformers.ViTModel(transformers.ViTConfig(**VIT)).save_pretrained(tmp_path / "headless")
     (tmp_path / "headless" / "preprocessor_config.json").write_text("{}")
     with pytest.raises(UserError, match=r"lacks \d+ parameters \(classifier"):

@@ -316,7 +316,7 @@ def test_the_case_equals_its_answers(tmp_path: Path) -> None:
     fed = case["preprocessing"]
     words = ["run", "--model", f"{cases / 'usernet.py'}:build", "--weights", str(cases / case["files"][1])]
     words += ["--data", str(cases / case["data"]), "--out", str(tmp_path / "run"), "--methods", "grad_cam"]
-    words += ["--input-size", "{},{}".format(*fed["size"]), "--resize", "squash"]
+    words += ["--input-size", "{}x{}".format(*fed["size"]), "--resize", "squash"]
     words += [w for k in ("mean", "std") for w in (f"--{k}", ",".join(map(str, fed[k])))]
     result = run_command(*words)
     assert result.returncode == 0, result.stderr

@@ -228,7 +228,7 @@ def from_query(parameters: dict[str, str], run: RunData, asked: int = -1) -> Vie
 
 def _thresholds(text: str, labels: int) -> dict[str, float]:
     """'0:0.3,4:0.7' of a link; what is none is left out."""
-    pairs = (part.partition(":") for part in text.split(",")[:labels])
+    pairs = (part.partition(":") for part in text[:65536].split(","))
     return {
         key: float(value)
         for key, _, value in pairs

@@ -1,0 +1,187 @@
+"""Errors and Inspect of a run of several labels an image: choosing a label, thresholds of each, pairs of
+labels, links, and what the other tabs say."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from dashboard.app import build
+from dashboard.components.label_table import label_table
+from dashboard.session.context import Context
+from dashboard.tabs import compare, errors, inspect
+from dashboard.tabs.errors import changed, pieces
+from dashboard.tabs.errors_state import View, asked_label, first_view, from_query
+from dashboard.tabs.inspect import show_row
+from dashboard.tabs.registry import missing
+from explain.analysis.findings import Findings
+from explain.analysis.groups import group
+from explain.analysis.label_scores import label_scores
+from explain.run.engine import run
+from explain.run.label_sets import LabelSets, LabelSetsRun
+from explain.run.reader import open_run
+from models.classifier import Classifier
+from models.errors import UserError
+from tests.command import one_line, run_command
+from tests.test_label_sets import NAMES, Patches, net, patches
+
+__all__ = ["net", "patches"]  # fixtures
+
+
+@pytest.fixture
+def sets(net: Classifier, patches: Patches, tmp_path: Path) -> LabelSets:
+    run(net, patches, tmp_path / "run", ["grad_cam", "layer_cam"], batch_size=8)
+    opened = open_run(tmp_path / "run").label_sets
+    assert opened is not None
+    return opened
+
+
+def clicked(query: str) -> dict[str, str]:
+    from urllib.parse import parse_qsl
+
+    return dict(parse_qsl(query.lstrip("?")))
+
+
+def test_another_label_keeps_the_thresholds_of_each(sets: LabelSets) -> None:
+    one = sets.label(0)
+    view = first_view(one, 0).apply("threshold", "0.3", one)
+    other = view.apply("asked", "2", one)
+    assert (other.asked, other.threshold, other.thresholds) == (2, 0.5, {"0": 0.3})
+    back = other.apply("threshold", "0.8", sets.label(2)).apply("asked", "0", sets.label(2))
+    assert (back.asked, back.threshold, back.thresholds) == (0, 0.3, {"2": 0.8})
+    for value in ("4", "-1", "x", "", "99999999999"):
+        assert view.apply("asked", value, one) == view
+
+
+def test_presets_set_every_label(sets: LabelSets) -> None:
+    one, view = sets.label(1), first_view(sets.label(1), 1)
+    best = view.apply("thresholds", "best-f1", one)
+    for k in range(4):
+        chosen = best.label_thresholds.get(str(k), 0.5)
+        truth, p = sets.truth[:, k], sets.prob[:, k]
+        best_of_all = max(f1_score(truth, p >= t) for t in np.unique(p))
+        assert f1_score(truth, p >= chosen) == pytest.approx(best_of_all)
+    assert best.apply("thresholds", "0.5", one).label_thresholds == {"1": 0.5}
+    assert view.apply("thresholds", "none", one) == view
+
+
+def test_links_name_the_label_and_its_threshold(sets: LabelSets) -> None:
+    whole = sets.whole
+    view = first_view(sets.label(2), 2).apply("threshold", "0.25", sets.label(2))
+    view = view.apply("asked", "3", sets.label(2)).apply("threshold", "0.7", sets.label(3))
+    parameters = clicked(view.query(sets.label(3)))
+    assert parameters["label"] == "grey"
+    asked = asked_label(parameters, whole)
+    assert asked == 3
+    assert from_query(parameters, sets.label(3), asked) == view
+    assert asked_label({"label": "pink"}, whole) is None
+    odd = {"thresholds": "9:0.5,1:2,x:0.4,0:nan,2:0.4,:,"}
+    assert from_query(odd, sets.label(0), 0).thresholds == {"2": 0.4}
+
+
+def test_the_table_counts_what_a_plain_loop_counts(sets: LabelSets) -> None:
+    text = str(label_table(sets, first_view(sets.label(0), 0)))
+    for k, name in enumerate(NAMES):
+        called = sets.prob[:, k] >= 0.5
+        missed, alarms = int((sets.truth[:, k] & ~called).sum()), int((~sets.truth[:, k] & called).sum())
+        row = text[text.index(f'aria-label="look at {name}"') :].split("</tr>")[0]
+        assert row.endswith(f"<td>{missed}</td><td>{alarms}</td>")
+    assert f"{label_scores(sets).mean_average_precision:.3f}" in text
+
+
+@pytest.mark.parametrize("kind", ["instead", "together"])
+def test_pairs_of_labels_open_their_images(kind: str, sets: LabelSets) -> None:
+    found = 0
+    for a in range(4):
+        findings = Findings(sets.label(a))
+        for b in range(4):
+            if a == b:
+                continue
+            view = first_view(sets.label(0), 0).apply(kind, f"{a},{b}", sets.label(0))
+            assert (view.asked, view.group) == (a, f"{kind}:{b}")
+            shown = group(findings, {}, view.group)
+            assert shown is not None
+            called = sets.prob >= 0.5
+            expected = (
+                sets.truth[:, a] & ~called[:, a] & called[:, b] & ~sets.truth[:, b]
+                if kind == "instead"
+                else sets.truth[:, a] & sets.truth[:, b]
+            )
+            assert sorted(shown.rows) == np.flatnonzero(expected).tolist()
+            found += len(shown.rows)
+    assert found
+    assert group(Findings(sets.label(0)), {}, f"{kind}:9") is None
+
+
+def test_a_pair_follows_the_threshold_of_its_label(sets: LabelSets) -> None:
+    at = Findings(sets.label(0)).at(0.99, 1)
+    shown = group(at, {}, "instead:1")
+    assert shown is not None
+    missed = sets.truth[:, 0] & (sets.prob[:, 0] < 0.99)
+    assert (
+        sorted(shown.rows) == np.flatnonzero(missed & (sets.prob[:, 1] >= 0.5) & ~sets.truth[:, 1]).tolist()
+    )
+
+
+def test_only_what_changes_is_drawn_anew(sets: LabelSets) -> None:
+    ctx = Context(sets.whole)
+    before = first_view(ctx.findings.run, ctx.asked)
+    other = before.apply("asked", str((ctx.asked + 1) % 4), ctx.findings.run)
+    assert len(pieces(ctx.findings, before)) == 7
+    drawn = changed(ctx.findings_of(other.asked), before, other)
+    assert all(isinstance(piece, str) for piece in drawn)
+    sorted_by = before.apply("sort", "highest loss", ctx.findings.run)
+    drawn = changed(ctx.findings, before, sorted_by)
+    assert [isinstance(piece, str) for piece in drawn] == [False] * 4 + [True] + [False] * 2
+
+
+def test_the_page_begins_with_the_label_of_most_errors_or_the_one_that_is_named(sets: LabelSets) -> None:
+    assert Context(sets.whole).asked == sets.most_errors
+    ctx = Context(open_run(sets.folder, "green"))
+    assert ctx.asked == 1
+    assert isinstance(ctx.run, LabelSetsRun)
+    assert ctx.findings.run.classes == ("no green", "green")
+    build(ctx)
+
+
+def test_inspect_shows_every_label(sets: LabelSets) -> None:
+    row = int(np.flatnonzero((sets.truth != (sets.prob >= 0.5)).any(1))[0])
+    _, shown, panel, maps, target = show_row(Context(sets.whole), row)
+    for k, name in enumerate(NAMES):
+        true, called = bool(sets.truth[row, k]), bool(sets.prob[row, k] >= 0.5)
+        words = {(1, 1): "found", (1, 0): "missed", (0, 1): "false alarm", (0, 0): ""}[true, called]
+        assert f"{name}{f' · {words}' if words else ''}" in str(shown)
+        if words:
+            assert f"Grad-CAM for {name}" in str(maps)
+    assert target == int(sets.prob[row].argmax())
+    assert f"{sets.prob[row].max():.2f}".lstrip("0") in str(panel)
+
+
+def test_other_tabs_say_that_they_take_one_class_an_image(sets: LabelSets) -> None:
+    assert "takes runs of one class an image" in str(missing(compare, sets.whole))
+    assert missing(errors, sets.whole) is None
+    assert missing(inspect, sets.whole) is None
+
+
+def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
+    folder = str(sets.folder)
+    text = run_command("analyze", folder).stdout
+    assert text.startswith("mAP ")
+    assert f" {label_scores(sets).mean_average_precision:.3f} (" in text.splitlines()[0]
+    assert f"--label {NAMES[sets.most_errors]}" in text
+    assert "positive     green" in run_command("analyze", folder, "--label", "green").stdout
+    assert run_command("report", folder, "--label", "blue", "--out", str(tmp_path / "r.html")).returncode == 0
+    assert "no blue" in (tmp_path / "r.html").read_text()
+    for words in (["report", folder], ["export", folder, "--out", str(tmp_path / "e")]):
+        assert "name one with --label: red, green, blue, grey" in one_line(*words)
+    assert "name one with --label" in one_line("analyze", folder, "--threshold", "0.4")
+    assert "No label 'pink'" in one_line("analyze", folder, "--label", "pink")
+
+
+def test_a_run_of_one_class_an_image_has_no_label(small_run: LabelSetsRun) -> None:
+    with pytest.raises(UserError, match="a run of one label an image: leave --label out"):
+        open_run(small_run.folder, "red")
+    view = View(**asdict(first_view(small_run)))
+    assert view.apply("asked", "1", small_run) == view
