@@ -151,9 +151,9 @@ def _without_names(data: Sequence[str], outputs: int) -> UserError:
         order = f"; if class N is output N - 1 (1, 2, … {outputs}), --classes {from_one}" if from_one else ""
         return UnclearOrder(
             f"The weights do not name their {outputs} outputs, the data's classes are {_short(data)}: if "
-            "they were trained on folders in sorted order, as ImageFolder does, use --classes sorted"
-            f"{order}; else "
-            "write lines 'data class, class 0' into a file and give it with --classes FILE.",
+            "they were trained on folders in sorted order, as ImageFolder does, use --classes "
+            f"sorted{order}; else write lines 'data class, class 0' into a file and give it with --classes "
+            "FILE.",
             ("sorted", from_one) if from_one else ("sorted",),
         )
     return UserError(

@@ -109,9 +109,8 @@ def outputs_in_order(
         if output >= 0 and not is_unnamed(model) and name in model and list(model).index(name) != output:
             raise UserError(
                 f"--classes {order} makes '{name}' output {output}, which the network calls "
-                f"'{model[output]}', while its output "
-                f"{list(model).index(name)} is called '{name}': leave --classes out, "
-                "or correct the names where you gave them with --class-names."
+                f"'{model[output]}', while its output {list(model).index(name)} is called '{name}': leave "
+                "--classes out, or correct the names where you gave them with --class-names."
             )
     return outputs, note
 

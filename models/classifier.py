@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.access import Access
 from models.foreign import access_of
+from models.output_kinds import recorded
 from models.preprocessing import Preprocessing, stack
 
 ONE_OUTPUT = (
@@ -52,6 +53,11 @@ class Classifier:
     def access(self) -> Access:
         """How much of the network can be reached."""
         return access_of(self.model)
+
+    @property
+    def output_kind(self) -> str:
+        """What a run has to name of how the outputs are read; empty where that is found out."""
+        return recorded(self.model)
 
     @property
     def device(self) -> torch.device:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import UserError
-from models.one_logit import TINY, gives_probability, is_one_logit
+from models.one_logit import gives_probability, is_one_logit
+from models.output_kinds import TINY, recorded
 
 NOTE = "each of its {count} outputs is read as {what} of its own class, apart from the others"
 
@@ -19,16 +20,17 @@ def is_multi_label(model: nn.Module) -> bool:
 
 def answering_each_class(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     """A shallow copy of a network of K outputs (N, K), logits or their sigmoids, whose scores are logits and
-    whose probabilities are their sigmoids; and a note that says which of the two it is. `example` (C, H, W):
-    an image to find out with. Layers, parameters and the given object stay as they are. Raises UserError for
-    a network whose outputs exclude each other, and for one of a single output."""
+    whose probabilities are their sigmoids; and a note that says which of the two it is: logits where a person
+    said so (`models.output_kinds.recorded`), else as it is found. `example` (C, H, W): an image to find out
+    with. Layers, parameters and the given object stay as they are. Raises UserError for a network whose
+    outputs exclude each other, and for one of a single output."""
     if is_one_logit(model):
         raise UserError(
             "The network has one output, which says yes or no to one class: give data with one label an "
             "image, or --task single-label."
         )
     count = _outputs(model, example)
-    probable = gives_probability(model, example)
+    probable = recorded(model) != "logits" and gives_probability(model, example)
     kind = type(model)
 
     def forward(self: nn.Module, *given: Any, **more: Any) -> Tensor:

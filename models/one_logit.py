@@ -7,9 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-TINY = 1e-12
+from models.output_kinds import TINY, WHOLE, fractions, require_within, to_record
+from models.parameter_sets import current
+
 PROBES = 4
 NOTE = "it has one output, which is read as {what}: the second class is predicted where {rule}"
+READ_AS = {
+    "logits": ("a logit", "its sigmoid is above 0.5"),
+    "probabilities": ("a probability", "it is above 0.5"),
+    "percent": ("a probability in percent", "it is above 50"),
+}
+MAY_BE_PERCENT = "; it lies between 0 and 100: add --outputs percent if it is a percentage"
 
 
 def is_one_logit(model: nn.Module) -> bool:
@@ -19,36 +27,52 @@ def is_one_logit(model: nn.Module) -> bool:
 
 def two_sided(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     """A shallow copy of a network of one output (N, 1), a logit z or its sigmoid, whose scores (N, 2) are -z
-    and z; and a note that says which of the two it is. `example` (C, H, W): an image to find out with.
-    Layers, parameters and the given object stay as they are."""
-    probable = gives_probability(model, example)
-    note = NOTE.format(
-        what="a probability" if probable else "a logit",
-        rule="it is above 0.5" if probable else "its sigmoid is above 0.5",
-    )
+    and z; and a note that says which of the two it is, as a person says (`models.parameter_sets.reading`), or
+    else as it is found. `example` (C, H, W): an image to find out with. Layers, parameters and the given
+    object stay as they are. Raises UserError where the output is not what a person says."""
+    told, outputs = current().outputs, _tried(model, example)
+    found = "probabilities" if _is_probability(outputs) else "logits"
+    read_as = told or found
+    require_within(outputs, read_as)
+    what, rule = READ_AS[read_as]
+    note = NOTE.format(what=f"{what}, as was said" if told else what, rule=rule)
+    if not told and float(outputs.min()) >= 0 and 1 < float(outputs.max()) <= WHOLE["percent"]:
+        note += MAY_BE_PERCENT
+    return _with_two(model, read_as, to_record(told, found)), note
+
+
+def _with_two(model: nn.Module, read_as: str, record: str) -> nn.Module:
     kind = type(model)
 
     def forward(self: nn.Module, *given: Any, **more: Any) -> Tensor:
         one: Tensor = kind.forward(self, *given, **more).flatten(1)
-        z = one.clamp(TINY, 1 - 1e-7).logit() if probable else one
+        z = fractions(one, read_as).clamp(TINY, 1 - 1e-7).logit() if read_as in WHOLE else one
         return torch.cat([-z, z], 1)
 
     made = copy.copy(model)
     added = {"forward": forward, "__module__": kind.__module__, "made_of_one_output": True}
-    made.__class__ = type(kind.__name__, (kind,), added)
-    return made, note
+    made.__class__ = type(kind.__name__, (kind,), added | {"outputs_read_as": record})
+    return made
 
 
 def gives_probability(model: nn.Module, example: Tensor) -> bool:
     """Whether the output lies between 0 and 1 whatever the image: it is behind a sigmoid. Images far outside
     the usual range are tried too, whose logits lie outside of 0 and 1 unless the network ignores its
     input."""
+    return _is_probability(_tried(model, example))
+
+
+def _tried(model: nn.Module, example: Tensor) -> Tensor:
+    """The output for images of noise, within the usual range and far outside of it."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(PROBES, *example.shape, generator=generator).to(example)
     scales = torch.tensor([1.0, 10.0, 100.0], device=example.device)
     with torch.inference_mode():
         found = [model(image[None] * scale).flatten().float() for image in noise for scale in scales]
-    outputs = torch.cat(found)
+    return torch.cat(found)
+
+
+def _is_probability(outputs: Tensor) -> bool:
     if not bool(outputs.isfinite().all()) or float(outputs.max() - outputs.min()) == 0:
         return False
     return bool(((outputs >= 0) & (outputs <= 1)).all())

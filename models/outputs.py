@@ -9,18 +9,27 @@ from torch import Tensor, nn
 
 from models.colors import channels_wanted, how_to_read
 from models.errors import UserError
+from models.one_by_one import NOTE as ALONE
+from models.one_by_one import one_by_one
 from models.one_logit import two_sided
+from models.output_kinds import TINY, WHOLE, fractions, kind_of, require_distributions, to_record
+from models.parameter_sets import current
 
 NAMES = ("logits", "out", "scores", "output", "pred", "predictions")
 """How the entry is called that holds the scores, the likeliest first."""
 PROBABILITIES = "its outputs are probabilities: their logarithms are used as scores"
+PERCENT = "its outputs are probabilities in percent: the logarithms of a hundredth are used as scores"
+NOTES = {"logits": "", "probabilities": PROBABILITIES, "percent": PERCENT}
+AS_TOLD = "its outputs are read as logits, as was said, and look like {found}"
 SIGMOID = (
     "its outputs lie between 0 and 1 and do not sum to 1, as behind a sigmoid: predictions are right, but "
-    "the "
-    "probabilities, their softmax, are not the network's own"
+    "the probabilities, their softmax, are not the network's own"
 )
 CHANGES = "it changes its input in place: it is given a copy of the images"
-TINY = 1e-12
+TRAINING = (
+    "The network answers an image otherwise {when}: it computes as in training. Call model.eval() before it "
+    "is saved or returned, and use no random numbers."
+)
 Path = tuple[int | str, ...]
 
 
@@ -88,25 +97,42 @@ def at(output: Any, path: Path) -> Tensor:
     return result
 
 
-def are_probabilities(scores: Tensor) -> bool:
-    """Whether rows of scores (N, K) are distributions already: a softmax over them would be wrong."""
-    p = scores.flatten(1).float()
-    total = p.sum(1)
-    return p.shape[1] > 1 and bool(
-        (p >= 0).all() and torch.allclose(total, torch.ones_like(total), atol=1e-3)
-    )
-
-
 def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     """`model`, or a shallow copy of it whose output is scores (N, K) alone, two of them where it has one
-    output (`models.one_logit`); and a note where its outputs are probabilities, and where it changes its
-    input: it gets a copy. Layers, parameters and the given object stay as they are. `example` (C, H, W): an
-    image to find out with. Raises UserError as `scores_path`, and where the network cannot take the image."""
+    output (`models.one_logit`); and a note where its outputs are probabilities, where it changes its input
+    (it gets a copy), and where it takes one image at a time (it gets one after the other). Layers, parameters
+    and the given object stay as they are. `example` (C, H, W): an image to find out with. The outputs are
+    what a person says (`models.parameter_sets.reading`), or else what they look like. Raises UserError as
+    `scores_path`, where the network cannot take the image, and where its outputs are not what a person
+    says."""
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
+    given, outputs = _answers(model, example, noise)
+    changes = not all(map(torch.equal, given, (example[None], noise[None])))
+    model = _on_copies(model) if changes else model
+    path = scores_path(outputs[0])
+    scores = torch.cat([at(output, path).flatten(1).float() for output in outputs])
+    alone = _takes_one(model, path, (example, noise), scores)
+    kind, record, note = _read_as(scores)
+    made = _with_forward(model, path, kind, record) if path or record or kind in WHOLE else model
+    made = one_by_one(made) if alone else made
+    if scores.shape[1] == 1:
+        made, note = two_sided(made, example)
+    return made, "; ".join(filter(None, (CHANGES if changes else "", ALONE if alone else "", note)))
+
+
+def as_told(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
+    """A network that is known to return logits (N, K): itself, in eval mode, unless a person says what its
+    outputs are; then as `giving_scores`."""
+    return giving_scores(model.eval(), example) if current().outputs else (model, "")
+
+
+def _answers(model: nn.Module, example: Tensor, noise: Tensor) -> tuple[list[Tensor], list[Any]]:
+    """The two images as the network leaves them, and its outputs for each alone. Raises UserError where it
+    cannot take them."""
     try:
         with torch.inference_mode():
             given = [image[None].clone() for image in (example, noise)]  # it may change them
-            outputs = [model(image) for image in given]
+            return given, [model(image) for image in given]
     except Exception as error:  # a network of others may raise anything
         reason = (str(error).splitlines() or [""])[0][:240]
         channels = channels_wanted(error, len(example))
@@ -114,36 +140,47 @@ def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
             f"The network cannot take an image of shape {tuple(example.shape)} "
             f"({type(error).__name__}: {reason}){f': {how_to_read(channels)}' if channels else ''}."
         ) from error
-    changes = not all(map(torch.equal, given, (example[None], noise[None])))
-    model = _on_copies(model) if changes else model
-    path = scores_path(outputs[0])
-    scores = [at(output, path).flatten(1).float() for output in outputs]
-    _require_inference(model, path, (example, noise), scores)
-    probable = all(map(are_probabilities, scores))
-    note = PROBABILITIES if probable else SIGMOID if all(map(_between_0_and_1, scores)) else ""
-    made = _with_forward(model, path, probable) if path or probable else model
-    if scores[0].shape[1] == 1:
-        made, note = two_sided(made, example)
-    return made, "; ".join(filter(None, (CHANGES if changes else "", note)))
 
 
-def _require_inference(
-    model: nn.Module, path: Path, images: tuple[Tensor, Tensor], scores: list[Tensor]
-) -> None:
-    """Raises UserError for a network that answers an image otherwise a second time, or beside another image:
-    it computes as while training."""
+def _read_as(scores: Tensor) -> tuple[str, str, str]:
+    """What outputs (N, K) are, how a run names it, and a note. Raises UserError where a person says
+    otherwise."""
+    told, found = current().outputs, kind_of(scores)
+    if scores.shape[1] == 1:
+        return "logits", "", ""
+    require_distributions(scores, told)
+    kind, note = told or found, NOTES[told or found]
+    if kind == "logits":
+        note = AS_TOLD.format(found=found) if found != kind else SIGMOID if _between_0_and_1(scores) else ""
+    # of several labels an image, outputs between 0 and 1 are probabilities, too, unless they are told
+    record = told if told and _between_0_and_1(scores) and found == "logits" else to_record(told, found)
+    return kind, record, note
+
+
+def _takes_one(model: nn.Module, path: Path, images: tuple[Tensor, Tensor], scores: Tensor) -> bool:
+    """Whether the network fails for two images at once, or returns scores of another shape, although it
+    answers each alone. Raises UserError for one that answers an image otherwise a second time, or beside
+    another image: it computes as while training. Other numbers beside another image are never taken for code
+    of one image: statistics of the batch do the same."""
     with torch.inference_mode():
         again = at(model(images[1][None]), path).flatten(1).float()
-        together = at(model(torch.stack(images)), path).flatten(1).float()
-    expected = torch.cat(scores)
-    for made, wanted, when in ((again, scores[1], "a second time"), (together, expected, "beside another")):
-        near = 1e-2 * float(wanted.nan_to_num(0, 0, 0).abs().max()) + 1e-4
-        if made.shape != wanted.shape or not torch.allclose(made, wanted, atol=near, equal_nan=True):
-            raise UserError(
-                f"The network answers an image otherwise {when}: it computes as in training. Call "
-                "model.eval() "
-                "before it is saved or returned, and use no random numbers."
-            )
+        try:
+            together = at(model(torch.stack(images)), path).flatten(1).float()
+        except Exception:  # as above
+            together = None
+    if not _same(again, scores[1:]):
+        raise UserError(TRAINING.format(when="a second time"))
+    if together is not None and _same(together, scores):
+        return False
+    other_shape = together is None or together.shape != scores.shape
+    if not other_shape or any(module.training for module in model.modules()):
+        raise UserError(TRAINING.format(when="beside another"))
+    return True
+
+
+def _same(made: Tensor, wanted: Tensor) -> bool:
+    near = 1e-2 * float(wanted.nan_to_num(0, 0, 0).abs().max()) + 1e-4
+    return made.shape == wanted.shape and torch.allclose(made, wanted, atol=near, equal_nan=True)
 
 
 def _between_0_and_1(scores: Tensor) -> bool:
@@ -164,7 +201,7 @@ def _on_copies(model: nn.Module) -> nn.Module:
     return made
 
 
-def _with_forward(model: nn.Module, path: Path, probable: bool) -> nn.Module:
+def _with_forward(model: nn.Module, path: Path, outputs: str, record: str) -> nn.Module:
     """A shallow copy of another class: hooks, names and deep copies work as before."""
     import copy
 
@@ -172,10 +209,11 @@ def _with_forward(model: nn.Module, path: Path, probable: bool) -> nn.Module:
 
     def forward(self: nn.Module, *given: Any, **more: Any) -> Tensor:
         scores = at(kind.forward(self, *given, **more), path)
-        return scores.clamp_min(TINY).log() if probable else scores
+        return fractions(scores, outputs).clamp_min(TINY).log() if outputs in WHOLE else scores
 
     made = copy.copy(model)
-    made.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    added = {"forward": forward, "__module__": kind.__module__, "outputs_read_as": record}
+    made.__class__ = type(kind.__name__, (kind,), added)
     return made
 
 

@@ -1,8 +1,8 @@
-"""Which set of parameters of a checkpoint is read, where it holds several (`--which`), and what is found
-meanwhile.
+"""Which set of parameters of a checkpoint is read, where it holds several (`--which`), what a person says of
+the network's outputs (`--outputs`), and what is found meanwhile.
 
-Every kind of model reads files in `models.checkpoints`; a choice reaches it through `reading`, and what is to
-be told comes back there.
+Every kind of model reads files in `models.checkpoints`, and outputs in `models.outputs`; a choice reaches
+them through `reading`, and what is to be told comes back there.
 """
 
 import re
@@ -15,6 +15,7 @@ from shlex import quote
 from torch import Tensor
 
 from models.errors import UserError
+from models.output_kinds import require_known
 
 State = dict[str, Tensor]
 USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state", "params")
@@ -26,7 +27,8 @@ _AVERAGED = re.compile(r"(^|[_.\-])(ema|swa|averaged?|avg)([_.\-]|$)", re.IGNORE
 
 @dataclass
 class Reading:
-    """`which`: the set that a person names, or empty text; `taken`: the set that was read, empty where the
+    """`which`: the set that a person names, or empty text; `outputs`: what the outputs are, as a person says
+    (`models.output_kinds`), or empty text; `taken`: the set that was read, empty where the
     file has one; `notes`: what a person should know, a line each; `named`: texts of the file that may name
     its architecture, the likeliest first."""
 
@@ -34,6 +36,7 @@ class Reading:
     taken: str = ""
     notes: list[str] = field(default_factory=list)
     named: tuple[str, ...] = ()
+    outputs: str = ""
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -44,9 +47,11 @@ _current: ContextVar[Reading | None] = ContextVar("reading", default=None)
 
 
 @contextmanager
-def reading(which: str = "") -> Iterator[Reading]:
-    """Checkpoints that are read inside give their set `which`, and their notes."""
-    made = Reading(which)
+def reading(which: str = "", outputs: str = "") -> Iterator[Reading]:
+    """Checkpoints that are read inside give their set `which`, and their notes; outputs of networks are what
+    `outputs` says. Raises UserError for an unknown kind of outputs."""
+    require_known(outputs)
+    made = Reading(which, outputs=outputs)
     token = _current.set(made)
     try:
         yield made

@@ -84,6 +84,7 @@ def load(
     device: str = "cpu",
     options: PreprocessingOptions | Preprocessing | None = None,
     which: str = "",
+    outputs: str = "",
 ) -> Classifier:
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
@@ -91,13 +92,14 @@ def load(
     Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched, with it `name`
     may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
     them. `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to
-    read of a file with several, as state_dict_ema. Raises UserError for unknown names, weights that do not
-    fit or cannot be downloaded, and options that do not fit.
+    read of a file with several, as state_dict_ema. `outputs`: what the network returns, one of
+    `models.output_kinds.KINDS`, or empty text where it is to be found out. Raises UserError for unknown
+    names, weights that do not fit or cannot be downloaded, and options or outputs that do not fit.
     """
     if weights and not name:
         name, weights = str(weights), None
     source = _source(name)
-    with reading(which) as found:
+    with reading(which, outputs) as found:
         classifier = source.load(name, Path(weights) if weights else None, classes, options)
     require_readable(classifier.preprocessing)
     if which and not found.taken and not isinstance(options, Preprocessing):  # a person's, and no run's

@@ -55,17 +55,25 @@ _REGISTRIES = {
 
 
 def wrap(
-    model: "nn.Module", classes: Sequence[str], preprocess: "Preprocessing | Any", name: str = "network"
+    model: "nn.Module",
+    classes: Sequence[str],
+    preprocess: "Preprocessing | Any",
+    name: str = "network",
+    outputs: str = "",
 ) -> "Classifier":
     """Return a `Classifier` for your own module, with the names of its outputs and its preprocessing.
 
     `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`. The module itself is used,
-    in eval mode from here on. Raises UserError if an image cannot pass through it, if the number of outputs
-    differs from the number of names, and for a transform that is not deterministic.
+    in eval mode from here on. `outputs`: what it returns, "logits", "probabilities" or "percent" (default:
+    found out with two images, see `.notes`). Raises UserError if an image cannot pass through it, if the
+    number of outputs differs from the number of names, if the outputs are not what is said, and for a
+    transform that is not deterministic.
     """
+    from models.parameter_sets import reading
     from models.sources.module import from_module
 
-    return replace(from_module(model, classes, preprocess, name), names_from="classes=")
+    with reading(outputs=outputs):
+        return replace(from_module(model, classes, preprocess, name), names_from="classes=")
 
 
 def register_model(
@@ -115,6 +123,7 @@ def load(
     device: str = "cpu",
     preprocess: "Preprocessing | Any" = None,
     which: str = "",
+    outputs: str = "",
 ) -> "Classifier":
     """Return a network by name, as `--model` of the command line: a name that `models` lists, a torchvision
     classifier, `timm:NAME`, `hf:FOLDER` (Hugging Face), `net.py:build` (a function of your own code, which is
@@ -124,8 +133,8 @@ def load(
     `weights`: a checkpoint file; default: official weights, downloaded. `classes`: names of outputs that the
     file does not name. `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`
     (default: that of the weights). `which`: parameters to read of a checkpoint with several sets, such as
-    "state_dict" or "state_dict_ema" (default: the averaged set, EMA). Raises UserError for unknown
-    names, and for weights that do not fit or cannot be downloaded.
+    "state_dict" or "state_dict_ema" (default: the averaged set, EMA). `outputs`: as of `wrap`. Raises
+    UserError for unknown names, and for weights that do not fit or cannot be downloaded.
     """
     from models.preprocessing_options import options_for
     from models.registry import load as find
@@ -134,9 +143,9 @@ def load(
     names = tuple(classes) if classes else None
     given = "classes=" if names else ""
     if preprocess is None:
-        return replace(find(name, weights, names, device, which=which), names_from=given)
+        return replace(find(name, weights, names, device, None, which, outputs), names_from=given)
     fed, origin = read_preprocess(preprocess)
-    found = find(name, weights, names, device, options_for(fed), which)
+    found = find(name, weights, names, device, options_for(fed), which, outputs)
     return replace(found, preprocessing_from=origin, names_from=given)
 
 

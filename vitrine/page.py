@@ -8,7 +8,7 @@ from typing import Any
 from dashboard.app import build
 from dashboard.server.serving import ServeConfig, options
 from dashboard.server.sharing import Sharing
-from explain.run.model import as_in_run, require_same_code
+from explain.run.model import as_in_run, require_same_reading
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.errors import UserError
@@ -48,7 +48,7 @@ def opened(run: RunData, net: Classifier | None, port: int | None) -> Dashboard:
     if net is not None:
         if net.weights_hash != run.manifest.request.weights_hash:
             raise UserError("This network has other weights than the run was made with: pass the run's own.")
-        require_same_code(net, run.manifest)
+        require_same_reading(net, run.manifest)
         network = as_in_run(net, run.manifest)
     sharing = Sharing(host="127.0.0.1", port=port)
     page = build(ServeConfig(run.folder, sharing).context(run, network))

@@ -40,10 +40,11 @@ def check_result(
     command: str,
     corrected: str,
     outdated: str = "",
+    found_by: str = "",
 ) -> Markup:
     """`checked`: of `check --json`; `rows`: its matching with corrections; `corrected`: where these are
     written, empty where there are none; `outdated`: `SETTINGS` or `SUBJECTS`, if the form says them otherwise
-    now."""
+    now; `found_by`: how a check found an order of the outputs that is filled in, empty where none is."""
     if not checked:
         return not_checked()
     error = str(checked.get("error", ""))
@@ -52,7 +53,7 @@ def check_result(
     parts += [_facts(checked), _notes(checked)]
     result = [_readings(checked["readings"])] if "readings" in checked else []
     found = panel("Check", join(parts)) + join(result)
-    matching = _matching(checked.get("outputs", []), rows, corrected)
+    matching = _matching(checked.get("outputs", []), rows, corrected, found_by)
     if not outdated:
         return found + matching
     classes = _greyed(matching) if outdated != SETTINGS else matching  # corrections are settings, too
@@ -135,27 +136,47 @@ def _use(k: int, reading: Mapping[str, Any]) -> object:
     return html('<button class="vt-link" aria-label="{}" {}>use</button>', name, action("use", k))
 
 
-def _matching(outputs: Sequence[str], rows: Sequence[Mapping[str, Any]], corrected: str) -> Markup:
+def _matching(
+    outputs: Sequence[str], rows: Sequence[Mapping[str, Any]], corrected: str, found_by: str
+) -> Markup:
     """Classes without an output first, then those whose names differ."""
     if not rows:
         return NOTHING
-    ranked = sorted(range(len(rows)), key=lambda k: (rows[k]["output"] is not None, _plain(rows[k]), k))
+    ranked = sorted(range(len(rows)), key=lambda k: (*_order(rows[k]), k))
     names = {str(k): f"{k}: {name}" for k, name in enumerate(outputs)}
-    body = join(row([rows[k]["data"], _output(k, rows[k], names), rows[k]["rule"]]) for k in ranked[:ROWS])
+    body = join(
+        row([rows[k]["data"], _output(k, rows[k], names), rows[k]["rule"], _leave_out(k, rows[k])])
+        for k in ranked[:ROWS]
+    )
     heads = [
         ("class of the data", ""),
         ("output of the network", "its number and name"),
         ("found by", "how they were matched"),
+        ("images", "whether the images of the class are used"),
     ]
     more = f"; {len(rows) - ROWS} more are not listed" if len(rows) > ROWS else ""
-    note = html("<p>Corrections are written to <code>{}</code>.</p>", corrected) if corrected else NOTHING
+    note = html("<p>Filled in by the check: {}.</p>", found_by) if found_by else NOTHING
+    if corrected:
+        note += html("<p>Corrections are written to <code>{}</code>.</p>", corrected)
     choices = _choices(outputs) if len(outputs) > OUTPUTS else NOTHING
     title = f"{len(rows)} classes of the data, {len(outputs)} outputs{more}"
     return panel("Matching of classes", table(heads, body) + note + choices, title)
 
 
-def _plain(one: Mapping[str, Any]) -> bool:
-    return bool(one["rule"] == "equal names")
+def _order(one: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether nothing is missing, and whether nothing is to be looked at."""
+    return one["output"] is not None or bool(one.get("left_out")), one["rule"] == "equal names"
+
+
+def _leave_out(k: int, one: Mapping[str, Any]) -> Markup:
+    """A button that leaves the images of a class out, or takes them back."""
+    out = bool(one.get("left_out"))
+    return html(
+        '<button class="vt-link" aria-label="{}" {}>{}</button>',
+        f"use the images of {one['data']}" if out else f"leave out the images of {one['data']}",
+        action(f"leave:{k}"),
+        "use" if out else "leave out",
+    )
 
 
 def _output(k: int, one: Mapping[str, Any], names: Mapping[str, str]) -> Markup:
@@ -169,7 +190,7 @@ def _output(k: int, one: Mapping[str, Any], names: Mapping[str, str]) -> Markup:
             verbatim(one["name"]),
             action(f"named:{k}"),
         )
-    missing = {} if output is not None else {"": "choose …"}
+    missing = {} if output is not None else {"": "left out" if one.get("left_out") else "choose …"}
     return select(
         f"output:{k}", label, missing | dict(names), "" if output is None else str(output), show_label=False
     )

@@ -35,6 +35,7 @@ INPUT = (
     "channels",
     "exif",
     "bits",
+    "outputs",
 )
 WORK = ("methods", "layer", "limit")
 FIELDS = ("name", *SUBJECT, *INPUT, "device", *WORK, "force")
@@ -103,15 +104,23 @@ def classes_file(folder: Path, name: str) -> Path:
 
 
 def write_classes(path: Path, rows: Sequence[Mapping[str, Any]], outputs: Sequence[str]) -> None:
-    """Write the whole matching, by number; as 'output 3' where names are numbers. Raises UserError where
-    a file of that name was written by others."""
+    """Write the whole matching, by number; as 'output 3' where names are numbers; nothing for a class that is
+    left out. Raises UserError where the output of a class is still to be chosen, and where a file of that
+    name was written by others."""
+    if unknown := [str(row["data"]) for row in rows if row.get("open")]:
+        raise UserError(
+            f"The sample does not show the output of {', '.join(unknown[:6])}: choose it in the matching of "
+            "classes, or leave the class out."
+        )
     text = io.StringIO()
     text.write(f"{MARK}\n")
     table = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
     names = [*outputs, *(str(row["data"]) for row in rows)]
     numbered = any(name.isdecimal() for name in names)
     for row in rows:
-        if (output := row["output"]) is not None:
+        if row.get("left_out"):
+            table.writerow([row["data"], ""])
+        elif (output := row["output"]) is not None:
             table.writerow([row["data"], f"output {output}" if numbered else output])
     try:
         if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MARK):

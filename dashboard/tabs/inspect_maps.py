@@ -81,7 +81,8 @@ def _reproduced(
     if classifier is ctx.network:
         return reproduced("", in_memory_lines(image, requests, ctx.run.classes))
     names = () if classifier.renamed else ctx.run.classes
+    options, read = classifier.options, (classifier.which, classifier.output_kind)
     return reproduced(
-        command_line(image, *model, names, requests, classifier.options, classifier.which),
-        python_lines(image, *model, requests, classifier.options, classifier.which),
+        command_line(image, *model, names, requests, options, *read),
+        python_lines(image, *model, requests, options, *read),
     )

@@ -179,7 +179,9 @@ class NewRunTab:
     def _result(self, view: NewRunView, form: Mapping[str, str]) -> str:
         name = form.get("name", "")
         written = str(classes_file(self._jobs.folder, name)) if view.corrections else ""
-        return check_result(view.checked, view.rows, view.command, written, view.outdated)
+        return check_result(
+            view.checked, view.rows, view.command, written, view.outdated, view.found_by if written else ""
+        )
 
     def ready(self) -> list[Any]:
         self._ctx.access.require_compute()

@@ -8,6 +8,7 @@ import gradio as gr
 from dashboard.session.run_command import FIELDS
 from explain.methods.registry import methods_in_runs
 from models.colors import COLORS
+from models.output_kinds import KINDS
 from models.preprocessing_options import EXIF, INTERPOLATIONS
 
 CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pt2", ".onnx", ".keras", ".h5")
@@ -108,6 +109,7 @@ def _labels() -> dict[str, Any]:
         form["label_col"] = _line("Label column", "automatic")
     form["split"] = _choice("Part of the data", ("train", "validation", "test"), custom=True)
     form["which"] = _line("Parameters of the checkpoint", "of several sets: its name")
+    form["outputs"] = _choice("Outputs of the network", KINDS, elem_id="vt-run-outputs")
     form["labels"] = _line("Corrected labels", "labels.csv")
     form["class_names"] = _line("Class names file", "names.txt, or imagenet", "vt-run-class-names")
     form["classes"] = gr.Dropdown(

@@ -10,15 +10,20 @@ from dashboard.session.run_command import INPUT, SUBJECT
 from models.class_index import find_index
 from models.errors import UserError
 
-OUTPUT, NAMED = "output:", "named:"
-"""Actions of the table of classes: a row gets an output by its number, or by its name."""
+OUTPUT, NAMED, LEAVE = "output:", "named:", "leave:"
+"""Actions of the table of classes: a row gets an output by its number, or by its name; its class is left out,
+or taken back."""
+LEFT_OUT, OPEN = -1, -2
+"""In place of an output: the images of the class are left out; an output is still to be chosen."""
+RULES = {LEFT_OUT: "left out", OPEN: "not shown by the sample: choose its output"}
 
 
 @dataclass(frozen=True)
 class NewRunView:
     """`checked`: the object of `check --json`, empty before a check; `command`: of that check; `subject`:
     network and data that it was about, and `settings`: all that it depends on; `corrections`: row of the
-    matching -> output, as a person chose; `outdated`: '', or what the form says otherwise by now."""
+    matching -> output, `LEFT_OUT` or `OPEN`, as a person chose, or as a check found; `found`: those that a
+    check found, and `found_by`: how, in one line; `outdated`: '', or what the form says otherwise by now."""
 
     checked: dict[str, Any] = field(default_factory=dict)
     command: str = ""
@@ -26,25 +31,63 @@ class NewRunView:
     corrections: dict[str, int] = field(default_factory=dict)
     settings: str = ""
     outdated: str = ""
+    found: dict[str, int] = field(default_factory=dict)
+    found_by: str = ""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The matching of the classes, with the corrections."""
-        outputs = self.checked.get("outputs", [])
+        """The matching of the classes, with the corrections. A row has `left_out` where its class is left
+        out, and `open` where its output is to be chosen."""
         return [
-            row | {"output": output, "name": outputs[output], "rule": "corrected"}
-            if (output := self.corrections.get(str(k))) is not None
-            else row
+            row if (output := self.corrections.get(str(k))) is None else self._corrected(str(k), row, output)
             for k, row in enumerate(self.checked.get("matching", []))
         ]
 
+    def _corrected(self, key: str, row: Mapping[str, Any], output: int) -> dict[str, Any]:
+        plain = {"data": row["data"]}
+        if output < 0:
+            marks = {"left_out": output == LEFT_OUT, "open": output == OPEN}
+            return plain | marks | {"output": None, "name": "", "rule": RULES[output]}
+        rule = "the order found by the check" if self.found.get(key) == output else "corrected"
+        return plain | {"output": output, "name": self.checked["outputs"][output], "rule": rule}
+
     def of(self, values: Mapping[str, str], checked: dict[str, Any], command: str) -> "NewRunView":
-        """After a check. Corrections stay where it was about the same network, data and outputs."""
+        """After a check. Corrections stay where it was about the same network, data and outputs, or made with
+        them: outputs without names get those of the data that is matched to them. An order of the outputs
+        that the check finds beyond doubt is filled in."""
         subject = subject_of(values)
-        same = subject == self.subject and _classes(checked) == _classes(self.checked)
-        corrections = self.corrections if same else {}
+        same = subject == self.subject and (
+            _classes(checked) == _classes(self.checked) or self._are_confirmed(checked)
+        )
+        kept = self if same else NewRunView()
         checked_with = settings_of(values, self.corrections if self.corrected(values) else {})
-        return NewRunView(checked, command, subject, corrections, checked_with).compared(values)
+        made = replace(kept, checked=checked, command=command, subject=subject, settings=checked_with)
+        return made._with_order().compared(values)
+
+    def _are_confirmed(self, checked: Mapping[str, Any]) -> bool:
+        """Whether a check matched all classes as they are corrected here."""
+        rows = checked.get("matching", [])
+        now = [LEFT_OUT if row.get("left_out") else row["output"] for row in rows]
+        return [row["data"] for row in rows] == [row["data"] for row in self.rows] and all(
+            output == self.corrections.get(str(k), output) for k, output in enumerate(now)
+        )
+
+    def _with_order(self) -> "NewRunView":
+        """With the outputs of the reading that is better beyond doubt, where it is another order of them."""
+        better = next((r for r in self.checked.get("readings", []) if r.get("better")), None)
+        order = (better or {}).get("outputs")
+        if better is None or not order or better["words"][0] != "--classes":
+            return self  # of names that a person gave, these are to be corrected
+        found = {
+            str(k): OPEN if order[row["data"]] is None else int(order[row["data"]])
+            for k, row in enumerate(self.rows)
+            if row["data"] in order and order[row["data"]] != row["output"]
+        }
+        by = (
+            f"{100 * better['accuracy']:.0f} % of {better['images']} images are right in this order of the "
+            f"outputs, {100 * better['as_now']:.0f} % before"
+        )
+        return replace(self, corrections={**self.corrections, **found}, found=found, found_by=by)
 
     def compared(self, values: Mapping[str, str]) -> "NewRunView":
         """The view beside a form that may have been changed since the check."""
@@ -62,16 +105,29 @@ class NewRunView:
     def apply(self, action: str, value: str) -> "NewRunView":
         """The view after a click. What does not fit leaves it as it is. Raises UserError for a name that no
         output has."""
-        kind = next((kind for kind in (OUTPUT, NAMED) if action.startswith(kind)), None)
+        kind = next((kind for kind in (OUTPUT, NAMED, LEAVE) if action.startswith(kind)), None)
         row, outputs = action.partition(":")[2], self.checked.get("outputs", [])
         if kind is None or row not in map(str, range(len(self.checked.get("matching", [])))):
             return self
+        if kind == LEAVE:
+            return self._left_out_or_back(row)
         output = find_index(value, outputs) if kind == NAMED else _number(value)
         if output is None or output >= len(outputs):
             if kind == OUTPUT:
                 return self
             raise UserError(f"No output is called '{value[:60]}': give a name of the list, or its number.")
         return replace(self, corrections={**self.corrections, row: output})
+
+    def _left_out_or_back(self, row: str) -> "NewRunView":
+        """The class of a row left out; or back as it was matched, open where the check left it out."""
+        if not self.rows[int(row)].get("left_out"):
+            return replace(self, corrections={**self.corrections, row: LEFT_OUT})
+        rest = {k: output for k, output in self.corrections.items() if k != row}
+        if row in self.found:
+            rest[row] = self.found[row]
+        elif self.checked["matching"][int(row)].get("left_out"):
+            rest[row] = OPEN
+        return replace(self, corrections=rest)
 
 
 def subject_of(values: Mapping[str, str]) -> str:

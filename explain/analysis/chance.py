@@ -10,8 +10,7 @@ says that it finds the others: below 0.2 it is slight (J. R. Landis, G. G. Koch,
 97 % of the images are of one class, so may the predictions be."""
 CHECK = (
     "Check the preprocessing (--input-size, --resize, --mean, --std), the order of the classes (--classes "
-    "sorted, --classes numbers or a file) "
-    "and the weights (--weights)."
+    "sorted, --classes numbers or a file) and the weights (--weights)."
 )
 
 
@@ -23,8 +22,7 @@ def inconclusive(run: RunData) -> str:
         first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
         return (
             f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. "
-            "Repair the images or the network, "
-            "and run again."
+            "Repair the images or the network, and run again."
         )
     e, n = run.evaluation, len(run.ok)
     level, (low, high) = chance_level(e), e.interval
@@ -33,9 +31,8 @@ def inconclusive(run: RunData) -> str:
     fraction, true = called[most] / n, e.support[most] / n
     if p_of_chance(e) > LEVEL:
         text = (
-            f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to "
-            f"{100 * high:.1f} %) of {n:,} images is not above the "
-            f"{100 * level:.1f} % that guessing reaches"
+            f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of "
+            f"{n:,} images is not above the {100 * level:.1f} % that guessing reaches"
         )
     elif fraction > ONE_CLASS and e.kappa < SLIGHT:
         text = (

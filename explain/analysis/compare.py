@@ -117,9 +117,8 @@ def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
     if not len(both):
         first = [repr(str(t["id"].iloc[0])) if len(t) else "none" for t in tables]
         raise UserError(
-            f"The runs share no image: A has {len(tables[0])} (first {first[0]}), B {len(tables[1])} "
-            f"(first {first[1]}): "
-            "run both networks on the same data."
+            f"The runs share no image: A has {len(tables[0])} (first {first[0]}), B {len(tables[1])} (first "
+            f"{first[1]}): run both networks on the same data."
         )
     same = both["label_a"] == both["label_b"]
     if not same.any():
@@ -148,8 +147,7 @@ def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> 
         names = " and ".join(f"{run.manifest.request.data} in '{run.manifest.data_root}'" for run in (a, b))
         raise UserError(
             f"The runs share {len(matched):,} names of images, but the pictures are others: they are of "
-            f"{names}. Run both networks on "
-            "the same images."
+            f"{names}. Run both networks on the same images."
         )
 
 

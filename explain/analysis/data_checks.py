@@ -73,8 +73,7 @@ def wrong_labels(evidence: Evidence) -> Iterator[Proposal]:
         "labels",
         f"About {number} labels look wrong.",
         f"{percent(fit.flipped)} of {len(run.ok)} labels contradict the network where its own doubts would "
-        "not "
-        f"({chance(fit.p_flipped)}). {len(rows)} are suspect, first {most}.",
+        f"not ({chance(fit.p_flipped)}). {len(rows)} are suspect, first {most}.",
         "Mark in their notes which are wrong, and train on the corrected list.",
         "--labels labels.csv",
         rows,
@@ -90,9 +89,8 @@ def disagreeing_duplicates(evidence: Evidence) -> Iterator[Proposal]:
         yield Proposal(
             "duplicates",
             f"{pairs} near duplicates disagree.",
-            f"Of {all_pairs} pairs of nearly the same picture, {pairs} ({percent(pairs / all_pairs)}) "
-            "carry two different labels: "
-            "one of each pair is wrong.",
+            f"Of {all_pairs} pairs of nearly the same picture, {pairs} ({percent(pairs / all_pairs)}) carry "
+            "two different labels: one of each pair is wrong.",
             "Settle them in their notes, and train on the corrected list.",
             "--labels labels.csv",
             rows,

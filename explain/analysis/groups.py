@@ -28,9 +28,8 @@ positive ones that are."""
 EARLIER_NAMES = {"alike": "similar"}
 """Names of lists in links and commands of earlier versions -> names today."""
 LABELS_NOTE = (
-    "by confident learning on the run's probabilities, the least probable label first; where the network "
-    "was trained on these images, "
-    "this is optimistic: it has learned some wrong labels by heart"
+    "by confident learning on the run's probabilities, the least probable label first; where the network was "
+    "trained on these images, this is optimistic: it has learned some wrong labels by heart"
 )
 
 

@@ -40,10 +40,8 @@ def recognized_by_border(evidence: Evidence) -> Iterator[Proposal]:
                 "border class",
                 f"{run.classes[i]} may be recognized by its border.",
                 f"{percent(mine.mean())} of its {len(mine)} right answers rest on the outer eighth of the "
-                "picture, "
-                f"{percent(others.mean())} of the other classes' ({chance(p[i])}; an even map has "
-                f"{percent(UNIFORM_BORDER_MASS)} of its "
-                "mass there). Check for watermarks.",
+                f"picture, {percent(others.mean())} of the other classes' ({chance(p[i])}; an even map has "
+                f"{percent(UNIFORM_BORDER_MASS)} of its mass there). Check for watermarks.",
                 "Crop it away, or move it about.",
                 "--augment zoom=0.3,shift=0.2",
                 rows,
@@ -71,8 +69,7 @@ def errors_at_the_border(evidence: Evidence) -> Iterator[Proposal]:
             "border",
             "Errors look at the border.",
             f"{percent(of_wrong)} of the wrong answers have most of their map in the outer eighth, "
-            f"{percent(of_right)} of the right ones "
-            f"({chance(max(p, within))}).",
+            f"{percent(of_right)} of the right ones ({chance(max(p, within))}).",
             "Crop closer, or move the object about in training.",
             "--augment zoom=0.3,shift=0.2",
             picked.index.to_numpy(),
@@ -140,9 +137,8 @@ def confused_classes(evidence: Evidence) -> Iterator[Proposal]:
         yield Proposal(
             "pair",
             f"{a} is often predicted as {b}.",
-            f"{x.count} of {support} ({x.expected:.0f} if its errors went where others' go, "
-            f"{chance(x.p)}); {back} the other way. "
-            f"{agree.words}",
+            f"{x.count} of {support} ({x.expected:.0f} if its errors went where others' go, {chance(x.p)}); "
+            f"{back} the other way. {agree.words}",
             agree.advice,
             agree.option,
             rows,

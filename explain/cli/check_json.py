@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
     from models.data.source import ImageSource
 
-UNMATCHED = "no output found"
+UNMATCHED, LEFT_OUT = "no output found", "left out by --classes"
 
 
 def json_answer(
@@ -39,10 +39,11 @@ def json_answer(
             "matching": unmatched_rows(classifier, source),
         }
         matched = matched_to(classifier, source, classes)
-        source = matched.source
         answer["notes"] += matched.notes
-        answer |= {"outputs": list(matched.classifier.classes), "matching": matched_rows(matched, source)}
-        found = looked_at(matched, source)
+        rows = [*matched_rows(matched, matched.source), *left_out_rows(matched, source)]
+        rows.sort(key=lambda row: source.classes.index(row["data"]))
+        answer |= {"outputs": list(matched.classifier.classes), "matching": rows}
+        found = looked_at(matched, matched.source)
         answer |= preflight_answer(found, expect)
         if write_classes:
             answer["notes"].append(written_order(found, write_classes))
@@ -90,6 +91,12 @@ def matched_rows(matched: Matched, source: "ImageSource") -> list[dict[str, Any]
         else _row(data, None, "", UNMATCHED)
         for data, output in zip(source.classes, found.outputs, strict=True)
     ]
+
+
+def left_out_rows(matched: Matched, source: "ImageSource") -> list[dict[str, Any]]:
+    """The rows of the classes of `source` whose images are left out."""
+    names = [name for name in source.classes if name not in matched.source.classes]
+    return [_row(name, None, "", LEFT_OUT) | {"left_out": True} for name in names]
 
 
 def unmatched_rows(classifier: "Classifier", source: "ImageSource") -> list[dict[str, Any]]:

@@ -28,8 +28,7 @@ class MapOptions(Options):
         str,
         typer.Option(
             help="Methods, separated by commas; 'methods' lists them (default: grad_cam,layer_cam; of "
-            "networks "
-            "without layers input_x_gradient or occlusion)."
+            "networks without layers input_x_gradient or occlusion)."
         ),
     ] = ""
     layer: Annotated[

@@ -15,6 +15,7 @@ from explain.cli.options import (
     Layer,
     Options,
     OutFolder,
+    OutputKind,
     Picture,
     Weights,
     Which,
@@ -221,6 +222,7 @@ class Predictors(Options):
     ] = None
     weights: Weights = None
     which: Which = ""
+    outputs: OutputKind = ""
     methods: Annotated[
         str, typer.Option(help="Methods that make the classifier's maps, separated by commas.")
     ] = "grad_cam,layer_cam,eigen_cam,input_gradient"
@@ -242,7 +244,12 @@ class Predictors(Options):
         if not self.model:
             return sources, None
         classifier = load(
-            self.model, self.weights, device=self.device, options=preprocessing, which=self.which
+            self.model,
+            self.weights,
+            device=self.device,
+            options=preprocessing,
+            which=self.which,
+            outputs=self.outputs,
         )
         for note in classifier.notes:
             say(f"network    {note}")

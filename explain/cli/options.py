@@ -33,6 +33,13 @@ Which = Annotated[
         "state_dict_ema (default: the averaged set, EMA)."
     ),
 ]
+OutputKind = Annotated[
+    str,
+    typer.Option(
+        help="What the network returns: logits, probabilities, or percent (default: found out with two "
+        "images, and printed)."
+    ),
+]
 RunWeights = Annotated[
     Path | None,
     typer.Option(help="Checkpoint file of the run's network (default: the weights that the run names)."),
@@ -108,6 +115,7 @@ class Network(Options):
     ]
     weights: Weights = None
     which: Which = ""
+    outputs: OutputKind = ""
     device: Device = "cpu"
 
     def load(
@@ -118,7 +126,8 @@ class Network(Options):
         from models.registry import load
 
         names = read_names(class_names) if class_names else None
-        found = load(self.model, self.weights, names, self.device, preprocessing, self.which)
+        given = (self.model, self.weights, names, self.device, preprocessing, self.which, self.outputs)
+        found = load(*given)
         return replace(found, names_from=given_in(class_names)) if class_names else found
 
 

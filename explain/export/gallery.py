@@ -215,8 +215,7 @@ class Export:
         e = run.evaluation
         about = (
             f"{run.title(method)}, {run.manifest.request.where} · accuracy {100 * e.accuracy:.1f} % of "
-            f"{e.support.sum()} images · "
-            f"{self.description}"
+            f"{e.support.sum()} images · {self.description}"
         )
         save_picture(draw_sheet(run, fitting, tiles, columns, title, about), out / SHEET)
 

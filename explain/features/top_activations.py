@@ -30,6 +30,7 @@ from models.data.source import ImageSource, Item
 from models.errors import UserError
 from models.foreign import require_layers
 from models.json_files import read_object
+from models.one_by_one import takes_one_image
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
 COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST
@@ -113,8 +114,8 @@ def top_activations(classifier: Classifier, run: RunData, most: int = MOST) -> I
         rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))] if len(rows) else [],
     )
     work = _Work(classifier, source)
-    done = 0
-    for batch in load_batches(source, range(len(source)), classifier, BATCH):
+    done, size = 0, 1 if takes_one_image(classifier.model) else BATCH
+    for batch in load_batches(source, range(len(source)), classifier, size):
         good = [loaded for loaded in batch if loaded.pixels is not None]
         if good:
             work.add(

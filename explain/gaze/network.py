@@ -16,6 +16,7 @@ from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from models.errors import UserError
 from models.gaze.gaze_set import Viewed
+from models.one_by_one import takes_one_image
 
 AT_ONCE = 16
 
@@ -45,8 +46,9 @@ class NetworkMaps:
         """Image -> method -> raw map (h, w); the last images are kept."""
         if not all(image.id in self._kept for image in images):
             self._kept = {}
-            for begin in range(0, len(images), AT_ONCE):
-                self._kept |= self._batch(images[begin : begin + AT_ONCE])
+            size = 1 if takes_one_image(self.classifier.model) else AT_ONCE
+            for begin in range(0, len(images), size):
+                self._kept |= self._batch(images[begin : begin + size])
         return self._kept
 
     def _batch(self, images: list[Viewed]) -> dict[str, dict[str, np.ndarray]]:

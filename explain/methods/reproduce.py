@@ -15,10 +15,12 @@ def command_line(
     requests: Sequence[MapRequest],
     options: Sequence[str] = (),
     which: str = "",
+    outputs: str = "",
 ) -> str:
     """One call of `explain` for requests that differ in method and parameters alone. `classes`: the names
     that the command knows, none where it has others; `options`: those of the preprocessing; `which`: the set
-    of parameters that was read, of a file with several."""
+    of parameters that was read, of a file with several; `outputs`: of what kind they are, where that was
+    said."""
     first = requests[0]
     words = [
         "explain",
@@ -27,6 +29,7 @@ def command_line(
         model,
         *(["--weights", weights] if weights else []),
         *(["--which", which] if which else []),
+        *(["--outputs", outputs] if outputs else []),
         *options,
     ]
     words += ["--methods", ",".join(q.method for q in requests)]
@@ -60,6 +63,7 @@ def python_lines(
     requests: Sequence[MapRequest],
     options: Sequence[str] = (),
     which: str = "",
+    outputs: str = "",
 ) -> str:
     """A Python program, to be run in the folder of launch.py."""
     text = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
@@ -69,6 +73,7 @@ def python_lines(
             *([repr(weights)] if weights else []),
             *([f"options=PreprocessingOptions({text})"] if text else []),
             *([f"which={which!r}"] if which else []),
+            *([f"outputs={outputs!r}"] if outputs else []),
         ]
     )
     smooth = any(q.smoothing != Smoothing() for q in requests)

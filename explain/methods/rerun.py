@@ -19,6 +19,7 @@ from explain.network.hooks import capture, idle, replaced
 from explain.network.model_state import as_found
 from explain.network.oom import out_of_memory, shrinking
 from models.errors import UserError
+from models.one_by_one import takes_one_image
 from models.probabilities import probabilities
 
 GAUSSIAN = ((1 / 16, 1 / 8, 1 / 16), (1 / 8, 1 / 4, 1 / 8), (1 / 16, 1 / 8, 1 / 16))
@@ -199,7 +200,7 @@ def _behind(
     # the layers before it run once for so many
     most = min(TOGETHER // one.captured.activation[0].nbytes, 16 * one.batch_size)
     quarter = -(-len(items) // 4)  # at most: progress, and a chance to cancel
-    return shrinking(work, max(1, min(most, quarter)))
+    return shrinking(work, 1 if takes_one_image(one.model) else max(1, min(most, quarter)))
 
 
 def _report(inputs: MethodInputs, row: int, fraction: float) -> None:

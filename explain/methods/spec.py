@@ -149,7 +149,6 @@ def table(methods: Iterable[Method]) -> str:
         of_class = "yes" if m.class_specific else "no"
         rows.append(
             f"| `{m.name}` | {m.title} | {m.summary} | {formula} | {of_class} | {parameters} | {m.access} | "
-            f"{m.cost} | "
-            f"{m.citation} |"
+            f"{m.cost} | {m.citation} |"
         )
     return "\n".join(rows)

@@ -49,6 +49,7 @@ from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource, Item
 from models.errors import Cancelled, UserError
 from models.foreign import require_access
+from models.one_by_one import takes_one_image
 from models.sources.model_file import write as write_model
 from models.task import SINGLE, require_same_task
 
@@ -86,10 +87,9 @@ def plan(
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
     layer = _layer(classifier, layer, example)
     passes = Passes(classifier.model, example, precision)
-    captured = passes.captured(layers_in(layer))
-    _check_outputs(classifier, captured.logits.shape[1])
+    _check_outputs(classifier, passes.captured(layers_in(layer)).logits.shape[1])
     if layer:
-        captured.gradients(torch.zeros(1, dtype=torch.long))
+        passes.captured(layers_in(layer)).gradients(torch.zeros(1, dtype=torch.long))
     task = classifier.task or SINGLE
     return Request(
         classifier.name,
@@ -109,6 +109,7 @@ def plan(
         code=classifier.code,
         task=task,
         schema=SCHEMAS[task],
+        output_kind=classifier.output_kind,
     )
 
 
@@ -210,7 +211,8 @@ def run(
     request = plan(classifier, source, methods, layer, precision, to_model)
     with one_writer(out):
         claim(out, request, source, restart, say)
-        job = Job(classifier, source, out, request, to_model, batch_size, part_rows, command)
+        size = 1 if takes_one_image(classifier.model) else batch_size
+        job = Job(classifier, source, out, request, to_model, size, part_rows, command)
         return _complete(job, progress, stop)
 
 

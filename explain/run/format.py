@@ -69,8 +69,10 @@ class Request:
     """What a run computes. Two runs with the same request are the same run, which is how a run is resumed: so
     everything that changes a prediction or a label is part of it. `outputs`: class of the data -> output
     of the network; `bits`: that integer pictures of more than 8 bits use; `code`: a hash of the person's
-    own code that builds the network, empty for others; `task`: one of `models.task.TASKS`. Runs of earlier
-    versions have neither these four nor `preprocessing`."""
+    own code that builds the network, empty for others; `task`: one of `models.task.TASKS`; `output_kind`:
+    what the network returns (logits, probabilities or percent), where a person said it and it looks
+    otherwise, and percent; else empty. Runs of earlier versions have neither these five nor
+    `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -89,6 +91,7 @@ class Request:
     bits: int = 0
     code: str = ""
     task: str = SINGLE
+    output_kind: str = ""
 
     @property
     def multi_label(self) -> bool:

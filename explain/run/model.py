@@ -31,15 +31,14 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
     ):
         raise UserError(
             f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own "
-            "maps are shown; "
-            "for live maps start with --weights FILE."
+            "maps are shown; for live maps start with --weights FILE."
         )
     from models.preprocessing import Preprocessing
     from models.registry import load  # torch: not before it is known that there is something to load
 
     raw = request.preprocessing or manifest.preprocessing
     fed = Preprocessing.from_dict(raw) if raw else None
-    made = load(name, file, device=device, options=fed, which=manifest.which)
+    made = load(name, file, None, device, fed, manifest.which, request.output_kind)
     return as_in_run(_same_weights(made, manifest), manifest)
 
 
@@ -61,9 +60,10 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
         file = weights or (Path(manifest.weights) if manifest.weights else None)
     elif weights:
         source, file = str(weights), None
-    classes, fed = manifest.request.classes, Preprocessing.from_dict(manifest.request.preprocessing)
-    made = _same_weights(load(source, file, None, device, fed, manifest.which), manifest)
-    made = with_task(made, manifest.request.task)
+    request = manifest.request
+    classes, fed = request.classes, Preprocessing.from_dict(request.preprocessing)
+    made = load(source, file, None, device, fed, manifest.which, request.output_kind)
+    made = with_task(_same_weights(made, manifest), request.task)
     return replace(made, classes=classes, renamed=made.classes != classes)
 
 
@@ -74,12 +74,19 @@ def _same_weights(classifier: "Classifier", manifest: Manifest) -> "Classifier":
             f"'{classifier.weights or classifier.source}' holds other weights than the run was made with: "
             "start with --weights FILE."
         )
-    require_same_code(classifier, manifest)
+    require_same_reading(classifier, manifest)
     return classifier
 
 
-def require_same_code(classifier: "Classifier", manifest: Manifest) -> None:
-    """Raises UserError where the person's own code that builds the network has changed since the run."""
+def require_same_reading(classifier: "Classifier", manifest: Manifest) -> None:
+    """Raises UserError where the person's own code that builds the network has changed since the run, or its
+    outputs are read as something else."""
+    if classifier.output_kind != manifest.request.output_kind:
+        was, now = (kind or "as found" for kind in (manifest.request.output_kind, classifier.output_kind))
+        raise UserError(
+            f"The outputs of '{classifier.name}' are read otherwise ({now}) than in the run ({was}): the "
+            "run's own maps are shown; for live maps make the run again."
+        )
     before = manifest.request.code
     if before and classifier.code and before != classifier.code:
         raise UserError(

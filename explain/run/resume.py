@@ -40,6 +40,7 @@ NAMES = {
     "preprocessing": "the preprocessing",
     "transform_input": "transform_input",
     "bits": "the bits of deep pictures",
+    "output_kind": "what the network returns, --outputs",
     "methods": "the methods",
     "layer": "the layer",
     "precision": "the precision",

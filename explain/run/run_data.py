@@ -158,8 +158,7 @@ class RunData:
             return ""
         return (
             f"The run has not ended: its {len(self.table):,} images are the first of the data, and its "
-            "figures are theirs alone. Start it again "
-            "to resume."
+            "figures are theirs alone. Start it again to resume."
         )
 
     def title(self, method: str) -> str:

@@ -127,8 +127,7 @@ def _in_files(batch: tuple[Tensor, ...], count: int, folder: Path) -> list[Tenso
     if needed > free:
         raise UserError(
             f"{count:,} images take {needed / 1e9:.1f} GB of disk at '{folder}' while they are trained on, "
-            f"{free / 1e9:.1f} GB are free: "
-            "choose another --out, fewer --layers, or fewer images."
+            f"{free / 1e9:.1f} GB are free: choose another --out, fewer --layers, or fewer images."
         )
     made = []
     for x in batch:

@@ -114,8 +114,7 @@ def checked(data: GazeSet, columns: tuple[str, str] | None = None) -> GazeSet:
         if _exchanged(data, kept):
             raise UserError(
                 f"{total - kept:,} of {total:,} fixations are outside of their images, and none would be if "
-                f"'{x}' and '{y}' were exchanged: "
-                f"add --x-col {quote(y)} --y-col {quote(x)}."
+                f"'{x}' and '{y}' were exchanged: add --x-col {quote(y)} --y-col {quote(x)}."
             )
         raise UserError(
             f"{total - kept:,} of {total:,} fixations are outside of their images: are coordinates in "

@@ -115,8 +115,7 @@ def gaze_recipe(model: str, **changes: Any) -> GazeRecipe:
         recipe = replace(recipe, backbone="mobilenet_v2")
     if not recipe.layers and recipe.backbone not in LAYERS:
         raise UserError(
-            f"Which layers of {recipe.backbone}? Name some with --layers, as {program()} layers lists "
-            "them; known are those of "
-            f"{', '.join(LAYERS)}."
+            f"Which layers of {recipe.backbone}? Name some with --layers, as {program()} layers lists them; "
+            f"known are those of {', '.join(LAYERS)}."
         )
     return recipe if recipe.layers else replace(recipe, layers=LAYERS[recipe.backbone])

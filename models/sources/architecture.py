@@ -9,7 +9,9 @@ from models.classes import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
 from models.imagenet import imagenet_names, wordnet_ids
+from models.outputs import as_told
 from models.shipped import shipped
+from models.sources.asked import example_of
 from models.sources.base import ModelSource, ModelSpec, Told
 from models.sources.parameters import from_file
 
@@ -43,6 +45,7 @@ def official(spec: ModelSpec) -> Classifier:
             f"{spec.name}: the official weights could not be downloaded ({type(error).__name__}): give a "
             "file with --weights FILE."
         ) from error
+    model, note = as_told(model, example_of(preprocessing))
     outputs = int(model.state_dict()[checkpoints.head_key(model)].shape[0])
     classes, ids = (imagenet_names(), wordnet_ids()) if outputs == 1000 else (unnamed(outputs), ())
     return Classifier(
@@ -54,4 +57,5 @@ def official(spec: ModelSpec) -> Classifier:
         checkpoints.fingerprint(model),
         wordnet_ids=ids,
         preprocessing_from=f"from {origin}",
+        notes=(note,) if note else (),
     )

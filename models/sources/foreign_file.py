@@ -43,7 +43,7 @@ def classifier_of(
             f"{given[1]}: leave --input-size out, or give --input-size {_side(known.size)}; for other sizes "
             "export the network with a free height and width."
         )
-    model, note = giving_scores(model, example_of(preprocessing))
+    model, note = giving_scores(model.eval(), example_of(preprocessing))
     with torch.inference_mode():
         outputs = int(model(example_of(preprocessing)[None]).flatten(1).shape[1])
     names = classes or unnamed(outputs)

@@ -51,7 +51,8 @@ class ModelFile(ModelSource):
         elif isinstance(told, Preprocessing):
             fed = told
         which = current().which or str(raw.get("which", ""))
-        made = self.load_other(source, file, None, "cpu", fed, which)
+        outputs = current().outputs or str(raw.get("outputs", ""))
+        made = self.load_other(source, file, None, "cpu", fed, which, outputs)
         current().taken = made.which
         if weights is None and made.weights_hash != raw["weights_hash"]:
             raise UserError(
@@ -88,6 +89,7 @@ def write(folder: Path, classifier: Classifier) -> None:
         "model": model or (architecture(classifier.name) if weights else classifier.name),
         "weights": weights,
         "which": classifier.which,
+        "outputs": classifier.output_kind,
         "weights_hash": classifier.weights_hash,
         "preprocessing": classifier.preprocessing.as_dict(),
         "transform_input": classifier.transform_input,

@@ -17,6 +17,7 @@ from models.heads import attach
 from models.imagenet import imagenet_names, wordnet_ids
 from models.named_architecture import suggested
 from models.one_logit import two_sided
+from models.outputs import as_told
 from models.parameter_sets import current
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
@@ -59,8 +60,8 @@ def filled(
     _check_architecture(about, spec, path)
     official = None if about or spec.identify is None else spec.identify(path)
     preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
-    named = len(about.get("classes", ()))
-    model, outputs, channels = _built(spec, state, about.get("head"), preprocessing, named)
+    head, named = about.get("head"), len(about.get("classes", ()))
+    model, outputs, channels = _built(spec, state, head, preprocessing, named)
     checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
     if not about:
         _note_other_architecture(spec.name)
@@ -69,7 +70,7 @@ def filled(
         )
     if about and spec.adapt:
         spec.adapt(model, about)
-    model, note = two_sided(model.eval(), example_of(preprocessing)) if outputs == 1 else (model, "")
+    model, note = (two_sided if outputs == 1 else as_told)(model.eval(), example_of(preprocessing))
     names = _class_names(spec, path, about, classes, model, 2 if outputs == 1 else outputs or 1000, official)
     return Classifier(
         f"{spec.name}:{about['data']['name'].split('/')[0]}" if about.get("data") else spec.name,

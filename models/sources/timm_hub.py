@@ -9,6 +9,8 @@ from models.class_names import must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.errors import UserError
+from models.outputs import as_told
+from models.sources.asked import example_of
 from models.sources.base import ModelSource, Told
 from models.sources.timm_models import PREFIX, preprocessing_of
 
@@ -31,10 +33,11 @@ class TimmHubModels(ModelSource):
             place = f"local-dir:{Path(name.removeprefix(LOCAL)).expanduser().resolve()}"
         model, config = _created(place, name)
         preprocessing = preprocessing_of(config)
-        outputs = int(model.num_classes)
-        names = _names(model, outputs, classes, name)
+        names = _names(model, int(model.num_classes), classes, name)
+        architecture = model.pretrained_cfg["architecture"]
+        model, note = as_told(model, example_of(preprocessing))
         return Classifier(
-            f"{PREFIX}{model.pretrained_cfg['architecture']}",
+            f"{PREFIX}{architecture}",
             model,
             names,
             preprocessing,
@@ -42,6 +45,7 @@ class TimmHubModels(ModelSource):
             checkpoints.fingerprint(model),
             preprocessing_from="from config.json",
             source=PREFIX + place,
+            notes=(note,) if note else (),
         )
 
 

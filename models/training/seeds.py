@@ -77,14 +77,12 @@ def format_text(metrics: dict[str, Any]) -> str:
         low, high = shown["interval"]
         return (
             f"accuracy {100 * shown['accuracy']:.1f} % ({100 * low:.1f} % to {100 * high:.1f} %), macro-F1 "
-            f"{shown['macro_f1']:.3f}, kappa {shown['kappa']:.3f}, "
-            f"ECE {shown['ece']:.3f} ({shown['ece_with_temperature']:.3f} with temperature "
-            f"{metrics['temperature']:.2f}) {part}"
+            f"{shown['macro_f1']:.3f}, kappa {shown['kappa']:.3f}, ECE {shown['ece']:.3f} "
+            f"({shown['ece_with_temperature']:.3f} with temperature {metrics['temperature']:.2f}) {part}"
         )
     each = "; ".join(
         f"{axis}: RMSE {shown['rmse'][axis]:.3f}, CCC {shown['ccc'][axis]:.3f}, r "
-        f"{shown['pearson'][axis]:.3f}, "
-        f"sign {100 * shown['sagr'][axis]:.1f} %"
+        f"{shown['pearson'][axis]:.3f}, sign {100 * shown['sagr'][axis]:.1f} %"
         for axis in shown["rmse"]
     )
     return f"{each} {part}"

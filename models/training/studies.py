@@ -172,10 +172,9 @@ def _notes(table: pd.DataFrame, parts: Parts, recipe: Recipe) -> str:
     held = f" ({parts.note})" if parts.note else ""
     text = (
         f"{parts.training.name}: {len(parts.training)} images of {len(parts.training.classes)} classes to "
-        f"train{held}; loss (cross-entropy, "
-        f"nats) and accuracy of {images} {part} images, at the epoch that was best on validation, with "
-        f"Wilson's interval. Seed {recipe.seed}, "
-        f"batches of {recipe.batch_size}, learning rate {recipe.rate:g}; seconds per epoch with validation."
+        f"train{held}; loss (cross-entropy, nats) and accuracy of {images} {part} images, at the epoch that "
+        f"was best on validation, with Wilson's interval. Seed {recipe.seed}, batches of "
+        f"{recipe.batch_size}, learning rate {recipe.rate:g}; seconds per epoch with validation."
     )
     if table["head epochs"].any():
         text += (
