@@ -18,10 +18,12 @@ def is_multi_label(model: nn.Module) -> bool:
     return bool(getattr(model, "answers_each_class", False))
 
 
-def answering_each_class(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
+def answering_each_class(
+    model: nn.Module, example: Tensor, are_logits: bool = False
+) -> tuple[nn.Module, str]:
     """A shallow copy of a network of K outputs (N, K), logits or their sigmoids, whose scores are logits and
-    whose probabilities are their sigmoids; and a note that says which of the two it is: logits where a person
-    said so (`models.output_kinds.recorded`), else as it is found. `example` (C, H, W): an image to find out
+    whose probabilities are their sigmoids; and a note that says which of the two it is: logits where they
+    are known to be (`are_logits`, or `models.output_kinds.recorded`), else as it is found. `example` (C, H, W): an image to find out
     with. Layers, parameters and the given object stay as they are. Raises UserError for a network whose
     outputs exclude each other, and for one of a single output."""
     if is_one_logit(model):
@@ -30,7 +32,7 @@ def answering_each_class(model: nn.Module, example: Tensor) -> tuple[nn.Module, 
             "image, or --task single-label."
         )
     count = _outputs(model, example)
-    probable = recorded(model) != "logits" and gives_probability(model, example)
+    probable = not are_logits and recorded(model) != "logits" and gives_probability(model, example)
     kind = type(model)
 
     def forward(self: nn.Module, *given: Any, **more: Any) -> Tensor:

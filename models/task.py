@@ -43,7 +43,8 @@ def with_task(classifier: "Classifier", task: str) -> "Classifier":
     if task == SINGLE or is_multi_label(classifier.model):
         return replace(classifier, task=task)
     example = example_of(classifier.preprocessing).to(classifier.device)
-    model, note = answering_each_class(classifier.model, example)
+    are_logits = classifier.metadata.get("outputs") == "logits"
+    model, note = answering_each_class(classifier.model, example, are_logits)
     notes = (*(n for n in classifier.notes if "behind a sigmoid" not in n), note)
     return replace(classifier, model=model, task=task, notes=notes)
 

@@ -64,6 +64,7 @@ class HuggingFaceModels(ModelSource):
             options=tuple(words_for(preprocessing, always=True)) if told else (),
             notes=(note,) if note else (),
             task=TASKS.get(config.problem_type, ""),
+            metadata={"outputs": "logits"},  # whose sigmoid or softmax transformers takes
         )
 
 
