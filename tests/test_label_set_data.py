@@ -269,6 +269,15 @@ def test_shards_keep_what_they_lack_apart(tmp_path: Path) -> None:
         ("x.tar/3.png", ("ant",)),
     ]
     assert "2 images without a label left out" in source.note
+    (tmp_path / "classes.txt").write_text("zebra\n0\n")  # in a list, "0" is a name, and 0 a number
+    write_tar(tmp_path / "x.tar", members | {"4.json": b'{"label": ["0", 0.0]}', "3.cls": b"0|1"})
+    assert [item.labels for item in open_data(str(tmp_path / "x.tar")).items] == [
+        ("0", "zebra"),
+        (),
+        ("0", "zebra"),
+        ("0", "zebra"),
+    ]
+    (tmp_path / "classes.txt").write_text("zebra\nant\n")
     write_tar(tmp_path / "x.tar", members | {"4.json": b'{"label": [2]}'})
     with pytest.raises(UserError, match="has the label '2', and 2 names are beside it"):
         open_data(str(tmp_path / "x.tar"))

@@ -53,12 +53,11 @@ def key_labels(
     Raises UserError for a number without a name, and for lists of 0 and 1.
     """
     there = [value for _, value in values if value is not None]
-    reading = None if labels_as == SINGLE else set_reading(there, (*names, *known), labels_as)
+    named = (*names, *map(str, range(len(names))), *known)
+    reading = None if labels_as == SINGLE else set_reading(there, named, labels_as)
     if reading is None:
         return KeyLabels([_one(value, names, file) for file, value in values])
-    sets = [
-        None if value is None else [_number(part) for part in reading.parts(value)] for _, value in values
-    ]
+    sets = [None if value is None else _numbers(value, reading.parts(value)) for _, value in values]
     if why := no_names([of for of in sets if of is not None]):
         raise UserError(f"'{values[0][0]}' holds {why}.")
     return KeyLabels(
@@ -119,11 +118,11 @@ def _one(value: Value | None, names: Sequence[str], file: Path) -> str | None:
     return None if first is None or first == "" else _named(first, names, file)
 
 
-def _number(value: Any) -> Any:
-    """Whole numbers, also as text, as int."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return text_value(value) if isinstance(value, str) else value
+def _numbers(value: Value, parts: Sequence[Any]) -> list[Any]:
+    """The parts of a value, with digits between separators as numbers; in a list, text stays a name."""
+    if as_list(value) is None:
+        return [text_value(part) if isinstance(part, str) else part for part in parts]
+    return [int(part) if isinstance(part, float) and part.is_integer() else part for part in parts]
 
 
 def _is_odd(value: Any) -> bool:
