@@ -16,7 +16,6 @@ from PIL import Image
 from explain.run.format import (
     OTHER,
     Manifest,
-    PartWriter,
     Request,
     begin,
     finish,
@@ -25,6 +24,7 @@ from explain.run.format import (
     rows_to_table,
 )
 from explain.run.map_stats import attention_statistics
+from explain.run.part_writer import PartWriter
 
 
 @dataclass(frozen=True)

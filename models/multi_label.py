@@ -23,9 +23,9 @@ def answering_each_class(
 ) -> tuple[nn.Module, str]:
     """A shallow copy of a network of K outputs (N, K), logits or their sigmoids, whose scores are logits and
     whose probabilities are their sigmoids; and a note that says which of the two it is: logits where they
-    are known to be (`are_logits`, or `models.output_kinds.recorded`), else as it is found. `example` (C, H, W): an image to find out
-    with. Layers, parameters and the given object stay as they are. Raises UserError for a network whose
-    outputs exclude each other, and for one of a single output."""
+    are known to be (`are_logits`, or `models.output_kinds.recorded`), else as it is found. `example`
+    (C, H, W): an image to find out with. Layers, parameters and the given object stay as they are. Raises
+    UserError for a network whose outputs exclude each other, and for one of a single output."""
     if is_one_logit(model):
         raise UserError(
             "The network has one output, which says yes or no to one class: give data with one label an "

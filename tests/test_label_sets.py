@@ -65,15 +65,19 @@ def patches(tmp_path: Path) -> Patches:
     return Patches(tmp_path / "patches")
 
 
-@pytest.fixture
-def net() -> Classifier:
-    """Answers about as often yes as no."""
+def answering() -> Classifier:
+    """A network that answers about as often yes as no."""
     torch.manual_seed(1)
     model = TinyNet(4).eval()
     with torch.no_grad():
         model.head.weight.mul_(8)
         model.head.bias.copy_(torch.tensor([0.1, -0.3, 0.2, 0.0]))
     return with_task(Classifier("tiny", model, NAMES, TINY, "", fingerprint(model)), MULTI)
+
+
+@pytest.fixture
+def net() -> Classifier:
+    return answering()
 
 
 def plain_logits(net: Classifier, source: Patches) -> torch.Tensor:

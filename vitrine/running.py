@@ -16,10 +16,9 @@ from explain.run.preflight import NoAnswers, preflight
 from explain.run.reader import RunData, open_run
 from models.class_names import named_by_data, named_by_matching
 from models.classifier import Classifier
-from models.data.open import open_data
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.task import MULTI, as_asked, require_task
+from models.task import MULTI, as_asked
 
 
 def ran(
@@ -35,12 +34,7 @@ def ran(
     task: str,
 ) -> RunData:
     """See `vitrine.run`."""
-    _require_data(data)
-    source = (
-        data
-        if isinstance(data, ImageSource)
-        else open_data(str(data), split, limit=limit, known=net.classes, labels_as=require_task(task))
-    )
+    source = _opened(data, net, split, limit, task)
     net = as_asked(net, source, task)
     if net.task != MULTI and (restart or not (out / REQUEST).is_file()):
         named, _ = named_by_data(net, source.classes)
@@ -68,7 +62,7 @@ def ran(
     return open_run(out)
 
 
-def _require_data(data: Any) -> None:
+def _opened(data: Any, net: Classifier, split: str | None, limit: int | None, task: str) -> ImageSource:
     """Raises UserError for what is no data, as a list of files."""
     if not isinstance(data, str | Path | ImageSource):
         raise UserError(

@@ -4,9 +4,10 @@ instead of others."""
 import numpy as np
 from markupsafe import Markup
 
-from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.controls import segments
+from dashboard.components.markup import action, html, join
 from dashboard.components.panel import empty, panel
-from dashboard.tabs.errors_state import View
+from dashboard.tabs.errors_state import PAIRS, View
 from explain.analysis.binary import PRESETS
 from explain.analysis.binary_text import figure
 from explain.analysis.label_scores import chosen_thresholds, label_scores
@@ -17,8 +18,12 @@ from explain.run.label_sets import LabelSets
 
 MOST = 60
 """Labels that are listed."""
-FULL, PAIRS = 16, 12
+FULL, LARGEST = 16, 12
 """Labels that fit as a matrix, and pairs that are listed where there are more."""
+MEANINGS = {
+    "instead": "rows: the label that is missed; columns: the label that is called and not true",
+    "together": "images that have both labels",
+}
 SHOWN = ("micro F1", "macro F1", "subset accuracy", "Hamming loss")
 HEADS = (
     ("label", ""),
@@ -35,8 +40,11 @@ def label_table(sets: LabelSets, view: View) -> Markup:
     scores = label_scores(sets)
     counts = scores.at(chosen_thresholds(sets, view.label_thresholds))
     body = _figures(scores, counts) + _presets() + _table(scores, counts, view)
-    body += _matrix(sets.classes, "instead", counts.called_instead)
-    body += _matrix(sets.classes, "together", scores.together)
+    if view.pairs == "instead":
+        pairs = _pairs(sets.classes, "instead", counts.called_instead)
+    else:
+        pairs = _pairs(sets.classes, "together", scores.together)
+    body += html('<p class="vt-presets">pairs {}</p>{}', segments("pairs", PAIRS, view.pairs, "pairs"), pairs)
     return panel("Labels", body, "most errors first; click one to see its images")
 
 
@@ -99,21 +107,14 @@ def _row(k: int, row: ClassRow, counts: LabelCounts, chosen: bool) -> Markup:
     )
 
 
-TITLES = {
-    "instead": ("Called instead", "rows: label that is missed; columns: label that is called and not true"),
-    "together": ("Together", "images that have both labels"),
-}
-
-
-def _matrix(names: tuple[str, ...], kind: str, values: np.ndarray) -> Markup:
+def _pairs(names: tuple[str, ...], kind: str, values: np.ndarray) -> Markup:
     """As a matrix, or the largest pairs as a list where there are many labels."""
     pairs = values.copy()
     np.fill_diagonal(pairs, 0)
     if not pairs.any():
-        return NOTHING
-    title, note = TITLES[kind]
-    body = _cells(names, kind, pairs) if len(names) <= FULL else _list(names, kind, pairs, kind == "together")
-    return html("<details><summary>{} <small>{}</small></summary>{}</details>", title, note, body)
+        return empty(f"{PAIRS[kind]}: none.")
+    note = html('<p class="vt-dim">{}</p>', MEANINGS[kind])
+    return note + (_cells(names, kind, pairs) if len(names) <= FULL else _list(names, kind, pairs))
 
 
 def _cells(names: tuple[str, ...], kind: str, pairs: np.ndarray) -> Markup:
@@ -159,9 +160,10 @@ def _message(names: tuple[str, ...], kind: str, a: int, b: int, count: int) -> s
     return f"{names[a]} and {names[b]}: {count} images"
 
 
-def _list(names: tuple[str, ...], kind: str, pairs: np.ndarray, symmetric: bool) -> Markup:
+def _list(names: tuple[str, ...], kind: str, pairs: np.ndarray) -> Markup:
+    symmetric = kind == "together"
     values = np.triu(pairs) if symmetric else pairs
-    order = np.argsort(-values, axis=None, kind="stable")[:PAIRS]
+    order = np.argsort(-values, axis=None, kind="stable")[:LARGEST]
     found = [(int(k // len(names)), int(k % len(names))) for k in order if values.flat[k]]
     sign = "+" if symmetric else "→"
     return html(

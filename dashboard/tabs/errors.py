@@ -80,7 +80,7 @@ def changed(findings: Findings, before: View, view: View, editable: bool = True)
     decides = _decision_of(before) == _decision_of(view)
     same = [decides and before.method == view.method, decides and before.group == view.group]
     same += [decides and _matrix_of(before) == _matrix_of(view)] * 2
-    labels = before.label_thresholds == view.label_thresholds and before.asked == view.asked
+    labels = _labels_of(before) == _labels_of(view)
     unchanged = [*same, False, decides, labels][: len(new)]
     return [gr.skip() if same else html for html, same in zip(new, unchanged, strict=True)]
 
@@ -91,6 +91,10 @@ def _matrix_of(view: View) -> tuple[Any, ...]:
 
 def _decision_of(view: View) -> tuple[float, int, int]:
     return view.threshold, view.positive, view.asked
+
+
+def _labels_of(view: View) -> tuple[Any, ...]:
+    return view.label_thresholds, view.asked, view.pairs
 
 
 def build(ctx: Context) -> None:

@@ -29,6 +29,8 @@ LENSES = {
 LABEL, THRESHOLDS = "label", "thresholds"  # of a link
 LABELS = ("asked", "instead", "together", "thresholds")
 """Actions of runs of several labels an image."""
+PAIRS = {"instead": "called instead", "together": "together"}
+"""Pairs of labels that are counted."""
 LISTED = ""  # the order in which a group comes
 _CHOICES = {
     "sort": {LISTED, *SORTS},
@@ -36,6 +38,7 @@ _CHOICES = {
     "lens": set(LENSES),
     "norm": set(NORMS),
     "order": set(ORDERS),
+    "pairs": set(PAIRS),
 }
 _LINKED = ("method", "target", "sort", "lens", "group", "norm", "order", "by", "low", "high", "threshold")
 
@@ -46,7 +49,8 @@ class View:
     of images (`explain.analysis.groups`). `norm`, `order`, `find`: of the confusion matrix. `by`, `low`,
     `high`: the column that the audit is sorted and filtered by. `threshold`, `positive`: of two classes, the
     probability from which that one is predicted. `asked`: of several labels an image, the number of the label
-    that is looked at; `thresholds`: of the others, where they are not 0.5, by their numbers as text."""
+    that is looked at; `thresholds`: of the others, where they are not 0.5, by their numbers as text;
+    `pairs`: the pairs of labels that are counted (`PAIRS`)."""
 
     label: int | None = None
     pred: int | None = None
@@ -68,6 +72,7 @@ class View:
     positive: int = 1
     asked: int = -1
     thresholds: dict[str, float] = field(default_factory=dict)
+    pairs: str = "instead"
 
     @property
     def label_thresholds(self) -> dict[str, float]:
@@ -124,6 +129,7 @@ class View:
             method=self.method,
             target=self.target,
             lens=self.lens,
+            pairs=self.pairs,
             asked=asked,
             threshold=threshold,
             thresholds=kept,

@@ -23,7 +23,6 @@ from explain.run.format import (
     SCHEMAS,
     STAMP,
     Manifest,
-    PartWriter,
     Request,
     done_ids,
     finish,
@@ -36,6 +35,7 @@ from explain.run.format import (
 from explain.run.label_rows import label_lists, process_label_sets
 from explain.run.loading import Loaded, load_batches
 from explain.run.parquet import write
+from explain.run.part_writer import PartWriter
 from explain.run.regions import FACE_BANDS, are_expressions
 from explain.run.resume import claim
 from explain.run.rows import map_shape, process
@@ -78,10 +78,7 @@ def plan(
 ) -> Request:
     """The request of a run, checked before any work: methods, layer, that a gradient reaches it, and the
     shape of its maps. Raises UserError."""
-    access = classifier.access
-    chosen = tuple(dict.fromkeys(registry.method_in_runs(m, access).name for m in methods))
-    if not chosen:
-        raise UserError(f"No method given: choose from {', '.join(registry.methods_in_runs(access))}.")
+    chosen = _methods(classifier, methods)
     if precision not in PRECISIONS:
         raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
@@ -111,6 +108,14 @@ def plan(
         schema=SCHEMAS[task],
         output_kind=classifier.output_kind,
     )
+
+
+def _methods(classifier: Classifier, methods: Sequence[str]) -> tuple[str, ...]:
+    """Each once. Raises UserError for none, and for what is no method of runs."""
+    access = classifier.access
+    if not methods:
+        raise UserError(f"No method given: choose from {', '.join(registry.methods_in_runs(access))}.")
+    return tuple(dict.fromkeys(registry.method_in_runs(m, access).name for m in methods))
 
 
 def _regions(classifier: Classifier, source: ImageSource) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from explain.run.image_stats import FACTS, HASH
 from explain.run.map_stats import STATISTICS, mass_in
-from explain.run.parquet import read, write
+from explain.run.parquet import read
 from models.atomic import SUFFIX as TEMPORARY
 from models.atomic import atomic
 from models.colors import has_alpha
@@ -222,46 +222,6 @@ def write_json(path: Path, value: Any) -> None:
     """Atomically: a reader sees the old file or the new one."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-class PartWriter:
-    """Collects tables and writes them as parts of `rows` rows, each under a temporary name first."""
-
-    def __init__(self, folder: Path, request: Request, rows: int = 512):
-        self.folder, self.request, self.rows = folder / SAMPLES, request, rows
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for stale in self.folder.glob(f"*{TEMPORARY}"):
-            stale.unlink()
-        taken = [int(path.stem.split("-")[1]) for path in part_files(folder)]
-        self.next = max(taken, default=-1) + 1
-        self.pending: list[pa.Table] = []
-        self.maps: list[pa.Table] = []
-
-    def add(self, table: pa.Table, maps: pa.Table | None = None) -> None:
-        """Rows of images; `maps`: those of their classes, where a run keeps them apart."""
-        self.pending.append(table)
-        if maps is not None:
-            self.maps.append(maps)
-        if sum(t.num_rows for t in self.pending) >= self.rows:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is pending. Raises UserError where the disk is full; parts already written stay."""
-        if not self.pending:
-            return
-        path = self.folder / f"part-{self.next:05d}.parquet"
-        try:
-            if self.request.multi_label:  # before the images, whose part says that they are done
-                maps_of(path).parent.mkdir(exist_ok=True)
-                none = map_schema(self.request).empty_table()
-                write(pa.concat_tables([none, *self.maps]).combine_chunks(), maps_of(path))
-            write(pa.concat_tables(self.pending).combine_chunks(), path)
-        except OSError as error:
-            raise UserError(
-                f"'{path}' cannot be written ({error.strerror or error}): all earlier parts are kept; "
-                "free space and start the same command again."
-            ) from error
-        self.pending, self.maps, self.next = [], [], self.next + 1
 
 
 def maps_of(part: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,9 +31,6 @@ from explain.run.trusted_data import fingerprint, is_allowed
 from models.classes import names_by_data
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
-
-if TYPE_CHECKING:
-    from explain.run.label_sets import LabelSets
 
 NOT_STORED = "no map: runs of earlier versions lack it; run it again"
 
@@ -71,8 +68,9 @@ class RunData:
         return names_by_data(self.classes, self.manifest.request.outputs)
 
     @property
-    def label_sets(self) -> "LabelSets | None":
-        """Of all labels of a run of several labels an image: the runs of single ones; None for others."""
+    def label_sets(self) -> Any:
+        """Of a run of several labels an image: `explain.run.label_sets.LabelSets`, which opens the runs of
+        single ones; None for others."""
         return None
 
     @property
