@@ -69,3 +69,6 @@ def _opened(data: Any, net: Classifier, split: str | None, limit: int | None, ta
             f"data is a {type(data).__name__}: pass a folder with one subfolder per class, a table of files "
             "and labels, the name of a data set, or an ImageSource."
         )
+    if isinstance(data, ImageSource):
+        return data
+    return open_data(str(data), split, limit=limit, known=net.classes, labels_as=require_task(task))
