@@ -43,6 +43,7 @@ def norms(model: nn.Module) -> int:
     return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mobilenet_v2", "resnet50", "fer_vgg", "mobilenet_v1", "timm:resnet18", "timm:efficientnet_b0"]
 )
