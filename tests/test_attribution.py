@@ -270,7 +270,7 @@ def test_on_real_networks(network: str) -> None:
     from explain.network.target_layers import default_layer
 
     torch.manual_seed(0)
-    model, x = spec(network).build(None).eval(), torch.randn(1, 3, 128, 128)
+    model, x = spec(network).build(None).eval(), torch.randn(1, 3, 64, 64)
     layer, one = default_layer(model, x), torch.tensor([5])
     with torch.no_grad():
         gain = (model(x) - model(torch.zeros_like(x)))[:, 5]
