@@ -341,6 +341,7 @@ def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
     assert "train --" not in message
 
 
+@pytest.mark.slow
 def test_one_logit_is_two_classes(tmp_path: Path) -> None:
     """By the command line; the folders' order, which is the other one, is refused with what is right."""
     entry = case("sigmoid")
