@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
+unexport PYTHONDONTWRITEBYTECODE  # else every process of the tests compiles every file again
+
 .PHONY: run test check lint python
 
 run: .venv/runtime

@@ -56,6 +56,7 @@ def test_canvas_is_the_inverse_fourier_transform(channels: int, size: tuple[int,
     np.testing.assert_allclose(canvas.pictures(canvas.spectrum).numpy(), 1 / (1 + np.exp(-plain)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_color_detector_gets_its_color() -> None:
     """A 1 × 1 convolution for red, and one for its opposite: the optimum is (1, 0, 0), and (0, 1, 1)."""
     conv = nn.Conv2d(3, 2, 1, bias=False)
@@ -72,6 +73,7 @@ def test_a_color_detector_gets_its_color() -> None:
     np.testing.assert_allclose(there, [(1, 0, 0), (0, 1, 1)], atol=0.1)
 
 
+@pytest.mark.slow
 def test_a_neuron_gets_its_kernel_where_it_stands() -> None:
     """Of a linear neuron the best picture in [0, 1] is white where its weights are positive and black where
     they are not."""

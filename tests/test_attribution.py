@@ -207,6 +207,7 @@ def test_lrp_keeps_the_score(x: torch.Tensor) -> None:
     torch.testing.assert_close(ask(model, x, "lrp", "0").sum((1, 2)), score, rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_does_not_apply_is_said(x: torch.Tensor) -> None:
     smooth = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4)
@@ -249,6 +250,7 @@ def test_samples_in_smaller_batches_are_the_same_samples(x: torch.Tensor) -> Non
         assert ask(model, x, name).isfinite().all()
 
 
+@pytest.mark.slow
 def test_progress_is_told_and_never_goes_back(x: torch.Tensor) -> None:
     for name in ("integrated_gradients", "occlusion", "lime", "kernel_shap", "score_cam", "ablation_cam"):
         told: list[float] = []
@@ -268,7 +270,7 @@ def test_on_real_networks(network: str) -> None:
     from explain.network.target_layers import default_layer
 
     torch.manual_seed(0)
-    model, x = spec(network).build(None).eval(), torch.randn(1, 3, 128, 128)
+    model, x = spec(network).build(None).eval(), torch.randn(1, 3, 64, 64)
     layer, one = default_layer(model, x), torch.tensor([5])
     with torch.no_grad():
         gain = (model(x) - model(torch.zeros_like(x)))[:, 5]

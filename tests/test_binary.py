@@ -98,6 +98,7 @@ def test_separated_classes_have_an_interval_below_one() -> None:
     assert 0 <= one.auc_interval[0] < 0.2 < 0.8 < one.auc_interval[1] <= 1
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_average_precision() -> None:
     """The same on every call, and that of a plain bootstrap with scikit-learn."""
     s = drawn(5, 40, 80, digits=2)
@@ -113,6 +114,7 @@ def test_the_interval_of_the_average_precision() -> None:
     assert np.isnan(drawn(3, 5, 7, apart=30.0).average_precision_interval).all()  # nothing varies
 
 
+@pytest.mark.slow
 def test_intervals_of_fractions_and_of_f1() -> None:
     counts = Counts(40, 20, 10, 130)
     n, p, z = 50, 0.8, 1.959964

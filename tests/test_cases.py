@@ -78,12 +78,10 @@ def same(out: Path, name: str, files: bool = False) -> None:
     ok = opened.ok
     assert len(ok) == entry["images"]
     columns = [outputs[c] for c in order]
-    for row, item in ok.iterrows():
-        prob = opened.prob(int(str(row)))
-        wanted = expected.loc[_name(item["id"], expected) if files else item["id"]]
-        np.testing.assert_allclose(
-            prob[columns], wanted[[f"prob_{c}" for c in order]].to_numpy(float), atol=2e-3, err_msg=item["id"]
-        )
+    named_there = [_name(one, expected) if files else one for one in ok["id"]]
+    wanted = expected[[f"prob_{c}" for c in order]].loc[named_there].to_numpy(float)
+    found = np.stack([opened.prob(int(row)) for row in ok.index])[:, columns]
+    np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=2e-3)
     named = {i: c for c, i in outputs.items()}
     assert np.mean(
         [named[p] == named[k] for p, k in zip(ok["pred"], ok["label"], strict=True)]
@@ -114,6 +112,7 @@ def test_classes_that_differ_little(name: str, tmp_path: Path) -> None:
     same(tmp_path / "run", name)
 
 
+@pytest.mark.slow
 def test_numbers_sorted_as_text(tmp_path: Path) -> None:
     entry = case("num12")
     classifier, source = small_net(entry), open_data(str(folder() / entry["data"]))
@@ -304,6 +303,7 @@ def test_a_thousand_outputs_of_which_ten_are_trained(tmp_path: Path) -> None:
 # -- networks that cannot answer ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_nan_is_no_answer(tmp_path: Path) -> None:
     entry = case("broken_nan")
     manifest = run(
@@ -326,6 +326,7 @@ def _outcome(out: Path) -> list[str]:
     return format_text(open_run(out))
 
 
+@pytest.mark.slow
 def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
     entry = case("broken_constant")
     run(
@@ -340,6 +341,7 @@ def test_a_constant_answer_is_at_chance(tmp_path: Path) -> None:
     assert "train --" not in message
 
 
+@pytest.mark.slow
 def test_one_logit_is_two_classes(tmp_path: Path) -> None:
     """By the command line; the folders' order, which is the other one, is refused with what is right."""
     entry = case("sigmoid")

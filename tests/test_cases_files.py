@@ -31,6 +31,7 @@ def usernet() -> Iterator[Callable[..., Classifier]]:
     registry.unregister_model("usernet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "file"),
     [
@@ -48,6 +49,7 @@ def test_a_network_in_the_files_of_others(
     same(tmp_path / "run", name)
 
 
+@pytest.mark.slow
 def test_another_set_of_parameters_is_another_run(usernet: Callable[..., Classifier], tmp_path: Path) -> None:
     entry = case("usernet_model_best_pth_tar")
     source = open_data(str(folder() / entry["data"]))
@@ -61,6 +63,7 @@ def test_another_set_of_parameters_is_another_run(usernet: Callable[..., Classif
     assert network_of(opened.manifest).weights_hash == weak.weights_hash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shufflenet_sequential_head", "shufflenet_gray_stem"])
 def test_the_network_follows_the_file(name: str, tmp_path: Path) -> None:
     entry = case(name)

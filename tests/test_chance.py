@@ -95,6 +95,7 @@ def test_many_outputs_and_few_classes_of_images(whole: RunData) -> None:
     assert chance_level(e) == pytest.approx(sum((label == k).mean() * (pred == k).mean() for k in range(6)))
 
 
+@pytest.mark.slow
 def test_nothing_is_concluded_anywhere(tmp_path: Path) -> None:
     from dashboard.components.slice_view import slice_view
     from dashboard.tabs.errors import pieces

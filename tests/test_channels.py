@@ -229,6 +229,7 @@ def test_processors_of_four_channels_are_read() -> None:
 # -- which channels a network takes --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weights_of_other_channels_are_followed(tmp_path: Path) -> None:
     for channels in (2, 4, 5):
         model = zoo.shufflenet_v2_x0_5(num_classes=3)
@@ -304,6 +305,7 @@ def test_what_other_networks_say_of_other_channels(message: str) -> None:
     assert channels_wanted(RuntimeError("a mat1 of 3 × 4"), 3) is None
 
 
+@pytest.mark.slow
 def test_onnx_files_say_their_channels(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

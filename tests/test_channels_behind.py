@@ -69,6 +69,7 @@ def opened(request: pytest.FixtureRequest, code: Path, pictures: Path, tmp_path:
     return open_run(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Maximum number of iterations")
 def test_a_run_and_its_page(opened: RunData, pictures: Path) -> None:
     """Predictions are a plain loop's; the original is read with its alpha; live maps and the page's tabs."""

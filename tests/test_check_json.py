@@ -14,6 +14,7 @@ from tests.test_preflight import ByColor, looked
 CHECK = ("check", "--model", "fer_vgg:toon_faces", "--data", "toon_faces")
 
 
+@pytest.mark.slow
 def test_json_of_check() -> None:
     done = run_command(*CHECK, "--json")
     answer = json.loads(done.stdout)  # nothing else is on standard output
@@ -42,6 +43,7 @@ def test_json_says_what_the_text_says(pictures: Path) -> None:
     assert f"verdict    {answer['verdict']}" in text
 
 
+@pytest.mark.slow
 def test_json_of_a_check_with_a_wrong_reading() -> None:
     done = run_command(*CHECK, "--mean", "0.9", "--std", "0.05", "--json")
     answer = json.loads(done.stdout)

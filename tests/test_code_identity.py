@@ -60,6 +60,7 @@ def hashed(net: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_modules_beside_the_code_belong_to_it(tmp_path: Path) -> None:
     net = written(tmp_path / "a", "beside_a")
     first = hashed(net)
@@ -72,6 +73,7 @@ def test_modules_beside_the_code_belong_to_it(tmp_path: Path) -> None:
     assert hashed(moved) != first
 
 
+@pytest.mark.slow
 def test_an_edited_forward_is_another_run(pictures: Path, tmp_path: Path) -> None:
     net, out = written(tmp_path / "code", "beside_c"), tmp_path / "run"
     words = ("run", "--model", f"{net}:build", "--data", pictures, "--out", out, *WORDS)

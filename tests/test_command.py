@@ -15,6 +15,7 @@ import torch
 from tests.command import ROOT, run_command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -35,6 +36,7 @@ def test_as_a_process_of_its_own(words: list[str], code: int) -> None:
     assert done.returncode == code
 
 
+@pytest.mark.slow
 def test_a_process_is_left_as_it_was(tmp_path: Path) -> None:
     """`train` takes the signals for itself before it looks at its options."""
     random.seed(3), np.random.seed(3), torch.manual_seed(3)

@@ -77,6 +77,7 @@ def test_a_replicate_is_the_metric_of_the_images_drawn(runs: tuple[RunData, RunD
         assert value(p, weight) == pytest.approx(value(again, np.ones(600)))
 
 
+@pytest.mark.slow
 def test_intervals_are_scipys(runs: tuple[RunData, RunData]) -> None:
     a, b = map(predictions, runs)
     found = {m.name: m for m in side_by_side(a, b, replicates=3000)}

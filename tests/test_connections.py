@@ -267,5 +267,6 @@ def test_tracebacks_are_cut_too() -> None:
     assert "ValueError" in written
 
 
+@pytest.mark.slow
 def test_letters_of_every_language_are_printed() -> None:
     assert printable("Müller 表情 😀") == "Müller 表情 😀"

@@ -178,6 +178,7 @@ def test_class_and_pair_views(demo: RunData) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_name_is_escaped(small_run: RunData) -> None:
     from dataclasses import replace
 

@@ -41,6 +41,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_predict_and_explain_are_the_network_s(client: Client, photo: Path) -> None:
     session = open_session(
         network_of(open_run(ROOT / "dashboard" / "demo").manifest), Image.open(photo).convert("RGB")
@@ -92,6 +93,7 @@ def test_clusters_are_heard_and_have_a_limit(client: Client) -> None:
     assert len(asked) == 2
 
 
+@pytest.mark.slow
 def test_export_and_report(client: Client) -> None:
     archive = zipfile.ZipFile(client.predict(select="class:anger", per_class=1, api_name="/export"))
     assert {"index.html", "manifest.json", "export.csv", "sheet.png"} <= set(archive.namelist())
@@ -114,6 +116,7 @@ def test_mistakes_are_one_line(asked: dict[str, Any], label: str, client: Client
         client.predict(select="nonsense", api_name="/errors")
 
 
+@pytest.mark.slow
 def test_the_documented_example(
     server: str,
     photo: Path,
@@ -145,6 +148,7 @@ def agents(demo: Path) -> Iterator[str]:
     page.close(verbose=False)
 
 
+@pytest.mark.slow
 def test_tools_for_agents(agents: str, photo: Path) -> None:
     from mcp import ClientSession
     from mcp.client.streamable_http import streamablehttp_client

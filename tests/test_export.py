@@ -57,6 +57,7 @@ def photos(tiny: Classifier, tmp_path: Path) -> RunData:
     return open_run(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_originals_are_whole_upright_and_tell_nothing(photos: RunData, tmp_path: Path) -> None:
     out = written(Findings(photos), tmp_path / "out", per_class=4)
     files = sorted((out / "originals").rglob("*.jpg"))
@@ -76,6 +77,7 @@ def test_originals_are_whole_upright_and_tell_nothing(photos: RunData, tmp_path:
     assert np.abs(np.asarray(Image.open(out / picked), float) - before).mean() < 8  # JPEG once more
 
 
+@pytest.mark.slow
 def test_raw_maps_hashes_and_tables(small_run: RunData, tmp_path: Path) -> None:
     small_run.folder.joinpath("notes.jsonl").unlink(missing_ok=True)
     wrong = select(small_run, correct=False).tolist()
@@ -141,6 +143,7 @@ def test_which_images(small_run: RunData) -> None:
     assert len(selected(named, "pair:a>b>b").rows) == len(ok)
 
 
+@pytest.mark.slow
 def test_one_archive(small_run: RunData, tmp_path: Path) -> None:
     findings, out = Findings(small_run), tmp_path / "a" / "all.zip"
     written(findings, out)
@@ -191,6 +194,7 @@ def test_the_page_shows_names_as_names(small_run: RunData, tmp_path: Path) -> No
 # -- eyes ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_eyes_are_covered_everywhere(tmp_path: Path) -> None:
     """On the demo's faces, by the masks that they were drawn with."""
     from models.data.toon_faces import ToonFaces

@@ -18,7 +18,7 @@ from explain.network.target_layers import default_layer
 from models.errors import UserError
 from tests.maps import maps_for
 
-FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "top": 6}
+FEW = {"samples": 10, "count": 4, "steps": 2, "window": 0.4, "top": 6}
 WITH_RELU = """resnet18 regnetx_002 densenet121 ghostnet_050 hrnet_w18_small dla46_c repvgg_a0 mobileone_s0
 mobilenetv3_small_050 rexnet_100 mobilenetv4_conv_small lcnet_050 fastvit_t8 efficientvit_b0"""
 WITHOUT = """efficientnet_b0 convnext_atto mambaout_femto edgenext_xx_small poolformer_s12 inception_next_atto
@@ -28,7 +28,14 @@ SIDES = {  # of the images, where they differ from 64; negative: the network is 
     "deit_tiny_distilled_patch16_224": -64,
     "swin_tiny_patch4_window7_224": -112,
     "cait_xxs24_224": -64,
-    "levit_128s": 224,
+    "levit_128s": -64,
+}
+SMALLER: dict[str, dict[str, Any]] = {  # the same parts, fewer of them: what is computed per part stays
+    "swin_tiny_patch4_window7_224": {"embed_dim": 24, "num_heads": (1, 2, 4, 8), "depths": (2, 2, 2, 2)},
+    "cait_xxs24_224": {"depth": 6},
+    "densenet121": {"block_config": (3, 3, 4, 3)},
+    "fastvit_t8": {"layers": (1, 1, 2, 1)},
+    "xcit_nano_12_p16_224": {"depth": 4},
 }
 OF_RELUS = {"guided_backprop", "deconvolution", "guided_grad_cam"}
 
@@ -36,7 +43,8 @@ OF_RELUS = {"guided_backprop", "deconvolution", "guided_grad_cam"}
 def build(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
     """Its batch norms have seen images."""
     torch.manual_seed(0)
-    model = timm.create_model(name, num_classes=7, **({"img_size": -side} if side < 0 else {})).eval()
+    size = {"img_size": -side} if side < 0 else {}
+    model = timm.create_model(name, num_classes=7, **size, **SMALLER.get(name, {})).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, 0, 0.3), nn.init.normal_(module.bias, 0, 0.3)

@@ -95,6 +95,7 @@ def test_a_disk_that_was_full_at_the_start(
     assert run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam"]).counts["ok"] == 18
 
 
+@pytest.mark.slow
 def test_an_export_after_a_full_disk(
     small_run: RunData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -297,6 +297,7 @@ def test_a_scripted_network_hides_its_layers() -> None:
     assert missing_information(layers(plain, torch.rand(1, 3, 16, 16))) == ""
 
 
+@pytest.mark.slow
 def test_a_thousand_layers() -> None:
     convolutions = [nn.Conv2d(3 if k == 0 else 2, 2, 3, 1, 1) for k in range(1000)]
     deep = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)).eval()

@@ -22,6 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_analyze(folder: Path) -> None:
     text = launch("analyze", folder / "a")
     for word in ("labels look wrong", "class 3 may be recognized by its border", "train --labels labels.csv"):

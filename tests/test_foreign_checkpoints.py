@@ -158,6 +158,7 @@ def changed(name: str, place: str, head: nn.Module) -> nn.Module:
     return model.eval()
 
 
+LARGE = ("vit", "convnext")
 HEADS = [
     ("resnet18", "fc", nn.Sequential(nn.Dropout(0.2), nn.Linear(512, 4))),
     ("resnet18", "fc", nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 4))),
@@ -169,7 +170,15 @@ HEADS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "place", "head"), HEADS, ids=[f"{n} {p}" for n, p, _ in HEADS])
+@pytest.mark.parametrize(
+    ("name", "place", "head"),
+    [
+        pytest.param(
+            *one, id=f"{one[0]} {one[1]}", marks=pytest.mark.slow if one[0].startswith(LARGE) else ()
+        )
+        for one in HEADS
+    ],
+)
 def test_heads_follow_the_file(name: str, place: str, head: nn.Module, tmp_path: Path) -> None:
     model = changed(name, place, head)
     side = 224 if name.startswith("vit") else 64
@@ -188,6 +197,7 @@ def test_what_lies_between_two_layers_is_not_guessed(tmp_path: Path) -> None:
         registry.load("resnet18", tmp_path / "net.pth")
 
 
+@pytest.mark.slow
 def test_auxiliary_heads_keep_their_outputs(tmp_path: Path) -> None:
     from torchvision.models import googlenet
 
@@ -202,6 +212,7 @@ def test_auxiliary_heads_keep_their_outputs(tmp_path: Path) -> None:
             torch.testing.assert_close(registry.load("googlenet", tmp_path / name).model(x), model(x))
 
 
+@pytest.mark.slow
 def test_input_channels_follow_the_file(tmp_path: Path) -> None:
     from models.preprocessing_options import PreprocessingOptions
 
@@ -216,6 +227,7 @@ def test_input_channels_follow_the_file(tmp_path: Path) -> None:
     assert (grey.channels, grey.mean, grey.std) == (1, (0.4,), (0.2,))
 
 
+@pytest.mark.slow
 def test_the_nearest_of_the_family_is_named(tmp_path: Path) -> None:
     for typed, held in (("resnet18", "resnet34"), ("timm:resnet18", "timm:resnet34")):
         torch.save(registry.spec(held).build(7).state_dict(), tmp_path / "net.pth")

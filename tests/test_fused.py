@@ -43,6 +43,7 @@ def norms(model: nn.Module) -> int:
     return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["mobilenet_v2", "resnet50", "fer_vgg", "mobilenet_v1", "timm:resnet18", "timm:efficientnet_b0"]
 )
@@ -99,7 +100,13 @@ def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("name", "relus"),
-    [("mobilenet_v2", 35), ("vgg16", 13), ("resnet50", 1), ("timm:resnet18", 9), ("fer_vgg", 10)],
+    [
+        ("mobilenet_v2", 35),
+        pytest.param("vgg16", 13, marks=pytest.mark.slow),
+        ("resnet50", 1),
+        ("timm:resnet18", 9),
+        ("fer_vgg", 10),
+    ],
 )
 def test_relus_are_computed_with_their_convolution(name: str, relus: int) -> None:
     """But not one that runs twice, or behind a sum."""

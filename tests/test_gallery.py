@@ -139,6 +139,7 @@ def test_files_are_those_of_the_table(small_run: RunData, tmp_path: Path) -> Non
         assert sheet.height == drawing.HEAD + 3 * (drawing.LINE + drawing.SPACE) + drawing.MARGIN
 
 
+@pytest.mark.slow
 def test_pictures_are_what_the_network_saw_or_thumbnails(
     wide_run: RunData, pictures: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ def test_pictures_hold_pixels_alone(small_run: RunData, pictures: Path, tmp_path
             assert not image.getexif()
 
 
+@pytest.mark.slow
 def test_odd_classes_and_ids_stay_inside(small_run: RunData, tmp_path: Path) -> None:
     request = replace(small_run.manifest.request, classes=("../..", "", "päin·ful\n" + "x" * 400))
     table = small_run.table.assign(id=[f"../../{i}/.." if i % 2 else "" for i in range(len(small_run.table))])
@@ -233,6 +235,7 @@ def test_what_does_not_fit_is_refused(small_run: RunData, tmp_path: Path) -> Non
         export(small_run, foreign / "thesis.tex" / "out")
 
 
+@pytest.mark.slow
 def test_a_second_export_replaces_the_first(small_run: RunData, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(small_run, out, per_class=4)

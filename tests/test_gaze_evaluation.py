@@ -264,6 +264,7 @@ def told(*words: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("narrow_salnet")
 def test_the_commands(folder: Path, tmp_path: Path) -> None:
     """A small network is trained, measured, kept in a folder beside a classifier, and asked about one
     picture."""

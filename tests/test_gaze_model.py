@@ -270,6 +270,7 @@ def test_a_stopped_training_goes_on_and_ends_the_same(looked: GazeSet, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("narrow_salnet")
 @pytest.mark.parametrize("loss", ["mse", "bce"])
 def test_salnet_trains(looked: GazeSet, tmp_path: Path, loss: str) -> None:
     few = replace(looked, images=looked.images[:12])

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -19,10 +20,16 @@ SOURCES = [ROOT / "launch.py", *(p for name in LAYERS[:4] for p in (ROOT / name)
 ALL = [*SOURCES, *(ROOT / "tests").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Every node of a file, which several rules look at."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def imported(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
-    names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
+    names = {a.name for n in nodes_of(path) if isinstance(n, ast.Import) for a in n.names}
+    names |= {n.module for n in nodes_of(path) if isinstance(n, ast.ImportFrom) and n.module}
     return {name.split(".")[0] for name in names}
 
 
@@ -39,7 +46,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 def modules_imported(path: Path, known: Collection[str]) -> set[str]:
     """The project's modules that a file imports anywhere: inside functions and for type checkers, too."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = nodes_of(path)
     names = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
     for n in nodes:
         if isinstance(n, ast.ImportFrom) and n.module:
@@ -70,7 +77,7 @@ def test_functions_stay_short() -> None:
     functions = [
         (f"{path.stem}.{node.name}", (node.end_lineno or 0) - node.lineno + 1)
         for path in paths
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert not [(name, lines) for name, lines in functions if lines > 40]

@@ -162,6 +162,7 @@ def preprocessings(draw: st.DrawFn) -> Preprocessing:
         return replace(CAFFE, input_size="32", resize="letterbox").apply(Preprocessing())
 
 
+@pytest.mark.slow
 @given(preprocessings(), preprocessings())
 def test_options_words_and_files_say_it_again(fed: Preprocessing, base: Preprocessing) -> None:
     words = words_for(fed, base=base)
@@ -247,6 +248,7 @@ def shuffle(tmp_path: Path) -> Path:
     return tmp_path / "mine.pth"
 
 
+@pytest.mark.slow
 def test_a_run_is_fed_resumed_and_reopened_so(shuffle: Path, pictures: Path, tmp_path: Path) -> None:
     """Everything at once: predictions are those of a plain loop, and the page feeds the network alike."""
     out = tmp_path / "run"
@@ -368,6 +370,7 @@ def test_filters_are_drawn_in_their_colors() -> None:
     assert np.array_equal(kernels(model, "0").colors, first.weights)
 
 
+@pytest.mark.slow
 def test_a_training_keeps_how_it_was_fed(pictures: Path, tmp_path: Path) -> None:
     """The accuracy of a reopened checkpoint, by a run over the same images, is the one that was measured."""
     fed = Preprocessing((32, 32), None, (0.5,) * 3, (0.5,) * 3)

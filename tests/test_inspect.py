@@ -224,6 +224,7 @@ def test_how_a_network_is_named(tiny: Classifier, tmp_path: Path) -> None:
         assert load(model, Path(file) if file else None).model is not None
 
 
+@pytest.mark.slow
 def test_one_method_that_breaks_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     import gradio as gr
 

@@ -84,6 +84,7 @@ def folder(network: Classifier, parts: Parts, tmp_path_factory: pytest.TempPathF
 # -- decoders ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "shape", "grid"),
     [
@@ -147,6 +148,7 @@ class Wayward(nn.Module):
         return self.inside(x if float(x.mean()) < 9 else x / 2)
 
 
+@pytest.mark.slow
 def test_a_network_that_cannot_be_traced(network: Classifier, parts: Parts, tmp_path: Path) -> None:
     """Its layers are read as `explain` reads them: the same numbers, and a decoder that learns; the network
     is left as it was found."""
@@ -272,6 +274,7 @@ def test_a_stopped_training_goes_on(network: Classifier, parts: Parts, tmp_path:
     pd.testing.assert_frame_equal(one, other, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_layer_that_says_nothing(parts: Parts, network: Classifier, tmp_path: Path) -> None:
     import copy
 

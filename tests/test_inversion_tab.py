@@ -96,6 +96,7 @@ def test_decoders_that_come_along() -> None:
     assert not any(place in str(d.about) for d in decoders for place in ("/tmp", "/home", "/work", "/root"))
 
 
+@pytest.mark.slow
 def test_layers_are_edited(demo: Path) -> None:
     decoder_service = Context(open_run(demo)).decoder_service
     subject = {"example": "Grace Hopper"}

@@ -24,6 +24,7 @@ class Scaled(nn.Module):
         return x / 255
 
 
+@pytest.mark.slow
 def test_a_keras_file(pictures: Path, tmp_path: Path) -> None:
     """Predictions and maps are those of the same network in PyTorch."""
     os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is imported

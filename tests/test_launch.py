@@ -32,6 +32,7 @@ def test_run_says_what_it_found_and_goes_on(tmp_path: Path) -> None:
     assert "accuracy" in launch(*TOON, "--data", "toon_faces", "--limit", 64, "--out", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_strangers_folder(tmp_path: Path) -> None:
     """Upper-case names, synonyms, one class short of pictures, one broken file, one rotated phone picture."""
     from models.data.toon_faces import draw_face
@@ -50,6 +51,7 @@ def test_a_strangers_folder(tmp_path: Path) -> None:
     assert "; the first is SAD/broken.jpg" in message
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path) -> None:
     (tmp_path / "dogs" / "dog").mkdir(parents=True)
     Image.new("RGB", (9, 9)).save(tmp_path / "dogs" / "dog" / "a.png")
@@ -67,6 +69,7 @@ def test_what_does_not_fit_is_one_line_and_code_two(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_one_class_only(tmp_path: Path) -> None:
     """A run shows it and says so; training refuses."""
     from models.data.toon_faces import draw_face
@@ -352,6 +355,7 @@ def test_layers_are_listed(face: Path) -> None:
     assert "not known" not in "".join(message)
 
 
+@pytest.mark.slow
 def test_filters_from_the_command_line(tmp_path: Path) -> None:
     message = launch("filters", *TOON[1:], "--units", "fear,0-1", "--steps", 3, "--out", tmp_path / "out")
     assert [line.split()[0] for line in message.splitlines()] == [
@@ -374,6 +378,7 @@ def test_filters_from_the_command_line(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_survey_from_the_command_line(demo: Path, tmp_path: Path) -> None:
     message = launch("survey", demo, "--limit", 24).splitlines()
     assert len(message) == 14

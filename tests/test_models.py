@@ -189,6 +189,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not Path("/tmp/vitrine-was-unpickled").exists()
 
 
+@pytest.mark.slow
 def test_weights_of_another_architecture_are_told_by_key_and_shape(tmp_path: Path) -> None:
     torch.save(registry.spec("alexnet").build(10).state_dict(), tmp_path / "alexnet.pth")
     with pytest.raises(
@@ -216,6 +217,7 @@ def test_unknown_device() -> None:
         registry.load("fer_vgg:toon_faces", device="abacus")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_weights_load(mobilenet_weights: Path, mobilenet_v1_weights: Path) -> None:
     assert registry.load("mobilenet_v2", mobilenet_weights).classes[:2] == (

@@ -81,6 +81,7 @@ def test_arrays_with_channels_first_are_named(channels: int, tmp_path: Path) -> 
         open_data(str(tmp_path / "d"))
 
 
+@pytest.mark.slow
 def test_a_class_that_the_network_lacks_is_left_out(tmp_path: Path) -> None:
     """As if its folder were not there; counted, and in the answer of `check` too."""
     data, mapping = alpha_pictures(tmp_path), tmp_path / "map.csv"

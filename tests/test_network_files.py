@@ -77,6 +77,7 @@ def images_of(pictures: Path) -> list[Image.Image]:
     return [Image.open(p).convert("RGB") for p in sorted(pictures.rglob("*.png"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REACHED)
 def test_a_run_of_each(
     net: nn.Module, file: Callable[[str], Path], pictures: Path, tmp_path: Path, name: str
@@ -253,6 +254,7 @@ class Several(nn.Module):
         return x.mean((2, 3)).repeat(1, 4), self.net(x)
 
 
+@pytest.mark.slow
 def test_onnx_with_several_outputs(net: nn.Module, pictures: Path, tmp_path: Path) -> None:
     """The name decides; where none says which, all are listed."""
     pytest.importorskip("onnxruntime")
@@ -293,6 +295,7 @@ class Last(nn.Module):
         return self.net(x.permute(0, 3, 1, 2)).softmax(1)
 
 
+@pytest.mark.slow
 def test_onnx_with_channels_last_and_one_image(net: nn.Module, pictures: Path, tmp_path: Path) -> None:
     """Layout and size are read from the file; a softmax inside is found."""
     pytest.importorskip("onnxruntime")
@@ -336,6 +339,7 @@ def test_maps_of_an_export_are_the_module_s(
     same_maps(exported, plain, ("features.3", "features.3"), images_of(pictures)[0], ("cam",))
 
 
+@pytest.mark.slow
 def test_a_folder_of_timm(pictures: Path, tmp_path: Path) -> None:
     """`timm.models.save_for_hf` writes it; a run of it is reopened."""
     import timm

@@ -293,6 +293,7 @@ def test_where_runs_are_written(demo: Path) -> None:
     assert Context(open_run(DEMO)).new_runs == Path("runs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access", [Access.VISITOR, Access.READER])
 def test_visitors_have_neither_the_tab_nor_its_events(demo: Path, access: Access) -> None:
     from dashboard.app import build

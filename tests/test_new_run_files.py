@@ -207,6 +207,7 @@ def test_a_dropped_archive_becomes_the_data(tab: NewRunTab, tmp_path: Path) -> N
     assert not list((tmp_path / "runs").rglob("*.zip"))
 
 
+@pytest.mark.slow
 def test_dropped_names_are_those_of_the_command(tab: NewRunTab, tmp_path: Path, pictures: Path) -> None:
     kept, _ = tab.drop_names(upload("names.txt", b"green\nblue\nred\n"))
     assert Path(kept).parent == tmp_path / "runs" / "dropped"

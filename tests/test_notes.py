@@ -26,6 +26,7 @@ def _write_many(folder: Path, who: int) -> None:
         add(folder, f"{who}/{i}.png", "text", f"said by {who}" + " and more" * (i % 7), by=f"writer {who}")
 
 
+@pytest.mark.slow
 def test_ten_writers_at_once(tmp_path: Path) -> None:
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["pandas", "explain.run.notes"])
@@ -44,6 +45,7 @@ def test_ten_writers_at_once(tmp_path: Path) -> None:
     assert notes["3/6.png"].by == "writer 3"
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_costs_at_most_its_line(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from explain.run.notes import add; import itertools, sys\n"

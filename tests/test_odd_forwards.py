@@ -127,6 +127,7 @@ def test_what_prevents_gradients_is_said_in_one_line(code: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_loop_over_images_on_the_command_line(code: Path, pictures: Path, tmp_path: Path) -> None:
     model, words = ("--model", f"{code}:looping"), WORDS[:-2]
     image = next(pictures.rglob("*.png"))

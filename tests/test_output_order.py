@@ -54,6 +54,7 @@ def by_level(folder: Path, order: list[int]) -> tuple[object, ...]:
     return ("--model", f"{path}:Net", *WORDS)
 
 
+@pytest.mark.slow
 def test_outputs_without_names_have_the_names_of_the_data_everywhere(levels: Path, tmp_path: Path) -> None:
     """Folders 2, 3 and 5 by a file: no page may call folder 3 'class 2'."""
     for old, new in (("a", "2"), ("b", "3"), ("c", "5")):
@@ -75,6 +76,7 @@ def test_outputs_without_names_have_the_names_of_the_data_everywhere(levels: Pat
     assert "class 2" not in launch("analyze", out)
 
 
+@pytest.mark.slow
 def test_the_order_that_was_found_is_named_and_written(levels: Path, tmp_path: Path) -> None:
     words = (*by_level(tmp_path, [2, 3, 1, 4, 0]), "--data", levels)
     line = one_line("run", *words, "--classes", "sorted", "--out", tmp_path / "run")
@@ -117,6 +119,7 @@ def test_two_exchanged_outputs(levels: Path, tmp_path: Path) -> None:
     launch("check", *words, "--classes", tmp_path / "map.csv")
 
 
+@pytest.mark.slow
 def test_names_in_a_wrong_order_are_to_be_corrected(levels: Path, tmp_path: Path) -> None:
     """Output k answers lightness k; the file exchanges the names of the last three."""
     names, mapping = tmp_path / "names.txt", tmp_path / "map.csv"

@@ -260,6 +260,7 @@ def test_a_run_is_reopened_with_its_code_only_where_it_was_named(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_what_was_said_once_is_not_said_again(
     code: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +284,7 @@ def test_what_was_said_once_is_not_said_again(
         load(str(file))
 
 
+@pytest.mark.slow
 def test_the_file_of_a_network_by_name(pictures: Path, tmp_path: Path) -> None:
     """Also where a checkpoint or the name alone says all."""
     launch(
@@ -293,6 +295,7 @@ def test_the_file_of_a_network_by_name(pictures: Path, tmp_path: Path) -> None:
     assert again.weights_hash == open_run(tmp_path / "r").manifest.request.weights_hash
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_opened_again(
     code: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

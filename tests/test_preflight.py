@@ -268,6 +268,7 @@ def test_the_command(data: Path, net: Callable[[str], str]) -> None:
     assert "Traceback" not in done
 
 
+@pytest.mark.slow
 def test_a_run_stops_where_another_reading_is_better(
     data: Path, net: Callable[[str], str], tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def test_the_page_feeds_the_network_as_the_run_did(shuffle: Path, pictures: Path
     np.testing.assert_allclose(opened.prob(row), prob, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_first_line_of_run_says_what_the_network_gets(shuffle: Path, pictures: Path, tmp_path: Path) -> None:
     words = [
         "run",
@@ -246,6 +247,7 @@ def test_inception_and_googlenet_are_torchvisions(name: str, auxiliary: bool, tm
 # -- names that nobody gave --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_thousand_outputs_are_not_imagenets_by_themselves(tmp_path: Path) -> None:
     torch.save(zoo.shufflenet_v2_x0_5(num_classes=1000).state_dict(), tmp_path / "mine.pth")
     classifier = registry.load("shufflenet_v2_x0_5", tmp_path / "mine.pth")

@@ -36,6 +36,7 @@ def test_the_command_of_an_error_is_quoted(words: list[str], option: str, name: 
     assert given[given.index(option) + 1] == path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_after_a_run_is_quoted(name: str, tmp_path: Path) -> None:
     out = tmp_path / name

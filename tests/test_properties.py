@@ -85,6 +85,7 @@ def parameters(query: str) -> dict[str, str]:
     return {k: v[-1] for k, v in parse_qs(urlsplit(query).query, keep_blank_values=True).items()}
 
 
+@pytest.mark.slow
 @given(st.lists(ACTIONS, max_size=8))
 def test_a_link_leads_back_to_every_view(clicks: list[tuple[str, str]]) -> None:
     view = first_view(RUN)

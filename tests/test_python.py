@@ -110,6 +110,7 @@ def test_names_are_shown_as_names(tmp_path: Path) -> None:
     assert "<img src=x" not in html
 
 
+@pytest.mark.slow
 def test_a_run_and_its_page_with_live_maps(net: Classifier, pictures: Path, tmp_path: Path) -> None:
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
     run = vitrine.run(net, pictures, tmp_path / "run", batch_size=4)
@@ -152,6 +153,7 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_page_of_the_documentation(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,7 @@ def test_more_images_decide_what_few_leave_open(levels: Path) -> None:
     assert all(len(t.right) <= READ for t in found.tried if not t.changes & found.better.changes)
 
 
+@pytest.mark.slow
 def test_changes_of_which_none_alone_is_beyond_doubt(tmp_path: Path) -> None:
     """Red of the middle, as it is read now, is right in four of five pictures; blue of it, or red of the
     left, in seven of eight; blue of the left in all."""
@@ -348,6 +349,7 @@ class Net(nn.Module):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("patience")
 def test_a_run_names_all_options_at_once(data: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET)

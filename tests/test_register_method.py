@@ -191,6 +191,7 @@ def test_runs_take_it(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     assert vitrine.open_run(tmp_path / "run").maps("my_map", "label", [row]).shape == (1, 32, 32)
 
 
+@pytest.mark.slow
 def test_the_page_lists_it(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
     from dashboard.app import build
     from dashboard.session.context import Context

@@ -159,6 +159,7 @@ def test_private_pictures_need_trust_and_odd_sources_are_refused() -> None:
     assert not is_private("torchvision:CIFAR10:test")
 
 
+@pytest.mark.slow
 def test_every_kind_of_model_is_listed_by_names_that_it_recognizes() -> None:
     for source in registry.SOURCES:
         for name, about in source.listed():

@@ -34,6 +34,7 @@ def pictures(text: str) -> list[Image.Image]:
     ]
 
 
+@pytest.mark.slow
 def test_everything_is_in_it(tmp_path: Path) -> None:
     run = open_run(DEMO)
     text = report(Findings(run))
@@ -103,6 +104,7 @@ def test_many_classes_and_many_images_stay_small(tmp_path: Path) -> None:
     assert "labels look wrong" in text
 
 
+@pytest.mark.slow
 def test_curves_of_the_training(small_run: RunData, tmp_path: Path) -> None:
     plain = report(Findings(small_run))
     assert "<h2>Training" not in plain
@@ -113,6 +115,7 @@ def test_curves_of_the_training(small_run: RunData, tmp_path: Path) -> None:
     assert str(tmp_path) not in text  # where files lie is nobody's business
 
 
+@pytest.mark.slow
 def test_eyes_are_covered(tmp_path: Path) -> None:
     run = open_run(DEMO)
     low, high = eye_band(run)

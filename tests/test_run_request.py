@@ -102,6 +102,7 @@ def test_what_differs_is_named(
     assert manifest.counts["ok"] == len(source) == len(open_run(small_run.folder).ok)
 
 
+@pytest.mark.slow
 def test_replaced_and_mended_images_are_done_again(
     small_run: RunData, tiny: Classifier, pictures: Path, tmp_path: Path
 ) -> None:
@@ -319,6 +320,7 @@ def test_every_row_failed_can_be_opened_and_says_so(tiny: Classifier, pictures: 
     assert message in pieces(findings, first_view(opened))[1]
 
 
+@pytest.mark.slow
 def test_a_training_measures_nothing_on_nan_and_says_so(
     tiny: Classifier, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

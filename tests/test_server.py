@@ -16,6 +16,7 @@ DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 OFFERED = ["/errors", "/explain", "/export", "/predict", "/report"]
 
 
+@pytest.mark.slow
 def test_page_asks_no_other_host_and_says_its_name(server: str) -> None:
     page = httpx.get(server)
     assert page.status_code == 200
@@ -73,6 +74,7 @@ def test_no_payload_makes_the_server_read_its_files(number: int, server: str, tm
     assert tried >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_every_endpoint_refuses_a_path_in_its_first_input(number: int, server: str, tmp_path: Path) -> None:
     """Inputs that are no files come back unread."""
@@ -105,6 +107,7 @@ def test_files_of_the_server_are_not_handed_out(path: str, server: str) -> None:
     assert httpx.get(f"{server}gradio_api/file={path}").status_code in (403, 404)
 
 
+@pytest.mark.slow
 def test_around_the_queue_leads_nowhere(server: str) -> None:
     visitor = Visitor(server)
     for dependency in visitor.config["dependencies"]:
@@ -126,6 +129,7 @@ def looked_at(visitor: Visitor, path: str) -> dict[str, Any]:
     )
 
 
+@pytest.mark.slow
 def test_two_visitors_with_the_same_photo(server: str, tmp_path: Path) -> None:
     """One must not lose it because the other is done with it."""
     photo = tmp_path / "photo.png"
@@ -136,6 +140,7 @@ def test_two_visitors_with_the_same_photo(server: str, tmp_path: Path) -> None:
     assert looked_at(second, paths[1])["success"]
 
 
+@pytest.mark.slow
 def test_uploads_are_gone_soon_after_they_were_looked_at(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +184,7 @@ def test_too_large_an_upload_is_refused(server: str) -> None:
     assert answer.status_code == 413
 
 
+@pytest.mark.slow
 def test_the_queue_is_bounded(demo: Path) -> None:
     """Who comes too late is told so at once; those who wait are answered."""
     from dashboard.app import QUEUE, build

@@ -60,7 +60,10 @@ def refused(shared: nn.Module, separate: nn.Module, x: torch.Tensor, layers: dic
     return lines
 
 
-@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize(
+    "kind",
+    [k if k in ("ReLU", "SiLU") else pytest.param(k, marks=pytest.mark.slow) for k in ACTIVATIONS],
+)
 def test_every_method_with_one_activation(kind: str, x: torch.Tensor) -> None:
     """At a layer in front of it, at the shared activation, which also runs on vectors, and at two layers."""
     shared, separate = one_activation(kind)
@@ -70,6 +73,7 @@ def test_every_method_with_one_activation(kind: str, x: torch.Tensor) -> None:
     assert lines == {"cam", "lrp"} | (set() if kind in ("ReLU", "ReLU6") else OF_RELUS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ReLU", "Tanh", "GELU"])
 def test_every_method_with_one_block(kind: str, x: torch.Tensor) -> None:
     """Convolution and batch norm run twice, too, and a pooling with windows that overlap."""

@@ -128,6 +128,7 @@ def titles(visitor: Visitor) -> list[str]:
     return [c["props"]["label"] for c in visitor.config["components"] if c["type"] == "tabitem"]
 
 
+@pytest.mark.slow
 def test_without_the_password_nothing_is_seen(shared: str) -> None:
     for path in (
         "config",
@@ -179,6 +180,7 @@ def test_visitors_do_not_write_train_or_survey(shared: str, demo: Path) -> None:
     assert "data-keep" not in json.dumps(visitor.click("vt-table", "cell", "4,6")["output"])
 
 
+@pytest.mark.slow
 def test_readers_read(reading: str) -> None:
     visitor = Visitor(reading)
     assert titles(visitor) == ["Errors", "Inspect", "Gaze", "Compare"]
@@ -269,6 +271,7 @@ def test_before_login_nothing_is_said_and_nothing_is_done(shared: str) -> None:
     assert "/explain" in client.get("/").text
 
 
+@pytest.mark.slow
 def test_other_pages_get_no_answer_that_they_may_read(shared: str) -> None:
     foreign = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     for host in ("127.0.0.1:7860", "rebound.example", "evil.example"):

@@ -16,6 +16,7 @@ from explain.analysis.significance import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (false_discovery, "fdr_bh")])
 def test_corrections(ours, theirs: str) -> None:  # type: ignore[no-untyped-def]
     p = np.random.default_rng(0).beta(0.4, 2, 60)

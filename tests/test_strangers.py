@@ -102,6 +102,7 @@ def test_messages_are_text(beside: tuple[str, Path]) -> None:
     assert not set(message) & {"\u202e", "\x1b", "<"}
 
 
+@pytest.mark.slow
 def test_texts_of_any_length_are_answered_at_once(
     beside: tuple[str, Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,6 +199,7 @@ def test_folders_of_images_that_a_table_names_by_absolute_paths(demo: Path, tmp_
     assert ".png" in everything
 
 
+@pytest.mark.slow
 def test_a_page_that_is_used_for_long_keeps_no_more_than_its_components(demo: Path, tmp_path: Path) -> None:
     from dashboard.app import build
     from dashboard.server.serving import options

@@ -202,6 +202,7 @@ def test_a_threshold_takes_no_time(tmp_path: Path) -> None:
     assert time.perf_counter() - began < 0.3
 
 
+@pytest.mark.slow
 def test_run_prints_both_areas(data: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(ARCHITECTURES["small_conv"](1).state_dict(), tmp_path / "one.pth")

@@ -61,6 +61,7 @@ def test_a_study_hands_them_to_every_arm(
     assert len(given) == 1
 
 
+@pytest.mark.slow
 def test_a_study_feeds_its_networks_so(pictures: Path, tmp_path: Path) -> None:
     options = PreprocessingOptions(resize="letterbox", channels="bgr", exif="ignore")
     arms = fc_vs_conv(Recipe(epochs=1, batch_size=4, patience=1))[1:]

@@ -30,6 +30,7 @@ def test_faces(expression: str) -> None:
         assert face.action[unit] > 0
 
 
+@pytest.mark.slow
 def test_masks_lie_where_the_parts_are() -> None:
     """Over many faces: brows above eyes above nose above mouth, in a face that turns and moves."""
     faces = [ToonFaces("test").face(i) for i in range(0, 64)]

@@ -74,6 +74,7 @@ def fake(path: Path, seed: int, cost: int = 1000) -> Trained:
     return open_trained(path)
 
 
+@pytest.mark.slow
 def test_read_without_torch(tmp_path: Path) -> None:
     fake(tmp_path / "a.safetensors", 0)
     code = (
@@ -109,6 +110,7 @@ def test_charts_show_what_was_measured(tmp_path: Path) -> None:
     assert trained.measured["accuracy"] == metrics.accuracy_score(label, logits.argmax(1))
 
 
+@pytest.mark.slow
 def test_charts_are_saved_with_their_numbers(tmp_path: Path) -> None:
     made = charts(fake(tmp_path / "a.safetensors", 0))
     files = save_charts(made, tmp_path / "charts")
@@ -157,6 +159,7 @@ def test_trainings_are_found_and_foreign_files_are_not(tmp_path: Path) -> None:
         open_trained(tmp_path / "foreign.safetensors")
 
 
+@pytest.mark.slow
 def test_a_part_of_one_class_has_no_roc(tmp_path: Path) -> None:
     trained = fake(tmp_path / "a.safetensors", 0)
     table = pd.read_parquet(predictions_file(trained.path))

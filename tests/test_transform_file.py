@@ -116,6 +116,7 @@ def test_missing_files_and_contradicting_options(file: str, tmp_path: Path) -> N
         PreprocessingOptions(preprocess=f"{file}:old", resize="squash", mean="0.5").apply(Preprocessing())
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_values_and_not_the_code(file: str, pictures: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save(zoo.shufflenet_v2_x0_5(num_classes=3).state_dict(), tmp_path / "mine.pth")

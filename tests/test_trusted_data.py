@@ -132,6 +132,7 @@ def launched(*words: str, answer: str = "") -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_owner_is_asked_once(small_run: RunData, tmp_path: Path) -> None:
     (tmp_path / "cache" / "runs_with_data.json").unlink()
     out = tmp_path / "out"

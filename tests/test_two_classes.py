@@ -107,6 +107,7 @@ def test_findings_at_a_threshold_are_those_of_the_run_at_it(findings: Findings) 
     assert at.run.evaluation.accuracy != findings.run.evaluation.accuracy
 
 
+@pytest.mark.slow
 def test_nothing_of_a_threshold_is_kept_in_the_folder(folder: Path) -> None:
     """A first analysis at 0.8 writes what one at 0.5 writes; and what is there is not read for 0.8."""
     copies = [Path(shutil.copytree(folder, folder.parent / name)) for name in ("first", "second")]
@@ -169,6 +170,7 @@ def test_the_page_follows_the_threshold(findings: Findings, threshold: float, po
     assert f"false-alarm rate {fp / (fp + tn):.3f}, sensitivity {tp / (tp + fn):.3f}" in panel
 
 
+@pytest.mark.slow
 def test_every_lens_at_a_threshold(findings: Findings) -> None:
     for lens in LENSES:
         for name in ("", *lists_of(findings.run)):
@@ -244,6 +246,7 @@ def test_a_run_without_any_answer(findings: Findings) -> None:
         assert f"{len(table)} images without a probability are left out" in found[5]
 
 
+@pytest.mark.slow
 def test_maps_that_an_old_run_lacks_are_said(folder: Path, tmp_path: Path) -> None:
     old = Path(shutil.copytree(folder, tmp_path / "old"))
     for path in part_files(old):
@@ -297,6 +300,7 @@ def test_thresholds_as_people_write_them(findings: Findings, small_run: RunData)
         with_threshold(Findings(small_run), "0.3")
 
 
+@pytest.mark.slow
 def test_analyze_prints_measures(findings: Findings) -> None:
     truth, p = truth_and_probability(findings.run)
     text = launch("analyze", findings.run.folder, "--threshold", "0.3")
@@ -314,6 +318,7 @@ def test_analyze_prints_measures(findings: Findings) -> None:
     assert "from 0 to 1, or one of" in one_line("analyze", findings.run.folder, "--threshold", "2")
 
 
+@pytest.mark.slow
 def test_export_and_report_follow(findings: Findings, tmp_path: Path) -> None:
     truth, p = truth_and_probability(findings.run)
     out, run = tmp_path / "all.zip", findings.run.folder

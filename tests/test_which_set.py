@@ -75,6 +75,7 @@ def test_a_training_begins_with_the_chosen_set(file: Path) -> None:
     assert [(arm.weights, arm.which) for arm in arms] == [(None, ""), (str(file), "state_dict")]
 
 
+@pytest.mark.slow
 def test_train_says_which_and_resumes_only_with_it(file: Path, pictures: Path, tmp_path: Path) -> None:
     words = ["train", "--model", "two", "--weights", file, "--data", pictures, "--recipe", "features"]
     words += ["--head-epochs", 1, "--batch-size", 4, "--out", tmp_path / "out.safetensors"]

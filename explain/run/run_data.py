@@ -212,8 +212,15 @@ class RunData:
 
     def _read(self, name: str, rows: Sequence[int]) -> list[pa.Scalar]:
         """Values of a heavy column for rows of the table."""
-        where = self.table.loc[list(rows), ["part", "row"]]
-        return [self._part(int(part), name)[int(row)] for part, row in where.itertuples(index=False)]
+        where = zip(*self._where(rows), strict=True)
+        return [self._part(int(part), name)[int(row)] for part, row in where]
+
+    def _where(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Of rows of the table: their parts (n,), and where they are in them (n,)."""
+        at = self.table.index.get_indexer(list(rows))
+        if (at < 0).any():
+            raise KeyError(list(rows))
+        return self.table["part"].to_numpy()[at], self.table["row"].to_numpy()[at]
 
     def _part(self, part: int, name: str) -> pa.ChunkedArray:
         return column(self.parts[part], name, self.stamp)
@@ -307,14 +314,14 @@ class RunData:
 
     def _stored_maps(self, method: str, target: str, rows: list[int]) -> np.ndarray:
         name, shape = map_column(method, target), self.manifest.request.map_shape
-        where = self.table.loc[rows, ["part", "row"]]
-        maps = np.full((len(where), *shape), np.nan, np.float32)
-        for part, group in where.assign(at=np.arange(len(where))).groupby("part"):
-            number, picked = int(str(part)), group["row"].to_numpy()
+        parts, places = self._where(rows)
+        maps = np.full((len(rows), *shape), np.nan, np.float32)
+        for number in map(int, np.unique(parts)):
             if target == OTHER and not self._has(number, name):
                 continue
+            picked = places[parts == number]
             scale = self._part(number, f"{name}.scale").to_numpy().astype(np.float32)
-            maps[group["at"].to_numpy()] = unpack_maps(
+            maps[parts == number] = unpack_maps(
                 self._part(number, name).take(pa.array(picked)), scale[picked], shape
             )
         return maps
