@@ -18,6 +18,7 @@ from models.architectures.classifiers import ARCHITECTURES
 from models.architectures.small import small_conv
 from tests.command import launch, one_line
 from tests.conftest import DEMO
+from tests.forked import Forked
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -154,11 +155,6 @@ def colors(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def start(*words: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "launch.py", *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def epochs(out: Path) -> int:
     """How many are in the curves."""
     return (
@@ -176,8 +172,13 @@ def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path
         *("--epochs", 2000, "--patience", 2000),
     )
     before = 0
-    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 130)):
-        process = start(*words)
+    command = [sys.executable, str(ROOT / "launch.py"), *map(str, words)]
+    for kind, number, code in (
+        (subprocess.Popen, signal.SIGINT, 130),  # an interpreter of its own
+        (Forked, signal.SIGKILL, -9),
+        (Forked, signal.SIGTERM, 130),
+    ):
+        process = kind(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while epochs(out) < before + 2:
             assert process.poll() is None
             time.sleep(0.1)
@@ -205,6 +206,7 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
     curves = out.with_suffix(".csv").read_text().splitlines()
     assert curves[0].startswith("step,epoch,")
     assert len(curves) == 11
+    assert len(list(out.with_suffix(".charts").glob("*.png"))) > 4
     message = launch("run", "--model", out, "--data", colors, "--out", tmp_path / "run")
     assert "accuracy   100.0 %" in message
     message = launch("export", tmp_path / "run", "--out", tmp_path / "export")
@@ -214,6 +216,7 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("charts_not_drawn")
 def test_several_seeds(colors: Path, tmp_path: Path) -> None:
     """A new head on a network, three times: each its own checkpoint, mean and sample deviation told
     and kept."""

@@ -28,6 +28,7 @@ from models.training.recipe import Recipe, seeds_in
 from models.training.train import Training
 
 BASE = "fer_vgg:toon_faces"
+pytestmark = pytest.mark.usefixtures("charts_not_drawn")
 QUICK = Recipe(epochs=3, batch_size=6, head_epochs=3)
 
 
