@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).parent.parent
-RUN = ("torch", "torchvision", "pandas", "pyarrow.parquet", "scipy.stats", "PIL.Image", "tqdm")
+RUN = ("torch", "torchvision", "pandas", "pyarrow.parquet", "scipy.stats", "PIL.Image")
 NEEDS = {"serve": (*RUN, "gradio"), "train": (*RUN, "lightning.pytorch", "torchmetrics")}
 PAUSED = "TESTS_PAUSE_AFTER"
 """Environment variable: `NUMBER module:Class.name`, the call of a function after which the process stops
@@ -151,6 +151,8 @@ def _run(asked: dict[str, Any], fds: list[int]) -> NoReturn:
     tempfile.tempdir = None
     importlib.import_module("numpy").random.seed()
     random.seed()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tqdm"]:
+        del sys.modules[name]  # it reads its environment while it is imported
     sys.argv = ["launch.py", *asked["words"]]
     if place := os.environ.get(PAUSED):
         _pause_after(place)

@@ -338,9 +338,7 @@ def test_valence_and_arousal_are_learned(tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=["image", "Valence", "Arousal", "split"]).to_csv(path, index=False)
     found = open_parts(str(path), task="affect")
     assert len(found.training) == 72
-    recipe = Recipe(
-        "features", head_epochs=200, patience=60, batch_size=24, learning_rate=5e-3, task="affect"
-    )
+    recipe = Recipe("features", head_epochs=60, patience=60, batch_size=24, learning_rate=2e-2, task="affect")
     assert Training(BASE, None, found, out, recipe).fit()
     metrics = measure(out, found)
     assert metrics["test"]["ccc"]["valence"] > 0.5
