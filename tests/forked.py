@@ -2,8 +2,7 @@
 
 A fresh interpreter needs four to eight CPU seconds to import torch, Gradio and Lightning. Here one process
 imports them once, and each command is a fork of it: with its own process id, signals, environment, working
-directory and exit code, and with our own modules imported anew. What is about the start of an interpreter
-itself belongs into a test that starts one.
+directory and exit code. What is about the start of an interpreter itself belongs into a test that starts one.
 """
 
 import atexit
@@ -29,7 +28,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 RUN = ("torch", "torchvision", "pandas", "pyarrow.parquet", "scipy.stats", "PIL.Image")
-NEEDS = {"serve": (*RUN, "gradio"), "train": (*RUN, "lightning.pytorch", "torchmetrics")}
+OURS = ("models.registry", "explain.run.engine", "explain.analysis.findings")
+TRAIN = ("models.training.train", "models.training.measure", "models.training.seeds")
+NEEDS = {"serve": (*RUN, "gradio"), "train": (*RUN, *OURS, *TRAIN), "run": (*RUN, *OURS)}
+"""Command -> modules that it imports. None of `dashboard`, which makes a folder when it is imported."""
 PAUSED = "TESTS_PAUSE_AFTER"
 """Environment variable: `NUMBER module:Class.name`, the call of a function after which the process stops
 itself (SIGSTOP), so that a test finds it there, however busy the machine is."""

@@ -165,10 +165,10 @@ def epochs(out: Path) -> int:
 
 
 @pytest.mark.slow
-def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path) -> None:
+def test_training_that_is_stopped_or_killed_goes_on(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped.safetensors"
     words = (
-        *("train", "--model", "small_conv", "--data", colors, "--out", out),
+        *("train", "--model", "small_conv", "--data", pictures, "--out", out),
         *("--epochs", 2000, "--patience", 2000),
     )
     before = 0
@@ -189,7 +189,7 @@ def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path
         assert number == signal.SIGKILL or "run the same command to resume" in message
         assert epochs(out) >= before + 2  # nothing is lost, and it counts on
         before = epochs(out)
-    assert "--again to train anew" in one_line("train", "--data", colors, "--epochs", 3, "--out", out)
+    assert "--again to train anew" in one_line("train", "--data", pictures, "--epochs", 3, "--out", out)
 
 
 @pytest.mark.slow
