@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -50,7 +51,7 @@ class Forked(subprocess.Popen[Any]):
         asked = {"words": words[2:], "cwd": str(cwd or os.getcwd()), "env": dict(env or os.environ)}
         given = [fd if fd >= 0 else number for number, fd in enumerate((fds[0], fds[3], fds[5]))]
         try:
-            self.pid = _parent().fork({**asked, "own_session": own_session}, given)
+            self.pid = _fork({**asked, "own_session": own_session}, given)
             self._child_created = True
         finally:
             self._close_pipe_fds(*fds)  # type: ignore[attr-defined]
@@ -82,18 +83,31 @@ class _Parent:
 
 
 _parents: list[_Parent] = []
+_lock = threading.Lock()  # a server of the tests starts processes in its own threads
 
 
-def _parent() -> _Parent:
-    if not _parents:
-        _parents.append(_Parent())
-    return _parents[0]
+def _fork(asked: dict[str, Any], fds: list[int]) -> int:
+    with _lock:
+        if not _parents:
+            _parents.append(_Parent())
+        return _parents[0].fork(asked, fds)
+
+
+def paused_after(number: int, function: str) -> dict[str, str]:
+    """The environment of a process that stops itself after so many calls of `module:Class.name`. Skips the
+    test elsewhere than on Linux."""
+    if sys.platform != "linux":
+        import pytest
+
+        pytest.skip("commands are forks on Linux only")
+    return {PAUSED: f"{number} {function}"}
 
 
 def pause_at_the_first_progress(patch: "pytest.MonkeyPatch") -> None:
     """The runs that are started now stop themselves after their first batch, which is in their log."""
-    patch.setenv(PAUSED, "1 tqdm:tqdm.update")
     patch.setenv("TQDM_MININTERVAL", "0")
+    for name, value in paused_after(1, "tqdm:tqdm.update").items():
+        patch.setenv(name, value)
 
 
 def wait_until_paused(pid: int, seconds: float = 120) -> None:

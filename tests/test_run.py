@@ -24,7 +24,7 @@ from models.data.folder import FolderSource
 from models.errors import Cancelled, UserError
 from models.registry import spec
 from tests.command import launch
-from tests.forked import PAUSED, forked, wait_until_paused
+from tests.forked import forked, paused_after, wait_until_paused
 from tests.maps import maps_of_pass
 
 
@@ -267,8 +267,8 @@ def small_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def paused(*words: str, batches: int, **options: Any) -> "subprocess.Popen[str]":
     """A run that stands still in the middle: after so many batches."""
-    place = f"{batches} explain.run.engine:Job.rows"
-    process = forked(*words, env=os.environ | {"COLUMNS": "80", PAUSED: place}, **options)
+    pause = paused_after(batches, "explain.run.engine:Job.rows")
+    process = forked(*words, env=os.environ | {"COLUMNS": "80"} | pause, **options)
     wait_until_paused(process.pid)
     return process
 
