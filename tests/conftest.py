@@ -40,6 +40,7 @@ from models.classifier import Classifier
 from models.data.folder import FolderSource
 from models.preprocessing import Preprocessing
 from models.training.progress import Progress
+from tests.forked import Forked
 
 settings.register_profile(
     "vitrine",
@@ -145,6 +146,18 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         progress = Progress.read(path.with_name(path.name.replace(".progress.json", ".safetensors")))
         if progress is not None and progress.alive:
             os.kill(progress.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the dashboard starts as `launch.py` is a fork, which needs no imports."""
+    monkeypatch.setattr(subprocess, "Popen", Forked)
+
+
+@pytest.fixture
+def charts_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures of a training's charts take more time than a small training."""
+    monkeypatch.setattr("models.training.measure.save_charts", lambda charts, folder: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

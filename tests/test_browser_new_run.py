@@ -12,6 +12,7 @@ import pytest
 
 from dashboard.session.run_pages import end_pages
 from models.process_identity import runs
+from tests.forked import pause_at_the_first_progress, wait_until_paused
 from tests.pages import open_tab
 
 if TYPE_CHECKING:
@@ -32,17 +33,22 @@ def ended(demo: Path) -> Iterator[None]:
     end_pages()
 
 
+def process_of(run: str, demo: Path) -> int:
+    return int(json.loads((demo.parent / f"{run}.job.json").read_text())["pid"])
+
+
 def fill(page: "playwright.Page", field: str, text: str) -> None:
     page.fill(f"#vt-run-{field} :is(textarea, input)", text)
 
 
-def test_a_run_from_the_page(page: "playwright.Page", demo: Path) -> None:
+@pytest.mark.usefixtures("forks")
+def test_a_run_from_the_page(page: "playwright.Page", demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_tab(page, "New run")
     fill(page, "name", "mine")
     page.click("button:has-text('Methods and layer')")
-    fill(page, "limit", "400")
+    fill(page, "limit", "48")
     page.wait_for_function(
-        "document.querySelector('#vt-run-typed textarea').value.endsWith('/mine --limit 400')"
+        "document.querySelector('#vt-run-typed textarea').value.endsWith('/mine --limit 48')"
     )
     page.click("#vt-run-check")
     page.wait_for_selector("#vt-check dd", timeout=60_000)
@@ -56,13 +62,18 @@ def test_a_run_from_the_page(page: "playwright.Page", demo: Path) -> None:
     fill(page, "mean", "")
     page.wait_for_function("!document.querySelector('#vt-check [aria-disabled]')")
 
-    page.click("#vt-run-start")
-    page.wait_for_selector(f"{ROW} :text('of 400 images')", timeout=60_000)
+    with monkeypatch.context() as patch:
+        pause_at_the_first_progress(patch)
+        page.click("#vt-run-start")
+        page.wait_for_selector(f"{ROW} :text('32 of 48 images')", timeout=60_000)
+    wait_until_paused(process_of("mine", demo))
     page.click(f"{ROW} [data-action=cancel]")
+    page.wait_for_selector(":text('mine stops after this batch')")
+    os.kill(process_of("mine", demo), signal.SIGCONT)
     page.wait_for_selector(f"{ROW} :text('cancelled at')", timeout=60_000)
     assert not (demo.parent / "mine" / "manifest.json").exists()
     page.click(f"{ROW} [data-action=resume]")
-    page.wait_for_selector(f"{ROW} :text('complete, 400 images')", timeout=60_000)
+    page.wait_for_selector(f"{ROW} :text('complete, 48 images')", timeout=60_000)
     page.click(f"{ROW} [data-action=open]")
     link = page.wait_for_selector(f"{ROW} a.vt-link", timeout=60_000)
     assert link is not None
@@ -71,6 +82,7 @@ def test_a_run_from_the_page(page: "playwright.Page", demo: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [(390, True, "")], indirect=True, ids=["phone dark"])
+@pytest.mark.usefixtures("forks")
 def test_a_check_that_is_refused_shows_the_classes_to_match(page: "playwright.Page", pictures: Path) -> None:
     """The data's classes are not the network's: each gets an output, and the command names their file."""
     open_tab(page, "New run")

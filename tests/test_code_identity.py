@@ -1,7 +1,8 @@
 """A person's own code is part of what a run computes."""
 
+import importlib
 import json
-import subprocess
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from explain.run.reader import open_run
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
 from models.registry import load
-from tests.command import ROOT, launch, one_line
+from tests.command import launch, one_line
 
 NET = """
 import json, torch
@@ -50,14 +51,12 @@ def written(folder: Path, beside: str) -> Path:
 
 
 def hashed(net: Path) -> str:
-    """In a process of its own: Python reads a module once."""
-    told = "PreprocessingOptions(input_size='16', resize='squash', mean='0.4', std='0.2')"
-    code = (
-        "from models.registry import load; from models.preprocessing_options import PreprocessingOptions; "
-        f"print(load({f'{net}:build'!r}, options={told}).code)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    """As in a process of its own: Python reads a module once, so what was read before is forgotten."""
+    for name in [name for name in sys.modules if name.startswith("beside_a")]:
+        del sys.modules[name]
+    shutil.rmtree(net.parent / "__pycache__", ignore_errors=True)  # it knows a file by its second and size
+    importlib.invalidate_caches()
+    return load(f"{net}:build", options=TOLD).code
 
 
 @pytest.mark.slow

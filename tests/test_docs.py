@@ -1,15 +1,18 @@
 """The pages of the documentation: every link leads somewhere, every page is listed once, lines are of normal
 width, and the commands of the tutorial work as they are written."""
 
-import os
+import contextlib
+import io
 import re
+import runpy
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from models.data.toon_faces import ToonFaces
 from tests.command import run_command
 
 ROOT = Path(__file__).parent.parent
@@ -68,14 +71,31 @@ def launched(folder: Path, *options: str) -> str:
 
 def script_run(folder: Path, name: str, *options: str) -> str:
     """What another script prints in this folder."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, name, *options]
-    return subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", [name, *options])
+        runpy.run_path(name, run_name="__main__")
+    return printed.getvalue()
+
+
+@pytest.fixture
+def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faces that two scripts ask for are drawn once."""
+    faces: dict[tuple[str, int], Image.Image] = {}
+    draw = ToonFaces.load
+
+    def load(self: ToonFaces, index: int) -> Image.Image:
+        key = self.items[index].id, index
+        if key not in faces:
+            faces[key] = draw(self, index)
+        return faces[key].copy()
+
+    monkeypatch.setattr(ToonFaces, "load", load)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("drawn_once")
 def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
     """Its script and its commands in their order, in an empty folder, print the lines that it shows; only
     `serve`, which does not end, is left out."""

@@ -18,6 +18,7 @@ from models.architectures.classifiers import ARCHITECTURES
 from models.architectures.small import small_conv
 from tests.command import launch, one_line
 from tests.conftest import DEMO
+from tests.forked import Forked
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -157,11 +158,6 @@ def colors(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def start(*words: object) -> "subprocess.Popen[str]":
-    command = [sys.executable, "launch.py", *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def epochs(out: Path) -> int:
     """How many are in the curves."""
     return (
@@ -172,15 +168,20 @@ def epochs(out: Path) -> int:
 
 
 @pytest.mark.slow
-def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path) -> None:
+def test_training_that_is_stopped_or_killed_goes_on(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped.safetensors"
     words = (
-        *("train", "--model", "small_conv", "--data", colors, "--out", out),
+        *("train", "--model", "small_conv", "--data", pictures, "--out", out),
         *("--epochs", 2000, "--patience", 2000),
     )
     before = 0
-    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9), (signal.SIGTERM, 130)):
-        process = start(*words)
+    command = [sys.executable, str(ROOT / "launch.py"), *map(str, words)]
+    for kind, number, code in (
+        (subprocess.Popen, signal.SIGINT, 130),  # an interpreter of its own
+        (Forked, signal.SIGKILL, -9),
+        (Forked, signal.SIGTERM, 130),
+    ):
+        process = kind(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while epochs(out) < before + 2:
             assert process.poll() is None
             time.sleep(0.1)
@@ -191,7 +192,7 @@ def test_training_that_is_stopped_or_killed_goes_on(colors: Path, tmp_path: Path
         assert number == signal.SIGKILL or "run the same command to resume" in message
         assert epochs(out) >= before + 2  # nothing is lost, and it counts on
         before = epochs(out)
-    assert "--again to train anew" in one_line("train", "--data", colors, "--epochs", 3, "--out", out)
+    assert "--again to train anew" in one_line("train", "--data", pictures, "--epochs", 3, "--out", out)
 
 
 @pytest.mark.slow
@@ -208,6 +209,7 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
     curves = out.with_suffix(".csv").read_text().splitlines()
     assert curves[0].startswith("step,epoch,")
     assert len(curves) == 11
+    assert len(list(out.with_suffix(".charts").glob("*.png"))) > 4
     message = launch("run", "--model", out, "--data", colors, "--out", tmp_path / "run")
     assert "accuracy   100.0 %" in message
     message = launch("export", tmp_path / "run", "--out", tmp_path / "export")
@@ -217,6 +219,7 @@ def test_training_learns_and_is_reported(colors: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("charts_not_drawn")
 def test_several_seeds(colors: Path, tmp_path: Path) -> None:
     """A new head on a network, three times: each its own checkpoint, mean and sample deviation told
     and kept."""

@@ -36,6 +36,7 @@ from models.class_mapping import read_mapping
 from models.errors import Cancelled, UserError
 from models.process_identity import birth, runs
 from tests.command import run_command
+from tests.forked import pause_at_the_first_progress, wait_until_paused
 
 PLAIN = {"model": "fer_vgg:toon_faces", "data": "toon_faces", "name": "mine"}
 
@@ -224,13 +225,20 @@ def test_job_files_of_others_start_and_end_nothing(jobs: RunJobs) -> None:
 
 
 @pytest.mark.slow
-def test_started_cancelled_resumed_and_complete(jobs: RunJobs, pictures: Path) -> None:
-    assert jobs.start(PLAIN | {"limit": "600"}) == "mine"
+@pytest.mark.usefixtures("forks")
+def test_started_cancelled_resumed_and_complete(
+    jobs: RunJobs, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        pause_at_the_first_progress(patch)
+        assert jobs.start(PLAIN | {"limit": "48"}) == "mine"
+    wait_until_paused(jobs.one("mine").job.pid)
     with pytest.raises(UserError, match="is running already"):
         jobs.start(PLAIN)
     another = RunJobs(jobs.folder)  # a page, or a server, that comes later
-    wait(lambda: another.one("mine").progress.done)
+    assert another.one("mine").progress.done == 32
     another.cancel("mine")
+    os.kill(jobs.one("mine").job.pid, signal.SIGCONT)
     wait(lambda: jobs.one("mine").state != "running")
     assert jobs.one("mine").state == "cancelled"
     with pytest.raises(UserError, match="is not complete"):
@@ -238,7 +246,7 @@ def test_started_cancelled_resumed_and_complete(jobs: RunJobs, pictures: Path) -
     another.resume("mine")
     wait(lambda: jobs.one("mine").state != "running")
     assert jobs.one("mine").state == "complete"
-    assert jobs.one("mine").progress.total == 600
+    assert jobs.one("mine").progress.total == 48
     assert jobs.run_folder("mine") == jobs.folder / "mine"
     jobs.start(PLAIN | {"name": "bad", "data": str(pictures / "nowhere")})
     wait(lambda: jobs.one("bad").state != "running")

@@ -4,10 +4,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,9 +24,8 @@ from models.data.folder import FolderSource
 from models.errors import Cancelled, UserError
 from models.registry import spec
 from tests.command import launch
+from tests.forked import forked, paused_after, wait_until_paused
 from tests.maps import maps_of_pass
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_rows_hold_what_the_network_says(small_run: RunData, tiny: Classifier, pictures: Path) -> None:
@@ -247,12 +245,12 @@ def test_parts_are_written_as_they_fill(tiny: Classifier, pictures: Path, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def two_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of four classes, each of five hundred noisy pictures."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("two_thousand")
+def more_than_a_part(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four classes, each of 160 noisy pictures; a part of a run holds 512."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("more_than_a_part")
     for name in ("happy", "Sad", "NEUTRAL", "anger"):
         (folder / name).mkdir()
-        for i in range(500):
+        for i in range(160):
             pixels = rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{i}.jpg")
     return folder
@@ -267,57 +265,49 @@ def small_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def paused(*words: str, batches: int, **options: Any) -> "subprocess.Popen[str]":
+    """A run that stands still in the middle: after so many batches."""
+    pause = paused_after(batches, "explain.run.engine:Job.rows")
+    process = forked(*words, env=os.environ | {"COLUMNS": "80"} | pause, **options)
+    wait_until_paused(process.pid)
+    return process
+
+
 @pytest.mark.slow
-def test_killed_in_the_middle_of_two_thousand_images(
-    two_thousand: Path, small_network: Path, tmp_path: Path
-) -> None:
+def test_killed_in_the_middle(more_than_a_part: Path, small_network: Path, tmp_path: Path) -> None:
     """kill -9, start again: nothing lost, nothing twice."""
     out = tmp_path / "run"
-    words = ["run", "--model", str(small_network), "--data", str(two_thousand), "--out", str(out)]
-    command = [sys.executable, "launch.py", *words]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.time() + 120
-    while not part_files(out) and time.time() < deadline:
-        time.sleep(0.05)
+    words = ["run", "--model", str(small_network), "--data", str(more_than_a_part), "--out", str(out)]
+    process = paused(*words, batches=18, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = done_ids(out)
-    assert 0 < len(kept) < 2000
+    assert len(kept) == 512
     assert not (out / "manifest.json").exists()
     stamps = {p: p.stat().st_mtime_ns for p in part_files(out)}
     printed = launch(*words)
     data = open_run(out)
-    assert len(data.table) == 2000
+    assert len(data.table) == 640
     assert data.table["id"].is_unique
-    assert data.manifest.counts == {"ok": 2000, "failed": 0}
+    assert data.manifest.counts == {"ok": 640, "failed": 0}
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items())
     assert "accuracy" in printed
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_done(two_thousand: Path, small_network: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_done(more_than_a_part: Path, small_network: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    words = ["run", "--model", str(small_network), "--data", str(two_thousand), "--out", str(out)]
-    command = [sys.executable, "launch.py", *words, "--batch-size", "8"]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"COLUMNS": "80"},
-        # shells start jobs that ignore it
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not part_files(out):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    words = ["run", "--model", str(small_network), "--data", str(more_than_a_part), "--out", str(out)]
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = paused(*words, "--batch-size", "8", batches=66, **pipes)
+    assert len(done_ids(out)) == 512
+    for number in (signal.SIGINT, signal.SIGCONT):
+        process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command to resume" in stdout
     assert "Traceback" not in stderr
-    assert len(done_ids(out)) > 0
+    assert len(done_ids(out)) > 512  # what the last part was to hold, too
 
 
 @pytest.mark.data

@@ -26,6 +26,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from models.errors import UserError
+from tests.forked import Forked
 from tests.pages import open_tab
 from tests.ports import free_port
 from tests.raw import Visitor
@@ -37,12 +38,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def start(
-    words: list[str], environment: dict[str, str] | None = None
+    words: list[str], environment: dict[str, str] | None = None, fresh: bool = False
 ) -> tuple[subprocess.Popen[str], list[str], str]:
-    """A server of its own, what it said until it was open, and its address."""
+    """A server of its own, what it said until it was open, and its address. `fresh`: with an interpreter of
+    its own, where the environment counts while packages are imported."""
     inherited = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"}
     inherited["GRADIO_SERVER_PORT"] = str(free_port())  # others may start a server at the same moment
-    process = subprocess.Popen(
+    process = (subprocess.Popen if fresh else Forked)(
         [sys.executable, str(ROOT / "launch.py"), *words],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -89,6 +91,14 @@ def test_sigterm_with_an_upload_in_flight(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_ended_while_its_network_is_loaded(tmp_path: Path) -> None:
+    """A thread that is inside of torch when the interpreter ends would abort the process."""
+    process, _, _ = start(["serve", "--no-browser"], {"TMPDIR": str(tmp_path)})
+    assert ended(process) == (0, "")
+    assert not list(tmp_path.glob("vitrine-*"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT"])
 def test_the_folder_of_uploads_removed_while_serving_and_other_signals(name: str, tmp_path: Path) -> None:
     """As by a cleaner of /tmp; then the terminal is closed."""
@@ -117,6 +127,7 @@ def test_a_share_link_that_cannot_be_made_leaves_the_local_page(tmp_path: Path) 
     process, _, address = start(
         ["serve", "--no-browser", "--share"],
         {"HF_HOME": str(tmp_path), "GRADIO_SHARE_SERVER_ADDRESS": "127.0.0.1:1"},
+        fresh=True,
     )
     assert process.stdout is not None
     message = []
@@ -136,9 +147,8 @@ def test_a_space_starts_by_itself() -> None:
     """As Hugging Face starts it: the file alone, host and port from the environment, nobody to read a
     password."""
     port = free_port()
-    process, lines, _ = start(
-        [], {"SPACE_ID": "someone/vitrine", "GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": str(port)}
-    )
+    environment = {"SPACE_ID": "someone/vitrine", "GRADIO_SERVER_NAME": "0.0.0.0"}
+    process, lines, _ = start([], environment | {"GRADIO_SERVER_PORT": str(port)}, fresh=True)
     try:
         answer = httpx.get(f"http://127.0.0.1:{port}/", headers={"host": "someone-vitrine.hf.space"})
         assert answer.status_code == 200

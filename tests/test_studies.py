@@ -20,6 +20,7 @@ from models.training.studies import StudyArm, _seconds, checked, fc_vs_conv, scr
 from models.training.train import Training
 
 BASE = "fer_vgg:toon_faces"
+pytestmark = pytest.mark.usefixtures("charts_not_drawn")
 QUICK = Recipe(epochs=3, batch_size=6, patience=3)
 
 

@@ -105,6 +105,7 @@ def test_states_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> None:
     folder = tmp_path / "trainings"
     ours = TrainingJobs(folder)
@@ -136,6 +137,7 @@ def test_started_cancelled_and_found_again(pictures: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
     ours = TrainingJobs(tmp_path)
     words = command(
@@ -158,6 +160,7 @@ def test_several_seeds_are_one_process(pictures: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forks")
 def test_a_training_that_cannot_begin_says_why(tmp_path: Path) -> None:
     ours = TrainingJobs(tmp_path)
     ours.start(command("fer_vgg", str(tmp_path / "nowhere"), "x", tmp_path, Recipe()))

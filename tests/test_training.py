@@ -1,5 +1,6 @@
 """Training: balance, augmentation, parts that are kept apart, and images that cannot be read."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from models.data.holdout import held_out, split_off
 from models.data.open import open_data
 from models.data.parts import Parts, parts_of
 from models.data.source import ImageSource, Item, NoSuchPart
-from models.data.tensors import pixels, truth
+from models.data.tensors import pixels, truth, workers
 from models.errors import UserError
 from models.preprocessing import UNIT
 from models.training.augment import Augmentation
@@ -182,6 +183,12 @@ def test_labels_of_a_part_without_some_classes() -> None:
     """A test part that lacks the first class must not shift the others."""
     data = pixels(Part("test", ["red", "green", "red"]), UNIT, ("blue", "green", "red"), processes=0)
     assert [int(data[i][1]) for i in range(3)] == [2, 1, 2]
+
+
+def test_one_batch_is_read_without_processes() -> None:
+    assert workers(1, 64) == workers(64, 64) == 0
+    assert workers(65, 64) == min(2, os.cpu_count() or 1)
+    assert 1 <= workers(10_000, 64) <= 8
 
 
 @pytest.mark.parametrize(

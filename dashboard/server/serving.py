@@ -142,12 +142,14 @@ def serve(config: ServeConfig) -> None:
     sharing = replace(config.sharing, port=port)
     login, rules = sharing.login(), sharing.rules()
     page = _launched(ctx, sharing, login, rules, config.open_browser)
-    _announce(page.local_url, login, bool(sharing.auth))
     ended = _signaled()
-    ctx.warm_up()
+    _announce(page.local_url, login, bool(sharing.auth))
+    warming = ctx.warm_up()
     tunnel = _shared(port, rules, ended) if sharing.share else None
     _wait(ended, tunnel)
     _close(page, tunnel)
+    if warming is not None and warming.is_alive():  # the interpreter's end would abort a thread of torch
+        _leave()
 
 
 def _launched(

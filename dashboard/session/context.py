@@ -219,18 +219,20 @@ class Context:
         text = str(file) if self.access.computes else file.name
         return (text, "") if described(file) else (architecture(classifier.name), text)
 
-    def warm_up(self) -> None:
-        """Compute the findings, import torch and load the model in the background; an error is shown when the
-        model is used."""
+    def warm_up(self) -> threading.Thread | None:
+        """Compute the findings, import torch and load the model in the background, in the thread that is
+        returned; an error is shown when the model is used."""
         self.work_out()
         if not self.access.explains:
-            return
+            return None
 
         def work() -> None:
             with suppress(Exception), self.classifier():
                 pass
 
-        threading.Thread(target=work, daemon=True, name="warm-up").start()
+        thread = threading.Thread(target=work, daemon=True, name="warm-up")
+        thread.start()
+        return thread
 
 
 def _file_of(source: str) -> Path | None:

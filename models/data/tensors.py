@@ -56,8 +56,10 @@ def readable(y: Tensor) -> Tensor:
     return y != UNREADABLE if y.ndim == 1 else ~torch.isnan(y).any(1)
 
 
-def workers() -> int:
-    return min(8, os.cpu_count() or 1)
+def workers(images: int, batch_size: int) -> int:
+    """Processes that read images for a loader: each reads whole batches, so one batch needs none of them."""
+    batches = -(-images // batch_size)
+    return min(8, os.cpu_count() or 1, batches) if batches > 1 else 0
 
 
 def pixels(
@@ -68,6 +70,7 @@ def pixels(
     height, width = preprocessing.size
     if len(source) * preprocessing.channels * height * width > KEEP_BYTES:
         return lazy
-    loader = DataLoader(lazy, batch_size=64, num_workers=workers() if processes is None else processes)
+    processes = workers(len(source), 64) if processes is None else processes
+    loader = DataLoader(lazy, batch_size=64, num_workers=processes)
     batches = list(tqdm(loader, desc=f"reading {source.name}", unit="batch", leave=False))
     return TensorDataset(*(torch.cat([batch[k] for batch in batches]) for k in (0, 1)))

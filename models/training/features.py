@@ -39,7 +39,7 @@ def features(
         found: list[tuple[Tensor, Tensor]] = []
         model.eval()
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
-            loader = DataLoader(data, batch_size, num_workers=workers())
+            loader = DataLoader(data, batch_size, num_workers=workers(len(data), batch_size))
             for x, y in tqdm(loader, desc=f"features of {source.name}", unit="batch", leave=False):
                 found.append((model(preprocessing.normalize(x, device)).flatten(1).float().cpu(), y))
     finally:

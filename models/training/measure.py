@@ -55,7 +55,7 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
     answers, truths = [], []
     with torch.inference_mode():
         for x, y in tqdm(
-            DataLoader(data, 64, num_workers=workers()),
+            DataLoader(data, 64, num_workers=workers(len(data), 64)),
             desc=f"measuring on {part}",
             unit="batch",
             leave=False,

@@ -227,7 +227,7 @@ class Training:
                     f"{source.name} has {good} readable images: training needs at least two, validation one."
                 )
         order = self._order() if fitting else None
-        processes = 0 if isinstance(data, TensorDataset) else workers()
+        processes = 0 if isinstance(data, TensorDataset) else workers(size, self.recipe.batch_size)
         return DataLoader(
             data,
             self.recipe.batch_size,
