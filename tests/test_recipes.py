@@ -345,11 +345,7 @@ def test_valence_and_arousal_are_learned(tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=["image", "Valence", "Arousal", "split"]).to_csv(path, index=False)
     found = open_parts(str(path), task="affect")
     assert len(found.training) == 72
-<<<<<<< HEAD
     recipe = Recipe("features", head_epochs=80, patience=80, batch_size=24, learning_rate=1e-2, task="affect")
-=======
-    recipe = Recipe("features", head_epochs=60, patience=60, batch_size=24, learning_rate=2e-2, task="affect")
->>>>>>> 25e816c95dfb5047f9e81f38a6515f4ab9abefe4
     assert Training(BASE, None, found, out, recipe).fit()
     metrics = measure(out, found)
     assert metrics["test"]["ccc"]["valence"] > 0.5

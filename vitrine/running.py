@@ -16,9 +16,10 @@ from explain.run.preflight import NoAnswers, preflight
 from explain.run.reader import RunData, open_run
 from models.class_names import named_by_data, named_by_matching
 from models.classifier import Classifier
+from models.data.open import open_data
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.task import MULTI, as_asked
+from models.task import MULTI, as_asked, require_task
 
 
 def ran(
