@@ -90,6 +90,7 @@ def test_errors_then_every_tab(page: "playwright.Page", events: Events) -> None:
     assert page.locator(".vt-kpi").count() == 6
     assert page.locator(".vt-class").count() == 8
     class_page_image_and_live_map(page)
+    open_tab(page, "Errors")
     confusion_cell_keyboard_and_sort(page)
     maps_are_blended_in_the_browser(page, events)
     no_tab_is_empty(page, events)
