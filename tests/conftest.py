@@ -244,8 +244,22 @@ def browser(chromium: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(server: str, browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+def arrived() -> list[Any]:
+    """The events of a `page`, from before it is opened on."""
+    return []
+
+
+@pytest.fixture
+def events(page: Any, arrived: list[Any]) -> Any:
+    """The events of `page` that the server has not finished, those of its arrival among them."""
+    return arrived[0]
+
+
+@pytest.fixture
+def page(server: str, browser: Any, request: pytest.FixtureRequest, arrived: list[Any]) -> Iterator[Any]:
     """A page that fails the test on any console error, page error, or request to another host."""
+    from tests.pages import Events
+
     width, dark, query = getattr(request, "param", (1280, False, ""))
     wrong: list[str] = []
     context = browser.new_context(
@@ -253,6 +267,7 @@ def page(server: str, browser: Any, request: pytest.FixtureRequest) -> Iterator[
     )
     page = context.new_page()
     page.set_default_timeout(WAIT)
+    arrived.append(Events(page))
     page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: wrong.append(str(e)))
     page.on(

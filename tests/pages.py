@@ -15,6 +15,7 @@ DRAWN = """() => new Promise(resolve => {
     timer = setTimeout(resolve, Date.now() - start > 8000 ? 0 : 200);
   }).observe(document.body, {childList: true, subtree: true, characterData: true});
 })"""  # nothing has changed for 200 ms
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +84,9 @@ def open_tab(page: "playwright.Page", name: str) -> None:
             tab.or_(entry).last.click(timeout=3000)
             return
     raise AssertionError(f"no tab {name} to click")
+
+
+def on_tab(page: "playwright.Page", name: str) -> bool:
+    """Whether this tab is the open one."""
+    chosen = page.locator("#vt-tabs button[role=tab][aria-selected=true]").first
+    return chosen.inner_text() == name

@@ -12,17 +12,15 @@ import pytest
 import dashboard.tabs.new_run
 from explain.run.notes import add
 from explain.run.reader import open_run
+from tests.axe import CONTRAST, Axe
 from tests.command import run_command
 from tests.conftest import DEMO
-from tests.pages import DRAWN, Events, open_tab
+from tests.pages import DRAWN, FITS, Events, open_tab
 from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}  # more than axe's own
-CONTRAST = {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}}
 CHECK = ("check", "--model", "fer_vgg:toon_faces", "--data", "toon_faces")
 DARK = "document.body.classList.contains('dark')"
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
@@ -152,42 +150,59 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "demo"
 
 
-def violations(page: Page, rules: dict[str, Any]) -> list[str]:
-    """Lines of rule, target and why, contrast figures among it."""
-    found = axe.Axe().run(page, options=rules).response
-    return [
-        f"{v['id']}: {' '.join(map(str, node['target']))}: "
-        + " ".join(c["message"] for kind in ("any", "all", "none") for c in node[kind])
-        for v in found["violations"]
-        for node in v["nodes"]
-    ]
-
-
-@pytest.mark.parametrize(
-    "page",
-    [(1280, False, ""), (390, True, "")],
-    indirect=True,
-    ids=["wide, light then dark", "phone, dark then light"],
-)
-def test_axe_finds_nothing(page: Page, trainings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every rule in the theme that the page arrived in; in the other one, which changes nothing but colors,
-    their contrast."""
+def test_axe_finds_nothing(
+    page: Page, events: Events, trainings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wide and light, wide and dark, narrow and dark, narrow and light: every rule in the first theme of a
+    width; in the second, which changes nothing but colors, their contrast."""
     answer = json.loads(run_command(*CHECK, "--json").stdout)  # without a process of its own
     monkeypatch.setattr(dashboard.tabs.new_run, "check_in_steps", lambda words, stop: iter([answer]))
     page.add_style_tag(content=STILL)
-    arrived, events = page.evaluate(DARK), Events(page)
+    rules, dark, wrong = Axe(page), False, list[str]()
     for k, name in enumerate(("older", "oldest")):
         fake(trainings / f"{name}.safetensors", k)
-    wrong = []
     for name, go in VIEWS.items():
         go(page)
         events.wait()
-        wrong += [f"{name}: {line}" for line in violations(page, RULES)]
-        page.click("[data-theme-switch]")
-        assert page.evaluate(DARK) is not arrived
-        wrong += [f"{name}, other theme: {line}" for line in violations(page, CONTRAST)]
-        page.click("[data-theme-switch]")
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(DRAWN)
+            wrong += [f"{name}, {width}: {line}" for line in rules.view()]
+            page.click("[data-theme-switch]")
+            dark = not dark
+            assert page.evaluate(DARK) is dark
+            wrong += [f"{name}, {width}, other theme: {line}" for line in rules.changed(CONTRAST)]
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.evaluate(DRAWN)
     assert not wrong, "\n".join(wrong)
+    planted_violations_are_found(page, rules)
+
+
+PALE = "<p id=pale style='color: #999; background: #aaa'>pale</p>"
+CLOSE = "<button class=close style='all: unset; display: inline-block; width: 9px; height: 9px'>x</button>"
+
+
+def planted_violations_are_found(page: Page, rules: Axe) -> None:
+    """What is new in a piece, in both themes, and what was changed in place."""
+    piece = page.locator("[role=tabpanel]:visible .vt-panel:visible").first
+    page.evaluate(DRAWN)
+    assert not rules.view()
+    piece.evaluate(
+        "(node, made) => node.insertAdjacentHTML('beforeend', made)",
+        PALE + CLOSE + CLOSE + "<img src='data:,'>",
+    )
+    found = rules.view()
+    for rule, target in (("color-contrast", "#pale"), ("target-size", ".close"), ("image-alt", "img")):
+        assert any(line.startswith(f"{rule}: ") and target in line for line in found), (rule, found)
+    page.click("[data-theme-switch]")
+    assert any("#pale" in line for line in rules.changed(CONTRAST))
+    page.click("[data-theme-switch]")
+    page.evaluate("document.querySelectorAll('#pale, .close, img[src=\"data:,\"]').forEach(n => n.remove())")
+    assert not rules.view()
+    page.locator("[role=tabpanel]:visible h2:visible").first.evaluate(
+        "node => { node.style.color = node.style.background = '#888' }"
+    )
+    assert [line for line in rules.view() if line.startswith("color-contrast: ")]
 
 
 FOCUS = """() => {
@@ -239,6 +254,8 @@ def test_tab_reaches_every_control(page: Page) -> None:
     """In the order in which they are seen, with an outline around each."""
     phone = page.viewport_size["width"] < 900
     errors = [*ON_TOP, *IMAGES, *MATRIX] if phone else [*ON_TOP, *MATRIX, *IMAGES]
+    assert page.evaluate(FITS)
+    assert page.locator(".vt-card").first.is_visible()
     for name in ("Errors, images", "Inspect"):
         VIEWS[name](page)
         reached = by_tab(page)
@@ -250,6 +267,9 @@ def test_tab_reaches_every_control(page: Page) -> None:
         if name != "Inspect":
             assert pieces == [piece for piece in errors if piece in pieces]
             assert {*IMAGES, *MATRIX} <= set(pieces)
+    if phone:  # it arrived narrow and in the dark
+        page.add_style_tag(content=STILL)
+        assert not Axe(page).view()
 
 
 def test_the_focus_stays_where_it_was(page: Page) -> None:

@@ -11,14 +11,10 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import read
 from explain.run.reader import open_run
-from tests.pages import Events, open_tab, saved, served
+from tests.pages import FITS, Events, open_tab, saved, served
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-SIZES = pytest.mark.parametrize(
-    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
-)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +42,7 @@ def server(folder: Path) -> Iterator[str]:
         yield url
 
 
-@SIZES
-def test_from_what_to_try_to_the_images(page: "playwright.Page") -> None:
+def from_what_to_try_to_the_images(page: "playwright.Page") -> None:
     page.wait_for_selector(".vt-proposal:has-text('class 2 is blurred.')")
     for message in (
         "labels look wrong",
@@ -63,11 +58,10 @@ def test_from_what_to_try_to_the_images(page: "playwright.Page") -> None:
     assert page.locator(".vt-proposal.vt-on").count() == 1
     page.select_option(".vt-lenses select", "border")
     page.wait_for_selector("#vt-gallery h2:has-text('errors at the border')")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(FITS)
 
 
-@SIZES
-def test_ways_of_looking(page: "playwright.Page") -> None:
+def ways_of_looking(page: "playwright.Page") -> None:
     """Each way shows what it promises, and the next click starts from there."""
     page.click(".vt-lenses :text('Attention')")
     page.click("#vt-gallery th :text('entropy')")
@@ -90,10 +84,10 @@ def test_ways_of_looking(page: "playwright.Page") -> None:
     page.locator("#vt-gallery tr[role=button]").first.click()
     page.wait_for_selector("#vt-gallery h2 small:has-text('of the rest')")
     assert page.locator("#vt-gallery .vt-card").count() > 3
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(FITS)
 
 
-def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> None:
+def the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> None:
     page.select_option("#vt-confusion select[data-action=norm]", "row")
     whole = (
         "[...document.querySelectorAll('#vt-confusion tbody tr:first-child .vt-cell')].reduce((sum, "
@@ -116,7 +110,7 @@ def test_the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> Non
     page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
 
 
-def test_quick_clicks_all_count(page: "playwright.Page") -> None:
+def quick_clicks_all_count(page: "playwright.Page") -> None:
     """The second comes before the first is answered."""
     for k in range(3):
         before = page.locator("#vt-gallery h2").first.inner_text()
@@ -132,7 +126,7 @@ def test_quick_clicks_all_count(page: "playwright.Page") -> None:
         )  # not the pairs of the click before
 
 
-def test_clicks_count_in_their_order(page: "playwright.Page") -> None:
+def clicks_count_in_their_order(page: "playwright.Page", events: Events) -> None:
     """Also where the way of the first to the server is longer than that of the second."""
     sent: list[str] = []
 
@@ -142,7 +136,7 @@ def test_clicks_count_in_their_order(page: "playwright.Page") -> None:
             page.wait_for_timeout(800)
         route.continue_()
 
-    events = Events(page)
+    events.wait()  # what belongs to clicks before
     page.route("**/queue/join*", slow_at_first)
     page.locator(".vt-lenses button[data-value=means]").click()
     page.locator(".vt-cell.vt-miss:not(:text-is('0'))").first.click()
@@ -151,12 +145,14 @@ def test_clicks_count_in_their_order(page: "playwright.Page") -> None:
     assert len(sent) == 2
     assert page.locator("#vt-gallery .vt-lenses button[data-value=images].vt-on").count() == 1
     assert page.locator("#vt-gallery .vt-pairs .vt-card").count() > 0
+    page.unroute("**/queue/join*")
 
 
-def test_a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
+def a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> None:
     """The trainings, say, are drawn every two seconds, also while a button is held down."""
     page.click(".vt-lenses button[data-value=means]")
     page.wait_for_selector("#vt-gallery .vt-lenses button[data-value=means].vt-on")
+    page.locator(".vt-lenses button[data-value=notes]").scroll_into_view_if_needed()
     box = page.locator(".vt-lenses button[data-value=notes]").bounding_box()
     assert box is not None
     asked: list[str] = []
@@ -173,14 +169,35 @@ def test_a_click_on_what_is_drawn_anew_counts_once(page: "playwright.Page") -> N
     assert len(asked) == 2
 
 
-def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "page", [(1280, False, "?group=slice:nothing&norm=x&low=a")], indirect=True, ids=["nonsense"]
+)
+def test_clicks_all_count_in_their_order(page: "playwright.Page", events: Events) -> None:
+    """Also on the page that a link opened which names nothing."""
+    page.wait_for_selector("#vt-gallery h2")
+    assert page.locator("#vt-gallery .vt-empty, #vt-gallery .vt-card").count() >= 1
+    for step in (the_matrix_by_keyboard_shares_and_order, quick_clicks_all_count):
+        step(page)
+        page.click("#vt-gallery .vt-link:has-text('all classes')")
+        page.wait_for_selector("#vt-gallery .vt-class")
+    clicks_count_in_their_order(page, events)
+    events.wait()
+    a_click_on_what_is_drawn_anew_counts_once(page)
+
+
+@pytest.mark.parametrize(
+    "page", [(1280, False, "?group=labels&lens=images&sort=lowest+loss")], indirect=True, ids=["a list"]
+)
+def test_notes_are_kept_filtered_and_handed_on(
+    page: "playwright.Page", events: Events, folder: Path, tmp_path: Path
+) -> None:
+    page.wait_for_selector("#vt-gallery h2:has-text('probable label errors')")
     page.wait_for_selector(".vt-proposal:has-text('labels look wrong')")
     page.click(".vt-proposal:has-text('labels look wrong') .vt-link")
     page.wait_for_selector("#vt-gallery h2:has-text('labels look wrong')")
     name = str(page.locator("#vt-gallery .vt-card").first.get_attribute("title"))
     note = page.locator("#vt-gallery .vt-note").first
     note.locator("summary").click()
-    events = Events(page)
     note.locator("[data-action^=label]").fill("class 1")
     note.locator("[data-action^=tags]").fill("hat, <b>dark</b>")
     note.locator("textarea").focus()
@@ -208,8 +225,7 @@ def test_notes_are_kept_filtered_and_handed_on(page: "playwright.Page", folder: 
     assert read(folder / "first")[name].label == "class 1"
 
 
-@SIZES
-def test_two_runs(page: "playwright.Page") -> None:
+def two_runs(page: "playwright.Page") -> None:
     open_tab(page, "Compare")
     page.wait_for_selector("#vt-metrics tr:has-text('accuracy')")
     page.wait_for_selector("#vt-metrics :text('McNemar')")
@@ -220,26 +236,20 @@ def test_two_runs(page: "playwright.Page") -> None:
     page.locator("#vt-changes tr[role=button]").first.click()
     page.wait_for_selector("#vt-changes tr.vt-on")
     page.wait_for_selector("#vt-flips h2 small:has-text('of class')")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.evaluate(FITS)
     page.locator("#vt-flips .vt-card").first.click()
     page.wait_for_selector("#vt-facts:has-text('true class')")
 
 
 @pytest.mark.parametrize(
-    "page",
-    [
-        (1280, False, "?group=labels&lens=images&sort=lowest+loss"),
-        (1280, False, "?group=slice:nothing&norm=x&low=a"),
-    ],
-    indirect=True,
-    ids=["a list", "nonsense"],
+    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
 )
-def test_links(page: "playwright.Page", request: pytest.FixtureRequest) -> None:
-    if "nonsense" in request.node.callspec.id:
-        page.wait_for_selector("#vt-gallery h2")
-        assert page.locator("#vt-gallery .vt-empty, #vt-gallery .vt-card").count() >= 1
-    else:
-        page.wait_for_selector("#vt-gallery h2:has-text('probable label errors')")
+def test_from_what_to_try_to_another_run(page: "playwright.Page") -> None:
+    from_what_to_try_to_the_images(page)
+    page.click("#vt-gallery .vt-link:has-text('all classes')")
+    page.wait_for_selector("#vt-gallery .vt-class")
+    ways_of_looking(page)
+    two_runs(page)
 
 
 def test_the_threshold_by_keyboard(browser: "playwright.Browser", tmp_path: Path) -> None:

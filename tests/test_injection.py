@@ -27,7 +27,7 @@ from dashboard import components
 from dashboard.components.clickable import clickable
 from dashboard.components.markup import display_text, html
 from explain.run.reader import open_run
-from tests.conftest import DEMO, FLAGS, WAIT, _chromium
+from tests.conftest import DEMO, WAIT
 from tests.markup import elements, runs_nothing
 from tests.pages import Events, open_tab, served
 from tests.test_hostile_folder import planted, texts
@@ -294,12 +294,10 @@ class Watch:
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=_chromium(), args=FLAGS)
-        yield Watch(browser.new_page(viewport={"width": 1280, "height": 900}))
-        browser.close()
+def watch(browser: "playwright.Browser") -> Iterator[Watch]:
+    opened = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield Watch(opened.new_page())
+    opened.close()
 
 
 @pytest.mark.slow
@@ -329,10 +327,8 @@ def test_every_tab_shows_texts_as_texts(context: "Context", watch: Watch) -> Non
             watch.events.wait()
             assert page.locator("[role=tabpanel]:visible .vt-panel:visible").count(), tab.TITLE
             watch.check(tab.TITLE)
-        for query in ("?class={}", "?tab=gaze&image={}", "?tab=inspect&image={}", "?group=tag:{}", "?by={}"):
-            browser = page.context.browser
-            assert browser is not None
-            other = Watch(browser.new_page())  # leaving a page would end its requests with an error
+        for query in ("?class={0}&by={0}", "?tab=gaze&image={0}", "?tab=inspect&image={0}", "?group=tag:{0}"):
+            other = Watch(page.context.new_page())  # leaving a page would end its requests with an error
             other.page.goto(url + query.format(quote(EVIL)), wait_until="domcontentloaded")
             other.page.wait_for_selector(".vt-panel:visible")
             other.events.wait()

@@ -17,7 +17,7 @@ from models.inversion.decoder import load_decoders
 from models.inversion.shipped import FOLDER, decoders_of
 from models.registry import load
 from tests.markup import runs_nothing
-from tests.pages import open_tab, served
+from tests.pages import FITS, open_tab, served
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -131,10 +131,17 @@ def server(demo: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
+    "page",
+    [(1280, False, "?tab=inversion&image=test/fear/00004.png"), (390, True, "")],
+    indirect=True,
+    ids=["link, wide light", "phone dark"],
 )
 def test_in_the_browser(page: "playwright.Page") -> None:
-    open_tab(page, "Inversion")
+    if "?" in page.url:
+        page.wait_for_selector("#vt-inversion h2:has-text('test/fear/00004.png')")
+        page.wait_for_selector("#vt-tabs button[aria-selected=true]:has-text('Inversion')")
+    else:
+        open_tab(page, "Inversion")
     page.wait_for_selector("#vt-inversion .vt-layer-tile")
     assert page.locator("#vt-inversion .vt-layer-tile").count() == 4
     page.locator("#vt-inversion .vt-layer-tile").nth(3).click()
@@ -152,12 +159,4 @@ def test_in_the_browser(page: "playwright.Page") -> None:
     page.click("#vt-optimize-stop")
     page.wait_for_selector("#vt-optimized :text('cancelled')")
     page.wait_for_selector("#vt-optimize-stop", state="hidden")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-@pytest.mark.slow
-@pytest.mark.browser
-@pytest.mark.parametrize("page", [(1280, False, "?tab=inversion&image=test/fear/00004.png")], indirect=True)
-def test_a_link(page: "playwright.Page") -> None:
-    page.wait_for_selector("#vt-tabs button[aria-selected=true]:has-text('Inversion')")
-    page.wait_for_selector("#vt-inversion h2:has-text('test/fear/00004.png')")
+    assert page.evaluate(FITS)
