@@ -137,6 +137,7 @@ def test_only_what_changes_is_drawn_anew(sets: LabelSets) -> None:
     assert [isinstance(piece, str) for piece in drawn] == [False] * 4 + [True] + [False] * 2
 
 
+@pytest.mark.slow
 def test_the_page_begins_with_the_label_of_most_errors_or_the_one_that_is_named(sets: LabelSets) -> None:
     assert Context(sets.whole).asked == sets.most_errors
     ctx = Context(open_run(sets.folder, "green"))
@@ -165,6 +166,7 @@ def test_other_tabs_say_that_they_take_one_class_an_image(sets: LabelSets) -> No
     assert missing(inspect, sets.whole) is None
 
 
+@pytest.mark.slow
 def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     folder = str(sets.folder)
     text = run_command("analyze", folder).stdout

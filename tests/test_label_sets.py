@@ -181,6 +181,7 @@ def test_each_label_is_a_run_of_two_classes(opened: LabelSetsRun, net: Classifie
             np.testing.assert_array_equal(at.ok["pred"], p[:, index] >= threshold)
 
 
+@pytest.mark.slow
 def test_the_map_of_a_label_is_that_of_the_class_that_is_asked_for(opened: LabelSetsRun) -> None:
     """'red' has maps, 'no red' has none, and at another threshold they change places."""
     one = opened.label_sets.label(0)
@@ -198,6 +199,7 @@ def test_the_map_of_a_label_is_that_of_the_class_that_is_asked_for(opened: Label
                 )
 
 
+@pytest.mark.slow
 def test_findings_of_each_label_are_kept_apart(opened: LabelSetsRun) -> None:
     for index in range(4):
         one = opened.label_sets.label(index)
@@ -305,6 +307,7 @@ def test_what_contradicts_itself_is_refused(
         run(net, FolderSource(pictures), tmp_path / "run", ["grad_cam"])
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not os.environ.get("VITRINE_CASES"), reason="VITRINE_CASES is not set")
 def test_the_case_equals_its_answers(tmp_path: Path) -> None:

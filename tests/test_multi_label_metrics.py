@@ -52,6 +52,7 @@ def any_scores(draw: st.DrawFn) -> LabelScores:
 ANY_THRESHOLD = st.integers(0, 11).map(lambda t: t / 10)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(any_scores())
 def test_areas_are_those_of_scikit_learn(s: LabelScores) -> None:
@@ -83,6 +84,7 @@ def test_areas_of_many_images() -> None:
     assert s.mean_average_precision == pytest.approx(float(theirs), abs=1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(any_scores(), st.lists(ANY_THRESHOLD, min_size=4, max_size=4))
 def test_measures_at_thresholds_are_those_of_scikit_learn(s: LabelScores, thresholds: list[float]) -> None:
@@ -196,6 +198,7 @@ def test_intervals_of_fractions_are_wilsons() -> None:
     assert c.intervals["subset_accuracy"] == pytest.approx(wilson_interval(int(right), 60))
 
 
+@pytest.mark.slow
 def test_bootstrap_is_that_of_a_loop_over_the_same_samples() -> None:
     """Images repeated as often as they are drawn, and measured by scikit-learn; one class is rare, so that
     some samples do not have it."""
@@ -229,6 +232,7 @@ def test_fewer_thresholds_change_little(monkeypatch: pytest.MonkeyPatch) -> None
     assert (np.abs(fewer - exact).max(1) < 0.05 * np.ptp(exact, axis=1)).all()
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_value_in_95_of_100_samples() -> None:
     whole = drawn(99, 200_000, (0.4, 0.2, 0.3))
     micro, area = whole.at(0.5).averages["micro_f1"], whole.mean_average_precision

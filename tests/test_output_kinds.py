@@ -192,6 +192,7 @@ def test_a_network_of_a_known_architecture_returns_logits(tmp_path: Path) -> Non
             registry.load("small_conv", tmp_path / "w.pth", outputs=kind)
 
 
+@pytest.mark.slow
 def test_another_kind_is_another_run(code: Path, pictures: Path, tmp_path: Path) -> None:
     """A run, the same again, and another; `model.json`, the live network and the commands name the kind."""
     out, model = tmp_path / "run", ("--model", f"{code}:percent")
@@ -225,6 +226,7 @@ def test_another_kind_is_another_run(code: Path, pictures: Path, tmp_path: Path)
     assert "outputs='logits'" in python_lines("a.png", "m", "", request, *words)
 
 
+@pytest.mark.slow
 def test_runs_of_earlier_versions(code: Path, pictures: Path, tmp_path: Path) -> None:
     """They do not name a kind. One of percent was computed with other probabilities; all others go on."""
     for name, same in (("probabilities", True), ("logits", True), ("percent", False)):
