@@ -4,6 +4,7 @@ scikit-learn, and each label as a run of two classes."""
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from explain.run.format import BY_LABEL, MAPS, SAMPLES, maps_of, part_files, rea
 from explain.run.label_rows import MOST_HITS, mapped_classes
 from explain.run.label_sets import LabelRun, LabelSetsRun
 from explain.run.reader import open_run
+from explain.run.sample import numbered_sets
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
@@ -28,9 +30,11 @@ from models.errors import Cancelled, UserError
 from models.multi_label import is_multi_label
 from models.probabilities import probabilities
 from models.task import MULTI, SINGLE, as_asked, with_task
+from tests.command import run_command
 from tests.conftest import TINY, TinyNet
 
 NAMES = ("red", "green", "blue", "grey")
+BGR = ("--std", "0.15,0.13,0.21", "--channels", "bgr")
 
 
 class Patches(ImageSource):
@@ -308,37 +312,71 @@ def test_what_contradicts_itself_is_refused(
 
 
 @pytest.mark.slow
+def words_of(cases: Path, case: dict[str, Any], *leave_out: str) -> list[str]:
+    """The options of a command on a case, without those that are left out."""
+    fed = case["preprocessing"]
+    options = {"input-size": "{}x{}".format(*fed["size"]), "resize": "squash"}
+    options |= {name: ",".join(map(str, fed[name])) for name in ("mean", "std")}
+    words = ["--model", f"{cases / 'usernet.py'}:build", "--weights", str(cases / case["files"][1])]
+    words += ["--data", str(cases / case["data"])]
+    return words + [
+        w for name, value in options.items() if name not in leave_out for w in (f"--{name}", value)
+    ]
+
+
+@pytest.fixture
+def case() -> tuple[Path, dict[str, Any]]:
+    if not os.environ.get("VITRINE_CASES"):
+        pytest.skip("VITRINE_CASES is not set")
+    cases = Path(os.environ["VITRINE_CASES"])
+    known = json.loads((cases / "expected.json").read_text())
+    return cases, next(c for c in known if c["name"] == "multilabel_labels")
+
+
 @pytest.mark.data
-@pytest.mark.skipif(not os.environ.get("VITRINE_CASES"), reason="VITRINE_CASES is not set")
-def test_the_case_equals_its_answers(tmp_path: Path) -> None:
+def test_the_case_equals_its_answers(case: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """`multilabel` of the cases: every probability, F1, average precision and subset accuracy."""
     from sklearn.metrics import accuracy_score, average_precision_score, f1_score
 
-    from tests.command import run_command
-
-    cases = Path(os.environ["VITRINE_CASES"])
-    case = next(
-        c for c in json.loads((cases / "expected.json").read_text()) if c["name"] == "multilabel_labels"
-    )
-    fed = case["preprocessing"]
-    words = ["run", "--model", f"{cases / 'usernet.py'}:build", "--weights", str(cases / case["files"][1])]
-    words += ["--data", str(cases / case["data"]), "--out", str(tmp_path / "run"), "--methods", "grad_cam"]
-    words += ["--input-size", "{}x{}".format(*fed["size"]), "--resize", "squash"]
-    words += [w for k in ("mean", "std") for w in (f"--{k}", ",".join(map(str, fed[k])))]
+    cases, known = case
+    words = ["run", *words_of(cases, known), "--out", str(tmp_path / "run"), "--methods", "grad_cam"]
     result = run_command(*words)
     assert result.returncode == 0, result.stderr
     sets = open_run(tmp_path / "run").label_sets
     assert sets is not None
-    answers = pd.read_csv(cases / case["predictions"], dtype={"labels": str}).fillna("")
+    answers = pd.read_csv(cases / known["predictions"], dtype={"labels": str}).fillna("")
     ids = list(sets.table["id"])
     order = [ids.index(Path(name).name if name not in ids else name) for name in answers["image"]]
     p, truth = sets.prob[order], sets.truth[order]
     expected = answers[[f"prob_{name}" for name in sets.classes]].to_numpy()
     assert np.abs(p - expected).max() < 2e-6
     assert ["|".join(np.array(sets.classes)[t]) for t in truth] == answers["labels"].tolist()
-    called, m = p >= 0.5, case["metrics"]
+    called, m = p >= 0.5, known["metrics"]
     assert round(f1_score(truth, called, average="micro"), 4) == m["micro_f1"]
     assert round(accuracy_score(truth, called), 4) == m["subset_accuracy"]
     assert round(average_precision_score(truth, p), 4) == m["map"]
     each = [binary_scores(sets.label(k)).average_precision for k in range(len(sets.classes))]
     assert round(float(np.mean(each)), 4) == m["map"]
+
+
+@pytest.mark.data
+def test_check_counts_images_whose_labels_are_all_right(case: tuple[Path, dict[str, Any]]) -> None:
+    """And finds the colors of a network that is given BGR."""
+    cases, known = case
+    right = json.loads(run_command("check", *words_of(cases, known), "--json").stdout)
+    low, high = right["interval"]
+    assert low < known["metrics"]["subset_accuracy"] < high
+    assert not right["wrong"]
+    assert right["chance"] < 0.1
+    wrong = run_command("check", *words_of(cases, known, "mean", "std"), "--mean", "0.48,0.28,0.26", *BGR)
+    assert wrong.returncode == 1
+    assert "images, all labels right, spread over" in wrong.stdout
+    assert "--channels rgb" in wrong.stdout
+
+
+def test_sets_of_labels_are_numbered() -> None:
+    truth = np.array([[True, False], [True, True], [False, False]])
+    called = np.array([[True, True], [True, True], [False, True]])
+    label, pred, names = numbered_sets(truth, called, ("a", "b"))
+    assert [names[k] for k in label] == ["a", "a | b", "none"]
+    assert [names[k] for k in pred] == ["a | b", "a | b", "b"]

@@ -19,7 +19,7 @@ from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.task import MULTI, as_asked, require_task
+from models.task import as_asked, require_task
 
 
 def ran(
@@ -37,7 +37,7 @@ def ran(
     """See `vitrine.run`."""
     source = _opened(data, net, split, limit, task)
     net = as_asked(net, source, task)
-    if net.task != MULTI and (restart or not (out / REQUEST).is_file()):
+    if restart or not (out / REQUEST).is_file():
         named, _ = named_by_data(net, source.classes)
         outputs = match(named, source).outputs
         named = named_by_matching(named, dict(zip(source.classes, outputs, strict=True)))

@@ -106,6 +106,8 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
     """Lines: accuracy and chance, what is predicted, the other readings, and the verdict."""
     e = found.evaluation
     low, high = e.interval
+    all_labels = ", all labels right" if found.of_sets else ""
+    kinds = "sets of labels" if found.of_sets else "classes"
     unread = f"; {found.unread} could not be read" if found.unread else ""
     called = e.confusion.sum(0)
     most = sorted(range(len(called)), key=lambda k: -called[k])[:SHOWN]
@@ -114,7 +116,7 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
     )
     lines = [
         f"accuracy   {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of "
-        f"{found.images} images, spread over {int((e.support > 0).sum())} classes{unread}",
+        f"{found.images} images{all_labels}, spread over {int((e.support > 0).sum())} {kinds}{unread}",
         f"chance     {100 * chance_level(e):.1f} % by guesses as frequent as these predictions",
         f"predicted  {shares}{', …' if (called > 0).sum() > SHOWN else ''}",
     ]
@@ -132,8 +134,9 @@ def require_right_reading(found: Preflight, force: bool, say: Callable[[str], No
     """Say in one line how a sample went. Raises UserError where another reading is better beyond doubt,
     unless `force`."""
     e, problem = found.evaluation, wrong(found, None)
+    right = "have all labels right" if found.of_sets else "are right"
     say(
-        f"sample     {100 * e.accuracy:.1f} % of {found.images} images are right, guessing reaches "
+        f"sample     {100 * e.accuracy:.1f} % of {found.images} images {right}, guessing reaches "
         f"{100 * chance_level(e):.1f} %"
     )
     if found.better is not None and not force:

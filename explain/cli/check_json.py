@@ -131,7 +131,9 @@ def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]
         "accuracy": float(e.accuracy),
         "interval": [float(end) for end in e.interval],
         "chance": float(chance_level(e)),
-        "shares": {str(k): float(called[k] / found.images) for k in range(len(called)) if called[k]},
+        "shares": {}
+        if found.of_sets
+        else {str(k): float(called[k] / found.images) for k in range(len(called)) if called[k]},
         "readings": [
             {
                 "name": trial.name,

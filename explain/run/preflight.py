@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from explain.run.format import CALLED
 from explain.run.output_order import outputs_found, right_when_permuted
 from explain.run.readings import Reading, extended, pairs, possible, single_readings
-from explain.run.sample import BATCH, Sample, batches, spread_over_classes
+from explain.run.sample import BATCH, Sample, batches, numbered_sets, spread_over_classes
 from models.chance import LEVEL, p_of_chance
 from models.class_matching import match_classes
 from models.class_order import ORDERS
@@ -72,7 +73,8 @@ class Preflight:
     """`evaluation`: of the sample, for the network's classes; `used`: the reading that is used; `tried`: the
     others, by their gain; `unread`: images that could not be read; `comparisons`: for how many each p is
     corrected; `untried`: readings for which there was no time; `outputs`: class of the data -> output (-1:
-    none); `names_from`: as of the classifier."""
+    none); `names_from`: as of the classifier; `of_sets`: whether `classes` are sets of labels, of images with
+    several."""
 
     evaluation: Evaluation
     classes: tuple[str, ...]
@@ -83,6 +85,7 @@ class Preflight:
     untried: int = 0
     outputs: Mapping[str, int] = field(default_factory=dict)
     names_from: str = ""
+    of_sets: bool = False
 
     @property
     def images(self) -> int:
@@ -110,16 +113,6 @@ class NoAnswers(UserError):
     """No image of the sample can be read, or the network answers none of them with numbers."""
 
 
-class NotChecked(NoAnswers):
-    """Other readings of the images are not compared for several labels an image."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "With several labels an image, other ways to read the images are not tried: compare the figures "
-            "of the run with those that you know."
-        )
-
-
 def preflight(
     classifier: Classifier,
     source: ImageSource,
@@ -132,8 +125,6 @@ def preflight(
 
     `outputs`: for each class of the source, the network's output (-1: none). `order`: how classes were
     matched, one of `ORDERS` or ''. Nothing is written. Raises `NoAnswers`."""
-    if is_multi_label(classifier.model):
-        raise NotChecked
     sample = Sample(classifier, source, dict(zip(source.classes, outputs, strict=True)), READ)
     rows, clock = spread_over_classes(source, MOST), _Clock(len(source), seconds)
     for batch in batches(rows):
@@ -143,20 +134,33 @@ def preflight(
             break
     if not sample.rows:
         raise NoAnswers(f"None of the {sample.unread} images that were tried has an answer: {sample.reason}.")
-    answers, label = sample.answers, sample.label
-    pred, prob = answers.argmax(1).numpy(), probabilities(classifier.model, answers).amax(1).numpy()
+    found, others = _as_read_now(classifier, sample, order)
+    return _Search(sample, clock, found, others, len(rows)).found()
+
+
+def _as_read_now(classifier: Classifier, sample: Sample, order: str) -> tuple[Preflight, list[Trial]]:
+    """The reading that is used, and other orders of the outputs. Of several labels an image, each set of
+    labels counts as a class: an image is right where all of its labels are."""
+    answers, of_sets = sample.answers, is_multi_label(classifier.model)
+    prob = probabilities(classifier.model, answers).numpy()
+    if of_sets:
+        label, pred, names = numbered_sets(sample.truth, prob >= CALLED, classifier.classes)
+        confidence = np.where(prob >= CALLED, prob, 1 - prob).prod(1)
+    else:
+        label, pred, names = sample.label, answers.argmax(1).numpy(), classifier.classes
+        confidence = prob.max(1)
     found = Preflight(
-        evaluate(label, pred, prob, len(classifier.classes)),
-        classifier.classes,
+        evaluate(label, pred, confidence, len(names)),
+        names,
         Trial("as it is read now", (), pred == label),
         (),
         sample.unread,
         0,
         outputs=sample.outputs,
         names_from=classifier.names_from,
+        of_sets=of_sets,
     )
-    others = _other_outputs(classifier, sample, order, pred)
-    return _Search(sample, clock, found, others, len(rows)).found()
+    return found, [] if of_sets else _other_outputs(classifier, sample, order, pred)
 
 
 class _Clock:

@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from explain.network.hooks import logits
+from explain.run.format import CALLED
 from models.classifier import Classifier
 from models.data.images import UnreadableImage
-from models.data.source import ImageSource
+from models.data.source import ImageSource, label_set
+from models.multi_label import is_multi_label
 from models.preprocessing import Preprocessing, as_tensor, stack
+from models.probabilities import probabilities
 
 BATCH = 16
 Value = TypeVar("Value")
@@ -40,6 +43,17 @@ def spread_over_classes(source: ImageSource, most: int) -> list[int]:
     return turns[:most]
 
 
+def numbered_sets(
+    truth: np.ndarray, called: np.ndarray, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Sets of labels as classes: the numbers (n,) of the true and of the called set of each image, and the
+    names of the sets. `truth`, `called` (n, K) bool."""
+    sets, number = np.unique(np.concatenate([truth, called]), axis=0, return_inverse=True)
+    names = (label_set(np.array(classes)[row].tolist()) or "none" for row in sets)
+    number = number.reshape(-1)
+    return number[: len(truth)], number[len(truth) :], tuple(names)
+
+
 class Sample:
     """Images that could be read and have an answer (`rows` of the source), and how many have none (`unread`,
     with the last `reason`). The pixels of the first `kept` of them stay, once for each geometry."""
@@ -63,6 +77,15 @@ class Sample:
 
     def label_by(self, outputs: Mapping[str, int]) -> np.ndarray:
         return np.array([outputs[self.source.items[row].label] for row in self.rows])
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Of several labels an image: which outputs each image should have, (n, K) bool."""
+        found = np.zeros((len(self.rows), len(self.classifier.classes)), bool)
+        for k, row in enumerate(self.rows):
+            labels = (self.outputs[name] for name in self.source.items[row].labels or ())
+            found[k, [to for to in labels if to >= 0]] = True
+        return found
 
     def read(self, rows: Sequence[int]) -> None:
         """Predict further images. Those that cannot be read are counted, as in a run."""
@@ -94,15 +117,19 @@ class Sample:
         return one != two and not all(map(torch.equal, self._shown(one), self._shown(two)))
 
     def right(self, reading: Preprocessing, numbers: Sequence[int]) -> np.ndarray:
-        """Which of these images the network gets right in this reading, (m,) bool. Raises `UnreadableImage`
-        where one cannot be read in this way."""
+        """Which of these images the network gets right in this reading, (m,) bool: all of their labels,
+        where they have several. Raises `UnreadableImage` where one cannot be read in this way."""
         geometry = self._geometry(reading)
         if numbers[-1] < self._kept:
             views = [self._shown(geometry)[k] for k in numbers]
         else:
             views = self._load(geometry, numbers)
         answers = self._predicted(views, reading)
-        hit: np.ndarray = answers.argmax(1).numpy() == self.label[list(numbers)]
+        if is_multi_label(self.classifier.model):
+            called = probabilities(self.classifier.model, answers).numpy() >= CALLED
+            hit: np.ndarray = (called == self.truth[list(numbers)]).all(1)
+        else:
+            hit = answers.argmax(1).numpy() == self.label[list(numbers)]
         return hit & answers.isfinite().all(1).numpy()  # NaN has a largest output, and is none
 
     def _geometry(self, p: Preprocessing) -> Preprocessing:
