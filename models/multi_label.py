@@ -55,6 +55,6 @@ def _outputs(model: nn.Module, example: Tensor) -> int:
     if scores.shape[1] > 1 and torch.allclose(total, torch.ones_like(total), atol=1e-3):
         raise UserError(
             "The network's probabilities sum to 1, so its classes exclude each other, and the data has "
-            "several labels an image: give data with one label an image, or the network without its softmax."
+            "several labels per image: give data with one label per image, or a network without softmax."
         )
     return int(scores.shape[1])

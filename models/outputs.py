@@ -152,7 +152,7 @@ def _read_as(scores: Tensor) -> tuple[str, str, str]:
     kind, note = told or found, NOTES[told or found]
     if kind == "logits":
         note = AS_TOLD.format(found=found) if found != kind else SIGMOID if _between_0_and_1(scores) else ""
-    # of several labels an image, outputs between 0 and 1 are probabilities, too, unless they are told
+    # of several labels per image, outputs between 0 and 1 are probabilities, too, unless they are told
     record = told if told and _between_0_and_1(scores) and found == "logits" else to_record(told, found)
     return kind, record, note
 

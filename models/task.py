@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 SINGLE, MULTI = "single-label", "multi-label"
 TASKS = {
-    SINGLE: "one class an image: softmax, or one output for two classes",
-    MULTI: "any number of labels an image: a sigmoid for each output",
+    SINGLE: "one class per image: softmax, or one output for two classes",
+    MULTI: "any number of labels per image: a sigmoid for each output",
 }
 
 
@@ -50,8 +50,8 @@ def with_task(classifier: "Classifier", task: str) -> "Classifier":
 
 
 def require_same_task(classifier: "Classifier", source: "ImageSource") -> None:
-    """Raises UserError where one has any number of labels an image and the other does not: `as_asked` was not
-    called, or with other data."""
+    """Raises UserError where one has any number of labels per image and the other has not: `as_asked` was
+    not called, or with other data."""
     if (classifier.task == MULTI) != source.multi_label:
         raise UserError(
             f"{classifier.name} answers {_answer(classifier.task)}, and the data has {_labels(source)}: "
@@ -64,4 +64,4 @@ def _answer(task: str) -> str:
 
 
 def _labels(source: "ImageSource") -> str:
-    return "any number of labels an image" if source.multi_label else "one label an image"
+    return "any number of labels per image" if source.multi_label else "one label per image"

@@ -1,4 +1,4 @@
-"""Sets of labels, written in every form in which data has several labels an image."""
+"""Sets of labels, written in every form in which data has several labels per image."""
 
 import json
 from collections.abc import Callable, Sequence

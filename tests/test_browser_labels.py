@@ -1,5 +1,5 @@
-"""Several labels an image in a real browser: choosing a label, its threshold, pairs of labels, one image with
-all of its labels, links; and axe-core's rules on what is new."""
+"""Several labels per image in a real browser: choosing a label, its threshold, pairs of labels, one image
+with all of its labels, links; and axe-core's rules on what is new."""
 
 from collections.abc import Iterator
 from pathlib import Path

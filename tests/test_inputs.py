@@ -217,7 +217,7 @@ def test_lists_of_a_parquet_table_are_sets(pictures: Path) -> None:
     )
     source = open_data(str(pictures / "t.parquet"))
     assert [item.labels for item in source.items] == [("1", "2"), ("3",)]
-    assert "several in a cell, as lists: 1.5 labels an image on average" in source.note
+    assert "several in a cell, as lists: 1.5 labels per image on average" in source.note
 
 
 def test_names_with_such_signs_are_classes() -> None:

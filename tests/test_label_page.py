@@ -1,4 +1,4 @@
-"""Errors and Inspect of a run of several labels an image: choosing a label, thresholds of each, pairs of
+"""Errors and Inspect of a run of several labels per image: choosing a label, thresholds of each, pairs of
 labels, links, and what the other tabs say."""
 
 from dataclasses import asdict
@@ -161,7 +161,7 @@ def test_inspect_shows_every_label(sets: LabelSets) -> None:
 
 
 def test_other_tabs_say_that_they_take_one_class_an_image(sets: LabelSets) -> None:
-    assert "takes runs of one class an image" in str(missing(compare, sets.whole))
+    assert "takes runs of one class per image" in str(missing(compare, sets.whole))
     assert missing(errors, sets.whole) is None
     assert missing(inspect, sets.whole) is None
 
@@ -183,7 +183,7 @@ def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
 
 
 def test_a_run_of_one_class_an_image_has_no_label(small_run: LabelSetsRun) -> None:
-    with pytest.raises(UserError, match="a run of one label an image: leave --label out"):
+    with pytest.raises(UserError, match="a run of one label per image: leave --label out"):
         open_run(small_run.folder, "red")
     view = View(**asdict(first_view(small_run)))
     assert view.apply("asked", "1", small_run) == view

@@ -1,5 +1,5 @@
-"""Data with any number of labels an image: every form gives the sets that it was written from, images without
-a label are kept and counted, and what cannot be known is refused."""
+"""Data with any number of labels per image: every form gives the sets that it was written from, images
+without a label are kept and counted, and what cannot be known is refused."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def test_every_form_gives_the_sets_that_were_written(form: str, tmp_path: Path) 
     assert [Path(item.id).name for item in source.items] == [f"{i:02d}.png" for i in range(len(sets))]
     assert [int(np.asarray(source.load(i))[0, 0, 0]) for i in (0, 7, 39)] == [0, 7, 39]
     mean, none = sum(map(len, sets)) / len(sets), sets.count(())
-    assert f"{mean:.1f} labels an image on average; {none} images have none of the labels" in source.note
+    assert f"{mean:.1f} labels per image on average; {none} images have none of the labels" in source.note
     assert "left out" not in source.note
     assert source.empty == ()
 
@@ -48,7 +48,7 @@ def test_the_note_says_how_labels_were_read(tmp_path: Path) -> None:
     notes = {}
     for form in ("bars", "one-hot", "Sequence", "shards, .cls"):
         notes[form] = open_data(str(FORMS[form](tmp_path / form, [("9",), ("9", "cat"), ("cat",), ()]))).note
-    figures = "1.0 labels an image on average; 1 image has none of the labels"
+    figures = "1.0 labels per image on average; 1 image has none of the labels"
     assert notes == {
         "bars": "images from column 'file_name', labels from column 'labels', several in a cell, separated "
         f"by '|': {figures}",
@@ -99,7 +99,7 @@ def test_cells_of_one_label_are_sets_where_asked_for(tmp_path: Path) -> None:
     assert "1 rows without image or label left out" in plain.note
     source = open_data(path, labels_as=MULTI, known=("a", "b", "tench; Tinca"))
     assert found(source) == [("a",), ("b",), (), ("tench; Tinca",)]
-    assert "labels from column 'label', one in each cell, read as a set: 0.8 labels an image" in source.note
+    assert "labels from column 'label', one in each cell, read as a set: 0.8 labels per image" in source.note
     assert found(open_data(path, labels_as=MULTI))[3] == ("Tinca", "tench")  # without a network's names
     whole = open_data(
         table(tmp_path, [("00.png", "3|7"), ("01.png", "3"), ("02.png", "7")]), labels_as=SINGLE
@@ -251,7 +251,7 @@ def test_uncertain_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="column 'Pneumonia' also holds -1: write 0 or 1 instead"):
         open_data(path)
     path = table(tmp_path, [("00.png", 1, 0, -1), ("01.png", 0, 1, 0)], "a", "b", "turn")
-    assert open_data(path).classes == ("a", "b")  # one class an image, beside another column
+    assert open_data(path).classes == ("a", "b")  # one class per image, beside another column
 
 
 def test_shards_keep_what_they_lack_apart(tmp_path: Path) -> None:
@@ -323,11 +323,11 @@ def test_trainings_and_corrections_refuse_sets(tmp_path: Path) -> None:
     source = many(tmp_path)
     path = tmp_path / "d" / "t.csv"
     for refused in (lambda: open_parts(str(path)), lambda: truth(source, source.classes)):
-        with pytest.raises(UserError, match=r"^train takes data with one label an image; t.* any number"):
+        with pytest.raises(UserError, match=r"^train takes data with one label per image; t.* any number"):
             refused()
     with pytest.raises(UserError, match=r"and t has any number of them: .* leave --labels out"):
         corrected(source, Corrections("l.csv", {("", "00.png"): "cat"}))
-    assert "train takes data with one label an image" in one_line(
+    assert "train takes data with one label per image" in one_line(
         "train", "--model", "fer_vgg", "--data", path, "--out", tmp_path / "net.safetensors"
     )
 

@@ -1,4 +1,4 @@
-"""Runs of several labels an image: answers, maps and metrics against a plain loop of PyTorch and
+"""Runs of several labels per image: answers, maps and metrics against a plain loop of PyTorch and
 scikit-learn, and each label as a run of two classes."""
 
 import json

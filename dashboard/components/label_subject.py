@@ -1,4 +1,4 @@
-"""The parts of Inspect for several labels an image: the answer to every label, which of them are true, and
+"""The parts of Inspect for several labels per image: the answer to every label, which of them are true, and
 the maps that the run keeps."""
 
 import numpy as np

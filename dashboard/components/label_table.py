@@ -1,4 +1,4 @@
-"""All labels of a run of several labels an image, of which one is looked at, and which labels are called
+"""All labels of a run of several labels per image, of which one is looked at, and which labels are called
 instead of others."""
 
 import numpy as np

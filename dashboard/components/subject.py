@@ -84,7 +84,7 @@ def _known(run: RunData, row: int, label: int, prob: float) -> Markup:
 
 
 def shown_probability(run: RunData, prob: np.ndarray, temperature: float | None, target: int) -> float:
-    """The probability that stands beside a map; of several labels an image, that of the label alone."""
+    """The probability that stands beside a map; of several labels per image, that of the label alone."""
     return float(prob[target] if run.all_labels else calibrated(prob, temperature or 1)[target])
 
 

@@ -82,7 +82,7 @@ class ServeConfig:
     `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`; `decoders`: a folder of `invert train`;
     `allow_data`: read images that the run names though it was not made here; `threshold`, `positive`: of a
     run of two classes, as `explain.analysis.findings.with_threshold` takes them; `label`: of a run of several
-    labels an image, the one where the page begins."""
+    labels per image, the one where the page begins."""
 
     run: Path
     sharing: Sharing = field(default_factory=Sharing)

@@ -46,7 +46,7 @@ class Context:
     checkpoint of `gaze train`. `decoders`: a folder of `invert train`. `access`: what people who open the
     page may do. `network`: instead of the one that the run names. `shared`: whether other machines reach the
     page, or it asks for a password. `threshold`, `positive`: of two classes, where the page begins; `asked`:
-    of several labels an image, the number of the label where it begins (-1: that with the most errors).
+    of several labels per image, the number of the label where it begins (-1: that with the most errors).
     `opened`:
     the row that was clicked last; `view`: what Errors shows."""
 
@@ -100,11 +100,11 @@ class Context:
 
     @cached_property
     def findings(self) -> Findings:
-        """Of the network's own predictions; of several labels an image, of that where the page begins."""
+        """Of the network's own predictions; of several labels per image, of that where the page begins."""
         return self.findings_of(self.asked)
 
     def findings_of(self, asked: int) -> Findings:
-        """Of several labels an image, those of a label; the last few are kept. Of others, all there are."""
+        """Of several labels per image, those of a label; the last few are kept. Of others, all there are."""
         with self._of_findings:
             sets = self.run.label_sets
             key = asked if sets is not None else -1

@@ -28,7 +28,7 @@ LENSES = {
 }
 LABEL, THRESHOLDS = "label", "thresholds"  # of a link
 LABELS = ("asked", "instead", "together", "thresholds")
-"""Actions of runs of several labels an image."""
+"""Actions of runs of several labels per image."""
 PAIRS = {"instead": "called instead", "together": "together"}
 """Pairs of labels that are counted."""
 LISTED = ""  # the order in which a group comes
@@ -48,7 +48,7 @@ class View:
     """`label` None: all classes; `pred` given: the images of `label` that were called `pred`; `group`: a list
     of images (`explain.analysis.groups`). `norm`, `order`, `find`: of the confusion matrix. `by`, `low`,
     `high`: the column that the audit is sorted and filtered by. `threshold`, `positive`: of two classes, the
-    probability from which that one is predicted. `asked`: of several labels an image, the number of the label
+    probability from which that one is predicted. `asked`: of several labels per image, the number of the one
     that is looked at; `thresholds`: of the others, where they are not 0.5, by their numbers as text;
     `pairs`: the pairs of labels that are counted (`PAIRS`)."""
 

@@ -26,7 +26,7 @@ from models.access import reaches
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
 
 OF_LABELS = (errors, inspect, new_run, train)
-"""Those that take runs of several labels an image, or need no run."""
+"""Those that take runs of several labels per image, or need no run."""
 
 
 def open_to(access: Access) -> list[ModuleType]:
@@ -35,12 +35,12 @@ def open_to(access: Access) -> list[ModuleType]:
 
 
 def missing(tab: ModuleType, run: RunData) -> Markup | None:
-    """What stands in a tab that needs more of the network than can be reached, or one class an image; None
+    """What stands in a tab that needs more of the network than can be reached, or one class per image; None
     where it can be built."""
     if run.label_sets is not None and tab not in OF_LABELS:
         return waiting(
             tab.TITLE,
-            f"{tab.TITLE} takes runs of one class an image. Of each label of this run, Errors and Inspect "
+            f"{tab.TITLE} takes runs of one class per image. Of each label of this run, Errors and Inspect "
             "show what is right and wrong, and export and report write it: --label NAME.",
         )
     access = run.manifest.access

@@ -167,7 +167,9 @@ def with_threshold(findings: Findings, threshold: str = "", positive: str = "") 
     if not threshold and not positive:
         return findings
     if run.all_labels:
-        raise UserError(f"'{run.folder}' is a run of several labels an image: name one of them with --label.")
+        raise UserError(
+            f"'{run.folder}' is a run of several labels per image: name one of them with --label."
+        )
     if not run.binary:
         raise UserError(
             f"--threshold and --positive are for runs of two classes; '{run.folder}' has "

@@ -49,7 +49,7 @@ def lists_of(run: RunData) -> dict[str, str]:
 
 def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     """`key`: a name of `lists_of` the run, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`,
-    `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`, and of several labels an image
+    `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`, and of several labels per image
     `instead:LABEL` and `together:LABEL`, by the number of the other label; None for anything else."""
     key = EARLIER_NAMES.get(key, key)
     kind, _, name = key.partition(":")
@@ -162,7 +162,7 @@ def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | N
 
 
 def _two_labels(findings: Findings, name: str, missed: bool) -> Group | None:
-    """Of a run of several labels an image, images of the label that is asked for and of label number `name`:
+    """Of a run of several labels per image, images of the label that is asked for and of label number `name`:
     those that miss the one and call the other in error, or those that have both."""
     sets, other = findings.run.label_sets, int(name) if name.isdecimal() and len(name) < 8 else -1
     if sets is None or not 0 <= other < len(sets.classes):

@@ -1,4 +1,4 @@
-"""The answers of a run of several labels an image, as scores of all labels at once."""
+"""The answers of a run of several labels per image, as scores of all labels at once."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -33,7 +33,7 @@ def analyze(*, run: Run, decision: Decision) -> None:
 
 
 def label_lines(folder: Path, decision: Decision = NETWORKS_OWN) -> list[str]:
-    """Of a run of several labels an image of which none is named: measures of all, then a line each. Empty
+    """Of a run of several labels per image of which none is named: measures of all, then a line each. Empty
     for other runs."""
     from explain.analysis.label_scores import chosen_thresholds, label_scores
     from explain.analysis.multi_label_text import class_rows, format_multi_label, with_interval

@@ -205,8 +205,8 @@ class DataOfTask(LabeledData):
     task: Annotated[
         str,
         typer.Option(
-            help="single-label (one class an image) or multi-label (any number of labels, a sigmoid for each "
-            "output) (default: as the labels of the data and the network's file show)."
+            help="single-label (one class per image) or multi-label (any number of labels, a sigmoid for "
+            "each output) (default: as the labels of the data and the network's file show)."
         ),
     ] = ""
 

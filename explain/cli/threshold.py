@@ -27,13 +27,13 @@ Positive = Annotated[
 
 Label = Annotated[
     str,
-    typer.Option(help="Of a run of several labels an image: name of the label to look at."),
+    typer.Option(help="Of a run of several labels per image: name of the label to look at."),
 ]
 
 
 @dataclass(frozen=True)
 class Decision(Options):
-    """What decides between two classes; of several labels an image, which label is asked for."""
+    """What decides between two classes; of several labels per image, which label is asked for."""
 
     threshold: Threshold = ""
     positive: Positive = ""
@@ -48,7 +48,7 @@ class Decision(Options):
         run = open_run(folder, self.label)
         if run.all_labels:
             raise UserError(
-                f"'{folder}' is a run of several labels an image: name one with --label: "
+                f"'{folder}' is a run of several labels per image: name one with --label: "
                 f"{', '.join(run.classes[:12])}."
             )
         return self.of(Findings(run))

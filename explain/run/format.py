@@ -28,17 +28,17 @@ from models.task import MULTI, SINGLE
 
 SCHEMA, LABEL_SETS = 1, 2
 SCHEMAS = {SINGLE: SCHEMA, MULTI: LABEL_SETS}
-"""The format of a run of each task: earlier versions open those of one class an image."""
+"""The format of a run of each task: earlier versions open those of one class per image."""
 TARGETS = ("pred", "label")
 OTHER = "other"
 """Target of runs of two classes only: the class that is not predicted. Runs of earlier versions lack it."""
 CALLED = 0.5
 """The probability from which a label is called when a run is made."""
 OF_CLASS = "class"
-"""Target of the maps of runs of several labels an image: the class of the row."""
+"""Target of the maps of runs of several labels per image: the class of the row."""
 REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
 MAPS = "maps"
-"""Of runs of several labels an image: the folder of the maps, one row an image and class, whose parts have
+"""Of runs of several labels per image: the folder of the maps, one row an image and class, whose parts have
 the numbers of the parts of `SAMPLES`."""
 DERIVED = (
     "analysis.json",
@@ -50,7 +50,7 @@ DERIVED = (
 )
 """Files that are computed from the rows; those that say whether the others are valid come first."""
 BY_LABEL = "labels"
-"""Folder of the derived files of each label, of a run of several labels an image."""
+"""Folder of the derived files of each label, of a run of several labels per image."""
 LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "
@@ -116,7 +116,7 @@ class Request:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Of which classes an image has maps."""
+        """Of which classes per image has maps."""
         return (*TARGETS, OTHER) if len(self.classes) == 2 else TARGETS
 
     @property
@@ -195,7 +195,7 @@ def part_schema(request: Request) -> pa.Schema:
 
 
 def map_schema(request: Request) -> pa.Schema:
-    """The columns of a part of the maps of a run of several labels an image: one row an image and class."""
+    """The columns of a part of the maps of a run of several labels per image: one row an image and class."""
     return pa.schema([("id", pa.string()), ("class", pa.int16()), *_map_fields(request, (OF_CLASS,))])
 
 

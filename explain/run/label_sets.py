@@ -1,4 +1,4 @@
-"""A run of several labels an image, read as one run of two classes for each label: has the image this label,
+"""A run of several labels per image, read as one run of two classes for each label: has the image this label,
 or not? All of them share images, thumbnails and answers; each has its own errors, threshold and maps."""
 
 import logging
@@ -188,8 +188,8 @@ def _places(folder: Path, manifest: Manifest, table: pd.DataFrame) -> tuple[pd.D
 
 @dataclass(frozen=True, eq=False)
 class LabelSetsRun(RunData):
-    """All labels of a run of several labels an image: `classes` are the labels, the probabilities of an image
-    do not sum to 1, and `pred` is only the most probable of them. What is right and wrong, and why, is a
+    """All labels of a run of several labels per image: `classes` are the labels, the probabilities do not
+    sum to 1, and `pred` is only the most probable of them. What is right and wrong, and why, is a
     question of one label: `sets.label(number)`."""
 
     sets: LabelSets | None = None

@@ -139,7 +139,7 @@ def preflight(
 
 
 def _as_read_now(classifier: Classifier, sample: Sample, order: str) -> tuple[Preflight, list[Trial]]:
-    """The reading that is used, and other orders of the outputs. Of several labels an image, each set of
+    """The reading that is used, and other orders of the outputs. Of several labels per image, each set of
     labels counts as a class: an image is right where all of its labels are."""
     answers, of_sets = sample.answers, is_multi_label(classifier.model)
     prob = probabilities(classifier.model, answers).numpy()

@@ -29,7 +29,7 @@ LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 
 
 def open_run(folder: Path, label: str = "") -> RunData:
-    """The run of a folder. Of several labels an image: all of them, or where `label` names one, the run of
+    """The run of a folder. Of several labels per image: all of them, or where `label` names one, the run of
     two classes that asks for it (`explain.run.label_sets`). Raises
     UserError where the folder is no run, holds nothing yet, or cannot be read, and for a label that there is
     not."""
@@ -41,7 +41,7 @@ def open_run(folder: Path, label: str = "") -> RunData:
         sets = LabelSets.of(folder, manifest, table, damaged)
         return sets.label(sets.number(label)) if label else sets.whole
     if label:
-        raise UserError(f"'{folder}' is a run of one label an image: leave --label out.")
+        raise UserError(f"'{folder}' is a run of one label per image: leave --label out.")
     wanted = [
         *LIGHT,
         *(f"{map_column(m, t)}.{s}" for m in request.methods for t in TARGETS for s in request.statistics),
@@ -98,7 +98,7 @@ def _must_fit(part: pd.DataFrame, path: Path, request: Request) -> None:
 
 
 def _answers_must_fit(good: pd.DataFrame, path: Path, classes: int) -> None:
-    """Of several labels an image: numbers of classes, and an answer to each."""
+    """Of several labels per image: numbers of classes, and an answer to each."""
     for labels in good["labels"]:
         if labels is None or not all(0 <= label < classes for label in labels):
             raise Damaged(path, ValueError("a label that is no class"))

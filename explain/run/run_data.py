@@ -69,13 +69,13 @@ class RunData:
 
     @property
     def label_sets(self) -> Any:
-        """Of a run of several labels an image: `explain.run.label_sets.LabelSets`, which opens the runs of
+        """Of a run of several labels per image: `explain.run.label_sets.LabelSets`, which opens the runs of
         single ones; None for others."""
         return None
 
     @property
     def all_labels(self) -> bool:
-        """Whether it holds several labels an image at once, of which one must be asked for."""
+        """Whether it holds several labels per image at once, of which one must be asked for."""
         return False
 
     @property

@@ -80,7 +80,7 @@ class Sample:
 
     @property
     def truth(self) -> np.ndarray:
-        """Of several labels an image: which outputs each image should have, (n, K) bool."""
+        """Of several labels per image: which outputs each image should have, (n, K) bool."""
         found = np.zeros((len(self.rows), len(self.classifier.classes)), bool)
         for k, row in enumerate(self.rows):
             labels = (self.outputs[name] for name in self.source.items[row].labels or ())

@@ -69,7 +69,7 @@ class Corrected(DerivedSource):
     def __init__(self, source: ImageSource, corrections: Corrections):
         if source.multi_label:
             raise UserError(
-                f"{corrections.file} holds one label an image, and {source.name} has any number of them: "
+                f"{corrections.file} holds one label per image, and {source.name} has any number of them: "
                 "correct its own file of labels, and leave --labels out."
             )
         fitting = [

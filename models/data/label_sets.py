@@ -126,7 +126,7 @@ def one_each(cells: pd.Series, column: str, path: Path) -> pd.Series:
     if several is not None:
         raise UserError(
             f"Column '{column}' of '{path}' holds several labels in one cell ('{str(several)[:40]}'), and "
-            f"data of the task {SINGLE} have one label an image: give another column with --label-col."
+            f"data of the task {SINGLE} have one label per image: give another column with --label-col."
         )
     if (odd := next((cell for cell in cells if isinstance(cell, dict)), None)) is not None:
         raise UserError(f"Column '{column}' of '{path}' holds {_objects(odd)}.")
@@ -152,11 +152,11 @@ def no_names(sets: Sequence[Sequence[Any]]) -> str:
 
 
 def counted(items: Sequence[Item]) -> str:
-    """'1.8 labels an image on average; 12 images have none of the labels'."""
+    """'1.8 labels per image on average; 12 images have none of the labels'."""
     sizes = [len(item.labels or ()) for item in items]
     mean, none = sum(sizes) / max(1, len(sizes)), sizes.count(0)
     have = f"; {none:,} {'image has' if none == 1 else 'images have'} none of the labels" if none else ""
-    return f"{mean:{'.1f' if mean >= 0.1 else '.2g'}} labels an image on average{have}"
+    return f"{mean:{'.1f' if mean >= 0.1 else '.2g'}} labels per image on average{have}"
 
 
 def _separators(texts: list[str], known: frozenset[str], wanted: bool) -> tuple[str, ...]:

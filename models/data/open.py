@@ -52,9 +52,9 @@ def open_data(
 
 def _as_asked(source: ImageSource, labels_as: str) -> ImageSource:
     """The source itself, or with its one label of each image as a set. Raises UserError for sets where one
-    label an image is asked for."""
+    label per image is asked for."""
     if labels_as == SINGLE and source.multi_label:
-        raise UserError(f"{source.name} has any number of labels an image: it is no data of task {SINGLE}.")
+        raise UserError(f"{source.name} has any number of labels per image: it is no data of task {SINGLE}.")
     if labels_as != MULTI or source.multi_label:
         return source
     sets = copy.copy(source)

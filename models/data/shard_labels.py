@@ -112,7 +112,7 @@ def _one(value: Value | None, names: Sequence[str], file: Path) -> str | None:
     if values and len(values) > 1:
         raise UserError(
             f"'{file}' holds several labels for one key ('{str(value)[:40]}'), and data of the task {SINGLE} "
-            "have one label an image: name another key with --label-col."
+            "have one label per image: name another key with --label-col."
         )
     first = values[0] if values else None
     return None if first is None or first == "" else _named(first, names, file)

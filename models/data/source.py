@@ -59,7 +59,7 @@ def must_be_single(source: "ImageSource") -> None:
     """Raises UserError for images with any number of labels, where a network is trained on one class each."""
     if source.multi_label:
         raise UserError(
-            f"train takes data with one label an image; {source.name} has any number of them: name a column "
+            f"train takes data with one label per image; {source.name} has any number of them: name a column "
             "of one label with --label-col."
         )
 
