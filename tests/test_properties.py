@@ -22,7 +22,16 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from dashboard.links import PAGE
 from dashboard.tabs import compare_state, gaze_state
 from dashboard.tabs.compare_state import Choice
-from dashboard.tabs.errors_state import AUDITED, LENSES, TARGETS, View, first_view, from_query
+from dashboard.tabs.errors_state import (
+    AUDITED,
+    LENSES,
+    PAIRS,
+    TARGETS,
+    View,
+    asked_label,
+    first_view,
+    from_query,
+)
 from dashboard.tabs.gaze_state import GazeView
 from explain.analysis.confusion import NORMS, ORDERS
 from explain.analysis.groups import KINDS, LISTS, OUTCOMES
@@ -39,6 +48,7 @@ from models.errors import UserError
 
 CLASSES = ("fear", "a>b", "a,b & c=d", "表情 #1", "<b>", "0", "class:fear")
 RUN: Any = SimpleNamespace(
+    label_sets=None,
     classes=CLASSES,
     present=range(len(CLASSES)),
     manifest=SimpleNamespace(
@@ -65,14 +75,30 @@ ACTIONS = st.one_of(
     st.tuples(st.just("page"), st.integers(0, 10_000).map(str)),
     st.tuples(st.text(max_size=10), st.text(max_size=20)),
 )
-TWO: Any = SimpleNamespace(classes=("a>b", "表情 #1"), present=range(2), manifest=RUN.manifest)
+TWO: Any = SimpleNamespace(
+    label_sets=None, classes=("a>b", "表情 #1"), present=range(2), manifest=RUN.manifest
+)
 ACTIONS_OF_TWO = st.one_of(
     ACTIONS,
     st.tuples(st.just("threshold"), (st.floats(0, 1) | st.floats()).map(str)),
     st.tuples(st.just("positive"), st.sampled_from(["0", "1", "2"])),
     st.tuples(st.just("group"), st.sampled_from(list(OUTCOMES))),
 )
-NOT_LINKED = ("shared", "find", "down")
+OF_LABEL: Any = SimpleNamespace(
+    label_sets=SimpleNamespace(classes=CLASSES),
+    classes=("no label", "label"),
+    present=range(2),
+    manifest=RUN.manifest,
+)
+ACTIONS_OF_LABELS = st.one_of(
+    ACTIONS_OF_TWO,
+    st.tuples(st.just("asked"), NUMBERS.map(str)),
+    st.tuples(
+        st.sampled_from(["instead", "together"]), st.tuples(NUMBERS, NUMBERS).map(lambda p: f"{p[0]},{p[1]}")
+    ),
+    st.tuples(st.just("pairs"), st.sampled_from(list(PAIRS))),
+)
+NOT_LINKED = ("shared", "find", "down", "pairs")
 
 
 def linked(view: View) -> dict[str, Any]:
@@ -101,6 +127,18 @@ def test_a_link_leads_back_to_every_threshold(clicks: list[tuple[str, str]]) -> 
         view = view.apply(action, value, TWO)
     assert 0 <= view.threshold <= 1
     assert linked(from_query(parameters(view.query(TWO)), TWO)) == linked(view)
+
+
+@given(st.lists(ACTIONS_OF_LABELS, max_size=8))
+def test_a_link_leads_back_to_every_label(clicks: list[tuple[str, str]]) -> None:
+    """With the thresholds of all labels that are not 0.5."""
+    view = first_view(OF_LABEL, 0)
+    for action, value in clicks:
+        view = view.apply(action, value, OF_LABEL)
+    link = parameters(view.query(OF_LABEL))
+    asked = asked_label(link, OF_LABEL)
+    assert asked == view.asked
+    assert linked(from_query(link, OF_LABEL, asked)) == linked(view)
 
 
 @given(

@@ -27,7 +27,7 @@ Positive = Annotated[
 
 Label = Annotated[
     str,
-    typer.Option(help="Of a run of several labels per image: name of the label to look at."),
+    typer.Option(help="Of several labels per image: name of the label to look at (default: none)."),
 ]
 
 
