@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
@@ -14,11 +15,13 @@ from dashboard.session.context import Context
 from dashboard.tabs import compare, errors, inspect
 from dashboard.tabs.errors import changed, pieces
 from dashboard.tabs.errors_state import View, asked_label, first_view, from_query
+from dashboard.tabs.export_state import ExportView, typed
 from dashboard.tabs.inspect import show_row
 from dashboard.tabs.registry import missing
 from explain.analysis.findings import Findings
 from explain.analysis.groups import group
 from explain.analysis.label_scores import label_scores
+from explain.export.gallery import Export
 from explain.run.engine import run
 from explain.run.label_sets import LabelSets, LabelSetsRun
 from explain.run.reader import open_run
@@ -167,6 +170,22 @@ def test_other_tabs_say_that_they_take_one_class_an_image(sets: LabelSets) -> No
 
 
 @pytest.mark.slow
+def test_export_is_that_of_the_label_in_errors(sets: LabelSets, tmp_path: Path) -> None:
+    ctx = Context(sets.whole)
+    build(ctx)
+    one = sets.label(2)
+    view = first_view(one, 2).apply("threshold", "0.4", one).apply("together", "2,0", one)
+    findings = ctx.findings_of(view.asked).at(view.threshold, view.positive)
+    options = ExportView().options(findings.run, view)
+    command = typed(findings.run, options)
+    for words in ("--select together:0", "--label blue", "--threshold 0.4"):
+        assert words in command
+    list(Export(findings, tmp_path / "out", options).steps())
+    both = np.flatnonzero(sets.truth[:, 2] & sets.truth[:, 0])
+    table = pd.read_csv(tmp_path / "out" / "export.csv")
+    assert sorted(table["id"]) == sorted(sets.table.loc[both, "id"])
+
+
 def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     folder = str(sets.folder)
     text = run_command("analyze", folder).stdout

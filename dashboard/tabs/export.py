@@ -69,12 +69,12 @@ class ExportTab:
         ctx.on_tab(ID, self.show, inputs, shown)
 
     def _findings(self, keys: dict[str, Any]) -> Findings:
-        """At the threshold of Errors."""
+        """Of the label and at the threshold of Errors."""
         view = View(**keys)
-        return self._ctx.findings.at(view.threshold, view.positive)
+        return self._ctx.findings_of(view.asked).at(view.threshold, view.positive)
 
     def _options(self, keys: dict[str, Any], values: tuple[Any, ...]) -> ExportOptions:
-        return ExportView(*values).options(self._ctx.run, View(**keys))
+        return ExportView(*values).options(self._findings(keys).run, View(**keys))
 
     @error_boundary
     def show(self, keys: dict[str, Any], *values: Any) -> list[str]:

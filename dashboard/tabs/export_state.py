@@ -57,6 +57,8 @@ def typed(run: RunData, options: ExportOptions) -> str:
     words += ["--sort", options.sort] if options.sort != plain.sort else []
     words += [] if options.originals else ["--no-originals"]
     words += [] if options.raw else ["--no-maps"]
+    if run.label_sets is not None:
+        words += ["--label", run.classes[1]]
     if run.threshold != 0.5:
         words += ["--threshold", str(run.threshold)]
     if run.positive != 1:

@@ -25,7 +25,7 @@ from models.access import reaches
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
 
-OF_LABELS = (errors, inspect, new_run, train)
+OF_LABELS = (errors, inspect, new_run, train, export)
 """Those that take runs of several labels per image, or need no run."""
 
 
@@ -40,8 +40,8 @@ def missing(tab: ModuleType, run: RunData) -> Markup | None:
     if run.label_sets is not None and tab not in OF_LABELS:
         return waiting(
             tab.TITLE,
-            f"{tab.TITLE} takes runs of one class per image. Of each label of this run, Errors and Inspect "
-            "show what is right and wrong, and export and report write it: --label NAME.",
+            f"{tab.TITLE} takes runs of one class per image. Errors and Inspect show what is right and wrong "
+            "of each label of this run, and Export writes it.",
         )
     access = run.manifest.access
     needed: Reach = getattr(tab, "REACH", "scores")
