@@ -55,6 +55,12 @@ class Axe:
         found = self.page.evaluate("rules => vitrineAxe.whole({rules})", costly)
         return [*lines(found), *self.changed(CONTRAST, TARGET_SIZE)]
 
+    def piece(self) -> list[str]:
+        """As `view`, of what `changed` would look at: rules on the document as a whole, such as the order of
+        its headings, are left out."""
+        costly = {rule: {"enabled": True} for rule in (CONTRAST, TARGET_SIZE)}
+        return lines(self.page.evaluate("rules => vitrineAxe.changed({rules})", costly))
+
     def changed(self, *rules: str) -> list[str]:
         """The violations of these rules by all in sight that was not checked before in this theme and width,
         or looked otherwise then, and by what is in it."""

@@ -54,6 +54,7 @@ def test_another_label_keeps_the_thresholds_of_each(sets: LabelSets) -> None:
     assert (other.asked, other.threshold, other.thresholds) == (2, 0.5, {"0": 0.3})
     back = other.apply("threshold", "0.8", sets.label(2)).apply("asked", "0", sets.label(2))
     assert (back.asked, back.threshold, back.thresholds) == (0, 0.3, {"2": 0.8})
+    assert view.apply("positive", "0", one) == view
     for value in ("4", "-1", "x", "", "99999999999"):
         assert view.apply("asked", value, one) == view
 
@@ -198,6 +199,8 @@ def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     for words in (["report", folder], ["export", folder, "--out", str(tmp_path / "e")]):
         assert "name one with --label: red, green, blue, grey" in one_line(*words)
     assert "name one with --label" in one_line("analyze", folder, "--threshold", "0.4")
+    line = one_line("analyze", folder, "--label", "red", "--positive", "no red")
+    assert "The positive class of a label is the label, red: leave --positive out." in line
     assert "No label 'pink'" in one_line("analyze", folder, "--label", "pink")
 
 

@@ -32,10 +32,11 @@ def threshold_panel(findings: Findings, view: View) -> Markup:
     run, scores = findings.run, findings.scores
     counts = scores.at(run.threshold)
     names = {str(i): name for i, name in enumerate(run.classes)}
+    of_class = select("positive", "positive class", names, str(run.positive))
     controls = controls_row(
         _slider(run.classes[run.positive], run.threshold),
         _presets(scores, run.threshold),
-        select("positive", "positive class", names, str(run.positive)),
+        of_class if run.label_sets is None else NOTHING,  # a label is what is called or not
     )
     body = controls + table(HEADS, join(map(_measure, measures(counts))), "vt-measures")
     left = f"{scores.left_out:,} images without a probability are left out." if scores.left_out else ""

@@ -147,6 +147,8 @@ class View:
         """Another threshold, or another positive class, from 0.5 on."""
         if len(run.classes) != 2:
             return self
+        if action == "positive" and run.label_sets is not None:  # the label is
+            return self
         if action == "positive" and value in ("0", "1") and int(value) != self.positive:
             return replace(self, positive=int(value), threshold=0.5, page=0)
         if action == "threshold" and _is_number(value) and 0 <= float(value) <= 1:

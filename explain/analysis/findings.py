@@ -176,6 +176,10 @@ def with_threshold(findings: Findings, threshold: str = "", positive: str = "") 
             f"{len(run.classes)} classes: leave them out."
         )
     found = run.positive
+    if positive and run.label_sets is not None:
+        raise UserError(
+            f"The positive class of a label is the label, {run.classes[1]}: leave --positive out."
+        )
     if positive:
         names = [find_class(positive, known) for known in (run.classes, run.data_names)]
         known = [index for index in names if index is not None]
