@@ -85,15 +85,7 @@ def _part(
     rng: np.random.Generator, truth: np.ndarray, start: int, request: Request, faults: Faults, apart: float
 ) -> pa.Table:
     n, k = len(truth), len(request.classes)
-    facts = {
-        "brightness": rng.beta(8, 8, n),
-        "contrast": rng.beta(6, 20, n),
-        "sharpness": rng.lognormal(0, 0.4, n),
-        "colour": rng.gamma(6, 6, n),
-        "width": np.full(n, 224),
-        "height": np.full(n, 224),
-        "hash": rng.integers(0, 2**63, n, np.uint64),
-    }
+    facts = facts_of(rng, n)
     blurred = truth == faults.blurred
     facts["sharpness"] = np.where(blurred, facts["sharpness"] / 12, facts["sharpness"])
     distance = np.where(blurred | ((facts["brightness"] < 0.4) & faults.dark), apart / 2, apart)
@@ -113,7 +105,7 @@ def _part(
         "pred": pred.astype(np.int16),
         "confidence": prob.max(1),
         "loss": -np.log(np.maximum(prob[np.arange(n), label], 1e-12)),
-        "thumbnail": _thumbnails(rng, n),
+        "thumbnail": thumbnails(rng, n),
         "prob": pa.ListArray.from_arrays(
             pa.array(np.arange(0, n * k + 1, k, dtype=np.int32)), pa.array(prob.ravel())
         ),
@@ -122,19 +114,32 @@ def _part(
     return rows_to_table(columns | _maps(rng, request, pred == label, at_border), request)
 
 
+def facts_of(rng: np.random.Generator, n: int) -> dict[str, Any]:
+    """What is known of n images without a network."""
+    return {
+        "brightness": rng.beta(8, 8, n),
+        "contrast": rng.beta(6, 20, n),
+        "sharpness": rng.lognormal(0, 0.4, n),
+        "colour": rng.gamma(6, 6, n),
+        "width": np.full(n, 224),
+        "height": np.full(n, 224),
+        "hash": rng.integers(0, 2**63, n, np.uint64),
+    }
+
+
 def _maps(
     rng: np.random.Generator, request: Request, right: np.ndarray, at_border: np.ndarray
 ) -> dict[str, Any]:
     """Columns of maps; where `right`, those for the predicted and the true class are the same."""
     columns: dict[str, Any] = {}
     for method in request.methods:
-        of_pred, of_label = (_blobs(rng, len(right), request.map_shape, at_border) for _ in range(2))
+        of_pred, of_label = (blobs(rng, len(right), request.map_shape, at_border) for _ in range(2))
         of_label[right] = of_pred[right]
         found = {"pred": of_pred, "label": of_label}
         if OTHER in request.targets:
             none = np.zeros(len(right), bool)
             found[OTHER] = np.where(
-                right[:, None, None], _blobs(rng, len(right), request.map_shape, none), of_label
+                right[:, None, None], blobs(rng, len(right), request.map_shape, none), of_label
             )
         for target, maps in found.items():
             name = map_column(method, target)
@@ -143,7 +148,7 @@ def _maps(
     return columns
 
 
-def _blobs(rng: np.random.Generator, n: int, shape: tuple[int, int], cornered: np.ndarray) -> np.ndarray:
+def blobs(rng: np.random.Generator, n: int, shape: tuple[int, int], cornered: np.ndarray) -> np.ndarray:
     """Maps (n, h, w): a round spot about the middle, or in the upper left corner."""
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     at = rng.normal(0, 0.08, (n, 2)) + np.where(cornered[:, None], 0.02, 0.5)
@@ -153,7 +158,7 @@ def _blobs(rng: np.random.Generator, n: int, shape: tuple[int, int], cornered: n
     return spots
 
 
-def _thumbnails(rng: np.random.Generator, n: int) -> list[bytes]:
+def thumbnails(rng: np.random.Generator, n: int) -> list[bytes]:
     """JPEGs of noise, a few that are used again."""
     made = []
     for pixels in rng.integers(0, 255, (8, 32, 32, 3), np.uint8):

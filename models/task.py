@@ -38,6 +38,7 @@ def as_asked(classifier: "Classifier", source: "ImageSource", told: str = "") ->
 def with_task(classifier: "Classifier", task: str) -> "Classifier":
     """The classifier whose network answers so. Raises UserError where its outputs cannot be read so."""
     from models.multi_label import answering_each_class, is_multi_label
+    from models.outputs import SIGMOID
     from models.sources.asked import example_of
 
     if task == SINGLE or is_multi_label(classifier.model):
@@ -45,8 +46,8 @@ def with_task(classifier: "Classifier", task: str) -> "Classifier":
     example = example_of(classifier.preprocessing).to(classifier.device)
     are_logits = classifier.metadata.get("outputs") == "logits"
     model, note = answering_each_class(classifier.model, example, are_logits)
-    notes = (*(n for n in classifier.notes if "behind a sigmoid" not in n), note)
-    return replace(classifier, model=model, task=task, notes=notes)
+    before = (n.replace(SIGMOID, "").strip("; ") for n in classifier.notes)  # which is of a softmax
+    return replace(classifier, model=model, task=task, notes=(*filter(None, before), note))
 
 
 def require_same_task(classifier: "Classifier", source: "ImageSource") -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 MOST_RUNS = 50
-LABELS = 8  # findings of single labels that are kept
+LABELS = 16  # findings of single labels that are kept
 VISIT = 60.0  # time limit for the work of a visitor, in seconds
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SEVERAL = ("labels", "prob", "logit")
 """Columns of the answers to every class."""
-KEPT = 8
+KEPT = 16
 """Runs of single labels that are kept, at about 20 MB each for 50,000 images."""
 NEGATIVE = "no map: maps show what speaks for {name}, not what speaks against it"
 NOT_KEPT = "no map: the run keeps those of labels that are missed, called in error, or found"
@@ -137,13 +137,13 @@ class LabelSets:
 
     def _statistics(self, index: int, truth: np.ndarray, called: np.ndarray) -> dict[str, np.ndarray]:
         """Of the maps of each target, where its class is the label; NaN elsewhere."""
-        places = self.places[self.places["class"] == index]
+        place = self._place_of(index)
         is_label = {TARGETS[0]: called, TARGETS[1]: truth, OTHER: ~called}
         columns = dict[str, np.ndarray]()
         for method in self.manifest.request.methods:
             for statistic in self.manifest.request.statistics:
-                known = np.full(len(self.table), np.nan, np.float32)
-                known[places["row"]] = places[f"{map_column(method, OF_CLASS)}.{statistic}"]
+                values = self.places[f"{map_column(method, OF_CLASS)}.{statistic}"].to_numpy(np.float32)
+                known = np.append(values, np.float32(np.nan))[place]
                 for target, yes in is_label.items():
                     columns[f"{map_column(method, target)}.{statistic}"] = np.where(yes, known, np.nan)
         return columns
@@ -152,17 +152,37 @@ class LabelSets:
         """Raw maps (n, h, w) float32 of a label for rows of the table; NaN where none is kept."""
         shape, name = self.manifest.request.map_shape, map_column(method, OF_CLASS)
         maps = np.full((len(rows), *shape), np.nan, np.float32)
-        places = self.places[self.places["class"] == index].set_index("row")[["part", "at"]]
-        found = places.reindex(list(rows)).assign(to=np.arange(len(rows))).dropna()
-        for part, group in found.astype(int).groupby("part"):
-            file, at = maps_of(self.whole.parts[int(str(part))]), group["at"].to_numpy()
+        place = self._place_of(index)[list(rows)]
+        parts, at = (self._columns[key][place] for key in ("part", "at"))
+        for part in np.unique(parts[place >= 0]):
+            to = np.flatnonzero((parts == part) & (place >= 0))
+            file = maps_of(self.whole.parts[int(part)])
             packed, scale = (column(file, n, self.whole.stamp) for n in (name, f"{name}.scale"))
-            scales = scale.to_numpy().astype(np.float32)[at]
-            maps[group["to"].to_numpy()] = unpack_maps(packed.take(pa.array(at)), scales, shape)
+            scales = scale.to_numpy().astype(np.float32)[at[to]]
+            maps[to] = unpack_maps(packed.take(pa.array(at[to])), scales, shape)
         return maps
 
+    @cached_property
+    def _columns(self) -> dict[str, np.ndarray]:
+        """Where the maps are, and -1 for none, which is what the place -1 finds."""
+        return {key: np.append(self.places[key].to_numpy(int), -1) for key in ("part", "at")}
+
+    @cached_property
+    def _placed(self) -> "LRUCache[int, np.ndarray]":
+        return LRUCache(KEPT)
+
+    def _place_of(self, index: int) -> np.ndarray:
+        """For each row of the table, the number of the map of a label among `places`; -1 for none, (n,)."""
+        found = self._placed.get(index)
+        if found is None:
+            found = np.full(len(self.table), -1)
+            of_label = np.flatnonzero(self.places["class"].to_numpy(int) == index)
+            found[self.places["row"].to_numpy(int)[of_label]] = of_label
+            self._placed[index] = found
+        return found
+
     def has_map(self, index: int, row: int) -> bool:
-        return bool(((self.places["class"] == index) & (self.places["row"] == row)).any())
+        return bool(self._place_of(index)[row] >= 0)
 
 
 def _places(folder: Path, manifest: Manifest, table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
@@ -253,10 +273,8 @@ class LabelRun(RunData):
 
     def _is_label(self, target: str, rows: "Sequence[int]") -> np.ndarray:
         """Whether the class of a target is the label, (n,) bool."""
-        there = self.table.loc[list(rows)]
-        if target == TARGETS[1]:
-            return np.asarray(there["label"] == 1)
-        return np.asarray((there["pred"] == 1) if target == TARGETS[0] else (there["pred"] == 0))
+        name, wanted = ("label", 1) if target == TARGETS[1] else ("pred", int(target == TARGETS[0]))
+        return np.asarray(self.table[name].to_numpy()[list(rows)] == wanted)
 
     def maps(self, method: str, target: str, rows: "Sequence[int]") -> np.ndarray:
         if method not in self.manifest.request.methods:
