@@ -1,6 +1,7 @@
 """Errors and Inspect of a run of several labels per image: choosing a label, thresholds of each, pairs of
 labels, links, and what the other tabs say."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from sklearn.metrics import f1_score
 
 from dashboard.app import build
 from dashboard.components.label_table import label_table
+from dashboard.components.note_editor import note_editor
 from dashboard.session.context import Context
+from dashboard.session.notes_handler import write
 from dashboard.tabs import compare, errors, inspect
 from dashboard.tabs.errors import changed, pieces
 from dashboard.tabs.errors_state import View, asked_label, first_view, from_query
@@ -24,6 +27,7 @@ from explain.analysis.label_scores import label_scores
 from explain.export.gallery import Export
 from explain.run.engine import run
 from explain.run.label_sets import LabelSets, LabelSetsRun
+from explain.run.notes import read
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.errors import UserError
@@ -202,6 +206,31 @@ def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     line = one_line("analyze", folder, "--label", "red", "--positive", "no red")
     assert "The positive class of a label is the label, red: leave --positive out." in line
     assert "No label 'pink'" in one_line("analyze", folder, "--label", "pink")
+
+
+def test_what_takes_one_class_says_so(sets: LabelSets, tmp_path: Path) -> None:
+    folder, other = str(sets.folder), tmp_path / "other"
+    shutil.copytree(sets.folder, other)
+    line = one_line("compare", folder, str(other))
+    assert "The comparison takes runs of one class per image" in line
+    done = run_command("compare", folder, str(other), "--label", "red")
+    assert done.returncode == 0, done.stderr
+    assert "one class per image" in one_line("top-activations", folder)
+    with pytest.raises(UserError, match="one class per image"):
+        Findings(sets.whole)
+
+
+def test_notes_are_of_the_image_and_correct_no_label(sets: LabelSets, tmp_path: Path) -> None:
+    ctx = Context(sets.whole)
+    write(ctx, "tags 3", "odd, dark", "me")
+    with pytest.raises(UserError, match="Labels of a run of several labels per image are not corrected here"):
+        write(ctx, "label 3", "red", "me")
+    assert "correct label" not in str(note_editor(sets.label(0), read(sets.folder), 3))
+    assert run_command("notes", str(sets.folder), "--out", str(tmp_path / "n.csv")).returncode == 0
+    row = pd.read_csv(tmp_path / "n.csv", keep_default_na=False).iloc[0]
+    names = np.array(NAMES)
+    assert row["true"] == " | ".join(names[sets.truth[3]])
+    assert row["predicted"] == " | ".join(names[sets.prob[3] >= 0.5])
 
 
 def test_a_run_of_one_class_an_image_has_no_label(small_run: LabelSetsRun) -> None:

@@ -196,11 +196,12 @@ def run(
     return ran(net, data, Path(out), methods, split, limit, restart, batch_size, force, task)
 
 
-def open_run(folder: str | Path) -> "RunData":
-    """Return the run in a run folder. Raises UserError if the folder contains none."""
+def open_run(folder: str | Path, label: str = "") -> "RunData":
+    """Return the run in a run folder. Of several labels per image: all of them, or the run of two classes of
+    one `label`. Raises UserError if the folder contains none, and for a label that it lacks."""
     from explain.run.reader import open_run as opened
 
-    return opened(Path(folder))
+    return opened(Path(folder), label)
 
 
 def dashboard(

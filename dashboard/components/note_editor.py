@@ -34,13 +34,14 @@ def note_editor(run: RunData, notes: Notes, row: int) -> Markup:
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
     summary = _summary(note)
+    label = _box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES))
     return html(
         '<details class="vt-note{noted}"><summary>{summary}</summary>{label}{tags}'
         '<textarea data-keep data-action="text {row}" rows="2" placeholder="free text" '
         'aria-label="free text">{text}</textarea></details>',
         noted=" vt-noted" if summary else "",
         summary=summary[:80] or "note",
-        label=_box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES)),
+        label=label if run.label_sets is None else NOTHING,  # of several labels, none is the correct one
         tags=_box(row, "tags", ", ".join(note.tags), "tags, separated by commas"),
         row=row,
         text=verbatim(note.text),

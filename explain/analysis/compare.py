@@ -62,6 +62,8 @@ def compare(
 ) -> Comparison:
     """Raises UserError where the runs share no image, or `method` is not in both. Runs that share no method
     are compared without maps."""
+    for run in (a, b):
+        run.require_one_class("The comparison")
     shared = [m for m in a.manifest.request.methods if m in b.manifest.request.methods]
     if method and method not in shared:
         of_a, of_b = (", ".join(run.manifest.request.methods) for run in (a, b))

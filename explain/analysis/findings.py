@@ -36,6 +36,7 @@ class Findings(Evidence):
     """Of one run. Of two classes, `at` gives those at another threshold."""
 
     def __init__(self, run: RunData):
+        run.require_one_class("The analysis of errors")
         super().__init__(run)
         self._ready = self.kept
         self._at: LRUCache[tuple[float, int], Findings] = LRUCache(THRESHOLDS)

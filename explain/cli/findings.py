@@ -8,7 +8,7 @@ import typer
 
 from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
-from explain.cli.threshold import NETWORKS_OWN, Decision
+from explain.cli.threshold import NETWORKS_OWN, Decision, Label
 from models.errors import UserError
 from models.program import typed
 
@@ -76,6 +76,7 @@ def compare(
     method: Annotated[
         str | None, typer.Option(help="Method whose maps are compared (default: the first that both have).")
     ] = None,
+    label: Label = "",
     out: Annotated[
         Path | None, typer.Option(help="CSV file for a table with one row per image (default: none).")
     ] = None,
@@ -89,7 +90,7 @@ def compare(
 
     if first.resolve() == second.resolve():
         raise UserError(f"'{first}' is given twice: give two run folders.")
-    comparison = compare_runs(open_run(first), open_run(second), method)
+    comparison = compare_runs(open_run(first, label), open_run(second, label), method)
     say("\n".join(format_text(comparison)))
     if out:
         write_csv(as_table(comparison), out)

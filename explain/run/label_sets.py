@@ -28,6 +28,7 @@ from explain.run.format import (
 from explain.run.parquet import Damaged, read
 from explain.run.run_data import RunData
 from models.classes import find_class
+from models.data.source import label_set
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,8 +103,15 @@ class LabelSets:
             "label": np.full(len(self.table), -1),
             "pred": np.where(bad, np.nan, probable.argmax(1)),
             "confidence": np.where(bad, np.nan, probable.max(1)),
+            "labels": self._texts(self.truth),
+            "called": self._texts(self.prob >= CALLED),
         }
         return LabelSetsRun(self.folder, self.manifest, self.table.assign(**answers), self.damaged, sets=self)
+
+    def _texts(self, chosen: np.ndarray) -> list[str]:
+        """The labels of each image as one text; `chosen` (n, K) bool."""
+        names = np.array(self.classes, object)
+        return [label_set(names[row]) for row in chosen]
 
     @cached_property
     def _opened(self) -> "LRUCache[int, LabelRun]":
@@ -210,7 +218,8 @@ def _places(folder: Path, manifest: Manifest, table: pd.DataFrame) -> tuple[pd.D
 class LabelSetsRun(RunData):
     """All labels of a run of several labels per image: `classes` are the labels, the probabilities do not
     sum to 1, and `pred` is only the most probable of them. What is right and wrong, and why, is a
-    question of one label: `sets.label(number)`."""
+    question of one label: `sets.label(number)`. `table` has the texts `labels` and `called`; its `label` is
+    -1."""
 
     sets: LabelSets | None = None
 

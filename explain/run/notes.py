@@ -162,8 +162,8 @@ def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "id": order,
-            "true": picked["label"].map(names).to_list(),
-            "predicted": picked["pred"].map(names).to_list(),
+            "true": (picked["labels"] if run.all_labels else picked["label"].map(names)).to_list(),
+            "predicted": (picked["called"] if run.all_labels else picked["pred"].map(names)).to_list(),
             "confidence": picked["confidence"].to_list(),
             "tags": [plain(", ".join(n.tags)) for n in message],
             "corrected": [n.label for n in message],

@@ -78,6 +78,14 @@ class RunData:
         """Whether it holds several labels per image at once, of which one must be asked for."""
         return False
 
+    def require_one_class(self, what: str) -> None:
+        """Raises UserError for a run of several labels per image, of which none is asked for."""
+        if self.all_labels:
+            raise UserError(
+                f"{what} takes runs of one class per image; '{self.folder}' has several labels per image "
+                f"({', '.join(self.classes[:12])})."
+            )
+
     @property
     def binary(self) -> bool:
         """Whether it has two classes, so that a threshold decides between them."""
