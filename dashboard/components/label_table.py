@@ -44,7 +44,8 @@ def label_table(sets: LabelSets, view: View) -> Markup:
         pairs = _pairs(sets.classes, "instead", counts.called_instead)
     else:
         pairs = _pairs(sets.classes, "together", scores.together)
-    body += html('<p class="vt-presets">pairs {}</p>{}', segments("pairs", PAIRS, view.pairs, "pairs"), pairs)
+    chosen = segments("pairs", PAIRS, view.pairs, "pairs")
+    body += html('<p class="vt-presets">pairs {} {}</p>{}', chosen, MEANINGS[view.pairs], pairs)
     return panel("Labels", body, "most errors first; click one to see its images")
 
 
@@ -113,8 +114,7 @@ def _pairs(names: tuple[str, ...], kind: str, values: np.ndarray) -> Markup:
     np.fill_diagonal(pairs, 0)
     if not pairs.any():
         return empty(f"{PAIRS[kind]}: none.")
-    note = html('<p class="vt-dim">{}</p>', MEANINGS[kind])
-    return note + (_cells(names, kind, pairs) if len(names) <= FULL else _list(names, kind, pairs))
+    return _cells(names, kind, pairs) if len(names) <= FULL else _list(names, kind, pairs)
 
 
 def _cells(names: tuple[str, ...], kind: str, pairs: np.ndarray) -> Markup:
