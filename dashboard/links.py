@@ -49,7 +49,9 @@ def clicked_row(run: RunData, value: object) -> int:
     return row
 
 
-def in_inspect(run: RunData, row: object) -> list[Any]:
+def in_inspect(run: RunData, row: object, label: int | None = None) -> list[Any]:
     """Values for `ctx.opened` and `ctx.tabs`: this row of the run, in Inspect; again where it is there
-    already. Raises UserError where the run has no such row."""
-    return [{"row": clicked_row(run, row), "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]
+    already. `label`: of several labels per image, the one whose maps are shown. Raises UserError where the
+    run has no such row."""
+    opened = {"row": clicked_row(run, row), "click": time.monotonic_ns(), "label": label}
+    return [opened, gr.Tabs(selected="inspect")]

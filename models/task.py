@@ -35,13 +35,21 @@ def as_asked(classifier: "Classifier", source: "ImageSource", told: str = "") ->
     return with_task(classifier, task)
 
 
+def as_named(classifier: "Classifier") -> "Classifier":
+    """The classifier for the task that its own file names, where that is not one class per image."""
+    return with_task(classifier, MULTI) if classifier.task == MULTI else classifier
+
+
 def with_task(classifier: "Classifier", task: str) -> "Classifier":
     """The classifier whose network answers so. Raises UserError where its outputs cannot be read so."""
     from models.multi_label import answering_each_class, is_multi_label
     from models.outputs import SIGMOID
     from models.sources.asked import example_of
 
-    if task == SINGLE or is_multi_label(classifier.model):
+    several = is_multi_label(classifier.model)
+    if task == SINGLE and several:
+        raise UserError(f"{classifier.name} was opened for several labels per image: open it again.")
+    if task == SINGLE or several:
         return replace(classifier, task=task)
     example = example_of(classifier.preprocessing).to(classifier.device)
     are_logits = classifier.metadata.get("outputs") == "logits"

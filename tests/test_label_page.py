@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import f1_score
 
+import vitrine
 from dashboard.app import build
+from dashboard.components.cards import cards
 from dashboard.components.label_table import label_table
 from dashboard.components.note_editor import note_editor
 from dashboard.session.context import Context
@@ -21,17 +24,20 @@ from dashboard.tabs.errors_state import View, asked_label, first_view, from_quer
 from dashboard.tabs.export_state import ExportView, typed
 from dashboard.tabs.inspect import show_row
 from dashboard.tabs.registry import missing
-from explain.analysis.findings import Findings
+from explain.analysis.findings import Findings, analyze
 from explain.analysis.groups import group
 from explain.analysis.label_scores import label_scores
+from explain.analysis.slices import attributes
 from explain.export.gallery import Export
 from explain.run.engine import run
 from explain.run.label_sets import LabelSets, LabelSetsRun
 from explain.run.notes import read
 from explain.run.reader import open_run
 from models.classifier import Classifier
+from models.data.source import Item
 from models.errors import UserError
 from tests.command import one_line, run_command
+from tests.conftest import TINY, TinyNet
 from tests.test_label_sets import NAMES, Patches, net, patches
 
 __all__ = ["net", "patches"]  # fixtures
@@ -202,10 +208,83 @@ def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     assert "no blue" in (tmp_path / "r.html").read_text()
     for words in (["report", folder], ["export", folder, "--out", str(tmp_path / "e")]):
         assert "name one with --label: red, green, blue, grey" in one_line(*words)
-    assert "name one with --label" in one_line("analyze", folder, "--threshold", "0.4")
+    at = run_command("analyze", folder, "--threshold", "0.9").stdout
+    assert all(line.split()[-1] == "0.9" for line in at.splitlines() if line.startswith(NAMES))
+    assert "is no threshold" in one_line("analyze", folder, "--threshold", "most")
     line = one_line("analyze", folder, "--label", "red", "--positive", "no red")
     assert "The positive class of a label is the label, red: leave --positive out." in line
     assert "No label 'pink'" in one_line("analyze", folder, "--label", "pink")
+
+
+def test_python_names_the_way_to_one_label(sets: LabelSets) -> None:
+    whole = vitrine.open_run(sets.folder)
+    assert "pred" not in whole.table
+    assert whole.table["labels"].tolist() == [" | ".join(np.array(NAMES)[t]) for t in sets.truth]
+    for ask in (lambda: whole.evaluation, lambda: whole.at(0.3)):
+        with pytest.raises(UserError, match=r"open one of them by its name \(label=, --label\), red, green"):
+            ask()
+    assert vitrine.open_run(sets.folder, "red").evaluation.support.sum() == len(sets.table)
+
+
+def test_one_image_is_explained_with_sigmoids(net: Classifier, patches: Patches) -> None:
+    for found in (net, vitrine.wrap(TinyLabels(), NAMES, TINY, task="multi-label")):
+        picture = patches.load(0)
+        explained = vitrine.explain(found, picture, ["grad_cam"])
+        with torch.inference_mode():
+            p = found.model(found.batch([picture])).sigmoid()[0].numpy()
+        np.testing.assert_allclose(explained.prob, p, atol=1e-6)
+
+
+class TinyLabels(TinyNet):
+    def __init__(self) -> None:
+        super().__init__(4)
+
+
+def test_maps_that_are_lost_leave_the_answers(sets: LabelSets) -> None:
+    """A run of one part, whose file of maps is gone."""
+    for path in (sets.folder / "maps").iterdir():
+        path.unlink()
+    opened = open_run(sets.folder, "red")
+    list(analyze(Findings(opened)))
+    assert np.isnan(opened.maps("grad_cam", "pred", [0, 1])).all()
+    build(Context(opened))
+
+
+def test_slices_of_a_label_are_not_those_of_having_a_map(sets: LabelSets) -> None:
+    """Only images whose label is called have one for the prediction: all others would be 'the rest'."""
+    assert "attention" not in {kind for kind, _, _ in attributes(sets.label(0), "grad_cam")}
+
+
+def test_a_label_that_no_image_has_says_so(net: Classifier, patches: Patches, tmp_path: Path) -> None:
+    patches.items = [Item.of_set(i.id, set(i.labels or ()) - {"blue"}, NAMES) for i in patches.items]
+    run(net, patches, tmp_path / "none", ["grad_cam"])
+    opened = open_run(tmp_path / "none").label_sets
+    assert opened is not None
+    assert opened.most_errors != 2
+    assert Findings(opened.label(2)).inconclusive == (
+        "No image has the label blue: nothing can be concluded about it."
+    )
+
+
+def test_what_to_try_names_no_training(sets: LabelSets) -> None:
+    """Training takes one class per image."""
+    assert all(not p.option for k in range(4) for p in Findings(sets.label(k)).proposals)
+
+
+def test_a_card_says_why_there_is_no_map(sets: LabelSets) -> None:
+    called = sets.prob >= 0.5
+    one = sets.label(int((called & ~sets.truth).sum(0).argmax()))
+    alarm = one.ok.index[(one.ok["label"] == 0) & (one.ok["pred"] == 1)]
+    text = "".join(cards(one, alarm[:1].tolist(), "grad_cam", "both", False))
+    assert f"maps show what speaks for {one.classes[1]}" in text
+    assert "no finite number" not in text
+
+
+def test_an_image_of_a_label_opens_with_its_map(sets: LabelSets) -> None:
+    row = int(np.flatnonzero(sets.truth[:, 2] & (sets.prob.argmax(1) != 2))[0])
+    _, _, panel, _, target = show_row(Context(sets.whole), row, 2)
+    assert target == 2
+    assert "Maps of the run for blue" in str(panel)
 
 
 def test_what_takes_one_class_says_so(sets: LabelSets, tmp_path: Path) -> None:

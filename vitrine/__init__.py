@@ -60,20 +60,24 @@ def wrap(
     preprocess: "Preprocessing | Any",
     name: str = "network",
     outputs: str = "",
+    task: str = "",
 ) -> "Classifier":
     """Return a `Classifier` for your own module, with the names of its outputs and its preprocessing.
 
     `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`. The module itself is used,
     in eval mode from here on. `outputs`: what it returns, "logits", "probabilities" or "percent" (default:
-    found out with two images, see `.notes`). Raises UserError if an image cannot pass through it, if the
-    number of outputs differs from the number of names, if the outputs are not what is said, and for a
-    transform that is not deterministic.
+    found out with two images, see `.notes`). `task`: "multi-label" where an image has any number of labels
+    and each output decides for itself (default: one class per image). Raises UserError if an image cannot
+    pass through it, if the number of outputs differs from the number of names, if the outputs are not what is
+    said, and for a transform that is not deterministic.
     """
     from models.parameter_sets import reading
     from models.sources.module import from_module
+    from models.task import as_named, require_task
 
     with reading(outputs=outputs):
-        return replace(from_module(model, classes, preprocess, name), names_from="classes=")
+        made = replace(from_module(model, classes, preprocess, name), names_from="classes=")
+    return as_named(replace(made, task=require_task(task)))
 
 
 def register_model(
@@ -139,14 +143,16 @@ def load(
     from models.preprocessing_options import options_for
     from models.registry import load as find
     from models.sources.module import read_preprocess
+    from models.task import as_named
 
     names = tuple(classes) if classes else None
     given = "classes=" if names else ""
     if preprocess is None:
-        return replace(find(name, weights, names, device, None, which, outputs), names_from=given)
+        found = find(name, weights, names, device, None, which, outputs)
+        return as_named(replace(found, names_from=given))
     fed, origin = read_preprocess(preprocess)
     found = find(name, weights, names, device, options_for(fed), which, outputs)
-    return replace(found, preprocessing_from=origin, names_from=given)
+    return as_named(replace(found, preprocessing_from=origin, names_from=given))
 
 
 def explain(

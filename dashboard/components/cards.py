@@ -112,6 +112,7 @@ def _maps_shown(
         maps["label"][k],
         evidence(label, "label"),
         f"{text}, for {label}, probability {float(np.exp(-item['loss'])):.2f}",
+        run.no_map(int(str(item.name)), "label"),
     )
     return {"pred": [of_pred], "label": [of_label], "both": [of_pred, of_label]}[target]
 

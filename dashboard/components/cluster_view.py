@@ -24,7 +24,8 @@ def cluster_view(findings: Findings, view: View) -> Markup:
     run, target = findings.run, one_target(view)
     if not run.present:
         return panel("Clusters", empty("No image has a prediction."))
-    label = by_recall(run)[0] if view.label is None else view.label
+    first = 1 if run.label_sets is not None and 1 in run.present else by_recall(run)[0]
+    label = first if view.label is None else view.label
     classes = {str(i): run.classes[i] for i in run.present}
     choice = select("class", "class", classes, str(label)) if len(classes) <= LISTED else NOTHING
     title, controls = f"Clusters of {run.classes[label]}’s maps", map_controls(run, view, first=choice)

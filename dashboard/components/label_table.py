@@ -43,7 +43,8 @@ def label_table(sets: LabelSets, view: View) -> Markup:
     if view.pairs == "instead":
         pairs = _pairs(sets.classes, "instead", counts.called_instead)
     else:
-        pairs = _pairs(sets.classes, "together", scores.together)
+        expected = scores.chance_of_together
+        pairs = _pairs(sets.classes, "together", scores.together, expected)
     chosen = segments("pairs", PAIRS, view.pairs, "pairs")
     body += html('<p class="vt-presets">pairs {} {}</p>{}', chosen, MEANINGS[view.pairs], pairs)
     return panel("Labels", body, "most errors first; click one to see its images")
@@ -108,24 +109,28 @@ def _row(k: int, row: ClassRow, counts: LabelCounts, chosen: bool) -> Markup:
     )
 
 
-def _pairs(names: tuple[str, ...], kind: str, values: np.ndarray) -> Markup:
-    """As a matrix, or the largest pairs as a list where there are many labels."""
+def _pairs(
+    names: tuple[str, ...], kind: str, values: np.ndarray, expected: np.ndarray | None = None
+) -> Markup:
+    """As a matrix, or the largest pairs as a list where there are many labels. `expected`: how many there
+    would be if the labels had nothing to do with each other."""
     pairs = values.copy()
     np.fill_diagonal(pairs, 0)
     if not pairs.any():
         return empty(f"{PAIRS[kind]}: none.")
-    return _cells(names, kind, pairs) if len(names) <= FULL else _list(names, kind, pairs)
+    return _cells(names, kind, pairs, expected) if len(names) <= FULL else _list(names, kind, pairs)
 
 
-def _cells(names: tuple[str, ...], kind: str, pairs: np.ndarray) -> Markup:
+def _cells(names: tuple[str, ...], kind: str, pairs: np.ndarray, expected: np.ndarray | None) -> Markup:
     top = pairs.max()
+    more = np.full(pairs.shape, np.nan) if expected is None else expected
     heads = join(html('<th scope="col" title="{0}"><span>{0}</span></th>', name) for name in names)
     rows = join(
         html(
             '<tr><th scope="row" title="{0}"><span>{0}</span></th>{1}</tr>',
             names[a],
             join(
-                _cell(names, kind, a, b, int(pairs[a, b]), float(pairs[a, b] / top))
+                _cell(_message(names, kind, a, b, pairs[a, b], more[a, b]), kind, a, b, pairs[a, b], top)
                 for b in range(len(names))
             ),
         )
@@ -139,25 +144,29 @@ def _cells(names: tuple[str, ...], kind: str, pairs: np.ndarray) -> Markup:
     )
 
 
-def _cell(names: tuple[str, ...], kind: str, a: int, b: int, count: int, part: float) -> Markup:
+def _cell(message: str, kind: str, a: int, b: int, count: int, top: int) -> Markup:
     if a == b:
         return Markup("<td></td>")
+    part = float(count / top)
     return html(
         '<td><button class="vt-cell vt-{kind}{strong}" style="--s:{strength:.3f}" title="{message}" '
         'aria-label="{message}" {click}>{count}</button></td>',
         kind="miss" if kind == "instead" else "hit",
         strong=" vt-strong" if part > 0.45 else "",
         strength=0.85 * part**0.6,  # the numbers keep their contrast on the strongest, too
-        message=_message(names, kind, a, b, count),
+        message=message,
         click=action(kind, f"{a},{b}"),
         count=count,
     )
 
 
-def _message(names: tuple[str, ...], kind: str, a: int, b: int, count: int) -> str:
+def _message(
+    names: tuple[str, ...], kind: str, a: int, b: int, count: int, expected: float = float("nan")
+) -> str:
     if kind == "instead":
         return f"{names[a]} missed, {names[b]} called instead: {count} images"
-    return f"{names[a]} and {names[b]}: {count} images"
+    chance = f", {expected:.1f} if they had nothing to do with each other" if expected == expected else ""
+    return f"{names[a]} and {names[b]}: {count} images{chance}"
 
 
 def _list(names: tuple[str, ...], kind: str, pairs: np.ndarray) -> Markup:

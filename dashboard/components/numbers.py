@@ -9,7 +9,12 @@ from explain.run.reader import RunData
 
 def numbers(run: RunData, method: str) -> Markup:
     """One card per figure; a figure about certain images is a button that opens them."""
-    return html('<div class="vt-kpis">{}</div>', join(map(_card, headline(run, method))))
+    of_label = (
+        html('<h2 class="vt-of-label">Label <b>{}</b>: yes or no</h2>', run.classes[1])
+        if run.label_sets is not None
+        else NOTHING
+    )
+    return of_label + html('<div class="vt-kpis">{}</div>', join(map(_card, headline(run, method))))
 
 
 def _card(f: Figure) -> Markup:

@@ -50,11 +50,11 @@ def _card(number: int, p: Proposal, chosen: bool) -> Markup:
     )
     return html(
         '<article class="vt-proposal{on}"><p><b>{title}</b> {text}</p>'
-        '<p class="vt-advice">{advice} <code>train {option}</code> {show}</p></article>',
+        '<p class="vt-advice">{advice} {option} {show}</p></article>',
         on=" vt-on" if chosen else "",
         title=p.title,
         text=p.text,
         advice=p.advice,
-        option=p.option,
+        option=html("<code>train {}</code>", p.option) if p.option else NOTHING,
         show=show if len(p.rows) else NOTHING,
     )

@@ -142,7 +142,8 @@ class ErrorsTab:
     def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
         action, value, before = str(event.index), str(event.value), View(**keys)
         if action == "open":
-            return [*[gr.skip()] * (len(self._areas) + 1), *in_inspect(self._ctx.run, value)]
+            label = before.asked if self._ctx.run.label_sets is not None else None
+            return [*[gr.skip()] * (len(self._areas) + 1), *in_inspect(self._ctx.run, value, label)]
         view = before.apply(action, value, self._of(before).run)
         areas = changed(self._of(view), before, view, self._editable)
         return [asdict(view), *areas, gr.skip(), gr.skip()]

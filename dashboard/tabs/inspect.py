@@ -23,6 +23,7 @@ from dashboard.tabs.inspect_maps import live_maps
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
 from explain.methods.registry import METHODS
 from explain.run.notes import read
+from explain.run.reader import RunData
 from models.access import reaches
 from models.errors import Cancelled, UserError
 
@@ -30,23 +31,34 @@ TITLE = "Inspect"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-def show_row(ctx: Context, row: int) -> list[Any]:
-    """What the run holds of a row, without the network: values for subject, facts, panel, maps, class."""
+def show_row(ctx: Context, row: int, label: int | None = None) -> list[Any]:
+    """What the run holds of a row, without the network: values for subject, facts, panel, maps, class.
+    `label`: of several labels per image, that whose maps are shown; otherwise the most probable one."""
     run, request = ctx.run, ctx.run.manifest.request
-    prob, pred = run.prob(row), run.table.at[row, "pred"]
-    if np.isnan(float(pred)):
+    prob, pred = run.prob(row), run.shown_class(row)
+    if pred is None:
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
-    cards = [Card(m, run.title(m), run.maps(m, "pred", [row])[0], request.layer) for m in request.methods]
-    shown = shown_probability(run, prob, ctx.temperature, int(pred))
-    title = heading("Maps of the run", run.classes, int(pred), None, shown)
+    pred = pred if label is None else label
+    maps = {m: _map_of(run, m, row, label) for m in request.methods}
+    cards = [Card(m, run.title(m), raw, request.layer) for m, raw in maps.items()]
+    shown = shown_probability(run, prob, ctx.temperature, pred)
+    title = heading("Maps of the run", run.classes, pred, None, shown)
     live = ctx.access.explains
     return [
         {"row": row},
         facts(run, prob, row, ctx.temperature, live),
         map_cards(ctx.seen(row), cards, title, False, 0, "" if live else None),
         run_maps(run, row),
-        int(pred),
+        pred,
     ]
+
+
+def _map_of(run: RunData, method: str, row: int, label: int | None) -> np.ndarray:
+    """Raw (h, w), of the prediction or of a label."""
+    if label is None or run.label_sets is None:
+        return run.maps(method, "pred", [row])[0]
+    raw: np.ndarray = run.label_sets.maps(method, label, [row])[0]
+    return raw
 
 
 def first_sight(ctx: Context) -> list[Any]:
@@ -142,7 +154,9 @@ class InspectTab:
     def from_run(self, opened: Subject | None) -> list[Any]:
         """The row that was clicked in Errors."""
         subject = of_row(opened)
-        return [*show_row(self._ctx, subject["row"]), NO_CLASS] if subject else [gr.skip()] * 6
+        if not subject or opened is None:
+            return [gr.skip()] * 6
+        return [*show_row(self._ctx, subject["row"], opened.get("label")), NO_CLASS]
 
     @error_boundary
     def arrive(self, request: gr.Request) -> list[Any]:

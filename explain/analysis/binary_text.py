@@ -115,9 +115,14 @@ def area_lines(scores: BinaryScores, width: int = 11) -> list[str]:
         return [f"{'AUC':{width}}{scores.undefined}"]
     how = ("by DeLong", f"from {RESAMPLES} bootstrap samples")
     return [
-        f"{name:{width}}{figure(m.value)}  (95 % interval {interval_text(m)} {words}; {m.note})"
+        f"{name:{width}}{figure(m.value)}  ({_interval(m, words)}; {m.note})"
         for name, m, words in zip(("AUC", "AP"), areas(scores), how, strict=True)
     ]
+
+
+def _interval(m: Measure, how: str) -> str:
+    text = interval_text(m)
+    return f"95 % interval {text} {how}" if m.interval[0] == m.interval[0] else text
 
 
 def format_binary(findings: Findings) -> list[str]:

@@ -25,6 +25,9 @@ def inconclusive(run: RunData) -> str:
             "Repair the images or the network, and run again."
         )
     e, n = run.evaluation, len(run.ok)
+    if run.label_sets is not None and len(run.present) == 1:
+        which = "Every image has" if run.present[0] == 1 else "No image has"
+        return f"{which} the label {run.classes[1]}: nothing can be concluded about it."
     level, (low, high) = chance_level(e), e.interval
     called = e.confusion.sum(0)
     most = int(called.argmax())

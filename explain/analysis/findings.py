@@ -82,7 +82,10 @@ class Findings(Evidence):
     @cached_property
     def proposals(self) -> list[Proposal]:
         """As `proposals.proposals`; none where nothing may be concluded."""
-        return [] if self.inconclusive else proposals(self)
+        if self.inconclusive:
+            return []
+        # no training takes several labels per image
+        return [replace(p, option="") if self.run.label_sets is not None else p for p in proposals(self)]
 
 
 class FindingsAt(Findings):

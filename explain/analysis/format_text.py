@@ -3,6 +3,7 @@
 import textwrap
 
 from explain.analysis.findings import Findings
+from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import CHECKS
 from explain.text_table import columns
 
@@ -32,7 +33,11 @@ def format_proposals(findings: Findings, most: int = 3) -> list[str]:
     """The first few, one line each; or why nothing is concluded."""
     if findings.inconclusive:
         return [f"warning    {findings.inconclusive}"]
-    return [f"try        {p.title} train {p.option}" for p in findings.proposals[:most]]
+    return [f"try        {p.title}{_train(p)}" for p in findings.proposals[:most]]
+
+
+def _train(p: Proposal) -> str:
+    return f" train {p.option}" if p.option else ""
 
 
 def _proposals(findings: Findings) -> str:
@@ -43,7 +48,7 @@ def _proposals(findings: Findings) -> str:
         text = textwrap.fill(
             f"{p.title} {p.text} {p.advice}", WIDTH, initial_indent=f"{number}. ", subsequent_indent="   "
         )
-        message.append(f"{text}\n   train {p.option}")
+        message.append(f"{text}\n  {_train(p)}" if p.option else text)
     return "\n".join(message)
 
 

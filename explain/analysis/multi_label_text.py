@@ -148,9 +148,7 @@ def format_multi_label(scores: LabelScores, counts: LabelCounts) -> list[str]:
         names = listed(scores.undefined)
         lines.append(f"{'no AP, no AUC':{width}}{names}: no image or every image has this label")
     if scores.left_out:
-        lines.append(
-            f"{'left out':{width}}{scores.left_out:,} images without a probability or without labels"
-        )
+        lines.append(f"{'left out':{width}}{scores.left_out:,} images without an answer")
     return lines
 
 

@@ -99,10 +99,11 @@ def explain(
 
     Each method writes its map as numbers (.npy), as an image, and as an overlay on the image."""
     from explain.methods.single_image import must_be_there
+    from models.task import as_named
 
     must_be_there(image)
     maps.settings()  # before the network is loaded
-    classifier = network.load(preprocessing, class_names)
+    classifier = as_named(network.load(preprocessing, class_names))
     requests = maps.requests(classifier.classes, maps.settings(classifier.access))
     session = _opened(classifier, image)
     try:

@@ -35,24 +35,25 @@ def analyze(*, run: Run, decision: Decision) -> None:
 def label_lines(folder: Path, decision: Decision = NETWORKS_OWN) -> list[str]:
     """Of a run of several labels per image of which none is named: measures of all, then a line each. Empty
     for other runs."""
-    from explain.analysis.label_scores import chosen_thresholds, label_scores
+    from explain.analysis.label_scores import label_scores
     from explain.analysis.multi_label_text import class_rows, format_multi_label, with_interval
+    from explain.run.format import CALLED
     from explain.run.reader import open_run
     from explain.text_table import columns
 
     run = open_run(folder, decision.label)
-    if not run.all_labels or run.label_sets is None or decision.threshold or decision.positive:
+    if not run.all_labels or run.label_sets is None or decision.positive:
         return []
     scores = label_scores(run.label_sets)
-    counts = scores.at(chosen_thresholds(run.label_sets, {}))
-    rows: list[tuple[str, ...]] = [("label", "images", "AP", "precision", "recall", "F1")]
+    counts = scores.at(scores.thresholds(decision.threshold or str(CALLED)))
+    rows: list[tuple[str, ...]] = [("label", "images", "AP", "precision", "recall", "F1", "threshold")]
     for row in class_rows(scores, counts):
         measures = (row.average_precision, row.precision, row.recall, row.f1)
-        rows.append((row.name, f"{row.images:,}", *map(with_interval, measures)))
+        rows.append((row.name, f"{row.images:,}", *map(with_interval, measures), f"{row.threshold:g}"))
     return [
         *format_multi_label(scores, counts),
         "",
-        columns(rows, right=range(1, 6)),
+        columns(rows, right=range(1, 7)),
         "",
         f"next       {typed(['analyze', str(folder), '--label', run.classes[run.label_sets.most_errors]])}",
     ]

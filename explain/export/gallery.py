@@ -144,6 +144,8 @@ class Export:
         """(method, target, raw map); of correct images for one target, the two are the same."""
         for method in self.methods:
             for target in TARGETS if result == "wrong" else TARGETS[:1]:
+                if self.run.label_sets is not None and self.run.no_map(row, target):
+                    continue
                 yield method, target, self.run.maps(method, target, [row])[0]
 
     def _image(self, out: Path, name: str, row: int, result: str) -> dict[str, list[str]]:

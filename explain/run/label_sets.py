@@ -30,6 +30,7 @@ from explain.run.run_data import RunData
 from models.classes import find_class
 from models.data.source import label_set
 from models.errors import UserError
+from models.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ SEVERAL = ("labels", "prob", "logit")
 KEPT = 16
 """Runs of single labels that are kept, at about 20 MB each for 50,000 images."""
 NEGATIVE = "no map: maps show what speaks for {name}, not what speaks against it"
-NOT_KEPT = "no map: the run keeps those of labels that are missed, called in error, or found"
+NOT_KEPT = f"no map: the run keeps those of labels that are true, or called at {CALLED}"
 
 
 @dataclass(eq=False)
@@ -84,7 +85,11 @@ class LabelSets:
 
     @property
     def most_errors(self) -> int:
-        return int(self.errors.argmax())
+        """Of the labels that some images have and some have not, if there are any."""
+        good = self.table["error"].isna().to_numpy()
+        count = self.truth[good].sum(0)
+        decides = (count > 0) & (count < good.sum())
+        return int(np.where(decides | ~decides.any(), self.errors, -1).argmax())
 
     def number(self, name: str) -> int:
         """Of a label. Raises UserError for a name that is none."""
@@ -97,15 +102,7 @@ class LabelSets:
     @cached_property
     def whole(self) -> "LabelSetsRun":
         """All labels at once."""
-        probable = np.nan_to_num(self.prob, nan=-1)
-        bad = self.table["error"].notna().to_numpy()
-        answers = {
-            "label": np.full(len(self.table), -1),
-            "pred": np.where(bad, np.nan, probable.argmax(1)),
-            "confidence": np.where(bad, np.nan, probable.max(1)),
-            "labels": self._texts(self.truth),
-            "called": self._texts(self.prob >= CALLED),
-        }
+        answers = {"labels": self._texts(self.truth), "called": self._texts(self.prob >= CALLED)}
         return LabelSetsRun(self.folder, self.manifest, self.table.assign(**answers), self.damaged, sets=self)
 
     def _texts(self, chosen: np.ndarray) -> list[str]:
@@ -208,7 +205,11 @@ def _places(folder: Path, manifest: Manifest, table: pd.DataFrame) -> tuple[pd.D
             lost += 1
             continue
         found.append(maps.assign(part=number, at=np.arange(len(maps))))
-    whole = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["id", "class", *names])
+    whole = (
+        pd.concat(found, ignore_index=True)
+        if found
+        else pd.DataFrame(columns=["id", "class", *names, "part", "at"])
+    )
     index = pd.Series(np.arange(len(table)), table["id"])
     known = whole[whole["id"].isin(index.index)].drop_duplicates(["id", "class"])
     return known.assign(row=index.loc[known["id"]].to_numpy(int)).drop(columns="id"), lost
@@ -216,10 +217,9 @@ def _places(folder: Path, manifest: Manifest, table: pd.DataFrame) -> tuple[pd.D
 
 @dataclass(frozen=True, eq=False)
 class LabelSetsRun(RunData):
-    """All labels of a run of several labels per image: `classes` are the labels, the probabilities do not
-    sum to 1, and `pred` is only the most probable of them. What is right and wrong, and why, is a
-    question of one label: `sets.label(number)`. `table` has the texts `labels` and `called`; its `label` is
-    -1."""
+    """All labels of a run of several labels per image: `classes` are the labels, and the probabilities do
+    not sum to 1. `table` has the texts `labels` and `called`, and neither a class nor a prediction: what is
+    right and wrong, and why, is a question of one label (`label_sets.label(number)`)."""
 
     sets: LabelSets | None = None
 
@@ -236,8 +236,22 @@ class LabelSetsRun(RunData):
     def binary(self) -> bool:
         return False
 
+    @cached_property
+    def ok(self) -> pd.DataFrame:
+        return self.table[self.table["error"].isna()].copy()
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        self.require_one_class("An evaluation")
+        raise AssertionError
+
     def prob(self, row: int) -> np.ndarray:
         return np.asarray(self.label_sets.prob[row])
+
+    def shown_class(self, row: int) -> int | None:
+        """The most probable label."""
+        prob = self.prob(row)
+        return None if np.isnan(prob).any() else int(prob.argmax())
 
     def maps_of(self, method: str, label: int, rows: "Sequence[int]") -> np.ndarray:
         """Raw maps (n, h, w) of one label; NaN where none is kept."""
@@ -245,8 +259,8 @@ class LabelSetsRun(RunData):
 
     def maps(self, method: str, target: str, rows: "Sequence[int]") -> np.ndarray:
         """Those of the most probable label of each row, whatever the target."""
-        there = self.table.loc[list(rows), "pred"]
-        return np.concatenate([self.maps_of(method, int(c), [int(str(r))]) for r, c in there.items()])
+        shown = ((row, self.shown_class(row)) for row in rows)
+        return np.concatenate([self.maps_of(method, c or 0, [row]) for row, c in shown])
 
 
 @dataclass(frozen=True, eq=False)

@@ -164,7 +164,7 @@ def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
             "id": order,
             "true": (picked["labels"] if run.all_labels else picked["label"].map(names)).to_list(),
             "predicted": (picked["called"] if run.all_labels else picked["pred"].map(names)).to_list(),
-            "confidence": picked["confidence"].to_list(),
+            "confidence": None if run.all_labels else picked["confidence"].to_list(),
             "tags": [plain(", ".join(n.tags)) for n in message],
             "corrected": [n.label for n in message],
             "text": [plain(n.text) for n in message],

@@ -78,12 +78,17 @@ class RunData:
         """Whether it holds several labels per image at once, of which one must be asked for."""
         return False
 
+    def shown_class(self, row: int) -> int | None:
+        """The class whose map is shown first, the predicted one; None for unreadable images."""
+        pred = float(self.table.at[row, "pred"])
+        return None if np.isnan(pred) else int(pred)
+
     def require_one_class(self, what: str) -> None:
         """Raises UserError for a run of several labels per image, of which none is asked for."""
         if self.all_labels:
             raise UserError(
-                f"{what} takes runs of one class per image; '{self.folder}' has several labels per image "
-                f"({', '.join(self.classes[:12])})."
+                f"{what} takes runs of one class per image; '{self.folder}' has several labels per image: "
+                f"open one of them by its name (label=, --label), {', '.join(self.classes[:12])}."
             )
 
     @property
@@ -95,6 +100,7 @@ class RunData:
         """The same run whose `pred`, `confidence` and `correct` follow from class `positive` being predicted
         where its probability is at least `threshold`; at 0.5, exactly the network's own predictions. Neither
         the network nor the folder is asked for them again. Raises UserError for other than two classes."""
+        self.require_one_class("A threshold")
         if not self.binary:
             raise UserError(
                 f"A threshold is for runs of two classes; this one has {len(self.classes)}: leave it out."
