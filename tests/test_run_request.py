@@ -15,6 +15,7 @@ from PIL import Image
 from explain.analysis.findings import Findings, analyze
 from explain.run.engine import run
 from explain.run.format import REQUEST, part_files
+from explain.run.model import as_in_run
 from explain.run.notes import add, read
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
@@ -337,3 +338,62 @@ def test_a_training_measures_nothing_on_nan_and_says_so(
     blue = Subset(source, np.flatnonzero([item.label == "blue" for item in source.items]))
     with pytest.raises(UserError, match="answers NaN to every image of test"):
         _answers(sick, blue, "test")
+
+
+class _Scaled(torch.nn.Module):
+    """A network with state that is no parameter, no buffer and no code: a number, and a plain tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3, 2), torch.nn.ReLU())
+        self.head = torch.nn.Linear(6, 3)
+        self.factor, self.shift = 1.0, torch.zeros(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x).mean((2, 3))) * self.factor + self.shift
+
+
+def _scaled(tiny: Classifier) -> tuple[Classifier, _Scaled]:
+    torch.manual_seed(0)
+    model = _Scaled().eval()
+    return replace(tiny, model=model, weights_hash="same"), model
+
+
+@pytest.mark.parametrize("change", ["factor", "shift"])
+def test_state_that_is_neither_weights_nor_code_is_another_run(
+    change: str, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    (classifier, model), out = _scaled(tiny), tmp_path / "run"
+    run(classifier, FolderSource(pictures), out, METHODS)
+    request = open_run(out).manifest.request
+    with torch.inference_mode():
+        image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        np.testing.assert_allclose(request.answer, model(image)[0].numpy(), rtol=1e-3)
+    run(classifier, FolderSource(pictures), out, METHODS)  # the same network goes on
+    assert as_in_run(classifier, open_run(out).manifest).model is model
+    if change == "factor":
+        model.factor = 1.5
+    else:
+        model.shift = torch.tensor([0.0, 0.0, 1.0])
+    with pytest.raises(
+        UserError, match=r"holds another run \(what the network answers \(.*, now .*--restart"
+    ):
+        run(classifier, FolderSource(pictures), out, METHODS)
+    with pytest.raises(UserError, match="answers otherwise than when the run was made") as error:
+        as_in_run(classifier, open_run(out).manifest)
+    assert "\n" not in str(error.value)
+
+
+def test_what_other_hardware_changes_is_the_same_answer(
+    tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    (classifier, model), out = _scaled(tiny), tmp_path / "run"
+    run(classifier, FolderSource(pictures), out, METHODS)
+    model.factor = 1.01
+    run(classifier, FolderSource(pictures), out, METHODS)
+    raw = json.loads((out / REQUEST).read_text())
+    assert len(raw.pop("answer")) == 3
+    (out / REQUEST).write_text(json.dumps(raw))  # as earlier versions wrote it
+    model.factor = 3.0
+    run(classifier, FolderSource(pictures), out, METHODS)
+    as_in_run(classifier, open_run(out).manifest)

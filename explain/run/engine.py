@@ -17,6 +17,7 @@ from explain.methods.inputs import Passes
 from explain.network.fused import fused_copy
 from explain.network.hooks import layers_in
 from explain.network.target_layers import default_layer
+from explain.run.answer import answer, noise
 from explain.run.format import (
     MANIFEST,
     METADATA,
@@ -79,8 +80,7 @@ def plan(
     """The request of a run, checked before any work: methods, layer, that a gradient reaches it, and the
     shape of its maps. Raises UserError."""
     chosen = _methods(classifier, methods)
-    if precision not in PRECISIONS:
-        raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
+    _require_precision(precision)
     example = torch.zeros(1, classifier.channels, *classifier.input_size, device=classifier.device)
     layer = _layer(classifier, layer, example)
     passes = Passes(classifier.model, example, precision)
@@ -107,7 +107,13 @@ def plan(
         task=task,
         schema=SCHEMAS[task],
         output_kind=classifier.output_kind,
+        answer=answer(classifier),
     )
+
+
+def _require_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise UserError(f"No precision '{precision}': choose from {', '.join(PRECISIONS)}.")
 
 
 def _methods(classifier: Classifier, methods: Sequence[str]) -> tuple[str, ...]:
@@ -141,13 +147,6 @@ def _check_outputs(classifier: Classifier, outputs: int) -> None:
         raise UserError(
             f"{classifier.name} has {outputs} outputs, but {len(classifier.classes)} classes are named."
         )
-
-
-def _noise(classifier: Classifier) -> Tensor:
-    """A random image, on which a fused copy of the network is compared with the network."""
-    return torch.randn(
-        1, classifier.channels, *classifier.input_size, generator=torch.Generator().manual_seed(0)
-    ).to(classifier.device)
 
 
 def match(
@@ -306,8 +305,8 @@ def _fused(job: Job) -> Classifier:
     outside, which may look for its layers."""
     if any(registry.get(m).from_outside for m in job.request.methods):
         return job.classifier
-    model, noise, layers = job.classifier.model, _noise(job.classifier), layers_in(job.request.layer)
-    return replace(job.classifier, model=fused_copy(model, noise, layers, job.request.precision))
+    model, example, layers = job.classifier.model, noise(job.classifier), layers_in(job.request.layer)
+    return replace(job.classifier, model=fused_copy(model, example, layers, job.request.precision))
 
 
 def _write_rows(

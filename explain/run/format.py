@@ -71,8 +71,8 @@ class Request:
     of the network; `bits`: that integer pictures of more than 8 bits use; `code`: a hash of the person's
     own code that builds the network, empty for others; `task`: one of `models.task.TASKS`; `output_kind`:
     what the network returns (logits, probabilities or percent), where a person said it and it looks
-    otherwise, and percent; else empty. Runs of earlier versions have neither these five nor
-    `preprocessing`."""
+    otherwise, and percent; else empty; `answer`: its first scores for noise (`explain.run.answer`). Runs of
+    earlier versions have neither these six nor `preprocessing`."""
 
     model: str
     weights_hash: str
@@ -92,6 +92,7 @@ class Request:
     code: str = ""
     task: str = SINGLE
     output_kind: str = ""
+    answer: tuple[float, ...] = ()
 
     @property
     def multi_label(self) -> bool:

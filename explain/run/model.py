@@ -64,7 +64,7 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
     classes, fed = request.classes, Preprocessing.from_dict(request.preprocessing)
     made = load(source, file, None, device, fed, manifest.which, request.output_kind)
     made = with_task(_same_weights(made, manifest), request.task)
-    return replace(made, classes=classes, renamed=made.classes != classes)
+    return _same_answer(replace(made, classes=classes, renamed=made.classes != classes), manifest)
 
 
 def _same_weights(classifier: "Classifier", manifest: Manifest) -> "Classifier":
@@ -96,7 +96,8 @@ def require_same_reading(classifier: "Classifier", manifest: Manifest) -> None:
 
 
 def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
-    """The network fed and named as in the run, whatever is assumed of its weights by now."""
+    """The network fed and named as in the run, whatever is assumed of its weights by now. Raises UserError
+    where it answers otherwise than then."""
     from models.preprocessing import Preprocessing
     from models.preprocessing_options import words_for
     from models.task import with_task
@@ -114,7 +115,22 @@ def as_in_run(classifier: "Classifier", manifest: Manifest) -> "Classifier":
         if changed:
             words = tuple(words_for(fed, made.transform_input, classifier.preprocessing))
         made = replace(made, preprocessing=fed, preprocessing_from="as the run was made", options=words)
-    return made
+    return _same_answer(made, manifest)
+
+
+def _same_answer(classifier: "Classifier", manifest: Manifest) -> "Classifier":
+    """The network, fed as in the run. Raises UserError where it answers otherwise than when the run was made:
+    it has state that is neither weights nor code."""
+    from explain.run.answer import answer, settled
+
+    was = manifest.request.answer
+    if was and settled(answer(classifier), was) != list(was):
+        raise UserError(
+            f"'{classifier.source or classifier.name}' answers otherwise than when the run was made, with "
+            "the same weights (a number, or a file that its code reads, has changed): the run's own maps are "
+            "shown; for live maps make the run again."
+        )
+    return classifier
 
 
 def require_same_input(classifier: "Classifier", options: "PreprocessingOptions") -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from explain.run.answer import settled
 from explain.run.format import (
     BY_LABEL,
     DERIVED,
@@ -45,6 +46,7 @@ NAMES = {
     "layer": "the layer",
     "precision": "the precision",
     "regions": "regions of the images",
+    "answer": "what the network answers",
     "map_shape": "the size of the maps",
     "schema": "the format",
 }
@@ -98,6 +100,7 @@ def differences(before: Request, now: Request) -> list[str]:
         ]
     if not was["code"]:  # not kept by earlier versions
         wanted["code"] = ""
+    wanted["answer"] = settled(wanted["answer"], was["answer"])
     return [
         f"{name} ({_change(was[key], wanted[key])})" for key, name in NAMES.items() if was[key] != wanted[key]
     ]
