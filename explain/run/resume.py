@@ -51,6 +51,8 @@ NAMES = {
     "schema": "the format",
 }
 """What the fields of a request are called in messages; causes come before what follows from them."""
+CAUSES = ("model", "weights_hash", "code", "task", "preprocessing", "transform_input", "output_kind")
+"""Where one of these differs, that the network answers otherwise is not named besides."""
 _SHOWN = 60
 DAMAGED = ".damaged"
 
@@ -100,7 +102,8 @@ def differences(before: Request, now: Request) -> list[str]:
         ]
     if not was["code"]:  # not kept by earlier versions
         wanted["code"] = ""
-    wanted["answer"] = settled(wanted["answer"], was["answer"])
+    explained = any(was[key] != wanted[key] for key in CAUSES)
+    wanted["answer"] = was["answer"] if explained else settled(wanted["answer"], was["answer"])
     return [
         f"{name} ({_change(was[key], wanted[key])})" for key, name in NAMES.items() if was[key] != wanted[key]
     ]
