@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.errors import UserError
 from models.one_logit import gives_probability, is_one_logit
-from models.output_kinds import TINY, recorded
+from models.output_kinds import TINY, in_float32, recorded
 
 NOTE = "each of its {count} outputs is read as {what} of its own class, apart from the others"
 
@@ -37,7 +37,7 @@ def answering_each_class(
 
     def forward(self: nn.Module, *given: Any, **more: Any) -> Tensor:
         scores: Tensor = kind.forward(self, *given, **more)
-        return scores.clamp(TINY, 1 - 1e-7).logit() if probable else scores
+        return in_float32(scores).clamp(TINY, 1 - 1e-7).logit() if probable else scores
 
     made = copy.copy(model)
     added = {"forward": forward, "__module__": kind.__module__, "answers_each_class": True}

@@ -60,8 +60,14 @@ def _contradiction(kind: str, seen: str, instead: str) -> UserError:
 
 
 def fractions(scores: "Tensor", kind: str) -> "Tensor":
-    """Probabilities as fractions of 1."""
+    """Probabilities as fractions of 1, in float32 at least."""
+    scores = in_float32(scores)
     return scores if WHOLE[kind] == 1 else scores / WHOLE[kind]
+
+
+def in_float32(scores: "Tensor") -> "Tensor":
+    """Outputs of 16 bits in float32: in float16 `TINY` is 0, and 1 - 1e-7 is 1, whose logit is infinite."""
+    return scores if scores.element_size() >= 4 else scores.float()
 
 
 def to_record(told: str, found: str) -> str:
