@@ -25,6 +25,10 @@ SIGMOID = (
     "its outputs lie between 0 and 1 and do not sum to 1, as behind a sigmoid: predictions are right, but "
     "the probabilities, their softmax, are not the network's own"
 )
+ONE_OF = (
+    "it returns {count} entries, and entry {key} is read as its scores, although another of the same shape "
+    "stands beside it: if that one is meant, return it alone, or a dict that calls it 'logits'"
+)
 CHANGES = "it changes its input in place: it is given a copy of the images"
 TRAINING = (
     "The network answers an image otherwise {when}: it computes as in training. Call model.eval() before it "
@@ -77,6 +81,19 @@ def _first(output: Any, entries: Mapping[Any, Any]) -> int | str:
     return ahead[0]  # type: ignore[no-any-return]
 
 
+def _chosen(output: Any, path: Path) -> str:
+    """A note on the tuple or list on the way to the scores whose order alone told them from another entry of
+    their shape; else empty text."""
+    for key in path:
+        entries, beside = _entries(output), isinstance(output, tuple | list) and key not in NAMES
+        taken = entries[key]
+        alike = [v for v in entries.values() if isinstance(v, Tensor) and isinstance(taken, Tensor)]
+        if beside and sum(value.shape == taken.shape for value in alike) > 1:
+            return ONE_OF.format(count=len(entries), key=key)
+        output = taken
+    return ""
+
+
 def _is_container(value: Any) -> bool:
     return bool(value) if isinstance(value, Mapping | tuple | list) else is_dataclass(value)
 
@@ -99,12 +116,12 @@ def at(output: Any, path: Path) -> Tensor:
 
 def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     """`model`, or a shallow copy of it whose output is scores (N, K) alone, two of them where it has one
-    output (`models.one_logit`); and a note where its outputs are probabilities, where it changes its input
-    (it gets a copy), and where it takes one image at a time (it gets one after the other). Layers, parameters
-    and the given object stay as they are. `example` (C, H, W): an image to find out with. The outputs are
-    what a person says (`models.parameter_sets.reading`), or else what they look like. Raises UserError as
-    `scores_path`, where the network cannot take the image, and where its outputs are not what a person
-    says."""
+    output (`models.one_logit`); and a note where its outputs are probabilities, where another entry has the
+    shape of its scores, where it changes its input (it gets a copy), and where it takes one image at a time
+    (it gets one after the other). Layers, parameters and the given object stay as they are. `example`
+    (C, H, W): an image to find out with. The outputs are what a person says
+    (`models.parameter_sets.reading`), or else what they look like. Raises UserError as `scores_path`, where
+    the network cannot take the image, and where its outputs are not what a person says."""
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
     given, outputs = _answers(model, example, noise)
     changes = not all(map(torch.equal, given, (example[None], noise[None])))
@@ -117,7 +134,8 @@ def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     made = one_by_one(made) if alone else made
     if scores.shape[1] == 1:
         made, note = two_sided(made, example)
-    return made, "; ".join(filter(None, (CHANGES if changes else "", ALONE if alone else "", note)))
+    notes = (CHANGES if changes else "", ALONE if alone else "", _chosen(outputs[0], path), note)
+    return made, "; ".join(filter(None, notes))
 
 
 def as_told(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:

@@ -1,8 +1,10 @@
 """Networks that a person's own code builds: `--model net.py:build`."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,6 +179,40 @@ def test_where_scores_stand() -> None:
     assert scores_path({"hidden": torch.zeros(2, 5, 5), "x": z}) == ("x",)
     assert scores_path([{"logits": z}, 1]) == (0, "logits")
     assert at([{"logits": z}, 1], (0, "logits")) is z
+
+
+class Returns(nn.Module):
+    """What `entries` makes of scores (N, 3)."""
+
+    def __init__(self, entries: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.entries = nn.Linear(3, 3), entries
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.entries(self.head(x.mean((2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        (lambda z: (z, z.roll(1, 1)), "it returns 2 entries, and entry 0 is read as its scores"),
+        (lambda z: [z, z[:, :, None], -z], "it returns 3 entries, and entry 0 is read as its scores"),
+        (lambda z: {"logits": (z, -z)}, "it returns 2 entries, and entry 0 is read as its scores"),
+        (lambda z: (z, z[:, :, None]), ""),
+        (lambda z: {"logits": z, "other": -z}, ""),
+        (lambda z: ({"logits": z}, -z), ""),
+        (lambda z: z, ""),
+    ],
+)
+def test_which_of_several_alike_is_read(entries: Callable[[torch.Tensor], Any], said: str) -> None:
+    net, x = Returns(entries).eval(), torch.rand(2, 3, 24, 24)
+    fed = Preprocessing((24, 24), None, (0.4,) * 3, (0.2,) * 3)
+    made, note = giving_scores(net, torch.zeros(3, 24, 24))
+    torch.testing.assert_close(made(x), net.head(x.mean((2, 3))))
+    assert ("is read as its scores" in note) == bool(said)
+    assert said in note
+    assert said in " ".join(from_module(net, "abc", fed, "net").notes)
 
 
 def test_the_number_of_classes(code: Path, tmp_path: Path, pictures: Path) -> None:
