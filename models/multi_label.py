@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.errors import UserError
 from models.one_logit import gives_probability, is_one_logit
-from models.output_kinds import TINY, in_float32, recorded
+from models.output_kinds import NEAR, TINY, WHOLE, in_float32, recorded
 
 NOTE = "each of its {count} outputs is read as {what} of its own class, apart from the others"
 
@@ -52,7 +52,8 @@ def _outputs(model: nn.Module, example: Tensor) -> int:
     with torch.inference_mode():
         scores = torch.cat([model(image[None]).flatten(1).float() for image in noise])
     total = scores.exp().sum(1)  # `models.outputs` takes the logarithm of probabilities
-    if scores.shape[1] > 1 and torch.allclose(total, torch.ones_like(total), atol=1e-3):
+    of_one = recorded(model) in WHOLE or torch.allclose(total, torch.ones_like(total), atol=NEAR)
+    if scores.shape[1] > 1 and of_one:
         raise UserError(
             "The network's probabilities sum to 1, so its classes exclude each other, and the data has "
             "several labels per image: give data with one label per image, or a network without softmax."

@@ -12,8 +12,9 @@ KINDS = ("logits", "probabilities", "percent")
 WHOLE = {"probabilities": 1.0, "percent": 100.0}
 """What the outputs of one image sum to."""
 TINY = 1e-12
-NEAR = 1e-3
-"""By how much of the whole their sum may differ from it."""
+NEAR, NEAR_SAID, NEAR_EARLIER = 5e-3, 2e-2, 1e-3
+"""By how much of the whole their sum may differ from it, as numbers that are rounded: where it is found out,
+where a person said the kind, and where earlier versions found it out."""
 
 
 def require_known(kind: str) -> None:
@@ -27,15 +28,25 @@ def kind_of(scores: "Tensor") -> str:
     return next((kind for kind in WHOLE if are_distributions(scores, kind)), "logits")
 
 
-def are_distributions(scores: "Tensor", kind: str) -> bool:
+def are_distributions(scores: "Tensor", kind: str, near: float = NEAR) -> bool:
     """Whether all outputs (N, K) are positive or 0, and those of each image sum to the whole."""
     whole, total = WHOLE[kind], scores.sum(1)
-    return scores.shape[1] > 1 and bool((scores >= 0).all() and ((total - whole).abs() <= NEAR * whole).all())
+    return scores.shape[1] > 1 and bool((scores >= 0).all() and ((total - whole).abs() <= near * whole).all())
+
+
+def have_one_sum(scores: "Tensor") -> bool:
+    """Whether outputs (N, K) of different images are positive or 0 and have about the same sum: it changes
+    far less than they do."""
+    total = scores.sum(1)
+    changes, of_sum = (scores.amax(0) - scores.amin(0)).sum(), total.max() - total.min()
+    return bool(
+        (scores >= 0).all() and changes > 0 and of_sum <= 0.1 * changes and of_sum <= NEAR_SAID * total.max()
+    )
 
 
 def require_distributions(scores: "Tensor", kind: str) -> None:
     """Raises UserError where a person says that outputs (N, K) are probabilities, and they cannot be."""
-    if kind not in WHOLE or are_distributions(scores, kind):
+    if kind not in WHOLE or are_distributions(scores, kind, NEAR_SAID):
         return
     lowest, total = float(scores.min()), scores.sum(1)
     seen = f"sum to {float(total[(total - WHOLE[kind]).abs().argmax()]):.4g}, not to {WHOLE[kind]:g}"
@@ -68,6 +79,11 @@ def fractions(scores: "Tensor", kind: str) -> "Tensor":
 def in_float32(scores: "Tensor") -> "Tensor":
     """Outputs of 16 bits in float32: in float16 `TINY` is 0, and 1 - 1e-7 is 1, whose logit is infinite."""
     return scores if scores.element_size() >= 4 else scores.float()
+
+
+def found_newly(scores: "Tensor", kind: str) -> bool:
+    """Whether outputs (N, K) are of this kind, and earlier versions found that they are logits."""
+    return kind in WHOLE and not are_distributions(scores, kind, NEAR_EARLIER)
 
 
 def to_record(told: str, found: str) -> str:

@@ -12,7 +12,16 @@ from models.errors import UserError
 from models.one_by_one import NOTE as ALONE
 from models.one_by_one import one_by_one
 from models.one_logit import two_sided
-from models.output_kinds import TINY, WHOLE, fractions, kind_of, require_distributions, to_record
+from models.output_kinds import (
+    TINY,
+    WHOLE,
+    found_newly,
+    fractions,
+    have_one_sum,
+    kind_of,
+    require_distributions,
+    to_record,
+)
 from models.parameter_sets import current
 
 NAMES = ("logits", "out", "scores", "output", "pred", "predictions")
@@ -24,6 +33,11 @@ AS_TOLD = "its outputs are read as logits, as was said, and look like {found}"
 SIGMOID = (
     "its outputs lie between 0 and 1 and do not sum to 1, as behind a sigmoid: predictions are right, but "
     "the probabilities, their softmax, are not the network's own"
+)
+ONE_SUM = (
+    "its outputs are never negative and have about the same sum for every image, which is neither 1 nor 100: "
+    "predictions are right, but if they are shares of that sum, the probabilities, their softmax, are not "
+    "the network's own: let it divide them by their sum"
 )
 ONE_OF = (
     "it returns {count} entries, and entry {key} is read as its scores, although another of the same shape "
@@ -169,10 +183,15 @@ def _read_as(scores: Tensor) -> tuple[str, str, str]:
     require_distributions(scores, told)
     kind, note = told or found, NOTES[told or found]
     if kind == "logits":
-        note = AS_TOLD.format(found=found) if found != kind else SIGMOID if _between_0_and_1(scores) else ""
+        note = AS_TOLD.format(found=found) if found != kind else _not_its_own(scores)
     # of several labels per image, outputs between 0 and 1 are probabilities, too, unless they are told
     record = told if told and _between_0_and_1(scores) and found == "logits" else to_record(told, found)
-    return kind, record, note
+    return kind, record or (found if found_newly(scores, found) else ""), note
+
+
+def _not_its_own(scores: Tensor) -> str:
+    """A note on outputs (N, K), read as logits, that seem to be probabilities of another kind."""
+    return ONE_SUM if have_one_sum(scores) else SIGMOID if _between_0_and_1(scores) else ""
 
 
 def _takes_one(model: nn.Module, path: Path, images: tuple[Tensor, Tensor], scores: Tensor) -> bool:

@@ -43,7 +43,7 @@ def as_named(classifier: "Classifier") -> "Classifier":
 def with_task(classifier: "Classifier", task: str) -> "Classifier":
     """The classifier whose network answers so. Raises UserError where its outputs cannot be read so."""
     from models.multi_label import answering_each_class, is_multi_label
-    from models.outputs import SIGMOID
+    from models.outputs import ONE_SUM, SIGMOID
     from models.sources.asked import example_of
 
     several = is_multi_label(classifier.model)
@@ -54,7 +54,9 @@ def with_task(classifier: "Classifier", task: str) -> "Classifier":
     example = example_of(classifier.preprocessing).to(classifier.device)
     are_logits = classifier.metadata.get("outputs") == "logits"
     model, note = answering_each_class(classifier.model, example, are_logits)
-    before = (n.replace(SIGMOID, "").strip("; ") for n in classifier.notes)  # which is of a softmax
+    before = (
+        n.replace(SIGMOID, "").replace(ONE_SUM, "").strip("; ") for n in classifier.notes
+    )  # which is of a softmax
     return replace(classifier, model=model, task=task, notes=(*filter(None, before), note))
 
 

@@ -325,34 +325,3 @@ def test_a_trace_of_one_image(tmp_path: Path) -> None:
     assert "one after the other" in network.notes[0]
     with torch.no_grad():
         torch.testing.assert_close(network.model(noise()), alone("plain")(noise()))
-
-
-class _Half(nn.Module):
-    """Exact zeros and ones, in 16 bits."""
-
-    def __init__(self, end: nn.Module, outputs: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.head, self.end, self.dtype = nn.Linear(3, outputs, bias=False), end, dtype
-        nn.init.eye_(self.head.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.end(self.head(x.mean((2, 3))) * 400 - 100).to(self.dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16])
-@pytest.mark.parametrize("task", ["single", "one", "several"])
-def test_exact_zeros_of_16_bits_are_finite_scores(task: str, dtype: torch.dtype) -> None:
-    net = _Half(nn.Softmax(1) if task == "single" else nn.Sigmoid(), 1 if task == "one" else 3, dtype).eval()
-    x = torch.zeros(2, 3, 24, 24)
-    x[0, 0], x[1, 1] = 1, 1
-    with torch.no_grad():
-        plain = net(x).double()
-    assert set(plain.flatten().tolist()) == {0.0, 1.0}
-    network = vitrine.wrap(net, ("no", "yes") if task == "one" else ("a", "b", "c"), FED)
-    network = with_task(network, MULTI) if task == "several" else network
-    with torch.no_grad():
-        scores = network.model(x)
-    assert scores.dtype == torch.float32
-    assert scores.isfinite().all()
-    expected = torch.cat([1 - plain, plain], 1) if task == "one" else plain
-    torch.testing.assert_close(answers(network, x), expected, rtol=0, atol=1e-6)
