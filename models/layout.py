@@ -79,7 +79,7 @@ def layout_of(
         if _fits(first, middle, input_size) and not _fits(middle, last, input_size):
             return Layout("last", (first, middle))
         return Layout("maps", (middle, last))
-    if output.ndim == 3:
+    if output.ndim == 3 and output.shape[2] > 1:  # (N, C, 1) are channels that were pooled
         for extra in [prefix] if prefix is not None else range(EXTRA):
             size = _grid(output.shape[1] - extra, input_size)
             if size:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
-from explain.network.target_layers import default_layer
+from explain.network.target_layers import default_layer, map_layers
 from explain.run.model import network_of
 from explain.run.reader import open_run
 from models.errors import UserError
@@ -71,6 +71,62 @@ def saved(family: str, folder: Path, **more: Any) -> Any:
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return network
+
+
+def _swin(width: int) -> Any:
+    """Of 64 x 64 pixels: 16 x 16 patches, then 8 x 8, 4 x 4 and 2 x 2 tokens."""
+    torch.manual_seed(0)
+    config = transformers.SwinConfig(
+        embed_dim=width,
+        num_heads=[1, 1, 1, 1],
+        depths=[1, 1, 1, 1],
+        image_size=64,
+        window_size=2,
+        num_labels=3,
+    )
+    return transformers.SwinForImageClassification(config).eval()
+
+
+@pytest.mark.parametrize("width", [8, 128])
+def test_pooled_channels_are_no_tokens(width: int) -> None:
+    """1024 channels would be a grid of 32 x 32."""
+    network, x = _swin(width), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert network.swin(x, output_hidden_states=True).last_hidden_state.shape == (1, 4, 8 * width)
+    plain = Logits(network)
+    assert default_layer(plain, x) == "net.swin.layernorm"
+    names = {layer.name: layer.shape for layer in map_layers(plain, x)}
+    assert "net.swin.pooler" not in names
+    assert names["net.swin.layernorm"] == (8 * width, 2, 2)
+
+
+class Pooled(torch.nn.Module):
+    """Tokens on a grid of 4 x 4, whose 16 channels are pooled to 4 numbers each before the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 16, 8, 8)
+        self.pool, self.head = torch.nn.AdaptiveMaxPool1d(4), torch.nn.Linear(64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.head(self.pool(self.patches(x).flatten(2)).flatten(1))
+        return scores
+
+
+def test_what_a_pooling_of_one_dimension_returns_is_no_map() -> None:
+    model, x = Pooled().eval(), torch.rand(1, 3, 32, 32)
+    assert [layer.name for layer in map_layers(model, x)] == ["patches"]
+    assert default_layer(model, x) == "patches"
+
+
+class Logits(torch.nn.Module):
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.net(x).logits
+        return logits
 
 
 def by_hand(network: Any, images: list[Image.Image], activation: Any = None) -> np.ndarray:

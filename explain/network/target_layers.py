@@ -10,6 +10,9 @@ from explain.network.hooks import capture, watch
 from models.errors import UserError
 from models.layout import Layout, layout_in
 
+POOLING_1D = (nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d, nn.AvgPool1d, nn.MaxPool1d, nn.LPPool1d)
+"""Their outputs (N, C, T) hold channels where tokens would have positions."""
+
 
 @dataclass(frozen=True)
 class LayerOutput:
@@ -81,7 +84,7 @@ def _outputs(
         if attentions is not None and "Attention" in type(module).__name__:
             attentions.append((name, len(outputs)))
         size, before = (x.shape[2], x.shape[3]), outputs[name][1] if name in outputs else None
-        layout = layout_in(model, output, 1, size)
+        layout = None if isinstance(module, POOLING_1D) else layout_in(model, output, 1, size)
         if layout and layout.plausible(size) and layout.supersedes(before):
             outputs.pop(name, None)  # in the order of the runs that count
             c, h, w = layout.maps(output).shape[1:]
