@@ -162,6 +162,10 @@ def test_the_page_of_the_documentation(
     import shutil
 
     shutil.copytree(pictures, tmp_path / "photos")
+    labels = {path: [path.parent.name] for path in sorted((tmp_path / "photos").rglob("*.png"))}
+    labels[next(iter(labels))] = ["red", "green"]
+    lines = [f"{p.relative_to(tmp_path / 'photos')},{'|'.join(v)}" for p, v in labels.items()]
+    (tmp_path / "photos" / "labels.csv").write_text("\n".join(["image,labels", *lines]))
     monkeypatch.chdir(tmp_path)
     names = {
         "model": network(),
@@ -170,7 +174,7 @@ def test_the_page_of_the_documentation(
         "photo": next(pictures.rglob("*.png")),
     }
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         exec(block, names)
     assert (tmp_path / "maps" / "grad_cam.npy").is_file()
