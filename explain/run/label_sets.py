@@ -2,7 +2,8 @@
 or not? All of them share images, thumbnails and answers; each has its own errors, threshold and maps."""
 
 import logging
-from dataclasses import dataclass, replace
+import threading
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ class LabelSets:
     logit: np.ndarray
     places: pd.DataFrame
     damaged: int = 0
+    _lock: threading.RLock = field(default_factory=threading.RLock)  # several pages ask at once
 
     @classmethod
     def of(cls, folder: Path, manifest: Manifest, table: pd.DataFrame, damaged: int) -> "LabelSets":
@@ -116,15 +118,15 @@ class LabelSets:
 
     def label(self, index: int) -> "LabelRun":
         """The run of two classes that asks for this label; the last few are kept."""
-        opened = self._opened.get(index)
-        if opened is None:
-            name = self.classes[index]
-            request = replace(self.manifest.request, classes=(f"no {name}", name), outputs={})
-            manifest = replace(self.manifest, request=request)
-            table = self._table(index)
-            opened = LabelRun(self.folder, manifest, table, self.damaged, sets=self, index=index)
-            self._opened[index] = opened
-        return opened
+        with self._lock:
+            if index not in self._opened:
+                name = self.classes[index]
+                request = replace(self.manifest.request, classes=(f"no {name}", name), outputs={})
+                manifest, table = replace(self.manifest, request=request), self._table(index)
+                self._opened[index] = LabelRun(
+                    self.folder, manifest, table, self.damaged, sets=self, index=index
+                )
+            return self._opened[index]
 
     def _table(self, index: int) -> pd.DataFrame:
         """The columns of a run of two classes."""
@@ -178,13 +180,13 @@ class LabelSets:
 
     def _place_of(self, index: int) -> np.ndarray:
         """For each row of the table, the number of the map of a label among `places`; -1 for none, (n,)."""
-        found = self._placed.get(index)
-        if found is None:
-            found = np.full(len(self.table), -1)
-            of_label = np.flatnonzero(self.places["class"].to_numpy(int) == index)
-            found[self.places["row"].to_numpy(int)[of_label]] = of_label
-            self._placed[index] = found
-        return found
+        with self._lock:
+            if index not in self._placed:
+                found = np.full(len(self.table), -1)
+                of_label = np.flatnonzero(self.places["class"].to_numpy(int) == index)
+                found[self.places["row"].to_numpy(int)[of_label]] = of_label
+                self._placed[index] = found
+            return self._placed[index]
 
     def has_map(self, index: int, row: int) -> bool:
         return bool(self._place_of(index)[row] >= 0)
