@@ -91,8 +91,9 @@ def test_folder_skips_what_is_no_picture_and_says_so(pictures: Path) -> None:
     assert len(source) == 18
     assert source.classes == ("blue", "empty", "green", "red")
     assert source.empty == ("empty",)
-    assert (
-        source.note == "no image of class empty; 1 file not read, it is no picture of a known format (.txt 1)"
+    assert source.note == (
+        "no image of class empty; 1 hidden file (.name) not used; 1 file not read, it is no picture of a "
+        "known format (.txt 1)"
     )
 
 

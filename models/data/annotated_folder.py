@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.data.folder import LINK, SPLITS, choose_split, images_below
+from models.data.folder import HIDDEN, LINK, SPLITS, choose_split, hidden_note, images_below
 from models.data.skipped import not_read
 from models.data.source import joined
 from models.data.table import LABEL_COLUMNS, TableSource, guessed_column
@@ -45,11 +45,13 @@ class AnnotatedFolder(TableSource):
         extra = sum(path.relative_to(file.parent).as_posix() not in named for path in images)
         skipped[file.suffix.lower()] -= 1
         del skipped[LINK]
+        hidden = skipped.pop(HIDDEN, 0)
         self.note = joined(
             f"labels from {file.name}",
             self.note,
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
             f"{extra} images that {file.name} does not name not used" if extra and not split else "",
+            hidden_note(hidden),
             not_read(+skipped),
         )
 

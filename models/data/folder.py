@@ -22,7 +22,7 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-LINK = "link"
+LINK, HIDDEN = "link", "hidden"
 PREFERRED = ("test", "validation", "train")
 
 
@@ -58,7 +58,8 @@ class FolderSource(FileSource):
             raise UserError(
                 joined(_nothing_found(self.base, found, skipped).rstrip("."), _table_hint(root)) + "."
             )
-        links, loose = skipped.pop(LINK, 0), _loose({root, self.base}, skipped)
+        links, hidden = (skipped.pop(kind, 0) for kind in (LINK, HIDDEN))
+        loose = _loose({root, self.base}, skipped)
         self.note = joined(
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
@@ -66,9 +67,15 @@ class FolderSource(FileSource):
             _twice(self.base, found),
             in_several_classes(self.base, found),
             f"{loose} image{'s' * (loose != 1)} in no folder of a class not used" if loose else "",
+            hidden_note(hidden),
             _table_beside(root, self.classes),
             not_read(skipped),
         )
+
+
+def hidden_note(count: int) -> str:
+    """On files whose names begin with a dot, which systems and editors leave beside the pictures."""
+    return f"{count} hidden file{'s' * (count != 1)} (.name) not used" if count else ""
 
 
 def images_below(folder: Path, skipped: Counter[str]) -> list[Path]:
@@ -122,6 +129,9 @@ def _images(folder: Path, skipped: Counter[str], visited: set[tuple[int, int]]) 
         visited.add(there)
         folders.sort()
         seen = [Path(where, name) for name in sorted(files) if not name.startswith(".")]
+        dotted = sum(name.startswith(".") for name in files)
+        if dotted:
+            skipped[HIDDEN] += dotted
         named = {path.stem for path in seen if path.suffix.lower() in SUFFIXES}
         for path in seen:
             if _is_picture(path, named):
