@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.errors import UserError
 from models.output_kinds import TINY, WHOLE, fractions, require_within, to_record
 from models.parameter_sets import current
 
@@ -17,7 +18,13 @@ READ_AS = {
     "probabilities": ("a probability", "it is above 0.5"),
     "percent": ("a probability in percent", "it is above 50"),
 }
-MAY_BE_PERCENT = "; it lies between 0 and 100: add --outputs percent if it is a percentage"
+MAY_BE_PERCENT = (
+    "The one output of the network lies between 0 and 100 for every test image: say with --outputs percent "
+    "that it is a percentage, or with --outputs logits that it is a logit."
+)
+SCALES, FAR = (1.0, 10.0, 100.0), (1e4, 1e6)
+"""Of images of noise: an output that stays between its limits even `FAR` outside of the usual range, has
+them."""
 
 
 def is_one_logit(model: nn.Module) -> bool:
@@ -29,16 +36,23 @@ def two_sided(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     """A shallow copy of a network of one output (N, 1), a logit z or its sigmoid, whose scores (N, 2) are -z
     and z; and a note that says which of the two it is, as a person says (`models.parameter_sets.reading`), or
     else as it is found. `example` (C, H, W): an image to find out with. Layers, parameters and the given
-    object stay as they are. Raises UserError where the output is not what a person says."""
+    object stay as they are. Raises UserError where the output is not what a person says, and where only a
+    person can say whether it is a percentage."""
     told, outputs = current().outputs, _tried(model, example)
     found = "probabilities" if _is_probability(outputs) else "logits"
     read_as = told or found
     require_within(outputs, read_as)
+    unclear = float(outputs.max()) > 1 and _within_percent(outputs)
+    unclear = unclear and _within_percent(_tried(model, example, FAR))
+    if unclear and not told:
+        raise UserError(MAY_BE_PERCENT)
     what, rule = READ_AS[read_as]
     note = NOTE.format(what=f"{what}, as was said" if told else what, rule=rule)
-    if not told and float(outputs.min()) >= 0 and 1 < float(outputs.max()) <= WHOLE["percent"]:
-        note += MAY_BE_PERCENT
-    return _with_two(model, read_as, to_record(told, found)), note
+    return _with_two(model, read_as, told if unclear else to_record(told, found)), note
+
+
+def _within_percent(outputs: Tensor) -> bool:
+    return bool(((outputs >= 0) & (outputs <= WHOLE["percent"])).all())
 
 
 def _with_two(model: nn.Module, read_as: str, record: str) -> nn.Module:
@@ -62,11 +76,10 @@ def gives_probability(model: nn.Module, example: Tensor) -> bool:
     return _is_probability(_tried(model, example))
 
 
-def _tried(model: nn.Module, example: Tensor) -> Tensor:
+def _tried(model: nn.Module, example: Tensor, scales: tuple[float, ...] = SCALES) -> Tensor:
     """The output for images of noise, within the usual range and far outside of it."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(PROBES, *example.shape, generator=generator).to(example)
-    scales = torch.tensor([1.0, 10.0, 100.0], device=example.device)
     with torch.inference_mode():
         found = [model(image[None] * scale).flatten().float() for image in noise for scale in scales]
     return torch.cat(found)

@@ -149,7 +149,9 @@ def test_what_was_found_is_said() -> None:
     assert wrapped("probabilities").notes == (PROBABILITIES,)
     assert wrapped("percent").notes == (PERCENT,)
     assert "as behind a sigmoid" in wrapped("sigmoids").notes[0]
-    assert "lies between 0 and 100: add --outputs percent" in wrapped("one_percent").notes[0]
+    with pytest.raises(UserError, match="lies between 0 and 100 for every test image: say with --outputs"):
+        wrapped("one_percent")
+    assert wrapped("one_percent", "logits").output_kind == "logits"  # so that its runs open again
     assert "a probability in percent, as was said" in wrapped("one_percent", "percent").notes[0]
     assert "percent" not in wrapped("one_logit").notes[0] + wrapped("one_probability").notes[0]
 
