@@ -9,11 +9,13 @@ from dashboard.components.markup import NOTHING, action, html, join, verbatim
 from dashboard.components.panel import empty, panel, row, table
 from dashboard.components.toolbar import controls_row
 from explain.analysis.findings import Findings
+from explain.run.label_sets import LabelSets
 from explain.run.notes import UNKNOWN, Note, as_table, labels_table, tags_of
 from explain.run.reader import RunData
 from models.csv_files import spreadsheet_safe
 
 Notes = dict[str, Note]
+TOGGLES = 40  # labels up to which each has one
 LISTED = 200  # notes in the table; the files have all
 HEADS = tuple((name, "") for name in ("image", "true", "predicted", "correct label", "tags", "text", "by"))
 CLASSES = "vt-class-names"  # the list that the editors' boxes complete from
@@ -34,22 +36,53 @@ def note_editor(run: RunData, notes: Notes, row: int) -> Markup:
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
     summary = _summary(note)
-    label = _box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES))
+    if run.label_sets is None:
+        label = _box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES))
+    else:
+        label = _label_set(run.label_sets, note, row)
     return html(
         '<details class="vt-note{noted}"><summary>{summary}</summary>{label}{tags}'
         '<textarea data-keep data-action="text {row}" rows="2" placeholder="free text" '
         'aria-label="free text">{text}</textarea></details>',
         noted=" vt-noted" if summary else "",
         summary=summary[:80] or "note",
-        label=label if run.label_sets is None else NOTHING,  # of several labels, none is the correct one
+        label=label,
         tags=_box(row, "tags", ", ".join(note.tags), "tags, separated by commas"),
         row=row,
         text=verbatim(note.text),
     )
 
 
+def _label_set(sets: LabelSets, note: Note, row: int) -> Markup:
+    """A toggle for each label, pressed where the image has it, or should have it; a box for all of them where
+    there are many."""
+    chosen = sets.names(row) if note.labels is None else note.labels
+    if len(sets.classes) > TOGGLES:
+        return _box(row, "labels", " | ".join(chosen), "correct labels, separated by |, or ? if unknown")
+    toggles = [(str(k), name, name in chosen) for k, name in enumerate(sets.classes)]
+    if UNKNOWN not in sets.classes:
+        toggles.append((UNKNOWN, "not known", UNKNOWN in chosen))
+    return html(
+        '<div class="vt-toggles" role="group" aria-label="correct labels">{}</div>',
+        join(_toggle(row, *toggle) for toggle in toggles),
+    )
+
+
+def _toggle(row: int, key: str, name: str, on: bool) -> Markup:
+    return html(
+        '<label class="vt-chip"><input type="checkbox" data-keep data-action="labels {row} {key}"{on}>'
+        "{name}</label>",
+        row=row,
+        key=verbatim(key),
+        on=" checked" if on else "",
+        name=name,
+    )
+
+
 def _summary(note: Note) -> str:
-    label = "label is wrong" if note.label == UNKNOWN else f"label: {note.label}"
+    unknown = UNKNOWN in (note.label, *(note.labels or ()))
+    what = "label" if note.labels is None else "labels"
+    label = f"{what} wrong" if unknown else f"{what}: {note.corrected}"
     return " · ".join([*note.tags, *([label] if note.wrong else []), *([note.text] if note.text else [])])
 
 
@@ -67,7 +100,7 @@ def _box(row: int, field: str, value: str, hint: str, more: Markup = NOTHING) ->
 
 def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> Markup:
     """Tags to filter by, the list, and two files. `editable`: whether notes can be written."""
-    run = findings.run
+    run = findings.run if findings.run.label_sets is None else findings.run.label_sets.whole
     if not notes:
         return panel("Notes", empty(HOW_TO if editable else "No notes yet."))
     corrected, tags = labels_table(run, notes), tags_of(notes)
@@ -78,31 +111,37 @@ def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> Marku
     files, how = _file("notes.csv", as_table(run, notes)), NOTHING
     if len(corrected):
         files += _file("labels.csv", corrected)
-        how = _how_to_use(len(corrected))
+        how = _how_to_use(len(corrected), run.label_sets is not None)
     rows = join(_row(run, note) for note in list(notes.values())[:LISTED])
     show = html('<button class="vt-link" {}>show images</button>', action("group", "notes"))
     return panel("Notes", controls_row(chips, files) + how + table(HEADS, rows), f"{len(notes)} images", show)
 
 
-def _how_to_use(count: int) -> Markup:
+def _how_to_use(count: int, sets: bool) -> Markup:
+    train = html("<code>train --labels labels.csv</code> trains on them, ")
+    what = ("sets of labels", NOTHING) if sets else ("labels", train)
     return empty(
         html(
-            "{} labels corrected: <code>train --labels labels.csv</code> trains on them, "
-            "<code>run --labels labels.csv</code> evaluates with them.",
+            "{} {} corrected: {}<code>run --labels labels.csv</code> evaluates with them.",
             count,
+            *what,
         )
     )
 
 
 def _row(run: RunData, note: Note) -> Markup:
-    return row((note.id, *_classes(run, note.id), note.label, ", ".join(note.tags), note.text, note.by))
+    tags = ", ".join(note.tags)
+    return row((note.id, *_classes(run, note.id), note.corrected, tags, note.text, note.by))
 
 
 def _classes(run: RunData, image: str) -> tuple[str, str]:
-    """True and predicted class; empty for an image that the run lacks."""
+    """True and predicted class, of several labels per image all of them; empty for an image that the run
+    lacks."""
     found = run.ok[run.ok["id"] == image]
     if not len(found):
         return "", ""
+    if run.all_labels:
+        return str(found["labels"].iloc[0]), str(found["called"].iloc[0])
     return run.classes[int(found["label"].iloc[0])], run.classes[int(found["pred"].iloc[0])]
 
 

@@ -1,6 +1,6 @@
 """Proposals: what to try next, each with its numbers, its images, and the option of `train` that tries it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
@@ -11,24 +11,29 @@ from explain.analysis.proposals import CHECKS
 
 SHOWN = 3  # before a click
 TITLE = "What to try"
-
-
 NOTE = "significant findings, the most errors first"
 
 
 def proposals_panel(
-    found: Sequence[Proposal] | None, chosen: str = "", inconclusive: str = "", note: str = NOTE
+    found: Sequence[Proposal] | None,
+    chosen: str = "",
+    inconclusive: str = "",
+    note: str = NOTE,
+    of: str = "",
+    checks: Iterable[str] = CHECKS,
+    of_all: bool = False,
 ) -> Markup:
     """`found` None: the analysis is still running; `inconclusive`: why nothing can be concluded; `note`: what
-    they are."""
+    they are; `of`: what they are about; `checks`: names of those that were made. `of_all`: of several labels
+    per image, those of all labels: a click on one also asks for its label."""
     if inconclusive:
-        return panel("What to check first", warning(inconclusive))
+        return panel(f"What to check first{of}", warning(inconclusive))
     if found is None:
-        return panel(TITLE, empty("Checking labels, duplicates, slices, maps …"))
+        return panel(TITLE + of, empty("Checking labels, duplicates, slices, maps …"))
     if not found:
-        return panel(TITLE, empty(f"No significant finding. Checked: {', '.join(CHECKS)}."))
-    cards = [_card(i, p, chosen == f"proposal:{i}") for i, p in enumerate(found)]
-    return panel(TITLE, _cards(cards[:SHOWN]) + _more(cards[SHOWN:]), note)
+        return panel(TITLE + of, empty(f"No significant finding. Checked: {', '.join(checks)}."))
+    cards = [_card(i, p, chosen, of_all) for i, p in enumerate(found)]
+    return panel(TITLE + of, _cards(cards[:SHOWN]) + _more(cards[SHOWN:]), note)
 
 
 def _cards(cards: Sequence[Markup]) -> Markup:
@@ -41,17 +46,17 @@ def _more(cards: Sequence[Markup]) -> Markup:
     return html('<details class="vt-more"><summary>{} more</summary>{}</details>', len(cards), _cards(cards))
 
 
-def _card(number: int, p: Proposal, chosen: bool) -> Markup:
+def _card(number: int, p: Proposal, chosen: str, of_all: bool) -> Markup:
     show = html(
         '<button class="vt-link" {}>show {:,} image{}</button>',
-        action("group", f"proposal:{number}"),
+        action("all", f"{p.label},{number}") if of_all else action("group", f"proposal:{number}"),
         len(p.rows),
         "s" * (len(p.rows) != 1),
     )
     return html(
         '<article class="vt-proposal{on}"><p><b>{title}</b> {text}</p>'
         '<p class="vt-advice">{advice} {option} {show}</p></article>',
-        on=" vt-on" if chosen else "",
+        on=" vt-on" if chosen == f"{'all' if of_all else 'proposal'}:{number}" else "",
         title=p.title,
         text=p.text,
         advice=p.advice,

@@ -1,13 +1,15 @@
-"""Text that is typed below an image goes into the notes of the run."""
+"""Text that is typed below an image, and labels that are chosen there, go into the notes of the run."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import gradio as gr
 
 from dashboard.error_boundary import error_boundary
-from dashboard.links import clicked_row
+from dashboard.links import clicked_row, number
 from dashboard.session.context import Context
-from explain.run.notes import add
+from explain.run.label_sets import LabelSets
+from explain.run.notes import UNKNOWN, Note, add, read
 from models.errors import UserError
 
 
@@ -30,13 +32,47 @@ def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
 
 
 def write(ctx: Context, name: str, value: str, by: str) -> None:
-    """`name`: FIELD ROW. Raises UserError for a field, row or label that does not exist."""
+    """`name`: FIELD ROW; of several labels per image also `labels ROW LABEL`, with whether the image has the
+    label of that number. Raises UserError for a field, row or label that does not exist."""
     ctx.access.require_compute()
-    field, _, row = name.partition(" ")
-    if field == "label" and ctx.run.label_sets is not None:
-        raise UserError(
-            "Labels of a run of several labels per image are not corrected here: write a tag or text."
-        )
-    words = [tag for tag in value.split(",") if tag.strip()] if field == "tags" else value
-    image = str(ctx.run.table.at[clicked_row(ctx.run, row), "id"])
+    field, _, place = name.partition(" ")
+    row, _, label = place.partition(" ")
+    sets, clicked = ctx.run.label_sets, clicked_row(ctx.run, row)
+    if field == ("labels" if sets is None else "label"):
+        other = "one label" if sets is None else "several labels"
+        raise UserError(f"A run of {other} per image has no field '{field}' in a note: reload the page.")
+    image = str(ctx.run.table.at[clicked, "id"])
+    words: Any = value
+    if field == "tags":
+        words = [tag for tag in value.split(",") if tag.strip()]
+    elif field == "labels":
+        given = sets.names(clicked)
+        note = read(ctx.run.folder).get(image, Note(image))
+        before = given if note.labels is None else note.labels
+        chosen = _toggled(sets, given, before, label, value == "true") if label else _typed(sets, value)
+        words = None if set(chosen) == set(given) else chosen  # then nothing is corrected
     add(ctx.run.folder, image, field, words, by, ctx.run.classes)
+
+
+def _typed(sets: LabelSets, text: str) -> list[str]:
+    """Names between '|', or `UNKNOWN`. Raises UserError for a name that the run lacks."""
+    names = [word.strip() for word in text.split("|") if word.strip()]
+    if names == [UNKNOWN]:
+        return names
+    return _in_order(sets, {sets.classes[sets.number(name)] for name in names})
+
+
+def _toggled(sets: LabelSets, given: Iterable[str], before: Iterable[str], label: str, on: bool) -> list[str]:
+    """The labels `before` with one of them, by its number, added or removed; `UNKNOWN` replaces all of them,
+    and without it the `given` ones are back. Raises UserError for a number that is none."""
+    if label == UNKNOWN:
+        return [UNKNOWN] if on else list(given)
+    k = number(label)
+    if k is None or k >= len(sets.classes):
+        raise UserError(f"The run has no label number '{label[:40]}': reload the page.")
+    kept = {*before} - {sets.classes[k]}
+    return _in_order(sets, kept | {sets.classes[k]} if on else kept)
+
+
+def _in_order(sets: LabelSets, names: set[str]) -> list[str]:
+    return [name for name in sets.classes if name in names]

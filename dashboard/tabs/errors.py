@@ -30,6 +30,8 @@ from dashboard.tabs.errors_state import LENSES, View, asked_label, first_view, f
 from explain.analysis.binary_text import proposals_note
 from explain.analysis.findings import Findings
 from explain.analysis.groups import lists_of
+from explain.analysis.label_proposals import OF_ALL, label_set_findings
+from explain.analysis.proposals import checks_of
 from explain.run.notes import read
 
 TITLE, ID = "Errors", "errors"
@@ -69,9 +71,21 @@ def pieces(findings: Findings, view: View, ready: bool = True, editable: bool = 
 
 
 def proposed(findings: Findings, view: View, ready: bool) -> Markup:
-    """What to try: of the network's own predictions, at any threshold."""
-    found, note = findings.proposals if ready else None, proposals_note(findings.run)
-    return proposals_panel(found, view.group, findings.inconclusive, note)
+    """What to try: of the network's own predictions, at any threshold. Of several labels per image, for the
+    label that is asked for, then for all of them."""
+    run, found = findings.run, findings.proposals if ready else None
+    shown = (found, view.group, findings.inconclusive, proposals_note(run))
+    if run.label_sets is None:
+        return proposals_panel(*shown)
+    every = label_set_findings(run.label_sets)
+    return proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run)) + proposals_panel(
+        every.proposals if ready or every.ready else None,
+        view.group,
+        every.inconclusive if ready or every.ready else "",
+        of=", all labels",
+        checks=OF_ALL,
+        of_all=True,
+    )
 
 
 def changed(findings: Findings, before: View, view: View, editable: bool = True) -> list[Any]:

@@ -27,7 +27,7 @@ LENSES = {
     "notes": "Notes",
 }
 LABEL, THRESHOLDS = "label", "thresholds"  # of a link
-LABELS = ("asked", "instead", "together", "thresholds")
+LABELS = ("asked", "instead", "together", "all", "thresholds")
 """Actions of runs of several labels per image."""
 PAIRS = {"instead": "called instead", "together": "together"}
 """Pairs of labels that are counted."""
@@ -105,7 +105,7 @@ class View:
 
     def _of_labels(self, action: str, value: str, run: RunData) -> "View":
         """Another label of a run of several, from the start, in the same way of looking; images of two
-        labels; or other thresholds of all labels."""
+        labels, or of a proposal for all labels; or other thresholds of all labels."""
         first, _, second = value.partition(",")
         asked, other = number(first), number(second)
         sets = run.label_sets
@@ -116,7 +116,7 @@ class View:
         if asked is None or asked >= len(sets.classes):
             return self
         there = self if asked == self.asked else self._asking(asked)
-        if action == "asked" or other is None or other >= len(sets.classes):
+        if action == "asked" or other is None or (action != "all" and other >= len(sets.classes)):
             return there
         return replace(
             there, label=None, pred=None, group=f"{action}:{other}", sort=LISTED, lens="images", page=0

@@ -1,6 +1,8 @@
 """Whether a run is better than chance: otherwise nothing may be concluded from it, neither about labels nor
 about what to try."""
 
+from explain.analysis.label_scores import is_at_chance, label_scores
+from explain.run.label_sets import LabelRun
 from explain.run.reader import RunData
 from models.chance import LEVEL, chance_level, p_of_chance
 
@@ -16,18 +18,13 @@ CHECK = (
 
 def inconclusive(run: RunData) -> str:
     """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance
-    (`p_of_chance`), or one class is predicted for nearly all images; nothing where it says something."""
+    (`p_of_chance`), or one class is predicted for nearly all images; nothing where it says something. Of a
+    label, whatever is predicted at 0.5: it ranks its images no higher than others (`is_at_chance`)."""
     if not len(run.ok):
-        errors = run.table["error"].value_counts()
-        first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
-        return (
-            f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. "
-            "Repair the images or the network, and run again."
-        )
+        return no_answers(run)
+    if isinstance(run, LabelRun):
+        return _of_label(run)
     e, n = run.evaluation, len(run.ok)
-    if run.label_sets is not None and len(run.present) == 1:
-        which = "Every image has" if run.present[0] == 1 else "No image has"
-        return f"{which} the label {run.classes[1]}: nothing can be concluded about it."
     level, (low, high) = chance_level(e), e.interval
     called = e.confusion.sum(0)
     most = int(called.argmax())
@@ -45,3 +42,30 @@ def inconclusive(run: RunData) -> str:
     else:
         return ""
     return f"At chance: {text}, so nothing is concluded from this run. {CHECK}"
+
+
+def _of_label(run: LabelRun) -> str:
+    name, scores, k = run.classes[1], label_scores(run.label_sets), run.index
+    if scores.of_class(k).undefined:
+        which = "Every image has" if scores.positives[k] else "No image has"
+        return f"{which} the label {name}: nothing can be concluded about it."
+    if not is_at_chance(scores, k):
+        return ""
+    low, high = scores.average_precision_interval[k]
+    interval = f" (95 % interval {low:.3f} to {high:.3f})" if low == low else ""
+    positives, n = scores.positives[k], scores.images
+    return (
+        f"At chance: the average precision of {name}, {scores.average_precision[k]:.3f}{interval}, is not "
+        f"above the {positives / n:.3f} that guessing reaches ({positives:,} of {n:,} images have it), so "
+        f"nothing is concluded about it. {CHECK}"
+    )
+
+
+def no_answers(run: RunData) -> str:
+    """Of a run without a readable image."""
+    errors = run.table["error"].value_counts()
+    first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
+    return (
+        f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. Repair "
+        "the images or the network, and run again."
+    )

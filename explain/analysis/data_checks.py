@@ -171,7 +171,8 @@ def unusual_classes(evidence: Evidence) -> Iterator[Proposal]:
     worse = holm(more_errors(wrong, e.support, int(wrong.sum()), int(e.support.sum()))[run.present])
     for f, i in zip(*np.nonzero((np.abs(delta) >= UNLIKE) & (adjusted < SIGNIFICANT)), strict=True):
         blurred = facts[f] == "sharpness" and delta[f, i] < 0
-        if e.support[i] < 10 or not (blurred or worse[run.present.index(i)] < 0.01):
+        twice = run.label_sets is not None and i == 0  # that of the images with the label, the other way
+        if twice or e.support[i] < 10 or not (blurred or worse[run.present.index(i)] < 0.01):
             continue
         rows = run.ok.index[label == i].to_numpy()
         mine, others = (
@@ -179,18 +180,21 @@ def unusual_classes(evidence: Evidence) -> Iterator[Proposal]:
             float(run.ok[facts[f]][label != i].median()),
         )
         beyond, above = (1 + abs(delta[f, i])) / 2, bool(delta[f, i] > 0)
-        fact = facts[f].replace("colour", "color")
         yield Proposal(
             "unlike",
             f"{run.classes[i]} is {_ADJECTIVES[facts[f], above]}.",
-            f"Median {fact} {mine:.3g}, {others:.3g} in the other classes; in {percent(beyond)} of image "
-            f"pairs {run.classes[i]} is {_COMPARED[facts[f], above]} ({chance(adjusted[f, i])}). "
+            f"Median {_fact(facts[f])} {mine:.3g}, {others:.3g} in the other classes; in {percent(beyond)} "
+            f"of image pairs {run.classes[i]} is {_COMPARED[facts[f], above]} ({chance(adjusted[f, i])}). "
             f"Recall {e.recall[i]:.2f}, {_others(run, i):.2f} elsewhere.",
-            f"The network may use {fact} as a cue; vary it in training.",
+            f"The network may use {_fact(facts[f])} as a cue; vary it in training.",
             f"--augment {_OPTIONS[facts[f]]}",
             _wrong_first(run, rows),
             int(wrong[i]),
         )
+
+
+def _fact(name: str) -> str:
+    return name.replace("colour", "color")
 
 
 def _others(run: RunData, label: int) -> float:

@@ -18,12 +18,14 @@ from explain.analysis.clusters import Clustering
 from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair
 from explain.analysis.evidence import ABOUT, CONTRASTS, FILE, Evidence
+from explain.analysis.label_proposals import label_set_findings
 from explain.analysis.labels import Fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps_at
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
 from explain.run.format import write_json
+from explain.run.label_sets import LabelRun
 from explain.run.parquet import write
 from explain.run.reader import RunData
 from models.classes import find_class
@@ -45,8 +47,9 @@ class Findings(Evidence):
 
     @property
     def ready(self) -> bool:
-        """Whether nothing slow is left to be computed."""
-        return self._ready
+        """Whether nothing slow is left to be computed; of a label, also of all labels together."""
+        run = self.run
+        return self._ready and (not isinstance(run, LabelRun) or label_set_findings(run.label_sets).ready)
 
     def set_ready(self) -> None:
         self._ready = True
@@ -84,8 +87,12 @@ class Findings(Evidence):
         """As `proposals.proposals`; none where nothing may be concluded."""
         if self.inconclusive:
             return []
+        if not isinstance(self.run, LabelRun):
+            return proposals(self)
+        compared = label_set_findings(self.run.label_sets).of_label(self.run.index)
         # no training takes several labels per image
-        return [replace(p, option="") if self.run.label_sets is not None else p for p in proposals(self)]
+        found = [*(replace(p, option="", label=self.run.index) for p in proposals(self)), *compared]
+        return sorted(found, key=lambda p: -p.errors)
 
 
 class FindingsAt(Findings):
@@ -206,6 +213,8 @@ def analyze(findings: Findings, clicks: bool = True) -> Iterator[float]:
             yield fraction
         with suppress(OSError):
             _write(findings.run.derived, findings)
+    if clicks and isinstance(findings.run, LabelRun):
+        _ = label_set_findings(findings.run.label_sets).proposals
     findings.set_ready()
     if clicks:
         _soon_asked_for(findings)

@@ -1,10 +1,12 @@
 """The analysis of a run as text for a terminal."""
 
 import textwrap
+from collections.abc import Iterable, Sequence
 
 from explain.analysis.findings import Findings
+from explain.analysis.label_proposals import OF_ALL, LabelSetFindings
 from explain.analysis.proposal import Proposal
-from explain.analysis.proposals import CHECKS
+from explain.analysis.proposals import checks_of
 from explain.text_table import columns
 
 LINES, WIDTH, LEVEL = 8, 110, 0.05
@@ -29,7 +31,12 @@ def format_text(findings: Findings) -> str:
     )
 
 
-def format_proposals(findings: Findings, most: int = 3) -> list[str]:
+def format_label_sets(findings: LabelSetFindings) -> str:
+    """Of all labels of a run: what to try, or why nothing is concluded."""
+    return textwrap.fill(findings.inconclusive, WIDTH) or _numbered(findings.proposals, OF_ALL)
+
+
+def format_proposals(findings: Findings | LabelSetFindings, most: int = 3) -> list[str]:
     """The first few, one line each; or why nothing is concluded."""
     if findings.inconclusive:
         return [f"warning    {findings.inconclusive}"]
@@ -41,10 +48,14 @@ def _train(p: Proposal) -> str:
 
 
 def _proposals(findings: Findings) -> str:
-    if not findings.proposals:
-        return textwrap.fill(f"No significant finding. Checked: {', '.join(CHECKS)}.", WIDTH)
+    return _numbered(findings.proposals, checks_of(findings.run))
+
+
+def _numbered(found: Sequence[Proposal], checks: Iterable[str]) -> str:
+    if not found:
+        return textwrap.fill(f"No significant finding. Checked: {', '.join(checks)}.", WIDTH)
     message = []
-    for number, p in enumerate(findings.proposals, 1):
+    for number, p in enumerate(found, 1):
         text = textwrap.fill(
             f"{p.title} {p.text} {p.advice}", WIDTH, initial_indent=f"{number}. ", subsequent_indent="   "
         )

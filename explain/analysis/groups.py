@@ -1,13 +1,15 @@
 """Lists of images by name: what a name in a link, a command or a click on a finding stands for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from explain.analysis.duplicates import rows_of
 from explain.analysis.findings import Findings
+from explain.analysis.label_proposals import label_set_findings
 from explain.analysis.model_checks import AT_BORDER
+from explain.analysis.proposal import Proposal
 from explain.analysis.ranking import select
 from explain.run.format import CALLED, TARGETS, map_column
 from explain.run.notes import Note
@@ -20,16 +22,24 @@ LISTS = {
     "similar": "near duplicates",
     "border": "errors at the border",
     "notes": "with a note",
+    "corrected": "with a corrected label",
 }
 """Those that every run has."""
 OUTCOMES = {"false-alarms": "false alarms", "misses": "misses", "hits": "hits"}
 """Those of runs of two classes: negative images that are predicted positive, positive ones that are not, and
 positive ones that are."""
+OF_SETS = {"label-sets": "probable label errors, all labels"}
+"""Those of runs of several labels per image."""
 EARLIER_NAMES = {"alike": "similar"}
 """Names of lists in links and commands of earlier versions -> names today."""
 LABELS_NOTE = (
     "by confident learning on the run's probabilities, the least probable label first; where the network was "
     "trained on these images, this is optimistic: it has learned some wrong labels by heart"
+)
+
+SETS_NOTE = (
+    "images of which confident learning takes an answer to any label for wrong; those whose labels fit the "
+    "network's answers worst first; optimistic where the network was trained on these images"
 )
 
 
@@ -44,19 +54,23 @@ class Group:
 
 def lists_of(run: RunData) -> dict[str, str]:
     """The lists that a run has."""
-    return {**OUTCOMES, **LISTS} if len(run.classes) == 2 else LISTS
+    of_sets = OF_SETS if run.label_sets is not None else {}
+    return {**OUTCOMES, **LISTS, **of_sets} if len(run.classes) == 2 else LISTS
 
 
 def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     """`key`: a name of `lists_of` the run, or `slice:NAME`, `proposal:NUMBER`, `tag:NAME`,
     `where:STATISTIC:LOW:HIGH`, `cluster:CLASS:NUMBER:METHOD:TARGET`, and of several labels per image
-    `instead:LABEL` and `together:LABEL`, by the number of the other label; None for anything else."""
+    `instead:LABEL` and `together:LABEL`, by the number of the other label, and `all:NUMBER`, a proposal for
+    all labels; None for anything else."""
     key = EARLIER_NAMES.get(key, key)
     kind, _, name = key.partition(":")
     if kind in KINDS:
         return KINDS[kind](findings, notes, name)
     if key in OUTCOMES and findings.run.binary:
         return _outcome(findings.run, key)
+    if key in OF_SETS and findings.run.label_sets is not None:
+        return _label_sets(findings)
     if key not in LISTS:
         return None
     ok, title = findings.run.ok, LISTS[key]
@@ -79,7 +93,15 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
         return Group(
             title, "more than half of the map in the outer eighth", ok.index[~ok["correct"] & at].to_numpy()
         )
-    return Group(title, "", ok.index[ok["id"].isin(list(notes))].to_numpy())
+    noted = [image for image, note in notes.items() if note.wrong or key == "notes"]
+    return Group(title, "", ok.index[ok["id"].isin(noted)].to_numpy())
+
+
+def _label_sets(findings: Findings) -> Group:
+    title, found = OF_SETS["label-sets"], label_set_findings(findings.run.label_sets)
+    if found.inconclusive:
+        return Group(title, found.inconclusive, np.array([], int))
+    return Group(title, SETS_NOTE, found.suspect_rows())
 
 
 def _outcome(run: RunData, key: str) -> Group:
@@ -102,7 +124,15 @@ def _slice(findings: Findings, notes: dict[str, Note], name: str) -> Group | Non
 
 
 def _proposal(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
-    made = findings.proposals
+    return _numbered(findings.proposals, name)
+
+
+def _of_all_labels(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
+    sets = findings.run.label_sets
+    return None if sets is None else _numbered(label_set_findings(sets).proposals, name)
+
+
+def _numbered(made: Sequence[Proposal], name: str) -> Group | None:
     if not name.isdecimal() or int(name) >= len(made):
         return None
     return Group(made[int(name)].title, made[int(name)].text, made[int(name)].rows)
@@ -189,6 +219,7 @@ def _together(findings: Findings, notes: dict[str, Note], name: str) -> Group | 
 KINDS: dict[str, Callable[[Findings, dict[str, Note], str], Group | None]] = {
     "slice": _slice,
     "proposal": _proposal,
+    "all": _of_all_labels,
     "tag": _tag,
     "where": _where,
     "cluster": _cluster,

@@ -51,25 +51,28 @@ def recognized_by_border(evidence: Evidence) -> Iterator[Proposal]:
 
 def errors_at_the_border(evidence: Evidence) -> Iterator[Proposal]:
     """Maps of wrong predictions lie at the border more often than those of right ones, within each class
-    too."""
-    run, at_border = evidence.run, _border(evidence) > AT_BORDER
-    wrong = ~run.ok["correct"].to_numpy()
+    too. Of a label: maps of false alarms, more often than those of hits; no other images have one."""
+    mass, of_label = _border(evidence), evidence.run.label_sets is not None
+    ok = evidence.run.ok[np.isfinite(mass) | (not of_label)]
+    at_border, wrong = mass[np.isfinite(mass) | (not of_label)] > AT_BORDER, ~ok["correct"].to_numpy()
     both = int((wrong & at_border).sum())
     if both < FEWEST:
         return
     p = float(more_errors(np.array(both), np.array(at_border.sum()), int(wrong.sum()), len(wrong)))
-    within = within_strata(wrong, at_border, run.ok["label"].to_numpy()).p
+    # false alarms and hits of a label are of different classes: there is nothing to be told apart within one
+    within = 0.0 if of_label else within_strata(wrong, at_border, ok["label"].to_numpy()).p
     of_wrong, of_right = (
         float(at_border[wrong].mean()),
         float(at_border[~wrong].mean()) if (~wrong).any() else 0.0,
     )
     if max(p, within) < SIGNIFICANT and of_wrong - of_right >= 0.05:
-        picked = run.ok[wrong & at_border].sort_values("confidence", ascending=False)
+        picked = ok[wrong & at_border].sort_values("confidence", ascending=False)
+        sides = ("false alarms", "hits that have a map") if of_label else ("wrong answers", "right ones")
         yield Proposal(
             "border",
             "Errors look at the border.",
-            f"{percent(of_wrong)} of the wrong answers have most of their map in the outer eighth, "
-            f"{percent(of_right)} of the right ones ({chance(max(p, within))}).",
+            f"{percent(of_wrong)} of the {sides[0]} have most of their map in the outer eighth, "
+            f"{percent(of_right)} of the {sides[1]} ({chance(max(p, within))}).",
             "Crop closer, or move the object about in training.",
             "--augment zoom=0.3,shift=0.2",
             picked.index.to_numpy(),

@@ -10,7 +10,7 @@ import numpy as np
 class Proposal:
     """`kind` names the check; `title` the finding, `text` the numbers behind it. `advice` says why `option`
     of `train` could help; `rows` are the images, the most telling first. `errors`: how many wrong
-    answers it is about."""
+    answers it is about. `label`: of several labels per image, the number of the one that it is about."""
 
     kind: str
     title: str
@@ -19,3 +19,4 @@ class Proposal:
     option: str
     rows: np.ndarray
     errors: int
+    label: int = -1

@@ -9,6 +9,7 @@ from explain.analysis.data_checks import (
     wrong_labels,
 )
 from explain.analysis.evidence import Evidence
+from explain.analysis.label_proposals import OF_EACH
 from explain.analysis.model_checks import (
     confused_classes,
     errors_at_the_border,
@@ -16,6 +17,7 @@ from explain.analysis.model_checks import (
     recognized_by_border,
 )
 from explain.analysis.proposal import Proposal
+from explain.run.reader import RunData
 
 CHECKS = {
     "probable label errors": wrong_labels,
@@ -29,6 +31,11 @@ CHECKS = {
     "over-confidence": over_confident,
 }
 """Name -> check, in the order in which equals are shown."""
+
+
+def checks_of(run: RunData) -> list[str]:
+    """Names of the checks of a run; of a label, also of those that compare it with the others."""
+    return [*CHECKS, *(OF_EACH if run.label_sets is not None else ())]
 
 
 def proposals(evidence: Evidence) -> list[Proposal]:

@@ -14,19 +14,20 @@ from models.program import typed
 
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
+    from explain.analysis.label_proposals import LabelSetFindings
 
 
 @option_groups
 def analyze(*, run: Run, decision: Decision) -> None:
     """Print what to try next, each with its numbers, and the worst slices; of two classes, AUC and measures
-    at a threshold first.
+    at a threshold first; of several labels per image, measures of every label.
 
     The results are kept in the run folder for the dashboard."""
     from explain.analysis.binary_text import format_binary
-    from explain.analysis.format_text import format_text
+    from explain.analysis.format_text import format_label_sets, format_text
 
     if lines := label_lines(run, decision):
-        say("\n".join(lines))
+        say("\n".join([*lines[:-1], format_label_sets(all_labels(run)), "", lines[-1]]))
         return
     findings = analyzed(run, decision)
     say("\n".join([*format_binary(findings), *([""] if findings.run.binary else []), format_text(findings)]))
@@ -57,6 +58,14 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN) -> list[str]:
         "",
         f"next       {typed(['analyze', str(folder), '--label', run.classes[run.label_sets.most_errors]])}",
     ]
+
+
+def all_labels(folder: Path) -> "LabelSetFindings":
+    """What is found of all labels of a run of several labels per image."""
+    from explain.analysis.label_proposals import label_set_findings
+    from explain.run.reader import open_run
+
+    return label_set_findings(open_run(folder).label_sets)
 
 
 def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":
@@ -109,15 +118,20 @@ def notes(
     ] = None,
 ) -> None:
     """Count the notes on the images of a run, and write them to files."""
-    from explain.run.notes import read, tags_of, write_labels, write_table
+    from explain.run.notes import corrections_of, read, tags_of, write_labels, write_table
     from explain.run.reader import open_run
 
     opened = open_run(run)
     by_image = read(run)
     wrong = sum(note.wrong for note in by_image.values())
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
-    say(f"notes      {len(by_image)} images, {wrong} labels marked as wrong; tags: {tags}")
-    if labels and not wrong:
+    what = "labels" if opened.label_sets is None else "images with labels"
+    say(f"notes      {len(by_image)} images, {wrong} {what} marked as wrong; tags: {tags}")
+    fitting, missing = corrections_of(opened, by_image)
+    if missing:
+        names = ", ".join(f"{name[:60]} {count}" for name, count in list(missing.items())[:8])
+        say(f"left out   {wrong - len(fitting)} corrections name labels that the run lacks: {names}")
+    if labels and not fitting:
         raise UserError(
             "No label is marked as wrong, so there is nothing to correct: mark one in the dashboard, below "
             "an image."
@@ -127,4 +141,7 @@ def notes(
         say(f"table      {out}")
     if labels:
         write_labels(opened, labels)
-        say(f"labels     {labels}\nnext       {typed(['train', '...', '--labels', str(labels)])}")
+        command = (
+            "train" if opened.label_sets is None else "run"
+        )  # no training takes several labels per image
+        say(f"labels     {labels}\nnext       {typed([command, '...', '--labels', str(labels)])}")

@@ -55,7 +55,7 @@ def everything(run: RunData, entries: Sequence[dict[str, Any]], methods: Sequenc
     of_images = [notes.get(i, Note(i)) for i in ok["id"]]
     others |= {
         "tags": [plain(", ".join(n.tags)) for n in of_images],
-        "corrected": [plain(n.label) for n in of_images],
+        "corrected": [plain(n.corrected) for n in of_images],
         "text": [plain(n.text) for n in of_images],
     }
     return pd.concat([found, pd.DataFrame(others)], axis=1)

@@ -107,6 +107,10 @@ class LabelSets:
         answers = {"labels": self._texts(self.truth), "called": self._texts(self.prob >= CALLED)}
         return LabelSetsRun(self.folder, self.manifest, self.table.assign(**answers), self.damaged, sets=self)
 
+    def names(self, row: int) -> tuple[str, ...]:
+        """The labels of a row of the table."""
+        return tuple(np.array(self.classes, object)[self.truth[row]])
+
     def _texts(self, chosen: np.ndarray) -> list[str]:
         """The labels of each image as one text; `chosen` (n, K) bool."""
         names = np.array(self.classes, object)

@@ -1,5 +1,5 @@
-"""Notes of people on the images of a run: tags, the right label where the given one is wrong, and free
-text.
+"""Notes of people on the images of a run: tags, the right label where the given one is wrong (of several
+labels per image, the right set of labels), and free text.
 
 One line a change is appended to `RUN/notes.jsonl` under a lock and brought to the disk, so that several
 people can write at once and a kill costs at most the line that was being written. The last line of each field
@@ -22,9 +22,11 @@ from filelock import FileLock, Timeout
 
 from explain.run.reader import RunData
 from models.csv_files import plain, write_csv
+from models.data.source import label_set
 from models.errors import UserError
 
 NOTES, LOCK = "notes.jsonl", "notes.lock"
+NONE = "none"  # of several labels
 UNKNOWN = "?"  # as a label: the given one is wrong, and the right one is not known
 PATIENCE = 10.0  # seconds for the lock
 MOST_TEXT, MOST_TAG, MOST_TAGS = 2000, 40, 12
@@ -32,7 +34,9 @@ MOST_TEXT, MOST_TAG, MOST_TAGS = 2000, 40, 12
 
 @dataclass(frozen=True)
 class Note:
-    """`label`: the right class, `UNKNOWN`, or nothing. `by` and `at` (UTC): of its last change."""
+    """`label`: the right class, `UNKNOWN`, or nothing. `labels`: of several labels per image, all that are
+    right, empty for none; `(UNKNOWN,)`; or None where the given ones are not marked as wrong. `by` and `at`
+    (UTC): of its last change."""
 
     id: str
     tags: tuple[str, ...] = ()
@@ -40,20 +44,27 @@ class Note:
     text: str = ""
     by: str = ""
     at: str = ""
+    labels: tuple[str, ...] | None = None
 
     @property
     def empty(self) -> bool:
-        return not (self.tags or self.label or self.text)
+        return not (self.tags or self.wrong or self.text)
 
     @property
     def wrong(self) -> bool:
-        """Whether the label is marked as wrong."""
-        return bool(self.label)
+        """Whether the label, or a label of several, is marked as wrong."""
+        return bool(self.label) or self.labels is not None
+
+    @property
+    def corrected(self) -> str:
+        """The right label, or all of them as one text; `NONE` for a set without any; empty where nothing is
+        corrected."""
+        return self.label if self.labels is None else label_set(self.labels) or NONE
 
 
 def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes: Sequence[str] = ()) -> None:
     """Add to the note on an image: `tags` (a list), `label` (one of `classes`, `UNKNOWN`, or "" to remove
-    it), or `text`.
+    it), `labels` (a list of `classes`, `[UNKNOWN]`, or None to remove it), or `text`.
 
     Raises UserError for a value that is not allowed, and where the folder cannot be written.
     """
@@ -104,8 +115,10 @@ def _checked(field: str, value: Any, classes: Sequence[str]) -> Any:
                 f"At most {MOST_TAGS} tags of {MOST_TAG} letters each: shorten them, or write free text."
             )
         return tags
+    if field == "labels":
+        return _checked_labels(value, classes)
     if field not in ("label", "text"):
-        raise UserError(f"No field '{field}' in a note: choose from tags, label, text.")
+        raise UserError(f"No field '{field}' in a note: choose from tags, label, labels, text.")
     text = str(value).strip()
     if field == "text" and len(text) > MOST_TEXT:
         raise UserError(f"A note of {len(text)} letters: at most {MOST_TEXT} are kept.")
@@ -115,6 +128,19 @@ def _checked(field: str, value: Any, classes: Sequence[str]) -> Any:
             "known."
         )
     return text
+
+
+def _checked_labels(value: Any, classes: Sequence[str]) -> list[str] | None:
+    if value is None:
+        return None
+    names = list(dict.fromkeys(map(str, value)))
+    unknown = [name for name in names if name not in classes]
+    if unknown and names != [UNKNOWN]:
+        raise UserError(
+            f"No label '{unknown[0][:60]}': choose some of the run's, or {UNKNOWN} alone where the right "
+            "ones are not known."
+        )
+    return names
 
 
 def read(folder: Path) -> dict[str, Note]:
@@ -137,7 +163,7 @@ def _read(path: Path, _size: int, _changed: int) -> dict[str, Note]:
             message = json.loads(line)
             image, field, value = str(message["id"]), message["field"], message["value"]
             change: dict[str, Any] = {
-                field: tuple(map(str, value)) if field == "tags" else str(value),
+                field: _as_read(field, value),
                 "by": str(message["by"]),
                 "at": str(message["at"]),
             }
@@ -145,6 +171,17 @@ def _read(path: Path, _size: int, _changed: int) -> dict[str, Note]:
         except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return {image: note for image, note in notes.items() if not note.empty}
+
+
+def _as_read(field: str, value: Any) -> Any:
+    """Raises TypeError for a value that `add` does not write."""
+    if field not in ("tags", "labels"):
+        return str(value)
+    if value is None and field == "labels":
+        return None
+    if not isinstance(value, list):
+        raise TypeError(field)
+    return tuple(map(str, value))
 
 
 def tags_of(notes: dict[str, Note]) -> dict[str, int]:
@@ -166,7 +203,7 @@ def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
             "predicted": (picked["called"] if run.all_labels else picked["pred"].map(names)).to_list(),
             "confidence": None if run.all_labels else picked["confidence"].to_list(),
             "tags": [plain(", ".join(n.tags)) for n in message],
-            "corrected": [n.label for n in message],
+            "corrected": [plain(n.corrected) for n in message],
             "text": [plain(n.text) for n in message],
             "by": [plain(n.by) for n in message],
             "at": [n.at for n in message],
@@ -174,20 +211,48 @@ def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     )
 
 
+def corrections_of(run: RunData, notes: dict[str, Note]) -> tuple[list[Note], dict[str, int]]:
+    """The notes that correct labels in the way of the run (one label, or a set of them); and the names that
+    the run lacks -> notes that are left out because of them."""
+    found, missing = list[Note](), Counter[str]()
+    for note in notes.values():
+        names = note.labels if run.label_sets is not None else (note.label,) if note.label else None
+        if names is None:
+            continue
+        lacking = [n for n in names if n not in _names(run) and n != UNKNOWN]
+        missing.update(lacking)
+        found += [note] if not lacking else []
+    return found, dict(missing.most_common())
+
+
+def _names(run: RunData) -> dict[str, str]:
+    """Each label of the run as the data calls it."""
+    whole = run if run.label_sets is None else run.label_sets.whole
+    return dict(zip(whole.classes, whole.data_names, strict=True))
+
+
 def labels_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
-    """`image`, `label` (empty where the right one is not known: the image is to be left out), `data` (the
-    data set that they belong to).
+    """`image`, `label` (empty where the right one is not known: the image is to be left out; of several
+    labels per image a JSON list of all that are right), `data` (the data set that they belong to).
 
     Labels are written as the data calls its classes, where one class of the data was matched to the output
     that a note names."""
-    wrong, names = (
-        [note for note in notes.values() if note.wrong],
-        dict(zip(run.classes, run.data_names, strict=True)),
-    )
-    unknown = UNKNOWN not in run.classes  # a class may be called so: a character, say
-    labels = ["" if n.label == UNKNOWN and unknown else names.get(n.label, n.label) for n in wrong]
+    wrong, names = corrections_of(run, notes)[0], _names(run)
+    unknown = UNKNOWN not in names  # a class may be called so: a character, say
+
+    def text(note: Note) -> str:
+        if run.label_sets is None:
+            return "" if note.label == UNKNOWN and unknown else names.get(note.label, note.label)
+        if note.labels == (UNKNOWN,) and unknown:
+            return ""
+        return json.dumps([names.get(n, n) for n in note.labels or ()], ensure_ascii=False)
+
     return pd.DataFrame(
-        {"image": [n.id for n in wrong], "label": labels, "data": [run.manifest.request.data] * len(wrong)}
+        {
+            "image": [n.id for n in wrong],
+            "label": [text(n) for n in wrong],
+            "data": [run.manifest.request.data] * len(wrong),
+        }
     )
 
 

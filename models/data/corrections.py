@@ -8,6 +8,7 @@ import numpy as np
 
 from models.classes import find_class
 from models.csv_files import unquoted
+from models.data.label_sets import SetReading
 from models.data.source import DerivedSource, ImageSource, Item, joined
 from models.data.table_files import read_table
 from models.errors import UserError
@@ -16,9 +17,9 @@ from models.program import typed
 
 @dataclass(frozen=True)
 class Corrections:
-    """`labels`: (data set's name, image) -> the right label, empty where the image is left out; of several
-    rows of an image the last counts. The name is empty where the file names no data set: the row then applies
-    to every set that has the image."""
+    """`labels`: (data set's name, image) -> the right label, or the cell of a set of labels; empty where the
+    image is left out; of several rows of an image the last counts. The name is empty where the file names no
+    data set: the row then applies to every set that has the image."""
 
     file: str
     labels: dict[tuple[str, str], str]
@@ -30,8 +31,8 @@ class Corrections:
 
 
 def read_corrections(path: Path) -> Corrections:
-    """A table with columns `image` and `label`, and `data` as `ImageSource.name`, as the command `notes`
-    writes it.
+    """A table with columns `image` and `label` (of several labels per image a list in JSON, or names between
+    '|'), and `data` as `ImageSource.name`, as the command `notes` writes it.
 
     Raises UserError for a missing file or column, and for a table without rows.
     """
@@ -64,7 +65,7 @@ def read_corrections(path: Path) -> Corrections:
 class Corrected(DerivedSource):
     """A source with some labels replaced and some images left out, under the same name. `changed` and
     `left_out` count them, `summary` is one line about both; `found`: the corrections of its images. Raises
-    UserError for a class that the source lacks, where no image is left, and for sets of labels."""
+    UserError for a class that the source lacks, and where no image is left."""
 
     def __init__(self, source: ImageSource, corrections: Corrections):
         if source.multi_label:
@@ -85,20 +86,27 @@ class Corrected(DerivedSource):
                 "instead."
             )
         before = [source.items[i] for i in self.kept]
-        right = [
-            item.label if (label := text[i]) is None else self._class(label, corrections.file)
+        self.items = [
+            item if (label := text[i]) is None else self._item(item.id, label, corrections.file)
             for i, item in zip(self.kept, before, strict=True)
         ]
-        self.items = [Item(item.id, label) for item, label in zip(before, right, strict=True)]
         self.left_out = len(source) - len(self.kept)
-        self.changed = sum(item.label != label for item, label in zip(before, right, strict=True))
+        self.changed = sum(new != old for new, old in zip(self.items, before, strict=True))
         out = f", {self.left_out} images left out" if self.left_out else ""
-        self.summary = f"{self.changed} labels corrected{out} by {corrections.file}"
+        what = "images with corrected labels" if self.multi_label else "labels corrected"
+        self.summary = f"{self.changed} {what}{out} by {corrections.file}"
         self.note = joined(source.note, self.summary)
 
     @property
     def differs(self) -> bool:
         return bool(self.changed or self.left_out)
+
+    def _item(self, image: str, cell: str, file: str) -> Item:
+        """With the label, or the set of labels, of a cell."""
+        if not self.multi_label:
+            return Item(image, self._class(cell, file))
+        parts = SetReading(True, ("|",), frozenset(self.classes)).parts(cell)
+        return Item.of_set(image, [self._class(str(part), file) for part in parts], self.classes)
 
     def _class(self, label: str, file: str) -> str:
         """The source's own spelling of a class."""

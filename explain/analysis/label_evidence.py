@@ -1,0 +1,93 @@
+"""What the checks of a run of several labels per image read: scores of all labels, which of them are above
+chance, and labels that look wrong."""
+
+from functools import cached_property
+
+import numpy as np
+
+from explain.analysis.evidence import Evidence
+from explain.analysis.label_quality import image_quality
+from explain.analysis.label_scores import is_at_chance, label_scores
+from explain.analysis.multi_label import LabelScores
+from explain.analysis.multi_label_counts import LabelCounts
+from explain.run.format import CALLED, OF_CLASS, map_column
+from explain.run.label_sets import LabelSets
+
+
+class LabelEvidence:
+    """Of all labels of a run at once. Arrays over images (n, ...) are of those that have an answer: `rows`
+    (n,) of the run's table."""
+
+    def __init__(self, sets: LabelSets):
+        self.sets, self.run = sets, sets.whole
+        self.rows = self.run.ok.index.to_numpy()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.sets.classes
+
+    @property
+    def scores(self) -> LabelScores:
+        return label_scores(self.sets)
+
+    @cached_property
+    def counts(self) -> LabelCounts:
+        """At 0.5."""
+        return self.scores.at(CALLED)
+
+    @cached_property
+    def at_chance(self) -> tuple[int, ...]:
+        """Labels of which nothing is concluded, as `is_at_chance`."""
+        return tuple(k for k in range(len(self.classes)) if is_at_chance(self.scores, k))
+
+    @cached_property
+    def decided(self) -> tuple[int, ...]:
+        """Labels that are above chance."""
+        out = {*self.at_chance, *map(self.classes.index, self.scores.undefined)}
+        return tuple(k for k in range(len(self.classes)) if k not in out)
+
+    @cached_property
+    def of(self) -> dict[int, Evidence]:
+        """Of each label that is above chance, that of its run of two classes."""
+        return {k: Evidence(self.sets.label(k)) for k in self.decided}
+
+    @cached_property
+    def suspect(self) -> np.ndarray:
+        """(n, K) bool: answers that confident learning takes for wrong (`labels.checked`), each label by
+        itself; none of labels that are not above chance."""
+        found = np.zeros(self.scores.truth.shape, bool)
+        for k, evidence in self.of.items():
+            found[:, k] = evidence.checked["issue"].to_numpy()
+        return found
+
+    @cached_property
+    def quality(self) -> np.ndarray:
+        """(n,): `image_quality` of all labels that are above chance."""
+        known = list(self.decided)
+        return image_quality(self.scores.truth[:, known], self.scores.prob[:, known])
+
+    def suspect_rows(self, labels: "list[int] | None" = None) -> np.ndarray:
+        """Rows of images of which an answer is suspect (of `labels`, by default of any), those whose labels
+        fit worst first."""
+        chosen = self.suspect if labels is None else self.suspect[:, labels]
+        which = np.flatnonzero(chosen.any(1))
+        return np.asarray(self.rows[which[np.argsort(self.quality[which], kind="stable")]])
+
+    @cached_property
+    def method(self) -> str:
+        """The run's method whose maps are seldom empty; of equals the first."""
+        return min(
+            self.run.manifest.request.methods,
+            key=lambda m: int(np.isnan(self._of_maps(m, "border_mass")).sum()),
+        )
+
+    def _of_maps(self, method: str, statistic: str) -> np.ndarray:
+        return self.sets.places[f"{map_column(method, OF_CLASS)}.{statistic}"].to_numpy(float)
+
+    def maps_of_hits(self, statistic: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of every map of a label that is true and called: row of the table, label, and a statistic; (m,)
+        each. A run keeps those hits of an image that the network is least sure of."""
+        places = self.sets.places
+        row, label = places["row"].to_numpy(int), places["class"].to_numpy(int)
+        hit = self.sets.truth[row, label] & (self.sets.prob[row, label] >= CALLED)
+        return row[hit], label[hit], self._of_maps(self.method, statistic)[hit]

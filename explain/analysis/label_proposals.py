@@ -1,0 +1,81 @@
+"""What to try for a run of several labels per image: for all labels, and for one. A new check is one function
+(evidence, labels) -> proposals, and one entry here."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+
+from explain.analysis.chance import CHECK, no_answers
+from explain.analysis.label_checks import (
+    better_thresholds,
+    few_positives,
+    labels_at_chance,
+    wrong_label_sets,
+)
+from explain.analysis.label_evidence import LabelEvidence
+from explain.analysis.label_maps import labels_at_the_border, labels_outside_their_region
+from explain.analysis.label_pairs import confused_labels, labels_together
+from explain.analysis.proposal import Proposal
+from explain.formatting import listed
+from explain.run.label_sets import LabelSets
+
+Check = Callable[[LabelEvidence, Sequence[int]], Iterator[Proposal]]
+
+OF_EACH: dict[str, Check] = {
+    "labels with too few training images": few_positives,
+    "thresholds": better_thresholds,
+    "labels called instead of others": confused_labels,
+    "labels that are almost always together": labels_together,
+    "labels recognized by the border": labels_at_the_border,
+    "labels with maps outside of their region": labels_outside_their_region,
+}
+"""Name -> check, that compare a label with the others: of all labels, and of one."""
+OF_ALL: dict[str, Check] = {
+    "probable label errors": wrong_label_sets,
+    "labels at chance": labels_at_chance,
+    **OF_EACH,
+}
+"""Those of all labels; what they find of one label by itself is in `proposals.CHECKS`, too."""
+
+
+class LabelSetFindings(LabelEvidence):
+    """What is found of all labels of a run."""
+
+    @cached_property
+    def inconclusive(self) -> str:
+        """Why nothing is concluded from any label; nothing where some are above chance."""
+        if not len(self.rows):
+            return no_answers(self.run)
+        if self.decided:
+            return ""
+        if not self.at_chance:
+            return "No label is there in some images and not in others: nothing can be concluded."
+        names = listed([self.classes[k] for k in self.at_chance])
+        return (
+            f"At chance: of no label ({names}) is the average precision above what guessing reaches, so "
+            f"nothing is concluded from this run. {CHECK}"
+        )
+
+    @cached_property
+    def proposals(self) -> list[Proposal]:
+        """Of all labels, those about the most errors first; none where nothing may be concluded."""
+        return [] if self.inconclusive else self._of(OF_ALL, range(len(self.classes)))
+
+    @property
+    def ready(self) -> bool:
+        """Whether `proposals` are computed."""
+        return "proposals" in self.__dict__
+
+    def of_label(self, k: int) -> list[Proposal]:
+        """What comparing it with the other labels tells of one."""
+        return self._of(OF_EACH, [k])
+
+    def _of(self, checks: dict[str, Check], labels: Sequence[int]) -> list[Proposal]:
+        # no training takes several labels per image
+        found = [replace(p, option="") for check in checks.values() for p in check(self, labels)]
+        return sorted(found, key=lambda p: -p.errors)
+
+
+@lru_cache(maxsize=4)
+def label_set_findings(sets: LabelSets) -> LabelSetFindings:
+    return LabelSetFindings(sets)
