@@ -15,9 +15,7 @@ import vitrine
 from dashboard.app import build
 from dashboard.components.cards import cards
 from dashboard.components.label_table import label_table
-from dashboard.components.note_editor import note_editor
 from dashboard.session.context import Context
-from dashboard.session.notes_handler import write
 from dashboard.tabs import compare, errors, inspect
 from dashboard.tabs.errors import changed, pieces
 from dashboard.tabs.errors_state import View, asked_label, first_view, from_query
@@ -31,7 +29,6 @@ from explain.analysis.slices import attributes
 from explain.export.gallery import Export
 from explain.run.engine import run
 from explain.run.label_sets import LabelSets, LabelSetsRun
-from explain.run.notes import read
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.data.source import Item
@@ -297,19 +294,6 @@ def test_what_takes_one_class_says_so(sets: LabelSets, tmp_path: Path) -> None:
     assert "one class per image" in one_line("top-activations", folder)
     with pytest.raises(UserError, match="one class per image"):
         Findings(sets.whole)
-
-
-def test_notes_are_of_the_image_and_correct_no_label(sets: LabelSets, tmp_path: Path) -> None:
-    ctx = Context(sets.whole)
-    write(ctx, "tags 3", "odd, dark", "me")
-    with pytest.raises(UserError, match="Labels of a run of several labels per image are not corrected here"):
-        write(ctx, "label 3", "red", "me")
-    assert "correct label" not in str(note_editor(sets.label(0), read(sets.folder), 3))
-    assert run_command("notes", str(sets.folder), "--out", str(tmp_path / "n.csv")).returncode == 0
-    row = pd.read_csv(tmp_path / "n.csv", keep_default_na=False).iloc[0]
-    names = np.array(NAMES)
-    assert row["true"] == " | ".join(names[sets.truth[3]])
-    assert row["predicted"] == " | ".join(names[sets.prob[3] >= 0.5])
 
 
 def test_a_run_of_one_class_an_image_has_no_label(small_run: LabelSetsRun) -> None:

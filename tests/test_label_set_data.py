@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.data.corrections import Corrections, corrected
 from models.data.hints import near_classes
 from models.data.holdout import held_out, split_off
 from models.data.kind import DataRequest
@@ -319,14 +318,12 @@ def test_splits_hold_the_rarest_labels(tmp_path: Path) -> None:
     assert (len(held), held.multi_label) == (5, True)
 
 
-def test_trainings_and_corrections_refuse_sets(tmp_path: Path) -> None:
+def test_trainings_refuse_sets(tmp_path: Path) -> None:
     source = many(tmp_path)
     path = tmp_path / "d" / "t.csv"
     for refused in (lambda: open_parts(str(path)), lambda: truth(source, source.classes)):
         with pytest.raises(UserError, match=r"^train takes data with one label per image; t.* any number"):
             refused()
-    with pytest.raises(UserError, match=r"and t has any number of them: .* leave --labels out"):
-        corrected(source, Corrections("l.csv", {("", "00.png"): "cat"}))
     assert "train takes data with one label per image" in one_line(
         "train", "--model", "fer_vgg", "--data", path, "--out", tmp_path / "net.safetensors"
     )

@@ -141,7 +141,6 @@ def notes(
         say(f"table      {out}")
     if labels:
         write_labels(opened, labels)
-        command = (
-            "train" if opened.label_sets is None else "run"
-        )  # no training takes several labels per image
+        # no training takes several labels per image
+        command = "train" if opened.label_sets is None else "run"
         say(f"labels     {labels}\nnext       {typed([command, '...', '--labels', str(labels)])}")

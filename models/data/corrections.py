@@ -8,7 +8,7 @@ import numpy as np
 
 from models.classes import find_class
 from models.csv_files import unquoted
-from models.data.label_sets import SetReading
+from models.data.label_sets import SEPARATORS, SetReading
 from models.data.source import DerivedSource, ImageSource, Item, joined
 from models.data.table_files import read_table
 from models.errors import UserError
@@ -32,7 +32,7 @@ class Corrections:
 
 def read_corrections(path: Path) -> Corrections:
     """A table with columns `image` and `label` (of several labels per image a list in JSON, or names between
-    '|'), and `data` as `ImageSource.name`, as the command `notes` writes it.
+    '|' or ';'), and `data` as `ImageSource.name`, as the command `notes` writes it.
 
     Raises UserError for a missing file or column, and for a table without rows.
     """
@@ -68,11 +68,6 @@ class Corrected(DerivedSource):
     UserError for a class that the source lacks, and where no image is left."""
 
     def __init__(self, source: ImageSource, corrections: Corrections):
-        if source.multi_label:
-            raise UserError(
-                f"{corrections.file} holds one label per image, and {source.name} has any number of them: "
-                "correct its own file of labels, and leave --labels out."
-            )
         fitting = [
             [key for name in names_of(source.name) if (key := (name, item.id)) in corrections.labels]
             for item in source.items
@@ -105,7 +100,7 @@ class Corrected(DerivedSource):
         """With the label, or the set of labels, of a cell."""
         if not self.multi_label:
             return Item(image, self._class(cell, file))
-        parts = SetReading(True, ("|",), frozenset(self.classes)).parts(cell)
+        parts = SetReading(True, tuple(SEPARATORS), frozenset(self.classes)).parts(cell)
         return Item.of_set(image, [self._class(str(part), file) for part in parts], self.classes)
 
     def _class(self, label: str, file: str) -> str:
