@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from explain.run.engine import run
+from explain.run.notes import UNKNOWN, read
 from explain.run.reader import open_run
 from tests.pages import Events, open_tab, served
 from tests.test_label_sets import NAMES, Patches, answering
@@ -17,14 +18,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    from dashboard.session.context import Context
-
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("labels")
     (root / "patches").mkdir()
-    net = answering()
-    run(net, Patches(root / "patches", 60), root / "run", ["grad_cam"])
-    with served(Context(open_run(root / "run", "green"), network=net)) as url:
+    run(answering(), Patches(root / "patches", 60), root / "run", ["grad_cam"])
+    return root / "run"
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[str]:
+    from dashboard.session.context import Context
+
+    with served(Context(open_run(folder, "green"), network=answering())) as url:
         yield url
 
 
@@ -66,3 +71,21 @@ def test_one_label_after_the_other(page: "playwright.Page", tmp_path: Path) -> N
 def test_a_link_opens_its_label(page: "playwright.Page") -> None:
     page.wait_for_selector("#vt-labels tr.vt-on:has-text('grey')")
     assert page.input_value("#vt-threshold input[type=number]") == "0.9"
+
+
+@pytest.mark.parametrize("page", [(390, True, "?image=3.png")], indirect=True)
+def test_right_labels_are_toggled_and_kept(page: "playwright.Page", folder: Path) -> None:
+    events, editor = Events(page), page.locator("#vt-remark .vt-note")
+    open_tab(page, "Inspect")
+    editor.locator("summary").click()
+    boxes = editor.locator("[type=checkbox]").all()
+    before = [name for name, box in zip((*NAMES, UNKNOWN), boxes, strict=True) if box.is_checked()]
+    other = editor.locator(f"label:has-text('{NAMES[3]}')")
+    other.click()
+    events.wait()
+    assert set(read(folder)["3.png"].labels or ()) == set(before) ^ {NAMES[3]}
+    rules = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+    assert axe.Axe().run(page, context="#vt-remark", options=rules).response["violations"] == []
+    other.click()
+    events.wait()
+    assert read(folder) == {}
