@@ -26,8 +26,9 @@ class WhatToExport(Options):
             help="Images to export: errors (wrong predictions); correct; class:NAME (true class); "
             "pair:TRUE>PREDICTED; tag:NAME (of notes); labels (probable label errors); duplicates (near "
             "duplicates that disagree); similar (near duplicates); border (errors at the border); "
-            "notes (with a note); of two classes false-alarms, misses, hits (of the positive class); or a "
-            "list that a link of the dashboard names (default: some of every class)."
+            "notes (with a note); corrected (with a corrected label); of several labels per image label-sets "
+            "(probable label errors of all labels); of two classes false-alarms, misses, hits (of the "
+            "positive class); or a list that a link of the dashboard names (default: some of every class)."
         ),
     ] = ""
     per_class: Annotated[
