@@ -72,6 +72,10 @@ def test_flipped_labels_are_found_and_counted(tmp_path: Path) -> None:
     assert p.label == 2
     assert p.option == ""
     number = int(p.title.split()[1])
+    assert p.title == f"About {number} labels look wrong (label 2)."
+    (own,) = of_kind(Findings(sets.label(2)).proposals, "labels")
+    assert "that have label 2" in own.text
+    assert "that lack label 2" in own.text
     assert abs(number - flipped.sum()) < 0.25 * flipped.sum()
     lack = int((found.suspect[:, 2] & ~found.scores.truth[:, 2]).sum())
     have = int((found.suspect[:, 2] & found.scores.truth[:, 2]).sum())

@@ -104,6 +104,9 @@ def test_many_labels_are_typed(tmp_path: Path) -> None:
     assert note_of(made, 4).labels == (() if given else None)
     write(ctx, "labels 4", UNKNOWN, "me")
     assert note_of(made, 4).labels == (UNKNOWN,)
+    write(ctx, "labels 4", '["label 3", "label 5"]', "me")
+    assert note_of(made, 4).labels == ("label 3", "label 5")
+    write(ctx, "labels 4", UNKNOWN, "me")
     with pytest.raises(UserError, match="No label 'label 99'"):
         write(ctx, "labels 4", "label 2 | label 99", "me")
     assert note_of(made, 4).labels == (UNKNOWN,)

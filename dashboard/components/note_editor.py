@@ -1,6 +1,7 @@
 """Notes about images: an editor below a card, and the list of all notes."""
 
 import base64
+import json
 
 import pandas as pd
 from markupsafe import Markup
@@ -13,6 +14,7 @@ from explain.run.label_sets import LabelSets
 from explain.run.notes import UNKNOWN, Note, as_table, labels_table, tags_of
 from explain.run.reader import RunData
 from models.csv_files import spreadsheet_safe
+from models.data.source import label_set
 
 Notes = dict[str, Note]
 TOGGLES = 40  # labels up to which each has one
@@ -58,7 +60,8 @@ def _label_set(sets: LabelSets, note: Note, row: int) -> Markup:
     there are many."""
     chosen = sets.names(row) if note.labels is None else note.labels
     if len(sets.classes) > TOGGLES:
-        return _box(row, "labels", " | ".join(chosen), "correct labels, separated by |, or ? if unknown")
+        text = json.dumps(chosen) if any("|" in name for name in chosen) else label_set(chosen)
+        return _box(row, "labels", text, "correct labels, separated by |, or ? if unknown")
     toggles = [(str(k), name, name in chosen) for k, name in enumerate(sets.classes)]
     if UNKNOWN not in sets.classes:
         toggles.append((UNKNOWN, "not known", UNKNOWN in chosen))

@@ -10,6 +10,7 @@ from dashboard.links import clicked_row, number
 from dashboard.session.context import Context
 from explain.run.label_sets import LabelSets
 from explain.run.notes import UNKNOWN, Note, add, read
+from models.data.label_sets import SetReading
 from models.errors import UserError
 
 
@@ -55,8 +56,8 @@ def write(ctx: Context, name: str, value: str, by: str) -> None:
 
 
 def _typed(sets: LabelSets, text: str) -> list[str]:
-    """Names between '|', or `UNKNOWN`. Raises UserError for a name that the run lacks."""
-    names = [word.strip() for word in text.split("|") if word.strip()]
+    """Names between '|' or a list in JSON, or `UNKNOWN`. Raises UserError for a name that the run lacks."""
+    names = [str(name) for name in SetReading(True, ("|",), frozenset(sets.classes)).parts(text)]
     if names == [UNKNOWN]:
         return names
     return _in_order(sets, {sets.classes[sets.number(name)] for name in names})

@@ -67,7 +67,7 @@ def wrong_labels(evidence: Evidence) -> Iterator[Proposal]:
     checked = evidence.checked[evidence.checked["issue"]].sort_values("quality")
     rows = checked.index.to_numpy()
     pairs = Counter(zip(run.ok.loc[rows, "label"], checked["suggested"], strict=True)).most_common(2)
-    most = listed([f"{count} {run.classes[a]} that look like {run.classes[b]}" for (a, b), count in pairs])
+    most = listed([f"{count} {_contradicted(run, a, b)}" for (a, b), count in pairs])
     number = round(fit.flipped * len(run.ok))
     yield Proposal(
         "labels",
@@ -79,6 +79,13 @@ def wrong_labels(evidence: Evidence) -> Iterator[Proposal]:
         rows,
         int(number),
     )
+
+
+def _contradicted(run: RunData, label: int, suggested: int) -> str:
+    """Images of a class that look like another; of a label, those that have it or lack it."""
+    if run.label_sets is not None:
+        return f"that {'have' if label else 'lack'} {run.classes[1]}"
+    return f"{run.classes[label]} that look like {run.classes[suggested]}"
 
 
 def disagreeing_duplicates(evidence: Evidence) -> Iterator[Proposal]:

@@ -20,7 +20,7 @@ MOST = 3  # proposals of one check
 def wrong_label_sets(found: LabelEvidence, labels: Sequence[int]) -> Iterator[Proposal]:
     """Labels whose answers contradict the network more often than its own doubts explain (`labels.fit`), and
     the images whose labels fit worst."""
-    fits = {k: found.of[k].fit for k in found.decided}
+    fits = found.fits
     p = dict(zip(fits, holm(np.array([fit.p_flipped for fit in fits.values()])), strict=True))
     wrong = [k for k in labels if k in fits and fits[k].flipped >= LEAST_FLIPPED and p[k] <= SURE_OF_FLIPS]
     if not wrong:
@@ -37,7 +37,7 @@ def wrong_label_sets(found: LabelEvidence, labels: Sequence[int]) -> Iterator[Pr
     rows = found.suspect_rows(wrong)
     yield Proposal(
         "labels",
-        f"About {sum(about.values()):,} labels look wrong.",
+        f"About {sum(about.values()):,} labels look wrong ({listed([found.classes[k] for k in wrong])}).",
         f"They contradict the network where its own doubts would not: {listed(each)}. "
         f"{len(rows):,} images are suspect, those whose labels fit worst come first.",
         "Give the right labels in their notes, and train or measure on the corrected list.",

@@ -8,6 +8,7 @@ import numpy as np
 from explain.analysis.evidence import Evidence
 from explain.analysis.label_quality import image_quality
 from explain.analysis.label_scores import is_at_chance, label_scores
+from explain.analysis.labels import Fit
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import LabelCounts
 from explain.run.format import CALLED, OF_CLASS, map_column
@@ -47,18 +48,24 @@ class LabelEvidence:
         return tuple(k for k in range(len(self.classes)) if k not in out)
 
     @cached_property
-    def of(self) -> dict[int, Evidence]:
-        """Of each label that is above chance, that of its run of two classes."""
-        return {k: Evidence(self.sets.label(k)) for k in self.decided}
+    def _each(self) -> tuple[dict[int, Fit], np.ndarray]:
+        """`fits` and `suspect`. Runs of single labels are not kept: there may be thousands."""
+        fits, suspect = dict[int, Fit](), np.zeros(self.scores.truth.shape, bool)
+        for k in self.decided:
+            one = Evidence(self.sets.label(k))
+            fits[k], suspect[:, k] = one.fit, one.checked["issue"].to_numpy()
+        return fits, suspect
 
-    @cached_property
+    @property
+    def fits(self) -> dict[int, Fit]:
+        """As `labels.fit`, of each label that is above chance."""
+        return self._each[0]
+
+    @property
     def suspect(self) -> np.ndarray:
         """(n, K) bool: answers that confident learning takes for wrong (`labels.checked`), each label by
         itself; none of labels that are not above chance."""
-        found = np.zeros(self.scores.truth.shape, bool)
-        for k, evidence in self.of.items():
-            found[:, k] = evidence.checked["issue"].to_numpy()
-        return found
+        return self._each[1]
 
     @cached_property
     def quality(self) -> np.ndarray:
