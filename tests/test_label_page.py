@@ -205,7 +205,9 @@ def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     assert "no blue" in (tmp_path / "r.html").read_text()
     for words in (["report", folder], ["export", folder, "--out", str(tmp_path / "e")]):
         assert "name one with --label: red, green, blue, grey" in one_line(*words)
+    assert "Findings are those" not in text
     at = run_command("analyze", folder, "--threshold", "0.9").stdout
+    assert "Findings are those at the threshold 0.5." in at
     assert all(line.split()[-1] == "0.9" for line in at.splitlines() if line.startswith(NAMES))
     assert "is no threshold" in one_line("analyze", folder, "--threshold", "most")
     line = one_line("analyze", folder, "--label", "red", "--positive", "no red")
@@ -301,3 +303,8 @@ def test_a_run_of_one_class_an_image_has_no_label(small_run: LabelSetsRun) -> No
         open_run(small_run.folder, "red")
     view = View(**asdict(first_view(small_run)))
     assert view.apply("asked", "1", small_run) == view
+
+
+def test_a_run_that_has_not_ended_says_so_before_its_figures(sets: LabelSets) -> None:
+    (sets.folder / "manifest.json").unlink()
+    assert run_command("analyze", sets.folder).stdout.startswith("The run has not ended")

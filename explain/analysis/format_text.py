@@ -11,6 +11,7 @@ from explain.text_table import columns
 
 LINES, WIDTH, LEVEL = 8, 110, 0.05
 AT_HALF = "Findings are those at the threshold 0.5; slices are at the chosen one."
+ALL_AT_HALF = "Findings are those at the threshold 0.5."
 
 
 def format_text(findings: Findings) -> str:

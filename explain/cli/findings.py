@@ -14,7 +14,6 @@ from models.program import typed
 
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
-    from explain.analysis.label_proposals import LabelSetFindings
 
 
 @option_groups
@@ -24,18 +23,20 @@ def analyze(*, run: Run, decision: Decision) -> None:
 
     The results are kept in the run folder for the dashboard."""
     from explain.analysis.binary_text import format_binary
-    from explain.analysis.format_text import format_label_sets, format_text
+    from explain.analysis.format_text import format_text
 
     if lines := label_lines(run, decision):
-        say("\n".join([*lines[:-1], format_label_sets(all_labels(run)), "", lines[-1]]))
+        say("\n".join(lines))
         return
     findings = analyzed(run, decision)
     say("\n".join([*format_binary(findings), *([""] if findings.run.binary else []), format_text(findings)]))
 
 
-def label_lines(folder: Path, decision: Decision = NETWORKS_OWN) -> list[str]:
+def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = False) -> list[str]:
     """Of a run of several labels per image of which none is named: measures of all, then a line each. Empty
-    for other runs."""
+    for other runs. Then what to try for all of them; `brief`: the first proposals, a line each."""
+    from explain.analysis.format_text import ALL_AT_HALF, format_label_sets, format_proposals
+    from explain.analysis.label_proposals import label_set_findings
     from explain.analysis.label_scores import label_scores
     from explain.analysis.multi_label_text import class_rows, format_multi_label, with_interval
     from explain.run.format import CALLED
@@ -45,27 +46,22 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN) -> list[str]:
     run = open_run(folder, decision.label)
     if not run.all_labels or run.label_sets is None or decision.positive:
         return []
-    scores = label_scores(run.label_sets)
+    scores, found = label_scores(run.label_sets), label_set_findings(run.label_sets)
     counts = scores.at(scores.thresholds(decision.threshold or str(CALLED)))
     rows: list[tuple[str, ...]] = [("label", "images", "AP", "precision", "recall", "F1", "threshold")]
     for row in class_rows(scores, counts):
         measures = (row.average_precision, row.precision, row.recall, row.f1)
         rows.append((row.name, f"{row.images:,}", *map(with_interval, measures), f"{row.threshold:g}"))
     return [
+        *([run.unfinished] if run.unfinished else []),
         *format_multi_label(scores, counts),
         "",
         columns(rows, right=range(1, 7)),
         "",
+        *([ALL_AT_HALF, ""] if decision.threshold else []),
+        *(format_proposals(found) if brief else [format_label_sets(found), ""]),
         f"next       {typed(['analyze', str(folder), '--label', run.classes[run.label_sets.most_errors]])}",
     ]
-
-
-def all_labels(folder: Path) -> "LabelSetFindings":
-    """What is found of all labels of a run of several labels per image."""
-    from explain.analysis.label_proposals import label_set_findings
-    from explain.run.reader import open_run
-
-    return label_set_findings(open_run(folder).label_sets)
 
 
 def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":

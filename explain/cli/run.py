@@ -11,7 +11,7 @@ import typer
 from tqdm import tqdm
 
 from explain.cli.check import stop_where_wrong
-from explain.cli.findings import all_labels, analyzed, label_lines
+from explain.cli.findings import analyzed, label_lines
 from explain.cli.matching import ClassMapping, Matched, open_and_match
 from explain.cli.options import (
     ClassNames,
@@ -84,8 +84,8 @@ def run(
     matched, source = open_and_match(network, data, columns, classes, class_names, preprocessing, limit)
     stop_where_wrong(matched, source, out, options.restart, options.force)
     answered = compute_run(matched, source, out, options)
-    if lines := label_lines(out):
-        say("\n".join([*lines[:-1], *format_proposals(all_labels(out)), lines[-1]]))
+    if lines := label_lines(out, brief=True):
+        say("\n".join(lines))
     else:
         findings = analyzed(out)
         areas = area_lines(findings.scores) if findings.run.binary else []
