@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 CONTRAST, TARGET_SIZE = "color-contrast", "target-size"  # costly: they look for what lies around an element
 CHECKS = """() => {
   axe.configure({noHtml: true});
-  const seen = {};  // of each theme and width: what every element was when it was checked
+  const seen = {};  // by what a rule depends on: what every element was when it was checked
+  const width = () => innerWidth, theme = () => document.body.classList.contains('dark');
+  const dependsOn = {'color-contrast': theme, 'target-size': width};
   const looks = ['color', 'backgroundColor', 'backgroundImage', 'opacity', 'fontSize', 'fontWeight'];
   const described = node => {
     const attributes = [...node.attributes].map(({name, value}) => [name, value.length, value.slice(0, 300)]);
@@ -25,17 +27,17 @@ CHECKS = """() => {
     (await axe.run(where, {resultTypes: ['violations'], ...options})).violations;
   window.vitrineAxe = {
     whole: options => violations(document, options),
-    changed: async options => {
-      const known = seen[[document.body.classList.contains('dark'), innerWidth]] ??= new WeakMap();
+    changed: async rule => {
+      const known = seen[[rule, dependsOn[rule]()]] ??= new WeakMap();
       const changed = new Set();
       for (const node of document.querySelectorAll('body, body *')) {
-        if (!node.checkVisibility()) continue;
+        if (!node.checkVisibility({visibilityProperty: true}) || node.closest('.visually-hidden')) continue;
         const now = described(node);
         if (known.get(node) !== now) changed.add(node);
         known.set(node, now);
       }
       const include = [...changed].filter(node => !changed.has(node.parentElement));
-      return include.length ? violations({include}, options) : [];
+      return include.length ? violations({include}, {runOnly: {type: 'rule', values: [rule]}}) : [];
     },
   };
 }"""
@@ -53,21 +55,12 @@ class Axe:
         """The violations of the view that was just opened, by every rule."""
         costly = {rule: {"enabled": False} for rule in (CONTRAST, TARGET_SIZE)}
         found = self.page.evaluate("rules => vitrineAxe.whole({rules})", costly)
-        return [*lines(found), *self.changed(CONTRAST, TARGET_SIZE)]
+        return [*lines(found), *self.changed(CONTRAST), *self.changed(TARGET_SIZE)]
 
-    def piece(self) -> list[str]:
-        """As `view`, of what `changed` would look at: rules on the document as a whole, such as the order of
-        its headings, are left out."""
-        costly = {rule: {"enabled": True} for rule in (CONTRAST, TARGET_SIZE)}
-        return lines(self.page.evaluate("rules => vitrineAxe.changed({rules})", costly))
-
-    def changed(self, *rules: str) -> list[str]:
-        """The violations of these rules by all in sight that was not checked before in this theme and width,
-        or looked otherwise then, and by what is in it."""
-        found = self.page.evaluate(
-            "values => vitrineAxe.changed({runOnly: {type: 'rule', values}})", list(rules)
-        )
-        return lines(found)
+    def changed(self, rule: str) -> list[str]:
+        """The violations of a costly rule by all in sight that was not checked before, or looked otherwise
+        then, and by what is in it: for contrast in this theme, for the size of targets at this width."""
+        return lines(self.page.evaluate("rule => vitrineAxe.changed(rule)", rule))
 
 
 def lines(violations: list[dict[str, Any]]) -> list[str]:
