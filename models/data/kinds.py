@@ -10,7 +10,7 @@ from models.data.reopen_file import reopen_file
 from models.data.source import ImageSource
 from models.errors import UserError
 
-TOON_FACES, TORCHVISION = "toon_faces", "torchvision"
+TOON_FACES, TOON_ATTRIBUTES, TORCHVISION = "toon_faces", "toon_attributes", "torchvision"
 
 
 def _open_affect(request: DataRequest) -> ImageSource:
@@ -36,6 +36,23 @@ def _reopen_toon_face(request: ReopenRequest) -> Image.Image | None:
     try:
         split, _, name = request.item_id.split("/")
         return ToonFaces(split, seed=int(request.root.split(":")[1])).load(int(Path(name).stem))
+    except (ValueError, KeyError, IndexError):  # ids of others
+        return None
+
+
+def _open_toon_attributes(request: DataRequest) -> ImageSource:
+    from models.data.toon_attributes import ToonAttributes
+
+    return ToonAttributes(request.split or "test", seed=request.seed)
+
+
+def _reopen_toon_attributes(request: ReopenRequest) -> Image.Image | None:
+    from models.data.toon_attributes import ToonAttributes
+
+    try:
+        split, _, name = request.item_id.partition("/")
+        index = int(Path(name).stem)
+        return ToonAttributes(split, index + 1, seed=int(request.root.split(":")[1])).load(index)
     except (ValueError, KeyError, IndexError):  # ids of others
         return None
 
@@ -121,6 +138,14 @@ KINDS: tuple[DataKind, ...] = (
         _open_toon_faces,
         lambda root: root.startswith(f"{TOON_FACES}:"),
         _reopen_toon_face,
+        private=False,
+    ),
+    DataKind(
+        TOON_ATTRIBUTES,
+        lambda r: r.text == TOON_ATTRIBUTES,
+        _open_toon_attributes,
+        lambda root: root.startswith(f"{TOON_ATTRIBUTES}:"),
+        _reopen_toon_attributes,
         private=False,
     ),
     DataKind(

@@ -4,8 +4,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from models.data.toon_faces.head import EYE_Y, MOUTH_Y, HeadArtist, mix
+from models.data.toon_faces.identity import Color
 from models.data.toon_faces.mouth import MouthShape, mouth_shape
 from models.data.toon_faces.pen import Pen, Points, ellipse, smooth
+
+
+def brow_color(hair: Color) -> Color:
+    return mix(hair, (20, 14, 12), 0.35)
 
 
 class FaceArtist(HeadArtist):
@@ -21,7 +26,7 @@ class FaceArtist(HeadArtist):
         middle = (0.46, y - 0.06 - 0.09 * au(1) - 0.15 * au(2) + 0.08 * au(4))
         outer = (0.76, y + 0.04 - 0.17 * au(2) + 0.02 * au(4) - who.brow_slant)
         points = smooth([inner, middle, outer]) * (x, 1)
-        color = mix(who.hair, (20, 14, 12), 0.35) if who.hair_style != "bald" else self.line
+        color = brow_color(who.hair) if who.hair_style != "bald" else self.line
         self.pen.stroke(points, who.brow_thickness * 1.35, color)
         self.note("brows", np.vstack([points + (0, -0.09), (points + (0, 0.09))[::-1]]))
 

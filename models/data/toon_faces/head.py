@@ -165,10 +165,13 @@ class HeadArtist:
         ]
         self.pen.fill(smooth(points, closed=True), mix(who.skin, who.hair, 0.35 + 0.5 * who.beard))
 
+    def frame_color(self) -> Color:
+        return mix((30, 30, 34), self.who.hair, 0.3)
+
     def glasses(self) -> None:
         if self.who.glasses == "none":
             return
-        frame = mix((30, 30, 34), self.who.hair, 0.3)
+        frame = self.frame_color()
         for x in (-1, 1):
             cx = x * self.who.eye_gap
             if self.who.glasses == "round":

@@ -55,12 +55,12 @@ def develop(artist: FaceArtist, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
-def part_masks(artist: FaceArtist) -> dict[str, np.ndarray]:
-    """Where brows, eyes, nose and mouth are, (SIZE, SIZE) bool each; what an occluder hides is left out."""
+def part_masks(artist: FaceArtist, parts: tuple[str, ...] = PARTS) -> dict[str, np.ndarray]:
+    """Where parts of the face are, (SIZE, SIZE) bool each; what an occluder hides is left out."""
     outline = occluder_outline(artist.scene)
     hidden = [] if outline is None else [artist.pen.place(outline, 0.9) / OVERSAMPLE]
     masks = {}
-    for part in PARTS:
+    for part in parts:
         mask = Image.new("L", (SIZE, SIZE))
         draw = ImageDraw.Draw(mask)
         for fill, shapes in ((1, artist.outlines[part]), (0, hidden)):
