@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dashboard.components.markup import display_text
-from models.training.charts import Chart, Matrix
+from models.training.charts import AnyChart, Bars, Chart, Matrix
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -31,11 +31,11 @@ AXIS: dict[str, Any] = {
 TEALS = [[0, "rgba(18,147,138,0)"], [1, "rgba(18,147,138,1)"]]
 
 
-def figure(chart: Chart | Matrix) -> "go.Figure":
+def figure(chart: AnyChart) -> "go.Figure":
     """The chart in Plotly: numbers on hover, a button that saves a PNG."""
     import plotly.graph_objects as go  # half a second, and not for the first screen
 
-    drawn = go.Figure(_heat(chart) if isinstance(chart, Matrix) else _lines(chart))
+    drawn = go.Figure(_traces(chart))
     drawn.update_layout(
         title={"text": _text(chart.title), "font": {"size": 13}, "x": 0.01, "y": 0.98},
         height=330,
@@ -51,9 +51,32 @@ def figure(chart: Chart | Matrix) -> "go.Figure":
     if isinstance(chart, Matrix):
         drawn.update_xaxes(title_text="predicted", showgrid=False, tickangle=-40)
         drawn.update_yaxes(title_text="true", showgrid=False, autorange="reversed")
+    elif isinstance(chart, Bars):
+        drawn.update_xaxes(title_text=chart.x, range=[0, 1.02])
+        drawn.update_yaxes(showgrid=False, autorange="reversed")
+        drawn.update_layout(
+            legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
+        )
     else:
         _label(drawn, chart)
     return drawn
+
+
+def _traces(chart: AnyChart) -> Any:
+    if isinstance(chart, Matrix):
+        return _heat(chart)
+    return _bars(chart) if isinstance(chart, Bars) else _lines(chart)
+
+
+def _bars(chart: Bars) -> list[Any]:
+    import plotly.graph_objects as go
+
+    names = [_text(name) for name in chart.names]
+    shown: dict[str, Any] = {"y": names, "hovertemplate": "%{y}: %{x:.3f}"}
+    bars = go.Bar(x=chart.values, orientation="h", name=_text(chart.x), marker={"color": TEAL}, **shown)
+    mark = {"symbol": "line-ns-open", "color": ORANGE, "size": 11, "line": {"width": 2}}
+    marks = go.Scatter(x=chart.marks, mode="markers", name=_text(chart.marked), marker=mark, **shown)
+    return [bars, marks]
 
 
 def _label(drawn: "go.Figure", chart: Chart) -> None:

@@ -21,7 +21,7 @@ def list_models(
     """List the networks; or compare trained checkpoints: what each costs, and how accurate it is."""
     from models.csv_files import write_csv
     from models.registry import listed
-    from models.training.compare import class_difference, format_text, side_by_side
+    from models.training.compare import class_difference, class_measure, format_text, side_by_side
     from models.training.trained import open_trained
 
     if not checkpoints:
@@ -30,8 +30,8 @@ def list_models(
     trained = [open_trained(path) for path in checkpoints]
     table = side_by_side(trained)
     say(format_text(table).T.to_string())
-    if len(trained) > 1 and all(t.task == "classes" for t in trained):
-        say("\nrecall\n" + class_difference(trained).round(3).to_string())
+    if len(trained) > 1 and (measure := class_measure(trained)):
+        say(f"\n{measure}\n" + class_difference(trained, measure).round(3).to_string())
     if csv:
         write_csv(table, csv, index=True)
 

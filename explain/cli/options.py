@@ -68,7 +68,8 @@ Data = Annotated[
     str,
     typer.Option(
         help="Labeled images: a folder with one subfolder per class, or with metadata.csv; a .csv, .jsonl, "
-        ".txt or .parquet table; Parquet files of images; .tar shards; toon_faces; or torchvision:NAME."
+        ".txt or .parquet table; Parquet files of images; .tar shards; toon_faces; toon_attributes (drawn faces with "
+        "14 labels); or torchvision:NAME."
     ),
 ]
 TrainingLimit = Annotated[
@@ -92,7 +93,7 @@ Balance = Annotated[
     str,
     typer.Option(
         help="Balance of classes: none; weights (rare classes weigh more in the loss); sampler (every class "
-        "is drawn equally often)."
+        "is drawn equally often; of several labels: positives of rare ones more often)."
     ),
 ]
 
@@ -155,7 +156,7 @@ class LabeledColumns(Columns):
         ),
     ] = None
 
-    def open_parts(self, data: str, limit: int | None, task: str = "classes") -> "Parts":
+    def open_parts(self, data: str, limit: int | None, task: str = "") -> "Parts":
         """As `models.data.parts.open_parts`."""
         from models.data.parts import open_parts
 

@@ -28,6 +28,7 @@ from models.errors import UserError
 from models.interrupts import listen
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
+from models.task import SINGLE
 from models.trusted_code import absolute, names_code, trust
 
 if TYPE_CHECKING:
@@ -68,8 +69,11 @@ class RecipeOptions(Options):
     ] = "scratch"
     task: Annotated[
         str,
-        typer.Option(help="What is predicted: classes, or affect (columns valence and arousal of a table)."),
-    ] = "classes"
+        typer.Option(
+            help="What is predicted: single-label (one class per image), multi-label (any number of labels), or "
+            "affect (columns valence and arousal of a table) (default: as the labels of the data show)."
+        ),
+    ] = ""
     epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 20
     batch_size: BatchSize = 64
     learning_rate: Annotated[
@@ -92,7 +96,12 @@ class RecipeOptions(Options):
         ),
     ] = "cosine"
     weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 1e-4
-    label_smoothing: Annotated[float, typer.Option(help="Label smoothing, from 0 to below 1.")] = 0.05
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option(
+            help="Label smoothing, from 0 to below 1 (default: 0.05; 0 with several labels per image)."
+        ),
+    ] = None
     mixup: Annotated[float, typer.Option(help="Alpha of mixup; 0: off.")] = 0.0
     clip: Annotated[float, typer.Option(help="Maximum norm of the gradient; 0: no clipping.")] = 0.0
     patience: Annotated[
@@ -117,6 +126,20 @@ class RecipeOptions(Options):
     augment: AugmentStrengths = "default"
     balance: Balance = "none"
     balance_by: BalanceBy = ""
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="With several labels per image: bce (binary cross-entropy) or focal (default: bce)."
+        ),
+    ] = ""
+    pos_weight: Annotated[
+        str,
+        typer.Option(
+            help="With several labels per image, factor on the loss of positives: balanced (negatives for each "
+            "positive, at most 10), none, or a number."
+        ),
+    ] = "balanced"
+    focal_gamma: Annotated[float, typer.Option(help="With --loss focal: exponent of the focal loss.")] = 2.0
     seed: Seed = 0
 
     def to_recipe(self) -> "Recipe":
@@ -124,7 +147,7 @@ class RecipeOptions(Options):
         from models.training.augment import Augmentation
         from models.training.recipe import Recipe
 
-        values = asdict(self)
+        values = asdict(self) | {"task": "classes" if self.task == SINGLE else self.task}
         augmentation = Augmentation.parse(values.pop("augment"))
         return Recipe(**values, augmentation=augmentation)
 

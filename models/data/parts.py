@@ -7,8 +7,12 @@ from pathlib import Path
 from models.data.corrections import Corrected, must_fit, read_corrections
 from models.data.holdout import split_off
 from models.data.open import open_data
-from models.data.source import ImageSource, NoSuchPart, joined, must_be_single
+from models.data.source import ImageSource, NoSuchPart, joined
 from models.errors import UserError
+from models.task import MULTI, SINGLE
+
+LABELS_AS = {"classes": SINGLE, MULTI: MULTI}
+"""Task of a recipe -> how its labels are read; as they show for others."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +31,28 @@ def open_parts(
     image_col: str | None = None,
     label_col: str | None = None,
     limit: int | None = None,
-    task: str = "classes",
+    task: str = "",
     labels: Path | None = None,
 ) -> Parts:
     """The data after `--data` in its three splits; `limit` reduces train only. `labels`: corrected labels
-    (`models.data.corrections`), applied before a validation split is held out of train. Raises UserError."""
-    if labels and task != "classes":
+    (`models.data.corrections`), applied before a validation split is held out of train. `task`: of a recipe;
+    where it is empty and one split shows several labels of an image, all are read so. Raises UserError."""
+    if labels and task == "affect":
         raise UserError(f"--labels {labels} holds classes, the task is {task}: leave --labels out.")
     corrections = read_corrections(labels) if labels else None
     made: list[Corrected] = []
 
-    def open_split(part: str) -> ImageSource:
-        source = open_data(spec, part, image_col, label_col, limit if part == "train" else None, task=task)
+    def open_split(part: str, labels_as: str = LABELS_AS.get(task, "")) -> ImageSource:
+        at_most, kind = limit if part == "train" else None, "affect" if task == "affect" else "classes"
+        source = open_data(spec, part, image_col, label_col, at_most, task=kind, labels_as=labels_as)
         if corrections is None:
             return source
         made.append(Corrected(source, corrections))
         return made[-1]
 
     parts = parts_of(open_split)
+    if len({part.multi_label for part in (parts.training, parts.validation, parts.test) if part}) > 1:
+        parts = parts_of(lambda part: open_split(part, MULTI))
     return _with_corrections(parts, must_fit(made, corrections)) if corrections else parts
 
 
@@ -61,13 +69,10 @@ def _with_corrections(parts: Parts, lost: str) -> Parts:
 def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
     """Train, validation and test by their names; without a validation split, one is held out of train.
 
-    Raises UserError where two splits are the same images, a split has classes that train lacks, or images
-    have any number of labels.
+    Raises UserError where two splits are the same images, or a split has classes that train lacks.
     """
     training, test, note = open_split("train"), _if_there(open_split, "test"), ""
     validation = _if_there(open_split, "validation")
-    for source in filter(None, (training, validation, test)):
-        must_be_single(source)
     if validation is None:
         training, validation = split_off(training, "validation")
         note = joined(training.note, f"validation: {len(validation)} images held out of train")

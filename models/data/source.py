@@ -55,12 +55,12 @@ def label_set(labels: Iterable[str]) -> str:
     return " | ".join(labels)
 
 
-def must_be_single(source: "ImageSource") -> None:
-    """Raises UserError for images with any number of labels, where a network is trained on one class each."""
+def must_be_single(source: "ImageSource", command: str) -> None:
+    """Raises UserError for images with any number of labels, where the command takes one class of each."""
     if source.multi_label:
         raise UserError(
-            f"train takes data with one label per image; {source.name} has any number of them: name a column "
-            "of one label with --label-col."
+            f"{command} takes data with one label per image; {source.name} has any number of them: name a "
+            "column of one label with --label-col."
         )
 
 

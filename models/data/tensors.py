@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from tqdm import tqdm
 
 from models.data.affect_table import AffectTable
-from models.data.source import ImageSource, Subset, must_be_single
+from models.data.source import ImageSource, Subset
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 
@@ -20,14 +20,18 @@ UNREADABLE = -1  # label of an image that could not be read: left out of losses 
 
 
 def truth(source: ImageSource, classes: Sequence[str]) -> Tensor:
-    """(n,) int64 indices into `classes`, or (n, 2) valence and arousal. Raises UserError for images with any
-    number of labels."""
+    """(n,) int64 indices into `classes`; of images with any number of labels (n, K) float32, 1 where an image
+    has the class; or (n, 2) valence and arousal."""
     if isinstance(source, Subset):
         return truth(source.source, classes)[torch.as_tensor(source.kept)]
     if isinstance(source, AffectTable):
         return source.values
-    must_be_single(source)
     index = {name: i for i, name in enumerate(classes)}
+    if source.multi_label:
+        sets = torch.zeros(len(source), len(classes))
+        for row, item in enumerate(source.items):
+            sets[row, [index[name] for name in item.labels or ()]] = 1
+        return sets
     return torch.tensor([index[item.label] for item in source.items])
 
 

@@ -24,6 +24,7 @@ from models.preprocessing_options import PreprocessingOptions
 from models.shipped import WEIGHTS
 from models.sources.asked import example_of
 from models.sources.base import ModelSpec, Told
+from models.task import MULTI
 
 Official = tuple[Preprocessing, str] | None
 """Preprocessing and origin of a file of official weights; None for any other file."""
@@ -84,6 +85,7 @@ def filled(
         about,
         preprocessing_from,
         notes=(note,) if note else (),
+        task=MULTI if about.get("task") == MULTI else "",
         code=spec.code(model) if spec.code else "",
     )
 

@@ -1,4 +1,5 @@
-"""The order and frequency in which images are drawn, and class weights for unbalanced data."""
+"""The order and frequency in which images are drawn, and weights of classes and of labels for unbalanced
+data."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +13,10 @@ from models.data.source import ImageSource
 from models.data.tensors import UNREADABLE
 from models.errors import UserError
 
+HEAVIEST = (
+    10.0  # weight of a positive: of a label of fewer images than one in eleven, errors would count most
+)
+
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     """n / (K · n_k) for each class (G. King, L. Zeng, *Logistic Regression in Rare Events Data*, 2001): rare
@@ -19,6 +24,35 @@ def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     counts = np.bincount(labels[labels != UNREADABLE], minlength=classes)
     weights = np.divide(counts.sum(), classes * counts, out=np.zeros(classes), where=counts > 0)
     return torch.tensor(weights, dtype=torch.float32)
+
+
+def draw_weights(truths: Tensor) -> Tensor:
+    """How often each image is drawn (n,), of any number of labels (n, K): first a label at random, or none of
+    them, then one of the images that have it (class-aware sampling: L. Shen, Z. Lin, Q. Huang, *Relay
+    Backpropagation*, 2016). So positives of rare labels are drawn more often. Sums to 1."""
+    truths = truths.double()
+    each = torch.cat([truths, (truths.sum(1, keepdim=True) == 0).double()], 1)
+    counts = each.sum(0)
+    kinds = int((counts > 0).sum())
+    return (each / counts.clamp(min=1)).sum(1) / kinds
+
+
+def frequencies(truths: Tensor, balance: str) -> Tensor:
+    """(K,): the fraction of drawn images that have each label; `truths` (n, K)."""
+    truths = truths.double()
+    return draw_weights(truths) @ truths if balance == "sampler" else truths.mean(0)
+
+
+def positive_weights(frequency: Tensor, text: str) -> Tensor | None:
+    """Factors (K,) on the loss of positives: with 'balanced' negatives for each positive, at most `HEAVIEST`,
+    and 1 for a label that no image or every image has; or a number for all; None for 'none'."""
+    if text == "none":
+        return None
+    if text != "balanced":
+        return torch.full((len(frequency),), float(text))
+    defined = (frequency > 0) & (frequency < 1)
+    ratio = (1 - frequency) / torch.where(defined, frequency, 1.0)
+    return torch.where(defined, ratio.clamp(max=HEAVIEST), 1.0).float()
 
 
 class Shuffled(Sampler[int]):
@@ -49,9 +83,11 @@ def sampler(
     truths: Tensor, balance: str, classes: int, seed: int, groups: Sequence[str] | None = None
 ) -> Shuffled:
     """Shuffled; with `balance` sampler every class is drawn equally often, and with `groups` (n,) every group
-    within its class too."""
+    within its class too; of any number of labels (n, K) as `draw_weights` says."""
     if balance != "sampler":
         return Shuffled(len(truths), seed)
+    if truths.ndim == 2:
+        return Shuffled(len(truths), seed, draw_weights(truths))
     if groups is None:
         return Shuffled(len(truths), seed, class_weights(truths.numpy(), classes)[truths].double())
     names, group = np.unique(groups, return_inverse=True)

@@ -8,10 +8,13 @@ import pandas as pd
 from models.calibration import reliability, softmax
 from models.evaluation import confusion_matrix
 from models.roc import roc_curves
+from models.task import MULTI
 from models.training.trained import Trained
 
-MEASURED = {"accuracy": "Accuracy", "ccc": "Concordance", "nss": "NSS", "psnr": "PSNR"}
+MEASURED = {"accuracy": "Accuracy", "mAP": "mAP", "ccc": "Concordance", "nss": "NSS", "psnr": "PSNR"}
 """Measures that the best epoch is chosen by, and their titles; the first that a training has."""
+FURTHER = {"macro_f1": "Macro F1"}
+"""Measures with a chart of their own, where a training has them."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +64,67 @@ class Matrix:
         ).reset_index()
 
 
-def charts(trained: Trained) -> list[Chart | Matrix]:
+@dataclass(frozen=True)
+class Bars:
+    """A horizontal bar of `values` (n,) from 0 to 1 for each of `names`, and a mark at `marks` (n,) in it; NaN
+    for none. `x` says what values are, `marked` what the marks are."""
+
+    key: str
+    title: str
+    x: str
+    names: tuple[str, ...]
+    values: np.ndarray
+    marks: np.ndarray
+    marked: str
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame({"name": self.names, self.x: self.values, self.marked: self.marks})
+
+
+AnyChart = Chart | Matrix | Bars
+
+
+def charts(trained: Trained) -> list[AnyChart]:
     """The charts of a training: curves always; the others once it was measured."""
-    made: list[Chart | Matrix] = curves(trained.curves) if len(trained.curves) else []
-    if trained.predictions is None or trained.task == "affect":
-        return made
+    made: list[AnyChart] = [*curves(trained.curves)] if len(trained.curves) else []
+    of_task = MEASURED_CHARTS.get(trained.task)
+    return made if trained.predictions is None or of_task is None else [*made, *of_task(trained)]
+
+
+def of_classes(trained: Trained) -> list[AnyChart]:
+    """ROC, confusion and calibration."""
     part, logits, label = trained.judged
     prob = softmax(logits)
     areas = roc(prob, label, trained.classes, part)
     return [
-        *made,
         *([areas] if areas.lines else []),
         *confusion(prob, label, trained.classes, part),
         calibrated(logits, label, trained.metrics["temperature"], part),
     ]
 
 
-def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
-    """Loss, and accuracy, concordance, NSS or PSNR, over the epochs; the first epoch of every later step is
-    marked."""
+def of_labels(trained: Trained) -> list[AnyChart]:
+    """Average precision of each label, the best first, beside chance, which is its prevalence."""
+    measured = trained.measured["classes"]
+    values = {
+        name: [np.nan if c[k] is None else c[k] for k in ("AP", "prevalence")] for name, c in measured.items()
+    }
+    ordered = sorted(values, key=lambda name: -np.nan_to_num(values[name][0], nan=-1.0))
+    precision, prevalence = np.array([values[name] for name in ordered], float).reshape(-1, 2).T
+    part = "test" if "test" in trained.metrics else "validation"
+    title = f"Average precision of each label ({part})"
+    return [
+        Bars("ap", title, "average precision", tuple(ordered), precision, prevalence, "chance (prevalence)")
+    ]
+
+
+MEASURED_CHARTS = {"classes": of_classes, MULTI: of_labels}
+"""Task -> its charts once it was measured."""
+
+
+def curves(table: pd.DataFrame) -> list[Chart]:
+    """Loss, and accuracy, mAP, concordance, NSS or PSNR, over the epochs, and macro F1 where there is one; the
+    first epoch of every later step is marked."""
     epoch = table["epoch"].to_numpy(float)
     begins = table["step"].ne(table["step"].shift()).to_numpy().nonzero()[0][1:]
     marks = tuple((float(epoch[i]) - 0.5, str(table["step"].iloc[i])) for i in begins)
@@ -89,16 +134,18 @@ def curves(table: pd.DataFrame) -> list[Chart | Matrix]:
             key,
             title,
             "epoch",
-            title.lower(),
+            title if title == "mAP" else title.lower(),
             tuple(Line(name, epoch, table[c].to_numpy(float)) for name, c in lines.items()),
             marks,
         )
 
     measured = next(name for name in MEASURED if f"val_{name}" in table)
     shown = ({"training": measured} if measured in table else {}) | {"validation": f"val_{measured}"}
+    more = [name for name in FURTHER if f"val_{name}" in table]
     return [
         chart("loss", "Loss", {"training": "loss", "validation": "val_loss"}),
         chart(measured, MEASURED[measured], shown),
+        *(chart(name, FURTHER[name], {"validation": f"val_{name}"}) for name in more),
     ]
 
 

@@ -5,7 +5,11 @@ from typing import Any
 import pandas as pd
 
 from models.errors import UserError
+from models.task import MULTI
+from models.training import multi_label
 from models.training.trained import Trained
+
+CLASS_MEASURES = {"classes": "recall", MULTI: "AP"}
 
 
 def side_by_side(models: list[Trained]) -> pd.DataFrame:
@@ -35,6 +39,8 @@ def _row(model: Trained) -> dict[str, Any]:
         return row | {
             f"{k} {axis}": v for k in ("rmse", "pearson", "ccc", "sagr") for axis, v in measured[k].items()
         }
+    if model.task == MULTI:
+        return row | multi_label.row(measured)
     low, high = measured["interval"]
     row |= {
         "accuracy": measured["accuracy"],
@@ -50,9 +56,17 @@ def _row(model: Trained) -> dict[str, Any]:
     }
 
 
+def class_measure(models: list[Trained]) -> str:
+    """The measure of a class by which models are compared: recall, or average precision of several labels;
+    empty where models are of unlike tasks, or of one without classes."""
+    tasks = {model.task for model in models}
+    return CLASS_MEASURES.get(tasks.pop(), "") if len(tasks) == 1 else ""
+
+
 def class_difference(models: list[Trained], measure: str = "recall") -> pd.DataFrame:
-    """Classes as rows, models as columns: recall (or precision, f1), and the difference of each later model
-    to the first. Only classes that all models have. Raises UserError where there is none."""
+    """Classes as rows, models as columns: recall (or precision, f1; AP of several labels), and the difference
+    of each later model to the first. Only classes that all models have. Raises UserError where there is
+    none."""
     tables = [m.measured.get("classes", {}) for m in models]
     shared = [name for name in tables[0] if all(name in t for t in tables)] if tables else []
     if not shared:
@@ -84,6 +98,6 @@ def _word(column: str, value: Any) -> str:
         return f"{value / 1e6:.2f} M"
     if column == "bytes":
         return f"{value / 1e6:.1f} MB"
-    if column == "accuracy":
+    if column in ("accuracy", "all labels right"):
         return f"{100 * value:.1f} %"
     return f"{value:.0f}" if column in ("epochs", "images", "images/s") else f"{value:.3f}"

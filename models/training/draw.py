@@ -1,6 +1,7 @@
 """Charts as files: PNG by matplotlib, and the numbers behind each as CSV."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -8,12 +9,12 @@ import numpy as np
 
 from models.atomic import atomic
 from models.palette import ACCENT, WARNING
-from models.training.charts import Chart, Matrix
+from models.training.charts import AnyChart, Bars, Chart, Matrix
 
 PAIR = (ACCENT.light, WARNING.light)
 
 
-def save_charts(charts: list[Chart | Matrix], folder: Path) -> list[Path]:
+def save_charts(charts: Sequence[AnyChart], folder: Path) -> list[Path]:
     """KEY.png and KEY.csv for each chart; returns the PNGs."""
     folder.mkdir(parents=True, exist_ok=True)
     made = []
@@ -25,7 +26,7 @@ def save_charts(charts: list[Chart | Matrix], folder: Path) -> list[Path]:
     return made
 
 
-def png(chart: Chart | Matrix, dpi: int = 120) -> bytes:
+def png(chart: AnyChart, dpi: int = 120) -> bytes:
     """The chart as a picture, 6.4 × 4.8 inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure  # without pyplot: no window, no state
@@ -36,6 +37,8 @@ def png(chart: Chart | Matrix, dpi: int = 120) -> bytes:
     axes.set_title(chart.title, loc="left", fontsize=11)
     if isinstance(chart, Matrix):
         _matrix(axes, chart)
+    elif isinstance(chart, Bars):
+        _bars(axes, chart)
     else:
         _lines(axes, chart)
     buffer = io.BytesIO()
@@ -71,6 +74,21 @@ def _lines(axes: "matplotlib.axes.Axes", chart: Chart) -> None:
     if chart.square:
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
     axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _bars(axes: "matplotlib.axes.Axes", chart: Bars) -> None:
+    rows = np.arange(len(chart.names))
+    axes.barh(rows, np.nan_to_num(chart.values), height=0.65, color=ACCENT.light)
+    axes.plot(chart.marks, rows, "|", color=WARNING.light, markersize=11, mew=2, label=chart.marked)
+    if len(rows) <= 60:
+        axes.set_yticks(rows, chart.names, fontsize=8)
+    for row, value in enumerate(chart.values) if len(rows) <= 30 else ():
+        text = "–" if np.isnan(value) else f"{value:.2f}"
+        axes.text(np.nan_to_num(value) + 0.01, row, text, va="center", fontsize=8)
+    axes.set(xlabel=chart.x, xlim=(0, 1.08))
+    axes.invert_yaxis()
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
 
 

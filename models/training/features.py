@@ -26,7 +26,7 @@ def features(
     classes: tuple[str, ...],
     batch_size: int = 64,
 ) -> tuple[Tensor, Tensor]:
-    """The input of `head`, (n, C) float32, and the labels (n,) or (n, 2), in the order of the source. Without
+    """The input of `head`, (n, C) float32, and the labels (`models.data.tensors.truth`), in the order of the source. Without
     augmentation."""
     whole, device = model.get_submodule(head), next(model.parameters()).device
     model.set_submodule(head, nn.Identity())
@@ -55,6 +55,6 @@ def _place(base: nn.Module, preprocessing: Preprocessing, source: ImageSource) -
     """A file name that depends on the weights, the preprocessing, the labels and the image files."""
     key = (
         f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.contents()} "
-        f"{source.classes}"
+        f"{source.classes}{' sets' if source.multi_label else ''}"
     )
     return cache_folder() / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"

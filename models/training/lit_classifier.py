@@ -60,15 +60,15 @@ class LitClassifier(L.LightningModule):
         else:
             answer = self.model(x).float()
             loss = self.task.loss(answer, y)
-            self._log_accuracy(answer, y)
+            self._log_measures(answer, y)
         self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True)
         return loss
 
-    def _log_accuracy(self, answer: Tensor, y: Tensor) -> None:
+    def _log_measures(self, answer: Tensor, y: Tensor) -> None:
         """On augmented images and with dropout, as the loss."""
-        if self.task.name == "classes" and len(kept := y[readable(y)]):
-            hits = (answer.argmax(1)[readable(y)] == kept).float().mean()
-            self.log("accuracy", hits, on_step=False, on_epoch=True, batch_size=len(kept))
+        if len(kept := y[readable(y)]):
+            for name, value in self.task.batch_measures(answer[readable(y)], kept).items():
+                self.log(name, value, on_step=False, on_epoch=True, batch_size=len(kept))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
         kept = readable(batch[1])

@@ -1,6 +1,7 @@
 """Measure a trained checkpoint: chosen on validation, tested once; every prediction is stored beside it."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from models.errors import UserError
 from models.evaluation import evaluate
 from models.registry import load
 from models.roc import roc_curves
+from models.task import MULTI
+from models.training import multi_label
 from models.training.charts import charts
 from models.training.draw import save_charts
 from models.training.progress import predictions_file
@@ -41,7 +44,7 @@ def measure(out: Path, parts: Parts) -> dict[str, Any]:
     ]
     pd.concat(tables).to_parquet(predictions_file(out), index=False)
     about = dict(classifier.metadata)
-    measured = _affect(tables) if about.get("task") == "affect" else _classes(tables, classifier.classes)
+    measured = MEASURES[about.get("task", "classes")](tables, classifier.classes)
     metrics: dict[str, Any] = _plain(
         about["metrics"] | measured | {"cost": asdict(measure_cost(classifier, out))}
     )
@@ -130,16 +133,24 @@ def _numbers(
     }
 
 
-def _affect(tables: list[pd.DataFrame]) -> dict[str, Any]:
+def _affect(tables: list[pd.DataFrame], axes: tuple[str, ...]) -> dict[str, Any]:
     measured = {}
     for table, part in zip(tables, ("validation", "test"), strict=False):
         answer, truth = (np.stack(table[column].to_list()).astype(float) for column in ("answer", "truth"))
         each = affect_measures(answer, truth)
         measured[part] = {
             "images": len(table),
-            **{name: dict(zip(("valence", "arousal"), v.tolist(), strict=True)) for name, v in each.items()},
+            **{name: dict(zip(axes, v.tolist(), strict=True)) for name, v in each.items()},
         }
     return measured
+
+
+MEASURES: dict[str, Callable[[list[pd.DataFrame], tuple[str, ...]], dict[str, Any]]] = {
+    "classes": _classes,
+    MULTI: multi_label.measured,
+    "affect": _affect,
+}
+"""By the names in `models.training.tasks.TASKS`."""
 
 
 def _plain(value: Any) -> Any:

@@ -9,9 +9,12 @@ import numpy as np
 
 from models.data.parts import Parts
 from models.preprocessing_options import PreprocessingOptions
+from models.training import multi_label
 from models.training.measure import measure
 from models.training.recipe import Recipe
 from models.training.train import Training
+
+FIGURES = ("accuracy", "mAP", "macro_f1", "micro_f1", "kappa", "ece")
 
 
 def train_seeds(
@@ -64,7 +67,7 @@ def figures(metrics: dict[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
     for part in ("validation", "test"):
         numbers = metrics.get(part, {})
-        found |= {f"{part} {k}": numbers[k] for k in ("accuracy", "macro_f1", "kappa", "ece") if k in numbers}
+        found |= {f"{part} {k}": numbers[k] for k in FIGURES if k in numbers}
         for k in ("rmse", "ccc", "pearson", "sagr"):
             found |= {f"{part} {k} {axis}": value for axis, value in numbers.get(k, {}).items()}
     return found
@@ -73,6 +76,8 @@ def figures(metrics: dict[str, Any]) -> dict[str, float]:
 def format_text(metrics: dict[str, Any]) -> str:
     shown = metrics.get("test") or metrics["validation"]
     part = f"of {shown['images']} {'test' if 'test' in metrics else 'validation'} images"
+    if "mAP" in shown:
+        return f"{multi_label.format_text(shown)} {part}"
     if "accuracy" in shown:
         low, high = shown["interval"]
         return (
@@ -99,5 +104,5 @@ def _summarize(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]
         table.writerows([[row["seed"], *(row[k] for k in keys)] for row in rows])
         table.writerows([["mean", *mean], ["sd", *sd]])
     for key, m, s in zip(keys, mean, sd, strict=True):
-        if key.endswith(("accuracy", "macro_f1")) or "ccc" in key:
+        if key.endswith(("accuracy", "mAP", "macro_f1")) or "ccc" in key:
             say(f"{key:24} {m:.4f} ± {s:.4f} over {len(rows)} seeds")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from models.csv_files import write_csv
 from models.data.parts import Parts
+from models.data.source import must_be_single
 from models.errors import UserError
 from models.heads import freeze
 from models.preprocessing_options import PreprocessingOptions
@@ -77,6 +78,7 @@ def study(
     should equal the epochs, so that no arm stops early. Raises UserError for an arm that cannot be trained,
     and where `out` holds another study.
     """
+    must_be_single(parts.training, "study")
     if out.is_file():
         raise UserError(f"--out {out} is a file: a study writes a folder, choose another name.")
     files = {c: out / f"{c.name}.safetensors" for c in arms}

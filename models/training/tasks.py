@@ -1,23 +1,34 @@
-"""Tasks of a training: classification, or regression of valence and arousal. Each has a loss and measures."""
+"""Tasks of a training: one class of an image, any number of labels, or valence and arousal. Each has a loss
+and measures, and one entry in `TASKS`."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models import label_measures
 from models.affect import AXES, affect_measures
+from models.data.source import ImageSource
+from models.data.tensors import readable, truth
+from models.errors import UserError
+from models.task import MULTI
+from models.training.balance import class_weights, frequencies, positive_weights
+from models.training.recipe import Recipe
 
 UNREADABLE = -1
 
 
 class Task(ABC):
-    """`outputs`: names of the network's outputs; `monitor`: the measure by which the best epoch is chosen."""
+    """`outputs`: names of the network's outputs; `monitor`: the measure by which the best epoch is chosen;
+    `notes`: what a training says of its loss, a line each."""
 
     name: str
     monitor: str
     outputs: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
@@ -27,6 +38,16 @@ class Task(ABC):
     def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
         """Measures of a whole split, without unreadable images."""
 
+    def batch_measures(self, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        """Measures of a batch of the training, whose mean over an epoch is a curve; without unreadable
+        images."""
+        return {}
+
+    @staticmethod
+    def counts(source: ImageSource) -> dict[str, int]:
+        """Images of each class, where there are classes."""
+        return {}
+
 
 class Classes(Task):
     """Cross-entropy, with smoothed labels and class weights where given."""
@@ -35,6 +56,14 @@ class Classes(Task):
 
     def __init__(self, outputs: tuple[str, ...], weights: Tensor | None = None, label_smoothing: float = 0.0):
         self.outputs, self.weights, self.label_smoothing = outputs, weights, label_smoothing
+
+    @classmethod
+    def begun(cls, recipe: Recipe, source: ImageSource) -> "Classes":
+        """Raises UserError for data of one class."""
+        require_two(source)
+        labels, count = truth(source, source.classes).numpy(), len(source.classes)
+        weights = class_weights(labels, count) if recipe.balance == "weights" else None
+        return cls(source.classes, weights, recipe.smoothing)
 
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(answer)
@@ -50,12 +79,88 @@ class Classes(Task):
             "accuracy": float((answer.argmax(1) == truth).double().mean()),
         }
 
+    def batch_measures(self, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
+        return {"accuracy": (answer.argmax(1) == truth).float().mean()}
+
+    @staticmethod
+    def counts(source: ImageSource) -> dict[str, int]:
+        count = Counter(item.label for item in source.items)
+        return {name: count[name] for name in source.classes}
+
+
+class Labels(Task):
+    """Any number of labels per image: the mean over images and labels of the binary cross-entropy, or of the
+    focal loss (Lin et al. 2017), in which a decision of probability p for what is true counts (1 - p) to the
+    power `gamma`. `weights` (K,): factor on the loss of positives. The best epoch has the highest mAP."""
+
+    name, monitor = MULTI, "mAP"
+
+    def __init__(
+        self,
+        outputs: tuple[str, ...],
+        weights: Tensor | None = None,
+        gamma: float = 0.0,
+        label_smoothing: float = 0.0,
+    ):
+        self.outputs, self.weights, self.gamma = outputs, weights, gamma
+        self.label_smoothing = label_smoothing
+
+    @classmethod
+    def begun(cls, recipe: Recipe, source: ImageSource) -> "Labels":
+        """Raises UserError for data of one label, and where no label tells training images apart."""
+        require_two(source)
+        truths = truth(source, source.classes)
+        positives = truths.sum(0)
+        if not bool(((positives > 0) & (positives < len(truths))).any()):
+            raise UserError(f"Every image of {source.name} has the same labels: there is nothing to learn.")
+        weights = positive_weights(frequencies(truths, recipe.balance), recipe.pos_weight)
+        gamma = recipe.focal_gamma if recipe.loss_name == "focal" else 0.0
+        task = cls(source.classes, weights, gamma, recipe.smoothing)
+        kind = f"focal loss with gamma {gamma:g}" if gamma else "binary cross-entropy"
+        said = "" if weights is None else f"; positives weigh {_weights_text(weights, source.classes)}"
+        absent = [name for name, count in zip(source.classes, positives, strict=True) if not count]
+        none = f"; no training image has {', '.join(absent[:5])}" if absent else ""
+        task.notes = (f"{kind} of {len(source.classes)} labels{said}{none}",)
+        return task
+
+    def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
+        known = readable(truth)
+        if not bool(known.any()):
+            return answer.sum() * 0
+        answer, truth = answer[known], truth[known].to(answer)
+        aim = truth * (1 - self.label_smoothing) + self.label_smoothing / 2
+        there, absent = F.logsigmoid(answer), F.logsigmoid(-answer)  # logarithms of probabilities
+        weight = 1.0 if self.weights is None else self.weights.to(answer)
+        of_positives = -weight * aim * there * _focused(absent, self.gamma)
+        of_negatives = -(1 - aim) * absent * _focused(there, self.gamma)
+        return (of_positives + of_negatives).mean()
+
+    def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
+        has, prob = truth.numpy() > 0.5, answer.double().sigmoid().numpy()
+        f1 = label_measures.f1_scores(has, prob >= label_measures.CALLED)
+        return {
+            "loss": float(F.binary_cross_entropy_with_logits(answer, truth.to(answer))),
+            "mAP": label_measures.mean_average_precision(has, prob),
+            "macro_f1": float(f1.mean()),
+        }
+
+    @staticmethod
+    def counts(source: ImageSource) -> dict[str, int]:
+        count = Counter(name for item in source.items for name in item.labels or ())
+        return {name: count[name] for name in source.classes}
+
 
 class Affect(Task):
     """Mean squared error of valence and arousal in [-1, 1] (Hewitt & Gunes 2018); the best epoch has the
     highest mean CCC."""
 
     name, monitor, outputs = "affect", "ccc", AXES
+
+    @classmethod
+    def begun(cls, recipe: Recipe, source: ImageSource) -> "Affect":
+        if recipe.balance != "none":
+            raise UserError("--balance is for classes: valence and arousal have none.")
+        return cls()
 
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
         known = ~torch.isnan(truth).any(1)
@@ -68,3 +173,31 @@ class Affect(Task):
             "ccc": float(np.mean(each["ccc"])),
             "rmse": float(np.mean(each["rmse"])),
         }
+
+
+TASKS: dict[str, type[Classes] | type[Labels] | type[Affect]] = {
+    kind.name: kind for kind in (Classes, Labels, Affect)
+}
+"""By the names in `models.training.recipe.LOSSES`; `begun` makes the task of a recipe and its data."""
+
+
+def require_two(source: ImageSource) -> None:
+    """Raises UserError for data of fewer than two classes."""
+    if len(source.classes) < 2:
+        raise UserError(
+            f"{source.name} has one class only ({', '.join(source.classes)}): a classifier needs at least "
+            "two."
+        )
+
+
+def _focused(log_of_miss: Tensor, gamma: float) -> Tensor | float:
+    """(1 - p) to the power gamma, from the logarithm of 1 - p."""
+    return torch.exp(gamma * log_of_miss) if gamma else 1.0
+
+
+def _weights_text(weights: Tensor, classes: tuple[str, ...]) -> str:
+    """'1.5 (AU12) to 10 (hat)', or one number where all weigh the same."""
+    low, high = int(weights.argmin()), int(weights.argmax())
+    if weights[low] == weights[high]:
+        return f"{weights[low]:.3g}"
+    return f"{weights[low]:.3g} ({classes[low]}) to {weights[high]:.3g} ({classes[high]})"

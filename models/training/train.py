@@ -1,6 +1,5 @@
 """Train a network by a recipe: bf16 autocast and channels_last, best epoch on validation, resumable."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from models.data.tensors import pixels, readable, truth, workers
 from models.errors import UserError
 from models.heads import freeze
 from models.preprocessing_options import PreprocessingOptions
-from models.training.balance import Shuffled, class_weights, groups_of, sampler
+from models.task import MULTI
+from models.training.balance import Shuffled, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
 from models.training.lit_classifier import LitClassifier
@@ -28,7 +28,7 @@ from models.training.loop import ResumeFile, attempt, finish, run_epochs
 from models.training.network import Network, build
 from models.training.progress import Progress
 from models.training.recipe import Recipe
-from models.training.tasks import Affect, Classes, Task
+from models.training.tasks import TASKS
 
 
 class Training:
@@ -48,14 +48,11 @@ class Training:
         which: str = "",
         say: Callable[[str], None] = lambda text: None,
     ):
-        self.parts, self.out, self.recipe, self.options = (
-            parts,
-            out,
-            recipe,
-            (options or PreprocessingOptions()).resolved(),
-        )
-        self.classes = parts.training.classes
-        self.task, self.groups = self._task(), groups_of(parts.training, recipe.balance_by)
+        self.parts, self.out, self.recipe = parts, out, recipe.of_data(parts.training)
+        self.options = (options or PreprocessingOptions()).resolved()
+        self.classes, recipe = parts.training.classes, self.recipe
+        self.task = TASKS[recipe.task].begun(recipe, parts.training)
+        self.groups = groups_of(parts.training, recipe.balance_by)
         plan = {
             "model": name,
             "weights": weights,
@@ -69,20 +66,6 @@ class Training:
         }
         self.progress = Progress(plan, command)
         self.name, self.weights, self.which, self.say = name, weights, which, say
-
-    def _task(self) -> Task:
-        recipe, training = self.recipe, self.parts.training
-        if recipe.task == "affect":
-            if recipe.balance != "none":
-                raise UserError("--balance is for classes: valence and arousal have none.")
-            return Affect()
-        if len(self.classes) < 2:
-            raise UserError(
-                f"{training.name} has one class only ({self.classes[0]}): a classifier needs at least two."
-            )
-        labels = truth(training, self.classes).numpy()
-        weights = class_weights(labels, len(self.classes)) if recipe.balance == "weights" else None
-        return Classes(self.classes, weights, recipe.label_smoothing)
 
     def finished(self) -> dict[str, Any] | None:
         """The measures of this training where it is finished, otherwise None."""
@@ -130,6 +113,8 @@ class Training:
             )
             for note in network.notes:
                 self.say(f"network    {note}")
+            for note in self.task.notes:
+                self.say(f"loss       {note}")
             fed = network.preprocessing
             return self._steps(
                 replace(network, preprocessing=replace(fed, bits=fed.bits or self.parts.training.bits)),
@@ -244,12 +229,11 @@ class Training:
 
     def _description(self, network: Network) -> dict[str, Any]:
         training = self.parts.training
-        count = Counter(item.label for item in training.items)
-        counts = {name: count[name] for name in self.classes} if self.task.name == "classes" else {}
         return {
             "architecture": network.architecture,
             "task": self.task.name,
             "classes": list(self.task.outputs),
+            **({"outputs": "logits"} if self.task.name == MULTI else {}),
             "preprocessing": network.preprocessing.as_dict(),
             "training": self.recipe.as_dict(),
             "command": self.progress.command,
@@ -261,7 +245,7 @@ class Training:
                 "images": len(training),
                 "fingerprint": training.fingerprint(),
                 "parts": self.parts.note,
-                "counts": counts,
+                "counts": self.task.counts(training),
             },
         }
 

@@ -54,11 +54,12 @@ class Trained:
 
     @cached_property
     def judged(self) -> tuple[str, np.ndarray, np.ndarray]:
-        """The split that was measured last, its logits (n, K) and labels (n,)."""
+        """The split that was measured last, its logits (n, K) and labels (n,), or (n, K) of 0 and 1."""
         assert self.predictions is not None
         part = "test" if "test" in self.metrics else "validation"
         rows = self.predictions[self.predictions["part"] == part]
-        return part, np.stack(rows["answer"].to_list()).astype(float), rows["truth"].to_numpy(np.int64)
+        logits, truth = (np.stack(rows[name].to_list()) for name in ("answer", "truth"))
+        return part, logits.astype(float), truth.astype(np.int64)
 
 
 def open_trained(path: Path) -> Trained:

@@ -120,8 +120,8 @@ class AttributeArtist(FaceArtist):
             self.note("glasses", ellipse(x * self.who.eye_gap, EYE_Y + 0.03, 0.34, 0.33))
             self.note("glasses", ellipse(x * 0.88, EYE_Y - 0.01, 0.18, 0.06))
             self.note("eyes", ellipse(x * (self.who.eye_gap + 0.3), EYE_Y + 0.02, 0.12, 0.14))
-        for x, y in self._lobes():
-            self.note("ears", ellipse(x, y, 0.15, 0.17))
+        for left, y in self._lobes():
+            self.note("ears", ellipse(left, y, 0.15, 0.17))
         for outline in (self._crown(), self._brim()):
             self.outlines["hat"].append(self._placed(outline))
         self.note("mouth", ellipse(0, MOUTH_Y, 0.7, 0.2))
