@@ -70,8 +70,9 @@ class RecipeOptions(Options):
     task: Annotated[
         str,
         typer.Option(
-            help="What is predicted: single-label (one class per image), multi-label (any number of labels), or "
-            "affect (columns valence and arousal of a table) (default: as the labels of the data show)."
+            help="What is predicted: single-label (one class per image), multi-label (any number of "
+            "labels), or affect (columns valence and arousal of a table) (default: as the labels of the data "
+            "show)."
         ),
     ] = ""
     epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 20
@@ -135,8 +136,8 @@ class RecipeOptions(Options):
     pos_weight: Annotated[
         str,
         typer.Option(
-            help="With several labels per image, factor on the loss of positives: balanced (negatives for each "
-            "positive, at most 10), none, or a number."
+            help="With several labels per image, factor on the loss of positives: balanced (negatives for "
+            "each positive, at most 10), none, or a number."
         ),
     ] = "balanced"
     focal_gamma: Annotated[float, typer.Option(help="With --loss focal: exponent of the focal loss.")] = 2.0

@@ -66,8 +66,8 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Bars:
-    """A horizontal bar of `values` (n,) from 0 to 1 for each of `names`, and a mark at `marks` (n,) in it; NaN
-    for none. `x` says what values are, `marked` what the marks are."""
+    """A horizontal bar of `values` (n,) from 0 to 1 for each of `names`, and a mark at `marks` (n,) in it;
+    NaN for none. `x` says what values are, `marked` what the marks are."""
 
     key: str
     title: str
@@ -123,8 +123,8 @@ MEASURED_CHARTS = {"classes": of_classes, MULTI: of_labels}
 
 
 def curves(table: pd.DataFrame) -> list[Chart]:
-    """Loss, and accuracy, mAP, concordance, NSS or PSNR, over the epochs, and macro F1 where there is one; the
-    first epoch of every later step is marked."""
+    """Loss, and accuracy, mAP, concordance, NSS or PSNR, over the epochs, and macro F1 where there is one;
+    the first epoch of every later step is marked."""
     epoch = table["epoch"].to_numpy(float)
     begins = table["step"].ne(table["step"].shift()).to_numpy().nonzero()[0][1:]
     marks = tuple((float(epoch[i]) - 0.5, str(table["step"].iloc[i])) for i in begins)

@@ -26,8 +26,8 @@ def features(
     classes: tuple[str, ...],
     batch_size: int = 64,
 ) -> tuple[Tensor, Tensor]:
-    """The input of `head`, (n, C) float32, and the labels (`models.data.tensors.truth`), in the order of the source. Without
-    augmentation."""
+    """The input of `head`, (n, C) float32, and the labels (`models.data.tensors.truth`), in the order of the
+    source. Without augmentation."""
     whole, device = model.get_submodule(head), next(model.parameters()).device
     model.set_submodule(head, nn.Identity())
     try:
