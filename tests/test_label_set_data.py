@@ -16,10 +16,8 @@ from models.data.holdout import held_out, split_off
 from models.data.kind import DataRequest
 from models.data.label_sets import set_reading
 from models.data.open import open_data
-from models.data.parts import open_parts
 from models.data.registry import register_data_source, unregister_data_source
-from models.data.source import ImageSource, Item, Subset
-from models.data.tensors import truth
+from models.data.source import ImageSource, Item, Subset, must_be_single
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 from tests.archives import png, write_tar
@@ -318,14 +316,13 @@ def test_splits_hold_the_rarest_labels(tmp_path: Path) -> None:
     assert (len(held), held.multi_label) == (5, True)
 
 
-def test_trainings_refuse_sets(tmp_path: Path) -> None:
+def test_studies_refuse_sets(tmp_path: Path) -> None:
     source = many(tmp_path)
     path = tmp_path / "d" / "t.csv"
-    for refused in (lambda: open_parts(str(path)), lambda: truth(source, source.classes)):
-        with pytest.raises(UserError, match=r"^train takes data with one label per image; t.* any number"):
-            refused()
-    assert "train takes data with one label per image" in one_line(
-        "train", "--model", "fer_vgg", "--data", path, "--out", tmp_path / "net.safetensors"
+    with pytest.raises(UserError, match=r"^study takes data with one label per image; t.* any number"):
+        must_be_single(source, "study")
+    assert "study takes data with one label per image" in one_line(
+        "study", "fc-vs-conv", "--data", path, "--out", tmp_path / "study"
     )
 
 

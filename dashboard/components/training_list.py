@@ -10,15 +10,18 @@ from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
-from models.training.compare import class_difference, format_text, side_by_side
+from models.training import multi_label
+from models.training.compare import class_difference, class_measure, format_text, side_by_side
 from models.training.trained import Trained
 
 BEST = {
     "val_accuracy": "best {:.1%}",
+    "val_mAP": "best mAP {:.3f}",
     "val_ccc": "best CCC {:.2f}",
     "val_nss": "best NSS {:.2f}",
     "val_psnr": "best PSNR {:.1f}",
 }
+PER_CLASS = {"recall": "Recall of each class", "AP": "Average precision of each label"}
 KINDS = {"gaze": "gaze", "inversion": "decoder"}
 """Trainings of other models than classifiers."""
 
@@ -112,11 +115,14 @@ def state(t: Trained) -> str:
 
 def _result(measured: dict[str, Any], test: bool) -> str:
     """Of a classifier or an affect model; empty for others."""
+    part = "test" if test else "validation"
+    if "mAP" in measured:
+        return f"mAP {multi_label.written(measured['mAP'])} {part}"
     if "ccc" in measured:
         return ", ".join(f"CCC {axis} {value:.2f}" for axis, value in measured["ccc"].items())
     if "accuracy" not in measured:
         return ""
-    return f"{100 * measured['accuracy']:.1f} % {'test' if test else 'validation'}"
+    return f"{100 * measured['accuracy']:.1f} % {part}"
 
 
 def _result_of_others(t: Trained) -> str:
@@ -153,16 +159,17 @@ def _bar(t: Trained) -> Markup:
 
 
 def comparison(models: list[Trained]) -> Markup:
-    """Two tables: models as columns; and the classes' recall, with what each model gains over the first."""
+    """Two tables: models as columns; and the recall of classes, or the average precision of several labels,
+    with what each model gains over the first."""
     if len(models) < 2:
         return NOTHING
     tables = [("Side by side", format_text(side_by_side(models)).T)]
-    if all(m.task == "classes" for m in models):
-        signed = class_difference(models)
+    if measure := class_measure(models):
+        signed = class_difference(models, measure)
         shown = signed.apply(
             lambda column: [f"{v:+.3f}" if " − " in str(column.name) else f"{v:.3f}" for v in column]
         )
-        tables.append(("Recall of each class", shown))
+        tables.append((PER_CLASS[measure], shown))
     return join(_table_panel(title, t) for title, t in tables)
 
 
@@ -206,6 +213,8 @@ def outcome(t: Trained) -> Markup:
 
 
 def _numbers(m: dict[str, Any]) -> list[tuple[str, str]]:
+    if "mAP" in m:
+        return multi_label.facts(m)
     if "accuracy" not in m:
         return [
             (f"{k} {axis}", _three(v))

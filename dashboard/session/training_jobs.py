@@ -172,7 +172,8 @@ def _without(words: list[str], option: str) -> list[str]:
 
 def recipe_of(values: dict[str, Any]) -> Recipe:
     """The values of the form as a recipe. Raises UserError for the first that is wrong."""
-    plain = {k: v for k, v in values.items() if k not in ("augmentation", "learning_rate")}
+    by_default = ("learning_rate", "label_smoothing")  # empty: the default
+    plain = {k: v for k, v in values.items() if k not in ("augmentation", *by_default)}
     whole = {f.name for f in fields(Recipe) if f.type is int}
     for name, value in plain.items():
         if value is None:
@@ -183,5 +184,6 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     return Recipe(
         **plain,
         learning_rate=rate or None,
+        label_smoothing=values.get("label_smoothing"),
         augmentation=Augmentation.parse(str(values.get("augmentation") or "")),
     )

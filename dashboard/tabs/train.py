@@ -21,7 +21,9 @@ from models.training.trained import Trained
 
 TITLE, ID = "Train", "train"
 NEEDS = "computes"
-PLOTS = ("loss", "accuracy", "roc", "reliability", "confusion", "confusion-normalized")
+PLOTS = ("loss", "accuracy", "macro_f1", "ap", "roc", "reliability", "confusion", "confusion-normalized")
+PLACES = {"ccc": "accuracy", "mAP": "accuracy"}
+"""Charts that stand where another one does: the measure by which the best epoch is chosen."""
 SECONDS = 2  # between two looks at the trainings that run
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -78,6 +80,8 @@ class TrainTab:
         shown: dict[str, Any] = {**QUIET, "concurrency_id": "trainings"}
         changes = [control.change for control in inputs]
         gr.on(changes, self.typed, inputs, [self._typed], trigger_mode="always_last", **QUIET)
+        form = self._form
+        gr.on(form.looks, self.fields, inputs, form.of_task, trigger_mode="always_last", **QUIET)
         self._start.click(self.start, [view, *inputs], [*areas, *previewed], **shown)
         self._preview.click(
             self.preview,
@@ -127,6 +131,10 @@ class TrainTab:
         return as_typed(self._form.command(values, self._jobs.folder))
 
     @error_boundary
+    def fields(self, *values: Any) -> list[Any]:
+        return self._form.fields(values)
+
+    @error_boundary
     def start(self, keys: dict[str, Any], *values: Any) -> list[Any]:
         name = self._jobs.start(self._form.command(values, self._jobs.folder))
         shown = self._shown(replace(TrainView(**keys), chosen=name))
@@ -171,7 +179,7 @@ class TrainTab:
 
 def _drawn(chosen: Trained | None, compared: list[Trained]) -> list[Any]:
     """The charts of the chosen training, their download, and the comparison."""
-    figures = {"accuracy" if c.key == "ccc" else c.key: figure(c) for c in charts(chosen)} if chosen else {}
+    figures = {PLACES.get(c.key, c.key): figure(c) for c in charts(chosen)} if chosen else {}
     plots = [gr.Plot(figures.get(key), visible=key in figures) for key in PLOTS]
     saved = bool(chosen and chosen.path.with_suffix(".charts").is_dir())
     return [*plots, gr.DownloadButton(visible=saved), comparison(compared)]

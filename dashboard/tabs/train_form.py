@@ -7,6 +7,10 @@ from typing import Any
 import gradio as gr
 
 from dashboard.session.training_jobs import command, recipe_of
+from models.data.kind import DataRequest
+from models.data.open import open_data
+from models.data.registry import kind_of
+from models.task import MULTI
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
 OUTSIDE = (
@@ -17,6 +21,14 @@ OUTSIDE = (
     "labels",
 )  # options of `train` that are no part of a recipe
 PLAIN = Recipe()
+TASKS = (
+    ("as the data shows", ""),
+    ("single-label", "classes"),
+    ("multi-label", MULTI),
+    ("affect", "affect"),
+)
+OF_TASK = ("balance", "balance_by", "label_smoothing", "loss", "pos_weight", "focal_gamma")
+"""Controls that are for some tasks only, or not the same for all."""
 
 
 class TrainForm:
@@ -40,6 +52,40 @@ class TrainForm:
     def values(self, values: Sequence[Any]) -> dict[str, Any]:
         return dict(zip(self.controls, values, strict=True))
 
+    @property
+    def looks(self) -> list[Any]:
+        """Events after which other controls may apply."""
+        c = self.controls
+        left = [
+            event for name in ("data", "image_col", "label_col") for event in (c[name].blur, c[name].submit)
+        ]
+        return [*left, *(c[name].change for name in ("task", "loss", "balance"))]
+
+    @property
+    def of_task(self) -> list[Any]:
+        return [self.controls[name] for name in OF_TASK]
+
+    def fields(self, values: Sequence[Any]) -> list[Any]:
+        """Updates of `of_task`: only what applies is shown, and what does not has its default."""
+        form = self.values(values)
+        task = form["task"] or found_task(*(str(form[k] or "") for k in ("data", "image_col", "label_col")))
+        shown = dict.fromkeys(OF_TASK, False) | {"label_smoothing": task != "affect"}
+        choices = list(CHOICES["balance"])
+        if task == MULTI:
+            choices.remove("weights")  # the weights of positives are those
+            shown |= {"balance": True, "loss": True, "pos_weight": True}
+            shown["focal_gamma"] = form["loss"] == "focal"
+        elif task == "classes":
+            shown |= {"balance": True, "balance_by": form["balance"] == "sampler"}
+        made = {
+            name: gr.update(visible=True) if on else gr.update(visible=False, value=getattr(PLAIN, name))
+            for name, on in shown.items()
+        }
+        if shown["balance"]:
+            kept = form["balance"] if form["balance"] in choices else PLAIN.balance
+            made["balance"] = gr.update(visible=True, choices=choices, value=kept)
+        return list(made.values())
+
     def command(self, values: Sequence[Any], folder: Path) -> list[str]:
         """The words of the command that trains into this folder. Raises UserError for the first value that is
         wrong."""
@@ -53,13 +99,24 @@ class TrainForm:
         return command(model, data, name, folder, recipe, options)
 
 
+def found_task(data: str, image_col: str, label_col: str) -> str:
+    """The task of data, as it shows; one class per image where it cannot be read, which the training says."""
+    columns = image_col.strip() or None, label_col.strip() or None
+    try:
+        if kind_of(DataRequest(data.strip(), "train", *columns)).name == "folder":
+            return "classes"  # folders of classes: large ones are not listed for this
+        return MULTI if open_data(data.strip(), "train", *columns).multi_label else "classes"
+    except (ValueError, OSError):
+        return "classes"
+
+
 def _basics() -> dict[str, Any]:
     form: dict[str, Any] = {
         "model": gr.Dropdown(["fer_vgg"], value="fer_vgg", allow_custom_value=True, label="Model"),
         "data": gr.Textbox(
             "toon_faces",
             label="Data",
-            info="a folder, a table, toon_faces, torchvision:NAME",
+            info="a folder, a table, toon_faces, toon_attributes, torchvision:NAME",
             elem_id="vt-train-data",
         ),
         "recipe": gr.Radio(
@@ -90,7 +147,9 @@ def _optimizer() -> dict[str, Any]:
         form["weight_decay"] = gr.Number(PLAIN.weight_decay, label="Weight decay", min_width=90)
         form["clip"] = gr.Number(PLAIN.clip, label="Gradient clipping", min_width=90)
     with gr.Row():
-        form["label_smoothing"] = gr.Number(PLAIN.label_smoothing, label="Label smoothing", min_width=90)
+        form["label_smoothing"] = gr.Number(
+            None, label="Label smoothing", placeholder="0.05; 0 with several labels", min_width=90
+        )
         form["mixup"] = gr.Number(PLAIN.mixup, label="Mixup", min_width=90)
     form["patience"] = _number("Patience", PLAIN.patience, 1, elem_id="vt-train-patience")
     return form
@@ -103,15 +162,36 @@ def _data() -> dict[str, Any]:
             form[name] = gr.Textbox("", label=label, placeholder="automatic", min_width=90)
     form["labels"] = gr.Textbox("", label="Corrected labels", placeholder="labels.csv")
     form["task"] = gr.Dropdown(
-        list(CHOICES["task"]),
+        list(TASKS),
         value=PLAIN.task,
         label="Task",
-        info="affect: valence and arousal of a table",
+        info="multi-label: any number of labels per image · affect: valence and arousal of a table",
+        elem_id="vt-train-task",
     )
     with gr.Row():
         form["balance"] = _choice("balance", "Class balance")
         form["balance_by"] = gr.Textbox(
-            "", label="Balance by column", placeholder="a column of the data", min_width=90
+            "", label="Balance by column", placeholder="a column of the data", min_width=90, visible=False
+        )
+    with gr.Row():
+        form["loss"] = gr.Dropdown(
+            [("binary cross-entropy", ""), ("focal", "focal")],
+            value=PLAIN.loss,
+            label="Loss",
+            min_width=90,
+            visible=False,
+        )
+        form["pos_weight"] = gr.Dropdown(
+            ["balanced", "none"],
+            value=PLAIN.pos_weight,
+            label="Weight of positives",
+            info="or a number",
+            allow_custom_value=True,
+            min_width=90,
+            visible=False,
+        )
+        form["focal_gamma"] = gr.Number(
+            PLAIN.focal_gamma, label="Gamma of the focal loss", min_width=90, visible=False
         )
     form["augmentation"] = gr.Textbox(str(PLAIN.augmentation), label="Augmentation", lines=2)
     return form

@@ -33,5 +33,5 @@ class TrainView:
 
     def stamp(self, chosen: Trained | None) -> str:
         """What the charts and the comparison are drawn from; they are drawn anew where it differs."""
-        epochs, accuracy = (len(chosen.curves), chosen.measured.get("accuracy")) if chosen else (0, None)
-        return f"{self.chosen} {epochs} {accuracy} {self.ticked}"
+        epochs, measured = (len(chosen.curves), chosen.measured) if chosen else (0, {})
+        return f"{self.chosen} {epochs} {measured.get('accuracy', measured.get('mAP'))} {self.ticked}"

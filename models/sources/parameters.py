@@ -69,8 +69,7 @@ def filled(
         preprocessing, preprocessing_from = _for_channels(
             channels, preprocessing, preprocessing_from, told, path
         )
-    if about and spec.adapt:
-        spec.adapt(model, about)
+    _adapt(spec, model, about)
     model, note = (two_sided if outputs == 1 else as_told)(model.eval(), example_of(preprocessing))
     names = _class_names(spec, path, about, classes, model, 2 if outputs == 1 else outputs or 1000, official)
     return Classifier(
@@ -88,6 +87,12 @@ def filled(
         task=MULTI if about.get("task") == MULTI else "",
         code=spec.code(model) if spec.code else "",
     )
+
+
+def _adapt(spec: ModelSpec, model: nn.Module, about: dict[str, Any]) -> None:
+    """What a checkpoint of ours says beyond its parameters."""
+    if about and spec.adapt:
+        spec.adapt(model, about)
 
 
 def _check_architecture(about: dict[str, Any], spec: ModelSpec, path: Path) -> None:

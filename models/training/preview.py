@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from models.data.source import ImageSource
+from models.data.tensors import truth
 from models.errors import UserError
 from models.palette import ACCENT
 from models.preprocessing import Preprocessing, as_tensor, stack
@@ -37,12 +38,13 @@ def preview(
     each: int = 3,
     seed: int = 0,
 ) -> list[ClassPreview]:
-    """`each` images of every class, chosen at random with the seed, the largest class first."""
+    """`each` images of every class, chosen at random with the seed, the largest class first. Of any number of
+    labels per image, those that have the label, perhaps beside others."""
     torch.manual_seed(seed)
-    rng, labels = np.random.default_rng(seed), np.array([item.label for item in source.items])
+    rng, labels = np.random.default_rng(seed), [item.labels or (item.label,) for item in source.items]
     made, source = [], source.read_for(preprocessing)
     for name in source.classes:
-        rows = np.flatnonzero(labels == name)
+        rows = np.array([i for i, names in enumerate(labels) if name in names], int)
         before = _read(source, preprocessing, rng.permutation(rows), each)
         after = augmentation(stack([as_tensor(i) for i in before])) if before else torch.zeros(0, 3, 1, 1)
         pictures = [Image.fromarray(a.permute(1, 2, 0).round().byte().numpy()) for a in after]
@@ -68,15 +70,14 @@ def distinct_images(
     labels: np.ndarray, classes: int, balance: str, groups: Sequence[str] | None = None
 ) -> float:
     """Expected number of distinct images per epoch: all, or with the balanced sampler, which draws n times
-    with replacement, the sum of 1 - (1 - p)^n."""
+    with replacement, the sum of 1 - (1 - p)^n. `labels` (n,), or (n, K) of 0 and 1."""
     n, weights = len(labels), sampler(torch.from_numpy(labels), balance, classes, 0, groups).weights
     return float(n) if weights is None else float((1 - (1 - weights / weights.sum()) ** n).sum())
 
 
 def format_text(source: ImageSource, recipe: Recipe) -> str:
     """One line on the images of an epoch. Raises UserError where the data lacks the column to balance by."""
-    index = {name: i for i, name in enumerate(source.classes)}
-    labels = np.array([index[item.label] for item in source.items])
+    labels, recipe = truth(source, source.classes).numpy(), recipe.of_data(source)
     distinct = distinct_images(
         labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by)
     )

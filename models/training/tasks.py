@@ -15,7 +15,7 @@ from models.data.source import ImageSource
 from models.data.tensors import readable, truth
 from models.errors import UserError
 from models.task import MULTI
-from models.training.balance import class_weights, frequencies, positive_weights
+from models.training.balance import HEAVIEST, class_weights, frequencies, positive_weights
 from models.training.recipe import Recipe
 
 UNREADABLE = -1
@@ -196,8 +196,9 @@ def _focused(log_of_miss: Tensor, gamma: float) -> Tensor | float:
 
 
 def _weights_text(weights: Tensor, classes: tuple[str, ...]) -> str:
-    """'1.5 (AU12) to 10 (hat)', or one number where all weigh the same."""
-    low, high = int(weights.argmin()), int(weights.argmax())
+    """'1.5 (AU12) to 10 (hat; 3 labels are limited to 10)', or one number where all weigh the same."""
+    low, high, limited = int(weights.argmin()), int(weights.argmax()), int((weights == HEAVIEST).sum())
     if weights[low] == weights[high]:
         return f"{weights[low]:.3g}"
-    return f"{weights[low]:.3g} ({classes[low]}) to {weights[high]:.3g} ({classes[high]})"
+    most = f"; the weights of {limited} labels are limited to {HEAVIEST:.3g}" if limited else ""
+    return f"{weights[low]:.3g} ({classes[low]}) to {weights[high]:.3g} ({classes[high]}){most}"
