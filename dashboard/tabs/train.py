@@ -163,7 +163,7 @@ class TrainTab:
             str(form["data"]),
             form["image_col"] or None,
             form["label_col"] or None,
-            task=str(form["task"]),
+            task=str(form["task"] or ""),
             labels=Path(str(form["labels"])) if form["labels"] else None,
         ).training
         counts, name = previews.format_text(training, recipe), str(form["model"])
