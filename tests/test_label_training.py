@@ -118,6 +118,14 @@ def _of_classes(source: ImageSource, classes: tuple[str, ...]) -> ImageSource:
     return made
 
 
+def test_nothing_to_learn_or_to_choose_by(faces: Parts, tmp_path: Path) -> None:
+    same = Subset(faces.training, np.array([0, 0, 0]))
+    with pytest.raises(UserError, match="Every image of .* has the same labels"):
+        Training("small_conv", None, replace(faces, training=same), tmp_path / "a.safetensors", Recipe())
+    with pytest.raises(UserError, match="No label of .* add images to validation"):
+        Training("small_conv", None, replace(faces, validation=same), tmp_path / "a.safetensors", Recipe())
+
+
 def test_splits_that_show_one_label_each_are_read_as_sets(tmp_path: Path) -> None:
     """A test split in which no image happens to have two labels is of the same task as train."""
     for split, labels in {"train": ("a|b", "a", "b", "b|a") * 4, "test": ("a", "b")}.items():

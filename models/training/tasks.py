@@ -43,6 +43,9 @@ class Task(ABC):
         images."""
         return {}
 
+    def require_measurable(self, validation: ImageSource) -> None:
+        """Raises UserError where the measure of the best epoch is not defined on these images."""
+
     @staticmethod
     def counts(source: ImageSource) -> dict[str, int]:
         """Images of each class, where there are classes."""
@@ -111,7 +114,7 @@ class Labels(Task):
         require_two(source)
         truths = truth(source, source.classes)
         positives = truths.sum(0)
-        if not bool(((positives > 0) & (positives < len(truths))).any()):
+        if not _tells_apart(truths):
             raise UserError(f"Every image of {source.name} has the same labels: there is nothing to learn.")
         weights = positive_weights(frequencies(truths, recipe.balance), recipe.pos_weight)
         gamma = recipe.focal_gamma if recipe.loss_name == "focal" else 0.0
@@ -143,6 +146,13 @@ class Labels(Task):
             "mAP": label_measures.mean_average_precision(has, prob),
             "macro_f1": float(f1.mean()),
         }
+
+    def require_measurable(self, validation: ImageSource) -> None:
+        if not _tells_apart(truth(validation, self.outputs)):
+            raise UserError(
+                f"No label of {validation.name} has images with it and images without it: the best epoch cannot "
+                "be chosen by mAP; add images to validation."
+            )
 
     @staticmethod
     def counts(source: ImageSource) -> dict[str, int]:
@@ -188,6 +198,12 @@ def require_two(source: ImageSource) -> None:
             f"{source.name} has one class only ({', '.join(source.classes)}): a classifier needs at least "
             "two."
         )
+
+
+def _tells_apart(truths: Tensor) -> bool:
+    """Whether some label has images with it and images without it; `truths` (n, K)."""
+    positives = truths.sum(0)
+    return bool(((positives > 0) & (positives < len(truths))).any())
 
 
 def _focused(log_of_miss: Tensor, gamma: float) -> Tensor | float:

@@ -52,6 +52,7 @@ class Training:
         self.options = (options or PreprocessingOptions()).resolved()
         self.classes, recipe = parts.training.classes, self.recipe
         self.task = TASKS[recipe.task].begun(recipe, parts.training)
+        self.task.require_measurable(parts.validation)
         self.groups = groups_of(parts.training, recipe.balance_by)
         plan = {
             "model": name,
