@@ -120,9 +120,9 @@ def _of_classes(source: ImageSource, classes: tuple[str, ...]) -> ImageSource:
 
 def test_nothing_to_learn_or_to_choose_by(faces: Parts, tmp_path: Path) -> None:
     same = Subset(faces.training, np.array([0, 0, 0]))
-    with pytest.raises(UserError, match="Every image of .* has the same labels"):
+    with pytest.raises(UserError, match=r"Every image of .* has the same labels"):
         Training("small_conv", None, replace(faces, training=same), tmp_path / "a.safetensors", Recipe())
-    with pytest.raises(UserError, match="No label of .* add images to validation"):
+    with pytest.raises(UserError, match=r"No label of .* add images to validation"):
         Training("small_conv", None, replace(faces, validation=same), tmp_path / "a.safetensors", Recipe())
 
 

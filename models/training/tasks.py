@@ -45,6 +45,7 @@ class Task(ABC):
 
     def require_measurable(self, validation: ImageSource) -> None:
         """Raises UserError where the measure of the best epoch is not defined on these images."""
+        return
 
     @staticmethod
     def counts(source: ImageSource) -> dict[str, int]:
@@ -150,8 +151,8 @@ class Labels(Task):
     def require_measurable(self, validation: ImageSource) -> None:
         if not _tells_apart(truth(validation, self.outputs)):
             raise UserError(
-                f"No label of {validation.name} has images with it and images without it: the best epoch cannot "
-                "be chosen by mAP; add images to validation."
+                f"No label of {validation.name} has images with it and images without it: the best epoch "
+                "cannot be chosen by mAP; add images to validation."
             )
 
     @staticmethod
