@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -25,8 +25,12 @@ from models.training.progress import Progress
 from models.training.recipe import Recipe
 from models.training.train import Training
 from models.training.trained import Trained, open_trained
+from tests.pages import open_tab
 from tests.test_label_set_data import many
 from tests.test_trained import fake
+
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +150,23 @@ def test_charts_of_labels(two: list[Trained], tmp_path: Path) -> None:
     files = save_charts([bars], tmp_path)
     assert files[0].stat().st_size > 5000
     assert (tmp_path / "ap.csv").read_text().startswith("name,average precision,chance (prevalence)\n")
+
+
+@pytest.mark.slow
+def test_fields_of_labels_appear_in_the_page(page: "playwright.Page") -> None:
+    """When the data is named, before anything is started; and the command follows."""
+    open_tab(page, "Train")
+    page.click("button:has-text('Data and augmentation')")
+    loss = page.get_by_label("Loss", exact=True)
+    page.wait_for_selector("#vt-train-task")
+    assert loss.count() == 0 or not loss.first.is_visible()
+    page.fill("#vt-train-data textarea, #vt-train-data input", "toon_attributes")
+    page.keyboard.press("Tab")
+    loss.first.wait_for(state="visible")
+    assert not page.get_by_label("Gamma of the focal loss").first.is_visible()
+    loss.first.click()
+    page.get_by_role("option", name="focal").click()
+    page.get_by_label("Gamma of the focal loss").first.wait_for(state="visible")
+    page.wait_for_function(
+        "document.querySelector('#vt-typed textarea').value.endsWith('first.safetensors --loss focal')"
+    )

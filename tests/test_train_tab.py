@@ -81,6 +81,10 @@ def test_form_values() -> None:
     plain = {"epochs": 5.0, "mixup": 0.1, "augmentation": "none", "learning_rate": 0}
     made = recipe_of(plain)
     assert made == Recipe(epochs=5, mixup=0.1, augmentation=Augmentation.parse("none"))
+    assert recipe_of({"label_smoothing": ""}) == Recipe()
+    assert recipe_of({"label_smoothing": "0"}).label_smoothing == 0
+    with pytest.raises(UserError, match="label smoothing is 'x': give a number"):
+        recipe_of({"label_smoothing": "x"})
     with pytest.raises(UserError, match="epochs is empty"):
         recipe_of({"epochs": None})
 

@@ -184,6 +184,16 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     return Recipe(
         **plain,
         learning_rate=rate or None,
-        label_smoothing=values.get("label_smoothing"),
+        label_smoothing=_number(values.get("label_smoothing"), "label smoothing"),
         augmentation=Augmentation.parse(str(values.get("augmentation") or "")),
     )
+
+
+def _number(value: Any, name: str) -> float | None:
+    """Of a text or a number; None for an empty text. Raises UserError for another text."""
+    if value is None or not str(value).strip():
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        raise UserError(f"{name} is '{value}': give a number, or leave it empty.") from None

@@ -78,7 +78,9 @@ class TrainForm:
         elif task == "classes":
             shown |= {"balance": True, "balance_by": form["balance"] == "sampler"}
         made = {
-            name: gr.update(visible=True) if on else gr.update(visible=False, value=getattr(PLAIN, name))
+            name: gr.update(visible=True)
+            if on
+            else gr.update(visible=False, value=getattr(PLAIN, name) or "")
             for name, on in shown.items()
         }
         if shown["balance"]:
@@ -147,8 +149,9 @@ def _optimizer() -> dict[str, Any]:
         form["weight_decay"] = gr.Number(PLAIN.weight_decay, label="Weight decay", min_width=90)
         form["clip"] = gr.Number(PLAIN.clip, label="Gradient clipping", min_width=90)
     with gr.Row():
-        form["label_smoothing"] = gr.Number(
-            None, label="Label smoothing", placeholder="0.05; 0 with several labels", min_width=90
+        # a text: an empty number becomes 0 in the page
+        form["label_smoothing"] = gr.Textbox(
+            "", label="Label smoothing", placeholder="0.05; several labels: 0", min_width=90
         )
         form["mixup"] = gr.Number(PLAIN.mixup, label="Mixup", min_width=90)
     form["patience"] = _number("Patience", PLAIN.patience, 1, elem_id="vt-train-patience")
