@@ -6,7 +6,7 @@ from typing import Any
 
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.task import MULTI
+from models.task import MULTI, SINGLE
 from models.training.augment import Augmentation
 
 CHOICES = {
@@ -68,7 +68,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in (*allowed, *(("",) if name in ("task", "loss") else ())):
-                raise UserError(f"No {name} '{getattr(self, name)}': choose from {', '.join(allowed)}.")
+                named = (SINGLE if word == "classes" else word for word in allowed)  # as commands call it
+                raise UserError(f"No {name} '{getattr(self, name)}': choose from {', '.join(named)}.")
         limits = {
             "epochs": 1,
             "batch_size": 2,
