@@ -143,6 +143,17 @@ def test_splits_that_show_one_label_each_are_read_as_sets(tmp_path: Path) -> Non
     assert parts.training.multi_label
 
 
+def test_corrected_sets_are_trained_on(tmp_path: Path) -> None:
+    names = ToonAttributes("train", 3).items
+    rows = [("toon_attributes/train", names[0].id, "hat|beard"), ("toon_attributes/train", names[1].id, "")]
+    pd.DataFrame(rows, columns=["data", "image", "label"]).to_csv(tmp_path / "l.csv", index=False)
+    training = open_parts("toon_attributes", labels=tmp_path / "l.csv").training
+    sets = truth(training, CLASSES)
+    assert {CLASSES[k] for k in sets[0].nonzero()[:, 0]} == {"hat", "beard"}
+    assert [item.id for item in training.items[:2]] == [names[0].id, names[2].id]
+    assert torch.equal(sets[1:], truth(ToonAttributes("train"), CLASSES)[2:])
+
+
 def test_preview_of_labels(faces: Parts) -> None:
     size = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
     found = {p.name: p for p in preview(faces.training, size, Augmentation(), each=1)}
