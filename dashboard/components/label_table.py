@@ -39,14 +39,17 @@ def label_table(sets: LabelSets, view: View) -> Markup:
     """One row a label, the most errors first; a click looks at it. Then pairs of labels."""
     scores = label_scores(sets)
     counts = scores.at(chosen_thresholds(sets, view.label_thresholds))
-    body = _figures(scores, counts) + _presets() + _table(scores, counts, view)
     if view.pairs == "instead":
         pairs = _pairs(sets.classes, "instead", counts.called_instead)
     else:
         expected = scores.chance_of_together
         pairs = _pairs(sets.classes, "together", scores.together, expected)
     chosen = segments("pairs", PAIRS, view.pairs, "pairs")
-    body += html('<p class="vt-presets">pairs {} {}</p>{}', chosen, MEANINGS[view.pairs], pairs)
+    beside = html('<p class="vt-presets">pairs {} {}</p>{}', chosen, MEANINGS[view.pairs], pairs)
+    sides = html(
+        '<div class="vt-sides"><div>{}</div><div>{}</div></div>', _table(scores, counts, view), beside
+    )
+    body = _figures(scores, counts) + _presets() + sides
     return panel("Labels", body, "most errors first; click one to see its images")
 
 
