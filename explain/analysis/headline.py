@@ -21,12 +21,14 @@ class Figure:
 
 
 def headline(run: RunData, method: str) -> list[Figure]:
-    """Accuracy, macro F1, calibration, worst class, most confused pair, border."""
+    """Accuracy, macro F1, calibration, worst class and most confused pair (of a label: what is missed and
+    called in error), border."""
     failed = int(run.table["error"].notna().sum())
     if not len(run.ok):
         return [Figure("accuracy", "–", f"none of {failed:,} images has an answer")]
     without = f", {failed:,} without an answer" if failed else ""
-    return [*_totals(run, without), *_worst(run), _border(run, method)]
+    worst = _worst(run) if run.label_sets is None else _errors_of_label(run)
+    return [*_totals(run, without), *worst, _border(run, method)]
 
 
 def _totals(run: RunData, without: str) -> list[Figure]:
@@ -65,6 +67,20 @@ def _worst(run: RunData) -> list[Figure]:
             Figure("most confused", text, f"{pair.count:,} of {pair.support:,}", (pair.label, pair.pred))
         )
     return figures
+
+
+def _errors_of_label(run: RunData) -> list[Figure]:
+    """Images that have the label and are not called, and those that are called and do not have it."""
+    (right, alarms), (missed, found) = run.evaluation.confusion
+    return [
+        _part("missed", missed, missed + found, "have it", "sensitivity", (1, 0)),
+        _part("false alarms", alarms, alarms + right, "do not have it", "specificity", (0, 1)),
+    ]
+
+
+def _part(name: str, wrong: int, of: int, which: str, measure: str, about: tuple[int, int]) -> Figure:
+    rate = f": {measure} {decimal(1 - wrong / of)}" if of else ""
+    return Figure(name, f"{wrong:,}", f"of {of:,} that {which}{rate}", about if wrong else None)
 
 
 def _border(run: RunData, method: str) -> Figure:
