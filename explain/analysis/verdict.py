@@ -14,6 +14,8 @@ PAIRS = 4  # outputs that are named one by one
 def wrong(found: Preflight, expect: float | None) -> str:
     """What is wrong, in one line; empty where nothing is."""
     e, better, right = found.evaluation, found.better, _right(found)
+    if expect is not None and found.numbers is not None:
+        raise UserError("--expect is an accuracy, and the outputs are numbers: leave it out.")
     if better is not None and better.words[-1] == "FILE":
         return f"{order_text(found, better)}{_alike(found, better)}"
     if better is not None:
