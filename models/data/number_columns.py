@@ -19,6 +19,7 @@ MISSING = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>")
 UNCERTAIN = -2.0
 """How AffectNet writes a valence or an arousal in [-1, 1] that nobody knows."""
 SHOWN = 6
+HEAD = 100  # cells that are looked at first
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,16 +144,25 @@ def _numeric(cells: "pd.Series[Any]") -> "pd.Series[Any]":
 def _are_measured(table: pd.DataFrame) -> bool:
     """Whether every cell that is filled is a number, or as many numbers as the others, and one of them is not
     whole."""
-    filled = []
-    for name in table.columns:
-        lists = table[name].dropna().map(lambda cell: [cell] if (made := as_list(cell)) is None else made)
-        if len({len(cell) for cell in lists if cell}) > 1:  # as sets of labels
-            return False
-        apart = lists.explode().dropna()
-        kept = apart[[str(cell).strip().lower() not in MISSING for cell in apart]]
-        filled.append(kept.astype(str))
-    cells = pd.concat(filled)
-    return bool(len(cells)) and measured(cells)
+    columns = [table[name].dropna() for name in table.columns]
+    if not all(_numbers_alone(cells.head(HEAD)) is not None for cells in columns):
+        return False  # most labels are words: the rest need not be read
+    found = [_numbers_alone(cells) for cells in columns]
+    known = [cells for cells in found if cells is not None and len(cells)]
+    return len(known) == len(found) > 0 and measured(pd.concat(known))
+
+
+def _numbers_alone(cells: "pd.Series[Any]") -> "pd.Series[Any] | None":
+    """The numbers of filled cells, as texts or floats, without what stands for an empty cell; None where some
+    are none, or lists differ in length."""
+    if cells.dtype.kind in "iuf":
+        return cells.astype(float)
+    lists = cells.map(lambda cell: [cell] if (made := as_list(cell)) is None else made)
+    if len({len(cell) for cell in lists if cell}) > 1:  # as sets of labels
+        return None
+    texts = lists.explode().dropna().map(str)
+    kept = texts[[text.strip().lower() not in MISSING for text in texts]]
+    return None if pd.to_numeric(kept, errors="coerce").isna().any() else kept
 
 
 def _without_uncertain(numbers: pd.DataFrame) -> tuple[pd.DataFrame, str]:
