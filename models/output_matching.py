@@ -6,7 +6,7 @@ import numpy as np
 
 from models.class_matching import ClassMatch
 from models.classes import is_unnamed, plain
-from models.data.source import Item
+from models.data.source import Item, has_numbers
 from models.data.table import LABEL_COLUMNS
 from models.errors import UserError
 from models.task_names import REGRESSION, SINGLE
@@ -47,10 +47,18 @@ def match_outputs(
 
 
 def true_numbers(items: Sequence[Item], outputs: Mapping[str, int], columns: Sequence[str]) -> np.ndarray:
-    """The true numbers (N, R) float64 of images, in the order of the outputs; `outputs`: column -> output."""
-    truth = np.full((len(items), len(columns)), np.nan)
-    for row, item in enumerate(items):
-        truth[row, [outputs[column] for column in columns]] = item.numbers or np.nan
+    """The true numbers (N, R) float64 of images, in the order of the outputs; `outputs`: column -> output.
+    Raises UserError for an image without a finite number for each."""
+    for item in items:
+        if not has_numbers(item, len(columns)):
+            raise UserError(
+                f"Image '{item.id[:60]}' has no finite number for each of {_shown(columns)}: leave it out, "
+                "or give Item.of_numbers(id, numbers)."
+            )
+    truth = np.empty((len(items), len(columns)))
+    truth[:, [outputs[column] for column in columns]] = np.reshape(
+        [item.numbers for item in items], (len(items), len(columns))
+    )
     return truth
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from models.errors import UserError
-from models.task_names import MULTI, REGRESSION, SINGLE, TASKS
+from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE, TASKS
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -53,6 +53,15 @@ def _require_classes(classifier: "Classifier", source: "ImageSource") -> None:
             f"{classifier.name} has one output, and the labels of the data are {len(source.classes)} whole "
             f"numbers: read them as numbers with --task {REGRESSION}; as classes, the network needs one "
             "output for each."
+        )
+
+
+def require_classes(classifier: "Classifier", what: str) -> None:
+    """Raises UserError for a network whose outputs are numbers."""
+    if classifier.task == REGRESSION or classifier.metadata.get("task") == AFFECT:
+        raise UserError(
+            f"{classifier.name} answers with numbers ({', '.join(classifier.classes[:6])}), and {what} takes "
+            "networks that answer with classes."
         )
 
 

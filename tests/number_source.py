@@ -8,6 +8,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as TF
 
+from explain.run.engine import run
+from explain.run.number_run import NumbersRun
+from explain.run.reader import open_run
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.source import ImageSource, Item
@@ -72,3 +75,17 @@ def network(source: Tinted) -> TinyNet:
 def answering(source: Tinted, names: tuple[str, ...] = OUTPUTS) -> Classifier:
     model = network(source)
     return with_task(Classifier("tiny", model, names, TINY, "", fingerprint(model)), REGRESSION)
+
+
+def opened(net: Classifier, source: Tinted, out: Path, *methods: str) -> NumbersRun:
+    """A run in parts of seven images."""
+    run(net, source, out, list(methods or ["grad_cam"]), batch_size=5, part_rows=7)
+    found = open_run(out)
+    assert isinstance(found, NumbersRun)
+    return found
+
+
+def plain_numbers(net: Classifier, source: Tinted) -> np.ndarray:
+    with torch.inference_mode():
+        found: np.ndarray = net.model(inputs(source)).numpy()
+    return found

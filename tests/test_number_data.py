@@ -13,8 +13,9 @@ import pytest
 
 from models.data.open import open_data
 from models.data.registry import register_data_source, unregister_data_source
-from models.data.source import ImageSource, Subset
+from models.data.source import ImageSource, Item, Subset
 from models.errors import UserError
+from models.output_matching import true_numbers
 from models.task import MULTI, REGRESSION, SINGLE
 from tests.archives import png, write_parquet, write_tar
 from tests.label_forms import pictures_of
@@ -203,10 +204,18 @@ def test_a_source_from_outside(tmp_path: Path) -> None:
         source = open_data("tints:")
         assert numbers_of(source) == [tuple(row) for row in source_truth(source)]
         assert open_data("tints:", limit=5).task == REGRESSION
+        holes = Tinted(tmp_path / "tinted")
+        holes.items[1:3] = [Item("1.png", ""), Item.of_numbers("2.png", (1, float("nan"), 3))]
+        register_data_source("holes", lambda request: holes)
+        left = open_data("holes:")
+        assert (len(left), "2 images without a number left out" in left.note) == (22, True)
+        with pytest.raises(UserError, match=r"Image '1.png' has no finite number for each of red, bl"):
+            true_numbers(holes.items, {"red": 0, "blue": 1, "light": 2}, holes.classes)
         with pytest.raises(UserError, match="has numbers for each image: it is no data of the task single"):
             open_data("tints:", labels_as=SINGLE)
     finally:
         unregister_data_source("tints")
+        unregister_data_source("holes")
 
 
 def source_truth(source: ImageSource) -> np.ndarray:

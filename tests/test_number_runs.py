@@ -30,7 +30,7 @@ from models.data.source import Item
 from models.errors import Cancelled, UserError
 from models.task import REGRESSION, with_task
 from tests.conftest import TINY, TinyNet
-from tests.number_source import OUTPUTS, Tinted, answering, inputs, network
+from tests.number_source import OUTPUTS, Tinted, answering, inputs, network, opened, plain_numbers
 
 
 @pytest.fixture
@@ -41,19 +41,6 @@ def tinted(tmp_path: Path) -> Tinted:
 @pytest.fixture
 def net(tinted: Tinted) -> Classifier:
     return answering(tinted)
-
-
-def opened(net: Classifier, source: Tinted, out: Path, *methods: str) -> NumbersRun:
-    run(net, source, out, list(methods or ["grad_cam"]), batch_size=5, part_rows=7)
-    found = open_run(out)
-    assert isinstance(found, NumbersRun)
-    return found
-
-
-def plain_numbers(net: Classifier, source: Tinted) -> np.ndarray:
-    with torch.inference_mode():
-        found: np.ndarray = net.model(inputs(source)).numpy()
-    return found
 
 
 def test_a_run_holds_the_numbers(net: Classifier, tinted: Tinted, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from models.data.folder import SPLITS
 from models.data.holdout import held_out
 from models.data.kind import DataRequest
 from models.data.registry import kind_of
-from models.data.source import ImageSource, Item, NoParts, Subset, joined
+from models.data.source import ImageSource, Item, NoParts, Subset, has_numbers, joined
 from models.errors import UserError
 from models.task_names import MULTI, REGRESSION, SINGLE, TASKS
 
@@ -56,7 +56,9 @@ def _as_asked(source: ImageSource, labels_as: str) -> ImageSource:
     sets or numbers where one label per image is asked for, and for labels that are no numbers."""
     if labels_as == REGRESSION and not source.regression:
         return _as_numbers(source)
-    if labels_as not in ("", REGRESSION) and source.regression:
+    if source.regression and labels_as in ("", REGRESSION):
+        return _with_numbers(source)
+    if source.regression:
         raise UserError(f"{source.name} has numbers for each image: it is no data of the task {labels_as}.")
     if labels_as == SINGLE and source.multi_label:
         raise UserError(f"{source.name} has any number of labels per image: it is no data of task {SINGLE}.")
@@ -66,6 +68,18 @@ def _as_asked(source: ImageSource, labels_as: str) -> ImageSource:
     sets.items, sets.multi_label = [Item(item.id, item.label, (item.label,)) for item in source.items], True
     sets.note = joined(source.note, "the one label of each image is read as a set")
     return sets
+
+
+def _with_numbers(source: ImageSource) -> ImageSource:
+    """Without the images that lack a finite number. Raises UserError where none has them."""
+    known = [i for i, item in enumerate(source.items) if has_numbers(item, len(source.classes))]
+    if len(known) == len(source):
+        return source
+    if not known:
+        raise UserError(f"No image of {source.name} has a finite number for {', '.join(source.classes[:6])}.")
+    rest = Subset(source, np.array(known))
+    rest.note = joined(source.note, f"{len(source) - len(known):,} images without a number left out")
+    return rest
 
 
 def _as_numbers(source: ImageSource) -> ImageSource:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ class Item:
         """An image with a number for each output."""
         given = tuple(float(number) for number in numbers)
         return cls(id, ", ".join(f"{number:.10g}" for number in given), None, given)
+
+
+def has_numbers(item: Item, count: int) -> bool:
+    """Whether it has so many numbers, all finite."""
+    return item.numbers is not None and len(item.numbers) == count and all(map(math.isfinite, item.numbers))
 
 
 def label_set(labels: Iterable[str]) -> str:
