@@ -139,15 +139,18 @@ def giving_scores(model: nn.Module, example: Tensor, task: str = "") -> tuple[nn
     says another one, they stay as they are. Raises UserError as `scores_path`, where the network cannot take
     the image, and where its outputs are not what a person says."""
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
+    numbers = (current().task or task) == REGRESSION
     given, outputs = _answers(model, example, noise)
     changes = not all(map(torch.equal, given, (example[None], noise[None])))
     model = _on_copies(model) if changes else model
+    if numbers and isinstance(outputs[0], Tensor) and outputs[0].ndim < 2 and outputs[0].numel() == 1:
+        model, outputs = _with_columns(model), [output.reshape(1, 1) for output in outputs]
     path = scores_path(outputs[0])
     scores = torch.cat([at(output, path).flatten(1).float() for output in outputs])
     alone = _takes_one(model, path, (example, noise), scores)
     own = _with_forward(model, path, "logits", "") if path else model
     own, made, note = (one_by_one(own) if alone else own), None, ""
-    if (current().task or task) != REGRESSION:
+    if not numbers:
         kind, record, note = _read_as(scores)
         made = _with_forward(model, path, kind, record) if path or record or kind in WHOLE else model
         made = one_by_one(made) if alone else made
@@ -239,6 +242,21 @@ def _on_copies(model: nn.Module) -> nn.Module:
 
     def forward(self: nn.Module, x: Tensor, *given: Any, **more: Any) -> Any:
         return kind.forward(self, x.clone(), *given, **more)
+
+    made = copy.copy(model)
+    made.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    return made
+
+
+def _with_columns(model: nn.Module) -> nn.Module:
+    """A shallow copy of another class, of a network that returns one number (N,) for N images: (N, 1)."""
+    import copy
+
+    kind = type(model)
+
+    def forward(self: nn.Module, x: Tensor, *given: Any, **more: Any) -> Tensor:
+        numbers: Tensor = kind.forward(self, x, *given, **more)
+        return numbers.reshape(len(x), 1)
 
     made = copy.copy(model)
     made.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})

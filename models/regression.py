@@ -30,7 +30,7 @@ def answering_numbers(model: nn.Module, example: Tensor) -> nn.Module:
     made.__class__ = type(kind.__name__, (kind,), added)
     with torch.inference_mode():
         numbers = made(example[None])
-    if not isinstance(numbers, Tensor) or numbers.ndim != 2:
+    if not isinstance(numbers, Tensor) or numbers.ndim < 2:
         raise UserError("The network returns no numbers (N, outputs): return them as one tensor.")
     return made
 

@@ -165,7 +165,7 @@ def test_explain_says_the_numbers(words: list[Any], tinted: Tinted, tmp_path: Pa
     text = launch("explain", picture, *own, *named, "--target", "light")
     numbers = plain_numbers(answering(tinted), tinted)[0]
     for name, value in zip(OUTPUTS, numbers, strict=True):
-        shown = next(line for line in text.splitlines() if line.startswith(f"{name}  "))
+        shown = next(line for line in text.splitlines() if line.startswith(f"{name} "))
         assert float(shown.split()[1]) == pytest.approx(value, rel=1e-3)
     assert "%" not in text
     assert "for light:" in text

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from models.outputs import giving_scores
 from models.regression import answering_numbers, is_regression
 from models.task import MULTI, REGRESSION, SINGLE, as_asked, with_task
 from tests.conftest import TINY, TinyNet
-from tests.number_source import OUTPUTS, Tinted, answering, opened
+from tests.number_source import OUTPUTS, Tinted, answering, inputs, opened
 
 
 @pytest.fixture
@@ -154,3 +155,25 @@ def test_the_order_of_the_columns_is_another_run(tinted: Tinted, tmp_path: Path)
     order = [list(found.table["id"]).index(item.id) for item in tinted.items]
     np.testing.assert_array_equal(found.truth[order], tinted.truth[:, [1, 2, 0]])
     assert (scores_of(found).values["r2"] > 0).all()
+
+
+@pytest.mark.parametrize("last", [lambda z: z.squeeze(1), lambda z: z.squeeze(), lambda z: (z, z + 1)[0]])
+def test_one_number_behind_a_squeeze(last: Any, tinted: Tinted, tmp_path: Path) -> None:
+    """As networks of one number often end: (N,) for N images, and for one image no dimension at all."""
+
+    class Squeezed(TinyNet):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = last(super().forward(x))
+            return found
+
+    torch.manual_seed(0)
+    own = Squeezed(1).eval()
+    net = vitrine.wrap(own, ["red"], TINY, task="regression")
+    tinted.classes = ("red",)
+    tinted.items = [Item.of_numbers(item.id, item.numbers[:1]) for item in tinted.items if item.numbers]
+    found = opened(net, tinted, tmp_path / "run")
+    with torch.inference_mode():
+        expected = own(inputs(tinted)).reshape(-1)
+    order = [list(found.table["id"]).index(item.id) for item in tinted.items]
+    np.testing.assert_allclose(found.predicted[order, 0], expected, atol=1e-4)
+    assert np.isfinite(found.maps_of("grad_cam", 0, range(24))).all()

@@ -153,7 +153,7 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
     session = open_session(classifier, read_picture(image, classifier.preprocessing))
     if session.numbers:
         for index, name in enumerate(classifier.classes[:MANY]):
-            say(f"{name}  {session.answer(index)}")
+            say(f"{name} {session.answer(index)}")
         return session
     for index in (-session.prob).argsort(kind="stable")[:FEW].tolist():
         say(f"{100 * session.prob[index]:6.1f} %  {classifier.classes[index]}")

@@ -22,6 +22,7 @@ from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
 from models.probabilities import probabilities
 from models.regression import is_regression
+from models.task import REGRESSION, with_task
 
 MAP_BYTES = 64 * 2**20
 """At most so much memory is kept in maps of one picture."""
@@ -125,6 +126,8 @@ class ImageSession:
 def open_session(classifier: Classifier, image: Image.Image) -> ImageSession:
     """Show a picture to a network: one forward pass. Raises UserError for a network whose outputs are not
     finite scores of classes."""
+    if classifier.task == REGRESSION:
+        classifier = with_task(classifier, REGRESSION)
     x = classifier.batch([image])
     scores = logits(classifier.model, x)
     if scores.shape[1] == 1 and not is_regression(classifier.model):
