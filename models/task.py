@@ -103,13 +103,13 @@ def _with_numbers(classifier: "Classifier") -> "Classifier":
 
     example = example_of(classifier.preprocessing).to(classifier.device)
     model, names = answering_numbers(classifier.model, example), classifier.classes
-    if is_one_logit(classifier.model):
-        if not is_unnamed(names):
-            raise UserError(
-                f"{classifier.name} has one output, and two names ({', '.join(names)}): for the task "
-                f"{REGRESSION}, name it once."
-            )
-        names = unnamed(1)
+    if is_one_logit(classifier.model) and not is_unnamed(names):
+        raise UserError(
+            f"{classifier.name} has one output, and two names ({', '.join(names)}): for the task "
+            f"{REGRESSION}, name it once."
+        )
+    if is_unnamed(names):
+        names = unnamed(1 if is_one_logit(classifier.model) else len(names), "output")
     notes = (*_other_notes(classifier, REGRESSION), described(len(names)))
     return replace(classifier, model=model, classes=names, task=REGRESSION, notes=notes)
 

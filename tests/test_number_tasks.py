@@ -78,7 +78,7 @@ def test_one_output_of_two_classes_is_read_as_a_number(tinted: Tinted) -> None:
     two, note = two_sided(own, torch.zeros(3, 32, 32))
     net = Classifier("n", two, ("class 0", "class 1"), TINY, "", "", notes=(note,))
     made = with_task(net, REGRESSION)
-    assert (made.classes, made.notes) == (("class 0",), ("its one output is read as a number",))
+    assert (made.classes, made.notes) == (("output 0",), ("its one output is read as a number",))
     assert not is_one_logit(made.model)
     with pytest.raises(UserError, match="has one output, and two names"):
         with_task(replace(net, classes=("no", "yes")), REGRESSION)

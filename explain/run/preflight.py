@@ -110,6 +110,8 @@ class Preflight:
 
     def is_sure(self, trial: Trial) -> bool:
         """Whether a reading is better than the one that is used, beyond doubt."""
+        if self.numbers is not None and trial.accuracy <= 0.5:  # no better than the mean itself
+            return False
         return trial.p < DOUBT and self.gain(trial) >= AT_LEAST
 
     @property
