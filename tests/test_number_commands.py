@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import pearsonr
 from sklearn import metrics
 
 from explain.analysis.compare_numbers import compare_numbers
@@ -83,6 +84,15 @@ def test_the_commands(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     assert isinstance(found, NumbersRun)
     assert found.outputs == OUTPUTS
     assert "red" in launch("analyze", out)
+    (out / "notes.jsonl").write_text(
+        json.dumps(
+            {"id": found.table["id"][0], "field": "text", "value": "odd", "by": "me", "at": "2026-01-01"}
+        )
+    )
+    launch("notes", out, "--out", tmp_path / "notes.csv")
+    noted = pd.read_csv(tmp_path / "notes.csv").iloc[0]
+    assert [float(value) for value in noted["true"].split(", ")] == pytest.approx(found.truth[0], rel=1e-5)
+    assert [float(v) for v in noted["predicted"].split(", ")] == pytest.approx(found.predicted[0], rel=1e-5)
     assert "red" not in launch("analyze", out, "--label", "blue")
     assert "A threshold takes runs of one class per image" in one_line("analyze", out, "--threshold", "0.7")
     assert "The analysis of errors takes runs of one class" in one_line(
@@ -275,4 +285,20 @@ def test_the_case_equals_its_answers(tmp_path: Path) -> None:
     scores = scores_of(found)
     assert round(float(scores.values["rmse"][0]), 4) == known["metrics"]["rmse"]
     assert round(float(scores.values["pearson"][0]), 4) == known["metrics"]["pearson_r"]
+    truth, predicted = answers["ink"].to_numpy(float), found.predicted[order, 0]
+    expected = {
+        "mae": metrics.mean_absolute_error(truth, predicted),
+        "rmse": metrics.root_mean_squared_error(truth, predicted),
+        "r2": metrics.r2_score(truth, predicted),
+        "pearson": pearsonr(truth, predicted).statistic,
+        "bias": (predicted - truth).mean(),
+    }
+    for name, value in expected.items():
+        assert abs(scores.values[name][0] - value) < 1e-6, name
+    both = [pd.Series(truth), pd.Series(predicted)]
+    deviations = [values.std(ddof=0) for values in both]
+    shift = both[1].mean() - both[0].mean()
+    ccc = 2 * expected["pearson"] * deviations[0] * deviations[1]
+    ccc /= deviations[0] ** 2 + deviations[1] ** 2 + shift**2
+    assert abs(scores.values["ccc"][0] - ccc) < 1e-6
     assert found.outputs == ("ink",)

@@ -192,7 +192,7 @@ def tags_of(notes: dict[str, Note]) -> dict[str, int]:
 def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     """One row a note, in the run's order; those of images that the run does not hold come last, without
     classes."""
-    known = run.ok.drop_duplicates("id").set_index("id")
+    known = run.noted.drop_duplicates("id").set_index("id")
     order = [i for i in known.index if i in notes] + [i for i in notes if i not in known.index]
     names, texts = dict(enumerate(run.classes)), run.all_labels or run.numbers
     picked, message = known.reindex(order), [notes[i] for i in order]

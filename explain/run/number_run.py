@@ -83,10 +83,13 @@ class NumbersRun(RunData):
 
     @cached_property
     def ok(self) -> pd.DataFrame:
-        """Readable images; `labels` and `called` are texts of the true and the predicted numbers."""
-        good = self.table["error"].isna().to_numpy()
-        texts = {"labels": _texts(self.truth[good]), "called": _texts(self.predicted[good])}
-        return self.table[good].assign(**texts)
+        return self.table[self.table["error"].isna()].copy()
+
+    @property
+    def noted(self) -> pd.DataFrame:
+        """`labels` and `called` are texts of the true and the predicted numbers."""
+        rows = self.ok.index.to_numpy()
+        return self.ok.assign(labels=_texts(self.truth[rows]), called=_texts(self.predicted[rows]))
 
     @cached_property
     def evaluation(self) -> Evaluation:

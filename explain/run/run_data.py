@@ -203,6 +203,11 @@ class RunData:
         good["correct"] = good["pred"] == good["label"]
         return good
 
+    @property
+    def noted(self) -> pd.DataFrame:
+        """`ok`, with what tables of notes show of an image."""
+        return self.ok
+
     @cached_property
     def evaluation(self) -> Evaluation:
         good = self.ok
