@@ -60,7 +60,10 @@ def must_name_all(names: Sequence[str], model: "nn.Module", outputs: int, where:
         return
     given = f"{len(names)} class name{'' if len(names) == 1 else 's'}"
     if is_one_logit(model):
-        raise UserError(f"{given} for the one output of {where}: give two, of the negative class first.")
+        raise UserError(
+            f"{given} for the one output of {where}: give two, of the negative class first; or one, with "
+            "--task regression (task=)."
+        )
     raise UserError(f"{given} for {outputs} outputs of {where}: name every output once.")
 
 

@@ -47,12 +47,14 @@ FOLDINGS: dict[str, Callable[[str], str]] = {"spelling": plain, "synonym": fold,
 
 
 def is_unnamed(classes: Sequence[str]) -> bool:
-    """Whether these are the names of outputs without names: class 0, class 1 ..."""
-    return all(name == f"class {i}" for i, name in enumerate(classes))
+    """Whether these are the names of outputs without names: class 0, class 1 ..., or output 0, output 1 ...
+    of numbers."""
+    names = tuple(classes)
+    return names in (unnamed(len(names)), unnamed(len(names), "output"))
 
 
-def unnamed(outputs: int) -> tuple[str, ...]:
-    return tuple(f"class {i}" for i in range(outputs))
+def unnamed(outputs: int, kind: str = "class") -> tuple[str, ...]:
+    return tuple(f"{kind} {i}" for i in range(outputs))
 
 
 def names_by_data(classes: Sequence[str], outputs: Mapping[str, int]) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ READ_AS = {
 }
 MAY_BE_PERCENT = (
     "The one output of the network lies between 0 and 100 for every test image: say with --outputs percent "
-    "that it is a percentage, or with --outputs logits that it is a logit."
+    "that it is a percentage, or with --outputs logits that it is a logit; with --task regression it is a "
+    "number."
 )
 SCALES, FAR = (1.0, 10.0, 100.0), (1e4, 1e6)
 """Of images of noise: an output that stays between its limits even `FAR` outside of the usual range, has
@@ -64,7 +65,8 @@ def _with_two(model: nn.Module, read_as: str, record: str) -> nn.Module:
         return torch.cat([-z, z], 1)
 
     made = copy.copy(model)
-    added = {"forward": forward, "__module__": kind.__module__, "made_of_one_output": True}
+    added: dict[str, Any] = {"forward": forward, "__module__": kind.__module__, "made_of_one_output": True}
+    added["own_numbers"] = getattr(model, "own_numbers", kind)
     made.__class__ = type(kind.__name__, (kind,), added | {"outputs_read_as": record})
     return made
 

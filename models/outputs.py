@@ -23,6 +23,7 @@ from models.output_kinds import (
     to_record,
 )
 from models.parameter_sets import current
+from models.task_names import REGRESSION
 
 NAMES = ("logits", "out", "scores", "output", "pred", "predictions")
 """How the entry is called that holds the scores, the likeliest first."""
@@ -128,28 +129,37 @@ def at(output: Any, path: Path) -> Tensor:
     return result
 
 
-def giving_scores(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
+def giving_scores(model: nn.Module, example: Tensor, task: str = "") -> tuple[nn.Module, str]:
     """`model`, or a shallow copy of it whose output is scores (N, K) alone, two of them where it has one
     output (`models.one_logit`); and a note where its outputs are probabilities, where another entry has the
     shape of its scores, where it changes its input (it gets a copy), and where it takes one image at a time
     (it gets one after the other). Layers, parameters and the given object stay as they are. `example`
     (C, H, W): an image to find out with. The outputs are what a person says
-    (`models.parameter_sets.reading`), or else what they look like. Raises UserError as `scores_path`, where
-    the network cannot take the image, and where its outputs are not what a person says."""
+    (`models.parameter_sets.reading`), or else what they look like; of the `task` regression, unless a person
+    says another one, they stay as they are. Raises UserError as `scores_path`, where the network cannot take
+    the image, and where its outputs are not what a person says."""
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
+    numbers = (current().task or task) == REGRESSION
     given, outputs = _answers(model, example, noise)
     changes = not all(map(torch.equal, given, (example[None], noise[None])))
     model = _on_copies(model) if changes else model
+    if numbers and isinstance(outputs[0], Tensor) and outputs[0].ndim < 2 and outputs[0].numel() == 1:
+        model, outputs = _with_columns(model), [output.reshape(1, 1) for output in outputs]
     path = scores_path(outputs[0])
     scores = torch.cat([at(output, path).flatten(1).float() for output in outputs])
     alone = _takes_one(model, path, (example, noise), scores)
-    kind, record, note = _read_as(scores)
-    made = _with_forward(model, path, kind, record) if path or record or kind in WHOLE else model
-    made = one_by_one(made) if alone else made
-    if scores.shape[1] == 1:
-        made, note = two_sided(made, example)
+    own = _with_forward(model, path, "logits", "") if path else model
+    own, made, note = (one_by_one(own) if alone else own), None, ""
+    if not numbers:
+        kind, record, note = _read_as(scores)
+        made = _with_forward(model, path, kind, record) if path or record or kind in WHOLE else model
+        made = one_by_one(made) if alone else made
+        if scores.shape[1] == 1:
+            made, note = two_sided(made, example)
+        if made is not own:
+            type(made).own_numbers = type(own)  # type: ignore[attr-defined] # for `models.regression`
     notes = (CHANGES if changes else "", ALONE if alone else "", _chosen(outputs[0], path), note)
-    return made, "; ".join(filter(None, notes))
+    return own if made is None else made, "; ".join(filter(None, notes))
 
 
 def as_told(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
@@ -232,6 +242,21 @@ def _on_copies(model: nn.Module) -> nn.Module:
 
     def forward(self: nn.Module, x: Tensor, *given: Any, **more: Any) -> Any:
         return kind.forward(self, x.clone(), *given, **more)
+
+    made = copy.copy(model)
+    made.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    return made
+
+
+def _with_columns(model: nn.Module) -> nn.Module:
+    """A shallow copy of another class, of a network that returns one number (N,) for N images: (N, 1)."""
+    import copy
+
+    kind = type(model)
+
+    def forward(self: nn.Module, x: Tensor, *given: Any, **more: Any) -> Tensor:
+        numbers: Tensor = kind.forward(self, x, *given, **more)
+        return numbers.reshape(len(x), 1)
 
     made = copy.copy(model)
     made.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})

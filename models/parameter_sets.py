@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.errors import UserError
 from models.output_kinds import require_known
+from models.task_names import REGRESSION
 
 State = dict[str, Tensor]
 USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state", "params")
@@ -30,13 +31,15 @@ class Reading:
     """`which`: the set that a person names, or empty text; `outputs`: what the outputs are, as a person says
     (`models.output_kinds`), or empty text; `taken`: the set that was read, empty where the
     file has one; `notes`: what a person should know, a line each; `named`: texts of the file that may name
-    its architecture, the likeliest first."""
+    its architecture, the likeliest first; `task`: one of `models.task.TASKS`, as a person or the data says,
+    or empty text."""
 
     which: str = ""
     taken: str = ""
     notes: list[str] = field(default_factory=list)
     named: tuple[str, ...] = ()
     outputs: str = ""
+    task: str = ""
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -47,11 +50,14 @@ _current: ContextVar[Reading | None] = ContextVar("reading", default=None)
 
 
 @contextmanager
-def reading(which: str = "", outputs: str = "") -> Iterator[Reading]:
+def reading(which: str = "", outputs: str = "", task: str = "") -> Iterator[Reading]:
     """Checkpoints that are read inside give their set `which`, and their notes; outputs of networks are what
-    `outputs` says. Raises UserError for an unknown kind of outputs."""
+    `outputs` says, and answer the `task`. Raises UserError for an unknown kind of outputs, and for one beside
+    the task regression."""
     require_known(outputs)
-    made = Reading(which, outputs=outputs)
+    if task == REGRESSION and outputs:
+        raise UserError(f"Outputs of the task {REGRESSION} are numbers, not {outputs}: leave --outputs out.")
+    made = Reading(which, outputs=outputs, task=task)
     token = _current.set(made)
     try:
         yield made

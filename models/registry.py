@@ -85,6 +85,7 @@ def load(
     options: PreprocessingOptions | Preprocessing | None = None,
     which: str = "",
     outputs: str = "",
+    task: str = "",
 ) -> Classifier:
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
@@ -93,22 +94,21 @@ def load(
     may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
     them. `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to
     read of a file with several, as state_dict_ema. `outputs`: what the network returns, one of
-    `models.output_kinds.KINDS`, or empty text where it is to be found out. Raises UserError for unknown
-    names, weights that do not fit or cannot be downloaded, and options or outputs that do not fit.
+    `models.output_kinds.KINDS`, or empty text where it is to be found out. `task`: one of
+    `models.task.TASKS` where a person or the data says it: of a regression, outputs are not read as those of
+    classes. Raises UserError for unknown names, weights that do not fit or cannot be downloaded, and options
+    or outputs that do not fit.
     """
     if weights and not name:
         name, weights = str(weights), None
     source = _source(name)
-    with reading(which, outputs) as found:
+    with reading(which, outputs, task) as found:
         classifier = source.load(name, Path(weights) if weights else None, classes, options)
     require_readable(classifier.preprocessing)
     if which and not found.taken and not isinstance(options, Preprocessing):  # a person's, and no run's
         raise UserError(f"--which {which}: {weights or name} holds one set of parameters; leave --which out.")
     classifier = replace(classifier, which=found.taken, notes=(*classifier.notes, *found.notes))
-    if classes and classifier.classes != classes:
-        raise UserError(
-            f"{classifier.name} names its {len(classifier.classes)} outputs itself: leave --class-names out."
-        )
+    _require_names(classifier, classes)
     if isinstance(options, PreprocessingOptions) and options.given and not source.asks_input:
         classifier = with_options(classifier, options)
     elif not source.asks_input:
@@ -117,6 +117,14 @@ def load(
     if classifier.source:
         trust(classifier.source)
     return classifier
+
+
+def _require_names(classifier: Classifier, classes: tuple[str, ...] | None) -> None:
+    """Raises UserError where the network names its outputs otherwise than a person."""
+    if classes and classifier.classes != classes:
+        raise UserError(
+            f"{classifier.name} names its {len(classifier.classes)} outputs itself: leave --class-names out."
+        )
 
 
 def register_model(

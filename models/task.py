@@ -1,18 +1,22 @@
-"""What a network answers, and what the data asks: one class of an image, or any number of labels."""
+"""What a network answers, and what the data asks: one class of an image, any number of labels, or numbers."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from models.errors import UserError
+from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE, TASKS
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
     from models.data.source import ImageSource
 
-SINGLE, MULTI = "single-label", "multi-label"
-TASKS = {
-    SINGLE: "one class per image: softmax, or one output for two classes",
-    MULTI: "any number of labels per image: a sigmoid for each output",
+__all__ = ["MULTI", "REGRESSION", "SINGLE", "TASKS"]
+
+ANSWERS = {SINGLE: "with one class", MULTI: "with any number of labels", REGRESSION: "with numbers"}
+LABELS = {
+    SINGLE: "one label per image",
+    MULTI: "any number of labels per image",
+    REGRESSION: "numbers for each image",
 }
 
 
@@ -26,53 +30,106 @@ def require_task(text: str) -> str:
 def as_asked(classifier: "Classifier", source: "ImageSource", told: str = "") -> "Classifier":
     """The classifier for the task that was `told`, otherwise for that of the data. Raises UserError where the
     network's own file names another one, and where its outputs cannot be read so."""
-    task = told or (MULTI if source.multi_label else SINGLE)
+    task = told or source.task
     if classifier.task and classifier.task != task and not told:
+        either = " or ".join(f"--task {name}" for name in TASKS if name in (classifier.task, task))
         raise UserError(
-            f"{classifier.name} answers {_answer(classifier.task)}, as its file says, and the data has "
-            f"{_labels(source)}: read it with --task {SINGLE} or --task {MULTI}."
+            f"{classifier.name} answers {ANSWERS[classifier.task]}, as its file says, and the data has "
+            f"{LABELS[source.task]}: read it with {either}."
         )
+    if task == SINGLE and not told:
+        _require_classes(classifier, source)
     return with_task(classifier, task)
+
+
+def _require_classes(classifier: "Classifier", source: "ImageSource") -> None:
+    """Raises UserError for a network of one output and data of many whole numbers: they may be classes or
+    measured."""
+    from models.one_logit import is_one_logit
+
+    many = len(source.classes) > 2 and all(name.lstrip("+-").isdecimal() for name in source.classes)
+    if many and is_one_logit(classifier.model):
+        raise UserError(
+            f"{classifier.name} has one output, and the labels of the data are {len(source.classes)} whole "
+            f"numbers: read them as numbers with --task {REGRESSION}; as classes, the network needs one "
+            "output for each."
+        )
+
+
+def require_classes(classifier: "Classifier", what: str) -> None:
+    """Raises UserError for a network whose outputs are numbers."""
+    if classifier.task == REGRESSION or classifier.metadata.get("task") == AFFECT:
+        raise UserError(
+            f"{classifier.name} answers with numbers ({', '.join(classifier.classes[:6])}), and {what} takes "
+            "networks that answer with classes."
+        )
 
 
 def as_named(classifier: "Classifier") -> "Classifier":
     """The classifier for the task that its own file names, where that is not one class per image."""
-    return with_task(classifier, MULTI) if classifier.task == MULTI else classifier
+    return classifier if classifier.task in ("", SINGLE) else with_task(classifier, classifier.task)
 
 
 def with_task(classifier: "Classifier", task: str) -> "Classifier":
     """The classifier whose network answers so. Raises UserError where its outputs cannot be read so."""
-    from models.multi_label import answering_each_class, is_multi_label
-    from models.outputs import ONE_SUM, SIGMOID
+    from models.multi_label import is_multi_label
+    from models.regression import is_regression
+
+    model = classifier.model
+    opened = MULTI if is_multi_label(model) else REGRESSION if is_regression(model) else SINGLE
+    if opened not in (SINGLE, task):
+        what = "several labels per image" if opened == MULTI else "numbers"
+        raise UserError(f"{classifier.name} was opened for {what}: open it again.")
+    if task == opened:
+        return replace(classifier, task=task)
+    return _with_labels(classifier) if task == MULTI else _with_numbers(classifier)
+
+
+def _with_labels(classifier: "Classifier") -> "Classifier":
+    from models.multi_label import answering_each_class
     from models.sources.asked import example_of
 
-    several = is_multi_label(classifier.model)
-    if task == SINGLE and several:
-        raise UserError(f"{classifier.name} was opened for several labels per image: open it again.")
-    if task == SINGLE or several:
-        return replace(classifier, task=task)
     example = example_of(classifier.preprocessing).to(classifier.device)
     are_logits = classifier.metadata.get("outputs") == "logits"
     model, note = answering_each_class(classifier.model, example, are_logits)
-    before = (
-        n.replace(SIGMOID, "").replace(ONE_SUM, "").strip("; ") for n in classifier.notes
-    )  # which is of a softmax
-    return replace(classifier, model=model, task=task, notes=(*filter(None, before), note))
+    return replace(classifier, model=model, task=MULTI, notes=(*_other_notes(classifier, MULTI), note))
+
+
+def _with_numbers(classifier: "Classifier") -> "Classifier":
+    from models.classes import is_unnamed, unnamed
+    from models.one_logit import is_one_logit
+    from models.regression import answering_numbers, described
+    from models.sources.asked import example_of
+
+    example = example_of(classifier.preprocessing).to(classifier.device)
+    model, names = answering_numbers(classifier.model, example), classifier.classes
+    if is_one_logit(classifier.model) and not is_unnamed(names):
+        raise UserError(
+            f"{classifier.name} has one output, and two names ({', '.join(names)}): for the task "
+            f"{REGRESSION}, name it once."
+        )
+    if is_unnamed(names):
+        names = unnamed(1 if is_one_logit(classifier.model) else len(names), "output")
+    notes = (*_other_notes(classifier, REGRESSION), described(len(names)))
+    return replace(classifier, model=model, classes=names, task=REGRESSION, notes=notes)
+
+
+def _other_notes(classifier: "Classifier", task: str) -> tuple[str, ...]:
+    """Those that are not about outputs which are read as those of one class per image."""
+    from models.one_logit import NOTE
+    from models.outputs import ONE_SUM, SIGMOID
+
+    of_classes = (SIGMOID, ONE_SUM) if task == MULTI else ("its outputs ", NOTE.partition("{")[0])
+    parts = ([p for p in note.split("; ") if not p.startswith(of_classes)] for note in classifier.notes)
+    return tuple(filter(None, map("; ".join, parts)))
 
 
 def require_same_task(classifier: "Classifier", source: "ImageSource") -> None:
-    """Raises UserError where one has any number of labels per image and the other has not: `as_asked` was
-    not called, or with other data."""
-    if (classifier.task == MULTI) != source.multi_label:
+    """Raises UserError where the network answers another task than the data asks: `as_asked` was not called,
+    or with other data."""
+    task = classifier.task or SINGLE
+    if task != source.task:
         raise UserError(
-            f"{classifier.name} answers {_answer(classifier.task)}, and the data has {_labels(source)}: "
+            f"{classifier.name} answers {ANSWERS[task]}, and the data has {LABELS[source.task]}: "
             "make both of one task with --task."
         )
-
-
-def _answer(task: str) -> str:
-    return "with any number of labels" if task == MULTI else "with one class"
-
-
-def _labels(source: "ImageSource") -> str:
-    return "any number of labels per image" if source.multi_label else "one label per image"

@@ -169,8 +169,9 @@ def test_a_network_shown_whole_pictures(tiny: Classifier, looked: GazeSet) -> No
     for k in range(5):
         assert found["grad_cam"][k][0] == pytest.approx(np.maximum(expected[k], 0), abs=1e-6)
         assert found["shuffled"][k][0] == pytest.approx(np.maximum(expected[(k + 1) % 5], 0), abs=1e-6)
-    with pytest.raises(UserError, match="valence"):
-        NetworkMaps(replace(tiny, metadata={"task": "affect"}), ["grad_cam"])
+    for numbers in ({"metadata": {"task": "affect"}}, {"task": "regression"}):
+        with pytest.raises(UserError, match=r"answers with numbers .* takes networks that answer with cl"):
+            NetworkMaps(replace(tiny, **numbers), ["grad_cam"])
     with pytest.raises(UserError, match="grad_camp"):
         NetworkMaps(tiny, ["grad_camp"])
 

@@ -18,7 +18,7 @@ from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
 from models.probabilities import probabilities
 from models.registry import load
-from models.task import MULTI, SINGLE, with_task
+from models.task import MULTI, REGRESSION, SINGLE, with_task
 from tests.command import launch
 
 transformers = pytest.importorskip("transformers")
@@ -198,10 +198,23 @@ def test_several_labels_are_sigmoids(tmp_path: Path) -> None:
     assert load(f"hf:{tmp_path / 'one'}").task == SINGLE
 
 
+def test_numbers(tmp_path: Path) -> None:
+    """`problem_type` regression, or one output, as in transformers: the numbers themselves."""
+    for name, more in (("three", {"problem_type": "regression"}), ("one", {"num_labels": 1})):
+        network = saved("vit", tmp_path / name, **more)
+        found = load(f"hf:{tmp_path / name}")
+        assert found.task == REGRESSION
+        assert len(found.classes) == (1 if name == "one" else 3)
+        asked = with_task(found, found.task)
+        images = [Image.effect_noise((40, 36), 90).convert("RGB") for _ in range(2)]
+        with torch.inference_mode():
+            ours = asked.model(asked.batch(images))
+        np.testing.assert_allclose(ours, by_hand(network, images, lambda numbers: numbers), atol=1e-5)
+    with pytest.raises(UserError, match="2 class names for 1 output"):
+        load(f"hf:{tmp_path / 'one'}", classes=("a", "b"))
+
+
 def test_what_cannot_be_loaded(tmp_path: Path) -> None:
-    saved("vit", tmp_path / "numbers", problem_type="regression")
-    with pytest.raises(UserError, match="answers with regression: Vitrine explains networks that answer"):
-        load(f"hf:{tmp_path / 'numbers'}")
     transformers.ViTModel(transformers.ViTConfig(**VIT)).save_pretrained(tmp_path / "headless")
     (tmp_path / "headless" / "preprocessor_config.json").write_text("{}")
     with pytest.raises(UserError, match=r"lacks \d+ parameters \(classifier"):

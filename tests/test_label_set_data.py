@@ -102,7 +102,7 @@ def test_cells_of_one_label_are_sets_where_asked_for(tmp_path: Path) -> None:
         table(tmp_path, [("00.png", "3|7"), ("01.png", "3"), ("02.png", "7")]), labels_as=SINGLE
     )
     assert (whole.multi_label, whole.classes) == (False, ("3", "7", "3|7"))
-    with pytest.raises(UserError, match="'single-label' or 'multi-label', not as 'both'"):
+    with pytest.raises(UserError, match="'multi-label' or 'regression', not as 'both'"):
         open_data(path, labels_as="both")
 
 

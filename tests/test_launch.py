@@ -248,7 +248,7 @@ def test_preview_of_data(colors: Path, tmp_path: Path) -> None:
     assert (tmp_path / "p.png").exists()
 
 
-def test_valence_and_arousal_are_not_explained(tmp_path: Path) -> None:
+def test_valence_and_arousal_are_no_classes(tmp_path: Path) -> None:
     from models import checkpoints
     from models.architectures.fer_vgg import fer_vgg
 
@@ -256,7 +256,7 @@ def test_valence_and_arousal_are_not_explained(tmp_path: Path) -> None:
     checkpoints.save(
         out, fer_vgg(2), {"architecture": "fer_vgg", "task": "affect", "classes": ["valence", "arousal"]}
     )
-    assert "answers with valence and arousal" in one_line(
+    assert "answers with numbers, as its file says, and the data has one label per image" in one_line(
         "run", "--model", out, "--data", "toon_faces", "--out", tmp_path / "run"
     )
 

@@ -166,15 +166,18 @@ def test_the_page_of_the_documentation(
     labels[next(iter(labels))] = ["red", "green"]
     lines = [f"{p.relative_to(tmp_path / 'photos')},{'|'.join(v)}" for p, v in labels.items()]
     (tmp_path / "photos" / "labels.csv").write_text("\n".join(["image,labels", *lines]))
+    values = [f"{line.partition(',')[0]},{k / 40},{-k / 50}" for k, line in enumerate(lines)]
+    (tmp_path / "photos" / "affect.csv").write_text("\n".join(["image,valence,arousal", *values]))
     monkeypatch.chdir(tmp_path)
     names = {
         "model": network(),
+        "regressor": network(2),
         "names": ["blue", "green", "red"],
         "transform": TRANSFORM,
         "photo": next(pictures.rglob("*.png")),
     }
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         exec(block, names)
     assert (tmp_path / "maps" / "grad_cam.npy").is_file()

@@ -67,7 +67,8 @@ def wrap(
     `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`. The module itself is used,
     in eval mode from here on. `outputs`: what it returns, "logits", "probabilities" or "percent" (default:
     found out with two images, see `.notes`). `task`: "multi-label" where an image has any number of labels
-    and each output decides for itself (default: one class per image). Raises UserError if an image cannot
+    and each output decides for itself, "regression" where each output is a number, called as in `classes`
+    (default: one class per image). Raises UserError if an image cannot
     pass through it, if the number of outputs differs from the number of names, if the outputs are not what is
     said, and for a transform that is not deterministic.
     """
@@ -75,9 +76,9 @@ def wrap(
     from models.sources.module import from_module
     from models.task import as_named, require_task
 
-    with reading(outputs=outputs):
+    with reading(outputs=outputs, task=require_task(task)):
         made = replace(from_module(model, classes, preprocess, name), names_from="classes=")
-    return as_named(replace(made, task=require_task(task)))
+    return as_named(replace(made, task=task))
 
 
 def register_model(
@@ -128,6 +129,7 @@ def load(
     preprocess: "Preprocessing | Any" = None,
     which: str = "",
     outputs: str = "",
+    task: str = "",
 ) -> "Classifier":
     """Return a network by name, as `--model` of the command line: a name that `models` lists, a torchvision
     classifier, `timm:NAME`, `hf:FOLDER` (Hugging Face), `net.py:build` (a function of your own code, which is
@@ -137,22 +139,24 @@ def load(
     `weights`: a checkpoint file; default: official weights, downloaded. `classes`: names of outputs that the
     file does not name. `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`
     (default: that of the weights). `which`: parameters to read of a checkpoint with several sets, such as
-    "state_dict" or "state_dict_ema" (default: the averaged set, EMA). `outputs`: as of `wrap`. Raises
-    UserError for unknown names, and for weights that do not fit or cannot be downloaded.
+    "state_dict" or "state_dict_ema" (default: the averaged set, EMA). `outputs`, `task`: as of `wrap`
+    (default of the task: as the file says). Raises UserError for unknown names, and for weights that do not
+    fit or cannot be downloaded.
     """
     from models.preprocessing_options import options_for
     from models.registry import load as find
     from models.sources.module import read_preprocess
-    from models.task import as_named
+    from models.task import as_named, require_task
 
     names = tuple(classes) if classes else None
     given = "classes=" if names else ""
     if preprocess is None:
-        found = find(name, weights, names, device, None, which, outputs)
-        return as_named(replace(found, names_from=given))
+        found = find(name, weights, names, device, None, which, outputs, require_task(task))
+        return as_named(replace(found, names_from=given, task=task or found.task))
     fed, origin = read_preprocess(preprocess)
-    found = find(name, weights, names, device, options_for(fed), which, outputs)
-    return as_named(replace(found, preprocessing_from=origin, names_from=given))
+    found = find(name, weights, names, device, options_for(fed), which, outputs, require_task(task))
+    made = replace(found, preprocessing_from=origin, names_from=given, task=task or found.task)
+    return as_named(made)
 
 
 def explain(
@@ -193,7 +197,7 @@ def run(
     is a DataFrame with one row per image. `methods`: default as on the command line: Grad-CAM and LayerCAM;
     of a network without layers, input × gradient or occlusion. `limit`: use only so many images, evenly
     spread. `force`: run although more images of a sample are right when they are read in another way. `task`:
-    single-label or multi-label (default: as the data and the network's file show). Raises
+    single-label, multi-label or regression (default: as the data and the network's file show). Raises
     UserError for that, if `out` contains another run (`restart` replaces it), and for data that does not fit
     the network.
     """
@@ -204,7 +208,8 @@ def run(
 
 def open_run(folder: str | Path, label: str = "") -> "RunData":
     """Return the run in a run folder. Of several labels per image: all of them, or the run of two classes of
-    one `label`. Raises UserError if the folder contains none, and for a label that it lacks."""
+    one `label`. Of numbers: `.truth` and `.predicted` (images, outputs); `label` is then the output that is
+    shown first. Raises UserError if the folder contains none, and for a label or an output that it lacks."""
     from explain.run.reader import open_run as opened
 
     return opened(Path(folder), label)

@@ -22,13 +22,14 @@ from models.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """`maps`: method -> raw float32 map (h, w), at the layer's own resolution; `prob` (K,); `seen`: the
-    image as the network gets it."""
+    """`maps`: method -> raw float32 map (h, w), at the layer's own resolution; `prob` (K,), the numbers
+    themselves of a regression (`are_numbers`); `seen`: the image as the network gets it."""
 
     classes: tuple[str, ...]
     prob: np.ndarray
     seen: Image.Image
     results: Mapping[str, MapResult]
+    are_numbers: bool = False
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
@@ -36,6 +37,9 @@ class Explained:
 
     @property
     def predicted(self) -> str:
+        """The predicted class; of a regression, all numbers by their names."""
+        if self.are_numbers:
+            return ", ".join(f"{n} {value:.4g}" for n, value in zip(self.classes, self.prob, strict=True))
         return self.classes[int(self.prob.argmax())]
 
     def overlay(self, method: str) -> Image.Image:
@@ -56,7 +60,8 @@ class Explained:
         return folder
 
     def _repr_html_(self) -> str:
-        cells = [(self.seen, f"{escape(self.predicted)} {100 * self.prob.max():.1f} %")]
+        sure = "" if self.are_numbers else f" {100 * self.prob.max():.1f} %"
+        cells = [(self.seen, f"{escape(self.predicted)}{sure}")]
         for name, found in self.results.items():
             layer = f", {escape(found.layer)}" if found.layer else ""
             cells.append(
@@ -96,7 +101,8 @@ def explained(
     if unknown:
         raise UserError(f"No parameter '{unknown[0]}' in {', '.join(methods)}.")
     session = open_session(net, _opened(image, net))
-    return Explained(net.classes, session.prob, session.image, {r.method: session.map(r) for r in wanted})
+    results = {r.method: session.map(r) for r in wanted}
+    return Explained(net.classes, session.prob, session.image, results, session.numbers)
 
 
 def _names(method: str) -> set[str]:

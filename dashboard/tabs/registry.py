@@ -29,6 +29,10 @@ OF_LABELS = (errors, inspect, new_run, train, export)
 """Those that take runs of several labels per image, or need no run."""
 
 
+OF_NUMBERS = (new_run, train)
+"""Those that take runs of numbers, or need no run."""
+
+
 def open_to(access: Access) -> list[ModuleType]:
     """The tabs of this access; the others are not built."""
     return [tab for tab in TABS if getattr(access, getattr(tab, "NEEDS", ""), True)]
@@ -37,6 +41,8 @@ def open_to(access: Access) -> list[ModuleType]:
 def missing(tab: ModuleType, run: RunData) -> Markup | None:
     """What stands in a tab that needs more of the network than can be reached, or one class per image; None
     where it can be built."""
+    if run.numbers and tab not in OF_NUMBERS:
+        return waiting(tab.TITLE, f"{tab.TITLE} takes runs of classes; the outputs of this run are numbers.")
     if run.label_sets is not None and tab not in OF_LABELS:
         return waiting(
             tab.TITLE,

@@ -86,7 +86,7 @@ def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, s
     drawn = np.array(
         [
             [[value(p, weight) for p in (a, b)] for value, _ in METRICS.values()]
-            for weight in _weights(len(a.label), replicates, seed)
+            for weight in drawn_weights(len(a.label), replicates, seed)
         ]
     )
     made = []
@@ -97,9 +97,9 @@ def side_by_side(a: Predictions, b: Predictions, replicates: int = REPLICATES, s
                 name,
                 value(a, whole),
                 value(b, whole),
-                _interval(of_a),
-                _interval(of_b),
-                _interval(of_b - of_a),
+                interval(of_a),
+                interval(of_b),
+                interval(of_b - of_a),
                 better,
             )
         )
@@ -115,13 +115,13 @@ def _counts(p: Predictions, weight: np.ndarray) -> ClassCounts:
     )
 
 
-def _weights(n: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
+def drawn_weights(n: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
     """How often each of n images is drawn, with replacement."""
     rng = np.random.default_rng(seed)
     for _ in range(replicates):
         yield np.bincount(rng.integers(0, n, n), minlength=n).astype(float)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray) -> tuple[float, float]:
     low, high = np.nanquantile(values, [0.025, 0.975]) if np.isfinite(values).any() else (np.nan, np.nan)
     return float(low), float(high)

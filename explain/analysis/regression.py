@@ -4,13 +4,14 @@ A residual is the predicted number minus the true one: positive where the networ
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 
 from explain.analysis.intervals import percentiles, resamples
+from explain.run.number_run import NumbersRun
 
 MEASURES = ("mae", "rmse", "pearson", "ccc", "r2", "bias")
 """MAE: mean absolute residual. RMSE: root of the mean squared residual. Pearson's r. CCC: concordance
@@ -78,6 +79,66 @@ class NumberScores:
         if self.images:
             truth, predicted = truth - truth.mean(0), predicted - predicted.mean(0)
         return np.stack([truth, predicted, truth**2, predicted**2, truth * predicted, np.abs(e), e, e**2], 1)
+
+    @cached_property
+    def of_mean(self) -> dict[str, np.ndarray]:
+        """(R,) of each name in `MEASURES`, if the mean of the true numbers were the answer to every image."""
+        values = self._of(np.broadcast_to(self.truth.mean(0), self.truth.shape))
+        exact = {"ccc": values["ccc"] * 0, "r2": values["r2"] * 0, "bias": values["bias"] * 0}  # of rounding
+        return values | exact | {"pearson": np.full(len(self.names), np.nan)}
+
+    @cached_property
+    def shuffled(self) -> dict[str, np.ndarray]:
+        """(R,) of each name in `MEASURES`, if the answers were assigned to the images at random: expected
+        values over all permutations, for RMSE and R² those of the mean square."""
+        truth, predicted = self.truth, self.predicted
+        bias = self.residuals.mean(0)
+        square = truth.var(0) + predicted.var(0) + bias**2
+        pairs = [_mean_distance(predicted[:, k], truth[:, k]) for k in range(len(self.names))]
+        zero = np.where(np.isnan(self.values["pearson"]), np.nan, 0.0)
+        r2 = 1 - _ratio(square, np.where(np.isnan(self.values["r2"]), 0, truth.var(0)))
+        ccc = np.where(np.isnan(self.values["ccc"]), np.nan, 0.0)
+        return {
+            "mae": np.array(pairs),
+            "rmse": np.sqrt(square),
+            "pearson": zero,
+            "ccc": ccc,
+            "r2": r2,
+            "bias": bias,
+        }
+
+    @property
+    def better_than_mean(self) -> np.ndarray:
+        """(R,) bool: whether the squared residuals are smaller than those of the mean of the true numbers
+        beyond doubt: the interval of R² lies above 0."""
+        found: np.ndarray = self.intervals["r2"][:, 0] > 0
+        return found
+
+    def _of(self, predicted: np.ndarray) -> dict[str, np.ndarray]:
+        return NumberScores(self.truth, predicted, self.names).values
+
+    def only(self, output: int) -> Self:
+        """The same of one output."""
+        one = slice(output, output + 1)
+        return replace(
+            self, truth=self.truth[:, one], predicted=self.predicted[:, one], names=(self.names[output],)
+        )
+
+
+def scores_of(run: NumbersRun) -> NumberScores:
+    """Of all outputs of a run. Images that could not be read, or have no answer, are left out."""
+    return NumberScores.of(run.truth, run.predicted, run.outputs)
+
+
+def _mean_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean of |x - y| over all pairs of a number of `a` and one of `b`, (n,) each."""
+    if not len(a):
+        return float("nan")
+    ordered, n = np.sort(b), len(b)
+    below = np.searchsorted(ordered, a)
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    each = a * below - sums[below] + (sums[-1] - sums[below]) - a * (n - below)
+    return float(each.mean() / n)
 
 
 def _measures(

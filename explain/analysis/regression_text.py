@@ -1,5 +1,7 @@
 """Results that are numbers as they are shown: on the page, in reports and in the terminal."""
 
+import numpy as np
+
 from explain.analysis.binary_text import Measure
 from explain.analysis.intervals import RESAMPLES
 from explain.analysis.regression import NumberScores
@@ -60,10 +62,41 @@ def headline(scores: NumberScores, output: int) -> str:
     return " · ".join(f"{m.name} {with_interval(m)}" for m in measures(scores, output))
 
 
+def controls(scores: NumberScores, output: int) -> list[str]:
+    """The same measures of answering the mean of the true numbers for every image, and of the answers in
+    random order; empty without images."""
+    if not scores.images:
+        return []
+    made = {"answering the mean": scores.of_mean, "answers shuffled": scores.shuffled}
+    return [
+        f"{what}: "
+        + " · ".join(
+            f"{name} {number(float(values[key][output]), key in UNITS)}"
+            for key, (name, _) in MEANINGS.items()
+            if not np.isnan(values[key][output])
+        )
+        for what, values in made.items()
+    ]
+
+
+def conclusion(scores: NumberScores, output: int) -> str:
+    """That nothing is concluded where the answers are no better than the mean; empty otherwise."""
+    if not scores.images or scores.better_than_mean[output]:
+        return ""
+    return (
+        "no better than answering the mean (the interval of R² does not lie above 0): nothing is concluded "
+        "from it"
+    )
+
+
 def format_regression(scores: NumberScores) -> list[str]:
-    """All measures for a terminal, one line for each output, and what was left out."""
+    """All measures for a terminal: a line for each output, the two controls below it, and what was left
+    out."""
     width = max(10, *(len(name) + 2 for name in scores.names))
-    lines = [f"{name:{width}}{headline(scores, k)}" for k, name in enumerate(scores.names)]
+    lines = []
+    for k, name in enumerate(scores.names):
+        lines.append(f"{name:{width}}{headline(scores, k)}")
+        lines += [f"{'':{width}}{text}" for text in (*controls(scores, k), conclusion(scores, k)) if text]
     if scores.left_out:
         lines.append(
             f"{'left out':{width}}{scores.left_out:,} images without a prediction or without a true number"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from explain.analysis.number_verdict import NEARER, number_lines, number_sample, wrong_numbers
 from explain.run.preflight import AT_LEAST, DOUBT, PROMISING, Preflight, Trial
 from models.chance import LEVEL, chance_level, p_of_chance
 from models.errors import UserError
@@ -12,15 +13,19 @@ PAIRS = 4  # outputs that are named one by one
 
 def wrong(found: Preflight, expect: float | None) -> str:
     """What is wrong, in one line; empty where nothing is."""
-    e, better = found.evaluation, found.better
+    e, better, right = found.evaluation, found.better, _right(found)
+    if expect is not None and found.numbers is not None:
+        raise UserError("--expect is an accuracy, and the outputs are numbers: leave it out.")
     if better is not None and better.words[-1] == "FILE":
         return f"{order_text(found, better)}{_alike(found, better)}"
     if better is not None:
         return (
-            f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right with "
+            f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images {right} with "
             f"{' '.join(better.words)} ({better.name}), {100 * found.as_now(better):.0f} % without "
             f"({_p(better.p)}): add it.{_alike(found, better)}{_further(found, better)}"
         )
+    if found.numbers is not None:
+        return wrong_numbers(found)
     if expect is not None and _below(found, expect):
         return (
             f"{100 * e.accuracy:.1f} % of {found.images} images are right, {100 * expect:.1f} % are "
@@ -103,7 +108,10 @@ def _below(found: Preflight, expect: float) -> bool:
 
 
 def format_text(found: Preflight, expect: float | None) -> list[str]:
-    """Lines: accuracy and chance, what is predicted, the other readings, and the verdict."""
+    """Lines: accuracy and chance, what is predicted, the other readings, and the verdict; of a regression the
+    measures of each output instead."""
+    if found.numbers is not None:
+        return [*number_lines(found), *_readings(found), f"verdict    {verdict(found, expect)}"]
     e = found.evaluation
     low, high = e.interval
     all_labels = ", all labels right" if found.of_sets else ""
@@ -120,25 +128,38 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
         f"chance     {100 * chance_level(e):.1f} % by guesses as frequent as these predictions",
         f"predicted  {shares}{', …' if (called > 0).sum() > SHOWN else ''}",
     ]
-    lines += [
+    return [*lines, *_readings(found), f"verdict    {verdict(found, expect)}"]
+
+
+def _readings(found: Preflight) -> list[str]:
+    lines = [
         f"read as    {trial.name}: {100 * trial.accuracy:.0f} % of {len(trial.right)} images, "
         f"{100 * found.as_now(trial):.0f} % as now"
         for trial in found.tried[:SHOWN]
     ]
     if found.untried:
         lines.append(f"read as    {found.untried} other ways were not tried: the time is over")
-    return [*lines, f"verdict    {verdict(found, expect)}"]
+    return lines
+
+
+def _right(found: Preflight) -> str:
+    """What is counted of the images of a sample."""
+    if found.numbers is not None:
+        return NEARER
+    return "have all labels right" if found.of_sets else "are right"
 
 
 def require_right_reading(found: Preflight, force: bool, say: Callable[[str], None]) -> None:
     """Say in one line how a sample went. Raises UserError where another reading is better beyond doubt,
     unless `force`."""
     e, problem = found.evaluation, wrong(found, None)
-    right = "have all labels right" if found.of_sets else "are right"
-    say(
-        f"sample     {100 * e.accuracy:.1f} % of {found.images} images {right}, guessing reaches "
-        f"{100 * chance_level(e):.1f} %"
-    )
+    if found.numbers is not None:
+        say(number_sample(found))
+    else:
+        say(
+            f"sample     {100 * e.accuracy:.1f} % of {found.images} images {_right(found)}, guessing reaches "
+            f"{100 * chance_level(e):.1f} %"
+        )
     if found.better is not None and not force:
         raise UserError(f"{problem} Or --force to run as it is.")
     if problem:

@@ -121,19 +121,12 @@ def _row(data: str, output: int | None, name: str, rule: str) -> dict[str, Any]:
 def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]:
     """Numbers are fractions of 1."""
     from explain.analysis.verdict import verdict, wrong
-    from models.chance import chance_level
 
-    e, better = found.evaluation, found.better
-    called = e.confusion.sum(0)
+    better = found.better
     return {
         "images": found.images,
         "unread": found.unread,
-        "accuracy": float(e.accuracy),
-        "interval": [float(end) for end in e.interval],
-        "chance": float(chance_level(e)),
-        "shares": {}
-        if found.of_sets
-        else {str(k): float(called[k] / found.images) for k in range(len(called)) if called[k]},
+        **(_classes_answer(found) if found.numbers is None else _numbers_answer(found)),
         "readings": [
             {
                 "name": trial.name,
@@ -151,3 +144,35 @@ def preflight_answer(found: "Preflight", expect: float | None) -> dict[str, Any]
         "verdict": verdict(found, expect),
         "wrong": bool(wrong(found, expect)),
     }
+
+
+def _classes_answer(found: "Preflight") -> dict[str, Any]:
+    from models.chance import chance_level
+
+    e = found.evaluation
+    called = e.confusion.sum(0)
+    shares = {str(k): float(called[k] / found.images) for k in range(len(called)) if called[k]}
+    return {
+        "accuracy": float(e.accuracy),
+        "interval": [float(end) for end in e.interval],
+        "chance": float(chance_level(e)),
+        "shares": {} if found.of_sets else shares,
+    }
+
+
+def _numbers_answer(found: "Preflight") -> dict[str, Any]:
+    """Of each output its measures (null where one is not defined), and the RMSE of answering the mean;
+    `nearer`: the fraction of images that are nearer to the true numbers than their mean."""
+    from explain.analysis.number_verdict import sample_scores
+
+    scores = sample_scores(found)
+    measures = {
+        name: {key: _known(values[k]) for key, values in scores.values.items()}
+        | {"rmse_of_mean": float(scores.truth[:, k].std())}
+        for k, name in enumerate(scores.names)
+    }
+    return {"measures": measures, "nearer": float(found.evaluation.accuracy)}
+
+
+def _known(value: float) -> float | None:
+    return float(value) if value == value else None

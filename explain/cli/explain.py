@@ -1,13 +1,22 @@
 """The command `explain`: maps of one image by any method. Typer calls it; heavy packages are imported inside,
 so that `--help` answers at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from explain.cli.options import ClassNames, Network, Options, OutFolder, Picture, from_commas, option_groups
+from explain.cli.options import (
+    ClassNames,
+    Network,
+    Options,
+    OutFolder,
+    Picture,
+    Task,
+    from_commas,
+    option_groups,
+)
 from explain.cli.output import progress_bar, say
 from models.access import Access
 from models.errors import UserError
@@ -17,7 +26,7 @@ if TYPE_CHECKING:
     from explain.methods.live import ImageSession, MapRequest
     from models.classifier import Classifier
 
-FEW = 5  # classes that are printed
+FEW, MANY = 5, 20  # classes, and numbers, that are printed
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,11 @@ class MapOptions(Options):
         ),
     ] = None
     target: Annotated[
-        str | None, typer.Option(help="Target class, by name or number (default: the predicted class).")
+        str | None,
+        typer.Option(
+            help="Target class or output, by name or number (default: the predicted class; of numbers, the "
+            "first output)."
+        ),
     ] = None
     contrast_class: Annotated[
         str | None,
@@ -93,17 +106,19 @@ def explain(
     out: OutFolder,
     maps: MapOptions,
     class_names: ClassNames = None,
+    task: Task = "",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Explain one image.
 
     Each method writes its map as numbers (.npy), as an image, and as an overlay on the image."""
     from explain.methods.single_image import must_be_there
-    from models.task import as_named
+    from models.task import as_named, require_task
 
     must_be_there(image)
     maps.settings()  # before the network is loaded
-    classifier = as_named(network.load(preprocessing, class_names))
+    loaded = network.load(preprocessing, class_names, require_task(task))
+    classifier = as_named(replace(loaded, task=task or loaded.task))
     requests = maps.requests(classifier.classes, maps.settings(classifier.access))
     session = _opened(classifier, image)
     try:
@@ -136,6 +151,10 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
     if classifier.preprocessing.alpha and not has_alpha(image):
         say("alpha    the image has none: it is opaque (alpha 255)")
     session = open_session(classifier, read_picture(image, classifier.preprocessing))
+    if session.numbers:
+        for index, name in enumerate(classifier.classes[:MANY]):
+            say(f"{name} {session.answer(index)}")
+        return session
     for index in (-session.prob).argsort(kind="stable")[:FEW].tolist():
         say(f"{100 * session.prob[index]:6.1f} %  {classifier.classes[index]}")
     return session

@@ -14,12 +14,14 @@ from models.program import typed
 
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
+    from explain.run.reader import RunData
 
 
 @option_groups
 def analyze(*, run: Run, decision: Decision) -> None:
     """Print what to try next, each with its numbers, and the worst slices; of two classes, AUC and measures
-    at a threshold first; of several labels per image, measures of every label.
+    at a threshold first; of several labels per image, measures of every label; of numbers, those of each
+    output.
 
     The results are kept in the run folder for the dashboard."""
     from explain.analysis.binary_text import format_binary
@@ -33,8 +35,9 @@ def analyze(*, run: Run, decision: Decision) -> None:
 
 
 def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = False) -> list[str]:
-    """Of a run of several labels per image of which none is named: measures of all, then a line each. Empty
-    for other runs. Then what to try for all of them; `brief`: the first proposals, a line each."""
+    """Of a run of several labels per image of which none is named: measures of all, then a line each. Then
+    what to try for all of them; `brief`: the first proposals, a line each. Of a run of numbers: measures of
+    each output. Empty for other runs."""
     from explain.analysis.format_text import ALL_AT_HALF, format_label_sets, format_proposals
     from explain.analysis.label_proposals import label_set_findings
     from explain.analysis.label_scores import label_scores
@@ -44,6 +47,8 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = F
     from explain.text_table import columns
 
     run = open_run(folder, decision.label)
+    if run.numbers:
+        return number_lines(run, decision)
     if not run.all_labels or run.label_sets is None or decision.positive:
         return []
     scores, found = label_scores(run.label_sets), label_set_findings(run.label_sets)
@@ -62,6 +67,21 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = F
         *(format_proposals(found) if brief else [format_label_sets(found), ""]),
         f"next       {typed(['analyze', str(folder), '--label', run.classes[run.label_sets.most_errors]])}",
     ]
+
+
+def number_lines(run: "RunData", decision: Decision) -> list[str]:
+    """The measures of a run of numbers, of one output where it is named. Raises UserError for a threshold."""
+    from explain.analysis.regression import scores_of
+    from explain.analysis.regression_text import format_regression
+    from explain.run.number_run import NumbersRun
+
+    assert isinstance(run, NumbersRun)
+    if decision.threshold or decision.positive:
+        run.require_one_class("A threshold")
+    scores = scores_of(run)
+    lines = format_regression(scores.only(run.index) if run.one_output else scores)
+    head = [run.unfinished] if run.unfinished else []
+    return [*head, f"{'images':{10}}{scores.images:,}", *lines]
 
 
 def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":
@@ -88,18 +108,29 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two runs of the same images: metrics with intervals, McNemar's test, images that only one
-    predicts correctly, and the similarity of their maps."""
+    predicts correctly, and the similarity of their maps; of numbers, MAE and RMSE with intervals of their
+    differences."""
+    from explain.analysis import compare_numbers
     from explain.analysis.compare import as_table, format_text
     from explain.analysis.compare import compare as compare_runs
+    from explain.run.number_run import NumbersRun
     from explain.run.reader import open_run
     from models.csv_files import write_csv
 
     if first.resolve() == second.resolve():
         raise UserError(f"'{first}' is given twice: give two run folders.")
-    comparison = compare_runs(open_run(first, label), open_run(second, label), method)
-    say("\n".join(format_text(comparison)))
+    a, b = open_run(first, label), open_run(second, label)
+    if isinstance(a, NumbersRun) and isinstance(b, NumbersRun):
+        if method:
+            raise UserError("--method compares maps of classes: leave it out for runs of numbers.")
+        of_numbers = compare_numbers.compare_numbers(a, b)
+        lines, table = compare_numbers.format_text(of_numbers), compare_numbers.as_table(of_numbers)
+    else:
+        comparison = compare_runs(a, b, method)
+        lines, table = format_text(comparison), as_table(comparison)
+    say("\n".join(lines))
     if out:
-        write_csv(as_table(comparison), out)
+        write_csv(table, out)
         say(f"table      {out}")
 
 

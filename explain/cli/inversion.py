@@ -27,6 +27,7 @@ from explain.cli.output import progress_bar, say
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
+from models.task import require_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +106,7 @@ def train(
     parts = open_parts(data, columns.image_col, columns.label_col, limit)
     say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
     classifier = network.load(preprocessing)
+    require_classes(classifier, "an inversion")
     files = {layer: out / f"{layer}.safetensors" for layer in from_commas(layers)}
     _train_decoders(classifier, parts, files, recipe, again)
     decoders = [load_decoder(file, classifier) for file in files.values()]
@@ -147,6 +149,7 @@ def measure(
 ) -> None:
     """Measure how well images are reconstructed from each layer that has a decoder."""
     classifier = network.load(preprocessing)
+    require_classes(classifier, "an inversion")
     _measured(classifier, _decoders(classifier, decoders), data.open(columns), limit)
 
 
@@ -182,6 +185,7 @@ def image(
 
     must_be_there(image)
     classifier = network.load(preprocessing)
+    require_classes(classifier, "an inversion")
     reuse_memory()
     given = read_picture(image, classifier.preprocessing)
     x = classifier.batch([given])

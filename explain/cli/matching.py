@@ -72,9 +72,11 @@ def open_both(
 ) -> tuple["Classifier", "ImageSource"]:
     """The same before their classes are matched; the network's input is printed. Raises UserError."""
     from models.data.label_sets import SEPARATORS
-    from models.task import as_asked
+    from models.task import REGRESSION, as_asked
 
-    source, classifier = data.open(columns, limit), network.load(preprocessing, class_names)
+    source = data.open(columns, limit)
+    numbers = REGRESSION if source.regression else ""
+    classifier = network.load(preprocessing, class_names, data.labels_as or numbers)
     joined = source.multi_label and any(s in name for name in classifier.classes for s in SEPARATORS)
     if joined or any(spelling in classifier.classes for spelling in source.merged):
         source = data.open(columns, limit, classifier.classes)
@@ -87,7 +89,10 @@ def open_both(
 
 def data_line(source: "ImageSource") -> str:
     """The images in one line."""
-    note = f"{source.name}: {len(source)} images of {len(source.classes)} classes; {source.note}"
+    what = f"of {len(source.classes)} classes"
+    if source.regression:
+        what = f"with the number{'s' * (len(source.classes) > 1)} {', '.join(source.classes[:MOST_NOTES])}"
+    note = f"{source.name}: {len(source)} images {what}; {source.note}"
     return note.rstrip("; ")
 
 
@@ -101,6 +106,8 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
     from models.classes import names_by_data
 
     order, settled = str(classes) if classes and str(classes) in ORDERS else "", ""
+    if order and source.regression:
+        raise UserError(f"--classes {order} orders classes, and the data has numbers: give a file, or none.")
     file = read_mapping(classes, classifier.names_from) if classes and not order else None
     source, left_out = _without(source, file.left_out(source.classes) if file else ())
     classifier, renamed = named_by_data(classifier, source.classes)
@@ -121,7 +128,7 @@ def matched_to(classifier: "Classifier", source: "ImageSource", classes: Path | 
         left_out,
         renamed,
         settled,
-        *_notes_on_matching(matching.notes),
+        *_notes_on_matching(matching.notes, "outputs" if source.regression else "classes"),
         *_notes_on_data(classifier, source),
     ]
     return Matched(classifier, source, mapping, order, [note for note in notes if note])
@@ -135,6 +142,8 @@ def _without(source: "ImageSource", names: tuple[str, ...]) -> tuple["ImageSourc
 
     if not names:
         return source, ""
+    if source.regression:
+        raise UserError(f"--classes leaves out {', '.join(names)}: name the other columns with --label-col.")
     kept = np.flatnonzero([item.label not in names for item in source.items])
     if not len(kept):
         raise UserError(f"--classes leaves out every image ({', '.join(names[:6])}): keep one class.")
@@ -168,8 +177,8 @@ def _settled(classifier: "Classifier", source: "ImageSource", unclear: "UnclearO
     )
 
 
-def _notes_on_matching(notes: list[str]) -> list[str]:
-    lines = [f"classes: {note}" for note in notes[:MOST_NOTES] or ["all matched by equal names"]]
+def _notes_on_matching(notes: list[str], what: str) -> list[str]:
+    lines = [f"{what}: {note}" for note in notes[:MOST_NOTES] or ["all matched by equal names"]]
     if len(notes) > MOST_NOTES:
         lines.append(f"and {len(notes) - MOST_NOTES} more: {', '.join(notes[MOST_NOTES:])}")
     return lines
@@ -181,8 +190,8 @@ def _notes_on_data(classifier: "Classifier", source: "ImageSource") -> list[str]
 
     one = f"Only one class ({source.classes[0]}): its errors are shown, but no comparison between classes"
     return [
-        one if len(source.classes) == 1 else "",
+        one if len(source.classes) == 1 and not source.regression else "",
         *source.read_for(classifier.preprocessing).reading,
-        near_classes(source),
+        "" if source.regression else near_classes(source),
         seen_in_training(source, classifier.metadata),
     ]

@@ -56,6 +56,14 @@ ClassNames = Annotated[
         "or 'imagenet' (default: the names in the checkpoint)."
     ),
 ]
+Task = Annotated[
+    str,
+    typer.Option(
+        help="single-label (one class per image), multi-label (any number of labels, a sigmoid for each "
+        "output), or regression (a number for each output) (default: as the labels of the data, where there "
+        "are any, and the network's file show)."
+    ),
+]
 AllowData = Annotated[
     bool,
     typer.Option(
@@ -120,14 +128,17 @@ class Network(Options):
     device: Device = "cpu"
 
     def load(
-        self, preprocessing: PreprocessingOptions = NO_OPTIONS, class_names: str | None = None
+        self,
+        preprocessing: PreprocessingOptions = NO_OPTIONS,
+        class_names: str | None = None,
+        task: str = "",
     ) -> "Classifier":
-        """Raises UserError, as `models.registry.load`."""
+        """`task`: as of `models.registry.load`, where it is known. Raises UserError, as that does."""
         from models.class_names import given_in, read_names
         from models.registry import load
 
         names = read_names(class_names) if class_names else None
-        given = (self.model, self.weights, names, self.device, preprocessing, self.which, self.outputs)
+        given = (self.model, self.weights, names, self.device, preprocessing, self.which, self.outputs, task)
         found = load(*given)
         return replace(found, names_from=given_in(class_names)) if class_names else found
 
@@ -140,7 +151,11 @@ class Columns(Options):
         str | None, typer.Option(help="Column with the images or their paths (default: found by its name).")
     ] = None
     label_col: Annotated[
-        str | None, typer.Option(help="Column with the labels (default: found by its name).")
+        str | None,
+        typer.Option(
+            help="Column with the labels; of numbers, several separated by commas (default: found by its "
+            "name)."
+        ),
     ] = None
 
 
@@ -203,13 +218,7 @@ class LabeledData(Options):
 class DataOfTask(LabeledData):
     """The same, and what a network is asked about it."""
 
-    task: Annotated[
-        str,
-        typer.Option(
-            help="single-label (one class per image) or multi-label (any number of labels, a sigmoid for "
-            "each output) (default: as the labels of the data and the network's file show)."
-        ),
-    ] = ""
+    task: Task = ""
 
     @property
     def labels_as(self) -> str:

@@ -14,9 +14,9 @@ from explain.methods.registry import get
 from explain.methods.request import MapRequest
 from explain.network.target_layers import default_layer
 from models.classifier import Classifier
-from models.errors import UserError
 from models.gaze.gaze_set import Viewed
 from models.one_by_one import takes_one_image
+from models.task import require_classes
 
 AT_ONCE = 16
 
@@ -33,11 +33,7 @@ class NetworkMaps:
 
     def __init__(self, classifier: Classifier, methods: Sequence[str], layer: str | None = None):
         self.classifier, self.methods, self.layer = whole_picture(classifier), list(methods), layer
-        if classifier.metadata.get("task") == "affect":
-            raise UserError(
-                f"{classifier.name} answers with valence and arousal, not with classes: only classifiers "
-                "are compared with people."
-            )
+        require_classes(classifier, "the comparison with people")
         self._kept: dict[str, dict[str, np.ndarray]] = {}
         for method in methods:
             get(method)

@@ -23,6 +23,7 @@ from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
 from models.foreign import access_of, require_access
+from models.regression import is_regression
 
 FUSIONS = ("mean", "max")
 
@@ -102,7 +103,9 @@ def _target(passes: Passes, request: MapRequest) -> Target:
     def classes(chosen: Classes) -> Tensor:
         return torch.tensor(chosen if isinstance(chosen, tuple) else [int(chosen or 0)] * len(passes.x))
 
-    plus = passes.logits.argmax(1).cpu() if request.target is None else classes(request.target)
+    default = 0 if is_regression(passes.model) else None  # numbers have no largest one
+    target = default if request.target is None else request.target
+    plus = passes.logits.argmax(1).cpu() if target is None else classes(target)
     return Target(plus, None if request.contrast_class is None else classes(request.contrast_class))
 
 

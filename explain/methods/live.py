@@ -21,6 +21,8 @@ from explain.network.target_layers import LayerOutput, default_layer, map_layers
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
 from models.probabilities import probabilities
+from models.regression import is_regression
+from models.task import REGRESSION, with_task
 
 MAP_BYTES = 64 * 2**20
 """At most so much memory is kept in maps of one picture."""
@@ -33,7 +35,7 @@ def _map_cache() -> "LRUCache[Any, MapResult]":
 @dataclass(eq=False)
 class ImageSession:
     """One picture before a network. `image`: resized and cropped, as the network takes it, RGB; `x`
-    (1, C, H, W); `prob` (K,)."""
+    (1, C, H, W); `prob` (K,), which are the numbers themselves of a regression."""
 
     classifier: Classifier
     image: Image.Image
@@ -43,8 +45,18 @@ class ImageSession:
     _lock: Any = field(default_factory=RLock, repr=False)
 
     @property
+    def numbers(self) -> bool:
+        """Whether the outputs are numbers, and no classes."""
+        return is_regression(self.classifier.model)
+
+    @property
     def pred(self) -> int:
-        return int(self.prob.argmax())
+        """The predicted class; of numbers, the first output."""
+        return 0 if self.numbers else int(self.prob.argmax())
+
+    def answer(self, output: int) -> str:
+        """'89.3 %' of a class, '0.41' of a number."""
+        return f"{self.prob[output]:.4g}" if self.numbers else f"{100 * self.prob[output]:.1f} %"
 
     @cached_property
     def passes(self) -> Passes:
@@ -52,8 +64,8 @@ class ImageSession:
         return Passes(self.classifier.model, self.x)
 
     def map(self, request: MapRequest, on_progress: OnProgress = ignore_progress) -> MapResult:
-        """As `compute_maps`, for the predicted class where the request names none; a result that is known is
-        not computed again. Raises UserError for a request that does not fit."""
+        """As `compute_maps`, for the predicted class or the first number where the request names none; a
+        result that is known is not computed again. Raises UserError for a request that does not fit."""
         key = self._key(request)
         with self._lock:
             result = self._maps.get(key)
@@ -114,14 +126,11 @@ class ImageSession:
 def open_session(classifier: Classifier, image: Image.Image) -> ImageSession:
     """Show a picture to a network: one forward pass. Raises UserError for a network whose outputs are not
     finite scores of classes."""
-    if classifier.metadata.get("task") == "affect":
-        raise UserError(
-            f"{classifier.name} answers with valence and arousal, not with classes: only classifiers are "
-            "explained."
-        )
+    if classifier.task == REGRESSION:
+        classifier = with_task(classifier, REGRESSION)
     x = classifier.batch([image])
     scores = logits(classifier.model, x)
-    if scores.shape[1] == 1:
+    if scores.shape[1] == 1 and not is_regression(classifier.model):
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
     if not scores.isfinite().all():
         raise UserError(

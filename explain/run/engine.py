@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,8 +34,10 @@ from explain.run.format import (
     read_manifest,
     rows_to_table,
 )
-from explain.run.label_rows import label_lists, process_label_sets
+from explain.run.label_rows import LabelRows
 from explain.run.loading import Loaded, load_batches
+from explain.run.number_rows import NumberRows
+from explain.run.output_rows import TaskRows, process_outputs
 from explain.run.parquet import write
 from explain.run.part_writer import PartWriter
 from explain.run.regions import FACE_BANDS, are_expressions
@@ -51,6 +54,8 @@ from models.data.source import ImageSource, Item
 from models.errors import Cancelled, UserError
 from models.foreign import require_access
 from models.one_by_one import takes_one_image
+from models.output_matching import match_outputs, true_numbers
+from models.regression import is_regression
 from models.sources.model_file import write as write_model
 from models.task import SINGLE, require_same_task
 
@@ -140,7 +145,7 @@ def _layer(classifier: Classifier, layer: str | None, example: Tensor) -> str:
 
 def _check_outputs(classifier: Classifier, outputs: int) -> None:
     """Raises UserError where the classes do not name the outputs one by one."""
-    if outputs == 1:
+    if outputs == 1 and not is_regression(classifier.model):
         raise UserError(ONE_OUTPUT.format(name=classifier.name))
     must_differ(classifier.classes, classifier.name)
     if outputs != len(classifier.classes):
@@ -156,13 +161,10 @@ def match(
     order: str = "",
 ) -> ClassMatch:
     """The outputs of the source's classes, as `models.classes.match_classes` finds them; `mapping` may name
-    outputs. Raises UserError for a network without classes."""
-    if classifier.metadata.get("task") == "affect":
-        raise UserError(
-            f"{classifier.name} answers with valence and arousal, not with classes: a run explains "
-            "classifiers."
-        )
+    outputs. Of a regression, the outputs of the data's numbers. Raises UserError where they do not fit."""
     outputs = {name: output_index(to, classifier.classes) for name, to in (mapping or {}).items()}
+    if source.regression:
+        return match_outputs(source.classes, classifier.classes, classifier.name, outputs)
     return match_classes(
         source.classes, classifier.classes, classifier.wordnet_ids, outputs, order, source.empty
     )
@@ -240,8 +242,9 @@ class Job:
         if good:
             items = [self.source.items[i.index] for i in good]
             ids = [item.id for item in items]
-            if self.request.multi_label:
-                table, maps = process_label_sets(network, self.request, ids, good, self._truth(items))
+            if self.request.maps_apart:
+                given = ids, good, self._truth(items)
+                table, maps = process_outputs(network, self.request, *given, self._task)
             else:
                 label = torch.tensor([self.to_model[item.label] for item in items])
                 table = process(network, self.request, ids, good, label)
@@ -250,8 +253,18 @@ class Job:
             tables.append(self._unreadable(bad))
         return pa.concat_tables(tables), maps
 
+    @cached_property
+    def _task(self) -> TaskRows:
+        """What differs between tasks that ask for each output alone."""
+        if self.request.multi_label:
+            return LabelRows()
+        return NumberRows(self._truth(self.source.items).std(0))
+
     def _truth(self, items: Sequence[Item]) -> np.ndarray:
-        """Which classes each image has, (N, K) bool."""
+        """Which classes each image has, (N, K) bool; of a regression the numbers of the outputs, (N, R)
+        float64."""
+        if self.request.regression:
+            return true_numbers(items, self.to_model, self.source.classes)
         truth = np.zeros((len(items), len(self.request.classes)), bool)
         for row, item in enumerate(items):
             truth[row, [to for name in item.labels or () if (to := self.to_model[name]) >= 0]] = True
@@ -259,12 +272,12 @@ class Job:
 
     def _unreadable(self, loaded: list[Loaded]) -> pa.Table:
         items = [self.source.items[i.index] for i in loaded]
-        labels = (
-            {"labels": label_lists(self._truth(items))}
-            if self.request.multi_label
-            else {"label": [self.to_model[item.label] for item in items]}
-        )
-        columns = labels | {
+        if self.request.maps_apart:
+            labels = self._task.truth(self._truth(items))
+        else:
+            labels = [self.to_model[item.label] for item in items]
+        columns = {
+            self.request.truth_column: labels,
             "id": [item.id for item in items],
             STAMP: [i.stamp for i in loaded],
             "error": [i.error for i in loaded],

@@ -24,10 +24,10 @@ from models.colors import has_alpha
 from models.errors import UserError
 from models.json_files import build, read_object
 from models.program import typed
-from models.task import MULTI, SINGLE
+from models.task import MULTI, REGRESSION, SINGLE
 
-SCHEMA, LABEL_SETS = 1, 2
-SCHEMAS = {SINGLE: SCHEMA, MULTI: LABEL_SETS}
+SCHEMA, LABEL_SETS, NUMBERS = 1, 2, 3
+SCHEMAS = {SINGLE: SCHEMA, MULTI: LABEL_SETS, REGRESSION: NUMBERS}
 """The format of a run of each task: earlier versions open those of one class per image."""
 TARGETS = ("pred", "label")
 OTHER = "other"
@@ -35,11 +35,14 @@ OTHER = "other"
 CALLED = 0.5
 """The probability from which a label is called when a run is made."""
 OF_CLASS = "class"
-"""Target of the maps of runs of several labels per image: the class of the row."""
+"""Target of the maps of runs of several labels per image, or of numbers: the class, or output, of the row."""
+MOST_OUTPUTS = 8
+"""At most so many maps an image a run of numbers keeps: those of the outputs with the largest standardized
+residual."""
 REQUEST, MANIFEST, SAMPLES, METADATA = "request.json", "manifest.json", "samples", "metadata.parquet"
 MAPS = "maps"
-"""Of runs of several labels per image: the folder of the maps, one row an image and class, whose parts have
-the numbers of the parts of `SAMPLES`."""
+"""Of runs of several labels per image, and of numbers: the folder of the maps, one row an image and class, or
+output, whose parts have the numbers of the parts of `SAMPLES`."""
 DERIVED = (
     "analysis.json",
     "analysis.parquet",
@@ -98,6 +101,21 @@ class Request:
     def multi_label(self) -> bool:
         """Whether images have any number of labels, and each class an answer of its own."""
         return self.task == MULTI
+
+    @property
+    def regression(self) -> bool:
+        """Whether the outputs are numbers; `classes` are their names."""
+        return self.task == REGRESSION
+
+    @property
+    def maps_apart(self) -> bool:
+        """Whether maps are rows of their own (`MAPS`)."""
+        return self.multi_label or self.regression
+
+    @property
+    def truth_column(self) -> str:
+        """Of a part: what is true of an image."""
+        return "true" if self.regression else "labels" if self.multi_label else "label"
 
     @property
     def white(self) -> float:
@@ -170,17 +188,19 @@ def area_column(region: str) -> str:
 
 _ONE_CLASS = [("label", pa.int16()), ("pred", pa.int16()), ("confidence", pa.float32())]
 _SEVERAL = [("labels", pa.list_(pa.int16())), ("logit", pa.list_(pa.float32()))]
+_NUMBERS = [("true", pa.list_(pa.float64())), ("predicted", pa.list_(pa.float32()))]
+_ANSWERS = {SINGLE: _ONE_CLASS, MULTI: _SEVERAL, REGRESSION: _NUMBERS}
 
 
 def part_schema(request: Request) -> pa.Schema:
     """The columns of a part."""
     fields = [
         ("id", pa.string()),
-        *(_SEVERAL if request.multi_label else _ONE_CLASS),
+        *_ANSWERS[request.task],
         ("loss", pa.float32()),
-        ("prob", pa.list_(pa.float32())),
+        *([] if request.regression else [("prob", pa.list_(pa.float32()))]),
     ]
-    if not request.multi_label:
+    if not request.maps_apart:
         fields += _map_fields(request, request.targets)
     fields += [(area_column(region), pa.float32()) for region in request.regions]
     fields += [(name, pa.int32() if name in ("width", "height") else pa.float32()) for name in FACTS]
@@ -196,7 +216,8 @@ def part_schema(request: Request) -> pa.Schema:
 
 
 def map_schema(request: Request) -> pa.Schema:
-    """The columns of a part of the maps of a run of several labels per image: one row an image and class."""
+    """The columns of a part of the maps of a run that keeps them apart: one row an image and class, or
+    output."""
     return pa.schema([("id", pa.string()), ("class", pa.int16()), *_map_fields(request, (OF_CLASS,))])
 
 

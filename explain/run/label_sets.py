@@ -1,7 +1,6 @@
 """A run of several labels per image, read as one run of two classes for each label: has the image this label,
 or not? All of them share images, thumbnails and answers; each has its own errors, threshold and maps."""
 
-import logging
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,23 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from cachetools import LRUCache
 
-from explain.run.column_cache import column
-from explain.run.format import (
-    BY_LABEL,
-    CALLED,
-    OF_CLASS,
-    OTHER,
-    TARGETS,
-    Manifest,
-    map_column,
-    maps_of,
-    part_files,
-    unpack_maps,
-)
-from explain.run.parquet import Damaged, read
+from explain.run.format import BY_LABEL, CALLED, OF_CLASS, OTHER, TARGETS, Manifest, map_column
+from explain.run.kept_maps import KeptMaps
 from explain.run.run_data import RunData
 from models.classes import find_class
 from models.data.source import label_set
@@ -47,8 +33,8 @@ NOT_KEPT = f"no map: the run keeps those of labels that are true, or called at {
 @dataclass(eq=False)
 class LabelSets:
     """`table`: one row an image: id, error, facts, and where its thumbnail is. `truth` (n, K) bool: which
-    labels it has; `prob`, `logit` (n, K) float32: the answers, NaN for unreadable images. `places`: one row a
-    map: `row` of the table, `class`, and where the map is, with its statistics."""
+    labels it has; `prob`, `logit` (n, K) float32: the answers, NaN for unreadable images. `kept`: its
+    maps."""
 
     folder: Path
     manifest: Manifest
@@ -56,7 +42,7 @@ class LabelSets:
     truth: np.ndarray
     prob: np.ndarray
     logit: np.ndarray
-    places: pd.DataFrame
+    kept: KeptMaps
     damaged: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)  # several pages ask at once
 
@@ -72,8 +58,12 @@ class LabelSets:
         if good.any():
             prob[good], logit[good] = (np.stack(table.loc[good, name]) for name in ("prob", "logit"))
         light = table.drop(columns=list(SEVERAL))
-        places, lost = _places(folder, manifest, light)
-        return cls(folder, manifest, light, truth, prob, logit, places, damaged + lost)
+        kept = KeptMaps.of(folder, request, light)
+        return cls(folder, manifest, light, truth, prob, logit, kept, damaged + kept.damaged)
+
+    @property
+    def places(self) -> pd.DataFrame:
+        return self.kept.places
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -148,77 +138,21 @@ class LabelSets:
 
     def _statistics(self, index: int, truth: np.ndarray, called: np.ndarray) -> dict[str, np.ndarray]:
         """Of the maps of each target, where its class is the label; NaN elsewhere."""
-        place = self._place_of(index)
         is_label = {TARGETS[0]: called, TARGETS[1]: truth, OTHER: ~called}
         columns = dict[str, np.ndarray]()
         for method in self.manifest.request.methods:
             for statistic in self.manifest.request.statistics:
-                values = self.places[f"{map_column(method, OF_CLASS)}.{statistic}"].to_numpy(np.float32)
-                known = np.append(values, np.float32(np.nan))[place]
+                known = self.kept.statistic(f"{map_column(method, OF_CLASS)}.{statistic}", index)
                 for target, yes in is_label.items():
                     columns[f"{map_column(method, target)}.{statistic}"] = np.where(yes, known, np.nan)
         return columns
 
     def maps(self, method: str, index: int, rows: "Sequence[int]") -> np.ndarray:
         """Raw maps (n, h, w) float32 of a label for rows of the table; NaN where none is kept."""
-        shape, name = self.manifest.request.map_shape, map_column(method, OF_CLASS)
-        maps = np.full((len(rows), *shape), np.nan, np.float32)
-        place = self._place_of(index)[list(rows)]
-        parts, at = (self._columns[key][place] for key in ("part", "at"))
-        for part in np.unique(parts[place >= 0]):
-            to = np.flatnonzero((parts == part) & (place >= 0))
-            file = maps_of(self.whole.parts[int(part)])
-            packed, scale = (column(file, n, self.whole.stamp) for n in (name, f"{name}.scale"))
-            scales = scale.to_numpy().astype(np.float32)[at[to]]
-            maps[to] = unpack_maps(packed.take(pa.array(at[to])), scales, shape)
-        return maps
-
-    @cached_property
-    def _columns(self) -> dict[str, np.ndarray]:
-        """Where the maps are, and -1 for none, which is what the place -1 finds."""
-        return {key: np.append(self.places[key].to_numpy(int), -1) for key in ("part", "at")}
-
-    @cached_property
-    def _placed(self) -> "LRUCache[int, np.ndarray]":
-        return LRUCache(KEPT)
-
-    def _place_of(self, index: int) -> np.ndarray:
-        """For each row of the table, the number of the map of a label among `places`; -1 for none, (n,)."""
-        with self._lock:
-            if index not in self._placed:
-                found = np.full(len(self.table), -1)
-                of_label = np.flatnonzero(self.places["class"].to_numpy(int) == index)
-                found[self.places["row"].to_numpy(int)[of_label]] = of_label
-                self._placed[index] = found
-            return self._placed[index]
+        return self.kept.maps(method, index, rows)
 
     def has_map(self, index: int, row: int) -> bool:
-        return bool(self._place_of(index)[row] >= 0)
-
-
-def _places(folder: Path, manifest: Manifest, table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Where the map of each image and class is, with its statistics; and how many files are damaged and left
-    out."""
-    request, found, lost = manifest.request, [], 0
-    names = [
-        f"{map_column(m, OF_CLASS)}.{statistic}" for m in request.methods for statistic in request.statistics
-    ]
-    for number, part in enumerate(part_files(folder)):
-        try:
-            maps = read(maps_of(part), ["id", "class", *names]).to_pandas()
-        except Damaged as error:
-            logging.getLogger("vitrine").warning("%s", error)
-            lost += 1
-            continue
-        found.append(maps.assign(part=number, at=np.arange(len(maps))))
-    whole = (
-        pd.concat(found, ignore_index=True)
-        if found
-        else pd.DataFrame(columns=["id", "class", *names, "part", "at"])
-    )
-    index = pd.Series(np.arange(len(table)), table["id"])
-    known = whole[whole["id"].isin(index.index)].drop_duplicates(["id", "class"])
-    return known.assign(row=index.loc[known["id"]].to_numpy(int)).drop(columns="id"), lost
+        return self.kept.has_map(index, row)
 
 
 @dataclass(frozen=True, eq=False)

@@ -192,16 +192,16 @@ def tags_of(notes: dict[str, Note]) -> dict[str, int]:
 def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     """One row a note, in the run's order; those of images that the run does not hold come last, without
     classes."""
-    known = run.ok.drop_duplicates("id").set_index("id")
+    known = run.noted.drop_duplicates("id").set_index("id")
     order = [i for i in known.index if i in notes] + [i for i in notes if i not in known.index]
-    names = dict(enumerate(run.classes))
+    names, texts = dict(enumerate(run.classes)), run.all_labels or run.numbers
     picked, message = known.reindex(order), [notes[i] for i in order]
     return pd.DataFrame(
         {
             "id": order,
-            "true": (picked["labels"] if run.all_labels else picked["label"].map(names)).to_list(),
-            "predicted": (picked["called"] if run.all_labels else picked["pred"].map(names)).to_list(),
-            "confidence": None if run.all_labels else picked["confidence"].to_list(),
+            "true": (picked["labels"] if texts else picked["label"].map(names)).to_list(),
+            "predicted": (picked["called"] if texts else picked["pred"].map(names)).to_list(),
+            "confidence": None if texts else picked["confidence"].to_list(),
             "tags": [plain(", ".join(n.tags)) for n in message],
             "corrected": [plain(n.corrected) for n in message],
             "text": [plain(n.text) for n in message],

@@ -37,7 +37,7 @@ class PartWriter:
             return
         path = self.folder / f"part-{self.next:05d}.parquet"
         try:
-            if self.request.multi_label:  # before the images, whose part says that they are done
+            if self.request.maps_apart:  # before the images, whose part says that they are done
                 maps_of(path).parent.mkdir(exist_ok=True)
                 none = map_schema(self.request).empty_table()
                 write(pa.concat_tables([none, *self.maps]).combine_chunks(), maps_of(path))

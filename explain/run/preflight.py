@@ -15,7 +15,7 @@ import numpy as np
 from explain.run.format import CALLED
 from explain.run.output_order import outputs_found, right_when_permuted
 from explain.run.readings import Reading, extended, pairs, possible, single_readings
-from explain.run.sample import BATCH, Sample, batches, numbered_sets, spread_over_classes
+from explain.run.sample import BATCH, Sample, SampleNumbers, batches, numbered_sets, spread_over_classes
 from models.chance import LEVEL, p_of_chance
 from models.class_matching import match_classes
 from models.class_order import ORDERS
@@ -74,7 +74,8 @@ class Preflight:
     others, by their gain; `unread`: images that could not be read; `comparisons`: for how many each p is
     corrected; `untried`: readings for which there was no time; `outputs`: class of the data -> output (-1:
     none); `names_from`: as of the classifier; `of_sets`: whether `classes` are sets of labels, of images with
-    several."""
+    several. `numbers`: of a regression, whose `classes` are the outputs; an image is then right where its
+    numbers are nearer than the mean (`Sample.nearer`), and `evaluation` counts these alone."""
 
     evaluation: Evaluation
     classes: tuple[str, ...]
@@ -86,6 +87,14 @@ class Preflight:
     outputs: Mapping[str, int] = field(default_factory=dict)
     names_from: str = ""
     of_sets: bool = False
+    numbers: SampleNumbers | None = None
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether it may be guesses; of a regression, whether no output is better than the mean."""
+        if self.numbers is not None:
+            return not self.numbers.better_than_mean.any()
+        return p_of_chance(self.evaluation) > LEVEL
 
     @property
     def images(self) -> int:
@@ -101,6 +110,8 @@ class Preflight:
 
     def is_sure(self, trial: Trial) -> bool:
         """Whether a reading is better than the one that is used, beyond doubt."""
+        if self.numbers is not None and trial.accuracy <= 0.5:  # no better than the mean itself
+            return False
         return trial.p < DOUBT and self.gain(trial) >= AT_LEAST
 
     @property
@@ -142,6 +153,8 @@ def _as_read_now(classifier: Classifier, sample: Sample, order: str) -> tuple[Pr
     """The reading that is used, and other orders of the outputs. Of several labels per image, each set of
     labels counts as a class: an image is right where all of its labels are."""
     answers, of_sets = sample.answers, is_multi_label(classifier.model)
+    if sample.source.regression:
+        return _numbers_as_read_now(classifier, sample), []
     prob = probabilities(classifier.model, answers).numpy()
     if of_sets:
         label, pred, names = numbered_sets(sample.truth, prob >= CALLED, classifier.classes)
@@ -161,6 +174,23 @@ def _as_read_now(classifier: Classifier, sample: Sample, order: str) -> tuple[Pr
         of_sets=of_sets,
     )
     return found, [] if of_sets else _other_outputs(classifier, sample, order, pred)
+
+
+def _numbers_as_read_now(classifier: Classifier, sample: Sample) -> Preflight:
+    predicted = sample.answers.double().numpy()
+    right = sample.nearer(predicted, range(len(sample.rows)))
+    ones = np.ones(len(right), int)
+    return Preflight(
+        evaluate(ones, right.astype(int), ones.astype(float), 2),
+        classifier.classes,
+        Trial("as it is read now", (), right),
+        (),
+        sample.unread,
+        0,
+        outputs=sample.outputs,
+        names_from=classifier.names_from,
+        numbers=SampleNumbers(sample.truth, predicted),
+    )
 
 
 class _Clock:
@@ -204,7 +234,7 @@ class _Search:
             base = before or self._promising()
             if base is not None and base.reading is not None:
                 self._try(extended(self._used, base.reading, self._singles), base)
-            elif before is not None or p_of_chance(self._found.evaluation) > LEVEL:
+            elif before is not None or self._found.at_chance:
                 self._try(pairs(self._used, self._singles))  # an order of the outputs fits much else
             now = self._found.better
             if now is None or (before is not None and now.changes == before.changes):
@@ -214,7 +244,7 @@ class _Search:
     def _promising(self) -> Trial | None:
         """The best reading that all images leave open, of a network that is not at chance."""
         best = next(iter(self._found.tried), None)
-        if best is None or p_of_chance(self._found.evaluation) > LEVEL:
+        if best is None or self._found.at_chance:
             return None
         return best if self._found.gain(best) >= PROMISING else None
 

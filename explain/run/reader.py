@@ -18,6 +18,7 @@ from explain.run.format import (
 )
 from explain.run.image_stats import FACTS, HASH
 from explain.run.label_sets import SEVERAL, LabelSets
+from explain.run.number_run import OF_NUMBERS, NumbersRun
 from explain.run.parquet import Damaged, names_in, read
 from explain.run.run_data import RunData
 from models.errors import UserError
@@ -30,9 +31,9 @@ LATER = (*FACTS, HASH)  # columns that runs of earlier versions lack
 
 def open_run(folder: Path, label: str = "") -> RunData:
     """The run of a folder. Of several labels per image: all of them, or where `label` names one, the run of
-    two classes that asks for it (`explain.run.label_sets`). Raises
-    UserError where the folder is no run, holds nothing yet, or cannot be read, and for a label that there is
-    not."""
+    two classes that asks for it (`explain.run.label_sets`). Of numbers: a `NumbersRun`, which `label` makes
+    that of one output. Raises UserError where the folder is no run, holds nothing yet, or cannot be read, and
+    for a label or an output that there is not."""
     manifest = read_manifest(folder)
     request = manifest.request
     if request.multi_label:
@@ -40,6 +41,11 @@ def open_run(folder: Path, label: str = "") -> RunData:
         table, damaged = _read_parts(folder, request, wanted, set(LATER))
         sets = LabelSets.of(folder, manifest, table, damaged)
         return sets.label(sets.number(label)) if label else sets.whole
+    if request.regression:
+        wanted = ["id", *OF_NUMBERS, "loss", "error", *map(area_column, request.regions), *LATER]
+        table, damaged = _read_parts(folder, request, wanted, set(LATER))
+        run = NumbersRun.of(folder, manifest, table, damaged)
+        return run.output(run.number(label)) if label else run
     if label:
         raise UserError(f"'{folder}' is a run of one label per image: leave --label out.")
     wanted = [
@@ -86,6 +92,9 @@ def _must_fit(part: pd.DataFrame, path: Path, request: Request) -> None:
     good = part[part["error"].isna()]
     if request.multi_label:
         return _answers_must_fit(good, path, len(request.classes))
+    if request.regression:
+        _each_output(part, "true", path, request)
+        return _each_output(good, "predicted", path, request)
     for name in ("label", "pred"):
         numbers = pd.to_numeric(good[name], errors="coerce")
         if not numbers.between(0, len(request.classes) - 1).all():
@@ -95,6 +104,12 @@ def _must_fit(part: pd.DataFrame, path: Path, request: Request) -> None:
     if getattr(shape, "list_size", h * w) != h * w:
         raise Damaged(path, ValueError("maps of another size"))
     return None
+
+
+def _each_output(rows: pd.DataFrame, name: str, path: Path, request: Request) -> None:
+    outputs = len(request.classes)
+    if not rows[name].map(lambda values: values is not None and len(values) == outputs).all():
+        raise Damaged(path, ValueError(f"a {name} without a number for each output"))
 
 
 def _answers_must_fit(good: pd.DataFrame, path: Path, classes: int) -> None:

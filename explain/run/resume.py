@@ -27,6 +27,7 @@ from explain.run.format import (
 )
 from explain.run.parquet import is_whole, names_in, read, write
 from models.data.source import ImageSource
+from models.output_matching import true_numbers
 from models.preprocessing import Preprocessing
 
 NAMES = {
@@ -68,7 +69,7 @@ def claim(
     if not (out / REQUEST).is_file():
         return begin(out, request)
     before = read_request(out)
-    if damaged := [] if restart else set_aside(out, before.multi_label):
+    if damaged := [] if restart else set_aside(out, before.maps_apart):
         say(
             f"{len(damaged):,} of the run's files were damaged and are set aside (*{DAMAGED}): their "
             "images are done again"
@@ -138,12 +139,17 @@ def _short(value: Any) -> str:
 def changed_data(folder: Path, source: ImageSource, label: Mapping[str, int]) -> str:
     """How the images and labels of a source differ from the rows on disk: '3 images added, 1 gone, 2 labels
     changed'. `label`: class of the data -> index."""
-    column = "labels" if source.multi_label else "label"
+    column = "true" if source.regression else "labels" if source.multi_label else "label"
     rows = {i: k for path in part_files(folder) for i, k in zip(*_columns(path, "id", column), strict=True)}
-    now: dict[str, Any] = {
-        item.id: label[item.label] if item.labels is None else sorted(label[name] for name in item.labels)
-        for item in source.items
-    }
+    now: dict[str, Any]
+    if source.regression:
+        ids, truth = [item.id for item in source.items], true_numbers(source.items, label, source.classes)
+        now = dict(zip(ids, truth.tolist(), strict=True))
+    else:
+        now = {
+            item.id: label[item.label] if item.labels is None else sorted(label[name] for name in item.labels)
+            for item in source.items
+        }
     whole = (folder / MANIFEST).is_file()
     counts = [
         (len(now.keys() - rows.keys()) if whole else 0, "images added"),

@@ -152,10 +152,10 @@ def no_answers(
     request: Request, ids: list[str], loaded: list[Loaded], label: Any, logits: Tensor, rows: list[int]
 ) -> pa.Table:
     """The rows of images to which the network answers NaN or infinite numbers: they have their label (N,), or
-    their lists of labels, and no prediction."""
+    their lists of labels or numbers, and no prediction."""
     columns = {
         "id": [ids[i] for i in rows],
-        "labels" if request.multi_label else "label": [label[i] for i in rows],
+        request.truth_column: [label[i] for i in rows],
         "thumbnail": [loaded[i].thumbnail for i in rows],
         STAMP: [loaded[i].stamp for i in rows],
         "error": [NO_ANSWER + ("NaN" if logits[i].isnan().any() else "infinite numbers") for i in rows],

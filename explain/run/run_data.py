@@ -32,6 +32,13 @@ from models.classes import names_by_data
 from models.errors import UserError
 from models.evaluation import Evaluation, evaluate
 
+
+def stamp_of(folder: Path) -> int:
+    """Distinguishes columns in the cache from those of a run that was in this folder before."""
+    files = (folder / name for name in (REQUEST, MANIFEST))
+    return max(file.stat().st_mtime_ns for file in files if file.is_file())
+
+
 NOT_STORED = "no map: runs of earlier versions lack it; run it again"
 
 
@@ -78,13 +85,24 @@ class RunData:
         """Whether it holds several labels per image at once, of which one must be asked for."""
         return False
 
+    @property
+    def numbers(self) -> bool:
+        """Whether its outputs are numbers: `explain.run.number_run.NumbersRun`."""
+        return False
+
     def shown_class(self, row: int) -> int | None:
         """The class whose map is shown first, the predicted one; None for unreadable images."""
         pred = float(self.table.at[row, "pred"])
         return None if np.isnan(pred) else int(pred)
 
     def require_one_class(self, what: str) -> None:
-        """Raises UserError for a run of several labels per image, of which none is asked for."""
+        """Raises UserError for a run of several labels per image, of which none is asked for, and for one of
+        numbers."""
+        if self.numbers:
+            raise UserError(
+                f"{what} takes runs of one class per image; the outputs of '{self.folder}' are numbers "
+                f"({', '.join(self.classes[:12])})."
+            )
         if self.all_labels:
             raise UserError(
                 f"{what} takes runs of one class per image; '{self.folder}' has several labels per image: "
@@ -185,6 +203,11 @@ class RunData:
         good["correct"] = good["pred"] == good["label"]
         return good
 
+    @property
+    def noted(self) -> pd.DataFrame:
+        """`ok`, with what tables of notes show of an image."""
+        return self.ok
+
     @cached_property
     def evaluation(self) -> Evaluation:
         good = self.ok
@@ -245,12 +268,8 @@ class RunData:
 
     @cached_property
     def stamp(self) -> int:
-        """Distinguishes columns in the cache from those of a run that was in this folder before."""
-        return max(
-            (self.folder / name).stat().st_mtime_ns
-            for name in (REQUEST, MANIFEST)
-            if (self.folder / name).is_file()
-        )
+        """As `stamp_of`."""
+        return stamp_of(self.folder)
 
     def thumbnails(self, rows: Sequence[int]) -> list[bytes]:
         """The thumbnail of each row, as JPEG."""

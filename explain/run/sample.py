@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.source import ImageSource, label_set
 from models.multi_label import is_multi_label
+from models.output_matching import true_numbers
 from models.preprocessing import Preprocessing, as_tensor, stack
 from models.probabilities import probabilities
 
@@ -28,12 +30,12 @@ def batches(values: Sequence[Value], size: int = BATCH) -> Iterator[Sequence[Val
 
 
 def spread_over_classes(source: ImageSource, most: int) -> list[int]:
-    """At most `most` rows, as many of each class as there are, evenly spread within it. The classes take
-    turns, and so do the parts of a class (J. G. van der Corput's sequence, 1935), so that the beginning is
-    spread too."""
+    """At most `most` rows, as many of each class as there are, evenly spread within it; images with numbers
+    are one class. The classes take turns, and so do the parts of a class (J. G. van der Corput's sequence,
+    1935), so that the beginning is spread too."""
     rows = defaultdict[str, list[int]](list)
     for k, item in enumerate(source.items):
-        rows[item.label].append(k)
+        rows["" if source.regression else item.label].append(k)
     each = -(-most // max(1, len(rows)))
     chosen = []
     for of in rows.values():
@@ -52,6 +54,22 @@ def numbered_sets(
     names = (label_set(np.array(classes)[row].tolist()) or "none" for row in sets)
     number = number.reshape(-1)
     return number[: len(truth)], number[len(truth) :], tuple(names)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleNumbers:
+    """Of a regression: true and predicted numbers (n, R) float64 of the sample."""
+
+    truth: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def better_than_mean(self) -> np.ndarray:
+        """Of each output (R,) bool, whether the squared residuals are smaller than those of the mean of the
+        true numbers."""
+        of_mean = ((self.truth - self.truth.mean(0)) ** 2).sum(0)
+        found: np.ndarray = ((self.predicted - self.truth) ** 2).sum(0) < of_mean
+        return found
 
 
 class Sample:
@@ -80,12 +98,32 @@ class Sample:
 
     @property
     def truth(self) -> np.ndarray:
-        """Of several labels per image: which outputs each image should have, (n, K) bool."""
+        """Of several labels per image: which outputs each image should have, (n, K) bool. Of a regression:
+        the true number of each output, (n, R) float64."""
+        if self.source.regression:
+            items = [self.source.items[row] for row in self.rows]
+            return true_numbers(items, self.outputs, self.source.classes)
         found = np.zeros((len(self.rows), len(self.classifier.classes)), bool)
         for k, row in enumerate(self.rows):
             labels = (self.outputs[name] for name in self.source.items[row].labels or ())
             found[k, [to for to in labels if to >= 0]] = True
         return found
+
+    def nearer(self, predicted: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+        """Which of these images' predicted numbers (m, R) are nearer to the true ones than the mean of the
+        data is, (m,) bool: by absolute differences, each output's in its standard deviations."""
+        center, spread = self._center_and_spread
+        truth = self.truth[list(numbers)]
+        here, mean = (np.abs((values - truth) / spread).sum(1) for values in (predicted, center))
+        found: np.ndarray = here < mean
+        return found
+
+    @cached_property
+    def _center_and_spread(self) -> tuple[np.ndarray, np.ndarray]:
+        """(R,) each, of the true numbers of the whole data; 1 for a standard deviation of 0."""
+        truth = true_numbers(self.source.items, self.outputs, self.source.classes)
+        spread = truth.std(0)
+        return truth.mean(0), np.where(spread > 0, spread, 1)
 
     def read(self, rows: Sequence[int]) -> None:
         """Predict further images. Those that cannot be read are counted, as in a run."""
@@ -118,7 +156,8 @@ class Sample:
 
     def right(self, reading: Preprocessing, numbers: Sequence[int]) -> np.ndarray:
         """Which of these images the network gets right in this reading, (m,) bool: all of their labels,
-        where they have several. Raises `UnreadableImage` where one cannot be read in this way."""
+        where they have several; `nearer`, where they have numbers. Raises `UnreadableImage` where one cannot
+        be read in this way."""
         geometry = self._geometry(reading)
         if numbers[-1] < self._kept:
             views = [self._shown(geometry)[k] for k in numbers]
@@ -128,6 +167,8 @@ class Sample:
         if is_multi_label(self.classifier.model):
             called = probabilities(self.classifier.model, answers).numpy() >= CALLED
             hit: np.ndarray = (called == self.truth[list(numbers)]).all(1)
+        elif self.source.regression:
+            hit = self.nearer(answers.double().numpy(), numbers)
         else:
             hit = answers.argmax(1).numpy() == self.label[list(numbers)]
         return hit & answers.isfinite().all(1).numpy()  # NaN has a largest output, and is none

@@ -68,6 +68,11 @@ class Corrected(DerivedSource):
     UserError for a class that the source lacks, and where no image is left."""
 
     def __init__(self, source: ImageSource, corrections: Corrections):
+        if source.regression:
+            raise UserError(
+                f"{corrections.file} holds classes, and {source.name} has numbers for each image: "
+                "correct its own file, and leave --labels out."
+            )
         fitting = [
             [key for name in names_of(source.name) if (key := (name, item.id)) in corrections.labels]
             for item in source.items

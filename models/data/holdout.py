@@ -16,7 +16,8 @@ def held_out(source: ImageSource, part: str) -> ImageSource:
     """One split of a source: 15 % of every class are test, 15 % validation, the rest train.
 
     A class of three images or more is in every split; a class of one or two is in train only. Of images with
-    any number of labels, those with the same rarest label are one class, and so are those without any.
+    any number of labels, those with the same rarest label are one class, and so are those without any. Images
+    with numbers are one class.
     """
     chosen = Subset(source, _parts(source)[part], f"{source.name}/{part}")
     chosen.note = joined(source.note, f"{part} held out: the data has no splits")
@@ -46,6 +47,8 @@ def _size(n: int, fraction: float) -> int:
 def _orders(source: ImageSource) -> list[np.ndarray]:
     """For each class (`_classes`), its images in an order that depends on their names only."""
     keys = np.array([hashlib.sha256(item.id.encode()).hexdigest()[:16] for item in source.items])
+    if source.regression:
+        return [np.argsort(keys, kind="stable")]
     labels = np.array(_classes(source))
     order = np.argsort(keys, kind="stable")
     names = (*source.classes, "") if source.multi_label else source.classes

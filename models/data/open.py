@@ -1,6 +1,7 @@
 """From the text after `--data` to a labeled set of images."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,9 +11,9 @@ from models.data.folder import SPLITS
 from models.data.holdout import held_out
 from models.data.kind import DataRequest
 from models.data.registry import kind_of
-from models.data.source import ImageSource, Item, NoParts, Subset, joined
+from models.data.source import ImageSource, Item, NoParts, Subset, has_numbers, joined
 from models.errors import UserError
-from models.task import MULTI, SINGLE
+from models.task_names import MULTI, REGRESSION, SINGLE, TASKS
 
 
 def open_data(
@@ -31,12 +32,12 @@ def open_data(
 
     With `task` affect, a table with columns valence and arousal. Data without splits is split automatically
     into train, validation and test, the same every time. `known`: classes of a network, whose spellings a
-    table keeps apart. `labels_as`: 'single-label', one class a cell, or 'multi-label', sets of labels;
-    without it, sets where the data shows several labels of an image. Raises UserError where the text is no
-    data, and where its labels cannot be read so.
+    table keeps apart. `labels_as`: 'single-label', one class a cell, 'multi-label', sets of labels, or
+    'regression', numbers; without it, sets where the data shows several labels of an image, and numbers where
+    some are not whole. Raises UserError where the text is no data, and where its labels cannot be read so.
     """
-    if labels_as not in ("", SINGLE, MULTI):
-        raise UserError(f"Labels are read as '{SINGLE}' or '{MULTI}', not as '{labels_as}'.")
+    if labels_as not in ("", *TASKS):
+        raise UserError(f"Labels are read as {' or '.join(map(repr, TASKS))}, not as '{labels_as}'.")
     request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known), labels_as)
     kind = kind_of(request)
     try:
@@ -51,8 +52,14 @@ def open_data(
 
 
 def _as_asked(source: ImageSource, labels_as: str) -> ImageSource:
-    """The source itself, or with its one label of each image as a set. Raises UserError for sets where one
-    label per image is asked for."""
+    """The source itself, or with its one label of each image as a set, or as a number. Raises UserError for
+    sets or numbers where one label per image is asked for, and for labels that are no numbers."""
+    if labels_as == REGRESSION and not source.regression:
+        return _as_numbers(source)
+    if source.regression and labels_as in ("", REGRESSION):
+        return _with_numbers(source)
+    if source.regression:
+        raise UserError(f"{source.name} has numbers for each image: it is no data of the task {labels_as}.")
     if labels_as == SINGLE and source.multi_label:
         raise UserError(f"{source.name} has any number of labels per image: it is no data of task {SINGLE}.")
     if labels_as != MULTI or source.multi_label:
@@ -61,6 +68,49 @@ def _as_asked(source: ImageSource, labels_as: str) -> ImageSource:
     sets.items, sets.multi_label = [Item(item.id, item.label, (item.label,)) for item in source.items], True
     sets.note = joined(source.note, "the one label of each image is read as a set")
     return sets
+
+
+def _with_numbers(source: ImageSource) -> ImageSource:
+    """Without the images that lack a finite number. Raises UserError where none has them."""
+    known = [i for i, item in enumerate(source.items) if has_numbers(item, len(source.classes))]
+    if len(known) == len(source):
+        return source
+    if not known:
+        raise UserError(f"No image of {source.name} has a finite number for {', '.join(source.classes[:6])}.")
+    rest = Subset(source, np.array(known))
+    rest.note = joined(source.note, f"{len(source) - len(known):,} images without a number left out")
+    return rest
+
+
+def _as_numbers(source: ImageSource) -> ImageSource:
+    """With the name of each image's class as its number; images of other classes are left out and counted.
+    Raises UserError where no class is a number."""
+    values = {name: _finite(name) for name in source.classes}
+    known = [] if source.multi_label else [i for i, item in enumerate(source.items) if values[item.label]]
+    if not known:
+        raise UserError(
+            f"The labels of {source.name} are no numbers ({', '.join(source.classes[:4])} ...): name the "
+            f"columns of numbers with --label-col, or leave --task {REGRESSION} out."
+        )
+    numbers = Subset(source, np.array(known))
+    numbers.classes, numbers.regression = (getattr(source, "label_col", None) or "number",), True
+    numbers.items = [Item.of_numbers(item.id, values[item.label]) for item in numbers.items]
+    lost = len(source) - len(known)
+    numbers.note = joined(
+        source.note,
+        "labels are read as numbers",
+        f"{lost:,} images whose label is no number left out" if lost else "",
+    )
+    return numbers
+
+
+def _finite(text: str) -> tuple[float, ...]:
+    """The number that a name is; none where it is no finite one."""
+    try:
+        number = float(text)
+    except ValueError:
+        return ()
+    return (number,) if math.isfinite(number) else ()
 
 
 def thinned(source: ImageSource, size: int) -> ImageSource:

@@ -20,12 +20,14 @@ from models.data.files import file_stamp
 from models.data.images import UnreadableImage
 from models.data.label_sets import RowLabels, counted
 from models.data.labels import natural
+from models.data.number_columns import RowNumbers, find_numbers
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.parquet_cells import read_cell
 from models.data.schema_labels import class_names, schema_labels
 from models.data.source import Item, joined
 from models.data.table import rows_of
 from models.errors import UserError
+from models.task import REGRESSION
 
 SUFFIX = ".parquet"
 MAX_ROWS = 50_000_000  # of a file
@@ -53,12 +55,35 @@ class ParquetImages(PackedSource):
         files, part = _chosen(path, split)
         schemas = {file: _schema(file) for file in files}
         self._column = _image_column(schemas[files[0]], image_col, path)
-        self.label_col = _label_column(schemas[files[0]], label_col, self._column, path)
-        _must_agree(schemas, self._column, self.label_col)
+        self._labels = _label_columns(schemas[files[0]], label_col, self._column, path, labels_as)
+        self.label_col = self._labels[0]
+        _must_agree(schemas, self._column, self._labels)
         rows = pd.concat([self._rows(file, schemas[file]) for file in files], ignore_index=True)
         kept = rows_of(rows, split, path) if split and part is None else rows
         names = class_names(schemas[files[0]], self.label_col)
-        found = schema_labels(kept[self.label_col], names, path, known, labels_as)
+        self.name = "/".join(filter(None, (path.resolve().stem, part or split)))
+        wanted = label_col if len(self._labels) > 1 else self.label_col
+        numbers = None if names else find_numbers(kept[self._labels], wanted, None, (), path, labels_as)
+        if numbers is not None:
+            self._take_numbers(kept, numbers)
+            return
+        labels = schema_labels(kept[self.label_col], names, path, known, labels_as)
+        self._take_labels(kept, labels, names, path)
+
+    def _take_numbers(self, kept: pd.DataFrame, numbers: RowNumbers) -> None:
+        self._table, self.regression = kept.loc[numbers.values.index], True
+        self.classes = tuple(map(str, numbers.values.columns))
+        pairs = zip(self._table[_ID], numbers.values.to_numpy(), strict=True)
+        self.items = [Item.of_numbers(*pair) for pair in pairs]
+        missing = len(kept) - len(self._table)
+        self.note = joined(
+            f"images from column '{self._column}', {numbers.described}",
+            f"{missing} rows without a number left out" if missing else "",
+            numbers.note,
+        )
+
+    def _take_labels(self, kept: pd.DataFrame, found: RowLabels, names: tuple[str, ...], path: Path) -> None:
+        """`names`: of the classes, by the schema. Raises UserError where no row has a label."""
         if not len(found.names):
             raise UserError(f"'{path}' has no row with a label in column '{self.label_col}'.")
         self._table, self.multi_label = kept.loc[found.rows], found.multi_label
@@ -66,7 +91,6 @@ class ParquetImages(PackedSource):
         if self.multi_label:
             self.classes = names or self.classes
         self.items = _items(self._table[_ID], found, self.classes)
-        self.name = "/".join(filter(None, (path.resolve().stem, part or split)))
         missing, sets = len(kept) - len(self._table), f", {found.how}: {counted(self.items)}"
         self.note = joined(
             f"images from column '{self._column}', labels from column '{self.label_col}'"
@@ -80,13 +104,13 @@ class ParquetImages(PackedSource):
         others = [
             f.name
             for f in schema
-            if f.name not in (self._column, self.label_col)
+            if f.name not in (self._column, *self._labels)
             and not (pa.types.is_nested(f.type) or _is_bytes(f.type))
         ]
         try:
-            table = _read(file, [self.label_col, *others])
+            table = _read(file, [*self._labels, *others])
         except UserError:  # long texts
-            table = _read(file, [self.label_col])
+            table = _read(file, self._labels)
         where = file.relative_to(self.base).as_posix()
         names = member_names(file, self._column, file_stamp(file))
         return table.assign(
@@ -100,7 +124,7 @@ class ParquetImages(PackedSource):
     @property
     def metadata(self) -> pd.DataFrame | None:
         """The other columns, as `grouping_columns` takes them."""
-        others = self._table.drop(columns=[self.label_col, _ID, _FILE, _ROW]).reset_index(drop=True)
+        others = self._table.drop(columns=[*self._labels, _ID, _FILE, _ROW]).reset_index(drop=True)
         found = grouping_columns(others)
         return found if len(found.columns) else None
 
@@ -177,6 +201,16 @@ def _image_column(schema: pa.Schema, wanted: str | None, path: Path) -> str:
     raise UserError(f"'{path}' has {got}: choose one of {', '.join(found) or 'none'} with --image-col.")
 
 
+def _label_columns(
+    schema: pa.Schema, wanted: str | None, image: str, path: Path, labels_as: str
+) -> list[str]:
+    """The one column of labels, or those of numbers, which commas separate."""
+    parts = [part.strip() for part in (wanted or "").split(",") if part.strip()]
+    if wanted not in schema.names and len(parts) > 1 and labels_as in ("", REGRESSION):
+        return [_label_column(schema, part, image, path) for part in parts]
+    return [_label_column(schema, wanted, image, path)]
+
+
 def _label_column(schema: pa.Schema, wanted: str | None, image: str, path: Path) -> str:
     found = wanted if wanted in schema.names else None
     if wanted is None:
@@ -192,13 +226,13 @@ def _label_column(schema: pa.Schema, wanted: str | None, image: str, path: Path)
     return found
 
 
-def _must_agree(schemas: dict[Path, pa.Schema], image: str, label: str) -> None:
+def _must_agree(schemas: dict[Path, pa.Schema], image: str, labels: Sequence[str]) -> None:
     """Raises UserError for files of which one lacks a column, or numbers its classes in another way."""
     first, *others = schemas.items()
     for file, schema in others:
-        lacks = next((name for name in (image, label) if name not in schema.names), None)
-        if lacks or class_names(schema, label) != class_names(first[1], label):
-            got = f"no column '{lacks}'" if lacks else f"other names of the classes in column '{label}'"
+        lacks = next((name for name in (image, *labels) if name not in schema.names), None)
+        if lacks or class_names(schema, labels[0]) != class_names(first[1], labels[0]):
+            got = f"no column '{lacks}'" if lacks else f"other names of the classes in column '{labels[0]}'"
             raise UserError(f"'{file}' has {got} than '{first[0].name}': give one of them with --data.")
 
 

@@ -2,32 +2,38 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from models.data.label_sets import as_list, no_names, set_reading
 from models.data.labels import distinct
+from models.data.number_columns import find_numbers
 from models.data.source import Item
 from models.errors import UserError
-from models.task import SINGLE
+from models.task import REGRESSION, SINGLE
 
 NAMES = ("classes.txt", "classnames.txt", "labels.txt")
 """Files beside the shards that name the classes, one a line, in the order of the numbers in `.cls`."""
 LABEL_KEYS = ("label", "class", "label_name", "class_name", "category", "target", "cls", "labels")
 MAX_TEXT = 1_000_000  # bytes of a file that holds a label
-Value = str | int | list[Any]
+Value = str | int | float | list[Any]
 """A label as a key gives it: a name (empty text: none), a number, or a list of these."""
 
 
 @dataclass(frozen=True)
 class KeyLabels:
     """`names`: of each key its class, or its set of them; None for a key without a label. `how`: of sets, how
-    they were read."""
+    they were read. `numbers`: of a regression, those of each key that has a name, which is then one text of
+    them, and `outputs`, what they are called."""
 
     names: list[str | list[str] | None]
     how: str = ""
+    outputs: tuple[str, ...] = ()
+    numbers: Mapping[int, Sequence[float]] = field(default_factory=dict)
 
     @property
     def multi_label(self) -> bool:
@@ -35,12 +41,16 @@ class KeyLabels:
 
     @property
     def used(self) -> set[str]:
-        """All classes that some key has."""
+        """All classes that some key has; of a regression its outputs."""
+        if self.outputs:
+            return set(self.outputs)
         return {name for of in self.names if of is not None for name in ([of] if isinstance(of, str) else of)}
 
     def item(self, name: str, index: int, classes: Sequence[str]) -> Item:
         """The item `name` with the labels of a key that has some."""
         of = self.names[index]
+        if self.outputs:
+            return Item.of_numbers(name, self.numbers[index])
         return Item(name, of) if isinstance(of, str) else Item.of_set(name, of or (), classes)
 
 
@@ -50,8 +60,15 @@ def key_labels(
     """The labels of keys from (shard, value); `names`: of the numbers, where the classes have names. None is
     no label; an empty text or list is none of the labels where keys have sets, and otherwise no label.
 
-    Raises UserError for a number without a name, and for lists of 0 and 1.
+    Raises UserError for a number without a name, for measured numbers, and for lists of 0 and 1.
     """
+    for file, value in values:
+        apart = value if isinstance(value, list) else [value]
+        if any(isinstance(one, float) and not one.is_integer() for one in apart):
+            raise UserError(
+                f"'{file}' holds the label {str(value)[:40]}, which is no class: name another key with "
+                f"--label-col, or read numbers with --task {REGRESSION}."
+            )
     there = [value for _, value in values if value is not None]
     named = (*names, *map(str, range(len(names))), *known)
     reading = None if labels_as == SINGLE else set_reading(there, named, labels_as)
@@ -69,20 +86,42 @@ def key_labels(
     )
 
 
+def key_numbers(
+    values: Sequence[tuple[Path, Value | None]], label: str | None, labels_as: str
+) -> KeyLabels | None:
+    """The numbers of keys, where they are asked for or some are not whole; None where labels are classes.
+    `label`: what they are called, several with commas. Raises UserError as `find_numbers`."""
+    if not values:
+        return None
+    column = label or "number"
+    cells = pd.Series([value for _, value in values], dtype=object, name=column)
+    found = find_numbers(cells.to_frame(), column, None, (), values[0][0], labels_as)
+    if found is None:
+        return None
+    rows = dict(zip(found.values.index, found.values.to_numpy().tolist(), strict=True))
+    parts = [part.strip() for part in column.split(",")]
+    outputs = tuple(map(str, found.values.columns))
+    names = [Item.of_numbers("", rows[i]).label if i in rows else None for i in range(len(values))]
+    return KeyLabels([*names], "", tuple(parts) if len(parts) == len(outputs) else outputs, rows)
+
+
 def text_value(text: str) -> Value:
     """Digits are a number."""
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else text
 
 
 def json_value(text: str, wanted: str | None, key: str) -> Value | None:
-    """The label in a JSON object, under the key `wanted` or one of `LABEL_KEYS`; None where there is none.
-    Raises UserError for objects and measured numbers."""
+    """The label in a JSON object, under the key `wanted` (several with commas: a list) or one of
+    `LABEL_KEYS`; None where there is none. Raises UserError for objects."""
     try:
         about = json.loads(text)
     except (ValueError, RecursionError):
         return None
     if not isinstance(about, dict):
         return None
+    several = [part.strip() for part in (wanted or "").split(",")]
+    if wanted not in about and len(several) > 1:
+        return [about.get(part) for part in several]
     value = next((about[k] for k in ([wanted] if wanted else LABEL_KEYS) if about.get(k) is not None), None)
     if any(_is_odd(one) for one in (value if isinstance(value, list) else [value])):
         raise UserError(
@@ -90,7 +129,7 @@ def json_value(text: str, wanted: str | None, key: str) -> Value | None:
             "--label-col."
         )
     if isinstance(value, float | int):
-        return int(value)
+        return int(value) if float(value).is_integer() else value
     return str(value).strip() if isinstance(value, str) else value
 
 
@@ -126,10 +165,10 @@ def _numbers(value: Value, parts: Sequence[Any]) -> list[Any]:
 
 
 def _is_odd(value: Any) -> bool:
-    return isinstance(value, list | dict) or (isinstance(value, float) and not value.is_integer())
+    return isinstance(value, list | dict)
 
 
-def _named(label: str | int, names: Sequence[str], file: Path) -> str:
+def _named(label: str | int | float, names: Sequence[str], file: Path) -> str:
     """A number's name, where the classes have names. Raises UserError where it has none."""
     if not names:
         return str(label)

@@ -23,10 +23,12 @@ from models.data.packed import PackedSource, choose_files, is_safe_name, must_be
 from models.data.shard_labels import (
     LABEL_KEYS,
     MAX_TEXT,
+    KeyLabels,
     Value,
     class_names_beside,
     json_value,
     key_labels,
+    key_numbers,
     text_value,
 )
 from models.data.skipped import not_read
@@ -86,10 +88,10 @@ class ShardSource(PackedSource):
         shards = [read_shard(file, file_stamp(file)) for file in files]
         names = class_names_beside(files[0].parent, self.base)
         found, missing = self._keys(shards, image, label)
-        labels = key_labels([(file, value) for _, (file, _, _), value in found], names, known, labels_as)
+        labels = _labels([(place[0], value) for _, place, value in found], names, known, label, labels_as)
         labeled = [i for i, of in enumerate(labels.names) if of is not None]
-        self.multi_label = labels.multi_label
-        self.classes = tuple(sorted(set(names) or labels.used, key=natural))
+        self.multi_label, self.regression, self.label_col = labels.multi_label, bool(labels.outputs), label
+        self.classes = labels.outputs or tuple(sorted(set(names) or labels.used, key=natural))
         self.items = [labels.item(found[i][0], i, self.classes) for i in labeled]
         self._places = [found[i][1] for i in labeled]
         unlabeled = len(found) - len(labeled)
@@ -97,7 +99,7 @@ class ShardSource(PackedSource):
             raise UserError(_nothing(path, shards, len(found), label))
         self.note = joined(
             f"{len(shards)} shard{'s' * (len(shards) != 1)}",
-            f"labels, {labels.how}: {counted(self.items)}" if self.multi_label else "",
+            self._described(labels),
             f"{missing} keys without an image left out" if missing else "",
             f"{unlabeled} images without a label left out" if unlabeled else "",
             self._contradictions(),
@@ -105,6 +107,12 @@ class ShardSource(PackedSource):
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             not_read(sum((shard.skipped for shard in shards), Counter())),
         )
+
+    def _described(self, labels: KeyLabels) -> str:
+        """How sets and numbers were read."""
+        if labels.outputs:
+            return f"numbers: {', '.join(labels.outputs[:6])}"
+        return f"labels, {labels.how}: {counted(self.items)}" if self.multi_label else ""
 
     def _keys(
         self, shards: Sequence[Shard], image: str | None, label: str | None
@@ -221,6 +229,18 @@ def _label(sample: Sample, wanted: str | None, stream: BinaryIO) -> Value | None
     if ".json" not in sample.texts:
         return None
     return json_value(_text(stream, *sample.texts[".json"]), wanted, sample.key)
+
+
+def _labels(
+    values: Sequence[tuple[Path, Value | None]],
+    names: Sequence[str],
+    known: Sequence[str],
+    label: str | None,
+    labels_as: str,
+) -> KeyLabels:
+    """Numbers, or else the labels of classes."""
+    numbers = None if names else key_numbers(values, label, labels_as)
+    return numbers or key_labels(values, names, known, labels_as)
 
 
 def _text(stream: BinaryIO, offset: int, size: int) -> str:

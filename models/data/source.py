@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from models.errors import UserError
+from models.task_names import MULTI, REGRESSION, SINGLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,11 +38,13 @@ class NoParts(NoSuchPart):
 class Item:
     """One labeled image: its path below the data root (or row name), and the name of its class. `labels`: of
     an image with any number of labels, all of them, in the order of the classes; `label` is then one text of
-    them all (`label_set`), empty for none."""
+    them all (`label_set`), empty for none. `numbers`: of an image with numbers, those of the outputs that the
+    source names; `label` is then one text of them."""
 
     id: str
     label: str
     labels: tuple[str, ...] | None = None
+    numbers: tuple[float, ...] | None = None
 
     @classmethod
     def of_set(cls, id: str, labels: Iterable[str], classes: Sequence[str]) -> Self:
@@ -49,6 +53,17 @@ class Item:
         ordered = tuple(name for name in classes if name in given)
         return cls(id, label_set(ordered), ordered)
 
+    @classmethod
+    def of_numbers(cls, id: str, numbers: Iterable[float]) -> Self:
+        """An image with a number for each output."""
+        given = tuple(float(number) for number in numbers)
+        return cls(id, ", ".join(f"{number:.10g}" for number in given), None, given)
+
+
+def has_numbers(item: Item, count: int) -> bool:
+    """Whether it has so many numbers, all finite."""
+    return item.numbers is not None and len(item.numbers) == count and all(map(math.isfinite, item.numbers))
+
 
 def label_set(labels: Iterable[str]) -> str:
     """One text of several labels: 'cat | dog'."""
@@ -56,7 +71,14 @@ def label_set(labels: Iterable[str]) -> str:
 
 
 def must_be_single(source: "ImageSource", command: str) -> None:
-    """Raises UserError for images with any number of labels, where the command takes one class of each."""
+    """Raises UserError for images with any number of labels, or with numbers, where the command takes one
+    class of each."""
+    if source.regression:
+        raise UserError(
+            f"{command} takes data with one label per image; {source.name} has numbers "
+            f"({', '.join(source.classes[:6])}): name the column of classes with --label-col, or write "
+            "classes as names ('dose 0.5')."
+        )
     if source.multi_label:
         raise UserError(
             f"{command} takes data with one label per image; {source.name} has any number of them: name a "
@@ -76,6 +98,7 @@ class ImageSource(ABC):
     ] = ()  # names of what `masks` draws; none where the data does not say where things are
     merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
     multi_label: bool = False  # whether images have any number of labels: `Item.labels` of each is given
+    regression: bool = False  # whether images have numbers: `Item.numbers`, of outputs called as in `classes`
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
     network_bits: int = 0  # by the network; 0: as the pictures show
@@ -98,6 +121,11 @@ class ImageSource(ABC):
         none."""
         return np.zeros((0, 0, 0), bool)
 
+    @property
+    def task(self) -> str:
+        """One of `models.task.TASKS`: what the labels ask of a network."""
+        return REGRESSION if self.regression else MULTI if self.multi_label else SINGLE
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -119,6 +147,8 @@ class ImageSource(ABC):
     @property
     def empty(self) -> tuple[str, ...]:
         """Classes without an image."""
+        if self.regression:
+            return ()
         found = {name for item in self.items for name in item.labels or (item.label,)}
         return tuple(sorted(set(self.classes) - found))
 
@@ -131,10 +161,10 @@ class ImageSource(ABC):
         return other
 
     def fingerprint(self) -> str:
-        """A hash of every id and label, by which a resumed run detects other data."""
+        """A hash of every id and label, or its numbers, by which a resumed run detects other data."""
         digest = hashlib.sha256()
         for item in self.items:
-            digest.update(f"{item.id}\0{item.label}\n".encode())
+            digest.update(f"{item.id}\0{item.label if item.numbers is None else item.numbers}\n".encode())
         return digest.hexdigest()[:16]
 
     def contents(self) -> str:
@@ -157,7 +187,7 @@ class DerivedSource(ImageSource):
             source.regions,
         )
         self.note, self.merged, self.exif = source.note, source.merged, source.exif
-        self.multi_label = source.multi_label
+        self.multi_label, self.regression = source.multi_label, source.regression
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))

@@ -15,6 +15,7 @@ from models.data.ids import locate_ids
 from models.data.images import ARRAY, REFUSED, SUFFIXES
 from models.data.label_sets import RowLabels, column_labels, counted
 from models.data.labels import natural
+from models.data.number_columns import RowNumbers, find_numbers
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
 from models.data.source import Item, NoParts, NoSuchPart, joined
@@ -70,7 +71,7 @@ class TableSource(FileSource):
     ):
         is_list = path.suffix.lower() in LISTS
         whole, headless = (read_list(path), "") if is_list else read_image_table(path)
-        usual = IMAGE_COLUMNS if _holds_paths(whole) else IMAGE_COLUMNS + ID_COLUMNS
+        usual = IMAGE_COLUMNS + (() if _holds_paths(whole) else ID_COLUMNS)
         self.image_col = find_column(whole, image_col, usual, "--image-col", path)
         found = _find_labels(whole, self.image_col, label_col, known, path, labels_as)
         used, self.label_col = [self.image_col, *found.columns], "" if found.classes else found.columns[0]
@@ -87,12 +88,13 @@ class TableSource(FileSource):
         self.name = f"{path.stem}/{split}" if split else path.stem
         self.merged, self.multi_label = found.merged, found.read.multi_label
         self.classes, self.items = _sets_of(named, found) if self.multi_label else _classes_of(rows, found)
+        self.regression = found.numbers is not None
         self.note = joined(
             headless,
-            f"images from column '{self.image_col}', labels from {found.described}"
+            f"images from column '{self.image_col}', {found.described}"
             + (f": {counted(self.items)}" if self.multi_label else ""),
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
-            _left_out(len(table), named, len(rows), self.multi_label),
+            _left_out(len(table), named, len(rows), found),
             "" if self.multi_label else _contradictions(named),
             _merged(self.merged),
             _two_spellings(self.classes),
@@ -118,29 +120,38 @@ def _holds_paths(table: pd.DataFrame) -> bool:
 @dataclass(frozen=True)
 class _Labels:
     """Labels of the rows as they were `read`; the `columns` that they are from; `merged`: rare spelling ->
-    common one; `classes`: all classes, where the table names them."""
+    common one; `classes`: all classes, where the table names them; `numbers`: of a regression, whose names
+    are texts of them."""
 
     read: RowLabels
     columns: list[str]
     merged: dict[str, str]
     classes: tuple[str, ...] = ()
+    numbers: RowNumbers | None = None
 
     @property
     def described(self) -> str:
+        if self.numbers is not None:
+            return self.numbers.described
         if self.classes:
-            return self.read.how or f"{len(self.columns)} columns of 0 and 1"
-        return ", ".join(filter(None, (f"column '{self.columns[0]}'", self.read.how)))
+            return f"labels from {self.read.how or f'{len(self.columns)} columns of 0 and 1'}"
+        return ", ".join(filter(None, (f"labels from column '{self.columns[0]}'", self.read.how)))
 
 
 def _find_labels(
     table: pd.DataFrame, image: str, wanted: str | None, known: Sequence[str], path: Path, labels_as: str
 ) -> _Labels:
-    """The column of labels, otherwise columns of 0 and 1, one a class. Raises UserError for neither."""
-    if wanted is None and guessed_column(table, LABEL_COLUMNS) is None:
-        besides = [image, *(str(c) for c in table.columns if str(c).lower() in SPLIT_COLUMNS)]
-        if len(classes := one_hot_columns(table, besides)) > 1:
-            read = one_hot_labels(table, classes, besides, path, labels_as)
-            return _Labels(read, classes, {}, tuple(classes))
+    """The columns of numbers or the column of labels, otherwise columns of 0 and 1, one a class. Raises
+    UserError for none of them."""
+    besides = [image, *(str(c) for c in table.columns if str(c).lower() in SPLIT_COLUMNS)]
+    usual = guessed_column(table, LABEL_COLUMNS)
+    if (numbers := find_numbers(table, wanted, usual, besides, path, labels_as)) is not None:
+        texts = numbers.values.apply(lambda row: Item.of_numbers("", row).label, axis=1)
+        read = RowLabels(texts, numbers.values.index)
+        return _Labels(read, numbers.columns, {}, tuple(map(str, numbers.values.columns)), numbers)
+    if wanted is None and usual is None and len(classes := one_hot_columns(table, besides)) > 1:
+        read = one_hot_labels(table, classes, besides, path, labels_as)
+        return _Labels(read, classes, {}, tuple(classes))
     column = find_column(table, wanted, LABEL_COLUMNS, "--label-col", path)
     read = column_labels(table[column], column, path, known, labels_as)
     spelling = one_spelling(read.names.tolist(), known)  # the same in every part
@@ -164,6 +175,9 @@ def _named_images(images: pd.Series, read: RowLabels, path: Path) -> pd.DataFram
 
 def _classes_of(rows: pd.DataFrame, found: _Labels) -> tuple[tuple[str, ...], list[Item]]:
     """Classes, and an item for each row."""
+    if found.numbers is not None:
+        values = found.numbers.values.loc[rows.index].to_numpy()
+        return found.classes, [Item.of_numbers(*pair) for pair in zip(rows["image"], values, strict=True)]
     items = [Item(name, str(label)) for name, label in rows[["image", "label"]].itertuples(index=False)]
     return tuple(sorted(found.classes or {item.label for item in items}, key=natural)), items
 
@@ -175,14 +189,16 @@ def _sets_of(named: pd.DataFrame, found: _Labels) -> tuple[tuple[str, ...], list
     return classes, [Item.of_set(name, sets.get(name, ()), classes) for name in named["image"].unique()]
 
 
-def _left_out(size: int, named: pd.DataFrame, images: int, united: bool) -> str:
+def _left_out(size: int, named: pd.DataFrame, images: int, found: _Labels) -> str:
     """How many of the table's rows are not used, and name an image again."""
     rows = named.index.nunique()
     empty, again = size - rows, rows - images
-    what = "are united with its other labels" if united else "left out"
+    what = "are united with its other labels" if found.read.multi_label else "left out"
+    label = "label" if found.numbers is None else "number"
     return joined(
-        f"{empty} rows without image or label left out" if empty else "",
+        f"{empty} rows without image or {label} left out" if empty else "",
         f"{again} rows that name an image again {what}" if again else "",
+        found.numbers.note if found.numbers else "",
     )
 
 

@@ -19,14 +19,18 @@ from models.preprocessing_options import words_for
 from models.processor_config import from_processor_config
 from models.sources.asked import asked_preprocessing, example_of
 from models.sources.base import ModelSource, Told
-from models.task import MULTI, SINGLE
+from models.task import MULTI, REGRESSION, SINGLE
 from models.transform_check import UnreadableTransform, compared
 
 PREFIX = "hf:"
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
-TASKS = {"single_label_classification": SINGLE, "multi_label_classification": MULTI}
-"""`problem_type` of a configuration -> task; it is missing where nobody trained the network as one or the
-other."""
+TASKS = {
+    "single_label_classification": SINGLE,
+    "multi_label_classification": MULTI,
+    "regression": REGRESSION,
+}
+"""`problem_type` of a configuration -> task; it is missing where nobody trained the network as one of them:
+transformers then takes one output for a regression."""
 
 
 class HuggingFaceModels(ModelSource):
@@ -49,8 +53,9 @@ class HuggingFaceModels(ModelSource):
         elif folder.is_absolute() or place.startswith(".") or (folder.parent.is_dir() and "/" in place):
             raise UserError(f"No folder '{place}': give a folder, or an id of the hub as OWNER/NAME.")
         network, config = _network(place, name)
+        task = TASKS.get(config.problem_type, REGRESSION if config.num_labels == 1 else "")
         preprocessing, origin = _preprocessing(place, name, told)
-        model, note = giving_scores(network.eval(), example_of(preprocessing))
+        model, note = giving_scores(network.eval(), example_of(preprocessing), task)
         names = _names(model, config, classes, name)
         return Classifier(
             Path(place).name,
@@ -63,7 +68,7 @@ class HuggingFaceModels(ModelSource):
             source=PREFIX + place,
             options=tuple(words_for(preprocessing, always=True)) if told else (),
             notes=(note,) if note else (),
-            task=TASKS.get(config.problem_type, ""),
+            task=task,
             metadata={"outputs": "logits"},  # whose sigmoid or softmax transformers takes
         )
 
@@ -80,10 +85,8 @@ def _network(place: str, name: str) -> tuple[Any, Any]:
         if getattr(config, "problem_type", None) not in (None, *TASKS):
             raise UserError(
                 f"{name} answers with {config.problem_type.replace('_', ' ')}: Vitrine explains networks "
-                "that answer with classes or labels."
+                "that answer with classes, labels or numbers."
             )
-        if config.num_labels == 1:
-            raise UserError(f"{name} answers with one number (num_labels 1): Vitrine explains classifiers.")
         network, report = AutoModelForImageClassification.from_pretrained(
             place, config=config, trust_remote_code=False, output_loading_info=True
         )

@@ -16,7 +16,7 @@ from models.preprocessing import Preprocessing
 from models.preprocessing_options import words_for
 from models.shipped import architecture
 from models.sources.base import ModelSource, Told
-from models.task import MULTI
+from models.task import MULTI, REGRESSION
 from models.trusted_code import is_trusted, names_code
 
 FILE, SCHEMA = "model.json", 1
@@ -52,7 +52,8 @@ class ModelFile(ModelSource):
             fed = told
         which = current().which or str(raw.get("which", ""))
         outputs = current().outputs or str(raw.get("outputs", ""))
-        made = self.load_other(source, file, None, "cpu", fed, which, outputs)
+        task = str(raw["task"]) if raw.get("task") in (MULTI, REGRESSION) else ""
+        made = self.load_other(source, file, None, "cpu", fed, which, outputs, current().task or task)
         current().taken = made.which
         if weights is None and made.weights_hash != raw["weights_hash"]:
             raise UserError(
@@ -71,7 +72,7 @@ class ModelFile(ModelSource):
             preprocessing=fed,
             preprocessing_from=f"from '{Path(name).name}'",
             options=tuple(words_for(fed, made.transform_input, always=True)),
-            task=MULTI if raw.get("task") == MULTI else made.task,
+            task=task or made.task,
         )
 
 
@@ -94,7 +95,9 @@ def write(folder: Path, classifier: Classifier) -> None:
         "preprocessing": classifier.preprocessing.as_dict(),
         "transform_input": classifier.transform_input,
         "classes": list(classifier.classes),
-        "task": classifier.task if classifier.task == MULTI else classifier.metadata.get("task", "classes"),
+        "task": classifier.task
+        if classifier.task in (MULTI, REGRESSION)
+        else classifier.metadata.get("task", "classes"),
     }
     with atomic(folder / FILE) as temporary:
         temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")

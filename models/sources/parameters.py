@@ -24,7 +24,7 @@ from models.preprocessing_options import PreprocessingOptions
 from models.shipped import WEIGHTS
 from models.sources.asked import example_of
 from models.sources.base import ModelSpec, Told
-from models.task import MULTI
+from models.task_names import AFFECT, MULTI, REGRESSION
 
 Official = tuple[Preprocessing, str] | None
 """Preprocessing and origin of a file of official weights; None for any other file."""
@@ -63,15 +63,15 @@ def filled(
     preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
     head, named = about.get("head"), len(about.get("classes", ()))
     model, outputs, channels = _built(spec, state, head, preprocessing, named)
-    checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
+    _fit(model, spec, state, about)
     if not about:
         _note_other_architecture(spec.name)
         preprocessing, preprocessing_from = _for_channels(
             channels, preprocessing, preprocessing_from, told, path
         )
-    _adapt(spec, model, about)
-    model, note = (two_sided if outputs == 1 else as_told)(model.eval(), example_of(preprocessing))
-    names = _class_names(spec, path, about, classes, model, 2 if outputs == 1 else outputs or 1000, official)
+    one = outputs == 1 and (current().task or _task(about)) != REGRESSION
+    model, note = (two_sided if one else as_told)(model.eval(), example_of(preprocessing))
+    names = _class_names(spec, path, about, classes, model, 2 if one else outputs or 1000, official)
     return Classifier(
         f"{spec.name}:{about['data']['name'].split('/')[0]}" if about.get("data") else spec.name,
         model,
@@ -84,15 +84,20 @@ def filled(
         about,
         preprocessing_from,
         notes=(note,) if note else (),
-        task=MULTI if about.get("task") == MULTI else "",
         code=spec.code(model) if spec.code else "",
+        task=_task(about),
     )
 
 
-def _adapt(spec: ModelSpec, model: nn.Module, about: dict[str, Any]) -> None:
-    """What a checkpoint of ours says beyond its parameters."""
+def _fit(model: nn.Module, spec: ModelSpec, state: checkpoints.State, about: dict[str, Any]) -> None:
+    checkpoints.fit(model, state, spec.name, lambda: spec.nearest(state) if spec.nearest else "")
     if about and spec.adapt:
         spec.adapt(model, about)
+
+
+def _task(about: dict[str, Any]) -> str:
+    """The task that a checkpoint of ours names."""
+    return {AFFECT: REGRESSION, REGRESSION: REGRESSION, MULTI: MULTI}.get(about.get("task", ""), "")
 
 
 def _check_architecture(about: dict[str, Any], spec: ModelSpec, path: Path) -> None:
