@@ -78,7 +78,7 @@ def test_only_fields_that_apply_are_shown(form: TrainForm, pictures: Path, tmp_p
     for data in ({"data": "toon_attributes"}, {"data": str(pictures), "task": MULTI}):
         assert shown(form, **data) == several
         assert shown(form, **data, loss="focal", balance="sampler") == {*several, "focal_gamma"}
-    assert shown(form, task="affect") == set()
+    assert shown(form, task="affect") == {"loss"}
     many(tmp_path)
     assert found_task(str(tmp_path / "d" / "t.csv"), "", "") == MULTI
     assert found_task("nowhere.csv", "", "") == found_task("", "", "") == "classes"

@@ -83,7 +83,7 @@ def test_an_image_that_cannot_be_read_has_no_labels(faces: Parts, monkeypatch: p
         ({"task": "classes", "pos_weight": "none"}, "several labels per image, the task is classes"),
         ({"focal_gamma": -1.0}, "at least 0"),
         ({"loss": "hinge"}, "No loss 'hinge'"),
-        ({"task": "x"}, "No task 'x': choose from single-label, multi-label, affect"),
+        ({"task": "x"}, "No task 'x': choose from single-label, multi-label, regression, affect"),
     ],
 )
 def test_recipe_says_what_does_not_apply(changed: dict[str, object], message: str) -> None:

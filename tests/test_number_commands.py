@@ -141,17 +141,8 @@ def test_what_the_commands_refuse(words: list[Any], tinted: Tinted, tmp_path: Pa
     assert "--expect is an accuracy" in one_line(
         "check", *words, "--label-col", "red,blue,light", "--expect", "0.9"
     )
-    assert "train takes data with one label per image" in one_line(
-        "train",
-        "--model",
-        "fer_vgg",
-        "--data",
-        words[5],
-        "--label-col",
-        "red",
-        "--out",
-        tmp_path / "m.safetensors",
-    )
+    study = ("study", "fc-vs-conv", "--data", words[5], "--label-col", "red", "--out", tmp_path / "s")
+    assert "study takes data with one label per image" in one_line(*study)
 
 
 def test_other_colors_are_found(words: list[Any], tmp_path: Path) -> None:

@@ -114,12 +114,13 @@ def state(t: Trained) -> str:
 
 
 def _result(measured: dict[str, Any], test: bool) -> str:
-    """Of a classifier or an affect model; empty for others."""
+    """Of a classifier or a regression; empty for others."""
     part = "test" if test else "validation"
     if "mAP" in measured:
         return f"mAP {multi_label.written(measured['mAP'])} {part}"
     if "ccc" in measured:
-        return ", ".join(f"CCC {axis} {value:.2f}" for axis, value in measured["ccc"].items())
+        found = [f"CCC {axis} {multi_label.written(value, '.2f')}" for axis, value in measured["ccc"].items()]
+        return ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
     if "accuracy" not in measured:
         return ""
     return f"{100 * measured['accuracy']:.1f} % {part}"
@@ -218,7 +219,7 @@ def _numbers(m: dict[str, Any]) -> list[tuple[str, str]]:
     if "accuracy" not in m:
         return [
             (f"{k} {axis}", _three(v))
-            for k in ("rmse", "ccc", "pearson", "sagr")
+            for k in ("mae", "rmse", "ccc", "pearson", "r2", "sagr")
             for axis, v in m.get(k, {}).items()
         ]
     low, high = m["interval"]

@@ -10,7 +10,7 @@ from dashboard.session.training_jobs import command, recipe_of
 from models.data.kind import DataRequest
 from models.data.open import open_data
 from models.data.registry import kind_of
-from models.task import MULTI
+from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
 OUTSIDE = (
@@ -25,8 +25,11 @@ TASKS = (
     ("as the data shows", ""),
     ("single-label", "classes"),
     ("multi-label", MULTI),
-    ("affect", "affect"),
+    ("regression", REGRESSION),
+    ("affect", AFFECT),
 )
+OF_LABELS = [("binary cross-entropy", ""), ("focal", "focal")]
+OF_NUMBERS = [("squared error", ""), ("Huber", "huber"), ("1 - CCC", "ccc")]
 OF_TASK = ("balance", "balance_by", "label_smoothing", "loss", "pos_weight", "focal_gamma")
 """Controls that are for some tasks only, or not the same for all."""
 
@@ -69,7 +72,8 @@ class TrainForm:
         """Updates of `of_task`: only what applies is shown, and what does not has its default."""
         form = self.values(values)
         task = form["task"] or found_task(*(str(form[k] or "") for k in ("data", "image_col", "label_col")))
-        shown = dict.fromkeys(OF_TASK, False) | {"label_smoothing": task != "affect"}
+        numbers = task in (REGRESSION, AFFECT)
+        shown = dict.fromkeys(OF_TASK, False) | {"label_smoothing": not numbers, "loss": numbers}
         choices = list(CHOICES["balance"])
         if task == MULTI:
             choices.remove("weights")  # the weights of positives are those
@@ -83,6 +87,10 @@ class TrainForm:
             else gr.update(visible=False, value=getattr(PLAIN, name) or "")
             for name, on in shown.items()
         }
+        if shown["loss"]:
+            losses = OF_NUMBERS if numbers else OF_LABELS
+            kept = form["loss"] if form["loss"] in dict(losses).values() else ""
+            made["loss"] = gr.update(visible=True, choices=losses, value=kept)
         if shown["balance"]:
             kept = form["balance"] if form["balance"] in choices else PLAIN.balance
             made["balance"] = gr.update(visible=True, choices=choices, value=kept)
@@ -107,7 +115,8 @@ def found_task(data: str, image_col: str, label_col: str) -> str:
     try:
         if kind_of(DataRequest(data.strip(), "train", *columns)).name == "folder":
             return "classes"  # folders of classes: large ones are not listed for this
-        return MULTI if open_data(data.strip(), "train", *columns).multi_label else "classes"
+        found = open_data(data.strip(), "train", *columns).task
+        return "classes" if found == SINGLE else found
     except (ValueError, OSError):
         return "classes"
 
@@ -168,7 +177,7 @@ def _data() -> dict[str, Any]:
         list(TASKS),
         value=PLAIN.task,
         label="Task",
-        info="multi-label: any number of labels per image · affect: valence and arousal of a table",
+        info="multi-label: any number of labels · regression: numbers · affect: valence and arousal",
         elem_id="vt-train-task",
     )
     with gr.Row():
@@ -178,7 +187,7 @@ def _data() -> dict[str, Any]:
         )
     with gr.Row():
         form["loss"] = gr.Dropdown(
-            [("binary cross-entropy", ""), ("focal", "focal")],
+            OF_LABELS,
             value=PLAIN.loss,
             label="Loss",
             min_width=90,

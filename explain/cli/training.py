@@ -71,8 +71,8 @@ class RecipeOptions(Options):
         str,
         typer.Option(
             help="What is predicted: single-label (one class per image), multi-label (any number of "
-            "labels), or affect (columns valence and arousal of a table) (default: as the labels of the data "
-            "show)."
+            "labels), regression (numbers), or affect (columns valence and arousal of a table, in -1 to 1) "
+            "(default: as the labels of the data show)."
         ),
     ] = ""
     epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 20
@@ -130,7 +130,8 @@ class RecipeOptions(Options):
     loss: Annotated[
         str,
         typer.Option(
-            help="With several labels per image: bce (binary cross-entropy) or focal (default: bce)."
+            help="With several labels per image: bce (binary cross-entropy) or focal (default: bce); of "
+            "numbers: mse, huber, or ccc (1 - concordance correlation) (default: mse)."
         ),
     ] = ""
     pos_weight: Annotated[

@@ -27,8 +27,8 @@ def class_labels(cells: pd.Series, column: str, path: Path) -> pd.Series:
     if measured(names):
         raise UserError(
             f"Column '{column}' of '{path}' holds measured numbers ({names.iloc[0]} ...), not classes: "
-            "name the column of classes with --label-col, write classes as names ('dose 0.5'), or train on "
-            "valence and arousal with --task affect."
+            "name the column of classes with --label-col, write classes as names ('dose 0.5'), or read "
+            "numbers with --task regression."
         )
     are_whole = all(re.fullmatch(r"[+-]?[0-9]+(\.0*)?", name) for name in names.unique())
     return names.str.replace(r"\.0*$", "", regex=True) if are_whole else names

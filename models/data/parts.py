@@ -9,9 +9,9 @@ from models.data.holdout import split_off
 from models.data.open import open_data
 from models.data.source import ImageSource, NoSuchPart, joined
 from models.errors import UserError
-from models.task import MULTI, SINGLE
+from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 
-LABELS_AS = {"classes": SINGLE, MULTI: MULTI}
+LABELS_AS = {"classes": SINGLE, MULTI: MULTI, REGRESSION: REGRESSION}
 """Task of a recipe -> how its labels are read; as they show for others."""
 
 
@@ -36,8 +36,9 @@ def open_parts(
 ) -> Parts:
     """The data after `--data` in its three splits; `limit` reduces train only. `labels`: corrected labels
     (`models.data.corrections`), applied before a validation split is held out of train. `task`: of a recipe;
-    where it is empty and one split shows several labels of an image, all are read so. Raises UserError."""
-    if labels and task == "affect":
+    where it is empty and one split shows several labels of an image, or numbers, all are read so. Raises
+    UserError."""
+    if labels and task in (REGRESSION, AFFECT):
         raise UserError(f"--labels {labels} holds classes, the task is {task}: leave --labels out.")
     corrections = read_corrections(labels) if labels else None
     made: list[Corrected] = []
@@ -51,8 +52,11 @@ def open_parts(
         return made[-1]
 
     parts = parts_of(open_split)
-    if len({part.multi_label for part in (parts.training, parts.validation, parts.test) if part}) > 1:
-        parts = parts_of(lambda part: open_split(part, MULTI))
+    found = {part.task for part in (parts.training, parts.validation, parts.test) if part}
+    for richer in (REGRESSION, MULTI):  # a split may happen to show whole numbers, or one label each
+        if richer in found and len(found) > 1:
+            parts = parts_of(lambda part, task=richer: open_split(part, task))  # type: ignore[misc]
+            break
     return _with_corrections(parts, must_fit(made, corrections)) if corrections else parts
 
 

@@ -21,7 +21,9 @@ UNREADABLE = -1  # label of an image that could not be read: left out of losses 
 
 def truth(source: ImageSource, classes: Sequence[str]) -> Tensor:
     """(n,) int64 indices into `classes`; of images with any number of labels (n, K) float32, 1 where an image
-    has the class; or (n, 2) valence and arousal."""
+    has the class; or of images with numbers these, (n, R) float32."""
+    if source.regression:
+        return torch.tensor([item.numbers for item in source.items], dtype=torch.float32)
     if isinstance(source, Subset):
         return truth(source.source, classes)[torch.as_tensor(source.kept)]
     if isinstance(source, AffectTable):

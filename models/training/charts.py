@@ -8,7 +8,7 @@ import pandas as pd
 from models.calibration import reliability, softmax
 from models.evaluation import confusion_matrix
 from models.roc import roc_curves
-from models.task import MULTI
+from models.task_names import MULTI
 from models.training.trained import Trained
 
 MEASURED = {"accuracy": "Accuracy", "mAP": "mAP", "ccc": "Concordance", "nss": "NSS", "psnr": "PSNR"}

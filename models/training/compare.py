@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from models.errors import UserError
-from models.task import MULTI
+from models.task_names import AFFECT, MULTI, REGRESSION
 from models.training import multi_label
 from models.training.trained import Trained
 
@@ -35,10 +35,9 @@ def _row(model: Trained) -> dict[str, Any]:
         "part": "test" if "test" in model.metrics else "validation",
         "images": measured.get("images"),
     }
-    if model.task == "affect":
-        return row | {
-            f"{k} {axis}": v for k in ("rmse", "pearson", "ccc", "sagr") for axis, v in measured[k].items()
-        }
+    if model.task in (REGRESSION, AFFECT):
+        each = ("mae", "rmse", "pearson", "ccc", "r2", "sagr")
+        return row | {f"{k} {axis}": v for k in each for axis, v in measured.get(k, {}).items()}
     if model.task == MULTI:
         return row | multi_label.row(measured)
     low, high = measured["interval"]

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,30 @@ from torch import nn
 from models import checkpoints
 from models.atomic import atomic
 from models.errors import UserError
+from models.task_names import REGRESSION
 from models.training.lit_classifier import LitClassifier
 from models.training.progress import Progress
+from models.training.task import Task
+
+
+def half_of(about: dict[str, Any]) -> bool:
+    """Whether matrices are stored as float16: not of numbers, which may be large."""
+    return about.get("task") != REGRESSION
 
 
 class KeepBest(L.Callback):
     """After every epoch: one line of the curves, and the checkpoint where validation was best so far."""
 
     def __init__(
-        self, out: Path, model: nn.Module, description: dict[str, Any], monitor: str, progress: Progress
+        self,
+        out: Path,
+        model: nn.Module,
+        description: dict[str, Any],
+        monitor: str,
+        progress: Progress,
+        task: Task | None = None,
     ):
+        self.task = task
         self.out, self.model, self.description, self.monitor, self.progress = (
             out,
             model,
@@ -95,4 +110,6 @@ class KeepBest(L.Callback):
         if measured[self.monitor] > self.best:
             self.best = measured[self.monitor]
             metrics = {f"validation_{self.monitor.removeprefix('val_')}": self.best, "epoch": len(self.rows)}
-            checkpoints.save(self.out, self.model, self.description | {"metrics": metrics}, half=True)
+            about = self.description | {"metrics": metrics}
+            with self.task.as_saved(self.model) if self.task else nullcontext():
+                checkpoints.save(self.out, self.model, about, half=half_of(about))

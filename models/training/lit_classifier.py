@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.data.tensors import readable
 from models.preprocessing import Preprocessing
 from models.training.recipe import Recipe
-from models.training.tasks import Task
+from models.training.task import Task
 
 
 class LitClassifier(L.LightningModule):

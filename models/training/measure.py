@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ from models.data.source import ImageSource
 from models.data.tensors import PixelDataset, readable, workers
 from models.errors import UserError
 from models.evaluation import evaluate
+from models.number_measures import number_measures
 from models.registry import load
 from models.roc import roc_curves
-from models.task import MULTI
+from models.task import as_named
+from models.task_names import AFFECT, MULTI, REGRESSION
 from models.training import multi_label
 from models.training.charts import charts
 from models.training.draw import save_charts
+from models.training.keep import half_of
 from models.training.progress import predictions_file
 from models.training.trained import open_trained
 
@@ -36,7 +40,7 @@ def measure(out: Path, parts: Parts) -> dict[str, Any]:
     """Predict validation and test in float32. Writes a table (part, id, truth, answer) beside the checkpoint,
     the measures into its metadata, and charts as PNG and CSV into OUT.charts/; returns the measures. The
     temperature is fitted on validation only."""
-    classifier = load(str(out))
+    classifier = as_named(load(str(out)))
     tables = [
         _answers(classifier, part, name)
         for name, part in (("validation", parts.validation), ("test", parts.test))
@@ -48,7 +52,7 @@ def measure(out: Path, parts: Parts) -> dict[str, Any]:
     metrics: dict[str, Any] = _plain(
         about["metrics"] | measured | {"cost": asdict(measure_cost(classifier, out))}
     )
-    checkpoints.save(out, classifier.model, about | {"metrics": metrics}, half=True)
+    checkpoints.save(out, classifier.model, about | {"metrics": metrics}, half=half_of(about))
     save_charts(charts(open_trained(out)), out.with_suffix(".charts"))
     return metrics
 
@@ -133,14 +137,19 @@ def _numbers(
     }
 
 
-def _affect(tables: list[pd.DataFrame], axes: tuple[str, ...]) -> dict[str, Any]:
+def _numbers_of(
+    measures: Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]],
+    tables: list[pd.DataFrame],
+    outputs: tuple[str, ...],
+) -> dict[str, Any]:
+    """Of each split the measures by their names, each by output."""
     measured = {}
     for table, part in zip(tables, ("validation", "test"), strict=False):
         answer, truth = (np.stack(table[column].to_list()).astype(float) for column in ("answer", "truth"))
-        each = affect_measures(answer, truth)
+        each = measures(answer, truth)
         measured[part] = {
             "images": len(table),
-            **{name: dict(zip(axes, v.tolist(), strict=True)) for name, v in each.items()},
+            **{name: dict(zip(outputs, v.tolist(), strict=True)) for name, v in each.items()},
         }
     return measured
 
@@ -148,7 +157,8 @@ def _affect(tables: list[pd.DataFrame], axes: tuple[str, ...]) -> dict[str, Any]
 MEASURES: dict[str, Callable[[list[pd.DataFrame], tuple[str, ...]], dict[str, Any]]] = {
     "classes": _classes,
     MULTI: multi_label.measured,
-    "affect": _affect,
+    REGRESSION: partial(_numbers_of, number_measures),
+    AFFECT: partial(_numbers_of, affect_measures),
 }
 """By the names in `models.training.tasks.TASKS`."""
 

@@ -39,12 +39,15 @@ def preview(
     seed: int = 0,
 ) -> list[ClassPreview]:
     """`each` images of every class, chosen at random with the seed, the largest class first. Of any number of
-    labels per image, those that have the label, perhaps beside others."""
+    labels per image, those that have the label, perhaps beside others; of numbers, all images in one."""
     torch.manual_seed(seed)
     rng, labels = np.random.default_rng(seed), [item.labels or (item.label,) for item in source.items]
-    made, source = [], source.read_for(preprocessing)
-    for name in source.classes:
-        rows = np.array([i for i, names in enumerate(labels) if name in names], int)
+    names, made = source.classes, []
+    if source.regression:
+        names, labels = ("all",), [("all",)] * len(source)
+    source = source.read_for(preprocessing)
+    for name in names:
+        rows = np.array([i for i, given in enumerate(labels) if name in given], int)
         before = _read(source, preprocessing, rng.permutation(rows), each)
         after = augmentation(stack([as_tensor(i) for i in before])) if before else torch.zeros(0, 3, 1, 1)
         pictures = [Image.fromarray(a.permute(1, 2, 0).round().byte().numpy()) for a in after]

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.data.source import ImageSource
 from models.errors import UserError
-from models.task import MULTI, SINGLE
+from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 from models.training.augment import Augmentation
 
 CHOICES = {
@@ -15,10 +15,15 @@ CHOICES = {
     "schedule": ("cosine", "plateau"),
     "balance": ("none", "weights", "sampler"),
     "head": ("linear", "dense"),
-    "task": ("classes", MULTI, "affect"),
-    "loss": ("cross-entropy", "bce", "focal", "mse"),
+    "task": ("classes", MULTI, REGRESSION, AFFECT),
+    "loss": ("cross-entropy", "bce", "focal", "mse", "huber", "ccc"),
 }
-LOSSES = {"classes": ("cross-entropy",), MULTI: ("bce", "focal"), "affect": ("mse",)}
+LOSSES = {
+    "classes": ("cross-entropy",),
+    MULTI: ("bce", "focal"),
+    REGRESSION: ("mse", "huber", "ccc"),
+    AFFECT: ("mse", "huber", "ccc"),
+}
 """Task -> its losses, the default first."""
 RATES = {"adamw": 2e-3, "sgd": 2e-2}
 """Default of the highest learning rate."""
@@ -38,6 +43,7 @@ class Recipe:
 
     Of any number of labels per image: `loss` is bce (binary cross-entropy) or focal; `pos_weight`, the factor
     on the loss of positives, is balanced, none or a number; `focal_gamma` is the exponent of the focal loss.
+    Of numbers: `loss` is mse, huber or ccc.
     Raises UserError for a value that is not accepted.
     """
 
@@ -121,8 +127,8 @@ class Recipe:
     def of_data(self, source: ImageSource) -> "Recipe":
         """With the task of the data, where none is given. Raises UserError where the task is of other
         data."""
-        found = MULTI if source.multi_label else "classes"
-        if self.task and self.task != found and self.task != "affect":
+        found = "classes" if source.task == SINGLE else source.task
+        if self.task and self.task != found and self.task != AFFECT:
             raise UserError(
                 f"The task is {self.task}, and {source.name} is data of task {found}: leave the task out."
             )

@@ -17,6 +17,10 @@ from models.training.train import Training
 FIGURES = ("accuracy", "mAP", "macro_f1", "micro_f1", "kappa", "ece")
 
 
+NUMBERS = {"mae": "MAE", "rmse": "RMSE", "ccc": "CCC", "pearson": "r", "r2": "R²", "sagr": "sign"}
+"""Measures of each output of a regression."""
+
+
 def train_seeds(
     name: str,
     weights: str | None,
@@ -68,7 +72,7 @@ def figures(metrics: dict[str, Any]) -> dict[str, float]:
     for part in ("validation", "test"):
         numbers = metrics.get(part, {})
         found |= {f"{part} {k}": numbers[k] for k in FIGURES if k in numbers}
-        for k in ("rmse", "ccc", "pearson", "sagr"):
+        for k in NUMBERS:
             found |= {f"{part} {k} {axis}": value for axis, value in numbers.get(k, {}).items()}
     return found
 
@@ -85,12 +89,19 @@ def format_text(metrics: dict[str, Any]) -> str:
             f"{shown['macro_f1']:.3f}, kappa {shown['kappa']:.3f}, ECE {shown['ece']:.3f} "
             f"({shown['ece_with_temperature']:.3f} with temperature {metrics['temperature']:.2f}) {part}"
         )
+    kept = [k for k in NUMBERS if k in shown]
     each = "; ".join(
-        f"{axis}: RMSE {shown['rmse'][axis]:.3f}, CCC {shown['ccc'][axis]:.3f}, r "
-        f"{shown['pearson'][axis]:.3f}, sign {100 * shown['sagr'][axis]:.1f} %"
-        for axis in shown["rmse"]
+        f"{axis}: {', '.join(_number(k, shown[k][axis]) for k in kept)}" for axis in shown["rmse"]
     )
     return f"{each} {part}"
+
+
+def _number(measure: str, value: float | None) -> str:
+    if value is None:
+        return f"{NUMBERS[measure]} –"
+    if measure == "sagr":
+        return f"{NUMBERS[measure]} {100 * value:.1f} %"
+    return f"{NUMBERS[measure]} {value:{'.4g' if measure in ('mae', 'rmse') else '.3f'}}"
 
 
 def _summarize(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]) -> None:

@@ -1,56 +1,23 @@
-"""Tasks of a training: one class of an image, any number of labels, or valence and arousal. Each has a loss
-and measures, and one entry in `TASKS`."""
+"""Tasks of a training: one class of an image, any number of labels, or numbers. Each has a loss and measures,
+and one entry in `TASKS`."""
 
-from abc import ABC, abstractmethod
 from collections import Counter
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models import label_measures
-from models.affect import AXES, affect_measures
 from models.data.source import ImageSource
 from models.data.tensors import readable, truth
 from models.errors import UserError
 from models.task import MULTI
 from models.training.balance import HEAVIEST, class_weights, frequencies, positive_weights
+from models.training.number_tasks import Affect, Numbers
 from models.training.recipe import Recipe
+from models.training.task import Task
 
 UNREADABLE = -1
-
-
-class Task(ABC):
-    """`outputs`: names of the network's outputs; `monitor`: the measure by which the best epoch is chosen;
-    `notes`: what a training says of its loss, a line each."""
-
-    name: str
-    monitor: str
-    outputs: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-    @abstractmethod
-    def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
-        """Mean loss of float32 outputs (N, K); unreadable images are ignored."""
-
-    @abstractmethod
-    def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
-        """Measures of a whole split, without unreadable images."""
-
-    def batch_measures(self, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        """Measures of a batch of the training, whose mean over an epoch is a curve; without unreadable
-        images."""
-        return {}
-
-    def require_measurable(self, validation: ImageSource) -> None:
-        """Raises UserError where the measure of the best epoch is not defined on these images."""
-        return
-
-    @staticmethod
-    def counts(source: ImageSource) -> dict[str, int]:
-        """Images of each class, where there are classes."""
-        return {}
 
 
 class Classes(Task):
@@ -161,33 +128,8 @@ class Labels(Task):
         return {name: count[name] for name in source.classes}
 
 
-class Affect(Task):
-    """Mean squared error of valence and arousal in [-1, 1] (Hewitt & Gunes 2018); the best epoch has the
-    highest mean CCC."""
-
-    name, monitor, outputs = "affect", "ccc", AXES
-
-    @classmethod
-    def begun(cls, recipe: Recipe, source: ImageSource) -> "Affect":
-        if recipe.balance != "none":
-            raise UserError("--balance is for classes: valence and arousal have none.")
-        return cls()
-
-    def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
-        known = ~torch.isnan(truth).any(1)
-        return F.mse_loss(answer[known], truth[known]) if bool(known.any()) else answer.sum() * 0
-
-    def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
-        each = affect_measures(answer.double().numpy(), truth.double().numpy())
-        return {
-            "loss": float(F.mse_loss(answer, truth)),
-            "ccc": float(np.mean(each["ccc"])),
-            "rmse": float(np.mean(each["rmse"])),
-        }
-
-
-TASKS: dict[str, type[Classes] | type[Labels] | type[Affect]] = {
-    kind.name: kind for kind in (Classes, Labels, Affect)
+TASKS: dict[str, type[Classes] | type[Labels] | type[Numbers]] = {
+    kind.name: kind for kind in (Classes, Labels, Numbers, Affect)
 }
 """By the names in `models.training.recipe.LOSSES`; `begun` makes the task of a recipe and its data."""
 

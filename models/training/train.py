@@ -19,7 +19,7 @@ from models.data.tensors import pixels, readable, truth, workers
 from models.errors import UserError
 from models.heads import freeze
 from models.preprocessing_options import PreprocessingOptions
-from models.task import MULTI
+from models.task_names import MULTI
 from models.training.balance import Shuffled, groups_of, sampler
 from models.training.features import features
 from models.training.keep import KeepBest
@@ -117,6 +117,7 @@ class Training:
             for note in self.task.notes:
                 self.say(f"loss       {note}")
             fed = network.preprocessing
+            self.task.require_network(network.model, torch.zeros(1, fed.channels, *fed.size))
             return self._steps(
                 replace(network, preprocessing=replace(fed, bits=fed.bits or self.parts.training.bits)),
                 resume,
@@ -129,7 +130,7 @@ class Training:
 
     def _steps(self, network: Network, resume: Path | None) -> bool:
         keeper = self.keeper = KeepBest(
-            self.out, network.model, self._description(network), self.task.monitor, self.progress
+            self.out, network.model, self._description(network), self.task.monitor, self.progress, self.task
         )
         recipe = self.recipe
         if network.head is None:
