@@ -28,7 +28,8 @@ _AVERAGED = re.compile(r"(^|[_.\-])(ema|swa|averaged?|avg)([_.\-]|$)", re.IGNORE
 @dataclass
 class Reading:
     """`which`: the set that a person names, or empty text; `outputs`: what the outputs are, as a person says
-    (`models.output_kinds`), or empty text; `taken`: the set that was read, empty where the
+    (`models.output_kinds`), or empty text; `of_labels`: whether each output is that of a label of its own, so
+    that probabilities need not sum to 1; `taken`: the set that was read, empty where the
     file has one; `notes`: what a person should know, a line each; `named`: texts of the file that may name
     its architecture, the likeliest first."""
 
@@ -37,6 +38,7 @@ class Reading:
     notes: list[str] = field(default_factory=list)
     named: tuple[str, ...] = ()
     outputs: str = ""
+    of_labels: bool = False
 
     def note(self, text: str) -> None:
         if text not in self.notes:
@@ -47,11 +49,11 @@ _current: ContextVar[Reading | None] = ContextVar("reading", default=None)
 
 
 @contextmanager
-def reading(which: str = "", outputs: str = "") -> Iterator[Reading]:
+def reading(which: str = "", outputs: str = "", of_labels: bool = False) -> Iterator[Reading]:
     """Checkpoints that are read inside give their set `which`, and their notes; outputs of networks are what
-    `outputs` says. Raises UserError for an unknown kind of outputs."""
+    `outputs` and `of_labels` say. Raises UserError for an unknown kind of outputs."""
     require_known(outputs)
-    made = Reading(which, outputs=outputs)
+    made = Reading(which, outputs=outputs, of_labels=of_labels or current().of_labels)
     token = _current.set(made)
     try:
         yield made

@@ -35,6 +35,7 @@ from models.sources.timm_hub import TimmHubModels
 from models.sources.timm_models import TimmModels
 from models.sources.torchscript import TorchScriptFile
 from models.sources.torchvision_models import TorchvisionModels
+from models.task import MULTI
 from models.trusted_code import trust
 
 
@@ -85,6 +86,7 @@ def load(
     options: PreprocessingOptions | Preprocessing | None = None,
     which: str = "",
     outputs: str = "",
+    task: str = "",
 ) -> Classifier:
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
@@ -93,13 +95,14 @@ def load(
     may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
     them. `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to
     read of a file with several, as state_dict_ema. `outputs`: what the network returns, one of
-    `models.output_kinds.KINDS`, or empty text where it is to be found out. Raises UserError for unknown
-    names, weights that do not fit or cannot be downloaded, and options or outputs that do not fit.
+    `models.output_kinds.KINDS`, or empty text where it is to be found out. `task`: where it is known to be
+    several labels per image, probabilities need not sum to 1. Raises UserError for unknown names, weights
+    that do not fit or cannot be downloaded, and options or outputs that do not fit.
     """
     if weights and not name:
         name, weights = str(weights), None
     source = _source(name)
-    with reading(which, outputs) as found:
+    with reading(which, outputs, task == MULTI) as found:
         classifier = source.load(name, Path(weights) if weights else None, classes, options)
     require_readable(classifier.preprocessing)
     if which and not found.taken and not isinstance(options, Preprocessing):  # a person's, and no run's

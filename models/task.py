@@ -23,10 +23,15 @@ def require_task(text: str) -> str:
     raise UserError(f"No task '{text[:40]}': choose from {', '.join(TASKS)}.")
 
 
+def asked_task(source: "ImageSource", told: str = "") -> str:
+    """The task that was `told`, otherwise that of the data."""
+    return told or (MULTI if source.multi_label else SINGLE)
+
+
 def as_asked(classifier: "Classifier", source: "ImageSource", told: str = "") -> "Classifier":
     """The classifier for the task that was `told`, otherwise for that of the data. Raises UserError where the
     network's own file names another one, and where its outputs cannot be read so."""
-    task = told or (MULTI if source.multi_label else SINGLE)
+    task = asked_task(source, told)
     if classifier.task and classifier.task != task and not told:
         raise UserError(
             f"{classifier.name} answers {_answer(classifier.task)}, as its file says, and the data has "
@@ -42,13 +47,15 @@ def as_named(classifier: "Classifier") -> "Classifier":
 
 def with_task(classifier: "Classifier", task: str) -> "Classifier":
     """The classifier whose network answers so. Raises UserError where its outputs cannot be read so."""
-    from models.multi_label import answering_each_class, is_multi_label
+    from models.multi_label import answering_each_class, is_multi_label, require_one_of_all
     from models.outputs import ONE_SUM, SIGMOID
     from models.sources.asked import example_of
 
     several = is_multi_label(classifier.model)
     if task == SINGLE and several:
         raise UserError(f"{classifier.name} was opened for several labels per image: open it again.")
+    if task == SINGLE:
+        require_one_of_all(classifier.model)
     if task == SINGLE or several:
         return replace(classifier, task=task)
     example = example_of(classifier.preprocessing).to(classifier.device)

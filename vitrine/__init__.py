@@ -73,11 +73,11 @@ def wrap(
     """
     from models.parameter_sets import reading
     from models.sources.module import from_module
-    from models.task import as_named, require_task
+    from models.task import MULTI, as_named, require_task
 
-    with reading(outputs=outputs):
+    with reading(outputs=outputs, of_labels=require_task(task) == MULTI):
         made = replace(from_module(model, classes, preprocess, name), names_from="classes=")
-    return as_named(replace(made, task=require_task(task)))
+    return as_named(replace(made, task=task))
 
 
 def register_model(
@@ -128,6 +128,7 @@ def load(
     preprocess: "Preprocessing | Any" = None,
     which: str = "",
     outputs: str = "",
+    task: str = "",
 ) -> "Classifier":
     """Return a network by name, as `--model` of the command line: a name that `models` lists, a torchvision
     classifier, `timm:NAME`, `hf:FOLDER` (Hugging Face), `net.py:build` (a function of your own code, which is
@@ -137,22 +138,24 @@ def load(
     `weights`: a checkpoint file; default: official weights, downloaded. `classes`: names of outputs that the
     file does not name. `preprocess`: a torchvision transform, or `models.preprocessing.Preprocessing`
     (default: that of the weights). `which`: parameters to read of a checkpoint with several sets, such as
-    "state_dict" or "state_dict_ema" (default: the averaged set, EMA). `outputs`: as of `wrap`. Raises
+    "state_dict" or "state_dict_ema" (default: the averaged set, EMA). `outputs`, `task`: as of `wrap`. Raises
     UserError for unknown names, and for weights that do not fit or cannot be downloaded.
     """
     from models.preprocessing_options import options_for
     from models.registry import load as find
     from models.sources.module import read_preprocess
-    from models.task import as_named
+    from models.task import as_named, require_task
 
     names = tuple(classes) if classes else None
     given = "classes=" if names else ""
+    told = (which, outputs, require_task(task))
     if preprocess is None:
-        found = find(name, weights, names, device, None, which, outputs)
-        return as_named(replace(found, names_from=given))
+        found = find(name, weights, names, device, None, *told)
+        return as_named(replace(found, names_from=given, task=task or found.task))
     fed, origin = read_preprocess(preprocess)
-    found = find(name, weights, names, device, options_for(fed), which, outputs)
-    return as_named(replace(found, preprocessing_from=origin, names_from=given))
+    found = find(name, weights, names, device, options_for(fed), *told)
+    found = replace(found, preprocessing_from=origin, names_from=given, task=task or found.task)
+    return as_named(found)
 
 
 def explain(

@@ -104,13 +104,20 @@ def train(
     recipe = options.to_recipe()
     parts = open_parts(data, columns.image_col, columns.label_col, limit)
     say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
-    classifier = network.load(preprocessing)
+    classifier = _answering(network, parts.training, preprocessing)
     files = {layer: out / f"{layer}.safetensors" for layer in from_commas(layers)}
     _train_decoders(classifier, parts, files, recipe, again)
     decoders = [load_decoder(file, classifier) for file in files.values()]
     judged = parts.test or parts.validation
     _keep_measures(decoders, _measured(classifier, decoders, judged, MEASURED), judged.name)
     say(f"next       {typed(['serve', '--decoders', str(out)])}")
+
+
+def _answering(network: Network, source: "ImageSource", preprocessing: PreprocessingOptions) -> "Classifier":
+    """The network for the task of the data. Raises UserError."""
+    from models.task import as_asked, asked_task
+
+    return as_asked(network.load(preprocessing, task=asked_task(source)), source)
 
 
 def _train_decoders(
@@ -146,8 +153,9 @@ def measure(
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Measure how well images are reconstructed from each layer that has a decoder."""
-    classifier = network.load(preprocessing)
-    _measured(classifier, _decoders(classifier, decoders), data.open(columns), limit)
+    source = data.open(columns)
+    classifier = _answering(network, source, preprocessing)
+    _measured(classifier, _decoders(classifier, decoders), source, limit)
 
 
 @dataclass(frozen=True)
@@ -179,9 +187,10 @@ def image(
     from explain.inversion.rebuild import enlarged, rebuild
     from explain.methods.single_image import must_be_there, read_picture
     from models.memory import reuse_memory
+    from models.task import as_named
 
     must_be_there(image)
-    classifier = network.load(preprocessing)
+    classifier = as_named(network.load(preprocessing))
     reuse_memory()
     given = read_picture(image, classifier.preprocessing)
     x = classifier.batch([given])
@@ -219,13 +228,16 @@ def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path,
     Raises UserError where the folder cannot be written."""
     from PIL import Image
 
+    from explain.formatting import answer_text
+
     try:
         out.mkdir(parents=True, exist_ok=True)
         for made in rebuilt:
             file = out / f"{stem}.{made.layer or 'output'}.png"
             Image.fromarray(made.picture).save(file)
             error = "" if made.error != made.error else f"error {made.error:.3f}, "
-            say(f"{made.layer:24} {error}{classifier.classes[made.pred]} {100 * made.prob:.1f} %  {file}")
+            answer = answer_text(classifier.classes, made.probabilities, made.of_labels)
+            say(f"{made.layer:24} {error}{answer}  {file}")
     except OSError as error:
         raise UserError(
             f"'{out}' cannot be written ({error.strerror or error}): choose another --out."

@@ -109,8 +109,9 @@ def filters(
     from explain.features.units import units_in, write
     from explain.features.visualization_cache import maximized
     from models.memory import reuse_memory
+    from models.task import as_named
 
-    classifier = network.load(preprocessing, class_names)
+    classifier = as_named(network.load(preprocessing, class_names))
     reuse_memory()
     settings = options.settings()
     units = units_in(options.units, () if options.layer else classifier.classes)

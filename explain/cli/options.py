@@ -120,7 +120,10 @@ class Network(Options):
     device: Device = "cpu"
 
     def load(
-        self, preprocessing: PreprocessingOptions = NO_OPTIONS, class_names: str | None = None
+        self,
+        preprocessing: PreprocessingOptions = NO_OPTIONS,
+        class_names: str | None = None,
+        task: str = "",
     ) -> "Classifier":
         """Raises UserError, as `models.registry.load`."""
         from models.class_names import given_in, read_names
@@ -128,7 +131,7 @@ class Network(Options):
 
         names = read_names(class_names) if class_names else None
         given = (self.model, self.weights, names, self.device, preprocessing, self.which, self.outputs)
-        found = load(*given)
+        found = load(*given, task)
         return replace(found, names_from=given_in(class_names)) if class_names else found
 
 

@@ -38,7 +38,7 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
 
     raw = request.preprocessing or manifest.preprocessing
     fed = Preprocessing.from_dict(raw) if raw else None
-    made = load(name, file, None, device, fed, manifest.which, request.output_kind)
+    made = load(name, file, None, device, fed, manifest.which, request.output_kind, request.task)
     return as_in_run(_same_weights(made, manifest), manifest)
 
 
@@ -62,7 +62,7 @@ def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Clas
         source, file = str(weights), None
     request = manifest.request
     classes, fed = request.classes, Preprocessing.from_dict(request.preprocessing)
-    made = load(source, file, None, device, fed, manifest.which, request.output_kind)
+    made = load(source, file, None, device, fed, manifest.which, request.output_kind, request.task)
     made = with_task(_same_weights(made, manifest), request.task)
     return _same_answer(replace(made, classes=classes, renamed=made.classes != classes), manifest)
 

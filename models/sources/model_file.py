@@ -52,7 +52,8 @@ class ModelFile(ModelSource):
             fed = told
         which = current().which or str(raw.get("which", ""))
         outputs = current().outputs or str(raw.get("outputs", ""))
-        made = self.load_other(source, file, None, "cpu", fed, which, outputs)
+        task = MULTI if raw.get("task") == MULTI else ""
+        made = self.load_other(source, file, None, "cpu", fed, which, outputs, task)
         current().taken = made.which
         if weights is None and made.weights_hash != raw["weights_hash"]:
             raise UserError(
@@ -71,7 +72,7 @@ class ModelFile(ModelSource):
             preprocessing=fed,
             preprocessing_from=f"from '{Path(name).name}'",
             options=tuple(words_for(fed, made.transform_input, always=True)),
-            task=MULTI if raw.get("task") == MULTI else made.task,
+            task=task or made.task,
         )
 
 
