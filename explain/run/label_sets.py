@@ -28,7 +28,7 @@ from explain.run.format import (
 )
 from explain.run.parquet import Damaged, read
 from explain.run.run_data import RunData
-from models.classes import find_class
+from models.classes import find_class, names_by_data
 from models.data.source import label_set
 from models.errors import UserError
 from models.evaluation import Evaluation
@@ -285,6 +285,11 @@ class LabelRun(RunData):
     @property
     def derived(self) -> Path:
         return self.folder / BY_LABEL / f"{self.index:04d}"
+
+    @cached_property
+    def data_names(self) -> tuple[str, ...]:
+        name = names_by_data(self.label_sets.classes, self.label_sets.manifest.request.outputs)[self.index]
+        return f"no {name}", name
 
     def prob(self, row: int) -> np.ndarray:
         p = self.label_sets.prob[row, self.index]
