@@ -12,6 +12,10 @@ from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from dashboard.session.context import Context
+from dashboard.tabs.compare import Comparisons, label_pieces
+from dashboard.tabs.compare_state import Choice, from_query
+from dashboard.tabs.label_link import label_of_link
 from explain.analysis.intervals import resamples
 from explain.analysis.label_compare import LabelComparison, compare_labels
 from explain.run.engine import run
@@ -199,3 +203,64 @@ def test_what_cannot_be_compared_is_one_line(
     sets: LabelSets = open_run(a).label_sets
     with pytest.raises(UserError, match="compare two runs of one kind"):
         compare_labels(sets.whole, sets.label(0))
+
+
+@pytest.fixture
+def comparisons(folders: tuple[Path, Path]) -> Comparisons:
+    return Comparisons(Context(open_run(folders[0]), against=(folders[1],)))
+
+
+def test_the_tab_lists_labels_and_opens_one(comparisons: Comparisons, found: LabelComparison) -> None:
+    first = Choice(other=0)
+    _, metrics, _, right = label_pieces(comparisons, first, {})
+    assert "40 images and 4 labels in both" in metrics
+    for k, name in enumerate(NAMES):
+        row = right[right.index(f'aria-label="compare {name}"') :].split("</tr>")[0]
+        assert f"{found.scores_b.average_precision[k]:.3f}" in row
+        assert f"{found.gained[k]:+.3f}" in row
+        assert f'data-action="asked" data-value="{k}"' in row
+    assert "Holm over 4 labels" in right
+    k = int((found.at_named("0.5").only_a).argmax())
+    choice = first.apply("asked", str(k))
+    chooser, _, _, right = label_pieces(comparisons, choice, {})
+    assert f"label={NAMES[k]}" in chooser
+    assert right.count('class="vt-card') == min(int(found.at_named("0.5").only_a[k]), 12)
+    assert f"A: evidence for {NAMES[k]}" in right
+    assert "All labels" in right
+    assert choice.apply("asked", "-1").asked == -1
+    assert choice.apply("other", "0").asked == -1
+
+
+def test_the_tab_follows_the_thresholds(comparisons: Comparisons, found: LabelComparison) -> None:
+    of_errors = {"0": 0.45, "2": 0.5}
+    choice = Choice(other=0, asked=0)
+    same = np.array([0.45, 0.5, 0.5, 0.5])
+    for chosen, expected in (
+        (choice, found.at(same, same)),
+        (choice.apply("thresholds", "best-f1"), found.at_named("best-f1")),
+        (choice.apply("thresholds", "0:0.55,9:0.1"), found.at(same + [0.1, 0, 0, 0], same + [0.1, 0, 0, 0])),
+    ):
+        changes = comparisons.changes(chosen, of_errors)
+        np.testing.assert_array_equal(changes.only_b, expected.only_b)
+        np.testing.assert_array_equal(changes.counts_b.thresholds, expected.counts_b.thresholds)
+        right = label_pieces(comparisons, chosen.apply("which", "b"), of_errors)[3]
+        assert f"{expected.only_b[0]} image" in right
+    chooser = label_pieces(comparisons, choice, of_errors)[0]
+    assert "thresholds=0%3A0.45" in chooser
+    assert choice.apply("thresholds", "none") == choice
+
+
+def test_a_link_opens_its_label(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr("gradio.Warning", warned.append)
+    run = open_run(folders[0])
+    assert label_of_link({"label": "GREEN"}, run) == 1
+    assert label_of_link({}, run) is None
+    assert not warned
+    assert label_of_link({"label": "<pink>"}, run) is None
+    assert len(warned) == 1
+    assert warned[0].startswith(
+        "The link names a label that is not there. No label '&lt;pink&gt;': the run has"
+    )
+    parameters = {"tab": "compare", "against": "b", "thresholds": "sensitivity-90"}
+    assert from_query(parameters, ["b"], Choice()) == Choice(other=0, thresholds="sensitivity-90")

@@ -303,6 +303,10 @@ class LabelRun(RunData):
     def no_map(self, row: int, target: str) -> str:
         if not self._is_label(target, [row])[0]:
             return NEGATIVE.format(name=self.classes[1])
+        return self.no_own_map(row)
+
+    def no_own_map(self, row: int) -> str:
+        """Why the run has no map of the label itself for a row; empty where it has one."""
         return "" if self.label_sets.has_map(self.index, row) else NOT_KEPT
 
     def _is_label(self, target: str, rows: "Sequence[int]") -> np.ndarray:
