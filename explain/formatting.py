@@ -36,14 +36,12 @@ def plural_of(noun: str) -> str:
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
-def answer_text(classes: Sequence[str], prob: "np.ndarray", of_labels: bool, most: int = 4) -> str:
-    """'fear 86.1 %', the most probable class; of several labels per image those that are called, 'red 91.0 %,
-    blue 64.2 %', or 'no label (red 31.0 %)'. `prob` (K,)."""
+def called_text(classes: Sequence[str], prob: "np.ndarray", threshold: float = 0.5) -> str:
+    """Of several labels per image, those that are called: 'red 91.0 % and blue 64.2 %', or the most probable
+    one, 'no label (red 31.0 %)'. `prob` (K,): of each label, which do not sum to 1."""
     order = (-prob).argsort(kind="stable").tolist()
-    texts = [f"{classes[k]} {100 * prob[k]:.1f} %" for k in order if prob[k] >= 0.5 or not of_labels]
-    if not of_labels:
-        return texts[0]
-    return listed(texts, most) if texts else f"no label ({classes[order[0]]} {100 * prob[order[0]]:.1f} %)"
+    texts = [f"{classes[k]} {100 * prob[k]:.1f} %" for k in order if prob[k] >= threshold]
+    return listed(texts) if texts else f"no label ({classes[order[0]]} {100 * prob[order[0]]:.1f} %)"
 
 
 def ordinal(number: int) -> str:

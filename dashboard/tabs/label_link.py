@@ -1,11 +1,12 @@
-"""The label that a link names, of a run of several labels per image."""
+"""The label of a run of several labels per image that a link names, or that is asked for in Errors."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
 
 from dashboard.error_boundary import message_text
-from dashboard.tabs.errors_state import LABEL
+from dashboard.tabs.errors_state import LABEL, View
 from explain.run.reader import RunData
 from models.errors import UserError
 
@@ -20,3 +21,13 @@ def label_of_link(parameters: Mapping[str, str], run: RunData) -> int | None:
     except UserError as error:
         gr.Warning(message_text(f"The link names a label that is not there. {error}"))
         return None
+
+
+def label_of_errors(errors: Mapping[str, Any], run: RunData) -> int | None:
+    """The number of the label that Errors shows (`errors`: its view); None for runs of one class."""
+    return None if run.label_sets is None else View(**errors).asked
+
+
+def kind_of(run: RunData) -> str:
+    """What the outputs of the network are called."""
+    return "classes" if run.label_sets is None else "labels"

@@ -109,7 +109,8 @@ def train(
     _train_decoders(classifier, parts, files, recipe, again)
     decoders = [load_decoder(file, classifier) for file in files.values()]
     judged = parts.test or parts.validation
-    _keep_measures(decoders, _measured(classifier, decoders, judged, MEASURED), judged.name)
+    measures = _measured(classifier, decoders, judged, MEASURED)
+    _keep_measures(decoders, measures, judged.name, classifier.task)
     say(f"next       {typed(['serve', '--decoders', str(out)])}")
 
 
@@ -228,7 +229,7 @@ def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path,
     Raises UserError where the folder cannot be written."""
     from PIL import Image
 
-    from explain.formatting import answer_text
+    from explain.formatting import called_text
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -236,7 +237,9 @@ def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path,
             file = out / f"{stem}.{made.layer or 'output'}.png"
             Image.fromarray(made.picture).save(file)
             error = "" if made.error != made.error else f"error {made.error:.3f}, "
-            answer = answer_text(classifier.classes, made.probabilities, made.of_labels)
+            answer = f"{classifier.classes[made.pred]} {100 * made.prob:.1f} %"
+            if made.labels is not None:
+                answer = called_text(classifier.classes, made.labels)
             say(f"{made.layer:24} {error}{answer}  {file}")
     except OSError as error:
         raise UserError(
@@ -270,12 +273,12 @@ def _measured(
     return last
 
 
-def _keep_measures(decoders: "list[Decoder]", table: "pd.DataFrame", data: str) -> None:
-    """Write what was measured of each decoder into its file."""
+def _keep_measures(decoders: "list[Decoder]", table: "pd.DataFrame", data: str, task: str) -> None:
+    """Write what was measured of each decoder into its file, of a network of this task."""
     from models import checkpoints
 
     for decoder in decoders:
         row = table[table["layer"] == decoder.layer].iloc[0].to_dict()
-        measured = {k: v for k, v in row.items() if k != "layer"} | {"on": data}
+        measured = {k: v for k, v in row.items() if k != "layer"} | {"on": data, "task": task}
         metrics = decoder.about.get("metrics", {}) | {"measured": measured}
         checkpoints.save(decoder.path, decoder.model, decoder.about | {"metrics": metrics}, half=True)

@@ -155,7 +155,6 @@ def top_activations(
     from models.memory import reuse_memory
 
     opened = open_run(run)
-    opened.require_one_class("The list of top activations")
     ask_for_data(opened, allow_data)
     reuse_memory()
     classifier = network_of(opened.manifest, weights, device)

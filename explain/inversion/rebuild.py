@@ -23,23 +23,15 @@ EDITS = ("drop", "keep")
 @dataclass(frozen=True, eq=False)
 class Rebuilt:
     """`picture` (h, w, 3) uint8; `error`: distance from the original as a fraction of that between two
-    images; `probabilities` (K,): the network's answer to it; `of_labels`: of several labels per image, of
-    which each has a probability of its own."""
+    images; `pred`, `prob`: the network's prediction for it, the most probable class; `labels` (K,): of
+    several labels per image, the probability of each."""
 
     layer: str
     picture: np.ndarray
     error: float
-    probabilities: np.ndarray
-    of_labels: bool = False
-
-    @property
-    def pred(self) -> int:
-        """The most probable class."""
-        return int(self.probabilities.argmax())
-
-    @property
-    def prob(self) -> float:
-        return float(self.probabilities.max())
+    pred: int
+    prob: float
+    labels: np.ndarray | None = None
 
 
 def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
@@ -65,7 +57,8 @@ def described(classifier: Classifier, x: Tensor, rebuilt: Tensor, layer: str, sc
         prob = probabilities(classifier.model, classifier.model(rebuilt))[0].float().cpu().numpy()
     error = float((rebuilt - x).norm()) / scale
     picture = pixels_of(rebuilt, classifier.preprocessing)[0]
-    return Rebuilt(layer, picture, error, prob, is_multi_label(classifier.model))
+    labels = prob if is_multi_label(classifier.model) else None
+    return Rebuilt(layer, picture, error, int(prob.argmax()), float(prob.max()), labels)
 
 
 def edited(features: Tensor, units: Sequence[int], how: str) -> Tensor:
