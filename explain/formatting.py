@@ -27,13 +27,16 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f}\u00a0%" if value >= 0.0995 or value == 0 else f"{100 * value:.1f}\u00a0%"
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """'1 image', '1,024 images', '2 classes'. `plural`: where it is not the noun and an s."""
-    return f"{number:,} {noun if number == 1 else plural or plural_of(noun)}"
+def counted(number: int, noun: str, several: str = "") -> str:
+    """'1 image', '1,024 images', '2 classes'. `several`: where it is not the noun and an s."""
+    return f"{number:,} {plural(number, noun, several)}"
 
 
-def plural_of(noun: str) -> str:
-    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+def plural(number: int, noun: str, several: str = "") -> str:
+    """'image' for 1, else 'images'."""
+    if number == 1:
+        return noun
+    return several or (f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s")
 
 
 def called_text(classes: Sequence[str], prob: "np.ndarray", threshold: float = 0.5) -> str:
