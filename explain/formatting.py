@@ -39,6 +39,11 @@ def plural(number: int, noun: str, several: str = "") -> str:
     return several or (f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s")
 
 
+def be(number: int) -> str:
+    """'is' for 1, else 'are'."""
+    return "is" if number == 1 else "are"
+
+
 def called_text(classes: Sequence[str], prob: "np.ndarray", threshold: float = 0.5) -> str:
     """Of several labels per image, those that are called: 'red 91.0 % and blue 64.2 %', or the most probable
     one, 'no label (red 31.0 %)'. `prob` (K,): of each label, which do not sum to 1."""

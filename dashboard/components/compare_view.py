@@ -17,7 +17,7 @@ from dashboard.tabs.compare_state import LISTS, TARGETS, Choice
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
-from explain.formatting import counted, decimal, evidence, p_value
+from explain.formatting import be, counted, decimal, evidence, p_value
 from explain.run.label_sets import LabelRun
 from explain.run.reader import RunData
 from models.program import program
@@ -62,12 +62,8 @@ def summary(c: Comparison) -> Markup:
         table(HEADS_OF_METRICS, join(map(metric_row, c.metrics)), "vt-intervals"),
         empty(only),
     )
-    left = f"; {c.relabeled:,} with different labels {_are(c.relabeled)} excluded" if c.relabeled else ""
+    left = f"; {c.relabeled:,} with different labels {be(c.relabeled)} excluded" if c.relabeled else ""
     return panel("Metrics", body, f"{counted(len(c.matched), 'image')} in both{left}")
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
 
 
 def of_runs(a: RunData, b: RunData) -> Markup:

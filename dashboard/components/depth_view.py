@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dashboard.components.markup import action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.components.strongest import FIND
-from explain.formatting import percent
+from explain.formatting import counted, percent
 
 if TYPE_CHECKING:
     from explain.features.depth import Step
@@ -67,7 +67,7 @@ def _state(about: dict[str, int] | None, running: str, offered: bool) -> str:
         return html('{} <button class="vt-run" {}>Cancel</button>', running, action("stop"))
     if about is not None:
         return (
-            f"the run: {about['images']:,} images, {about['pooled']:,} for classes, "
+            f"the run: {counted(about['images'], 'image')}, {about['pooled']:,} for classes, "
             f"{about['moved']} for shifts"
         )
     if not offered:

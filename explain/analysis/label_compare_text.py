@@ -7,7 +7,7 @@ from explain.analysis.binary_text import figure
 from explain.analysis.bootstrap import Metric
 from explain.analysis.intervals import RESAMPLES
 from explain.analysis.label_compare import LabelChanges, LabelComparison
-from explain.formatting import counted, listed, p_value
+from explain.formatting import be, counted, listed, p_value
 from explain.text_table import columns
 
 TEST = "McNemar's exact test of right and wrong decisions"
@@ -25,8 +25,7 @@ def shared_text(c: LabelComparison) -> str:
     images, labels = counted(len(c.rows), "image"), counted(len(c.classes), "label")
     parts = [f"{images} and {labels} in both"]
     if c.relabeled:
-        are = "is" if c.relabeled == 1 else "are"
-        parts.append(f"{counted(c.relabeled, 'image')} whose labels differ {are} left out")
+        parts.append(f"{counted(c.relabeled, 'image')} whose labels differ {be(c.relabeled)} left out")
     parts += [f"{run} alone has {listed(names)}" for run, names in zip("AB", c.alone, strict=True) if names]
     return "; ".join(parts)
 

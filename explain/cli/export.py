@@ -11,6 +11,7 @@ from explain.cli.data_question import ask_for_data
 from explain.cli.options import AllowData, BlurEyes, Options, Run, from_commas, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import Decision
+from explain.formatting import counted
 
 if TYPE_CHECKING:
     from explain.export.gallery import ExportOptions
@@ -87,7 +88,7 @@ def export(
         say(opened.unfinished)
     for line in format_binary(findings):
         say(line)
-    say(f"{made.images} images, {made.description}")
+    say(f"{counted(made.images, 'image')}, {made.description}")
     say(f"archive    {out}" if out.suffix.lower() == ".zip" else f"page       {out / INDEX}")
 
 

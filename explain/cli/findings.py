@@ -9,6 +9,7 @@ import typer
 from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import NETWORKS_OWN, Decision, Label, Threshold
+from explain.formatting import counted
 from explain.run.format import CALLED
 from models.errors import UserError
 from models.program import typed
@@ -155,8 +156,10 @@ def notes(
     by_image = read(run)
     wrong = sum(note.wrong for note in by_image.values())
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
-    what = "labels" if opened.label_sets is None else "images with labels"
-    say(f"notes      {len(by_image)} images, {wrong} {what} marked as wrong; tags: {tags}")
+    images, marked = counted(len(by_image), "image"), counted(wrong, "label")
+    if opened.label_sets is not None:
+        marked = f"{counted(wrong, 'image')} with labels"
+    say(f"notes      {images}, {marked} marked as wrong; tags: {tags}")
     fitting, missing = corrections_of(opened, by_image)
     if missing:
         names = ", ".join(f"{name[:60]} {count}" for name, count in list(missing.items())[:8])

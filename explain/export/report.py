@@ -15,6 +15,7 @@ from explain.analysis.binary_text import (
     areas,
     figure,
     interval_text,
+    left_out_text,
     measures,
     outcome_text,
     proposals_note,
@@ -27,7 +28,7 @@ from explain.analysis.proposals import CHECKS
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
-from explain.formatting import decimal, evidence
+from explain.formatting import counted, decimal, evidence
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
 from explain.run.reader import RunData
@@ -97,7 +98,7 @@ def _samples_note(run: RunData, method: str, per_class: int, classes: int) -> st
         f"{run.title(method)}, each map on its own scale"
     )
     if classes < len(run.present):
-        return f"the worst {classes} of {len(run.present):,} classes; {note}"
+        return f"the worst {classes} of {counted(len(run.present), 'class')}; {note}"
     return note
 
 
@@ -112,7 +113,7 @@ def _subtitle(run: RunData, method: str) -> str:
     state = m.finished[:16].replace("T", " ") + " UTC" if m.finished else "the run has not ended"
     decision = f" · {run.decision}" if run.decision else ""
     return (
-        f"{len(run.ok):,} images, {len(run.present):,} classes · {run.title(method)} at "
+        f"{counted(len(run.ok), 'image')}, {counted(len(run.present), 'class')} · {run.title(method)} at "
         f"{m.request.where} · {state}{decision}"
     )
 
@@ -143,8 +144,8 @@ def _binary(findings: Findings) -> Values:
 
 
 def _outcomes(scores: BinaryScores, counts: Counts) -> str:
-    left = f"{scores.left_out:,} images without a probability are left out." if scores.left_out else ""
-    return " ".join(filter(None, [scores.undefined, f"{outcome_text(counts)}.", left]))
+    parts = [scores.undefined, f"{outcome_text(counts)}.", left_out_text(scores)]
+    return " ".join(filter(None, parts))
 
 
 def _confusion(run: RunData) -> Values:
@@ -282,11 +283,11 @@ def _charts(run: RunData) -> Iterator[Values]:
 
 
 def _made(run: RunData, method: str) -> list[tuple[str, str]]:
-    m = run.manifest
+    m, images = run.manifest, counted(len(run.table), "image")
     found = [
         ("model", m.network),
         ("weights", f"{Path(m.weights).name or 'shipped'}, SHA-256 {m.request.weights_hash}…"),
-        ("data", f"{m.request.data}, {len(run.table):,} images, fingerprint {m.request.data_fingerprint}"),
+        ("data", f"{m.request.data}, {images}, fingerprint {m.request.data_fingerprint}"),
         ("methods", ", ".join(run.title(name) for name in m.request.methods)),
         ("shown here", run.title(method)),
         ("maps of", m.request.where),
