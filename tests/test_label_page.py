@@ -201,7 +201,7 @@ def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     assert "positive     green" in run_command("analyze", folder, "--label", "green").stdout
     assert run_command("report", folder, "--label", "blue", "--out", str(tmp_path / "r.html")).returncode == 0
     assert "no blue" in (tmp_path / "r.html").read_text()
-    for words in (["report", folder], ["export", folder, "--out", str(tmp_path / "e")]):
+    for words in (["report", folder, "--positive", "red"], ["export", folder, "--out", str(tmp_path / "e")]):
         assert "name one with --label: red, green, blue, grey" in one_line(*words)
     assert "Findings are those" not in text
     at = run_command("analyze", folder, "--threshold", "0.9").stdout

@@ -106,14 +106,20 @@ def report(
     ] = 2,
     blur_eyes: BlurEyes = False,
 ) -> None:
-    """Write what the run found as one HTML file, which opens without a server or a network."""
+    """Write what the run found as one HTML file, which opens without a server or a network; of several labels
+    per image, of which --label names none, all labels."""
     from explain.analysis.binary_text import format_binary
+    from explain.cli.findings import label_lines
     from explain.export.report import report as make
     from explain.export.report import write_report
 
-    findings = decision.findings(run)
-    text = make(findings, method, per_class, blur_eyes)
+    lines = label_lines(run, decision)
+    if lines:
+        text = decision.label_report(run, method, per_class, blur_eyes)
+    else:
+        findings = decision.findings(run)
+        text, lines = make(findings, method, per_class, blur_eyes), format_binary(findings)
     write_report(text, out)
-    for line in format_binary(findings):
+    for line in lines:
         say(line)
     say(f"report     {out}, {len(text.encode()) / 1e6:.1f} MB")

@@ -53,6 +53,17 @@ class Decision(Options):
             )
         return self.of(Findings(run))
 
+    def label_report(self, folder: Path, method: str | None, per_class: int, blur_eyes: bool) -> str:
+        """The report of all labels of a run of several per image, at this threshold of each."""
+        from explain.analysis.label_scores import label_scores
+        from explain.export.label_report import label_report
+        from explain.run.format import CALLED
+        from explain.run.reader import open_run
+
+        sets = open_run(folder).label_sets
+        thresholds = label_scores(sets).thresholds(self.threshold or str(CALLED))
+        return label_report(sets, thresholds, method, per_class, blur_eyes)
+
     def of(self, findings: "Findings") -> "Findings":
         """The findings at this threshold. Raises UserError as `findings.with_threshold`."""
         from explain.analysis.findings import with_threshold

@@ -52,7 +52,7 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
     """
     run, request = findings.run, findings.run.manifest.request
     method = method or findings.method
-    _check(run, method, per_class, blur_eyes)
+    check_options(run, method, per_class, blur_eyes)
     for _ in analyze(findings, clicks=False):
         pass
     samples = overview(run, per_class, classes=by_recall(run)[:CLASSES])
@@ -73,12 +73,12 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         samples=[_class(run, s, method, blur_eyes) for s in samples],
         samples_note=_samples_note(run, method, per_class, len(samples)),
         means=list(_means(findings, method, [s.index for s in samples], blur_eyes)),
-        charts=list(_charts(run)),
-        made=_made(run, method),
+        charts=list(charts_of(run)),
+        made=how_it_was_made(run, method),
     )
 
 
-def _check(run: RunData, method: str, per_class: int, blur_eyes: bool) -> None:
+def check_options(run: RunData, method: str, per_class: int, blur_eyes: bool) -> None:
     """Raises UserError for options that do not fit the run."""
     methods = run.manifest.request.methods
     if method not in methods:
@@ -240,10 +240,10 @@ def _card(run: RunData, row: int, maps: dict[str, np.ndarray], blur_eyes: bool) 
 def _tile(picture: Image.Image, raw: np.ndarray, name: str, target: str, missing: str) -> Values:
     reason = missing or render.problem(raw)
     caption = f"{evidence(name, target)}{reason and ': '}{reason}"
-    return _figure(picture, render.normalize(raw), f"map for {name}", caption)
+    return picture_with_map(picture, render.normalize(raw), f"map for {name}", caption)
 
 
-def _figure(picture: Image.Image, scaled: np.ndarray, alt: str, caption: str) -> Values:
+def picture_with_map(picture: Image.Image, scaled: np.ndarray, alt: str, caption: str) -> Values:
     """The map in the picture: it looks the same in every program and on paper."""
     return {
         "url": render.jpeg_url(render.jpeg_bytes(render.overlay(picture, scaled), 128, 85)),
@@ -263,12 +263,14 @@ def _means(findings: Findings, method: str, classes: list[int], blur_eyes: bool)
                 ].to_numpy()
                 picture = without_eyes(mean_pixels(run, rows), run) if blur_eyes else mean_pixels(run, rows)
                 scaled = render.normalize(means.maps[label, correct], means.top)
-                tiles.append(_figure(picture, scaled, f"mean map of {when} predictions", f"{when}, {n:,}"))
+                tiles.append(
+                    picture_with_map(picture, scaled, f"mean map of {when} predictions", f"{when}, {n:,}")
+                )
         if tiles:
             yield {"name": run.classes[label], "tiles": tiles}
 
 
-def _charts(run: RunData) -> Iterator[Values]:
+def charts_of(run: RunData) -> Iterator[Values]:
     """Loss and accuracy of the training, where the network's checkpoint is here with its curves."""
     file = Path(run.manifest.weights or "-")
     if not (file.is_file() and described(file) and file.with_suffix(".csv").is_file()):
@@ -282,7 +284,8 @@ def _charts(run: RunData) -> Iterator[Values]:
         yield {"url": render.png_url(png(chart, 90)), "alt": chart.title}
 
 
-def _made(run: RunData, method: str) -> list[tuple[str, str]]:
+def how_it_was_made(run: RunData, method: str) -> list[tuple[str, str]]:
+    """Model, data, methods, versions and the command, each with its name."""
     m, images = run.manifest, counted(len(run.table), "image")
     found = [
         ("model", m.network),
