@@ -92,12 +92,11 @@ def load(
 
     `name`: one of `names()`, any torchvision classifier, `timm:NAME`, or the path of a checkpoint that
     Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched, with it `name`
-    may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
-    them. `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to
-    read of a file with several, as state_dict_ema. `outputs`: what the network returns, one of
-    `models.output_kinds.KINDS`, or empty text where it is to be found out. `task`: where it is known to be
-    several labels per image, probabilities need not sum to 1. Raises UserError for unknown names, weights
-    that do not fit or cannot be downloaded, and options or outputs that do not fit.
+    may be empty where the file says its architecture. `classes` names outputs that the weights do not name.
+    `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to read
+    of a file with several. `outputs`: what the network returns (`models.output_kinds.KINDS`; empty: found
+    out); with the `task` of several labels, probabilities need not sum to 1. Raises UserError for unknown
+    names, weights that do not fit or cannot be downloaded, and options or outputs that do not fit.
     """
     if weights and not name:
         name, weights = str(weights), None
