@@ -91,12 +91,11 @@ def load(
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
     `name`: one of `names()`, any torchvision classifier, `timm:NAME`, or the path of a checkpoint that
-    Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched, with it `name`
-    may be empty where the file says its architecture. `classes` names outputs that the weights do not name.
-    `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to read
-    of a file with several. `outputs`: what the network returns (`models.output_kinds.KINDS`; empty: found
-    out); with the `task` of several labels, probabilities need not sum to 1. Raises UserError for unknown
-    names, weights that do not fit or cannot be downloaded, and options or outputs that do not fit.
+    Vitrine wrote. `weights`: a checkpoint file (default: the official ones are fetched), with which `name`
+    may be empty where it says its architecture. `classes`: names that the weights lack. `options`: what a
+    person says about the input, or a run recorded. `which`: the set to read of a file with several.
+    `outputs`: what the network returns (`models.output_kinds.KINDS`; empty: found out); with the `task` of
+    several labels, probabilities need not sum to 1. Raises UserError for what cannot be had or does not fit.
     """
     if weights and not name:
         name, weights = str(weights), None
