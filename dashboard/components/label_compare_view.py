@@ -1,5 +1,7 @@
 """Two runs of several labels per image side by side: metrics, and every label, of which one is opened."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from dashboard.components.compare_view import (
@@ -12,7 +14,7 @@ from dashboard.components.compare_view import (
 )
 from dashboard.components.controls import segments
 from dashboard.components.markup import action, html, join
-from dashboard.components.panel import empty, panel, row, table
+from dashboard.components.panel import empty, panel, table
 from dashboard.components.toolbar import controls_row
 from dashboard.tabs.compare_state import THRESHOLDS, Choice
 from explain.analysis.binary_text import figure
@@ -66,22 +68,10 @@ def label_list(changes: LabelChanges, choice: Choice) -> Markup:
         ("AP: B − A", f"average precision; {DIFFERENCE}"),
         ("p", _test(changes)),
     )
+    records = zip(_numbers(changes), found.to_dict("records"), strict=False)
     rows = join(
-        row(
-            [
-                html('<span class="vt-name">{}</span>', r["label"]),
-                f"{r['images']:,}",
-                _gained(r),
-                p_value(r["p_holm"]),
-            ],
-            html(
-                'class="{}" tabindex="0" role="button" aria-label="compare {}" {}',
-                "vt-on" if asked == choice.asked else "",
-                r["label"],
-                action("asked", asked),
-            ),
-        )
-        for asked, r in zip(_numbers(changes), found.to_dict("records"), strict=False)
+        _row(r, k, [f"{r['images']:,}", _gained(r), p_value(r["p_holm"])], k == choice.asked)
+        for k, r in records
     )
     shown = html('<div class="vt-tall">{}</div>', table(heads, rows))
     return panel("Labels", shown, "the largest change first; click a label")
@@ -129,7 +119,6 @@ def label_overview(changes: LabelChanges) -> Markup:
 
 def _label_row(r: dict[str, float], number: int) -> Markup:
     values = [
-        html('<span class="vt-name">{}</span>', r["label"]),
         f"{r['images']:,}",
         figure(r["ap_a"]),
         figure(r["ap_b"]),
@@ -140,8 +129,19 @@ def _label_row(r: dict[str, float], number: int) -> Markup:
         f"{r['only_b']:,}",
         p_value(r["p_holm"]),
     ]
-    click = html('tabindex="0" role="button" aria-label="compare {}" {}', r["label"], action("asked", number))
-    return row(values, click)
+    return _row(r, number, values)
+
+
+def _row(r: dict[str, float], number: int, cells: Sequence[object], chosen: bool = False) -> Markup:
+    """A label, which a click opens, and its cells."""
+    return html(
+        '<tr class="{on}" tabindex="0" role="button" aria-label="compare {name}" {click}>'
+        '<td class="vt-name" title="{name}">{name}</td>{cells}</tr>',
+        on="vt-on" if chosen else "",
+        name=r["label"],
+        click=action("asked", number),
+        cells=join(html("<td>{}</td>", cell) for cell in cells),
+    )
 
 
 def opened_label(c: Comparison, choice: Choice) -> Markup:
