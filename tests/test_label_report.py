@@ -12,7 +12,9 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from dashboard.session.context import Context
 from dashboard.tabs.errors_state import first_view
 from dashboard.tabs.export import ExportTab
+from explain.analysis.label_proposals import label_set_findings
 from explain.export.label_report import label_report, outcome_rows
+from explain.formatting import visible_text
 from explain.run.engine import run
 from explain.run.label_sets import LabelSets
 from explain.run.reader import open_run
@@ -160,3 +162,13 @@ def test_many_labels_are_listed_as_pairs(sets: LabelSets, monkeypatch: pytest.Mo
     part = text[text.index("<h2>Together") :]
     assert f"<bdi>{NAMES[a]}</bdi></td><td>+ <bdi>{NAMES[b]}</bdi></td><td>{both[a, b]} (" in part
     assert ">1 label with the most errors of 4; at most 2 missed" in text
+
+
+def test_what_to_try_is_that_of_all_labels(sets: LabelSets) -> None:
+    found = label_set_findings(sets)
+    text = label_report(sets)
+    assert "<code>train" not in text
+    if found.inconclusive:
+        assert visible_text(found.inconclusive)[:40] in text
+    for proposal in found.proposals:
+        assert proposal.title in text

@@ -109,13 +109,12 @@ def report(
     """Write what the run found as one HTML file, which opens without a server or a network; of several labels
     per image, of which --label names none, all labels."""
     from explain.analysis.binary_text import format_binary
-    from explain.cli.findings import label_lines
     from explain.export.report import report as make
     from explain.export.report import write_report
+    from explain.run.reader import open_run
 
-    lines = label_lines(run, decision)
-    if lines:
-        text = decision.label_report(run, method, per_class, blur_eyes)
+    if open_run(run, decision.label).all_labels and not decision.positive:
+        text, lines = decision.label_report(run, method, per_class, blur_eyes)
     else:
         findings = decision.findings(run)
         text, lines = make(findings, method, per_class, blur_eyes), format_binary(findings)

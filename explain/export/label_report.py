@@ -7,6 +7,7 @@ import numpy as np
 
 from explain import render
 from explain.analysis.binary_text import figure, interval_text
+from explain.analysis.label_proposals import OF_ALL, label_set_findings
 from explain.analysis.label_scores import label_scores
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import LabelCounts
@@ -29,6 +30,7 @@ INSTEAD = (
 TOGETHER = (
     "images that have both labels; in brackets how many would if they had nothing to do with each other"
 )
+PROPOSALS = "of all labels, those about the most errors first; of the network's own predictions, from 0.5"
 Values = dict[str, Any]
 
 
@@ -47,6 +49,7 @@ def label_report(
     check_options(run, method, per_outcome, blur_eyes)
     scores = label_scores(sets)
     counts = scores.at(np.full(len(sets.classes), CALLED) if thresholds is None else thresholds)
+    found = label_set_findings(sets)
     worst = [k for k in _order(counts) if counts.fp[k] + counts.fn[k]][:WORST]
     return page(
         "label_report.html",
@@ -55,6 +58,10 @@ def label_report(
         data=request.data,
         subtitle=_subtitle(sets, counts, run.title(method)),
         unfinished=run.unfinished,
+        proposals=found.proposals,
+        inconclusive=found.inconclusive,
+        checks=", ".join(OF_ALL),
+        proposals_note=PROPOSALS,
         **_measures(scores, counts),
         **_labels(scores, counts),
         **_pairs(sets, scores, counts),
