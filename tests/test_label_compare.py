@@ -15,6 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from dashboard.session.context import Context
 from dashboard.tabs.compare import Comparisons, label_pieces
 from dashboard.tabs.compare_state import Choice, from_query
+from dashboard.tabs.inspect import InspectTab, show_row
 from dashboard.tabs.label_link import label_of_link
 from explain.analysis.intervals import resamples
 from explain.analysis.label_compare import LabelComparison, compare_labels
@@ -264,3 +265,30 @@ def test_a_link_opens_its_label(folders: tuple[Path, Path], monkeypatch: pytest.
     )
     parameters = {"tab": "compare", "against": "b", "thresholds": "sensitivity-90"}
     assert from_query(parameters, ["b"], Choice()) == Choice(other=0, thresholds="sensitivity-90")
+
+
+class Asked:
+    """A request for the page with these parameters."""
+
+    def __init__(self, **parameters: str):
+        self.query_params = parameters
+
+
+def test_a_link_of_inspect_has_its_label(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr("gradio.Warning", warned.append)
+    tab = InspectTab.__new__(InspectTab)
+    tab._ctx = Context(open_run(folders[0]))
+    name = tab._ctx.run.table.at[5, "id"]
+    for parameters, label, warnings in (
+        ({"image": name, "label": "blue"}, 2, 0),
+        ({"image": name}, None, 0),
+        ({"image": name, "label": "pink"}, None, 0),  # Errors says it
+        ({"tab": "inspect", "image": name, "label": "pink"}, None, 1),
+    ):
+        opened, _ = tab.arrive(Asked(**parameters))
+        assert (opened["row"], opened["label"]) == (5, label)
+        assert len(warned) == warnings
+    _, facts, panel, _, _ = show_row(tab._ctx, 5, 2)
+    assert f"?image={name}&amp;label=blue" in str(facts)
+    assert "Maps of the run for blue" in str(panel)

@@ -12,7 +12,7 @@ from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
 from dashboard.components.subject import facts, run_maps, shown_probability, start_page
 from dashboard.error_boundary import error_boundary, message_text
-from dashboard.links import in_inspect
+from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.session.subject_picker import SubjectPicker
@@ -22,6 +22,7 @@ from dashboard.tabs.errors_state import asked_label
 from dashboard.tabs.inspect_form import InspectForm
 from dashboard.tabs.inspect_maps import live_maps
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
+from dashboard.tabs.label_link import label_of_link
 from explain.methods.registry import METHODS
 from explain.run.notes import read
 from explain.run.reader import RunData
@@ -164,7 +165,9 @@ class InspectTab:
         """The image that a link names."""
         parameters = dict(request.query_params)
         subject = from_query(parameters, self._ctx.run, InspectView()).subject
-        label = asked_label(parameters, self._ctx.run)  # Errors says where there is none of this name
+        # without a tab Errors reads the link, too, and says where there is no label of this name
+        find = label_of_link if TAB in parameters else asked_label
+        label = find(parameters, self._ctx.run)
         return in_inspect(self._ctx.run, subject["row"], label) if subject else [gr.skip()] * 2
 
     @error_boundary
