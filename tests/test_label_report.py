@@ -167,7 +167,7 @@ def test_many_labels_are_listed_as_pairs(sets: LabelSets, monkeypatch: pytest.Mo
 def test_what_to_try_is_that_of_all_labels(sets: LabelSets) -> None:
     found = label_set_findings(sets)
     text = label_report(sets)
-    assert "<code>train" not in text
+    assert "<code>train </code>" not in text
     if found.inconclusive:
         assert visible_text(found.inconclusive)[:40] in text
     for proposal in found.proposals:
