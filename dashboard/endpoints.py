@@ -165,11 +165,12 @@ class Endpoints:
     @error_boundary
     def report(self) -> str:
         """What the run found, as one HTML file that needs no network."""
+        from explain.export.label_report import label_report
         from explain.export.report import report as make
         from explain.export.report import write_report
 
-        out = handed_out(f"{self._ctx.run.folder.name}.html")
-        write_report(make(self._ctx.findings), out)
+        out, sets = handed_out(f"{self._ctx.run.folder.name}.html"), self._ctx.run.label_sets
+        write_report(make(self._ctx.findings) if sets is None else label_report(sets), out)
         return str(out)
 
     def _opened(self, photo: str | None) -> Image.Image:

@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TARGET_NAMES = {"pred": "predicted", "label": "true"}  # of a run's two targets
 _DIRECTION = {
@@ -21,6 +25,31 @@ def percent(value: float) -> str:
     if value != value:
         return "–"
     return f"{100 * value:.0f}\u00a0%" if value >= 0.0995 or value == 0 else f"{100 * value:.1f}\u00a0%"
+
+
+def counted(number: int, noun: str, several: str = "") -> str:
+    """'1 image', '1,024 images', '2 classes'. `several`: where it is not the noun and an s."""
+    return f"{number:,} {plural(number, noun, several)}"
+
+
+def plural(number: int, noun: str, several: str = "") -> str:
+    """'image' for 1, else 'images'."""
+    if number == 1:
+        return noun
+    return several or (f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s")
+
+
+def be(number: int) -> str:
+    """'is' for 1, else 'are'."""
+    return "is" if number == 1 else "are"
+
+
+def called_text(classes: Sequence[str], prob: "np.ndarray", threshold: float = 0.5) -> str:
+    """Of several labels per image, those that are called: 'red 91.0 % and blue 64.2 %', or the most probable
+    one, 'no label (red 31.0 %)'. `prob` (K,): of each label, which do not sum to 1."""
+    order = (-prob).argsort(kind="stable").tolist()
+    texts = [f"{classes[k]} {100 * prob[k]:.1f} %" for k in order if prob[k] >= threshold]
+    return listed(texts) if texts else f"no label ({classes[order[0]]} {100 * prob[order[0]]:.1f} %)"
 
 
 def ordinal(number: int) -> str:

@@ -39,12 +39,12 @@ def two_sided(model: nn.Module, example: Tensor) -> tuple[nn.Module, str]:
     else as it is found. `example` (C, H, W): an image to find out with. Layers, parameters and the given
     object stay as they are. Raises UserError where the output is not what a person says, and where only a
     person can say whether it is a percentage."""
-    told, outputs = current().outputs, _tried(model, example)
+    told, outputs = current().outputs, tried(model, example)
     found = "probabilities" if _is_probability(outputs) else "logits"
     read_as = told or found
     require_within(outputs, read_as)
     unclear = float(outputs.max()) > 1 and _within_percent(outputs)
-    unclear = unclear and _within_percent(_tried(model, example, FAR))
+    unclear = unclear and _within_percent(tried(model, example, FAR))
     if unclear and not told:
         raise UserError(MAY_BE_PERCENT)
     what, rule = READ_AS[read_as]
@@ -75,10 +75,10 @@ def gives_probability(model: nn.Module, example: Tensor) -> bool:
     """Whether the output lies between 0 and 1 whatever the image: it is behind a sigmoid. Images far outside
     the usual range are tried too, whose logits lie outside of 0 and 1 unless the network ignores its
     input."""
-    return _is_probability(_tried(model, example))
+    return _is_probability(tried(model, example))
 
 
-def _tried(model: nn.Module, example: Tensor, scales: tuple[float, ...] = SCALES) -> Tensor:
+def tried(model: nn.Module, example: Tensor, scales: tuple[float, ...] = SCALES) -> Tensor:
     """The output for images of noise, within the usual range and far outside of it."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(PROBES, *example.shape, generator=generator).to(example)

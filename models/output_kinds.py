@@ -63,6 +63,14 @@ def require_within(outputs: "Tensor", kind: str) -> None:
         raise _contradiction(kind, seen, "logits")
 
 
+def require_fractions(outputs: "Tensor", kind: str) -> None:
+    """Raises UserError where a person says that the outputs (N, K) of K labels are probabilities, each of its
+    own, and they cannot be; and where they are said to be percent and none is above 1."""
+    require_within(outputs, kind)
+    if WHOLE[kind] > 1 >= float(outputs.max()):
+        raise _contradiction(kind, "test images lie between 0 and 1", "probabilities")
+
+
 def _contradiction(kind: str, seen: str, instead: str) -> UserError:
     return UserError(
         f"The outputs are said to be {kind}, but those of {seen}: leave --outputs (outputs=) out, or give "

@@ -9,17 +9,21 @@ from torch import Tensor, nn
 
 from models.colors import channels_wanted, how_to_read
 from models.errors import UserError
+from models.multi_label import said_of_each
 from models.one_by_one import NOTE as ALONE
 from models.one_by_one import one_by_one
 from models.one_logit import two_sided
 from models.output_kinds import (
+    NEAR_SAID,
     TINY,
     WHOLE,
+    are_distributions,
     found_newly,
     fractions,
     have_one_sum,
     kind_of,
     require_distributions,
+    require_fractions,
     to_record,
 )
 from models.parameter_sets import current
@@ -153,6 +157,7 @@ def giving_scores(model: nn.Module, example: Tensor, task: str = "") -> tuple[nn
     if not numbers:
         kind, record, note = _read_as(scores)
         made = _with_forward(model, path, kind, record) if path or record or kind in WHOLE else model
+        made = said_of_each(made, record) if kind not in WHOLE and record in WHOLE else made
         made = one_by_one(made) if alone else made
         if scores.shape[1] == 1:
             made, note = two_sided(made, example)
@@ -190,6 +195,9 @@ def _read_as(scores: Tensor) -> tuple[str, str, str]:
     told, found = current().outputs, kind_of(scores)
     if scores.shape[1] == 1:
         return "logits", "", ""
+    if _of_labels(scores, told):
+        require_fractions(scores, told)
+        return "logits", told, ""  # `models.multi_label` takes their logits
     require_distributions(scores, told)
     kind, note = told or found, NOTES[told or found]
     if kind == "logits":
@@ -197,6 +205,11 @@ def _read_as(scores: Tensor) -> tuple[str, str, str]:
     # of several labels per image, outputs between 0 and 1 are probabilities, too, unless they are told
     record = told if told and _between_0_and_1(scores) and found == "logits" else to_record(told, found)
     return kind, record or (found if found_newly(scores, found) else ""), note
+
+
+def _of_labels(scores: Tensor, told: str) -> bool:
+    """Whether outputs (N, K) are said to be probabilities, each of a label of its own."""
+    return current().of_labels and told in WHOLE and not are_distributions(scores, told, NEAR_SAID)
 
 
 def _not_its_own(scores: Tensor) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.errors import UserError
 from models.output_kinds import require_known
-from models.task_names import REGRESSION
+from models.task_names import MULTI, REGRESSION
 
 State = dict[str, Tensor]
 USUAL = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "model_state", "params")
@@ -41,6 +41,11 @@ class Reading:
     outputs: str = ""
     task: str = ""
 
+    @property
+    def of_labels(self) -> bool:
+        """Whether each output is that of a label of its own, so that probabilities need not sum to 1."""
+        return self.task == MULTI
+
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
@@ -57,7 +62,7 @@ def reading(which: str = "", outputs: str = "", task: str = "") -> Iterator[Read
     require_known(outputs)
     if task == REGRESSION and outputs:
         raise UserError(f"Outputs of the task {REGRESSION} are numbers, not {outputs}: leave --outputs out.")
-    made = Reading(which, outputs=outputs, task=task)
+    made = Reading(which, outputs=outputs, task=task or current().task)
     token = _current.set(made)
     try:
         yield made

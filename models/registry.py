@@ -90,14 +90,12 @@ def load(
     """Load a network, ready to use: eval mode, channels_last, on the device.
 
     `name`: one of `names()`, any torchvision classifier, `timm:NAME`, or the path of a checkpoint that
-    Vitrine wrote. `weights`: a checkpoint file; without it the official weights are fetched, with it `name`
-    may be empty where the file says its architecture. `classes` names the outputs of weights that do not name
-    them. `options`: what a person says about the input, or a run recorded. `which`: the set of parameters to
-    read of a file with several, as state_dict_ema. `outputs`: what the network returns, one of
-    `models.output_kinds.KINDS`, or empty text where it is to be found out. `task`: one of
-    `models.task.TASKS` where a person or the data says it: of a regression, outputs are not read as those of
-    classes. Raises UserError for unknown names, weights that do not fit or cannot be downloaded, and options
-    or outputs that do not fit.
+    Vitrine wrote. `weights`: a checkpoint file (default: the official ones are fetched), with which `name`
+    may be empty where it says its architecture. `classes`: names that the weights lack. `options`: what a
+    person says about the input, or a run recorded. `which`: the set to read of a file with several.
+    `outputs`: what the network returns (`models.output_kinds.KINDS`; empty: found out); of the `task` of
+    several labels (`models.task.TASKS`), probabilities need not sum to 1, and of numbers, outputs are not
+    read as those of classes. Raises UserError for what cannot be had or does not fit.
     """
     if weights and not name:
         name, weights = str(weights), None

@@ -27,10 +27,15 @@ def require_task(text: str) -> str:
     raise UserError(f"No task '{text[:40]}': choose from {', '.join(TASKS)}.")
 
 
+def asked_task(source: "ImageSource", told: str = "") -> str:
+    """The task that was `told`, otherwise that of the data."""
+    return told or source.task
+
+
 def as_asked(classifier: "Classifier", source: "ImageSource", told: str = "") -> "Classifier":
     """The classifier for the task that was `told`, otherwise for that of the data. Raises UserError where the
     network's own file names another one, and where its outputs cannot be read so."""
-    task = told or source.task
+    task = asked_task(source, told)
     if classifier.task and classifier.task != task and not told:
         either = " or ".join(f"--task {name}" for name in TASKS if name in (classifier.task, task))
         raise UserError(
@@ -72,7 +77,7 @@ def as_named(classifier: "Classifier") -> "Classifier":
 
 def with_task(classifier: "Classifier", task: str) -> "Classifier":
     """The classifier whose network answers so. Raises UserError where its outputs cannot be read so."""
-    from models.multi_label import is_multi_label
+    from models.multi_label import is_multi_label, require_one_of_all
     from models.regression import is_regression
 
     model = classifier.model
@@ -80,6 +85,8 @@ def with_task(classifier: "Classifier", task: str) -> "Classifier":
     if opened not in (SINGLE, task):
         what = "several labels per image" if opened == MULTI else "numbers"
         raise UserError(f"{classifier.name} was opened for {what}: open it again.")
+    if task == SINGLE:
+        require_one_of_all(model)
     if task == opened:
         return replace(classifier, task=task)
     return _with_labels(classifier) if task == MULTI else _with_numbers(classifier)

@@ -9,7 +9,8 @@ import pytest
 from explain.run.engine import run
 from explain.run.notes import UNKNOWN, read
 from explain.run.reader import open_run
-from tests.pages import Events, open_tab, served
+from tests.pages import FITS, Events, open_tab, served
+from tests.test_label_compare import other_network
 from tests.test_label_sets import NAMES, Patches, answering
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -21,7 +22,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("labels")
     (root / "patches").mkdir()
-    run(answering(), Patches(root / "patches", 60), root / "run", ["grad_cam"])
+    patches = Patches(root / "patches", 60)
+    run(answering(), patches, root / "run", ["grad_cam"])
+    run(other_network(), patches, root / "other", ["grad_cam"])
     return root / "run"
 
 
@@ -29,7 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[str]:
     from dashboard.session.context import Context
 
-    with served(Context(open_run(folder, "green"), network=answering())) as url:
+    other = folder.parent / "other"
+    with served(Context(open_run(folder, "green"), against=(other,), network=answering())) as url:
         yield url
 
 
@@ -89,3 +93,57 @@ def test_right_labels_are_toggled_and_kept(page: "playwright.Page", folder: Path
     other.click()
     events.wait()
     assert read(folder) == {}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [(1280, False, "?tab=compare&against=other&label=blue&thresholds=best-f1")],
+    indirect=True,
+)
+def test_two_runs_are_compared_by_label(page: "playwright.Page") -> None:
+    events = Events(page)
+    page.wait_for_selector("#vt-flips h2:has-text('blue')")
+    assert page.locator("#vt-metrics [data-action=thresholds].vt-on").inner_text() == "best F1"
+    page.click("#vt-flips [data-action=asked]")
+    page.wait_for_selector("#vt-flips th:has-text('AP of A')")
+    events.wait()
+    assert page.locator("#vt-flips tbody tr").count() == 4
+    rules = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+    areas = ("#vt-metrics", "#vt-changes", "#vt-flips")
+    found = [axe.Axe().run(page, context=area, options=rules).response["violations"] for area in areas]
+    assert found == [[], [], []]
+    page.click("#vt-changes tr:has-text('red')")
+    page.wait_for_selector("#vt-changes tr.vt-on:has-text('red')")
+    page.click("#vt-flips [data-action=which][data-value=b]")
+    events.wait()
+    card = page.locator("#vt-flips .vt-card").first
+    if card.count():
+        card.click()
+        page.wait_for_selector("#vt-live h2:has-text('for red')")
+        link = page.locator("#vt-facts [data-link]").first.get_attribute("data-link") or ""
+        assert "label=red" in link
+    assert page.evaluate(FITS)
+
+
+@pytest.mark.parametrize("page", [(1280, False, "?label=pink")], indirect=True)
+def test_the_other_tabs_follow_the_label(page: "playwright.Page") -> None:
+    page.wait_for_selector(".toast-body:has-text('No label')")
+    page.click("#vt-labels tr:has-text('blue')")
+    page.wait_for_selector("#vt-labels tr.vt-on:has-text('blue')")
+    events = Events(page)
+    open_tab(page, "Layers")
+    page.wait_for_selector("#vt-depth:has-text('Separability of blue')")
+    page.select_option("#vt-sheet [data-action=order]", "weight towards the class")
+    chosen = page.locator("#vt-sheet [data-action=label]")
+    chosen.wait_for()
+    assert chosen.input_value() == "2"
+    chosen.select_option("3")
+    page.wait_for_selector("#vt-depth:has-text('Separability of grey')")
+    open_tab(page, "Filters")
+    page.wait_for_selector("#vt-filter-layers tr")
+    open_tab(page, "Inversion")
+    page.wait_for_selector("#vt-inversion h2:has-text('Reconstructions of')")
+    open_tab(page, "Gaze")
+    page.wait_for_selector("#vt-gaze:has-text('Grad-CAM for blue')")
+    events.wait()
+    assert page.locator("text=takes runs of one class").count() == 0

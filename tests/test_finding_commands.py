@@ -61,7 +61,7 @@ def test_notes_and_the_labels_that_run_takes(folder: Path, tmp_path: Path) -> No
     add(folder / "a", "000003.png", "label", "class 5", classes=("class 5",))
     add(folder / "a", "000004.png", "tags", ["odd"])
     text = launch("notes", folder / "a", "--out", tmp_path / "notes.csv", "--labels", tmp_path / "labels.csv")
-    assert "2 images, 1 labels marked as wrong; tags: odd 1" in text
+    assert "2 images, 1 label marked as wrong; tags: odd 1" in text
     assert pd.read_csv(tmp_path / "notes.csv")["id"].tolist() == ["000003.png", "000004.png"]
     assert pd.read_csv(tmp_path / "labels.csv")[["image", "label"]].to_numpy().tolist() == [
         ["000003.png", "class 5"]

@@ -21,10 +21,12 @@ from models import registry
 from models.architectures.classifiers import ARCHITECTURES
 from models.errors import UserError
 from models.outputs import PERCENT, PROBABILITIES
+from models.parameter_sets import reading
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import PreprocessingOptions
 from models.probabilities import probabilities
-from models.task import MULTI, with_task
+from models.sources.module import from_module
+from models.task import MULTI, SINGLE, with_task
 from tests.command import launch, one_line
 
 FED = Preprocessing((24, 24), None, (0.0,) * 3, (1.0,) * 3)
@@ -48,6 +50,7 @@ def logits(): return Net(3, nn.Identity())
 def probabilities(): return Net(3, nn.Softmax(1))
 def percent(): return Net(3, lambda z: 100 * z.softmax(1))
 def sigmoids(): return Net(3, nn.Sigmoid())
+def percents(): return Net(3, lambda z: 100 * z.sigmoid())
 def one_logit(): return Net(1, nn.Identity())
 def one_probability(): return Net(1, nn.Sigmoid())
 def one_percent(): return Net(1, lambda z: 100 * z.sigmoid())
@@ -70,6 +73,11 @@ def code(tmp_path: Path) -> Path:
 
 def noise(count: int = 4) -> Tensor:
     return torch.rand(count, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+
+
+def pixels(image: Path) -> Tensor:
+    values = np.asarray(Image.open(image).convert("RGB").resize((24, 24), 2), np.float32) / 255
+    return torch.tensor(values).permute(2, 0, 1)
 
 
 def logits_of(name: str, x: Tensor) -> Tensor:
@@ -142,6 +150,55 @@ def test_of_several_labels_an_image_logits_are_as_said_too() -> None:
         assert network.output_kind == outputs
     with pytest.raises(UserError, match="sum to 1, so its classes exclude each other"):
         with_task(wrapped("percent"), MULTI)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sigmoids", "probabilities"), ("percents", "percent")])
+def test_of_several_labels_probabilities_are_those_of_each(
+    name: str, kind: str, code: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """The outputs themselves, which do not sum to 1; their logits are the scores."""
+    x = noise()
+    p = logits_of("logits", x).sigmoid()
+    words = (*("--model", f"{code}:{name}"), *WORDS, "--outputs", kind)
+    networks = [
+        vitrine.wrap(made(name), NAMES[3], FED, outputs=kind, task=MULTI),
+        vitrine.load(f"{code}:{name}", preprocess=FED, outputs=kind, task=MULTI),
+    ]
+    for network in networks:
+        torch.testing.assert_close(answers(network, x), p, rtol=0, atol=1e-6)
+        with torch.no_grad():
+            torch.testing.assert_close(network.model(x).double(), p.logit(), rtol=1e-4, atol=1e-4)
+        assert "as was said" in network.notes[-1]
+        assert network.output_kind == ("" if kind == "probabilities" else kind)  # found by itself, or not
+    table = tmp_path / "sets.csv"
+    images = sorted(str(path) for path in pictures.rglob("*.png"))
+    sets = ("red|blue", "green", "red", "blue|green", "red|green|blue")
+    rows = [f"{image},{sets[k % 5]}" for k, image in enumerate(images)]
+    table.write_text("\n".join(["image,labels", *rows]))
+    (tmp_path / "names.txt").write_text("blue\ngreen\nred")
+    words += ("--class-names", tmp_path / "names.txt", "--force")
+    launch("run", *words, "--data", table, "--out", tmp_path / "run")
+    opened = open_run(tmp_path / "run")
+    x = torch.stack([pixels(Path(opened.manifest.data_root) / i) for i in opened.table["id"]])
+    np.testing.assert_allclose(opened.label_sets.prob, logits_of("logits", x).sigmoid(), atol=1e-5)
+    network_of(opened.manifest)
+    layers = launch("layers", "--model", tmp_path / "run" / "model.json")
+    assert "features.0" in layers
+
+
+def test_what_is_impossible_of_several_labels_is_refused() -> None:
+    for name, kind, message in (
+        ("logits", "probabilities", r"lie between -[\d.]+ and [\d.]+, not between 0 and 1"),
+        ("percents", "probabilities", r"lie between [\d.e-]+ and [\d.]+, not between 0 and 1"),
+        ("sigmoids", "percent", "lie between 0 and 1: leave --outputs .* or give probabilities"),
+        ("probabilities", "probabilities", "sum to 1, so its classes exclude each other"),
+    ):
+        with pytest.raises(UserError, match=message):
+            vitrine.wrap(made(name), NAMES[3], FED, outputs=kind, task=MULTI)
+    with reading(outputs="probabilities", of_labels=True):
+        network = from_module(made("sigmoids"), NAMES[3], FED, "n")
+    with pytest.raises(UserError, match="each is that of a label of its own"):
+        with_task(network, SINGLE)
 
 
 def test_what_was_found_is_said() -> None:
@@ -260,8 +317,7 @@ def test_every_command_that_loads_a_network(code: Path, pictures: Path, tmp_path
         *("explain", image, "--model", f"{code}:one_percent", *WORDS, "--outputs", "percent"),
         *("--methods", "grad_cam", "--out", tmp_path / "maps"),
     )
-    pixels = np.asarray(Image.open(image).convert("RGB").resize((24, 24), 2), np.float32) / 255
-    p = float(by_hand("one_percent", torch.tensor(pixels).permute(2, 0, 1)[None])[0].max())
+    p = float(by_hand("one_percent", pixels(image)[None])[0].max())
     assert f"{100 * p:.1f} %" in shown
 
 

@@ -150,13 +150,14 @@ def load(
 
     names = tuple(classes) if classes else None
     given = "classes=" if names else ""
+    told = (which, outputs, require_task(task))
     if preprocess is None:
-        found = find(name, weights, names, device, None, which, outputs, require_task(task))
+        found = find(name, weights, names, device, None, *told)
         return as_named(replace(found, names_from=given, task=task or found.task))
     fed, origin = read_preprocess(preprocess)
-    found = find(name, weights, names, device, options_for(fed), which, outputs, require_task(task))
-    made = replace(found, preprocessing_from=origin, names_from=given, task=task or found.task)
-    return as_named(made)
+    found = find(name, weights, names, device, options_for(fed), *told)
+    found = replace(found, preprocessing_from=origin, names_from=given, task=task or found.task)
+    return as_named(found)
 
 
 def explain(

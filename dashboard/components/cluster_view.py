@@ -11,7 +11,7 @@ from dashboard.tabs.errors_state import View
 from explain.analysis.clusters import Cluster
 from explain.analysis.findings import Findings
 from explain.analysis.ranking import by_recall
-from explain.formatting import percent
+from explain.formatting import counted, percent
 from explain.run.images import mean_picture
 from models.errors import UserError
 
@@ -52,11 +52,11 @@ def _cluster(findings: Findings, view: View, c: Cluster, key: str, top: float) -
     low, high = c.interval
     shown = Shown(c.mean, "mean map", "mean map of the cluster")
     return html(
-        '<div class="vt-class"><button class="vt-link vt-class-name" {click}><b>{count:,} images</b> '
+        '<div class="vt-class"><button class="vt-link vt-class-name" {click}><b>{count}</b> '
         "<small>{wrong} wrong (95 % interval {low} to {high}) · show images</small></button>"
         '<div class="vt-cluster">{mean}{examples}</div></div>',
         click=action("group", key),
-        count=len(c.rows),
+        count=counted(len(c.rows), "image"),
         wrong=percent(c.error_rate),
         low=percent(low),
         high=percent(high),

@@ -17,7 +17,8 @@ from dashboard.tabs.compare_state import LISTS, TARGETS, Choice
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
-from explain.formatting import decimal, evidence, p_value
+from explain.formatting import be, counted, decimal, evidence, p_value
+from explain.run.label_sets import LabelRun
 from explain.run.reader import RunData
 from models.program import program
 
@@ -37,8 +38,8 @@ HEADS_OF_CLASSES = (
 )
 
 
-def chooser(names: Sequence[str], choice: Choice) -> Markup:
-    """Which run to compare with."""
+def chooser(names: Sequence[str], choice: Choice, query: str = "") -> Markup:
+    """Which run to compare with. `query`: of the link to the view (default: that of the choice alone)."""
     if not names:
         text = html(
             "Runs beside this one on the same images are listed here; for others use "
@@ -46,7 +47,7 @@ def chooser(names: Sequence[str], choice: Choice) -> Markup:
             program(),
         )
         return panel("Compare", empty(text))
-    link = linked(choice.query(names)) if choice.other >= 0 else NOTHING
+    link = linked(query or choice.query(names)) if choice.other >= 0 else NOTHING
     options = {"-1": "choose …"} | {str(i): name for i, name in enumerate(names)}
     controls = controls_row(select("other", "with", options, str(choice.other)))
     return panel("Compare", controls, "this run is A, the other one B", link)
@@ -54,22 +55,28 @@ def chooser(names: Sequence[str], choice: Choice) -> Markup:
 
 def summary(c: Comparison) -> Markup:
     """Metrics, McNemar's test, and what the two runs are."""
-    of = join(
-        html("<dt>{}</dt><dd>{} · {}</dd>", letter, run.manifest.network, run.folder.name)
-        for letter, run in (("A", c.a), ("B", c.b))
-    )
     only = f"correct in A only {len(c.only_a):,}, in B only {len(c.only_b):,}: McNemar p {p_value(c.p)}"
     body = html(
-        '<dl class="vt-known">{}</dl>{}{}',
-        of,
-        table(HEADS_OF_METRICS, join(map(_metric, c.metrics)), "vt-intervals"),
+        "{}{}{}",
+        of_runs(c.a, c.b),
+        table(HEADS_OF_METRICS, join(map(metric_row, c.metrics)), "vt-intervals"),
         empty(only),
     )
-    left = f"; {c.relabeled:,} with different labels are excluded" if c.relabeled else ""
-    return panel("Metrics", body, f"{len(c.matched):,} images in both{left}")
+    left = f"; {c.relabeled:,} with different labels {be(c.relabeled)} excluded" if c.relabeled else ""
+    return panel("Metrics", body, f"{counted(len(c.matched), 'image')} in both{left}")
 
 
-def _metric(m: Metric) -> Markup:
+def of_runs(a: RunData, b: RunData) -> Markup:
+    """What the two runs are."""
+    lines = join(
+        html("<dt>{}</dt><dd>{} · {}</dd>", letter, run.manifest.network, run.folder.name)
+        for letter, run in (("A", a), ("B", b))
+    )
+    return html('<dl class="vt-known">{}</dl>', lines)
+
+
+def metric_row(m: Metric) -> Markup:
+    """Both values and their difference, with intervals."""
     values = [
         html("{}<small>{}–{}</small>", _three(value), _three(low), _three(high))
         for value, (low, high) in ((m.a, m.interval_a), (m.b, m.interval_b))
@@ -124,14 +131,15 @@ def flips(c: Comparison, choice: Choice) -> Markup:
         found = found[found["label"] == choice.label]
     part = found[choice.page * A_PAGE : (choice.page + 1) * A_PAGE]
     whose = f" of {c.classes[choice.label]}" if 0 <= choice.label < len(c.classes) else ""
+    of_label = c.a.label_sets is not None
     controls = controls_row(
         segments("which", LISTS, choice.which, "which images"),
-        segments("target", TARGETS, choice.target, "map for"),
+        NOTHING if of_label else segments("target", TARGETS, choice.target, "map for"),
         blend_controls(),
         pager(choice.page, pages_of(len(found), A_PAGE)[1]),
     )
     cards = html('<div class="vt-pairs">{}</div>', join(_cards(c, part, choice.target)))
-    note = f"{len(found):,} images{whose}; each map scaled to sum 1, both of a pair on one scale"
+    note = f"{counted(len(found), 'image')}{whose}; each map scaled to sum 1, both of a pair on one scale"
     return panel(LISTS[choice.which], controls + (cards if len(part) else empty("None.")), note)
 
 
@@ -150,11 +158,18 @@ def _fractions(run: RunData, method: str | None, target: str, rows: np.ndarray) 
     otherwise."""
     if method is None:
         return np.full((len(rows), *run.manifest.request.map_shape), np.nan)
-    maps = run.maps(method, target, rows.tolist())
+    maps = _raw(run, method, target, rows.tolist())
     total = np.maximum(np.nan_to_num(maps), 0).mean(
         (1, 2), keepdims=True
     )  # the mean: maps of other sizes stay comparable
     return np.divide(maps, total, out=maps.copy(), where=total > 0)
+
+
+def _raw(run: RunData, method: str, target: str, rows: list[int]) -> np.ndarray:
+    """Raw maps (n, h, w); of a run of one label those of the label, whatever is true or predicted."""
+    if isinstance(run, LabelRun):
+        return run.label_sets.maps(method, run.index, rows)
+    return run.maps(method, target, rows)
 
 
 def _card(c: Comparison, item: pd.Series, url: str, maps: dict[str, np.ndarray], target: str) -> Markup:
@@ -177,9 +192,14 @@ def _card(c: Comparison, item: pd.Series, url: str, maps: dict[str, np.ndarray],
 def _tile(
     c: Comparison, item: pd.Series, letter: str, url: str, raw: np.ndarray, target: str, top: float | None
 ) -> Markup:
+    run, missing = c.a if letter == "a" else c.b, ""
     name = c.classes[int(item["label"] if target == "label" else item[f"pred_{letter}"])]
-    caption, alt = f"{letter.upper()}: {evidence(name, target)}", f"run {letter.upper()}, for {name}"
-    return tile(url, Shown(raw, caption, alt) if c.method else None, top)
+    caption = evidence(name, target)
+    if isinstance(run, LabelRun):
+        name, missing = c.classes[1], run.no_own_map(int(item[f"row_{letter}"]))
+        caption = f"evidence for {name}"
+    shown = Shown(raw, f"{letter.upper()}: {caption}", f"run {letter.upper()}, for {name}", missing)
+    return tile(url, shown if c.method else None, top)
 
 
 def _bar(c: Comparison, item: pd.Series, letter: str) -> Markup:

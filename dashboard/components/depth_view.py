@@ -11,7 +11,7 @@ from markupsafe import Markup
 from dashboard.components.markup import action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.components.strongest import FIND
-from explain.formatting import percent
+from explain.formatting import counted, percent
 
 if TYPE_CHECKING:
     from explain.features.depth import Step
@@ -34,11 +34,12 @@ class Named(Protocol):
 
 @dataclass(frozen=True)
 class Chart:
-    """`note`: what is measured."""
+    """`note`: what is measured; `missing`: why there may be no line."""
 
     title: str
     note: str
     lines: list[Line]
+    missing: str = "computed with the pass over the run"
 
 
 def depth_panel(
@@ -49,12 +50,14 @@ def depth_panel(
     about: dict[str, int] | None,
     running: str,
     offered: bool = True,
+    label: str = "",
 ) -> Markup:
     """`offered`: the button that starts the pass over the run; `about`: how many images the run's curves are
-    averages of; `running`: progress of the pass."""
+    averages of; `running`: progress of the pass; `label`: of several labels per image, the name of the one
+    that is told apart."""
     from explain.features.depth import what_breaks
 
-    charts = join(curve_figure(chart, image, chosen) for chart in charts_of(image, run, shift))
+    charts = join(curve_figure(chart, image, chosen) for chart in charts_of(image, run, shift, label))
     body = html('<div class="vt-charts">{}</div>', charts) + empty(what_breaks(image, shift))
     return panel("By depth", body, _state(about, running, offered))
 
@@ -64,7 +67,7 @@ def _state(about: dict[str, int] | None, running: str, offered: bool) -> str:
         return html('{} <button class="vt-run" {}>Cancel</button>', running, action("stop"))
     if about is not None:
         return (
-            f"the run: {about['images']:,} images, {about['pooled']:,} for classes, "
+            f"the run: {counted(about['images'], 'image')}, {about['pooled']:,} for classes, "
             f"{about['moved']} for shifts"
         )
     if not offered:
@@ -76,7 +79,9 @@ def _state(about: dict[str, int] | None, running: str, offered: bool) -> str:
     )
 
 
-def charts_of(image: Sequence["Step"], run: Sequence["Step"] | None, shift: int) -> list[Chart]:
+def charts_of(
+    image: Sequence["Step"], run: Sequence["Step"] | None, shift: int, label: str = ""
+) -> list[Chart]:
     """The run's values in the image's layers; a layer that only one of them has is missing in the other's
     line."""
     of_run, of_image = ({step.layer: step for step in steps or ()} for steps in (run, image))
@@ -89,9 +94,12 @@ def charts_of(image: Sequence["Step"], run: Sequence["Step"] | None, shift: int)
     made = [
         Chart("Zeros", "fraction of activations", [line(IMAGE, "zeros", IMAGE), line(RUN, "zeros", RUN)]),
         Chart(
-            "Class separability",
-            "accuracy of the nearest class mean, cross-validated",
+            f"Separability of {label}" if label else "Class separability",
+            f"{'average precision' if label else 'accuracy'} of the nearest class mean, cross-validated",
             [line(RUN, "separable", RUN), line("labels shuffled", "shuffled", CONTROL)],
+            "computed with the pass over the run; needs images with the label and without"
+            if label
+            else "computed with the pass over the run; needs two images of a class",
         ),
     ]
     for pixels, field in ((shift, "by_stride"), (1, "by_one")):
@@ -107,10 +115,7 @@ def charts_of(image: Sequence["Step"], run: Sequence["Step"] | None, shift: int)
 
 def curve_figure(chart: Chart, image: Sequence[Named], chosen: str) -> Markup:
     lines = [line for line in chart.lines if np.isfinite(line[1]).any()]
-    if not lines:
-        plot = empty("computed with the pass over the run; needs two images of a class")
-    else:
-        plot = _plot(chart.title, lines, image, chosen)
+    plot = _plot(chart.title, lines, image, chosen) if lines else empty(chart.missing)
     return html(
         '<figure class="vt-chart"><figcaption><b>{}</b> <small>{}</small></figcaption>{}</figure>',
         chart.title,

@@ -7,7 +7,7 @@ from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from explain.export.gallery import ExportOptions
 from explain.export.selection import Selection
-from explain.formatting import listed
+from explain.formatting import counted, listed
 from explain.run.reader import RunData
 
 SHOWN = 12
@@ -19,7 +19,7 @@ def contents(run: RunData, selection: Selection, options: ExportOptions, methods
     shown = join(cards(run, rows[:SHOWN], methods[0], "both", False))
     images, classes = len(rows), len(selection.samples)
     note = (
-        f"{images:,} image{'s' * (images != 1)} of {classes:,} class{'es' * (classes != 1)}: "
+        f"{counted(images, 'image')} of {counted(classes, 'class')}: "
         f"{'; '.join(filter(None, [selection.description, run.decision]))}"
     )
     body = html(
@@ -40,15 +40,15 @@ def _files(
     images = len(selection.rows)
     maps = len(methods) * (images + sum(len(s.wrong) for s in selection.samples))
     named = listed([run.title(m) for m in methods])
-    raw = [("maps/", f"{maps:,} raw maps (.npy)")]
-    originals = [("originals/", f"up to {images:,} images at full size, without EXIF")]
+    raw = [("maps/", f"{counted(maps, 'raw map')} (.npy)")]
+    originals = [("originals/", f"up to {counted(images, 'image')} at full size, without EXIF")]
     return [
         ("index.html", "a page that opens without a server"),
         ("sheet.png", "an overview of all classes, as far as they fit"),
         (
             "overlays/",
-            f"{images + maps:,} images: the input of the network, and {named} on it, for the predicted and "
-            "the true class",
+            f"{counted(images + maps, 'image')}: the input of the network, and {named} on it, for the "
+            "predicted and the true class",
         ),
         *(raw if options.raw else []),
         *(originals if options.originals else []),

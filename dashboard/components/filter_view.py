@@ -151,10 +151,10 @@ def filter_alone(
     return panel(name, body, "; ".join(facts))
 
 
-def class_alone(number: int, name: str, made: "Maximized") -> Markup:
-    """The feature visualization of one class."""
+def class_alone(number: int, name: str, made: "Maximized", kind: str = "class") -> Markup:
+    """The feature visualization of one class, or label (`kind`)."""
     body = html('<div class="vt-alone">{}</div>', _picture(made, number, name))
-    return panel(name, body, f"class {number}; {_strength(made, number)}")
+    return panel(name, body, f"{kind} {number}; {_strength(made, number)}")
 
 
 def _picture(made: "Maximized", unit: int, name: str) -> Markup:

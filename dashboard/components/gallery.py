@@ -17,7 +17,7 @@ from dashboard.tabs.errors_state import View
 from explain.analysis.findings import Findings
 from explain.analysis.groups import OUTCOMES, group
 from explain.analysis.ranking import ClassSample, by_recall, ordered, overview, select
-from explain.formatting import decimal
+from explain.formatting import counted, decimal
 from explain.run.reader import RunData
 
 CLASSES_A_PAGE, CARDS_A_PAGE, OUTCOMES_A_PAGE = 8, 12, 6
@@ -149,7 +149,7 @@ def _strip(run: RunData, view: View, rows: np.ndarray, none: str, size: int = CA
 def _pair(run: RunData, notes: Notes, view: View, label: int, pred: int, editable: bool) -> Markup:
     rows = select(run, label, pred, sort=view.sort or "most confident")
     title = html('{} → <span class="vt-bad">{}</span>', run.classes[label], run.classes[pred])
-    note = f"{len(rows)} images, {view.sort} first"
+    note = f"{counted(len(rows), 'image')}, {view.sort} first"
     return _cards(run, notes, view, rows, title, note, "No image was confused this way.", editable)
 
 
@@ -159,7 +159,7 @@ def _group(findings: Findings, notes: Notes, view: View, editable: bool) -> Mark
         body = empty("This run no longer has this list: choose another.")
         return _panel(findings.run, view, "No such list", "", 1, body)
     rows = ordered(findings.run, found.rows, view.sort) if view.sort else found.rows
-    note = f"{len(rows):,} image{'s' * (len(rows) != 1)}{'; ' + found.note if found.note else ''}"
+    note = f"{counted(len(rows), 'image')}{'; ' + found.note if found.note else ''}"
     return _cards(findings.run, notes, view, rows, found.title, note, "None.", editable)
 
 

@@ -12,8 +12,10 @@ from dashboard.components.depth_view import CONTROL, IMAGE, RUN, Chart, curve_fi
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel, table
 from explain import render
-from explain.formatting import decimal
+from explain.formatting import decimal, listed
+from explain.run.format import CALLED
 from models.program import program
+from models.task import MULTI
 
 if TYPE_CHECKING:
     from explain.inversion.rebuild import Rebuilt
@@ -27,8 +29,10 @@ HEADS = [
     ("MSE", "of the image as the network takes it"),
     ("PSNR", "dB, of pixels"),
     ("SSIM", "structural similarity of pixels"),
-    ("same class", "how often the network predicts the same class"),
 ]
+SAME_CLASS = ("same class", "how often the network predicts the same class")
+SAME_LABELS = ("same labels", "how often exactly the same labels are called")
+MOST_LABELS = 4
 Measured = Sequence[tuple[str, Mapping[str, Any]]]
 """Layers and what was measured of their decoders."""
 
@@ -49,11 +53,14 @@ def row_of_layers(
     chosen: str,
     title: str,
     more: str = "",
+    asked: int | None = None,
 ) -> Markup:
     """The image, then its reconstruction from each layer, deep to shallow; a click chooses a layer to edit.
-    `pred`: the predicted class; `more`: a remark about the image."""
+    `pred`: the predicted class, or the called labels; `more`: a remark about the image; `asked`: of several
+    labels per image, the number of the one whose probability is always shown."""
     tiles = _tile(original, "the image", html("<b>{}</b>", pred)) + join(
-        _layer(one, classes[one.pred], pred, one.layer == chosen) for one in rebuilt
+        _layer(one, predicted(one, classes), pred, one.layer == chosen, _numbers(one, classes, asked))
+        for one in rebuilt
     )
     note = (
         "deep to shallow; error: distance from the image, where 1 is the distance between two images; click "
@@ -62,12 +69,35 @@ def row_of_layers(
     return panel(title, html('<div class="vt-rebuilt">{}</div>', tiles), note)
 
 
-def _layer(one: "Rebuilt", name: str, pred: str, chosen: bool) -> Markup:
+def predicted(one: "Rebuilt", classes: Sequence[str]) -> str:
+    """The predicted class, or of several labels per image those that are called."""
+    return classes[one.pred] if one.labels is None else called(classes, one.labels)
+
+
+def called(classes: Sequence[str], prob: np.ndarray) -> str:
+    """Names of the labels that are called; `prob` (K,)."""
+    names = [name for name, p in zip(classes, prob, strict=True) if p >= CALLED]
+    return listed(names) if names else "no label"
+
+
+def _numbers(one: "Rebuilt", classes: Sequence[str], asked: int | None) -> str:
+    """The probability of the prediction; of several labels per image, that of each that is called, and of the
+    one that is asked for."""
+    if one.labels is None:
+        return decimal(one.prob)
+    order = np.argsort(-one.labels, kind="stable").tolist()
+    shown = [k for k in order if one.labels[k] >= CALLED][:MOST_LABELS]
+    shown += [k for k in (asked,) if k is not None and k not in shown]
+    return ", ".join(f"{classes[k]} {decimal(float(one.labels[k]))}" for k in shown)
+
+
+def _layer(one: "Rebuilt", name: str, pred: str, chosen: bool, numbers: str) -> Markup:
     same = name == pred
     return html(
         '<button class="vt-tile vt-layer-tile{on}" {click} aria-label="edit layer {layer}">{picture}'
         "<figcaption><b>{layer}</b><br>error {error} · "
-        'predicted: <b class="vt-{kind}">{name}</b> {prob}{changed}</figcaption></button>',
+        '{how}: <b class="vt-{kind}">{name}</b> {prob}{changed}</figcaption></button>',
+        how="predicted" if one.labels is None else "called",
         on=" vt-on" if chosen else "",
         click=action("layer", one.layer),
         layer=one.layer,
@@ -76,15 +106,22 @@ def _layer(one: "Rebuilt", name: str, pred: str, chosen: bool) -> Markup:
         changed="" if same else " (changed)",
         kind="ok" if same else "bad",
         name=name,
-        prob=decimal(one.prob),
+        prob=numbers if one.labels is None or not numbers else f"({numbers})",
     )
 
 
-def edits(layer: str, found: "Mapping[str, Rebuilt]", classes: Sequence[str]) -> Markup:
-    """The reconstruction from one layer as it is, edited, and from random features."""
+def edits(
+    layer: str, found: "Mapping[str, Rebuilt]", classes: Sequence[str], asked: int | None = None
+) -> Markup:
+    """The reconstruction from one layer as it is, edited, and from random features. `asked`: as of
+    `row_of_layers`."""
+
+    def answer(one: "Rebuilt") -> str:
+        numbers = _numbers(one, classes, asked)
+        return f"{classes[one.pred]} {numbers}" if one.labels is None else numbers or "no label"
+
     tiles = join(
-        _tile(one.picture, name, f"error {decimal(one.error)} · {classes[one.pred]} {decimal(one.prob)}")
-        for name, one in found.items()
+        _tile(one.picture, name, f"error {decimal(one.error)} · {answer(one)}") for name, one in found.items()
     )
     note = "what a decoder makes of random features comes from its training, not from the image"
     return panel(f"{layer}, edited", html('<div class="vt-rebuilt">{}</div>', tiles), note)
@@ -106,9 +143,10 @@ def under_way(
     return panel(f"{layer}, by optimization", body, text)
 
 
-def over_depth(about: Sequence[Mapping[str, Any]]) -> Markup:
-    """Error by layer as a curve beside its controls, and as a table. `about`: the metadata of the
-    decoders."""
+def over_depth(about: Sequence[Mapping[str, Any]], of_labels: bool = False) -> Markup:
+    """Error by layer as a curve beside its controls, and as a table. `about`: the metadata of the decoders;
+    `of_labels`: the network answers with several labels per image, and how often they stay the same is left
+    out where it was measured for one class."""
     measured = [
         (str(a["layer"]), a["metrics"]["measured"]) for a in about if "measured" in a.get("metrics", {})
     ]
@@ -119,11 +157,16 @@ def over_depth(about: Sequence[Mapping[str, Any]]) -> Markup:
     missing = [str(a["layer"]) for a in about if str(a["layer"]) not in known]
     note = f"{last['on']}, {int(last['images'])} images; shallow to deep"
     note += f"; not measured: {', '.join(missing)}" if missing else ""
-    rows = join(_measured_row(layer, m) for layer, m in measured)
-    return panel("By depth", _charts(measured) + table(HEADS, rows, "vt-gaze-table vt-wide-first"), note)
+    stays: tuple[str, str] | None = SAME_LABELS if of_labels else SAME_CLASS
+    if of_labels and any(m.get("task") != MULTI for _, m in measured):
+        stays = None
+        note += "; how often the labels stay the same was not measured: the decoders' data has one per image"
+    rows = join(_measured_row(layer, m, stays is not None) for layer, m in measured)
+    measures = table([*HEADS, *filter(None, [stays])], rows, "vt-gaze-table vt-wide-first")
+    return panel("By depth", _charts(measured, stays) + measures, note)
 
 
-def _charts(measured: Measured) -> Markup:
+def _charts(measured: Measured, stays: tuple[str, str] | None) -> Markup:
     steps = [Depth(layer, layer) for layer, _ in measured]
     errors = Chart(
         "Error",
@@ -134,22 +177,21 @@ def _charts(measured: Measured) -> Markup:
             ("the mean image", [m["mean"] for _, m in measured], RUN),
         ],
     )
-    same = Chart(
-        "Same class",
-        "how often the network predicts the same class",
-        [("reconstructed", [m["same"] for _, m in measured], IMAGE)],
-    )
-    return html('<div class="vt-charts">{}</div>', join(curve_figure(c, steps, "") for c in (errors, same)))
+    charts = [errors]
+    if stays is not None:
+        same = [("reconstructed", [m["same"] for _, m in measured], IMAGE)]
+        charts.append(Chart(stays[0].capitalize(), stays[1], same))
+    return html('<div class="vt-charts">{}</div>', join(curve_figure(c, steps, "") for c in charts))
 
 
-def _measured_row(layer: str, m: Mapping[str, Any]) -> Markup:
+def _measured_row(layer: str, m: Mapping[str, Any], same: bool) -> Markup:
     return html(
-        '<tr><td class="vt-name">{}</td>{}<td>{:.1f}</td><td>{:.3f}</td><td>{:.0f} %</td></tr>',
+        '<tr><td class="vt-name">{}</td>{}<td>{:.1f}</td><td>{:.3f}</td>{}</tr>',
         layer,
         join(html("<td>{:.3f}</td>", m[name]) for name in ("error", "other", "mean", "mse")),
         m["psnr"],
         m["ssim"],
-        100 * m["same"],
+        html("<td>{:.0f} %</td>", 100 * m["same"]) if same else NOTHING,
     )
 
 

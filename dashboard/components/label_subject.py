@@ -9,7 +9,7 @@ from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.links import copy_link
 from explain import render
-from explain.formatting import decimal, listed, percent
+from explain.formatting import decimal, listed, percent, plural
 from explain.run.format import CALLED
 from explain.run.label_sets import LabelSets
 from explain.run.reader import RunData
@@ -24,16 +24,23 @@ OUTCOMES = {
 }
 
 
-def label_facts(run: RunData, sets: LabelSets, prob: np.ndarray, row: int | None, live: bool) -> Markup:
+def label_facts(
+    run: RunData,
+    sets: LabelSets,
+    prob: np.ndarray,
+    row: int | None,
+    live: bool,
+    asked: int | None = None,
+) -> Markup:
     """A bar for each label, a button that asks for its map. `prob` (K,): sigmoids, which do not sum to 1;
-    `row`: None for pictures from outside, whose labels nobody knows."""
+    `row`: None for pictures from outside, whose labels nobody knows; `asked`: the label of the link."""
     truth = None if row is None else sets.truth[row]
     called = prob >= CALLED
     named = np.flatnonzero(called if truth is None else called | truth)
     order = [k for k in np.argsort(-prob, kind="stable").tolist() if k in named]
     order += [k for k in np.argsort(-prob, kind="stable").tolist() if k not in named]
     bars = join(_bar(sets, prob, k, truth) for k in order[: max(MOST, len(named))])
-    known = _known(run, sets, row) if row is not None else NOTHING
+    known = _known(run, sets, row, asked) if row is not None else NOTHING
     note = f"the probability of each label, which is called from {CALLED}"
     return panel("Labels", bars + known, f"{note}{'; click one for its map' * live}")
 
@@ -49,20 +56,22 @@ def _bar(sets: LabelSets, prob: np.ndarray, k: int, truth: np.ndarray | None) ->
     )
 
 
-def _known(run: RunData, sets: LabelSets, row: int) -> Markup:
+def _known(run: RunData, sets: LabelSets, row: int, asked: int | None) -> Markup:
     """The labels of an image, those that are called, loss and name."""
     names = np.array(sets.classes)
     true, called = (names[chosen].tolist() for chosen in (sets.truth[row], sets.prob[row] >= CALLED))
     return html(
-        '<dl class="vt-known"><dt>true labels</dt><dd><b>{true}</b></dd>'
-        '<dt>called labels</dt><dd><b class="vt-{kind}">{called}</b></dd>'
+        '<dl class="vt-known"><dt>true {labels}</dt><dd><b>{true}</b></dd>'
+        '<dt>called {called_labels}</dt><dd><b class="vt-{kind}">{called}</b></dd>'
         "<dt>loss</dt><dd>{loss}</dd><dt>image</dt><dd>{id} {link}</dd></dl>",
+        labels=plural(len(true), "label"),
+        called_labels=plural(len(called), "label"),
         true=listed(true) if true else "none",
         called=listed(called) if called else "none",
         kind="ok" if true == called else "bad",
         loss=decimal(float(run.table.at[row, "loss"])),
         id=run.table.at[row, "id"],
-        link=copy_link(image=run.table.at[row, "id"]),
+        link=copy_link(image=run.table.at[row, "id"], label="" if asked is None else sets.classes[asked]),
     )
 
 

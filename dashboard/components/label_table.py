@@ -14,6 +14,7 @@ from explain.analysis.label_scores import chosen_thresholds, label_scores
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import LabelCounts
 from explain.analysis.multi_label_text import ClassRow, areas, averages, class_rows, with_interval
+from explain.formatting import be, counted
 from explain.run.label_sets import LabelSets
 
 MOST = 60
@@ -82,9 +83,8 @@ def _table(scores: LabelScores, counts: LabelCounts, view: View) -> Markup:
     order = np.argsort(-errors, kind="stable").tolist()
     shown = order[:MOST] + [k for k in order[MOST:] if k == view.asked]
     rows = class_rows(scores, counts)
-    more = (
-        empty(f"{len(order) - MOST:,} labels with fewer errors are not listed.") if len(order) > MOST else ""
-    )
+    left = len(order) - MOST
+    more = empty(f"{counted(left, 'label')} with fewer errors {be(left)} not listed.") if left > 0 else ""
     return html(
         '<div class="vt-scroll vt-tall"><table class="vt-classes"><thead><tr>{}</tr></thead><tbody>{}</tbody>'
         "</table></div>{}",
@@ -167,9 +167,9 @@ def _message(
     names: tuple[str, ...], kind: str, a: int, b: int, count: int, expected: float = float("nan")
 ) -> str:
     if kind == "instead":
-        return f"{names[a]} missed, {names[b]} called instead: {count} images"
+        return f"{names[a]} missed, {names[b]} called instead: {counted(count, 'image')}"
     chance = f", {expected:.1f} if they had nothing to do with each other" if expected == expected else ""
-    return f"{names[a]} and {names[b]}: {count} images{chance}"
+    return f"{names[a]} and {names[b]}: {counted(count, 'image')}{chance}"
 
 
 def _list(names: tuple[str, ...], kind: str, pairs: np.ndarray) -> Markup:

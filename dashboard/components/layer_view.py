@@ -89,10 +89,15 @@ def layers_panel(
 
 
 def channel_sheet(
-    found: "Activations", view: dict[str, Any], ranked: np.ndarray, alias: str, link: str = ""
+    found: "Activations",
+    view: dict[str, Any],
+    ranked: np.ndarray,
+    alias: str,
+    link: str = "",
+    towards: Markup = NOTHING,
 ) -> Markup:
     """A page of channels, or bars for a layer without spatial positions. `link`: the button that copies the
-    view's address."""
+    view's address; `towards`: of several labels per image, the choice of the label of the weights."""
     from explain.features.activations import ORDERS, SCALES, scaled
 
     title, note = alias or found.layer, f"{found.layer}, {'×'.join(map(str, found.values.shape))}"
@@ -103,13 +108,20 @@ def channel_sheet(
     maps = scaled(found.values[shown], view["scale"], (float(found.values.min()), float(found.values.max())))
     cells = [_cell(int(i), i == view["channel"], not found.values[i].any()) for i in shown]
     options = {"order": ORDERS, "scale": SCALES, "colors": COLORS}
+    of_label = {o: o.replace("class", "label") if towards else o for o in ORDERS}
     controls = controls_row(
-        *(select(name, name, {o: o for o in names}, view[name]) for name, names in options.items()),
+        *(select(name, name, {o: of_label.get(o, o) for o in n}, view[name]) for name, n in options.items()),
+        towards if view["order"] == ORDERS[-1] else NOTHING,
         pager(page, pages),
     )
     url = render.sheet_png(maps, COLUMNS, view["colors"])
     drawn = sheet(url, COLUMNS, cells, "channel", found.values.shape[1:])
     return panel(title, controls + drawn, note, link)
+
+
+def label_choice(labels: Sequence[str], chosen: int) -> Markup:
+    """The label that the weights of the channels are of."""
+    return select("label", "label", {str(k): name for k, name in enumerate(labels)}, str(chosen))
 
 
 def _cell(channel: int, chosen: bool, dead: bool) -> Cell:

@@ -10,6 +10,7 @@ from dashboard.components.markup import NOTHING, action, html, join, verbatim
 from dashboard.components.panel import empty, panel, row, table
 from dashboard.components.toolbar import controls_row
 from explain.analysis.findings import Findings
+from explain.formatting import counted
 from explain.run.label_sets import LabelSets
 from explain.run.notes import UNKNOWN, Note, as_table, labels_table, tags_of
 from explain.run.reader import RunData
@@ -117,7 +118,9 @@ def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> Marku
         how = _how_to_use(len(corrected), run.label_sets is not None)
     rows = join(_row(run, note) for note in list(notes.values())[:LISTED])
     show = html('<button class="vt-link" {}>show images</button>', action("group", "notes"))
-    return panel("Notes", controls_row(chips, files) + how + table(HEADS, rows), f"{len(notes)} images", show)
+    return panel(
+        "Notes", controls_row(chips, files) + how + table(HEADS, rows), counted(len(notes), "image"), show
+    )
 
 
 def _how_to_use(count: int, sets: bool) -> Markup:

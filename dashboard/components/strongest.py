@@ -65,8 +65,15 @@ def _tile(run: RunData, item: Any, thumbnail: bytes, layer: "Layer", size: tuple
         url=jpeg_url(thumbnail),
         box=field_box(layer, int(item.row), int(item.column), size),
         value=item.value,
-        name=run.classes[int(run.table.at[item.at, "label"])],
+        name=truth_of(run, int(item.at)),
     )
+
+
+def truth_of(run: RunData, row: int) -> str:
+    """The true class of an image, or its labels."""
+    if run.all_labels:
+        return str(run.table.at[row, "labels"]) or "no label"
+    return run.classes[int(run.table.at[row, "label"])]
 
 
 def field_box(layer: "Layer", row: int, column: int, size: tuple[int, int]) -> Markup:

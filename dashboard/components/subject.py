@@ -31,16 +31,17 @@ def facts(
     row: int | None,
     temperature: float | None = None,
     live: bool = True,
+    asked: int | None = None,
 ) -> Markup:
     """The five most probable classes, each a button that asks for its map; and what is known of the image.
 
     `prob` (K,) as the network outputs it; with a `temperature` the bars are calibrated. `live`: whether a
-    click computes maps.
+    click computes maps; `asked`: of several labels per image, the one whose maps are shown.
     """
     if prob is None:
         return panel(TITLE, empty("Open an image to see its predictions."))
     if run.all_labels and run.label_sets is not None:
-        return label_facts(run, run.label_sets, prob, row, live)
+        return label_facts(run, run.label_sets, prob, row, live, asked)
     label = int(run.table.at[row, "label"]) if row is not None else None
     prob = prob if temperature is None else calibrated(prob, temperature)
     bars = join(_class_bar(run, prob, i, label) for i in np.argsort(-prob, kind="stable")[:TOP].tolist())

@@ -10,7 +10,7 @@ from dashboard.components.toolbar import controls_row
 from dashboard.tabs.errors_state import View
 from explain.analysis.binary import PRESETS, BinaryScores, Counts
 from explain.analysis.binary_curves import Curve, curves
-from explain.analysis.binary_text import Measure, figure, interval_text, measures
+from explain.analysis.binary_text import Measure, figure, interval_text, left_out_text, measures
 from explain.analysis.findings import Findings
 from explain.analysis.groups import OUTCOMES
 
@@ -39,7 +39,7 @@ def threshold_panel(findings: Findings, view: View) -> Markup:
         of_class if run.label_sets is None else NOTHING,  # a label is what is called or not
     )
     body = controls + table(HEADS, join(map(_measure, measures(counts))), "vt-measures")
-    left = f"{scores.left_out:,} images without a probability are left out." if scores.left_out else ""
+    left = left_out_text(scores)
     body += _outcomes(counts) + (empty(left) if left else NOTHING) + _curves(findings)
     return panel(
         "Threshold", body, f"{run.classes[run.positive]} is predicted where its probability is at least this"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class GazeComparison:
     """One image: `density` (h, w) that the gaze model predicts; the map `cam` (h, w) of the network for its
-    predicted class `called` with probability `prob`; `alike`: metrics of the map against the density;
-    `center`: the same for a Gaussian in the center."""
+    predicted class, or a label, `called`, with probability `prob`; `alike`: metrics of the map against the
+    density; `center`: the same for a Gaussian in the center."""
 
     picture: Image.Image
     density: np.ndarray
@@ -84,9 +84,10 @@ class GazeService:
                 self._model = load_gaze(self.checkpoint or shipped_gaze(), self._device)
             return self._model
 
-    def at(self, picture: Image.Image) -> GazeComparison:
-        """Compare the predicted gaze with the network's map; the network gets the whole image, squeezed, as
-        the gaze model does. Raises UserError where either model is missing."""
+    def at(self, picture: Image.Image, label: int | None = None) -> GazeComparison:
+        """Compare the predicted gaze with the network's map for the predicted class, or for a label; the
+        network gets the whole image, squeezed, as the gaze model does. Raises UserError where either model
+        is missing."""
         from explain.gaze.network import positive, whole_picture
         from explain.methods.live import MapRequest, open_session
         from models.gaze.density import center_gaussian
@@ -96,14 +97,15 @@ class GazeService:
         method = self._results.manifest.request.methods[0]
         with self._classifier() as classifier:
             session = open_session(whole_picture(classifier), picture)
-            cam = positive(session.map(MapRequest(method)).raw)
+            target = session.pred if label is None else label
+            cam = positive(session.map(MapRequest(method, target=target)).raw)
         return GazeComparison(
             shown,
             density,
             cam,
             self._results.title(method),
-            classifier.classes[session.pred],
-            float(session.prob[session.pred]),
+            classifier.classes[target],
+            float(session.prob[target]),
             _in_common(cam, density),
             _in_common(center_gaussian(density.shape), density),
         )  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ class SubjectPicker:
         """The row that was clicked last, otherwise the first one; None for a run without readable images."""
         if opened:
             return of_row(opened)
-        row = first_row(self._ctx.run)
+        row = first_row(self._ctx.run, self._ctx.asked)
         return None if row is None else {"row": row}
 
     def listen(

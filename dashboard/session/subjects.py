@@ -58,10 +58,11 @@ class Subjects:
         return str(subject["example"]) if "example" in subject else self.name(subject)
 
 
-def first_row(run: RunData) -> int | None:
-    """The row that is shown before anything is clicked: the most confident error of the worst class."""
+def first_row(run: RunData, asked: int = -1) -> int | None:
+    """The row that is shown before anything is clicked: the most confident error of the worst class; of
+    several labels per image, of the label number `asked`."""
     if run.label_sets is not None:
-        run = run.label_sets.label(run.label_sets.most_errors)
+        run = run.label_sets.label(run.label_sets.most_errors if asked < 0 else asked)
     rows = [int(r) for sample in overview(run, each=1) for r in (*sample.wrong, *sample.right)]
     return rows[0] if rows else None
 

@@ -26,7 +26,8 @@ from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
-from dashboard.tabs.errors_state import LENSES, View, asked_label, first_view, from_query, is_view
+from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
+from dashboard.tabs.label_link import label_of_link
 from explain.analysis.binary_text import proposals_note
 from explain.analysis.findings import Findings
 from explain.analysis.groups import lists_of
@@ -184,7 +185,7 @@ class ErrorsTab:
         parameters = {} if TAB in request.query_params else dict(request.query_params)
         view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
         if is_view(parameters):
-            asked = asked_label(parameters, self._ctx.run)
+            asked = label_of_link(parameters, self._ctx.run)
             asked = view.asked if asked is None else asked
             view = from_query(parameters, self._ctx.findings_of(asked).run, asked)
             yield [asdict(view), *pieces(self._of(view), view, self._of(view).ready, self._editable)]

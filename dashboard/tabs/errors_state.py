@@ -191,7 +191,7 @@ class View:
         if run.label_sets is not None:
             parts[LABEL] = run.label_sets.classes[self.asked]
             if self.thresholds:
-                parts[THRESHOLDS] = ",".join(f"{k}:{v}" for k, v in self.thresholds.items())
+                parts[THRESHOLDS] = thresholds_text(self.thresholds)
         parts |= {k: str(v) for k, v in asdict(self).items() if k in _LINKED and v != first[k]}
         return "?" + urlencode(parts | ({PAGE: str(self.page + 1)} if self.page else {}))
 
@@ -221,7 +221,7 @@ def from_query(parameters: dict[str, str], run: RunData, asked: int = -1) -> Vie
     """The view that a link asks for, of the run of label `asked`."""
     view = first_view(run, asked)
     if run.label_sets is not None:
-        given = _thresholds(parameters.get(THRESHOLDS, ""), len(run.label_sets.classes))
+        given = read_thresholds(parameters.get(THRESHOLDS, ""), len(run.label_sets.classes))
         view = replace(view, thresholds={k: v for k, v in given.items() if k != str(asked)})
     view = view.apply("positive", _index(parameters.get("positive"), run.classes), run)
     view = view.apply("threshold", parameters.get("threshold", ""), run)
@@ -234,7 +234,7 @@ def from_query(parameters: dict[str, str], run: RunData, asked: int = -1) -> Vie
     return view.apply("page", str(max(0, int(page) - 1)) if page.isdecimal() else "0", run)
 
 
-def _thresholds(text: str, labels: int) -> dict[str, float]:
+def read_thresholds(text: str, labels: int) -> dict[str, float]:
     """'0:0.3,4:0.7' of a link; what is none is left out."""
     pairs = (part.partition(":") for part in text[:65536].split(","))
     return {
@@ -242,6 +242,16 @@ def _thresholds(text: str, labels: int) -> dict[str, float]:
         for key, _, value in pairs
         if number(key) in range(labels) and _is_number(value) and 0 <= float(value) <= 1
     }
+
+
+def is_thresholds(text: str) -> bool:
+    """Whether a text of a link names thresholds by the numbers of labels, as `thresholds_text` writes it."""
+    return bool(read_thresholds(text, 10**8))
+
+
+def thresholds_text(thresholds: Mapping[str, float]) -> str:
+    """'0:0.3,4:0.7', for links."""
+    return ",".join(f"{k}:{v}" for k, v in thresholds.items())
 
 
 def _index(name: str | None, classes: tuple[str, ...]) -> str:

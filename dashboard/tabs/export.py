@@ -48,6 +48,10 @@ class ExportTab:
                 )
                 with gr.Row():
                     self._report = gr.Button("Report", size="md", elem_id="vt-report")
+                    several = ctx.run.label_sets is not None
+                    self._of_all = gr.Button(
+                        "Report of all labels", visible=several, size="md", elem_id="vt-report-labels"
+                    )
                     self._start = gr.Button("Export", variant="primary", size="md", elem_id="vt-export-start")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._state = clickable("", "vt-export-state")
@@ -64,6 +68,7 @@ class ExportTab:
         self._start.click(self.export, inputs, result, concurrency_id="export", **QUIET)
         report = [ctx.view, form["methods"], form["blur_eyes"]]
         self._report.click(self.report, report, result, concurrency_id="export", **QUIET)
+        self._of_all.click(self.report_of_all, report, result, concurrency_id="export", **QUIET)
         self._state.select(self.stop, None, None, concurrency_limit=None, **QUIET)
         self._contents.select(self.opened, None, [ctx.opened, ctx.tabs], **QUIET)
         ctx.on_tab(ID, self.show, inputs, shown)
@@ -125,6 +130,22 @@ class ExportTab:
         out, method = handed_out(f"{self._ctx.run.folder.name}.html"), next(iter(methods or []), None)
         write_report(report(self._findings(keys), method, blur_eyes=bool(blur_eyes)), out)
         yield [done("Report (one file)", out.stat().st_size), _download(out.name, str(out))]
+
+    @error_boundary
+    def report_of_all(
+        self, keys: dict[str, Any], methods: list[str] | None, blur_eyes: bool
+    ) -> Iterator[list[Any]]:
+        """Of several labels per image, all of them at the thresholds of Errors."""
+        from explain.analysis.label_scores import chosen_thresholds
+        from explain.export.label_report import label_report
+        from explain.export.report import write_report
+
+        yield [progress("Writing the report", None), gr.DownloadButton(visible=False)]
+        sets, view = self._ctx.run.label_sets, View(**keys)
+        thresholds = chosen_thresholds(sets, view.label_thresholds)
+        out, method = handed_out(f"{self._ctx.run.folder.name}.labels.html"), next(iter(methods or []), None)
+        write_report(label_report(sets, thresholds, method, blur_eyes=bool(blur_eyes)), out)
+        yield [done("Report of all labels (one file)", out.stat().st_size), _download(out.name, str(out))]
 
     def stop(self, request: gr.Request, event: gr.SelectData) -> None:
         if event.index == "stop":

@@ -23,6 +23,7 @@ from dashboard.links import TAB, in_inspect, linked
 from dashboard.session.cancellation import in_turns
 from dashboard.session.context import Context
 from dashboard.tabs.filters_state import CLASSES, FILTERS, ID, UNITS, FiltersView, UnitRequest, from_query
+from dashboard.tabs.label_link import kind_of
 from models.errors import Cancelled, UserError
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Pieces:
         """The chosen layer, or the first, and the units that the form asks for."""
         table = self.layers()
         layer, width = next((entry for entry in table if entry[0].name == view.layer), table[0])
-        return layer, UnitRequest(self.ctx.run.classes, layer, width, *form)
+        given: list[Any] = [self.ctx.run.classes, layer, width, *form, kind_of(self.ctx.run)]
+        return layer, UnitRequest(*given)
 
     def of(self, view: FiltersView, form: tuple[Any, ...]) -> list[str]:
         """Table, visualizations, weights, one filter or class."""
@@ -94,7 +96,8 @@ class Pieces:
         name, link = layer.alias or layer.name, linked(replace(view, layer=layer.name).query())
         alone = ""
         if request.of_classes and known is not None and view.class_index in known.units:
-            alone = class_alone(view.class_index, self.ctx.run.classes[view.class_index], known)
+            kind = "label" if self.ctx.run.label_sets is not None else "class"
+            alone = class_alone(view.class_index, self.ctx.run.classes[view.class_index], known, kind)
         elif view.unit < len(weights.norms):
             alone = self._filter(weights, layer, view.unit, size, one)
         return [
@@ -134,7 +137,7 @@ class FiltersTab:
                 self._alone = clickable("", "vt-filter")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 with gr.Group(elem_classes="vt-panel vt-controls"):
-                    self._form = _form(ctx.run.classes)
+                    self._form = _form(ctx.run.classes, kind_of(ctx.run))
                     self._start, self._cancel = _buttons(ctx.access.computes)
                 self._features, self._weights = clickable("", "vt-wishes"), clickable("", "vt-weights")
         self._view = gr.State(asdict(FiltersView()))
@@ -245,12 +248,13 @@ def _progress(result: "Maximized", seconds: float) -> str:
     return f"Step {result.step} of {result.steps}, about {rest:.0f} s left."
 
 
-def _form(classes: tuple[str, ...]) -> dict[str, Any]:
-    """The controls, in the order in which `UnitRequest` takes them."""
+def _form(classes: tuple[str, ...], called: str) -> dict[str, Any]:
+    """The controls, in the order in which `UnitRequest` takes them. `called`: what the classes are called."""
+    units = [(called if kind == CLASSES else kind, kind) for kind in UNITS]
     with gr.Row():
         form: dict[str, Any] = {
             "kind": gr.Dropdown(
-                list(UNITS), value=FILTERS, label="Units", min_width=150, elem_id="vt-filter-units"
+                units, value=FILTERS, label="Units", min_width=150, elem_id="vt-filter-units"
             ),
             "count": gr.Dropdown(list(COUNTS), value=COUNTS[0], label="Number", min_width=80),
             "start": gr.Number(0, label="First", precision=0, minimum=0, min_width=70),
@@ -264,7 +268,7 @@ def _form(classes: tuple[str, ...]) -> dict[str, Any]:
         visible=False,
         filterable=True,
         elem_id="vt-wanted-classes",
-        label="Classes (default: the number above)",
+        label=f"{called.capitalize()} (default: the number above)",
     )
     return form
 

@@ -70,8 +70,10 @@ class UnitRequest:
         steps: int,
         seed: float,
         classes: list[int],
+        called: str = CLASSES,
     ):
-        """`names`: of the classes; `width`: the number of filters of the layer; the rest: of the form."""
+        """`names`: of the classes; `width`: the number of filters of the layer; `called`: what the classes
+        are called; the rest: of the form."""
         from explain.features.activation_maximization import CLASSES as ALL_CLASSES
         from explain.features.activation_maximization import PLACES, Settings
 
@@ -85,4 +87,4 @@ class UnitRequest:
         place = PLACES[1] if kind == NEURONS else PLACES[0]
         self.settings = Settings(target, place, steps=int(steps), seed=int(seed or 0))
         of_layer = f"{layer.alias or layer.name}, {kind} {self.units[0]} to {self.units[-1]}"
-        self.description = f"{CLASSES if self.of_classes else of_layer}, {steps} steps, seed {int(seed or 0)}"
+        self.description = f"{called if self.of_classes else of_layer}, {steps} steps, seed {int(seed or 0)}"

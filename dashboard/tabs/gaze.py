@@ -25,6 +25,7 @@ from dashboard.session.gaze_service import GazeComparison, GazeService
 from dashboard.session.subject_picker import SubjectPicker
 from dashboard.session.types import Subject
 from dashboard.tabs.gaze_state import ID, GazeView, first_view, from_query
+from dashboard.tabs.label_link import label_of_errors
 from explain.formatting import percent
 from explain.render import jpeg_bytes
 from models.training.charts import charts
@@ -103,13 +104,16 @@ class GazeTab:
         ctx, state, results = self._ctx, self._view, self._results
         clicks = [self._large.select, self._cards.select]
         gr.on(clicks, self.act, [state], results, trigger_mode="multiple", **QUIET)
-        ctx.on_tab(ID, self.opened, [self._fresh, state, ctx.opened], [self._fresh, self._curves, *results])
+        tab = [self._fresh, state, ctx.opened, ctx.view]
+        ctx.on_tab(ID, self.opened, tab, [self._fresh, self._curves, *results])
         ctx.on_load(self.arrive, [state], [*results, ctx.tabs])
-        self._picker.listen(self.pick, [state], results, self._large)
+        self._picker.listen(self.pick, [state, ctx.view], results, self._large)
 
-    def pick(self, subject: Subject, keys: dict[str, Any]) -> list[Any]:
-        """An image from outside of the gaze folder."""
-        comparison = self._service.at(self._ctx.subjects.picture(subject))
+    def pick(self, subject: Subject, keys: dict[str, Any], errors: dict[str, Any]) -> list[Any]:
+        """An image from outside of the gaze folder. `errors`: the view of Errors, whose label is explained
+        where the run has several per image."""
+        label = label_of_errors(errors, self._ctx.run)
+        comparison = self._service.at(self._ctx.subjects.picture(subject), label)
         view = replace(GazeView(**keys), row=-1)
         return [
             asdict(view),
@@ -128,14 +132,16 @@ class GazeTab:
         return [asdict(view), large if moved else gr.skip(), cards]
 
     @error_boundary
-    def opened(self, fresh: bool, keys: dict[str, Any], opened: Subject | None) -> list[Any]:
+    def opened(
+        self, fresh: bool, keys: dict[str, Any], opened: Subject | None, errors: dict[str, Any]
+    ) -> list[Any]:
         """When the tab is opened first: the model's curves; and, without a gaze folder, the image that was
         opened last."""
         curves, subject = self._model_curves() if fresh else gr.skip(), self._picker.opened(opened)
         asks_model = self._ctx.access.explains and self._service.checkpoint is not None
         if self._service.run is not None or not fresh or subject is None or not asks_model:
             return [False, curves, *[gr.skip()] * 3]
-        return [False, curves, *self.pick(subject, keys)]
+        return [False, curves, *self.pick(subject, keys, errors)]
 
     def _model_curves(self) -> Any:
         trained = self._service.trained

@@ -12,15 +12,17 @@ from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
 from dashboard.components.subject import facts, run_maps, shown_probability, start_page
 from dashboard.error_boundary import error_boundary, message_text
-from dashboard.links import in_inspect
+from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.session.subject_picker import SubjectPicker
 from dashboard.session.subjects import first_row, of_row
 from dashboard.session.types import Subject
+from dashboard.tabs.errors_state import asked_label
 from dashboard.tabs.inspect_form import InspectForm
 from dashboard.tabs.inspect_maps import live_maps
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
+from dashboard.tabs.label_link import label_of_link
 from explain.methods.registry import METHODS
 from explain.run.notes import read
 from explain.run.reader import RunData
@@ -46,7 +48,7 @@ def show_row(ctx: Context, row: int, label: int | None = None) -> list[Any]:
     live = ctx.access.explains
     return [
         {"row": row},
-        facts(run, prob, row, ctx.temperature, live),
+        facts(run, prob, row, ctx.temperature, live, pred),
         map_cards(ctx.seen(row), cards, title, False, 0, "" if live else None),
         run_maps(run, row),
         pred,
@@ -63,10 +65,10 @@ def _map_of(run: RunData, method: str, row: int, label: int | None) -> np.ndarra
 
 def first_sight(ctx: Context) -> list[Any]:
     """What is shown before anything is clicked; as of `show_row`."""
-    row = first_row(ctx.run)
+    row = first_row(ctx.run, ctx.asked)
     if row is None:
         return [None, facts(ctx.run, None, None), start_page(), "", None]
-    return show_row(ctx, row)
+    return show_row(ctx, row, None if ctx.run.label_sets is None else ctx.asked)
 
 
 def remark_about(ctx: Context, subject: Subject | None) -> str:
@@ -161,8 +163,12 @@ class InspectTab:
     @error_boundary
     def arrive(self, request: gr.Request) -> list[Any]:
         """The image that a link names."""
-        subject = from_query(dict(request.query_params), self._ctx.run, InspectView()).subject
-        return in_inspect(self._ctx.run, subject["row"]) if subject else [gr.skip()] * 2
+        parameters = dict(request.query_params)
+        subject = from_query(parameters, self._ctx.run, InspectView()).subject
+        # without a tab Errors reads the link, too, and says where there is no label of this name
+        find = label_of_link if TAB in parameters else asked_label
+        label = find(parameters, self._ctx.run)
+        return in_inspect(self._ctx.run, subject["row"], label) if subject else [gr.skip()] * 2
 
     @error_boundary
     def explain(self, subject: Subject | None, *values: Any) -> list[Any]:

@@ -44,7 +44,7 @@ def live_maps(
     title = heading("Maps", ctx.run.classes, target, view.contrast_class, prob)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
     return [
-        facts(ctx.run, session.prob, view.subject.get("row"), ctx.temperature),
+        facts(ctx.run, session.prob, view.subject.get("row"), ctx.temperature, asked=target),
         map_cards(session.image, cards, title, view.shared, view.threshold, saved),
         target,
         _reproduced(ctx, classifier, view.subject, shown),

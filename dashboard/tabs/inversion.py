@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from dashboard.components.clickable import clickable
-from dashboard.components.inversion_view import edits, over_depth, row_of_layers, under_way
+from dashboard.components.inversion_view import called, edits, over_depth, row_of_layers, under_way
 from dashboard.components.placeholders import no_decoders, waiting
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB
@@ -18,6 +18,7 @@ from dashboard.session.context import Context
 from dashboard.session.subject_picker import SubjectPicker
 from dashboard.session.types import Subject
 from dashboard.tabs.inversion_state import ID, InversionView, from_query
+from dashboard.tabs.label_link import kind_of, label_of_errors
 from models.errors import Cancelled, UserError
 
 TITLE, NEEDS, REACH = "Inversion", "explains", "layers"
@@ -45,13 +46,15 @@ class InversionTab:
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._rebuilt = clickable(waiting("Reconstructions", "Loading …"), "vt-inversion")
                 self._edited, self._optimized = clickable("", "vt-edited"), clickable("", "vt-optimized")
-                clickable(over_depth(self._decoders.about) if self._decoders.layers else "", "vt-over-depth")
+                of_labels = ctx.run.label_sets is not None
+                depth = over_depth(self._decoders.about, of_labels) if self._decoders.layers else ""
+                clickable(depth, "vt-over-depth")
 
     def _editing(self) -> None:
         with gr.Group(visible=bool(self._decoders.layers), elem_classes="vt-panel vt-controls"):
             self._units = gr.Textbox(
                 "0",
-                label="Channels of the chosen layer, or classes",
+                label=f"Channels of the chosen layer, or {kind_of(self._ctx.run)}",
                 info="0-3,7 or names",
                 elem_id="vt-units",
                 max_lines=1,
@@ -76,10 +79,11 @@ class InversionTab:
 
     def listen(self) -> None:
         ctx, state, model = self._ctx, self._view, {**QUIET, "concurrency_id": "model"}
-        results, editing = [state, self._rebuilt, self._edited], [state, self._units, self._edit]
+        results = [state, self._rebuilt, self._edited]
+        editing = [state, self._units, self._edit, ctx.view]
         ctx.on_load(self.arrive, [state], [ctx.opened, ctx.tabs])
-        ctx.on_tab(ID, self.opened, [state, ctx.opened], [*results, self._layer])
-        self._picker.listen(self.pick, [state], results, self._rebuilt)
+        ctx.on_tab(ID, self.opened, [state, ctx.opened, ctx.view], [*results, self._layer])
+        self._picker.listen(self.pick, [state, ctx.view], results, self._rebuilt)
         self._rebuilt.select(self.choose_layer, editing, results, **model)
         gr.on([self._decode.click, self._units.submit], self.decode, editing, [self._edited], **model)
         optimized = self._start.click(
@@ -92,12 +96,16 @@ class InversionTab:
         optimized.then(self.ready, None, [self._start, self._cancel], **QUIET)
         self._cancel.click(self.stop, None, None, concurrency_limit=None, **QUIET)
 
-    def pick(self, subject: Subject, keys: dict[str, Any]) -> list[Any]:
-        """The view, the row of layers, and nothing edited yet."""
-        view = InversionView(**keys).of(subject, self._decoders.layers)
-        return [asdict(view), self._row_of_layers(subject, view.layer), ""]
+    def pick(self, subject: Subject, keys: dict[str, Any], errors: dict[str, Any]) -> list[Any]:
+        """The view, the row of layers, and nothing edited yet. `errors`: the view of Errors."""
+        view, asked = InversionView(**keys).of(subject, self._decoders.layers), self._asked(errors)
+        return [asdict(view), self._row_of_layers(subject, view.layer, asked), ""]
 
-    def _row_of_layers(self, subject: Subject, layer: str) -> str:
+    def _asked(self, errors: dict[str, Any]) -> int | None:
+        """Of several labels per image, the one that is asked for in Errors."""
+        return label_of_errors(errors, self._ctx.run)
+
+    def _row_of_layers(self, subject: Subject, layer: str, asked: int | None) -> str:
         """The reconstruction from every layer; how to get decoders where there are none."""
         import numpy as np
 
@@ -106,23 +114,24 @@ class InversionTab:
         classes = self._ctx.run.classes
         with self._ctx.classifier():
             session = self._ctx.sessions.at(subject)
+        several = self._ctx.run.label_sets is not None
+        pred = called(classes, session.prob) if several else classes[session.pred]
         title = f"Reconstructions of {self._ctx.subjects.title(subject)}"
         if not self._decoders.layers:
             return no_decoders(title)
         more = enlarged(self._ctx.subjects.picture(subject).size, session.image.size[::-1])
         rebuilt = self._decoders.every_layer(subject)
-        return row_of_layers(
-            np.asarray(session.image), classes[session.pred], rebuilt, classes, layer, title, more
-        )
+        picture = np.asarray(session.image)
+        return row_of_layers(picture, pred, rebuilt, classes, layer, title, more, asked)
 
-    def _edits(self, view: InversionView, units: str, edit: str) -> str:
+    def _edits(self, view: InversionView, units: str, edit: str, asked: int | None) -> str:
         if view.subject is None:
             raise UserError("No image is selected: upload a photo, or open an image.")
         rebuilt = self._decoders.edited(view.subject, view.layer, units, edit)
-        return edits(view.layer, rebuilt, self._ctx.run.classes)
+        return edits(view.layer, rebuilt, self._ctx.run.classes, asked)
 
     @error_boundary
-    def opened(self, keys: dict[str, Any], opened: Subject | None) -> list[Any]:
+    def opened(self, keys: dict[str, Any], opened: Subject | None, errors: dict[str, Any]) -> list[Any]:
         """When the tab is opened first: the image that was opened last, and the layers that an optimization
         may begin from."""
         from explain.methods.live import layers_with_maps
@@ -133,7 +142,7 @@ class InversionTab:
         with self._ctx.classifier() as classifier:
             names = [x.name for x in layers_with_maps(classifier)]
         middle = names[len(names) // 2] if names else None
-        return [*self.pick(subject, keys), gr.Dropdown(names, value=middle)]
+        return [*self.pick(subject, keys, errors), gr.Dropdown(names, value=middle)]
 
     @error_boundary
     def arrive(self, request: gr.Request, keys: dict[str, Any]) -> list[Any]:
@@ -144,18 +153,21 @@ class InversionTab:
         return [subject or gr.skip(), gr.Tabs(selected=ID)]
 
     @error_boundary
-    def choose_layer(self, keys: dict[str, Any], units: str, edit: str, event: gr.SelectData) -> list[Any]:
+    def choose_layer(
+        self, keys: dict[str, Any], units: str, edit: str, errors: dict[str, Any], event: gr.SelectData
+    ) -> list[Any]:
         """Another layer to edit."""
         if event.index != "layer" or event.value not in self._decoders.layers:
             return [gr.skip()] * 3
         view = InversionView(**keys).apply("layer", str(event.value), self._decoders.layers)
-        edited = self._edits(view, units, edit)
+        asked = self._asked(errors)
+        edited = self._edits(view, units, edit, asked)
         assert view.subject is not None
-        return [asdict(view), self._row_of_layers(view.subject, view.layer), edited]
+        return [asdict(view), self._row_of_layers(view.subject, view.layer, asked), edited]
 
     @error_boundary
-    def decode(self, keys: dict[str, Any], units: str, edit: str) -> str:
-        return self._edits(InversionView(**keys), units, edit)
+    def decode(self, keys: dict[str, Any], units: str, edit: str, errors: dict[str, Any]) -> str:
+        return self._edits(InversionView(**keys), units, edit, self._asked(errors))
 
     @error_boundary
     def optimize(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from cachetools import LRUCache
+from markupsafe import Markup
 
 from dashboard.components.clickable import clickable
 from dashboard.components.depth_view import depth_panel
-from dashboard.components.layer_view import channel_alone, channel_sheet, layer_table
+from dashboard.components.layer_view import channel_alone, channel_sheet, label_choice, layer_table
+from dashboard.components.markup import NOTHING
 from dashboard.components.placeholders import waiting
 from dashboard.components.strongest import strongest_strip
 from dashboard.error_boundary import error_boundary
@@ -20,6 +22,7 @@ from dashboard.session.context import Context
 from dashboard.session.subject_picker import SubjectPicker
 from dashboard.session.subjects import of_row
 from dashboard.session.types import Subject
+from dashboard.tabs.label_link import label_of_errors, label_of_link
 from dashboard.tabs.layers_state import ID, LayersView, from_query
 from models.errors import Cancelled, UserError
 
@@ -50,9 +53,10 @@ class Pieces:
     def __init__(self, ctx: Context):
         self._ctx, self._measured = ctx, LRUCache[str, Measured](KEPT)
 
-    def of(self, view: LayersView) -> tuple[LayersView, list[str]]:
-        """The view with a layer that exists; table, sheet, channel, depth. Raises UserError for what cannot
-        be shown."""
+    def of(self, view: LayersView, label: int | None = None) -> tuple[LayersView, list[str]]:
+        """The view with a layer that exists; table, sheet, channel, depth. `label`: of several labels per
+        image, the number of the one that weights and curves are of. Raises UserError for what cannot be
+        shown."""
         from explain.features.activations import activations, order
 
         if view.subject is None:
@@ -63,7 +67,8 @@ class Pieces:
             layer = _layer(measured.table, view.layer)
             view = replace(view, layer=layer.name)
             output = activations(classifier.model, session.x, layer.name, layer.runs)
-            ranked = order(classifier.model, session.x, output, view.order, session.pred)
+            target = session.pred if label is None else label
+            ranked = order(classifier.model, session.x, output, view.order, target)
             projected = _projected(classifier.model, session.x, output, view.channel)
         size, channel = (session.x.shape[2], session.x.shape[3]), view.channel
         strip = ""
@@ -71,22 +76,32 @@ class Pieces:
             strip = strongest_strip(self._ctx.run, layer, channel, size, self._ctx.access.computes)
         return view, [
             layer_table(measured.table, layer.name),
-            channel_sheet(output, asdict(view), ranked, layer.alias, linked(view.query(self._ctx.run))),
+            channel_sheet(
+                output, asdict(view), ranked, layer.alias, self._link(view, label), self._towards(label)
+            ),
             channel_alone(output, channel, layer, session.image, size, view.colors, projected, strip),
-            self.depth(view),
+            self.depth(view, label),
         ]
 
-    def depth(self, view: LayersView, running: str = "") -> str:
+    def _link(self, view: LayersView, label: int | None) -> str:
+        shown = view if label is None else replace(view, label=label)
+        return linked(shown.query(self._ctx.run))
+
+    def _towards(self, label: int | None) -> Markup:
+        """The choice of the label; nothing for runs of one class per image."""
+        return NOTHING if label is None else label_choice(self._ctx.run.classes, label)
+
+    def depth(self, view: LayersView, label: int | None = None, running: str = "") -> str:
         """Of a subject that was shown; `running`: the progress of the pass over the run."""
         from explain.features.top_activations import curves, stored_counts
 
         measured, about = self._measured.get(_key(view.subject)), stored_counts(self._ctx.run)
         if measured is None:
             return ""
-        run = curves(self._ctx.run) if about else None
-        return depth_panel(
-            measured.steps, run, measured.shift, view.layer, about, running, self._ctx.access.computes
-        )
+        run = curves(self._ctx.run, label) if about else None
+        name = "" if label is None else self._ctx.run.classes[label]
+        given = (measured.steps, run, measured.shift, view.layer, about, running, self._ctx.access.computes)
+        return depth_panel(*given, name)
 
     def _of(self, subject: Subject, model: Any, x: Any) -> Measured:
         from explain.features.depth import block_outputs, depth, largest_shift, step
@@ -156,44 +171,52 @@ class LayersTab:
             "show_progress_on": [self._sheet],
         }
         clicks = [piece.select for piece in results[1:]]
-        gr.on(clicks, self.act, [state], results, trigger_mode="multiple", **busy)
+        gr.on(clicks, self.act, [state, ctx.view], results, trigger_mode="multiple", **busy)
         gr.on(
             [self._channel.select, self._depth.select],
             self.survey_run,
-            [state],
+            [state, ctx.view],
             [self._depth, self._surveyed],
             concurrency_id="survey",
             **QUIET,
         )
         # what is shown now, which may be something else than when the survey began
-        self._surveyed.change(self.show, [state], results, **busy)
+        self._surveyed.change(self.show, [state, ctx.view], results, **busy)
         ctx.opened.change(self.opened, [ctx.opened, state], [state], **QUIET)
-        self._picker.listen(self.pick, [state], results, self._sheet)
+        self._picker.listen(self.pick, [state, ctx.view], results, self._sheet)
         ctx.on_load(self.arrive, [state], [state, ctx.tabs])
-        ctx.on_tab(ID, self.show, [state], results)
+        ctx.on_tab(ID, self.show, [state, ctx.view], results)
 
-    def _shown(self, view: LayersView) -> list[Any]:
-        """Values for the results."""
-        view, pieces = self._pieces.of(view)
+    def _shown(self, view: LayersView, errors: dict[str, Any]) -> list[Any]:
+        """Values for the results. `errors`: the view of Errors."""
+        view, pieces = self._pieces.of(view, self._label(view, errors))
         return [asdict(view), *pieces]
 
-    @error_boundary
-    def show(self, keys: dict[str, Any]) -> list[Any]:
-        return self._shown(LayersView(**keys))
+    def _label(self, view: LayersView, errors: dict[str, Any]) -> int | None:
+        """Of several labels per image, the one that was chosen here, or else in Errors."""
+        run = self._ctx.run
+        known = run.label_sets is not None and 0 <= view.label < len(run.classes)
+        return view.label if known else label_of_errors(errors, run)
 
     @error_boundary
-    def act(self, request: gr.Request, event: gr.SelectData, keys: dict[str, Any]) -> list[Any]:
+    def show(self, keys: dict[str, Any], errors: dict[str, Any]) -> list[Any]:
+        return self._shown(LayersView(**keys), errors)
+
+    @error_boundary
+    def act(
+        self, request: gr.Request, event: gr.SelectData, keys: dict[str, Any], errors: dict[str, Any]
+    ) -> list[Any]:
         action, value, view = str(event.index), str(event.value), LayersView(**keys)
         if action == "stop":
             self._ctx.cancellation.stop(str(request.session_hash))
         if action == "row":
             clicked_row(self._ctx.run, value)
         after = view.apply(action, value)
-        return [gr.skip()] * len(self._results) if after == view else self._shown(after)
+        return [gr.skip()] * len(self._results) if after == view else self._shown(after, errors)
 
     @error_boundary
     def survey_run(
-        self, request: gr.Request, event: gr.SelectData, keys: dict[str, Any]
+        self, request: gr.Request, event: gr.SelectData, keys: dict[str, Any], errors: dict[str, Any]
     ) -> Iterator[list[Any]]:
         """One pass over the run; the network is free between its steps."""
         if event.index != "survey":
@@ -201,11 +224,12 @@ class LayersTab:
             return
         self._ctx.access.require_compute()
         view, began, who = LayersView(**keys), time.monotonic(), str(request.session_hash)
+        label = self._label(view, errors)
         self._ctx.cancellation.begin(who)
-        yield [self._pieces.depth(view, "starting"), gr.skip()]
+        yield [self._pieces.depth(view, label, "starting"), gr.skip()]
         try:
             for message in self._survey(who):
-                yield [self._pieces.depth(view, message), gr.skip()]
+                yield [self._pieces.depth(view, label, message), gr.skip()]
         except Cancelled:
             gr.Info("Cancelled. Nothing was written.")
         except UserError:
@@ -231,14 +255,16 @@ class LayersTab:
         """What a link names; it is drawn when the tab is opened."""
         if request.query_params.get(TAB) != ID:
             return [gr.skip()] * 2
-        view = from_query(dict(request.query_params), self._ctx.run, LayersView(**keys))
-        return [asdict(view), gr.Tabs(selected=ID)]
+        parameters = dict(request.query_params)
+        view = from_query(parameters, self._ctx.run, LayersView(**keys))
+        label = label_of_link(parameters, self._ctx.run)
+        return [asdict(view if label is None else replace(view, label=label)), gr.Tabs(selected=ID)]
 
     @error_boundary
     def opened(self, opened: Subject | None, keys: dict[str, Any]) -> Any:
         """The row that was clicked in Errors; it is drawn when the tab is opened."""
         subject = of_row(opened)
-        return asdict(LayersView(**{**keys, "subject": subject})) if subject else gr.skip()
+        return asdict(LayersView(**{**keys, "subject": subject, "label": -1})) if subject else gr.skip()
 
-    def pick(self, subject: Subject, keys: dict[str, Any]) -> list[Any]:
-        return self._shown(LayersView(**{**keys, "subject": subject}))
+    def pick(self, subject: Subject, keys: dict[str, Any], errors: dict[str, Any]) -> list[Any]:
+        return self._shown(LayersView(**{**keys, "subject": subject}), errors)

@@ -7,6 +7,7 @@ from dashboard.components.layer_view import COLORS
 from dashboard.links import PAGE, TAB, image_of, number
 from dashboard.session.subjects import of_link
 from dashboard.session.types import Subject
+from dashboard.tabs.errors_state import LABEL
 from dashboard.tabs.query import query_string
 from explain.run.reader import RunData
 
@@ -15,7 +16,8 @@ ID = "layers"
 
 @dataclass(frozen=True)
 class LayersView:
-    """`layer` empty: the first one with spatial positions; `channel` None: none is enlarged."""
+    """`layer` empty: the first one with spatial positions; `channel` None: none is enlarged; `label`: of
+    several labels per image, the number of the one that weights and curves are of, -1: that of Errors."""
 
     subject: Subject | None = None
     layer: str = ""
@@ -24,6 +26,7 @@ class LayersView:
     colors: str = "viridis"
     page: int = 0
     channel: int | None = None
+    label: int = -1
 
     def apply(self, action: str, value: str) -> "LayersView":
         """The view after a click. What does not fit leaves it as it is."""
@@ -43,12 +46,16 @@ class LayersView:
             return replace(self, subject={"row": int(value)})
         if action == "page":
             return replace(self, page=int(value))
+        if action == "label":
+            return replace(self, label=int(value), page=0)
         return replace(self, channel=int(value)) if action == "channel" else self
 
     def query(self, run: RunData) -> str:
         image = image_of(run, self.subject)
-        page = self.page or ""
-        return query_string(tab=ID, layer=self.layer, channel=self.channel, image=image, **{PAGE: page})
+        page, sets = self.page or "", run.label_sets
+        label = sets.classes[self.label] if sets is not None and self.label >= 0 else ""
+        more = {PAGE: page, LABEL: label}
+        return query_string(tab=ID, layer=self.layer, channel=self.channel, image=image, **more)
 
 
 def from_query(parameters: Mapping[str, str], run: RunData, first: LayersView) -> LayersView:

@@ -25,9 +25,6 @@ from models.access import reaches
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
 
-OF_LABELS = (errors, inspect, new_run, train, export)
-"""Those that take runs of several labels per image, or need no run."""
-
 
 OF_NUMBERS = (new_run, train)
 """Those that take runs of numbers, or need no run."""
@@ -39,16 +36,10 @@ def open_to(access: Access) -> list[ModuleType]:
 
 
 def missing(tab: ModuleType, run: RunData) -> Markup | None:
-    """What stands in a tab that needs more of the network than can be reached, or one class per image; None
-    where it can be built."""
+    """What stands in a tab that needs more of the network than can be reached, or classes; None where it can
+    be built."""
     if run.numbers and tab not in OF_NUMBERS:
         return waiting(tab.TITLE, f"{tab.TITLE} takes runs of classes; the outputs of this run are numbers.")
-    if run.label_sets is not None and tab not in OF_LABELS:
-        return waiting(
-            tab.TITLE,
-            f"{tab.TITLE} takes runs of one class per image. Errors and Inspect show what is right and wrong "
-            "of each label of this run, and Export writes it.",
-        )
     access = run.manifest.access
     needed: Reach = getattr(tab, "REACH", "scores")
     if reaches(access, needed):

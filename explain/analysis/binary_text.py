@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from explain.analysis.binary import RESAMPLES, BinaryScores, Counts, Interval
 from explain.analysis.findings import Findings
+from explain.formatting import be, counted
 from explain.run.reader import RunData
 
 WIDTH = 13  # of the names in a terminal
@@ -106,7 +107,20 @@ def proposals_note(run: RunData) -> str:
 
 
 def outcome_text(c: Counts) -> str:
-    return f"{c.tp:,} hits, {c.fp:,} false alarms, {c.fn:,} misses, {c.tn:,} correct rejections"
+    return ", ".join(
+        (
+            counted(c.tp, "hit"),
+            counted(c.fp, "false alarm"),
+            counted(c.fn, "miss"),
+            counted(c.tn, "correct rejection"),
+        )
+    )
+
+
+def left_out_text(scores: BinaryScores) -> str:
+    """How many images have no probability; empty where all have one."""
+    left = scores.left_out
+    return f"{counted(left, 'image')} without a probability {be(left)} left out." if left else ""
 
 
 def area_lines(scores: BinaryScores, width: int = 11) -> list[str]:
@@ -134,7 +148,7 @@ def format_binary(findings: Findings) -> list[str]:
     lines = [("threshold", threshold_text(findings))]
     lines += [(m.name, _with_interval(m)) for m in measures(counts)] + [("outcomes", outcome_text(counts))]
     if scores.left_out:
-        lines.append(("left out", f"{scores.left_out:,} images without a probability"))
+        lines.append(("left out", f"{counted(scores.left_out, 'image')} without a probability"))
     return [
         f"{'positive':{WIDTH}}{run.classes[run.positive]}",
         *area_lines(scores, WIDTH),

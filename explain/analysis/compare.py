@@ -105,8 +105,10 @@ def _predictions(matched: pd.DataFrame, which: str, classes: int) -> Predictions
 def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
     """(classes of both, as in `Comparison.matched`, images whose labels differ). Classes are the same where
     their names are, exactly, or folded one to one for those that are left over: as the data calls them, where
-    both runs know, for networks call them as they like."""
+    both runs know, for networks call them as they like. Two runs of one label compare its presence."""
     classes, to_b = list(a.data_names), same_names(a.data_names, b.data_names)
+    if a.label_sets is not None and b.label_sets is not None:
+        to_b = {0: 0, 1: 1}
     for k, name in enumerate(b.data_names):
         if k not in to_b:
             to_b[k] = len(classes)

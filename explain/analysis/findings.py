@@ -201,6 +201,12 @@ def with_threshold(findings: Findings, threshold: str = "", positive: str = "") 
     return findings.at(of_class.scores.threshold(threshold), found) if threshold else of_class
 
 
+def at_threshold(run: RunData, threshold: str) -> RunData:
+    """The run at a threshold as people write it, chosen from its own scores; empty: as it is. Raises
+    UserError as `with_threshold`."""
+    return with_threshold(Findings(run), threshold).run if threshold else run
+
+
 def analyze(findings: Findings, clicks: bool = True) -> Iterator[float]:
     """Compute everything of the network's own predictions and write it into the run's folder, `ABOUT` last;
     yields the fraction that is done.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from explain.analysis.ranking import border_fractions, by_recall, most_confused
-from explain.formatting import decimal, percent
+from explain.formatting import counted, decimal, percent
 from explain.run.map_stats import UNIFORM_BORDER_MASS
 from explain.run.reader import RunData
 
@@ -39,10 +39,12 @@ def _totals(run: RunData, without: str) -> list[Figure]:
             "accuracy",
             f"{100 * e.accuracy:.1f}\u00a0%",
             f"95 % CI {100 * low:.1f}–{100 * high:.1f} %",
-            meaning=f"Wilson interval; {len(run.ok):,} images{without}",
+            meaning=f"Wilson interval; {counted(len(run.ok), 'image')}{without}",
         ),
         Figure(
-            "macro F1", decimal(e.macro_f1), f"{len(run.present):,} classes, {len(run.ok):,} images{without}"
+            "macro F1",
+            decimal(e.macro_f1),
+            f"{counted(len(run.present), 'class')}, {counted(len(run.ok), 'image')}{without}",
         ),
         Figure(
             "calibration error",

@@ -92,19 +92,25 @@ class LabelScores:
     @cached_property
     def average_precision_interval(self) -> np.ndarray:
         """(K, 2), from bootstrap samples of the images; NaN where it is not defined or does not vary."""
-        ends = percentiles(self._resampled_precision)
+        ends = percentiles(self.resampled_precision)
         ends[np.isnan(self.average_precision)] = np.nan
         return ends
 
     @cached_property
     def mean_average_precision_interval(self) -> Interval:
         """From bootstrap samples of the images, in each the mean over the classes that are defined in it."""
-        low, high = percentiles(_mean_of_known(self._resampled_precision)[:, None])[0]
+        low, high = percentiles(self.resampled_mean[:, None])[0]
         return float(low), float(high)
 
+    @property
+    def resampled_mean(self) -> np.ndarray:
+        """mAP (RESAMPLES,) in each bootstrap sample."""
+        return _mean_of_known(self.resampled_precision)
+
     @cached_property
-    def _resampled_precision(self) -> np.ndarray:
-        """Average precision (RESAMPLES, K) in each bootstrap sample. Only thresholds that find a positive
+    def resampled_precision(self) -> np.ndarray:
+        """Average precision (RESAMPLES, K) in each bootstrap sample; the samples depend on the number of
+        images alone. Only thresholds that find a positive
         image count, so the images are first added up between these: a product with a sparse matrix. What
         the thresholds that are left out above `STEPS` change of a class is taken back."""
         from scipy.sparse import csr_array

@@ -101,16 +101,27 @@ class LabelCounts:
         return {name: float(value) for name, value in found.items()} | {"subset_accuracy": exact}
 
     @cached_property
+    def resampled(self) -> dict[str, np.ndarray]:
+        """By the names in `AVERAGES`: values (RESAMPLES,) in each bootstrap sample of the images; the samples
+        depend on their number alone."""
+        exact = exact_float(self.images)
+        outcomes = np.hstack(
+            [
+                *(self.called & self.truth, self.called & ~self.truth, self.truth & ~self.called),
+                self.right[:, None],
+            ]
+        ).astype(exact)
+        counts = np.concatenate([block.astype(exact) @ outcomes for block in resamples(self.images)])
+        k = self.truth.shape[1]
+        tp, fp, fn, right = np.split(counts.astype(float), [k, 2 * k, 3 * k], axis=1)
+        exactly = ratio(right[:, 0], np.full(len(right), self.images), np.nan)
+        return _averages(tp, fp, fn, self.images) | {"subset_accuracy": exactly}
+
+    @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Of `averages`: Wilson's for the subset accuracy, else percentiles of `RESAMPLES` bootstrap samples
         of the images; NaN where nothing varies."""
-        exact = exact_float(self.images)
-        outcomes = np.hstack(
-            [self.called & self.truth, self.called & ~self.truth, self.truth & ~self.called]
-        ).astype(exact)
-        counts = np.concatenate([block.astype(exact) @ outcomes for block in resamples(self.images)])
-        tp, fp, fn = np.split(counts.astype(float), 3, axis=1)
-        drawn = _averages(tp, fp, fn, self.images)
+        drawn = self.resampled
         ends = dict(zip(drawn, percentiles(np.stack(list(drawn.values()), 1)), strict=True))
         ends["subset_accuracy"] = wilson_intervals(int(self.right.sum()), self.images)
         return {name: (float(low), float(high)) for name, (low, high) in ends.items()}

@@ -9,7 +9,7 @@ from explain.analysis.binary_text import Measure, figure
 from explain.analysis.intervals import RESAMPLES
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import NONE, LabelCounts
-from explain.formatting import listed
+from explain.formatting import counted, listed
 
 WIDTH = 15  # of the names in a terminal
 BOOTSTRAP = f"interval from {RESAMPLES} bootstrap samples of the images"
@@ -55,7 +55,11 @@ def areas(scores: LabelScores) -> list[Measure]:
     defined = len(scores.classes) - len(scores.undefined)
     known = np.isfinite(scores.average_precision)
     by_chance = float(scores.positives[known].mean() / scores.images) if known.any() else float("nan")
-    of = f"{defined} of {len(scores.classes)} classes" if scores.undefined else f"{defined} classes"
+    of = (
+        f"{defined} of {counted(len(scores.classes), 'class')}"
+        if scores.undefined
+        else counted(defined, "class")
+    )
     return [
         Measure(
             "mAP",
@@ -148,13 +152,13 @@ def format_multi_label(scores: LabelScores, counts: LabelCounts) -> list[str]:
         names = listed(scores.undefined)
         lines.append(f"{'no AP, no AUC':{width}}{names}: no image or every image has this label")
     if scores.left_out:
-        lines.append(f"{'left out':{width}}{scores.left_out:,} images without an answer")
+        lines.append(f"{'left out':{width}}{counted(scores.left_out, 'image')} without an answer")
     return lines
 
 
 def _note(counts: LabelCounts, key: str) -> str:
     if key == "subset_accuracy":
-        return f"{np.count_nonzero(counts.right):,} of {counts.images:,} images"
+        return f"{np.count_nonzero(counts.right):,} of {counted(counts.images, 'image')}"
     if key == "hamming_loss":
         return (
             f"{figure(counts.averages['labels_per_image'] / counts.truth.shape[1])} if nothing is predicted"
@@ -163,7 +167,7 @@ def _note(counts: LabelCounts, key: str) -> str:
     missing = int(np.isnan(values[key]).sum()) if key in values else 0
     if not missing or not counts.images:
         return ""
-    return f"{missing} {'class' if missing == 1 else 'classes'} where it is not defined counted as 0"
+    return f"{counted(missing, 'class')} where it is not defined counted as 0"
 
 
 def _measure(name: str, value: float, ends: np.ndarray, note: str, meaning: str) -> Measure:

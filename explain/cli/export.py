@@ -11,6 +11,7 @@ from explain.cli.data_question import ask_for_data
 from explain.cli.options import AllowData, BlurEyes, Options, Run, from_commas, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import Decision
+from explain.formatting import counted
 
 if TYPE_CHECKING:
     from explain.export.gallery import ExportOptions
@@ -87,7 +88,7 @@ def export(
         say(opened.unfinished)
     for line in format_binary(findings):
         say(line)
-    say(f"{made.images} images, {made.description}")
+    say(f"{counted(made.images, 'image')}, {made.description}")
     say(f"archive    {out}" if out.suffix.lower() == ".zip" else f"page       {out / INDEX}")
 
 
@@ -105,14 +106,19 @@ def report(
     ] = 2,
     blur_eyes: BlurEyes = False,
 ) -> None:
-    """Write what the run found as one HTML file, which opens without a server or a network."""
+    """Write what the run found as one HTML file, which opens without a server or a network; of several labels
+    per image, of which --label names none, all labels."""
     from explain.analysis.binary_text import format_binary
     from explain.export.report import report as make
     from explain.export.report import write_report
+    from explain.run.reader import open_run
 
-    findings = decision.findings(run)
-    text = make(findings, method, per_class, blur_eyes)
+    if open_run(run, decision.label).all_labels and not decision.positive:
+        text, lines = decision.label_report(run, method, per_class, blur_eyes)
+    else:
+        findings = decision.findings(run)
+        text, lines = make(findings, method, per_class, blur_eyes), format_binary(findings)
     write_report(text, out)
-    for line in format_binary(findings):
+    for line in lines:
         say(line)
     say(f"report     {out}, {len(text.encode()) / 1e6:.1f} MB")

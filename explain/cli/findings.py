@@ -8,11 +8,15 @@ import typer
 
 from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
-from explain.cli.threshold import NETWORKS_OWN, Decision, Label
+from explain.cli.threshold import NETWORKS_OWN, Decision, Label, Threshold
+from explain.formatting import counted
+from explain.run.format import CALLED
 from models.errors import UserError
 from models.program import typed
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from explain.analysis.findings import Findings
     from explain.run.reader import RunData
 
@@ -42,7 +46,6 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = F
     from explain.analysis.label_proposals import label_set_findings
     from explain.analysis.label_scores import label_scores
     from explain.analysis.multi_label_text import class_rows, format_multi_label, with_interval
-    from explain.run.format import CALLED
     from explain.run.reader import open_run
     from explain.text_table import columns
 
@@ -103,35 +106,73 @@ def compare(
         str | None, typer.Option(help="Method whose maps are compared (default: the first that both have).")
     ] = None,
     label: Label = "",
+    threshold: Threshold = "",
     out: Annotated[
-        Path | None, typer.Option(help="CSV file for a table with one row per image (default: none).")
+        Path | None,
+        typer.Option(
+            help="CSV file for a table with one row per image; of several labels per image, of which --label "
+            "names none, one row per label (default: none)."
+        ),
     ] = None,
 ) -> None:
     """Compare two runs of the same images: metrics with intervals, McNemar's test, images that only one
-    predicts correctly, and the similarity of their maps; of numbers, MAE and RMSE with intervals of their
-    differences."""
-    from explain.analysis import compare_numbers
+    predicts correctly, and the similarity of their maps; of several labels per image, all labels side by
+    side, or one of them with --label; of numbers, MAE and RMSE with intervals of their differences."""
     from explain.analysis.compare import as_table, format_text
     from explain.analysis.compare import compare as compare_runs
-    from explain.run.number_run import NumbersRun
+    from explain.analysis.findings import at_threshold
     from explain.run.reader import open_run
     from models.csv_files import write_csv
 
     if first.resolve() == second.resolve():
         raise UserError(f"'{first}' is given twice: give two run folders.")
-    a, b = open_run(first, label), open_run(second, label)
-    if isinstance(a, NumbersRun) and isinstance(b, NumbersRun):
-        if method:
-            raise UserError("--method compares maps of classes: leave it out for runs of numbers.")
-        of_numbers = compare_numbers.compare_numbers(a, b)
-        lines, table = compare_numbers.format_text(of_numbers), compare_numbers.as_table(of_numbers)
+    a, b = (open_run(folder, label) for folder in (first, second))
+    if a.numbers and b.numbers:
+        lines, table = number_comparison(a, b, threshold, method)
+    elif a.all_labels or b.all_labels:
+        lines, table = label_comparison(a, b, threshold, method)
     else:
-        comparison = compare_runs(a, b, method)
+        comparison = compare_runs(at_threshold(a, threshold), at_threshold(b, threshold), method)
         lines, table = format_text(comparison), as_table(comparison)
     say("\n".join(lines))
     if out:
         write_csv(table, out)
         say(f"table      {out}")
+
+
+def number_comparison(
+    a: "RunData", b: "RunData", threshold: str, method: str | None
+) -> "tuple[list[str], pd.DataFrame]":
+    """Of two runs of numbers: lines for a terminal, and one row per image. Raises UserError where they cannot
+    be compared, and for what only classes have."""
+    from explain.analysis.compare_numbers import as_table, compare_numbers, format_text
+    from explain.run.number_run import NumbersRun
+
+    assert isinstance(a, NumbersRun) and isinstance(b, NumbersRun)
+    for option, given in (("--threshold", threshold), ("--method", method)):
+        if given:
+            raise UserError(f"{option} is for runs of classes: leave it out for runs of numbers.")
+    found = compare_numbers(a, b)
+    return format_text(found), as_table(found)
+
+
+def label_comparison(
+    a: "RunData", b: "RunData", threshold: str, method: str | None
+) -> "tuple[list[str], pd.DataFrame]":
+    """Of two runs of several labels per image: lines for a terminal, and one row a label. Raises UserError
+    where they cannot be compared, and for a method, which is that of one label."""
+    from explain.analysis.label_compare import compare_labels
+    from explain.analysis.label_compare_text import as_table, format_text
+
+    found = compare_labels(a, b)
+    if method:
+        raise UserError("--method compares maps of one label: name it with --label.")
+    threshold = threshold or str(CALLED)
+    changes = found.at_named(threshold)
+    most = a.classes[found.numbers[found.order[0], 0]]
+    command = ["compare", str(a.folder), str(b.folder), "--label", most]
+    lines = [*format_text(changes, threshold), "", f"next       {typed(command)}"]
+    return lines, as_table(changes)
 
 
 def notes(
@@ -152,8 +193,10 @@ def notes(
     by_image = read(run)
     wrong = sum(note.wrong for note in by_image.values())
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
-    what = "labels" if opened.label_sets is None else "images with labels"
-    say(f"notes      {len(by_image)} images, {wrong} {what} marked as wrong; tags: {tags}")
+    images, marked = counted(len(by_image), "image"), counted(wrong, "label")
+    if opened.label_sets is not None:
+        marked = f"{counted(wrong, 'image')} with labels"
+    say(f"notes      {images}, {marked} marked as wrong; tags: {tags}")
     fitting, missing = corrections_of(opened, by_image)
     if missing:
         names = ", ".join(f"{name[:60]} {count}" for name, count in list(missing.items())[:8])

@@ -235,6 +235,7 @@ class Predictors(Options):
         from explain.gaze.sources import predictions
         from models.gaze.model import load_gaze
         from models.registry import load
+        from models.task import as_named
 
         several = len(self.gaze_model or []) > 1
         sources = []
@@ -243,14 +244,8 @@ class Predictors(Options):
             sources.append(predictions(f"gaze {number}" if several else "gaze", trained.name, trained.maps))
         if not self.model:
             return sources, None
-        classifier = load(
-            self.model,
-            self.weights,
-            device=self.device,
-            options=preprocessing,
-            which=self.which,
-            outputs=self.outputs,
-        )
+        given = (self.model, self.weights, None, self.device, preprocessing, self.which, self.outputs)
+        classifier = as_named(load(*given))
         for note in classifier.notes:
             say(f"network    {note}")
         maps = NetworkMaps(classifier, from_commas(self.methods), self.layer)

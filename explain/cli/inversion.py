@@ -105,14 +105,25 @@ def train(
     recipe = options.to_recipe()
     parts = open_parts(data, columns.image_col, columns.label_col, limit)
     say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
-    classifier = network.load(preprocessing)
-    require_classes(classifier, "an inversion")
+    classifier = _answering(network, parts.training, preprocessing)
     files = {layer: out / f"{layer}.safetensors" for layer in from_commas(layers)}
     _train_decoders(classifier, parts, files, recipe, again)
     decoders = [load_decoder(file, classifier) for file in files.values()]
     judged = parts.test or parts.validation
-    _keep_measures(decoders, _measured(classifier, decoders, judged, MEASURED), judged.name)
+    measures = _measured(classifier, decoders, judged, MEASURED)
+    _keep_measures(decoders, measures, judged.name, classifier.task)
     say(f"next       {typed(['serve', '--decoders', str(out)])}")
+
+
+def _answering(network: Network, source: "ImageSource", preprocessing: PreprocessingOptions) -> "Classifier":
+    """The network for the task of the data. Raises UserError."""
+    from models.task import as_asked, asked_task
+
+    found = network.load(preprocessing, task=asked_task(source))
+    require_classes(found, "an inversion")
+    found = as_asked(found, source)
+    require_classes(found, "an inversion")  # whose data has numbers
+    return found
 
 
 def _train_decoders(
@@ -148,9 +159,9 @@ def measure(
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Measure how well images are reconstructed from each layer that has a decoder."""
-    classifier = network.load(preprocessing)
-    require_classes(classifier, "an inversion")
-    _measured(classifier, _decoders(classifier, decoders), data.open(columns), limit)
+    source = data.open(columns)
+    classifier = _answering(network, source, preprocessing)
+    _measured(classifier, _decoders(classifier, decoders), source, limit)
 
 
 @dataclass(frozen=True)
@@ -182,9 +193,10 @@ def image(
     from explain.inversion.rebuild import enlarged, rebuild
     from explain.methods.single_image import must_be_there, read_picture
     from models.memory import reuse_memory
+    from models.task import as_named
 
     must_be_there(image)
-    classifier = network.load(preprocessing)
+    classifier = as_named(network.load(preprocessing))
     require_classes(classifier, "an inversion")
     reuse_memory()
     given = read_picture(image, classifier.preprocessing)
@@ -223,13 +235,18 @@ def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path,
     Raises UserError where the folder cannot be written."""
     from PIL import Image
 
+    from explain.formatting import called_text
+
     try:
         out.mkdir(parents=True, exist_ok=True)
         for made in rebuilt:
             file = out / f"{stem}.{made.layer or 'output'}.png"
             Image.fromarray(made.picture).save(file)
             error = "" if made.error != made.error else f"error {made.error:.3f}, "
-            say(f"{made.layer:24} {error}{classifier.classes[made.pred]} {100 * made.prob:.1f} %  {file}")
+            answer = f"{classifier.classes[made.pred]} {100 * made.prob:.1f} %"
+            if made.labels is not None:
+                answer = called_text(classifier.classes, made.labels)
+            say(f"{made.layer:24} {error}{answer}  {file}")
     except OSError as error:
         raise UserError(
             f"'{out}' cannot be written ({error.strerror or error}): choose another --out."
@@ -262,12 +279,12 @@ def _measured(
     return last
 
 
-def _keep_measures(decoders: "list[Decoder]", table: "pd.DataFrame", data: str) -> None:
-    """Write what was measured of each decoder into its file."""
+def _keep_measures(decoders: "list[Decoder]", table: "pd.DataFrame", data: str, task: str) -> None:
+    """Write what was measured of each decoder into its file, of a network of this task."""
     from models import checkpoints
 
     for decoder in decoders:
         row = table[table["layer"] == decoder.layer].iloc[0].to_dict()
-        measured = {k: v for k, v in row.items() if k != "layer"} | {"on": data}
+        measured = {k: v for k, v in row.items() if k != "layer"} | {"on": data, "task": task}
         metrics = decoder.about.get("metrics", {}) | {"measured": measured}
         checkpoints.save(decoder.path, decoder.model, decoder.about | {"metrics": metrics}, half=True)

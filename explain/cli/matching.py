@@ -72,11 +72,10 @@ def open_both(
 ) -> tuple["Classifier", "ImageSource"]:
     """The same before their classes are matched; the network's input is printed. Raises UserError."""
     from models.data.label_sets import SEPARATORS
-    from models.task import REGRESSION, as_asked
+    from models.task import as_asked, asked_task
 
     source = data.open(columns, limit)
-    numbers = REGRESSION if source.regression else ""
-    classifier = network.load(preprocessing, class_names, data.labels_as or numbers)
+    classifier = network.load(preprocessing, class_names, asked_task(source, data.labels_as))
     joined = source.multi_label and any(s in name for name in classifier.classes for s in SEPARATORS)
     if joined or any(spelling in classifier.classes for spelling in source.merged):
         source = data.open(columns, limit, classifier.classes)

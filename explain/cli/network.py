@@ -109,8 +109,9 @@ def filters(
     from explain.features.units import units_in, write
     from explain.features.visualization_cache import maximized
     from models.memory import reuse_memory
+    from models.task import as_named
 
-    classifier = network.load(preprocessing, class_names)
+    classifier = as_named(network.load(preprocessing, class_names))
     reuse_memory()
     settings = options.settings()
     units = units_in(options.units, () if options.layer else classifier.classes)
@@ -154,7 +155,6 @@ def top_activations(
     from models.memory import reuse_memory
 
     opened = open_run(run)
-    opened.require_one_class("The list of top activations")
     ask_for_data(opened, allow_data)
     reuse_memory()
     classifier = network_of(opened.manifest, weights, device)

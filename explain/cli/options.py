@@ -138,8 +138,8 @@ class Network(Options):
         from models.registry import load
 
         names = read_names(class_names) if class_names else None
-        given = (self.model, self.weights, names, self.device, preprocessing, self.which, self.outputs, task)
-        found = load(*given)
+        given = (self.model, self.weights, names, self.device, preprocessing, self.which, self.outputs)
+        found = load(*given, task)
         return replace(found, names_from=given_in(class_names)) if class_names else found
 
 

@@ -53,6 +53,23 @@ class Decision(Options):
             )
         return self.of(Findings(run))
 
+    def label_report(
+        self, folder: Path, method: str | None, per_class: int, blur_eyes: bool
+    ) -> tuple[str, list[str]]:
+        """The report of all labels of a run of several per image, at this threshold of each; and measures of
+        all of them for a terminal."""
+        from explain.analysis.label_scores import label_scores
+        from explain.analysis.multi_label_text import format_multi_label
+        from explain.export.label_report import label_report
+        from explain.run.format import CALLED
+        from explain.run.reader import open_run
+
+        sets = open_run(folder).label_sets
+        scores = label_scores(sets)
+        thresholds = scores.thresholds(self.threshold or str(CALLED))
+        text = label_report(sets, thresholds, method, per_class, blur_eyes)
+        return text, format_multi_label(scores, scores.at(thresholds))
+
     def of(self, findings: "Findings") -> "Findings":
         """The findings at this threshold. Raises UserError as `findings.with_threshold`."""
         from explain.analysis.findings import with_threshold

@@ -15,6 +15,7 @@ from explain.analysis.binary_text import (
     areas,
     figure,
     interval_text,
+    left_out_text,
     measures,
     outcome_text,
     proposals_note,
@@ -27,7 +28,7 @@ from explain.analysis.proposals import CHECKS
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
-from explain.formatting import decimal, evidence
+from explain.formatting import counted, decimal, evidence
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
 from explain.run.reader import RunData
@@ -51,7 +52,7 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
     """
     run, request = findings.run, findings.run.manifest.request
     method = method or findings.method
-    _check(run, method, per_class, blur_eyes)
+    check_options(run, method, per_class, blur_eyes)
     for _ in analyze(findings, clicks=False):
         pass
     samples = overview(run, per_class, classes=by_recall(run)[:CLASSES])
@@ -72,12 +73,12 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         samples=[_class(run, s, method, blur_eyes) for s in samples],
         samples_note=_samples_note(run, method, per_class, len(samples)),
         means=list(_means(findings, method, [s.index for s in samples], blur_eyes)),
-        charts=list(_charts(run)),
-        made=_made(run, method),
+        charts=list(charts_of(run)),
+        made=how_it_was_made(run, method),
     )
 
 
-def _check(run: RunData, method: str, per_class: int, blur_eyes: bool) -> None:
+def check_options(run: RunData, method: str, per_class: int, blur_eyes: bool) -> None:
     """Raises UserError for options that do not fit the run."""
     methods = run.manifest.request.methods
     if method not in methods:
@@ -97,7 +98,7 @@ def _samples_note(run: RunData, method: str, per_class: int, classes: int) -> st
         f"{run.title(method)}, each map on its own scale"
     )
     if classes < len(run.present):
-        return f"the worst {classes} of {len(run.present):,} classes; {note}"
+        return f"the worst {classes} of {counted(len(run.present), 'class')}; {note}"
     return note
 
 
@@ -112,7 +113,7 @@ def _subtitle(run: RunData, method: str) -> str:
     state = m.finished[:16].replace("T", " ") + " UTC" if m.finished else "the run has not ended"
     decision = f" · {run.decision}" if run.decision else ""
     return (
-        f"{len(run.ok):,} images, {len(run.present):,} classes · {run.title(method)} at "
+        f"{counted(len(run.ok), 'image')}, {counted(len(run.present), 'class')} · {run.title(method)} at "
         f"{m.request.where} · {state}{decision}"
     )
 
@@ -143,8 +144,8 @@ def _binary(findings: Findings) -> Values:
 
 
 def _outcomes(scores: BinaryScores, counts: Counts) -> str:
-    left = f"{scores.left_out:,} images without a probability are left out." if scores.left_out else ""
-    return " ".join(filter(None, [scores.undefined, f"{outcome_text(counts)}.", left]))
+    parts = [scores.undefined, f"{outcome_text(counts)}.", left_out_text(scores)]
+    return " ".join(filter(None, parts))
 
 
 def _confusion(run: RunData) -> Values:
@@ -239,10 +240,10 @@ def _card(run: RunData, row: int, maps: dict[str, np.ndarray], blur_eyes: bool) 
 def _tile(picture: Image.Image, raw: np.ndarray, name: str, target: str, missing: str) -> Values:
     reason = missing or render.problem(raw)
     caption = f"{evidence(name, target)}{reason and ': '}{reason}"
-    return _figure(picture, render.normalize(raw), f"map for {name}", caption)
+    return picture_with_map(picture, render.normalize(raw), f"map for {name}", caption)
 
 
-def _figure(picture: Image.Image, scaled: np.ndarray, alt: str, caption: str) -> Values:
+def picture_with_map(picture: Image.Image, scaled: np.ndarray, alt: str, caption: str) -> Values:
     """The map in the picture: it looks the same in every program and on paper."""
     return {
         "url": render.jpeg_url(render.jpeg_bytes(render.overlay(picture, scaled), 128, 85)),
@@ -262,12 +263,14 @@ def _means(findings: Findings, method: str, classes: list[int], blur_eyes: bool)
                 ].to_numpy()
                 picture = without_eyes(mean_pixels(run, rows), run) if blur_eyes else mean_pixels(run, rows)
                 scaled = render.normalize(means.maps[label, correct], means.top)
-                tiles.append(_figure(picture, scaled, f"mean map of {when} predictions", f"{when}, {n:,}"))
+                tiles.append(
+                    picture_with_map(picture, scaled, f"mean map of {when} predictions", f"{when}, {n:,}")
+                )
         if tiles:
             yield {"name": run.classes[label], "tiles": tiles}
 
 
-def _charts(run: RunData) -> Iterator[Values]:
+def charts_of(run: RunData) -> Iterator[Values]:
     """Loss and accuracy of the training, where the network's checkpoint is here with its curves."""
     file = Path(run.manifest.weights or "-")
     if not (file.is_file() and described(file) and file.with_suffix(".csv").is_file()):
@@ -281,12 +284,13 @@ def _charts(run: RunData) -> Iterator[Values]:
         yield {"url": render.png_url(png(chart, 90)), "alt": chart.title}
 
 
-def _made(run: RunData, method: str) -> list[tuple[str, str]]:
-    m = run.manifest
+def how_it_was_made(run: RunData, method: str) -> list[tuple[str, str]]:
+    """Model, data, methods, versions and the command, each with its name."""
+    m, images = run.manifest, counted(len(run.table), "image")
     found = [
         ("model", m.network),
         ("weights", f"{Path(m.weights).name or 'shipped'}, SHA-256 {m.request.weights_hash}…"),
-        ("data", f"{m.request.data}, {len(run.table):,} images, fingerprint {m.request.data_fingerprint}"),
+        ("data", f"{m.request.data}, {images}, fingerprint {m.request.data_fingerprint}"),
         ("methods", ", ".join(run.title(name) for name in m.request.methods)),
         ("shown here", run.title(method)),
         ("maps of", m.request.where),

@@ -31,8 +31,9 @@ class Step:
     equivariance, NaN where there are no spatial positions: `by_one` for a shift by one pixel, `by_stride` for
     one by the largest stride, so that positions fall on positions in every layer; `..._inside`: only where
     neither receptive field reaches the border. `separable`: the fraction of images whose class mean is the
-    nearest, cross-validated; `shuffled`: the same with shuffled labels. Both NaN where they were not
-    computed."""
+    nearest, cross-validated, or of several labels per image the average precision of a label
+    (`label_separability`), or its mean over the labels; `shuffled`: the same with shuffled labels. Both NaN
+    where they were not computed."""
 
     layer: str
     alias: str
@@ -172,6 +173,41 @@ def separability(features: np.ndarray, labels: np.ndarray, seed: int = 0) -> tup
     features, labels = features[keep].astype(np.float64), np.unique(labels[keep], return_inverse=True)[1]
     return _nearest_mean(features, labels), _nearest_mean(
         features, np.random.default_rng(seed).permutation(labels)
+    )
+
+
+def label_separability(features: np.ndarray, truth: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(K, 2): of each of K labels, `truth` (n, K) bool, the average precision of how much nearer (Euclidean)
+    `features` (n, C) are to the mean of the images that have it than to that of the others, cross-validated
+    in `FOLDS` random folds; and the same with shuffled labels. NaN where a fold leaves no image that has it,
+    or none that has not."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(truth))
+    fold, features = np.argsort(order) % FOLDS, features.astype(np.float64)
+    found = [_nearer(features, t, fold) for t in (truth, truth[rng.permutation(len(truth))])]
+    return np.stack(found, 1)
+
+
+def _nearer(features: np.ndarray, truth: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(K,): the average precision of each label."""
+    from sklearn.metrics import average_precision_score
+
+    nearer = np.full(truth.shape, np.nan)
+    for k in range(FOLDS):
+        held, rest = fold == k, fold != k
+        with np.errstate(divide="ignore", invalid="ignore"):  # of a label that all have, or none
+            with_it, without = (
+                t.T @ features[rest] / t.sum(0)[:, None]
+                for t in (truth[rest].astype(float), (~truth[rest]).astype(float))
+            )
+        far = (without**2).sum(1) - (with_it**2).sum(1)
+        nearer[held] = 2 * features[held] @ (with_it - without).T + far
+    known = np.isfinite(nearer).all(0) & truth.any(0)
+    return np.array(
+        [
+            average_precision_score(truth[:, k], nearer[:, k]) if known[k] else np.nan
+            for k in range(truth.shape[1])
+        ]
     )
 
 

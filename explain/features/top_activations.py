@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -15,7 +15,7 @@ from cachetools import LRUCache, cached
 from PIL import Image
 from torch import Tensor, nn
 
-from explain.features.depth import Step, block_outputs, depth, pooled, separability, step
+from explain.features.depth import Step, block_outputs, depth, label_separability, pooled, separability, step
 from explain.network.hooks import read_maps, watch
 from explain.network.summary import Layer, layers
 from explain.run.format import write_json
@@ -33,6 +33,8 @@ from models.json_files import read_object
 from models.one_by_one import takes_one_image
 
 STRONGEST, DEPTH, ABOUT = "strongest.parquet", "depth.parquet", "survey.json"
+LABEL_DEPTH = "depth.labels.parquet"
+"""Of runs of several labels per image: how well each label is told apart in each layer."""
 COLUMNS = {"layer", "channel", "value", "id", "row", "column"}  # of STRONGEST
 REMEDY = "run 'survey' again"
 KEPT, BATCH = 9, 16
@@ -48,10 +50,14 @@ class RunImages(ImageSource):
     def __init__(self, run: RunData, rows: Sequence[int]):
         self._run, self.rows = run, [int(row) for row in rows]
         self.name, self.root, self.classes = run.manifest.request.data, run.manifest.data_root, run.classes
-        table = run.table
-        self.items = [
-            Item(str(table.at[row, "id"]), run.classes[int(table.at[row, "label"])]) for row in self.rows
-        ]
+        ids = [str(run.table.at[row, "id"]) for row in self.rows]
+        self.truth = run.label_sets.truth[self.rows] if run.all_labels else None  # (n, K) bool
+        if self.truth is None:
+            names = [run.classes[int(run.table.at[row, "label"])] for row in self.rows]
+            self.items = [Item(*pair) for pair in zip(ids, names, strict=True)]
+        else:
+            sets = [np.array(run.classes, object)[true].tolist() for true in self.truth]
+            self.items = [Item.of_set(i, s, run.classes) for i, s in zip(ids, sets, strict=True)]
 
     def load(self, index: int) -> Image.Image:
         image = original(self._run, self.rows[index])
@@ -141,7 +147,7 @@ class _Work:
         table = layers(self.model, example)
         self.layers = [layer for layer in table if layer.shape and layer.alias and not layer.is_passthrough]
         self.steps = block_outputs(table)
-        self.strongest, self.features, self.labels = Strongest(), dict[str, list[np.ndarray]](), list[int]()
+        self.strongest, self.features, self.pooled = Strongest(), dict[str, list[np.ndarray]](), list[int]()
         self.measured: dict[str, list[np.ndarray]] = {}
         self._number = {name: i for i, name in enumerate(source.classes)}
         self._pool = _even(len(source), POOLED)
@@ -168,22 +174,33 @@ class _Work:
         watch(self.model, x, named, lambda module, given: None, note)
         for name, values in means.items():
             self.features.setdefault(name, []).append(values)
-        self.labels += [
-            self._number[self.source.items[i].label] for i, kept in zip(indices, keep, strict=True) if kept
-        ]
+        self.pooled += [i for i, kept in zip(indices, keep, strict=True) if kept]
         if (moved := np.isin(indices, self._move)).any():
             for name, errors in depth(self.model, x[torch.from_numpy(moved)], self.steps).items():
                 self.measured.setdefault(name, []).append(errors)
         self.images += len(x)
 
-    def curves(self) -> list[Step]:
-        labels, steps = np.array(self.labels), list[Step]()
+    def curves(self) -> tuple[list[Step], pa.Table | None]:
+        """The curves, and of several labels per image those of each label (`LABEL_DEPTH`)."""
+        truth, labels = self.source.truth, np.zeros(0, int)
+        if truth is None:
+            labels = np.array([self._number[self.source.items[i].label] for i in self.pooled])
+        steps, of_labels = list[Step](), list[dict[str, Any]]()
         for layer in self.steps:
-            if layer.name in self.measured:
-                features = np.concatenate(self.features[layer.name])
-                measured = [float(value) for value in np.concatenate(self.measured[layer.name]).mean(0)]
+            if layer.name not in self.measured:
+                continue
+            features = np.concatenate(self.features[layer.name])
+            measured = [float(value) for value in np.concatenate(self.measured[layer.name]).mean(0)]
+            if truth is None:
                 steps.append(step(layer, measured, separability(features, labels)))
-        return steps
+                continue
+            found = label_separability(features, truth[self.pooled])
+            steps.append(step(layer, measured, _mean_of_known(found)))
+            of_labels += [
+                {"layer": layer.name, "label": k, "separable": float(a), "shuffled": float(b)}
+                for k, (a, b) in enumerate(found)
+            ]
+        return steps, None if truth is None else pa.Table.from_pylist(of_labels)
 
     def write(self, folder: Path) -> None:
         ids = [item.id for item in self.source.items]
@@ -196,14 +213,23 @@ class _Work:
             write(
                 pa.concat_tables(tables), folder / STRONGEST, row_group_size=50_000
             )  # one layer is read without the others
-            write(pa.Table.from_pylist([asdict(step) for step in self.curves()]), folder / DEPTH)
+            steps, of_labels = self.curves()
+            if of_labels is not None:
+                write(of_labels, folder / LABEL_DEPTH)
+            write(pa.Table.from_pylist([asdict(step) for step in steps]), folder / DEPTH)
             moved = sum(map(len, next(iter(self.measured.values()), [])))
-            write_json(folder / ABOUT, {"images": self.images, "pooled": len(self.labels), "moved": moved})
+            write_json(folder / ABOUT, {"images": self.images, "pooled": len(self.pooled), "moved": moved})
         except OSError as error:
             raise UserError(
                 f"'{folder}' cannot be written ({error.strerror or error}): strongest images are kept in "
                 "the run folder."
             ) from error
+
+
+def _mean_of_known(found: np.ndarray) -> tuple[float, float]:
+    """Of (K, 2), the mean over the labels that are known; NaN where none is."""
+    known = found[np.isfinite(found).all(1)]
+    return (float(known[:, 0].mean()), float(known[:, 1].mean())) if len(known) else (float("nan"),) * 2
 
 
 def _even(count: int, most: int) -> np.ndarray:
@@ -234,16 +260,26 @@ def strongest(run: RunData, layer: str, channel: int) -> pd.DataFrame:
     return table.assign(at=[rows.get(name, -1) for name in table["id"]]).query("at >= 0")
 
 
-def curves(run: RunData) -> list[Step]:
-    """The curves over depth, averaged over the run."""
-    return [Step(**row) for row in read(run.folder / DEPTH, remedy=REMEDY).to_pylist()]
+def curves(run: RunData, label: int | None = None) -> list[Step]:
+    """The curves over depth, averaged over the run; of several labels per image, how well number `label` is
+    told apart (default: the mean over the labels)."""
+    steps = [Step(**row) for row in read(run.folder / DEPTH, remedy=REMEDY).to_pylist()]
+    if label is None or not (run.folder / LABEL_DEPTH).is_file():
+        return steps
+    table = read(run.folder / LABEL_DEPTH, remedy=REMEDY).to_pandas()
+    known = table[table["label"] == label].set_index("layer")
+    apart = [[_at(known[name], s.layer) for s in steps] for name in ("separable", "shuffled")]
+    return [replace(s, separable=a, shuffled=b) for s, a, b in zip(steps, *apart, strict=True)]
+
+
+def _at(values: pd.Series, layer: str) -> float:
+    return float(values[layer]) if layer in values.index else float("nan")
 
 
 def format_text(run: RunData) -> str:
     """The curves over depth for a terminal."""
-    rows: list[Sequence[str]] = [
-        ("layer", "name", "zeros", "classes apart", "shuffled", "moved by 1", "by its stride")
-    ]
+    apart = "labels apart (mAP)" if run.all_labels else "classes apart"
+    rows: list[Sequence[str]] = [("layer", "name", "zeros", apart, "shuffled", "moved by 1", "by its stride")]
     for s in curves(run):
         values = (s.zeros, s.separable, s.shuffled, s.by_one, s.by_stride)
         rows.append((s.layer, s.alias, *("" if np.isnan(v) else f"{100 * v:.1f} %" for v in values)))

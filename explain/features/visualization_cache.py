@@ -15,6 +15,7 @@ from models.atomic import atomic
 from models.cache_folder import cache_folder
 from models.classifier import Classifier
 from models.foreign import require_layers
+from models.multi_label import is_multi_label
 
 FORMAT = 1
 """Increased when the same settings give other pictures than before."""
@@ -26,7 +27,8 @@ class VisualizationCache:
     """For one network and one setting: a picture (PNG) per unit, with its activations in the PNG's text."""
 
     def __init__(self, classifier: Classifier, settings: Settings, folder: Path | None = None):
-        message = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing))
+        of_labels = ("labels",) if is_multi_label(classifier.model) else ()  # other outputs, the same weights
+        message = repr((FORMAT, sorted(asdict(settings).items()), classifier.preprocessing, *of_labels))
         self._root = folder or cache_folder() / "maximized"
         self._folder, self._settings = (
             self._root / classifier.weights_hash / hashlib.sha256(message.encode()).hexdigest()[:16],

@@ -29,7 +29,8 @@ def whole_picture(classifier: Classifier) -> Classifier:
 
 
 class NetworkMaps:
-    """Maps of the predicted class by several methods, of one pass; each picture is computed once."""
+    """Maps of the predicted class, or of several labels per image the most probable one, by several methods,
+    of one pass; each picture is computed once."""
 
     def __init__(self, classifier: Classifier, methods: Sequence[str], layer: str | None = None):
         self.classifier, self.methods, self.layer = whole_picture(classifier), list(methods), layer

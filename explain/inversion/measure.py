@@ -18,12 +18,14 @@ from models.data.source import ImageSource
 from models.errors import UserError
 from models.inversion.decoder import Decoder
 from models.inversion.training import mean_distance
+from models.multi_label import is_multi_label
 
 BATCH = 16
 COLUMNS = ("error", "mse", "psnr", "ssim", "same", "other", "mean")
 """`error`: ||rebuilt - x|| as a fraction of the mean distance between two images; `mse` of the normalized
-picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: fraction whose predicted class stays; `other`:
-the error where another picture's features are decoded; `mean`: that of the mean picture."""
+picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: fraction whose predicted class stays, or of
+several labels per image exactly the called labels; `other`: the error where another picture's features are
+decoded; `mean`: that of the mean picture."""
 
 
 def measure(
@@ -35,7 +37,7 @@ def measure(
     x = _read(classifier, source, limit)
     scale, total = mean_distance(x), dict[str, list[dict[str, float]]]()
     with torch.inference_mode():
-        text = torch.cat([classifier.model(part).argmax(1) for part in x.split(BATCH)])
+        before = torch.cat([_called(classifier, part) for part in x.split(BATCH)])
     average = float((x - x.mean(0)).flatten(1).norm(dim=1).mean()) / scale
     done = 0
     for decoder in decoders:
@@ -44,16 +46,22 @@ def measure(
             part = x[begin : begin + BATCH]
             features = layer_output(classifier, part, decoder.layer)
             rebuilt, others = decoder.pictures(features), decoder.pictures(features.roll(1, 0))
-            rows += _rows(classifier, part, rebuilt, others, text[begin : begin + BATCH], scale)
+            rows += _rows(classifier, part, rebuilt, others, before[begin : begin + BATCH], scale)
             done += len(part)
             yield done / (len(x) * len(decoders)), _table(total, average)
 
 
+def _called(classifier: Classifier, x: Tensor) -> Tensor:
+    """What the network predicts of images: their classes (n, 1), or whether each label is called (n, K)."""
+    scores = classifier.model(x)
+    return scores >= 0 if is_multi_label(classifier.model) else scores.argmax(1, keepdim=True)
+
+
 def _rows(
-    classifier: Classifier, x: Tensor, rebuilt: Tensor, others: Tensor, text: Tensor, scale: float
+    classifier: Classifier, x: Tensor, rebuilt: Tensor, others: Tensor, before: Tensor, scale: float
 ) -> list[dict[str, float]]:
     with torch.inference_mode():
-        again = classifier.model(rebuilt).argmax(1)
+        same = (_called(classifier, rebuilt) == before).all(1)
     distance, away = ((p - x).flatten(1).norm(dim=1) / scale for p in (rebuilt, others))
     original, shown = (unit(p, classifier.preprocessing).cpu().numpy() for p in (x, rebuilt))
     squares = ((original - shown) ** 2).mean((1, 2, 3))
@@ -63,7 +71,7 @@ def _rows(
             "mse": float((rebuilt[k] - x[k]).square().mean()),
             "psnr": float(-10 * np.log10(max(squares[k], 1e-10))),
             "ssim": float(structural_similarity(original[k], shown[k], channel_axis=0, data_range=1.0)),
-            "same": float(again[k] == text[k]),
+            "same": float(same[k]),
             "other": float(away[k]) if len(x) > 1 else float("nan"),
         }
         for k in range(len(x))

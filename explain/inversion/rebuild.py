@@ -13,6 +13,7 @@ from models.classifier import Classifier
 from models.colors import rgb_values
 from models.errors import UserError
 from models.inversion.decoder import Decoder, features_of
+from models.multi_label import is_multi_label
 from models.preprocessing import Preprocessing
 from models.probabilities import probabilities
 
@@ -22,13 +23,15 @@ EDITS = ("drop", "keep")
 @dataclass(frozen=True, eq=False)
 class Rebuilt:
     """`picture` (h, w, 3) uint8; `error`: distance from the original as a fraction of that between two
-    images; `pred`, `prob`: the network's prediction for it."""
+    images; `pred`, `prob`: the network's prediction for it, the most probable class; `labels` (K,): of
+    several labels per image, the probability of each."""
 
     layer: str
     picture: np.ndarray
     error: float
     pred: int
     prob: float
+    labels: np.ndarray | None = None
 
 
 def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
@@ -51,11 +54,11 @@ def rebuild(classifier: Classifier, x: Tensor, decoder: Decoder, features: Tenso
 def described(classifier: Classifier, x: Tensor, rebuilt: Tensor, layer: str, scale: float) -> Rebuilt:
     """A rebuilt picture `rebuilt` (1, C, H, W) beside its original."""
     with torch.inference_mode():
-        prob = probabilities(classifier.model, classifier.model(rebuilt))[0]
+        prob = probabilities(classifier.model, classifier.model(rebuilt))[0].float().cpu().numpy()
     error = float((rebuilt - x).norm()) / scale
-    return Rebuilt(
-        layer, pixels_of(rebuilt, classifier.preprocessing)[0], error, int(prob.argmax()), float(prob.max())
-    )
+    picture = pixels_of(rebuilt, classifier.preprocessing)[0]
+    labels = prob if is_multi_label(classifier.model) else None
+    return Rebuilt(layer, picture, error, int(prob.argmax()), float(prob.max()), labels)
 
 
 def edited(features: Tensor, units: Sequence[int], how: str) -> Tensor:

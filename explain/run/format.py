@@ -50,6 +50,7 @@ DERIVED = (
     "survey.json",
     "strongest.parquet",
     "depth.parquet",
+    "depth.labels.parquet",
 )
 """Files that are computed from the rows; those that say whether the others are valid come first."""
 BY_LABEL = "labels"

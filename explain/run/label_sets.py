@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from explain.run.format import BY_LABEL, CALLED, OF_CLASS, OTHER, TARGETS, Manifest, map_column
 from explain.run.kept_maps import KeptMaps
 from explain.run.run_data import RunData
-from models.classes import find_class
+from models.classes import find_class, names_by_data
 from models.data.source import label_set
 from models.errors import UserError
 from models.evaluation import Evaluation
@@ -220,6 +220,11 @@ class LabelRun(RunData):
     def derived(self) -> Path:
         return self.folder / BY_LABEL / f"{self.index:04d}"
 
+    @cached_property
+    def data_names(self) -> tuple[str, ...]:
+        name = names_by_data(self.label_sets.classes, self.label_sets.manifest.request.outputs)[self.index]
+        return f"no {name}", name
+
     def prob(self, row: int) -> np.ndarray:
         p = self.label_sets.prob[row, self.index]
         return np.array([1 - p, p], np.float32)
@@ -232,6 +237,10 @@ class LabelRun(RunData):
     def no_map(self, row: int, target: str) -> str:
         if not self._is_label(target, [row])[0]:
             return NEGATIVE.format(name=self.classes[1])
+        return self.no_own_map(row)
+
+    def no_own_map(self, row: int) -> str:
+        """Why the run has no map of the label itself for a row; empty where it has one."""
         return "" if self.label_sets.has_map(self.index, row) else NOT_KEPT
 
     def _is_label(self, target: str, rows: "Sequence[int]") -> np.ndarray:
