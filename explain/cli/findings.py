@@ -148,7 +148,8 @@ def number_comparison(
     from explain.analysis.compare_numbers import as_table, compare_numbers, format_text
     from explain.run.number_run import NumbersRun
 
-    assert isinstance(a, NumbersRun) and isinstance(b, NumbersRun)
+    assert isinstance(a, NumbersRun)
+    assert isinstance(b, NumbersRun)
     for option, given in (("--threshold", threshold), ("--method", method)):
         if given:
             raise UserError(f"{option} is for runs of classes: leave it out for runs of numbers.")
