@@ -52,6 +52,30 @@ def _positive(raw: np.ndarray) -> np.ndarray:
     return np.maximum(np.nan_to_num(raw.astype(np.float32), posinf=0, neginf=0), 0)
 
 
+def signed(raw: np.ndarray, top: float | None = None) -> np.ndarray:
+    """A map (h, w) in [-1, 1]: raw / `top` (default: the `signed_peak` of the map). Zeros stay zero; NaN is
+    drawn as nothing."""
+    values = np.nan_to_num(raw.astype(np.float32), posinf=0, neginf=0)
+    full = signed_peak(raw) if top is None else top
+    return np.clip(values / full, -1, 1) if full > 0 else np.zeros_like(values)
+
+
+def signed_peak(raw: np.ndarray) -> float:
+    """The magnitude that is drawn at full strength in a signed map (h, w), as `peak` of its magnitudes."""
+    return float(peak(np.abs(raw)))
+
+
+def signed_problem(raw: np.ndarray) -> str:
+    """Which evidence a signed map lacks, or why it shows nothing; '' where it has both."""
+    found = problem(raw)
+    if found not in ("", "no positive evidence"):
+        return found
+    positive, negative = bool((raw > 0).any()), bool((raw < 0).any())
+    if positive and negative:
+        return ""
+    return "no negative evidence" if positive else "no positive evidence" if negative else "no evidence"
+
+
 def problem(raw: np.ndarray) -> str:
     """Why a map shows nothing, or '': values that are not finite, no positive value, or one value
     everywhere."""
@@ -145,10 +169,23 @@ def signed_pixels(values: np.ndarray) -> Image.Image:
 
 def difference_png(values: np.ndarray) -> str:
     """A signed map (h, w) in [-1, 1] as a data URL of RGBA: teal for positive, orange for negative."""
+    return _data_url(_difference(values), "PNG")
+
+
+def _difference(values: np.ndarray) -> Image.Image:
     strength = np.clip(np.abs(values), 0, 1)
     color = np.where(values[..., None] >= 0, np.array([31, 168, 155.0]), np.array([222, 104, 42.0]))
     rgba = np.concatenate([color, 255 * strength[..., None] ** 0.8], -1)
-    return _data_url(Image.fromarray(rgba.round().astype(np.uint8), "RGBA"), "PNG")
+    return Image.fromarray(rgba.round().astype(np.uint8), "RGBA")
+
+
+def signed_overlay(image: Image.Image, values: np.ndarray, opacity: float = 0.75) -> Image.Image:
+    """RGB: the picture under a signed map (h, w) in [-1, 1], which is made as large as the picture
+    (bilinear)."""
+    large = Image.fromarray(values.astype(np.float32)).resize(image.size, Image.Resampling.BILINEAR)
+    colors = _difference(np.asarray(large))
+    colors.putalpha(colors.getchannel("A").point(lambda alpha: round(opacity * alpha)))
+    return Image.alpha_composite(image.convert("RGBA"), colors).convert("RGB")
 
 
 def jpeg_bytes(image: Image.Image, longer_side: int | None = None, quality: int = 88) -> bytes:

@@ -49,6 +49,11 @@ def number(value: float, unit: bool = True) -> str:
     return _minus(f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}")
 
 
+def signed_number(value: float) -> str:
+    """As `number`, with a plus before what is above 0."""
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
 def with_interval(m: Measure) -> str:
     """'1.517 (1.38 to 1.65)', or only the value where there is no interval."""
     unit = m.name in {MEANINGS[key][0] for key in UNITS}
