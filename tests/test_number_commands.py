@@ -95,10 +95,10 @@ def test_the_commands(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     assert [float(v) for v in noted["predicted"].split(", ")] == pytest.approx(found.predicted[0], rel=1e-5)
     assert "red" not in launch("analyze", out, "--label", "blue")
     assert "A threshold takes runs of one class per image" in one_line("analyze", out, "--threshold", "0.7")
-    assert "The analysis of errors takes runs of one class" in one_line(
-        "report", out, "--out", tmp_path / "r.html"
-    )
-    assert "The analysis of errors takes runs" in one_line("export", out, "--out", tmp_path / "exported")
+    launch("report", out, "--out", tmp_path / "r.html")
+    assert "answering the mean" in (tmp_path / "r.html").read_text()
+    launch("export", out, "--out", tmp_path / "exported")
+    assert (tmp_path / "exported" / "export.csv").is_file()
     assert "takes runs of one class" in one_line("top-activations", out)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explain.cli.data_question import ask_for_data
+from explain.cli.findings import number_lines
 from explain.cli.options import AllowData, BlurEyes, Options, Run, from_commas, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import Decision
@@ -29,13 +30,15 @@ class WhatToExport(Options):
             "duplicates that disagree); similar (near duplicates); border (errors at the border); "
             "notes (with a note); corrected (with a corrected label); of several labels per image label-sets "
             "(probable label errors of all labels); of two classes false-alarms, misses, hits (of the "
-            "positive class); or a list that a link of the dashboard names (default: some of every class)."
+            "positive class); of numbers over, under, nearest (over-estimates, under-estimates, smallest "
+            "errors); or a list that a link of the dashboard names (default: some of every class)."
         ),
     ] = ""
     per_class: Annotated[
         int | None,
         typer.Option(
-            help="Maximum wrong and correct images per class (default: 2, or all that --select names)."
+            help="Maximum wrong and correct images per class (default: 2, or all that --select names); of "
+            "numbers, images per group (default: 4)."
         ),
     ] = None
     methods: Annotated[
@@ -76,17 +79,21 @@ def export(
     that opens without a server, and tables."""
     from explain.analysis.binary_text import format_binary
     from explain.export.gallery import INDEX, Export
+    from explain.export.number_gallery import NumberExport
 
-    findings = decision.findings(run)
-    opened = findings.run
-    ask_for_data(opened, allow_data)
-    made = Export(findings, out, what.to_export_options())
+    options, lines = what.to_export_options(), list[str]()
+    made: Export | NumberExport
+    if (opened := decision.numbers(run)) is not None:
+        ask_for_data(opened, allow_data)
+        made = NumberExport(opened, out, options)
+    else:
+        findings = decision.findings(run)
+        ask_for_data(findings.run, allow_data)
+        made, lines = Export(findings, out, options), format_binary(findings)
     with progress_bar("export") as on_progress:
         for fraction in made.steps():
             on_progress(fraction)
-    if opened.unfinished:
-        say(opened.unfinished)
-    for line in format_binary(findings):
+    for line in filter(None, [made.run.unfinished, *lines]):
         say(line)
     say(f"{counted(made.images, 'image')}, {made.description}")
     say(f"archive    {out}" if out.suffix.lower() == ".zip" else f"page       {out / INDEX}")
@@ -102,18 +109,23 @@ def report(
         str | None, typer.Option(help="Method of the run whose maps are shown (default: the first).")
     ] = None,
     per_class: Annotated[
-        int, typer.Option(help="Maximum wrong and correct images per class, from 1 to 10.")
+        int,
+        typer.Option(help="Maximum wrong and correct images per class, of numbers per group, from 1 to 10."),
     ] = 2,
     blur_eyes: BlurEyes = False,
 ) -> None:
     """Write what the run found as one HTML file, which opens without a server or a network; of several labels
     per image, of which --label names none, all labels."""
     from explain.analysis.binary_text import format_binary
+    from explain.export.number_report import number_report
     from explain.export.report import report as make
     from explain.export.report import write_report
     from explain.run.reader import open_run
 
-    if open_run(run, decision.label).all_labels and not decision.positive:
+    if (of_numbers := decision.numbers(run)) is not None:
+        text = number_report(of_numbers, method, per_class, blur_eyes)
+        lines = number_lines(of_numbers, decision)
+    elif open_run(run, decision.label).all_labels and not decision.positive:
         text, lines = decision.label_report(run, method, per_class, blur_eyes)
     else:
         findings = decision.findings(run)

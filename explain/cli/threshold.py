@@ -11,6 +11,7 @@ from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
+    from explain.run.number_run import NumbersRun
 
 Threshold = Annotated[
     str,
@@ -69,6 +70,20 @@ class Decision(Options):
         thresholds = scores.thresholds(self.threshold or str(CALLED))
         text = label_report(sets, thresholds, method, per_class, blur_eyes)
         return text, format_multi_label(scores, scores.at(thresholds))
+
+    def numbers(self, folder: Path) -> "NumbersRun | None":
+        """The run of a folder where its outputs are numbers, otherwise None. Raises UserError for what is no
+        run, and for a threshold."""
+        from explain.run.format import read_manifest
+        from explain.run.number_run import NumbersRun
+        from explain.run.reader import open_run
+
+        if not read_manifest(folder).request.regression:
+            return None
+        run = open_run(folder, self.label)
+        if self.threshold or self.positive:
+            run.require_one_class("A threshold")
+        return run if isinstance(run, NumbersRun) else None
 
     def of(self, findings: "Findings") -> "Findings":
         """The findings at this threshold. Raises UserError as `findings.with_threshold`."""

@@ -3,7 +3,7 @@ archive."""
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from PIL import Image
 from models.atomic import SUFFIX as TEMPORARY
 from models.atomic import output_file
 from models.errors import UserError
+from models.temporary import temporary_folder
 
 TABLE = "export.csv"
-OURS = ("wrong-", "right-")  # how names of exported images begin
+OURS = ("wrong-", "right-", "over-", "under-", "nearest-", "selected-")  # how names of exported images begin
 _STORED = {".png", ".jpg"}  # packed already
 
 
@@ -66,6 +67,20 @@ def claim_archive(out: Path) -> None:
         raise UserError(
             f"'{out}' is something else than the archive of an export: choose another name as --out."
         )
+
+
+def written_to(out: Path, write: Callable[[Path], Iterator[float]]) -> Generator[float, None, None]:
+    """Write into the folder `out`, or into the archive where its name ends in .zip; yields the fraction that
+    is done."""
+    if out.suffix.lower() != ".zip":
+        yield from write(out)
+        return
+    claim_archive(out)
+    with temporary_folder("export") as folder:
+        for done in write(folder):
+            yield 0.95 * done
+        archive(folder, out)
+    yield 1.0
 
 
 def remove_stale(folder: Path, written: set[Path]) -> None:

@@ -17,13 +17,12 @@ from explain.analysis.ranking import ClassSample
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.files import (
     TABLE,
-    archive,
     atomic,
     claim,
-    claim_archive,
     digest,
     remove_stale,
     save_picture,
+    written_to,
 )
 from explain.export.names import safe_names, stem
 from explain.export.selection import Selection, selected
@@ -36,7 +35,6 @@ from explain.run.format import TARGETS
 from explain.run.images import network_view, original
 from models.csv_files import spreadsheet_safe
 from models.errors import UserError
-from models.temporary import temporary_folder
 
 SHEET, PREDICTIONS, MANIFEST, INDEX = "sheet.png", "predictions.csv", "manifest.json", "index.html"
 OVERLAYS, ORIGINALS, MAPS = "overlays", "originals", "maps"
@@ -97,15 +95,7 @@ class Export:
 
     def steps(self) -> Generator[float, None, None]:
         """Write it; yields the fraction that is done."""
-        if self.out.suffix.lower() != ".zip":
-            yield from self._folder(self.out)
-            return
-        claim_archive(self.out)
-        with temporary_folder("export") as folder:
-            for done in self._folder(folder):
-                yield 0.95 * done
-            archive(folder, self.out)
-        yield 1.0
+        yield from written_to(self.out, self._folder)
 
     def _folder(self, out: Path) -> Iterator[float]:
         claim(out, COLUMNS)

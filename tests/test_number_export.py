@@ -1,0 +1,109 @@
+"""What is exported of a run of numbers: files and tables, the form of the page, and the report."""
+
+import csv
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dashboard.tabs.export_state import OF_VIEW
+from dashboard.tabs.number_export import contents_of, of_view, options_of, typed_of
+from dashboard.tabs.numbers_state import first_view
+from explain.analysis.number_groups import GROUPS
+from explain.analysis.run_numbers import compared_measures
+from explain.export.gallery import ExportOptions
+from explain.export.number_gallery import EACH, NumberExport, picked
+from explain.export.number_report import number_report
+from models.errors import UserError
+from tests.markup import elements, runs_nothing
+from tests.number_runs import made_up
+
+FORM: tuple[Any, ...] = (OF_VIEW, 0, (), False, True, False)
+
+
+@pytest.fixture(scope="module")
+def run() -> Any:
+    return made_up(200)
+
+
+@pytest.fixture(scope="module")
+def large() -> Any:
+    return made_up(2500)
+
+
+def test_the_export_holds_each_group(run: Any, tmp_path: Path) -> None:
+    made = NumberExport(run, tmp_path / "out", ExportOptions(originals=False))
+    fractions = list(made.steps())
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    with (tmp_path / "out" / "export.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(run.outputs) * len(GROUPS) * EACH
+    error = run.predicted - run.truth
+    for row in rows:
+        k, at = run.outputs.index(row["output"]), run.table.index[run.table["id"] == row["id"]][0]
+        assert float(row["error"]) == pytest.approx(error[at, k], rel=1e-6)
+        if row["group"] in ("over", "under"):
+            assert (float(row["error"]) > 0) == (row["group"] == "over")
+        for name in row["files"].split():
+            assert (tmp_path / "out" / name).is_file()
+            if name.endswith(".npy"):
+                method = name.split(".")[-2]
+                np.testing.assert_array_equal(
+                    np.load(tmp_path / "out" / name), run.maps_of(method, k, [at])[0]
+                )
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 200
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert runs_nothing(text)
+    assert "age: over-estimates" in text
+    again = NumberExport(run.output(1), tmp_path / "out.zip", ExportOptions("under", 2))
+    assert list(again.steps())[-1] == 1
+    assert again.description == "valence: under-estimates, 2"
+
+
+def test_what_cannot_be_exported_is_one_line(run: Any, tmp_path: Path) -> None:
+    for options, said in (
+        (ExportOptions("errors"), "Nothing is called 'errors': select over, under, nearest"),
+        (ExportOptions(methods=("no",)), "The run has no method 'no'"),
+        (ExportOptions(per_class=0), "0 images per group"),
+        (ExportOptions("box:1000,,,"), "No readable image fits"),
+    ):
+        with pytest.raises(UserError, match=said.replace("(", r"\(")):
+            NumberExport(run, tmp_path / "x", options)
+
+
+def test_the_export_tab_follows_errors(run: Any) -> None:
+    view = first_view(run).apply("output", "1", run).apply("region", "box:0,0.5,,", run)
+    options = options_of(run, asdict(view), FORM)
+    assert options.select == "box:0,0.5,,"
+    command, shown = contents_of(run, asdict(view), FORM)
+    assert "--select box:0,0.5,, --label valence" in command
+    inside = (run.truth[:, 1] >= 0) & (run.truth[:, 1] < 0.5)
+    assert f"{inside.sum()} images" in shown
+    assert picked(run.output(1), options)[0].rows == tuple(
+        sorted(np.flatnonzero(inside), key=lambda r: -abs(run.predicted[r, 1] - run.truth[r, 1]))
+    )
+    over = options_of(run, asdict(view), ("over", 3, ("grad_cam",), True, False, False))
+    assert "--select over --label valence --per-class 3" in typed_of(of_view(run, asdict(view)), over)
+
+
+def test_the_report_has_every_output(large: Any) -> None:
+    text = number_report(large, per_group=2)
+    assert runs_nothing(text)
+    assert text.count("<img") == 2 * 3 * 2 * 2
+    for k, name in enumerate(large.outputs):
+        assert f"Predicted against true <bdi>{name}</bdi>" in text
+        for m in compared_measures(large, k):
+            assert f"<td>{m.value}</td>" in text
+    assert "up to " in text
+    for tag, attributes in elements(text):
+        assert not attributes.get("src", "data:").startswith("http"), tag
+    with pytest.raises(UserError, match="no method 'x'"):
+        number_report(large, "x")
+    with pytest.raises(UserError, match="11 images per group do not fit"):
+        number_report(large, per_group=11)
+    assert math.isfinite(len(number_report(made_up(3, ("a",)))))
