@@ -5,13 +5,15 @@ from typing import Any
 
 import gradio as gr
 
-from dashboard import endpoints
 from dashboard.components.clickable import clickable
 from dashboard.components.header import SCRIPTS, header
 from dashboard.components.note_editor import class_names
+from dashboard.endpoints import Endpoints, register
+from dashboard.number_endpoints import NumberEndpoints
 from dashboard.page import Page, folders
 from dashboard.session.context import Context
 from dashboard.tabs.registry import missing, open_to
+from explain.run.number_run import NumbersRun
 
 QUEUE = 64  # events that wait; further ones are refused
 
@@ -30,11 +32,12 @@ def build(ctx: Context) -> gr.Blocks:
     ctx.on_tab = lambda name, *event: selections.__setitem__(name, event)
     with Page(title="Vitrine", fill_width=True, analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         page.hidden = None if ctx.access.computes else folders(ctx.server_files)
-        endpoints.build(ctx)
+        run = ctx.run
+        register(NumberEndpoints(ctx, run) if isinstance(run, NumbersRun) else Endpoints(ctx), ctx)
         clickable(header(ctx.run) + class_names(ctx.run), "vt-top", SCRIPTS)
         ctx.opened = gr.State(None)
         with gr.Tabs(elem_id="vt-tabs") as ctx.tabs:
-            for tab in open_to(ctx.access):
+            for tab in open_to(ctx.access, ctx.run):
                 with gr.Tab(tab.TITLE, id=tab.ID) as item:
                     if (instead := missing(tab, ctx.run)) is not None:
                         clickable(instead, f"vt-no-{tab.ID}")

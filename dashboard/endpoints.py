@@ -1,6 +1,6 @@
 """Endpoints for gradio_client and for agents: predict, explain, errors, export, report."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from PIL import Image
@@ -14,14 +14,16 @@ from explain.analysis.ranking import SORTS
 from explain.run.reader import RunData
 from models.errors import UserError
 
+if TYPE_CHECKING:
+    from explain.methods.live import ImageSession
+
 TOP, MOST = 5, 1000
 PLAIN, PREFIXES = ("", "errors", "correct", "notes"), ("class:", "pair:", "tag:")
 """Selections that need no findings, and the beginnings of others."""
 
 
-def build(ctx: Context) -> None:
-    """Register those that this page's access allows."""
-    endpoints = Endpoints(ctx)
+def register(endpoints: "Endpoints", ctx: Context) -> None:
+    """Those that this page's access allows."""
     with gr.Row(visible=False):  # before the tabs, whose handlers would have the names otherwise
         endpoints.register_errors()
         if ctx.access.explains:
@@ -138,8 +140,7 @@ class Endpoints:
             "model": self._ctx.run.manifest.request.model,
             "method": method,
             "layer": result.layer,
-            "target": self._ctx.run.classes[result.target],
-            "probability": float(session.prob[result.target]),
+            **self._answer(session, result.target),
             "seconds": round(result.seconds, 3),
             "map": [[float(f"{value:.7g}") for value in line] for line in result.raw.tolist()],
         }
@@ -172,6 +173,10 @@ class Endpoints:
         out, sets = handed_out(f"{self._ctx.run.folder.name}.html"), self._ctx.run.label_sets
         write_report(make(self._ctx.findings) if sets is None else label_report(sets), out)
         return str(out)
+
+    def _answer(self, session: "ImageSession", target: int) -> dict[str, Any]:
+        """What the network says of a target."""
+        return {"target": self._ctx.run.classes[target], "probability": float(session.prob[target])}
 
     def _opened(self, photo: str | None) -> Image.Image:
         if not photo:

@@ -51,15 +51,19 @@ def depth_panel(
     running: str,
     offered: bool = True,
     label: str = "",
+    of_run: bool = True,
 ) -> Markup:
     """`offered`: the button that starts the pass over the run; `about`: how many images the run's curves are
     averages of; `running`: progress of the pass; `label`: of several labels per image, the name of the one
-    that is told apart."""
+    that is told apart; `of_run`: whether there is such a pass."""
     from explain.features.depth import what_breaks
 
-    charts = join(curve_figure(chart, image, chosen) for chart in charts_of(image, run, shift, label))
+    found = charts_of(image, run, shift, label)
+    if not of_run:
+        found = [chart for chart in found if any(np.isfinite(values).any() for _, values, _ in chart.lines)]
+    charts = join(curve_figure(chart, image, chosen) for chart in found)
     body = html('<div class="vt-charts">{}</div>', charts) + empty(what_breaks(image, shift))
-    return panel("By depth", body, _state(about, running, offered))
+    return panel("By depth", body, _state(about, running, offered) if of_run else "of this image")
 
 
 def _state(about: dict[str, int] | None, running: str, offered: bool) -> str:

@@ -9,9 +9,11 @@ from markupsafe import Markup
 from PIL import Image
 
 from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.number_cards import signed_controls
 from dashboard.components.strongest import frame
 from dashboard.components.toolbar import blend_controls, controls_row
 from explain import render
+from explain.analysis.regression_text import number
 from explain.formatting import decimal
 from explain.methods.boxes import strongest_box
 
@@ -23,7 +25,7 @@ ENLARGED = 160  # least longer side of a map
 class Card:
     """A method and its map `raw` (h, w) at `layer`, or `why` there is none; `seconds`: how long it took, or
     would take, 0 for maps of the run. `expected_sum`: what the map should sum to, where the method promises
-    that."""
+    that. `signed`: negative values are drawn, too."""
 
     method: str
     title: str
@@ -32,6 +34,7 @@ class Card:
     seconds: float = 0.0
     why: str = ""
     expected_sum: float | None = None
+    signed: bool = False
 
 
 def map_cards(
@@ -47,12 +50,14 @@ def map_cards(
     offered, None where nobody may ask for files."""
     picture = render.jpeg_url(render.jpeg_bytes(image, SIDE, 92))
     raws = [c.raw for c in cards if c.raw is not None]
-    top = max((float(render.peak(raw)) for raw in raws), default=0.0) if shared else None
+    signed = any(c.signed for c in cards)
+    peak = render.signed_peak if signed else render.peak
+    top = max((float(peak(raw)) for raw in raws), default=0.0) if shared else None
     return html(
         '<section class="vt-panel"><h2>{heading}</h2>{controls}'
         '<div class="vt-methods" style="--vt-picture:url({picture})">{plain}{cards}</div></section>',
         heading=heading,
-        controls=controls_row(blend_controls(), _split()),
+        controls=controls_row(signed_controls() if signed else blend_controls(), _split()),
         picture=picture,
         plain=_plain(picture),
         cards=join(
@@ -115,8 +120,11 @@ def _card(
 
 def _overlay(c: Card, raw: np.ndarray, top: float | None, threshold: float) -> Markup:
     """The map, the box, and the reason where there is nothing to draw."""
-    drawn, reason = NOTHING, render.problem(raw)
-    if np.isfinite(raw).any():
+    drawn, reason = NOTHING, render.signed_problem(raw) if c.signed else render.problem(raw)
+    if c.signed and np.isfinite(raw).any():
+        url = render.difference_png(render.signed(raw, top))
+        drawn = html('<img class="vt-difference vt-signed" src="{}" alt="{}">', url, c.title)
+    elif np.isfinite(raw).any():
         grey = render.map_png(render.normalize(raw, top), max(1, ENLARGED // max(raw.shape)))
         drawn = html('<img class="vt-map" src="{}" alt="{}">', grey, c.title)
     box = strongest_box(raw, threshold) if threshold > 0 else None
@@ -189,3 +197,8 @@ def heading(
     """'Maps for fear, and not surprise  probability .66'."""
     less = f", and not {classes[contrast_class]}" if contrast_class is not None else ""
     return html("{} for {}{} <small>probability {}</small>", title, classes[target], less, decimal(prob))
+
+
+def number_heading(title: str, name: str, predicted: float) -> Markup:
+    """'Maps for age  predicted 41.2'."""
+    return html("{} for {} <small>predicted {}</small>", title, name, number(predicted))

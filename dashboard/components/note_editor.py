@@ -39,10 +39,11 @@ def note_editor(run: RunData, notes: Notes, row: int) -> Markup:
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
     summary = _summary(note)
-    if run.label_sets is None:
-        label = _box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES))
-    else:
+    label = NOTHING  # of numbers, none is the correct one
+    if run.label_sets is not None:
         label = _label_set(run.label_sets, note, row)
+    elif not run.numbers:
+        label = _box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES))
     return html(
         '<details class="vt-note{noted}"><summary>{summary}</summary>{label}{tags}'
         '<textarea data-keep data-action="text {row}" rows="2" placeholder="free text" '

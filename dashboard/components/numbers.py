@@ -1,5 +1,7 @@
 """The headline figures: one card each, readable before any click."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
@@ -14,7 +16,11 @@ def numbers(run: RunData, method: str) -> Markup:
         if run.label_sets is not None
         else NOTHING
     )
-    return of_label + html('<div class="vt-kpis">{}</div>', join(map(_card, headline(run, method))))
+    return of_label + headline_cards(headline(run, method))
+
+
+def headline_cards(figures: Sequence[Figure]) -> Markup:
+    return html('<div class="vt-kpis">{}</div>', join(map(_card, figures)))
 
 
 def _card(f: Figure) -> Markup:

@@ -29,9 +29,11 @@ def strongest_strip(
     otherwise: str = "",
 ) -> Markup:
     """Thumbnails, the strongest first; or the button that looks for them. `size` (H, W): of the network's
-    input; `offered`: the button; `otherwise`: the text in its place."""
+    input; `offered`: the button; `otherwise`: the text in its place. Nothing for runs of numbers."""
     from explain.features.top_activations import stored_counts, strongest
 
+    if run.numbers:  # the pass over a run takes those of classes
+        return NOTHING
     about = stored_counts(run)
     if about is None:
         button = html('<button class="vt-run" {}>{}</button>', action("survey"), FIND)

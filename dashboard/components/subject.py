@@ -6,11 +6,13 @@ from markupsafe import Markup
 from dashboard.components.cards import Shown, probability_bar, tile
 from dashboard.components.label_subject import label_facts, label_maps
 from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.number_subject import number_facts, number_maps
 from dashboard.components.panel import empty, panel
 from dashboard.links import copy_link
 from explain import render
 from explain.formatting import decimal, evidence, percent
 from explain.run.format import TARGETS
+from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 
 TOP = 5
@@ -36,10 +38,12 @@ def facts(
     """The five most probable classes, each a button that asks for its map; and what is known of the image.
 
     `prob` (K,) as the network outputs it; with a `temperature` the bars are calibrated. `live`: whether a
-    click computes maps; `asked`: of several labels per image, the one whose maps are shown.
+    click computes maps; `asked`: of several labels per image, and of numbers, the one whose maps are shown.
     """
     if prob is None:
-        return panel(TITLE, empty("Open an image to see its predictions."))
+        return panel("Numbers" if run.numbers else TITLE, empty("Open an image to see its predictions."))
+    if isinstance(run, NumbersRun):
+        return number_facts(run, prob, row, live, run.index if asked is None else asked)
     if run.all_labels and run.label_sets is not None:
         return label_facts(run, run.label_sets, prob, row, live, asked)
     label = int(run.table.at[row, "label"]) if row is not None else None
@@ -97,6 +101,8 @@ def calibrated(prob: np.ndarray, temperature: float) -> np.ndarray:
 
 def run_maps(run: RunData, row: int) -> Markup:
     """Every map that the run holds of this image."""
+    if isinstance(run, NumbersRun):
+        return number_maps(run, row)
     if run.all_labels and run.label_sets is not None:
         return label_maps(run, run.label_sets, row)
     item, picture = run.table.loc[row], render.jpeg_url(run.thumbnails([row])[0])

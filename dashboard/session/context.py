@@ -21,6 +21,7 @@ from dashboard.session.gaze_service import GazeService
 from dashboard.session.image_sessions import ImageSessions
 from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
+from explain.analysis.run_numbers import measure_all
 from explain.run.format import REQUEST
 from explain.run.images import network_view
 from explain.run.label_sets import LabelRun
@@ -229,6 +230,7 @@ class Context:
             return None
 
         def work() -> None:
+            measure_all(self.run)
             with suppress(Exception), self.classifier():
                 pass
 

@@ -39,6 +39,8 @@ def write(ctx: Context, name: str, value: str, by: str) -> None:
     field, _, place = name.partition(" ")
     row, _, label = place.partition(" ")
     sets, clicked = ctx.run.label_sets, clicked_row(ctx.run, row)
+    if ctx.run.numbers and field in ("label", "labels"):
+        raise UserError("Numbers of a run are not corrected here: write a tag or text.")
     if field == ("labels" if sets is None else "label"):
         other = "one label" if sets is None else "several labels"
         raise UserError(f"A run of {other} per image has no field '{field}' in a note: reload the page.")

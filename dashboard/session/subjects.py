@@ -12,7 +12,9 @@ from dashboard.server.permissions import Access
 from dashboard.server.uploads import Photos
 from dashboard.session.types import Subject
 from explain.analysis.ranking import overview
+from explain.analysis.run_numbers import worst_row
 from explain.run.images import original
+from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.errors import UserError
 
@@ -60,7 +62,9 @@ class Subjects:
 
 def first_row(run: RunData, asked: int = -1) -> int | None:
     """The row that is shown before anything is clicked: the most confident error of the worst class; of
-    several labels per image, of the label number `asked`."""
+    several labels per image, of the label number `asked`; of numbers, the largest error."""
+    if isinstance(run, NumbersRun):
+        return worst_row(run)
     if run.label_sets is not None:
         run = run.label_sets.label(run.label_sets.most_errors if asked < 0 else asked)
     rows = [int(r) for sample in overview(run, each=1) for r in (*sample.wrong, *sample.right)]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,16 +15,25 @@ from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
 from dashboard.tabs.errors_state import View
 from dashboard.tabs.export_state import FORM, OF_VIEW, SELECTIONS, ExportView, typed
+from dashboard.tabs.number_export import SELECTIONS as OF_NUMBERS
+from dashboard.tabs.number_export import archive_of, contents_of, of_view, options_of, typed_of
 from explain.analysis.findings import Findings
 from explain.export.anonymize import eye_band
 from explain.export.gallery import Export, ExportOptions
+from explain.export.number_gallery import NumberExport
 from explain.export.selection import selected
+from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.errors import Cancelled, UserError
 
 TITLE, ID, NEEDS = "Export", "export", "computes"
 EVERY = 0.3  # seconds between two messages of progress
 WRITING = "Writing the archive"
+OF_CLASS = {
+    "label": "Maximum wrong and correct images per class",
+    "info": "0: two of every class, or the whole list",
+}
+OF_GROUP = {"label": "Maximum images per group", "info": "0: four of every group, or the whole list"}
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -84,6 +94,8 @@ class ExportTab:
     @error_boundary
     def show(self, keys: dict[str, Any], *values: Any) -> list[str]:
         """The command, and what the archive will hold."""
+        if isinstance(self._ctx.run, NumbersRun):
+            return self._of_numbers(self._ctx.run, keys, values)
         findings, options = self._findings(keys), self._options(keys, values)
         run = findings.run
         command, methods = typed(run, options), options.methods or run.manifest.request.methods[:1]
@@ -93,10 +105,21 @@ class ExportTab:
             return [command, failed(str(error))]
         return [command, contents(run, selection, options, methods)]
 
+    def _of_numbers(self, run: NumbersRun, keys: dict[str, Any], values: tuple[Any, ...]) -> list[str]:
+        try:
+            return contents_of(run, keys, values)
+        except UserError as error:
+            return [typed_of(of_view(run, keys), options_of(run, keys, values)), failed(str(error))]
+
+    def _archive(self, out: Path, keys: dict[str, Any], values: tuple[Any, ...]) -> "Export | NumberExport":
+        if isinstance(run := self._ctx.run, NumbersRun):
+            return archive_of(run, out, keys, values)
+        return Export(self._findings(keys), out, self._options(keys, values))
+
     @error_boundary
     def export(self, request: gr.Request, keys: dict[str, Any], *values: Any) -> Iterator[list[Any]]:
         out, who = handed_out(f"{self._ctx.run.folder.name}.zip"), str(request.session_hash)
-        archive = Export(self._findings(keys), out, self._options(keys, values))
+        archive = self._archive(out, keys, values)
         self._ctx.cancellation.begin(who)
         yield [progress(WRITING, 0.0), gr.DownloadButton(visible=False)]
         try:
@@ -110,7 +133,7 @@ class ExportTab:
             size = out.stat().st_size
             yield [done(f"{archive.images:,} images", size), _download(out.name, str(out))]
 
-    def _written(self, archive: Export, who: str) -> Iterator[float]:
+    def _written(self, archive: "Export | NumberExport", who: str) -> Iterator[float]:
         """Write the archive; the fraction that is done, now and then. Raises `Cancelled`."""
         drawn, work = 0.0, archive.steps()
         try:
@@ -124,11 +147,16 @@ class ExportTab:
 
     @error_boundary
     def report(self, keys: dict[str, Any], methods: list[str] | None, blur_eyes: bool) -> Iterator[list[Any]]:
+        from explain.export.number_report import number_report
         from explain.export.report import report, write_report
 
         yield [progress("Writing the report", None), gr.DownloadButton(visible=False)]
         out, method = handed_out(f"{self._ctx.run.folder.name}.html"), next(iter(methods or []), None)
-        write_report(report(self._findings(keys), method, blur_eyes=bool(blur_eyes)), out)
+        if isinstance(run := self._ctx.run, NumbersRun):
+            text = number_report(run, method, blur_eyes=bool(blur_eyes))
+        else:
+            text = report(self._findings(keys), method, blur_eyes=bool(blur_eyes))
+        write_report(text, out)
         yield [done("Report (one file)", out.stat().st_size), _download(out.name, str(out))]
 
     @error_boundary
@@ -166,15 +194,14 @@ def _form(run: RunData) -> dict[str, Any]:
     with gr.Column(elem_classes="vt-controls vt-panel"):
         controls: dict[str, Any] = {
             "select": gr.Radio(
-                [(title, name) for name, title in SELECTIONS.items()],
+                [(title, name) for name, title in (OF_NUMBERS if run.numbers else SELECTIONS).items()],
                 value=OF_VIEW,
                 label="Images",
                 elem_id="vt-export-what",
             ),
             "per_class": gr.Number(
                 0,
-                label="Maximum wrong and correct images per class",
-                info="0: two of every class, or the whole list",
+                **(OF_GROUP if run.numbers else OF_CLASS),
                 precision=0,
                 minimum=0,
                 elem_id="vt-export-each",

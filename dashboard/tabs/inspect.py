@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 
 from dashboard.components.clickable import clickable
-from dashboard.components.map_cards import Card, heading, map_cards
+from dashboard.components.map_cards import Card, heading, map_cards, number_heading
 from dashboard.components.note_editor import note_editor
 from dashboard.components.panel import panel as panel_of
 from dashboard.components.subject import facts, run_maps, shown_probability, start_page
@@ -23,8 +23,10 @@ from dashboard.tabs.inspect_form import InspectForm
 from dashboard.tabs.inspect_maps import live_maps
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
 from dashboard.tabs.label_link import label_of_link
+from dashboard.tabs.numbers_state import output_of
 from explain.methods.registry import METHODS
 from explain.run.notes import read
+from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.access import reaches
 from models.errors import Cancelled, UserError
@@ -37,6 +39,8 @@ def show_row(ctx: Context, row: int, label: int | None = None) -> list[Any]:
     """What the run holds of a row, without the network: values for subject, facts, panel, maps, class.
     `label`: of several labels per image, that whose maps are shown; otherwise the most probable one."""
     run, request = ctx.run, ctx.run.manifest.request
+    if isinstance(run, NumbersRun):
+        return show_numbers(ctx, run, row, run.index if label is None else label)
     prob, pred = run.prob(row), run.shown_class(row)
     if pred is None:
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
@@ -52,6 +56,25 @@ def show_row(ctx: Context, row: int, label: int | None = None) -> list[Any]:
         map_cards(ctx.seen(row), cards, title, False, 0, "" if live else None),
         run_maps(run, row),
         pred,
+    ]
+
+
+def show_numbers(ctx: Context, run: NumbersRun, row: int, output: int) -> list[Any]:
+    """As `show_row`, of a run of numbers."""
+    predicted, request, live = run.predicted[row], run.manifest.request, ctx.access.explains
+    if np.isnan(predicted).any():
+        raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
+    cards = [
+        Card(m, run.title(m), run.maps_of(m, output, [row])[0], request.layer, signed=True)
+        for m in request.methods
+    ]
+    title = number_heading("Maps of the run", run.outputs[output], float(predicted[output]))
+    return [
+        {"row": row},
+        facts(run, predicted, row, None, live, output),
+        map_cards(ctx.seen(row), cards, title, False, 0, "" if live else None),
+        run_maps(run, row),
+        output,
     ]
 
 
@@ -163,12 +186,13 @@ class InspectTab:
     @error_boundary
     def arrive(self, request: gr.Request) -> list[Any]:
         """The image that a link names."""
-        parameters = dict(request.query_params)
-        subject = from_query(parameters, self._ctx.run, InspectView()).subject
-        # without a tab Errors reads the link, too, and says where there is no label of this name
-        find = label_of_link if TAB in parameters else asked_label
-        label = find(parameters, self._ctx.run)
-        return in_inspect(self._ctx.run, subject["row"], label) if subject else [gr.skip()] * 2
+        run, parameters = self._ctx.run, dict(request.query_params)
+        subject = from_query(parameters, run, InspectView()).subject
+        if isinstance(run, NumbersRun):
+            label = output_of(parameters, run)
+        else:  # without a tab Errors reads the link, too, and says where there is no label of this name
+            label = (label_of_link if TAB in parameters else asked_label)(parameters, run)
+        return in_inspect(run, subject["row"], label) if subject else [gr.skip()] * 2
 
     @error_boundary
     def explain(self, subject: Subject | None, *values: Any) -> list[Any]:

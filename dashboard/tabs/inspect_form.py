@@ -52,9 +52,10 @@ def _maps(run: RunData, target: int | None) -> dict[str, Any]:
         info=_left_out(run.manifest.access),
         elem_id="vt-methods",
     )
+    name = "Output" if run.numbers else "Target class"
     with gr.Row():
         of_class = gr.Dropdown(
-            classes, value=target, label="Target class", filterable=True, min_width=120, elem_id="vt-target"
+            classes, value=target, label=name, filterable=True, min_width=120, elem_id="vt-target"
         )
         contrast = gr.Dropdown(
             [("–", NO_CLASS), *classes],
@@ -63,6 +64,7 @@ def _maps(run: RunData, target: int | None) -> dict[str, Any]:
             filterable=True,
             min_width=120,
             elem_id="vt-contrast",
+            visible=not run.numbers,
         )
     chosen = gr.Dropdown(
         layers,

@@ -2,9 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dashboard.components.map_cards import Card, heading, map_cards
+import numpy as np
+from markupsafe import Markup
+
+from dashboard.components.map_cards import Card, heading, map_cards, number_heading
 from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
 from dashboard.session.types import Subject
@@ -33,22 +37,33 @@ def live_maps(
 
     Raises `Cancelled` where `on_progress` does, UserError where the image or the network cannot be had.
     """
-    if not view.subject:
+    subject = view.subject
+    if not subject:
         raise UserError("No image is selected: click an image in Errors, upload one, or take an example.")
     requests = view.requests()
     with ctx.classifier() as classifier:
-        session = ctx.sessions.at(view.subject)
-        cards = [_card(session, request, compute, on_progress) for request in requests]
+        session = ctx.sessions.at(subject)
+        cards = [
+            replace(_card(session, request, compute, on_progress), signed=ctx.run.numbers)
+            for request in requests
+        ]
     target = session.pred if view.target is None else view.target
-    prob = shown_probability(ctx.run, session.prob, ctx.temperature, target)
-    title = heading("Maps", ctx.run.classes, target, view.contrast_class, prob)
+    title = _title(ctx, session.prob, target, view.contrast_class)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
     return [
-        facts(ctx.run, session.prob, view.subject.get("row"), ctx.temperature, asked=target),
+        facts(ctx.run, session.prob, subject.get("row"), ctx.temperature, asked=target),
         map_cards(session.image, cards, title, view.shared, view.threshold, saved),
         target,
-        _reproduced(ctx, classifier, view.subject, shown),
+        _reproduced(ctx, classifier, subject, shown),
     ]
+
+
+def _title(ctx: Context, prob: np.ndarray, target: int, contrast_class: int | None) -> Markup:
+    """`prob`: probabilities, or of a run of numbers the predicted ones."""
+    if ctx.run.numbers:
+        return number_heading("Maps", ctx.run.classes[target], float(prob[target]))
+    shown = shown_probability(ctx.run, prob, ctx.temperature, target)
+    return heading("Maps", ctx.run.classes, target, contrast_class, shown)
 
 
 def _card(session: "ImageSession", request: "MapRequest", compute: str, on_progress: OnProgress) -> Card:

@@ -101,7 +101,7 @@ class Pieces:
         run = curves(self._ctx.run, label) if about else None
         name = "" if label is None else self._ctx.run.classes[label]
         given = (measured.steps, run, measured.shift, view.layer, about, running, self._ctx.access.computes)
-        return depth_panel(*given, name)
+        return depth_panel(*given, name, not self._ctx.run.numbers)
 
     def _of(self, subject: Subject, model: Any, x: Any) -> Measured:
         from explain.features.depth import block_outputs, depth, largest_shift, step
@@ -223,6 +223,8 @@ class LayersTab:
             yield [gr.skip(), gr.skip()]
             return
         self._ctx.access.require_compute()
+        if self._ctx.run.numbers:
+            raise UserError("The pass over the run takes runs of classes; the outputs of this run are numbers.")
         view, began, who = LayersView(**keys), time.monotonic(), str(request.session_hash)
         label = self._label(view, errors)
         self._ctx.cancellation.begin(who)

@@ -17,29 +17,40 @@ from dashboard.tabs import (
     inversion,
     layers,
     new_run,
+    numbers,
     train,
 )
 from explain.run.reader import RunData
 from models.access import Access as Reach
 from models.access import reaches
+from models.program import typed
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
 
 
-OF_NUMBERS = (new_run, train)
-"""Those that take runs of numbers, or need no run."""
+OF_NUMBERS = (numbers, inspect, layers, filters, new_run, train, export)
+"""Those that take runs of numbers, or need no run; `numbers` stands in the place of `errors`."""
 
 
-def open_to(access: Access) -> list[ModuleType]:
+COMMAND = f" The command {typed(['compare', 'RUN', 'OTHER'])} compares two runs of numbers."
+
+
+def open_to(access: Access, run: RunData | None = None) -> list[ModuleType]:
     """The tabs of this access; the others are not built."""
-    return [tab for tab in TABS if getattr(access, getattr(tab, "NEEDS", ""), True)]
+    of_run = run is not None and run.numbers
+    tabs = [numbers if tab is errors and of_run else tab for tab in TABS]
+    return [tab for tab in tabs if getattr(access, getattr(tab, "NEEDS", ""), True)]
 
 
 def missing(tab: ModuleType, run: RunData) -> Markup | None:
     """What stands in a tab that needs more of the network than can be reached, or classes; None where it can
     be built."""
     if run.numbers and tab not in OF_NUMBERS:
-        return waiting(tab.TITLE, f"{tab.TITLE} takes runs of classes; the outputs of this run are numbers.")
+        return waiting(
+            tab.TITLE,
+            f"{tab.TITLE} takes runs of classes. Errors and Inspect show where the numbers of this run are "
+            f"right and wrong, and Export writes it.{COMMAND if tab is compare else ''}",
+        )
     access = run.manifest.access
     needed: Reach = getattr(tab, "REACH", "scores")
     if reaches(access, needed):

@@ -1,0 +1,128 @@
+"""Errors of a run of numbers: measures, predicted against true, and the images behind any part of it."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+from markupsafe import Markup
+
+from dashboard.components.clickable import clickable
+from dashboard.components.controls import segments, select
+from dashboard.components.error_bars import error_bars
+from dashboard.components.markup import join
+from dashboard.components.number_gallery import number_gallery
+from dashboard.components.numbers import headline_cards
+from dashboard.components.panel import warning
+from dashboard.components.scatter import SCRIPT, scatter_panel
+from dashboard.components.toolbar import controls_row
+from dashboard.error_boundary import error_boundary
+from dashboard.links import TAB, in_inspect
+from dashboard.session.context import Context
+from dashboard.session.notes_handler import keep_notes
+from dashboard.tabs.numbers_state import OUTPUT, NumbersView, first_view, from_query, is_view
+from explain.analysis.run_numbers import cautions, figures
+from explain.run.notes import read
+from explain.run.number_run import NumbersRun
+
+TITLE, ID = "Errors", "errors"
+MOST = 5  # outputs that are buttons; more are a list
+
+
+def pieces(run: NumbersRun, view: NumbersView, editable: bool = True) -> list[str]:
+    """Measures, predicted against true, errors by the true number, images. `editable`: whether notes can be
+    written."""
+    return [draw() for draw in _drawers(run, view, editable)]
+
+
+def _drawers(run: NumbersRun, view: NumbersView, editable: bool) -> list[Callable[[], str]]:
+    return [
+        lambda: _measures(run, view),
+        lambda: scatter_panel(run, view),
+        lambda: error_bars(run, view),
+        lambda: number_gallery(run, read(run.folder), view, editable),
+    ]
+
+
+def _measures(run: NumbersRun, view: NumbersView) -> Markup:
+    """The choice of the output, its measures, and what to know before they are read."""
+    cards = headline_cards(figures(run, view.output))
+    return _outputs(run, view) + cards + join(map(warning, cautions(run, view.output)))
+
+
+def _outputs(run: NumbersRun, view: NumbersView) -> Markup:
+    """The choice of the output; nothing where there is one."""
+    names = {str(k): name for k, name in enumerate(run.outputs)}
+    if len(names) < 2:
+        return Markup()
+    if len(names) > MOST:
+        return controls_row(select(OUTPUT, OUTPUT, names, str(view.output)))
+    return controls_row(segments(OUTPUT, names, str(view.output), OUTPUT))
+
+
+def changed(run: NumbersRun, before: NumbersView, view: NumbersView, editable: bool = True) -> list[Any]:
+    """The pieces that look different after a click."""
+    same = before.output == view.output
+    chosen = same and before.group == view.group
+    unchanged = [same, chosen and before.tool == view.tool, chosen, before == view]
+    drawers = _drawers(run, view, editable)
+    return [gr.skip() if kept else draw() for draw, kept in zip(drawers, unchanged, strict=True)]
+
+
+def build(ctx: Context) -> None:
+    NumbersTab(ctx).listen()
+
+
+class NumbersTab:
+    """The components of the tab and its handlers."""
+
+    def __init__(self, ctx: Context):
+        assert isinstance(ctx.run, NumbersRun)
+        self._ctx, self._run = ctx, ctx.run
+        self._first = first_view(self._run)
+        self._editable = ctx.access.computes
+        ctx.view = self._view = gr.State(asdict(self._first))
+        shown = pieces(self._run, self._first, self._editable)
+        top = clickable(shown[0], "vt-numbers")
+        with gr.Row(elem_classes="vt-main vt-of-numbers"):
+            with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
+                plane = clickable(shown[1], "vt-plane", SCRIPT)
+                bars = clickable(shown[2], "vt-error-bars")
+            with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                self._cards = clickable(shown[3], "vt-gallery")
+        self._areas = [top, plane, bars, self._cards]
+
+    def listen(self) -> None:
+        ctx, areas = self._ctx, self._areas
+        gr.on(
+            [area.select for area in areas],
+            self.act,
+            [self._view],
+            [self._view, *areas, ctx.opened, ctx.tabs],
+            show_progress="hidden",
+            trigger_mode="multiple",
+            api_visibility="private",
+        )
+        keep_notes(ctx, [self._cards])
+        ctx.on_load(self.arrive, None, [self._view, *areas])
+
+    @error_boundary
+    def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
+        action, value, before = str(event.index), str(event.value), NumbersView(**keys)
+        if action == "open":
+            return [
+                *[gr.skip()] * (len(self._areas) + 1),
+                *in_inspect(self._run, value, before.output),
+            ]
+        view = before.apply(action, value, self._run)
+        areas = changed(self._run, before, view, self._editable)
+        return [asdict(view), *areas, gr.skip(), gr.skip()]
+
+    @error_boundary
+    def arrive(self, request: gr.Request) -> list[Any]:
+        """The view that a link asks for."""
+        parameters = {} if TAB in request.query_params else dict(request.query_params)
+        if not is_view(parameters):
+            return [gr.skip()] * (len(self._areas) + 1)
+        view = from_query(parameters, self._run)
+        return [asdict(view), *pieces(self._run, view, self._editable)]

@@ -1,0 +1,152 @@
+"""The page, the commands and the endpoints of a run of numbers that a network made."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from dashboard.app import build
+from dashboard.number_endpoints import NumberEndpoints
+from dashboard.session.context import Context
+from dashboard.tabs.inspect import show_row
+from dashboard.tabs.inspect_maps import live_maps
+from dashboard.tabs.inspect_state import InspectView
+from dashboard.tabs.layers import Pieces
+from dashboard.tabs.layers_state import LayersView
+from dashboard.tabs.numbers import pieces
+from dashboard.tabs.numbers_state import first_view
+from explain.methods.compute import compute_maps
+from explain.methods.request import MapRequest
+from explain.render import difference_png, signed
+from explain.run.engine import run
+from explain.run.number_run import NumbersRun
+from explain.run.reader import open_run
+from models.classifier import Classifier
+from models.errors import UserError
+from tests.command import one_line, run_command
+from tests.number_source import OUTPUTS, Tinted, answering
+
+
+@pytest.fixture(scope="module")
+def tinted(tmp_path_factory: pytest.TempPathFactory) -> Tinted:
+    return Tinted(tmp_path_factory.mktemp("data") / "tinted")
+
+
+@pytest.fixture(scope="module")
+def net(tinted: Tinted) -> Classifier:
+    return answering(tinted)
+
+
+@pytest.fixture(scope="module")
+def opened(net: Classifier, tinted: Tinted, tmp_path_factory: pytest.TempPathFactory) -> NumbersRun:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    run(net, tinted, out, ["grad_cam", "layer_cam"], batch_size=8)
+    found = open_run(out)
+    assert isinstance(found, NumbersRun)
+    return found
+
+
+def test_every_card_has_its_map(opened: NumbersRun) -> None:
+    view = first_view(opened).apply("output", "1", opened).apply("group", "over", opened)
+    shown = pieces(opened, view)[3]
+    error = opened.predicted[:, 1] - opened.truth[:, 1]
+    row = int(error.argmax())
+    raw = opened.maps_of("grad_cam", 1, [row])[0]
+    assert difference_png(signed(raw)) in shown
+    assert f"blue true {opened.truth[row, 1]:.4g}".replace("-", "−") in shown
+
+
+def test_what_the_run_keeps_no_map_of_says_so(opened: NumbersRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NumbersRun, "has_map", lambda run, output, row: False)
+    assert "no map: the run keeps those of" in pieces(opened, first_view(opened))[3]
+
+
+def test_live_maps_are_those_of_the_chosen_output(
+    opened: NumbersRun, net: Classifier, tinted: Tinted
+) -> None:
+    ctx = Context(opened, network=net)
+    row = 4
+    view = InspectView({"row": row}, target=2, methods=("grad_cam",))
+    facts, panel, target, _ = live_maps(ctx, view)
+    x = net.batch([tinted.load([i.id for i in tinted.items].index(opened.table.at[row, "id"]))])
+    raw = compute_maps(net.model, x, MapRequest("grad_cam", net.default_layer or "", 2)).raw
+    with torch.inference_mode():
+        predicted = float(net.model(x)[0, 2])
+    assert target == 2
+    assert f"Maps for light <small>predicted {predicted:.4g}" in panel
+    assert difference_png(signed(raw)) in panel
+    assert "probability" not in panel
+    assert "map for light" in facts
+    first = live_maps(ctx, InspectView({"row": row}, methods=("grad_cam",)))
+    assert first[2] == 0
+    assert show_row(ctx, row)[4] == 0
+
+
+def test_layers_show_an_image(opened: NumbersRun, net: Classifier) -> None:
+    _, shown = Pieces(Context(opened, network=net)).of(LayersView({"row": 0}, channel=0))
+    assert "Class separability" not in str(shown[3])
+    assert "Find them" not in "".join(map(str, shown))
+
+
+def test_commands_write_export_and_report(opened: NumbersRun, tmp_path: Path) -> None:
+    folder = str(opened.folder)
+    done = run_command("report", folder, "--out", str(tmp_path / "r.html"), "--per-class", "1")
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "r.html").read_text()
+    assert all(f"<bdi>{name}</bdi>" in text for name in OUTPUTS)
+    assert text.count("<img") == 3 * 3 * 2
+    one = run_command("report", folder, "--out", str(tmp_path / "one.html"), "--label", "blue")
+    assert one.returncode == 0, one.stderr
+    assert "Predicted against true <bdi>red" not in (tmp_path / "one.html").read_text()
+    words = ["export", folder, "--out", str(tmp_path / "out"), "--select", "over", "--label", "light"]
+    done = run_command(*words, "--per-class", "3")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "out" / "export.csv")
+    error = opened.predicted[:, 2] - opened.truth[:, 2]
+    assert table["id"].tolist() == opened.table.loc[np.argsort(-error)[:3], "id"].tolist()
+    about = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert about["selected"] == "light: over-estimates, 3"
+    assert (tmp_path / "out" / "originals").is_dir()
+    assert "Nothing is called 'errors'" in one_line("export", folder, "--out", "x", "--select", "errors")
+    assert "numbers" in one_line("report", folder, "--threshold", "0.3")
+
+
+def test_endpoints_answer_with_numbers(opened: NumbersRun, net: Classifier) -> None:
+    ctx = Context(opened, network=net)
+    build(ctx)
+    made = NumberEndpoints(ctx, opened)
+    request: Any = gr.Request(session_hash="x")
+    answer = made.errors(request, "blue:under", 2)
+    error = opened.predicted[:, 1] - opened.truth[:, 1]
+    assert [i["image"] for i in answer["images"]] == opened.table.loc[np.argsort(error)[:2], "id"].tolist()
+    assert (answer["output"], answer["number"]) == ("blue", int((error < 0).sum()))
+    with pytest.raises(gr.Error, match="Nothing is called 'misses'"):
+        made.errors(request, "misses")
+
+
+def test_an_output_of_a_command_is_where_the_page_begins(opened: NumbersRun) -> None:
+    found = open_run(opened.folder, "light")
+    assert isinstance(found, NumbersRun)
+    assert first_view(found).output == 2
+    assert show_row(Context(found), 0)[4] == 2
+    with pytest.raises(UserError, match="No output"):
+        open_run(opened.folder, "pink")
+
+
+def test_a_photo_is_predicted(opened: NumbersRun, net: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = Image.new("RGB", (40, 40), (200, 20, 30))
+    made = NumberEndpoints(Context(opened, network=net), opened)
+    monkeypatch.setattr(NumberEndpoints, "_opened", lambda self, path: photo)
+    with torch.inference_mode():
+        plain = net.model(net.batch([photo]))[0].tolist()
+    assert list(made.predict("x")["numbers"].values()) == pytest.approx(plain, rel=1e-5)
+    described, picture = made.explain(gr.Request(session_hash="x"), "x", "grad_cam", "light")
+    assert described["predicted"] == pytest.approx(plain[2], rel=1e-5)
+    assert "probability" not in described
+    assert picture.size == (32, 32)
