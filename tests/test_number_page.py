@@ -240,6 +240,8 @@ def test_bins_and_fields_say_what_they_are(run: Any) -> None:
     assert [k for k, (tag, a) in enumerate(shown) if "vt-on" in a.get("class", "")]
     fields = {a["data-action"]: a["value"] for tag, a in elements(scatter_panel(run, view)) if tag == "input"}
     low, high = buttons[3]["data-value"].removeprefix("box:").split(",")[:2]
+    chosen = (run.truth[:, 0] >= float(low)) & (run.truth[:, 0] < float(high))
+    assert f"{chosen.sum()} images chosen" in scatter_panel(run, view)
     assert fields == {"left": low, "right": high, "bottom": "", "top": ""}
 
 

@@ -29,7 +29,6 @@ def scatter_panel(run: NumbersRun, view: NumbersView) -> Markup:
         return panel("Predicted against true", empty(text))
     drawn = scatter_of(plane)
     tool = segments("tool", TOOLS, view.tool, "what a drag draws")
-    all_images = html('<button class="vt-link" {}>clear</button>', action("group", "")) if view.region else ""
     body = (
         controls_row(tool, html('<output class="vt-readout" aria-hidden="true"></output>'))
         + _drawing(plane, drawn, view)
@@ -40,7 +39,16 @@ def scatter_panel(run: NumbersRun, view: NumbersView) -> Markup:
     if plane.outside:
         notes.append(f"{plane.outside:,} outside of the axes are drawn at their border")
     body += empty("; ".join(filter(None, notes)) + ".")
-    return panel("Predicted against true", body, "click, or drag over images", all_images)
+    return panel("Predicted against true", body, "click, or drag over images", _chosen(plane, view))
+
+
+def _chosen(plane: Plane, view: NumbersView) -> Markup:
+    """How many images were chosen, and the way back to all."""
+    if (region := view.region) is None:
+        return NOTHING
+    count = len(plane.inside(region))
+    clear = html('<button class="vt-link" {}>clear</button>', action("group", ""))
+    return html("<small>{:,} image{} chosen</small> {}", count, "" if count == 1 else "s", clear)
 
 
 def _drawing(plane: Plane, drawn: Scatter, view: NumbersView) -> Markup:
