@@ -1,6 +1,8 @@
 """The page, the commands and the endpoints of a run of numbers that a network made."""
 
 import json
+import shlex
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,8 @@ from explain.run.number_run import NumbersRun
 from explain.run.reader import open_run
 from models.classifier import Classifier
 from models.errors import UserError
-from tests.command import one_line, run_command
-from tests.number_source import OUTPUTS, Tinted, answering
+from tests.command import launch, one_line, run_command
+from tests.number_source import OUTPUTS, Tinted, answering, network
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +152,25 @@ def test_a_photo_is_predicted(opened: NumbersRun, net: Classifier, monkeypatch: 
     assert described["predicted"] == pytest.approx(plain[2], rel=1e-5)
     assert "probability" not in described
     assert picture.size == (32, 32)
+
+
+def test_what_the_page_offers_to_copy_makes_the_same_maps(tinted: Tinted, tmp_path: Path) -> None:
+    code = "from tests.conftest import TinyNet\n\ndef build():\n    return TinyNet(3)\n"
+    (tmp_path / "net.py").write_text(code)
+    torch.save(network(tinted).state_dict(), tmp_path / "net.pth")
+    words = ["--model", f"{tmp_path / 'net.py'}:build", "--weights", tmp_path / "net.pth"]
+    words += ["--input-size", "32", "--resize", "squash", "--mean", "0.5", "--std", "0.5"]
+    columns = ["--data", tinted.table(tmp_path / "t.csv"), "--label-col", "red,blue,light"]
+    launch("run", *words, *columns, "--out", tmp_path / "run")
+    found = open_run(tmp_path / "run")
+    view = InspectView({"row": 0}, target=2, methods=("grad_cam",))
+    text = unescape(str(live_maps(Context(found), view)[3]))
+    typed, lines = (part.split("</pre>")[0] for part in text.split('<pre class="vt-command">')[1:])
+    assert "--task regression" in typed
+    launch(*shlex.split(typed)[2:-1], tmp_path / "maps")
+    space: dict[str, Any] = {}
+    exec(lines, space)
+    (made,) = (tmp_path / "maps").glob("*.grad_cam.npy")
+    assert isinstance(found, NumbersRun)
+    for raw in (np.load(made), space["result"].raw):
+        np.testing.assert_allclose(raw, found.maps_of("grad_cam", 2, [0])[0], rtol=1e-2, atol=1e-3)

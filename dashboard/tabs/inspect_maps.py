@@ -15,6 +15,7 @@ from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
 from explain.methods.registry import METHODS
 from models.errors import Cancelled, UserError
+from models.task import SINGLE
 
 if TYPE_CHECKING:
     from explain.methods.live import ImageSession, MapRequest
@@ -96,7 +97,8 @@ def _reproduced(
     if classifier is ctx.network:
         return reproduced("", in_memory_lines(image, requests, ctx.run.classes))
     names = () if classifier.renamed else ctx.run.classes
-    options, read = classifier.options, (classifier.which, classifier.output_kind)
+    task = "" if classifier.task in ("", SINGLE) else classifier.task
+    options, read = classifier.options, (classifier.which, classifier.output_kind, task)
     return reproduced(
         command_line(image, *model, names, requests, options, *read),
         python_lines(image, *model, requests, options, *read),

@@ -16,11 +16,12 @@ def command_line(
     options: Sequence[str] = (),
     which: str = "",
     outputs: str = "",
+    task: str = "",
 ) -> str:
     """One call of `explain` for requests that differ in method and parameters alone. `classes`: the names
     that the command knows, none where it has others; `options`: those of the preprocessing; `which`: the set
     of parameters that was read, of a file with several; `outputs`: of what kind they are, where that was
-    said."""
+    said; `task`: where it is not one class per image."""
     first = requests[0]
     words = [
         "explain",
@@ -30,6 +31,7 @@ def command_line(
         *(["--weights", weights] if weights else []),
         *(["--which", which] if which else []),
         *(["--outputs", outputs] if outputs else []),
+        *(["--task", task] if task else []),
         *options,
     ]
     words += ["--methods", ",".join(q.method for q in requests)]
@@ -64,18 +66,11 @@ def python_lines(
     options: Sequence[str] = (),
     which: str = "",
     outputs: str = "",
+    task: str = "",
 ) -> str:
     """A Python program, to be run in the folder of launch.py."""
     text = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
-    given = ", ".join(
-        [
-            repr(model),
-            *([repr(weights)] if weights else []),
-            *([f"options=PreprocessingOptions({text})"] if text else []),
-            *([f"which={which!r}"] if which else []),
-            *([f"outputs={outputs!r}"] if outputs else []),
-        ]
-    )
+    loaded = _loading(model, weights, text, which, outputs, task)
     smooth = any(q.smoothing != Smoothing() for q in requests)
     listed = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)
     return "\n".join(
@@ -87,8 +82,9 @@ def python_lines(
             "from models.data.images import open_image",
             *(["from models.preprocessing_options import PreprocessingOptions"] if text else []),
             "from models.registry import load",
+            *(["from models.task import with_task"] if task else []),
             "",
-            f"classifier = load({given})",
+            f"classifier = {loaded}",
             f"session = open_session(classifier, open_image(Path({picture!r}){_how_read(options)}))",
             f"for request in (\n    {listed},\n):",
             "    result = session.map(request)  # result.raw: float32 (h, w), as the method gives it",
@@ -96,6 +92,20 @@ def python_lines(
             "",
         ]
     )
+
+
+def _loading(model: str, weights: str, options: str, which: str, outputs: str, task: str) -> str:
+    """The expression that opens the network."""
+    given = [
+        repr(model),
+        *([repr(weights)] if weights else []),
+        *([f"options=PreprocessingOptions({options})"] if options else []),
+        *([f"which={which!r}"] if which else []),
+        *([f"outputs={outputs!r}"] if outputs else []),
+        *([f"task={task!r}"] if task else []),
+    ]
+    loaded = f"load({', '.join(given)})"
+    return f"with_task({loaded}, {task!r})" if task else loaded
 
 
 def _how_read(options: Sequence[str]) -> str:
