@@ -224,7 +224,9 @@ class LayersTab:
             return
         self._ctx.access.require_compute()
         if self._ctx.run.numbers:
-            raise UserError("The pass over the run takes runs of classes; the outputs of this run are numbers.")
+            raise UserError(
+                "The pass over the run takes runs of classes; the outputs of this run are numbers."
+            )
         view, began, who = LayersView(**keys), time.monotonic(), str(request.session_hash)
         label = self._label(view, errors)
         self._ctx.cancellation.begin(who)
