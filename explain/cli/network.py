@@ -155,6 +155,8 @@ def top_activations(
     from models.memory import reuse_memory
 
     opened = open_run(run)
+    if opened.numbers:
+        opened.require_one_class("The list of top activations")
     ask_for_data(opened, allow_data)
     reuse_memory()
     classifier = network_of(opened.manifest, weights, device)
