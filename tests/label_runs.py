@@ -9,6 +9,7 @@ import pandas as pd
 
 from explain.run.format import OF_CLASS, Manifest, Request, area_column, map_column
 from explain.run.label_rows import mapped_classes
+from explain.run.kept_maps import KeptMaps
 from explain.run.label_sets import LabelSets
 from models.task import MULTI
 
@@ -65,4 +66,5 @@ def label_sets(
     for name, each in values.items():
         places[f"{map_column(METHOD, OF_CLASS)}.{name}"] = each[row, label].astype(np.float32)
     kept, z = prob.astype(np.float32), logit(np.clip(prob, 1e-7, 1 - 1e-7)).astype(np.float32)
-    return LabelSets(folder, manifest, pd.DataFrame(columns | areas), truth, kept, z, places)
+    maps = KeptMaps(folder, request, places, n)
+    return LabelSets(folder, manifest, pd.DataFrame(columns | areas), truth, kept, z, maps)

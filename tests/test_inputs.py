@@ -225,12 +225,14 @@ def test_names_with_such_signs_are_classes() -> None:
     assert set_reading(["crane, bird", "crane, machine", "[sic]"]) is None
 
 
-def test_measured_numbers_are_refused_and_whole_ones_are_classes(pictures: Path) -> None:
+def test_measured_numbers_are_numbers_and_whole_ones_are_classes(pictures: Path) -> None:
     images = [f"{name}/{i}.png" for name in ("red", "green", "blue") for i in range(6)]
-    with pytest.raises(UserError, match=r"holds measured numbers \(0.000 ...\), not classes"):
-        open_data(str(write(pictures, images, [f"{i / 17:.3f}" for i in range(18)])))
-    with pytest.raises(UserError, match=r"measured numbers \(0.25 ...\).*write classes as names"):
-        open_data(str(write(pictures, images, ["0.25", "1.25", "2.0"] * 6)))
+    for cells in ([f"{i / 17:.3f}" for i in range(18)], ["0.25", "1.25", "2.0"] * 6):
+        measured = open_data(str(write(pictures, images, cells)))
+        assert measured.task == "regression"
+        assert [item.numbers for item in measured.items] == [(float(cell),) for cell in cells]
+        with pytest.raises(UserError, match=rf"measured numbers \({cells[0]} ...\)"):
+            open_data(str(write(pictures, images, cells)), labels_as="single-label")
     for cells in (["0.0", "1.0", "2.0"], ["0", "1.00", "2."]):
         assert open_data(str(write(pictures, images, cells * 6))).classes == ("0", "1", "2")
     for names in (["v1.0", "v1.5", "v2.0"], ["01", "02", "10"], ["1.0", "1.5", "x"]):

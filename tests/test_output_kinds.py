@@ -195,7 +195,7 @@ def test_what_is_impossible_of_several_labels_is_refused() -> None:
     ):
         with pytest.raises(UserError, match=message):
             vitrine.wrap(made(name), NAMES[3], FED, outputs=kind, task=MULTI)
-    with reading(outputs="probabilities", of_labels=True):
+    with reading(outputs="probabilities", task="multi-label"):
         network = from_module(made("sigmoids"), NAMES[3], FED, "n")
     with pytest.raises(UserError, match="each is that of a label of its own"):
         with_task(network, SINGLE)
