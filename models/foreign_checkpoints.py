@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.errors import UserError
 from models.named_architecture import texts_in
+from models.named_loss import task_by_loss
 from models.parameter_sets import CALLBACKS, State, choose, current, differ
 
 _NO_PARAMETERS = re.compile(
@@ -119,7 +120,7 @@ def unwrap(raw: Any, path: Path | str = "checkpoint") -> State:
     are none, or several sets of which none can be chosen (`models.parameter_sets.choose`)."""
     if not isinstance(raw, dict):
         raise UserError(f"'{path}' holds a {type(raw).__name__}, not a state_dict: save model.state_dict().")
-    current().named = texts_in(raw)
+    current().named, current().of_loss = texts_in(raw), task_by_loss(raw)
     sets = dict(_sets(raw))
     if sets:
         sets |= _averages(raw)

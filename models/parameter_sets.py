@@ -32,7 +32,7 @@ class Reading:
     (`models.output_kinds`), or empty text; `taken`: the set that was read, empty where the
     file has one; `notes`: what a person should know, a line each; `named`: texts of the file that may name
     its architecture, the likeliest first; `task`: one of `models.task.TASKS`, as a person or the data says,
-    or empty text."""
+    or empty text; `of_loss`: the task and the words by which the file names it (`models.named_loss`)."""
 
     which: str = ""
     taken: str = ""
@@ -40,11 +40,21 @@ class Reading:
     named: tuple[str, ...] = ()
     outputs: str = ""
     task: str = ""
+    of_loss: tuple[str, str] = ("", "")
 
     @property
     def of_labels(self) -> bool:
         """Whether each output is that of a label of its own, so that probabilities need not sum to 1."""
         return self.task == MULTI
+
+    def task_by_loss(self, outputs: int | None) -> str:
+        """The task that the file names by its loss, for a network of so many outputs, which is noted; empty
+        where it names none. With one output, losses of classes are those of two classes."""
+        task, words = self.of_loss
+        if not task or (outputs == 1 and task != REGRESSION):
+            return ""
+        self.note(f"its file names the loss ({words}), which is of the task {task}")
+        return task
 
     def note(self, text: str) -> None:
         if text not in self.notes:

@@ -23,6 +23,7 @@ from models.code_files import importing_from, module_at, one_line, relative_impo
 from models.code_identity import code_hash
 from models.errors import UserError
 from models.outputs import giving_scores
+from models.parameter_sets import current
 from models.preprocessing import Preprocessing
 from models.preprocessing_options import words_for
 from models.sources.asked import asked_preprocessing, example_of
@@ -78,7 +79,8 @@ class OwnCode(ModelSource):
         if weights:
             checkpoints.fit(model, state, name)
         model, narrow = _in_float32(model)
-        model, note = giving_scores(model.eval(), example_of(preprocessing))
+        task = current().task_by_loss(_last_rows(state))
+        model, note = giving_scores(model.eval(), example_of(preprocessing), task)
         outputs = int(model(example_of(preprocessing)[None]).shape[1])
         names = tuple(about.get("classes", ())) or classes or unnamed(outputs)
         must_name_all(names, model, outputs, name)
@@ -94,6 +96,7 @@ class OwnCode(ModelSource):
             options=tuple(words_for(preprocessing)),
             notes=tuple(filter(None, (narrow, note))),
             code=code_hash(module, model),
+            task=task,
         )
 
 

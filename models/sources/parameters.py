@@ -61,15 +61,15 @@ def filled(
     _check_architecture(about, spec, path)
     official = None if about or spec.identify is None else spec.identify(path)
     preprocessing, preprocessing_from = _preprocessing(spec, path, about, official)
-    head, named = about.get("head"), len(about.get("classes", ()))
-    model, outputs, channels = _built(spec, state, head, preprocessing, named)
+    model, outputs, channels = _built(spec, state, about, preprocessing)
     _fit(model, spec, state, about)
     if not about:
         _note_other_architecture(spec.name)
         preprocessing, preprocessing_from = _for_channels(
             channels, preprocessing, preprocessing_from, told, path
         )
-    one = outputs == 1 and (current().task or _task(about)) != REGRESSION
+    task = _task(about) or current().task_by_loss(outputs)
+    one = outputs == 1 and (current().task or task) != REGRESSION
     model, note = (two_sided if one else as_told)(model.eval(), example_of(preprocessing))
     names = _class_names(spec, path, about, classes, model, 2 if one else outputs or 1000, official)
     return Classifier(
@@ -85,7 +85,7 @@ def filled(
         preprocessing_from,
         notes=(note,) if note else (),
         code=spec.code(model) if spec.code else "",
-        task=_task(about),
+        task=task,
     )
 
 
@@ -117,17 +117,17 @@ def _note_other_architecture(name: str) -> None:
 def _built(
     spec: ModelSpec,
     state: checkpoints.State,
-    head: str | None,
+    about: dict[str, Any],
     preprocessing: Preprocessing,
-    outputs: int | None,
 ) -> tuple[nn.Module, int | None, int | None]:
     """The network that the parameters belong to, how many outputs it has: as published, with as many outputs
     as the file's last layer, or with a `Head` (`models.heads`); and how many input channels, where the file
     has others than the network as published."""
     model = spec.build(None, state.keys())
-    if head and outputs:
-        attach(model, head, outputs, preprocessing.size, preprocessing.channels)
-        return model, outputs, None
+    head, named = about.get("head"), len(about.get("classes", ()))
+    if head and named:
+        attach(model, head, named, preprocessing.size, preprocessing.channels)
+        return model, named, None
     state = checkpoints.aligned(state, model.state_dict())
     channels = foreign_heads.follow_channels(model, state)
     if outputs := foreign_heads.follow_head(model, state):
