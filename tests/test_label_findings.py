@@ -70,7 +70,7 @@ def test_flipped_labels_are_found_and_counted(tmp_path: Path) -> None:
     found = LabelSetFindings(sets)
     (p,) = of_kind(found.proposals, "labels")
     assert p.label == 2
-    assert p.option == ""
+    assert p.option == "--labels labels.csv"
     number = int(p.title.split()[1])
     assert p.title == f"About {number} labels look wrong (label 2)."
     (own,) = of_kind(Findings(sets.label(2)).proposals, "labels")

@@ -262,7 +262,7 @@ def test_the_page_lists_and_filters_them(sets: LabelSets) -> None:
     assert len(noted.rows) == 4
     text = str(notes_view(findings, notes))
     assert "3 sets of labels corrected" in text
-    assert "train --labels" not in text
+    assert "<code>train --labels labels.csv</code> trains on them" in text
     assert "<td>red | grey</td>" in text
     assert f"<td>{' | '.join(names(sets.truth[7]))}</td>" in text
 

@@ -125,13 +125,12 @@ def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> Marku
 
 
 def _how_to_use(count: int, sets: bool) -> Markup:
-    train = html("<code>train --labels labels.csv</code> trains on them, ")
-    what = ("sets of labels", NOTHING) if sets else ("labels", train)
     return empty(
         html(
-            "{} {} corrected: {}<code>run --labels labels.csv</code> evaluates with them.",
+            "{} {} corrected: <code>train --labels labels.csv</code> trains on them, "
+            "<code>run --labels labels.csv</code> evaluates with them.",
             count,
-            *what,
+            "sets of labels" if sets else "labels",
         )
     )
 

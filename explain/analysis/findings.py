@@ -21,7 +21,7 @@ from explain.analysis.evidence import ABOUT, CONTRASTS, FILE, Evidence
 from explain.analysis.label_proposals import label_set_findings
 from explain.analysis.labels import Fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps_at
-from explain.analysis.proposal import Proposal
+from explain.analysis.proposal import Proposal, of_labels
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
 from explain.run.format import write_json
@@ -90,8 +90,8 @@ class Findings(Evidence):
         if not isinstance(self.run, LabelRun):
             return proposals(self)
         compared = label_set_findings(self.run.label_sets).of_label(self.run.index)
-        # no training takes several labels per image
-        found = [*(replace(p, option="", label=self.run.index) for p in proposals(self)), *compared]
+        own = (replace(of_labels(p), label=self.run.index) for p in proposals(self))
+        found = [*own, *compared]
         return sorted(found, key=lambda p: -p.errors)
 
 

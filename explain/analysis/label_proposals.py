@@ -2,7 +2,6 @@
 (evidence, labels) -> proposals, and one entry here."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property, lru_cache
 
 from explain.analysis.chance import CHECK, no_answers
@@ -15,7 +14,7 @@ from explain.analysis.label_checks import (
 from explain.analysis.label_evidence import LabelEvidence
 from explain.analysis.label_maps import labels_at_the_border, labels_outside_their_region
 from explain.analysis.label_pairs import confused_labels, labels_together
-from explain.analysis.proposal import Proposal
+from explain.analysis.proposal import Proposal, of_labels
 from explain.formatting import listed
 from explain.run.label_sets import LabelSets
 
@@ -71,8 +70,7 @@ class LabelSetFindings(LabelEvidence):
         return self._of(OF_EACH, [k])
 
     def _of(self, checks: dict[str, Check], labels: Sequence[int]) -> list[Proposal]:
-        # no training takes several labels per image
-        found = [replace(p, option="") for check in checks.values() for p in check(self, labels)]
+        found = [of_labels(p) for check in checks.values() for p in check(self, labels)]
         return sorted(found, key=lambda p: -p.errors)
 
 

@@ -1,7 +1,7 @@
 """What to try next, as a sentence with its numbers, the images behind it, and the option of `train` that
 tries it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,3 +20,8 @@ class Proposal:
     rows: np.ndarray
     errors: int
     label: int = -1
+
+
+def of_labels(proposal: Proposal) -> Proposal:
+    """The proposal for a run of several labels per image: without an option that their training refuses."""
+    return replace(proposal, option="") if "--balance-by" in proposal.option else proposal

@@ -24,7 +24,7 @@ from explain.analysis.binary_text import (
 from explain.analysis.confusion import largest
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.headline import headline
-from explain.analysis.proposals import CHECKS
+from explain.analysis.proposals import checks_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
@@ -64,7 +64,7 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         subtitle=_subtitle(run, method),
         figures=headline(run, method),
         proposals=findings.proposals,
-        checks=", ".join(CHECKS),
+        checks=", ".join(checks_of(run)),
         inconclusive=findings.inconclusive,
         proposals_note=proposals_note(run),
         **_binary(findings),

@@ -77,6 +77,7 @@ def claim(
     differ = differences(before, request)
     if (
         differ
+        and before.task == request.task
         and before.data_fingerprint != request.data_fingerprint
         and (data := changed_data(out, source, request.outputs))
     ):
