@@ -28,14 +28,26 @@ def require_task(text: str) -> str:
 
 
 def asked_task(source: "ImageSource", told: str = "") -> str:
-    """The task that was `told`, otherwise that of the data."""
-    return told or source.task
+    """The task that was `told`, otherwise that of the data; empty where its labels are whole numbers, which
+    may be classes or measured."""
+    return told or ("" if _whole_numbers(source) else source.task)
+
+
+def reads_as_numbers(classifier: "Classifier", source: "ImageSource", told: str = "") -> bool:
+    """Whether whole numbers, which were read as classes, are the numbers that the network's file says that it
+    answers with."""
+    return not told and classifier.task == REGRESSION and _whole_numbers(source)
+
+
+def _whole_numbers(source: "ImageSource") -> bool:
+    """Whether the classes of the data are whole numbers."""
+    return source.task == SINGLE and all(name.lstrip("+-").isdecimal() for name in source.classes)
 
 
 def as_asked(classifier: "Classifier", source: "ImageSource", told: str = "") -> "Classifier":
     """The classifier for the task that was `told`, otherwise for that of the data. Raises UserError where the
     network's own file names another one, and where its outputs cannot be read so."""
-    task = asked_task(source, told)
+    task = told or source.task
     if classifier.task and classifier.task != task and not told:
         either = " or ".join(f"--task {name}" for name in TASKS if name in (classifier.task, task))
         raise UserError(
@@ -52,7 +64,7 @@ def _require_classes(classifier: "Classifier", source: "ImageSource") -> None:
     measured."""
     from models.one_logit import is_one_logit
 
-    many = len(source.classes) > 2 and all(name.lstrip("+-").isdecimal() for name in source.classes)
+    many = len(source.classes) > 2 and _whole_numbers(source)
     if many and is_one_logit(classifier.model):
         raise UserError(
             f"{classifier.name} has one output, and the labels of the data are {len(source.classes)} whole "

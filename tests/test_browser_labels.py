@@ -78,9 +78,10 @@ def test_a_link_opens_its_label(page: "playwright.Page") -> None:
 
 
 @pytest.mark.parametrize("page", [(390, True, "?image=3.png")], indirect=True)
-def test_right_labels_are_toggled_and_kept(page: "playwright.Page", folder: Path) -> None:
-    events, editor = Events(page), page.locator("#vt-remark .vt-note")
+def test_right_labels_are_toggled_and_kept(page: "playwright.Page", events: Events, folder: Path) -> None:
+    editor = page.locator("#vt-remark .vt-note")
     open_tab(page, "Inspect")
+    events.wait()  # the image of the link brings a note of its own
     editor.locator("summary").click()
     boxes = editor.locator("[type=checkbox]").all()
     before = [name for name, box in zip((*NAMES, UNKNOWN), boxes, strict=True) if box.is_checked()]

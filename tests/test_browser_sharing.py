@@ -14,7 +14,7 @@ from explain.analysis.findings import Findings
 from explain.export.gallery import export
 from explain.export.report import report, write_report
 from explain.run.reader import RunData, open_run
-from tests.pages import FITS, on_tab, open_tab, saved
+from tests.pages import FITS, Events, on_tab, open_tab, saved
 
 if TYPE_CHECKING:
     import playwright.sync_api as playwright
@@ -83,13 +83,14 @@ def test_what_errors_shows_is_exported(page: "playwright.Page", tmp_path: Path) 
     indirect=True,
     ids=["link"],
 )
-def test_a_copied_link_leads_back(page: "playwright.Page") -> None:
+def test_a_copied_link_leads_back(page: "playwright.Page", events: Events) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
     assert on_tab(page, "Layers")
     page.click("#vt-sheet [data-link]")
     page.wait_for_selector("#vt-sheet :text('copied')")
     address = page.evaluate("navigator.clipboard.readText()")
+    events.wait()  # leaving a page ends its requests with an error
     page.goto(address, wait_until="domcontentloaded")
     page.wait_for_selector("#vt-alone h2:has-text('Channel 3')")
     assert "features.30" in page.locator("#vt-sheet h2").inner_text()

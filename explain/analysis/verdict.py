@@ -146,7 +146,7 @@ def _right(found: Preflight) -> str:
     """What is counted of the images of a sample."""
     if found.numbers is not None:
         return NEARER
-    return "have all labels right" if found.of_sets else "are right"
+    return "have their labels before all others" if found.of_sets else "are right"
 
 
 def require_right_reading(found: Preflight, force: bool, say: Callable[[str], None]) -> None:

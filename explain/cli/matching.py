@@ -72,10 +72,12 @@ def open_both(
 ) -> tuple["Classifier", "ImageSource"]:
     """The same before their classes are matched; the network's input is printed. Raises UserError."""
     from models.data.label_sets import SEPARATORS
-    from models.task import as_asked, asked_task
+    from models.task import REGRESSION, as_asked, asked_task, reads_as_numbers
 
     source = data.open(columns, limit)
     classifier = network.load(preprocessing, class_names, asked_task(source, data.labels_as))
+    if reads_as_numbers(classifier, source, data.labels_as):
+        source = data.open(columns, limit, labels_as=REGRESSION)
     joined = source.multi_label and any(s in name for name in classifier.classes for s in SEPARATORS)
     if joined or any(spelling in classifier.classes for spelling in source.merged):
         source = data.open(columns, limit, classifier.classes)

@@ -196,8 +196,11 @@ class LabeledData(Options):
         """The task that labels are read for; empty: as they show."""
         return ""
 
-    def open(self, columns: Columns, limit: int | None = None, known: Sequence[str] = ()) -> "ImageSource":
-        """The images, with corrected labels where the columns name some. `known`: classes of the network."""
+    def open(
+        self, columns: Columns, limit: int | None = None, known: Sequence[str] = (), labels_as: str = ""
+    ) -> "ImageSource":
+        """The images, with corrected labels where the columns name some. `known`: classes of the network;
+        `labels_as`: the task that labels are read for, where a person names none."""
         from models.data.corrections import corrected, read_corrections
         from models.data.open import open_data
 
@@ -208,7 +211,7 @@ class LabeledData(Options):
             columns.label_col,
             limit,
             known=known,
-            labels_as=self.labels_as,
+            labels_as=self.labels_as or labels_as,
         )
         labels = columns.labels if isinstance(columns, LabeledColumns) else None
         return corrected(source, read_corrections(labels)) if labels else source

@@ -191,7 +191,7 @@ def train(
     if not train_seeds(model, base, parts, out, plan, numbers, command, again, say, preprocessing, which):
         say(STOPPED)
         raise typer.Exit(130)
-    _say_next(file_of(out, numbers[0], numbers), data, parts, columns.labels)
+    _say_next(file_of(out, numbers[0], numbers), data, parts, columns)
 
 
 def _say_parts(parts: "Parts") -> None:
@@ -203,13 +203,15 @@ def _say_parts(parts: "Parts") -> None:
     )
 
 
-def _say_next(checkpoint: Path, data: str, parts: "Parts", labels: Path | None) -> None:
+def _say_next(checkpoint: Path, data: str, parts: "Parts", columns: LabeledColumns) -> None:
     from models.data.corrections import Corrected
 
     words = ["run", "--model", str(checkpoint), "--data", data]
+    for option, column in (("--image-col", columns.image_col), ("--label-col", columns.label_col)):
+        words += [option, column] if column else []
     words += ["--split", "test"] if parts.test else []
     if isinstance(parts.test, Corrected) and parts.test.differs:
-        words += ["--labels", str(labels)]
+        words += ["--labels", str(columns.labels)]
     say(f"next       {typed([*words, '--out', f'runs/{checkpoint.stem}'])}")
 
 

@@ -15,7 +15,15 @@ import numpy as np
 from explain.run.format import CALLED
 from explain.run.output_order import outputs_found, right_when_permuted
 from explain.run.readings import Reading, extended, pairs, possible, single_readings
-from explain.run.sample import BATCH, Sample, SampleNumbers, batches, numbered_sets, spread_over_classes
+from explain.run.sample import (
+    BATCH,
+    Sample,
+    SampleNumbers,
+    batches,
+    in_order,
+    numbered_sets,
+    spread_over_classes,
+)
 from models.chance import LEVEL, p_of_chance
 from models.class_matching import match_classes
 from models.class_order import ORDERS
@@ -151,7 +159,7 @@ def preflight(
 
 def _as_read_now(classifier: Classifier, sample: Sample, order: str) -> tuple[Preflight, list[Trial]]:
     """The reading that is used, and other orders of the outputs. Of several labels per image, each set of
-    labels counts as a class: an image is right where all of its labels are."""
+    labels counts as a class; readings are compared by the images whose labels come before all others."""
     answers, of_sets = sample.answers, is_multi_label(classifier.model)
     if sample.source.regression:
         return _numbers_as_read_now(classifier, sample), []
@@ -159,13 +167,14 @@ def _as_read_now(classifier: Classifier, sample: Sample, order: str) -> tuple[Pr
     if of_sets:
         label, pred, names = numbered_sets(sample.truth, prob >= CALLED, classifier.classes)
         confidence = np.where(prob >= CALLED, prob, 1 - prob).prod(1)
+        right = in_order(answers.numpy(), sample.truth)
     else:
         label, pred, names = sample.label, answers.argmax(1).numpy(), classifier.classes
-        confidence = prob.max(1)
+        confidence, right = prob.max(1), pred == label
     found = Preflight(
         evaluate(label, pred, confidence, len(names)),
         names,
-        Trial("as it is read now", (), pred == label),
+        Trial("as it is read now", (), right),
         (),
         sample.unread,
         0,

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from explain.network.hooks import logits
-from explain.run.format import CALLED
 from models.classifier import Classifier
 from models.data.images import UnreadableImage
 from models.data.source import ImageSource, label_set
 from models.multi_label import is_multi_label
 from models.output_matching import true_numbers
 from models.preprocessing import Preprocessing, as_tensor, stack
-from models.probabilities import probabilities
 
 BATCH = 16
 Value = TypeVar("Value")
@@ -155,9 +153,9 @@ class Sample:
         return one != two and not all(map(torch.equal, self._shown(one), self._shown(two)))
 
     def right(self, reading: Preprocessing, numbers: Sequence[int]) -> np.ndarray:
-        """Which of these images the network gets right in this reading, (m,) bool: all of their labels,
-        where they have several; `nearer`, where they have numbers. Raises `UnreadableImage` where one cannot
-        be read in this way."""
+        """Which of these images the network gets right in this reading, (m,) bool: those whose labels come
+        before all others, where they have several; `nearer`, where they have numbers. Raises
+        `UnreadableImage` where one cannot be read in this way."""
         geometry = self._geometry(reading)
         if numbers[-1] < self._kept:
             views = [self._shown(geometry)[k] for k in numbers]
@@ -165,8 +163,7 @@ class Sample:
             views = self._load(geometry, numbers)
         answers = self._predicted(views, reading)
         if is_multi_label(self.classifier.model):
-            called = probabilities(self.classifier.model, answers).numpy() >= CALLED
-            hit: np.ndarray = (called == self.truth[list(numbers)]).all(1)
+            hit = in_order(answers.numpy(), self.truth[list(numbers)])
         elif self.source.regression:
             hit = self.nearer(answers.double().numpy(), numbers)
         else:
@@ -196,3 +193,13 @@ class Sample:
         return torch.cat(
             [logits(model, preprocessing.normalize(stack(list(part)), device)).cpu() for part in parts]
         )
+
+
+def in_order(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Whether the labels that an image has come before all that it has not, (m,) bool; `scores` (m, K),
+    `truth` (m, K) bool. Unlike answers at a threshold, this does not change where a reading moves all scores
+    of an image alike."""
+    lowest = np.where(truth, scores, np.inf).min(1)
+    highest = np.where(truth, -np.inf, scores).max(1)
+    found: np.ndarray = lowest > highest
+    return found
