@@ -129,12 +129,12 @@ def test_the_table_has_every_output(found: NumbersComparison) -> None:
     text = number_summary(found, 1)
     assert text.count("<td>MAE</td>") == text.count("<td>CCC</td>") == 2
     mae = found.metrics[0][0]
-    assert f"{mae.a:.4g}<small>{mae.interval_a[0]:.4g} to {mae.interval_a[1]:.4g}" in text
-    assert not mae.sure
-    assert f'<b class="">+{mae.difference:.4g}' in text
-    mae = found.metrics[1][0]
-    assert mae.sure
-    assert f'<b class="vt-bad">+{mae.difference:.4g}' in text
+    low, high = mae.interval_a
+    assert f'title="95 % interval {low:.4g} to {high:.4g}">{mae.a:.4g}' in text
+    for metric in (m for of_output in found.metrics for m in of_output):
+        kind, sign = "vt-bad" if metric.sure else "", "+" if metric.difference > 0 else "−"
+        assert f'<b class="{kind}">{sign}{abs(metric.difference):.4g}' in text
+    assert {m.sure for of_output in found.metrics for m in of_output} == {True, False}
 
 
 def opened_rows(text: str) -> list[int]:

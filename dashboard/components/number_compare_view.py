@@ -60,9 +60,9 @@ def _measures(c: NumbersComparison, k: int, chosen: bool) -> Markup:
 
 
 def _error(m: Metric) -> Markup:
-    """Both values and their difference, with intervals, in the unit of the output."""
+    """Both values, and their difference with its interval, in the unit of the output."""
     values = [
-        html("{}<small>{}</small>", number(value), _interval(ends))
+        html('<span title="95 % interval {}">{}</span>', _interval(ends), number(value))
         for value, ends in ((m.a, m.interval_a), (m.b, m.interval_b))
     ]
     kind = ("vt-ok" if m.difference * m.better > 0 else "vt-bad") if m.sure else ""
