@@ -120,6 +120,18 @@ def test_one_image_has_no_interval() -> None:
         assert metric.difference == 2
         assert np.isnan(metric.interval).all()
         assert not metric.sure
+    a = made_up(1, ("age",))
+    other = replace(a, predicted=a.predicted + 1)
+    assert "<small>–</small>" in number_summary(compare_numbers(a, other), 0)
+    assert "*\n" not in "\n".join(format_text(compare_numbers(a, other)))
+
+
+def test_a_run_that_has_not_ended_says_so(found: NumbersComparison) -> None:
+    b = replace(found.b, manifest=replace(found.b.manifest, status="stopped"))
+    shown = number_summary(replace(found, b=b), 0)
+    assert b.unfinished
+    assert f"B: {b.unfinished.split()[0]}" in shown
+    assert "A: " not in shown
 
 
 def test_the_table_has_every_output(found: NumbersComparison) -> None:

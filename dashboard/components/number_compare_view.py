@@ -1,7 +1,7 @@
 """Two runs of numbers side by side: measures of every output with intervals, and the images whose predicted
 numbers came nearer to the truth or went farther from it, with the maps of both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +35,9 @@ def number_summary(c: NumbersComparison, output: int) -> Markup:
     left = len(c.outputs) - len(shown)
     body = html(
         '{}{}<div class="vt-tall">{}</div>{}{}',
-        join(warning(run.unfinished) for run in (c.a, c.b) if run.unfinished),
+        join(
+            warning(f"{name}: {run.unfinished}") for name, run in (("A", c.a), ("B", c.b)) if run.unfinished
+        ),
         of_runs(c.a, c.b),
         table(HEADS_OF_METRICS, rows, "vt-intervals"),
         empty(f"{counted(left, 'output')} more not listed.") if left else NOTHING,
@@ -66,16 +68,15 @@ def _error(m: Metric) -> Markup:
         for value, ends in ((m.a, m.interval_a), (m.b, m.interval_b))
     ]
     kind = ("vt-ok" if m.difference * m.better > 0 else "vt-bad") if m.sure else ""
-    low, high = (signed_number(end) for end in m.interval)
-    difference = html(
-        '<b class="{}">{}</b><small>{} to {}</small>', kind, signed_number(m.difference), low, high
-    )
+    ends = _interval(m.interval, signed_number)
+    difference = html('<b class="{}">{}</b><small>{}</small>', kind, signed_number(m.difference), ends)
     return row([m.name, *values, difference])
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    low, high = map(number, ends)
-    return f"{low} to {high}"
+def _interval(ends: tuple[float, float], text: Callable[[float], str] = number) -> str:
+    """'−1.2 to 0.4', or a dash where there is none."""
+    low, high = ends
+    return f"{text(low)} to {text(high)}" if low == low else "–"
 
 
 def changed_images(c: NumbersComparison, output: int, choice: Choice) -> Markup:
