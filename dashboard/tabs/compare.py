@@ -11,6 +11,7 @@ from cachetools import LRUCache
 from dashboard.components.clickable import clickable
 from dashboard.components.compare_view import chooser, class_changes, flips, summary
 from dashboard.components.label_compare_view import label_list, label_overview, label_summary, opened_label
+from dashboard.components.number_compare_view import changed_images, number_summary
 from dashboard.components.placeholders import waiting
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB, in_inspect
@@ -18,12 +19,15 @@ from dashboard.session.context import Context
 from dashboard.tabs.compare_state import ID, OF_ERRORS, Choice, from_query
 from dashboard.tabs.errors_state import View, read_thresholds, thresholds_text
 from dashboard.tabs.label_link import label_of_link
+from dashboard.tabs.number_compare_link import number_query, of_link, output_of
 from explain.analysis.binary import PRESETS
 from explain.run.format import CALLED
+from explain.run.number_run import NumbersRun
 from models.errors import UserError
 
 if TYPE_CHECKING:
     from explain.analysis.compare import Comparison
+    from explain.analysis.compare_numbers import NumbersComparison
     from explain.analysis.label_compare import LabelChanges, LabelComparison
 
 TITLE = "Compare"
@@ -39,6 +43,7 @@ class Comparisons:
     def __init__(self, ctx: Context):
         self._ctx, self._kept = ctx, LRUCache[int, "Comparison"](KEPT)
         self._of_labels = LRUCache[int, "LabelComparison"](KEPT)
+        self._of_numbers = LRUCache[int, "NumbersComparison"](KEPT)
         self._changes = LRUCache[tuple[Any, ...], "LabelChanges"](KEPT)
         self._opened = LRUCache[tuple[Any, ...], "Comparison"](KEPT)
 
@@ -47,7 +52,7 @@ class Comparisons:
         return [folder.name for folder in self._ctx.others]
 
     def known(self, other: int) -> bool:
-        return other in self._kept or other in self._of_labels
+        return any(other in kept for kept in (self._kept, self._of_labels, self._of_numbers))
 
     def of(self, other: int) -> "Comparison":
         """Raises UserError for a number that is no run's, and where the two cannot be compared."""
@@ -64,6 +69,19 @@ class Comparisons:
         if other not in self._of_labels:
             self._of_labels[other] = compare_labels(self._ctx.run, self._run(other))
         return self._of_labels[other]
+
+    def of_numbers(self, other: int) -> "NumbersComparison":
+        """As `of`, of runs of numbers. Raises UserError also where the other run is one of classes."""
+        from explain.analysis.compare_numbers import compare_numbers
+
+        if other not in self._of_numbers:
+            here, there = self._ctx.run, self._run(other)
+            if not isinstance(here, NumbersRun) or not isinstance(there, NumbersRun):
+                raise UserError(
+                    f"The run {there.folder.name} has classes, this one numbers: choose a run of numbers."
+                )
+            self._of_numbers[other] = compare_numbers(here, there)
+        return self._of_numbers[other]
 
     def changes(self, choice: Choice, of_errors: Thresholds) -> "LabelChanges":
         """At the thresholds of the choice."""
@@ -121,6 +139,20 @@ def label_pieces(comparisons: Comparisons, choice: Choice, of_errors: Thresholds
         label_summary(changes, choice),
         label_list(changes, choice),
         right,
+    ]
+
+
+def number_pieces(comparisons: Comparisons, run: NumbersRun, choice: Choice) -> list[str]:
+    """The same of runs of numbers: choice of the run, measures of every output, nothing, and the images that
+    changed most in one output."""
+    if choice.other < 0:
+        return [chooser(comparisons.names, choice), "", "", ""]
+    found, output = comparisons.of_numbers(choice.other), output_of(choice, run)
+    return [
+        chooser(comparisons.names, choice, number_query(choice, comparisons.names, run)),
+        number_summary(found, output),
+        "",
+        changed_images(found, output, choice),
     ]
 
 
@@ -192,6 +224,8 @@ class CompareTab:
         yield [asdict(choice), *shown, *skipped]
 
     def _pieces(self, choice: Choice, errors: dict[str, Any]) -> list[str]:
+        if isinstance(self._ctx.run, NumbersRun):
+            return number_pieces(self._comparisons, self._ctx.run, choice)
         if self._ctx.run.label_sets is None:
             return pieces(self._comparisons, choice)
         return label_pieces(self._comparisons, choice, View(**errors).label_thresholds)
@@ -200,8 +234,9 @@ class CompareTab:
     def act(self, keys: dict[str, Any], errors: dict[str, Any], event: gr.SelectData) -> Iterator[list[Any]]:
         action, value, choice = str(event.index), str(event.value), Choice(**keys)
         if action == "open":
-            label = choice.asked if choice.asked >= 0 else None
-            yield [gr.skip()] * (len(self._areas) + 1) + in_inspect(self._ctx.run, value, label)
+            run, label = self._ctx.run, choice.asked if choice.asked >= 0 else None
+            label = output_of(choice, run) if isinstance(run, NumbersRun) else label
+            yield [gr.skip()] * (len(self._areas) + 1) + in_inspect(run, value, label)
             return
         yield from self._shown(choice.apply(action, value), errors)
 
@@ -215,10 +250,12 @@ class CompareTab:
     def arrive(self, request: gr.Request, keys: dict[str, Any]) -> list[Any]:
         """The run that a link names."""
         names, before = self._comparisons.names, Choice(**keys)
-        parameters = dict(request.query_params)
+        parameters, run = dict(request.query_params), self._ctx.run
+        if parameters.get(TAB) == ID and isinstance(run, NumbersRun):
+            return [asdict(of_link(parameters, names, run, before)), gr.Tabs(selected=ID)]
         if parameters.get(TAB) != ID or parameters.get("against") not in names:
             return [gr.skip()] * 2
-        asked = label_of_link(parameters, self._ctx.run)
+        asked = label_of_link(parameters, run)
         choice = from_query(parameters, names, before)
         choice = choice if asked is None else replace(choice, asked=asked)
         return [asdict(choice), gr.Tabs(selected=ID)]

@@ -10,6 +10,9 @@ from explain.analysis.binary import PRESETS
 
 ID = "compare"
 LISTS = {"a": "A correct, B wrong", "b": "B correct, A wrong", "drift": "maps differ most"}
+NEARER, FARTHER = "nearer", "farther"
+CHANGES = {NEARER: "nearer in B", FARTHER: "farther in B"}
+"""Lists of a run of numbers: where B is nearer to the truth than A, and where it is farther from it."""
 TARGETS = {"label": "true", "pred": "predicted"}
 OF_ERRORS = "errors"
 THRESHOLDS = {OF_ERRORS: "of Errors", **PRESETS}
@@ -20,7 +23,8 @@ THRESHOLDS = {OF_ERRORS: "of Errors", **PRESETS}
 class Choice:
     """`other`: number of the run that is compared with, -1 for none; `label`: one class alone, -1 for all. Of
     several labels per image, `asked`: the number in A of the label that is opened, -1 for none; `thresholds`:
-    one of `THRESHOLDS`, or those of a link, by the number of the label as text."""
+    one of `THRESHOLDS`, or those of a link, by the number of the label as text. Of numbers, `asked`: the
+    output, -1 for the first; `which`: one of `CHANGES`, anything else for the first."""
 
     other: int = -1
     which: str = "a"
@@ -33,7 +37,7 @@ class Choice:
     def apply(self, action: str, value: str) -> "Choice":
         """The view after a click. What does not fit leaves it as it is."""
         number = int(value) if value.removeprefix("-").isdecimal() else None
-        if action == "which" and value in LISTS:
+        if action == "which" and value in (*LISTS, *CHANGES):
             return replace(self, which=value, page=0)
         if action == "target" and value in TARGETS:
             return replace(self, target=value)
@@ -59,6 +63,11 @@ class Choice:
             thresholds=thresholds if of_errors else self.thresholds,
             **{LABEL: label},
         )
+
+
+def list_of(choice: Choice) -> str:
+    """The name in `CHANGES` of the images that are shown."""
+    return choice.which if choice.which in CHANGES else NEARER
 
 
 def from_query(parameters: Mapping[str, str], names: Sequence[str], first: Choice) -> Choice:

@@ -23,16 +23,12 @@ from dashboard.tabs import (
 from explain.run.reader import RunData
 from models.access import Access as Reach
 from models.access import reaches
-from models.program import typed
 
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
 
 
-OF_NUMBERS = (numbers, inspect, layers, filters, new_run, train, export)
+OF_NUMBERS = (numbers, inspect, layers, filters, compare, new_run, train, export)
 """Those that take runs of numbers, or need no run; `numbers` stands in the place of `errors`."""
-
-
-COMMAND = f" The command {typed(['compare', 'RUN', 'OTHER'])} compares two runs of numbers."
 
 
 def open_to(access: Access, run: RunData | None = None) -> list[ModuleType]:
@@ -49,7 +45,7 @@ def missing(tab: ModuleType, run: RunData) -> Markup | None:
         return waiting(
             tab.TITLE,
             f"{tab.TITLE} takes runs of classes. Errors and Inspect show where the numbers of this run are "
-            f"right and wrong, and Export writes it.{COMMAND if tab is compare else ''}",
+            "right and wrong, Compare compares it with another run, and Export writes it.",
         )
     access = run.manifest.access
     needed: Reach = getattr(tab, "REACH", "scores")

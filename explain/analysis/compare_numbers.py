@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 
 from explain.analysis.bootstrap import REPLICATES, Metric, drawn_weights, interval
 from explain.analysis.compare import must_be_the_same_pictures, same_names
-from explain.analysis.regression_text import number
+from explain.analysis.regression import NumberScores
+from explain.analysis.regression_text import MEANINGS, number
+from explain.formatting import be, counted
 from explain.run.number_run import NumbersRun
 from explain.text_table import columns
 from models.errors import UserError
@@ -18,13 +22,17 @@ ERRORS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray
     "RMSE": (np.square, np.sqrt),
 }
 """Name -> (of residuals what is averaged, and what is made of the average)."""
+AGREEMENT = ("pearson", "ccc")
+"""Names in `regression.MEASURES` of what is compared without an interval of its difference."""
+BLOCK = 50  # bootstrap samples at once: at 50,000 images 20 MB
 
 
 @dataclass(frozen=True, eq=False)
 class NumbersComparison:
     """`matched`: one row an image that both answered under the same true numbers: `id`, `row_a`, `row_b`.
     `truth`, `predicted_a`, `predicted_b` (n, R) of these. `metrics`: for each output, MAE and RMSE of both,
-    and B - A with its interval. `relabeled`: images whose true numbers differ; they are left out."""
+    and B - A with its interval. `relabeled`: images whose true numbers differ; they are left out. `to_b`: of
+    each output its number in B; `alone`: images that A alone, and that B alone answered."""
 
     a: NumbersRun
     b: NumbersRun
@@ -35,6 +43,35 @@ class NumbersComparison:
     predicted_b: np.ndarray
     metrics: tuple[tuple[Metric, ...], ...]
     relabeled: int
+    to_b: tuple[int, ...]
+    alone: tuple[int, int]
+
+    @cached_property
+    def scores(self) -> tuple[NumberScores, NumberScores]:
+        """All measures of A and of B on the images of `matched`."""
+        of_a, of_b = (
+            NumberScores.of(self.truth, predicted, self.outputs)
+            for predicted in (self.predicted_a, self.predicted_b)
+        )
+        return of_a, of_b
+
+    def changes(self, output: int) -> np.ndarray:
+        """(n,): |residual of B| - |residual of A|, negative where B is nearer to the truth."""
+        truth, of_a, of_b = (v[:, output] for v in (self.truth, self.predicted_a, self.predicted_b))
+        found: np.ndarray = np.abs(of_b - truth) - np.abs(of_a - truth)
+        return found
+
+    def nearer(self, output: int) -> np.ndarray:
+        """Rows of `matched` where B is nearer to the truth than A, the largest change first."""
+        change = self.changes(output)
+        order = np.argsort(change, kind="stable")
+        return order[change[order] < 0]
+
+    def farther(self, output: int) -> np.ndarray:
+        """As `nearer`, where B is farther from the truth."""
+        change = self.changes(output)
+        order = np.argsort(-change, kind="stable")
+        return order[change[order] > 0]
 
 
 def compare_numbers(
@@ -58,25 +95,41 @@ def compare_numbers(
     must_be_the_same_pictures(a, b, matched)
     truth, of_a, of_b = a.truth[rows_a[same]], a.predicted[rows_a[same]], b.predicted[rows_b[same]][:, to_b]
     metrics = side_by_side(of_a - truth, of_b - truth, replicates, seed)
-    return NumbersComparison(a, b, a.data_names, matched, truth, of_a, of_b, metrics, int((~same).sum()))
+    alone = len(tables[0]) - len(both), len(tables[1]) - len(both)
+    relabeled = int((~same).sum())
+    return NumbersComparison(
+        a, b, a.data_names, matched, truth, of_a, of_b, metrics, relabeled, tuple(to_b), alone
+    )
 
 
 def side_by_side(
     a: np.ndarray, b: np.ndarray, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[tuple[Metric, ...], ...]:
-    """For each output, `ERRORS` of the residuals (n, R) of both."""
-    weights = np.stack(list(drawn_weights(len(a), replicates, seed))) / len(a)
+    """For each output, `ERRORS` of the residuals (n, R) of both. Intervals of one image are NaN."""
+    runs, averaged = (a, b), [of_residual for of_residual, _ in ERRORS.values()]
+    # columns: MAE of A, MAE of B, RMSE of A, RMSE of B of the first output, then of the next
+    values = np.stack([of(run) for of in averaged for run in runs], -1).reshape(len(a), -1)
+    drawn = _means(values, replicates, seed) if len(a) > 1 else np.full((1, values.shape[1]), np.nan)
+    shape = a.shape[1], len(ERRORS), len(runs)
+    whole, drawn = values.mean(0).reshape(shape), drawn.reshape(-1, *shape)
     made = []
     for k in range(a.shape[1]):
         metrics = []
-        for name, (of_residual, of_mean) in ERRORS.items():
-            values = [of_residual(run[:, k]) for run in (a, b)]
-            whole_a, whole_b = (float(of_mean(value.mean())) for value in values)
-            drawn_a, drawn_b = (of_mean(weights @ value) for value in values)
+        for i, (name, (_, of_mean)) in enumerate(ERRORS.items()):
+            of_a, of_b = (float(v) for v in of_mean(whole[k, i]))
+            drawn_a, drawn_b = of_mean(drawn[:, k, i]).T
             ends = interval(drawn_a), interval(drawn_b), interval(drawn_b - drawn_a)
-            metrics.append(Metric(name, whole_a, whole_b, *ends, -1))
+            metrics.append(Metric(name, of_a, of_b, *ends, -1))
         made.append(tuple(metrics))
     return tuple(made)
+
+
+def _means(values: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+    """(replicates, columns): means of the columns of `values` (n, columns) in each bootstrap sample."""
+    weights, found = drawn_weights(len(values), replicates, seed), []
+    while block := list(islice(weights, BLOCK)):
+        found.append(np.stack(block) @ values / len(values))
+    return np.concatenate(found)
 
 
 def _outputs(a: NumbersRun, b: NumbersRun) -> list[int]:
@@ -103,25 +156,43 @@ def as_table(c: NumbersComparison) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def shared_text(c: NumbersComparison) -> str:
+    """'24 images in both; 2 images whose true numbers differ are left out; 3 images are in A alone'."""
+    parts = [f"{counted(len(c.matched), 'image')} in both"]
+    if c.relabeled:
+        parts.append(f"{counted(c.relabeled, 'image')} whose true numbers differ {be(c.relabeled)} left out")
+    parts += [
+        f"{counted(n, 'image')} {be(n)} in {run} alone" for run, n in zip("AB", c.alone, strict=True) if n
+    ]
+    return "; ".join(parts)
+
+
+def agreement(c: NumbersComparison, output: int) -> list[tuple[str, float, float]]:
+    """(name, of A, of B) of each measure in `AGREEMENT`; NaN where it is not defined."""
+    of_a, of_b = (scores.values for scores in c.scores)
+    return [(MEANINGS[m][0], float(of_a[m][output]), float(of_b[m][output])) for m in AGREEMENT]
+
+
 def format_text(c: NumbersComparison) -> list[str]:
     """For a terminal."""
     head = [run.unfinished for run in (c.a, c.b) if run.unfinished]
     head += [
         f"A          {c.a.manifest.network}, {c.a.folder}",
         f"B          {c.b.manifest.network}, {c.b.folder}",
-        f"images     {len(c.matched)} in both"
-        + (f"; {c.relabeled} whose true numbers differ left out" if c.relabeled else ""),
+        f"shared     {shared_text(c)}",
     ]
     rows: list[tuple[str, ...]] = [("", "A", "B", "B - A", "95 % interval", "")]
-    for name, metrics in zip(c.outputs, c.metrics, strict=True):
+    for k, (name, metrics) in enumerate(zip(c.outputs, c.metrics, strict=True)):
         for m in metrics:
             low, high = (number(end) for end in m.interval)
             values = (number(m.a), number(m.b), number(m.difference), f"{low} to {high}")
             rows.append((f"{name} {m.name}", *values, "*" if m.sure else ""))
+        for measure, of_a, of_b in agreement(c, k):
+            rows.append((f"{name} {measure}", number(of_a, False), number(of_b, False), "", "", ""))
     return [
         *head,
         "",
         columns(rows, right=(1, 2, 3)),
         "",
-        "smaller is better; * where the interval leaves 0 out",
+        "MAE, RMSE: smaller is better; * where the interval leaves 0 out. Pearson r, CCC: larger is better",
     ]
