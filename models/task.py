@@ -24,7 +24,7 @@ def require_task(text: str) -> str:
     """Raises UserError for a name that is no task; empty: found out by data and network."""
     if text in ("", *TASKS):
         return text
-    raise UserError(f"No task '{text[:40]}': choose from {', '.join(TASKS)}.")
+    raise UserError(f"No task '{str(text)[:40]}': choose from {', '.join(TASKS)}.")
 
 
 def asked_task(source: "ImageSource", told: str = "") -> str:
@@ -34,8 +34,8 @@ def asked_task(source: "ImageSource", told: str = "") -> str:
 
 
 def reads_as_numbers(classifier: "Classifier", source: "ImageSource", told: str = "") -> bool:
-    """Whether whole numbers, which were read as classes, are the numbers that the network's file says that it
-    answers with."""
+    """Whether whole numbers, which were read as classes, may be the numbers that the network's file says that
+    it answers with."""
     return not told and classifier.task == REGRESSION and _whole_numbers(source)
 
 

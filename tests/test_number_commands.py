@@ -210,9 +210,9 @@ def test_runs_that_cannot_be_compared(
     tinted.items = [Item.of_numbers(item.id, (1, 2, 3)) for item in tinted.items]
     opened(net, tinted, tmp_path / "b")
     assert "none of them under the same true numbers" in one_line("compare", tmp_path / "a", tmp_path / "b")
-    assert "The comparison takes runs of one class per image" in one_line(
-        "compare", tmp_path / "a", small_run.folder
-    )
+    line = one_line("compare", tmp_path / "a", small_run.folder)
+    assert "is a run of numbers, and '" in line
+    assert "of one class per image: compare two runs of one kind" in line
 
 
 def test_valence_and_arousal_are_explained(tmp_path: Path) -> None:
@@ -237,9 +237,12 @@ def test_valence_and_arousal_are_explained(tmp_path: Path) -> None:
     assert isinstance(found, NumbersRun)
     assert found.outputs == ("valence", "arousal")
     np.testing.assert_allclose(found.truth, np.stack([values[:7], -values[:7]], 1))
-    assert "answers with numbers, as its file says, and the data has one label per image" in one_line(
-        "run", "--model", weights, "--data", table, "--out", tmp_path / "other"
-    )
+    words = ("run", "--model", weights, "--data", table, "--methods", "grad_cam")
+    launch(*words, "--out", tmp_path / "found")  # the columns that are called as the outputs
+    np.testing.assert_array_equal(open_run(tmp_path / "found").truth, found.truth)
+    pd.read_csv(table)[["image", "expression"]].to_csv(table, index=False)
+    line = one_line(*words, "--out", tmp_path / "other")
+    assert "answers with numbers, as its file says, and the data has one label per image" in line
     text = launch("explain", images[0], "--model", weights, "--target", "arousal", "--out", tmp_path / "maps")
     assert "for arousal:" in text
     assert "%" not in text

@@ -235,3 +235,21 @@ def test_parts_and_fingerprints(tmp_path: Path) -> None:
     pd.read_csv(path).assign(label=np.nextafter(np.linspace(0, 1, 40), 2)).to_csv(path, index=False)
     assert open_data(str(path)).fingerprint() != before.fingerprint()  # the last digit, too
     assert Subset(before, np.arange(3)).task == REGRESSION
+
+
+def test_few_cells_that_are_no_numbers_are_asked_about(tmp_path: Path) -> None:
+    cells = [f"{k / 7:.3f}" for k in range(28)]
+    odd = table(tmp_path, label=[*cells, "abc", "1,5"])
+    with pytest.raises(
+        UserError, match=r"measured numbers, and 2 of 30 cells that are none \('abc', '1,5'\)"
+    ):
+        open_data(str(odd))
+    assert len(open_data(str(odd), labels_as=REGRESSION)) == 28
+    assert len(open_data(str(odd), labels_as=SINGLE).classes) == 30
+    names = table(tmp_path, name="n", label=["v1", "1.5", "2.5", "x"])
+    assert open_data(str(names)).task == SINGLE
+
+
+def test_the_column_of_images_is_not_offered_as_labels(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="choose one of age, score with --label-col"):
+        open_data(str(table(tmp_path, age=AGES, score=SCORES)))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import metrics
@@ -173,6 +174,7 @@ def test_from_the_command_line_to_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     said = launch("train", "--model", "small_conv", *data, "--epochs", 2, "--batch-size", 8, "--out", out)
     assert "loss       squared error of light" in said
     assert "light: MAE " in said
+    assert f"run --model {out} --data {data[1]} --label-col light --split test" in said
     run = tmp_path / "run"
     launch("run", "--model", out, *data, "--split", "test", "--out", run, "--force")
     assert '"task": "regression"' in (run / "request.json").read_text()
@@ -183,6 +185,17 @@ def test_from_the_command_line_to_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     )
     parts = open_parts(str(data[1]), label_col="red,light")
     assert parts.training.classes == ("red", "light")
+
+
+def test_whole_numbers_are_numbers_for_what_was_trained_on_them(tmp_path: Path) -> None:
+    """The file names its output as the column of the data."""
+    source, out = Tinted(tmp_path / "images", 40), tmp_path / "a.safetensors"
+    path = source.table(tmp_path / "t.csv")
+    pd.read_csv(path).assign(age=range(20, 60))[["image", "age"]].to_csv(path, index=False)
+    words = ("--data", path, "--label-col", "age")
+    told = (*words, "--task", "regression", "--epochs", 1, "--batch-size", 8)
+    launch("train", "--model", "small_conv", *told, "--out", out)
+    assert "with the number age" in launch("check", "--model", out, *words)
 
 
 def test_fields_of_numbers(form: TrainForm, tmp_path: Path) -> None:

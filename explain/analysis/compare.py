@@ -62,6 +62,7 @@ def compare(
 ) -> Comparison:
     """Raises UserError where the runs share no image, or `method` is not in both. Runs that share no method
     are compared without maps."""
+    must_be_of_one_kind(a, b)
     for run in (a, b):
         run.require_one_class("The comparison")
     shared = [m for m in a.manifest.request.methods if m in b.manifest.request.methods]
@@ -137,6 +138,22 @@ def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
         found.assign(right_a=found["pred_a"] == found["label"], right_b=found["pred_b"] == found["label"]),
         int((~same).sum()),
     )
+
+
+def must_be_of_one_kind(a: RunData, b: RunData) -> None:
+    """Raises UserError where one run has classes, and the other one several labels or numbers."""
+    if kind_of(a) != kind_of(b):
+        raise UserError(
+            f"'{a.folder}' is a run of {kind_of(a)}, and '{b.folder}' of {kind_of(b)}: compare two runs of "
+            "one kind."
+        )
+
+
+def kind_of(run: RunData) -> str:
+    """What a run answers of each image, in words."""
+    if run.numbers:
+        return "numbers"
+    return "several labels per image" if run.all_labels else "one class per image"
 
 
 def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> None:

@@ -8,7 +8,13 @@ import pandas as pd
 from scipy import stats
 
 from explain.analysis.bootstrap import Metric
-from explain.analysis.compare import Comparison, compare, must_be_the_same_pictures, same_names
+from explain.analysis.compare import (
+    Comparison,
+    compare,
+    must_be_of_one_kind,
+    must_be_the_same_pictures,
+    same_names,
+)
 from explain.analysis.intervals import percentiles
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import LabelCounts
@@ -141,7 +147,7 @@ def mcnemar_exact(only_a: np.ndarray, only_b: np.ndarray) -> np.ndarray:
 def compare_labels(a: RunData, b: RunData) -> LabelComparison:
     """Raises UserError where one of the runs has one class per image, and where they share no image or no
     label."""
-    _require_labels(a, b)
+    must_be_of_one_kind(a, b)
     classes, numbers, alone = _shared_labels(a, b)
     sets: tuple[LabelSets, LabelSets] = (a.label_sets, b.label_sets)
     rows = _shared_images(a, b)
@@ -159,15 +165,6 @@ def compare_labels(a: RunData, b: RunData) -> LabelComparison:
         for side, s in enumerate(sets)
     )
     return LabelComparison(a, b, classes, numbers, rows, of_a, of_b, int((~same).sum()), alone)
-
-
-def _require_labels(a: RunData, b: RunData) -> None:
-    for run, other in ((a, b), (b, a)):
-        if not run.all_labels:
-            raise UserError(
-                f"'{run.folder}' is a run of one class per image, and '{other.folder}' of several labels per "
-                "image: compare two runs of one kind."
-            )
 
 
 def _shared_labels(

@@ -72,12 +72,12 @@ def open_both(
 ) -> tuple["Classifier", "ImageSource"]:
     """The same before their classes are matched; the network's input is printed. Raises UserError."""
     from models.data.label_sets import SEPARATORS
-    from models.task import REGRESSION, as_asked, asked_task, reads_as_numbers
+    from models.task import as_asked, asked_task, reads_as_numbers
 
     source = data.open(columns, limit)
     classifier = network.load(preprocessing, class_names, asked_task(source, data.labels_as))
     if reads_as_numbers(classifier, source, data.labels_as):
-        source = data.open(columns, limit, labels_as=REGRESSION)
+        source = _numbers_of(classifier, data, columns, limit) or source
     joined = source.multi_label and any(s in name for name in classifier.classes for s in SEPARATORS)
     if joined or any(spelling in classifier.classes for spelling in source.merged):
         source = data.open(columns, limit, classifier.classes)
@@ -86,6 +86,20 @@ def open_both(
     for note in classifier.notes:
         say(f"network    {note}")
     return classifier, source
+
+
+def _numbers_of(
+    classifier: "Classifier", data: DataOfTask, columns: LabeledColumns, limit: int | None
+) -> "ImageSource | None":
+    """The data with whole numbers read as numbers, where they are called as the outputs; otherwise None: they
+    may be classes."""
+    from models.task import REGRESSION
+
+    try:
+        found = data.open(columns, limit, labels_as=REGRESSION)
+    except UserError:
+        return None
+    return found if set(found.classes) == set(classifier.classes) else None
 
 
 def data_line(source: "ImageSource") -> str:

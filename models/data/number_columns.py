@@ -12,13 +12,15 @@ from models.affect import AXES
 from models.data.label_sets import as_list
 from models.data.labels import measured
 from models.errors import UserError
-from models.task_names import REGRESSION
+from models.task_names import REGRESSION, SINGLE
 
 MISSING = ("", "na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>")
 """What stands for an empty cell among numbers, in small letters."""
 UNCERTAIN = -2.0
 """How AffectNet writes a valence or an arousal in [-1, 1] that nobody knows."""
 SHOWN = 6
+MOSTLY = 0.1
+"""A column is one of numbers if at most this fraction of its cells are none."""
 HEAD = 100  # cells that are looked at first
 
 
@@ -59,6 +61,7 @@ def find_numbers(
     if not columns:
         return None
     if labels_as == "" and not _are_measured(table[columns]):
+        _require_numbers_alone(table[columns], path)
         if len(columns) > 1:
             raise UserError(
                 f"Columns {', '.join(columns[:SHOWN])} of '{path}' hold no measured numbers: read them as "
@@ -70,9 +73,11 @@ def find_numbers(
     numbers, note = _without_uncertain(numbers)
     known = numbers[np.isfinite(numbers.to_numpy()).all(1)]
     if not len(known):
+        first = next(iter(table[columns[0]].dropna()), "")
         raise UserError(
-            f"'{path}' has no row with a number in {' and '.join(columns[:SHOWN])}: name the columns of "
-            "numbers with --label-col."
+            f"'{path}' has no row with a number in {' and '.join(columns[:SHOWN])} (first: "
+            f"'{str(first)[:40]}'): name the columns of numbers with --label-col, or leave --task "
+            f"{REGRESSION} out."
         )
     return RowNumbers(known, columns, note)
 
@@ -150,6 +155,25 @@ def _are_measured(table: pd.DataFrame) -> bool:
     found = [_numbers_alone(cells) for cells in columns]
     known = [cells for cells in found if cells is not None and len(cells)]
     return len(known) == len(found) > 0 and measured(pd.concat(known))
+
+
+def _require_numbers_alone(table: pd.DataFrame, path: Path) -> None:
+    """Raises UserError for a column of measured numbers among which a few cells are none: whether these are
+    mistakes, or all are names of classes, cannot be known."""
+    for name in table.columns:
+        texts = table[name].dropna().map(str)
+        if pd.to_numeric(texts.head(HEAD), errors="coerce").isna().mean() > 0.5:
+            continue  # most labels are words: the rest need not be read
+        kept = texts[[text.strip().lower() not in MISSING for text in texts]]
+        values = pd.to_numeric(kept, errors="coerce")
+        odd = kept[values.isna()]
+        if 0 < len(odd) <= MOSTLY * len(kept) and measured(kept[values.notna()]):
+            shown = ", ".join(f"'{cell[:20]}'" for cell in odd.head(3))
+            raise UserError(
+                f"Column '{name}' of '{path}' holds measured numbers, and {len(odd):,} of {len(kept):,} "
+                f"cells that are none ({shown}): read it with --task {REGRESSION}, which leaves these out, "
+                f"or as classes with --task {SINGLE}."
+            )
 
 
 def _numbers_alone(cells: "pd.Series[Any]") -> "pd.Series[Any] | None":
