@@ -27,7 +27,7 @@ from explain.analysis.number_checks import (
     wrong_numbers,
     wrong_scale,
 )
-from explain.analysis.number_corrections import held_out, least_squares, shift, slope_on_truth
+from explain.analysis.number_corrections import held_out, least_squares, shift, slope
 from explain.analysis.number_outliers import FALSE_ALARMS, outlier_limit, suspects
 from explain.analysis.number_proposals import CHECKS, group_of, number_findings
 from explain.analysis.regression_text import number
@@ -144,7 +144,7 @@ def test_the_slope_is_that_of_least_squares() -> None:
     rng = np.random.default_rng(1)
     truth = rng.uniform(0, 10, 200)
     predicted = 3 + 0.4 * truth + rng.normal(size=200) * truth / 5
-    found = slope_on_truth(truth, predicted)
+    found = slope(truth, predicted)
     assert found is not None
     design = np.stack([np.ones(200), truth], 1)
     inverse = np.linalg.inv(design.T @ design)
@@ -153,7 +153,7 @@ def test_the_slope_is_that_of_least_squares() -> None:
     covariance = inverse @ (design.T * rest**2) @ design @ inverse
     assert found.value == pytest.approx(b)
     assert found.error == pytest.approx(np.sqrt(covariance[1, 1]))
-    assert slope_on_truth(np.ones(5), np.arange(5.0)) is None
+    assert slope(np.ones(5), np.arange(5.0)) is None
 
 
 def test_corrections_are_measured_on_the_other_half() -> None:
@@ -169,8 +169,6 @@ def test_corrections_are_measured_on_the_other_half() -> None:
         after[own] = a + b * predicted[own] - truth[own]
     assert found.before == pytest.approx(np.sqrt((before**2).mean()))
     assert found.after == pytest.approx(np.sqrt((after**2).mean()))
-    gain = before**2 - after**2
-    assert found.p == pytest.approx(stats.norm.sf(gain.mean() / stats.sem(gain)))
     assert found.line == pytest.approx(np.polyfit(predicted, truth, 1)[::-1])
 
 
@@ -200,7 +198,7 @@ def test_a_small_range_is_found_with_what_scaling_gains() -> None:
 def test_a_bias_and_a_scale_are_found() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(size=400)
-    noise = 0.2 * rng.normal(size=400)
+    noise = 0.1 * rng.normal(size=400)
     run = of(truth, truth + 0.5 + noise)
     (found,) = bias(NumberEvidence(run, 0))
     mean = float((0.5 + noise).mean())

@@ -10,7 +10,7 @@ from scipy import stats
 
 from explain.analysis.data_checks import FEW, SIGNIFICANT
 from explain.analysis.duplicates import similar_pictures
-from explain.analysis.number_corrections import Correction, held_out, least_squares, shift, slope_on_truth
+from explain.analysis.number_corrections import Correction, Slope, held_out, least_squares, shift, slope
 from explain.analysis.number_groups import FEW as FEWEST_OF_BIN
 from explain.analysis.number_groups import Bin, between, bins
 from explain.analysis.number_outliers import FALSE_ALARMS, outlier_limit, suspects
@@ -26,7 +26,7 @@ from explain.run.number_run import NumbersRun
 LEAST_WRONG, LEAST_PART = 4, 0.005  # suspect true numbers of a run, and as a fraction of the images
 COMPRESSED = 0.8  # slope of predicted on true numbers below which it is reported
 SURE = 3.290527  # standard errors of a two-sided p of 0.001
-LEAST_GAIN = 0.01  # of the RMSE
+LEAST_GAIN, LEAST_GAIN_OF_LINE = 0.01, 0.02  # of the RMSE
 LARGER = 1.25  # times the MAE of the other images
 LEAST_PAIRS, APART = 3, 2  # of near duplicates; times the MAE between their true numbers
 LEAST_IMAGES = 40
@@ -95,22 +95,18 @@ def wrong_numbers(found: NumberEvidence) -> Iterator[Proposal]:
 
 def compressed_range(found: NumberEvidence) -> Iterator[Proposal]:
     """Large true numbers are predicted too small and small ones too large (regression to the mean)."""
-    plane = found.plane
-    slope = slope_on_truth(plane.truth, plane.predicted)
-    if slope is None or not slope.interval(SURE)[1] < COMPRESSED:
+    plane, on_truth = found.plane, _on_truth(found.plane)
+    if on_truth is None:
         return
     low, high = np.quantile(plane.truth, [0.2, 0.8])
     small, large = plane.truth <= low, plane.truth >= high
-    toward = (small & (plane.residual > 0)) | (large & (plane.residual < 0))
-    if not toward.any():
-        return
-    rows, better = np.flatnonzero(toward), _line(plane)
-    text, advice = (_gain_text(better), _advice(better)) if _gains(better) else (NO_LINE, NO_INFORMATION)
-    start, end = slope.interval()
+    rows = np.flatnonzero((small & (plane.residual > 0)) | (large & (plane.residual < 0)))
+    better, (start, end) = _scaling(plane), on_truth.interval()
+    text, advice = (NO_LINE, NO_INFORMATION) if better is None else (better.text, better.advice)
     yield Proposal(
         "range",
         "Large numbers are predicted too small, and small ones too large.",
-        f"Slope of predicted on true numbers {slope.value:.2f} (95 % interval {start:.2f} to {end:.2f}; 1 "
+        f"Slope of predicted on true numbers {on_truth.value:.2f} (95 % interval {start:.2f} to {end:.2f}; 1 "
         f"for right predictions). Mean residual of the smallest fifth of the true numbers "
         f"{signed_number(float(plane.residual[small].mean()))}, of the largest fifth "
         f"{signed_number(float(plane.residual[large].mean()))}. {text}",
@@ -121,47 +117,58 @@ def compressed_range(found: NumberEvidence) -> Iterator[Proposal]:
     )
 
 
+def _on_truth(plane: Plane) -> Slope | None:
+    """The slope of predicted on true numbers where it is below `COMPRESSED` beyond doubt."""
+    found = slope(plane.truth, plane.predicted)
+    return found if found is not None and found.interval(SURE)[1] < COMPRESSED else None
+
+
 def wrong_scale(found: NumberEvidence) -> Iterator[Proposal]:
-    """Predictions that a line brings nearer to the truth, where it is not the range that is too small: they
-    vary too much."""
+    """Predictions that vary too much or too little; not where `compressed_range` says it."""
     plane = found.plane
-    slope = slope_on_truth(plane.truth, plane.predicted)
-    if slope is not None and slope.interval(SURE)[1] < COMPRESSED:
-        return  # `compressed_range` says it
-    better = _line(plane)
-    if not _gains(better):
+    better = _scaling(plane)
+    if better is None or _on_truth(plane) is not None:
         return
-    much = better.line[1] < 1
     yield Proposal(
         "scale",
-        f"Predicted numbers vary too {'much' if much else 'little'}.",
-        f"Slope of true on predicted numbers {better.line[1]:.2f}; 1 for a calibrated network. "
-        f"{_gain_text(better)}",
-        _advice(better),
+        f"Predicted numbers vary too {'much' if better.slope.value < 1 else 'little'}.",
+        better.text,
+        better.advice,
         "",
         plane.rows[plane.by_error],
         len(plane.rows),
     )
 
 
-def _line(plane: Plane) -> Correction:
-    return held_out(plane.truth, plane.predicted, least_squares, shift)
+@dataclass(frozen=True)
+class Scaling:
+    """A line through the predictions, and its slope: of true on predicted numbers."""
+
+    correction: Correction
+    slope: Slope
+
+    @property
+    def text(self) -> str:
+        (start, end), found = self.slope.interval(), self.correction
+        return (
+            f"Slope of true on predicted numbers {self.slope.value:.2f} (95 % interval {start:.2f} to "
+            f"{end:.2f}; 1 for a calibrated network). A line fitted on one half of the images lowers the "
+            f"RMSE of the other half from {number(found.before)} (bias subtracted) to {number(found.after)}."
+        )
+
+    @property
+    def advice(self) -> str:
+        a, b = self.correction.line
+        return f"Replace each prediction p by {number(a)} {'−' if b < 0 else '+'} {number(abs(b))} p."
 
 
-def _gains(found: Correction) -> bool:
-    return found.p < SIGNIFICANT and found.gain >= LEAST_GAIN
-
-
-def _gain_text(found: Correction) -> str:
-    return (
-        "A line fitted on one half of the images lowers the RMSE of the other half from "
-        f"{number(found.before)} (bias subtracted) to {number(found.after)} ({chance(found.p)})."
-    )
-
-
-def _advice(found: Correction) -> str:
-    a, b = found.line
-    return f"Replace each prediction p by {number(a)} {'−' if b < 0 else '+'} {number(abs(b))} p."
+def _scaling(plane: Plane) -> Scaling | None:
+    """None where the slope may be 1, and where the line does not lower the RMSE of the other half."""
+    found = slope(plane.predicted, plane.truth)
+    if found is None or not abs(found.value - 1) > SURE * found.error:
+        return None
+    correction = held_out(plane.truth, plane.predicted, least_squares, shift)
+    return Scaling(correction, found) if correction.gain >= LEAST_GAIN_OF_LINE else None
 
 
 def bias(found: NumberEvidence) -> Iterator[Proposal]:
@@ -169,17 +176,16 @@ def bias(found: NumberEvidence) -> Iterator[Proposal]:
     plane = found.plane
     better = held_out(plane.truth, plane.predicted, shift)
     mean, error = float(plane.residual.mean()), float(stats.sem(plane.residual))
-    if not abs(mean) > SURE * error or not _gains(better):
+    if not abs(mean) > SURE * error or better.gain < LEAST_GAIN:
         return
     half = 1.959964 * error
-    sign = math.copysign(1, mean)
-    rows = plane.by_error[plane.residual[plane.by_error] * sign > 0]
+    rows = plane.by_error[plane.residual[plane.by_error] * math.copysign(1, mean) > 0]
     yield Proposal(
         "bias",
         f"Predicted numbers are too {'large' if mean > 0 else 'small'} on average.",
         f"Mean residual {signed_number(mean)} (95 % interval {number(mean - half)} to "
-        f"{number(mean + half)}). Subtracting that of one half of the images lowers the RMSE of "
-        f"the other half from {number(better.before)} to {number(better.after)} ({chance(better.p)}).",
+        f"{number(mean + half)}). Subtracting that of one half of the images lowers the RMSE of the other "
+        f"half from {number(better.before)} to {number(better.after)}.",
         f"{'Subtract' if mean > 0 else 'Add'} {number(abs(mean))}, after checking that unit and "
         "normalization of the numbers are those of training.",
         "",

@@ -1,11 +1,9 @@
-"""Simple corrections of predicted numbers, measured on images that they were not fitted on. NumPy and SciPy
-only."""
+"""Simple corrections of predicted numbers, measured on images that they were not fitted on. NumPy only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 Line = tuple[float, float]
 """(a, b): a + b × predicted."""
@@ -14,12 +12,11 @@ Line = tuple[float, float]
 @dataclass(frozen=True)
 class Correction:
     """`line`: fitted on all images. `before`, `after`: RMSE without it, and with the line that was fitted on
-    the other half of the images. `p`: of no gain in the mean square, one-sided."""
+    the other half of the images."""
 
     line: Line
     before: float
     after: float
-    p: float
 
     @property
     def gain(self) -> float:
@@ -49,8 +46,7 @@ def held_out(
     base: Callable[[np.ndarray, np.ndarray], Line] = lambda _truth, _predicted: (0.0, 1.0),
 ) -> Correction:
     """Of a correction, against another one (default: none). The images are split into two halves at random,
-    always the same way; each half is corrected by the line of the other one. p is of a paired test of the
-    squared errors (normal distribution). At least four images."""
+    always the same way; each half is corrected by the line of the other one. At least four images."""
     order = np.random.default_rng(0).permutation(len(truth))
     halves = np.array_split(order, 2)
     corrected, compared = np.empty(len(truth)), np.empty(len(truth))
@@ -59,16 +55,13 @@ def held_out(
             a, b = method(truth[other], predicted[other])
             result[own] = a + b * predicted[own]
     before, after = (compared - truth) ** 2, (corrected - truth) ** 2
-    saved = before - after
-    error = float(saved.std(ddof=1)) / len(saved) ** 0.5
-    p = float(stats.norm.sf(saved.mean() / error)) if error > 0 else float(not saved.mean() > 0)
     line = fit(truth, predicted)
-    return Correction(line, float(before.mean() ** 0.5), float(after.mean() ** 0.5), p)
+    return Correction(line, float(before.mean() ** 0.5), float(after.mean() ** 0.5))
 
 
 @dataclass(frozen=True)
 class Slope:
-    """Of predicted on true numbers, with its standard error for errors of any spread (White 1980, HC0)."""
+    """Of a line by least squares, with its standard error for errors of any spread (White 1980, HC0)."""
 
     value: float
     error: float
@@ -78,12 +71,12 @@ class Slope:
         return self.value - width * self.error, self.value + width * self.error
 
 
-def slope_on_truth(truth: np.ndarray, predicted: np.ndarray) -> Slope | None:
-    """None where the true numbers do not vary."""
-    x = truth - truth.mean()
+def slope(x: np.ndarray, y: np.ndarray) -> Slope | None:
+    """Of y (n,) on x (n,); None where x does not vary."""
+    x = x - x.mean()
     square = float((x**2).sum())
     if not square > 0:
         return None
-    slope = float((x * predicted).sum()) / square
-    rest = predicted - predicted.mean() - slope * x
-    return Slope(slope, float(((x * rest) ** 2).sum()) ** 0.5 / square)
+    found = float((x * y).sum()) / square
+    rest = y - y.mean() - found * x
+    return Slope(found, float(((x * rest) ** 2).sum()) ** 0.5 / square)
