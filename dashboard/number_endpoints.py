@@ -31,8 +31,8 @@ class NumberEndpoints(Endpoints):
         those of answering the mean.
 
         Args:
-            select: over, under, nearest, or a region as in a link of the page; of another output than the
-            first, its name before it, as age:over. limit: maximum number of images.
+            select: over, under, nearest, suspicious, or a region as in a link of the page; of another output
+            than the first, its name before it, as age:over. limit: maximum number of images.
         """
         run, key = named_group(self._run, str(select or ""))
         plane, k = plane_of(run, run.index), run.index

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup
-from explain.analysis.number_proposals import group_of
+from explain.analysis.number_proposals import SUSPICIOUS, group_of
 from explain.analysis.regression_text import number, signed_number
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.files import (
@@ -101,7 +101,7 @@ def _picked(run: NumbersRun, output: int, key: str, sort: str, most: int) -> Pic
 def unknown(key: str) -> UserError:
     """The error for a name that is no group."""
     return UserError(
-        f"Nothing is called '{key[:80]}': select {', '.join(GROUPS)}, or what a link of the page names, as "
+        f"Nothing is called '{key[:80]}': select {', '.join(GROUPS)}, {SUSPICIOUS}, or what a link of the page names, as "
         "box:TRUE FROM,TO,PREDICTED FROM,TO."
     )
 
