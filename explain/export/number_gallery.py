@@ -101,8 +101,8 @@ def _picked(run: NumbersRun, output: int, key: str, sort: str, most: int) -> Pic
 def unknown(key: str) -> UserError:
     """The error for a name that is no group."""
     return UserError(
-        f"Nothing is called '{key[:80]}': select {', '.join(GROUPS)}, {SUSPICIOUS}, or what a link of the page names, as "
-        "box:TRUE FROM,TO,PREDICTED FROM,TO."
+        f"Nothing is called '{key[:80]}': select {', '.join(GROUPS)}, {SUSPICIOUS}, or what a link of the "
+        "page names, as box:TRUE FROM,TO,PREDICTED FROM,TO."
     )
 
 
