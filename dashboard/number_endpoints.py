@@ -8,7 +8,7 @@ from dashboard.endpoints import MOST, Endpoints
 from dashboard.error_boundary import error_boundary
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
-from explain.analysis.number_groups import number_group
+from explain.analysis.number_proposals import group_of
 from explain.analysis.run_numbers import compared_measures, plane_of
 from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import NumberExport, named_group, unknown
@@ -31,12 +31,12 @@ class NumberEndpoints(Endpoints):
         those of answering the mean.
 
         Args:
-            select: over, under, nearest, or a region as in a link of the page; of another output than the
-            first, its name before it, as age:over. limit: maximum number of images.
+            select: over, under, nearest, suspicious, or a region as in a link of the page; of another output
+            than the first, its name before it, as age:over. limit: maximum number of images.
         """
         run, key = named_group(self._run, str(select or ""))
         plane, k = plane_of(run, run.index), run.index
-        group = number_group(plane, key or "over")
+        group = group_of(run, k, key or "over")
         if group is None:
             raise unknown(key)
         rows = group.rows.tolist()

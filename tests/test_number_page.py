@@ -178,11 +178,11 @@ def test_only_what_changes_is_drawn_anew(run: Any) -> None:
     def drawn(other: NumbersView) -> list[bool]:
         return [isinstance(piece, str) for piece in changed(run, view, other)]
 
-    assert drawn(view.apply("sort", "smallest error", run)) == [False, False, False, True]
-    assert drawn(view.apply("group", "over", run)) == [False, True, True, True]
-    assert drawn(view.apply("tool", "lasso", run)) == [False, True, False, True]
-    assert drawn(view.apply("output", "1", run)) == [True] * 4
-    assert drawn(view) == [False] * 4
+    assert drawn(view.apply("sort", "smallest error", run)) == [False, False, False, True, False]
+    assert drawn(view.apply("group", "over", run)) == [False, True, True, True, True]
+    assert drawn(view.apply("tool", "lasso", run)) == [False, True, False, True, False]
+    assert drawn(view.apply("output", "1", run)) == [True] * 5
+    assert drawn(view) == [False] * 5
 
 
 def test_groups_are_shown_in_their_order(run: Any) -> None:

@@ -1,7 +1,9 @@
 """The page, the commands and the endpoints of a run of numbers that a network made."""
 
+import itertools
 import json
 import shlex
+import shutil
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,15 @@ from dashboard.tabs.layers import Pieces
 from dashboard.tabs.layers_state import LayersView
 from dashboard.tabs.numbers import pieces
 from dashboard.tabs.numbers_state import first_view
+from explain.analysis.duplicates import similar_pictures
+from explain.analysis.number_proposals import number_findings
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
 from explain.render import difference_png, signed
 from explain.run.engine import run
 from explain.run.number_run import NumbersRun
 from explain.run.reader import open_run
+from explain.run.thumbnails import open_thumbnail
 from models.classifier import Classifier
 from models.errors import UserError
 from tests.command import launch, one_line, run_command
@@ -67,6 +72,40 @@ def test_every_card_has_its_map(opened: NumbersRun) -> None:
 def test_what_the_run_keeps_no_map_of_says_so(opened: NumbersRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NumbersRun, "has_map", lambda run, output, row: False)
     assert "no map: the run keeps those of" in pieces(opened, first_view(opened))[3]
+
+
+def test_pictures_that_are_nearly_the_same(tmp_path: Path) -> None:
+    """As of a plain loop over all pairs; what to try names those whose numbers differ."""
+    source = Tinted(tmp_path / "tinted", 60)
+    net = answering(source)
+    for k in range(0, 12, 2):
+        shutil.copy(tmp_path / f"tinted/{k}.png", tmp_path / f"tinted/{k + 1}.png")
+    run(net, source, tmp_path / "run", ["grad_cam"], batch_size=30)
+    opened = open_run(tmp_path / "run")
+    assert isinstance(opened, NumbersRun)
+    pairs, similarity = similar_pictures(opened)
+    hashes = [int(h) for h in opened.ok["hash"].tolist()]
+    grey = [
+        np.asarray(open_thumbnail(t).convert("L").resize((16, 16), Image.Resampling.BOX), float).ravel()
+        for t in opened.thumbnails(opened.ok.index.tolist())
+    ]
+    expected = {}
+    for i, j in itertools.combinations(range(len(grey)), 2):
+        if (hashes[i] ^ hashes[j]).bit_count() <= 3 and min(grey[i].std(), grey[j].std()) > 0:
+            alike = float(np.corrcoef(grey[i], grey[j])[0, 1])
+            if alike >= 0.98:
+                expected[i, j] = alike
+    found = {(i, j): s for (i, j), s in zip(pairs.tolist(), similarity.tolist(), strict=True)}
+    assert found == pytest.approx(expected)
+    assert {(k, k + 1) for k in range(0, 12, 2)} <= set(found)
+    light = number_findings(opened, 2)
+    assert light.inconclusive == ""
+    error = np.abs(opened.predicted[:, 2] - opened.truth[:, 2])
+    apart = sum(abs(opened.truth[i, 2] - opened.truth[j, 2]) > 2 * error.mean() for i, j in expected)
+    assert apart >= 3
+    (duplicates,) = [p for p in light.proposals if p.kind == "duplicates"]
+    assert duplicates.title.startswith(f"{apart} pairs of nearly the same picture")
+    assert duplicates.title in " ".join(launch("analyze", tmp_path / "run", "--label", "light").split())
 
 
 def test_live_maps_are_those_of_the_chosen_output(

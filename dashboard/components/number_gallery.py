@@ -12,17 +12,24 @@ from dashboard.components.toolbar import controls_row
 from dashboard.links import linked
 from dashboard.tabs.numbers_state import NumbersView
 from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup, number_group
+from explain.analysis.number_proposals import SUSPICIOUS, group_of
 from explain.analysis.run_numbers import plane_of
 from explain.run.number_run import NumbersRun
 
-SHORT = {"": "overview", "over": "over-estimates", "under": "under-estimates", "nearest": "nearest"}
+SHORT = {
+    "": "overview",
+    "over": "over-estimates",
+    "under": "under-estimates",
+    "nearest": "nearest",
+    SUSPICIOUS: "suspicious",
+}
 
 
 def number_gallery(run: NumbersRun, notes: Notes, view: NumbersView, editable: bool = True) -> Markup:
     """`editable`: with a note editor below each image of a list."""
     if not view.group:
         return _overview(run, view)
-    found = number_group(plane_of(run, view.output), view.group, view.sort)
+    found = group_of(run, view.output, view.group, view.sort)
     if found is None:
         return _panel(run, view, "No such images", "", 1, empty("This run lacks them: choose others."))
     rows = found.rows.tolist()

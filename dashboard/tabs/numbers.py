@@ -1,6 +1,6 @@
 """Errors of a run of numbers: measures, predicted against true, and the images behind any part of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,7 @@ from dashboard.components.markup import join
 from dashboard.components.number_gallery import number_gallery
 from dashboard.components.numbers import headline_cards
 from dashboard.components.panel import warning
+from dashboard.components.proposals_panel import proposals_panel
 from dashboard.components.scatter import SCRIPT, scatter_panel
 from dashboard.components.toolbar import controls_row
 from dashboard.error_boundary import error_boundary
@@ -21,27 +22,42 @@ from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.tabs.numbers_state import OUTPUT, NumbersView, first_view, from_query, is_view
+from explain.analysis.number_proposals import CHECKS, number_findings
 from explain.analysis.run_numbers import cautions, figures
 from explain.run.notes import read
 from explain.run.number_run import NumbersRun
 
 TITLE, ID = "Errors", "errors"
+NOTE = "significant findings, those about the most images first"
 MOST = 5  # outputs that are buttons; more are a list
 
 
 def pieces(run: NumbersRun, view: NumbersView, editable: bool = True) -> list[str]:
-    """Measures, predicted against true, errors by the true number, images. `editable`: whether notes can be
-    written."""
+    """Measures, predicted against true, errors by the true number, images, what to try. `editable`: whether
+    notes can be written."""
     return [draw() for draw in _drawers(run, view, editable)]
 
 
-def _drawers(run: NumbersRun, view: NumbersView, editable: bool) -> list[Callable[[], str]]:
+def _drawers(
+    run: NumbersRun, view: NumbersView, editable: bool, compute: bool = False
+) -> list[Callable[[], str]]:
     return [
         lambda: _measures(run, view),
         lambda: scatter_panel(run, view),
         lambda: error_bars(run, view),
         lambda: number_gallery(run, read(run.folder), view, editable),
+        lambda: proposed(run, view, compute),
     ]
+
+
+def proposed(run: NumbersRun, view: NumbersView, compute: bool = False) -> Markup:
+    """What to try for the output of the view; `compute`: also where it is not computed yet."""
+    findings = number_findings(run, view.output)
+    if findings.inconclusive:
+        return Markup()  # the cautions below the measures say it
+    of = f": {run.outputs[view.output]}" if len(run.outputs) > 1 else ""
+    found = findings.proposals if compute or findings.ready else None
+    return proposals_panel(found, view.group, note=NOTE, of=of, checks=CHECKS)
 
 
 def _measures(run: NumbersRun, view: NumbersView) -> Markup:
@@ -64,8 +80,8 @@ def changed(run: NumbersRun, before: NumbersView, view: NumbersView, editable: b
     """The pieces that look different after a click."""
     same = before.output == view.output
     chosen = same and before.group == view.group
-    unchanged = [same, chosen and before.tool == view.tool, chosen, before == view]
-    drawers = _drawers(run, view, editable)
+    unchanged = [same, chosen and before.tool == view.tool, chosen, before == view, chosen]
+    drawers = _drawers(run, view, editable, compute=True)
     return [gr.skip() if kept else draw() for draw, kept in zip(drawers, unchanged, strict=True)]
 
 
@@ -83,14 +99,14 @@ class NumbersTab:
         self._editable = ctx.access.computes
         ctx.view = self._view = gr.State(asdict(self._first))
         shown = pieces(self._run, self._first, self._editable)
-        top = clickable(shown[0], "vt-numbers")
+        top, what = clickable(shown[0], "vt-numbers"), clickable(shown[4], "vt-what")
         with gr.Row(elem_classes="vt-main vt-of-numbers"):
             with gr.Column(scale=1, min_width=330, elem_classes="vt-left"):
                 plane = clickable(shown[1], "vt-plane", SCRIPT)
                 bars = clickable(shown[2], "vt-error-bars")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._cards = clickable(shown[3], "vt-gallery")
-        self._areas = [top, plane, bars, self._cards]
+        self._areas = [top, plane, bars, self._cards, what]
 
     def listen(self) -> None:
         ctx, areas = self._ctx, self._areas
@@ -119,10 +135,11 @@ class NumbersTab:
         return [asdict(view), *areas, gr.skip(), gr.skip()]
 
     @error_boundary
-    def arrive(self, request: gr.Request) -> list[Any]:
-        """The view that a link asks for."""
+    def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
+        """The view that a link asks for; then what to try, as soon as it is computed."""
         parameters = {} if TAB in request.query_params else dict(request.query_params)
-        if not is_view(parameters):
-            return [gr.skip()] * (len(self._areas) + 1)
-        view = from_query(parameters, self._run)
-        return [asdict(view), *pieces(self._run, view, self._editable)]
+        view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
+        if is_view(parameters):
+            view = from_query(parameters, self._run)
+            yield [asdict(view), *pieces(self._run, view, self._editable)]
+        yield [*nothing[:-1], proposed(self._run, view, compute=True)]

@@ -9,6 +9,7 @@ from dashboard.tabs.query import query_string
 from explain.analysis.number_chart import drawn_region, region_at
 from explain.analysis.number_groups import GROUPS, SORTS
 from explain.analysis.number_plane import Box, Near, Region, parse_region, region_text, rounded
+from explain.analysis.number_proposals import SUSPICIOUS, is_found
 from explain.analysis.run_numbers import plane_of
 from explain.run.number_run import NumbersRun
 
@@ -22,8 +23,9 @@ LONGEST = 2000  # characters of a region
 @dataclass(frozen=True)
 class NumbersView:
     """`output`: its number; `group`: empty for some images of each group, a name of
-    `explain.analysis.number_groups.GROUPS`, or a region of the plane as text; `sort`: empty for the order of
-    the group; `shared`: one scale for all maps; `tool`: one of `TOOLS`."""
+    `explain.analysis.number_groups.GROUPS` or of a group of findings
+    (`explain.analysis.number_proposals.is_found`), or a region of the plane as text; `sort`: empty for the
+    order of the group; `shared`: one scale for all maps; `tool`: one of `TOOLS`."""
 
     output: int = 0
     method: str = ""
@@ -49,7 +51,7 @@ class NumbersView:
             chosen = number(value)
             if chosen is None or chosen >= len(run.outputs) or chosen == self.output:
                 return self
-            kept = "" if self.region else self.group
+            kept = self.group if self.group in (*GROUPS, SUSPICIOUS) else ""
             return replace(self, output=chosen, group=kept, page=0)
         if action in ("group", "region", "drawn", "at", *SIDES):
             return self._of_images(action, value, run)
@@ -67,7 +69,7 @@ class NumbersView:
 
     def _of_images(self, action: str, value: str, run: NumbersRun) -> "NumbersView":
         if action == "group":
-            return self._at(value) if value in ("", *GROUPS) else self
+            return self._at(value) if value in ("", *GROUPS) or is_found(value) else self
         plane = plane_of(run, self.output)
         if action in SIDES:
             sides = {side: getattr(self.box, side) for side in SIDES}
@@ -114,7 +116,7 @@ def from_query(parameters: Mapping[str, str], run: NumbersRun) -> NumbersView:
         view = view.apply(OUTPUT, str(output), run)
     view = view.apply("method", parameters.get("method", ""), run)
     group = parameters.get("group", "")
-    view = view.apply("group" if group in GROUPS else "region", group, run)
+    view = view.apply("group" if group in GROUPS or is_found(group) else "region", group, run)
     view = view.apply("sort", parameters.get("sort", ""), run)
     page = number(parameters.get(PAGE))
     return replace(view, page=page - 1) if page else view

@@ -29,25 +29,30 @@ class DuplicatePair:
 
 
 def near_duplicates(run: RunData) -> list[DuplicatePair]:
-    """Pairs of nearly the same picture, those whose labels differ first. Found by the hash of the run
-    (`image_stats`), then compared."""
+    """Pairs of nearly the same picture, those whose labels differ first."""
+    pairs, similarity = similar_pictures(run)
+    label = run.ok["label"].reindex(pairs.ravel()).to_numpy().reshape(-1, 2)
+    similar = [
+        DuplicatePair(int(i), int(j), float(alike), bool(one == other))
+        for (i, j), alike, (one, other) in zip(pairs, similarity, label, strict=True)
+    ]
+    return sorted(similar, key=lambda pair: (pair.agree, -pair.similarity, pair.row))
+
+
+def similar_pictures(run: RunData) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (m, 2) of pairs of nearly the same picture, and their similarity (m,). Found by the hash of the
+    run (`image_stats`), then compared."""
     if HASH not in run.ok or not (known := run.ok[run.ok[HASH].notna()]).shape[0]:
-        return []
+        return np.zeros((0, 2), np.int64), np.zeros(0)
     pairs = _candidates(known[HASH].to_numpy(np.uint64), known.index.to_numpy())
     rows = np.unique(pairs)
     pictures, at = _thumbnails(run, rows), np.searchsorted(rows, pairs)
-    label = run.ok["label"].reindex(rows).to_numpy()
-    similar = []
+    similarity = np.zeros(len(pairs))
     for begin in range(0, len(pairs), _AT_ONCE):
         i, j = at[begin : begin + _AT_ONCE].T
-        similarity = (_standard(pictures[i]) * _standard(pictures[j])).mean(1)
-        similar += [
-            DuplicatePair(
-                int(rows[i[k]]), int(rows[j[k]]), float(similarity[k]), bool(label[i[k]] == label[j[k]])
-            )
-            for k in np.flatnonzero(similarity >= SIMILAR)
-        ]
-    return sorted(similar, key=lambda pair: (pair.agree, -pair.similarity, pair.row))
+        similarity[begin : begin + _AT_ONCE] = (_standard(pictures[i]) * _standard(pictures[j])).mean(1)
+    same = similarity >= SIMILAR
+    return pairs[same], similarity[same]
 
 
 def _candidates(hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:

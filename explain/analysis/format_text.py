@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from explain.analysis.findings import Findings
 from explain.analysis.label_proposals import OF_ALL, LabelSetFindings
+from explain.analysis.number_proposals import CHECKS, NumberFindings
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import checks_of
 from explain.text_table import columns
@@ -37,7 +38,14 @@ def format_label_sets(findings: LabelSetFindings) -> str:
     return textwrap.fill(findings.inconclusive, WIDTH) or _numbered(findings.proposals, OF_ALL)
 
 
-def format_proposals(findings: Findings | LabelSetFindings, most: int = 3) -> list[str]:
+def format_numbers(findings: NumberFindings, name: str) -> str:
+    """Of one output of a run of numbers, `name`: what to try; empty where nothing may be concluded."""
+    if findings.inconclusive:
+        return ""
+    return f"What to try: {name}\n{_numbered(findings.proposals, CHECKS)}"
+
+
+def format_proposals(findings: Findings | LabelSetFindings | NumberFindings, most: int = 3) -> list[str]:
     """The first few, one line each; or why nothing is concluded."""
     if findings.inconclusive:
         return [f"warning    {findings.inconclusive}"]

@@ -2,6 +2,7 @@
 inside a region; and errors by the true number."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,14 @@ def number_group(plane: Plane, key: str, sort: str = "") -> NumberGroup | None:
         if region is None:
             return None
         chosen, title, note = plane.inside(region), *_named(plane, region)
+    return ordered(plane, title, note, chosen, sort)
+
+
+def ordered(
+    plane: Plane, title: str, note: str, chosen: np.ndarray | Sequence[int], sort: str = ""
+) -> NumberGroup:
+    """The group of the images `chosen` (m,), indices into the plane, in their order or in that of `sort`."""
+    chosen = np.asarray(chosen, int)
     if sort in SORTS:
         name, ascending = SORTS[sort]
         values = np.abs(plane.residual) if name == "error" else getattr(plane, name)

@@ -35,8 +35,13 @@ def bins_of(run: NumbersRun, output: int) -> list[Bin]:
 def cautions(run: NumbersRun, output: int) -> list[str]:
     """What to know before the figures of an output are read: that the run has not ended, and that its answers
     are no better than the mean."""
+    return [text for text in (run.unfinished, caution_of_mean(run, output)) if text]
+
+
+def caution_of_mean(run: NumbersRun, output: int) -> str:
+    """That answers are no better than the mean; empty where they are."""
     said = _measured(run, output)[1]
-    return [text for text in (run.unfinished, said and f"{run.outputs[output]}: {said}.") if text]
+    return said and f"{run.outputs[output]}: {said}."
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Tests of differences and their corrections, many at once. Every one is tested against SciPy or
 statsmodels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +79,21 @@ def each_against_the_rest(
         )
         z = np.clip(np.abs(u - count * other / 2) - 0.5, 0, None) / spread
     return delta, np.where(np.isfinite(z), 2 * stats.norm.sf(z), np.nan)
+
+
+def larger(values: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """p (k,) that the values (n,) of each group, (n,) bool, are larger than the others: one-sided
+    Mann-Whitney test, normal approximation with ties and continuity correction. NaN for a group that is empty
+    or all there is, and where all values are equal."""
+    n, ranks = len(values), stats.rankdata(values)
+    _, ties = np.unique(values, return_counts=True)
+    tied = float((ties.astype(float) ** 3 - ties).sum()) / max(n * (n - 1), 1)
+    count = np.array([chosen.sum() for chosen in groups], float)
+    u = np.array([ranks[chosen].sum() for chosen in groups]) - count * (count + 1) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sqrt(count * (n - count) / 12 * (n + 1 - tied))
+        z = (u - count * (n - count) / 2 - 0.5) / spread
+    return np.where(spread > 0, stats.norm.sf(z), np.nan)
 
 
 def more_errors(wrong: np.ndarray, n: np.ndarray, all_wrong: int, total: int) -> np.ndarray:

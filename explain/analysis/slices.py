@@ -67,7 +67,7 @@ def attributes(run: RunData, method: str) -> Iterator[tuple[str, str, pd.Series]
     if run.metadata is not None:
         for column in run.metadata:
             yield "data", str(column), run.metadata[column].loc[ok.index]
-    if run.label_sets is not None:  # only images whose label is called have a map for the prediction
+    if run.label_sets is not None or run.numbers:  # not every image has a map for the prediction
         return
     for statistic in run.manifest.request.statistics:
         yield "attention", statistic.replace("_", " "), ok[f"{map_column(method, 'pred')}.{statistic}"]

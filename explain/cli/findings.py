@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def analyze(*, run: Run, decision: Decision) -> None:
     """Print what to try next, each with its numbers, and the worst slices; of two classes, AUC and measures
     at a threshold first; of several labels per image, measures of every label; of numbers, those of each
-    output.
+    output first.
 
     The results are kept in the run folder for the dashboard."""
     from explain.analysis.binary_text import format_binary
@@ -41,7 +41,7 @@ def analyze(*, run: Run, decision: Decision) -> None:
 def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = False) -> list[str]:
     """Of a run of several labels per image of which none is named: measures of all, then a line each. Then
     what to try for all of them; `brief`: the first proposals, a line each. Of a run of numbers: measures of
-    each output. Empty for other runs."""
+    each output, and what to try. Empty for other runs."""
     from explain.analysis.format_text import ALL_AT_HALF, format_label_sets, format_proposals
     from explain.analysis.label_proposals import label_set_findings
     from explain.analysis.label_scores import label_scores
@@ -51,7 +51,7 @@ def label_lines(folder: Path, decision: Decision = NETWORKS_OWN, brief: bool = F
 
     run = open_run(folder, decision.label)
     if run.numbers:
-        return number_lines(run, decision)
+        return [*number_lines(run, decision), *number_proposals(run, brief)]
     if not run.all_labels or run.label_sets is None or decision.positive:
         return []
     scores, found = label_scores(run.label_sets), label_set_findings(run.label_sets)
@@ -85,6 +85,26 @@ def number_lines(run: "RunData", decision: Decision) -> list[str]:
     lines = format_regression(scores.only(run.index) if run.one_output else scores)
     head = [run.unfinished] if run.unfinished else []
     return [*head, f"{'images':{10}}{scores.images:,}", *lines]
+
+
+def number_proposals(run: "RunData", brief: bool = False) -> list[str]:
+    """What to try for a run of numbers: of the output that is named, or of the first `AHEAD`; `brief`: of the
+    first output, a line each."""
+    from explain.analysis.format_text import format_numbers, format_proposals
+    from explain.analysis.number_proposals import number_findings
+    from explain.analysis.run_numbers import AHEAD
+    from explain.run.number_run import NumbersRun
+
+    assert isinstance(run, NumbersRun)
+    first = number_findings(run, run.index)
+    if brief:
+        return [] if first.inconclusive else format_proposals(first)
+    outputs = [run.index] if run.one_output else range(min(len(run.outputs), AHEAD))
+    texts = [format_numbers(number_findings(run, k), run.outputs[k]) for k in outputs]
+    lines = [line for text in texts if text for line in ("", text)]
+    if not run.one_output and len(run.outputs) > AHEAD:
+        lines += ["", f"What to try for the other {len(run.outputs) - AHEAD} outputs: analyze --label NAME."]
+    return lines
 
 
 def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":

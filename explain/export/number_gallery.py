@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup, number_group
+from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup
+from explain.analysis.number_proposals import SUSPICIOUS, group_of
 from explain.analysis.regression_text import number, signed_number
-from explain.analysis.run_numbers import plane_of
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.files import (
     TABLE,
@@ -91,7 +91,7 @@ def named_group(run: NumbersRun, text: str) -> tuple[NumbersRun, str]:
 
 
 def _picked(run: NumbersRun, output: int, key: str, sort: str, most: int) -> Picked:
-    found: NumberGroup | None = number_group(plane_of(run, output), key, sort)
+    found: NumberGroup | None = group_of(run, output, key, sort)
     if found is None:
         raise unknown(key)
     name = key if key in GROUPS else SELECTED
@@ -101,8 +101,8 @@ def _picked(run: NumbersRun, output: int, key: str, sort: str, most: int) -> Pic
 def unknown(key: str) -> UserError:
     """The error for a name that is no group."""
     return UserError(
-        f"Nothing is called '{key[:80]}': select {', '.join(GROUPS)}, or what a link of the page names, as "
-        "box:TRUE FROM,TO,PREDICTED FROM,TO."
+        f"Nothing is called '{key[:80]}': select {', '.join(GROUPS)}, {SUSPICIOUS}, or what a link of the "
+        "page names, as box:TRUE FROM,TO,PREDICTED FROM,TO."
     )
 
 

@@ -1,0 +1,98 @@
+"""What to try for one output of a run of numbers. A new check is one function evidence -> proposals, and one
+entry here."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from explain.analysis.number_checks import (
+    LEAST_IMAGES,
+    NumberEvidence,
+    bias,
+    compressed_range,
+    disagreeing_duplicates,
+    few_images,
+    worse_slices,
+    wrong_numbers,
+    wrong_scale,
+)
+from explain.analysis.number_groups import NumberGroup, number_group, ordered
+from explain.analysis.number_outliers import suspects
+from explain.analysis.proposal import Proposal
+from explain.analysis.run_numbers import caution_of_mean, plane_of
+from explain.run.number_run import NumbersRun
+
+CHECKS: dict[str, Callable[[NumberEvidence], Iterator[Proposal]]] = {
+    "probably wrong true numbers": wrong_numbers,
+    "regression to the mean": compressed_range,
+    "scale": wrong_scale,
+    "bias": bias,
+    "ranges with few images": few_images,
+    "near duplicates that disagree": disagreeing_duplicates,
+    "slices": worse_slices,
+}
+"""Name -> check, in the order in which equals are shown."""
+SUSPICIOUS = "suspicious"
+"""The group of true numbers that are probably wrong."""
+KEPT = 32
+_PROPOSAL = re.compile(r"proposal:(\d{1,2})")
+
+
+class NumberFindings:
+    """Of one output of a run."""
+
+    def __init__(self, run: NumbersRun, output: int):
+        self._of, self._found = NumberEvidence(run, output), list[Proposal]()
+        self._lock, self.ready = threading.Lock(), False
+
+    @property
+    def inconclusive(self) -> str:
+        """Why nothing is concluded; empty where something may be."""
+        run, output = self._of.run, self._of.output
+        n = len(plane_of(run, output).rows)
+        if n < LEAST_IMAGES:
+            return f"{n:,} images have a true and a predicted number: {LEAST_IMAGES} are needed for findings."
+        return caution_of_mean(run, output)
+
+    @property
+    def proposals(self) -> list[Proposal]:
+        """Those about the most images first; none where nothing may be concluded. Computed once, in the
+        thread that asks first."""
+        with self._lock:
+            if not self.ready:
+                if not self.inconclusive:
+                    found = [p for check in CHECKS.values() for p in check(self._of)]
+                    self._found = sorted(found, key=lambda p: -p.errors)
+                self.ready = True
+            return self._found
+
+
+@lru_cache(maxsize=KEPT)
+def number_findings(run: NumbersRun, output: int) -> NumberFindings:
+    return NumberFindings(run, output)
+
+
+def is_found(key: str) -> bool:
+    """Whether a name is of a group that findings have: `SUSPICIOUS`, or 'proposal:N'."""
+    return key == SUSPICIOUS or _PROPOSAL.fullmatch(key) is not None
+
+
+def group_of(run: NumbersRun, output: int, key: str, sort: str = "") -> NumberGroup | None:
+    """As `number_groups.number_group`, and the groups of `is_found`."""
+    plane = plane_of(run, output)
+    if key == SUSPICIOUS:
+        inconclusive = number_findings(run, output).inconclusive
+        chosen = suspects(plane.residual)[: 0 if inconclusive else None]
+        note = "errors beyond what the spread of the others explains, the largest first"
+        return ordered(plane, "suspicious true numbers", note, chosen, sort)
+    match = _PROPOSAL.fullmatch(key)
+    if match is None:
+        return number_group(plane, key, sort)
+    found = number_findings(run, output).proposals
+    if int(match[1]) >= len(found):
+        return None
+    proposal = found[int(match[1])]
+    places = {int(row): k for k, row in enumerate(plane.rows)}
+    indices = [places[row] for row in proposal.rows.tolist()]
+    return ordered(plane, proposal.title.removesuffix("."), "the most telling first", indices, sort)
