@@ -26,6 +26,7 @@ from explain.run.number_run import NumbersRun
 from explain.run.reader import open_run
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
+from models.data.folder import FolderSource
 from models.data.source import Item
 from models.errors import Cancelled, UserError
 from models.task import REGRESSION, with_task
@@ -321,3 +322,18 @@ def test_a_newer_format_is_refused(net: Classifier, tinted: Tinted, tmp_path: Pa
     write_json(tmp_path / "run" / "request.json", raw | {"schema": 2})
     with pytest.raises(UserError, match="names task 'regression'"):
         read_request(tmp_path / "run")
+
+
+def test_a_folder_of_another_task_is_named(
+    net: Classifier, tinted: Tinted, tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    out, classes = tmp_path / "run", FolderSource(pictures)
+    run(tiny, classes, out, ["grad_cam"])
+    with pytest.raises(UserError, match=r"the task \(single-label, now regression\)"):
+        run(net, tinted, out, ["grad_cam"])
+    run(net, tinted, out, ["grad_cam"], restart=True)
+    assert isinstance(open_run(out), NumbersRun)
+    with pytest.raises(UserError, match=r"the task \(regression, now single-label\)"):
+        run(tiny, classes, out, ["grad_cam"])
+    run(tiny, classes, out, ["grad_cam"], restart=True)
+    assert open_run(out).classes == tiny.classes
