@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from explain.cli import training
+from explain.cli.options import LabeledColumns
 from models.program import typed
 from tests.command import launch, one_line
 
@@ -50,7 +51,7 @@ def test_the_command_after_a_run_is_quoted(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_after_a_training_is_quoted(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     parts: Any = SimpleNamespace(test=None)
-    training._say_next(Path(f"{name}.safetensors"), f"data/{name}", parts, None)
+    training._say_next(Path(f"{name}.safetensors"), f"data/{name}", parts, LabeledColumns())
     given = shlex.split(capsys.readouterr().out)[3:]
     assert given == [
         "run",

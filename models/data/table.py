@@ -152,7 +152,8 @@ def _find_labels(
     if wanted is None and usual is None and len(classes := one_hot_columns(table, besides)) > 1:
         read = one_hot_labels(table, classes, besides, path, labels_as)
         return _Labels(read, classes, {}, tuple(classes))
-    column = find_column(table.drop(columns=image), wanted, LABEL_COLUMNS, "--label-col", path)
+    others = table if wanted else table.drop(columns=image)
+    column = find_column(others, wanted, LABEL_COLUMNS, "--label-col", path)
     read = column_labels(table[column], column, path, known, labels_as)
     spelling = one_spelling(read.names.tolist(), known)  # the same in every part
     merged = {name: kept for name, kept in spelling.items() if kept != name}
