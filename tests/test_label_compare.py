@@ -65,6 +65,7 @@ def sorted_like(found: LabelComparison, values: np.ndarray) -> np.ndarray:
     return values[np.argsort(np.argsort(ids))]
 
 
+@pytest.mark.slow
 def test_average_precision_and_its_difference(found: LabelComparison, folders: tuple[Path, Path]) -> None:
     truth, a, b = (sorted_like(found, values) for values in answers(folders))
     np.testing.assert_array_equal(found.scores_a.truth, truth)
@@ -89,6 +90,7 @@ def test_average_precision_and_its_difference(found: LabelComparison, folders: t
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", ["0.5", "0.55", "best-f1"])
 def test_outcomes_at_thresholds(threshold: str, found: LabelComparison, folders: tuple[Path, Path]) -> None:
     truth, *probs = (sorted_like(found, values) for values in answers(folders))
@@ -232,6 +234,7 @@ def test_the_tab_lists_labels_and_opens_one(comparisons: Comparisons, found: Lab
     assert choice.apply("other", "0").asked == -1
 
 
+@pytest.mark.slow
 def test_the_tab_follows_the_thresholds(comparisons: Comparisons, found: LabelComparison) -> None:
     of_errors = {"0": 0.45, "2": 0.5}
     choice = Choice(other=0, asked=0)

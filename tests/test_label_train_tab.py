@@ -108,6 +108,7 @@ def test_the_form_writes_the_options(form: TrainForm) -> None:
         assert words[words.index(f"--{option.replace('_', '-')}") + 1] == str(value)
 
 
+@pytest.mark.slow
 def test_results_are_mAP(two: list[Trained]) -> None:
     first = two[0]
     assert state(first) == f"mAP {first.measured['mAP']:.3f} test"

@@ -253,6 +253,7 @@ def test_a_head_for_other_labels(faces: Parts, tmp_path: Path, monkeypatch: pyte
     assert 0 <= measured["test_mAP"] <= 1
 
 
+@pytest.mark.slow
 def test_commands_read_the_task_from_the_file(
     faces: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

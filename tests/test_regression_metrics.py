@@ -63,6 +63,7 @@ def any_numbers(draw: st.DrawFn) -> NumberScores:
     return NumberScores.of(truth, predicted, [f"y{k}" for k in range(outputs)])
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(any_numbers())
 def test_measures_are_those_of_scikit_learn_and_scipy(s: NumberScores) -> None:

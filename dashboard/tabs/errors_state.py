@@ -240,7 +240,7 @@ def read_thresholds(text: str, labels: int) -> dict[str, float]:
     return {
         key: float(value)
         for key, _, value in pairs
-        if number(key) in range(labels) and _is_number(value) and 0 <= float(value) <= 1
+        if (k := number(key)) is not None and 0 <= k < labels and _is_number(value) and 0 <= float(value) <= 1
     }
 
 
