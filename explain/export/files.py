@@ -2,14 +2,19 @@
 archive."""
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from explain.run.format import Manifest
 from models.atomic import SUFFIX as TEMPORARY
 from models.atomic import output_file
 from models.errors import UserError
@@ -98,6 +103,22 @@ def remove_stale(folder: Path, written: set[Path]) -> None:
 def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(
+    path: Path, run: Manifest, options: dict[str, Any], about: dict[str, Any], files: set[Path]
+) -> None:
+    """What an export was made of, with a SHA-256 of each of its `files`; `about`: what was selected."""
+    made_of = ("status", "versions", "preprocessing", "finished", "titles")
+    content = {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wishes": options,
+        **about,
+        "run": asdict(run.request) | {name: getattr(run, name) for name in made_of},
+        "files": {file.relative_to(path.parent).as_posix(): digest(file) for file in sorted(files)},
+    }
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def archive(folder: Path, out: Path) -> None:

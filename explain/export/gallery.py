@@ -1,11 +1,9 @@
 """Export of images: originals, overlays, raw maps, a sheet, a page that opens without a server, and tables.
 No torch."""
 
-import json
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from explain.export.files import (
     TABLE,
     atomic,
     claim,
-    digest,
     remove_stale,
     save_picture,
+    write_manifest,
     written_to,
 )
 from explain.export.names import safe_names, stem
@@ -257,25 +255,8 @@ class Export:
         return {"threshold": run.threshold, "positive": run.classes[run.positive]} if run.binary else {}
 
     def _manifest(self, out: Path, files: set[Path]) -> None:
-        m = self.run.manifest
-        about = {
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
-            "wishes": asdict(self.options),
-            "selected": self.description,
-            "images": self.images,
-            **self._decision(),
-            "run": asdict(m.request)
-            | {
-                "status": m.status,
-                "versions": m.versions,
-                "preprocessing": m.preprocessing,
-                "finished": m.finished,
-                "titles": m.titles,
-            },
-            "files": {path.relative_to(out).as_posix(): digest(path) for path in sorted(files)},
-        }
-        with atomic(out / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        about = {"selected": self.description, "images": self.images, **self._decision()}
+        write_manifest(out / MANIFEST, self.run.manifest, asdict(self.options), about, files)
 
 
 def export(findings: Findings, out: Path, options: ExportOptions = ExportOptions()) -> Export:
