@@ -156,13 +156,13 @@ class BinaryScores:
     def average_precision_interval(self) -> Interval:
         """95 %, percentiles of `RESAMPLES` bootstrap samples with as many positive and negative images as
         there are; the same on every call."""
-        score, _, _ = self._steps
-        step = np.searchsorted(-score, -self.score)
+        levels = np.unique(self.score[self.truth])[::-1]  # precision counts where a positive image is added
+        step = np.searchsorted(-levels, -self.score)
         positive, negative, rng = step[self.truth], step[~self.truth], np.random.default_rng(0)
         found = np.empty(RESAMPLES)
         for k in range(RESAMPLES):
             hits, alarms = (
-                np.bincount(part[rng.integers(0, len(part), len(part))], minlength=len(score))
+                np.bincount(part[rng.integers(0, len(part), len(part))], minlength=len(levels) + 1)
                 for part in (positive, negative)
             )
             tp = np.cumsum(hits)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Self
 
 import numpy as np
+from cachetools import LRUCache
 
 from explain.analysis.binary import PRESETS, BinaryScores, Interval
 from explain.analysis.intervals import RESAMPLES, exact_float, percentiles, resamples
@@ -150,9 +151,16 @@ class LabelScores:
         return expected
 
     def at(self, thresholds: np.ndarray | float) -> LabelCounts:
-        """`thresholds`: (K,), or one for all classes."""
+        """`thresholds`: (K,), or one for all classes. Those of the last ones are kept: every label of a page
+        shows the same averages."""
         each = np.broadcast_to(np.asarray(thresholds, float), (len(self.classes),))
-        return LabelCounts(self.truth, self.prob >= each, each)
+        if (key := each.tobytes()) not in self._counts:
+            self._counts[key] = LabelCounts(self.truth, self.prob >= each, each)
+        return self._counts[key]
+
+    @cached_property
+    def _counts(self) -> LRUCache[bytes, LabelCounts]:
+        return LRUCache(4)
 
     def thresholds(self, text: str) -> np.ndarray:
         """(K,): of a name in `PRESETS` for each class alone, 0.5 for the classes in `undefined`; or a number
