@@ -1,0 +1,1 @@
+"""How far maps can be trusted: faithfulness, sensitivity to the network, stability, beside controls."""
