@@ -137,7 +137,7 @@ def test_layers_are_initialized_as_pytorch_does_it_and_others_permuted() -> None
     for name in ("token", "attention.in_proj_weight"):
         mine, theirs = (m.get_parameter(name).detach().flatten().sort().values for m in (copy, model))
         assert torch.equal(mine, theirs)
-    assert float(copy.scale) == float(model.scale)  # type: ignore[arg-type]
+    assert torch.equal(copy.scale, model.scale)  # type: ignore[arg-type]
 
 
 def test_batch_norms_get_the_statistics_of_the_images() -> None:
