@@ -56,6 +56,7 @@ from explain.cli.serve_options import (
 )
 from explain.cli.threshold import Label, Positive, Threshold
 from explain.cli.training import study, train
+from explain.cli.trust import trust
 from models import __version__
 from models.errors import UserError
 from models.extras import EXTRAS, missing_package
@@ -142,6 +143,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "layers": layers,
     "filters": filters,
     "top-activations": top_activations,
+    "trust": trust,
     "analyze": analyze,
     "compare": compare,
     "notes": notes,

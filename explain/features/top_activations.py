@@ -12,21 +12,18 @@ import pandas as pd
 import pyarrow as pa
 import torch
 from cachetools import LRUCache, cached
-from PIL import Image
 from torch import Tensor, nn
 
 from explain.features.depth import Step, block_outputs, depth, label_separability, pooled, separability, step
 from explain.network.hooks import read_maps, watch
 from explain.network.summary import Layer, layers
 from explain.run.format import write_json
-from explain.run.images import original
 from explain.run.loading import load_batches
 from explain.run.parquet import Damaged, names_in, read, write
 from explain.run.reader import RunData
+from explain.run.run_images import RunImages
 from explain.text_table import columns
 from models.classifier import Classifier
-from models.data.images import UnreadableImage
-from models.data.source import ImageSource, Item
 from models.errors import UserError
 from models.foreign import require_layers
 from models.json_files import read_object
@@ -42,28 +39,6 @@ MOST, POOLED, MOVED = 2000, 1000, 32
 """Maximum images, evenly spread over the run: for the strongest; for separability; for equivariance."""
 TABLE_BYTES = 32 * 2**20
 """At most so much memory is kept in tables of strongest images that were read."""
-
-
-class RunImages(ImageSource):
-    """Some rows of a run, whose pictures are read where the run found them."""
-
-    def __init__(self, run: RunData, rows: Sequence[int]):
-        self._run, self.rows = run, [int(row) for row in rows]
-        self.name, self.root, self.classes = run.manifest.request.data, run.manifest.data_root, run.classes
-        ids = [str(run.table.at[row, "id"]) for row in self.rows]
-        self.truth = run.label_sets.truth[self.rows] if run.all_labels else None  # (n, K) bool
-        if self.truth is None:
-            names = [run.classes[int(run.table.at[row, "label"])] for row in self.rows]
-            self.items = [Item(*pair) for pair in zip(ids, names, strict=True)]
-        else:
-            sets = [np.array(run.classes, object)[true].tolist() for true in self.truth]
-            self.items = [Item.of_set(i, s, run.classes) for i, s in zip(ids, sets, strict=True)]
-
-    def load(self, index: int) -> Image.Image:
-        image = original(self._run, self.rows[index])
-        if image is None:
-            raise UnreadableImage("it is not where the run found it")
-        return image
 
 
 class Strongest:

@@ -1,0 +1,94 @@
+"""Whether a method's maps are better than its controls: paired differences over images, with an interval and
+a test. NumPy and SciPy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import stats
+
+from explain.analysis.intervals import percentiles, resamples
+from explain.analysis.significance import holm
+
+LEVEL, FEWEST = 0.05, 10
+"""Largest adjusted p of a difference that counts, and the fewest images of a conclusion."""
+
+Outcome = Literal["better", "not better", "worse", "too few images"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of a method against its best control, the one with the largest mean. Over the `images` in
+    which all values are known: `mean` of the method, `means` of each control; `difference`: mean of method
+    minus best control, with its bootstrap `interval` of 95 % (NaN where nothing varies); `p`: Wilcoxon's
+    signed-rank test of the paired differences, two-sided, adjusted over the methods (S. Holm, 1979); `wins`:
+    fraction of the images in which the method is better, equal ones count half."""
+
+    images: int
+    mean: float
+    means: Mapping[str, float]
+    best: str
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    wins: float
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.images < FEWEST:
+            return "too few images"
+        if not self.p < LEVEL:
+            return "not better"
+        return "better" if self.difference > 0 else "worse"
+
+
+def compare(
+    methods: Mapping[str, np.ndarray], controls: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, Comparison]:
+    """`methods`: values (N,) of each method, larger is better; `controls`: for each method the values (N,) of
+    its controls for the same images. NaN where a value is not known: that image does not count for the
+    method."""
+    made = {name: _against_best(values, controls[name]) for name, values in methods.items()}
+    adjusted = holm(np.array([p for _, p in made.values()]))
+    return {
+        name: Comparison(**fields, p=float(p))
+        for (name, (fields, _)), p in zip(made.items(), adjusted, strict=True)
+    }
+
+
+def _against_best(values: np.ndarray, controls: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], float]:
+    """The fields of a `Comparison` but p, and p before it is adjusted; NaN for too few images."""
+    table = np.stack([values, *controls.values()])
+    table = table[:, np.isfinite(table).all(0)]
+    n = table.shape[1]
+    if not n:
+        nothing = {name: float("nan") for name in controls}
+        empty = {"mean": float("nan"), "means": nothing, "best": "", "difference": float("nan")}
+        return empty | {"images": 0, "interval": (float("nan"),) * 2, "wins": float("nan")}, float("nan")
+    own, *others = table
+    means = {name: float(other.mean()) for name, other in zip(controls, others, strict=True)}
+    best = max(means, key=means.__getitem__)
+    difference = own - others[list(means).index(best)]
+    fields: dict[str, Any] = {
+        "images": n,
+        "mean": float(own.mean()),
+        "means": means,
+        "best": best,
+        "difference": float(difference.mean()),
+        "interval": mean_interval(difference),
+        "wins": float((np.sign(difference).mean() + 1) / 2),
+    }
+    return fields, p_of(difference) if n >= FEWEST else float("nan")
+
+
+def p_of(differences: np.ndarray) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test (F. Wilcoxon, 1945); 1 where all differences are zero."""
+    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of (n,): percentiles of bootstrap samples; NaN where nothing varies."""
+    means = np.concatenate([block @ values / len(values) for block in resamples(len(values))])
+    low, high = percentiles(means[:, None])[0]
+    return float(low), float(high)

@@ -1,0 +1,157 @@
+"""Faithfulness: how a score changes while the parts of an image are removed or inserted in the order of a
+map. Insertion and deletion: V. Petsiuk et al., RISE, BMVC 2018, arXiv:1806.07421. Most and least relevant
+first with imputed pixels: Y. Rong et al., ROAD, ICML 2022, arXiv:2202.00449."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from explain.methods.baseline import baseline
+from explain.network.hooks import logits
+from explain.network.oom import shrinking
+from explain.quality.cells import as_pixels, grid_of, on_cells, removal_ranks
+from explain.quality.imputation import impute
+from models.probabilities import probabilities
+
+Images = Callable[[int, int], Tensor]
+"""(start, end) -> those images (end - start, C, H, W) of a batch: no more than a batch of them is held."""
+Removed = Callable[[Tensor, int, int], Tensor]
+"""(ranks, k, number of cells) -> which cells are removed, bool like the ranks."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of curve. `removed`: what is away after k cells; `filled`: what stands there instead, a
+    baseline of the settings or 'imputed'; `starts`: the image 'whole' or 'empty' before the first step. The
+    figure of a curve from one to the other is the area below it; of a curve that has no start, and so no end,
+    the mean of its points."""
+
+    title: str
+    removed: Removed
+    filled: Literal["baseline", "imputed"]
+    starts: Literal["whole", "empty", ""] = ""
+
+
+KINDS = {
+    "insertion": Kind("insertion", lambda ranks, k, cells: ranks >= k, "baseline", "empty"),
+    "deletion": Kind("deletion", lambda ranks, k, cells: ranks < k, "baseline", "whole"),
+    "most_relevant_first": Kind("ROAD, most relevant first", lambda ranks, k, cells: ranks < k, "imputed"),
+    "least_relevant_first": Kind(
+        "ROAD, least relevant first", lambda ranks, k, cells: ranks >= cells - k, "imputed"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class CurveSettings:
+    """`cells` on a side of the grid; `steps` of insertion and deletion; `baseline` 'blur' or 'mean' of their
+    removed cells; `fractions` of the cells that ROAD removes; `noise`: standard deviation, in normalized
+    units, of what ROAD adds to imputed pixels; `seed` of the noise and of the order of equal values."""
+
+    cells: int = 14
+    steps: int = 10
+    baseline: str = "blur"
+    fractions: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
+    noise: float = 0.01
+    seed: int = 0
+
+    def fractions_of(self, kind: Kind) -> tuple[float, ...]:
+        """The fractions of the cells at which the network is asked; the ends of a curve are shared."""
+        return tuple(k / self.steps for k in range(1, self.steps)) if kind.starts else self.fractions
+
+    def passes(self, kinds: Sequence[str]) -> int:
+        """Forward passes that the curves of one map need, without what all maps of an image share."""
+        return sum(len(self.fractions_of(KINDS[kind])) for kind in kinds)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Scores of M maps of one image: `fractions` (S,), `logits` and `probabilities` (M, S) of the class."""
+
+    kind: str
+    fractions: tuple[float, ...]
+    logits: Tensor
+    probabilities: Tensor
+
+    def figure(self, scores: Tensor) -> Tensor:
+        """(M,): the area below a curve from 0 to 1 by trapezoids; the mean where it has no ends."""
+        at = torch.tensor(self.fractions, dtype=scores.dtype)
+        return torch.trapezoid(scores, at, dim=1) if KINDS[self.kind].starts else scores.mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """Asks the network for the score of one class, in batches of `batch_size` images. `model`: a fused copy
+    serves best; `precision` 'fp32' or 'bf16'."""
+
+    model: nn.Module
+    precision: str = "fp32"
+    batch_size: int = 32
+
+    def __call__(self, make: Images, count: int, target: int) -> tuple[Tensor, Tensor]:
+        """Logits and probabilities (count,) of class `target`, on the CPU. Raises UserError where memory does
+        not suffice for one image."""
+        scores = shrinking(lambda size: self._scores(make, count, size), self.batch_size)
+        return scores[:, target].cpu(), probabilities(self.model, scores)[:, target].cpu()
+
+    def _scores(self, make: Images, count: int, size: int) -> Tensor:
+        parts = [(start, min(start + size, count)) for start in range(0, count, size)]
+        return torch.cat([logits(self.model, make(*part), self.precision) for part in parts])
+
+
+def curves_of(
+    scorer: Scorer, x: Tensor, target: int, maps: Tensor, kinds: Sequence[str], settings: CurveSettings
+) -> dict[str, Curve]:
+    """The curves of M maps (M, h, w), of any resolution, of one image `x` (1, C, H, W) for class `target`,
+    by the names of `KINDS`. NaN for maps that are not finite: they have no order. All maps share the passes
+    of the image itself and of its baseline."""
+    known = maps.flatten(1).isfinite().all(1)
+    grid = grid_of(x, settings.cells)
+    ranks = removal_ranks(on_cells(maps.nan_to_num(0, 0, 0).to(x.device), grid), settings.seed)
+    base = baseline(x, settings.baseline)
+    ends = scorer(lambda start, end: torch.cat([x, base])[start:end], 2, target)
+    found = {}
+    for name in kinds:
+        kind = KINDS[name]
+        fractions = settings.fractions_of(kind)
+        removed = _removed(kind, ranks, fractions)
+        make = _filled(x, base if kind.filled == "baseline" else None, removed, settings)
+        scores = tuple(s.view(len(maps), len(fractions)) for s in scorer(make, len(removed), target))
+        if kind.starts:
+            scores = tuple(map(partial(_with_ends, kind), scores, ends))
+            fractions = (0.0, *fractions, 1.0)
+        logit, probability = (torch.where(known[:, None].cpu(), s, torch.nan) for s in scores)
+        found[name] = Curve(name, fractions, logit, probability)
+    return found
+
+
+def _removed(kind: Kind, ranks: Tensor, fractions: Sequence[float]) -> Tensor:
+    """(M S, g, h) bool: the cells that are away, map by map."""
+    cells = ranks[0].numel()
+    steps = [kind.removed(ranks, round(fraction * cells), cells) for fraction in fractions]
+    return torch.stack(steps, 1).flatten(0, 1)
+
+
+def _filled(x: Tensor, base: Tensor | None, removed: Tensor, settings: CurveSettings) -> Images:
+    """The image with removed cells from the baseline `base`, or imputed where there is none."""
+
+    generator = torch.Generator().manual_seed(settings.seed)
+    noise = settings.noise * torch.randn(x.shape, generator=generator).to(x)  # the same at every step
+
+    def make(start: int, end: int) -> Tensor:
+        away = as_pixels(removed[start:end], (x.shape[2], x.shape[3]))
+        filled = impute(x.expand(end - start, -1, -1, -1), ~away, noise=0) + noise if base is None else base
+        return torch.where(away[:, None], filled, x)
+
+    return make
+
+
+def _with_ends(kind: Kind, scores: Tensor, ends: Tensor) -> Tensor:
+    """Scores (M, S) between those of the whole image, `ends[0]`, and of its baseline, `ends[1]`."""
+    whole, empty = (end.expand(len(scores), 1) for end in ends)
+    first, last = (whole, empty) if kind.starts == "whole" else (empty, whole)
+    return torch.cat([first, scores, last], 1)

@@ -1,0 +1,32 @@
+"""Layers at which maps are compared over depth."""
+
+import numpy as np
+
+from explain.features.depth import block_outputs
+from explain.network.hooks import capture
+from explain.network.summary import layers
+from explain.run.answer import noise
+from models.classifier import Classifier
+from models.errors import UserError
+
+MOST = 8
+
+
+def layers_over_depth(classifier: Classifier, last: str, most: int = MOST) -> list[str]:
+    """At most `most` outputs of blocks that are maps and that a gradient reaches, evenly spread from the
+    first to the last one, and `last`. Raises UserError where there is none."""
+    example = noise(classifier)
+    blocks = block_outputs(layers(classifier.model, example))
+    names = [b.name for b in blocks if b.spatial and min(b.shape[1:]) > 1]
+    spread = np.linspace(0, len(names) - 1, min(most, len(names))).astype(int) if names else np.zeros(0, int)
+    chosen = [names[k] for k in np.unique(spread) if _reached(classifier, names[k])]
+    return [*(name for name in chosen if name != last), *([last] if last else [])]
+
+
+def _reached(classifier: Classifier, layer: str) -> bool:
+    example = noise(classifier)
+    try:
+        found = capture(classifier.model, example, layer)
+        return bool(found.gradient(found.logits.argmax(1)).any())
+    except UserError:
+        return False

@@ -1,0 +1,192 @@
+"""One pass over a sample of a run: the figures of each method's maps, and of their controls."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from explain.methods.compute import compute_maps
+from explain.methods.inputs import Passes
+from explain.methods.registry import get
+from explain.methods.request import MapRequest
+from explain.network.fused import fused_copy
+from explain.network.hooks import layers_in
+from explain.quality.agreement import agreement
+from explain.quality.cells import grid_of, on_cells
+from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls, partners
+from explain.quality.curves import Scorer, curves_of
+from explain.quality.randomized import randomized
+from explain.quality.sample import targets
+from explain.quality.store import TrustStore
+from explain.run.answer import noise
+from explain.run.loading import load_batches
+from explain.run.reader import RunData
+from explain.run.run_images import RunImages
+from models.access import reaches
+from models.classifier import Classifier
+from models.errors import UserError
+from models.one_by_one import takes_one_image
+
+MAPPED, ROWS = 16, 16  # images whose maps are made at once; images between two writes
+
+
+@dataclass(frozen=True, eq=False)
+class CellMaps:
+    """Of one image: maps of the methods (M, g, h) on the grid, and those of the network with random weights;
+    `target`: the output that they explain."""
+
+    own: Tensor
+    random: Tensor | None
+    target: int
+
+
+@dataclass(eq=False)
+class Measurement:
+    """Measures `methods` on `rows` of a run; what the store holds is not measured again. `seconds` of each
+    method's maps and `images` that they were made of; `unread`: images that cannot be read."""
+
+    classifier: Classifier
+    run: RunData
+    methods: Sequence[str]
+    rows: Sequence[int]
+    store: TrustStore
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    images: int = 0
+    unread: int = 0
+
+    def steps(self) -> Iterator[float]:
+        """Do it, step by step: yields the fraction that is done. What is measured is kept after every few
+        images, also where it is stopped. Raises UserError where no image can be read."""
+        pending = self._pending()
+        if not pending:
+            return
+        model, random = self._fused(), self._random()
+        maps = dict[int, CellMaps]()
+        neighbors = dict(zip(self.rows, (self.rows[k] for k in partners(self.targets)), strict=True))
+        wanted = list(dict.fromkeys(row for one in pending for row in (one, neighbors[one])))
+        for batch in self._batches(wanted):
+            maps |= self._maps(model, random, batch)
+            yield 0.1 * min(1.0, (self.images + self.unread) / len(wanted))
+        if not maps:
+            raise UserError(
+                f"None of the run's pictures can be read in '{self.run.manifest.data_root}': maps are "
+                "measured on them (see --allow-data)."
+            )
+        done, found = 0, list[dict[str, Any]]()
+        scorer = Scorer(model, self.store.settings.precision, 1 if takes_one_image(model) else 32)
+        try:
+            for batch in self._batches([row for row in pending if row in maps]):
+                for row, x in batch:
+                    found += self._figures(scorer, row, x, maps[row], maps.get(neighbors[row]))
+                    done += 1
+                    if len(found) >= ROWS * (3 * len(self.methods) + len(IMAGE_CONTROLS)):
+                        self.store.add(found)
+                        found = []
+                    yield 0.1 + 0.9 * done / len(pending)
+        finally:
+            if found:
+                self.store.add(found)
+
+    @property
+    def targets(self) -> list[int]:
+        return targets(self.run, self.rows)
+
+    def _pending(self) -> list[int]:
+        """The rows of which a method has not been measured."""
+        rows = self.store.rows()
+        own = rows[rows["variant"] == ""]
+        known = Counter(own.loc[own["method"].isin(self.methods), "id"])
+        return [row for row in self.rows if known[str(self.run.table.at[row, "id"])] < len(self.methods)]
+
+    def _fused(self) -> nn.Module:
+        """The network with its layers fused; as it is for a method from outside, which may look for them."""
+        settings, model = self.store.settings, self.classifier.model
+        if any(get(method).from_outside for method in self.methods):
+            return model
+        return fused_copy(model, noise(self.classifier), layers_in(settings.layer), settings.precision)
+
+    def _random(self) -> nn.Module | None:
+        """The network with random weights, with the statistics of the first images; None where there can be
+        none, which is then a control less."""
+        first = next(iter(self._batches(self.rows[:MAPPED])), [])
+        if not first or not reaches(self.classifier.access, "modules"):
+            return None
+        try:
+            return randomized(self.classifier.model, x=torch.cat([image for _, image in first]))
+        except UserError:
+            return None
+
+    def _batches(self, rows: Sequence[int]) -> Iterator[list[tuple[int, Tensor]]]:
+        """Rows and images (1, C, H, W) that can be read."""
+        source, size = RunImages(self.run, rows), 1 if takes_one_image(self.classifier.model) else MAPPED
+        for batch in load_batches(source, range(len(source)), self.classifier, size):
+            good = [loaded for loaded in batch if loaded.pixels is not None]
+            normalize, device = self.classifier.preprocessing.normalize, self.classifier.device
+            pixels = [(g.index, g.pixels[None]) for g in good if g.pixels is not None]
+            yield [(source.rows[index], normalize(image, device)) for index, image in pixels]
+
+    def _maps(
+        self, model: nn.Module, random: nn.Module | None, batch: Sequence[tuple[int, Tensor]]
+    ) -> dict[int, CellMaps]:
+        x = torch.cat([image for _, image in batch])
+        target = tuple(targets(self.run, [row for row, _ in batch]))
+        own = self._on_cells(model, x, target, self.seconds)
+        other = None if random is None else self._on_cells(random, x, target, defaultdict(float))
+        self.images += len(batch)
+        return {
+            row: CellMaps(own[:, k], None if other is None else other[:, k], target[k])
+            for k, (row, _) in enumerate(batch)
+        }
+
+    def _on_cells(
+        self, model: nn.Module, x: Tensor, target: tuple[int, ...], seconds: dict[str, float]
+    ) -> Tensor:
+        """(M, N, g, h)."""
+        settings, found = self.store.settings, []
+        passes = Passes(model, x, settings.precision)
+        for method in self.methods:
+            began = time.perf_counter()
+            made = compute_maps(model, x, MapRequest(method, settings.layer, target), passes=passes).maps
+            found.append(on_cells(made, grid_of(x, settings.curves.cells)))
+            seconds[method] += time.perf_counter() - began
+        return torch.stack(found)
+
+    def _figures(
+        self, scorer: Scorer, row: int, x: Tensor, maps: CellMaps, neighbor: CellMaps | None
+    ) -> list[dict[str, Any]]:
+        """The rows of one image."""
+        settings, name = self.store.settings, str(self.run.table.at[row, "id"])
+        variants = {
+            "": maps.own,
+            OTHER_IMAGE: neighbor.own if neighbor else None,
+            RANDOM_NETWORK: maps.random,
+        }
+        labels = [(m, v) for v, made in variants.items() if made is not None for m in self.methods]
+        labels += [("", control) for control in IMAGE_CONTROLS]
+        controls = image_controls(x[0], name, grid_of(x, settings.curves.cells))
+        every = torch.cat([made for made in (*variants.values(), controls) if made is not None])
+        found = curves_of(scorer, x, maps.target, every, settings.kinds, settings.curves)
+        columns = {kind: curve.figure(curve.probabilities) for kind, curve in found.items()}
+        columns |= {f"{kind}.logit": curve.figure(curve.logits) for kind, curve in found.items()}
+        rows = [
+            {"id": name, "method": m, "variant": v} | {c: float(values[k]) for c, values in columns.items()}
+            for k, (m, v) in enumerate(labels)
+        ]
+        alike = agreement(list(every[:, None]))[0]
+        return [one | self._of_own(labels, alike, k) for k, one in enumerate(rows)]
+
+    def _of_own(self, labels: list[tuple[str, str]], alike: Tensor, k: int) -> dict[str, float]:
+        """Of a method's own map: rank correlations with each control, their mean with the other methods, and
+        the seconds that it took."""
+        method, variant = labels[k]
+        if variant:
+            return {}
+        controls = {v: j for j, (m, v) in enumerate(labels) if v and m in ("", method)}
+        others = [j for j, (m, v) in enumerate(labels) if not v and m != method]
+        mean = float(alike[k, others].mean()) if others else float("nan")
+        of_controls = {f"like.{v}": float(alike[k, j]) for v, j in controls.items()}
+        return of_controls | {"agreement": mean, "seconds": self.seconds[method] / max(self.images, 1)}

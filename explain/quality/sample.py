@@ -1,0 +1,50 @@
+"""Which images of a run are looked at, and for which class: errors and hits of every class in turn."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from explain.run.label_sets import LabelRun
+from explain.run.number_run import NumbersRun
+from explain.run.reader import RunData
+
+
+def targets(run: RunData, rows: Iterable[int]) -> list[int]:
+    """The output whose score is explained for each row: the predicted class; of several labels per image the
+    most probable one, or the one that is asked for; of numbers the output that is asked for, else the
+    first."""
+    if isinstance(run, LabelRun | NumbersRun):
+        return [max(run.index, 0) for _ in rows]
+    return [shown if (shown := run.shown_class(int(row))) is not None else 0 for row in rows]
+
+
+def stratified(run: RunData, most: int) -> list[int]:
+    """At most `most` rows that have an answer. Groups, which are right and wrong images of each class, take
+    turns; within a group they are evenly spread over the run. Images with numbers are one group."""
+    known = run.ok.index.to_numpy()
+    groups = list(_groups(run, known))
+    each = [group[_spread(len(group), most)] for group in groups]
+    turns = [int(group[k]) for k in range(max(map(len, each), default=0)) for group in each if k < len(group)]
+    return turns[:most]
+
+
+def _groups(run: RunData, known: np.ndarray) -> Iterable[np.ndarray]:
+    if run.numbers:
+        yield known
+        return
+    if run.all_labels and run.label_sets is not None:
+        label = np.array(targets(run, known), int)
+        right = run.label_sets.truth[known, label]
+    else:
+        label = run.table.loc[known, "label"].to_numpy()
+        right = label == run.table.loc[known, "pred"].to_numpy()
+    for c in np.unique(label):
+        for side in (False, True):
+            yield known[(label == c) & (right == side)]
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """Places of at most `most` of `count`, evenly spread, in an order whose beginning is spread too (J. G.
+    van der Corput's sequence, 1935)."""
+    places = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)) if count else np.zeros(0, int)
+    return places[sorted(range(len(places)), key=lambda i: f"{i:032b}"[::-1])]

@@ -1,0 +1,220 @@
+"""What the measured figures say of each method, and which one to read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from explain.methods import registry
+from explain.quality.comparison import LEVEL, Comparison, compare, p_of
+from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK
+from explain.quality.store import TrustStore
+
+SAME = 0.95
+"""Mean rank correlation with a control from which on a method's maps are that control."""
+SHORT = {
+    "center": "the center",
+    "noise": "smooth noise",
+    "edges": "edges",
+    OTHER_IMAGE: "another image's map",
+    RANDOM_NETWORK: "a random network's map",
+}
+
+MATCHES = {
+    "center": "its maps are the center",
+    "noise": "its maps are smooth noise",
+    "edges": "its maps are edges",
+    RANDOM_NETWORK: "does not depend on the weights",
+    OTHER_IMAGE: "the same map for every image",
+}
+"""What a method is whose maps are those of a control; the first that applies."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of one map, larger is better. `value`: from the rows of the store; `needs`: the curves."""
+
+    title: str
+    meaning: str
+    value: Callable[[pd.DataFrame], pd.Series]
+    needs: tuple[str, ...]
+
+
+FIGURES = {
+    "insertion_deletion": Figure(
+        "insertion − deletion",
+        "how much sooner the class appears when the map's strongest cells are inserted first, than it goes "
+        "when they are removed first",
+        lambda rows: rows["insertion"] - rows["deletion"],
+        ("insertion", "deletion"),
+    ),
+    "road": Figure(
+        "ROAD",
+        "half of how much less probable the class is without the map's strongest cells than without its "
+        "weakest, filled from their surroundings",
+        lambda rows: (rows["least_relevant_first"] - rows["most_relevant_first"]) / 2,
+        ("most_relevant_first", "least_relevant_first"),
+    ),
+}
+BELIEVED = "insertion_deletion"
+"""The figure that decides."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one method. `figures`: by the names of `FIGURES`; `alike`: mean rank correlation of its maps with
+    those of each control; `agreement`: with those of the other methods, NaN where there is none; `seconds`
+    that a map took."""
+
+    method: str
+    title: str
+    figures: Mapping[str, Comparison]
+    alike: Mapping[str, float]
+    agreement: float
+    seconds: float
+
+    @property
+    def decisive(self) -> Comparison:
+        return self.figures[BELIEVED] if BELIEVED in self.figures else next(iter(self.figures.values()))
+
+    @property
+    def control(self) -> str:
+        """The control that its maps are, or ''."""
+        same = (name for name in MATCHES if self.alike.get(name, 0) >= SAME)
+        return next(same, "")
+
+    @property
+    def passes(self) -> bool:
+        """Whether its maps say more than every control."""
+        return self.decisive.outcome == "better" and not self.control
+
+    @property
+    def text(self) -> str:
+        """The verdict in about six words."""
+        found = self.decisive
+        if self.control:
+            return MATCHES[self.control]
+        if found.outcome == "better":
+            return f"beats its controls on {100 * found.wins:.0f} % of images"
+        if found.outcome == "too few images":
+            return f"{found.images} images are too few to say"
+        return f"{'worse' if found.outcome == 'worse' else 'no better'} than {SHORT[found.best]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """The verdicts of the methods of one layer, from the rows of a store."""
+
+    layer: str
+    rows: pd.DataFrame
+
+    @classmethod
+    def of(cls, store: TrustStore, methods: Sequence[str] = ()) -> "Trust":
+        """Of `methods`, or of all that were measured, on the images that were measured with each of them."""
+        rows = store.rows()
+        own = rows[rows["variant"] == ""]
+        chosen = [*(methods or dict.fromkeys(own["method"]))]
+        counts = own.loc[own["method"].isin(chosen), "id"].value_counts()
+        common = counts.index[counts == len(chosen)]
+        return cls(store.settings.layer, rows[rows["id"].isin(common) & rows["method"].isin([*chosen, ""])])
+
+    @cached_property
+    def images(self) -> int:
+        return int(self.rows["id"].nunique())
+
+    @property
+    def figures(self) -> list[str]:
+        """Those whose curves were measured."""
+        return [name for name, figure in FIGURES.items() if {*figure.needs} <= {*self.rows.columns}]
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The best method first, those that pass before the others."""
+        compared = {figure: self._compared(figure) for figure in self.figures}
+        own = self.rows[self.rows["variant"] == ""]
+        found = []
+        for method in dict.fromkeys(own["method"]):
+            mine = own[own["method"] == method]
+            alike = {c: float(mine[f"like.{c}"].mean()) for c in SHORT if f"like.{c}" in mine}
+            figures = {figure: by_method[method] for figure, by_method in compared.items()}
+            extra = float(mine["agreement"].mean()), float(mine["seconds"].mean())
+            found.append(Verdict(method, _title(method), figures, alike, *extra))
+        return sorted(found, key=lambda v: (not v.passes, -np.nan_to_num(v.decisive.mean, nan=-np.inf)))
+
+    def values(self, figure: str) -> pd.DataFrame:
+        """One row an image, a column for each (method, variant)."""
+        made = self.rows.assign(value=FIGURES[figure].value(self.rows))
+        return made.pivot_table(index="id", columns=["method", "variant"], values="value", dropna=False)
+
+    def _compared(self, figure: str) -> dict[str, Comparison]:
+        table = self.values(figure)
+        methods = [m for m, variant in table.columns if not variant]
+        own = {m: table[m, ""].to_numpy() for m in methods}
+        controls = {
+            m: {
+                v: table[pair].to_numpy()
+                for v in SHORT
+                if (pair := ("" if v in IMAGE_CONTROLS else m, v)) in table.columns
+            }
+            for m in methods
+        }
+        return compare(own, controls)
+
+    @cached_property
+    def recommended(self) -> Verdict | None:
+        """The method to read: the best that passes; None where no method does."""
+        return self.verdicts[0] if self.verdicts and self.verdicts[0].passes else None
+
+    @property
+    def as_good(self) -> list[Verdict]:
+        """Others that pass and are not told apart from the recommended one (Wilcoxon's test of the paired
+        differences, p above `LEVEL`)."""
+        if self.recommended is None:
+            return []
+        name = BELIEVED if BELIEVED in self.figures else self.figures[0]
+        table = self.values(name)
+        best = table[self.recommended.method, ""]
+        return [
+            v
+            for v in self.verdicts[1:]
+            if v.passes and p_of((best - table[v.method, ""]).dropna().to_numpy()) > LEVEL
+        ]
+
+
+def _title(method: str) -> str:
+    """As the page calls it; methods from outside that are not registered now keep their name."""
+    return registry.METHODS[method].title if method in registry.METHODS else method
+
+
+def recommendation(trust: Trust) -> str:
+    """Which method to read, in one or two sentences."""
+    if not trust.verdicts:
+        return "Nothing was measured."
+    where = f" at {trust.layer}" if trust.layer else ""
+    best = trust.verdicts[0]
+    if best.decisive.outcome == "too few images":
+        return (
+            f"{best.decisive.images} images are too few to say which method to read: at least 10 are needed."
+        )
+    if trust.recommended is None:
+        return (
+            f"No method beats its controls{where}: {best.title} {_against(best)}. Where these maps are "
+            "strong says no more about the network than that control does."
+        )
+    text = f"Read {best.title}{where}: it {best.text}, {_against(best)}."
+    if equal := trust.as_good:
+        cheapest = min([best, *equal], key=lambda v: v.seconds)
+        named = _listed([v.title for v in equal])
+        text += f" {named} {'is' if len(equal) == 1 else 'are'} as good; {cheapest.title} is the fastest."
+    return text
+
+
+def _against(verdict: Verdict) -> str:
+    found = verdict.decisive
+    return f"{found.mean:.3f} against {found.means[found.best]:.3f} of {SHORT[found.best]}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
