@@ -1,0 +1,264 @@
+"""Imputation of removed pixels for ROAD, on any device: every removed pixel is the weighted mean of its neighbors.
+
+The linear system is that of Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution
+Methods" (ICML 2022, arXiv:2202.00449): a discrete Laplace equation whose boundary values are the kept pixels.
+Other libraries solve it by a sparse factorization, one image after the other.
+
+Here it is solved by conjugate gradients whose preconditioner is a multigrid V-cycle, from a start by full
+multigrid. Measured alternatives: V-cycles alone converge by a factor of 0.4 per cycle where borders of the
+removed area lie between the pixels of a coarser level, conjugate gradients make that 0.2 at a fifth more time;
+without the start, two more steps are needed; conjugate gradients alone take hundreds of steps where large areas
+are removed. All steps are sums of shifted arrays, because the kernel 1 2 1 / 2 4 2 / 1 2 1 is four sums of pairs:
+on a CPU a convolution takes 10 to 100 times as long.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.errors import UserError
+
+TOLERANCE = 1e-3  # largest change in the last step, in standard deviations; the error is about a third of it
+MAX_STEPS = 50  # 2 to 5 are usual
+DENSE = 64  # a level of at most so many pixels is solved by its inverse matrix
+BEFORE, AFTER = (1.0, 0.75), (0.75, 1.0)  # weights of the Jacobi steps before and after the coarser levels
+TINY = 1e-30  # instead of a division by zero
+CACHED, IN_MEMORY = 1 << 17, 1 << 26  # values that are solved together on a CPU, and on other devices
+
+
+@torch.no_grad()
+def impute(x: Tensor, keep: Tensor, noise: float = 0.01, seed: int = 0) -> Tensor:
+    """The images `x` with all pixels outside of `keep` imputed: (B, C, H, W) float32, on the device of `x`.
+
+    `x` is (B, C, H, W) float32 and `keep` (B, H, W) bool. Kept pixels are returned bit by bit. Every other
+    pixel is the mean of its eight neighbors, kept or imputed, with weights 1/6 (direct) and 1/12 (diagonal);
+    neighbors beyond the border are left out and the other weights are divided by their sum. Values of removed
+    pixels have no influence. The result differs from the exact solution by less than 1e-3 standard deviations
+    of the image.
+
+    Gaussian noise of standard deviation `noise`, in units of `x`, is added to the imputed pixels: the same for
+    the same seed, shape and kind of device. If no pixel of an image is kept, the system has no unique solution,
+    and the mean of the image by channel is taken. If all pixels are kept, the image is unchanged. If a kept
+    pixel is not finite, imputed pixels of that image are NaN.
+
+    Raises UserError if shapes or types do not match. Source: Rong et al. 2022, arXiv:2202.00449.
+    """
+    if x.ndim != 4 or x.dtype != torch.float32:
+        raise UserError(f"Images are {x.dtype} {tuple(x.shape)}; imputation takes float32 (B, C, H, W).")
+    if keep.dtype != torch.bool or keep.shape != (len(x), *x.shape[2:]):
+        raise UserError(
+            f"The mask is {keep.dtype} {tuple(keep.shape)}; images of {tuple(x.shape)} need a mask of torch.bool "
+            f"{(len(x), *x.shape[2:])}."
+        )
+    if keep.all():
+        return x.clone()
+    imputed, kept = torch.empty_like(x, memory_format=torch.contiguous_format), keep.flatten(1)
+    none, every = ~kept.any(1), kept.all(1)
+    imputed[none] = x[none].mean((2, 3), keepdim=True).expand(-1, -1, *x.shape[2:])
+    together = max(1, (CACHED if x.device.type == "cpu" else IN_MEMORY) // x[0].numel())
+    solver = None
+    for images in (~none & ~every).nonzero()[:, 0].split(together):
+        if solver is None or solver.batch != len(images):
+            solver = _Solver(len(images), *x.shape[1:], x.device)
+        imputed[images] = solver.solve(x[images], keep[images, None])
+    if noise:
+        generator = torch.Generator(x.device).manual_seed(seed)
+        imputed += torch.empty_like(imputed).normal_(0, noise, generator=generator)
+    return torch.where(keep[:, None], x, imputed)
+
+
+class _Field:
+    """A value of each pixel of a level, (B, C, n): row after row with a margin of zeros one pixel wide, so that a
+    shift of the image is a shift of the array; and the views of it that are needed again and again."""
+
+    def __init__(self, batch: int, channels: int, height: int, width: int, device: torch.device) -> None:
+        row = width + 2
+        self.flat = flat = torch.zeros(batch, channels, (height + 2) * row, device=device)
+        self.pairs = flat[..., :-1], flat[..., 1:]
+        self.rows = flat[..., :-row], flat[..., row:]
+        self.ends = flat[..., : -2 * row - 2], flat[..., row : -row - 2]
+        self.center = flat[..., row + 1 : -row - 1]
+        self.pixels = flat.view(batch, channels, height + 2, row)[..., 1:-1, 1:-1]
+        self.even, self.odd = self.pixels[..., ::2, :], self.pixels[..., 1::2, :]
+
+
+def _blur(values: _Field, out: _Field, scratch: tuple[_Field, _Field]) -> Tensor:
+    """`values` filtered with 1 2 1 / 2 4 2 / 1 2 1, into `out` without its margin; returns the array of `out`."""
+    first, second = scratch
+    torch.add(*values.pairs, out=first.pairs[0])
+    torch.add(*first.pairs, out=second.pairs[0])
+    torch.add(*second.rows, out=first.rows[0])
+    torch.add(*first.ends, out=out.center)
+    return out.flat
+
+
+class _Level:
+    """The system at one resolution, times 12: (middle · e - blurred e) = right, for each unknown pixel.
+
+    Unknown are the removed pixels and, at a coarser resolution, blocks that have one. `middle` is the weight of
+    the unknown neighbors, plus that of the known ones, plus 4 (the blur includes the pixel itself). `inverse` is
+    1 / (middle - 4), and 0 where nothing is unknown.
+    """
+
+    def __init__(self, batch: int, channels: int, height: int, width: int, device: torch.device) -> None:
+        self.height, self.width = height, width
+        self.sides = height + height % 2, width + width % 2
+        self.unknown, self.middle, self.inverse, *narrow = (_Field(batch, 1, *self.sides, device) for _ in range(5))
+        self.e, self.right, self.rest, *wide = (_Field(batch, channels, *self.sides, device) for _ in range(5))
+        self.narrow, self.wide = (narrow[0], narrow[1]), (wide[0], wide[1])
+        self.row_sums = torch.zeros(batch, channels, self.sides[0] // 2, self.sides[1], device=device)
+
+    def image(self, field: _Field) -> Tensor:
+        """The pixels of a field, without the row or column that makes its sides even."""
+        return field.pixels[..., : self.height, : self.width]
+
+    def set_finest(self, keep: Tensor) -> Tensor:
+        """Sets the system of a mask (B, 1, H, W) of kept pixels; returns the weight of the kept neighbors of each
+        removed pixel."""
+        self.image(self.inverse).copy_(keep)
+        _blur(self.inverse, self.middle, self.narrow)
+        known = self.image(self.middle).masked_fill(keep, 0)
+        self.set(~keep, known)
+        return known
+
+    def set(self, unknown: Tensor, known: Tensor) -> None:
+        """Sets the system, from what is unknown and the weight of known neighbors, (B, 1, h, w) each."""
+        self.image(self.unknown).copy_(unknown)
+        _blur(self.unknown, self.middle, self.narrow)
+        self.image(self.middle).add_(known)
+        torch.div(self.unknown.flat, (self.middle.flat - 4).clamp_min_(1), out=self.inverse.flat)
+
+    def residual(self, values: _Field, right: Tensor | None = None) -> Tensor:
+        """right - (left side for `values`), without mask; in `rest`."""
+        rest = _blur(values, self.rest, self.wide).addcmul_(self.middle.flat, values.flat, value=-1)
+        return rest if right is None else rest.add_(right)
+
+    def smooth(self, weights: tuple[float, ...]) -> None:
+        """Jacobi steps: `e` moves towards the means of its neighbors."""
+        for weight in weights:
+            self.e.flat.addcmul_(self.inverse.flat, self.residual(self.e, self.right.flat), value=weight)
+
+    def restrict(self, fine: _Field, coarse: "_Level") -> None:
+        """The sums of blocks of 2 × 2 pixels become the right side of the coarser level."""
+        torch.add(fine.even, fine.odd, out=self.row_sums)
+        torch.add(self.row_sums[..., ::2], self.row_sums[..., 1::2], out=coarse.image(coarse.right))
+
+    def prolong(self, coarse: "_Level") -> None:
+        """Adds the values of the coarser level to the unknown pixels of their blocks; `smooth` interpolates."""
+        values = coarse.image(coarse.e)
+        self.row_sums[..., ::2] = values
+        self.row_sums[..., 1::2] = values
+        self.e.even.addcmul_(self.unknown.even, self.row_sums)
+        self.e.odd.addcmul_(self.unknown.odd, self.row_sums)
+
+
+class _Solver:
+    """Solves the systems of `batch` images of one shape at a time; its arrays are used again and again."""
+
+    def __init__(self, batch: int, channels: int, height: int, width: int, device: torch.device) -> None:
+        self.batch, self.levels = batch, [_Level(batch, channels, height, width, device)]
+        while height * width > DENSE:
+            height, width = (height + 1) // 2, (width + 1) // 2
+            self.levels.append(_Level(batch, channels, height, width, device))
+        finest, last = self.levels[0].sides, self.levels[-1].sides
+        self.values, self.direction = (_Field(batch, channels, *finest, device) for _ in range(2))
+        kernel = torch.tensor([[1.0, 2, 1], [2, 0, 2], [1, 2, 1]], device=device)
+        pixels = torch.eye(last[0] * last[1], device=device)
+        self.neighbors = F.conv2d(pixels.view(-1, 1, *last), kernel[None, None], padding=1).flatten(1)
+        self.inverse = pixels
+
+    def solve(self, x: Tensor, keep: Tensor) -> Tensor:
+        """The solution (B, C, H, W) for images `x` and masks `keep` (B, 1, H, W)."""
+        self.set(keep)
+        finest, values = self.levels[0], self.values
+        count = keep.sum((2, 3), keepdim=True)
+        mean = x.masked_fill(~keep, 0).sum((2, 3), keepdim=True) / count
+        known = (x - mean).masked_fill_(~keep, 0)
+        deviation = (known.square().sum((1, 2, 3), keepdim=True) / (count * x.shape[1])).sqrt_()
+        values.flat.zero_()
+        finest.image(values).copy_(known.div_(deviation).nan_to_num_(0, 0, 0))
+        self.start()
+        values.flat.add_(finest.e.flat)
+        self.conjugate_gradients()
+        return torch.addcmul(mean, finest.image(values), deviation)
+
+    def set(self, keep: Tensor) -> None:
+        """Sets the systems of all levels. A coarser one is the same stencil over blocks of 2 × 2 pixels; the
+        weights of known neighbors of a block are added up."""
+        unknown, known = ~keep, self.levels[0].set_finest(keep)
+        for fine, coarse in zip(self.levels, self.levels[1:], strict=False):
+            known = _block_sums(F.pad(known, (0, fine.width % 2, 0, fine.height % 2)))
+            unknown = _block_sums(fine.unknown.pixels) > 0
+            coarse.set(unknown, known)
+        last = self.levels[-1]
+        unknown, diagonal = last.unknown.pixels.flatten(1), last.middle.pixels.flatten(1) - 4
+        matrix = torch.diag_embed(torch.where(unknown > 0, diagonal, 1))
+        self.inverse = torch.linalg.inv(matrix - unknown[:, :, None] * self.neighbors * unknown[:, None])
+
+    def start(self) -> None:
+        """Full multigrid: solves the coarsest level, and on each finer one improves what the coarser gave."""
+        self.set_right()
+        for fine, coarse in zip(self.levels, self.levels[1:], strict=False):
+            fine.restrict(fine.right, coarse)
+        self.solve_last()
+        for index in reversed(range(len(self.levels) - 1)):
+            level = self.levels[index]
+            level.e.flat.zero_()
+            level.prolong(self.levels[index + 1])
+            level.smooth(AFTER)
+            if index:
+                self.correct(index)
+
+    def correct(self, index: int, zero: bool = True) -> None:
+        """A V-cycle: improves the solution of a level, from zero or from what it is."""
+        level = self.levels[index]
+        if index == len(self.levels) - 1:
+            return self.solve_last()
+        if zero:
+            torch.mul(level.inverse.flat, level.right.flat, out=level.e.flat)  # a Jacobi step from zero
+        level.smooth(BEFORE[zero:])
+        level.residual(level.e, level.right.flat).mul_(level.unknown.flat)
+        level.restrict(level.rest, self.levels[index + 1])
+        self.correct(index + 1)
+        level.prolong(self.levels[index + 1])
+        return level.smooth(AFTER)
+
+    def solve_last(self) -> None:
+        last = self.levels[-1]
+        right = last.right.pixels.flatten(2)
+        last.e.pixels.copy_((right @ self.inverse).view(last.e.pixels.shape)).mul_(last.unknown.pixels)
+
+    def set_right(self) -> None:
+        finest = self.levels[0]
+        torch.mul(finest.residual(self.values), finest.unknown.flat, out=finest.right.flat)
+
+    def conjugate_gradients(self) -> None:
+        """Improves `values` until a step changes no pixel of an image by more than the tolerance. An image that
+        is done stays as it is while others of its batch go on."""
+        finest, p, values = self.levels[0], self.direction.flat, self.values.flat
+        residual, z = finest.right.flat, finest.e.flat
+        going = torch.ones(self.batch, 1, 1, device=p.device)
+        self.set_right()
+        self.direction.flat.zero_()
+        before = torch.full((), torch.inf, device=p.device)
+        for _ in range(MAX_STEPS):
+            self.correct(0)
+            now = _dot(residual, z)
+            torch.addcmul(z, now / before, p, out=p)
+            image = finest.residual(self.direction).mul_(finest.unknown.flat)  # of p, with the sign changed
+            step = going * now / _dot(p, image).clamp_max_(-TINY)
+            values.addcmul_(step, p, value=-1)
+            going *= (step * p.abs().amax(-1, keepdim=True)).abs().amax(1, keepdim=True) > TOLERANCE
+            if not going.any():
+                return
+            residual.addcmul_(step, image, value=-1)
+            before = now.clamp_min_(TINY)
+
+
+def _block_sums(values: Tensor) -> Tensor:
+    rows = values[..., ::2, :] + values[..., 1::2, :]
+    return rows[..., ::2] + rows[..., 1::2]
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-1, keepdim=True)
