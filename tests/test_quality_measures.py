@@ -192,6 +192,20 @@ def test_smooth_mprt_step_by_step(tiny: Classifier, x: Tensor) -> None:
             assert ours.ssim[step, i] == pytest.approx(structural_similarity(a, b, data_range=span), abs=1e-4)
 
 
+def test_with_the_same_reference_a_batch_gives_what_its_images_give(tiny: Classifier, x: Tensor) -> None:
+    batch = smooth_mprt(grad_cams, tiny.model, x, steps=2, samples=2, reference=x)
+    efficient = efficient_mprt(grad_cams, tiny.model, x, reference=x)
+    for i in (0, 5):
+
+        def alone(model: nn.Module, image: Tensor, i: int = i) -> Tensor:
+            return grad_cams(model, image, CLASSES[i : i + 1])
+
+        one = smooth_mprt(alone, tiny.model, x[i : i + 1], steps=2, samples=2, reference=x)
+        for name in ("signed", "absolute", "ssim"):
+            close(getattr(one, name)[:, 0], getattr(batch, name)[:, i], 1e-3)
+        close(efficient_mprt(alone, tiny.model, x[i : i + 1], reference=x), efficient[i : i + 1], 1e-2)
+
+
 def test_a_map_of_the_image_alone_does_not_pass_and_one_of_the_weights_does(
     tiny: Classifier, x: Tensor
 ) -> None:

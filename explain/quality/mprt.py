@@ -46,20 +46,23 @@ def smooth_mprt(
     samples: int = 10,
     noise: float = 0.1,
     seed: int = 0,
+    reference: Tensor | None = None,
     on_step: Callable[[float], None] = lambda fraction: None,
 ) -> MapSimilarity:
     """Smooth MPRT of images `x` (N, C, H, W): maps are averaged over the image and `samples` - 1 noisy copies
     of it, for the network and for copies whose layers are random, from the output down in `steps` groups.
 
-    `noise`: standard deviation, as a fraction of the range of each image's values. All images and networks
-    get the same draws, so a batch gives what its images give alone. `samples` maps per image and network.
-    `on_step(fraction)` is called after each network, and may raise `Cancelled`. Raises UserError as
-    `randomized` does.
+    `noise`: standard deviation, as a fraction of the range of each image's values; all images and networks
+    get the same draws. `samples` maps per image and network. `reference` (M, C, H, W): images that give the
+    random networks the statistics of their batch norms (default: `x`); with the same ones, a batch gives what
+    its images give alone. `on_step(fraction)` is called after each network, and may raise `Cancelled`. Raises
+    UserError as `randomized` does.
     """
     own = smooth_maps(maps, model, x, samples, noise, seed)
     on_step(1 / (steps + 1))
     fractions, layers, found = list[float](), list[str](), list[Tensor]()
-    for done, (fraction, layer, network) in enumerate(randomized_from_the_top(model, x, steps, seed), 2):
+    networks = randomized_from_the_top(model, x if reference is None else reference, steps, seed)
+    for done, (fraction, layer, network) in enumerate(networks, 2):
         other = smooth_maps(maps, network, x, samples, noise, seed)
         fractions.append(fraction)
         layers.append(layer)
@@ -68,15 +71,25 @@ def smooth_mprt(
     return MapSimilarity(tuple(fractions), tuple(layers), *torch.stack(found, 1))
 
 
-def efficient_mprt(maps: Maps, model: nn.Module, x: Tensor, *, bins: int = 100, seed: int = 0) -> Tensor:
+def efficient_mprt(
+    maps: Maps,
+    model: nn.Module,
+    x: Tensor,
+    *,
+    bins: int = 100,
+    seed: int = 0,
+    reference: Tensor | None = None,
+) -> Tensor:
     """Efficient MPRT: (H(map of the random network) - H(map)) / H(map) with the discrete entropy H, for
     images `x` (N, C, H, W): (N,) float64. Positive: the map of the network is simpler than that of random
     weights.
 
-    Two maps per image. NaN where a map is flat or not finite. Raises UserError as `randomized` does.
+    Two maps per image. `reference`: as in `smooth_mprt`. NaN where a map is flat or not finite. Raises
+    UserError as `randomized` does.
     """
+    network = randomized(model, seed, x if reference is None else reference)
     own = discrete_entropy(maps(model, x), bins)
-    return (discrete_entropy(maps(randomized(model, seed, x), x), bins) - own) / own
+    return (discrete_entropy(maps(network, x), bins) - own) / own
 
 
 def smooth_maps(maps: Maps, model: nn.Module, x: Tensor, samples: int, noise: float, seed: int) -> Tensor:
