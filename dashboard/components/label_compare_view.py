@@ -73,7 +73,7 @@ def label_list(changes: LabelChanges, choice: Choice) -> Markup:
         _row(r, k, [f"{r['images']:,}", _gained(r), p_value(r["p_holm"])], k == choice.asked)
         for k, r in records
     )
-    shown = html('<div class="vt-tall">{}</div>', table(heads, rows))
+    shown = html('<div class="vt-tall">{}</div>', table(heads, rows, "vt-intervals"))
     return panel("Labels", shown, "the largest change first; click a label")
 
 
