@@ -1,6 +1,7 @@
 """What many tests share: small networks, small folders of pictures, a small run, and the way to real data."""
 
 import gc
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,15 +127,27 @@ def tiny() -> Classifier:
     return Classifier("tiny", model, tuple(COLORS), TINY, "", fingerprint(model))
 
 
+@cache
+def _noisy_pictures() -> dict[str, list[bytes]]:
+    """Class -> PNG files of six pictures."""
+    rng, files = np.random.default_rng(0), dict[str, list[bytes]]()
+    for name, color in COLORS.items():
+        files[name] = []
+        for _ in range(6):
+            noisy = np.clip(np.array(color) + rng.normal(0, 60, (40, 48, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(file := io.BytesIO(), "PNG")
+            files[name].append(file.getvalue())
+    return files
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Three classes of six noisy pictures."""
-    rng, root = np.random.default_rng(0), tmp_path / "pictures"
-    for name, color in COLORS.items():
+    root = tmp_path / "pictures"
+    for name, files in _noisy_pictures().items():
         (root / name).mkdir(parents=True)
-        for i in range(6):
-            noisy = np.clip(np.array(color) + rng.normal(0, 60, (40, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(noisy).save(root / name / f"{i}.png")
+        for number, file in enumerate(files):
+            (root / name / f"{number}.png").write_bytes(file)
     return root
 
 
@@ -182,7 +196,17 @@ def freed_memory_is_given_back() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeds_of_devices_that_are_not_there() -> Iterator[None]:
+    """For each of them, every `torch.manual_seed` else keeps the seed and a text of the whole call stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        for device in (torch.cuda, torch.xpu, torch.mtia):
+            if not device.is_available():
+                patch.setattr(device, "manual_seed_all", lambda seed: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where maximized pictures are kept during tests."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["VITRINE_CACHE"] = str(folder)
