@@ -36,7 +36,9 @@ from torch import nn
 
 from explain.features.top_activations import ABOUT, DEPTH, STRONGEST
 from explain.run.engine import run
+from explain.run.format import MANIFEST, Manifest
 from explain.run.reader import RunData, open_run
+from explain.run.trusted_data import allow
 from models import cost, memory
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
@@ -69,6 +71,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
 ]
 WAIT = 60_000
+SAVED = 1_700_000_000  # seconds since 1970
 COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -120,8 +123,7 @@ class TinyNet(nn.Module):
         return self.head(self.dropout(self.features(x).mean((2, 3))))
 
 
-@pytest.fixture
-def tiny() -> Classifier:
+def _tiny() -> Classifier:
     torch.manual_seed(0)
     model = TinyNet().eval()
     return Classifier("tiny", model, tuple(COLORS), TINY, "", fingerprint(model))
@@ -140,21 +142,45 @@ def _noisy_pictures() -> dict[str, list[bytes]]:
     return files
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Three classes of six noisy pictures."""
-    root = tmp_path / "pictures"
+def _save_pictures(root: Path) -> Path:
+    """With one time of all files, which a run keeps of each."""
     for name, files in _noisy_pictures().items():
         (root / name).mkdir(parents=True)
         for number, file in enumerate(files):
             (root / name / f"{number}.png").write_bytes(file)
+            os.utime(root / name / f"{number}.png", (SAVED, SAVED))
     return root
 
 
 @pytest.fixture
-def small_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
-    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam", "layer_cam"], batch_size=5, part_rows=7)
-    return open_run(tmp_path / "run")
+def pictures(tmp_path: Path) -> Path:
+    """Three classes of six noisy pictures."""
+    return _save_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture
+def tiny() -> Classifier:
+    return _tiny()
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Of `tiny` on `pictures`, in `run` beside them. Each test gets a copy."""
+    root = _save_pictures(tmp_path_factory.mktemp("first") / "pictures")
+    return run(
+        _tiny(), FolderSource(root), root.parent / "run", ["grad_cam", "layer_cam"], batch_size=5, part_rows=7
+    )
+
+
+@pytest.fixture
+def small_run(first_run: Manifest, pictures: Path, tmp_path: Path) -> RunData:
+    folder, made = tmp_path / "run", Path(first_run.data_root)
+    shutil.copytree(made.parent / "run", folder, copy_function=shutil.copyfile)
+    text = (folder / MANIFEST).read_text(encoding="utf-8")
+    (folder / MANIFEST).write_text(text.replace(str(made), str(pictures)), encoding="utf-8")
+    found = open_run(folder)
+    allow(str(pictures), found.table["id"])
+    return found
 
 
 @pytest.fixture
