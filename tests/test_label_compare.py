@@ -188,6 +188,7 @@ def test_the_command_prints_every_label(folders: tuple[Path, Path], tmp_path: Pa
     assert "recall A" in launch("compare", *folders, "--label", "red", "--threshold", "0.7")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_one_line(
     folders: tuple[Path, Path], small_run: RunData, tmp_path: Path
 ) -> None:
