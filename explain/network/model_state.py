@@ -14,8 +14,7 @@ def as_found(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     grad = torch.is_grad_enabled()
     try:
-        if any(mode for _, mode in modes):
-            model.eval()
+        model.eval()  # also where every mode is right: modules of others drop there what they keep
         yield
     finally:
         torch.set_grad_enabled(grad)
