@@ -1,5 +1,5 @@
 """The web interface: the only place that imports gradio."""
 
-from dashboard.server import (
-    upload_dir as upload_dir,
-)  # before gradio, whichever of our modules is asked for first
+# Both before gradio, whichever of our modules is asked for first
+from dashboard.server import no_stubs as no_stubs
+from dashboard.server import upload_dir as upload_dir

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
@@ -133,10 +134,9 @@ def folders(paths: Iterable[Path | str | None]) -> tuple[str, ...]:
 def without(value: Any, hidden: tuple[str, ...]) -> Any:
     """The value without these folders in any of its texts."""
     if isinstance(value, str):
-        for folder in hidden:
-            for written in (folder, quote(folder), quote(folder, safe="")):
-                if written in value:
-                    value = re.sub(f"{re.escape(written)}(/|%2F)?", lambda m: "" if m[1] else "…", value)
+        for written in _written(hidden):
+            if written in value:
+                value = re.sub(f"{re.escape(written)}(/|%2F)?", lambda m: "" if m[1] else "…", value)
         return value
     if isinstance(
         value, dict
@@ -151,6 +151,12 @@ def without(value: Any, hidden: tuple[str, ...]) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(without(inner, hidden) for inner in value)
     return value
+
+
+@lru_cache(maxsize=8)
+def _written(hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Each folder as texts may write it."""
+    return tuple(text for folder in hidden for text in (folder, quote(folder), quote(folder, safe="")))
 
 
 def _is_path(text: str) -> bool:

@@ -20,7 +20,8 @@ _STANDARD = tuple(
     Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
-"""Of a module as it was first met: Python does not read it again in this process."""
+_names: WeakKeyDictionary[ModuleType, tuple[str, ...]] = WeakKeyDictionary()
+"""Both of a module as it was first met: Python does not read it again in this process."""
 
 
 def code_hash(module: ModuleType, network: nn.Module) -> str:
@@ -46,23 +47,27 @@ def _closure(modules: list[ModuleType]) -> Iterator[tuple[Path, str]]:
 
 def _imported(module: ModuleType) -> Iterator[ModuleType]:
     """Modules that are loaded and that the source of `module` imports, also within functions."""
+    if module not in _names:
+        _names[module] = tuple(_names_in(module))
+    for name in _names[module]:  # `import a.b` runs a/__init__.py too
+        steps = name.split(".")
+        for count in range(1, len(steps) + 1):
+            if (found := sys.modules.get(".".join(steps[:count]))) is not None:
+                yield found
+
+
+def _names_in(module: ModuleType) -> Iterator[str]:
+    """What its source imports; of `from a import b`, `a` and `a.b`."""
     if _file(module).suffix != ".py":
         return
     package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
     for node in ast.walk(ast.parse(_file(module).read_bytes())):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             start = ".".join([*above, *([node.module] if node.module else [])])
-            names = [start, *(f"{start}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for name in names:  # `import a.b` runs a/__init__.py too
-            steps = name.split(".")
-            for count in range(1, len(steps) + 1):
-                if (found := sys.modules.get(".".join(steps[:count]))) is not None:
-                    yield found
+            yield from (start, *(f"{start}.{alias.name}" for alias in node.names))
 
 
 def _of_classes(network: nn.Module, named: ModuleType) -> list[ModuleType]:

@@ -1,18 +1,18 @@
 """Measures of images with any number of labels: average precision, F1 and their means. NumPy; scikit-learn is
 imported where it is needed."""
 
-from functools import partial
-
 import numpy as np
 
 SAMPLES = 500  # of a bootstrap
+ROOM = 20_000  # weights of samples and images that are counted at once
 CALLED = 0.5  # a label is predicted from this probability on
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Area below the steps of the precision-recall curve of one label, as scikit-learn's; NaN where no image,
     or every image, has it. `truth` bool (n,), `score` (n,); `weight` (n,): how often each image counts."""
-    return _of_sorted(*_sorted(truth, score), weight)
+    counts = np.ones(len(truth)) if weight is None else weight
+    return float(_of_sorted(*_sorted(truth, score), counts[None])[0])
 
 
 def average_precisions(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -27,10 +27,14 @@ def mean_average_precision(truth: np.ndarray, score: np.ndarray) -> float:
 
 def mean_average_precision_interval(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     """95 % interval of mAP: percentiles over `SAMPLES` bootstrap samples of the images."""
-    rng, n = np.random.default_rng(0), len(truth)
-    each = [partial(_of_sorted, *_sorted(truth[:, k], score[:, k])) for k in range(truth.shape[1])]
-    weights = (np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(SAMPLES))
-    drawn = [mean_of_known(np.array([precision(weight) for precision in each])) for weight in weights]
+    rng, n, drawn = np.random.default_rng(0), len(truth), list[float]()
+    each = [_sorted(truth[:, k], score[:, k]) for k in range(truth.shape[1])]
+    at_once = max(1, ROOM // max(1, n))
+    for start in range(0, SAMPLES, at_once):
+        count = min(at_once, SAMPLES - start)
+        weights = np.array([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(count)])
+        areas = np.array([_of_sorted(*label, weights) for label in each]).reshape(len(each), count)
+        drawn += map(mean_of_known, areas.T)
     low, high = np.nanpercentile(drawn, (2.5, 97.5)) if np.isfinite(drawn).any() else (np.nan, np.nan)
     return float(low), float(high)
 
@@ -55,10 +59,13 @@ def _sorted(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return order, truth[order], np.append(np.flatnonzero(np.diff(score[order])), len(order) - 1)
 
 
-def _of_sorted(order: np.ndarray, truth: np.ndarray, ends: np.ndarray, weight: np.ndarray | None) -> float:
-    each = np.ones(len(order)) if weight is None else weight[order]
-    called, hits = np.cumsum(each)[ends], np.cumsum(each * truth)[ends]
-    if not len(order) or hits[-1] in (0, called[-1]):
-        return float("nan")
-    precision = np.divide(hits, called, out=np.zeros(len(hits)), where=called > 0)
-    return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
+def _of_sorted(order: np.ndarray, truth: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(S,): the area with each row of `weights` (S, n), how often each image counts."""
+    if not len(order):
+        return np.full(len(weights), np.nan)
+    each = weights.take(order, 1)
+    called, hits = np.cumsum(each, 1).take(ends, 1), np.cumsum(each * truth, 1).take(ends, 1)
+    precision = np.divide(hits, called, out=np.zeros(hits.shape), where=called > 0)
+    area = (np.diff(hits, prepend=0.0) * precision).sum(1)
+    some = (hits[:, -1] > 0) & (hits[:, -1] < called[:, -1])
+    return np.divide(area, hits[:, -1], out=np.full(len(weights), np.nan), where=some)

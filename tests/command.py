@@ -13,11 +13,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer.main
 
 import launch as entry
 
@@ -48,6 +50,7 @@ def run_command(*arguments: object, cwd: Path = ROOT, answer: str = "") -> Done:
         patch.setattr(sys, "argv", ["launch.py", *map(str, arguments)])
         patch.setattr(sys.modules["__main__"], "__package__", None)  # else usage says python -m pytest
         patch.setattr(sys, "stdin", io.StringIO(answer))
+        patch.setattr(typer.main, "get_command", _commands)
         patch.chdir(cwd)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
@@ -55,6 +58,10 @@ def run_command(*arguments: object, cwd: Path = ROOT, answer: str = "") -> Done:
             except SystemExit as end:
                 code = _exit_code(end)
     return Done(code, out.getvalue(), err.getvalue())
+
+
+_commands = cache(typer.main.get_command)
+"""Typer else reads the options of all commands anew for each that is run."""
 
 
 def launch(*arguments: object, code: int = 0) -> str:

@@ -1,6 +1,7 @@
 """What many tests share: small networks, small folders of pictures, a small run, and the way to real data."""
 
 import gc
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,9 @@ from torch import nn
 
 from explain.features.top_activations import ABOUT, DEPTH, STRONGEST
 from explain.run.engine import run
+from explain.run.format import MANIFEST, Manifest
 from explain.run.reader import RunData, open_run
+from explain.run.trusted_data import allow
 from models import cost, memory
 from models.checkpoints import fingerprint
 from models.classifier import Classifier
@@ -67,6 +71,7 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
 ]
 WAIT = 60_000
+SAVED = 1_700_000_000  # seconds since 1970
 COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 TINY = Preprocessing(size=(32, 32), resize=None, mean=(0.5,) * 3, std=(0.5,) * 3)
 
@@ -118,29 +123,64 @@ class TinyNet(nn.Module):
         return self.head(self.dropout(self.features(x).mean((2, 3))))
 
 
-@pytest.fixture
-def tiny() -> Classifier:
+def _tiny() -> Classifier:
     torch.manual_seed(0)
     model = TinyNet().eval()
     return Classifier("tiny", model, tuple(COLORS), TINY, "", fingerprint(model))
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Three classes of six noisy pictures."""
-    rng, root = np.random.default_rng(0), tmp_path / "pictures"
+@cache
+def _noisy_pictures() -> dict[str, list[bytes]]:
+    """Class -> PNG files of six pictures."""
+    rng, files = np.random.default_rng(0), dict[str, list[bytes]]()
     for name, color in COLORS.items():
-        (root / name).mkdir(parents=True)
-        for i in range(6):
+        files[name] = []
+        for _ in range(6):
             noisy = np.clip(np.array(color) + rng.normal(0, 60, (40, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(noisy).save(root / name / f"{i}.png")
+            Image.fromarray(noisy).save(file := io.BytesIO(), "PNG")
+            files[name].append(file.getvalue())
+    return files
+
+
+def _save_pictures(root: Path) -> Path:
+    """With one time of all files, which a run keeps of each."""
+    for name, files in _noisy_pictures().items():
+        (root / name).mkdir(parents=True)
+        for number, file in enumerate(files):
+            (root / name / f"{number}.png").write_bytes(file)
+            os.utime(root / name / f"{number}.png", (SAVED, SAVED))
     return root
 
 
 @pytest.fixture
-def small_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
-    run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam", "layer_cam"], batch_size=5, part_rows=7)
-    return open_run(tmp_path / "run")
+def pictures(tmp_path: Path) -> Path:
+    """Three classes of six noisy pictures."""
+    return _save_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture
+def tiny() -> Classifier:
+    return _tiny()
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Of `tiny` on `pictures`, in `run` beside them. Each test gets a copy."""
+    root = _save_pictures(tmp_path_factory.mktemp("first") / "pictures")
+    return run(
+        _tiny(), FolderSource(root), root.parent / "run", ["grad_cam", "layer_cam"], batch_size=5, part_rows=7
+    )
+
+
+@pytest.fixture
+def small_run(first_run: Manifest, pictures: Path, tmp_path: Path) -> RunData:
+    folder, made = tmp_path / "run", Path(first_run.data_root)
+    shutil.copytree(made.parent / "run", folder, copy_function=shutil.copyfile)
+    text = (folder / MANIFEST).read_text(encoding="utf-8")
+    (folder / MANIFEST).write_text(text.replace(str(made), str(pictures)), encoding="utf-8")
+    found = open_run(folder)
+    allow(str(pictures), found.table["id"])
+    return found
 
 
 @pytest.fixture
@@ -182,7 +222,17 @@ def freed_memory_is_given_back() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def seeds_of_devices_that_are_not_there() -> Iterator[None]:
+    """For each of them, every `torch.manual_seed` else keeps the seed and a text of the whole call stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        for device in (torch.cuda, torch.xpu, torch.mtia):
+            if not device.is_available():
+                patch.setattr(device, "manual_seed_all", lambda seed: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where maximized pictures are kept during tests."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["VITRINE_CACHE"] = str(folder)

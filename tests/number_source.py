@@ -1,5 +1,7 @@
 """Pictures with numbers, and a network that answers them."""
 
+import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,18 @@ from tests.conftest import TINY, TinyNet
 OUTPUTS = ("red", "blue", "light")
 
 
+@cache
+def _tinted_pictures(count: int) -> list[tuple[bytes, tuple[float, ...]]]:
+    """PNG files, and the three numbers of each."""
+    rng, made = np.random.default_rng(3), []
+    for _ in range(count):
+        color = rng.uniform(20, 235, 3)
+        picture = np.clip(color + rng.normal(0, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(picture).save(file := io.BytesIO(), "PNG")
+        made.append((file.getvalue(), (color[0] / 255, 10 * color[2] / 255 - 5, 100 + color.mean())))
+    return made
+
+
 class Tinted(ImageSource):
     """Noisy pictures, and how much red, blue and light they have, in units of their own."""
 
@@ -27,13 +41,10 @@ class Tinted(ImageSource):
 
     def __init__(self, root: Path, count: int = 24):
         root.mkdir(exist_ok=True)
-        rng, self.root, self.name, self.classes = np.random.default_rng(3), str(root), "tinted", OUTPUTS
+        self.root, self.name, self.classes = str(root), "tinted", OUTPUTS
         self.items = []
-        for k in range(count):
-            color = rng.uniform(20, 235, 3)
-            picture = np.clip(color + rng.normal(0, 20, (40, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(picture).save(root / f"{k}.png")
-            numbers = color[0] / 255, 10 * color[2] / 255 - 5, 100 + color.mean()
+        for k, (file, numbers) in enumerate(_tinted_pictures(count)):
+            (root / f"{k}.png").write_bytes(file)
             self.items.append(Item.of_numbers(f"{k}.png", numbers))
 
     def load(self, index: int) -> Image.Image:

@@ -58,7 +58,12 @@ def mixed_modes(tiny: Classifier) -> nn.Module:
     return tiny.model
 
 
-@pytest.mark.parametrize("name", METHODS)
+SLOW = ("kernel_shap", "lime", "rise")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in METHODS]
+)
 def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
     """Shape, type, finite, the same again, a batch equals its images; and the model as it was, after success
     and every failure."""

@@ -1,11 +1,13 @@
 """Every method on many families of timm's networks, with random weights; and the sum of FullGrad."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import timm
 import torch
 from timm.layers import BatchNormAct2d, LayerNorm2d
+from timm.models import byobnet
 from torch import nn
 
 from explain.methods.fullgrad import full_gradients
@@ -35,16 +37,39 @@ SMALLER: dict[str, dict[str, Any]] = {  # the same parts, fewer of them: what is
     "cait_xxs24_224": {"depth": 6},
     "densenet121": {"block_config": (3, 3, 4, 3)},
     "fastvit_t8": {"layers": (1, 1, 2, 1)},
-    "xcit_nano_12_p16_224": {"depth": 4},
+    "xcit_nano_12_p16_224": {"depth": 2},
+    "resnet18": {"layers": (1, 1, 1, 1)},
+    "rexnet_100": {"depth_mult": 0.5},
+    "vit_tiny_patch16_224": {"depth": 4},
+    "deit_tiny_distilled_patch16_224": {"depth": 4},
+    "levit_128s": {"depth": (1, 1, 2)},
+    "pvt_v2_b0": {"depths": (1, 1, 1, 1)},
+    "efficientvit_b0": {"depths": (1, 1, 1, 1)},
+    "edgenext_xx_small": {"depths": (1, 2, 2, 2)},
+    "convnext_atto": {"depths": (1, 1, 2, 1)},
+    "mambaout_femto": {"depths": (1, 1, 2, 1)},
+    "inception_next_atto": {"depths": (1, 1, 2, 1)},
 }
+STAGES = ("mobileone_s0", "repvgg_a0")
+"""Networks that timm builds by a table of stages, of which each keeps two blocks."""
 OF_RELUS = {"guided_backprop", "deconvolution", "guided_grad_cam"}
+
+
+def _shorter(stage: Any) -> Any:
+    """Blocks one by one, or one with a number."""
+    return stage[:2] if isinstance(stage, list) else replace(stage, d=min(stage.d, 2))
 
 
 def build(name: str, side: int) -> tuple[nn.Module, torch.Tensor]:
     """Its batch norms have seen images."""
     torch.manual_seed(0)
     size = {"img_size": -side} if side < 0 else {}
-    model = timm.create_model(name, num_classes=7, **size, **SMALLER.get(name, {})).eval()
+    with pytest.MonkeyPatch.context() as patch:
+        if name in STAGES:
+            known = byobnet.model_cfgs
+            stages = [_shorter(stage) for stage in known[name].blocks]
+            patch.setitem(known, name, replace(known[name], blocks=stages))
+        model = timm.create_model(name, num_classes=7, **size, **SMALLER.get(name, {})).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.running_mean, 0, 0.3), nn.init.normal_(module.bias, 0, 0.3)

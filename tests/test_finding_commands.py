@@ -33,6 +33,7 @@ def test_analyze(folder: Path) -> None:
     ).replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_compare(folder: Path, tmp_path: Path) -> None:
     text = launch("compare", folder / "a", folder / "b", "--out", tmp_path / "table.csv")
     for word in (

@@ -158,7 +158,7 @@ def changed(name: str, place: str, head: nn.Module) -> nn.Module:
     return model.eval()
 
 
-LARGE = ("vit", "convnext")
+LARGE = ("vit", "convnext", "timm:resnet18")
 HEADS = [
     ("resnet18", "fc", nn.Sequential(nn.Dropout(0.2), nn.Linear(512, 4))),
     ("resnet18", "fc", nn.Sequential(nn.BatchNorm1d(512), nn.Linear(512, 4))),

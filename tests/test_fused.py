@@ -103,7 +103,7 @@ def test_methods_of_many_passes_give_the_same_maps(name: str, monkeypatch: pytes
     [
         ("mobilenet_v2", 35),
         pytest.param("vgg16", 13, marks=pytest.mark.slow),
-        ("resnet50", 1),
+        pytest.param("resnet50", 1, marks=pytest.mark.slow),
         ("timm:resnet18", 9),
         ("fer_vgg", 10),
     ],

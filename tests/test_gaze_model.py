@@ -54,6 +54,7 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> GazeSet:
     return open_gaze(str(folder))
 
 
+@pytest.mark.slow
 def test_salnet_is_its_authors_network() -> None:
     """Parameters of the published network, sizes of the prototxt, and what is after which layer."""
     whole = SalNet(FULL)

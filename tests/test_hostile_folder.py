@@ -141,6 +141,7 @@ def test_texts_of_a_gaze_folder_and_of_a_gaze_model_stay_texts() -> None:
     assert runs_nothing(numbers(Folder()))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_thumbnails_are_small_jpegs(evil: Path) -> None:
     """EPS would start Ghostscript, a large PNG would take the memory."""
     import io

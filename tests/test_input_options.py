@@ -348,6 +348,7 @@ def blue_detector() -> Classifier:
     return Classifier("blue", model, ("blue", "yellow"), fed, "", fingerprint(model))
 
 
+@pytest.mark.slow
 def test_optimized_images_have_their_colors() -> None:
     network = blue_detector()
     *_, made = maximize(network, [0, 1], Settings("0", steps=100, rate=0.1))

@@ -65,6 +65,37 @@ def sorted_like(found: LabelComparison, values: np.ndarray) -> np.ndarray:
     return values[np.argsort(np.argsort(ids))]
 
 
+def plain_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float:
+    """Average precision of weighted images, one distinct score after the other: scikit-learn's, faster."""
+    found = hits = called = 0.0
+    for value in sorted(set(score.tolist()), reverse=True):
+        here = score == value
+        more = float((weight * truth)[here].sum())
+        hits, called = hits + more, called + float(weight[here].sum())
+        found += more * hits / called if called else 0.0
+    return found / hits
+
+
+def plain_f1(truth: np.ndarray, called: np.ndarray, average: str, weight: np.ndarray) -> float:
+    """F1 of weighted images: scikit-learn's, faster."""
+    hits, total = weight @ (truth & called), weight @ truth + weight @ called
+    if average == "micro":
+        return 2 * hits.sum() / total.sum()
+    return float(np.mean([2 * h / n if n else 0.0 for h, n in zip(hits, total, strict=True)]))
+
+
+def test_plain_measures_are_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        truth, called = rng.random((2, 30, 4)) < 0.4
+        score, weight = rng.random(30).round(1), rng.integers(0, 3, 30)
+        precision = average_precision_score(truth[:, 0], score, sample_weight=weight)
+        assert plain_precision(truth[:, 0], score, weight) == pytest.approx(precision)
+        for average in ("micro", "macro"):
+            f1 = f1_score(truth, called, average=average, sample_weight=weight, zero_division=0)
+            assert plain_f1(truth, called, average, weight) == pytest.approx(f1)
+
+
 @pytest.mark.slow
 def test_average_precision_and_its_difference(found: LabelComparison, folders: tuple[Path, Path]) -> None:
     truth, a, b = (sorted_like(found, values) for values in answers(folders))
@@ -77,9 +108,7 @@ def test_average_precision_and_its_difference(found: LabelComparison, folders: t
         assert found.gained[k] == pytest.approx(of_b - of_a, abs=1e-9)
         for i, weight in enumerate(drawn):
             if 0 < (weight * truth[:, k]).sum() < weight.sum():
-                of_a, of_b = (
-                    average_precision_score(truth[:, k], p[:, k], sample_weight=weight) for p in (a, b)
-                )
+                of_a, of_b = (plain_precision(truth[:, k], p[:, k], weight) for p in (a, b))
                 gained[i, k] = of_b - of_a
     expected = np.nanquantile(gained, [0.025, 0.975], axis=0).T
     np.testing.assert_allclose(found.gained_interval, expected, atol=1e-6)
@@ -111,10 +140,7 @@ def test_outcomes_at_thresholds(threshold: str, found: LabelComparison, folders:
     by_name = {m.name: m for m in changes.metrics}
     draws = [block for part in resamples(len(truth)) for block in part]
     for name, average in (("micro F1", "micro"), ("macro F1", "macro")):
-        of = [
-            [f1_score(truth, c, average=average, zero_division=0, sample_weight=w) for c in called]
-            for w in [np.ones(len(truth)), *draws[:500]]
-        ]
+        of = [[plain_f1(truth, c, average, w) for c in called] for w in [np.ones(len(truth)), *draws[:500]]]
         whole, *samples = np.array(of)[:, 1] - np.array(of)[:, 0]
         assert by_name[name].difference == pytest.approx(whole)
         np.testing.assert_allclose(by_name[name].interval, np.quantile(samples, [0.025, 0.975]))
@@ -188,6 +214,7 @@ def test_the_command_prints_every_label(folders: tuple[Path, Path], tmp_path: Pa
     assert "recall A" in launch("compare", *folders, "--label", "red", "--threshold", "0.7")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_one_line(
     folders: tuple[Path, Path], small_run: RunData, tmp_path: Path
 ) -> None:

@@ -192,6 +192,7 @@ def test_export_is_that_of_the_label_in_errors(sets: LabelSets, tmp_path: Path) 
     assert sorted(table["id"]) == sorted(sets.table.loc[both, "id"])
 
 
+@pytest.mark.slow
 def test_commands_ask_for_one_label(sets: LabelSets, tmp_path: Path) -> None:
     folder = str(sets.folder)
     text = run_command("analyze", folder).stdout
@@ -237,6 +238,7 @@ class TinyLabels(TinyNet):
         super().__init__(4)
 
 
+@pytest.mark.slow
 def test_maps_that_are_lost_leave_the_answers(sets: LabelSets) -> None:
     """A run of one part, whose file of maps is gone."""
     for path in (sets.folder / "maps").iterdir():

@@ -333,6 +333,7 @@ def case() -> tuple[Path, dict[str, Any]]:
     return cases, next(c for c in known if c["name"] == "multilabel_labels")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_case_equals_its_answers(case: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """`multilabel` of the cases: every probability, F1, average precision and subset accuracy."""
@@ -359,6 +360,7 @@ def test_the_case_equals_its_answers(case: tuple[Path, dict[str, Any]], tmp_path
     assert round(float(np.mean(each)), 4) == m["map"]
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_check_counts_images_whose_labels_are_all_right(case: tuple[Path, dict[str, Any]]) -> None:
     """And finds the colors of a network that is given BGR."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[Trained]:
     """Two trainings of a few drawn faces."""
     folder, found = tmp_path_factory.mktemp("trainings"), []
-    parts = Parts(*(ToonAttributes(split, 24) for split in ("train", "validation", "test")))
+    parts = Parts(*(ToonAttributes(split, 12) for split in ("train", "validation", "test")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("models.training.measure.save_charts", lambda charts, folder: None)
         for seed in (0, 1):

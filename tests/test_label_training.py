@@ -143,6 +143,7 @@ def test_splits_that_show_one_label_each_are_read_as_sets(tmp_path: Path) -> Non
     assert parts.training.multi_label
 
 
+@pytest.mark.slow
 def test_corrected_sets_are_trained_on(tmp_path: Path) -> None:
     names = ToonAttributes("train", 3).items
     rows = [("toon_attributes/train", names[0].id, "hat|beard"), ("toon_attributes/train", names[1].id, "")]
@@ -177,6 +178,7 @@ def curves(out: Path) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_not_drawn")
 def test_trained_measured_and_read_again(faces: Parts, tmp_path: Path) -> None:
     """The file says its task; what is measured equals a plain loop over the network that was loaded from
@@ -208,6 +210,7 @@ def test_trained_measured_and_read_again(faces: Parts, tmp_path: Path) -> None:
     assert trained.judged[2].shape == (SIZE, 14)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_not_drawn")
 @pytest.mark.parametrize("balance", ["none", "sampler"])
 def test_a_stopped_training_goes_on_as_if_nothing_had_been(
@@ -238,6 +241,7 @@ def test_a_stopped_training_goes_on_as_if_nothing_had_been(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_not_drawn")
 def test_a_head_for_other_labels(faces: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features and fine-tuning start from a network of several labels, and from one of classes."""

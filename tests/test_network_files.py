@@ -113,7 +113,7 @@ def test_a_run_of_others_runs_no_file(
     assert network_of(run.manifest, file("net.pt")).weights_hash == run.manifest.request.weights_hash
 
 
-@pytest.mark.parametrize("name", ["net.pt", "one.pt2", "net.onnx"])
+@pytest.mark.parametrize("name", ["net.pt", "one.pt2", pytest.param("net.onnx", marks=pytest.mark.slow)])
 def test_methods_that_can_be_had(
     net: nn.Module, file: Callable[[str], Path], pictures: Path, name: str
 ) -> None:

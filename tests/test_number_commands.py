@@ -62,6 +62,7 @@ def words(tinted: Tinted, tmp_path: Path) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_the_commands(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     columns = ["--label-col", "red,blue,light"]
     text = launch("check", *words, *columns)
@@ -215,6 +216,7 @@ def test_runs_that_cannot_be_compared(
     assert "of one class per image: compare two runs of one kind" in line
 
 
+@pytest.mark.slow
 def test_valence_and_arousal_are_explained(tmp_path: Path) -> None:
     """A checkpoint of the training task affect: matched by the names of its outputs."""
     from models.architectures.fer_vgg import fer_vgg
@@ -248,6 +250,7 @@ def test_valence_and_arousal_are_explained(tmp_path: Path) -> None:
     assert "%" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_case_equals_its_answers(tmp_path: Path) -> None:
     """`regression` of the cases: every number, RMSE and Pearson's r; whole numbers are numbers once it is

@@ -247,6 +247,7 @@ class Asked:
         self.index, self.value, self.query_params = index, value, parameters
 
 
+@pytest.mark.slow
 def test_the_tab_compares_runs_of_numbers(tab: Any, runs: tuple[NumbersRun, NumbersRun]) -> None:
     assert missing(compare, runs[0]) is None
     build(tab._ctx)

@@ -135,6 +135,7 @@ def test_the_task_is_that_of_the_data(tinted: Parts) -> None:
     assert "24 of them distinct" in format_text(tinted.training, Recipe())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_not_drawn")
 @pytest.mark.parametrize("loss", ["", "ccc"])
 def test_trained_measured_and_read_again(loss: str, tinted: Parts, tmp_path: Path) -> None:
@@ -166,6 +167,7 @@ def test_trained_measured_and_read_again(loss: str, tinted: Parts, tmp_path: Pat
     assert again.recipe.differences(about["training"]) == []
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One output, of a table; `run` and `check` read the task from the file and the data."""
     monkeypatch.setattr("models.training.measure.save_charts", lambda charts, folder: None)
@@ -187,6 +189,7 @@ def test_from_the_command_line_to_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert parts.training.classes == ("red", "light")
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_numbers_for_what_was_trained_on_them(tmp_path: Path) -> None:
     """The file names its output as the column of the data."""
     source, out = Tinted(tmp_path / "images", 40), tmp_path / "a.safetensors"

@@ -79,7 +79,7 @@ def curves(out: Path) -> list[dict[str, str]]:
         "mobilenet_v2",
         "resnet18",
         pytest.param("vgg11", marks=pytest.mark.slow),
-        "alexnet",
+        pytest.param("alexnet", marks=pytest.mark.slow),
         "mobilenet_v3_small",
         pytest.param("convnext_tiny", marks=pytest.mark.slow),
         pytest.param("vit_b_16", marks=pytest.mark.slow),

@@ -126,6 +126,7 @@ def test_left_out_images_are_counted() -> None:
         NumberScores.of(truth, predicted, ("a",))
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_a_loop_over_the_same_samples() -> None:
     s = drawn(2, 25, 1)
     found = []

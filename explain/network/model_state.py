@@ -14,12 +14,13 @@ def as_found(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     grad = torch.is_grad_enabled()
     try:
-        model.eval()
+        model.eval()  # also where every mode is right: modules of others drop there what they keep
         yield
     finally:
         torch.set_grad_enabled(grad)
         for module, mode in modes:
-            module.training = mode
+            if module.training != mode:  # to set an attribute of a module is slow
+                module.training = mode
 
 
 @contextmanager

@@ -111,6 +111,12 @@ def draw_face(seed: tuple[int, ...], labels: frozenset[str] | None = None) -> Dr
     return DrawnFace(develop(artist, rng), there, masks)
 
 
+@lru_cache(maxsize=8)
+def _labels_of_split(seed: int, stream: int, size: int) -> tuple[frozenset[str], ...]:
+    """The labels of each face, which a page asks for at every change of a form."""
+    return tuple(sample_labels(np.random.default_rng([STREAM, seed, stream, i])) for i in range(size))
+
+
 class ToonAttributes(ImageSource):
     """`size` faces of one split."""
 
@@ -125,11 +131,8 @@ class ToonAttributes(ImageSource):
         self.stream, default = SPLITS[split]
         self.name, self.root = f"{NAME}/{split}", f"{NAME}:{seed}"
         self.classes, self.regions = CLASSES, PLACES
-        labels = (sample_labels(self._rng(i)) for i in range(size or default))
+        labels = _labels_of_split(seed, self.stream, size or default)
         self.items = [Item.of_set(f"{split}/{i:05d}.png", names, CLASSES) for i, names in enumerate(labels)]
-
-    def _rng(self, index: int) -> np.random.Generator:
-        return np.random.default_rng([STREAM, *self._seed(index)])
 
     def _seed(self, index: int) -> tuple[int, int, int]:
         return self.seed, self.stream, index
