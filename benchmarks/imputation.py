@@ -76,7 +76,7 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     x = photo_like(given.side, generator)
     print(f"batches of {given.batch} images of {given.side} x {given.side}; {hardware()}")
-    print(f"{'ms per image':34} vitrine  pytorch-grad-cam      Quantus           error / std")
+    print(f"{'CPU ms per image':34} vitrine  pytorch-grad-cam      Quantus           error / std")
     all_times = []
     for name, keep in masks(given.side, generator).items():
         times, error = compare(x, keep, given.batch, given.rounds)
