@@ -30,7 +30,7 @@ def test_equal_to_pytorch_grad_cam(network: str, request: pytest.FixtureRequest)
     except pytest.skip.Exception:
         model = spec(network).build(None)
     model.eval()
-    x = torch.randn(3, 3, 224, 224)
+    x = torch.randn(3, 3, 128, 128)
     name = default_layer(model, x)
     captured = capture(model, x, name)
     for target in (captured.logits.argmax(1), torch.tensor([7, 281, 999])):
