@@ -152,6 +152,7 @@ def test_outcomes_at_thresholds(threshold: str, found: LabelComparison, folders:
     np.testing.assert_allclose(metric.interval, np.quantile(samples, [0.025, 0.975]))
 
 
+@pytest.mark.slow
 def test_a_label_opens_as_two_classes(found: LabelComparison) -> None:
     changes = found.at_named("0.6")
     for k in range(4):
