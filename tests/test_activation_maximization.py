@@ -288,17 +288,17 @@ def test_files(tiny: Classifier, tmp_path: Path) -> None:
 def test_another_network_recognizes_maximized_classes(
     mobilenet_weights: Path, mobilenet_v1_weights: Path, tmp_path: Path
 ) -> None:
-    """Four classes of MobileNetV2 before MobileNetV1: by chance 0.02 of them would be among its first
+    """Three classes of MobileNetV2 before MobileNetV1: by chance 0.015 of them would be among its first
     five."""
     from explain.network.hooks import logits
     from models.registry import load
 
     first, second = load("mobilenet_v2", mobilenet_weights), load("mobilenet_v1", mobilenet_v1_weights)
-    classes = [9, 207, 292, 980]
+    classes = [207, 292, 980]
     made = last(first, classes, Settings(steps=64))
     text = logits(second.model, second.batch([Image.fromarray(picture) for picture in made.pictures]))
-    rank = (text > text[range(4), classes][:, None]).sum(1)
+    rank = (text > text[range(3), classes][:, None]).sum(1)
     assert int((rank < 5).sum()) >= 2, rank
     noise = last(first, classes, Settings(steps=1))
     control = logits(second.model, second.batch([Image.fromarray(picture) for picture in noise.pictures]))
-    assert int(((control > control[range(4), classes][:, None]).sum(1) < 5).sum()) == 0
+    assert int(((control > control[range(3), classes][:, None]).sum(1) < 5).sum()) == 0
