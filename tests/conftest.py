@@ -92,6 +92,12 @@ def pytest_collection() -> None:
     gc.disable()
 
 
+def pytest_collectstart() -> None:
+    """Before any test imports Gradio, which `dashboard` makes faster to import. Not in the process that
+    starts the others: they would take its folder of uploads for theirs."""
+    import dashboard  # noqa: F401
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 10, 5)
