@@ -17,7 +17,7 @@ from dashboard.components.toolbar import blend_controls, controls_row
 from dashboard.links import linked
 from dashboard.tabs.gaze_state import GazeView
 from explain import render
-from explain.formatting import chance
+from explain.formatting import chance, counted
 from explain.gaze.folder import PEOPLE, GazeRun
 from explain.gaze.metrics import METRICS
 from explain.gaze.sources import EARLIER_TITLES
@@ -122,7 +122,8 @@ def disagreement(found: GazeRun, view: GazeView) -> Markup:
     )
     cards = html('<div class="vt-pairs">{}</div>', join(_card(found, view, int(row)) for row in part))
     note = (
-        f"{len(rows):,} images, the worst {METRICS[view.metric].title} first; left human gaze, right the map"
+        f"{counted(len(rows), 'image')}, the worst {METRICS[view.metric].title} first; left human gaze, "
+        "right the map"
     )
     body = cards if len(part) else empty("No image has this score.")
     return panel("Largest disagreement", controls + body, note)

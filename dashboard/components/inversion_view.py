@@ -12,7 +12,7 @@ from dashboard.components.depth_view import CONTROL, IMAGE, RUN, Chart, curve_fi
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel, table
 from explain import render
-from explain.formatting import decimal, listed
+from explain.formatting import counted, decimal, listed
 from explain.run.format import CALLED
 from models.program import program
 from models.task import MULTI
@@ -155,7 +155,7 @@ def over_depth(about: Sequence[Mapping[str, Any]], of_labels: bool = False) -> M
         return panel("By depth", empty(text))
     last, known = measured[-1][1], {layer for layer, _ in measured}
     missing = [str(a["layer"]) for a in about if str(a["layer"]) not in known]
-    note = f"{last['on']}, {int(last['images'])} images; shallow to deep"
+    note = f"{last['on']}, {counted(int(last['images']), 'image')}; shallow to deep"
     note += f"; not measured: {', '.join(missing)}" if missing else ""
     stays: tuple[str, str] | None = SAME_LABELS if of_labels else SAME_CLASS
     if of_labels and any(m.get("task") != MULTI for _, m in measured):

@@ -26,7 +26,7 @@ from dashboard.session.subject_picker import SubjectPicker
 from dashboard.session.types import Subject
 from dashboard.tabs.gaze_state import ID, GazeView, first_view, from_query
 from dashboard.tabs.label_link import label_of_errors
-from explain.formatting import percent
+from explain.formatting import counted, percent
 from explain.render import jpeg_bytes
 from models.training.charts import charts
 
@@ -59,14 +59,17 @@ def numbers(gaze_service: GazeService) -> str:
     if results is not None:
         about = results.manifest
         text = (
-            f"{about['data']}, {about['part']}, {len(results.images):,} images; counted as "
+            f"{about['data']}, {about['part']}, {counted(len(results.images), 'image')}; counted as "
             f"{about['variant']}; best NSS first"
         )
         return gaze_table(results.summary, "Models, networks and people", text, verdict(results))
     measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
         return no_gaze_model()
-    text = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
+    text = (
+        f"{measured['part']}, {counted(measured['images'], 'image')} that it was not trained on; "
+        f"best NSS first"
+    )
     return gaze_table(pd.DataFrame(measured["table"]), "The model, baselines and people", text)
 
 

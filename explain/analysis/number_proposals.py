@@ -21,6 +21,7 @@ from explain.analysis.number_groups import NumberGroup, number_group, ordered
 from explain.analysis.number_outliers import suspects
 from explain.analysis.proposal import Proposal
 from explain.analysis.run_numbers import caution_of_mean, plane_of
+from explain.formatting import counted, plural
 from explain.run.number_run import NumbersRun
 
 CHECKS: dict[str, Callable[[NumberEvidence], Iterator[Proposal]]] = {
@@ -52,7 +53,10 @@ class NumberFindings:
         run, output = self._of.run, self._of.output
         n = len(plane_of(run, output).rows)
         if n < LEAST_IMAGES:
-            return f"{n:,} images have a true and a predicted number: {LEAST_IMAGES} are needed for findings."
+            return (
+                f"{counted(n, 'image')} {plural(n, 'has', 'have')} a true and a predicted number: "
+                f"{LEAST_IMAGES} are needed for findings."
+            )
         return caution_of_mean(run, output)
 
     @property

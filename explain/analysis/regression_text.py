@@ -5,6 +5,7 @@ import numpy as np
 from explain.analysis.binary_text import Measure
 from explain.analysis.intervals import RESAMPLES
 from explain.analysis.regression import NumberScores
+from explain.formatting import counted
 
 UNITS = ("mae", "rmse", "bias")  # in the unit of the output; the others have none
 MEANINGS = {
@@ -104,7 +105,8 @@ def format_regression(scores: NumberScores) -> list[str]:
         lines += [f"{'':{width}}{text}" for text in (*controls(scores, k), conclusion(scores, k)) if text]
     if scores.left_out:
         lines.append(
-            f"{'left out':{width}}{scores.left_out:,} images without a prediction or without a true number"
+            f"{'left out':{width}}{counted(scores.left_out, 'image')} without a prediction or without a true "
+            "number"
         )
     return lines
 

@@ -9,7 +9,7 @@ import typer
 from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import NETWORKS_OWN, Decision, Label, Threshold
-from explain.formatting import counted
+from explain.formatting import counted, plural
 from explain.run.format import CALLED
 from models.errors import UserError
 from models.program import typed
@@ -103,7 +103,10 @@ def number_proposals(run: "RunData", brief: bool = False) -> list[str]:
     texts = [format_numbers(number_findings(run, k), run.outputs[k]) for k in outputs]
     lines = [line for text in texts if text for line in ("", text)]
     if not run.one_output and len(run.outputs) > AHEAD:
-        lines += ["", f"What to try for the other {len(run.outputs) - AHEAD} outputs: analyze --label NAME."]
+        lines += [
+            "",
+            f"What to try for the other {counted(len(run.outputs) - AHEAD, 'output')}: analyze --label NAME.",
+        ]
     return lines
 
 
@@ -221,7 +224,10 @@ def notes(
     fitting, missing = corrections_of(opened, by_image)
     if missing:
         names = ", ".join(f"{name[:60]} {count}" for name, count in list(missing.items())[:8])
-        say(f"left out   {wrong - len(fitting)} corrections name labels that the run lacks: {names}")
+        say(
+            f"left out   {counted(wrong - len(fitting), 'correction')} "
+            f"{plural(wrong - len(fitting), 'names', 'name')} labels that the run lacks: {names}"
+        )
     if labels and not fitting:
         raise UserError(
             "No label is marked as wrong, so there is nothing to correct: mark one in the dashboard, below "

@@ -23,6 +23,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import progress_bar, say
+from explain.formatting import counted
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
@@ -101,7 +102,7 @@ class Fixations(Options):
         from models.gaze.fixations import open_gaze
 
         opened = open_gaze(self.data, self.origin, self.image_col, self.x_col, self.y_col, self.subject_col)
-        counts = f"{len(opened.images)} images, {opened.fixations:,} fixations"
+        counts = f"{counted(len(opened.images), 'image')}, {counted(opened.fixations, 'fixation')}"
         say(f"{opened.name}: {counts}; {opened.note}".rstrip("; "))
         return opened
 

@@ -24,6 +24,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import progress_bar, say
+from explain.formatting import counted
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
@@ -104,7 +105,7 @@ def train(
 
     recipe = options.to_recipe()
     parts = open_parts(data, columns.image_col, columns.label_col, limit)
-    say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
+    say(f"{parts.training.name}: {counted(len(parts.training), 'image')}; {parts.note}".rstrip("; "))
     classifier = _answering(network, parts.training, preprocessing)
     files = {layer: out / f"{layer}.safetensors" for layer in from_commas(layers)}
     _train_decoders(classifier, parts, files, recipe, again)

@@ -34,6 +34,7 @@ from explain.export.gallery import (
 )
 from explain.export.names import safe_names, stem
 from explain.export.templating import page
+from explain.formatting import counted
 from explain.render import signed, signed_overlay, signed_problem
 from explain.run.images import network_view, original
 from explain.run.number_run import NOT_KEPT, NumbersRun
@@ -64,7 +65,9 @@ def picked(run: NumbersRun, options: ExportOptions) -> list[Picked]:
     (`NumbersRun.output`); or those that `select` names of the output that is shown first. Raises UserError
     for what the run lacks, and where no image is left."""
     if options.per_class is not None and not 1 <= options.per_class <= MOST:
-        raise UserError(f"{options.per_class} images per group cannot be exported: ask for 1 to {MOST}.")
+        raise UserError(
+            f"{counted(options.per_class, 'image')} per group cannot be exported: ask for 1 to {MOST}."
+        )
     if options.select:
         sort = options.sort if options.sort in SORTS else ""
         found = [_picked(run, run.index, options.select, sort, options.per_class or MOST)]

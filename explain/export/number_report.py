@@ -23,6 +23,7 @@ from explain.export.anonymize import eye_band, without_eyes
 from explain.export.number_gallery import answer
 from explain.export.report import PER_CLASS, how_it_was_made
 from explain.export.templating import page
+from explain.formatting import counted, plural
 from explain.run.number_run import NOT_KEPT, NumbersRun
 from models.errors import UserError
 
@@ -47,8 +48,8 @@ def number_report(
         raise UserError(f"The run has no method '{method}': it has {', '.join(request.methods)}.")
     if not 0 < per_group <= PER_CLASS:
         raise UserError(
-            f"{per_group} images per group do not fit into a report: ask for 1 to {PER_CLASS}, or export "
-            "them."
+            f"{counted(per_group, 'image')} per group {plural(per_group, 'does', 'do')} not fit into a "
+            f"report: ask for 1 to {PER_CLASS}, or export them."
         )
     if blur_eyes:
         eye_band(run)
@@ -75,7 +76,7 @@ def _subtitle(run: NumbersRun, method: str) -> str:
     m = run.manifest
     state = m.finished[:16].replace("T", " ") + " UTC" if m.finished else "the run has not ended"
     outputs = f"{len(run.outputs):,} output{'s' * (len(run.outputs) != 1)}"
-    return f"{len(run.ok):,} images, {outputs} · {run.title(method)} at {m.request.where} · {state}"
+    return f"{counted(len(run.ok), 'image')}, {outputs} · {run.title(method)} at {m.request.where} · {state}"
 
 
 def _output(run: NumbersRun, k: int, method: str, per_group: int, blur_eyes: bool) -> Values:
@@ -102,7 +103,7 @@ def _scatter(run: NumbersRun, k: int) -> Values:
     plane = plane_of(run, k)
     drawn = scatter_of(plane)
     worst = drawn.worst.count("M")
-    notes = [f"{len(plane.rows):,} images"]
+    notes = [f"{counted(len(plane.rows), 'image')}"]
     if drawn.largest:
         notes.append(f"up to {drawn.largest:,} per cell")
     if worst:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from explain.formatting import be, counted
 from explain.methods import registry
 from explain.methods.inputs import Passes
 from explain.network.fused import fused_copy
@@ -150,7 +151,8 @@ def _check_outputs(classifier: Classifier, outputs: int) -> None:
     must_differ(classifier.classes, classifier.name)
     if outputs != len(classifier.classes):
         raise UserError(
-            f"{classifier.name} has {outputs} outputs, but {len(classifier.classes)} classes are named."
+            f"{classifier.name} has {counted(outputs, 'output')}, but "
+            f"{counted(len(classifier.classes), 'class')} {be(len(classifier.classes))} named."
         )
 
 
@@ -303,7 +305,8 @@ def _complete(job: Job, progress: Callable[[Progress], None] | None, stop: Calla
                 progress(now)
             if stop():
                 raise Cancelled(
-                    f"{now.done} of {now.total} images are kept in '{out}': start the same again to go on."
+                    f"{now.done} of {counted(now.total, 'image')} {be(now.done)} kept in '{out}': start the "
+                    "same again to go on."
                 )
     except (KeyboardInterrupt, Cancelled):
         writer.flush()

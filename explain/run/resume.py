@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from explain.formatting import be, counted, plural
 from explain.run.answer import settled
 from explain.run.format import (
     BY_LABEL,
@@ -87,9 +88,12 @@ def claim(
     begin(out, request, differ, restart)
     changed, failed = outdated(out, source)
     if changed:
-        say(f"{len(changed):,} images have changed since: they are done again")
+        say(
+            f"{counted(len(changed), 'image')} {plural(len(changed), 'has', 'have')} changed since: done "
+            "again"
+        )
     if failed:
-        say(f"{len(failed):,} images that could not be read are tried again")
+        say(f"{counted(len(failed), 'image')} that could not be read {be(len(failed))} tried again")
     if changed or failed:
         drop_rows(out, changed | failed)
     return None

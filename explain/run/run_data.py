@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
+from explain.formatting import be, counted
 from explain.run.column_cache import column
 from explain.run.decision import FLIPPED, decided, is_the_true_class, nudged
 from explain.run.format import (
@@ -180,15 +181,16 @@ class RunData:
         first classes; and for one whose files are damaged. Empty for others."""
         if self.damaged:
             return (
-                f"{self.damaged} of {len(self.parts)} files of the run are damaged and left out: its "
-                f"figures are those of {len(self.table):,} "
-                "images. Start the same run again: it computes the others again."
+                f"{self.damaged} of {counted(len(self.parts), 'file')} of the run {be(self.damaged)} damaged "
+                f"and left out: its figures are those of {counted(len(self.table), 'image')}. Start "
+                f"the same run "
+                "again: it computes the others again."
             )
         if self.manifest.status == "complete":
             return ""
         return (
-            f"The run has not ended: its {len(self.table):,} images are the first of the data, and its "
-            "figures are theirs alone. Start it again to resume."
+            f"The run has not ended: its {counted(len(self.table), 'image')} {be(len(self.table))} the first "
+            "of the data, and its figures are theirs alone. Start it again to resume."
         )
 
     def title(self, method: str) -> str:

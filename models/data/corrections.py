@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from models.classes import find_class
+from models.counts import be, counted
 from models.csv_files import unquoted
 from models.data.label_sets import SEPARATORS, SetReading
 from models.data.source import DerivedSource, ImageSource, Item, joined
@@ -92,7 +93,7 @@ class Corrected(DerivedSource):
         ]
         self.left_out = len(source) - len(self.kept)
         self.changed = sum(new != old for new, old in zip(self.items, before, strict=True))
-        out = f", {self.left_out} images left out" if self.left_out else ""
+        out = f", {counted(self.left_out, 'image')} left out" if self.left_out else ""
         what = "images with corrected labels" if self.multi_label else "labels corrected"
         self.summary = f"{self.changed} {what}{out} by {corrections.file}"
         self.note = joined(source.note, self.summary)
@@ -148,7 +149,7 @@ def must_fit(made: Sequence[Corrected], corrections: Corrections) -> str:
         )
     about = {name for source in made for name in names_of(source.name)}
     lost = sum(name in about for name, _ in corrections.labels.keys() - found)
-    return f"{lost} images of {corrections.file} are not there" if lost else ""
+    return f"{counted(lost, 'image')} of {corrections.file} {be(lost)} not there" if lost else ""
 
 
 def names_of(name: str) -> list[str]:

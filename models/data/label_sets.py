@@ -151,7 +151,7 @@ def no_names(sets: Sequence[Sequence[Any]]) -> str:
     return ""
 
 
-def counted(items: Sequence[Item]) -> str:
+def labels_per_image(items: Sequence[Item]) -> str:
     """'1.8 labels per image on average; 12 images have none of the labels'."""
     sizes = [len(item.labels or ()) for item in items]
     mean, none = sum(sizes) / max(1, len(sizes)), sizes.count(0)

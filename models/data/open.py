@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from models.counts import counted
 from models.data.folder import SPLITS
 from models.data.holdout import held_out
 from models.data.kind import DataRequest
@@ -78,7 +79,7 @@ def _with_numbers(source: ImageSource) -> ImageSource:
     if not known:
         raise UserError(f"No image of {source.name} has a finite number for {', '.join(source.classes[:6])}.")
     rest = Subset(source, np.array(known))
-    rest.note = joined(source.note, f"{len(source) - len(known):,} images without a number left out")
+    rest.note = joined(source.note, f"{counted(len(source) - len(known), 'image')} without a number left out")
     return rest
 
 
@@ -99,7 +100,7 @@ def _as_numbers(source: ImageSource) -> ImageSource:
     numbers.note = joined(
         source.note,
         "labels are read as numbers",
-        f"{lost:,} images whose label is no number left out" if lost else "",
+        f"{counted(lost, 'image')} whose label is no number left out" if lost else "",
     )
     return numbers
 

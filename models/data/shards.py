@@ -15,9 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from models.counts import counted
 from models.data.files import file_stamp
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage
-from models.data.label_sets import counted
+from models.data.label_sets import labels_per_image
 from models.data.labels import natural
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.shard_labels import (
@@ -101,7 +102,7 @@ class ShardSource(PackedSource):
             f"{len(shards)} shard{'s' * (len(shards) != 1)}",
             self._described(labels),
             f"{missing} keys without an image left out" if missing else "",
-            f"{unlabeled} images without a label left out" if unlabeled else "",
+            f"{counted(unlabeled, 'image')} without a label left out" if unlabeled else "",
             self._contradictions(),
             _twice(shards),
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
@@ -112,7 +113,7 @@ class ShardSource(PackedSource):
         """How sets and numbers were read."""
         if labels.outputs:
             return f"numbers: {', '.join(labels.outputs[:6])}"
-        return f"labels, {labels.how}: {counted(self.items)}" if self.multi_label else ""
+        return f"labels, {labels.how}: {labels_per_image(self.items)}" if self.multi_label else ""
 
     def _keys(
         self, shards: Sequence[Shard], image: str | None, label: str | None
@@ -270,14 +271,15 @@ def _nothing(path: Path, shards: Sequence[Shard], unlabeled: int, label: str | N
     folders = {sample.key.partition("/")[0] for sample in samples if "/" in sample.key}
     if not texts and folders:
         return (
-            f"'{path}' holds {unlabeled} images in folders ({', '.join(sorted(folders)[:4])} ...) without "
-            "labels beside them: if the folders are the classes, unpack it (tar -xf) and give the folder "
-            "with --data."
+            f"'{path}' holds {counted(unlabeled, 'image')} in folders ({', '.join(sorted(folders)[:4])} ...) "
+            "without labels beside them: if the folders are the classes, unpack it (tar -xf) and give the "
+            "folder with --data."
         )
     where = f"'{label}'" if label else f".cls, or one of {', '.join(LABEL_KEYS[:5])} in .json"
     return (
-        f"'{path}' holds {unlabeled} images and no label for any: labels are read from {where}; beside the "
-        f"images are {', '.join(sorted(texts)) or 'no texts'}. Name the right one with --label-col."
+        f"'{path}' holds {counted(unlabeled, 'image')} and no label for any: labels are read from {where}; "
+        f"beside the images are {', '.join(sorted(texts)) or 'no texts'}. Name the right one with "
+        "--label-col."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from models.counts import counted
 from models.data.parts import Parts
 from models.preprocessing_options import PreprocessingOptions
 from models.training import multi_label
@@ -116,4 +117,4 @@ def _summarize(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]
         table.writerows([["mean", *mean], ["sd", *sd]])
     for key, m, s in zip(keys, mean, sd, strict=True):
         if key.endswith(("accuracy", "mAP", "macro_f1")) or "ccc" in key:
-            say(f"{key:24} {m:.4f} ± {s:.4f} over {len(rows)} seeds")
+            say(f"{key:24} {m:.4f} ± {s:.4f} over {counted(len(rows), 'seed')}")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.counts import counted
 from models.csv_files import write_csv
 from models.data.parts import Parts
 from models.data.source import must_be_single
@@ -173,10 +174,11 @@ def _notes(table: pd.DataFrame, parts: Parts, recipe: Recipe) -> str:
     images, part = table["images"].iloc[0], table["part"].iloc[0]
     held = f" ({parts.note})" if parts.note else ""
     text = (
-        f"{parts.training.name}: {len(parts.training)} images of {len(parts.training.classes)} classes to "
-        f"train{held}; loss (cross-entropy, nats) and accuracy of {images} {part} images, at the epoch that "
-        f"was best on validation, with Wilson's interval. Seed {recipe.seed}, batches of "
-        f"{recipe.batch_size}, learning rate {recipe.rate:g}; seconds per epoch with validation."
+        f"{parts.training.name}: {counted(len(parts.training), 'image')} of "
+        f"{counted(len(parts.training.classes), 'class')} to train{held}; loss (cross-entropy, nats) and "
+        f"accuracy of {images} {part} images, at the epoch that was best on validation, with Wilson's "
+        f"interval. Seed {recipe.seed}, batches of {recipe.batch_size}, learning rate {recipe.rate:g}; "
+        "seconds per epoch with validation."
     )
     if table["head epochs"].any():
         text += (
