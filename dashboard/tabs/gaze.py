@@ -26,7 +26,7 @@ from dashboard.session.subject_picker import SubjectPicker
 from dashboard.session.types import Subject
 from dashboard.tabs.gaze_state import ID, GazeView, first_view, from_query
 from dashboard.tabs.label_link import label_of_errors
-from explain.formatting import counted, percent
+from explain.formatting import counted, percent, plural
 from explain.render import jpeg_bytes
 from models.training.charts import charts
 
@@ -67,7 +67,7 @@ def numbers(gaze_service: GazeService) -> str:
     if not measured:
         return no_gaze_model()
     text = (
-        f"{measured['part']}, {counted(measured['images'], 'image')} that it was not trained on; "
+        f"{measured['part']}, {measured['images']} {plural(measured['images'], 'image')} that it was not trained on; "
         f"best NSS first"
     )
     return gaze_table(pd.DataFrame(measured["table"]), "The model, baselines and people", text)

@@ -9,7 +9,7 @@ import typer
 from explain.cli.options import Run, option_groups
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import NETWORKS_OWN, Decision, Label, Threshold
-from explain.formatting import counted, plural
+from explain.formatting import counted
 from explain.run.format import CALLED
 from models.errors import UserError
 from models.program import typed
@@ -79,8 +79,7 @@ def number_lines(run: "RunData", decision: Decision) -> list[str]:
     from explain.run.number_run import NumbersRun
 
     assert isinstance(run, NumbersRun)
-    if decision.threshold or decision.positive:
-        run.require_one_class("A threshold")
+    decision.require_fitting(run)
     scores = scores_of(run)
     lines = format_regression(scores.only(run.index) if run.one_output else scores)
     head = [run.unfinished] if run.unfinished else []
@@ -173,9 +172,10 @@ def number_comparison(
 
     assert isinstance(a, NumbersRun)
     assert isinstance(b, NumbersRun)
-    for option, given in (("--threshold", threshold), ("--method", method)):
-        if given:
-            raise UserError(f"{option} is for runs of classes: leave it out for runs of numbers.")
+    if threshold:
+        a.require_probabilities("--threshold")
+    if method:
+        raise UserError("--method is for runs of classes: leave it out for runs of numbers.")
     found = compare_numbers(a, b)
     return format_text(found), as_table(found)
 
@@ -224,10 +224,8 @@ def notes(
     fitting, missing = corrections_of(opened, by_image)
     if missing:
         names = ", ".join(f"{name[:60]} {count}" for name, count in list(missing.items())[:8])
-        say(
-            f"left out   {counted(wrong - len(fitting), 'correction')} "
-            f"{plural(wrong - len(fitting), 'names', 'name')} labels that the run lacks: {names}"
-        )
+        left = counted(wrong - len(fitting), "correction names", "corrections name")
+        say(f"left out   {left} labels that the run lacks: {names}")
     if labels and not fitting:
         raise UserError(
             "No label is marked as wrong, so there is nothing to correct: mark one in the dashboard, below "

@@ -157,11 +157,11 @@ def changed_data(folder: Path, source: ImageSource, label: Mapping[str, int]) ->
         }
     whole = (folder / MANIFEST).is_file()
     counts = [
-        (len(now.keys() - rows.keys()) if whole else 0, "images added"),
-        (len(rows.keys() - now.keys()), "gone"),
-        (sum(now[i] != k for i, k in rows.items() if i in now), "labels changed"),
+        (len(now.keys() - rows.keys()) if whole else 0, "image added", "images added"),
+        (len(rows.keys() - now.keys()), "gone", "gone"),
+        (sum(now[i] != k for i, k in rows.items() if i in now), "label changed", "labels changed"),
     ]
-    return ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    return ", ".join(counted(*count) for count in counts if count[0])
 
 
 def outdated(folder: Path, source: ImageSource) -> tuple[set[str], set[str]]:

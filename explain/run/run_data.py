@@ -110,6 +110,16 @@ class RunData:
                 f"open one of them by its name (label=, --label), {', '.join(self.classes[:12])}."
             )
 
+    def require_probabilities(self, option: str) -> None:
+        """Raises UserError for an option of probabilities, a threshold or the positive class, where the
+        outputs are numbers."""
+        if self.numbers:
+            raise UserError(
+                f"{option} is for classes, of which one is predicted from a probability on; the outputs of "
+                f"'{self.folder}' are numbers ({', '.join(self.classes[:12])}), which have none: leave it "
+                "out."
+            )
+
     @property
     def binary(self) -> bool:
         """Whether it has two classes, so that a threshold decides between them."""
@@ -119,6 +129,7 @@ class RunData:
         """The same run whose `pred`, `confidence` and `correct` follow from class `positive` being predicted
         where its probability is at least `threshold`; at 0.5, exactly the network's own predictions. Neither
         the network nor the folder is asked for them again. Raises UserError for other than two classes."""
+        self.require_probabilities("A threshold")
         self.require_one_class("A threshold")
         if not self.binary:
             raise UserError(

@@ -94,8 +94,10 @@ class Corrected(DerivedSource):
         self.left_out = len(source) - len(self.kept)
         self.changed = sum(new != old for new, old in zip(self.items, before, strict=True))
         out = f", {counted(self.left_out, 'image')} left out" if self.left_out else ""
-        what = "images with corrected labels" if self.multi_label else "labels corrected"
-        self.summary = f"{self.changed} {what}{out} by {corrections.file}"
+        what = ("label corrected", "labels corrected")
+        if self.multi_label:
+            what = ("image with corrected labels", "images with corrected labels")
+        self.summary = f"{counted(self.changed, *what)}{out} by {corrections.file}"
         self.note = joined(source.note, self.summary)
 
     @property

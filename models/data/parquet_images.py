@@ -98,7 +98,9 @@ class ParquetImages(PackedSource):
             + (sets if self.multi_label else ""),
             f"{counted(missing, 'row')} without a label left out" if missing else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
+            found.both,
         )
+        self.both_readings = found.both
 
     def _rows(self, file: Path, schema: pa.Schema) -> pd.DataFrame:
         """One row an image: its id and place, its label, and columns that may group images."""

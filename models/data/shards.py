@@ -101,7 +101,7 @@ class ShardSource(PackedSource):
         self.note = joined(
             f"{len(shards)} shard{'s' * (len(shards) != 1)}",
             self._described(labels),
-            f"{missing} keys without an image left out" if missing else "",
+            f"{counted(missing, 'key')} without an image left out" if missing else "",
             f"{counted(unlabeled, 'image')} without a label left out" if unlabeled else "",
             self._contradictions(),
             _twice(shards),
@@ -253,10 +253,12 @@ def _twice(shards: Sequence[Shard]) -> str:
     again = [name for shard in shards for name in shard.again]
     outside = [name for shard in shards for name in shard.outside]
     return joined(
-        f"{len(again)} members that are in a shard again left out (the first: {again[0][:80]})"
+        f"{counted(len(again), 'member that is', 'members that are')} in a shard again left out (the first: "
+        f"{again[0][:80]})"
         if again
         else "",
-        f"{len(outside)} members whose name leads out of the archive left out (the first: {outside[0][:80]})"
+        f"{counted(len(outside), 'member')} whose name leads out of the archive left out (the first: "
+        f"{outside[0][:80]})"
         if outside
         else "",
     )

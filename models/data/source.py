@@ -99,6 +99,7 @@ class ImageSource(ABC):
     merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
     multi_label: bool = False  # whether images have any number of labels: `Item.labels` of each is given
     regression: bool = False  # whether images have numbers: `Item.numbers`, of outputs called as in `classes`
+    both_readings: str = ""  # of classes whose names can be read as sets of labels
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
     network_bits: int = 0  # by the network; 0: as the pictures show
@@ -188,6 +189,7 @@ class DerivedSource(ImageSource):
         )
         self.note, self.merged, self.exif = source.note, source.merged, source.exif
         self.multi_label, self.regression = source.multi_label, source.regression
+        self.both_readings = source.both_readings
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))

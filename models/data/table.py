@@ -87,9 +87,9 @@ class TableSource(FileSource):
         self._others = table.drop(columns=used).loc[rows.index].reset_index(drop=True)
         self.base, self.root = located.base, str(located.base)
         self.name = f"{path.stem}/{split}" if split else path.stem
-        self.merged, self.multi_label = found.merged, found.read.multi_label
+        self.merged, self.both_readings = found.merged, found.read.both
+        self.multi_label, self.regression = found.read.multi_label, found.numbers is not None
         self.classes, self.items = _sets_of(named, found) if self.multi_label else _classes_of(rows, found)
-        self.regression = found.numbers is not None
         self.note = joined(
             headless,
             f"images from column '{self.image_col}', {found.described}"
@@ -98,8 +98,7 @@ class TableSource(FileSource):
             _left_out(len(table), named, len(rows), found),
             "" if self.multi_label else _contradictions(named),
             _merged(self.merged),
-            _two_spellings(self.classes),
-            located.note,
+            joined(_two_spellings(self.classes), self.both_readings, located.note),
         )
 
     @cached_property

@@ -171,12 +171,13 @@ def _for_people(table: pd.DataFrame) -> pd.DataFrame:
 
 def _notes(table: pd.DataFrame, parts: Parts, recipe: Recipe) -> str:
     """The data and settings behind the numbers."""
-    images, part = table["images"].iloc[0], table["part"].iloc[0]
+    part = table["part"].iloc[0]
+    images = counted(int(table["images"].iloc[0]), f"{part} image")
     held = f" ({parts.note})" if parts.note else ""
     text = (
         f"{parts.training.name}: {counted(len(parts.training), 'image')} of "
         f"{counted(len(parts.training.classes), 'class')} to train{held}; loss (cross-entropy, nats) and "
-        f"accuracy of {images} {part} images, at the epoch that was best on validation, with Wilson's "
+        f"accuracy of {images}, at the epoch that was best on validation, with Wilson's "
         f"interval. Seed {recipe.seed}, batches of {recipe.batch_size}, learning rate {recipe.rate:g}; "
         "seconds per epoch with validation."
     )
