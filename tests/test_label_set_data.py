@@ -13,6 +13,7 @@ import pytest
 
 from explain.run.engine import match
 from models.classifier import Classifier
+from models.data.corrections import Corrected, Corrections
 from models.data.hints import near_classes
 from models.data.holdout import held_out, split_off
 from models.data.kind import DataRequest
@@ -58,6 +59,25 @@ def test_the_note_says_how_labels_were_read(tmp_path: Path) -> None:
         f"{figures}; no image of class 10, crane, bird, don't",
         "shards, .cls": f"1 shard; labels, several in a key, separated by '|': {figures}",
     }
+
+
+@pytest.mark.parametrize("form", ["bars", "one-hot", "Sequence", "shards, .cls"])
+def test_counts_of_a_part_are_those_of_its_images(form: str, tmp_path: Path) -> None:
+    """Of the first images of `--limit`, of a split that is held out, and of corrected labels."""
+    sets = [[(), ("9",), ("9", "cat"), ("cat",)][k % 4] for k in range(25)]
+    path = str(FORMS[form](tmp_path / "d", sets))
+    parts = [open_data(path, limit=10), held_out(open_data(path), "train")]
+    whole = open_data(path)
+    keys = {("", item.id): "cat" for item in whole.items[:4]}
+    parts.append(Corrected(whole, Corrections("l.csv", keys)))
+    for part in parts:
+        sizes = [len(item.labels or ()) for item in part.items]
+        figures = (
+            f"{sum(sizes) / len(sizes):.1f} labels per image on average; {sizes.count(0)} images have none"
+        )
+        assert figures in part.note
+        assert part.note.count("on average") == 1
+    assert parts[0].note.endswith("; 10 of these 25 images are used")
 
 
 def test_columns_keep_their_order_and_names_of_a_schema_theirs(tmp_path: Path) -> None:

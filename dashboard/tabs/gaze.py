@@ -67,8 +67,8 @@ def numbers(gaze_service: GazeService) -> str:
     if not measured:
         return no_gaze_model()
     text = (
-        f"{measured['part']}, {measured['images']} {plural(measured['images'], 'image')} that it was not trained on; "
-        f"best NSS first"
+        f"{measured['part']}, {measured['images']} {plural(measured['images'], 'image')} that it was not "
+        "trained on; best NSS first"
     )
     return gaze_table(pd.DataFrame(measured["table"]), "The model, baselines and people", text)
 

@@ -98,7 +98,7 @@ class Corrected(DerivedSource):
         if self.multi_label:
             what = ("image with corrected labels", "images with corrected labels")
         self.summary = f"{counted(self.changed, *what)}{out} by {corrections.file}"
-        self.note = joined(source.note, self.summary)
+        self.note = joined(self.recounted(), self.summary)
 
     @property
     def differs(self) -> bool:

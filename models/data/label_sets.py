@@ -14,7 +14,6 @@ import pandas as pd
 
 from models.counts import counted
 from models.data.labels import class_labels
-from models.data.source import Item
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 
@@ -168,14 +167,6 @@ def no_names(sets: Sequence[Sequence[Any]]) -> str:
             "one column of 0 and 1 for each class, or the names of an image's labels"
         )
     return ""
-
-
-def labels_per_image(items: Sequence[Item]) -> str:
-    """'1.8 labels per image on average; 12 images have none of the labels'."""
-    sizes = [len(item.labels or ()) for item in items]
-    mean, none = sum(sizes) / max(1, len(sizes)), sizes.count(0)
-    have = f"; {none:,} {'image has' if none == 1 else 'images have'} none of the labels" if none else ""
-    return f"{mean:{'.1f' if mean >= 0.1 else '.2g'}} labels per image on average{have}"
 
 
 def _separators(texts: list[str], known: frozenset[str], wanted: bool) -> tuple[str, ...]:

@@ -115,7 +115,10 @@ def _finite(text: str) -> tuple[float, ...]:
 
 
 def thinned(source: ImageSource, size: int) -> ImageSource:
-    """`size` images of a source, evenly spread over its order. Raises UserError for a size below 1."""
+    """`size` images of a source, evenly spread over its order; its note says of how many, as other counts of
+    the note are those of all. Raises UserError for a size below 1."""
     if size < 1:
         raise UserError(f"--limit {size}: at least one image is needed.")
-    return Subset(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
+    chosen = Subset(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
+    chosen.note = joined(chosen.note, f"{size:,} of these {counted(len(source), 'image')} are used")
+    return chosen

@@ -19,13 +19,13 @@ from models.data.arrays import MAX_BYTES
 from models.data.columns import grouping_columns
 from models.data.files import file_stamp
 from models.data.images import UnreadableImage
-from models.data.label_sets import RowLabels, labels_per_image
+from models.data.label_sets import RowLabels
 from models.data.labels import natural
 from models.data.number_columns import RowNumbers, find_numbers
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.parquet_cells import read_cell
 from models.data.schema_labels import class_names, schema_labels
-from models.data.source import Item, joined
+from models.data.source import Item, joined, labels_per_image
 from models.data.table import rows_of
 from models.errors import UserError
 from models.task import REGRESSION

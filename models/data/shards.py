@@ -18,7 +18,6 @@ from typing import BinaryIO
 from models.counts import counted
 from models.data.files import file_stamp
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage
-from models.data.label_sets import labels_per_image
 from models.data.labels import natural
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.shard_labels import (
@@ -33,7 +32,7 @@ from models.data.shard_labels import (
     text_value,
 )
 from models.data.skipped import not_read
-from models.data.source import joined
+from models.data.source import joined, labels_per_image
 from models.errors import UserError
 
 SUFFIX = ".tar"

@@ -70,6 +70,14 @@ def label_set(labels: Iterable[str]) -> str:
     return " | ".join(labels)
 
 
+def labels_per_image(items: Sequence[Item]) -> str:
+    """'1.8 labels per image on average; 12 images have none of the labels'."""
+    sizes = [len(item.labels or ()) for item in items]
+    mean, none = sum(sizes) / max(1, len(sizes)), sizes.count(0)
+    have = f"; {none:,} {'image has' if none == 1 else 'images have'} none of the labels" if none else ""
+    return f"{mean:{'.1f' if mean >= 0.1 else '.2g'}} labels per image on average{have}"
+
+
 def must_be_single(source: "ImageSource", command: str) -> None:
     """Raises UserError for images with any number of labels, or with numbers, where the command takes one
     class of each."""
@@ -191,6 +199,12 @@ class DerivedSource(ImageSource):
         self.multi_label, self.regression = source.multi_label, source.regression
         self.both_readings = source.both_readings
 
+    def recounted(self) -> str:
+        """The note of the other source, with the counts of labels of its own images."""
+        if not self.multi_label:
+            return self.source.note
+        return self.source.note.replace(labels_per_image(self.source.items), labels_per_image(self.items))
+
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))
 
@@ -229,3 +243,4 @@ class Subset(DerivedSource):
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
         super().__init__(source, kept, name)
         self.items = [source.items[i] for i in kept]
+        self.note = self.recounted()

@@ -14,12 +14,12 @@ from models.data.files import FileSource
 from models.data.folder import SPLITS
 from models.data.ids import locate_ids
 from models.data.images import ARRAY, REFUSED, SUFFIXES
-from models.data.label_sets import RowLabels, column_labels, labels_per_image
+from models.data.label_sets import RowLabels, column_labels
 from models.data.labels import natural
 from models.data.number_columns import RowNumbers, find_numbers
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
-from models.data.source import Item, NoParts, NoSuchPart, joined
+from models.data.source import Item, NoParts, NoSuchPart, joined, labels_per_image
 from models.data.table_files import LISTS, read_image_table, read_list
 from models.errors import UserError
 
