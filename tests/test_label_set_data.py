@@ -20,11 +20,10 @@ from models.data.kind import DataRequest
 from models.data.label_sets import set_reading
 from models.data.open import open_data
 from models.data.registry import register_data_source, unregister_data_source
-from models.data.source import ImageSource, Item, Subset, must_be_single
+from models.data.source import ImageSource, Item, Subset
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 from tests.archives import png, write_tar
-from tests.command import one_line
 from tests.conftest import TINY, TinyNet
 from tests.label_forms import CLASSES, FORMS, drawn, found, one_hot, pictures_of
 
@@ -347,16 +346,6 @@ def test_splits_hold_the_rarest_labels(tmp_path: Path) -> None:
     assert len(rest) + len(taken) == len(source)
     held = open_data(str(tmp_path / "d" / "t.csv"), "test", limit=5)
     assert (len(held), held.multi_label) == (5, True)
-
-
-def test_studies_refuse_sets(tmp_path: Path) -> None:
-    source = many(tmp_path)
-    path = tmp_path / "d" / "t.csv"
-    with pytest.raises(UserError, match=r"^study takes data with one label per image; t.* any number"):
-        must_be_single(source, "study")
-    assert "study takes data with one label per image" in one_line(
-        "study", "fc-vs-conv", "--data", path, "--out", tmp_path / "study"
-    )
 
 
 def test_hints_and_empty_classes_of_sets(tmp_path: Path) -> None:

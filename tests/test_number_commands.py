@@ -149,7 +149,7 @@ def test_what_the_commands_refuse(words: list[Any], tinted: Tinted, tmp_path: Pa
         "check", *words, "--label-col", "red,blue,light", "--expect", "0.9"
     )
     study = ("study", "fc-vs-conv", "--data", words[5], "--label-col", "red", "--out", tmp_path / "s")
-    assert "study takes data with one label per image" in one_line(*study)
+    assert "study takes data with one label per image, or several" in one_line(*study)
 
 
 def test_other_colors_are_found(words: list[Any], tmp_path: Path) -> None:

@@ -78,19 +78,13 @@ def labels_per_image(items: Sequence[Item]) -> str:
     return f"{mean:{'.1f' if mean >= 0.1 else '.2g'}} labels per image on average{have}"
 
 
-def must_be_single(source: "ImageSource", command: str) -> None:
-    """Raises UserError for images with any number of labels, or with numbers, where the command takes one
-    class of each."""
+def must_have_classes(source: "ImageSource", command: str) -> None:
+    """Raises UserError for images with numbers, where the command takes one class, or labels, of each."""
     if source.regression:
         raise UserError(
-            f"{command} takes data with one label per image; {source.name} has numbers "
-            f"({', '.join(source.classes[:6])}): name the column of classes with --label-col, or write "
-            "classes as names ('dose 0.5')."
-        )
-    if source.multi_label:
-        raise UserError(
-            f"{command} takes data with one label per image; {source.name} has any number of them: name a "
-            "column of one label with --label-col."
+            f"{command} takes data with one label per image, or several, as it compares accuracy or mAP; "
+            f"{source.name} has numbers ({', '.join(source.classes[:6])}): name the column of classes with "
+            "--label-col, or compare trainings for numbers with 'train' and 'models'."
         )
 
 
