@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from dashboard.tabs.export_state import OF_VIEW
 from dashboard.tabs.number_export import contents_of, of_view, options_of, typed_of
 from dashboard.tabs.numbers_state import first_view
 from explain.analysis.number_groups import GROUPS
+from explain.analysis.number_proposals import number_findings
 from explain.analysis.run_numbers import compared_measures
 from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import EACH, NumberExport, picked
@@ -100,10 +102,23 @@ def test_the_report_has_every_output(large: Any) -> None:
         for m in compared_measures(large, k):
             assert f"<td>{m.value}</td>" in text
     assert "up to " in text
+    assert text.count("<h3>What to try <small>") == 2
+    for k in range(2):
+        found = number_findings(large, k).proposals
+        assert found
+        for p in found:
+            assert f"<b>{escape(p.title)}</b> {escape(p.text)}" in text
+            assert escape(p.advice) in text
     for tag, attributes in elements(text):
         assert not attributes.get("src", "data:").startswith("http"), tag
     with pytest.raises(UserError, match="no method 'x'"):
         number_report(large, "x")
     with pytest.raises(UserError, match="11 images per group do not fit"):
         number_report(large, per_group=11)
+    few = number_report(made_up(30, ("a",)))
+    assert "30 images have a true and a predicted number: 40 are needed for findings." in few
+    none = made_up(200, ("a",))
+    none.predicted[:] = np.random.default_rng(0).permutation(none.truth)  # no better than the mean
+    assert number_report(none).count("nothing is concluded from it") == 1
+    assert "What to try" not in number_report(none)
     assert math.isfinite(len(number_report(made_up(3, ("a",)))))

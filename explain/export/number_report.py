@@ -8,6 +8,7 @@ import numpy as np
 from explain import render
 from explain.analysis.number_chart import SIDE, errors_of, scatter_of
 from explain.analysis.number_groups import FEW, GROUPS, number_group
+from explain.analysis.number_proposals import CHECKS, number_findings
 from explain.analysis.regression_text import number, signed_number
 from explain.analysis.run_numbers import (
     CONTROL,
@@ -21,13 +22,14 @@ from explain.analysis.run_numbers import (
 )
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.number_gallery import answer
-from explain.export.report import PER_CLASS, how_it_was_made
+from explain.export.report import PER_CLASS, charts_of, how_it_was_made
 from explain.export.templating import page
 from explain.formatting import counted, plural
 from explain.run.number_run import NOT_KEPT, NumbersRun
 from models.errors import UserError
 
 Values = dict[str, Any]
+PROPOSALS = "significant findings of this output, the most images first"
 OUTPUTS = 12
 """Outputs that are shown, at most."""
 
@@ -68,6 +70,9 @@ def number_report(
         side=SIDE,
         outputs=[_output(run, k, method, per_group, blur_eyes) for k in shown],
         more=f"{more} more outputs are not shown." if more else "",
+        proposals_note=PROPOSALS,
+        checks=", ".join(CHECKS),
+        charts=list(charts_of(run)),
         made=how_it_was_made(run, method),
     )
 
@@ -88,11 +93,15 @@ def _output(run: NumbersRun, k: int, method: str, per_group: int, blur_eyes: boo
         cards = _cards(run, rows, k, method, blur_eyes)
         count = f"{len(found.rows):,}" if found and key != "nearest" else ""
         groups.append({"title": title, "count": count, "bad": key != "nearest", "cards": cards})
+    known, findings = cautions(run, k), number_findings(run, k)
     return {
         "name": run.outputs[k],
         "measures": compared_measures(run, k),
         "left_out": left_out(run, k),
-        "cautions": cautions(run, k),
+        "cautions": known,
+        "checked": findings.inconclusive not in known,  # else it says why nothing is concluded
+        "inconclusive": findings.inconclusive,
+        "proposals": findings.proposals,
         "scatter": _scatter(run, k) if len(plane.rows) else None,
         "bins": _bins(run, k),
         "groups": groups,
