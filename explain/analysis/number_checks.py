@@ -61,11 +61,15 @@ class NumberEvidence:
         return bins(self.plane)
 
     @cached_property
+    def bin_of(self) -> np.ndarray:
+        """(n,): number of the bin of the true number."""
+        return np.searchsorted([b.low for b in self.bins[1:]], self.plane.truth, "right")
+
+    @cached_property
     def within_bin(self) -> np.ndarray:
         """(n,): rank of the absolute residual among images of the same bin of the true number, from 0 to
         1."""
-        edges = [b.low for b in self.bins[1:]]
-        which, found = np.searchsorted(edges, self.plane.truth, "right"), np.empty(len(self.distance))
+        which, found = self.bin_of, np.empty(len(self.distance))
         for k in np.unique(which):
             chosen = which == k
             found[chosen] = (stats.rankdata(self.distance[chosen]) - 0.5) / chosen.sum()

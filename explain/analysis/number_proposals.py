@@ -18,6 +18,7 @@ from explain.analysis.number_checks import (
     wrong_scale,
 )
 from explain.analysis.number_groups import NumberGroup, number_group, ordered
+from explain.analysis.number_maps import worst_at_the_border
 from explain.analysis.number_outliers import suspects
 from explain.analysis.proposal import Proposal
 from explain.analysis.run_numbers import caution_of_mean, plane_of
@@ -32,6 +33,7 @@ CHECKS: dict[str, Callable[[NumberEvidence], Iterator[Proposal]]] = {
     "ranges with few images": few_images,
     "near duplicates that disagree": disagreeing_duplicates,
     "slices": worse_slices,
+    "errors at the border": worst_at_the_border,
 }
 """Name -> check, in the order in which equals are shown."""
 SUSPICIOUS = "suspicious"

@@ -46,15 +46,7 @@ def number_report(
     """
     request = run.manifest.request
     method = method or request.methods[0]
-    if method not in request.methods:
-        raise UserError(f"The run has no method '{method}': it has {', '.join(request.methods)}.")
-    if not 0 < per_group <= PER_CLASS:
-        raise UserError(
-            f"{counted(per_group, 'image')} per group {plural(per_group, 'does', 'do')} not fit into a "
-            f"report: ask for 1 to {PER_CLASS}, or export them."
-        )
-    if blur_eyes:
-        eye_band(run)
+    _check(run, method, per_group, blur_eyes)
     outputs = [run.index] if run.one_output else range(len(run.outputs))
     shown = list(outputs)[:OUTPUTS]
     more = len(outputs) - len(shown)
@@ -75,6 +67,20 @@ def number_report(
         charts=list(charts_of(run)),
         made=how_it_was_made(run, method),
     )
+
+
+def _check(run: NumbersRun, method: str, per_group: int, blur_eyes: bool) -> None:
+    """Raises UserError for options that do not fit the run."""
+    methods = run.manifest.request.methods
+    if method not in methods:
+        raise UserError(f"The run has no method '{method}': it has {', '.join(methods)}.")
+    if not 0 < per_group <= PER_CLASS:
+        raise UserError(
+            f"{counted(per_group, 'image')} per group {plural(per_group, 'does', 'do')} not fit into a "
+            f"report: ask for 1 to {PER_CLASS}, or export them."
+        )
+    if blur_eyes:
+        eye_band(run)
 
 
 def _subtitle(run: NumbersRun, method: str) -> str:
