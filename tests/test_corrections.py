@@ -259,7 +259,7 @@ def test_labels_that_do_not_fit_a_training(pictures: Path, tmp_path: Path) -> No
         r"none",
     ):
         open_parts(str(pictures), labels=write(tmp_path / "l.csv", [("red/0.png", "blue", "x/test")]))
-    with pytest.raises(UserError, match="holds classes, the task is affect: leave --labels out"):
+    with pytest.raises(UserError, match="--task regression --label-col valence,arousal, or leave --labels"):
         open_parts(str(pictures), labels=tmp_path / "l.csv", task="affect")
 
 

@@ -325,6 +325,6 @@ def test_many_outputs_are_listed_in_part() -> None:
     assert "<select" in pieces(many, first_view(many))[0]
 
 
-def test_notes_correct_no_number(run: Any) -> None:
-    with pytest.raises(UserError, match="not corrected here"):
+def test_notes_of_numbers_have_no_label(run: Any) -> None:
+    with pytest.raises(UserError, match="A run of numbers has no field 'label' in a note"):
         write(Context(run), "label 3", "7", "me")

@@ -90,9 +90,9 @@ def wrong_numbers(found: NumberEvidence) -> Iterator[Proposal]:
         f"are within {number(float(np.median(np.abs(plane.residual - np.median(plane.residual)))))}. Of "
         f"{counted(n, 'image')} whose errors are spread as the smaller ones are, {FALSE_ALARMS:g} would be "
         "that far.",
-        "Look at them first: correct the true numbers that are wrong in the data; the others are the worst "
-        "errors of the network.",
-        "",
+        "Look at them first: give the right numbers in their notes, and train on the corrected list; the "
+        "others are the worst errors of the network.",
+        "--labels labels.csv",
         plane.rows[chosen],
         len(chosen),
     )

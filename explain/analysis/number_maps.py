@@ -24,11 +24,8 @@ def worst_at_the_border(found: NumberEvidence) -> Iterator[Proposal]:
     if len(run.outputs) > MOST_OUTPUTS or "border_mass" not in run.manifest.request.statistics:
         return
     mass, method = _mass(found)
-    known = np.isfinite(mass)
-    at_border, worst = (
-        mass[known] > AT_BORDER,
-        found.distance[known] >= np.quantile(found.distance, 1 - WORST),
-    )
+    known, limit = np.isfinite(mass), np.quantile(found.distance, 1 - WORST)
+    at_border, worst = mass[known] > AT_BORDER, found.distance[known] >= limit
     both = int((at_border & worst).sum())
     if both < FEWEST or worst.all():
         return

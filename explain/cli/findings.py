@@ -218,8 +218,8 @@ def notes(
     wrong = sum(note.wrong for note in by_image.values())
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
     images, marked = counted(len(by_image), "image"), counted(wrong, "label")
-    if opened.label_sets is not None:
-        marked = f"{counted(wrong, 'image')} with labels"
+    if opened.label_sets is not None or opened.numbers:
+        marked = f"{counted(wrong, 'image')} with {'numbers' if opened.numbers else 'labels'}"
     say(f"notes      {images}, {marked} marked as wrong; tags: {tags}")
     fitting, missing = corrections_of(opened, by_image)
     if missing:

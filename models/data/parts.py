@@ -39,8 +39,11 @@ def open_parts(
     (`models.data.corrections`), applied before a validation split is held out of train. `task`: of a recipe;
     where it is empty and one split shows several labels of an image, or numbers, all are read so. Raises
     UserError."""
-    if labels and task in (REGRESSION, AFFECT):
-        raise UserError(f"--labels {labels} holds classes, the task is {task}: leave --labels out.")
+    if labels and task == AFFECT:
+        raise UserError(
+            f"--labels {labels} corrects the columns of a table, which the task {task} does not name: train "
+            f"with --task {REGRESSION} --label-col valence,arousal, or leave --labels out."
+        )
     corrections = read_corrections(labels) if labels else None
     made: list[Corrected] = []
 
