@@ -27,6 +27,7 @@ def number_contents(
     named = listed([run.title(m) for m in methods])
     files = {
         "index.html": "a page that opens without a server",
+        "sheet.png": "one picture with every group, as far as they fit",
         "overlays/": f"the input of the network, and {named} on it, "
         f"{counted(n * (1 + len(methods)), 'image')}",
         "maps/": f"{n * len(methods):,} raw maps (.npy)" if options.raw else "",
