@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,12 @@ def test_the_network_of_a_run_is_opened_again(words: list[Any], tinted: Tinted, 
     )
     assert "for blue:" in text
     own = ("invert", "image", Path(tinted.root) / "3.png", *model, "--layer", "features", "--out", tmp_path)
-    assert "an inversion takes networks that answer with classes" in one_line(*own)
+    launch(*own, "--steps", "2", "--restarts", "1")  # a layer's inversion needs no classes
+    said = launch(*own, "--steps", "2", "--restarts", "1")
+    before = next(line for line in said.splitlines() if line.startswith("the image "))
+    shown = [float(part.split()[-1]) for part in before.removeprefix("the image").split(",")]
+    assert shown == pytest.approx(again[0].model(again[0].batch([tinted.load(3)]))[0].tolist(), rel=1e-3)
+    assert re.search(r"features +red [-0-9.e+]+, blue [-0-9.e+]+, light [-0-9.e+]+ ", said)
 
 
 def test_what_the_commands_refuse(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
