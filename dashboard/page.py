@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from dashboard.error_boundary import message_text, one_line
 from dashboard.server.connections import limited
 from dashboard.server.uploads import only_uploads
+from explain.formatting import counted
 
 TEXT, PIECES, ALL = 10_000, 2_000, 100_000
 """Maximum characters of one text, items of a list, and characters of all texts of an event."""
@@ -88,7 +89,9 @@ def bounded(value: Any, depth: int = 8) -> int:
     """The number of characters of all texts, keys included. Raises gr.Error above the limits."""
     total = len(value) if isinstance(value, str) else 0
     if total > TEXT:
-        raise gr.Error(f"A text has {total:,} characters; at most {TEXT:,} are read.", print_exception=False)
+        raise gr.Error(
+            f"A text has {counted(total, 'character')}; at most {TEXT:,} are read.", print_exception=False
+        )
     if isinstance(value, dict | list | tuple):
         if len(value) > PIECES or depth == 0:
             raise gr.Error(

@@ -4,6 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from models.counts import be as be
+from models.counts import counted as counted
+from models.counts import plural as plural
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -25,23 +29,6 @@ def percent(value: float) -> str:
     if value != value:
         return "–"
     return f"{100 * value:.0f}\u00a0%" if value >= 0.0995 or value == 0 else f"{100 * value:.1f}\u00a0%"
-
-
-def counted(number: int, noun: str, several: str = "") -> str:
-    """'1 image', '1,024 images', '2 classes'. `several`: where it is not the noun and an s."""
-    return f"{number:,} {plural(number, noun, several)}"
-
-
-def plural(number: int, noun: str, several: str = "") -> str:
-    """'image' for 1, else 'images'."""
-    if number == 1:
-        return noun
-    return several or (f"{noun}es" if noun.endswith(("s", "sh")) else f"{noun}s")
-
-
-def be(number: int) -> str:
-    """'is' for 1, else 'are'."""
-    return "is" if number == 1 else "are"
 
 
 def called_text(classes: Sequence[str], prob: "np.ndarray", threshold: float = 0.5) -> str:

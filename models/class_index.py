@@ -18,15 +18,16 @@ def find_index(text: str, classes: Sequence[str]) -> int | None:
     return index
 
 
-def class_index(text: str, classes: Sequence[str]) -> int:
-    """As `find_index`. Raises UserError with the nearest names where there is no such class."""
+def class_index(text: str, classes: Sequence[str], what: str = "class") -> int:
+    """As `find_index`; `what` one of `classes` is. Raises UserError with the nearest names where there is no
+    such one."""
     if (index := find_index(text, classes)) is not None:
         return index
     near = near_names(text, classes, cutoff=0.4)
     hint = f"near are {', '.join(near)}" if near else f"there are {', '.join(classes[:8])}"
     more = " ..." if not near and len(classes) > 8 else ""
     numbers = "" if _are_numbered(classes) else f"; a number from 0 to {len(classes) - 1} is taken too"
-    raise UserError(f"No class '{text[:60]}': {hint}{more}{numbers}.")
+    raise UserError(f"No {what} '{text[:60]}': {hint}{more}{numbers}.")
 
 
 def _are_numbered(classes: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from models.class_order import UnclearOrder, counted_from_one, match_numbers, numbers_in, outputs_in_order
 from models.classes import FOLDINGS, fold, is_unnamed, near_names, pair_names
+from models.counts import be, counted
 from models.errors import UserError
 
 _WORDNET = re.compile(r"n\d{8}")
@@ -82,8 +83,8 @@ def _match_exactly(data: Sequence[str], model: Sequence[str], found: dict[str, i
             continue
         if counts[name] > 1:
             raise UserError(
-                f"{counts[name]} outputs of the network are called '{name}': choose one with "
-                "--classes FILE, lines 'data class, number of the output'."
+                f"{counted(counts[name], 'output')} of the network {be(counts[name])} called '{name}': "
+                "choose one with --classes FILE, lines 'data class, number of the output'."
             )
         found[name] = list(model).index(name)
 
@@ -150,16 +151,16 @@ def _without_names(data: Sequence[str], outputs: int) -> UserError:
         from_one = counted_from_one(data, outputs)
         order = f"; if class N is output N - 1 (1, 2, … {outputs}), --classes {from_one}" if from_one else ""
         return UnclearOrder(
-            f"The weights do not name their {outputs} outputs, the data's classes are {_short(data)}: if "
-            "they were trained on folders in sorted order, as ImageFolder does, use --classes "
-            f"sorted{order}; else write lines 'data class, class 0' into a file and give it with --classes "
-            "FILE.",
+            f"The weights do not name their {counted(outputs, 'output')}, the data's classes are "
+            f"{_short(data)}: if they were trained on folders in sorted order, as ImageFolder does, use "
+            f"--classes sorted{order}; else write lines 'data class, class 0' into a file and give it with "
+            "--classes FILE.",
             ("sorted", from_one) if from_one else ("sorted",),
         )
     return UserError(
-        f"The weights do not name their {outputs} outputs, the data has {len(data)} classes "
-        f"({_short(data)}): write lines 'data class, class 0' (or 'data class,' to leave it out) into a file "
-        "and give it with --classes FILE."
+        f"The weights do not name their {counted(outputs, 'output')}, the data has "
+        f"{counted(len(data), 'class')} ({_short(data)}): write lines 'data class, class 0' (or 'data "
+        "class,' to leave it out) into a file and give it with --classes FILE."
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from models.class_names_file import names_in
 from models.classes import is_unnamed, names_by_data
 from models.classifier import Classifier
+from models.counts import counted
 from models.errors import UserError
 from models.imagenet import imagenet_names, wordnet_ids
 from models.one_logit import is_one_logit
@@ -64,7 +65,7 @@ def must_name_all(names: Sequence[str], model: "nn.Module", outputs: int, where:
             f"{given} for the one output of {where}: give two, of the negative class first; or one, with "
             "--task regression (task=)."
         )
-    raise UserError(f"{given} for {outputs} outputs of {where}: name every output once.")
+    raise UserError(f"{given} for {counted(outputs, 'output')} of {where}: name every output once.")
 
 
 def named_by_data(classifier: Classifier, data: Sequence[str]) -> tuple[Classifier, str]:

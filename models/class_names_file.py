@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.counts import counted
 from models.errors import UserError
 
 INDICES = ("index", "idx", "id", "number", "output", "class_id", "class_idx", "class_index", "label_id")
@@ -69,8 +70,8 @@ def _from_csv(text: str, path: Path, delimiter: str) -> tuple[str, ...]:
         rows = rows[1:]
     if short := next((row for row in rows if len(row) != len(header)), None):
         raise UserError(
-            f"'{path}' has a row of {len(short)} cells, '{', '.join(short)[:40]}', where the first has "
-            f"{len(header)}: put names with commas in double quotes."
+            f"'{path}' has a row of {counted(len(short), 'cell')}, '{', '.join(short)[:40]}', where the "
+            f"first has {len(header)}: put names with commas in double quotes."
         )
     if index is None:
         return tuple(row[at] for row in rows)

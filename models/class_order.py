@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from models.classes import is_unnamed
+from models.counts import counted
 from models.errors import UserError
 
 FROM_ONE = "numbers-from-1"
@@ -120,9 +121,9 @@ def _sorted(data: Sequence[str], model: Sequence[str], empty: Sequence[str]) -> 
     known = [name for name in data if name not in empty] if without else list(data)
     if len(known) != len(model):
         raise UserError(
-            f"--classes sorted: the data has {len(data)} classes, the network {len(model)} outputs, and "
-            "sorted names give the order only of all classes: write lines 'data class, number of the output' "
-            "into a file for --classes FILE."
+            f"--classes sorted: the data has {counted(len(data), 'class')}, the network "
+            f"{counted(len(model), 'output')}, and sorted names give the order only of all classes: write "
+            "lines 'data class, number of the output' into a file for --classes FILE."
         )
     every = sorted(known)
     shown = ", ".join(every[:6]) + (" …" if len(every) > 6 else "")

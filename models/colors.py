@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from models.counts import counted
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -49,7 +51,7 @@ def channels_wanted(error: Exception, given: int) -> int | None:
 def how_to_read(channels: int) -> str:
     """What to do about a network of so many channels that gets images of others, one phrase."""
     if channels not in BY_COUNT:
-        return f"it takes {channels} channels, and {READ}"
+        return f"it takes {counted(channels, 'channel')}, and {READ}"
     many = channels > 1
     return (
         f"it takes {channels} channel{'s' if many else ''}: add --channels {BY_COUNT[channels]}, with --mean "

@@ -58,8 +58,8 @@ def answering_each_class(
     where the outputs are not what a person says."""
     if is_one_logit(model):
         raise UserError(
-            "The network has one output, which says yes or no to one class: give data with one label an "
-            "image, or --task single-label."
+            "The network has one output, which says yes or no to one class, and several labels per image "
+            "need an output for each: give such a network, or data with one label per image, of two classes."
         )
     count = _outputs(model, example)
     told = of_each(model) or recorded(model)

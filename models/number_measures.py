@@ -4,6 +4,9 @@ import numpy as np
 
 from models.affect import concordance, correlation
 
+UNITS = ("mae", "rmse")
+"""Measures in the unit of the output; the others have none."""
+
 
 def r_squared(answer: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """1 - sum of squared errors / sum of squared deviations of the truth from its mean, of each column of

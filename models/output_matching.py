@@ -6,6 +6,7 @@ import numpy as np
 
 from models.class_matching import ClassMatch
 from models.classes import is_unnamed, plain
+from models.counts import counted
 from models.data.source import Item, has_numbers
 from models.data.table import LABEL_COLUMNS
 from models.errors import UserError
@@ -63,12 +64,21 @@ def true_numbers(items: Sequence[Item], outputs: Mapping[str, int], columns: Seq
 
 
 def _counts(data: Sequence[str], model: Sequence[str], name: str) -> str:
-    one = "1 number" if len(data) == 1 else f"{len(data)} numbers"
-    outputs = "1 output" if len(model) == 1 else f"{len(model)} outputs"
+    if len(model) == 1:
+        advice = "name one of these columns with --label-col, or give a network with an output for each."
+    elif len(data) == 1:
+        advice = (
+            "name a column of numbers for each output with --label-col a,b; or read the labels as classes "
+            f"with --task {SINGLE}."
+        )
+    else:
+        advice = (
+            "name a column of numbers for each output with --label-col a,b; or one column to be read as "
+            f"classes with --task {SINGLE}."
+        )
     return (
-        f"{name} has {outputs} ({_shown(model)}), and the data has {one} for each image ({_shown(data)}): "
-        "name a column of numbers for each output with --label-col a,b; or read labels as classes with "
-        f"--task {SINGLE}."
+        f"{name} has {counted(len(model), 'output')} ({_shown(model)}), and the data has "
+        f"{counted(len(data), 'number')} for each image ({_shown(data)}): {advice}"
     )
 
 

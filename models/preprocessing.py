@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from models.colors import BY_COUNT, MODES, READ, as_rgb, has_alpha, swapped
+from models.counts import counted
 from models.errors import UserError
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ def require_readable(preprocessing: Preprocessing) -> None:
     """Raises UserError for a preprocessing of as many channels as no image has."""
     mean, std = len(preprocessing.mean), len(preprocessing.std)
     if not preprocessing._has_channels():
-        raise UserError(f"This preprocessing has {mean} values of mean and {std} of std: {READ}.")
+        raise UserError(f"This preprocessing has {counted(mean, 'value')} of mean and {std} of std: {READ}.")
 
 
 def _are_counts(values: Any, count: int) -> bool:

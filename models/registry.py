@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from models.classifier import Classifier
+from models.counts import counted
 from models.errors import UserError
 from models.input_options import require_channels, with_options
 from models.parameter_sets import reading
@@ -121,7 +122,8 @@ def _require_names(classifier: Classifier, classes: tuple[str, ...] | None) -> N
     """Raises UserError where the network names its outputs otherwise than a person."""
     if classes and classifier.classes != classes:
         raise UserError(
-            f"{classifier.name} names its {len(classifier.classes)} outputs itself: leave --class-names out."
+            f"{classifier.name} names its {counted(len(classifier.classes), 'output')} itself: leave "
+            "--class-names out."
         )
 
 

@@ -1,5 +1,6 @@
 """What a network answers, and what the data asks: one class of an image, any number of labels, or numbers."""
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,36 @@ def as_asked(classifier: "Classifier", source: "ImageSource", told: str = "") ->
     network's own file names another one, and where its outputs cannot be read so."""
     task = told or source.task
     if classifier.task and classifier.task != task and not told:
-        either = " or ".join(f"--task {name}" for name in TASKS if name in (classifier.task, task))
+        possible = [name for name in (SINGLE, MULTI, REGRESSION) if name in (classifier.task, task)]
+        either = [f"--task {name}" for name in possible if _may_be(name, classifier, source)]
+        advice = f"read it with {' or '.join(either)}" if either else "give data or a network of one task"
         raise UserError(
             f"{classifier.name} answers {ANSWERS[classifier.task]}, as its file says, and the data has "
-            f"{LABELS[source.task]}: read it with {either}."
+            f"{LABELS[source.task]}: {advice}."
         )
     if task == SINGLE and not told:
         _require_classes(classifier, source)
     return with_task(classifier, task)
+
+
+def _may_be(task: str, classifier: "Classifier", source: "ImageSource") -> bool:
+    """Whether network and data can be of a task, by their counts: an output for each label or class, where
+    one output is that of two classes; names that are numbers for numbers."""
+    from models.one_logit import is_one_logit
+
+    one = is_one_logit(classifier.model) or len(classifier.classes) == 1
+    if task == MULTI:
+        return not one
+    if task == SINGLE:
+        return not one or (len(source.classes) <= 2 and not source.multi_label)
+    return source.regression or (not source.multi_label and all(map(_is_number, source.classes)))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _require_classes(classifier: "Classifier", source: "ImageSource") -> None:

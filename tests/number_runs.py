@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from explain.run.map_stats import attention_statistics
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData, open_run
 from tests.conftest import DEMO
@@ -20,6 +21,11 @@ class MadeUp(NumbersRun):
         assert self.demo is not None
         maps = self.demo.maps(method, "pred", [r % len(self.demo.table) for r in rows])
         return np.asarray(maps - maps.mean((1, 2), keepdims=True) * (output + 1))
+
+    def statistic(self, method: str, name: str, output: int) -> np.ndarray:
+        assert self.demo is not None
+        found = attention_statistics(self.maps_of(method, output, range(len(self.demo.table))))[name]
+        return found[np.arange(len(self.table)) % len(found)]
 
     def has_map(self, output: int, row: int) -> bool:
         return True

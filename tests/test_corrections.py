@@ -65,8 +65,7 @@ def test_labels_are_replaced_and_images_left_out(pictures: Path, tmp_path: Path)
     del expected["red/1.png"]
     assert list(labels(made).items()) == list(expected.items())
     assert (
-        made.note
-        == "1 labels corrected, 1 images left out by labels.csv; 1 images of labels.csv are not there"
+        made.note == "1 label corrected, 1 image left out by labels.csv; 1 image of labels.csv is not there"
     )  # type: ignore[attr-defined]
     assert made.fingerprint() != source.fingerprint()
     for i, item in enumerate(made.items):
@@ -112,9 +111,7 @@ def test_a_table_by_its_name_and_another_word_for_a_class(pictures: Path, tmp_pa
     made = corrected(open_data(str(pictures / "faces.csv")), text)
     assert labels(made) == {"red/0.png": "joy", "red/1.png": "joy", "blue/0.png": "joy"}
     assert made.classes == ("Sad", "joy")
-    assert (
-        made.note == "images from column 'image', labels from column 'emotion'; 1 labels corrected by l.csv"
-    )  # type: ignore[attr-defined]
+    assert made.note == "images from column 'image', labels from column 'emotion'; 1 label corrected by l.csv"  # type: ignore[attr-defined]
 
 
 def test_labels_that_are_right_already_change_nothing_and_say_so(pictures: Path, tmp_path: Path) -> None:
@@ -144,7 +141,7 @@ def test_toon_faces_stay_the_pictures_that_they_were(tmp_path: Path) -> None:
     )
     made = corrected(source, read_corrections(file))
     assert [item.label for item in made.items[:3]] == ["happiness", "fear", "surprise"]
-    assert made.note == "1 labels corrected, 1 images left out by l.csv"  # type: ignore[attr-defined]
+    assert made.note == "1 label corrected, 1 image left out by l.csv"  # type: ignore[attr-defined]
     assert made.regions == source.regions
     np.testing.assert_array_equal(np.asarray(made.load(1)), np.asarray(source.load(2)))
     np.testing.assert_array_equal(made.masks(1), source.masks(2))
@@ -215,8 +212,8 @@ def test_parts_are_corrected_by_their_names(pictures: Path, tmp_path: Path) -> N
     assert labels(parts.validation) == labels(FolderSource(pictures)) | {"red/0.png": "blue"}
     assert labels(parts.test) == {k: v for k, v in labels(FolderSource(pictures)).items() if k != "red/1.png"}
     assert parts.note == (
-        "0 labels corrected by labels.csv; parted/val: 1 labels corrected by labels.csv; "
-        "parted/test: 0 labels corrected, 1 images left out by labels.csv; 1 images of labels.csv are not "
+        "0 labels corrected by labels.csv; parted/val: 1 label corrected by labels.csv; "
+        "parted/test: 0 labels corrected, 1 image left out by labels.csv; 1 image of labels.csv is not "
         "there"
     )
 
@@ -262,7 +259,7 @@ def test_labels_that_do_not_fit_a_training(pictures: Path, tmp_path: Path) -> No
         r"none",
     ):
         open_parts(str(pictures), labels=write(tmp_path / "l.csv", [("red/0.png", "blue", "x/test")]))
-    with pytest.raises(UserError, match="holds classes, the task is affect: leave --labels out"):
+    with pytest.raises(UserError, match="--task regression --label-col valence,arousal, or leave --labels"):
         open_parts(str(pictures), labels=tmp_path / "l.csv", task="affect")
 
 

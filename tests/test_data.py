@@ -143,7 +143,7 @@ def test_table(kind: str, pictures: Path) -> None:
     assert (source.image_col, source.label_col) == ("file", "emotion")
     assert len(source) == 2
     assert source.load(1).size == (48, 40)
-    assert "1 rows without image" in source.note
+    assert "1 row without image" in source.note
 
 
 def test_tables_that_cannot_be_used(pictures: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_run_is_measured_against_corrected_labels(tmp_path: Path) -> None:
     add(tmp_path / "plain", wrong["id"], "label", called, classes=run.classes)
     launch("notes", tmp_path / "plain", "--labels", tmp_path / "labels.csv")
     text = launch(*words, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "corrected")
-    assert "1 labels corrected by labels.csv" in text
+    assert "1 label corrected by labels.csv" in text
     corrected = open_run(tmp_path / "corrected").ok
     assert corrected["correct"].sum() == run.ok["correct"].sum() + 1
     assert "holds another run" in one_line(

@@ -101,14 +101,14 @@ def test_what_is_outside_is_dropped_and_counted(tmp_path: Path) -> None:
         )
     )
     assert "2 of 6 fixations outside of their images dropped" in found.note
-    assert "1 rows without a position" in found.note
+    assert "1 row without a position" in found.note
     assert found.fixations == 4
 
 
 def test_an_image_without_fixations_is_left_out(tmp_path: Path) -> None:
     found = open_gaze(table(tmp_path, [*ROWS[:3], ("2.png", 99, 99, "cid")]))
     assert [i.id for i in found.images] == ["0.png", "1.png"]
-    assert "1 images without a fixation left out" in found.note
+    assert "1 image without a fixation left out" in found.note
 
 
 def test_exchanged_columns_are_told(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_pictures_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "images" / "broken.png").write_bytes(b"no picture")
     found = open_gaze(table(tmp_path, [*rows, ("broken.png", 1, 1, "ann")]))
     assert "2 images that cannot be read left out (first: 9.png (file not found))" in found.note
-    with pytest.raises(UserError, match="None of the 1 images"):
+    with pytest.raises(UserError, match="None of the 1 image "):
         open_gaze(table(tmp_path / "none", [("gone.png", 1, 1, "a")], images=0))
 
 

@@ -39,10 +39,13 @@ def wide_run(tiny: Classifier, pictures: Path, tmp_path: Path) -> RunData:
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """All that is written on sheets."""
     message: list[str] = []
-    draw = drawing._text
-    monkeypatch.setattr(
-        drawing, "_text", lambda d, x, y, text, *a, **k: message.append(text) or draw(d, x, y, text, *a, **k)
-    )
+    draw = drawing.write_line
+
+    def written(d: Any, x: int, y: int, text: str, *more: Any, **named: Any) -> int:
+        message.append(text)
+        return draw(d, x, y, text, *more, **named)
+
+    monkeypatch.setattr(drawing, "write_line", written)
     return message
 
 

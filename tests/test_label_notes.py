@@ -178,7 +178,7 @@ def test_corrections_are_applied_to_the_data(
     assert made.multi_label
     before = {item.id: set(item.labels or ()) for item in patches.items}
     changed = sum(before[image] != labels for image, labels in right.items())  # one may be right already
-    assert made.note == f"{changed} images with corrected labels, 1 images left out by labels.csv"
+    assert made.note == f"{changed} images with corrected labels, 1 image left out by labels.csv"
     expected = before | right
     del expected[sets.table["id"][2]]
     assert {item.id: set(item.labels or ()) for item in made.items} == expected

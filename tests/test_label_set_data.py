@@ -11,17 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from explain.run.engine import match
+from models.classifier import Classifier
+from models.data.corrections import Corrected, Corrections
 from models.data.hints import near_classes
 from models.data.holdout import held_out, split_off
 from models.data.kind import DataRequest
 from models.data.label_sets import set_reading
 from models.data.open import open_data
 from models.data.registry import register_data_source, unregister_data_source
-from models.data.source import ImageSource, Item, Subset, must_be_single
+from models.data.source import ImageSource, Item, Subset
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 from tests.archives import png, write_tar
-from tests.command import one_line
+from tests.conftest import TINY, TinyNet
 from tests.label_forms import CLASSES, FORMS, drawn, found, one_hot, pictures_of
 
 # -- every form ----------------------------------------------------------------------------------------------
@@ -57,12 +60,31 @@ def test_the_note_says_how_labels_were_read(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("form", ["bars", "one-hot", "Sequence", "shards, .cls"])
+def test_counts_of_a_part_are_those_of_its_images(form: str, tmp_path: Path) -> None:
+    """Of the first images of `--limit`, of a split that is held out, and of corrected labels."""
+    sets = [[(), ("9",), ("9", "cat"), ("cat",)][k % 4] for k in range(25)]
+    path = str(FORMS[form](tmp_path / "d", sets))
+    parts = [open_data(path, limit=10), held_out(open_data(path), "train")]
+    whole = open_data(path)
+    keys = {("", item.id): "cat" for item in whole.items[:4]}
+    parts.append(Corrected(whole, Corrections("l.csv", keys)))
+    for part in parts:
+        sizes = [len(item.labels or ()) for item in part.items]
+        figures = (
+            f"{sum(sizes) / len(sizes):.1f} labels per image on average; {sizes.count(0)} images have none"
+        )
+        assert figures in part.note
+        assert part.note.count("on average") == 1
+    assert parts[0].note.endswith("; 10 of these 25 images are used")
+
+
 def test_columns_keep_their_order_and_names_of_a_schema_theirs(tmp_path: Path) -> None:
     pictures_of(tmp_path, 2)
     (tmp_path / "t.csv").write_text("image,zebra,ant\n00.png,1,1\n01.png,,\n")
     source = open_data(str(tmp_path / "t.csv"))
     assert (source.classes, found(source)) == (("zebra", "ant"), [("zebra", "ant")])
-    assert "1 rows without image or label left out" in source.note
+    assert "1 row without image or label left out" in source.note
     (tmp_path / "t.csv").write_text("image,zebra,ant\n00.png,1,1\n01.png,1,\n")
     assert ", 1 empty cells read as 0: 1.5 labels" in open_data(str(tmp_path / "t.csv")).note
     feature = {"feature": {"names": ["zebra", "ant"], "_type": "ClassLabel"}, "_type": "List"}
@@ -74,7 +96,7 @@ def test_columns_keep_their_order_and_names_of_a_schema_theirs(tmp_path: Path) -
     pq.write_table(table, tmp_path / "x.parquet")
     source = open_data(str(tmp_path / "x.parquet"))
     assert (source.classes, found(source)) == (("zebra", "ant"), [("zebra", "ant"), (), ()])
-    assert "1 rows without a label left out" in source.note  # -1: hidden
+    assert "1 row without a label left out" in source.note  # -1: hidden
     pq.write_table(table.set_column(1, "tags", pa.array([[2], [0], [0], [0]])), tmp_path / "x.parquet")
     with pytest.raises(UserError, match="has the label 2, and its schema names 2 classes"):
         open_data(str(tmp_path / "x.parquet"))
@@ -93,7 +115,7 @@ def test_cells_of_one_label_are_sets_where_asked_for(tmp_path: Path) -> None:
     path = table(tmp_path, [("00.png", "a"), ("01.png", "b"), ("02.png", None), ("03.png", "tench; Tinca")])
     plain = open_data(path)
     assert (plain.multi_label, [item.labels for item in plain.items]) == (False, [None] * 3)
-    assert "1 rows without image or label left out" in plain.note
+    assert "1 row without image or label left out" in plain.note
     source = open_data(path, labels_as=MULTI, known=("a", "b", "tench; Tinca"))
     assert found(source) == [("a",), ("b",), (), ("tench; Tinca",)]
     assert "labels from column 'label', one in each cell, read as a set: 0.8 labels per image" in source.note
@@ -102,6 +124,16 @@ def test_cells_of_one_label_are_sets_where_asked_for(tmp_path: Path) -> None:
         table(tmp_path, [("00.png", "3|7"), ("01.png", "3"), ("02.png", "7")]), labels_as=SINGLE
     )
     assert (whole.multi_label, whole.classes) == (False, ("3", "7", "3|7"))
+    both = (
+        "as the task single-label each cell is one class, '3|7' too: 3 classes; as the task multi-label it "
+        "is a set of 2 labels, several in a cell, separated by '|'"
+    )
+    assert whole.note.endswith(both)
+    net = Classifier("n", TinyNet(2).eval(), ("3", "7"), TINY, "", "")
+    with pytest.raises(UserError, match=r"can be read in two ways: as the .*, or give --classes FILE\.$"):
+        match(net, whole)
+    joined = Classifier("n", TinyNet(3).eval(), ("3|7", "3", "7"), TINY, "", "")
+    assert match(joined, whole).outputs == (1, 2, 0)
     with pytest.raises(UserError, match="'multi-label' or 'regression', not as 'both'"):
         open_data(path, labels_as="both")
 
@@ -168,7 +200,7 @@ def test_rows_of_one_image_are_united_in_sets_only(tmp_path: Path) -> None:
     path = table(tmp_path, rows)
     plain = open_data(path)
     assert [(item.id, item.label) for item in plain.items] == [("00.png", "a"), ("01.png", "c")]
-    assert "1 images are named under different labels, of which the first is taken (00.png is a and b)" in (
+    assert "1 image is named under different labels, of which the first is taken (00.png is a and b)" in (
         plain.note
     )
     source, union = open_data(path, labels_as=MULTI), dict[str, set[str]]()
@@ -176,7 +208,7 @@ def test_rows_of_one_image_are_united_in_sets_only(tmp_path: Path) -> None:
         union.setdefault(image, set()).update([label] if isinstance(label, str) else [])
     assert {item.id: set(item.labels or ()) for item in source.items} == union
     assert "3 rows that name an image again are united with its other labels" in source.note
-    assert "1 rows without image or label left out" in source.note
+    assert "1 row without image or label left out" in source.note
     shown = open_data(table(tmp_path, [*rows[:4], ("02.png", "a|b"), ("03.png", " ")]))
     assert found(shown) == [("a", "b"), (), ("a", "b"), ()]
     flags = open_data(table(tmp_path, [("00.png", 1, 0), ("01.png", 0, 0), ("00.png", 0, 1)], "a", "b"))
@@ -316,20 +348,10 @@ def test_splits_hold_the_rarest_labels(tmp_path: Path) -> None:
     assert (len(held), held.multi_label) == (5, True)
 
 
-def test_studies_refuse_sets(tmp_path: Path) -> None:
-    source = many(tmp_path)
-    path = tmp_path / "d" / "t.csv"
-    with pytest.raises(UserError, match=r"^study takes data with one label per image; t.* any number"):
-        must_be_single(source, "study")
-    assert "study takes data with one label per image" in one_line(
-        "study", "fc-vs-conv", "--data", path, "--out", tmp_path / "study"
-    )
-
-
 def test_hints_and_empty_classes_of_sets(tmp_path: Path) -> None:
     rows = [(f"{i % 6:02d}.png", "happiness|cat") for i in range(5)] + [("05.png", "hapiness")]
     source = open_data(table(tmp_path, rows), labels_as=MULTI)
-    assert "'hapiness' (1 images) is near 'happiness' (5)" in near_classes(source)
+    assert "'hapiness' (1 image) is near 'happiness' (5)" in near_classes(source)
     assert source.empty == ()
     assert Item.of_set("x", ["b", "a"], ("a", "b", "c")) == Item("x", "a | b", ("a", "b"))
     assert Subset(source, np.array([5])).empty == ("cat", "happiness")

@@ -259,7 +259,7 @@ def test_images_that_cannot_be_read_are_counted(net: Classifier, patches: Patche
 def test_changed_labels_are_another_run(net: Classifier, patches: Patches, tmp_path: Path) -> None:
     run(net, patches, tmp_path / "run", ["grad_cam"])
     patches.items[0] = Item.of_set(patches.items[0].id, NAMES, NAMES)
-    with pytest.raises(UserError, match="1 labels changed"):
+    with pytest.raises(UserError, match="1 label changed"):
         run(net, patches, tmp_path / "run", ["grad_cam"])
 
 

@@ -29,8 +29,10 @@ from models.training.charts import Bars, charts
 from models.training.keep import KeepBest
 from models.training.measure import measure
 from models.training.preview import format_text, preview
+from models.training.progress import predictions_file
 from models.training.recipe import Recipe
 from models.training.seeds import train_seeds
+from models.training.studies import fc_vs_conv, study
 from models.training.tasks import TASKS
 from models.training.train import Training
 from models.training.trained import open_trained
@@ -283,6 +285,26 @@ def test_commands_read_the_task_from_the_file(
     assert "any number of labels per image" in one_line(
         "train", "--task", "single-label", "--data", "toon_attributes", "--out", tmp_path / "b.safetensors"
     )
-    assert "study takes data with one label per image" in one_line(
-        "study", "fc-vs-conv", "--data", "toon_attributes", "--out", tmp_path / "study"
-    )
+
+
+@pytest.mark.usefixtures("charts_not_drawn")
+def test_a_study_of_several_labels(faces: Parts, tmp_path: Path) -> None:
+    """Its table has the measures of the checkpoints; loss and mAP are counted anew here."""
+    text, out = list[str](), tmp_path / "study"
+    recipe = Recipe(epochs=1, batch_size=8, patience=1, augmentation=Augmentation.parse("none"))
+    table = study(fc_vs_conv(recipe), faces, out, say=text.append)
+    assert table is not None
+    for _, row in table.iterrows():
+        answers = pd.read_parquet(predictions_file(out / f"{row['model']}.safetensors"))
+        answers = answers[answers["part"] == "test"]
+        logits, truths = (torch.tensor(np.stack(answers[c].to_list())).double() for c in ("answer", "truth"))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, truths)
+        assert row["loss"] == pytest.approx(float(loss), rel=1e-5)
+        there = [k for k in range(len(CLASSES)) if truths[:, k].any()]
+        each = [metrics.average_precision_score(truths[:, k], logits[:, k]) for k in there]
+        assert row["mAP"] == pytest.approx(np.mean(each))
+        assert row["from"] <= row["mAP"] <= row["to"]
+        assert f"{row['mAP']:.3f} ({row['from']:.3f} to {row['to']:.3f})" in text[-1]
+    written = (out / "study.md").read_text()
+    assert "mAP (95 % interval)" in written
+    assert "24 images of 14 labels to train; loss (binary cross-entropy, nats) and mAP of 24 test" in written

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,13 @@ def test_the_commands(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
     assert [float(value) for value in noted["true"].split(", ")] == pytest.approx(found.truth[0], rel=1e-5)
     assert [float(v) for v in noted["predicted"].split(", ")] == pytest.approx(found.predicted[0], rel=1e-5)
     assert "red" not in launch("analyze", out, "--label", "blue")
-    assert "A threshold takes runs of one class per image" in one_line("analyze", out, "--threshold", "0.7")
+    for option, value in (("--threshold", "0.7"), ("--positive", "red")):
+        for command in ("analyze", "report", "export"):
+            line = one_line(
+                command, out, option, value, *(["--out", tmp_path / "x"] * (command != "analyze"))
+            )
+            assert f"{option} is for classes, of which one is predicted from a probability on" in line
+            assert "numbers (red, blue, light), which have none: leave it out" in line
     launch("report", out, "--out", tmp_path / "r.html")
     assert "answering the mean" in (tmp_path / "r.html").read_text()
     launch("export", out, "--out", tmp_path / "exported")
@@ -124,7 +131,12 @@ def test_the_network_of_a_run_is_opened_again(words: list[Any], tinted: Tinted, 
     )
     assert "for blue:" in text
     own = ("invert", "image", Path(tinted.root) / "3.png", *model, "--layer", "features", "--out", tmp_path)
-    assert "an inversion takes networks that answer with classes" in one_line(*own)
+    launch(*own, "--steps", "2", "--restarts", "1")  # a layer's inversion needs no classes
+    said = launch(*own, "--steps", "2", "--restarts", "1")
+    before = next(line for line in said.splitlines() if line.startswith("the image "))
+    shown = [float(part.split()[-1]) for part in before.removeprefix("the image").split(",")]
+    assert shown == pytest.approx(again[0].model(again[0].batch([tinted.load(3)]))[0].tolist(), rel=1e-3)
+    assert re.search(r"features +red [-0-9.e+]+, blue [-0-9.e+]+, light [-0-9.e+]+ ", said)
 
 
 def test_what_the_commands_refuse(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
@@ -143,7 +155,7 @@ def test_what_the_commands_refuse(words: list[Any], tinted: Tinted, tmp_path: Pa
         "check", *words, "--label-col", "red,blue,light", "--expect", "0.9"
     )
     study = ("study", "fc-vs-conv", "--data", words[5], "--label-col", "red", "--out", tmp_path / "s")
-    assert "study takes data with one label per image" in one_line(*study)
+    assert "study takes data with one label per image, or several" in one_line(*study)
 
 
 def test_other_colors_are_found(words: list[Any], tmp_path: Path) -> None:
@@ -171,6 +183,8 @@ def test_explain_says_the_numbers(words: list[Any], tinted: Tinted, tmp_path: Pa
         assert float(shown.split()[1]) == pytest.approx(value, rel=1e-3)
     assert "%" not in text
     assert "for light:" in text
+    wrong = one_line("explain", picture, *own, *named, "--target", "zz")
+    assert "No output 'zz': there are red, blue, light; a number from 0 to 2 is taken too." in wrong
 
 
 def test_compare_two_runs(words: list[Any], tinted: Tinted, tmp_path: Path) -> None:
@@ -234,7 +248,7 @@ def test_valence_and_arousal_are_explained(tmp_path: Path) -> None:
     named = ("--model", weights, "--data", table, "--label-col", "arousal,valence")
     text = launch("run", *named, "--out", tmp_path / "run", "--methods", "grad_cam")
     assert "-2 is read as an unknown arousal or valence" in text
-    assert "1 rows without image or number left out" in text
+    assert "1 row without image or number left out" in text
     found = open_run(tmp_path / "run")
     assert isinstance(found, NumbersRun)
     assert found.outputs == ("valence", "arousal")

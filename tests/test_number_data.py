@@ -154,7 +154,7 @@ def test_parquet_files_of_images(tmp_path: Path) -> None:
     more = write_parquet(tmp_path / "b" / "t.parquet", rows, score=[*SCORES[:3], None])
     found = open_data(str(more), label_col="label,score")
     assert numbers_of(found) == list(zip(AGES[:3], SCORES[:3], strict=True))
-    assert "1 rows without a number left out" in found.note
+    assert "1 row without a number left out" in found.note
     assert found.load(2).getpixel((0, 0)) == (2, 2, 2)
     images = pa.array([{"bytes": png(i), "path": None} for i in range(3)])
     lists = pa.array([[0.5, 1.0], [2.0, 3.0], [4.0, -1.5]], pa.list_(pa.float32()))
@@ -181,7 +181,7 @@ def test_shards(tmp_path: Path) -> None:
     assert numbers_of(open_data(shard, label_col="age")) == [(age,) for age in AGES]
     both = open_data(shard, label_col="age,score")
     assert (both.classes, len(numbers_of(both))) == (("age", "score"), 3)
-    assert "1 images without a label left out" in both.note
+    assert "1 image without a label left out" in both.note
     with pytest.raises(UserError, match=r"holds the label 0\.5, which is no class"):
         open_data(shard, label_col="age", labels_as=SINGLE)
 

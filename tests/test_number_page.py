@@ -20,7 +20,7 @@ from dashboard.components.number_subject import number_facts, number_maps
 from dashboard.components.scatter import scatter_panel
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import write
-from dashboard.tabs import compare, errors, gaze, inspect, numbers
+from dashboard.tabs import compare, errors, gaze, inspect, inversion, numbers
 from dashboard.tabs.inspect import show_row
 from dashboard.tabs.numbers import changed, pieces
 from dashboard.tabs.numbers_state import NumbersView, first_view, from_query, is_view
@@ -278,7 +278,8 @@ def test_the_page_has_the_tabs_of_numbers(run: Any) -> None:
     assert missing(numbers, run) is None
     assert missing(inspect, run) is None
     assert missing(compare, run) is None
-    assert "takes runs of classes" in str(missing(gaze, run))
+    assert missing(gaze, run) is None
+    assert missing(inversion, run) is None
     assert not ctx.work_out()
     build(ctx)
 
@@ -325,6 +326,6 @@ def test_many_outputs_are_listed_in_part() -> None:
     assert "<select" in pieces(many, first_view(many))[0]
 
 
-def test_notes_correct_no_number(run: Any) -> None:
-    with pytest.raises(UserError, match="not corrected here"):
+def test_notes_of_numbers_have_no_label(run: Any) -> None:
+    with pytest.raises(UserError, match="A run of numbers has no field 'label' in a note"):
         write(Context(run), "label 3", "7", "me")

@@ -338,4 +338,4 @@ def test_two_outputs_are_told_apart() -> None:
     view = first_view(run).apply("group", "proposal:0", run)
     assert view.apply("output", "1", run).group == ""
     assert view.apply("group", "suspicious", run).apply("output", "1", run).group == "suspicious"
-    assert len(CHECKS) == 7
+    assert len(CHECKS) == 8

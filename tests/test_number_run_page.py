@@ -4,6 +4,7 @@ import itertools
 import json
 import shlex
 import shutil
+from dataclasses import asdict
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from dashboard.session.context import Context
 from dashboard.tabs.inspect import show_row
 from dashboard.tabs.inspect_maps import live_maps
 from dashboard.tabs.inspect_state import InspectView
-from dashboard.tabs.layers import Pieces
+from dashboard.tabs.label_link import label_of_link
+from dashboard.tabs.layers import LayersTab, Pieces
 from dashboard.tabs.layers_state import LayersView
 from dashboard.tabs.numbers import pieces
 from dashboard.tabs.numbers_state import first_view
@@ -133,6 +135,36 @@ def test_layers_show_an_image(opened: NumbersRun, net: Classifier) -> None:
     _, shown = Pieces(Context(opened, network=net)).of(LayersView({"row": 0}, channel=0))
     assert "Class separability" not in str(shown[3])
     assert "Find them" not in "".join(map(str, shown))
+
+
+def test_channels_are_ordered_by_the_chosen_output(opened: NumbersRun, net: Classifier) -> None:
+    ctx = Context(opened, network=net)
+    pieces, tab = Pieces(ctx), LayersTab.__new__(LayersTab)
+    tab._ctx = ctx
+    view = LayersView({"row": 3}, "features.4", order="weight towards the class")
+    orders = []
+    with ctx.classifier() as c:
+        x = ctx.sessions.at({"row": 3}).x
+        for k in range(3):
+            features = c.model.features(x).detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(c.model.head(features.mean((2, 3)))[0, k], features)
+            orders.append(np.argsort(-gradient.mean((2, 3))[0].numpy(), kind="stable").tolist())
+    assert len({tuple(o) for o in orders}) > 1
+    errors = asdict(first_view(opened).apply("output", "1", opened))
+    assert tab._label(view, errors) == 1  # that of Errors, until one is chosen here
+    for k in range(3):
+        chosen = view.apply("label", str(k))
+        label = tab._label(chosen, errors)
+        assert label == k
+        _, (_, sheet, _, depth) = pieces.of(chosen, label)
+        found = [int(part.split('"')[0]) for part in sheet.split('data-action="channel" data-value="')[1:]]
+        assert found == orders[k][: len(found)]
+        assert "weight towards the output" in sheet
+        assert f'<option value="{k}" selected>{OUTPUTS[k]}</option>' in sheet
+        assert f"output={OUTPUTS[k]}" in sheet
+        assert "Class separability" not in depth
+        link = dict(part.split("=") for part in chosen.query(opened).lstrip("?").split("&"))
+        assert label_of_link(link, opened) == k
 
 
 def test_commands_write_export_and_report(opened: NumbersRun, tmp_path: Path) -> None:

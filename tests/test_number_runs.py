@@ -263,7 +263,7 @@ def test_changed_numbers_are_another_run(net: Classifier, tinted: Tinted, tmp_pa
     before = tinted.fingerprint()
     tinted.items[0] = Item.of_numbers("0.png", (1 / 3, 2, 3))
     assert tinted.fingerprint() != before
-    with pytest.raises(UserError, match="1 labels changed"):
+    with pytest.raises(UserError, match="1 label changed"):
         run(net, tinted, tmp_path / "run", ["grad_cam"])
 
 

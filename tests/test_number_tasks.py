@@ -123,6 +123,25 @@ def test_what_contradicts_itself_is_refused(
         run(four, tinted, tmp_path / "run", ["grad_cam"])
 
 
+def test_only_what_can_work_is_advised(tinted: Tinted, pictures: Path) -> None:
+    torch.manual_seed(0)
+    two, _ = two_sided(TinyNet(1).eval(), torch.zeros(3, 32, 32))
+    one = Classifier("n", two, ("class 0", "class 1"), TINY, "", "", task=REGRESSION)
+    classes = FolderSource(pictures)
+    assert len(classes.classes) > 2  # neither two classes nor numbers
+    with pytest.raises(UserError, match="one label per image: give data or a network of one task"):
+        as_asked(one, classes)
+    with pytest.raises(UserError) as refused:
+        with_task(replace(one, task=""), MULTI)
+    assert "need an output for each" in str(refused.value)
+    assert "--task" not in str(refused.value)
+    with pytest.raises(UserError) as refused:
+        match_outputs(("a", "b", "c"), ("age",), "n")
+    assert "n has 1 output (age), and the data has 3 numbers for each image (a, b, c)" in str(refused.value)
+    assert "name one of these columns with --label-col" in str(refused.value)
+    assert "--task" not in str(refused.value)
+
+
 def test_columns_are_matched_to_outputs() -> None:
     data = ("blue", "Light", "red")
     found = match_outputs(data, ("red", "blue", "light"), "n")

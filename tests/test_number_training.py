@@ -182,8 +182,9 @@ def test_from_the_command_line_to_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert '"task": "regression"' in (run / "request.json").read_text()
     single = ("train", "--task", "single-label", "--model", "small_conv", *data)
     assert "holds measured numbers" in one_line(*single, "--out", tmp_path / "b.safetensors")
-    assert "study takes data with one label per image; t" in one_line(
-        "study", "fc-vs-conv", *data, "--out", tmp_path / "study"
+    assert (
+        "study takes data with one label per image, or several, as it compares accuracy or mAP; t"
+        in one_line("study", "fc-vs-conv", *data, "--out", tmp_path / "study")
     )
     parts = open_parts(str(data[1]), label_col="red,light")
     assert parts.training.classes == ("red", "light")
@@ -231,3 +232,22 @@ def test_a_head_for_other_numbers_of_any_size(
     truths = np.array([item.numbers for item in large.items])[:, 0]
     assert np.isfinite(answer).all()
     assert abs(answer.mean() - truths.mean()) < truths.std()
+
+
+@pytest.mark.usefixtures("charts_not_drawn")
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_the_curves_have_the_rate_that_an_epoch_used(schedule: str, tinted: Parts, tmp_path: Path) -> None:
+    """Three steps an epoch; OneCycleLR is stepped by a plain loop, the plateau keeps the rate here."""
+    out = tmp_path / "a.safetensors"
+    recipe = replace(QUICK, schedule=schedule, learning_rate=0.01)
+    assert train_seeds("small_conv", None, tinted, out, recipe, [0], "", False, lambda text: None)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.01)
+    one_cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.01, total_steps=9, pct_start=0.25)
+    steps = []
+    for _ in range(9):
+        steps.append(one_cycle.get_last_lr()[0] if schedule == "cosine" else 0.01)
+        optimizer.step()
+        if len(steps) < 9:
+            one_cycle.step()
+    expected = [float(np.mean(steps[k : k + 3])) for k in (0, 3, 6)]
+    assert pd.read_csv(out.with_suffix(".csv"))["learning_rate"].tolist() == pytest.approx(expected, rel=1e-6)

@@ -77,7 +77,7 @@ def test_what_shards_leave_out_is_counted(tmp_path: Path) -> None:
     source = open_data(str(path))
     assert (labels(source), greys(source)) == (["cat", "7"], [1, 4])
     assert source.note == (
-        "1 shard; 1 keys without an image left out; 1 images without a label left out; 1 members that are in "
+        "1 shard; 1 key without an image left out; 1 image without a label left out; 1 member that is in "
         "a shard again left out (the first: 1.png); 1 file not read, it is no picture of a known format "
         "(.mp3 1)"
     )
@@ -113,7 +113,7 @@ def test_one_of_several_images_is_named(tmp_path: Path) -> None:
         ("claim", "is no tar archive, or is cut off"),
         ("long", "is no tar archive, or is cut off"),
         ("negative", "is no tar archive, or is cut off"),
-        ("label", r"holds 1 images and no label for any.*beside the images are \.txt.*--label-col"),
+        ("label", r"holds 1 image and no label for any.*beside the images are \.txt.*--label-col"),
     ],
 )
 def test_shards_that_cannot_be_used(made: bytes | str, message: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from explain.run.engine import run
 from models.classifier import Classifier
+from models.counts import counted
 from models.data.folder import FolderSource
 from models.data.open import open_data
 from models.errors import UserError
@@ -49,7 +50,7 @@ def test_missing_files_are_counted_before_the_pass(tiny: Classifier, pictures: P
         open_data(str(write(pictures, [f"lost/{i}.png" for i in range(3)])))
     affect = pd.DataFrame({"image": ["lost/0.png"], "valence": [0.1], "arousal": [0.2]})
     affect.to_csv(pictures / "affect.csv", index=False)
-    with pytest.raises(UserError, match="0 of 1 images found"):
+    with pytest.raises(UserError, match="0 of 1 image found"):
         open_data(str(pictures / "affect.csv"), task="affect")
 
 
@@ -61,7 +62,7 @@ def test_folders_are_not_dropped_where_other_images_would_be_found(pictures: Pat
         ["test/red/0.png", "test/red/1.png"],
         ["0/red/0.png"],
     ):
-        with pytest.raises(UserError, match=f"0 of {len(images)} images found"):
+        with pytest.raises(UserError, match=f"0 of {counted(len(images), 'image')} found"):
             open_data(str(write(pictures, images)))
     found = open_data(str(write(pictures.parent, ["/kaggle/input/pictures/red/0.png"])))
     assert found.items[0].id == "pictures/red/0.png"
@@ -166,7 +167,7 @@ def test_contradicting_rows_are_named(pictures: Path) -> None:
         )
     )
     assert (
-        "1 images are named under different labels, of which the first is taken (red/0.png is red and green)"
+        "1 image is named under different labels, of which the first is taken (red/0.png is red and green)"
         in source.note
     )
     assert [item.label for item in source.items] == ["red", "blue"]

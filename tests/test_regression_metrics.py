@@ -172,6 +172,7 @@ def test_numbers_as_text() -> None:
     assert number(1.0, unit=False) == "1.000"
     assert number(-0.0001, unit=False) == "0.000"
     assert number(-2.5, unit=False) == "−2.500"
+    assert number(-123456789012.3, unit=False) == "−1.235e+11"
 
 
 @pytest.mark.data

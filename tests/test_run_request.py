@@ -64,7 +64,7 @@ def same_as_anew(opened: RunData, classifier: Classifier, pictures: Path, fresh:
         ("mean", r"the preprocessing \(mean: \[0.5, 0.5, 0.5\], now \[0.4, 0.4, 0.4\]\)"),
         ("size", r"the preprocessing \(size: \[32, 32\], now \[40, 40\]"),
         ("weights", r"the weights \(\w+, now other\)"),
-        ("added", r"1 images added"),
+        ("added", r"1 image added"),
         ("gone", r"1 gone"),
         ("labels", r"2 labels changed"),
     ],
@@ -111,7 +111,7 @@ def test_replaced_and_mended_images_are_done_again(
         pass
     (pictures / "green" / "3.png").write_text("no picture")
     opened, message = again(tiny, pictures, small_run)
-    assert message == ["1 images have changed since: they are done again"]
+    assert message == ["1 image has changed since: done again"]
     assert opened.manifest.counts == {"ok": 17, "failed": 1}
     assert not (opened.folder / "analysis.json").exists()  # it was about other images
     paint(pictures / "green" / "3.png", (10, 250, 10))

@@ -53,7 +53,7 @@ def test_lists(tmp_path: Path) -> None:
     text = '"4.png copy.png" a\n4.png copy.png, a\n'
     assert pairs(opened(tmp_path / "quoted.txt", text)) == [("4.png copy.png", "a")]
     assert source.classes == ("7", "crane, bird", "great white shark", "x")
-    assert "1 rows without image or label left out" in source.note
+    assert "1 row without image or label left out" in source.note
     assert "3.bmp is x and y" in source.note
     assert pairs(opened(tmp_path / "a.lst", "2.jpeg 10\n3.bmp 9\n"))[0] == ("2.jpeg", "10")
     assert opened(tmp_path / "a.lst", "2.jpeg 10\n3.bmp 9\n").classes == ("9", "10")
@@ -70,7 +70,7 @@ def test_a_list_with_a_header_is_a_table(tmp_path: Path) -> None:
     [
         ("", "is empty: each line of a list is an image and its label"),
         ("a.png 0 1\nb.png 1 0\n", r"holds several numbers for one image \('0 1'\)"),
-        ("lost.png x\n", "0 of 1 images found"),
+        ("lost.png x\n", "0 of 1 image found"),
         ("a.png\nb.png\n", "no row with both an image and a label"),
     ],
 )
@@ -116,7 +116,7 @@ def test_metadata_beside_images(kind: str, tmp_path: Path) -> None:
     assert source.name == "d"
     assert source.note == (
         f"labels from metadata.{kind}; images from column 'file_name', labels from column 'label'; 2 of 3 "
-        f"images found, 1 are missing (the first: lost.png); 2 images that metadata.{kind} does not name not "
+        f"images found, 1 is missing (the first: lost.png); 2 images that metadata.{kind} does not name not "
         "used; 1 file not read, it is no picture of a known format (.md 1)"
     )
     assert reopen(source.root, "deep/1.png", trusted=False) is not None
@@ -197,7 +197,7 @@ def test_ids_are_found_below_the_table(tmp_path: Path) -> None:
         ("5", "dog"),
     ]
     assert source.load(1).size == (8, 6)
-    assert "4 of 5 images found, 1 are missing (the first: 5)" in source.note
+    assert "4 of 5 images found, 1 is missing (the first: 5)" in source.note
     (tmp_path / "tables").mkdir()
     beside = opened(tmp_path / "tables" / "t.csv", "image_id,label\n00173,cat\n")
     assert pairs(beside) == [("jpg/a/00173.JPG", "cat")]
@@ -256,7 +256,7 @@ def test_one_column_a_class(yes: object, no: object, kind: str, tmp_path: Path) 
     assert pairs(source) == [("0.png", "crane, bird"), ("1.png", "10")]
     assert source.classes == ("9", "10", "crane, bird")
     assert source.note == (
-        "images from column 'image', labels from 3 columns of 0 and 1; no image of class 9; 1 rows without "
+        "images from column 'image', labels from 3 columns of 0 and 1; no image of class 9; 1 row without "
         "image or label left out"
     )
     assert source.metadata is not None
@@ -266,8 +266,8 @@ def test_one_column_a_class(yes: object, no: object, kind: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("rows", "message", "sets"),
     [
-        ("0.png,1,1\n1.png,0,1\n", r"\(1 of 2 rows have several\)", [("a", "b"), ("b",)]),
-        ("0.png,1,0\n1.png,0,0\n", r"\(1 of 2 rows have none\)", [("a",), ()]),
+        ("0.png,1,1\n1.png,0,1\n", r"\(1 of 2 rows has several\)", [("a", "b"), ("b",)]),
+        ("0.png,1,0\n1.png,0,0\n", r"\(1 of 2 rows has none\)", [("a",), ()]),
     ],
 )
 def test_several_ones_or_none_are_sets(
@@ -312,7 +312,7 @@ def test_the_command_line_says_what_is_read(tmp_path: Path) -> None:
     rows = "".join(f"{i}.png {'ab'[i % 2]}\n" for i in range(12))
     (root / "list.txt").write_text(rows + "lost.png a\n0.png b\n")
     printed = " ".join(launch("data", "preview", root / "list.txt", "--out", tmp_path / "p.png").split())
-    assert "12 of 13 images found, 1 are missing (the first: lost.png)" in printed
+    assert "12 of 13 images found, 1 is missing (the first: lost.png)" in printed
     assert (
-        "1 images are named under different labels, of which the first is taken (0.png is a and b)" in printed
+        "1 image is named under different labels, of which the first is taken (0.png is a and b)" in printed
     )

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from dashboard.components.controls import select
 from dashboard.components.markup import NOTHING, action, html, join, verbatim
 from dashboard.components.panel import empty, panel, row, table, warning
-from explain.formatting import p_value, percent
+from explain.formatting import counted, p_value, percent
 
 OUTDATED = "made with other settings: check again"
 SETTINGS, SUBJECTS = "settings", "network or data"
@@ -159,7 +159,7 @@ def _matching(
     if corrected:
         note += html("<p>Corrections are written to <code>{}</code>.</p>", corrected)
     choices = _choices(outputs) if len(outputs) > OUTPUTS else NOTHING
-    title = f"{len(rows)} classes of the data, {len(outputs)} outputs{more}"
+    title = f"{counted(len(rows), 'class')} of the data, {counted(len(outputs), 'output')}{more}"
     return panel("Matching of classes", table(heads, body) + note + choices, title)
 
 

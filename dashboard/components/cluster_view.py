@@ -11,7 +11,7 @@ from dashboard.tabs.errors_state import View
 from explain.analysis.clusters import Cluster
 from explain.analysis.findings import Findings
 from explain.analysis.ranking import by_recall
-from explain.formatting import counted, percent
+from explain.formatting import be, counted, percent
 from explain.run.images import mean_picture
 from models.errors import UserError
 
@@ -39,11 +39,15 @@ def cluster_view(findings: Findings, view: View) -> Markup:
         for k, c in enumerate(found.clusters)
     )
     many = (
-        f"{len(found.clusters)} clusters, the smallest first; silhouette {found.apart:.2f}, "
-        f"a single cluster of the same spread {found.control:.2f}"
+        f"{counted(len(found.clusters), 'cluster')}, the smallest first; silhouette {found.apart:.2f}, a "
+        f"single cluster of the same spread {found.control:.2f}"
     )
     note = many if len(found.clusters) > 1 else "these maps do not form clusters"
-    left = f"; {found.left_out} maps without positive evidence are excluded" if found.left_out else ""
+    left = (
+        f"; {counted(found.left_out, 'map')} without positive evidence {be(found.left_out)} excluded"
+        if found.left_out
+        else ""
+    )
     return panel(title, controls + body, note + left)
 
 

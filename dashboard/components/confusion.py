@@ -9,6 +9,7 @@ from dashboard.components.panel import panel
 from dashboard.components.toolbar import controls_row
 from dashboard.tabs.errors_state import View
 from explain.analysis.confusion import NORMS, ORDERS, in_order, largest, normalized
+from explain.formatting import counted
 from explain.run.reader import RunData
 
 FULL = 16  # classes that fit as a matrix
@@ -20,7 +21,7 @@ def confusion(run: RunData, view: View) -> Markup:
     columns = sorted(set(run.present) | set(np.flatnonzero(run.evaluation.confusion.sum(0)).tolist()))
     if len(columns) > FULL:
         body = search_box(view, "a class") + _list(run, view)
-        return panel("Confusion", body, f"the largest of {len(run.present):,} classes")
+        return panel("Confusion", body, f"the largest of {counted(len(run.present), 'class')}")
     controls = controls_row(
         select("norm", "numbers", NORMS, view.norm), select("order", "order", ORDERS, view.order)
     )

@@ -53,7 +53,7 @@ def _files(
         *(raw if options.raw else []),
         *(originals if options.originals else []),
         ("export.csv", "all data of these images, with notes and map statistics"),
-        ("predictions.csv", f"label, prediction and loss of all {len(run.ok):,} images"),
+        ("predictions.csv", f"label, prediction and loss of all {counted(len(run.ok), 'image')}"),
         ("manifest.json", "model, data, versions, options, and a SHA-256 of every file"),
     ]
 

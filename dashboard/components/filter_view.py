@@ -13,7 +13,7 @@ from dashboard.components.panel import empty, panel
 from dashboard.components.sheet import Cell, bars, marks, sheet
 from dashboard.components.toolbar import controls_row
 from explain import render
-from explain.formatting import ordinal
+from explain.formatting import counted, ordinal
 
 if TYPE_CHECKING:
     from explain.features.activation_maximization import Maximized
@@ -105,7 +105,9 @@ def _summary(found: "Kernels") -> str:
 
     count, wide, high, across = found.weights.shape
     groups = f", in {found.groups} groups" if found.groups > 1 else ""
-    facts = [f"{count} filters, {high}×{across} over {wide} channel{'s' if wide > 1 else ''}{groups}"]
+    facts = [
+        f"{counted(count, 'filter')}, {high}×{across} over {wide} channel{'s' if wide > 1 else ''}{groups}"
+    ]
     dead, duplicates = int(found.dead.sum()), int(found.duplicate.sum())
     facts.append(f"{dead} dead (norm at most {100 * DEAD:.0f} % of the median)" if dead else "none is dead")
     if (found.twin >= 0).any():

@@ -17,7 +17,7 @@ from dashboard.components.toolbar import blend_controls, controls_row
 from dashboard.links import linked
 from dashboard.tabs.gaze_state import GazeView
 from explain import render
-from explain.formatting import chance
+from explain.formatting import chance, counted
 from explain.gaze.folder import PEOPLE, GazeRun
 from explain.gaze.metrics import METRICS
 from explain.gaze.sources import EARLIER_TITLES
@@ -54,16 +54,17 @@ def large(
     note: str,
     dots: Markup = NOTHING,
     end: str = "",
+    choice: Markup = NOTHING,
 ) -> Markup:
     """The image alone and under each map. `image`: JPEG; `size` (height, width); `dots`: fixations, drawn on
-    the image and on the first map."""
+    the image and on the first map; `choice`: of what the map is for."""
     url, ratio = render.jpeg_url(image), size[1] / size[0]
     tiles = [tile(url, None, ratio=ratio, above=dots)]
     for k, one in enumerate(maps):
         shown = Shown(one.raw, html("<b>{}</b><br>{}", one.title, one.below), one.title)
         enlarge, above = max(1, ENLARGED // max(one.raw.shape)), dots if k == 0 else NOTHING
         tiles.append(tile(url, shown, enlarge=enlarge, ratio=ratio, above=above))
-    body = controls_row(blend_controls()) + html('<div class="vt-gaze">{}</div>', join(tiles))
+    body = controls_row(choice, blend_controls()) + html('<div class="vt-gaze">{}</div>', join(tiles))
     return panel(title, body, note, end)
 
 
@@ -92,7 +93,7 @@ def scored(found: Mapping[str, Any], names: Sequence[str] = ("auc", "nss", "cc")
     """Some metrics in a line, or why there are none."""
     if not found or not np.isfinite([float(found[name]) for name in names]).any():
         return display_text(found.get("why", "") or "not scored")
-    return join((f"{METRICS[name].title} {_two(float(found[name]))}" for name in names), " · ")
+    return join((f"{METRICS[name].title} {two(float(found[name]))}" for name in names), " · ")
 
 
 def fixations(x: Sequence[float], y: Sequence[float], size: tuple[int, int]) -> Markup:
@@ -122,7 +123,8 @@ def disagreement(found: GazeRun, view: GazeView) -> Markup:
     )
     cards = html('<div class="vt-pairs">{}</div>', join(_card(found, view, int(row)) for row in part))
     note = (
-        f"{len(rows):,} images, the worst {METRICS[view.metric].title} first; left human gaze, right the map"
+        f"{counted(len(rows), 'image')}, the worst {METRICS[view.metric].title} first; left human gaze, "
+        "right the map"
     )
     body = cards if len(part) else empty("No image has this score.")
     return panel("Largest disagreement", controls + body, note)
@@ -131,7 +133,7 @@ def disagreement(found: GazeRun, view: GazeView) -> Markup:
 def _card(found: GazeRun, view: GazeView, row: int) -> Markup:
     item = found.images.loc[row]
     mine, theirs = found.score(row, view.source), found.score(row, "people")
-    people = html(" <small>people {}</small>", _two(float(theirs[view.metric]))) if theirs else NOTHING
+    people = html(" <small>people {}</small>", two(float(theirs[view.metric]))) if theirs else NOTHING
     return html(
         '<div class="vt-card vt-of-2{on}" tabindex="0" role="button" aria-label="{id}, show large" '
         'title="{id}" {click}><div class="vt-two">{tiles}</div>'
@@ -144,7 +146,7 @@ def _card(found: GazeRun, view: GazeView, row: int) -> Markup:
             for source, title in ((PEOPLE, "people"), (view.source, found.titles[view.source]))
         ),
         metric=METRICS[view.metric].title,
-        value=_two(float(mine[view.metric])),
+        value=two(float(mine[view.metric])),
         people=people,
     )
 
@@ -165,7 +167,7 @@ def gaze_table(means: pd.DataFrame, title: str, note: str, text: str = "") -> Ma
             '<tr class="vt-kind-{}"><td class="vt-name">{}</td>{}</tr>',
             row["kind"],
             EARLIER_TITLES.get(row["title"], row["title"]),
-            join(html("<td>{}</td>", _two(float(row[name]), 3)) for name in METRICS),
+            join(html("<td>{}</td>", two(float(row[name]), 3)) for name in METRICS),
         )
         for _, row in means.sort_values("nss", ascending=False).iterrows()
     )
@@ -186,13 +188,14 @@ def verdict(found: GazeRun) -> Markup:
         network=found.manifest.get("network", "the network"),
         more="more" if answer.p < 0.05 and answer.difference > 0 else "no more",
         title=found.titles[answer.source],
-        nss=_two(nss[answer.source]),
-        shuffled=_two(nss["shuffled"]),
+        nss=two(nss[answer.source]),
+        shuffled=two(nss["shuffled"]),
         p=chance(answer.p),
-        center=_two(nss["centre"]),
-        people=_two(nss["people"]),
+        center=two(nss["centre"]),
+        people=two(nss["people"]),
     )
 
 
-def _two(value: float, digits: int = 2) -> str:
+def two(value: float, digits: int = 2) -> str:
+    """With two decimals and a typographic minus; a dash for what is not defined."""
     return "–" if value != value else f"{value:.{digits}f}".replace("-", "−")

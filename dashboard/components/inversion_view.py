@@ -12,7 +12,8 @@ from dashboard.components.depth_view import CONTROL, IMAGE, RUN, Chart, curve_fi
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel, table
 from explain import render
-from explain.formatting import decimal, listed
+from explain.analysis.regression_text import number
+from explain.formatting import counted, decimal, listed
 from explain.run.format import CALLED
 from models.program import program
 from models.task import MULTI
@@ -54,12 +55,16 @@ def row_of_layers(
     title: str,
     more: str = "",
     asked: int | None = None,
+    before: np.ndarray | None = None,
 ) -> Markup:
     """The image, then its reconstruction from each layer, deep to shallow; a click chooses a layer to edit.
     `pred`: the predicted class, or the called labels; `more`: a remark about the image; `asked`: of several
-    labels per image, the number of the one whose probability is always shown."""
+    labels per image, or of numbers, the one that is always shown; `before` (R,): of numbers, those of the
+    image."""
     tiles = _tile(original, "the image", html("<b>{}</b>", pred)) + join(
         _layer(one, predicted(one, classes), pred, one.layer == chosen, _numbers(one, classes, asked))
+        if one.numbers is None
+        else _number_layer(one, before_and_after(before, one.numbers, classes, asked), one.layer == chosen)
         for one in rebuilt
     )
     note = (
@@ -91,6 +96,30 @@ def _numbers(one: "Rebuilt", classes: Sequence[str], asked: int | None) -> str:
     return ", ".join(f"{classes[k]} {decimal(float(one.labels[k]))}" for k in shown)
 
 
+def before_and_after(
+    before: np.ndarray | None, after: np.ndarray, outputs: Sequence[str], asked: int | None
+) -> str:
+    """'age 31.2 → 28.4, valence 0.4 → 0.3' of the image and of a reconstruction; only the latter where
+    `before` is None."""
+    shown = [*range(min(len(outputs), MOST_LABELS))]
+    shown += [k for k in (asked,) if k is not None and k not in shown]
+    first = ["" if before is None else f"{number(float(before[k]))} → " for k in shown]
+    return ", ".join(f"{outputs[k]} {b}{number(float(after[k]))}" for k, b in zip(shown, first, strict=True))
+
+
+def _number_layer(one: "Rebuilt", numbers: str, chosen: bool) -> Markup:
+    return html(
+        '<button class="vt-tile vt-layer-tile{on}" {click} aria-label="edit layer {layer}">{picture}'
+        "<figcaption><b>{layer}</b><br>error {error} · <b>{numbers}</b></figcaption></button>",
+        on=" vt-on" if chosen else "",
+        click=action("layer", one.layer),
+        layer=one.layer,
+        picture=_picture(one.picture, f"reconstructed from {one.layer}"),
+        error=decimal(one.error),
+        numbers=numbers,
+    )
+
+
 def _layer(one: "Rebuilt", name: str, pred: str, chosen: bool, numbers: str) -> Markup:
     same = name == pred
     return html(
@@ -111,12 +140,18 @@ def _layer(one: "Rebuilt", name: str, pred: str, chosen: bool, numbers: str) -> 
 
 
 def edits(
-    layer: str, found: "Mapping[str, Rebuilt]", classes: Sequence[str], asked: int | None = None
+    layer: str,
+    found: "Mapping[str, Rebuilt]",
+    classes: Sequence[str],
+    asked: int | None = None,
+    before: np.ndarray | None = None,
 ) -> Markup:
-    """The reconstruction from one layer as it is, edited, and from random features. `asked`: as of
+    """The reconstruction from one layer as it is, edited, and from random features. `asked`, `before`: as of
     `row_of_layers`."""
 
     def answer(one: "Rebuilt") -> str:
+        if one.numbers is not None:
+            return before_and_after(before, one.numbers, classes, asked)
         numbers = _numbers(one, classes, asked)
         return f"{classes[one.pred]} {numbers}" if one.labels is None else numbers or "no label"
 
@@ -143,10 +178,12 @@ def under_way(
     return panel(f"{layer}, by optimization", body, text)
 
 
-def over_depth(about: Sequence[Mapping[str, Any]], of_labels: bool = False) -> Markup:
+def over_depth(
+    about: Sequence[Mapping[str, Any]], of_labels: bool = False, of_numbers: bool = False
+) -> Markup:
     """Error by layer as a curve beside its controls, and as a table. `about`: the metadata of the decoders;
     `of_labels`: the network answers with several labels per image, and how often they stay the same is left
-    out where it was measured for one class."""
+    out where it was measured for one class; `of_numbers`: with numbers, which never stay exactly the same."""
     measured = [
         (str(a["layer"]), a["metrics"]["measured"]) for a in about if "measured" in a.get("metrics", {})
     ]
@@ -155,9 +192,9 @@ def over_depth(about: Sequence[Mapping[str, Any]], of_labels: bool = False) -> M
         return panel("By depth", empty(text))
     last, known = measured[-1][1], {layer for layer, _ in measured}
     missing = [str(a["layer"]) for a in about if str(a["layer"]) not in known]
-    note = f"{last['on']}, {int(last['images'])} images; shallow to deep"
+    note = f"{last['on']}, {counted(int(last['images']), 'image')}; shallow to deep"
     note += f"; not measured: {', '.join(missing)}" if missing else ""
-    stays: tuple[str, str] | None = SAME_LABELS if of_labels else SAME_CLASS
+    stays: tuple[str, str] | None = None if of_numbers else SAME_LABELS if of_labels else SAME_CLASS
     if of_labels and any(m.get("task") != MULTI for _, m in measured):
         stays = None
         note += "; how often the labels stay the same was not measured: the decoders' data has one per image"

@@ -95,9 +95,11 @@ def channel_sheet(
     alias: str,
     link: str = "",
     towards: Markup = NOTHING,
+    called: str = "class",
 ) -> Markup:
     """A page of channels, or bars for a layer without spatial positions. `link`: the button that copies the
-    view's address; `towards`: of several labels per image, the choice of the label of the weights."""
+    view's address; `towards`: of several labels per image, and of numbers, the choice of the label or output
+    of the weights, which is `called` so."""
     from explain.features.activations import ORDERS, SCALES, scaled
 
     title, note = alias or found.layer, f"{found.layer}, {'×'.join(map(str, found.values.shape))}"
@@ -108,7 +110,7 @@ def channel_sheet(
     maps = scaled(found.values[shown], view["scale"], (float(found.values.min()), float(found.values.max())))
     cells = [_cell(int(i), i == view["channel"], not found.values[i].any()) for i in shown]
     options = {"order": ORDERS, "scale": SCALES, "colors": COLORS}
-    of_label = {o: o.replace("class", "label") if towards else o for o in ORDERS}
+    of_label = {o: o.replace("class", called) for o in ORDERS}
     controls = controls_row(
         *(select(name, name, {o: of_label.get(o, o) for o in n}, view[name]) for name, n in options.items()),
         towards if view["order"] == ORDERS[-1] else NOTHING,
@@ -119,9 +121,9 @@ def channel_sheet(
     return panel(title, controls + drawn, note, link)
 
 
-def label_choice(labels: Sequence[str], chosen: int) -> Markup:
-    """The label that the weights of the channels are of."""
-    return select("label", "label", {str(k): name for k, name in enumerate(labels)}, str(chosen))
+def label_choice(labels: Sequence[str], chosen: int, called: str = "label") -> Markup:
+    """The label, or output, that the weights of the channels are of."""
+    return select("label", called, {str(k): name for k, name in enumerate(labels)}, str(chosen))
 
 
 def _cell(channel: int, chosen: bool, dead: bool) -> Cell:

@@ -12,13 +12,15 @@ from dashboard.components.toolbar import controls_row
 from explain.analysis.findings import Findings
 from explain.formatting import counted
 from explain.run.label_sets import LabelSets
-from explain.run.notes import UNKNOWN, Note, as_table, labels_table, tags_of
+from explain.run.notes import UNKNOWN, Note, as_table, corrected_number, labels_table, tags_of
+from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.csv_files import spreadsheet_safe
 from models.data.source import label_set
 
 Notes = dict[str, Note]
 TOGGLES = 40  # labels up to which each has one
+BOXES = 8  # numbers up to which each has one
 LISTED = 200  # notes in the table; the files have all
 HEADS = tuple((name, "") for name in ("image", "true", "predicted", "correct label", "tags", "text", "by"))
 CLASSES = "vt-class-names"  # the list that the editors' boxes complete from
@@ -39,10 +41,11 @@ def note_editor(run: RunData, notes: Notes, row: int) -> Markup:
     image = str(run.table.at[row, "id"])
     note = notes.get(image, Note(image))
     summary = _summary(note)
-    label = NOTHING  # of numbers, none is the correct one
     if run.label_sets is not None:
         label = _label_set(run.label_sets, note, row)
-    elif not run.numbers:
+    elif isinstance(run, NumbersRun):
+        label = _numbers(run, note, row)
+    else:
         label = _box(row, "label", note.label, "correct label, or ? if unknown", html("list={}", CLASSES))
     return html(
         '<details class="vt-note{noted}"><summary>{summary}</summary>{label}{tags}'
@@ -73,6 +76,21 @@ def _label_set(sets: LabelSets, note: Note, row: int) -> Markup:
     )
 
 
+def _numbers(run: NumbersRun, note: Note, row: int) -> Markup:
+    """A box for each output, with its right number where it is corrected; of many outputs, for the one that
+    is shown and for those that are corrected."""
+    count = len(run.outputs)
+    shown = [k for k in range(count) if count <= BOXES or k == run.index or run.outputs[k] in note.numbers]
+    return join(
+        _box(f"{row} {k}", "numbers", corrected_number(note, run.outputs[k]), _hint(run, row, k))
+        for k in shown
+    )
+
+
+def _hint(run: NumbersRun, row: int, output: int) -> str:
+    return f"correct {run.outputs[output]} (now {run.truth[row, output]:.6g}), or ? if unknown"
+
+
 def _toggle(row: int, key: str, name: str, on: bool) -> Markup:
     return html(
         '<label class="vt-chip"><input type="checkbox" data-keep data-action="labels {row} {key}"{on}>'
@@ -86,12 +104,12 @@ def _toggle(row: int, key: str, name: str, on: bool) -> Markup:
 
 def _summary(note: Note) -> str:
     unknown = UNKNOWN in (note.label, *(note.labels or ()))
-    what = "label" if note.labels is None else "labels"
+    what = "numbers" if note.numbers else "label" if note.labels is None else "labels"
     label = f"{what} wrong" if unknown else f"{what}: {note.corrected}"
     return " · ".join([*note.tags, *([label] if note.wrong else []), *([note.text] if note.text else [])])
 
 
-def _box(row: int, field: str, value: str, hint: str, more: Markup = NOTHING) -> Markup:
+def _box(row: int | str, field: str, value: str, hint: str, more: Markup = NOTHING) -> Markup:
     return html(
         '<input data-keep data-action="{field} {row}" value="{value}" placeholder="{hint}" '
         'aria-label="{hint}" {more}>',
@@ -106,17 +124,19 @@ def _box(row: int, field: str, value: str, hint: str, more: Markup = NOTHING) ->
 def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> Markup:
     """Tags to filter by, the list, and two files. `editable`: whether notes can be written."""
     run = findings.run if findings.run.label_sets is None else findings.run.label_sets.whole
+    return notes_of(run, notes, editable)
+
+
+def notes_of(run: RunData, notes: Notes, editable: bool = True) -> Markup:
+    """The same of a run of any task."""
     if not notes:
         return panel("Notes", empty(HOW_TO if editable else "No notes yet."))
     corrected, tags = labels_table(run, notes), tags_of(notes)
-    chips = join(
-        html('<button class="vt-chip" {}>{} <b>{}</b></button>', action("group", f"tag:{tag}"), tag, count)
-        for tag, count in tags.items()
-    )
+    chips = join(_chip(run, tag, count) for tag, count in tags.items())
     files, how = _file("notes.csv", as_table(run, notes)), NOTHING
     if len(corrected):
         files += _file("labels.csv", corrected)
-        how = _how_to_use(len(corrected), run.label_sets is not None)
+        how = _how_to_use(len(corrected), run)
     rows = join(_row(run, note) for note in list(notes.values())[:LISTED])
     show = html('<button class="vt-link" {}>show images</button>', action("group", "notes"))
     return panel(
@@ -124,13 +144,24 @@ def notes_view(findings: Findings, notes: Notes, editable: bool = True) -> Marku
     )
 
 
-def _how_to_use(count: int, sets: bool) -> Markup:
+def _chip(run: RunData, tag: str, count: int) -> Markup:
+    """A tag; a click shows its images, which the lists of numbers do not have."""
+    if run.numbers:
+        return html('<span class="vt-chip">{} <b>{}</b></span>', tag, count)
+    return html('<button class="vt-chip" {}>{} <b>{}</b></button>', action("group", f"tag:{tag}"), tag, count)
+
+
+def _how_to_use(count: int, run: RunData) -> Markup:
+    what = ("label corrected", "labels corrected")
+    if run.numbers:
+        what = ("image with corrected numbers", "images with corrected numbers")
+    elif run.label_sets is not None:
+        what = ("set of labels corrected", "sets of labels corrected")
     return empty(
         html(
-            "{} {} corrected: <code>train --labels labels.csv</code> trains on them, "
+            "{}: <code>train --labels labels.csv</code> trains on them, "
             "<code>run --labels labels.csv</code> evaluates with them.",
-            count,
-            "sets of labels" if sets else "labels",
+            counted(count, *what),
         )
     )
 
@@ -146,7 +177,8 @@ def _classes(run: RunData, image: str) -> tuple[str, str]:
     found = run.ok[run.ok["id"] == image]
     if not len(found):
         return "", ""
-    if run.all_labels:
+    if run.all_labels or run.numbers:
+        found = run.noted.loc[found.index]
         return str(found["labels"].iloc[0]), str(found["called"].iloc[0])
     return run.classes[int(found["label"].iloc[0])], run.classes[int(found["pred"].iloc[0])]
 

@@ -9,7 +9,7 @@ from dashboard.components.number_cards import number_cards
 from dashboard.components.panel import empty, panel
 from explain.export.gallery import ExportOptions
 from explain.export.number_gallery import Picked
-from explain.formatting import listed
+from explain.formatting import counted, listed
 from explain.run.number_run import NumbersRun
 
 SHOWN = 12
@@ -27,11 +27,13 @@ def number_contents(
     named = listed([run.title(m) for m in methods])
     files = {
         "index.html": "a page that opens without a server",
-        "overlays/": f"the input of the network, and {named} on it, {n * (1 + len(methods)):,} images",
+        "sheet.png": "one picture with every group, as far as they fit",
+        "overlays/": f"the input of the network, and {named} on it, "
+        f"{counted(n * (1 + len(methods)), 'image')}",
         "maps/": f"{n * len(methods):,} raw maps (.npy)" if options.raw else "",
-        "originals/": f"up to {n:,} images at full size, without EXIF" if options.originals else "",
+        "originals/": f"up to {counted(n, 'image')} at full size, without EXIF" if options.originals else "",
         "export.csv": "true and predicted number of these images, with their files",
-        "predictions.csv": f"true and predicted number of all {len(run.ok):,} images",
+        "predictions.csv": f"true and predicted number of all {counted(len(run.ok), 'image')}",
         "manifest.json": "model, data, versions, options, and a SHA-256 of every file",
     }
     rows = join(html("<dt>{}</dt><dd>{}</dd>", name, text) for name, text in files.items() if text)

@@ -5,15 +5,16 @@ from markupsafe import Markup
 from dashboard.components.controls import pager, pages_of, segments, select
 from dashboard.components.gallery import CARDS_A_PAGE, OUTCOMES_A_PAGE
 from dashboard.components.markup import NOTHING, action, html, join
-from dashboard.components.note_editor import Notes, note_editor
+from dashboard.components.note_editor import Notes, note_editor, notes_of
 from dashboard.components.number_cards import number_cards, signed_controls
 from dashboard.components.panel import empty
 from dashboard.components.toolbar import controls_row
 from dashboard.links import linked
 from dashboard.tabs.numbers_state import NumbersView
 from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup, number_group
-from explain.analysis.number_proposals import SUSPICIOUS, group_of
+from explain.analysis.number_proposals import NOTED, SUSPICIOUS, group_of
 from explain.analysis.run_numbers import plane_of
+from explain.formatting import counted
 from explain.run.number_run import NumbersRun
 
 SHORT = {
@@ -22,6 +23,7 @@ SHORT = {
     "under": "under-estimates",
     "nearest": "nearest",
     SUSPICIOUS: "suspicious",
+    **NOTED,
 }
 
 
@@ -32,18 +34,19 @@ def number_gallery(run: NumbersRun, notes: Notes, view: NumbersView, editable: b
     found = group_of(run, view.output, view.group, view.sort)
     if found is None:
         return _panel(run, view, "No such images", "", 1, empty("This run lacks them: choose others."))
-    rows = found.rows.tolist()
+    rows, asked = found.rows.tolist(), run.output(view.output)
     page, pages = pages_of(len(rows), CARDS_A_PAGE, view.page)
     shown = rows[page * CARDS_A_PAGE : (page + 1) * CARDS_A_PAGE]
     items = join(
-        html('<div class="vt-item">{}{}</div>', card, note_editor(run, notes, row) if editable else NOTHING)
+        html('<div class="vt-item">{}{}</div>', card, note_editor(asked, notes, row) if editable else NOTHING)
         for card, row in zip(
             number_cards(run, shown, view.output, view.method, view.shared), shown, strict=True
         )
     )
-    note = f"{len(rows):,} image{'s' * (len(rows) != 1)}; {found.note}"
+    note = f"{counted(len(rows), 'image')}; {found.note}"
     body = html('<div class="vt-pairs">{}</div>', items) if shown else empty("No images.")
-    return _panel(run, view, found.title[:1].upper() + found.title[1:], note, pages, body)
+    panel = _panel(run, view, found.title[:1].upper() + found.title[1:], note, pages, body)
+    return panel + notes_of(run, notes, editable) if view.group in NOTED else panel
 
 
 def _overview(run: NumbersRun, view: NumbersView) -> Markup:

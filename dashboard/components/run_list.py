@@ -7,6 +7,7 @@ from markupsafe import Markup
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel, warning
 from dashboard.session.run_jobs import RunState
+from explain.formatting import counted
 
 
 def run_list(found: Sequence[RunState], folder: str, pages: Mapping[str, str | None], serve: str) -> Markup:
@@ -45,7 +46,7 @@ def _below(run: RunState, command: str) -> Markup:
 def state(run: RunState) -> str:
     """Progress or result in a few words."""
     p = run.progress
-    done = f"{p.done:,} of {p.total:,} images"
+    done = f"{p.done:,} of {counted(p.total, 'image')}"
     if run.state == "running":
         if not p.total:
             return "starting"
@@ -56,7 +57,7 @@ def state(run: RunState) -> str:
     if run.state == "failed":
         return "failed"
     if run.state == "complete":
-        return f"complete, {p.total:,} images" if p.total else "complete"
+        return f"complete, {counted(p.total, 'image')}" if p.total else "complete"
     if run.state == "cancelled":
         return f"cancelled at {done}" if p.total else "cancelled"
     return f"ended without a result: see {run.job.name}.log"

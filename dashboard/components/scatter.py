@@ -15,6 +15,7 @@ from explain.analysis.number_chart import SIDE, Scatter, Tick, outline, scatter_
 from explain.analysis.number_plane import Plane
 from explain.analysis.regression_text import number
 from explain.analysis.run_numbers import left_out, plane_of
+from explain.formatting import counted
 from explain.run.number_run import NumbersRun
 
 SCRIPT = script("scatter.js")
@@ -35,7 +36,7 @@ def scatter_panel(run: NumbersRun, view: NumbersView) -> Markup:
         + _keys(drawn)
         + _fields(view)
     )
-    notes = [f"{len(plane.rows):,} images", left_out(run, view.output)]
+    notes = [f"{counted(len(plane.rows), 'image')}", left_out(run, view.output)]
     if plane.outside:
         notes.append(f"{plane.outside:,} outside of the axes are drawn at their border")
     body += empty("; ".join(filter(None, notes)) + ".")
@@ -88,9 +89,10 @@ def description(plane: Plane) -> str:
     """The drawing as text."""
     above = int((plane.residual > 0).sum())
     return (
-        f"{len(plane.rows):,} images, predicted {plane.name} against true {plane.name}: {above:,} predicted "
-        f"too high; true from {number(float(plane.truth.min()))} to {number(float(plane.truth.max()))}, "
-        f"predicted from {number(float(plane.predicted.min()))} to {number(float(plane.predicted.max()))}"
+        f"{counted(len(plane.rows), 'image')}, predicted {plane.name} against true {plane.name}: {above:,} "
+        f"predicted too high; true from {number(float(plane.truth.min()))} to "
+        f"{number(float(plane.truth.max()))}, predicted from {number(float(plane.predicted.min()))} to "
+        f"{number(float(plane.predicted.max()))}"
     )
 
 

@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
+from models.counts import short
+from models.number_measures import UNITS
 from models.training import multi_label
 from models.training.compare import class_difference, class_measure, format_text, side_by_side
 from models.training.trained import Trained
@@ -218,7 +220,7 @@ def _numbers(m: dict[str, Any]) -> list[tuple[str, str]]:
         return multi_label.facts(m)
     if "accuracy" not in m:
         return [
-            (f"{k} {axis}", _three(v))
+            (f"{k} {axis}", _three(v, k in UNITS))
             for k in ("mae", "rmse", "ccc", "pearson", "r2", "sagr")
             for axis, v in m.get(k, {}).items()
         ]
@@ -236,5 +238,5 @@ def _numbers(m: dict[str, Any]) -> list[tuple[str, str]]:
     return [*shown, *((word, _three(m[key])) for key, word in names)]
 
 
-def _three(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+def _three(value: Any, unit: bool = False) -> str:
+    return "–" if value is None else short(value, unit) if isinstance(value, float) else str(value)

@@ -104,6 +104,9 @@ class ServeConfig:
         Raises UserError where a run to compare with is none, and for a threshold that does not fit the
         run."""
         threshold, positive = run.threshold, run.positive
+        for option, given in (("--threshold", self.threshold), ("--positive", self.positive)):
+            if given:
+                run.require_probabilities(option)
         if self.threshold or self.positive:
             decided = with_threshold(Findings(run), self.threshold, self.positive)
             threshold, positive = decided.run.threshold, decided.run.positive

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from explain.formatting import counted
 from models.data.folder import SPLITS
 from models.data.images import ARRAY, REFUSED, SUFFIXES
 from models.data.packed import is_safe_name
@@ -43,7 +44,7 @@ def unpacked(archive: Path) -> tuple[Path, str]:
     finally:
         archive.unlink(missing_ok=True)
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in skipped.most_common(KINDS))
-    note = f"{skipped.total()} files of the archive are no images or tables and were left out: {kinds}"
+    note = f"{counted(skipped.total(), 'file')} of the archive left out, neither images nor tables: {kinds}"
     return _root(folder), note if skipped else ""
 
 
@@ -61,7 +62,9 @@ def _members(packed: ZipFile) -> tuple[list[ZipInfo], Counter[str]]:
         else:
             skipped[suffix] += 1
     if len(members) > MOST_FILES:
-        raise UserError(f"The archive holds {len(members):,} images: at most {MOST_FILES:,} are unpacked.")
+        raise UserError(
+            f"The archive holds {counted(len(members), 'image')}: at most {MOST_FILES:,} are unpacked."
+        )
     if sum(info.file_size for info in members) > MOST_BYTES:
         raise UserError(_too_large())
     if not members:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from dashboard.session.types import HoldClassifier
+from explain.formatting import percent
 from explain.gaze.folder import GazeRun, open_gaze_run
 from explain.run.reader import RunData
 from models.colors import as_rgb
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class GazeComparison:
     """One image: `density` (h, w) that the gaze model predicts; the map `cam` (h, w) of the network for its
-    predicted class, or a label, `called`, with probability `prob`; `alike`: metrics of the map against the
+    predicted class, a label, or an output of numbers, `called`, with its probability or number `prob`
+    (`answer`: as text); `alike`: metrics of the map against the
     density; `center`: the same for a Gaussian in the center."""
 
     picture: Image.Image
@@ -33,6 +35,7 @@ class GazeComparison:
     title: str
     called: str
     prob: float
+    answer: str
     alike: dict[str, float]
     center: dict[str, float]
 
@@ -85,9 +88,9 @@ class GazeService:
             return self._model
 
     def at(self, picture: Image.Image, label: int | None = None) -> GazeComparison:
-        """Compare the predicted gaze with the network's map for the predicted class, or for a label; the
-        network gets the whole image, squeezed, as the gaze model does. Raises UserError where either model
-        is missing."""
+        """Compare the predicted gaze with the network's map for the predicted class, or for a label, or for
+        an output of numbers (default: the first); the network gets the whole image, squeezed, as the gaze
+        model does. Raises UserError where either model is missing."""
         from explain.gaze.network import positive, whole_picture
         from explain.methods.live import MapRequest, open_session
         from models.gaze.density import center_gaussian
@@ -106,6 +109,7 @@ class GazeService:
             self._results.title(method),
             classifier.classes[target],
             float(session.prob[target]),
+            session.answer(target) if session.numbers else percent(float(session.prob[target])),
             _in_common(cam, density),
             _in_common(center_gaussian(density.shape), density),
         )  # type: ignore[arg-type]

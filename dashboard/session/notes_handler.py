@@ -1,6 +1,6 @@
 """Text that is typed below an image, and labels that are chosen there, go into the notes of the run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gradio as gr
@@ -10,6 +10,7 @@ from dashboard.links import clicked_row, number
 from dashboard.session.context import Context
 from explain.run.label_sets import LabelSets
 from explain.run.notes import UNKNOWN, Note, add, read
+from explain.run.number_run import NumbersRun
 from models.data.label_sets import SetReading
 from models.errors import UserError
 
@@ -34,13 +35,16 @@ def keep_notes(ctx: Context, areas: Iterable[gr.HTML]) -> None:
 
 def write(ctx: Context, name: str, value: str, by: str) -> None:
     """`name`: FIELD ROW; of several labels per image also `labels ROW LABEL`, with whether the image has the
-    label of that number. Raises UserError for a field, row or label that does not exist."""
+    label of that number; of numbers `numbers ROW OUTPUT`, with the right one, `UNKNOWN`, or nothing to remove
+    it. Raises UserError for a field, row, label or number that does not exist."""
     ctx.access.require_compute()
     field, _, place = name.partition(" ")
     row, _, label = place.partition(" ")
     sets, clicked = ctx.run.label_sets, clicked_row(ctx.run, row)
-    if ctx.run.numbers and field in ("label", "labels"):
-        raise UserError("Numbers of a run are not corrected here: write a tag or text.")
+    if isinstance(ctx.run, NumbersRun) and field not in ("tags", "text", "numbers"):
+        raise UserError(f"A run of numbers has no field '{field[:40]}' in a note: reload the page.")
+    if field == "numbers" and not isinstance(ctx.run, NumbersRun):
+        raise UserError("A run of classes has no field 'numbers' in a note: reload the page.")
     if field == ("labels" if sets is None else "label"):
         other = "one label" if sets is None else "several labels"
         raise UserError(f"A run of {other} per image has no field '{field}' in a note: reload the page.")
@@ -48,13 +52,39 @@ def write(ctx: Context, name: str, value: str, by: str) -> None:
     words: Any = value
     if field == "tags":
         words = [tag for tag in value.split(",") if tag.strip()]
+    elif isinstance(ctx.run, NumbersRun) and field == "numbers":
+        before = read(ctx.run.folder).get(image, Note(image)).numbers
+        words = _right_numbers(ctx.run, clicked, before, label, value.strip())
     elif field == "labels":
         given = sets.names(clicked)
         note = read(ctx.run.folder).get(image, Note(image))
-        before = given if note.labels is None else note.labels
-        chosen = _toggled(sets, given, before, label, value == "true") if label else _typed(sets, value)
+        now = given if note.labels is None else note.labels
+        chosen = _toggled(sets, given, now, label, value == "true") if label else _typed(sets, value)
         words = None if set(chosen) == set(given) else chosen  # then nothing is corrected
     add(ctx.run.folder, image, field, words, by, ctx.run.classes)
+
+
+def _right_numbers(
+    run: NumbersRun, row: int, before: Mapping[str, float | None], output: str, text: str
+) -> dict[str, float | None]:
+    """The right numbers of an image, `before` with what was typed for an output, by its number. Raises
+    UserError for an output that is none, and for a text that is no number."""
+    k = number(output)
+    if k is None or k >= len(run.outputs):
+        raise UserError(f"The run has no output number '{output[:40]}': reload the page.")
+    rest = {name: value for name, value in before.items() if name != run.outputs[k]}
+    if text == UNKNOWN:
+        return rest | {run.outputs[k]: None}
+    if not text:
+        return rest
+    try:
+        right = float(text)
+    except ValueError:
+        raise UserError(
+            f"'{text[:40]}' is no number: type one such as 31.5, {UNKNOWN} where the right one is not known, "
+            "or nothing."
+        ) from None
+    return rest if right == run.truth[row, k] else rest | {run.outputs[k]: right}
 
 
 def _typed(sets: LabelSets, text: str) -> list[str]:

@@ -22,6 +22,7 @@ from explain.export.anonymize import eye_band
 from explain.export.gallery import Export, ExportOptions
 from explain.export.number_gallery import NumberExport
 from explain.export.selection import selected
+from explain.formatting import counted
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.errors import Cancelled, UserError
@@ -131,7 +132,7 @@ class ExportTab:
             yield [failed(str(error)), gr.skip()]
         else:
             size = out.stat().st_size
-            yield [done(f"{archive.images:,} images", size), _download(out.name, str(out))]
+            yield [done(f"{counted(archive.images, 'image')}", size), _download(out.name, str(out))]
 
     def _written(self, archive: "Export | NumberExport", who: str) -> Iterator[float]:
         """Write the archive; the fraction that is done, now and then. Raises `Cancelled`."""

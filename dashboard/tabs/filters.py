@@ -96,7 +96,8 @@ class Pieces:
         name, link = layer.alias or layer.name, linked(replace(view, layer=layer.name).query())
         alone = ""
         if request.of_classes and known is not None and view.class_index in known.units:
-            kind = "label" if self.ctx.run.label_sets is not None else "class"
+            run = self.ctx.run
+            kind = "output" if run.numbers else "class" if run.label_sets is None else "label"
             alone = class_alone(view.class_index, self.ctx.run.classes[view.class_index], known, kind)
         elif view.unit < len(weights.norms):
             alone = self._filter(weights, layer, view.unit, size, one)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dashboard.links import TAB, number
 from dashboard.tabs.query import query_string
+from explain.formatting import counted
 
 if TYPE_CHECKING:
     from explain.network.summary import Layer
@@ -87,4 +88,6 @@ class UnitRequest:
         place = PLACES[1] if kind == NEURONS else PLACES[0]
         self.settings = Settings(target, place, steps=int(steps), seed=int(seed or 0))
         of_layer = f"{layer.alias or layer.name}, {kind} {self.units[0]} to {self.units[-1]}"
-        self.description = f"{called if self.of_classes else of_layer}, {steps} steps, seed {int(seed or 0)}"
+        self.description = (
+            f"{called if self.of_classes else of_layer}, {counted(steps, 'step')}, seed {int(seed or 0)}"
+        )

@@ -5,8 +5,10 @@ from typing import Any
 
 import gradio as gr
 import pandas as pd
+from markupsafe import Markup
 
 from dashboard.components.clickable import clickable
+from dashboard.components.controls import select
 from dashboard.components.gaze_view import (
     LARGE,
     GazeMap,
@@ -14,11 +16,13 @@ from dashboard.components.gaze_view import (
     from_folder,
     gaze_table,
     large,
+    two,
     verdict,
 )
+from dashboard.components.markup import NOTHING
 from dashboard.components.placeholders import no_gaze_folder, no_gaze_model, waiting
 from dashboard.error_boundary import error_boundary
-from dashboard.links import TAB
+from dashboard.links import TAB, number
 from dashboard.plots import figure
 from dashboard.session.context import Context
 from dashboard.session.gaze_service import GazeComparison, GazeService
@@ -26,31 +30,39 @@ from dashboard.session.subject_picker import SubjectPicker
 from dashboard.session.types import Subject
 from dashboard.tabs.gaze_state import ID, GazeView, first_view, from_query
 from dashboard.tabs.label_link import label_of_errors
-from explain.formatting import percent
-from explain.render import jpeg_bytes
+from dashboard.tabs.numbers_state import OUTPUT
+from explain.formatting import counted, plural
+from explain.render import jpeg_bytes, problem
 from models.training.charts import charts
 
 TITLE = "Gaze"
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def without_fixations(comparison: GazeComparison, title: str) -> str:
-    """An image without recorded fixations: the predicted gaze, and the network's map."""
+def without_fixations(
+    comparison: GazeComparison, title: str, choice: Markup = NOTHING, of_numbers: bool = False
+) -> str:
+    """An image without recorded fixations: the predicted gaze, and the network's map. `choice`: of numbers
+    (`of_numbers`), that of the output."""
     numbers = ", ".join(
-        f"{name.upper()} {comparison.alike[name]:.2f} (center Gaussian {comparison.center[name]:.2f})"
+        f"{name.upper()} {two(comparison.alike[name])} (center Gaussian {two(comparison.center[name])})"
         for name in comparison.alike
     )
+    assert comparison.cam is not None
+    empty = problem(comparison.cam)
     maps = [
         GazeMap(comparison.density, "predicted gaze", "gaze model"),
         GazeMap(
-            comparison.cam,  # type: ignore[arg-type]
+            comparison.cam,
             f"{comparison.title} for {comparison.called}",
-            f"{percent(comparison.prob)} · compared with the prediction: {numbers}",
+            f"{comparison.answer}{empty and ' · '}{empty} · compared with the prediction: {numbers}",
         ),
     ]
     width, height = comparison.picture.size
     note = "predicted by the gaze model: no fixations were recorded for this image"
-    return large(jpeg_bytes(comparison.picture, LARGE), (height, width), maps, title, note)
+    if of_numbers:
+        note += "; of the map the evidence for a larger number"
+    return large(jpeg_bytes(comparison.picture, LARGE), (height, width), maps, title, note, choice=choice)
 
 
 def numbers(gaze_service: GazeService) -> str:
@@ -59,14 +71,17 @@ def numbers(gaze_service: GazeService) -> str:
     if results is not None:
         about = results.manifest
         text = (
-            f"{about['data']}, {about['part']}, {len(results.images):,} images; counted as "
+            f"{about['data']}, {about['part']}, {counted(len(results.images), 'image')}; counted as "
             f"{about['variant']}; best NSS first"
         )
         return gaze_table(results.summary, "Models, networks and people", text, verdict(results))
     measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
         return no_gaze_model()
-    text = f"{measured['part']}, {measured['images']} images that it was not trained on; best NSS first"
+    text = (
+        f"{measured['part']}, {measured['images']} {plural(measured['images'], 'image')} that it was not "
+        "trained on; best NSS first"
+    )
     return gaze_table(pd.DataFrame(measured["table"]), "The model, baselines and people", text)
 
 
@@ -103,7 +118,7 @@ class GazeTab:
     def listen(self) -> None:
         ctx, state, results = self._ctx, self._view, self._results
         clicks = [self._large.select, self._cards.select]
-        gr.on(clicks, self.act, [state], results, trigger_mode="multiple", **QUIET)
+        gr.on(clicks, self.act, [state, ctx.view], results, trigger_mode="multiple", **QUIET)
         tab = [self._fresh, state, ctx.opened, ctx.view]
         ctx.on_tab(ID, self.opened, tab, [self._fresh, self._curves, *results])
         ctx.on_load(self.arrive, [state], [*results, ctx.tabs])
@@ -111,18 +126,27 @@ class GazeTab:
 
     def pick(self, subject: Subject, keys: dict[str, Any], errors: dict[str, Any]) -> list[Any]:
         """An image from outside of the gaze folder. `errors`: the view of Errors, whose label is explained
-        where the run has several per image."""
-        label = label_of_errors(errors, self._ctx.run)
+        where the run has several per image; of numbers, its output until one is chosen here."""
+        run, view = self._ctx.run, replace(GazeView(**keys), row=-1, subject=subject)
+        label = label_of_errors(errors, run)
+        if run.numbers and 0 <= view.output < len(run.classes):
+            label = view.output
         comparison = self._service.at(self._ctx.subjects.picture(subject), label)
-        view = replace(GazeView(**keys), row=-1)
+        choice = NOTHING
+        if run.numbers and label is not None and len(run.classes) > 1:
+            names = {str(k): name for k, name in enumerate(run.classes)}
+            choice = select(OUTPUT, OUTPUT, names, str(label))
         return [
             asdict(view),
-            without_fixations(comparison, self._ctx.subjects.title(subject)),
+            without_fixations(comparison, self._ctx.subjects.title(subject), choice, run.numbers),
             gr.skip() if self._service.run is None else disagreement(self._service.run, view),
         ]
 
     @error_boundary
-    def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
+    def act(self, keys: dict[str, Any], errors: dict[str, Any], event: gr.SelectData) -> list[Any]:
+        output = number(str(event.value)) if event.index == OUTPUT and self._ctx.run.numbers else None
+        if output is not None and keys["subject"] is not None:
+            return self.pick(keys["subject"], {**keys, "output": output}, errors)
         if self._service.run is None:
             return [gr.skip()] * 3
         before = GazeView(**keys)

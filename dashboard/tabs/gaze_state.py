@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from dashboard.links import IMAGE, TAB
+from dashboard.session.types import Subject
 from dashboard.tabs.query import query_string
 from explain.gaze.folder import GazeRun
 from explain.gaze.metrics import METRICS
@@ -14,12 +15,15 @@ ID = "gaze"
 @dataclass(frozen=True)
 class GazeView:
     """`source`, `metric`: what the cards are sorted by; `row`: the image that is shown large, -1 for one from
-    outside of the folder."""
+    outside of the folder, the `subject`. `output`: of numbers, the one whose map is compared with the
+    predicted gaze, -1: that of Errors."""
 
     source: str = ""
     metric: str = "nss"
     page: int = 0
     row: int = -1
+    subject: Subject | None = None
+    output: int = -1
 
     def apply(self, action: str, value: str, results: GazeRun) -> "GazeView":
         """The view after a click. What does not fit leaves it as it is."""

@@ -9,7 +9,14 @@ from typing import Any
 import gradio as gr
 
 from dashboard.components.clickable import clickable
-from dashboard.components.inversion_view import called, edits, over_depth, row_of_layers, under_way
+from dashboard.components.inversion_view import (
+    before_and_after,
+    called,
+    edits,
+    over_depth,
+    row_of_layers,
+    under_way,
+)
 from dashboard.components.placeholders import no_decoders, waiting
 from dashboard.error_boundary import error_boundary
 from dashboard.links import TAB
@@ -47,7 +54,8 @@ class InversionTab:
                 self._rebuilt = clickable(waiting("Reconstructions", "Loading …"), "vt-inversion")
                 self._edited, self._optimized = clickable("", "vt-edited"), clickable("", "vt-optimized")
                 of_labels = ctx.run.label_sets is not None
-                depth = over_depth(self._decoders.about, of_labels) if self._decoders.layers else ""
+                about = self._decoders.about
+                depth = over_depth(about, of_labels, ctx.run.numbers) if self._decoders.layers else ""
                 clickable(depth, "vt-over-depth")
 
     def _editing(self) -> None:
@@ -102,7 +110,7 @@ class InversionTab:
         return [asdict(view), self._row_of_layers(subject, view.layer, asked), ""]
 
     def _asked(self, errors: dict[str, Any]) -> int | None:
-        """Of several labels per image, the one that is asked for in Errors."""
+        """Of several labels per image, or of numbers, the one that is asked for in Errors."""
         return label_of_errors(errors, self._ctx.run)
 
     def _row_of_layers(self, subject: Subject, layer: str, asked: int | None) -> str:
@@ -114,21 +122,31 @@ class InversionTab:
         classes = self._ctx.run.classes
         with self._ctx.classifier():
             session = self._ctx.sessions.at(subject)
-        several = self._ctx.run.label_sets is not None
+        several, before = self._ctx.run.label_sets is not None, self._before(subject)
         pred = called(classes, session.prob) if several else classes[session.pred]
+        if before is not None:
+            pred = before_and_after(None, before, classes, asked)
         title = f"Reconstructions of {self._ctx.subjects.title(subject)}"
         if not self._decoders.layers:
             return no_decoders(title)
         more = enlarged(self._ctx.subjects.picture(subject).size, session.image.size[::-1])
         rebuilt = self._decoders.every_layer(subject)
         picture = np.asarray(session.image)
-        return row_of_layers(picture, pred, rebuilt, classes, layer, title, more, asked)
+        return row_of_layers(picture, pred, rebuilt, classes, layer, title, more, asked, before)
+
+    def _before(self, subject: Subject) -> Any:
+        """Of numbers, those of the image itself, (R,)."""
+        if not self._ctx.run.numbers:
+            return None
+        with self._ctx.classifier():
+            return self._ctx.sessions.at(subject).prob
 
     def _edits(self, view: InversionView, units: str, edit: str, asked: int | None) -> str:
         if view.subject is None:
             raise UserError("No image is selected: upload a photo, or open an image.")
         rebuilt = self._decoders.edited(view.subject, view.layer, units, edit)
-        return edits(view.layer, rebuilt, self._ctx.run.classes, asked)
+        before = self._before(view.subject)
+        return edits(view.layer, rebuilt, self._ctx.run.classes, asked, before)
 
     @error_boundary
     def opened(self, keys: dict[str, Any], opened: Subject | None, errors: dict[str, Any]) -> list[Any]:

@@ -55,8 +55,8 @@ class Pieces:
 
     def of(self, view: LayersView, label: int | None = None) -> tuple[LayersView, list[str]]:
         """The view with a layer that exists; table, sheet, channel, depth. `label`: of several labels per
-        image, the number of the one that weights and curves are of. Raises UserError for what cannot be
-        shown."""
+        image, the number of the one that weights and curves are of; of numbers, that of the output. Raises
+        UserError for what cannot be shown."""
         from explain.features.activations import activations, order
 
         if view.subject is None:
@@ -77,7 +77,7 @@ class Pieces:
         return view, [
             layer_table(measured.table, layer.name),
             channel_sheet(
-                output, asdict(view), ranked, layer.alias, self._link(view, label), self._towards(label)
+                output, asdict(view), ranked, layer.alias, self._link(view, label), *self._towards(label)
             ),
             channel_alone(output, channel, layer, session.image, size, view.colors, projected, strip),
             self.depth(view, label),
@@ -87,9 +87,14 @@ class Pieces:
         shown = view if label is None else replace(view, label=label)
         return linked(shown.query(self._ctx.run))
 
-    def _towards(self, label: int | None) -> Markup:
-        """The choice of the label; nothing for runs of one class per image."""
-        return NOTHING if label is None else label_choice(self._ctx.run.classes, label)
+    def _towards(self, label: int | None) -> tuple[Markup, str]:
+        """The choice of the label or output, and what it is called; nothing for runs of one class per image,
+        and of one number."""
+        run = self._ctx.run
+        if label is None or (run.numbers and len(run.classes) == 1):
+            return NOTHING, "output" if run.numbers else "class"
+        called = "output" if run.numbers else "label"
+        return label_choice(run.classes, label, called), called
 
     def depth(self, view: LayersView, label: int | None = None, running: str = "") -> str:
         """Of a subject that was shown; `running`: the progress of the pass over the run."""
@@ -99,7 +104,7 @@ class Pieces:
         if measured is None:
             return ""
         run = curves(self._ctx.run, label) if about else None
-        name = "" if label is None else self._ctx.run.classes[label]
+        name = "" if label is None or self._ctx.run.numbers else self._ctx.run.classes[label]
         given = (measured.steps, run, measured.shift, view.layer, about, running, self._ctx.access.computes)
         return depth_panel(*given, name, not self._ctx.run.numbers)
 
@@ -193,9 +198,9 @@ class LayersTab:
         return [asdict(view), *pieces]
 
     def _label(self, view: LayersView, errors: dict[str, Any]) -> int | None:
-        """Of several labels per image, the one that was chosen here, or else in Errors."""
+        """Of several labels per image, and of numbers, the one that was chosen here, or else in Errors."""
         run = self._ctx.run
-        known = run.label_sets is not None and 0 <= view.label < len(run.classes)
+        known = (run.label_sets is not None or run.numbers) and 0 <= view.label < len(run.classes)
         return view.label if known else label_of_errors(errors, run)
 
     @error_boundary

@@ -8,6 +8,7 @@ from dashboard.links import PAGE, TAB, image_of, number
 from dashboard.session.subjects import of_link
 from dashboard.session.types import Subject
 from dashboard.tabs.errors_state import LABEL
+from dashboard.tabs.numbers_state import OUTPUT
 from dashboard.tabs.query import query_string
 from explain.run.reader import RunData
 
@@ -17,7 +18,8 @@ ID = "layers"
 @dataclass(frozen=True)
 class LayersView:
     """`layer` empty: the first one with spatial positions; `channel` None: none is enlarged; `label`: of
-    several labels per image, the number of the one that weights and curves are of, -1: that of Errors."""
+    several labels per image, the number of the one that weights and curves are of, of numbers that of the
+    output; -1: that of Errors."""
 
     subject: Subject | None = None
     layer: str = ""
@@ -52,9 +54,9 @@ class LayersView:
 
     def query(self, run: RunData) -> str:
         image = image_of(run, self.subject)
-        page, sets = self.page or "", run.label_sets
-        label = sets.classes[self.label] if sets is not None and self.label >= 0 else ""
-        more = {PAGE: page, LABEL: label}
+        name = OUTPUT if run.numbers else LABEL
+        asked = (run.numbers or run.label_sets is not None) and self.label >= 0
+        more = {PAGE: self.page or "", name: run.classes[self.label] if asked else ""}
         return query_string(tab=ID, layer=self.layer, channel=self.channel, image=image, **more)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from dashboard.components.check_view import SETTINGS, SUBJECTS
 from dashboard.session.run_command import INPUT, SUBJECT
+from explain.formatting import be, counted
 from models.class_index import find_index
 from models.errors import UserError
 
@@ -84,7 +85,8 @@ class NewRunView:
             if row["data"] in order and order[row["data"]] != row["output"]
         }
         by = (
-            f"{100 * better['accuracy']:.0f} % of {better['images']} images are right in this order of the "
+            f"{100 * better['accuracy']:.0f} % of {counted(better['images'], 'image')} "
+            f"{be(better['images'])} right in this order of the "
             f"outputs, {100 * better['as_now']:.0f} % before"
         )
         return replace(self, corrections={**self.corrections, **found}, found=found, found_by=by)

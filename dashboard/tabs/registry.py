@@ -27,26 +27,16 @@ from models.access import reaches
 TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
 
 
-OF_NUMBERS = (numbers, inspect, layers, filters, compare, new_run, train, export)
-"""Those that take runs of numbers, or need no run; `numbers` stands in the place of `errors`."""
-
-
 def open_to(access: Access, run: RunData | None = None) -> list[ModuleType]:
-    """The tabs of this access; the others are not built."""
+    """The tabs of this access; the others are not built. `numbers` stands in the place of `errors` for a run
+    of numbers."""
     of_run = run is not None and run.numbers
     tabs = [numbers if tab is errors and of_run else tab for tab in TABS]
     return [tab for tab in tabs if getattr(access, getattr(tab, "NEEDS", ""), True)]
 
 
 def missing(tab: ModuleType, run: RunData) -> Markup | None:
-    """What stands in a tab that needs more of the network than can be reached, or classes; None where it can
-    be built."""
-    if run.numbers and tab not in OF_NUMBERS:
-        return waiting(
-            tab.TITLE,
-            f"{tab.TITLE} takes runs of classes. Errors and Inspect show where the numbers of this run are "
-            "right and wrong, Compare compares it with another run, and Export writes it.",
-        )
+    """What stands in a tab that needs more of the network than can be reached; None where it can be built."""
     access = run.manifest.access
     needed: Reach = getattr(tab, "REACH", "scores")
     if reaches(access, needed):

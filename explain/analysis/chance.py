@@ -2,6 +2,7 @@
 about what to try."""
 
 from explain.analysis.label_scores import is_at_chance, label_scores
+from explain.formatting import counted, plural
 from explain.run.label_sets import LabelRun
 from explain.run.reader import RunData
 from models.chance import LEVEL, chance_level, p_of_chance
@@ -32,7 +33,7 @@ def inconclusive(run: RunData) -> str:
     if p_of_chance(e) > LEVEL:
         text = (
             f"accuracy {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of "
-            f"{n:,} images is not above the {100 * level:.1f} % that guessing reaches"
+            f"{counted(n, 'image')} is not above the {100 * level:.1f} % that guessing reaches"
         )
     elif fraction > ONE_CLASS and e.kappa < SLIGHT:
         text = (
@@ -56,8 +57,8 @@ def _of_label(run: LabelRun) -> str:
     positives, n = scores.positives[k], scores.images
     return (
         f"At chance: the average precision of {name}, {scores.average_precision[k]:.3f}{interval}, is not "
-        f"above the {positives / n:.3f} that guessing reaches ({positives:,} of {n:,} images have it), so "
-        f"nothing is concluded about it. {CHECK}"
+        f"above the {positives / n:.3f} that guessing reaches ({positives:,} of {counted(n, 'image')} "
+        f"{plural(positives, 'has', 'have')} it), so nothing is concluded about it. {CHECK}"
     )
 
 
@@ -66,6 +67,6 @@ def no_answers(run: RunData) -> str:
     errors = run.table["error"].value_counts()
     first = f" ({int(errors.iloc[0]):,} times: {errors.index[0]})" if len(errors) else ""
     return (
-        f"None of the {len(run.table):,} images has an answer{first}: there is nothing to conclude. Repair "
-        "the images or the network, and run again."
+        f"None of the {counted(len(run.table), 'image')} has an answer{first}: there is nothing to conclude. "
+        "Repair the images or the network, and run again."
     )

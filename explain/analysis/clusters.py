@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explain.formatting import counted, plural
 from explain.run.reader import RunData
 from explain.run.regions import reduced
 from models.errors import UserError
@@ -68,8 +69,8 @@ def cluster_maps(
     kept, fractions = rows[total > 0], maps[total > 0] / total[total > 0][:, None, None]
     if len(kept) < FEWEST:
         raise UserError(
-            f"{len(kept)} of {len(rows)} images have a map with positive evidence: clusters need at least "
-            f"{FEWEST}."
+            f"{len(kept)} of {counted(len(rows), 'image')} {plural(len(kept), 'has', 'have')} a map with "
+            f"positive evidence: clusters need at least {FEWEST}."
         )
     small = (
         fractions

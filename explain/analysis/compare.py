@@ -10,6 +10,7 @@ from scipy import stats
 from explain.analysis.bootstrap import REPLICATES, Metric, Predictions, side_by_side
 from explain.analysis.significance import holm
 from explain.analysis.similarity import map_similarity, partners
+from explain.formatting import counted
 from explain.run.image_stats import HASH
 from explain.run.reader import RunData
 from explain.text_table import columns
@@ -128,8 +129,8 @@ def match(a: RunData, b: RunData) -> tuple[tuple[str, ...], pd.DataFrame, int]:
     same = both["label_a"] == both["label_b"]
     if not same.any():
         raise UserError(
-            f"The runs share {len(both)} images, but none of them under the same label: run both networks "
-            "on the same labels."
+            f"The runs share {counted(len(both), 'image')}, but none of them under the same label: run both "
+            "networks on the same labels."
         )
     found = both[same].rename(columns={"label_a": "label"}).drop(columns="label_b").reset_index(drop=True)
     must_be_the_same_pictures(a, b, found)
@@ -167,8 +168,8 @@ def must_be_the_same_pictures(a: RunData, b: RunData, matched: pd.DataFrame) -> 
     if known.any() and np.bitwise_count(first ^ second).mean() > APART:
         names = " and ".join(f"{run.manifest.request.data} in '{run.manifest.data_root}'" for run in (a, b))
         raise UserError(
-            f"The runs share {len(matched):,} names of images, but the pictures are others: they are of "
-            f"{names}. Run both networks on the same images."
+            f"The runs share {counted(len(matched), 'name')} of images, but the pictures are others: they "
+            f"are of {names}. Run both networks on the same images."
         )
 
 

@@ -88,8 +88,8 @@ def compare_numbers(
     same = (a.truth[rows_a] == b.truth[rows_b][:, to_b]).all(1)
     if not same.any():
         raise UserError(
-            f"The runs share {len(both)} images, but none of them under the same true numbers: run both "
-            "networks on the same data."
+            f"The runs share {counted(len(both), 'image')}, but none of them under the same true numbers: "
+            "run both networks on the same data."
         )
     matched = both[same].reset_index(drop=True)
     must_be_the_same_pictures(a, b, matched)

@@ -13,7 +13,7 @@ from explain.analysis.evidence import Evidence
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import each_against_the_rest, holm, more_errors
 from explain.analysis.slices import Slice
-from explain.formatting import chance, listed, percent
+from explain.formatting import be, chance, counted, listed, percent, plural
 from explain.run.image_stats import FACTS
 from explain.run.reader import RunData
 from models.evaluation import wilson_interval
@@ -71,9 +71,10 @@ def wrong_labels(evidence: Evidence) -> Iterator[Proposal]:
     number = round(fit.flipped * len(run.ok))
     yield Proposal(
         "labels",
-        f"About {number} labels look wrong.",
-        f"{percent(fit.flipped)} of {len(run.ok)} labels contradict the network where its own doubts would "
-        f"not ({chance(fit.p_flipped)}). {len(rows)} are suspect, first {most}.",
+        f"About {counted(number, 'label')} {plural(number, 'looks', 'look')} wrong.",
+        f"{percent(fit.flipped)} of {counted(len(run.ok), 'label')} contradict the network where its own "
+        f"doubts would not ({chance(fit.p_flipped)}). {counted(len(rows), 'image')} {be(len(rows))} "
+        f"suspect, first {most}.",
         "Mark in their notes which are wrong, and train on the corrected list.",
         "--labels labels.csv",
         rows,
@@ -96,8 +97,8 @@ def disagreeing_duplicates(evidence: Evidence) -> Iterator[Proposal]:
         yield Proposal(
             "duplicates",
             f"{pairs} near duplicates disagree.",
-            f"Of {all_pairs} pairs of nearly the same picture, {pairs} ({percent(pairs / all_pairs)}) carry "
-            "two different labels: one of each pair is wrong.",
+            f"Of {counted(all_pairs, 'pair')} of nearly the same picture, {pairs} "
+            f"({percent(pairs / all_pairs)}) carry two different labels: one of each pair is wrong.",
             "Settle them in their notes, and train on the corrected list.",
             "--labels labels.csv",
             rows,

@@ -24,6 +24,7 @@ from explain.analysis.mean_maps import MeanMaps, mean_maps_at
 from explain.analysis.proposal import Proposal, of_labels
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
+from explain.formatting import counted
 from explain.run.format import write_json
 from explain.run.label_sets import LabelRun
 from explain.run.parquet import write
@@ -184,7 +185,7 @@ def with_threshold(findings: Findings, threshold: str = "", positive: str = "") 
     if not run.binary:
         raise UserError(
             f"--threshold and --positive are for runs of two classes; '{run.folder}' has "
-            f"{len(run.classes)} classes: leave them out."
+            f"{counted(len(run.classes), 'class')}: leave them out."
         )
     found = run.positive
     if positive and run.label_sets is not None:

@@ -25,7 +25,7 @@ def headline(run: RunData, method: str) -> list[Figure]:
     called in error), border."""
     failed = int(run.table["error"].notna().sum())
     if not len(run.ok):
-        return [Figure("accuracy", "–", f"none of {failed:,} images has an answer")]
+        return [Figure("accuracy", "–", f"none of {counted(failed, 'image')} has an answer")]
     without = f", {failed:,} without an answer" if failed else ""
     worst = _worst(run) if run.label_sets is None else _errors_of_label(run)
     return [*_totals(run, without), *worst, _border(run, method)]

@@ -10,7 +10,7 @@ from explain.analysis.held_out import BetterThreshold, better_threshold
 from explain.analysis.label_evidence import LabelEvidence
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import holm
-from explain.formatting import chance, decimal, listed
+from explain.formatting import be, chance, counted, decimal, listed, plural
 from explain.run.format import CALLED
 
 LEAST_GAIN = 0.02  # of F1, on images that a threshold was not chosen on
@@ -29,17 +29,18 @@ def wrong_label_sets(found: LabelEvidence, labels: Sequence[int]) -> Iterator[Pr
     about = {k: round(fits[k].flipped * n) for k in wrong}
     wrong.sort(key=lambda k: -about[k])
     each = [
-        f"{found.classes[k]} about {about[k]:,} of {n:,} ({chance(p[k])}; suspect are {lack:,} images that "
-        f"lack it and {have:,} that have it)"
+        f"{found.classes[k]} about {about[k]:,} of {n:,} ({chance(p[k])}; suspect are "
+        f"{counted(lack, 'image')} that lack it and {have:,} that have it)"
         for k in wrong
         for lack, have in [np.bincount(truth[suspect[:, k], k].astype(int), minlength=2).tolist()]
     ]
     rows = found.suspect_rows(wrong)
     yield Proposal(
         "labels",
-        f"About {sum(about.values()):,} labels look wrong ({listed([found.classes[k] for k in wrong])}).",
+        f"About {counted(sum(about.values()), 'label')} {plural(sum(about.values()), 'looks', 'look')} wrong "
+        f"({listed([found.classes[k] for k in wrong])}).",
         f"They contradict the network where its own doubts would not: {listed(each)}. "
-        f"{len(rows):,} images are suspect, those whose labels fit worst come first.",
+        f"{counted(len(rows), 'image')} {be(len(rows))} suspect, those whose labels fit worst come first.",
         "Give the right labels in their notes, and train or measure on the corrected list.",
         "--labels labels.csv",
         rows,

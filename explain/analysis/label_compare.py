@@ -19,6 +19,7 @@ from explain.analysis.intervals import percentiles
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import LabelCounts
 from explain.analysis.significance import holm
+from explain.formatting import counted
 from explain.run.label_sets import LabelSets
 from explain.run.reader import RunData
 from models.errors import UserError
@@ -155,8 +156,8 @@ def compare_labels(a: RunData, b: RunData) -> LabelComparison:
     same = (truth[0] == truth[1]).all(1)
     if not same.any():
         raise UserError(
-            f"The runs share {len(rows):,} images, but none of them with the same labels: run both networks "
-            "on the same labels."
+            f"The runs share {counted(len(rows), 'image')}, but none of them with the same labels: run both "
+            "networks on the same labels."
         )
     rows = rows[same]
     must_be_the_same_pictures(a, b, pd.DataFrame({"row_a": rows[:, 0], "row_b": rows[:, 1]}))

@@ -12,7 +12,7 @@ from explain.analysis.label_evidence import LabelEvidence
 from explain.analysis.model_checks import PAIR
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import more_errors
-from explain.formatting import chance, percent
+from explain.formatting import chance, counted, percent, plural
 
 FEWEST = 10  # images that have a label
 TOGETHER = 0.9  # fraction of a label's images that have the other one, too
@@ -62,8 +62,9 @@ def confused_labels(found: LabelEvidence, labels: Sequence[int]) -> Iterator[Pro
         yield Proposal(
             "pair",
             f"{second} is often called instead of {first}.",
-            f"{x.images:,} images have {first} and not {second}; in {x.count:,} of them {first} is missed "
-            f"and {second} is called ({x.expected:.1f} if these errors were independent, {chance(x.p)}).",
+            f"{counted(x.images, 'image')} {plural(x.images, 'has', 'have')} {first} and not {second}; in "
+            f"{x.count:,} of them {first} is missed and {second} is called ({x.expected:.1f} if these errors "
+            f"were independent, {chance(x.p)}).",
             f"Check their labels; collect images of {first} without {second}.",
             "",
             found.rows[rows[np.argsort(-found.scores.prob[rows, x.b], kind="stable")]],
@@ -97,8 +98,8 @@ def labels_together(found: LabelEvidence, labels: Sequence[int]) -> Iterator[Pro
         yield Proposal(
             "together",
             f"{first} is almost always with {second}.",
-            f"{x.count:,} of its {x.images:,} images have {second}, too ({x.expected:.1f} if they were "
-            f"independent, {chance(x.p)}). {_with_and_without(found, x)}",
+            f"{x.count:,} of its {counted(x.images, 'image')} {plural(x.count, 'has', 'have')} {second}, too "
+            f"({x.expected:.1f} if they were independent, {chance(x.p)}). {_with_and_without(found, x)}",
             f"Collect images of {first} without {second}: the network may tell one by the other.",
             "",
             found.rows[rows[np.argsort(found.scores.truth[rows, x.b], kind="stable")]],

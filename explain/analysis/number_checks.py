@@ -20,7 +20,7 @@ from explain.analysis.regression_text import number, signed_number
 from explain.analysis.run_numbers import plane_of
 from explain.analysis.significance import holm, larger
 from explain.analysis.slices import FEWEST, attributes, groups
-from explain.formatting import chance, counted
+from explain.formatting import be, chance, counted, plural
 from explain.run.number_run import NumbersRun
 
 LEAST_WRONG, LEAST_PART = 4, 0.005  # suspect true numbers of a run, and as a fraction of the images
@@ -61,11 +61,15 @@ class NumberEvidence:
         return bins(self.plane)
 
     @cached_property
+    def bin_of(self) -> np.ndarray:
+        """(n,): number of the bin of the true number."""
+        return np.searchsorted([b.low for b in self.bins[1:]], self.plane.truth, "right")
+
+    @cached_property
     def within_bin(self) -> np.ndarray:
         """(n,): rank of the absolute residual among images of the same bin of the true number, from 0 to
         1."""
-        edges = [b.low for b in self.bins[1:]]
-        which, found = np.searchsorted(edges, self.plane.truth, "right"), np.empty(len(self.distance))
+        which, found = self.bin_of, np.empty(len(self.distance))
         for k in np.unique(which):
             chosen = which == k
             found[chosen] = (stats.rankdata(self.distance[chosen]) - 0.5) / chosen.sum()
@@ -84,10 +88,11 @@ def wrong_numbers(found: NumberEvidence) -> Iterator[Proposal]:
         f"{len(chosen):,} true numbers may be wrong.",
         f"Their residuals are further than {number(limit)} from the median residual; half of all residuals "
         f"are within {number(float(np.median(np.abs(plane.residual - np.median(plane.residual)))))}. Of "
-        f"{n:,} images whose errors are spread as the smaller ones are, {FALSE_ALARMS:g} would be that far.",
-        "Look at them first: correct the true numbers that are wrong in the data; the others are the worst "
-        "errors of the network.",
-        "",
+        f"{counted(n, 'image')} whose errors are spread as the smaller ones are, {FALSE_ALARMS:g} would be "
+        "that far.",
+        "Look at them first: give the right numbers in their notes, and train on the corrected list; the "
+        "others are the worst errors of the network.",
+        "--labels labels.csv",
         plane.rows[chosen],
         len(chosen),
     )
@@ -243,9 +248,11 @@ def disagreeing_duplicates(found: NumberEvidence) -> Iterator[Proposal]:
     rows = list(dict.fromkeys(pairs[order].ravel().tolist()))
     yield Proposal(
         "duplicates",
-        f"{len(chosen):,} pairs of nearly the same picture have different true numbers.",
+        f"{counted(len(chosen), 'pair')} of nearly the same picture {plural(len(chosen), 'has', 'have')} "
+        "different true numbers.",
         f"They differ by more than {number(limit)}, {APART} times the MAE; at most by "
-        f"{number(float(apart[chosen].max()))}. {int(known.sum()):,} pairs are nearly the same picture.",
+        f"{number(float(apart[chosen].max()))}. {counted(int(known.sum()), 'pair')} {be(int(known.sum()))} "
+        "nearly the same picture.",
         "At least one number of a pair is probably wrong, or the picture does not show it: correct the data.",
         "",
         np.array(rows, int),
@@ -286,9 +293,9 @@ def worse_slices(found: NumberEvidence) -> Iterator[Proposal]:
         yield Proposal(
             "slice",
             f"Errors are larger where {name}.",
-            f"MAE of {len(rows):,} images {number(float(found.distance[chosen].mean()))}, of the others "
-            f"{number(float(found.distance[~chosen].mean()))} ({chance(p[k])}, also among images of similar "
-            "true numbers).",
+            f"MAE of {counted(len(rows), 'image')} {number(float(found.distance[chosen].mean()))}, of the "
+            f"others {number(float(found.distance[~chosen].mean()))} ({chance(p[k])}, also among images of "
+            "similar true numbers).",
             "Collect more such images, or augment training so that others look like them.",
             "",
             plane.rows[rows[np.argsort(-found.distance[rows], kind="stable")]],

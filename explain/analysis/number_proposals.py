@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+import numpy as np
+
 from explain.analysis.number_checks import (
     LEAST_IMAGES,
     NumberEvidence,
@@ -18,9 +20,12 @@ from explain.analysis.number_checks import (
     wrong_scale,
 )
 from explain.analysis.number_groups import NumberGroup, number_group, ordered
+from explain.analysis.number_maps import worst_at_the_border
 from explain.analysis.number_outliers import suspects
 from explain.analysis.proposal import Proposal
 from explain.analysis.run_numbers import caution_of_mean, plane_of
+from explain.formatting import counted, plural
+from explain.run.notes import read
 from explain.run.number_run import NumbersRun
 
 CHECKS: dict[str, Callable[[NumberEvidence], Iterator[Proposal]]] = {
@@ -31,10 +36,13 @@ CHECKS: dict[str, Callable[[NumberEvidence], Iterator[Proposal]]] = {
     "ranges with few images": few_images,
     "near duplicates that disagree": disagreeing_duplicates,
     "slices": worse_slices,
+    "errors at the border": worst_at_the_border,
 }
 """Name -> check, in the order in which equals are shown."""
 SUSPICIOUS = "suspicious"
 """The group of true numbers that are probably wrong."""
+NOTED = {"notes": "with a note", "corrected": "with a corrected number"}
+"""Groups of images that people wrote about."""
 KEPT = 32
 _PROPOSAL = re.compile(r"proposal:(\d{1,2})")
 
@@ -52,7 +60,10 @@ class NumberFindings:
         run, output = self._of.run, self._of.output
         n = len(plane_of(run, output).rows)
         if n < LEAST_IMAGES:
-            return f"{n:,} images have a true and a predicted number: {LEAST_IMAGES} are needed for findings."
+            return (
+                f"{counted(n, 'image')} {plural(n, 'has', 'have')} a true and a predicted number: "
+                f"{LEAST_IMAGES} are needed for findings."
+            )
         return caution_of_mean(run, output)
 
     @property
@@ -74,8 +85,9 @@ def number_findings(run: NumbersRun, output: int) -> NumberFindings:
 
 
 def is_found(key: str) -> bool:
-    """Whether a name is of a group that findings have: `SUSPICIOUS`, or 'proposal:N'."""
-    return key == SUSPICIOUS or _PROPOSAL.fullmatch(key) is not None
+    """Whether a name is of a group that findings or notes have: `SUSPICIOUS`, 'proposal:N', or one of
+    `NOTED`."""
+    return key == SUSPICIOUS or key in NOTED or _PROPOSAL.fullmatch(key) is not None
 
 
 def group_of(run: NumbersRun, output: int, key: str, sort: str = "") -> NumberGroup | None:
@@ -86,6 +98,10 @@ def group_of(run: NumbersRun, output: int, key: str, sort: str = "") -> NumberGr
         chosen = suspects(plane.residual)[: 0 if inconclusive else None]
         note = "errors beyond what the spread of the others explains, the largest first"
         return ordered(plane, "suspicious true numbers", note, chosen, sort)
+    if key in NOTED:
+        notes = {image for image, note in read(run.folder).items() if key == "notes" or note.wrong}
+        chosen = np.flatnonzero(run.table["id"].iloc[plane.rows].isin(notes))
+        return ordered(plane, f"images {NOTED[key]}", "in the order of the data", chosen, sort)
     match = _PROPOSAL.fullmatch(key)
     if match is None:
         return number_group(plane, key, sort)

@@ -2,7 +2,7 @@
 
 from explain.analysis.regression import NumberScores
 from explain.analysis.regression_text import headline, number
-from explain.formatting import listed
+from explain.formatting import counted, listed
 from explain.run.preflight import Preflight
 
 NEARER = "are nearer to the true numbers than their mean"
@@ -25,8 +25,9 @@ def wrong_numbers(found: Preflight) -> str:
     of_mean = float(scores.truth[:, k].std())
     return (
         f"{listed([scores.names[k] for k in worse])}: the answers are no better than the mean of the data "
-        f"(RMSE of {scores.names[k]} {number(float(scores.values['rmse'][k]))} of {scores.images} images, of "
-        f"the mean {number(of_mean)}): check the weights, the input and which column each output is."
+        f"(RMSE of {scores.names[k]} {number(float(scores.values['rmse'][k]))} of "
+        f"{counted(scores.images, 'image')}, of the mean {number(of_mean)}): check the weights, the input "
+        "and which column each output is."
     )
 
 
@@ -51,4 +52,4 @@ def number_sample(found: Preflight) -> str:
         f"(of the mean {number(float(scores.truth[:, k].std()))})"
         for k, name in enumerate(scores.names)
     )
-    return f"sample     {scores.images} images: {each}"
+    return f"sample     {counted(scores.images, 'image')}: {each}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from explain.formatting import counted
 from explain.run.format import map_column
 from explain.run.reader import RunData
 from models.errors import UserError
@@ -134,7 +135,7 @@ def format_text(run: RunData, areas: Sequence[str] = ()) -> list[str]:
     lines = (
         [
             f"accuracy   {100 * e.accuracy:.1f} %  (95 % interval {100 * low:.1f} % to {100 * high:.1f} %, "
-            f"{len(run.ok)} images)",
+            f"{counted(len(run.ok), 'image')})",
             *areas,
             f"macro-F1   {e.macro_f1:.3f}",
             f"worst      {', '.join(worst)}  (recall)",
@@ -148,7 +149,7 @@ def format_text(run: RunData, areas: Sequence[str] = ()) -> list[str]:
             f"{reason} ({count})" for reason, count in failed["error"].value_counts().head(4).items()
         )
         lines.append(
-            f"left out   {len(failed)} of {len(run.table)} images: {kinds}; the first is "
+            f"left out   {len(failed)} of {counted(len(run.table), 'image')}: {kinds}; the first is "
             f"{failed.iloc[0]['id']}"
         )
     lines += without_maps(run)

@@ -5,6 +5,8 @@ import numpy as np
 from explain.analysis.binary_text import Measure
 from explain.analysis.intervals import RESAMPLES
 from explain.analysis.regression import NumberScores
+from explain.formatting import counted
+from models.counts import short
 
 UNITS = ("mae", "rmse", "bias")  # in the unit of the output; the others have none
 MEANINGS = {
@@ -40,12 +42,12 @@ def measures(scores: NumberScores, output: int) -> list[Measure]:
 
 
 def number(value: float, unit: bool = True) -> str:
-    """Four significant digits of a number in the unit of the output, else three decimals; a dash for what is
-    not defined. What only rounds to 1 says so."""
+    """Four significant digits of a number in the unit of the output, else three decimals, from 10 on four
+    significant digits; a dash for what is not defined. What only rounds to 1 says so."""
     if value != value:
         return "–"
     if not unit:
-        return ">0.999" if f"{value:.3f}" == "1.000" and value < 1 else _minus(f"{value:.3f}")
+        return ">0.999" if short(value) == "1.000" and value < 1 else _minus(short(value))
     return _minus(f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}")
 
 
@@ -104,7 +106,8 @@ def format_regression(scores: NumberScores) -> list[str]:
         lines += [f"{'':{width}}{text}" for text in (*controls(scores, k), conclusion(scores, k)) if text]
     if scores.left_out:
         lines.append(
-            f"{'left out':{width}}{scores.left_out:,} images without a prediction or without a true number"
+            f"{'left out':{width}}{counted(scores.left_out, 'image')} without a prediction or without a true "
+            "number"
         )
     return lines
 

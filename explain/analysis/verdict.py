@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from explain.analysis.number_verdict import NEARER, number_lines, number_sample, wrong_numbers
+from explain.formatting import be, counted
 from explain.run.preflight import AT_LEAST, DOUBT, PROMISING, Preflight, Trial
 from models.chance import LEVEL, chance_level, p_of_chance
 from models.errors import UserError
@@ -20,7 +21,7 @@ def wrong(found: Preflight, expect: float | None) -> str:
         return f"{order_text(found, better)}{_alike(found, better)}"
     if better is not None:
         return (
-            f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images {right} with "
+            f"{100 * better.accuracy:.0f} % of the first {counted(len(better.right), 'image')} {right} with "
             f"{' '.join(better.words)} ({better.name}), {100 * found.as_now(better):.0f} % without "
             f"({_p(better.p)}): add it.{_alike(found, better)}{_further(found, better)}"
         )
@@ -28,13 +29,13 @@ def wrong(found: Preflight, expect: float | None) -> str:
         return wrong_numbers(found)
     if expect is not None and _below(found, expect):
         return (
-            f"{100 * e.accuracy:.1f} % of {found.images} images are right, {100 * expect:.1f} % are "
-            "expected: check the weights, the data and the options of the input."
+            f"{100 * e.accuracy:.1f} % of {counted(found.images, 'image')} {be(found.images)} right, "
+            f"{100 * expect:.1f} % are expected: check the weights, the data and the options of the input."
         )
     if p_of_chance(e) > LEVEL:
         return (
-            f"{100 * e.accuracy:.1f} % of {found.images} images are right, which is not above the "
-            f"{100 * chance_level(e):.1f} % that guessing reaches: check the weights, the "
+            f"{100 * e.accuracy:.1f} % of {counted(found.images, 'image')} {be(found.images)} right, which "
+            f"is not above the {100 * chance_level(e):.1f} % that guessing reaches: check the weights, the "
             "input and the classes."
         )
     return ""
@@ -58,8 +59,8 @@ def order_text(found: Preflight, better: Trial) -> str:
         for n, name in enumerate(in_order[:PAIRS])
     ) + (f" … ({len(in_order)} in all)" if len(in_order) > PAIRS else "")
     figures = (
-        f"{100 * better.accuracy:.0f} % of the first {len(better.right)} images are right so, "
-        f"{100 * found.as_now(better):.0f} % as it is ({_p(better.p)})"
+        f"{100 * better.accuracy:.0f} % of the first {counted(len(better.right), 'image')} "
+        f"{be(len(better.right))} right so, {100 * found.as_now(better):.0f} % as it is ({_p(better.p)})"
     )
     if source := found.names_from:
         return (
@@ -124,7 +125,8 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
     )
     lines = [
         f"accuracy   {100 * e.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) of "
-        f"{found.images} images{all_labels}, spread over {int((e.support > 0).sum())} {kinds}{unread}",
+        f"{counted(found.images, 'image')}{all_labels}, spread over {int((e.support > 0).sum())} "
+        f"{kinds}{unread}",
         f"chance     {100 * chance_level(e):.1f} % by guesses as frequent as these predictions",
         f"predicted  {shares}{', …' if (called > 0).sum() > SHOWN else ''}",
     ]
@@ -133,7 +135,7 @@ def format_text(found: Preflight, expect: float | None) -> list[str]:
 
 def _readings(found: Preflight) -> list[str]:
     lines = [
-        f"read as    {trial.name}: {100 * trial.accuracy:.0f} % of {len(trial.right)} images, "
+        f"read as    {trial.name}: {100 * trial.accuracy:.0f} % of {counted(len(trial.right), 'image')}, "
         f"{100 * found.as_now(trial):.0f} % as now"
         for trial in found.tried[:SHOWN]
     ]
@@ -157,8 +159,8 @@ def require_right_reading(found: Preflight, force: bool, say: Callable[[str], No
         say(number_sample(found))
     else:
         say(
-            f"sample     {100 * e.accuracy:.1f} % of {found.images} images {_right(found)}, guessing reaches "
-            f"{100 * chance_level(e):.1f} %"
+            f"sample     {100 * e.accuracy:.1f} % of {counted(found.images, 'image')} {_right(found)}, "
+            f"guessing reaches {100 * chance_level(e):.1f} %"
         )
     if found.better is not None and not force:
         raise UserError(f"{problem} Or --force to run as it is.")

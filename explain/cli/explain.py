@@ -85,13 +85,17 @@ class MapOptions(Options):
             raise UserError(f"--methods '{self.methods}' names no method: 'methods' lists them.")
         return settings_for(methods, self.set_ or [])
 
-    def requests(self, classes: tuple[str, ...], settings: dict[str, dict[str, Any]]) -> "list[MapRequest]":
-        """One for each method. Raises UserError for a class that the network does not have."""
+    def requests(
+        self, classes: tuple[str, ...], settings: dict[str, dict[str, Any]], what: str = "class"
+    ) -> "list[MapRequest]":
+        """One for each method. Raises UserError for a class, or output of numbers (`what`), that the network
+        does not have."""
         from explain.methods.live import MapRequest
         from explain.methods.request import Smoothing
         from explain.methods.single_image import class_number
 
-        target, contrast = (class_number(classes, name) for name in (self.target, self.contrast_class))
+        names = self.target, self.contrast_class
+        target, contrast = (class_number(classes, name, what) for name in names)
         smoothing = Smoothing(self.flip, self.noise)
         return [
             MapRequest(method, self.layer or "", target, contrast, tuple(given.items()), self.fuse, smoothing)
@@ -113,13 +117,15 @@ def explain(
 
     Each method writes its map as numbers (.npy), as an image, and as an overlay on the image."""
     from explain.methods.single_image import must_be_there
+    from models.regression import is_regression
     from models.task import as_named, require_task
 
     must_be_there(image)
     maps.settings()  # before the network is loaded
     loaded = network.load(preprocessing, class_names, require_task(task))
     classifier = as_named(replace(loaded, task=task or loaded.task))
-    requests = maps.requests(classifier.classes, maps.settings(classifier.access))
+    what = "output" if is_regression(classifier.model) else "class"
+    requests = maps.requests(classifier.classes, maps.settings(classifier.access), what)
     session = _opened(classifier, image)
     try:
         refused = _write_maps(session, requests, out / image.stem)

@@ -79,8 +79,7 @@ def number_lines(run: "RunData", decision: Decision) -> list[str]:
     from explain.run.number_run import NumbersRun
 
     assert isinstance(run, NumbersRun)
-    if decision.threshold or decision.positive:
-        run.require_one_class("A threshold")
+    decision.require_fitting(run)
     scores = scores_of(run)
     lines = format_regression(scores.only(run.index) if run.one_output else scores)
     head = [run.unfinished] if run.unfinished else []
@@ -103,7 +102,10 @@ def number_proposals(run: "RunData", brief: bool = False) -> list[str]:
     texts = [format_numbers(number_findings(run, k), run.outputs[k]) for k in outputs]
     lines = [line for text in texts if text for line in ("", text)]
     if not run.one_output and len(run.outputs) > AHEAD:
-        lines += ["", f"What to try for the other {len(run.outputs) - AHEAD} outputs: analyze --label NAME."]
+        lines += [
+            "",
+            f"What to try for the other {counted(len(run.outputs) - AHEAD, 'output')}: analyze --label NAME.",
+        ]
     return lines
 
 
@@ -170,9 +172,10 @@ def number_comparison(
 
     assert isinstance(a, NumbersRun)
     assert isinstance(b, NumbersRun)
-    for option, given in (("--threshold", threshold), ("--method", method)):
-        if given:
-            raise UserError(f"{option} is for runs of classes: leave it out for runs of numbers.")
+    if threshold:
+        a.require_probabilities("--threshold")
+    if method:
+        raise UserError("--method is for runs of classes: leave it out for runs of numbers.")
     found = compare_numbers(a, b)
     return format_text(found), as_table(found)
 
@@ -215,13 +218,14 @@ def notes(
     wrong = sum(note.wrong for note in by_image.values())
     tags = ", ".join(f"{tag} {count}" for tag, count in tags_of(by_image).items()) or "none"
     images, marked = counted(len(by_image), "image"), counted(wrong, "label")
-    if opened.label_sets is not None:
-        marked = f"{counted(wrong, 'image')} with labels"
+    if opened.label_sets is not None or opened.numbers:
+        marked = f"{counted(wrong, 'image')} with {'numbers' if opened.numbers else 'labels'}"
     say(f"notes      {images}, {marked} marked as wrong; tags: {tags}")
     fitting, missing = corrections_of(opened, by_image)
     if missing:
         names = ", ".join(f"{name[:60]} {count}" for name, count in list(missing.items())[:8])
-        say(f"left out   {wrong - len(fitting)} corrections name labels that the run lacks: {names}")
+        left = counted(wrong - len(fitting), "correction names", "corrections name")
+        say(f"left out   {left} labels that the run lacks: {names}")
     if labels and not fitting:
         raise UserError(
             "No label is marked as wrong, so there is nothing to correct: mark one in the dashboard, below "

@@ -23,6 +23,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import progress_bar, say
+from explain.formatting import counted
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import typed
@@ -101,7 +102,7 @@ class Fixations(Options):
         from models.gaze.fixations import open_gaze
 
         opened = open_gaze(self.data, self.origin, self.image_col, self.x_col, self.y_col, self.subject_col)
-        counts = f"{len(opened.images)} images, {opened.fixations:,} fixations"
+        counts = f"{counted(len(opened.images), 'image')}, {counted(opened.fixations, 'fixation')}"
         say(f"{opened.name}: {counts}; {opened.note}".rstrip("; "))
         return opened
 
@@ -227,14 +228,23 @@ class Predictors(Options):
         str, typer.Option(help="Methods that make the classifier's maps, separated by commas.")
     ] = "grad_cam,layer_cam,eigen_cam,input_gradient"
     layer: Layer = None
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a network that answers with numbers: the output whose maps are compared, by name or "
+            "number (default: the first)."
+        ),
+    ] = None
     device: Device = "cpu"
 
     def sources(self, preprocessing: PreprocessingOptions) -> "tuple[list[Source], str | None]":
         """What predicts people, and the name of the classifier."""
         from explain.gaze.network import NetworkMaps
         from explain.gaze.sources import predictions
+        from explain.methods.single_image import class_number
         from models.gaze.model import load_gaze
         from models.registry import load
+        from models.regression import is_regression
         from models.task import as_named
 
         several = len(self.gaze_model or []) > 1
@@ -248,7 +258,10 @@ class Predictors(Options):
         classifier = as_named(load(*given))
         for note in classifier.notes:
             say(f"network    {note}")
-        maps = NetworkMaps(classifier, from_commas(self.methods), self.layer)
+        if self.target and not is_regression(classifier.model):
+            raise UserError("--target is for networks that answer with numbers: leave it out.")
+        output = class_number(classifier.classes, self.target, "output")
+        maps = NetworkMaps(classifier, from_commas(self.methods), self.layer, output or 0)
         return [*sources, *maps.sources()], classifier.name
 
 

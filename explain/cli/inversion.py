@@ -24,10 +24,10 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import progress_bar, say
+from explain.formatting import counted
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 from models.program import program, typed
-from models.task import require_classes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def train(
 
     recipe = options.to_recipe()
     parts = open_parts(data, columns.image_col, columns.label_col, limit)
-    say(f"{parts.training.name}: {len(parts.training)} images; {parts.note}".rstrip("; "))
+    say(f"{parts.training.name}: {counted(len(parts.training), 'image')}; {parts.note}".rstrip("; "))
     classifier = _answering(network, parts.training, preprocessing)
     files = {layer: out / f"{layer}.safetensors" for layer in from_commas(layers)}
     _train_decoders(classifier, parts, files, recipe, again)
@@ -119,11 +119,7 @@ def _answering(network: Network, source: "ImageSource", preprocessing: Preproces
     """The network for the task of the data. Raises UserError."""
     from models.task import as_asked, asked_task
 
-    found = network.load(preprocessing, task=asked_task(source))
-    require_classes(found, "an inversion")
-    found = as_asked(found, source)
-    require_classes(found, "an inversion")  # whose data has numbers
-    return found
+    return as_asked(network.load(preprocessing, task=asked_task(source)), source)
 
 
 def _train_decoders(
@@ -190,14 +186,13 @@ def image(
     preprocessing: PreprocessingOptions = NO_OPTIONS,
 ) -> None:
     """Reconstruct one image from each layer that has a decoder, or from one layer by optimization."""
-    from explain.inversion.rebuild import enlarged, rebuild
+    from explain.inversion.rebuild import described, enlarged, format_numbers, rebuild
     from explain.methods.single_image import must_be_there, read_picture
     from models.memory import reuse_memory
     from models.task import as_named
 
     must_be_there(image)
     classifier = as_named(network.load(preprocessing))
-    require_classes(classifier, "an inversion")
     reuse_memory()
     given = read_picture(image, classifier.preprocessing)
     x = classifier.batch([given])
@@ -207,6 +202,8 @@ def image(
         rebuilt = [_optimized(classifier, x, optimization)]
     else:
         rebuilt = [rebuild(classifier, x, decoder) for decoder in _decoders(classifier, decoders)]
+    if rebuilt[0].numbers is not None:
+        say(f"the image  {format_numbers(described(classifier, x, x, '', 1.0).numbers, classifier.classes)}")
     _write_images(rebuilt, classifier, out, image.stem)
 
 
@@ -236,6 +233,7 @@ def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path,
     from PIL import Image
 
     from explain.formatting import called_text
+    from explain.inversion.rebuild import format_numbers
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -246,6 +244,8 @@ def _write_images(rebuilt: "list[Rebuilt]", classifier: "Classifier", out: Path,
             answer = f"{classifier.classes[made.pred]} {100 * made.prob:.1f} %"
             if made.labels is not None:
                 answer = called_text(classifier.classes, made.labels)
+            elif made.numbers is not None:
+                answer = format_numbers(made.numbers, classifier.classes)
             say(f"{made.layer:24} {error}{answer}  {file}")
     except OSError as error:
         raise UserError(
@@ -285,6 +285,7 @@ def _keep_measures(decoders: "list[Decoder]", table: "pd.DataFrame", data: str, 
 
     for decoder in decoders:
         row = table[table["layer"] == decoder.layer].iloc[0].to_dict()
+        row = {k: v for k, v in row.items() if k != "same" or v == v}
         measured = {k: v for k, v in row.items() if k != "layer"} | {"on": data, "task": task}
         metrics = decoder.about.get("metrics", {}) | {"measured": measured}
         checkpoints.save(decoder.path, decoder.model, decoder.about | {"metrics": metrics}, half=True)

@@ -10,6 +10,7 @@ import typer
 
 from explain.cli.options import DataOfTask, LabeledColumns, Network
 from explain.cli.output import say
+from explain.formatting import be, counted
 from models.errors import UserError
 from models.preprocessing_options import PreprocessingOptions
 
@@ -104,10 +105,10 @@ def _numbers_of(
 
 def data_line(source: "ImageSource") -> str:
     """The images in one line."""
-    what = f"of {len(source.classes)} classes"
+    what = f"of {counted(len(source.classes), 'class')}"
     if source.regression:
         what = f"with the number{'s' * (len(source.classes) > 1)} {', '.join(source.classes[:MOST_NOTES])}"
-    note = f"{source.name}: {len(source)} images {what}; {source.note}"
+    note = f"{source.name}: {counted(len(source), 'image')} {what}; {source.note}"
     return note.rstrip("; ")
 
 
@@ -166,7 +167,7 @@ def _without(source: "ImageSource", names: tuple[str, ...]) -> tuple["ImageSourc
     rest.classes = tuple(name for name in source.classes if name not in names)
     counts = Counter(item.label for item in source.items)
     shown = ", ".join(f"{name} ({counts[name]:,})" for name in names)
-    return rest, f"left out by --classes: {len(source) - len(kept):,} images of {shown}"
+    return rest, f"left out by --classes: {counted(len(source) - len(kept), 'image')} of {shown}"
 
 
 def _settled(classifier: "Classifier", source: "ImageSource", unclear: "UnclearOrder") -> tuple[str, str]:
@@ -187,8 +188,9 @@ def _settled(classifier: "Classifier", source: "ImageSource", unclear: "UnclearO
         raise unclear
     worse = "".join(f", {100 * found[order].evaluation.accuracy:.0f} % with '{order}'" for order in rest)
     return best, (
-        f"order of the classes: '{best}', with which {100 * e.accuracy:.0f} % of {found[best].images} images "
-        f"are right{worse}; --classes {best} says so"
+        f"order of the classes: '{best}', with which {100 * e.accuracy:.0f} % of "
+        f"{counted(found[best].images, 'image')} {be(found[best].images)} right{worse}; --classes {best} "
+        "says so"
     )
 
 

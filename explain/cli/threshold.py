@@ -12,6 +12,7 @@ from models.errors import UserError
 if TYPE_CHECKING:
     from explain.analysis.findings import Findings
     from explain.run.number_run import NumbersRun
+    from explain.run.run_data import RunData
 
 Threshold = Annotated[
     str,
@@ -81,9 +82,14 @@ class Decision(Options):
         if not read_manifest(folder).request.regression:
             return None
         run = open_run(folder, self.label)
-        if self.threshold or self.positive:
-            run.require_one_class("A threshold")
+        self.require_fitting(run)
         return run if isinstance(run, NumbersRun) else None
+
+    def require_fitting(self, run: "RunData") -> None:
+        """Raises UserError for a threshold and a positive class where the outputs of a run are numbers."""
+        for option, given in (("--threshold", self.threshold), ("--positive", self.positive)):
+            if given:
+                run.require_probabilities(option)
 
     def of(self, findings: "Findings") -> "Findings":
         """The findings at this threshold. Raises UserError as `findings.with_threshold`."""

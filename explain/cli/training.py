@@ -24,6 +24,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import say
+from explain.formatting import counted
 from models.errors import UserError
 from models.interrupts import listen
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
@@ -198,8 +199,8 @@ def _say_parts(parts: "Parts") -> None:
     tested = f"{len(parts.test)} to test" if parts.test else "no test part"
     note = f"; {parts.note}" if parts.note else ""
     say(
-        f"{parts.training.name}: {len(parts.training)} images to train, {len(parts.validation)} to choose, "
-        f"{tested}{note}"
+        f"{parts.training.name}: {counted(len(parts.training), 'image')} to train, {len(parts.validation)} "
+        f"to choose, {tested}{note}"
     )
 
 

@@ -27,7 +27,7 @@ from explain.export.selection import Selection, selected
 from explain.export.sheet import LINES, TILE, draw_sheet
 from explain.export.table import COLUMNS, everything, predictions
 from explain.export.templating import page
-from explain.formatting import TARGET_NAMES, decimal, evidence
+from explain.formatting import TARGET_NAMES, counted, decimal, evidence
 from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
 from explain.run.images import network_view, original
@@ -65,7 +65,8 @@ class Export:
         run = findings.run
         if options.per_class is not None and not 1 <= options.per_class <= 2 * LINES:
             raise UserError(
-                f"{options.per_class} images per class cannot be exported: ask for 1 to {2 * LINES}."
+                f"{counted(options.per_class, 'image')} per class cannot be exported: ask for 1 to "
+                f"{2 * LINES}."
             )
         if not len(run.ok):
             raise UserError(
@@ -198,14 +199,16 @@ class Export:
             for row in getattr(s, result).tolist()
         }
         limits = (
-            [f"the worst {len(fitting)} of {len(samples)} classes"] if len(fitting) < len(samples) else []
+            [f"the worst {len(fitting)} of {counted(len(samples), 'class')}"]
+            if len(fitting) < len(samples)
+            else []
         )
         limits += ["the run has not ended"] if run.manifest.status != "complete" else []
         title = " · ".join([f"{run.manifest.network} on {run.manifest.request.data}", *limits])
         e = run.evaluation
         about = (
             f"{run.title(method)}, {run.manifest.request.where} · accuracy {100 * e.accuracy:.1f} % of "
-            f"{e.support.sum()} images · {self.description}"
+            f"{counted(e.support.sum(), 'image')} · {self.description}"
         )
         save_picture(draw_sheet(run, fitting, tiles, columns, title, about), out / SHEET)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageOps
 
 from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup
 from explain.analysis.number_proposals import SUSPICIOUS, group_of
@@ -30,10 +31,15 @@ from explain.export.gallery import (
     OVERLAYS,
     PHOTOS,
     PREDICTIONS,
+    SHEET,
     ExportOptions,
 )
 from explain.export.names import safe_names, stem
+from explain.export.number_sheet import COLUMNS as SHEET_COLUMNS
+from explain.export.number_sheet import SheetCell, SheetRow, draw_number_sheet
+from explain.export.sheet import LINES, TILE
 from explain.export.templating import page
+from explain.formatting import counted
 from explain.render import signed, signed_overlay, signed_problem
 from explain.run.images import network_view, original
 from explain.run.number_run import NOT_KEPT, NumbersRun
@@ -64,7 +70,9 @@ def picked(run: NumbersRun, options: ExportOptions) -> list[Picked]:
     (`NumbersRun.output`); or those that `select` names of the output that is shown first. Raises UserError
     for what the run lacks, and where no image is left."""
     if options.per_class is not None and not 1 <= options.per_class <= MOST:
-        raise UserError(f"{options.per_class} images per group cannot be exported: ask for 1 to {MOST}.")
+        raise UserError(
+            f"{counted(options.per_class, 'image')} per group cannot be exported: ask for 1 to {MOST}."
+        )
     if options.select:
         sort = options.sort if options.sort in SORTS else ""
         found = [_picked(run, run.index, options.select, sort, options.per_class or MOST)]
@@ -150,17 +158,49 @@ class NumberExport:
         for file, table in ((TABLE, self._table(entries)), (PREDICTIONS, number_predictions(self.run))):
             with atomic(out / file) as temporary:
                 spreadsheet_safe(table).to_csv(temporary, index=False, float_format="%.9g")
+        self._sheet(out)
         with atomic(out / INDEX) as temporary:
             temporary.write_text(self._index(entries), encoding="utf-8")
-        self._manifest(out, written | {out / file for file in (TABLE, PREDICTIONS, INDEX)})
+        self._manifest(out, written | {out / file for file in (SHEET, TABLE, PREDICTIONS, INDEX)})
         yield 1.0
+
+    def _sheet(self, out: Path) -> None:
+        """As many images as fit, with the first method's maps."""
+        run, left, shown = self.run, LINES, list[SheetRow]()
+        for one in self.picked:
+            cells = [self._cell(row, one) for row in one.rows[: left * SHEET_COLUMNS]]
+            if cells:
+                shown.append(SheetRow(run.outputs[one.output], one.title, cells))
+                left -= shown[-1].lines
+        drawn, total = sum(len(s.cells) for s in shown), sum(len(one.rows) for one in self.picked)
+        limits = [f"the first {drawn} of {counted(total, 'image')}"] if drawn < total else []
+        limits += ["the run has not ended"] if run.manifest.status != "complete" else []
+        title = " · ".join([f"{run.manifest.network} on {run.manifest.request.data}", *limits])
+        about = f"{run.title(self.methods[0])}, {run.manifest.request.where} · {self.description}"
+        save_picture(draw_number_sheet(shown, title, about), out / SHEET)
+
+    def _cell(self, row: int, one: Picked) -> SheetCell:
+        run, texts = self.run, answer(self.run, row, one.output)
+        images, why = [self._picture(row)], NOT_KEPT
+        if run.has_map(one.output, row):
+            raw = run.maps_of(self.methods[0], one.output, [row])[0]
+            images, why = [*images, signed_overlay(images[0], signed(raw))], signed_problem(raw)
+        small = [ImageOps.contain(image, (TILE, TILE), Image.Resampling.LANCZOS) for image in images]
+        lines = (
+            str(run.table.at[row, "id"]),
+            f"true {texts['true']}",
+            f"{texts['predicted']} ({texts['error']})",
+        )
+        return SheetCell([(image, why) for image in small], lines, one.group == "nearest")
+
+    def _picture(self, row: int) -> Image.Image:
+        picture = network_view(self.run, row)
+        return without_eyes(picture, self.run) if self.options.blur_eyes else picture
 
     def _image(self, out: Path, name: str, row: int, output: int) -> dict[str, list[str]]:
         """Everything of one image; the files by kind, relative to `out`, and what to write below each
         overlay."""
-        run, blur = self.run, self.options.blur_eyes
-        picture = network_view(run, row)
-        picture = without_eyes(picture, run) if blur else picture
+        run, blur, picture = self.run, self.options.blur_eyes, self._picture(row)
         plain_file = f"{OVERLAYS}/{name}.image.png"
         files = {"original": [], "overlays": [plain_file], "maps": [], "captions": ["input of the network"]}
         save_picture(picture, out / plain_file)
@@ -219,6 +259,7 @@ class NumberExport:
             table=TABLE,
             predictions=PREDICTIONS,
             manifest=MANIFEST,
+            sheet=SHEET,
         )
 
     def _card(self, entry: dict[str, Any]) -> dict[str, Any]:

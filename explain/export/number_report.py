@@ -8,6 +8,7 @@ import numpy as np
 from explain import render
 from explain.analysis.number_chart import SIDE, errors_of, scatter_of
 from explain.analysis.number_groups import FEW, GROUPS, number_group
+from explain.analysis.number_proposals import CHECKS, number_findings
 from explain.analysis.regression_text import number, signed_number
 from explain.analysis.run_numbers import (
     CONTROL,
@@ -21,12 +22,14 @@ from explain.analysis.run_numbers import (
 )
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.number_gallery import answer
-from explain.export.report import PER_CLASS, how_it_was_made
+from explain.export.report import PER_CLASS, charts_of, how_it_was_made
 from explain.export.templating import page
+from explain.formatting import counted, plural
 from explain.run.number_run import NOT_KEPT, NumbersRun
 from models.errors import UserError
 
 Values = dict[str, Any]
+PROPOSALS = "significant findings of this output, the most images first"
 OUTPUTS = 12
 """Outputs that are shown, at most."""
 
@@ -43,15 +46,7 @@ def number_report(
     """
     request = run.manifest.request
     method = method or request.methods[0]
-    if method not in request.methods:
-        raise UserError(f"The run has no method '{method}': it has {', '.join(request.methods)}.")
-    if not 0 < per_group <= PER_CLASS:
-        raise UserError(
-            f"{per_group} images per group do not fit into a report: ask for 1 to {PER_CLASS}, or export "
-            "them."
-        )
-    if blur_eyes:
-        eye_band(run)
+    _check(run, method, per_group, blur_eyes)
     outputs = [run.index] if run.one_output else range(len(run.outputs))
     shown = list(outputs)[:OUTPUTS]
     more = len(outputs) - len(shown)
@@ -67,15 +62,32 @@ def number_report(
         side=SIDE,
         outputs=[_output(run, k, method, per_group, blur_eyes) for k in shown],
         more=f"{more} more outputs are not shown." if more else "",
+        proposals_note=PROPOSALS,
+        checks=", ".join(CHECKS),
+        charts=list(charts_of(run)),
         made=how_it_was_made(run, method),
     )
+
+
+def _check(run: NumbersRun, method: str, per_group: int, blur_eyes: bool) -> None:
+    """Raises UserError for options that do not fit the run."""
+    methods = run.manifest.request.methods
+    if method not in methods:
+        raise UserError(f"The run has no method '{method}': it has {', '.join(methods)}.")
+    if not 0 < per_group <= PER_CLASS:
+        raise UserError(
+            f"{counted(per_group, 'image')} per group {plural(per_group, 'does', 'do')} not fit into a "
+            f"report: ask for 1 to {PER_CLASS}, or export them."
+        )
+    if blur_eyes:
+        eye_band(run)
 
 
 def _subtitle(run: NumbersRun, method: str) -> str:
     m = run.manifest
     state = m.finished[:16].replace("T", " ") + " UTC" if m.finished else "the run has not ended"
     outputs = f"{len(run.outputs):,} output{'s' * (len(run.outputs) != 1)}"
-    return f"{len(run.ok):,} images, {outputs} · {run.title(method)} at {m.request.where} · {state}"
+    return f"{counted(len(run.ok), 'image')}, {outputs} · {run.title(method)} at {m.request.where} · {state}"
 
 
 def _output(run: NumbersRun, k: int, method: str, per_group: int, blur_eyes: bool) -> Values:
@@ -87,11 +99,15 @@ def _output(run: NumbersRun, k: int, method: str, per_group: int, blur_eyes: boo
         cards = _cards(run, rows, k, method, blur_eyes)
         count = f"{len(found.rows):,}" if found and key != "nearest" else ""
         groups.append({"title": title, "count": count, "bad": key != "nearest", "cards": cards})
+    known, findings = cautions(run, k), number_findings(run, k)
     return {
         "name": run.outputs[k],
         "measures": compared_measures(run, k),
         "left_out": left_out(run, k),
-        "cautions": cautions(run, k),
+        "cautions": known,
+        "checked": findings.inconclusive not in known,  # else it says why nothing is concluded
+        "inconclusive": findings.inconclusive,
+        "proposals": findings.proposals,
         "scatter": _scatter(run, k) if len(plane.rows) else None,
         "bins": _bins(run, k),
         "groups": groups,
@@ -102,7 +118,7 @@ def _scatter(run: NumbersRun, k: int) -> Values:
     plane = plane_of(run, k)
     drawn = scatter_of(plane)
     worst = drawn.worst.count("M")
-    notes = [f"{len(plane.rows):,} images"]
+    notes = [f"{counted(len(plane.rows), 'image')}"]
     if drawn.largest:
         notes.append(f"up to {drawn.largest:,} per cell")
     if worst:

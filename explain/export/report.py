@@ -28,7 +28,7 @@ from explain.analysis.proposals import checks_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
-from explain.formatting import counted, decimal, evidence
+from explain.formatting import counted, decimal, evidence, plural
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
 from explain.run.reader import RunData
@@ -85,8 +85,8 @@ def check_options(run: RunData, method: str, per_class: int, blur_eyes: bool) ->
         raise UserError(f"The run has no method '{method}': it has {', '.join(methods)}.")
     if not 0 < per_class <= PER_CLASS:
         raise UserError(
-            f"{per_class} images per class do not fit into a report: ask for 1 to {PER_CLASS}, or export "
-            "them."
+            f"{counted(per_class, 'image')} per class {plural(per_class, 'does', 'do')} not fit into a "
+            f"report: ask for 1 to {PER_CLASS}, or export them."
         )
     if blur_eyes:
         eye_band(run)
@@ -159,7 +159,7 @@ def _confusion(run: RunData) -> Values:
         return {
             "matrix": None,
             "largest": found,
-            "confusion_note": f"the largest of {len(run.present):,} classes",
+            "confusion_note": f"the largest of {counted(len(run.present), 'class')}",
         }
     rows = [
         {

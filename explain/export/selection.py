@@ -8,6 +8,7 @@ import numpy as np
 from explain.analysis.findings import Findings
 from explain.analysis.groups import KINDS, group, lists_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, select
+from explain.formatting import counted
 from explain.run.notes import read
 from explain.run.reader import RunData
 from models.classes import find_class
@@ -39,7 +40,7 @@ def selected(
     Raises UserError for an unknown selection, and where no image is left.
     """
     if len(wanted) > LONGEST:
-        raise UserError(f"A selection of {len(wanted):,} characters: at most {LONGEST:,} are read.")
+        raise UserError(f"A selection of {counted(len(wanted), 'character')}: at most {LONGEST:,} are read.")
     if not wanted:
         each = per_class or EACH
         text = f"{each} wrong and {each} correct images per class, {sort} first"

@@ -49,14 +49,14 @@ def _left(columns: int) -> dict[str, int]:
 
 def _heading(sheet: Image.Image, title: str, about: str, left: dict[str, int]) -> None:
     draw, wide = ImageDraw.Draw(sheet), sheet.width - 2 * MARGIN
-    _text(draw, MARGIN, MARGIN - 4, title, wide, INK, 18, bold=True)
-    _text(draw, MARGIN, MARGIN + 24, about, wide, DIM, 12)
+    write_line(draw, MARGIN, MARGIN - 4, title, wide, INK, 18, bold=True)
+    write_line(draw, MARGIN, MARGIN + 24, about, wide, DIM, 12)
     _legend(sheet, draw, MARGIN + 50)
     for result, words, color in (
         ("wrong", "misclassified", WRONG.light),
         ("right", "correct", CORRECT.light),
     ):
-        _text(draw, left[result], HEAD - 26, words, TILE, color, 12, bold=True)
+        write_line(draw, left[result], HEAD - 26, words, TILE, color, 12, bold=True)
 
 
 def _class_row(
@@ -76,7 +76,7 @@ def _class_row(
             x = left[result] + across * (WIDTHS[result] + BETWEEN)
             _image(run, sheet, x, top + down * LINE, row, tiles[row])
         if not len(getattr(sample, result)):
-            _text(draw, left[result], top + TILE // 2, none, WIDTHS[result], size=12)
+            write_line(draw, left[result], top + TILE // 2, none, WIDTHS[result], size=12)
 
 
 def _fraction(value: float) -> str:
@@ -92,7 +92,7 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' * bold}.ttf", size)
 
 
-def _text(
+def write_line(
     draw: ImageDraw.ImageDraw,
     x: int,
     y: int,
@@ -116,26 +116,26 @@ def _text(
 
 def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, y: int) -> None:
     """The colors as they lie on a grey picture."""
-    x = _text(draw, MARGIN, y, "evidence for the class below: none", TILE * 3) + 6
+    x = write_line(draw, MARGIN, y, "evidence for the class below: none", TILE * 3) + 6
     bar = overlay(Image.new("RGB", (96, 10), "#b4b4b4"), np.linspace(0, 1, 96)[None])
     sheet.paste(bar, (x, y + 2))
-    x = _text(draw, x + bar.width + 6, y, "the map's maximum", TILE) + 24
+    x = write_line(draw, x + bar.width + 6, y, "the map's maximum", TILE) + 24
     for words, color in (("wrong prediction", WRONG.light), ("true class", CORRECT.light)):
         draw.rectangle((x, y + 2, x + 9, y + 11), color)
-        x = _text(draw, x + 16, y, words, TILE) + 18
-    _text(draw, x, y, "numbers are probabilities", TILE * 2)
+        x = write_line(draw, x + 16, y, words, TILE) + 18
+    write_line(draw, x, y, "numbers are probabilities", TILE * 2)
 
 
 def _class_name(run: RunData, draw: ImageDraw.ImageDraw, y: int, index: int) -> None:
     """Name, recall as number and bar, and how many images there are."""
     e, wide = run.evaluation, NAMES - 22
     n, recall = int(e.support[index]), float(e.recall[index])
-    _text(draw, MARGIN, y, run.classes[index] or "(no name)", wide, INK, 14, bold=True)
+    write_line(draw, MARGIN, y, run.classes[index] or "(no name)", wide, INK, 14, bold=True)
     draw.rectangle((MARGIN, y + 24, MARGIN + wide, y + 27), RULE)
     if recall > 0:
         draw.rectangle((MARGIN, y + 24, MARGIN + round(recall * wide), y + 27), CORRECT.light)
-    _text(draw, MARGIN, y + 34, f"recall {_fraction(recall)}", wide, size=12)
-    _text(draw, MARGIN, y + 51, f"n {n}, wrong {n - int(e.confusion[index, index])}", wide, size=12)
+    write_line(draw, MARGIN, y + 34, f"recall {_fraction(recall)}", wide, size=12)
+    write_line(draw, MARGIN, y + 51, f"n {n}, wrong {n - int(e.confusion[index, index])}", wide, size=12)
 
 
 def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: list[Tile]) -> None:
@@ -158,7 +158,7 @@ def _image(run: RunData, sheet: Image.Image, x: int, y: int, row: int, tiles: li
     ]
     for (picture, note), (message, name, color) in zip(tiles, lines, strict=False):
         sheet.paste(picture, (x, y))
-        _text(draw, x, y + TILE + 4, message, TILE, end=not name)
-        _text(draw, x, y + TILE + 18, name, TILE, color, 12)
-        _text(draw, x, y + TILE + 33, note, TILE, size=10)
+        write_line(draw, x, y + TILE + 4, message, TILE, end=not name)
+        write_line(draw, x, y + TILE + 18, name, TILE, color, 12)
+        write_line(draw, x, y + TILE + 33, note, TILE, size=10)
         x += TILE + GAP

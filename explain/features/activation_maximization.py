@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from explain.formatting import counted
 from explain.network.fused import fused_copy
 from explain.network.hooks import find_layer, reach, turns
 from explain.network.oom import shrinking
@@ -59,7 +60,7 @@ class Settings:
         if self.place not in PLACES:
             raise UserError(f"No place '{self.place}': choose from {', '.join(PLACES)}.")
         if not 1 <= self.steps <= 4096:
-            raise UserError(f"{self.steps} steps: use 1 to 4096.")
+            raise UserError(f"{counted(self.steps, 'step')}: use 1 to 4096.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from explain.network.target_layers import default_layer
 from models.classifier import Classifier
 from models.gaze.gaze_set import Viewed
 from models.one_by_one import takes_one_image
+from models.regression import is_regression
 from models.task import require_classes
 
 AT_ONCE = 16
@@ -29,12 +30,17 @@ def whole_picture(classifier: Classifier) -> Classifier:
 
 
 class NetworkMaps:
-    """Maps of the predicted class, or of several labels per image the most probable one, by several methods,
-    of one pass; each picture is computed once."""
+    """Maps of the predicted class, of several labels per image the most probable one, or of numbers the
+    output `target`, by several methods, of one pass; each picture is computed once. Raises UserError for a
+    network that answers with numbers and was not opened for them."""
 
-    def __init__(self, classifier: Classifier, methods: Sequence[str], layer: str | None = None):
+    def __init__(
+        self, classifier: Classifier, methods: Sequence[str], layer: str | None = None, target: int = 0
+    ):
         self.classifier, self.methods, self.layer = whole_picture(classifier), list(methods), layer
-        require_classes(classifier, "the comparison with people")
+        self.target = target if is_regression(classifier.model) else None
+        if self.target is None:
+            require_classes(classifier, "the comparison with people")
         self._kept: dict[str, dict[str, np.ndarray]] = {}
         for method in methods:
             get(method)
@@ -54,7 +60,9 @@ class NetworkMaps:
         layer = self.layer or c.default_layer or default_layer(c.model, x[:1])
         passes = Passes(c.model, x)
         made = {
-            method: compute_maps(c.model, x, MapRequest(method, layer), passes=passes).maps.numpy()
+            method: compute_maps(
+                c.model, x, MapRequest(method, layer, self.target), passes=passes
+            ).maps.numpy()
             for method in self.methods
         }
         return {
@@ -65,7 +73,7 @@ class NetworkMaps:
         """One source per method, and one control: the first method's maps, each on another picture of the
         batch."""
         sources = [
-            Source(name, get(name).title, "network", partial(self._answers, name), keep=True)
+            Source(name, self._title(name), "network", partial(self._answers, name), keep=True)
             for name in self.methods
         ]
         first = self.methods[0]
@@ -73,11 +81,16 @@ class NetworkMaps:
             *sources,
             Source(
                 "shuffled",
-                f"{get(first).title} of other pictures",
+                f"{self._title(first)} of other pictures",
                 "control",
                 partial(self._elsewhere, first),
             ),
         ]
+
+    def _title(self, method: str) -> str:
+        """Of numbers with the output."""
+        title = get(method).title
+        return title if self.target is None else f"{title} for {self.classifier.classes[self.target]}"
 
     def _answers(self, method: str, images: list[Viewed]) -> Iterator[Answer]:
         maps = self.of(images)
@@ -91,5 +104,6 @@ class NetworkMaps:
 
 
 def positive(raw: np.ndarray) -> np.ndarray:
-    """Evidence for the class; negative values, which are evidence against it, are set to zero."""
+    """Evidence for the class, or for a larger number; negative values, which are evidence against it, are
+    set to zero."""
     return np.maximum(raw, 0)

@@ -19,13 +19,14 @@ from models.errors import UserError
 from models.inversion.decoder import Decoder
 from models.inversion.training import mean_distance
 from models.multi_label import is_multi_label
+from models.regression import is_regression
 
 BATCH = 16
 COLUMNS = ("error", "mse", "psnr", "ssim", "same", "other", "mean")
 """`error`: ||rebuilt - x|| as a fraction of the mean distance between two images; `mse` of the normalized
 picture; `psnr` in dB and `ssim` of pixels in [0, 1]; `same`: fraction whose predicted class stays, or of
-several labels per image exactly the called labels; `other`: the error where another picture's features are
-decoded; `mean`: that of the mean picture."""
+several labels per image exactly the called labels, NaN of numbers; `other`: the error where another picture's
+features are decoded; `mean`: that of the mean picture."""
 
 
 def measure(
@@ -61,7 +62,9 @@ def _rows(
     classifier: Classifier, x: Tensor, rebuilt: Tensor, others: Tensor, before: Tensor, scale: float
 ) -> list[dict[str, float]]:
     with torch.inference_mode():
-        same = (_called(classifier, rebuilt) == before).all(1)
+        same = (_called(classifier, rebuilt) == before).all(1).float().tolist()
+    if is_regression(classifier.model):
+        same = [float("nan")] * len(x)
     distance, away = ((p - x).flatten(1).norm(dim=1) / scale for p in (rebuilt, others))
     original, shown = (unit(p, classifier.preprocessing).cpu().numpy() for p in (x, rebuilt))
     squares = ((original - shown) ** 2).mean((1, 2, 3))
@@ -71,7 +74,7 @@ def _rows(
             "mse": float((rebuilt[k] - x[k]).square().mean()),
             "psnr": float(-10 * np.log10(max(squares[k], 1e-10))),
             "ssim": float(structural_similarity(original[k], shown[k], channel_axis=0, data_range=1.0)),
-            "same": float(same[k]),
+            "same": same[k],
             "other": float(away[k]) if len(x) > 1 else float("nan"),
         }
         for k in range(len(x))
@@ -123,7 +126,7 @@ def format_text(table: pd.DataFrame) -> list[str]:
             f"{row['mse']:.3f}",
             f"{row['psnr']:.1f} dB",
             f"{row['ssim']:.3f}",
-            f"{100 * row['same']:.0f} %",
+            f"{100 * row['same']:.0f} %" if row["same"] == row["same"] else "–",
             f"{row['other']:.3f}",
             f"{row['mean']:.3f}",
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from explain.formatting import counted
 from explain.network.hooks import reach, turns
 from explain.network.model_state import as_found
 from models.classifier import Classifier
@@ -37,8 +38,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= 5000 or not 1 <= self.restarts <= 16:
             raise UserError(
-                f"{self.steps} steps and {self.restarts} restarts: 1 to 5000 steps and 1 to 16 restarts "
-                "can be made."
+                f"{counted(self.steps, 'step')} and {counted(self.restarts, 'restart')}: 1 to 5000 steps and "
+                "1 to 16 restarts can be made."
             )
         if min(self.rate, self.variation + 1e-12, self.norm + 1e-12) <= 0:
             raise UserError("The rate must be above 0, and the weights of the priors not below.")

@@ -16,15 +16,18 @@ from models.inversion.decoder import Decoder, features_of
 from models.multi_label import is_multi_label
 from models.preprocessing import Preprocessing
 from models.probabilities import probabilities
+from models.regression import is_regression
 
 EDITS = ("drop", "keep")
+MOST_OUTPUTS = 4  # whose numbers are written
 
 
 @dataclass(frozen=True, eq=False)
 class Rebuilt:
     """`picture` (h, w, 3) uint8; `error`: distance from the original as a fraction of that between two
     images; `pred`, `prob`: the network's prediction for it, the most probable class; `labels` (K,): of
-    several labels per image, the probability of each."""
+    several labels per image, the probability of each; `numbers` (R,): of numbers these, and then `prob` is
+    NaN."""
 
     layer: str
     picture: np.ndarray
@@ -32,6 +35,7 @@ class Rebuilt:
     pred: int
     prob: float
     labels: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
 
 def layer_output(classifier: Classifier, x: Tensor, layer: str) -> Tensor:
@@ -57,8 +61,20 @@ def described(classifier: Classifier, x: Tensor, rebuilt: Tensor, layer: str, sc
         prob = probabilities(classifier.model, classifier.model(rebuilt))[0].float().cpu().numpy()
     error = float((rebuilt - x).norm()) / scale
     picture = pixels_of(rebuilt, classifier.preprocessing)[0]
+    if is_regression(classifier.model):
+        return Rebuilt(layer, picture, error, 0, float("nan"), numbers=prob)
     labels = prob if is_multi_label(classifier.model) else None
     return Rebuilt(layer, picture, error, int(prob.argmax()), float(prob.max()), labels)
+
+
+def format_numbers(numbers: "np.ndarray | None", outputs: Sequence[str], asked: int | None = None) -> str:
+    """'age 31.2, valence 0.4': the first few, and the one that is asked for."""
+    if numbers is None:
+        return ""
+    shown = [*range(min(len(outputs), MOST_OUTPUTS))]
+    shown += [k for k in (asked,) if k is not None and k not in shown]
+    more = " ..." if len(shown) < len(outputs) else ""
+    return ", ".join(f"{outputs[k]} {numbers[k]:.4g}" for k in shown) + more
 
 
 def edited(features: Tensor, units: Sequence[int], how: str) -> Tensor:

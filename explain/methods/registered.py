@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from explain.formatting import counted
 from explain.methods.inputs import MethodInputs
 from explain.network.model_state import restored
 from models.errors import UserError
@@ -33,7 +34,8 @@ def checked(title: str, function: Callable[..., Any], inputs: MethodInputs, **pa
     if not isinstance(answer, Tensor) or answer.ndim != 3 or len(answer) != n or not answer.numel():
         got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise UserError(
-            f"{title} returned {got}: a method returns a tensor (N, h, w), one for each of {n} images."
+            f"{title} returned {got}: a method returns a tensor (N, h, w), one for each of "
+            f"{counted(n, 'image')}."
         )
     if answer.is_complex() or not bool(answer.isfinite().all()):
         raise UserError(

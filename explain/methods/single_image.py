@@ -34,9 +34,9 @@ def read_picture(path: Path, fed: Preprocessing | None = None) -> Image.Image:
         raise UserError(f"'{path}' cannot be used: {error}.") from error
 
 
-def class_number(classes: tuple[str, ...], text: str | None) -> int | None:
+def class_number(classes: tuple[str, ...], text: str | None, what: str = "class") -> int | None:
     """As `models.class_index.class_index`; None where no class is named."""
-    return None if text is None else class_index(text, classes)
+    return None if text is None else class_index(text, classes, what)
 
 
 def settings_for(methods: Iterable[str], text: list[str]) -> dict[str, dict[str, Any]]:

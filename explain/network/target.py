@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from explain.formatting import counted
 from models.errors import UserError
 
 
@@ -47,7 +48,8 @@ class Target:
         for side in (self.plus, self.contrast_class):
             if side is not None and (len(side) != n or bool(((side < 0) | (side >= classes)).any())):
                 raise UserError(
-                    f"Target classes {side.tolist()[:8]} do not fit {n} images of {classes} classes."
+                    f"Target classes {side.tolist()[:8]} do not fit {counted(n, 'image')} of "
+                    f"{counted(classes, 'class')}."
                 )
         if self.contrast_class is not None and bool((self.plus == self.contrast_class).any()):
             raise UserError("The target class and the contrast class are the same class: choose two classes.")

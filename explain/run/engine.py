@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from explain.formatting import be, counted
 from explain.methods import registry
 from explain.methods.inputs import Passes
 from explain.network.fused import fused_copy
@@ -49,6 +50,7 @@ from models.access import reaches
 from models.class_index import find_index
 from models.class_matching import ClassMatch, match_classes
 from models.class_names import must_differ, named_by_data, named_by_matching
+from models.class_order import UnclearOrder
 from models.classifier import ONE_OUTPUT, Classifier
 from models.data.source import ImageSource, Item
 from models.errors import Cancelled, UserError
@@ -57,7 +59,7 @@ from models.one_by_one import takes_one_image
 from models.output_matching import match_outputs, true_numbers
 from models.regression import is_regression
 from models.sources.model_file import write as write_model
-from models.task import SINGLE, require_same_task
+from models.task import MULTI, SINGLE, require_same_task
 
 PRECISIONS = ("fp32", "bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pyarrow")  # versions that the manifest names
@@ -150,7 +152,8 @@ def _check_outputs(classifier: Classifier, outputs: int) -> None:
     must_differ(classifier.classes, classifier.name)
     if outputs != len(classifier.classes):
         raise UserError(
-            f"{classifier.name} has {outputs} outputs, but {len(classifier.classes)} classes are named."
+            f"{classifier.name} has {counted(outputs, 'output')}, but "
+            f"{counted(len(classifier.classes), 'class')} {be(len(classifier.classes))} named."
         )
 
 
@@ -165,9 +168,16 @@ def match(
     outputs = {name: output_index(to, classifier.classes) for name, to in (mapping or {}).items()}
     if source.regression:
         return match_outputs(source.classes, classifier.classes, classifier.name, outputs)
-    return match_classes(
-        source.classes, classifier.classes, classifier.wordnet_ids, outputs, order, source.empty
-    )
+    names = source.classes, classifier.classes
+    try:
+        return match_classes(*names, classifier.wordnet_ids, outputs, order, source.empty)
+    except UserError as error:
+        if not source.both_readings or isinstance(error, UnclearOrder):
+            raise
+        raise UserError(
+            f"The labels of {source.name} can be read in two ways: {source.both_readings}. Read so, classes "
+            f"and outputs do not match: choose the other one with --task {MULTI}, or give --classes FILE."
+        ) from error
 
 
 def output_index(to: int | str, classes: Sequence[str]) -> int:
@@ -303,7 +313,8 @@ def _complete(job: Job, progress: Callable[[Progress], None] | None, stop: Calla
                 progress(now)
             if stop():
                 raise Cancelled(
-                    f"{now.done} of {now.total} images are kept in '{out}': start the same again to go on."
+                    f"{now.done} of {counted(now.total, 'image')} {be(now.done)} kept in '{out}': start the "
+                    "same again to go on."
                 )
     except (KeyboardInterrupt, Cancelled):
         writer.flush()

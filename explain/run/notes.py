@@ -1,5 +1,5 @@
 """Notes of people on the images of a run: tags, the right label where the given one is wrong (of several
-labels per image, the right set of labels), and free text.
+labels per image, the right set of labels; of numbers, the right ones), and free text.
 
 One line a change is appended to `RUN/notes.jsonl` under a lock and brought to the disk, so that several
 people can write at once and a kill costs at most the line that was being written. The last line of each field
@@ -7,11 +7,12 @@ of an image counts.
 """
 
 import json
+import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -35,8 +36,9 @@ MOST_TEXT, MOST_TAG, MOST_TAGS = 2000, 40, 12
 @dataclass(frozen=True)
 class Note:
     """`label`: the right class, `UNKNOWN`, or nothing. `labels`: of several labels per image, all that are
-    right, empty for none; `(UNKNOWN,)`; or None where the given ones are not marked as wrong. `by` and `at`
-    (UTC): of its last change."""
+    right, empty for none; `(UNKNOWN,)`; or None where the given ones are not marked as wrong. `numbers`: of
+    numbers, output -> the right one, or None where it is not known; without those that are right. `by` and
+    `at` (UTC): of its last change."""
 
     id: str
     tags: tuple[str, ...] = ()
@@ -45,6 +47,7 @@ class Note:
     by: str = ""
     at: str = ""
     labels: tuple[str, ...] | None = None
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -52,19 +55,22 @@ class Note:
 
     @property
     def wrong(self) -> bool:
-        """Whether the label, or a label of several, is marked as wrong."""
-        return bool(self.label) or self.labels is not None
+        """Whether the label, a label of several, or a number is marked as wrong."""
+        return bool(self.label or self.numbers) or self.labels is not None
 
     @property
     def corrected(self) -> str:
-        """The right label, or all of them as one text; `NONE` for a set without any; empty where nothing is
-        corrected."""
+        """The right label, or all of them as one text; `NONE` for a set without any; right numbers as 'age
+        31.5, valence ?'; empty where nothing is corrected."""
+        if self.numbers:
+            return ", ".join(f"{name} {_number_text(value)}" for name, value in self.numbers.items())
         return self.label if self.labels is None else label_set(self.labels) or NONE
 
 
 def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes: Sequence[str] = ()) -> None:
     """Add to the note on an image: `tags` (a list), `label` (one of `classes`, `UNKNOWN`, or "" to remove
-    it), `labels` (a list of `classes`, `[UNKNOWN]`, or None to remove it), or `text`.
+    it), `labels` (a list of `classes`, `[UNKNOWN]`, or None to remove it), `numbers` (one of `classes` -> the
+    right number, or None where it is not known; empty to remove them), or `text`.
 
     Raises UserError for a value that is not allowed, and where the folder cannot be written.
     """
@@ -117,8 +123,10 @@ def _checked(field: str, value: Any, classes: Sequence[str]) -> Any:
         return tags
     if field == "labels":
         return _checked_labels(value, classes)
+    if field == "numbers":
+        return _checked_numbers(value, classes)
     if field not in ("label", "text"):
-        raise UserError(f"No field '{field}' in a note: choose from tags, label, labels, text.")
+        raise UserError(f"No field '{field}' in a note: choose from tags, label, labels, numbers, text.")
     text = str(value).strip()
     if field == "text" and len(text) > MOST_TEXT:
         raise UserError(f"A note of {len(text)} letters: at most {MOST_TEXT} are kept.")
@@ -141,6 +149,16 @@ def _checked_labels(value: Any, classes: Sequence[str]) -> list[str] | None:
             "ones are not known."
         )
     return names
+
+
+def _checked_numbers(value: Any, classes: Sequence[str]) -> dict[str, float | None]:
+    found = dict(value)
+    for name, right in found.items():
+        if name not in classes:
+            raise UserError(f"No output '{str(name)[:60]}': the run has {', '.join(classes[:12])}.")
+        if right is not None and not math.isfinite(right):
+            raise UserError(f"{right} is no right number of {name}: give a finite one, such as 31.5.")
+    return found
 
 
 def read(folder: Path) -> dict[str, Note]:
@@ -168,13 +186,18 @@ def _read(path: Path, _size: int, _changed: int) -> dict[str, Note]:
                 "at": str(message["at"]),
             }
             notes[image] = replace(notes.get(image, Note(image)), **change)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
     return {image: note for image, note in notes.items() if not note.empty}
 
 
 def _as_read(field: str, value: Any) -> Any:
     """Raises TypeError for a value that `add` does not write."""
+    if field == "numbers":
+        known = {str(name): None if right is None else float(right) for name, right in value.items()}
+        if any(right is not None and not math.isfinite(right) for right in known.values()):
+            raise TypeError(field)
+        return known
     if field not in ("tags", "labels"):
         return str(value)
     if value is None and field == "labels":
@@ -212,11 +235,15 @@ def as_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
 
 
 def corrections_of(run: RunData, notes: dict[str, Note]) -> tuple[list[Note], dict[str, int]]:
-    """The notes that correct labels in the way of the run (one label, or a set of them); and the names that
-    the run lacks -> notes that are left out because of them."""
+    """The notes that correct labels in the way of the run (one label, a set of them, or numbers); and the
+    names that the run lacks -> notes that are left out because of them."""
     found, missing = list[Note](), Counter[str]()
     for note in notes.values():
-        names = note.labels if run.label_sets is not None else (note.label,) if note.label else None
+        names: tuple[str, ...] | None = (note.label,) if note.label else None
+        if run.numbers:
+            names = tuple(note.numbers) or None
+        elif run.label_sets is not None:
+            names = note.labels
         if names is None:
             continue
         lacking = [n for n in names if n not in _names(run) and n != UNKNOWN]
@@ -233,7 +260,8 @@ def _names(run: RunData) -> dict[str, str]:
 
 def labels_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     """`image`, `label` (empty where the right one is not known: the image is to be left out; of several
-    labels per image a JSON list of all that are right), `data` (the data set that they belong to).
+    labels per image a JSON list of all that are right; of numbers the right one, or a JSON object of those
+    that are corrected), `data` (the data set that they belong to).
 
     Labels are written as the data calls its classes, where one class of the data was matched to the output
     that a note names."""
@@ -241,6 +269,8 @@ def labels_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
     unknown = UNKNOWN not in names  # a class may be called so: a character, say
 
     def text(note: Note) -> str:
+        if run.numbers:
+            return _cell({names[n]: value for n, value in note.numbers.items()}, len(run.classes) == 1)
         if run.label_sets is None:
             return "" if note.label == UNKNOWN and unknown else names.get(note.label, note.label)
         if note.labels == (UNKNOWN,) and unknown:
@@ -254,6 +284,22 @@ def labels_table(run: RunData, notes: dict[str, Note]) -> pd.DataFrame:
             "data": [run.manifest.request.data] * len(wrong),
         }
     )
+
+
+def _cell(numbers: Mapping[str, float | None], alone: bool) -> str:
+    """Right numbers in a table; empty where one is not known. `alone`: an image has one number."""
+    if None in numbers.values():
+        return ""
+    return repr(next(iter(numbers.values()))) if alone else json.dumps(dict(numbers), ensure_ascii=False)
+
+
+def corrected_number(note: Note, output: str) -> str:
+    """The right number of an output as text; empty where it is not corrected."""
+    return _number_text(note.numbers[output]) if output in note.numbers else ""
+
+
+def _number_text(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.10g}"
 
 
 def write_table(run: RunData, out: Path) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from explain.formatting import counted
 from explain.run.format import CALLED
 from explain.run.output_order import outputs_found, right_when_permuted
 from explain.run.readings import Reading, extended, pairs, possible, single_readings
@@ -152,7 +153,9 @@ def preflight(
         if len(sample.rows) >= READ and clock.used > 0.4:
             break
     if not sample.rows:
-        raise NoAnswers(f"None of the {sample.unread} images that were tried has an answer: {sample.reason}.")
+        raise NoAnswers(
+            f"None of the {counted(sample.unread, 'image')} tried has an answer: {sample.reason}."
+        )
     found, others = _as_read_now(classifier, sample, order)
     return _Search(sample, clock, found, others, len(rows)).found()
 

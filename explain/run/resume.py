@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from explain.formatting import be, counted, plural
 from explain.run.answer import settled
 from explain.run.format import (
     BY_LABEL,
@@ -87,9 +88,12 @@ def claim(
     begin(out, request, differ, restart)
     changed, failed = outdated(out, source)
     if changed:
-        say(f"{len(changed):,} images have changed since: they are done again")
+        say(
+            f"{counted(len(changed), 'image')} {plural(len(changed), 'has', 'have')} changed since: done "
+            "again"
+        )
     if failed:
-        say(f"{len(failed):,} images that could not be read are tried again")
+        say(f"{counted(len(failed), 'image')} that could not be read {be(len(failed))} tried again")
     if changed or failed:
         drop_rows(out, changed | failed)
     return None
@@ -153,11 +157,11 @@ def changed_data(folder: Path, source: ImageSource, label: Mapping[str, int]) ->
         }
     whole = (folder / MANIFEST).is_file()
     counts = [
-        (len(now.keys() - rows.keys()) if whole else 0, "images added"),
-        (len(rows.keys() - now.keys()), "gone"),
-        (sum(now[i] != k for i, k in rows.items() if i in now), "labels changed"),
+        (len(now.keys() - rows.keys()) if whole else 0, "image added", "images added"),
+        (len(rows.keys() - now.keys()), "gone", "gone"),
+        (sum(now[i] != k for i, k in rows.items() if i in now), "label changed", "labels changed"),
     ]
-    return ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    return ", ".join(counted(*count) for count in counts if count[0])
 
 
 def outdated(folder: Path, source: ImageSource) -> tuple[set[str], set[str]]:

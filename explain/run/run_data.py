@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
+from explain.formatting import be, counted
 from explain.run.column_cache import column
 from explain.run.decision import FLIPPED, decided, is_the_true_class, nudged
 from explain.run.format import (
@@ -109,6 +110,16 @@ class RunData:
                 f"open one of them by its name (label=, --label), {', '.join(self.classes[:12])}."
             )
 
+    def require_probabilities(self, option: str) -> None:
+        """Raises UserError for an option of probabilities, a threshold or the positive class, where the
+        outputs are numbers."""
+        if self.numbers:
+            raise UserError(
+                f"{option} is for classes, of which one is predicted from a probability on; the outputs of "
+                f"'{self.folder}' are numbers ({', '.join(self.classes[:12])}), which have none: leave it "
+                "out."
+            )
+
     @property
     def binary(self) -> bool:
         """Whether it has two classes, so that a threshold decides between them."""
@@ -118,6 +129,7 @@ class RunData:
         """The same run whose `pred`, `confidence` and `correct` follow from class `positive` being predicted
         where its probability is at least `threshold`; at 0.5, exactly the network's own predictions. Neither
         the network nor the folder is asked for them again. Raises UserError for other than two classes."""
+        self.require_probabilities("A threshold")
         self.require_one_class("A threshold")
         if not self.binary:
             raise UserError(
@@ -180,15 +192,16 @@ class RunData:
         first classes; and for one whose files are damaged. Empty for others."""
         if self.damaged:
             return (
-                f"{self.damaged} of {len(self.parts)} files of the run are damaged and left out: its "
-                f"figures are those of {len(self.table):,} "
-                "images. Start the same run again: it computes the others again."
+                f"{self.damaged} of {counted(len(self.parts), 'file')} of the run {be(self.damaged)} damaged "
+                f"and left out: its figures are those of {counted(len(self.table), 'image')}. Start "
+                f"the same run "
+                "again: it computes the others again."
             )
         if self.manifest.status == "complete":
             return ""
         return (
-            f"The run has not ended: its {len(self.table):,} images are the first of the data, and its "
-            "figures are theirs alone. Start it again to resume."
+            f"The run has not ended: its {counted(len(self.table), 'image')} {be(len(self.table))} the first "
+            "of the data, and its figures are theirs alone. Start it again to resume."
         )
 
     def title(self, method: str) -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from models.counts import counted
 from models.data.files import FileSource
 from models.data.paths import locate
 from models.data.source import Item, joined
@@ -34,7 +35,8 @@ class AffectTable(FileSource):
         self.base, self.classes = located.base, ("",)
         self.root, self.name = str(self.base), f"{path.stem}/{split}" if split else path.stem
         left_out = (
-            f"valence and arousal; {len(table) - int(good.sum())} rows without both in -1 to 1 left out"
+            f"valence and arousal; {counted(len(table) - int(good.sum()), 'row')} without both in -1 to 1 "
+            "left out"
             if not good.all()
             else ""
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.counts import counted
 from models.data.folder import HIDDEN, LINK, SPLITS, choose_split, hidden_note, images_below
 from models.data.skipped import not_read
 from models.data.source import joined
@@ -50,7 +51,9 @@ class AnnotatedFolder(TableSource):
             f"labels from {file.name}",
             self.note,
             f"not used: {', '.join(beside[:6])} beside the parts" if beside else "",
-            f"{extra} images that {file.name} does not name not used" if extra and not split else "",
+            f"{counted(extra, 'image')} that {file.name} does not name not used"
+            if extra and not split
+            else "",
             hidden_note(hidden),
             not_read(+skipped),
         )

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
+from models.counts import counted
+
 MOST_FILES, MOST_OPENED, MOST_BYTES = 200_000, 50_000, 200_000_000
 """Files whose sizes are compared, files of equal size that are opened, and bytes that are compared."""
 PROBE = 64
@@ -31,7 +33,9 @@ def in_several_classes(base: Path, found: Mapping[str, Sequence[Path]]) -> str:
     unseen = total - len(files) + left + more
     told = [_named(copies, base)] if copies else []
     if unseen:
-        told.append(f"copies in several classes were not looked for among {unseen:,} of {total:,} images")
+        told.append(
+            f"copies in several classes were not looked for among {unseen:,} of {counted(total, 'image')}"
+        )
     return "; ".join(told)
 
 

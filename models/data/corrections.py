@@ -1,12 +1,16 @@
 """Corrected labels, applied to a set of images."""
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.classes import find_class
+from models.counts import be, counted
 from models.csv_files import unquoted
 from models.data.label_sets import SEPARATORS, SetReading
 from models.data.source import DerivedSource, ImageSource, Item, joined
@@ -17,9 +21,9 @@ from models.program import typed
 
 @dataclass(frozen=True)
 class Corrections:
-    """`labels`: (data set's name, image) -> the right label, or the cell of a set of labels; empty where the
-    image is left out; of several rows of an image the last counts. The name is empty where the file names no
-    data set: the row then applies to every set that has the image."""
+    """`labels`: (data set's name, image) -> the right label, or the cell of a set of labels or of numbers;
+    empty where the image is left out; of several rows of an image the last counts. The name is empty where
+    the file names no data set: the row then applies to every set that has the image."""
 
     file: str
     labels: dict[tuple[str, str], str]
@@ -32,7 +36,8 @@ class Corrections:
 
 def read_corrections(path: Path) -> Corrections:
     """A table with columns `image` and `label` (of several labels per image a list in JSON, or names between
-    '|' or ';'), and `data` as `ImageSource.name`, as the command `notes` writes it.
+    '|' or ';'; of numbers one number, or an object in JSON), and `data` as `ImageSource.name`, as the command
+    `notes` writes it.
 
     Raises UserError for a missing file or column, and for a table without rows.
     """
@@ -68,11 +73,6 @@ class Corrected(DerivedSource):
     UserError for a class that the source lacks, and where no image is left."""
 
     def __init__(self, source: ImageSource, corrections: Corrections):
-        if source.regression:
-            raise UserError(
-                f"{corrections.file} holds classes, and {source.name} has numbers for each image: "
-                "correct its own file, and leave --labels out."
-            )
         fitting = [
             [key for name in names_of(source.name) if (key := (name, item.id)) in corrections.labels]
             for item in source.items
@@ -87,36 +87,72 @@ class Corrected(DerivedSource):
             )
         before = [source.items[i] for i in self.kept]
         self.items = [
-            item if (label := text[i]) is None else self._item(item.id, label, corrections.file)
+            item if (label := text[i]) is None else self._item(item, label, corrections.file)
             for i, item in zip(self.kept, before, strict=True)
         ]
         self.left_out = len(source) - len(self.kept)
         self.changed = sum(new != old for new, old in zip(self.items, before, strict=True))
-        out = f", {self.left_out} images left out" if self.left_out else ""
-        what = "images with corrected labels" if self.multi_label else "labels corrected"
-        self.summary = f"{self.changed} {what}{out} by {corrections.file}"
-        self.note = joined(source.note, self.summary)
+        out = f", {counted(self.left_out, 'image')} left out" if self.left_out else ""
+        what = ("label corrected", "labels corrected")
+        if self.multi_label:
+            what = ("image with corrected labels", "images with corrected labels")
+        elif self.regression:
+            what = ("image with corrected numbers", "images with corrected numbers")
+        self.summary = f"{counted(self.changed, *what)}{out} by {corrections.file}"
+        self.note = joined(self.recounted(), self.summary)
 
     @property
     def differs(self) -> bool:
         return bool(self.changed or self.left_out)
 
-    def _item(self, image: str, cell: str, file: str) -> Item:
-        """With the label, or the set of labels, of a cell."""
+    def _item(self, item: Item, cell: str, file: str) -> Item:
+        """With the label, the set of labels, or the numbers of a cell."""
+        if self.regression:
+            return Item.of_numbers(item.id, self._numbers(item, cell, file))
         if not self.multi_label:
-            return Item(image, self._class(cell, file))
+            return Item(item.id, self._class(cell, file))
         parts = SetReading(True, tuple(SEPARATORS), frozenset(self.classes)).parts(cell)
-        return Item.of_set(image, [self._class(str(part), file) for part in parts], self.classes)
+        return Item.of_set(item.id, [self._class(str(part), file) for part in parts], self.classes)
+
+    def _numbers(self, item: Item, cell: str, file: str) -> list[float]:
+        """Those of the image, with the right ones of a cell: one number, a JSON list of all, or a JSON object
+        of some by their names."""
+        numbers = list(item.numbers or ())
+        try:
+            right = json.loads(cell)
+        except (ValueError, RecursionError):
+            right = None
+        if isinstance(right, int | float) and len(numbers) == 1:
+            right = [right]
+        if isinstance(right, dict):
+            for name, value in right.items():
+                numbers[self.classes.index(self._class(name, file))] = value
+        elif isinstance(right, list) and len(right) == len(numbers):
+            numbers = right
+        else:
+            numbers = []
+        if not numbers or not all(_is_finite(number) for number in numbers):
+            raise UserError(
+                f"{file} has '{cell[:40]}' as the numbers of image '{item.id[:60]}': write a number, or "
+                f"{json.dumps({self.classes[0]: 31.5})} where an image has several; leave the cell empty to "
+                "leave the image out."
+            )
+        return numbers
 
     def _class(self, label: str, file: str) -> str:
         """The source's own spelling of a class."""
         if (found := find_class(label, self.classes)) is not None:
             return self.classes[found]
+        what = "number" if self.regression else "class"
         raise UserError(
-            f"{file} names class '{label[:60]}', which {self.name} lacks: it has "
+            f"{file} names {what} '{label[:60]}', which {self.name} lacks: it has "
             f"{', '.join(self.classes[:10])}. "
             "Write one of these, or leave the label empty to leave the image out."
         )
+
+
+def _is_finite(number: Any) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
 
 
 def corrected(source: ImageSource, corrections: Corrections) -> ImageSource:
@@ -148,7 +184,7 @@ def must_fit(made: Sequence[Corrected], corrections: Corrections) -> str:
         )
     about = {name for source in made for name in names_of(source.name)}
     lost = sum(name in about for name, _ in corrections.labels.keys() - found)
-    return f"{lost} images of {corrections.file} are not there" if lost else ""
+    return f"{counted(lost, 'image')} of {corrections.file} {be(lost)} not there" if lost else ""
 
 
 def names_of(name: str) -> list[str]:

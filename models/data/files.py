@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from models.counts import counted
 from models.data.images import (
     LEVELS,
     ImageFacts,
@@ -112,23 +113,23 @@ class FileSource(ImageSource):
             )
         if facts.floats:
             text.append(
-                f"{facts.floats} of {facts.files} files looked at hold floats, of which {self.white:g} is "
-                "white (by --scale)"
+                f"{facts.floats} of {counted(facts.files, 'file')} looked at hold floats, of which "
+                f"{self.white:g} is white (by --scale)"
             )
         if facts.rounded:
             hold = "holds" if facts.rounded == 1 else "hold"
             text.append(
-                f"{facts.rounded} of {facts.files} files looked at {hold} more than 8 bits a channel: "
-                f"rounded to {LEVELS} levels"
+                f"{facts.rounded} of {counted(facts.files, 'file')} looked at {hold} more than 8 bits a "
+                f"channel: rounded to {LEVELS} levels"
             )
         if self.alpha and (opaque := self._opaque()):
             count = "none" if opaque == facts.files else str(facts.files - opaque)
             text.append(
-                f"{count} of {facts.files} files looked at {'have' if count not in ('none', '1') else 'has'} "
-                "alpha; the others are opaque (alpha 255)"
+                f"{count} of {counted(facts.files, 'file')} looked at "
+                f"{'have' if count not in ('none', '1') else 'has'} alpha; the others are opaque (alpha 255)"
             )
         if facts.turned:
-            some = f"{facts.turned} of {facts.files} files looked at"
+            some = f"{facts.turned} of {counted(facts.files, 'file')} looked at"
             text.append(
                 f"{some} have an EXIF rotation, which is applied (--exif ignore for a network trained "
                 "without it)"

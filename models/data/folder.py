@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.counts import counted
 from models.data.copies import in_several_classes
 from models.data.files import FileSource
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage, is_image, open_image
@@ -225,8 +226,8 @@ def _nothing_found(root: Path, found: dict[str, list[Path]], skipped: Counter[st
         )
     if loose:
         return (
-            f"'{root}' holds {loose} images but no class subfolders: put each class's images into a "
-            "folder of its name."
+            f"'{root}' holds {counted(loose, 'image')} but no class subfolders: put each class's images into "
+            "a folder of its name."
         )
     unread = f" {not_read(skipped)}." if skipped else ""
     if (array := next(root.rglob(f"*{ARRAY}"), None)) is not None:

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 from models.classes import fold, near_names
+from models.counts import counted
 from models.data.source import ImageSource
 
 FEW = 0.2  # of a class's images: a similar name with so few may be a typing error
@@ -32,7 +33,8 @@ def near_classes(*parts: ImageSource) -> str:
     if not found:
         return ""
     shown = ", ".join(
-        f"'{name}' ({count[name]} images) is near '{other}' ({count[other]})" for name, other in found[:4]
+        f"'{name}' ({counted(count[name], 'image')}) is near '{other}' ({count[other]})"
+        for name, other in found[:4]
     )
     return f"{shown}: separate classes, unless --labels or --classes says otherwise"
 

@@ -20,7 +20,7 @@ def held_out(source: ImageSource, part: str) -> ImageSource:
     with numbers are one class.
     """
     chosen = Subset(source, _parts(source)[part], f"{source.name}/{part}")
-    chosen.note = joined(source.note, f"{part} held out: the data has no splits")
+    chosen.note = joined(chosen.note, f"{part} held out: the data has no splits")
     return chosen
 
 

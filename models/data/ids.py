@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from models.counts import be, counted
 from models.data.images import ARRAY, REFUSED, SUFFIXES, is_image
 from models.data.paths import Located
 from models.errors import UserError
@@ -116,8 +117,8 @@ def _located(base: Path, ids: Sequence[str], found: dict[str, list[str]], table:
     note = f"ids are images in '{base / folders.pop() if len(folders) == 1 else base}'"
     if missing:
         note += (
-            f"; {len(ids) - len(missing):,} of {len(ids):,} images found, {len(missing):,} are missing "
-            f"(the first: {missing[0][:80]})"
+            f"; {len(ids) - len(missing):,} of {counted(len(ids), 'image')} found, {len(missing):,} "
+            f"{be(len(missing))} missing (the first: {missing[0][:80]})"
         )
     names = [found[name][0] if found.get(name) else name for name in ids]
     return Located(base, names, len(ids) - len(missing), note)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.counts import counted
 from models.data.labels import class_labels
-from models.data.source import Item
 from models.errors import UserError
 from models.task import MULTI, SINGLE
 
@@ -29,11 +29,13 @@ FLAGS = {"0", "1", "0.", "1.", "0.0", "1.0", "true", "false"}
 class RowLabels:
     """Labels of a table's rows. `names`: the class of each row that has one; of sets each label under the
     index of its row, which is there as often as the row has labels. `rows`: the index of the rows that say
-    what they have; of sets also of those that have none. `how`: of sets, how they were read."""
+    what they have; of sets also of those that have none. `how`: of sets, how they were read. `both`: of
+    single labels that can be read as sets, both readings."""
 
     names: pd.Series
     rows: pd.Index
     how: str = ""
+    both: str = ""
 
     @property
     def multi_label(self) -> bool:
@@ -79,12 +81,28 @@ def column_labels(
     reading = None if labels_as == SINGLE else set_reading(filled, known, labels_as)
     if reading is None:
         names = class_labels(one_each(filled, column, path), column, path)
-        return RowLabels(names, names.index)
+        return RowLabels(names, names.index, both=_both_readings(names, known) if labels_as else "")
     parts = [reading.parts(cell) for cell in filled]
     if why := no_names(parts):
         raise UserError(f"Column '{column}' of '{path}' holds {why}.")
     apart = pd.Series(parts, filled.index, dtype=object).explode().dropna()
     return RowLabels(class_labels(apart, column, path), cells.index, reading.described())
+
+
+def _both_readings(names: pd.Series, known: Sequence[str]) -> str:
+    """That texts of several labels are read as names of classes, and how they are read otherwise; empty where
+    each is one label."""
+    found = set_reading(names.unique(), known)
+    if found is None:
+        return ""
+    sets = {name: found.parts(name) for name in names.unique()}
+    joined = max(sets, key=lambda name: len(sets[name]))
+    classes, labels = names.nunique(), len({label for parts in sets.values() for label in parts})
+    return (
+        f"as the task {SINGLE} each cell is one class, '{str(joined)[:40]}' too: "
+        f"{counted(classes, 'class')}; as the task {MULTI} it is a set of {counted(labels, 'label')}, "
+        f"{found.described()}"
+    )
 
 
 def set_reading(cells: Iterable[Any], known: Sequence[str] = (), labels_as: str = "") -> SetReading | None:
@@ -149,14 +167,6 @@ def no_names(sets: Sequence[Sequence[Any]]) -> str:
             "one column of 0 and 1 for each class, or the names of an image's labels"
         )
     return ""
-
-
-def counted(items: Sequence[Item]) -> str:
-    """'1.8 labels per image on average; 12 images have none of the labels'."""
-    sizes = [len(item.labels or ()) for item in items]
-    mean, none = sum(sizes) / max(1, len(sizes)), sizes.count(0)
-    have = f"; {none:,} {'image has' if none == 1 else 'images have'} none of the labels" if none else ""
-    return f"{mean:{'.1f' if mean >= 0.1 else '.2g'}} labels per image on average{have}"
 
 
 def _separators(texts: list[str], known: frozenset[str], wanted: bool) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from models.affect import AXES
+from models.counts import counted
 from models.data.label_sets import as_list
 from models.data.labels import measured
 from models.errors import UserError
@@ -111,8 +112,8 @@ def _wanted(
     if len(found) != 1:
         shown = ", ".join(found[:12]) or "none"
         raise UserError(
-            f"'{path}' has {len(found)} columns of numbers ({shown}): name those of the task {REGRESSION} "
-            "with --label-col, several with commas."
+            f"'{path}' has {counted(len(found), 'column')} of numbers ({shown}): name those of the task "
+            f"{REGRESSION} with --label-col, several with commas."
         )
     return found
 

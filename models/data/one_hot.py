@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.counts import counted, plural
 from models.data.label_sets import RowLabels
 from models.errors import UserError
 from models.task import MULTI, SINGLE
@@ -54,17 +55,21 @@ def one_hot_labels(
     shown = f"{', '.join(columns[:SHOWN])}{' ...' * (len(columns) > SHOWN)}"
     empty = int(filled.isna().to_numpy().sum())
     unknown = f", {empty:,} empty cells read as 0" if empty else ""
-    return RowLabels(names, filled.index, f"{len(columns)} columns of 0 and 1 ({shown}){unknown}")
+    return RowLabels(names, filled.index, f"{counted(len(columns), 'column')} of 0 and 1 ({shown}){unknown}")
 
 
 def _not_one_each(table: pd.DataFrame, filled: pd.DataFrame, path: Path) -> str:
     several, none = int((filled.sum(axis=1) > 1).sum()), int((filled.sum(axis=1) == 0).sum())
-    many = f"{several:,} of {len(filled):,} rows have several" if several else ""
-    no = f"{none:,} of {len(filled):,} rows have none" if none else ""
+    many = (
+        f"{several:,} of {counted(len(filled), 'row')} {plural(several, 'has', 'have')} several"
+        if several
+        else ""
+    )
+    no = f"{none:,} of {counted(len(filled), 'row')} {plural(none, 'has', 'have')} none" if none else ""
     return (
-        f"'{path}' has no column of labels, and of its {len(filled.columns)} columns of 0 and 1 not exactly "
-        f"one is 1 ({', '.join(filter(None, (many, no)))}), and data of the task {SINGLE} have one label an "
-        f"image: choose one of {', '.join(map(str, table.columns[:12]))} with --label-col."
+        f"'{path}' has no column of labels, and of its {counted(len(filled.columns), 'column')} of 0 and 1 "
+        f"not exactly one is 1 ({', '.join(filter(None, (many, no)))}), and data of the task {SINGLE} have "
+        f"one label an image: choose one of {', '.join(map(str, table.columns[:12]))} with --label-col."
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from models.counts import counted
 from models.data.folder import SPLITS
 from models.data.holdout import held_out
 from models.data.kind import DataRequest
@@ -78,7 +79,7 @@ def _with_numbers(source: ImageSource) -> ImageSource:
     if not known:
         raise UserError(f"No image of {source.name} has a finite number for {', '.join(source.classes[:6])}.")
     rest = Subset(source, np.array(known))
-    rest.note = joined(source.note, f"{len(source) - len(known):,} images without a number left out")
+    rest.note = joined(source.note, f"{counted(len(source) - len(known), 'image')} without a number left out")
     return rest
 
 
@@ -99,7 +100,7 @@ def _as_numbers(source: ImageSource) -> ImageSource:
     numbers.note = joined(
         source.note,
         "labels are read as numbers",
-        f"{lost:,} images whose label is no number left out" if lost else "",
+        f"{counted(lost, 'image')} whose label is no number left out" if lost else "",
     )
     return numbers
 
@@ -114,7 +115,10 @@ def _finite(text: str) -> tuple[float, ...]:
 
 
 def thinned(source: ImageSource, size: int) -> ImageSource:
-    """`size` images of a source, evenly spread over its order. Raises UserError for a size below 1."""
+    """`size` images of a source, evenly spread over its order; its note says of how many, as other counts of
+    the note are those of all. Raises UserError for a size below 1."""
     if size < 1:
         raise UserError(f"--limit {size}: at least one image is needed.")
-    return Subset(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
+    chosen = Subset(source, np.unique(np.linspace(0, len(source) - 1, size).round().astype(int)))
+    chosen.note = joined(chosen.note, f"{size:,} of these {counted(len(source), 'image')} are used")
+    return chosen

@@ -14,17 +14,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from models.counts import counted
 from models.data.arrays import MAX_BYTES
 from models.data.columns import grouping_columns
 from models.data.files import file_stamp
 from models.data.images import UnreadableImage
-from models.data.label_sets import RowLabels, counted
+from models.data.label_sets import RowLabels
 from models.data.labels import natural
 from models.data.number_columns import RowNumbers, find_numbers
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.parquet_cells import read_cell
 from models.data.schema_labels import class_names, schema_labels
-from models.data.source import Item, joined
+from models.data.source import Item, joined, labels_per_image
 from models.data.table import rows_of
 from models.errors import UserError
 from models.task import REGRESSION
@@ -78,7 +79,7 @@ class ParquetImages(PackedSource):
         missing = len(kept) - len(self._table)
         self.note = joined(
             f"images from column '{self._column}', {numbers.described}",
-            f"{missing} rows without a number left out" if missing else "",
+            f"{counted(missing, 'row')} without a number left out" if missing else "",
             numbers.note,
         )
 
@@ -91,13 +92,15 @@ class ParquetImages(PackedSource):
         if self.multi_label:
             self.classes = names or self.classes
         self.items = _items(self._table[_ID], found, self.classes)
-        missing, sets = len(kept) - len(self._table), f", {found.how}: {counted(self.items)}"
+        missing, sets = len(kept) - len(self._table), f", {found.how}: {labels_per_image(self.items)}"
         self.note = joined(
             f"images from column '{self._column}', labels from column '{self.label_col}'"
             + (sets if self.multi_label else ""),
-            f"{missing} rows without a label left out" if missing else "",
+            f"{counted(missing, 'row')} without a label left out" if missing else "",
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
+            found.both,
         )
+        self.both_readings = found.both
 
     def _rows(self, file: Path, schema: pa.Schema) -> pd.DataFrame:
         """One row an image: its id and place, its label, and columns that may group images."""
@@ -197,7 +200,7 @@ def _image_column(schema: pa.Schema, wanted: str | None, path: Path) -> str:
     found = _image_columns(schema)
     if wanted in (*found, *_byte_columns(schema)) or (not wanted and len(found) == 1):
         return wanted or found[0]
-    got = f"no column '{wanted}' of images" if wanted else f"{len(found)} columns of images"
+    got = f"no column '{wanted}' of images" if wanted else f"{counted(len(found), 'column')} of images"
     raise UserError(f"'{path}' has {got}: choose one of {', '.join(found) or 'none'} with --image-col.")
 
 
@@ -251,7 +254,9 @@ def _read(file: Path, columns: list[str]) -> pd.DataFrame:
     try:
         opened = pq.ParquetFile(file)
         if opened.metadata.num_rows > MAX_ROWS:
-            raise UserError(f"'{file}' has {opened.metadata.num_rows:,} rows: at most {MAX_ROWS:,} are read.")
+            raise UserError(
+                f"'{file}' has {counted(opened.metadata.num_rows, 'row')}: at most {MAX_ROWS:,} are read."
+            )
         for batch in opened.iter_batches(batch_size=1024, columns=columns, use_threads=False):
             found.append(batch)
             size += batch.nbytes

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from models.counts import counted
 from models.data.corrections import Corrected, must_fit, read_corrections
 from models.data.holdout import split_off
 from models.data.open import open_data
@@ -38,8 +39,11 @@ def open_parts(
     (`models.data.corrections`), applied before a validation split is held out of train. `task`: of a recipe;
     where it is empty and one split shows several labels of an image, or numbers, all are read so. Raises
     UserError."""
-    if labels and task in (REGRESSION, AFFECT):
-        raise UserError(f"--labels {labels} holds classes, the task is {task}: leave --labels out.")
+    if labels and task == AFFECT:
+        raise UserError(
+            f"--labels {labels} corrects the columns of a table, which the task {task} does not name: train "
+            f"with --task {REGRESSION} --label-col valence,arousal, or leave --labels out."
+        )
     corrections = read_corrections(labels) if labels else None
     made: list[Corrected] = []
 
@@ -79,7 +83,7 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
     validation = _if_there(open_split, "validation")
     if validation is None:
         training, validation = split_off(training, "validation")
-        note = joined(training.note, f"validation: {len(validation)} images held out of train")
+        note = joined(training.note, f"validation: {counted(len(validation), 'image')} held out of train")
     elif _place(training) == _place(validation):
         raise UserError(
             f"{training.name}: train and validation are the same images; training needs two parts that "
@@ -89,7 +93,8 @@ def parts_of(open_split: Callable[[str], ImageSource]) -> Parts:
         test = None  # what was trained or chosen on is no test
     if len(training) < 2 or len(validation) < 1:
         raise UserError(
-            f"{training.name} has {len(training)} images, {validation.name} {len(validation)}: add images."
+            f"{training.name} has {counted(len(training), 'image')}, {validation.name} {len(validation)}: "
+            "add images."
         )
     for part in (validation, test):
         if part and (unknown := [c for c in part.classes if c not in training.classes]):

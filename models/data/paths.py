@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.counts import be, counted
 from models.errors import UserError
 
 LOOKED_FOR = 20  # paths, evenly spread, by which the folder is found
@@ -42,17 +43,17 @@ def locate(table: Path, given: Sequence[str]) -> Located:
     missing = [name for name in names if not _is_file(base / name)]
     if given and len(missing) == len(given):
         raise UserError(
-            f"0 of {len(given):,} images found: '{given[0][:80]}' is neither below '{folder}' nor below a "
-            "folder beside it. Paths in a "
-            "table are relative to the table: move the table, or correct its column of paths."
+            f"0 of {counted(len(given), 'image')} found: '{given[0][:80]}' is neither below '{folder}' nor "
+            "below a folder beside it. Paths in a table are relative to the table: move the table, or "
+            "correct its column of paths."
         )
     notes = [f"images are in '{base}'"] if base != folder else []
     notes += ["'\\' in paths read as '/'"] if slashes else []
     notes += [f"without their first {dropped} folder{'s' * (dropped > 1)}"] if dropped else []
     if missing:
         notes.append(
-            f"{len(given) - len(missing):,} of {len(given):,} images found, {len(missing):,} are missing "
-            f"(the first: {missing[0][:80]})"
+            f"{len(given) - len(missing):,} of {counted(len(given), 'image')} found, {len(missing):,} "
+            f"{be(len(missing))} missing (the first: {missing[0][:80]})"
         )
     return Located(base, names, len(given) - len(missing), "; ".join(notes))
 

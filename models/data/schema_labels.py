@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from models.counts import counted
 from models.data.label_sets import LISTS, RowLabels, SetReading, column_labels, one_each
 from models.data.labels import distinct
 from models.errors import UserError
@@ -55,7 +56,9 @@ def schema_labels(
     hidden = numbers.index[(numbers == HIDDEN).to_numpy()]
     numbers = numbers[numbers != HIDDEN]
     if len(odd := numbers[(numbers < 0) | (numbers >= len(names)) | (numbers % 1 != 0)]):
-        raise UserError(f"'{path}' has the label {odd.iloc[0]}, and its schema names {len(names)} classes.")
+        raise UserError(
+            f"'{path}' has the label {odd.iloc[0]}, and its schema names {counted(len(names), 'class')}."
+        )
     named = numbers.map(lambda value: names[int(value)])
     if not lists and labels_as != MULTI:
         return RowLabels(named, named.index)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.counts import be, counted
 from models.data.label_sets import as_list, no_names, set_reading
 from models.data.labels import distinct
 from models.data.number_columns import find_numbers
@@ -177,6 +178,7 @@ def _named(label: str | int | float, names: Sequence[str], file: Path) -> str:
     if isinstance(label, int) and label < len(names):
         return names[label]
     raise UserError(
-        f"'{file}' has the label '{str(label)[:40]}', and {len(names)} names are beside it: labels are these "
-        f"names, or numbers from 0 to {len(names) - 1}; correct the file of names, or move it away."
+        f"'{file}' has the label '{str(label)[:40]}', and {counted(len(names), 'name')} {be(len(names))} "
+        f"beside it: labels are these names, or numbers from 0 to {len(names) - 1}; correct the file of "
+        "names, or move it away."
     )

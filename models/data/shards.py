@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from models.counts import counted
 from models.data.files import file_stamp
 from models.data.images import ARRAY, SUFFIXES, UnreadableImage
-from models.data.label_sets import counted
 from models.data.labels import natural
 from models.data.packed import PackedSource, choose_files, is_safe_name, must_be_small, packed_files
 from models.data.shard_labels import (
@@ -32,7 +32,7 @@ from models.data.shard_labels import (
     text_value,
 )
 from models.data.skipped import not_read
-from models.data.source import joined
+from models.data.source import joined, labels_per_image
 from models.errors import UserError
 
 SUFFIX = ".tar"
@@ -100,8 +100,8 @@ class ShardSource(PackedSource):
         self.note = joined(
             f"{len(shards)} shard{'s' * (len(shards) != 1)}",
             self._described(labels),
-            f"{missing} keys without an image left out" if missing else "",
-            f"{unlabeled} images without a label left out" if unlabeled else "",
+            f"{counted(missing, 'key')} without an image left out" if missing else "",
+            f"{counted(unlabeled, 'image')} without a label left out" if unlabeled else "",
             self._contradictions(),
             _twice(shards),
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
@@ -112,7 +112,7 @@ class ShardSource(PackedSource):
         """How sets and numbers were read."""
         if labels.outputs:
             return f"numbers: {', '.join(labels.outputs[:6])}"
-        return f"labels, {labels.how}: {counted(self.items)}" if self.multi_label else ""
+        return f"labels, {labels.how}: {labels_per_image(self.items)}" if self.multi_label else ""
 
     def _keys(
         self, shards: Sequence[Shard], image: str | None, label: str | None
@@ -252,10 +252,12 @@ def _twice(shards: Sequence[Shard]) -> str:
     again = [name for shard in shards for name in shard.again]
     outside = [name for shard in shards for name in shard.outside]
     return joined(
-        f"{len(again)} members that are in a shard again left out (the first: {again[0][:80]})"
+        f"{counted(len(again), 'member that is', 'members that are')} in a shard again left out (the first: "
+        f"{again[0][:80]})"
         if again
         else "",
-        f"{len(outside)} members whose name leads out of the archive left out (the first: {outside[0][:80]})"
+        f"{counted(len(outside), 'member')} whose name leads out of the archive left out (the first: "
+        f"{outside[0][:80]})"
         if outside
         else "",
     )
@@ -270,14 +272,15 @@ def _nothing(path: Path, shards: Sequence[Shard], unlabeled: int, label: str | N
     folders = {sample.key.partition("/")[0] for sample in samples if "/" in sample.key}
     if not texts and folders:
         return (
-            f"'{path}' holds {unlabeled} images in folders ({', '.join(sorted(folders)[:4])} ...) without "
-            "labels beside them: if the folders are the classes, unpack it (tar -xf) and give the folder "
-            "with --data."
+            f"'{path}' holds {counted(unlabeled, 'image')} in folders ({', '.join(sorted(folders)[:4])} ...) "
+            "without labels beside them: if the folders are the classes, unpack it (tar -xf) and give the "
+            "folder with --data."
         )
     where = f"'{label}'" if label else f".cls, or one of {', '.join(LABEL_KEYS[:5])} in .json"
     return (
-        f"'{path}' holds {unlabeled} images and no label for any: labels are read from {where}; beside the "
-        f"images are {', '.join(sorted(texts)) or 'no texts'}. Name the right one with --label-col."
+        f"'{path}' holds {counted(unlabeled, 'image')} and no label for any: labels are read from {where}; "
+        f"beside the images are {', '.join(sorted(texts)) or 'no texts'}. Name the right one with "
+        "--label-col."
     )
 
 

@@ -70,19 +70,21 @@ def label_set(labels: Iterable[str]) -> str:
     return " | ".join(labels)
 
 
-def must_be_single(source: "ImageSource", command: str) -> None:
-    """Raises UserError for images with any number of labels, or with numbers, where the command takes one
-    class of each."""
+def labels_per_image(items: Sequence[Item]) -> str:
+    """'1.8 labels per image on average; 12 images have none of the labels'."""
+    sizes = [len(item.labels or ()) for item in items]
+    mean, none = sum(sizes) / max(1, len(sizes)), sizes.count(0)
+    have = f"; {none:,} {'image has' if none == 1 else 'images have'} none of the labels" if none else ""
+    return f"{mean:{'.1f' if mean >= 0.1 else '.2g'}} labels per image on average{have}"
+
+
+def must_have_classes(source: "ImageSource", command: str) -> None:
+    """Raises UserError for images with numbers, where the command takes one class, or labels, of each."""
     if source.regression:
         raise UserError(
-            f"{command} takes data with one label per image; {source.name} has numbers "
-            f"({', '.join(source.classes[:6])}): name the column of classes with --label-col, or write "
-            "classes as names ('dose 0.5')."
-        )
-    if source.multi_label:
-        raise UserError(
-            f"{command} takes data with one label per image; {source.name} has any number of them: name a "
-            "column of one label with --label-col."
+            f"{command} takes data with one label per image, or several, as it compares accuracy or mAP; "
+            f"{source.name} has numbers ({', '.join(source.classes[:6])}): name the column of classes with "
+            "--label-col, or compare trainings for numbers with 'train' and 'models'."
         )
 
 
@@ -99,6 +101,7 @@ class ImageSource(ABC):
     merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
     multi_label: bool = False  # whether images have any number of labels: `Item.labels` of each is given
     regression: bool = False  # whether images have numbers: `Item.numbers`, of outputs called as in `classes`
+    both_readings: str = ""  # of classes whose names can be read as sets of labels
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
     network_bits: int = 0  # by the network; 0: as the pictures show
@@ -188,6 +191,13 @@ class DerivedSource(ImageSource):
         )
         self.note, self.merged, self.exif = source.note, source.merged, source.exif
         self.multi_label, self.regression = source.multi_label, source.regression
+        self.both_readings = source.both_readings
+
+    def recounted(self) -> str:
+        """The note of the other source, with the counts of labels of its own images."""
+        if not self.multi_label:
+            return self.source.note
+        return self.source.note.replace(labels_per_image(self.source.items), labels_per_image(self.items))
 
     def load(self, index: int) -> Image.Image:
         return self.source.load(int(self.kept[index]))
@@ -227,3 +237,4 @@ class Subset(DerivedSource):
     def __init__(self, source: ImageSource, kept: np.ndarray, name: str | None = None):
         super().__init__(source, kept, name)
         self.items = [source.items[i] for i in kept]
+        self.note = self.recounted()

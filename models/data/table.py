@@ -8,17 +8,18 @@ from pathlib import Path
 import pandas as pd
 
 from models.classes import one_spelling, plain
+from models.counts import be, counted, plural
 from models.data.columns import grouping_columns
 from models.data.files import FileSource
 from models.data.folder import SPLITS
 from models.data.ids import locate_ids
 from models.data.images import ARRAY, REFUSED, SUFFIXES
-from models.data.label_sets import RowLabels, column_labels, counted
+from models.data.label_sets import RowLabels, column_labels
 from models.data.labels import natural
 from models.data.number_columns import RowNumbers, find_numbers
 from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
-from models.data.source import Item, NoParts, NoSuchPart, joined
+from models.data.source import Item, NoParts, NoSuchPart, joined, labels_per_image
 from models.data.table_files import LISTS, read_image_table, read_list
 from models.errors import UserError
 
@@ -86,19 +87,18 @@ class TableSource(FileSource):
         self._others = table.drop(columns=used).loc[rows.index].reset_index(drop=True)
         self.base, self.root = located.base, str(located.base)
         self.name = f"{path.stem}/{split}" if split else path.stem
-        self.merged, self.multi_label = found.merged, found.read.multi_label
+        self.merged, self.both_readings = found.merged, found.read.both
+        self.multi_label, self.regression = found.read.multi_label, found.numbers is not None
         self.classes, self.items = _sets_of(named, found) if self.multi_label else _classes_of(rows, found)
-        self.regression = found.numbers is not None
         self.note = joined(
             headless,
             f"images from column '{self.image_col}', {found.described}"
-            + (f": {counted(self.items)}" if self.multi_label else ""),
+            + (f": {labels_per_image(self.items)}" if self.multi_label else ""),
             f"no image of class {', '.join(self.empty[:6])}" if self.empty else "",
             _left_out(len(table), named, len(rows), found),
             "" if self.multi_label else _contradictions(named),
             _merged(self.merged),
-            _two_spellings(self.classes),
-            located.note,
+            joined(_two_spellings(self.classes), self.both_readings, located.note),
         )
 
     @cached_property
@@ -197,8 +197,10 @@ def _left_out(size: int, named: pd.DataFrame, images: int, found: _Labels) -> st
     what = "are united with its other labels" if found.read.multi_label else "left out"
     label = "label" if found.numbers is None else "number"
     return joined(
-        f"{empty} rows without image or {label} left out" if empty else "",
-        f"{again} rows that name an image again {what}" if again else "",
+        f"{counted(empty, 'row')} without image or {label} left out" if empty else "",
+        f"{counted(again, 'row')} that {plural(again, 'names', 'name')} an image again {what}"
+        if again
+        else "",
         found.numbers.note if found.numbers else "",
     )
 
@@ -231,8 +233,8 @@ def _contradictions(named: pd.DataFrame) -> str:
         return ""
     shown = ", ".join(f"{image} is {' and '.join(each)}" for image, each in found.head(3).items())
     return (
-        f"{len(found)} images are named under different labels, of which the first is taken "
-        f"({shown}{' ...' if len(found) > 3 else ''})"
+        f"{counted(len(found), 'image')} {be(len(found))} named under different labels, of which the first "
+        f"is taken ({shown}{' ...' if len(found) > 3 else ''})"
     )
 
 

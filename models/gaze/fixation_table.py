@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.counts import counted
 from models.data.images import UnreadableImage
 from models.data.paths import image_folder
 from models.data.table import IMAGE_COLUMNS, find_column, guessed_column
@@ -88,10 +89,14 @@ def read_fixation_table(path: Path, origin: int, columns: FixationColumns) -> Ga
     images, missing = _viewed(found, folder)
     if not images:
         raise UserError(
-            f"None of the {found.image.nunique()} images that '{path}' names can be read (first: "
+            f"None of the {counted(found.image.nunique(), 'image')} that '{path}' names can be read (first: "
             f"{missing[0]}): put them below or beside it."
         )
-    note += f"; {len(missing)} images that cannot be read left out (first: {missing[0]})" if missing else ""
+    note += (
+        f"; {counted(len(missing), 'image')} that cannot be read left out (first: {missing[0]})"
+        if missing
+        else ""
+    )
     title = path.stem if path.stem != "fixations" else path.resolve().parent.name
     return checked(GazeSet(title, str(folder), tuple(images), note), (str(used.x), str(used.y)))
 
@@ -127,7 +132,7 @@ def _fixations(table: pd.DataFrame, used: FixationColumns, origin: int, path: Pa
     unit = "fractions of width and height" if fractions else f"counted from {origin}"
     left_out = int((~complete).sum())
     note = f"columns {names}, {unit}"
-    note += f"; {left_out:,} rows without a position left out" if left_out else ""
+    note += f"; {counted(left_out, 'row')} without a position left out" if left_out else ""
     positions = positions if fractions else positions - origin
     return _Fixations(table[used.image].astype(str), positions, fractions, subject), note
 

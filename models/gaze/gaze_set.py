@@ -9,6 +9,7 @@ from shlex import quote
 import numpy as np
 from PIL import Image
 
+from models.counts import be, counted
 from models.data.images import FORMATS, UnreadableImage, open_image
 from models.errors import UserError
 
@@ -79,8 +80,8 @@ class GazeSet:
         images = tuple(image for image, keep in zip(self.images, chosen, strict=True) if keep)
         if not images:
             raise UserError(
-                f"{self.name} has {len(self.images)} images, none of them in the part '{which}': ten are "
-                "the least for all parts."
+                f"{self.name} has {counted(len(self.images), 'image')}, none of them in the part '{which}': "
+                "ten are the least for all parts."
             )
         return replace(self, name=f"{self.name}/{which}", images=images)
 
@@ -113,19 +114,22 @@ def checked(data: GazeSet, columns: tuple[str, str] | None = None) -> GazeSet:
         x, y = columns or ("x", "y")
         if _exchanged(data, kept):
             raise UserError(
-                f"{total - kept:,} of {total:,} fixations are outside of their images, and none would be if "
-                f"'{x}' and '{y}' were exchanged: add --x-col {quote(y)} --y-col {quote(x)}."
+                f"{total - kept:,} of {counted(total, 'fixation')} {be(total - kept)} outside of their "
+                f"images, and none would be if '{x}' and '{y}' were exchanged: add --x-col {quote(y)} "
+                f"--y-col {quote(x)}."
             )
         raise UserError(
-            f"{total - kept:,} of {total:,} fixations are outside of their images: are coordinates in "
-            "pixels of these images?"
+            f"{total - kept:,} of {counted(total, 'fixation')} {be(total - kept)} outside of their images: "
+            "are coordinates in pixels of these images?"
         )
     images = tuple(image.only(keep) for image, keep in zip(data.images, inside, strict=True))
     bare = sum(not len(image.x) and image.map_file is None for image in images)
     note = data.note + (
-        f"; {total - kept:,} of {total:,} fixations outside of their images dropped" if kept < total else ""
+        f"; {total - kept:,} of {counted(total, 'fixation')} outside of their images dropped"
+        if kept < total
+        else ""
     )
-    note += f"; {bare} images without a fixation left out" if bare else ""
+    note += f"; {counted(bare, 'image')} without a fixation left out" if bare else ""
     images = tuple(image for image in images if len(image.x) or image.map_file is not None)
     if not images:
         raise UserError(f"{data.name} has no image with a fixation.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from models.atomic import atomic
 from models.classifier import Classifier
+from models.counts import counted
 from models.errors import UserError
 from models.json_files import read_object
 from models.parameter_sets import current
@@ -64,7 +65,8 @@ class ModelFile(ModelSource):
         names = tuple(map(str, raw["classes"]))
         if len(names) != len(made.classes):
             raise UserError(
-                f"'{name}' names {len(names)} classes, and the network has {len(made.classes)} outputs."
+                f"'{name}' names {counted(len(names), 'class')}, and the network has "
+                f"{counted(len(made.classes), 'output')}."
             )
         return replace(
             made,

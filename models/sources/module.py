@@ -10,6 +10,7 @@ from models import checkpoints
 from models.class_names import must_name_all
 from models.classifier import Classifier
 from models.colors import BY_COUNT, READ, channels_wanted
+from models.counts import counted
 from models.errors import UserError
 from models.outputs import giving_scores
 from models.preprocessing import Preprocessing, require_readable
@@ -74,7 +75,8 @@ def distinct_names(classes: Sequence[str]) -> tuple[str, ...]:
     names = tuple(str(name) for name in classes)
     if repeated := len(names) - len(set(names)):
         raise UserError(
-            f"{len(names)} classes, of which {repeated} have the name of another: use distinct names."
+            f"{counted(len(names), 'class')}, of which {repeated} have the name of another: use distinct "
+            "names."
         )
     return names
 
@@ -85,8 +87,8 @@ def _channels(error: Exception, given: int) -> str:
     if wanted is None:
         return ""
     if wanted not in BY_COUNT:
-        return f": it takes {wanted} channels, and {READ}"
-    return f": pass preprocess=Preprocessing(mean=..., std=...) with {wanted} values each"
+        return f": it takes {counted(wanted, 'channel')}, and {READ}"
+    return f": pass preprocess=Preprocessing(mean=..., std=...) with {counted(wanted, 'value')} each"
 
 
 def _giving_scores(model: nn.Module, preprocessing: Preprocessing) -> tuple[nn.Module, str, int]:

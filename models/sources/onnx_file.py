@@ -12,6 +12,7 @@ from torch import Tensor
 from models.access import Access
 from models.classifier import Classifier
 from models.colors import BY_COUNT, READ
+from models.counts import counted
 from models.errors import UserError
 from models.extras import require_package
 from models.foreign import ForeignNetwork
@@ -43,7 +44,7 @@ class OnnxNetwork(ForeignNetwork):
         self.last = shape[1] not in BY_COUNT and shape[3] in BY_COUNT
         channels = shape[3 if self.last else 1]
         if isinstance(channels, int) and channels not in BY_COUNT:
-            raise UserError(f"The ONNX file takes {channels} channels, and {READ}.")
+            raise UserError(f"The ONNX file takes {counted(channels, 'channel')}, and {READ}.")
         self.channels = channels if isinstance(channels, int) else 3
         self.batch = shape[0] if isinstance(shape[0], int) else 0
         self.dtype = _floats(str(entry.type))

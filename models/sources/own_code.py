@@ -21,6 +21,7 @@ from models.classes import unnamed
 from models.classifier import Classifier
 from models.code_files import importing_from, module_at, one_line, relative_import
 from models.code_identity import code_hash
+from models.counts import counted
 from models.errors import UserError
 from models.outputs import giving_scores
 from models.parameter_sets import current
@@ -116,7 +117,8 @@ def _built_for(source: str, outputs: int | None) -> tuple[ModuleType, nn.Module]
     rows = made.state_dict()[checkpoints.head_key(made)].shape[0]
     if outputs is not None and rows != outputs:
         raise UserError(
-            f"'{source}' makes {rows} outputs, and {outputs} are needed: give it a parameter num_classes."
+            f"'{source}' makes {counted(rows, 'output')}, and {outputs} are needed: give it a parameter "
+            "num_classes."
         )
     return module, made
 

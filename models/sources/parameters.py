@@ -12,6 +12,7 @@ from models.class_names import must_differ, must_name_all
 from models.classes import unnamed
 from models.classifier import Classifier
 from models.colors import BY_COUNT, READ, has_alpha
+from models.counts import counted
 from models.errors import UserError
 from models.heads import attach
 from models.imagenet import imagenet_names, wordnet_ids
@@ -155,8 +156,8 @@ def _for_channels(
         return preprocessing, origin
     if channels not in BY_COUNT:
         raise UserError(
-            f"'{path}' takes {channels} channels (its first convolution), and {READ}: give weights of one of "
-            "these."
+            f"'{path}' takes {counted(channels, 'channel')} (its first convolution), and {READ}: give "
+            "weights of one of these."
         )
     given = told.given if isinstance(told, PreprocessingOptions) else []
     known = isinstance(told, Preprocessing) or {"--mean", "--std"} <= {*given} or "--preprocess" in given
@@ -170,8 +171,8 @@ def _for_channels(
         )
     if color and isinstance(told, PreprocessingOptions) and "--preprocess" not in given:
         current().note(
-            f"its first convolution takes {channels} channels: images are read as {BY_COUNT[channels]} "
-            f"({color.strip()})"
+            f"its first convolution takes {counted(channels, 'channel')}: images are read as "
+            f"{BY_COUNT[channels]} ({color.strip()})"
         )
     return replace(preprocessing, mean=(0.0,) * channels, std=(1.0,) * channels), origin
 

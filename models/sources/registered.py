@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from models.classifier import Classifier
+from models.counts import counted
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 from models.sources.base import ModelSource, ModelSpec, Told
@@ -53,8 +54,8 @@ class RegisteredModel:
             return self.build(outputs)
         if outputs != len(self.classes):
             raise UserError(
-                f"'{self.name}' is registered for {len(self.classes)} classes, {outputs} are needed: "
-                "register a builder that takes the number of classes."
+                f"'{self.name}' is registered for {counted(len(self.classes), 'class')}, {outputs} are "
+                "needed: register a builder that takes the number of classes."
             )
         return self.build()
 
@@ -70,7 +71,7 @@ class RegisteredModels(ModelSource):
 
     def listed(self) -> Iterator[tuple[str, str]]:
         for name, entry in self.entries.items():
-            yield name, entry.description or f"registered; {len(entry.classes)} classes"
+            yield name, entry.description or f"registered; {counted(len(entry.classes), 'class')}"
 
     def spec(self, name: str) -> ModelSpec:
         entry = self.entries[name]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from models.counts import short
 from models.errors import UserError
 from models.task_names import AFFECT, MULTI, REGRESSION
 from models.training import multi_label
@@ -99,4 +100,6 @@ def _word(column: str, value: Any) -> str:
         return f"{value / 1e6:.1f} MB"
     if column in ("accuracy", "all labels right"):
         return f"{100 * value:.1f} %"
-    return f"{value:.0f}" if column in ("epochs", "images", "images/s") else f"{value:.3f}"
+    if column in ("epochs", "images", "images/s"):
+        return f"{value:.0f}"
+    return short(value, unit=column.startswith(("mae ", "rmse ")))

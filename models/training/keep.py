@@ -4,6 +4,7 @@ import csv
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import lightning as L
@@ -24,7 +25,8 @@ def half_of(about: dict[str, Any]) -> bool:
 
 
 class KeepBest(L.Callback):
-    """After every epoch: one line of the curves, and the checkpoint where validation was best so far."""
+    """After every epoch: one line of the curves, with the mean learning rate of its steps, and the checkpoint
+    where validation was best so far."""
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class KeepBest(L.Callback):
             progress,
         )
         self.rows: list[dict[str, Any]] = []
+        self.rates: list[float] = []
         self.best = float("-inf")
         self.step = ""
         self.spent, self.began, self.last_written = 0.0, time.perf_counter(), 0.0
@@ -62,7 +65,12 @@ class KeepBest(L.Callback):
         self.progress.epochs = sum(row["step"] != self.step for row in self.rows) + self.progress.epochs
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.epoch_began = time.perf_counter()
+        self.epoch_began, self.rates = time.perf_counter(), list[float]()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.rates.append(float(trainer.optimizers[0].param_groups[0]["lr"]))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -88,14 +96,13 @@ class KeepBest(L.Callback):
             raise UserError(
                 "No validation image can be read: the best epoch cannot be chosen; check the files."
             )
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = round(self.spent + time.perf_counter() - self.began, 1)
         self.rows.append(
             {
                 "step": self.step,
                 "epoch": len(self.rows) + 1,
                 **measured,
-                "learning_rate": rate,
+                "learning_rate": float(f"{fmean(self.rates):.10g}"),  # of its steps
                 "seconds": seconds,
             }
         )

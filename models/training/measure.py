@@ -18,6 +18,7 @@ from models.affect import affect_measures
 from models.calibration import calibration, fit_temperature, log_softmax, softmax
 from models.classifier import Classifier
 from models.cost import measure_cost
+from models.counts import counted
 from models.data.parts import Parts
 from models.data.source import ImageSource
 from models.data.tensors import PixelDataset, readable, workers
@@ -80,8 +81,8 @@ def _answers(classifier: Classifier, source: ImageSource, part: str) -> pd.DataF
         )
     if unanswered := int((readable(truth) & ~finite).sum()):
         print(
-            f"{unanswered} of {len(finite)} images of {part} left out: the network answers NaN or infinite "
-            "numbers",
+            f"{unanswered} of {counted(len(finite), 'image')} of {part} left out: the network answers NaN or "
+            "infinite numbers",
             file=sys.stderr,
         )
     good = (readable(truth) & finite).numpy()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from models.counts import counted
 from models.data.source import ImageSource
 from models.data.tensors import truth
 from models.errors import UserError
@@ -85,7 +86,7 @@ def format_text(source: ImageSource, recipe: Recipe) -> str:
         labels, len(source.classes), recipe.balance, groups_of(source, recipe.balance_by)
     )
     pixels = "each newly augmented" if recipe.augmentation.varies else "with the same pixels every time"
-    return f"One epoch draws {len(labels)} images, {distinct:.0f} of them distinct, {pixels}."
+    return f"One epoch draws {counted(len(labels), 'image')}, {distinct:.0f} of them distinct, {pixels}."
 
 
 def sheet(previews: list[ClassPreview]) -> Image.Image:
@@ -100,7 +101,7 @@ def sheet(previews: list[ClassPreview]) -> Image.Image:
     for k, p in enumerate(previews):
         top = head + k * row
         draw.text((8, top + 28), _short(p.name, 22), "#1d2939", font)
-        draw.text((8, top + 46), f"{p.count} images", "#667085", small)
+        draw.text((8, top + 46), f"{counted(p.count, 'image')}", "#667085", small)
         for left, pictures in ((TEXT, p.before), (second, p.after)):
             for i, picture in enumerate(pictures):
                 page.paste(

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from models.counts import counted, short
 from models.data.parts import Parts
+from models.number_measures import UNITS
 from models.preprocessing_options import PreprocessingOptions
 from models.training import multi_label
 from models.training.measure import measure
@@ -79,7 +81,7 @@ def figures(metrics: dict[str, Any]) -> dict[str, float]:
 
 def format_text(metrics: dict[str, Any]) -> str:
     shown = metrics.get("test") or metrics["validation"]
-    part = f"of {shown['images']} {'test' if 'test' in metrics else 'validation'} images"
+    part = f"of {counted(shown['images'], 'test image' if 'test' in metrics else 'validation image')}"
     if "mAP" in shown:
         return f"{multi_label.format_text(shown)} {part}"
     if "accuracy" in shown:
@@ -101,7 +103,7 @@ def _number(measure: str, value: float | None) -> str:
         return f"{NUMBERS[measure]} –"
     if measure == "sagr":
         return f"{NUMBERS[measure]} {100 * value:.1f} %"
-    return f"{NUMBERS[measure]} {value:{'.4g' if measure in ('mae', 'rmse') else '.3f'}}"
+    return f"{NUMBERS[measure]} {short(value, unit=measure in UNITS)}"
 
 
 def _summarize(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]) -> None:
@@ -116,4 +118,4 @@ def _summarize(rows: list[dict[str, Any]], out: Path, say: Callable[[str], None]
         table.writerows([["mean", *mean], ["sd", *sd]])
     for key, m, s in zip(keys, mean, sd, strict=True):
         if key.endswith(("accuracy", "mAP", "macro_f1")) or "ccc" in key:
-            say(f"{key:24} {m:.4f} ± {s:.4f} over {len(rows)} seeds")
+            say(f"{key:24} {m:.4f} ± {s:.4f} over {counted(len(rows), 'seed')}")

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from models.counts import counted
 from models.csv_files import write_csv
 from models.data.parts import Parts
-from models.data.source import must_be_single
+from models.data.source import must_have_classes
 from models.errors import UserError
 from models.heads import freeze
 from models.preprocessing_options import PreprocessingOptions
+from models.task_names import MULTI
+from models.training import multi_label
 from models.training.compare import format_text
 from models.training.network import build
 from models.training.recipe import Recipe
@@ -78,7 +81,7 @@ def study(
     should equal the epochs, so that no arm stops early. Raises UserError for an arm that cannot be trained,
     and where `out` holds another study.
     """
-    must_be_single(parts.training, "study")
+    must_have_classes(parts.training, "study")
     if out.is_file():
         raise UserError(f"--out {out} is a file: a study writes a folder, choose another name.")
     files = {c: out / f"{c.name}.safetensors" for c in arms}
@@ -121,12 +124,13 @@ def _written(table: pd.DataFrame, arms: list[StudyArm], parts: Parts, out: Path)
 
 
 def _row(trained: Trained) -> dict[str, Any]:
-    """The row of a measured training; `loss` is the mean cross-entropy, in nats, of the images that accuracy
-    is computed on."""
+    """The row of a measured training; `loss` is the mean cross-entropy, in nats, of the images that accuracy,
+    or mAP of several labels, is computed on."""
     cost, measured = trained.metrics["cost"], trained.measured
     step = trained.curves["step"]
     whole = int((step == step.iloc[-1]).sum())
     low, high = measured["interval"]
+    measures = {"accuracy": measured.get("accuracy"), "from": low, "to": high}
     return {
         "model": trained.about["architecture"],
         "recipe": trained.about["training"]["recipe"],
@@ -138,9 +142,7 @@ def _row(trained: Trained) -> dict[str, Any]:
         "epochs": whole,
         "seconds per epoch": _seconds(trained.curves["seconds"].to_numpy(float), whole),
         "loss": measured["loss"],
-        "accuracy": measured["accuracy"],
-        "from": low,
-        "to": high,
+        **(multi_label.row(measured) if trained.task == MULTI else measures),
     }
 
 
@@ -152,31 +154,41 @@ def _seconds(ends: np.ndarray, epochs: int) -> float:
 
 
 def _for_people(table: pd.DataFrame) -> pd.DataFrame:
+    several = "mAP" in table
+    measure, as_text = ("mAP", "{:.3f}".format) if several else ("accuracy", "{:.1%}".format)
     words = {
         "epochs": [
             f"{head} + {whole}" if head else str(whole)
             for head, whole in zip(table["head epochs"], table["epochs"], strict=True)
         ],
         "seconds per epoch": [f"{s:.1f}" for s in table["seconds per epoch"]],
-        "accuracy": [
-            f"{100 * a:.1f} % ({100 * low:.1f} % to {100 * high:.1f} %)"
-            for a, low, high in zip(table["accuracy"], table["from"], table["to"], strict=True)
+        measure: [
+            f"{as_text(a)} ({as_text(low)} to {as_text(high)})".replace("%", " %")
+            for a, low, high in zip(table[measure], table["from"], table["to"], strict=True)
         ],
     }
     return format_text(table.assign(**words).drop(columns=["part", "images", "head epochs"])).rename(
-        columns={"accuracy": "accuracy (95 % interval)"}
+        columns={measure: f"{measure} (95 % interval)"}
     )
 
 
 def _notes(table: pd.DataFrame, parts: Parts, recipe: Recipe) -> str:
     """The data and settings behind the numbers."""
-    images, part = table["images"].iloc[0], table["part"].iloc[0]
+    part, several = table["part"].iloc[0], "mAP" in table
+    images = counted(int(table["images"].iloc[0]), f"{part} image")
     held = f" ({parts.note})" if parts.note else ""
+    kind = "label" if several else "class"
+    measures = (
+        f"loss (binary cross-entropy, nats) and mAP of {images}, at the epoch that was best on validation, "
+        "with a bootstrap interval over images"
+        if several
+        else f"loss (cross-entropy, nats) and accuracy of {images}, at the epoch that was best on "
+        "validation, with Wilson's interval"
+    )
     text = (
-        f"{parts.training.name}: {len(parts.training)} images of {len(parts.training.classes)} classes to "
-        f"train{held}; loss (cross-entropy, nats) and accuracy of {images} {part} images, at the epoch that "
-        f"was best on validation, with Wilson's interval. Seed {recipe.seed}, batches of "
-        f"{recipe.batch_size}, learning rate {recipe.rate:g}; seconds per epoch with validation."
+        f"{parts.training.name}: {counted(len(parts.training), 'image')} of "
+        f"{counted(len(parts.training.classes), kind)} to train{held}; {measures}. Seed {recipe.seed}, "
+        f"batches of {recipe.batch_size}, learning rate {recipe.rate:g}; seconds per epoch with validation."
     )
     if table["head epochs"].any():
         text += (

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import label_measures
+from models.counts import be, counted
 from models.data.source import ImageSource
 from models.data.tensors import readable, truth
 from models.errors import UserError
@@ -91,7 +92,7 @@ class Labels(Task):
         said = "" if weights is None else f"; positives weigh {_weights_text(weights, source.classes)}"
         absent = [name for name, count in zip(source.classes, positives, strict=True) if not count]
         none = f"; no training image has {', '.join(absent[:5])}" if absent else ""
-        task.notes = (f"{kind} of {len(source.classes)} labels{said}{none}",)
+        task.notes = (f"{kind} of {counted(len(source.classes), 'label')}{said}{none}",)
         return task
 
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
@@ -159,5 +160,9 @@ def _weights_text(weights: Tensor, classes: tuple[str, ...]) -> str:
     low, high, limited = int(weights.argmin()), int(weights.argmax()), int((weights == HEAVIEST).sum())
     if weights[low] == weights[high]:
         return f"{weights[low]:.3g}"
-    most = f"; the weights of {limited} labels are limited to {HEAVIEST:.3g}" if limited else ""
+    most = (
+        f"; the weights of {counted(limited, 'label')} {be(limited)} limited to {HEAVIEST:.3g}"
+        if limited
+        else ""
+    )
     return f"{weights[low]:.3g} ({classes[low]}) to {weights[high]:.3g} ({classes[high]}){most}"
