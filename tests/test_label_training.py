@@ -287,6 +287,7 @@ def test_commands_read_the_task_from_the_file(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("charts_not_drawn")
 def test_a_study_of_several_labels(faces: Parts, tmp_path: Path) -> None:
     """Its table has the measures of the checkpoints; loss and mAP are counted anew here."""

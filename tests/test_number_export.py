@@ -102,7 +102,7 @@ def test_the_sheet_shows_each_group_with_its_maps(
         part = picture.crop((left, HEAD, left + small.width, HEAD + small.height))
         np.testing.assert_array_equal(np.asarray(part), np.asarray(small))
     assert str(run.table.at[made.picked[0].rows[0], "id"]) in words
-    many = NumberExport(run, tmp_path / "many", ExportOptions("over", 150, originals=False, raw=False))
+    many = NumberExport(run, tmp_path / "many", ExportOptions("over", 12, originals=False, raw=False))
     monkeypatch.setattr("explain.export.number_gallery.LINES", 2)
     assert list(many.steps())[-1] == 1
     total = len(many.picked[0].rows)

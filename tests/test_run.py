@@ -219,7 +219,7 @@ def test_runs_that_cannot_be_opened(tmp_path: Path, small_run: RunData) -> None:
     with pytest.raises(UserError, match="is no run folder"):
         open_run(tmp_path)
     (small_run.folder / "samples" / "part-00001.parquet").write_bytes(b"zzz")
-    assert "1 of 2 files of the run are damaged" in open_run(small_run.folder).unfinished
+    assert "1 of 2 files of the run is damaged" in open_run(small_run.folder).unfinished
     (small_run.folder / "samples" / "part-00000.parquet").write_bytes(b"zzz")
     with pytest.raises(UserError, match="is damaged"):
         open_run(small_run.folder)

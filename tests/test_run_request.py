@@ -111,7 +111,7 @@ def test_replaced_and_mended_images_are_done_again(
         pass
     (pictures / "green" / "3.png").write_text("no picture")
     opened, message = again(tiny, pictures, small_run)
-    assert message == ["1 image has changed since: done again"]
+    assert message == ["1 image has changed since: it is done again"]
     assert opened.manifest.counts == {"ok": 17, "failed": 1}
     assert not (opened.folder / "analysis.json").exists()  # it was about other images
     paint(pictures / "green" / "3.png", (10, 250, 10))

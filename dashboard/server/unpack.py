@@ -44,7 +44,8 @@ def unpacked(archive: Path) -> tuple[Path, str]:
     finally:
         archive.unlink(missing_ok=True)
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in skipped.most_common(KINDS))
-    note = f"{counted(skipped.total(), 'file')} of the archive left out, neither images nor tables: {kinds}"
+    one, several = "file of the archive is no image or table and was", "files of the archive are no images or"
+    note = f"{counted(skipped.total(), one, f'{several} tables and were')} left out: {kinds}"
     return _root(folder), note if skipped else ""
 
 

@@ -88,10 +88,8 @@ def claim(
     begin(out, request, differ, restart)
     changed, failed = outdated(out, source)
     if changed:
-        say(
-            f"{counted(len(changed), 'image')} {plural(len(changed), 'has', 'have')} changed since: done "
-            "again"
-        )
+        again = plural(len(changed), "has changed since: it is", "have changed since: they are")
+        say(f"{counted(len(changed), 'image')} {again} done again")
     if failed:
         say(f"{counted(len(failed), 'image')} that could not be read {be(len(failed))} tried again")
     if changed or failed:
