@@ -51,7 +51,7 @@ def test_copies_in_two_classes_are_named(data: Path) -> None:
     assert len(by_hand(data)) == 5
     note = open_data(str(data), limit=4).note
     assert note.startswith("5 images are in several classes, as identical copies")
-    assert note.endswith(" ...)")
+    assert note.endswith(" ...); 4 of these 24 images are used")
     assert len(FolderSource(data)) == 24  # counted in each
 
 
