@@ -82,7 +82,7 @@ def test_the_rest_is_counted_by_kind_and_its_classes_stay(tmp_path: Path) -> Non
         == "no image of class dogs, empty; 5 files not read, they are no picture of a known format (.heic "
         "3, .npy 1, no suffix 1); HEIC: install pillow-heif, or save it as JPEG or PNG"
     )
-    assert open_data(str(tmp_path / "d"), limit=2).note == source.note
+    assert open_data(str(tmp_path / "d"), limit=2).note == f"{source.note}; 2 of these 4 images are used"
     assert source.note in open_parts(str(tmp_path / "d")).note
     assert source.note in open_data(str(tmp_path / "d"), "train").note
     for path in (tmp_path / "d" / "cats").iterdir():
