@@ -165,10 +165,12 @@ def trust(
 
 def _plan(works: "Sequence[Measurement]") -> str:
     """What is about to be done; nothing where everything is known."""
+    from explain.formatting import counted
+
     images, pending = len(works[0].rows), sum(len(work.pending) for work in works)
     if not pending:
         return ""
-    parts = [f"{images:,} images", f"{len(works[0].methods):,} methods"]
+    parts = [counted(images, "image"), counted(len(works[0].methods), "method")]
     if len(works) > 1:
         parts.append(f"{len(works)} layers ({', '.join(work.store.settings.layer for work in works)})")
     known = len(works) * images - pending
@@ -197,9 +199,8 @@ def _result(works: "Sequence[Measurement]", run: "RunData") -> str:
     from explain.quality.verdict import Trust
 
     found = [Trust.of(work.store, work.methods) for work in works]
-    notes = [
-        line for text in (*unread(works), *missing_control(found[0], works[0])) for line in wrapped(text)
-    ]
+    missing = (*unread(works), *missing_control(found[0], works[0]))
+    notes = [line for text in missing for line in (*wrapped(text), "")]
     if len(found) == 1:
         return "\n".join([*notes, format_trust(found[0], explained(run))])
     depth = Depth.of(found, run.manifest.request.layer)

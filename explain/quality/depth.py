@@ -14,15 +14,17 @@ from explain.quality.verdict import FIGURES, Trust
 
 @dataclass(frozen=True, eq=False)
 class Depth:
-    """What was measured at several layers, those of which nothing was measured left out; `own`: the layer of
-    the run."""
+    """What was measured at several layers on the same images, those of which nothing was measured left out;
+    `own`: the layer of the run."""
 
     layers: Sequence[Trust]
     own: str
 
     @classmethod
     def of(cls, found: Sequence[Trust], own: str) -> "Depth":
-        return cls([trust for trust in found if trust.verdicts], own)
+        some = [trust for trust in found if trust.images]
+        common = set[str]().union(*(t.rows["id"] for t in some)).intersection(*(t.rows["id"] for t in some))
+        return cls([Trust(t.layer, t.rows[t.rows["id"].isin(common)]) for t in some if common], own)
 
     @property
     def images(self) -> int:
@@ -82,7 +84,7 @@ def advice(depth: Depth) -> str:
         if depth.best is None:
             return "No method beats its controls at any of these layers."
         if depth.best.layer == depth.own:
-            return f"The run's own layer, {depth.own}, is the best one."
+            return f"No layer is better than the run's own, {depth.own}."
         return (
             f"The run's own layer, {depth.own}, is as good as {depth.best.layer} "
             f"({_difference(depth, depth.best)})."
