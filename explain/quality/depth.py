@@ -43,7 +43,7 @@ class Depth:
         passing = [
             t for t in self.layers if t.recommended and t.recommended.decisive.p * len(self.layers) < LEVEL
         ]
-        return max(passing, key=lambda t: t.verdicts[0].decisive.mean, default=None)
+        return max(passing, key=lambda t: (t.verdicts[0].decisive.mean, t.layer == self.own), default=None)
 
     @cached_property
     def p_of_own(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ from explain.quality.depth import Depth
 from explain.quality.verdict import FIGURES, Trust, Verdict, recommendation
 from explain.text_table import columns
 
-WIDTH, BAR = 110, 20
+WIDTH, BAR = 110, 14
 HEADINGS = {
     "center": "center",
     "noise": "noise",
@@ -51,7 +51,7 @@ def format_depth(depth: Depth) -> str:
     values = {t.layer: t.verdicts[0].decisive.mean for t in depth.layers}
     most = max([0.0, *(v for v in values.values() if np.isfinite(v))])
     for trust in depth.layers:
-        best, own = trust.verdicts[0], " (the run's)" * (trust.layer == depth.own)
+        best, own = trust.verdicts[0], " (run)" * (trust.layer == depth.own)
         found = best.decisive
         control = f"{number(found.means.get(found.best, np.nan))} {HEADINGS.get(found.best, '')}".strip()
         value = values[trust.layer]
@@ -68,7 +68,10 @@ def format_depth(depth: Depth) -> str:
         )
     title = FIGURES[depth.figure].title
     return "\n".join(
-        [f"{title} of the best method of each layer, {depth.images} images", columns(rows, (2, 5))]
+        [
+            f"{title} of the best method of each layer, {depth.images} images; (run): the run's own layer",
+            columns(rows, (2, 5)),
+        ]
     )
 
 

@@ -19,8 +19,8 @@ def targets(run: RunData, rows: Iterable[int]) -> list[int]:
 
 
 def target_name(run: RunData) -> str:
-    """What the maps explain: a label or an output by its name, or '' for the predicted class of each image, or
-    its most probable label."""
+    """What the maps explain: a label or an output by its name, or '' for the predicted class of each
+    image, or its most probable label."""
     if isinstance(run, LabelRun):
         return run.classes[1]
     return run.outputs[run.index] if isinstance(run, NumbersRun) else ""
