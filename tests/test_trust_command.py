@@ -276,7 +276,7 @@ def test_every_layer_is_a_row_with_a_bar(spots: Path, tmp_path: Path) -> None:
     values = np.array([float(value) for *_, value in rows])
     bars = [len(bar) for _, bar, _ in rows]
     assert all(bar == 0 for bar, value in zip(bars, values, strict=True) if value <= 0)
-    assert max(bars) == (14 if max(values) > 0 else 0)
+    assert max(bars) == (12 if max(values) > 0 else 0)
     assert max(map(len, printed.splitlines())) <= 110
 
 
@@ -325,6 +325,10 @@ def test_no_other_layer_is_advised_by_chance(center: np.ndarray) -> None:
     assert depth.best is not None
     assert depth.advised is None
     assert advice(depth).startswith("The run's own layer, b, is as good as a (")
+    close = np.concatenate([center[:28] + 0.01, center[28:] - 0.012])
+    unsure = [measured("a", close, center), measured("b", center - 0.1, center)]
+    assert 0.025 < unsure[0].verdicts[0].decisive.p < 0.05
+    assert "below 0.05 / 2" in advice(Depth.of(unsure, "b"))
     none = [measured("a", shifted(center, -0.1), center), measured("b", shifted(center, -0.2), center)]
     assert advice(Depth.of(none, "b")) == "No method beats its controls at any of these layers."
 

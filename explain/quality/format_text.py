@@ -9,7 +9,7 @@ from explain.quality.depth import Depth
 from explain.quality.verdict import FIGURES, Trust, Verdict, recommendation
 from explain.text_table import columns
 
-WIDTH, BAR = 110, 14
+WIDTH, BAR = 110, 12
 HEADINGS = {
     "center": "center",
     "noise": "noise",
