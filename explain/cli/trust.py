@@ -1,6 +1,7 @@
 """The command trust: how far the maps of a run can be trusted. Typer calls it; heavy packages are imported
 inside, so that `--help` answers at once."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,11 @@ from explain.cli.options import (
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import Label
 from models.errors import UserError
+from models.interrupts import listen, raise_if_interrupted
 
 if TYPE_CHECKING:
     from explain.quality.measure import Measurement
-    from explain.quality.verdict import Trust
+    from explain.quality.store import TrustSettings
     from explain.run.reader import RunData
     from models.classifier import Classifier
 
@@ -57,29 +59,69 @@ class TrustOptions(Options):
     precision: Annotated[str, typer.Option(help="Precision: fp32 or bf16.")] = "fp32"
     seed: Seed = 0
 
-    def measurement(self, classifier: "Classifier", run: "RunData", layer: str) -> "Measurement":
-        """Of a run, at a layer. Raises UserError for unknown methods, figures, baselines and precisions."""
-        from explain.methods.compute import method_for
-        from explain.quality.curves import CurveSettings
-        from explain.quality.measure import Measurement
-        from explain.quality.sample import stratified
-        from explain.quality.store import TrustSettings, TrustStore
+    def require_known(self) -> None:
+        """Raises UserError for unknown figures, baselines and precisions."""
         from explain.quality.verdict import FIGURES
 
-        methods = from_commas(self.methods) or list(run.manifest.request.methods)
-        for method in methods:
-            method_for(classifier.model, method)
-        for value, allowed in ((self.baseline, ("blur", "mean")), (self.precision, ("fp32", "bf16"))):
-            if value not in allowed:
-                raise UserError(f"'{value}' is not known here: choose from {', '.join(allowed)}.")
+        for option, given, allowed in (
+            ("--baseline", [self.baseline], ("blur", "mean")),
+            ("--precision", [self.precision], ("fp32", "bf16")),
+            ("--figures", from_commas(self.figures), tuple(FIGURES)),
+        ):
+            if not given or not {*given} <= {*allowed}:
+                raise UserError(f"{option} '{','.join(given)}': choose from {', '.join(allowed)}.")
+
+    def works(self, classifier: "Classifier", run: "RunData") -> "list[Measurement]":
+        """One for each layer. Raises UserError for unknown methods and layers, and for a run without
+        answers."""
+        from explain.analysis.chance import no_answers
+        from explain.quality.measure import Measurement
+        from explain.quality.sample import stratified, target_name
+        from explain.quality.store import TrustStore
+
+        if not len(run.ok):
+            raise UserError(no_answers(run))
+        methods, layers = self._methods(classifier, run), self._layers(classifier, run)
+        rows, target = stratified(run, self.images), target_name(run)
+        stores = [TrustStore.of(run.folder, self._settings(layer, target)) for layer in layers]
+        return [Measurement(classifier, run, methods, rows, store) for store in stores]
+
+    def _settings(self, layer: str, target: str) -> "TrustSettings":
+        from explain.quality.curves import CurveSettings
+        from explain.quality.store import TrustSettings
+        from explain.quality.verdict import FIGURES
+
         figures = from_commas(self.figures)
-        if not figures or not {*figures} <= {*FIGURES}:
-            raise UserError(f"No figure '{self.figures}': choose from {', '.join(FIGURES)}.")
         kinds = tuple(kind for name in FIGURES if name in figures for kind in FIGURES[name].needs)
         curves = CurveSettings(self.cells, self.steps, self.baseline, seed=self.seed)
-        settings = TrustSettings(layer, curves, kinds, self.precision)
-        store = TrustStore.of(run.folder, settings)
-        return Measurement(classifier, run, methods, stratified(run, self.images), store)
+        return TrustSettings(layer, curves, kinds, self.precision, target)
+
+    def _methods(self, classifier: "Classifier", run: "RunData") -> list[str]:
+        """At layers that are named only those that have one. Raises UserError for unknown methods, and where
+        none is left."""
+        from explain.methods.compute import method_for
+
+        named = from_commas(self.methods) or run.manifest.request.methods
+        methods = [method_for(classifier.model, name) for name in dict.fromkeys(named)]
+        layered = [m.name for m in methods if m.layered]
+        if not self.layers:
+            return [m.name for m in methods]
+        if not layered:
+            titles = ", ".join(m.title for m in methods)
+            raise UserError(f"--layers '{self.layers}': {titles} takes no layer; leave --layers out.")
+        return layered
+
+    def _layers(self, classifier: "Classifier", run: "RunData") -> list[str]:
+        """Raises UserError for a layer that there is not."""
+        from explain.network.hooks import find_layer
+        from explain.quality.layers import layers_over_depth
+
+        own, named = run.manifest.request.layer, from_commas(self.layers)
+        if named == ["all"]:
+            return layers_over_depth(classifier, own)
+        for layer in named:
+            find_layer(classifier.model, layer)
+        return list(dict.fromkeys(named)) or [own]
 
 
 @option_groups
@@ -92,42 +134,77 @@ def trust(
     allow_data: AllowData = False,
 ) -> None:
     """Measure how far the maps of a run can be trusted: each method against controls, such as a spot in the
-    center of the image. The last line says which method to read.
+    center of the image. The last lines say which method to read.
 
-    The results are kept in the run folder for the dashboard. The same command resumes."""
-    from explain.quality.format_text import format_layers, format_trust
-    from explain.quality.verdict import Trust
+    Results are kept in the run folder, for reports, exports and the dashboard. The same command resumes."""
+    from explain.quality.format_text import wrapped
+    from explain.quality.remarks import caution
     from explain.run.model import network_of
     from explain.run.reader import open_run
     from models.memory import reuse_memory
 
+    options.require_known()
     opened = open_run(run, label)
     ask_for_data(opened, allow_data)
     reuse_memory()
     classifier = network_of(opened.manifest, weights, device)
-    layers = _layers(classifier, opened, options)
-    found = list["Trust"]()
+    works = options.works(classifier, opened)
+    for text in filter(None, [caution(opened), _plan(works)]):
+        say("\n".join([*wrapped(text), ""]))
+    listen()
     try:
         with progress_bar("trust") as on_progress:
-            for k, layer in enumerate(layers):
-                for fraction in (work := options.measurement(classifier, opened, layer)).steps():
-                    on_progress((k + fraction) / len(layers))
-                found.append(Trust.of(work.store, work.methods))
+            for fraction in _steps(works):
+                raise_if_interrupted()
+                on_progress(fraction)
     except KeyboardInterrupt:
         say(f"\nStopped. Results so far are in {run}; run the same command to resume.")
         raise typer.Exit(130) from None
-    say(format_trust(found[0]) if len(found) == 1 else format_layers(found))
+    say(_result(works, opened))
 
 
-def _layers(classifier: "Classifier", run: "RunData", options: TrustOptions) -> list[str]:
-    """Raises UserError for a layer that there is not."""
-    from explain.network.hooks import find_layer
-    from explain.quality.layers import layers_over_depth
+def _plan(works: "Sequence[Measurement]") -> str:
+    """What is about to be done; nothing where everything is known."""
+    from explain.formatting import counted
 
-    own = run.manifest.request.layer
-    if options.layers == "all":
-        return layers_over_depth(classifier, own)
-    named = from_commas(options.layers)
-    for layer in named:
-        find_layer(classifier.model, layer)
-    return named or [own]
+    images, pending = len(works[0].rows), sum(len(work.pending) for work in works)
+    if not pending:
+        return ""
+    parts = [counted(images, "image"), counted(len(works[0].methods), "method")]
+    if len(works) > 1:
+        parts.append(f"{len(works)} layers ({', '.join(work.store.settings.layer for work in works)})")
+    known = len(works) * images - pending
+    before = f" {known:,} images were measured before." if known else ""
+    return (
+        f"Measuring {', '.join(parts)}: {sum(work.passes for work in works):,} passes of one image through "
+        f"the network, besides those that make the maps.{before}"
+    )
+
+
+def _steps(works: "Sequence[Measurement]") -> Iterator[float]:
+    """Do all of it; yields the fraction that is done."""
+    total, before = max(sum(work.passes for work in works), 1), 0
+    for work in works:
+        for fraction in work.steps():
+            yield (before + fraction * work.passes) / total
+        before += work.passes
+
+
+def _result(works: "Sequence[Measurement]", run: "RunData") -> str:
+    """Tables, what is missing, and what to do."""
+    from explain.quality.depth import Depth, advice
+    from explain.quality.format_text import format_depth, format_trust, wrapped
+    from explain.quality.next_run import command_at
+    from explain.quality.remarks import explained, missing_control, unread
+    from explain.quality.verdict import Trust
+
+    found = [Trust.of(work.store, work.methods) for work in works]
+    missing = (*unread(works), *missing_control(found[0], works[0]))
+    notes = [line for text in missing for line in (*wrapped(text), "")]
+    if len(found) == 1:
+        return "\n".join([*notes, format_trust(found[0], explained(run))])
+    depth = Depth.of(found, run.manifest.request.layer)
+    lines = [*notes, format_depth(depth), "", *wrapped(advice(depth))]
+    if depth.advised is not None:
+        lines.append(command_at(run.manifest, depth.advised.layer))
+    return "\n".join(lines)

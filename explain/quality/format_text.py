@@ -1,73 +1,125 @@
-"""The figures of trust as lines for a terminal."""
+"""The figures of trust as lines for a terminal, at most 110 characters wide where names are short."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
-from explain.quality.comparison import Comparison
-from explain.quality.verdict import FIGURES, SHORT, Trust, Verdict, recommendation
+from explain.quality.depth import Depth
+from explain.quality.verdict import FIGURES, Trust, Verdict, recommendation
 from explain.text_table import columns
 
+WIDTH, BAR = 110, 12
+HEADINGS = {
+    "center": "center",
+    "noise": "noise",
+    "edges": "edges",
+    "other_image": "other image",
+    "random_network": "random network",
+}
+"""Controls, as short as a column takes them."""
+EIGHTHS = " ▏▎▍▌▋▊▉█"
 
-def format_trust(trust: Trust) -> str:
-    """One table for each figure, methods against controls; then likenesses, and the recommendation."""
-    lines = [f"{trust.images:,} images, layer {trust.layer or '(none)'}"]
-    for name in trust.figures:
-        figure = FIGURES[name]
-        lines += ["", f"{figure.title}: {figure.meaning}", _figures(trust.verdicts, name)]
-    lines += ["", _likenesses(trust.verdicts), "", recommendation(trust)]
-    return "\n".join(lines)
 
-
-def format_layers(found: Sequence[Trust]) -> str:
-    """One row a layer: its best method."""
-    rows: list[Sequence[str]] = [
-        ("layer", "best method", "value", "best control", "difference", "p", "verdict")
+def format_trust(trust: Trust, explained: str = "") -> str:
+    """Of each figure the methods and their controls; then likenesses, the verdicts, and the recommendation.
+    `explained`: of what the maps are."""
+    lines = [
+        ", ".join(
+            filter(None, [f"{trust.images:,} images", trust.layer and f"layer {trust.layer}", explained])
+        )
     ]
-    for trust in found:
-        if trust.verdicts:
-            best = trust.verdicts[0]
-            c = best.decisive
-            rows.append((trust.layer, best.title, *_numbers(c), best.text))
-    return columns(rows, right=range(2, 6))
+    for name in trust.figures if trust.verdicts else ():
+        figure = FIGURES[name]
+        lines += ["", *wrapped(f"{figure.title}: {figure.meaning}"), _figures(trust.verdicts, name)]
+        lines += ["", _controls(trust.verdicts, name)]
+    if trust.verdicts:
+        lines += ["", _likenesses(trust.verdicts), "", _verdicts(trust.verdicts)]
+    return "\n".join([*lines, "", *wrapped(recommendation(trust))])
+
+
+def wrapped(text: str) -> list[str]:
+    """Lines of normal width."""
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def format_depth(depth: Depth) -> str:
+    """Faithfulness over depth: one row a layer, with a bar for its best method; from the input to the
+    output."""
+    heading = ("layer", "", "value", "best method", "best control", "p", "verdict")
+    rows: list[Sequence[str]] = [heading]
+    values = {t.layer: t.verdicts[0].decisive.mean for t in depth.layers}
+    most = max([0.0, *(v for v in values.values() if np.isfinite(v))])
+    for trust in depth.layers:
+        best, own = trust.verdicts[0], " (run)" * (trust.layer == depth.own)
+        found = best.decisive
+        control = f"{number(found.means.get(found.best, np.nan))} {HEADINGS.get(found.best, '')}".strip()
+        value = values[trust.layer]
+        rows.append(
+            (
+                trust.layer + own,
+                bar(value, most),
+                number(value),
+                best.title,
+                control,
+                p_text(found.p),
+                best.text,
+            )
+        )
+    title = FIGURES[depth.figure].title
+    return "\n".join(
+        [
+            f"{title} of the best method of each layer, {depth.images} images; (run): the run's own layer",
+            columns(rows, (2, 5)),
+        ]
+    )
+
+
+def bar(value: float, most: float, width: int = BAR) -> str:
+    """A bar of `width` characters at `most`; nothing for values that are not positive."""
+    eighths = round(8 * width * value / most) if most > 0 and value > 0 else 0
+    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
 
 
 def _figures(verdicts: Sequence[Verdict], figure: str) -> str:
-    """Every mean, then the comparison with the best control."""
-    controls = list(dict.fromkeys(c for v in verdicts for c in v.figures[figure].means))
-    heading = ("method", "mean", *(SHORT[c] for c in controls), "difference", "95 % interval", "p", "wins")
+    """Every mean, and its comparison with the best control."""
+    heading = ("method", "mean", "best control", "difference", "95 % interval", "p", "better on")
     rows: list[Sequence[str]] = [heading]
     for v in verdicts:
         found = v.figures[figure]
-        means = (number(found.means.get(c, np.nan)) for c in controls)
+        control = f"{number(found.means.get(found.best, np.nan))} {HEADINGS.get(found.best, '')}".strip()
         interval = "" if np.isnan(found.interval[0]) else "{:+.3f} to {:+.3f}".format(*found.interval)
-        wins = "" if np.isnan(found.wins) else f"{100 * found.wins:.0f} %"
-        rows.append(
-            (v.title, number(found.mean), *means, _signed(found.difference), interval, p_text(found.p), wins)
-        )
-    return columns(rows, right=range(1, len(heading)))
+        wins = "" if np.isnan(found.wins) else f"{100 * found.wins:.0f} % of images"
+        difference = _signed(found.difference)
+        rows.append((v.title, number(found.mean), control, difference, interval, p_text(found.p), wins))
+    return columns(rows, right=(1, 3, 4, 5, 6))
+
+
+def _controls(verdicts: Sequence[Verdict], figure: str) -> str:
+    """The means of every control."""
+    controls = list(dict.fromkeys(c for v in verdicts for c in v.figures[figure].means))
+    rows: list[Sequence[str]] = [("controls of", *(HEADINGS[c] for c in controls))]
+    for v in verdicts:
+        rows.append((v.title, *(number(v.figures[figure].means.get(c, np.nan)) for c in controls)))
+    return columns(rows, right=range(1, len(controls) + 1))
 
 
 def _likenesses(verdicts: Sequence[Verdict]) -> str:
-    """Rank correlations of the maps, and what a map costs."""
+    """Rank correlations of the maps."""
     controls = list(dict.fromkeys(c for v in verdicts for c in v.alike))
-    heading = (
-        "rank correlation with",
-        *(SHORT[c] for c in controls),
-        "other methods",
-        "ms per image",
-        "verdict",
-    )
+    heading = ("rank correlation of", *(HEADINGS[c] for c in controls), "other methods")
     rows: list[Sequence[str]] = [heading]
     for v in verdicts:
         alike = (number(v.alike.get(c, np.nan), 2) for c in controls)
-        rows.append((v.title, *alike, number(v.agreement, 2), f"{1000 * v.seconds:.1f}", v.text))
-    return columns(rows, right=range(1, len(heading) - 1))
+        rows.append((v.title, *alike, number(v.agreement, 2)))
+    return columns(rows, right=range(1, len(heading)))
 
 
-def _numbers(found: Comparison) -> tuple[str, ...]:
-    control = f"{number(found.means.get(found.best, np.nan))} {SHORT.get(found.best, '')}".strip()
-    return number(found.mean), control, _signed(found.difference), p_text(found.p)
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    """What the figures say of each method, and what a map costs."""
+    rows: list[Sequence[str]] = [("method", "ms per map", "verdict")]
+    rows += [(v.title, f"{1000 * v.seconds:.1f}", v.text) for v in verdicts]
+    return columns(rows, right=(1,))
 
 
 def number(value: float, digits: int = 3) -> str:

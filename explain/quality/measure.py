@@ -1,9 +1,10 @@
 """One pass over a sample of a run: the figures of each method's maps, and of their controls."""
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from explain.methods.inputs import Passes
 from explain.methods.registry import get
 from explain.methods.request import MapRequest
 from explain.network.fused import fused_copy
-from explain.network.hooks import layers_in
+from explain.network.hooks import layers_in, logits
 from explain.quality.agreement import agreement
 from explain.quality.cells import grid_of, on_cells
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls, partners
@@ -46,22 +47,24 @@ class CellMaps:
 
 @dataclass(eq=False)
 class Measurement:
-    """Measures `methods` on `rows` of a run; what the store holds is not measured again. `seconds` of each
-    method's maps and `images` that they were made of; `unread`: images that cannot be read."""
+    """Measures `methods` on `rows` of a run; what the store holds is not measured again. `seconds` that a map
+    of each method takes by itself, in the first batch; `images` that are mapped; `unread`: those of `rows`
+    that cannot be read; `no_random`: why there is no network with random weights, if there is none."""
 
     classifier: Classifier
     run: RunData
     methods: Sequence[str]
     rows: Sequence[int]
     store: TrustStore
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[str, float] = field(default_factory=dict)
     images: int = 0
     unread: int = 0
+    no_random: str = ""
 
     def steps(self) -> Iterator[float]:
         """Do it, step by step: yields the fraction that is done. What is measured is kept after every few
         images, also where it is stopped. Raises UserError where no image can be read."""
-        pending = self._pending()
+        pending = self.pending
         if not pending:
             return
         model, random = self._fused(), self._random()
@@ -70,23 +73,25 @@ class Measurement:
         wanted = list(dict.fromkeys(row for one in pending for row in (one, neighbors[one])))
         for batch in self._batches(wanted):
             maps |= self._maps(model, random, batch)
-            yield 0.1 * min(1.0, (self.images + self.unread) / len(wanted))
-        if not maps:
+            yield 0.1 * min(1.0, self.images / len(wanted))
+        self.unread = sum(row not in maps for row in pending)
+        if not maps and not self.store.parts:
             raise UserError(
-                f"None of the run's pictures can be read in '{self.run.manifest.data_root}': maps are "
-                "measured on them (see --allow-data)."
+                f"None of the {len(self.rows):,} images can be read where the run found them, in "
+                f"'{self.run.manifest.data_root}': put them back there; of a run from another machine, allow "
+                "them with --allow-data."
             )
-        done, found = 0, list[dict[str, Any]]()
+        done, found, readable = 0, list[dict[str, Any]](), [row for row in pending if row in maps]
         scorer = Scorer(model, self.store.settings.precision, 1 if takes_one_image(model) else 32)
         try:
-            for batch in self._batches([row for row in pending if row in maps]):
+            for batch in self._batches(readable):
                 for row, x in batch:
                     found += self._figures(scorer, row, x, maps[row], maps.get(neighbors[row]))
                     done += 1
                     if len(found) >= ROWS * (3 * len(self.methods) + len(IMAGE_CONTROLS)):
                         self.store.add(found)
                         found = []
-                    yield 0.1 + 0.9 * done / len(pending)
+                    yield 0.1 + 0.9 * done / len(readable)
         finally:
             if found:
                 self.store.add(found)
@@ -95,12 +100,21 @@ class Measurement:
     def targets(self) -> list[int]:
         return targets(self.run, self.rows)
 
-    def _pending(self) -> list[int]:
+    @cached_property
+    def pending(self) -> list[int]:
         """The rows of which a method has not been measured."""
         rows = self.store.rows()
         own = rows[rows["variant"] == ""]
         known = Counter(own.loc[own["method"].isin(self.methods), "id"])
         return [row for row in self.rows if known[str(self.run.table.at[row, "id"])] < len(self.methods)]
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of one image through the network that the curves of what is pending need, at most;
+        those that make the maps come on top."""
+        settings = self.store.settings
+        maps = 3 * len(self.methods) + len(IMAGE_CONTROLS)
+        return len(self.pending) * (maps * settings.curves.passes(settings.kinds) + 2)
 
     def _fused(self) -> nn.Module:
         """The network with its layers fused; as it is for a method from outside, which may look for them."""
@@ -111,14 +125,24 @@ class Measurement:
 
     def _random(self) -> nn.Module | None:
         """The network with random weights, with the statistics of the first images; None where there can be
-        none, which is then a control less."""
-        first = next(iter(self._batches(self.rows[:MAPPED])), [])
-        if not first or not reaches(self.classifier.access, "modules"):
+        none, which is then a control less and is told in `no_random`."""
+        if not reaches(self.classifier.access, "modules"):
+            self.no_random = "the weights in its file cannot be drawn anew"
+            return None
+        first = [image for batch in self._batches(self.rows[:MAPPED]) for _, image in batch]
+        if not first:
             return None
         try:
-            return randomized(self.classifier.model, x=torch.cat([image for _, image in first]))
-        except UserError:
+            return randomized(self.classifier.model, x=torch.cat(first))
+        except UserError as error:
+            self.no_random = str(error)
             return None
+
+    def why_no_random(self) -> str:
+        """Why there is no network with random weights, also where nothing was left to measure; '' where there
+        is one."""
+        self._random()
+        return self.no_random
 
     def _batches(self, rows: Sequence[int]) -> Iterator[list[tuple[int, Tensor]]]:
         """Rows and images (1, C, H, W) that can be read."""
@@ -127,32 +151,35 @@ class Measurement:
             good = [loaded for loaded in batch if loaded.pixels is not None]
             normalize, device = self.classifier.preprocessing.normalize, self.classifier.device
             pixels = [(g.index, g.pixels[None]) for g in good if g.pixels is not None]
-            yield [(source.rows[index], normalize(image, device)) for index, image in pixels]
+            if pixels:
+                yield [(source.rows[index], normalize(image, device)) for index, image in pixels]
 
     def _maps(
         self, model: nn.Module, random: nn.Module | None, batch: Sequence[tuple[int, Tensor]]
     ) -> dict[int, CellMaps]:
         x = torch.cat([image for _, image in batch])
         target = tuple(targets(self.run, [row for row, _ in batch]))
-        own = self._on_cells(model, x, target, self.seconds)
-        other = None if random is None else self._on_cells(random, x, target, defaultdict(float))
+        own = self._on_cells(model, x, target, timed=not self.seconds)
+        other = None if random is None else self._on_cells(random, x, target)
         self.images += len(batch)
         return {
             row: CellMaps(own[:, k], None if other is None else other[:, k], target[k])
             for k, (row, _) in enumerate(batch)
         }
 
-    def _on_cells(
-        self, model: nn.Module, x: Tensor, target: tuple[int, ...], seconds: dict[str, float]
-    ) -> Tensor:
-        """(M, N, g, h)."""
+    def _on_cells(self, model: nn.Module, x: Tensor, target: tuple[int, ...], timed: bool = False) -> Tensor:
+        """(M, N, g, h). `timed`: methods share no pass, so that each takes the time that it takes alone."""
         settings, found = self.store.settings, []
         passes = Passes(model, x, settings.precision)
+        if timed:
+            logits(model, x, settings.precision)  # the first pass is slow
         for method in self.methods:
             began = time.perf_counter()
-            made = compute_maps(model, x, MapRequest(method, settings.layer, target), passes=passes).maps
+            own = Passes(model, x, settings.precision) if timed else passes
+            made = compute_maps(model, x, MapRequest(method, settings.layer, target), passes=own).maps
             found.append(on_cells(made, grid_of(x, settings.curves.cells)))
-            seconds[method] += time.perf_counter() - began
+            if timed:
+                self.seconds[method] = (time.perf_counter() - began) / len(x)
         return torch.stack(found)
 
     def _figures(
@@ -189,4 +216,4 @@ class Measurement:
         others = [j for j, (m, v) in enumerate(labels) if not v and m != method]
         mean = float(alike[k, others].mean()) if others else float("nan")
         of_controls = {f"like.{v}": float(alike[k, j]) for v, j in controls.items()}
-        return of_controls | {"agreement": mean, "seconds": self.seconds[method] / max(self.images, 1)}
+        return of_controls | {"agreement": mean, "seconds": self.seconds[method]}

@@ -18,6 +18,14 @@ def targets(run: RunData, rows: Iterable[int]) -> list[int]:
     return [shown if (shown := run.shown_class(int(row))) is not None else 0 for row in rows]
 
 
+def target_name(run: RunData) -> str:
+    """What the maps explain: a label or an output by its name, or '' for the predicted class of each
+    image, or its most probable label."""
+    if isinstance(run, LabelRun):
+        return run.classes[1]
+    return run.outputs[run.index] if isinstance(run, NumbersRun) else ""
+
+
 def stratified(run: RunData, most: int) -> list[int]:
     """At most `most` rows that have an answer. Groups, which are right and wrong images of each class, take
     turns; within a group they are evenly spread over the run. Images with numbers are one group."""

@@ -12,23 +12,26 @@ import pandas as pd
 import pyarrow as pa
 
 from explain.quality.curves import CurveSettings
+from explain.run.format import TRUST as FOLDER
 from explain.run.format import write_json
 from explain.run.parquet import Damaged, read, write
 from models.errors import UserError
 from models.json_files import build, read_object
 
-FOLDER, ABOUT = "trust", "about.json"
+ABOUT = "about.json"
 REMEDY = "delete the folder and run 'trust' again"
 
 
 @dataclass(frozen=True)
 class TrustSettings:
-    """Everything but method and image that changes a figure."""
+    """Everything but method and image that changes a figure. `target`: what the maps explain, as
+    `sample.target_name`."""
 
     layer: str
     curves: CurveSettings
     kinds: tuple[str, ...]
     precision: str = "fp32"
+    target: str = ""
 
     @property
     def key(self) -> str:

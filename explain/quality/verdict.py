@@ -14,6 +14,8 @@ from explain.quality.store import TrustStore
 
 SAME = 0.95
 """Mean rank correlation with a control from which on a method's maps are that control."""
+FASTER = 1.5
+"""From this factor on another method that is as good is called the faster one."""
 SHORT = {
     "center": "the center",
     "noise": "smooth noise",
@@ -45,15 +47,14 @@ class Figure:
 FIGURES = {
     "insertion_deletion": Figure(
         "insertion − deletion",
-        "how much sooner the class appears when the map's strongest cells are inserted first, than it goes "
-        "when they are removed first",
+        "mean score while the strongest cells are inserted first, minus that while they are removed first",
         lambda rows: rows["insertion"] - rows["deletion"],
         ("insertion", "deletion"),
     ),
     "road": Figure(
         "ROAD",
-        "half of how much less probable the class is without the map's strongest cells than without its "
-        "weakest, filled from their surroundings",
+        "half of: score without the weakest cells minus that without the strongest; filled from their "
+        "surroundings",
         lambda rows: (rows["least_relevant_first"] - rows["most_relevant_first"]) / 2,
         ("most_relevant_first", "least_relevant_first"),
     ),
@@ -129,6 +130,11 @@ class Trust:
         """Those whose curves were measured."""
         return [name for name, figure in FIGURES.items() if {*figure.needs} <= {*self.rows.columns}]
 
+    @property
+    def decides(self) -> str:
+        """The name of the figure that decides."""
+        return BELIEVED if BELIEVED in self.figures else self.figures[0]
+
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """The best method first, those that pass before the others."""
@@ -157,6 +163,7 @@ class Trust:
                 v: table[pair].to_numpy()
                 for v in SHORT
                 if (pair := ("" if v in IMAGE_CONTROLS else m, v)) in table.columns
+                and table[pair].notna().any()
             }
             for m in methods
         }
@@ -173,8 +180,7 @@ class Trust:
         differences, p above `LEVEL`)."""
         if self.recommended is None:
             return []
-        name = BELIEVED if BELIEVED in self.figures else self.figures[0]
-        table = self.values(name)
+        table = self.values(self.decides)
         best = table[self.recommended.method, ""]
         return [
             v
@@ -199,15 +205,17 @@ def recommendation(trust: Trust) -> str:
             f"{best.decisive.images} images are too few to say which method to read: at least 10 are needed."
         )
     if trust.recommended is None:
-        return (
-            f"No method beats its controls{where}: {best.title} {_against(best)}. Where these maps are "
-            "strong says no more about the network than that control does."
-        )
+        text = f"No method beats its controls{where}: {best.title} {_against(best)}"
+        if best.decisive.difference > 0 and not best.control:
+            return f"{text}, which may be chance (p {best.decisive.p:.3f}); measure more images to tell."
+        return f"{text}. Where these maps are strong says no more about the network than that control does."
     text = f"Read {best.title}{where}: it {best.text}, {_against(best)}."
     if equal := trust.as_good:
         cheapest = min([best, *equal], key=lambda v: v.seconds)
         named = _listed([v.title for v in equal])
-        text += f" {named} {'is' if len(equal) == 1 else 'are'} as good; {cheapest.title} is the fastest."
+        text += f" {named} {'is' if len(equal) == 1 else 'are'} as good"
+        faster = FASTER * cheapest.seconds < best.seconds
+        text += "." if not faster else " and faster." if len(equal) == 1 else f"; {cheapest.title} is faster."
     return text
 
 

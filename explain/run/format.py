@@ -55,6 +55,8 @@ DERIVED = (
 """Files that are computed from the rows; those that say whether the others are valid come first."""
 BY_LABEL = "labels"
 """Folder of the derived files of each label, of a run of several labels per image."""
+TRUST = "trust"
+"""Folder of what was measured of the maps (`explain.quality.store`)."""
 LOCK = "lock"
 STAMP = "stamp"
 NO_ANSWER = "the network answered "

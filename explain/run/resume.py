@@ -20,6 +20,7 @@ from explain.run.format import (
     NO_ANSWER,
     REQUEST,
     STAMP,
+    TRUST,
     Request,
     begin,
     maps_of,
@@ -227,9 +228,10 @@ def clear(folder: Path) -> None:
 
 
 def _remove_derived(folder: Path) -> None:
-    """Those of single labels too."""
+    """Those of single labels, and what was measured of the maps, too."""
     _remove(folder, *DERIVED)
-    shutil.rmtree(folder / BY_LABEL, ignore_errors=True)
+    for inner in (BY_LABEL, TRUST):
+        shutil.rmtree(folder / inner, ignore_errors=True)
 
 
 def _remove(folder: Path, *names: str) -> None:

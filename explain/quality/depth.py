@@ -1,0 +1,111 @@
+"""Faithfulness over depth: the verdicts of several layers of one run, and whether another layer than the
+run's own is the better one to read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from explain.analysis.significance import holm
+from explain.quality.comparison import FEWEST, LEVEL, p_of
+from explain.quality.verdict import FIGURES, Trust
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """What was measured at several layers on the same images, those of which nothing was measured left out;
+    `own`: the layer of the run."""
+
+    layers: Sequence[Trust]
+    own: str
+
+    @classmethod
+    def of(cls, found: Sequence[Trust], own: str) -> "Depth":
+        some = [trust for trust in found if trust.images]
+        common = set[str]().union(*(t.rows["id"] for t in some)).intersection(*(t.rows["id"] for t in some))
+        return cls([Trust(t.layer, t.rows[t.rows["id"].isin(common)]) for t in some if common], own)
+
+    @property
+    def images(self) -> int:
+        return max((trust.images for trust in self.layers), default=0)
+
+    @property
+    def figure(self) -> str:
+        """The name of the figure that decides."""
+        return self.layers[0].decides
+
+    @cached_property
+    def best(self) -> Trust | None:
+        """The layer whose best method has the largest value among those that pass, also after p is multiplied
+        by the number of layers (Bonferroni's correction: the best of many is looked for); None where none
+        does."""
+        passing = [
+            t for t in self.layers if t.recommended and t.recommended.decisive.p * len(self.layers) < LEVEL
+        ]
+        return max(passing, key=lambda t: (t.verdicts[0].decisive.mean, t.layer == self.own), default=None)
+
+    @cached_property
+    def p_of_own(self) -> dict[str, float]:
+        """For each other layer p of the paired differences between its best method and that of the run's own
+        layer, over the images that both have (F. Wilcoxon, 1945), adjusted over the layers (S. Holm, 1979);
+        empty where the own layer was not measured."""
+        own = next((t for t in self.layers if t.layer == self.own), None)
+        others = [t for t in self.layers if t.layer != self.own]
+        if own is None or not others:
+            return {}
+        found = [_paired(own, other, self.figure) for other in others]
+        adjusted = holm(np.array([p_of(d) if len(d) >= FEWEST else np.nan for d in found]))
+        return {t.layer: float(p) for t, p in zip(others, adjusted, strict=True)}
+
+    @property
+    def advised(self) -> Trust | None:
+        """The layer to use instead of the run's own: the best one, where the own has no method that passes or
+        is significantly worse; None where the own is as good, or no layer passes."""
+        own = next((t for t in self.layers if t.layer == self.own), None)
+        if self.best is None or self.best.layer == self.own:
+            return None
+        if own is None or own.recommended is None or self.p_of_own[self.best.layer] < LEVEL:
+            return self.best
+        return None
+
+
+def _paired(own: Trust, other: Trust, figure: str) -> np.ndarray:
+    """Differences of the best methods, other minus own, on the images of both."""
+    best = [t.values(figure)[t.verdicts[0].method, ""] for t in (own, other)]
+    return np.asarray((best[1] - best[0]).dropna())
+
+
+def advice(depth: Depth) -> str:
+    """Which layer to use for the next run, and why, in one or two sentences."""
+    if not depth.layers:
+        return "Nothing was measured."
+    if depth.advised is None:
+        if depth.best is None and any(trust.recommended for trust in depth.layers):
+            return (
+                f"Of the best of {len(depth.layers)} layers, p must be below {LEVEL} / {len(depth.layers)}: no "
+                "layer is told apart from its controls yet. Measure more images."
+            )
+        if depth.best is None:
+            return "No method beats its controls at any of these layers."
+        if depth.best.layer == depth.own:
+            return f"No layer is better than the run's own, {depth.own}."
+        return (
+            f"The run's own layer, {depth.own}, is as good as {depth.best.layer} "
+            f"({_difference(depth, depth.best)})."
+        )
+    best = depth.advised.verdicts[0]
+    text = f"Use --layer {depth.advised.layer} for the next run: {best.title} there {best.text}"
+    own = next((t for t in depth.layers if t.layer == depth.own), None)
+    if own is None:
+        return f"{text}."
+    said = "" if own.recommended else f"; at {depth.own}, {own.verdicts[0].title}: {own.verdicts[0].text}"
+    return f"{text}{said} ({_difference(depth, depth.advised)})."
+
+
+def _difference(depth: Depth, layer: Trust) -> str:
+    own = next(t for t in depth.layers if t.layer == depth.own)
+    means = [t.verdicts[0].decisive.mean for t in (layer, own)]
+    p = depth.p_of_own[layer.layer]
+    told = "too few images" if np.isnan(p) else f"p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    return f"{FIGURES[depth.figure].title} {means[0]:.3f} against {means[1]:.3f}, {told}"

@@ -1,0 +1,40 @@
+"""The command of a run at another layer."""
+
+import shlex
+
+from explain.run.format import Manifest
+from models.program import program, typed
+
+
+def command_at(manifest: Manifest, layer: str) -> str:
+    """The command that made the run, with the given layer and a folder of its own; where it was made from
+    Python, the option alone."""
+    words = shlex.split(manifest.command) if manifest.command.startswith(program()) else []
+    if "run" not in words:
+        return f"--layer {shlex.quote(layer)}"
+    given = words[words.index("run") :]
+    kept, out = _without(given, "--layer"), _value(given, "--out")
+    kept = _without([word for word in kept if word != "--restart"], "--out")
+    return typed([*kept, "--layer", layer, "--out", f"{out}-{layer.replace('/', '-')}"])
+
+
+def _value(words: list[str], option: str) -> str:
+    for k, word in enumerate(words):
+        if word == option and k + 1 < len(words):
+            return words[k + 1]
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return "run"
+
+
+def _without(words: list[str], option: str) -> list[str]:
+    """Without an option and its value."""
+    found, skip = list[str](), False
+    for word in words:
+        if skip:
+            skip = False
+        elif word == option:
+            skip = True
+        elif not word.startswith(f"{option}="):
+            found.append(word)
+    return found

@@ -1,0 +1,53 @@
+"""What to know beside the figures of trust: what the maps explain, whether the network is at chance, and what
+is missing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from explain.analysis.chance import inconclusive
+from explain.analysis.label_proposals import label_set_findings
+from explain.analysis.run_numbers import caution_of_mean
+from explain.quality.controls import RANDOM_NETWORK
+from explain.quality.measure import Measurement
+from explain.quality.verdict import Trust
+from explain.run.label_sets import LabelRun
+from explain.run.number_run import NumbersRun
+from explain.run.reader import RunData
+
+
+def explained(run: RunData) -> str:
+    """What the maps are of, and which score the figures follow."""
+    if isinstance(run, NumbersRun):
+        return f"maps of the output {run.outputs[run.index]} (score: the number)"
+    if isinstance(run, LabelRun):
+        return f"maps of the label {run.classes[1]} (score: its probability)"
+    which = "most probable label" if run.all_labels else "predicted class"
+    return f"maps of the {which} (score: its probability)"
+
+
+def caution(run: RunData) -> str:
+    """That the network is at chance, and why; empty where it is not."""
+    if isinstance(run, NumbersRun):
+        reason = caution_of_mean(run, run.index)
+        return reason and f"{reason} Maps of such a network explain nothing about the numbers."
+    if run.all_labels and run.label_sets is not None:
+        reason = label_set_findings(run.label_sets).inconclusive
+    else:
+        reason = inconclusive(run)
+    return reason and f"{reason} Maps of a network at chance explain nothing about the classes."
+
+
+def unread(works: Sequence[Measurement]) -> list[str]:
+    """How many images could not be read."""
+    count, of = max(work.unread for work in works), len(works[0].rows)
+    return [f"{count:,} of {of:,} images could not be read, and are left out."] if count else []
+
+
+def missing_control(trust: Trust, work: Measurement) -> list[str]:
+    """That there is no network with random weights to compare with, and why."""
+    random = trust.rows[trust.rows["variant"] == RANDOM_NETWORK]
+    if len(random) and any(np.isfinite(random[kind]).any() for kind in work.store.settings.kinds):
+        return []
+    reason = "its maps are not finite" if len(random) else work.no_random or work.why_no_random()
+    return [f"Control missing: the map of a network with random weights ({reason})."] if reason else []

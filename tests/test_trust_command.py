@@ -1,0 +1,359 @@
+"""The command trust, as a person uses it: what it prints, keeps, refuses and resumes; and the layer that it
+advises."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional as F
+
+import vitrine
+from explain.methods.baseline import baseline
+from explain.quality import measure
+from explain.quality.controls import IMAGE_CONTROLS
+from explain.quality.curves import CurveSettings
+from explain.quality.depth import Depth, advice
+from explain.quality.measure import Measurement
+from explain.quality.next_run import command_at
+from explain.quality.remarks import caution
+from explain.quality.sample import stratified, target_name
+from explain.quality.store import TrustSettings, TrustStore, stores
+from explain.quality.verdict import Trust
+from explain.run.format import read_manifest
+from explain.run.reader import open_run
+from models.registry import unregister_model
+from tests.command import launch, one_line, run_command
+from tests.conftest import TINY, TinyNet
+from tests.test_trust import SIDE, SPOT, Spot
+
+NAMES = ("none", "spot")
+FAST = ("--cells", 8, "--steps", 8)
+
+
+def layered() -> nn.Module:
+    torch.manual_seed(0)
+    return TinyNet(2).eval()
+
+
+def constant() -> nn.Module:
+    model = Spot()
+    nn.init.zeros_(model.conv.weight)
+    return model.eval()
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "spot": lambda: Spot().eval(),
+    "layered": layered,
+    "constant": constant,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def networks() -> Iterator[None]:
+    for name, build in NETWORKS.items():
+        vitrine.register_model(name, build, NAMES, TINY)
+    yield
+    for name in NETWORKS:
+        unregister_model(name)
+
+
+@pytest.fixture(scope="module")
+def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gray noise with a bright window somewhere, or without."""
+    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("spots")
+    for name in NAMES:
+        (root / name).mkdir()
+        for i in range(12):
+            pixels = rng.normal(90, 12, (SIDE, SIDE, 3))
+            if name == "spot":
+                row, column = (SPOT * int(v) for v in rng.integers(0, SIDE // SPOT, 2))
+                pixels[row : row + SPOT, column : column + SPOT] += 120
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+def made(model: str, data: Path, out: Path, *options: object) -> Path:
+    launch("run", "--model", model, "--data", data, "--out", out, "--force", *options)
+    return out
+
+
+@pytest.fixture(scope="module")
+def spot_run(spots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made("spot", spots, tmp_path_factory.mktemp("run") / "spot", "--layer", "conv")
+
+
+@pytest.fixture
+def fresh(spot_run: Path, tmp_path: Path) -> Path:
+    """That run, of which nothing is measured."""
+    shutil.copytree(spot_run, tmp_path / "run", ignore=shutil.ignore_patterns("trust"))
+    return tmp_path / "run"
+
+
+def by_hand(path: Path, cells: int, steps: int) -> float:
+    """Insertion minus deletion of Grad-CAM of one image: pixels, map, order and curves in plain loops. The
+    class's score is the largest of 16 windows, so Grad-CAM at the convolution is that channel / 16."""
+    pixels = np.asarray(Image.open(path).convert("RGB"), np.float32) / 255
+    x, model = torch.from_numpy((pixels - 0.5) / 0.5).permute(2, 0, 1)[None], Spot()
+    with torch.no_grad():
+        target = int(model(x).argmax())
+        values = F.interpolate(model.conv(x)[:, target : target + 1], (cells, cells), mode="bilinear")[0, 0]
+        order, side, areas = values.flatten().argsort(descending=True).tolist(), SIDE // cells, []
+        for start, other in ((baseline(x, "blur"), x), (x, baseline(x, "blur"))):
+            scores = []
+            for step in range(steps + 1):
+                image = start.clone()
+                for cell in order[: round(step / steps * len(order))]:
+                    row, column = side * (cell // cells), side * (cell % cells)
+                    where = (..., slice(row, row + side), slice(column, column + side))
+                    image[where] = other[where]
+                scores.append(float(model(image).softmax(1)[0, target]))
+            areas.append(np.trapezoid(scores, dx=1 / steps))
+    return float(areas[0] - areas[1])
+
+
+def test_figures_are_those_of_a_plain_loop(spot_run: Path, spots: Path) -> None:
+    printed = launch("trust", spot_run, *FAST, "--figures", "insertion_deletion")
+    line = re.findall(r"^Grad-CAM +(-?[\d.]+) .* of images$", printed, re.M)[0]
+    expected = np.mean([by_hand(path, 8, 8) for path in sorted(spots.glob("*/*.png"))])
+    assert float(line) == pytest.approx(expected, abs=2e-3)
+    assert "ROAD" not in printed
+
+
+def test_tables_are_readable_and_end_with_the_method_to_read(fresh: Path) -> None:
+    printed = launch("trust", fresh, *FAST)
+    lines = printed.splitlines()
+    assert max(map(len, lines)) <= 110
+    assert lines[0].startswith("Measuring 24 images, 2 methods: ")
+    passes = 24 * (9 * (7 + 7 + 4 + 4) + 2)
+    assert f"{passes:,} passes of one image" in lines[0]
+    assert "24 images, layer conv, maps of the predicted class (score: its probability)" in lines
+    for heading in ("insertion − deletion: ", "ROAD: ", "controls of ", "rank correlation of ", "method "):
+        assert any(line.startswith(heading) for line in lines)
+    assert lines[-1].startswith(
+        ("Read Grad-CAM at conv: it beats its controls on ", "No method beats")
+    ) or any(line.startswith("Read Grad-CAM at conv") for line in lines[-2:])
+    again = launch("trust", fresh, *FAST)
+    assert printed.endswith(again)
+    assert "Measuring" not in again
+
+
+def test_what_is_stopped_is_kept_and_resumed(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, done = Measurement._figures, list[int]()
+
+    def stopping(self: Measurement, *given: object) -> object:
+        if len(done) == 9:
+            raise KeyboardInterrupt
+        done.append(1)
+        return figures(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(measure, "ROWS", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Measurement, "_figures", stopping)
+        stopped = run_command("trust", fresh, *FAST)
+    assert stopped.returncode == 130
+    assert f"Stopped. Results so far are in {fresh}; run the same command to resume." in stopped.stdout
+    assert "Traceback" not in stopped.stderr
+    [store] = stores(fresh)
+    assert store.rows()["id"].nunique() == 9
+    resumed = launch("trust", fresh, *FAST)
+    assert "9 images were measured before" in " ".join(resumed.split())
+    shutil.rmtree(fresh / "trust")
+    whole = launch("trust", fresh, *FAST)
+    assert without_times(resumed) == without_times(whole)
+
+
+def without_times(printed: str) -> str:
+    """The tables, without the milliseconds and what is concluded from them."""
+    tables = printed.partition("24 images, layer")[2].partition("Read ")[0]
+    return re.sub(r"^(\S+) +[\d.]+  ", r"\1 ", tables, flags=re.M)
+
+
+def test_images_that_are_gone_are_counted(fresh: Path, spots: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(spots, tmp_path / "data")
+    out = made("spot", data, tmp_path / "gone", "--layer", "conv")
+    for i in range(2):
+        (data / "spot" / f"{i}.png").unlink()
+    printed = launch("trust", out, *FAST)
+    assert "2 of 24 images could not be read, and are left out." in printed
+    assert "22 images, layer conv" in printed
+    shutil.rmtree(data)
+    assert "22 images, layer conv" in launch("trust", out, *FAST)  # what is known stays
+    shutil.rmtree(out / "trust")
+    assert "None of the 24 images can be read" in one_line("trust", out, *FAST)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--methods", "nope"], "No method 'nope'"),
+        (["--figures", "nope"], "choose from insertion_deletion, road"),
+        (["--figures", ","], "choose from insertion_deletion, road"),
+        (["--baseline", "black"], "choose from blur, mean"),
+        (["--precision", "fp8"], "choose from fp32, bf16"),
+        (["--layers", "conv9"], "No layer 'conv9'"),
+        (["--layers", "all", "--methods", "saliency"], "leave --layers out"),
+        (["--label", "spot"], "leave --label out"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(options: list[str], said: str, spot_run: Path) -> None:
+    if "saliency" in options:
+        options = [*options[:-1], "integrated_gradients"]
+    assert said in one_line("trust", spot_run, *options)
+
+
+def test_a_network_at_chance_is_said_first(spots: Path, tmp_path: Path) -> None:
+    out = made("constant", spots, tmp_path / "run", "--layer", "conv")
+    printed = launch("trust", out, *FAST, "--images", 10)
+    assert printed.startswith("At chance: ")
+    assert "explain nothing about the classes." in printed.partition("Measuring")[0]
+    assert "No method beats its controls" in printed
+
+
+def test_a_network_whose_weights_are_out_of_reach_lacks_a_control(spots: Path, tmp_path: Path) -> None:
+    torch.jit.trace(Spot().eval(), torch.zeros(1, 3, SIDE, SIDE)).save(tmp_path / "net.pt")  # type: ignore[no-untyped-call]
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    fed = ["--input-size", SIDE, "--resize", "squash", "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5"]
+    named = ["--class-names", tmp_path / "names.txt", "--methods", "input_x_gradient"]
+    out = made(tmp_path / "net.pt", spots, tmp_path / "run", *fed, *named)  # type: ignore[arg-type]
+    for _ in range(2):  # also where everything is known
+        printed = launch("trust", out, *FAST, "--images", 10)
+        assert "Control missing: the map of a network with random weights (the weights in its file" in printed
+        assert "random network" not in printed
+
+
+def test_a_restarted_run_is_measured_anew(fresh: Path, spots: Path) -> None:
+    launch("trust", fresh, *FAST, "--images", 10)
+    assert stores(fresh)
+    made("spot", spots, fresh, "--layer", "conv", "--limit", 20, "--restart")
+    assert not stores(fresh)
+
+
+def test_labels_are_measured_apart(pictures: Path, tmp_path: Path) -> None:
+    """The figures of one label are never those of another one, which has the same images and methods."""
+    files = sorted(pictures.glob("*/*.png"))
+    rows = [f"{f.relative_to(pictures)},{f.parent.name}{'|blue' * (k % 2)}" for k, f in enumerate(files)]
+    (pictures / "labels.csv").write_text("\n".join(["image,labels", *rows]))
+    net = vitrine.wrap(TinyNet().eval(), ("red", "green", "blue"), TINY, task="multi-label")
+    vitrine.run(net, pictures / "labels.csv", tmp_path / "run", methods=["grad_cam"], force=True)
+    found = {}
+    for label in ("red", "blue", ""):
+        opened = open_run(tmp_path / "run", label)
+        settings = TrustSettings(
+            "", CurveSettings(4, 3), ("insertion", "deletion"), target=target_name(opened)
+        )
+        layered = TrustSettings(opened.manifest.request.layer, *list(vars(settings).values())[1:])
+        work = Measurement(
+            net, opened, ["grad_cam"], stratified(opened, 18), TrustStore.of(opened.folder, layered)
+        )
+        list(work.steps())
+        found[label] = Trust.of(work.store).values("insertion_deletion")["grad_cam", ""]
+    assert len(stores(tmp_path / "run")) == 3
+    assert not np.allclose(found["red"], found["blue"])
+    with torch.no_grad():
+        for label, values in found.items():
+            assert len(values) == 18, label
+
+
+# --- layers
+
+
+def test_every_layer_is_a_row_with_a_bar(spots: Path, tmp_path: Path) -> None:
+    out = made("layered", spots, tmp_path / "run", "--layer", "features.4")
+    printed = launch(
+        "trust", out, *FAST, "--figures", "insertion_deletion", "--layers", "all", "--images", 10
+    )
+    assert printed.count(" (run) ") == 1
+    rows = re.findall(r"^(features[\w.]*)(?: \(run\))? +(█*[▏▎▍▌▋▊▉]?) +(-?\d\.\d+)", printed, re.M)
+    assert len(rows) > 1
+    values = np.array([float(value) for *_, value in rows])
+    bars = [len(bar) for _, bar, _ in rows]
+    assert all(bar == 0 for bar, value in zip(bars, values, strict=True) if value <= 0)
+    assert max(bars) == (12 if max(values) > 0 else 0)
+    assert max(map(len, printed.splitlines())) <= 110
+
+
+def measured(layer: str, own: np.ndarray, center: np.ndarray) -> Trust:
+    """One method, and the center as its control, on images of equal names."""
+    ids = [f"{k}.png" for k in range(len(own))]
+    rows = [
+        {"id": ids, "method": "layer_cam", "variant": "", "insertion": own, "deletion": 0.0, "seconds": 0.01},
+        {"id": ids, "method": "", "variant": "center", "insertion": center, "deletion": 0.0},
+    ]
+    frame = pd.concat([pd.DataFrame(row) for row in rows], ignore_index=True)
+    return Trust(layer, frame.assign(**{"like.center": 0.1, "agreement": np.nan}))
+
+
+@pytest.fixture
+def center() -> np.ndarray:
+    return np.random.default_rng(0).normal(0.3, 0.05, 40)
+
+
+def shifted(center: np.ndarray, by: float, seed: int = 1) -> np.ndarray:
+    return np.asarray(center + by + np.random.default_rng(seed).normal(0, 0.02, len(center)))
+
+
+def test_another_layer_is_advised_where_the_own_has_no_method_that_passes(center: np.ndarray) -> None:
+    layers = [measured("a", shifted(center, 0.1), center), measured("b", shifted(center, -0.05), center)]
+    depth = Depth.of(layers, "b")
+    assert depth.advised is not None
+    assert depth.advised.layer == "a"
+    assert advice(depth).startswith("Use --layer a for the next run: LayerCAM there beats its controls on ")
+    assert "at b, LayerCAM: worse than the center" in advice(depth)
+
+
+def test_another_layer_is_advised_where_the_own_is_significantly_worse(center: np.ndarray) -> None:
+    layers = [measured("a", shifted(center, 0.2), center), measured("b", shifted(center, 0.1), center)]
+    assert advice(Depth.of(layers, "b")).startswith("Use --layer a ")
+    assert advice(Depth.of(layers, "a")) == "No layer is better than the run's own, a."
+
+
+def test_no_other_layer_is_advised_by_chance(center: np.ndarray) -> None:
+    own = shifted(center, 0.1)
+    layers = [
+        measured("a", own + np.array([0.012, *np.resize([-0.01, 0.01], 39)]), center),
+        measured("b", own, center),
+    ]
+    depth = Depth.of(layers, "b")
+    assert depth.best is not None
+    assert depth.advised is None
+    assert advice(depth).startswith("The run's own layer, b, is as good as a (")
+    close = np.concatenate([center[:28] + 0.01, center[28:] - 0.012])
+    unsure = [measured("a", close, center), measured("b", center - 0.1, center)]
+    assert 0.025 < unsure[0].verdicts[0].decisive.p < 0.05
+    assert "below 0.05 / 2" in advice(Depth.of(unsure, "b"))
+    none = [measured("a", shifted(center, -0.1), center), measured("b", shifted(center, -0.2), center)]
+    assert advice(Depth.of(none, "b")) == "No method beats its controls at any of these layers."
+
+
+def test_layers_are_compared_on_the_images_of_both(center: np.ndarray) -> None:
+    more = measured("a", shifted(center, 0.1), center)
+    depth = Depth.of([more, measured("b", shifted(center, 0.1)[:15], center[:15])], "b")
+    assert [trust.images for trust in depth.layers] == [15, 15]
+
+
+def test_the_command_of_the_next_run_can_be_typed(spot_run: Path) -> None:
+    manifest = read_manifest(spot_run)
+    words = shlex.split(command_at(manifest, "a.b"))
+    assert words[:3] == ["python", "launch.py", "run"]
+    assert words.count("--layer") == 1
+    assert words[words.index("--layer") + 1] == "a.b"
+    assert words[words.index("--out") + 1] == f"{spot_run}-a.b"
+    assert command_at(type(manifest)(**vars(manifest) | {"command": "vitrine.run(...)"}), "a") == "--layer a"
+
+
+def test_numbers_and_their_caution() -> None:
+    from tests.number_runs import made_up
+
+    opened = made_up(60)
+    assert target_name(opened) == "age"
+    assert target_name(opened.output(1)) == "valence"
+    assert caution(opened) == ""
+    assert {*IMAGE_CONTROLS} == {"center", "noise", "edges"}

@@ -1,0 +1,78 @@
+"""The curves of maps against two libraries: ROAD of pytorch-grad-cam, and pixel flipping of Quantus."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from explain.quality.curves import CurveSettings, Scorer, curves_of
+
+SIDE, CLASSES = 20, 3
+
+
+def network(channels: int) -> nn.Sequential:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 3, padding=1),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3),
+        nn.Tanh(),
+        nn.Flatten(),
+        nn.Linear(512, CLASSES),
+    ).eval()
+
+
+@pytest.fixture
+def maps() -> Tensor:
+    """Three maps at the pixels of the image, no two values equal."""
+    order = torch.stack(
+        [torch.randperm(SIDE**2, generator=torch.Generator().manual_seed(k)) for k in range(3)]
+    )
+    return (order.view(3, SIDE, SIDE) + 0.5) / SIDE**2
+
+
+def image(channels: int) -> Tensor:
+    return torch.randn(1, channels, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+
+
+def test_road_is_that_of_pytorch_grad_cam(maps: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pytorch_grad_cam.metrics import road
+
+    noisy = road.NoisyLinearImputer
+    monkeypatch.setattr(road, "NoisyLinearImputer", lambda: noisy(noise=0))
+    model, x, label = network(3), image(3), 1
+    targets = [lambda scores: scores.softmax(0)[label]] * len(maps)
+    combined = road.ROADCombined(percentiles=[20, 40, 60, 80])
+    expected = combined(x.expand(len(maps), -1, -1, -1), maps.numpy(), targets, model)
+    kinds = ["most_relevant_first", "least_relevant_first"]
+    found = curves_of(Scorer(model), x, label, maps, kinds, CurveSettings(cells=SIDE, noise=0))
+    most, least = (found[kind].figure(found[kind].probabilities) for kind in kinds)
+    assert float(np.ptp(expected)) > 0.01
+    np.testing.assert_allclose((least - most) / 2, expected, atol=1e-3)
+
+
+def test_deletion_is_pixel_flipping_of_quantus(maps: Tensor) -> None:
+    quantus: Any = pytest.importorskip("quantus")
+    model, x, label, steps = network(1), image(1), 2, 10
+    flipping = quantus.PixelFlipping(
+        features_in_step=SIDE**2 // steps, perturb_baseline=0.0, normalise=False, disable_warnings=True
+    )
+    batch = np.repeat(x.numpy(), len(maps), 0)
+    labels = np.full(len(maps), label)
+    expected = flipping(model, batch, labels, maps[:, None].numpy(), device="cpu", softmax=True)
+    settings = CurveSettings(cells=SIDE, steps=steps, baseline="mean")
+    found = curves_of(Scorer(model), x, label, maps, ["deletion"], settings)["deletion"]
+    np.testing.assert_allclose(found.probabilities[:, 1:], np.array(expected), atol=1e-5)
+
+
+def test_insertion_is_deletion_of_the_opposite_map_from_its_end(maps: Tensor) -> None:
+    """What is inserted first is what the opposite map removes last: one curve is the other one, backwards."""
+    model, x = network(3), image(3)
+    settings = CurveSettings(cells=SIDE, steps=10)
+    inserted = curves_of(Scorer(model), x, 0, maps, ["insertion"], settings)["insertion"]
+    removed = curves_of(Scorer(model), x, 0, -maps, ["deletion"], settings)["deletion"]
+    np.testing.assert_allclose(inserted.probabilities, removed.probabilities.flip(1), atol=1e-5)
+    np.testing.assert_allclose(inserted.logits, removed.logits.flip(1), atol=1e-5)
