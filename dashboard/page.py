@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -63,6 +63,8 @@ class Page(gr.Blocks):
             raise
         if (state := kwargs.get("state")) is not None:
             one_id_each(state)
+        if kwargs.get("iterator") is not None and not output.get("is_generating"):
+            output["data"] = nothing_again(output["data"])
         if self.hidden:
             output["data"] = without(output.get("data"), self.hidden)
         return output
@@ -83,6 +85,12 @@ def one_id_each(state: Any) -> None:
     number, and keeps all of them, with their values (130 kB a photo), as long as it knows the page."""
     for number, block in state.blocks_config.blocks.items():
         block._id = number
+
+
+def nothing_again(data: Sequence[Any]) -> list[Any]:
+    """What a handler that yields answers at its end. Gradio would send what it yielded last once more, over
+    what another event may have changed by then."""
+    return [gr.skip() for _ in data]
 
 
 def bounded(value: Any, depth: int = 8) -> int:

@@ -3,9 +3,10 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -41,8 +42,26 @@ def fill(page: "playwright.Page", field: str, text: str) -> None:
     page.fill(f"#vt-run-{field} :is(textarea, input)", text)
 
 
+@pytest.fixture
+def goes_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A check that has shown what it found ends when this is set."""
+    from dashboard.tabs import new_run
+
+    event, in_steps = threading.Event(), new_run.check_in_steps
+
+    def waits(*given: Any) -> Iterator[Any]:
+        yield from in_steps(*given)
+        event.wait(60)
+
+    monkeypatch.setattr(new_run, "check_in_steps", waits)
+    yield event
+    event.set()
+
+
 @pytest.mark.usefixtures("forks")
-def test_a_run_from_the_page(page: "playwright.Page", demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_from_the_page(
+    page: "playwright.Page", demo: Path, monkeypatch: pytest.MonkeyPatch, goes_on: threading.Event
+) -> None:
     open_tab(page, "New run")
     fill(page, "name", "mine")
     page.click("button:has-text('Methods and layer')")
@@ -59,6 +78,9 @@ def test_a_run_from_the_page(page: "playwright.Page", demo: Path, monkeypatch: p
     page.click("button:has-text('Input of the network')")
     fill(page, "mean", "0.4")
     page.wait_for_selector("#vt-check :text('made with other settings: check again')")
+    goes_on.set()
+    page.wait_for_selector("#vt-run-check:enabled")
+    assert page.locator("#vt-check :text('made with other settings: check again')").count() == 1
     fill(page, "mean", "")
     page.wait_for_function("!document.querySelector('#vt-check [aria-disabled]')")
 

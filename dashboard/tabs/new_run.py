@@ -77,16 +77,17 @@ class NewRunTab:
         runs, runs_quiet = [self._list, self._clock], {**QUIET, "concurrency_id": "runs"}
         panel = [view, self._checked]
         changes = [control.change for control in inputs]
-        typed = {**QUIET, "trigger_mode": "always_last"}
+        ordered = {**QUIET, "concurrency_id": "view"}  # each begins with the view that the one before left
+        typed = {**ordered, "trigger_mode": "always_last"}
         gr.on(changes, self.typed, [view, *inputs], [self._typed, *panel], **typed)
         self._start.click(self.start, [view, *inputs], runs, **runs_quiet)
         checks = self._check.click(
             self.check, [view, *inputs], [*panel, self._check, self._stop], concurrency_id="check", **QUIET
         )
         checks.then(self.ready, None, [self._check, self._stop], **QUIET)
-        checks.then(self.typed, [view, *inputs], [self._typed, *panel], **QUIET)
+        checks.then(self.typed, [view, *inputs], [self._typed, *panel], **ordered)
         self._stop.click(self.stop, None, None, concurrency_limit=None, **QUIET)
-        correcting = {**QUIET, "trigger_mode": "multiple", "concurrency_id": "corrections"}
+        correcting = {**ordered, "trigger_mode": "multiple"}
         self._checked.select(self.correct, [view, *inputs], [*panel, self._typed, *inputs], **correcting)
         self._list.select(self.act, None, runs, trigger_mode="multiple", **runs_quiet)
         self._clock.tick(self.show, None, runs, **runs_quiet)
