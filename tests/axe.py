@@ -12,33 +12,52 @@ if TYPE_CHECKING:
 
 CONTRAST, TARGET_SIZE = "color-contrast", "target-size"  # costly: they look for what lies around an element
 CHECKS = """() => {
-  axe.configure({noHtml: true});
+  const rules = ['color-contrast', 'target-size'];
+  const mark = rule => `data-${rule}`;  // on what a rule checks
+  axe.configure({noHtml: true, rules: rules.map(id => ({id, selector: `[${mark(id)}]`}))});
   const seen = {};  // by what a rule depends on: what every element was when it was checked
   const width = () => innerWidth, theme = () => document.body.classList.contains('dark');
   const dependsOn = {'color-contrast': theme, 'target-size': width};
   const looks = ['color', 'backgroundColor', 'backgroundImage', 'opacity', 'fontSize', 'fontWeight'];
+  const names = ['tabindex', 'role', 'aria-label'];  // attributes that change no color of what is inside
   const described = node => {
     const attributes = [...node.attributes].map(({name, value}) => [name, value.length, value.slice(0, 300)]);
     const texts = [...node.childNodes].filter(child => child.nodeType === 3).map(child => child.data);
-    const style = getComputedStyle(node);
-    return JSON.stringify([attributes, texts, looks.map(name => style[name])]);
+    const style = getComputedStyle(node), look = looks.map(name => style[name]);
+    const own = JSON.stringify([attributes, texts, look]);
+    const colors = JSON.stringify([attributes.filter(([name]) => !names.includes(name)), look]);
+    return {'own': own, 'color-contrast': colors, 'target-size': own};
   };
-  const violations = async (where, options) =>
-    (await axe.run(where, {resultTypes: ['violations'], ...options})).violations;
-  window.vitrineAxe = {
-    whole: options => violations(document, options),
-    changed: async rule => {
-      const known = seen[[rule, dependsOn[rule]()]] ??= new WeakMap();
-      const changed = new Set();
-      for (const node of document.querySelectorAll('body, body *')) {
-        if (!node.checkVisibility({visibilityProperty: true}) || node.closest('.visually-hidden')) continue;
-        const now = described(node);
-        if (known.get(node) !== now) changed.add(node);
-        known.set(node, now);
+  const markChanged = (node, known, within) => {
+    if (!node.checkVisibility() || node.matches('.visually-hidden')) return;
+    const now = described(node), inside = {};
+    for (const rule in known) {
+      const before = known[rule].get(node);
+      if (node.checkVisibility({visibilityProperty: true})) {
+        if (within[rule] || before?.own !== now.own) node.setAttribute(mark(rule), '');
+        known[rule].set(node, now);
       }
-      const include = [...changed].filter(node => !changed.has(node.parentElement));
-      return include.length ? violations({include}, {runOnly: {type: 'rule', values: [rule]}}) : [];
-    },
+      inside[rule] = within[rule] || before?.[rule] !== now[rule];
+    }
+    for (const child of node.children) markChanged(child, known, inside);
+  };
+  const without = panels => {  // axe reads every element of the page, however few it checks
+    const places = panels.map(panel => [panel, document.createComment('')]);
+    for (const [panel, place] of places) panel.replaceWith(place);
+    return () => { for (const [panel, place] of places) place.replaceWith(panel); };
+  };
+  window.vitrineViolations = async (checked, options) => {
+    const known = checked.map(rule => [rule, seen[[rule, dependsOn[rule]()]] ??= new WeakMap()]);
+    markChanged(document.body, Object.fromEntries(known), {});
+    const panels = options.runOnly ? [...document.querySelectorAll('[role=tabpanel]')] : [];
+    const restore = without(panels.filter(panel => !panel.checkVisibility()));
+    try {
+      return (await axe.run(document, {resultTypes: ['violations'], ...options})).violations;
+    } finally {
+      restore();
+      for (const rule of rules)
+        document.querySelectorAll(`[${mark(rule)}]`).forEach(node => node.removeAttribute(mark(rule)));
+    }
   };
 }"""
 
@@ -52,15 +71,19 @@ class Axe:
         page.evaluate(CHECKS)
 
     def view(self) -> list[str]:
-        """The violations of the view that was just opened, by every rule."""
-        costly = {rule: {"enabled": False} for rule in (CONTRAST, TARGET_SIZE)}
-        found = self.page.evaluate("rules => vitrineAxe.whole({rules})", costly)
-        return [*lines(found), *self.changed(CONTRAST), *self.changed(TARGET_SIZE)]
+        """The violations of the view that was just opened, by every rule; by the costly ones, of all in sight
+        that was not checked before, or looked otherwise then, and of what is in it."""
+        return self._violations([CONTRAST, TARGET_SIZE], {"rules": {TARGET_SIZE: {"enabled": True}}})
 
-    def changed(self, rule: str) -> list[str]:
-        """The violations of a costly rule by all in sight that was not checked before, or looked otherwise
-        then, and by what is in it: for contrast in this theme, for the size of targets at this width."""
-        return lines(self.page.evaluate("rule => vitrineAxe.changed(rule)", rule))
+    def contrast(self) -> list[str]:
+        """The violations of contrast alone, after the theme was changed: of what was not checked in this
+        theme before, or looked otherwise then."""
+        return self._violations([CONTRAST], {"runOnly": {"type": "rule", "values": [CONTRAST]}})
+
+    def _violations(self, costly: list[str], options: dict[str, Any]) -> list[str]:
+        return lines(
+            self.page.evaluate("([costly, options]) => vitrineViolations(costly, options)", [costly, options])
+        )
 
 
 def lines(violations: list[dict[str, Any]]) -> list[str]:

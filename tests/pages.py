@@ -15,7 +15,10 @@ DRAWN = """() => new Promise(resolve => {
     timer = setTimeout(resolve, Date.now() - start > 8000 ? 0 : 200);
   }).observe(document.body, {childList: true, subtree: true, characterData: true});
 })"""  # nothing has changed for 200 ms
+DARK = "document.body.classList.contains('dark')"
 FITS = "document.documentElement.scrollWidth <= window.innerWidth"
+
+PHONE = 390  # pixels of width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +87,30 @@ def open_tab(page: "playwright.Page", name: str) -> None:
             tab.or_(entry).last.click(timeout=3000)
             return
     raise AssertionError(f"no tab {name} to click")
+
+
+def resized(page: "playwright.Page", width: int) -> None:
+    """Make the window so wide, and wait until the page is drawn."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate(DRAWN)
+
+
+def on_a_phone_in_the_dark(page: "playwright.Page") -> None:
+    """The same page, as it would be there: another page load takes more time than all that is done in it."""
+    if not page.evaluate(DARK):
+        page.click("[data-theme-switch]")
+        assert page.evaluate(DARK)
+    resized(page, PHONE)
+
+
+def fits_wide_and_narrow(page: "playwright.Page") -> bool:
+    """Whether nothing is wider than the window, neither on a phone nor in 1280 pixels. The page stays as it
+    was."""
+    width, fit = page.evaluate("innerWidth"), list[bool]()
+    for tried in (PHONE, 1280) if width > PHONE else (1280, PHONE):
+        resized(page, tried)
+        fit.append(page.evaluate(FITS))
+    return all(fit)
 
 
 def on_tab(page: "playwright.Page", name: str) -> bool:

@@ -12,17 +12,16 @@ import pytest
 import dashboard.tabs.new_run
 from explain.run.notes import add
 from explain.run.reader import open_run
-from tests.axe import CONTRAST, Axe
+from tests.axe import Axe
 from tests.command import run_command
 from tests.conftest import DEMO
-from tests.pages import DRAWN, FITS, Events, open_tab
+from tests.pages import DARK, DRAWN, FITS, Events, open_tab, resized
 from tests.test_trained import fake
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHECK = ("check", "--model", "fer_vgg:toon_faces", "--data", "toon_faces")
-DARK = "document.body.classList.contains('dark')"
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
 Page = playwright.Page
 
@@ -165,15 +164,13 @@ def test_axe_finds_nothing(
         go(page)
         events.wait()
         for width in (1280, 390):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.evaluate(DRAWN)
+            resized(page, width)
             wrong += [f"{name}, {width}: {line}" for line in rules.view()]
             page.click("[data-theme-switch]")
             dark = not dark
             assert page.evaluate(DARK) is dark
-            wrong += [f"{name}, {width}, other theme: {line}" for line in rules.changed(CONTRAST)]
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.evaluate(DRAWN)
+            wrong += [f"{name}, {width}, other theme: {line}" for line in rules.contrast()]
+        resized(page, 1280)
     assert not wrong, "\n".join(wrong)
     planted_violations_are_found(page, rules)
 
@@ -195,7 +192,7 @@ def planted_violations_are_found(page: Page, rules: Axe) -> None:
     for rule, target in (("color-contrast", "#pale"), ("target-size", ".close"), ("image-alt", "img")):
         assert any(line.startswith(f"{rule}: ") and target in line for line in found), (rule, found)
     page.click("[data-theme-switch]")
-    assert any("#pale" in line for line in rules.changed(CONTRAST))
+    assert any("#pale" in line for line in rules.contrast())
     page.click("[data-theme-switch]")
     page.evaluate("document.querySelectorAll('#pale, .close, img[src=\"data:,\"]').forEach(n => n.remove())")
     assert not rules.view()
@@ -270,9 +267,12 @@ def test_tab_reaches_every_control(page: Page) -> None:
     if phone:  # it arrived narrow and in the dark
         page.add_style_tag(content=STILL)
         assert not Axe(page).view()
+    else:
+        open_tab(page, "Errors")
+        the_focus_stays_where_it_was(page)
 
 
-def test_the_focus_stays_where_it_was(page: Page) -> None:
+def the_focus_stays_where_it_was(page: Page) -> None:
     """A click by keyboard draws a piece anew; arrows move among the tabs of Errors."""
     page.focus(".vt-lenses [role=tab]:has-text('Attention')")
     page.keyboard.press("Enter")

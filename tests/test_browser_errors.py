@@ -11,7 +11,7 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import read
 from explain.run.reader import open_run
-from tests.pages import FITS, Events, open_tab, saved, served
+from tests.pages import Events, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab, saved, served
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -58,7 +58,7 @@ def from_what_to_try_to_the_images(page: "playwright.Page") -> None:
     assert page.locator(".vt-proposal.vt-on").count() == 1
     page.select_option(".vt-lenses select", "border")
     page.wait_for_selector("#vt-gallery h2:has-text('errors at the border')")
-    assert page.evaluate(FITS)
+    assert fits_wide_and_narrow(page)
 
 
 def ways_of_looking(page: "playwright.Page") -> None:
@@ -84,7 +84,7 @@ def ways_of_looking(page: "playwright.Page") -> None:
     page.locator("#vt-gallery tr[role=button]").first.click()
     page.wait_for_selector("#vt-gallery h2 small:has-text('of the rest')")
     assert page.locator("#vt-gallery .vt-card").count() > 3
-    assert page.evaluate(FITS)
+    assert fits_wide_and_narrow(page)
 
 
 def the_matrix_by_keyboard_shares_and_order(page: "playwright.Page") -> None:
@@ -236,19 +236,23 @@ def two_runs(page: "playwright.Page") -> None:
     page.locator("#vt-changes tr[role=button]").first.click()
     page.wait_for_selector("#vt-changes tr.vt-on")
     page.wait_for_selector("#vt-flips h2 small:has-text('of class')")
-    assert page.evaluate(FITS)
+    assert fits_wide_and_narrow(page)
     page.locator("#vt-flips .vt-card").first.click()
     page.wait_for_selector("#vt-facts:has-text('true class')")
 
 
-@pytest.mark.parametrize(
-    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
-)
 def test_from_what_to_try_to_another_run(page: "playwright.Page") -> None:
-    from_what_to_try_to_the_images(page)
-    page.click("#vt-gallery .vt-link:has-text('all classes')")
-    page.wait_for_selector("#vt-gallery .vt-class")
-    ways_of_looking(page)
+    """Wide and light; from images to ways of looking once more on a phone and in the dark."""
+    for again in (False, True):
+        if again:
+            on_a_phone_in_the_dark(page)
+        from_what_to_try_to_the_images(page)
+        page.click("#vt-gallery .vt-link:has-text('all classes')")
+        page.wait_for_selector("#vt-gallery .vt-class")
+        if not again:
+            ways_of_looking(page)
+            page.click("#vt-gallery .vt-link:has-text('all classes')")
+            page.wait_for_selector("#vt-gallery .vt-class")
     two_runs(page)
 
 

@@ -3,13 +3,14 @@ with all of its labels, links; and axe-core's rules on what is new."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from explain.run.engine import run
 from explain.run.notes import UNKNOWN, read
 from explain.run.reader import open_run
-from tests.pages import FITS, Events, open_tab, served
+from tests.pages import FITS, Events, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab, resized, served
 from tests.test_label_compare import other_network
 from tests.test_label_sets import NAMES, Patches, answering
 
@@ -37,10 +38,16 @@ def server(folder: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize(
-    "page", [(1280, False, ""), (390, True, "")], indirect=True, ids=["wide light", "phone dark"]
-)
-def test_one_label_after_the_other(page: "playwright.Page", tmp_path: Path) -> None:
+def violations(page: "playwright.Page", area: str) -> list[Any]:
+    """Of axe-core's rules, as the page is, and on a phone in the dark; there the page stays."""
+    rules = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+    found = [*axe.Axe().run(page, context=area, options=rules).response["violations"]]
+    on_a_phone_in_the_dark(page)
+    return [*found, *axe.Axe().run(page, context=area, options=rules).response["violations"]]
+
+
+def test_one_label_after_the_other(page: "playwright.Page") -> None:
+    """Wide and light until a pair of labels is shown, then on a phone and in the dark."""
     events = Events(page)
     page.wait_for_selector("#vt-labels tr.vt-on:has-text('green')")
     page.click("#vt-labels tr:has-text('blue')")
@@ -58,27 +65,23 @@ def test_one_label_after_the_other(page: "playwright.Page", tmp_path: Path) -> N
     link = page.locator("#vt-gallery [data-link]").first.get_attribute("data-link") or ""
     assert "label=red" in link
     assert "thresholds=2%3A0.05" in link
-    rules = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
-    found = [axe.Axe().run(page, context="#vt-labels", options=rules).response["violations"]]
+    assert violations(page, "#vt-labels") == []
     page.locator("#vt-gallery .vt-card img").first.click()
     open_tab(page, "Inspect")
     page.wait_for_selector("#vt-facts h2:has-text('Labels')")
     page.click(f"#vt-facts .vt-top:has-text('{NAMES[3]}')")
     page.wait_for_selector(f"#vt-live h2:has-text('Maps for {NAMES[3]}')")
     events.wait()
-    found += [axe.Axe().run(page, context="#vt-facts", options=rules).response["violations"]]
-    assert found == [[], []]
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert fits_wide_and_narrow(page)
+    page.click("[data-theme-switch]")
+    resized(page, 1280)
+    assert violations(page, "#vt-facts") == []
 
 
-@pytest.mark.parametrize("page", [(1280, False, "?label=grey&threshold=0.9")], indirect=True)
-def test_a_link_opens_its_label(page: "playwright.Page") -> None:
-    page.wait_for_selector("#vt-labels tr.vt-on:has-text('grey')")
-    assert page.input_value("#vt-threshold input[type=number]") == "0.9"
-
-
-@pytest.mark.parametrize("page", [(390, True, "?image=3.png")], indirect=True)
+@pytest.mark.parametrize("page", [(390, True, "?image=3.png&label=grey&threshold=0.9")], indirect=True)
 def test_right_labels_are_toggled_and_kept(page: "playwright.Page", events: Events, folder: Path) -> None:
+    page.wait_for_selector("#vt-labels tr.vt-on:has-text('grey')", state="attached")  # behind Inspect
+    assert page.input_value("#vt-threshold input[type=number]") == "0.9"
     editor = page.locator("#vt-remark .vt-note")
     open_tab(page, "Inspect")
     events.wait()  # the image of the link brings a note of its own

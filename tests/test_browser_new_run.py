@@ -14,7 +14,7 @@ import pytest
 from dashboard.session.run_pages import end_pages
 from models.process_identity import runs
 from tests.forked import pause_at_the_first_progress, wait_until_paused
-from tests.pages import open_tab
+from tests.pages import fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -60,8 +60,13 @@ def goes_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 @pytest.mark.usefixtures("forks")
 def test_a_run_from_the_page(
-    page: "playwright.Page", demo: Path, monkeypatch: pytest.MonkeyPatch, goes_on: threading.Event
+    page: "playwright.Page",
+    demo: Path,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    goes_on: threading.Event,
 ) -> None:
+    """Wide and light; then a check that is refused, on a phone and in the dark."""
     open_tab(page, "New run")
     fill(page, "name", "mine")
     page.click("button:has-text('Methods and layer')")
@@ -101,13 +106,12 @@ def test_a_run_from_the_page(
     assert link is not None
     config = httpx.get(f"{link.get_attribute('href')}config", timeout=60).json()
     assert any(c["props"].get("elem_id") == "vt-gallery" for c in config["components"])
+    on_a_phone_in_the_dark(page)
+    a_check_that_is_refused_shows_the_classes_to_match(page, pictures)
 
 
-@pytest.mark.parametrize("page", [(390, True, "")], indirect=True, ids=["phone dark"])
-@pytest.mark.usefixtures("forks")
-def test_a_check_that_is_refused_shows_the_classes_to_match(page: "playwright.Page", pictures: Path) -> None:
+def a_check_that_is_refused_shows_the_classes_to_match(page: "playwright.Page", pictures: Path) -> None:
     """The data's classes are not the network's: each gets an output, and the command names their file."""
-    open_tab(page, "New run")
     fill(page, "data", str(pictures))
     fill(page, "name", "colors")
     page.click("#vt-run-check")
@@ -120,4 +124,4 @@ def test_a_check_that_is_refused_shows_the_classes_to_match(page: "playwright.Pa
     )
     page.click("#vt-run-check")
     page.wait_for_selector("#vt-check dd", timeout=60_000)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert fits_wide_and_narrow(page)

@@ -62,10 +62,28 @@ def heading(page: "playwright.Page") -> str:
     return str(page.locator("#vt-gallery h2").inner_text())
 
 
+def what_to_try_opens_its_images(page: "playwright.Page", events: Events, run: MadeUp) -> None:
+    found = number_findings(run, 0)
+    show = page.locator("#vt-what [data-value='proposal:0']")
+    show.wait_for()
+    assert found.ready
+    show.click()
+    page.wait_for_selector("#vt-gallery h2:has-text('Large numbers are predicted too small')")
+    page.wait_for_selector("#vt-what .vt-proposal.vt-on")
+    events.wait()
+    rows = found.proposals[0].rows.tolist()
+    assert shown(page) == rows[: len(shown(page))]
+    page.click("#vt-gallery [data-value=suspicious]")
+    page.wait_for_selector("#vt-gallery h2:has-text('Suspicious true numbers')")
+    events.wait()
+    assert axe.Axe().run(page, options=RULES).response["violations"] == []
+
+
 @pytest.mark.parametrize("page", [(1280, False, "")], indirect=True, ids=["wide light"])
-def test_images_are_chosen_on_the_plane(page: "playwright.Page", run: MadeUp) -> None:
+def test_images_are_chosen_by_what_to_try_and_on_the_plane(page: "playwright.Page", run: MadeUp) -> None:
     events = Events(page)
     page.wait_for_selector("#vt-gallery .vt-three .vt-card")
+    what_to_try_opens_its_images(page, events, run)
     truth, predicted = run.truth[:, 0], run.predicted[:, 0]
     worst = int((predicted - truth).argmax())
     plane = Plane(page, run)
@@ -97,25 +115,6 @@ def test_images_are_chosen_on_the_plane(page: "playwright.Page", run: MadeUp) ->
     page.wait_for_selector(".vt-scatter .vt-axis:has-text('true valence')")
     page.wait_for_selector("#vt-gallery .vt-three")
     events.wait()
-
-
-@pytest.mark.parametrize("page", [(1280, False, "")], indirect=True, ids=["wide light"])
-def test_what_to_try_opens_its_images(page: "playwright.Page", run: MadeUp) -> None:
-    events = Events(page)
-    found = number_findings(run, 0)
-    show = page.locator("#vt-what [data-value='proposal:0']")
-    show.wait_for()
-    assert found.ready
-    show.click()
-    page.wait_for_selector("#vt-gallery h2:has-text('Large numbers are predicted too small')")
-    page.wait_for_selector("#vt-what .vt-proposal.vt-on")
-    events.wait()
-    rows = found.proposals[0].rows.tolist()
-    assert shown(page) == rows[: len(shown(page))]
-    page.click("#vt-gallery [data-value=suspicious]")
-    page.wait_for_selector("#vt-gallery h2:has-text('Suspicious true numbers')")
-    events.wait()
-    assert axe.Axe().run(page, options=RULES).response["violations"] == []
 
 
 @pytest.mark.parametrize("page", [(390, True, "?output=age&group=box:20,60,,")], indirect=True)

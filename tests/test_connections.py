@@ -21,9 +21,9 @@ import uvicorn
 from dashboard.server import connections
 from dashboard.server.connections import Connection
 from dashboard.server.logs import A_MINUTE, LENGTH, Bounded, printable
+from tests.forked import forked
 from tests.ports import free_port
 
-ROOT = Path(__file__).parent.parent
 MOST = 12
 
 
@@ -200,10 +200,11 @@ DESCRIPTORS = 160
 def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, subprocess.Popen[str]]]:
     """A server that may open few descriptors, and its log."""
     log = tmp_path_factory.mktemp("cramped") / "log"
-    serve = f"{sys.executable} launch.py serve --no-browser --port {free_port()}"
-    words = ["bash", "-c", f"ulimit -n {DESCRIPTORS}; exec {serve}"]
     with log.open("w") as written:
-        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=written, text=True)
+        process = forked(
+            *("serve", "--no-browser", "--port", free_port()), stdout=subprocess.PIPE, stderr=written
+        )
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         assert process.stdout is not None
         address = re.search(r"http://\S+", process.stdout.readline())
         assert address is not None

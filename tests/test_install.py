@@ -59,8 +59,9 @@ def test_vitrine_opens_the_demo_from_another_folder(installed: Path, tmp_path: P
     process = subprocess.Popen(
         [installed, "serve", "--no-browser", "--port", str(free_port())],
         cwd=tmp_path,
-        env=clean(),
+        env=clean() | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
@@ -72,9 +73,12 @@ def test_vitrine_opens_the_demo_from_another_folder(installed: Path, tmp_path: P
         assert style.status_code == 200
         config = httpx.get(f"{address[0]}config").json()
         assert [c for c in config["components"] if c["props"].get("elem_id") == "vt-gallery"]
+        assert list(tmp_path.glob("vitrine-*"))
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert not list(tmp_path.glob("vitrine-*"))
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from models.inversion.decoder import load_decoders
 from models.inversion.shipped import FOLDER, decoders_of
 from models.registry import load
 from tests.markup import runs_nothing
-from tests.pages import FITS, open_tab, served
+from tests.pages import FITS, on_a_phone_in_the_dark, served
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -131,32 +131,34 @@ def server(demo: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "page",
-    [(1280, False, "?tab=inversion&image=test/fear/00004.png"), (390, True, "")],
-    indirect=True,
-    ids=["link, wide light", "phone dark"],
+    "page", [(1280, False, "?tab=inversion&image=test/fear/00004.png")], indirect=True, ids=["link"]
 )
 def test_in_the_browser(page: "playwright.Page") -> None:
-    if "?" in page.url:
-        page.wait_for_selector("#vt-inversion h2:has-text('test/fear/00004.png')")
-        page.wait_for_selector("#vt-tabs button[aria-selected=true]:has-text('Inversion')")
-    else:
-        open_tab(page, "Inversion")
-    page.wait_for_selector("#vt-inversion .vt-layer-tile")
-    assert page.locator("#vt-inversion .vt-layer-tile").count() == 4
-    page.locator("#vt-inversion .vt-layer-tile").nth(3).click()
-    page.wait_for_selector("#vt-edited h2:has-text('features.13')")
-    page.fill("#vt-units input, #vt-units textarea", "0-15")
-    page.click("#vt-decode")
-    page.wait_for_selector("#vt-edited :text('drop 0-15')")
-    page.fill("#vt-units input, #vt-units textarea", "99")
-    page.click("#vt-decode")
-    page.wait_for_selector("text=No unit 99")
-    page.click("#vt-invert-examples [data-value='flower']")
-    page.wait_for_selector("#vt-inversion h2:has-text('flower')")
-    page.click("#vt-optimize")
-    page.wait_for_selector("#vt-optimized :text('by optimization')")
-    page.click("#vt-optimize-stop")
-    page.wait_for_selector("#vt-optimized :text('cancelled')")
-    page.wait_for_selector("#vt-optimize-stop", state="hidden")
+    """Wide and light, then on a phone and in the dark."""
+    page.wait_for_selector("#vt-inversion h2:has-text('test/fear/00004.png')")
+    page.wait_for_selector("#vt-tabs button[aria-selected=true]:has-text('Inversion')")
+    steps = ((3, "0-15", "99", "flower"), (2, "0-7", "9999", "temple"))
+    layers = list[str]()
+    for tile, units, missing, example in steps:
+        page.wait_for_selector("#vt-inversion .vt-layer-tile")
+        assert page.locator("#vt-inversion .vt-layer-tile").count() == 4
+        layers.append(str(page.locator("#vt-inversion .vt-layer-tile").nth(tile).get_attribute("data-value")))
+        page.locator("#vt-inversion .vt-layer-tile").nth(tile).click()
+        page.wait_for_selector(f"#vt-edited h2:has-text('{layers[-1]}')")
+        page.fill("#vt-units input, #vt-units textarea", units)
+        page.click("#vt-decode")
+        page.wait_for_selector(f"#vt-edited :text('drop {units}')")
+        page.fill("#vt-units input, #vt-units textarea", missing)
+        page.click("#vt-decode")
+        page.wait_for_selector(f"text=No unit {missing}")
+        page.click(f"#vt-invert-examples [data-value='{example}']")
+        page.wait_for_selector(f"#vt-inversion h2:has-text('{example}')")
+        page.click("#vt-optimize")
+        page.wait_for_selector("#vt-optimized :text('by optimization')")
+        page.click("#vt-optimize-stop")
+        page.wait_for_selector("#vt-optimized :text('cancelled')")
+        page.wait_for_selector("#vt-optimize-stop", state="hidden")
+        assert page.evaluate(FITS)
+        on_a_phone_in_the_dark(page)
+    assert layers[0] == "features.13"
     assert page.evaluate(FITS)

@@ -18,7 +18,7 @@ from models.architectures.classifiers import ARCHITECTURES
 from models.architectures.small import small_conv
 from tests.command import launch, one_line
 from tests.conftest import DEMO
-from tests.forked import Forked
+from tests.forked import Forked, forked
 from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
@@ -115,9 +115,11 @@ def test_serve_answers_and_ends_without_leftovers(tmp_path: Path) -> None:
 
     port = free_port()
     environment = {k: v for k, v in os.environ.items() if k != "GRADIO_TEMP_DIR"} | {"TMPDIR": str(tmp_path)}
-    command = [sys.executable, "launch.py", "serve", "--no-browser", "--port", str(port)]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    process = forked(
+        *("serve", "--no-browser", "--port", port),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
     )
     assert process.stdout is not None
     assert f"http://127.0.0.1:{port}" in process.stdout.readline()
