@@ -100,10 +100,51 @@ def test_errors_then_every_tab(page: "playwright.Page", events: Events) -> None:
     no_tab_is_empty(page, events)
 
 
+def methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
+    """Cheap methods come at once; a dear one names its cost, is computed on its button, and can be stopped;
+    boxes, files, and the way back."""
+    page.wait_for_selector("#vt-live h2:has-text('Maps of the run for')")
+    page.wait_for_selector("#vt-layers :text('ReLU')")  # the network is there
+    choose(page, "#vt-methods", "Eigen-CAM")
+    page.wait_for_selector("#vt-live .vt-tile:has-text('Eigen-CAM') .vt-map")
+    choose(page, "#vt-methods", "KernelSHAP")
+    dear = page.locator("#vt-live .vt-tile:has-text('KernelSHAP')")
+    dear.locator(".vt-map, .vt-run").wait_for()  # as fast as the machine is
+    page.keyboard.press("Escape")
+    page.click("#vt-parameters button")
+    page.get_by_label("samples").locator("visible=true").fill("20000")  # long enough to be stopped
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-again :text('kernel_shap.samples=20000')", state="attached")
+    dear.locator(":text('about')").wait_for()
+    dear.locator(".vt-run").click()
+    page.wait_for_selector("#vt-cancel")
+    page.wait_for_selector(":text('KernelSHAP -')")  # progress
+    page.click("#vt-cancel")
+    page.wait_for_selector("text=KernelSHAP was cancelled")
+    page.wait_for_selector("#vt-cancel", state="hidden")
+    page.get_by_label("samples").locator("visible=true").fill("20")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-live .vt-tile:has-text('KernelSHAP') .vt-map")  # cheap now
+    choose(page, "#vt-contrast", "fear")
+    page.wait_for_selector("#vt-live h2:has-text('and not fear')")
+    page.fill("#vt-threshold input[type=number]", "0.5")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#vt-live .vt-box")
+    page.click("[aria-label='files of Eigen-CAM']")
+    with page.expect_download() as raw:
+        page.click("a[download='eigen_cam.npy']")
+    assert np.load(saved(raw.value, tmp_path)).shape == (8, 8)
+    page.locator("#vt-live [data-blend=split]").fill("40")
+    assert "40%" in page.eval_on_selector("#vt-live .vt-map", "node => getComputedStyle(node).clipPath")
+    page.click("#vt-again summary")
+    assert "--contrast-class fear" in page.locator("#vt-again pre").first.inner_text()
+
+
 @pytest.mark.parametrize("page", [(1280, False, "?image=test/fear/00012.png")], indirect=True, ids=["link"])
-def test_photos_in_inspect_and_layers(page: "playwright.Page", tmp_path: Path) -> None:
-    """An image of the run from a link, then what is no picture, files, an example and the webcam. The field
-    is free again once a photo was taken; the same photo can be given twice."""
+def test_methods_and_photos_in_inspect_and_layers(page: "playwright.Page", tmp_path: Path) -> None:
+    """An image of the run from a link, its maps by several methods, then what is no picture, files, an
+    example and the webcam. The field is free again once a photo was taken; the same photo can be given
+    twice."""
     from models.data.toon_faces import draw_face
 
     draw_face("happiness", (4, 2)).image.save(tmp_path / "face.png")
@@ -119,6 +160,7 @@ def test_photos_in_inspect_and_layers(page: "playwright.Page", tmp_path: Path) -
     page.wait_for_selector("#vt-facts :text('test/fear/00012.png')")
     page.wait_for_selector("#vt-facts:has-text('true class')")
     assert on_tab(page, "Inspect")
+    methods_side_by_side(page, tmp_path)
     upload(tmp_path / "notes.png")
     page.wait_for_selector("text=This photo cannot be used (not a picture of a known format)")
     upload(tmp_path / "face.png")
@@ -228,47 +270,6 @@ def choose(page: "playwright.Page", field: str, text: str) -> None:
     page.click(f"{field} input")
     page.fill(f"{field} input", text)
     page.locator(f"ul[role=listbox] li:has-text('{text}')").first.click()
-
-
-def test_methods_side_by_side(page: "playwright.Page", tmp_path: Path) -> None:
-    """Cheap methods come at once; a dear one names its cost, is computed on its button, and can be stopped;
-    boxes, files, and the way back."""
-    open_tab(page, "Inspect")
-    page.wait_for_selector("#vt-live h2:has-text('Maps of the run for')")
-    page.wait_for_selector("#vt-layers :text('ReLU')")  # the network is there
-    choose(page, "#vt-methods", "Eigen-CAM")
-    page.wait_for_selector("#vt-live .vt-tile:has-text('Eigen-CAM') .vt-map")
-    choose(page, "#vt-methods", "KernelSHAP")
-    dear = page.locator("#vt-live .vt-tile:has-text('KernelSHAP')")
-    dear.locator(".vt-map, .vt-run").wait_for()  # as fast as the machine is
-    page.keyboard.press("Escape")
-    page.click("#vt-parameters button")
-    page.get_by_label("samples").locator("visible=true").fill("20000")  # long enough to be stopped
-    page.keyboard.press("Tab")
-    page.wait_for_selector("#vt-again :text('kernel_shap.samples=20000')", state="attached")
-    dear.locator(":text('about')").wait_for()
-    dear.locator(".vt-run").click()
-    page.wait_for_selector("#vt-cancel")
-    page.wait_for_selector(":text('KernelSHAP -')")  # progress
-    page.click("#vt-cancel")
-    page.wait_for_selector("text=KernelSHAP was cancelled")
-    page.wait_for_selector("#vt-cancel", state="hidden")
-    page.get_by_label("samples").locator("visible=true").fill("20")
-    page.keyboard.press("Tab")
-    page.wait_for_selector("#vt-live .vt-tile:has-text('KernelSHAP') .vt-map")  # cheap now
-    choose(page, "#vt-contrast", "fear")
-    page.wait_for_selector("#vt-live h2:has-text('and not fear')")
-    page.fill("#vt-threshold input[type=number]", "0.5")
-    page.keyboard.press("Tab")
-    page.wait_for_selector("#vt-live .vt-box")
-    page.click("[aria-label='files of Eigen-CAM']")
-    with page.expect_download() as raw:
-        page.click("a[download='eigen_cam.npy']")
-    assert np.load(saved(raw.value, tmp_path)).shape == (8, 8)
-    page.locator("#vt-live [data-blend=split]").fill("40")
-    assert "40%" in page.eval_on_selector("#vt-live .vt-map", "node => getComputedStyle(node).clipPath")
-    page.click("#vt-again summary")
-    assert "--contrast-class fear" in page.locator("#vt-again pre").first.inner_text()
 
 
 @pytest.mark.parametrize(
