@@ -57,9 +57,9 @@ def test_every_odd_click_gets_one_line(page: Page, monkeypatch: pytest.MonkeyPat
     refused, unexpected = 0, []
     with asyncio.Runner() as runner:
         for handler in handlers:
-            arrived = SessionState(page)
+            arrived, inputs = SessionState(page), inputs_of(handler)
             for click in CLICKS:
-                message = runner.run(_answer(page, handler, click, as_new(arrived)))
+                message = runner.run(_answer(page, handler, [*inputs], click, as_new(arrived)))
                 refused += message != ""
                 if "did not work" in message or "\n" in message:
                     unexpected.append((handler.name, click, message))
@@ -75,10 +75,14 @@ def as_new(arrived: SessionState) -> SessionState:
     return session
 
 
-async def _answer(page: Page, handler: Any, click: Any, state: SessionState) -> str:
-    """The message of the error that a click ends with; '' where it is answered."""
+def inputs_of(handler: Any) -> list[Any]:
+    """The values of its components, as the page sends them before anything was changed."""
     inputs = [None if isinstance(c, gr.State) else c.postprocess(c.value) for c in handler.inputs]
-    inputs = [value.model_dump() if hasattr(value, "model_dump") else value for value in inputs]
+    return [value.model_dump() if hasattr(value, "model_dump") else value for value in inputs]
+
+
+async def _answer(page: Page, handler: Any, inputs: list[Any], click: Any, state: SessionState) -> str:
+    """The message of the error that a click ends with; '' where it is answered."""
     event = gr.EventData(None, click)
     try:
         await page.process_api(
