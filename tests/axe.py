@@ -46,10 +46,10 @@ CHECKS = """() => {
     for (const [panel, place] of places) panel.replaceWith(place);
     return () => { for (const [panel, place] of places) place.replaceWith(panel); };
   };
-  window.vitrineViolations = async (checked, options) => {
+  window.vitrineViolations = async (checked, hidden, options) => {
     const known = checked.map(rule => [rule, seen[[rule, dependsOn[rule]()]] ??= new WeakMap()]);
     markChanged(document.body, Object.fromEntries(known), {});
-    const panels = options.runOnly ? [...document.querySelectorAll('[role=tabpanel]')] : [];
+    const panels = hidden ? [] : [...document.querySelectorAll('[role=tabpanel]')];
     const restore = without(panels.filter(panel => !panel.checkVisibility()));
     try {
       return (await axe.run(document, {resultTypes: ['violations'], ...options})).violations;
@@ -70,20 +70,21 @@ class Axe:
         page.evaluate(axe.Axe().axe_script)
         page.evaluate(CHECKS)
 
-    def view(self) -> list[str]:
+    def view(self, hidden: bool = True) -> list[str]:
         """The violations of the view that was just opened, by every rule; by the costly ones, of all in sight
-        that was not checked before, or looked otherwise then, and of what is in it."""
-        return self._violations([CONTRAST, TARGET_SIZE], {"rules": {TARGET_SIZE: {"enabled": True}}})
+        that was not checked before, or looked otherwise then, and of what is in it. `hidden`: whether the
+        tabs that are not open are looked at, too: they have the same elements at every width."""
+        enabled = {"rules": {TARGET_SIZE: {"enabled": True}}}
+        return self._violations([CONTRAST, TARGET_SIZE], hidden, enabled)
 
     def contrast(self) -> list[str]:
         """The violations of contrast alone, after the theme was changed: of what was not checked in this
         theme before, or looked otherwise then."""
-        return self._violations([CONTRAST], {"runOnly": {"type": "rule", "values": [CONTRAST]}})
+        return self._violations([CONTRAST], False, {"runOnly": {"type": "rule", "values": [CONTRAST]}})
 
-    def _violations(self, costly: list[str], options: dict[str, Any]) -> list[str]:
-        return lines(
-            self.page.evaluate("([costly, options]) => vitrineViolations(costly, options)", [costly, options])
-        )
+    def _violations(self, costly: list[str], hidden: bool, options: dict[str, Any]) -> list[str]:
+        given = [costly, hidden, options]
+        return lines(self.page.evaluate("given => vitrineViolations(...given)", given))
 
 
 def lines(violations: list[dict[str, Any]]) -> list[str]:

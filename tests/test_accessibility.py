@@ -165,7 +165,7 @@ def test_axe_finds_nothing(
         events.wait()
         for width in (1280, 390):
             resized(page, width)
-            wrong += [f"{name}, {width}: {line}" for line in rules.view()]
+            wrong += [f"{name}, {width}: {line}" for line in rules.view(hidden=width == 1280)]
             page.click("[data-theme-switch]")
             dark = not dark
             assert page.evaluate(DARK) is dark
