@@ -1,0 +1,97 @@
+"""The check of one map: insertion and deletion beside controls, and whether the map depends on what the
+network has learned; as figures and in words. Needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from explain.quality.kept import Quantity
+
+OWN, RANDOM = "map", "random_network"
+NAMES = {
+    OWN: "this map",
+    "center": "the center",
+    "noise": "smooth noise",
+    "edges": "edges",
+    RANDOM: "a random network's map",
+}
+"""The map, and its controls, in the order in which they are shown."""
+EQUAL = 0.005
+"""Figures that differ by less are called equal, as a fraction of the range of the curves."""
+SAME = 0.95
+"""Rank correlation from which on two maps are almost the same."""
+COMMAND = "python launch.py trust RUN"
+ONE_IMAGE = f"One image does not tell whether a method is good; {COMMAND} measures it over a run."
+
+
+@dataclass(frozen=True, eq=False)
+class MapCheck:
+    """Of one map and its controls, by the names of `NAMES`, without those that there cannot be. `fractions`
+    (S,) of the cells; `insertion`, `deletion` (S,) scores of the `quantity` at each; `areas`: below both
+    curves. Noise is the mean of three. `like_random`: rank correlation with the map of the same method on a
+    network with random weights, NaN where there is none, and `without_random` says why."""
+
+    quantity: Quantity
+    fractions: tuple[float, ...]
+    insertion: Mapping[str, np.ndarray]
+    deletion: Mapping[str, np.ndarray]
+    areas: Mapping[str, tuple[float, float]]
+    like_random: float
+    without_random: str = ""
+
+    def difference(self, name: str = OWN) -> float:
+        """Insertion minus deletion, larger is better: how much sooner the score comes with the map's
+        strongest cells than it goes without them."""
+        inserted, deleted = self.areas[name]
+        return inserted - deleted
+
+    @property
+    def best_control(self) -> str:
+        """The control with the largest difference."""
+        return max((name for name in self.areas if name != OWN), key=self.difference)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Of all curves; of probabilities from 0 on."""
+        scores = np.concatenate([*self.insertion.values(), *self.deletion.values()])
+        low = float(scores.min()) if self.quantity.numbers else 0.0
+        return low, float(scores.max())
+
+    @property
+    def sentence(self) -> str:
+        """What the curves say of the map on this image, and of nothing else."""
+        best, low_high = self.best_control, self.range
+        own, other = self.difference(), self.difference(best)
+        margin = EQUAL * (low_high[1] - low_high[0] if self.quantity.numbers else 1)
+        if own - other > margin:
+            verdict = f"Better than all its controls on this image, the best of them {NAMES[best]}"
+        elif other - own > margin:
+            verdict = f"Worse than {NAMES[best]} on this image"
+        else:
+            verdict = f"No better than {NAMES[best]} on this image"
+        return f"{verdict}: insertion − deletion is {number(own)}, against {number(other)}."
+
+    @property
+    def dependence(self) -> str:
+        """Whether the map depends on what the network has learned."""
+        if self.without_random:
+            return self.without_random
+        like = f"rank correlation {number(self.like_random)}"
+        if self.like_random >= SAME:
+            return (
+                "The map does not depend on what the network has learned: the same method on a network with "
+                f"random weights gives almost the same map ({like})."
+            )
+        return (
+            "The same method on a network with random weights gives another map "
+            f"({like}; 1 is the same map, 0 an unrelated one)."
+        )
+
+
+def number(value: float) -> str:
+    """Two decimals, with a minus sign; a dash for NaN. Numbers below 0.1 and above 100 keep two digits."""
+    if np.isnan(value):
+        return "–"
+    text = f"{value:.2f}" if value == 0 or 0.1 <= abs(value) < 100 else f"{value:.2g}"
+    return text.replace("-", "−")
