@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
-from explain.quality.map_check import COMMAND, NAMES, OWN, number
+from explain.quality.map_check import COMMAND, NAMES, OWN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def check_view(check: "MapCheck", title: str) -> Markup:
     curves = {"insertion": check.insertion, "deletion": check.deletion}
     charts = join(_chart(name, note, curves[kind], check, (low, high), title) for kind, name, note in CHARTS)
     return html(
-        '<section class="vt-check" aria-label="Check of {title}"><h3>Check of {title} '
+        '<section class="vt-map-check" aria-label="Check of {title}"><h3>Check of {title} '
         '<small>{quantity}</small></h3><p class="vt-verdict"><b>{sentence}</b> {dependence}</p>'
         '<div class="vt-charts">{charts}</div>{areas}{one}</section>',
         title=title,
@@ -115,9 +115,7 @@ def _areas(check: "MapCheck") -> Markup:
             "vt-own" if name == OWN else "",
             name,
             NAMES[name],
-            number(inserted),
-            number(deleted),
-            number(check.difference(name)),
+            *map(check.text_of, (inserted, deleted, check.difference(name))),
         )
         for name, (inserted, deleted) in check.areas.items()
     )

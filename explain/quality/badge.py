@@ -12,7 +12,7 @@ from explain.methods.live import ImageSession
 from explain.quality.cells import as_pixels, on_cells, removal_ranks
 from explain.quality.controls import center, smooth_noise
 from explain.quality.curves import Scorer
-from explain.quality.flags import Flag, flags
+from explain.quality.flags import NO_ORDER, Flag, flags
 from explain.quality.kept import NOISES, TOP, Badge, Kept
 from explain.quality.map_scores import (
     BATCH,
@@ -63,7 +63,11 @@ def _needed(session: ImageSession, maps: int) -> float:
 
 def _flags(session: ImageSession, result: MapResult) -> tuple[Flag, ...]:
     probability = None if session.numbers else float(session.prob[result.target])
-    return flags(result.maps[0], probability, session.numbers)
+    found = flags(result.maps[0], probability, session.numbers)
+    if cells_with_order(session, result) is None and not any(flag.name in NO_ORDER for flag in found):
+        g, h = cells_of(session)
+        found += (Flag("flat", f"Each of {g} × {h} cells has the same mean value: none is preferred."),)
+    return found
 
 
 def _kept(session: ImageSession, cells: dict[MapResult, Tensor]) -> dict[MapResult, Kept]:

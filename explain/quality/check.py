@@ -36,7 +36,7 @@ def check_map(
     """The check of a map of the session; one that is known is not made again. The network is left as it was.
 
     `on_progress(fraction)` is called on the way, and may raise `Cancelled`. Raises UserError for a map that
-    has no order, and where memory does not suffice for one image.
+    has no order, for a network whose answers are not finite, and where memory does not suffice for one image.
     """
     if (known := known_check(session, result)) is not None:
         return known
@@ -55,6 +55,10 @@ def check_map(
     scorer = scorer_of(session, result, on_images)
     every = torch.cat([*maps.values()])
     curves = curves_of(scorer, session.x, result.target, every, KINDS, SETTINGS)
+    if not all(curve.probabilities.isfinite().all() for curve in curves.values()):
+        raise UserError(
+            "The network answers changed images with NaN or infinite scores: nothing is compared."
+        )
     like = float("nan") if random is None else float(agreement([own[None], random[None]])[0, 0, 1])
     made = _check(session, result, maps, curves, like, without)
     measured(session).checks[result] = made

@@ -38,8 +38,14 @@ class Quantity:
         return self.name if self.numbers or self.contrast_class else "the probability"
 
     def value(self, score: float) -> str:
-        """'61 %' of a probability, '0.412' of a number."""
-        return f"{score:.4g}".replace("-", "−") if self.numbers else f"{100 * score:.2g}\u00a0%"
+        """'61 %' of a probability, '0.412' of a number; a dash for NaN."""
+        if score != score:
+            return "–"
+        if self.numbers:
+            return f"{score:.4g}".replace("-", "−")
+        if 0 < score < 1e-4:
+            return "under 0.01\u00a0%"
+        return f"{100 * score:{'.0f' if score >= 0.0995 else '.2g'}}\u00a0%"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The check of one map: insertion and deletion beside controls, and whether the map depends on what the
 network has learned; as figures and in words. Needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from explain.quality.kept import Quantity
+from explain.text_table import columns
 
 OWN, RANDOM = "map", "random_network"
 NAMES = {
@@ -70,14 +71,14 @@ class MapCheck:
             verdict = f"Worse than {NAMES[best]} on this image"
         else:
             verdict = f"No better than {NAMES[best]} on this image"
-        return f"{verdict}: insertion − deletion is {number(own)}, against {number(other)}."
+        return f"{verdict}: insertion − deletion is {self.text_of(own)}, against {self.text_of(other)}."
 
     @property
     def dependence(self) -> str:
         """Whether the map depends on what the network has learned."""
         if self.without_random:
             return self.without_random
-        like = f"rank correlation {number(self.like_random)}"
+        like = f"rank correlation {self.like_random:.2f}".replace("-", "−")
         if self.like_random >= SAME:
             return (
                 "The map does not depend on what the network has learned: the same method on a network with "
@@ -88,10 +89,19 @@ class MapCheck:
             f"({like}; 1 is the same map, 0 an unrelated one)."
         )
 
+    @property
+    def lines(self) -> list[str]:
+        """As plain text: a table of the areas, and what they say."""
+        rows: list[Sequence[str]] = [("area below the curve", "insertion", "deletion", "difference")]
+        rows += [
+            (NAMES[name], *map(self.text_of, (*pair, self.difference(name))))
+            for name, pair in self.areas.items()
+        ]
+        return [*columns(rows, right=range(1, 4)).splitlines(), self.sentence, self.dependence]
 
-def number(value: float) -> str:
-    """Two decimals, with a minus sign; a dash for NaN. Numbers below 0.1 and above 100 keep two digits."""
-    if np.isnan(value):
-        return "–"
-    text = f"{value:.2f}" if value == 0 or 0.1 <= abs(value) < 100 else f"{value:.2g}"
-    return text.replace("-", "−")
+    def text_of(self, area: float) -> str:
+        """'0.61' of a probability, four digits of a number; a dash for NaN."""
+        if np.isnan(area):
+            return "–"
+        text = f"{area:.4g}" if self.quantity.numbers else f"{round(area, 2) + 0.0:.2f}"
+        return text.replace("-", "−")
