@@ -247,6 +247,8 @@ def test_what_a_check_says_in_words() -> None:
         "Better than all its controls on this image, the best of them the center: insertion − deletion is "
         "0.50, against 0.40."
     )
+    assert checked(0.4049, 0.3).sentence.startswith("No better than the center on this image")
+    assert checked(0.4, 0.4051).sentence.startswith("Worse than a random network's map on this image")
     assert checked(0.402, 0.3).sentence.startswith("No better than the center on this image")
     assert checked(0.4, 0.45).sentence.startswith("Worse than a random network's map on this image")
     assert checked(0.4, 0.45, like=0.97).dependence.startswith("The map does not depend on what the network")
@@ -388,7 +390,7 @@ def test_the_command_prints_the_figures(tmp_path: Path) -> None:
     plain = launch(*words)
     assert "top 10" in plain
     assert "insertion" not in plain
-    text = launch(*words, "--check")
+    text = " ".join(launch(*words, "--check").split())
     assert "a random network's map" in text
     assert "on this image: insertion − deletion is " in text
     assert text.count("python launch.py trust RUN") == 1

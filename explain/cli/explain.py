@@ -3,6 +3,7 @@ so that `--help` answers at once."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
 
 FEW, MANY = 5, 20  # classes, and numbers, that are printed
+WIDTH = 87  # of what is said below the line of a map
 
 
 @dataclass(frozen=True)
@@ -223,4 +225,5 @@ def _say_figures(session: "ImageSession", made: "MapResult", check: bool) -> Non
         with progress_bar(f"check of {made.request.method}") as on_progress:
             lines += check_map(session, made, on_progress).lines
     for line in lines:
-        say(f"{'':22} {line}")
+        for part in wrap(line, WIDTH):
+            say(f"{'':22} {part}")

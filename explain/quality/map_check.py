@@ -65,13 +65,14 @@ class MapCheck:
         best, low_high = self.best_control, self.range
         own, other = self.difference(), self.difference(best)
         margin = EQUAL * (low_high[1] - low_high[0] if self.quantity.numbers else 1)
-        if own - other > margin:
-            verdict = f"Better than all its controls on this image, the best of them {NAMES[best]}"
-        elif other - own > margin:
-            verdict = f"Worse than {NAMES[best]} on this image"
-        else:
+        shown = self.text_of(own), self.text_of(other)
+        if abs(own - other) <= margin or shown[0] == shown[1]:
             verdict = f"No better than {NAMES[best]} on this image"
-        return f"{verdict}: insertion − deletion is {self.text_of(own)}, against {self.text_of(other)}."
+        elif own > other:
+            verdict = f"Better than all its controls on this image, the best of them {NAMES[best]}"
+        else:
+            verdict = f"Worse than {NAMES[best]} on this image"
+        return f"{verdict}: insertion − deletion is {shown[0]}, against {shown[1]}."
 
     @property
     def dependence(self) -> str:
