@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.transforms.functional import gaussian_blur
 
 import vitrine
 from explain.methods.baseline import baseline
@@ -23,14 +23,13 @@ from explain.quality.check import check_map, known_check
 from explain.quality.controls import IMAGE_CONTROLS, RANDOM_NETWORK, center, edges, smooth_noise
 from explain.quality.curves import CurveSettings, Scorer, curves_of
 from explain.quality.flags import flags
-from explain.quality.kept import Badge, Kept, Quantity
+from explain.quality.kept import Kept, Quantity
 from explain.quality.map_check import NAMES, OWN, RANDOM, MapCheck
 from explain.quality.randomized import randomized
 from explain.quality.similarity import spearman
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
 from models.foreign import ForeignNetwork
-from tests.command import launch
 from tests.conftest import TINY, TinyNet
 from tests.test_python import TRANSFORM, network
 
@@ -64,6 +63,13 @@ def of(session: ImageSession, raw: Tensor, target: int = 1, contrast: int | None
 
 
 # --- the score that the top tenth of a map keeps
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (30, 17), (3, 5), (2, 2)])
+def test_the_blur_is_that_of_torchvision(shape: tuple[int, int]) -> None:
+    x, sigma = torch.randn(2, 3, *shape), max(shape) / 10
+    size = 2 * min(int(2 * sigma), min(shape) // 2 - 1) + 1
+    torch.testing.assert_close(baseline(x, "blur"), gaussian_blur(x, [size, size], [sigma, sigma]))
 
 
 @pytest.mark.parametrize("method", ["grad_cam", "input_x_gradient"])
@@ -299,7 +305,7 @@ def test_known_maps_cost_nothing(session: ImageSession, passes: list[int]) -> No
     assert sum(passes[2:]) == 2 + 7 * 18
     assert check_map(session, results[0]) is made
     assert known_check(session, results[1]) is None
-    assert len(passes) == len(passes[:2]) + 1 + 2 * math.ceil(7 * 9 / 32)
+    assert len(passes) == len(passes[:2]) + 1 + 2 * math.ceil(7 * 9 / 16)
 
 
 def test_where_it_would_take_long_only_flags_are_said(session: ImageSession, passes: list[int]) -> None:
@@ -367,30 +373,3 @@ def test_figures_are_dropped_with_their_session(tiny: Classifier) -> None:
     del session
     gc.collect()
     assert len(_MEASURED) == before
-
-
-# --- Python and the command line
-
-
-def test_vitrine_explain_holds_the_figures() -> None:
-    net = vitrine.wrap(network(), ["blue", "green", "red"], TRANSFORM)
-    found = vitrine.explain(net, PHOTO, ["grad_cam", "layer_cam"], check=True)
-    assert [*found.badges] == [*found.checks] == ["grad_cam", "layer_cam"]
-    assert all(isinstance(badge, Badge) and badge.kept for badge in found.badges.values())
-    assert vitrine.explain(net, PHOTO).checks == {}
-
-
-def test_the_command_prints_the_figures(tmp_path: Path) -> None:
-    PHOTO.save(tmp_path / "photo.png")
-    code = "import torch\nfrom tests.conftest import TinyNet\ndef build():\n    torch.manual_seed(0)\n"
-    (tmp_path / "net.py").write_text(code + "    return TinyNet()\n")
-    words = ["explain", tmp_path / "photo.png", "--model", f"{tmp_path / 'net.py'}:build"]
-    words += ["--input-size", "32", "--resize", "squash", "--mean", "0", "--std", "1"]
-    words += ["--methods", "grad_cam", "--out", tmp_path / "maps"]
-    plain = launch(*words)
-    assert "top 10" in plain
-    assert "insertion" not in plain
-    text = " ".join(launch(*words, "--check").split())
-    assert "a random network's map" in text
-    assert "on this image: insertion − deletion is " in text
-    assert text.count("python launch.py trust RUN") == 1

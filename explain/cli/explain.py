@@ -215,15 +215,22 @@ def _write_maps(
 
 
 def _say_figures(session: "ImageSession", made: "MapResult", check: bool) -> None:
-    """What is said of a map, below its line."""
+    """What is said of a map, below its line; the maps of other methods do not depend on it."""
+    try:
+        lines = _figures(session, made, check)
+    except UserError as error:
+        lines = [f"not measured: {error}"]
+    for line in lines:
+        for part in wrap(line, WIDTH):
+            say(f"{'':22} {part}")
+
+
+def _figures(session: "ImageSession", made: "MapResult", check: bool) -> list[str]:
     from explain.quality.badge import badges
     from explain.quality.check import check_map
 
     [badge] = badges(session, [made])
-    lines = badge.lines
-    if check and badge.ordered:
-        with progress_bar(f"check of {made.request.method}") as on_progress:
-            lines += check_map(session, made, on_progress).lines
-    for line in lines:
-        for part in wrap(line, WIDTH):
-            say(f"{'':22} {part}")
+    if not (check and badge.ordered):
+        return badge.lines
+    with progress_bar(f"check of {made.request.method}") as on_progress:
+        return badge.lines + check_map(session, made, on_progress).lines

@@ -19,6 +19,8 @@ from models.regression import is_regression
 
 SETTINGS = CurveSettings()
 BATCH = 32
+CHECKED = 16
+"""Images at once in a check: between two batches it can be cancelled."""
 
 
 @dataclass(eq=False)
@@ -71,7 +73,7 @@ def scorer_of(
     session: ImageSession, result: MapResult, on_images: Callable[[int], None] = lambda count: None
 ) -> MapScorer:
     model = session.passes.fused(())
-    batch = 1 if takes_one_image(model) else BATCH
+    batch = 1 if takes_one_image(model) else CHECKED
     return MapScorer(model, batch_size=batch, contrast_class=contrast_of(result), on_images=on_images)
 
 
