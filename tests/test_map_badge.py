@@ -167,7 +167,9 @@ def test_small_probabilities_are_given_as_they_are() -> None:
     assert spaced == "top 10 % of the map keep 61 % of the probability (center 58 %, noise 12 %)"
     tiny = Kept(Quantity("fear"), 0.002, 0.006, 0.004, 0.001, 0.1)
     spaced = tiny.text.replace("\u00a0", " ")
-    assert spaced.startswith("top 10 % of the map alone: the probability is 0.6 % (whole image 0.2 %, center")
+    assert spaced.startswith(
+        "top tenth of the map alone: the probability is 0.6 % (whole image 0.2 %, center"
+    )
     assert "blurred everywhere 10 %" in tiny.details.replace("\u00a0", " ")
     values = {1.0: "100", 0.9961: "100", 0.0996: "10", 0.0994: "9.9", 0.0: "0", 3e-5: "under 0.01"}
     for score, text in values.items():

@@ -83,13 +83,12 @@ class Kept:
         """One line; scores instead of fractions of numbers, and of probabilities that are small, or larger
         without the rest of the image."""
         fractions = (self.fraction, self.center_fraction, self.noise_fraction)
-        top = f"top {percent(TOP)} of the map"
         if self.whole >= LEAST and max(fractions) <= 2:
             own, center, noise = map(percent, fractions)
-            return f"{top} keep {own} of {self.quantity.short} (center {center}, noise {noise})"
+            return f"top {percent(TOP)} of the map keep {own} of {self.quantity.short} (center {center}, noise {noise})"
         own, whole, center, noise = map(self.quantity.value, (self.own, self.whole, self.center, self.noise))
         return (
-            f"{top} alone: {self.quantity.short} is {own} (whole image {whole}, center {center}, "
+            f"top tenth of the map alone: {self.quantity.short} is {own} (whole image {whole}, center {center}, "
             f"noise {noise})"
         )
 
