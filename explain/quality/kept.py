@@ -85,11 +85,14 @@ class Kept:
         fractions = (self.fraction, self.center_fraction, self.noise_fraction)
         if self.whole >= LEAST and max(fractions) <= 2:
             own, center, noise = map(percent, fractions)
-            return f"top {percent(TOP)} of the map keep {own} of {self.quantity.short} (center {center}, noise {noise})"
+            return (
+                f"top {percent(TOP)} of the map keep {own} of {self.quantity.short} (center {center}, "
+                f"noise {noise})"
+            )
         own, whole, center, noise = map(self.quantity.value, (self.own, self.whole, self.center, self.noise))
         return (
-            f"top tenth of the map alone: {self.quantity.short} is {own} (whole image {whole}, center {center}, "
-            f"noise {noise})"
+            f"top tenth of the map alone: {self.quantity.short} is {own} (whole image {whole}, center "
+            f"{center}, noise {noise})"
         )
 
     @property
