@@ -21,6 +21,7 @@ NAMES += [
     "maximized",
     "channel",
     "compute",
+    "check",
     "save",
     "example",
     "other",

@@ -166,17 +166,20 @@ def explain(
     methods: str | Sequence[str] = ("grad_cam",),
     target: str | int | None = None,
     layer: str = "",
+    check: bool = False,
     **parameters: Any,
 ) -> "Explained":
-    """Return maps of one image by one or more methods, as float32 arrays (h, w) at the layer's resolution.
+    """Return maps of one image by one or more methods, as float32 arrays (h, w) at the layer's resolution,
+    with flags and the fraction of the score that the top 10 % of each map keep (`.badges`).
 
     `target`: a class by name or index (default: the predicted class). `layer`: a layer by name, or several
-    with commas (default: the network's). `parameters`: parameters of the methods that have them. Raises
-    UserError for unknown methods, classes, layers and parameters, and for unreadable images.
+    with commas (default: the network's). `check`: measure insertion and deletion of each map beside controls,
+    too (`.checks`; about 130 forward passes for a map). `parameters`: parameters of the methods that have
+    them. Raises UserError for unknown methods, classes, layers and parameters, and for unreadable images.
     """
     from vitrine.explained import explained
 
-    return explained(net, image, methods, target, layer, parameters)
+    return explained(net, image, methods, target, layer, parameters, check)
 
 
 def run(

@@ -1,7 +1,7 @@
 """Maps of one image, with a display for notebooks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,10 @@ from explain.methods.live import open_session
 from explain.methods.registry import get
 from explain.methods.request import MapRequest
 from explain.methods.single_image import class_number
+from explain.quality.badge import badges
+from explain.quality.check import check_map
+from explain.quality.kept import Badge
+from explain.quality.map_check import MapCheck
 from explain.render import jpeg_bytes, jpeg_url, normalize, overlay
 from models.classifier import Classifier
 from models.data.images import UnreadableImage, open_image
@@ -23,13 +27,16 @@ from models.errors import UserError
 @dataclass(frozen=True, eq=False)
 class Explained:
     """`maps`: method -> raw float32 map (h, w), at the layer's own resolution; `prob` (K,), the numbers
-    themselves of a regression (`are_numbers`); `seen`: the image as the network gets it."""
+    themselves of a regression (`are_numbers`); `seen`: the image as the network gets it. `badges`: what is
+    said of each map at once, `checks`: the check of each map that has one, where it was asked for."""
 
     classes: tuple[str, ...]
     prob: np.ndarray
     seen: Image.Image
     results: Mapping[str, MapResult]
     are_numbers: bool = False
+    badges: Mapping[str, Badge] = field(default_factory=dict)
+    checks: Mapping[str, MapCheck] = field(default_factory=dict)
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
@@ -86,6 +93,7 @@ def explained(
     target: str | int | None,
     layer: str,
     parameters: Mapping[str, Any],
+    check: bool = False,
 ) -> Explained:
     """See `vitrine.explain`."""
     methods = methods.split(",") if isinstance(methods, str) else methods
@@ -102,7 +110,9 @@ def explained(
         raise UserError(f"No parameter '{unknown[0]}' in {', '.join(methods)}.")
     session = open_session(net, _opened(image, net))
     results = {r.method: session.map(r) for r in wanted}
-    return Explained(net.classes, session.prob, session.image, results, session.numbers)
+    said = dict(zip(results, badges(session, [*results.values()]), strict=True))
+    checks = {name: check_map(session, results[name]) for name in results if check and said[name].ordered}
+    return Explained(net.classes, session.prob, session.image, results, session.numbers, said, checks)
 
 
 def _names(method: str) -> set[str]:

@@ -3,11 +3,13 @@
 import base64
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from dashboard.components.badge_view import badge_lines, check_view
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.number_cards import signed_controls
 from dashboard.components.strongest import frame
@@ -17,6 +19,10 @@ from explain.analysis.regression_text import number
 from explain.formatting import decimal
 from explain.methods.boxes import strongest_box
 
+if TYPE_CHECKING:
+    from explain.quality.kept import Badge
+    from explain.quality.map_check import MapCheck
+
 SIDE = 640  # longer side of the image
 ENLARGED = 160  # least longer side of a map
 
@@ -25,7 +31,8 @@ ENLARGED = 160  # least longer side of a map
 class Card:
     """A method and its map `raw` (h, w) at `layer`, or `why` there is none; `seconds`: how long it took, or
     would take, 0 for maps of the run. `expected_sum`: what the map should sum to, where the method promises
-    that. `signed`: negative values are drawn, too."""
+    that. `signed`: negative values are drawn, too. `badge`: what is said of the map, `check`: its check,
+    where it was made."""
 
     method: str
     title: str
@@ -35,6 +42,8 @@ class Card:
     why: str = ""
     expected_sum: float | None = None
     signed: bool = False
+    badge: "Badge | None" = None
+    check: "MapCheck | None" = None
 
 
 def map_cards(
@@ -47,7 +56,7 @@ def map_cards(
 ) -> Markup:
     """A panel: the network's input, then a card for each method. `shared`: all maps on one scale;
     `threshold`: of the box around the strongest region, 0 for none; `saved`: the method whose files are
-    offered, None where nobody may ask for files."""
+    offered, None where nobody may ask for files, or for the check of a map."""
     picture = render.jpeg_url(render.jpeg_bytes(image, SIDE, 92))
     raws = [c.raw for c in cards if c.raw is not None]
     signed = any(c.signed for c in cards)
@@ -109,12 +118,14 @@ def _card(
     return html(
         '<figure class="vt-tile"><figcaption class="vt-method"><b>{title}</b>{save}</figcaption>'
         '<div class="vt-stack"><div class="vt-photo" role="img" aria-label="the image"></div>{overlay}</div>'
-        "<figcaption>{facts}</figcaption>{files}</figure>",
+        "<figcaption>{facts}</figcaption>{files}{badge}</figure>{check}",
         title=c.title,
         save=NOTHING if saved is None else save,
         overlay=_overlay(c, raw, top, threshold),
         facts=_facts(c, raw),
         files=_files(c, raw, image) if saved == c.method else NOTHING,
+        badge=badge_lines(c.badge, c.method, c.title, saved is not None),
+        check=NOTHING if c.check is None else check_view(c.check, c.title),
     )
 
 

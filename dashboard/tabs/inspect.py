@@ -25,6 +25,8 @@ from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.numbers_state import output_of
 from explain.methods.registry import METHODS
+from explain.quality.flags import flags
+from explain.quality.kept import Badge
 from explain.run.notes import read
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
@@ -46,7 +48,11 @@ def show_row(ctx: Context, row: int, label: int | None = None) -> list[Any]:
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
     pred = pred if label is None else label
     maps = {m: _map_of(run, m, row, label) for m in request.methods}
-    cards = [Card(m, run.title(m), raw, request.layer) for m, raw in maps.items()]
+    probability = float(prob[pred])
+    cards = [
+        Card(m, run.title(m), raw, request.layer, badge=Badge(flags(raw, probability)))
+        for m, raw in maps.items()
+    ]
     shown = shown_probability(run, prob, ctx.temperature, pred)
     title = heading("Maps of the run", run.classes, pred, None, shown)
     live = ctx.access.explains
@@ -64,9 +70,10 @@ def show_numbers(ctx: Context, run: NumbersRun, row: int, output: int) -> list[A
     predicted, request, live = run.predicted[row], run.manifest.request, ctx.access.explains
     if np.isnan(predicted).any():
         raise UserError(f"This image could not be read: {run.table.at[row, 'error']}.")
+    maps = {m: run.maps_of(m, output, [row])[0] for m in request.methods}
     cards = [
-        Card(m, run.title(m), run.maps_of(m, output, [row])[0], request.layer, signed=True)
-        for m in request.methods
+        Card(m, run.title(m), raw, request.layer, signed=True, badge=Badge(flags(raw, numbers=True)))
+        for m, raw in maps.items()
     ]
     title = number_heading("Maps of the run", run.outputs[output], float(predicted[output]))
     return [
@@ -207,7 +214,7 @@ class InspectTab:
         progress: Any = gr.Progress(),  # noqa: B008
         *values: Any,
     ) -> list[Any]:
-        """An expensive method on its button, or the files of a map."""
+        """An expensive method or the check of a map on its button, or the files of a map."""
         action, method, who = str(event.index), str(event.value), str(request.session_hash)
         view, cancellation = self._view(values[0], values[1:]), self._ctx.cancellation
         if action == "save":
@@ -216,12 +223,16 @@ class InspectTab:
 
         def on_progress(fraction: float) -> None:
             cancellation.raise_if_cancelled(who)
-            progress(fraction, desc=METHODS[method].title)
+            progress(fraction, desc=title)
 
+        title = getattr(METHODS.get(method), "title", method)
         try:
+            if action == "check":
+                title = f"Check of {title}"
+                return live_maps(self._ctx, view, on_progress=on_progress, checked=method)
             return live_maps(self._ctx, view, compute=method, on_progress=on_progress)
         except Cancelled:
-            gr.Info(message_text(f"{METHODS[method].title} was cancelled."))
+            gr.Info(message_text(f"{title} was cancelled."))
             return live_maps(self._ctx, view)
 
     def from_outside(self, subject: Subject, *values: Any) -> list[Any]:
@@ -252,7 +263,7 @@ class InspectTab:
         return self._form.parameters.visible(methods or [])
 
     def show_cancel(self, event: gr.SelectData) -> Any:
-        return gr.Button(visible=event.index == "compute")
+        return gr.Button(visible=event.index in ("compute", "check"))
 
     def hide_cancel(self) -> Any:
         return gr.Button(visible=False)

@@ -18,7 +18,9 @@ from models.errors import Cancelled, UserError
 from models.task import SINGLE
 
 if TYPE_CHECKING:
+    from explain.methods.compute import MapResult
     from explain.methods.live import ImageSession, MapRequest
+    from explain.quality.kept import Badge
     from models.classifier import Classifier
 
 CHEAP = 2.0  # seconds that a method may take without a click on its button
@@ -32,9 +34,11 @@ def live_maps(
     compute: str = "",
     saved: str = "",
     on_progress: OnProgress = lambda fraction: None,
+    checked: str = "",
 ) -> list[Any]:
     """Facts, map cards, target class, and the command. Expensive methods run only where they are asked for
-    (`compute`) or are known already; `saved`: the method whose files are offered.
+    (`compute`) or are known already, and so do checks (`checked`: the method whose map is checked); `saved`:
+    the method whose files are offered.
 
     Raises `Cancelled` where `on_progress` does, UserError where the image or the network cannot be had.
     """
@@ -45,9 +49,10 @@ def live_maps(
     with ctx.classifier() as classifier:
         session = ctx.sessions.at(subject)
         cards = [
-            replace(_card(session, request, compute, on_progress), signed=ctx.run.numbers)
+            replace(_card(session, request, compute or checked, on_progress), signed=ctx.run.numbers)
             for request in requests
         ]
+        cards = _with_figures(session, requests, cards, checked, on_progress)
     target = session.pred if view.target is None else view.target
     title = _title(ctx, session.prob, target, view.contrast_class)
     shown = [request for request, card in zip(requests, cards, strict=True) if not card.why]
@@ -83,6 +88,39 @@ def _card(session: "ImageSession", request: "MapRequest", compute: str, on_progr
         logging.getLogger("vitrine").exception("in %s", name)
         return Card(name, title, why=f"That did not work ({type(error).__name__}); the log has more.")
     return Card(name, title, result.raw, result.layer, result.seconds, expected_sum=result.expected_sum)
+
+
+def _with_figures(
+    session: "ImageSession",
+    requests: "Sequence[MapRequest]",
+    cards: Sequence[Card],
+    checked: str,
+    on_progress: OnProgress,
+) -> list[Card]:
+    """The cards with what is said of their maps; figures that take long only where they are asked for."""
+    from explain.quality.check import check_map, known_check
+
+    results = {
+        card.method: session.map(request)
+        for request, card in zip(requests, cards, strict=True)
+        if card.raw is not None
+    }
+    if checked in results:
+        check_map(session, results[checked], on_progress)
+    found = dict(zip(results, _badges(session, [*results.values()]), strict=True))
+    checks = {method: known_check(session, result) for method, result in results.items()}
+    return [replace(c, badge=found.get(c.method), check=checks.get(c.method)) for c in cards]
+
+
+def _badges(session: "ImageSession", results: "Sequence[MapResult]") -> "list[Badge]":
+    """Flags alone where the figures would take long, or cannot be had: the maps do not depend on them."""
+    from explain.quality.badge import badges
+
+    try:
+        return badges(session, results, CHEAP)
+    except Exception:
+        logging.getLogger("vitrine").exception("in the figures of maps")
+        return badges(session, results, 0)
 
 
 def _reproduced(

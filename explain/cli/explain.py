@@ -3,6 +3,7 @@ so that `--help` answers at once."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,10 +24,12 @@ from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
 
 if TYPE_CHECKING:
+    from explain.methods.compute import MapResult
     from explain.methods.live import ImageSession, MapRequest
     from models.classifier import Classifier
 
 FEW, MANY = 5, 20  # classes, and numbers, that are printed
+WIDTH = 87  # of what is said below the line of a map
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,15 @@ class MapOptions(Options):
     fuse: Annotated[str, typer.Option(help="How maps of several layers are combined: mean or max.")] = "mean"
     flip: Annotated[bool, typer.Option(help="Average with the map of the mirrored image.")] = False
     noise: Annotated[int, typer.Option(help="Number of noisy copies to average over; 0: none.")] = 0
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Check each map on this image: insertion and deletion beside controls, and the rank "
+            "correlation with the map of a network with random weights. It takes about 130 forward passes "
+            "and a second map for each.",
+        ),
+    ] = False
 
     def settings(self, access: Access = "modules") -> dict[str, dict[str, Any]]:
         """Method -> its parameters; `access`: how much of the network can be reached. Raises UserError for a
@@ -115,8 +127,11 @@ def explain(
 ) -> None:
     """Explain one image.
 
-    Each method writes its map as numbers (.npy), as an image, and as an overlay on the image."""
+    Each method writes its map as numbers (.npy), as an image, and as an overlay on the image. The lines below
+    say how much of the probability the part of the image keeps that the map points to, beside controls, and
+    what is wrong with the map on its face, if anything."""
     from explain.methods.single_image import must_be_there
+    from explain.quality.map_check import ONE_IMAGE
     from models.regression import is_regression
     from models.task import as_named, require_task
 
@@ -128,7 +143,9 @@ def explain(
     requests = maps.requests(classifier.classes, maps.settings(classifier.access), what)
     session = _opened(classifier, image)
     try:
-        refused = _write_maps(session, requests, out / image.stem)
+        refused = _write_maps(session, requests, out / image.stem, maps.check)
+        if maps.check:
+            say(ONE_IMAGE)
     except KeyboardInterrupt:
         say(f"\nStopped. The maps made so far are in {out}.")
         raise typer.Exit(130) from None
@@ -166,7 +183,9 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
     return session
 
 
-def _write_maps(session: "ImageSession", requests: "list[MapRequest]", stem: Path) -> dict[str, list[str]]:
+def _write_maps(
+    session: "ImageSession", requests: "list[MapRequest]", stem: Path, check: bool
+) -> dict[str, list[str]]:
     """Why some methods made no map: message -> methods; the others do not depend on them."""
     from explain.methods.single_image import write
 
@@ -191,4 +210,27 @@ def _write_maps(session: "ImageSession", requests: "list[MapRequest]", stem: Pat
                 f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by "
                 f"{made.expected_sum:.4g}"
             )
+        _say_figures(session, made, check)
     return refused
+
+
+def _say_figures(session: "ImageSession", made: "MapResult", check: bool) -> None:
+    """What is said of a map, below its line; the maps of other methods do not depend on it."""
+    try:
+        lines = _figures(session, made, check)
+    except UserError as error:
+        lines = [f"not measured: {error}"]
+    for line in lines:
+        for part in wrap(line, WIDTH):
+            say(f"{'':22} {part}")
+
+
+def _figures(session: "ImageSession", made: "MapResult", check: bool) -> list[str]:
+    from explain.quality.badge import badges
+    from explain.quality.check import check_map
+
+    [badge] = badges(session, [made])
+    if not (check and badge.ordered):
+        return badge.lines
+    with progress_bar(f"check of {made.request.method}") as on_progress:
+        return badge.lines + check_map(session, made, on_progress).lines

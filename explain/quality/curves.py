@@ -95,8 +95,12 @@ class Scorer:
     def __call__(self, make: Images, count: int, target: int) -> tuple[Tensor, Tensor]:
         """Logits and probabilities (count,) of class `target`, on the CPU. Raises UserError where memory does
         not suffice for one image."""
-        scores = shrinking(lambda size: self._scores(make, count, size), self.batch_size)
+        scores = self.answers(make, count)
         return scores[:, target].cpu(), probabilities(self.model, scores)[:, target].cpu()
+
+    def answers(self, make: Images, count: int) -> Tensor:
+        """Scores (count, K) of all classes. Raises UserError as a call does."""
+        return shrinking(lambda size: self._scores(make, count, size), self.batch_size)
 
     def _scores(self, make: Images, count: int, size: int) -> Tensor:
         parts = [(start, min(start + size, count)) for start in range(0, count, size)]

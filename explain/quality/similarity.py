@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-FLAT = 1e-6
-"""A map whose values differ by less than so much of the largest magnitude is flat: what is left is
-rounding."""
+from explain.quality.flags import FLAT
+
 WINDOW = 7
 
 

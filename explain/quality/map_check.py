@@ -1,0 +1,108 @@
+"""The check of one map: insertion and deletion beside controls, and whether the map depends on what the
+network has learned; as figures and in words. Needs no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from explain.quality.kept import Quantity
+from explain.text_table import columns
+
+OWN, RANDOM = "map", "random_network"
+NAMES = {
+    OWN: "this map",
+    "center": "the center",
+    "noise": "smooth noise",
+    "edges": "edges",
+    RANDOM: "a random network's map",
+}
+"""The map, and its controls, in the order in which they are shown."""
+EQUAL = 0.005
+"""Figures that differ by less are called equal, as a fraction of the range of the curves."""
+SAME = 0.95
+"""Rank correlation from which on two maps are almost the same."""
+COMMAND = "python launch.py trust RUN"
+ONE_IMAGE = f"One image does not tell whether a method is good; {COMMAND} measures it over a run."
+
+
+@dataclass(frozen=True, eq=False)
+class MapCheck:
+    """Of one map and its controls, by the names of `NAMES`, without those that there cannot be. `fractions`
+    (S,) of the cells; `insertion`, `deletion` (S,) scores of the `quantity` at each; `areas`: below both
+    curves. Noise is the mean of three. `like_random`: rank correlation with the map of the same method on a
+    network with random weights, NaN where there is none, and `without_random` says why."""
+
+    quantity: Quantity
+    fractions: tuple[float, ...]
+    insertion: Mapping[str, np.ndarray]
+    deletion: Mapping[str, np.ndarray]
+    areas: Mapping[str, tuple[float, float]]
+    like_random: float
+    without_random: str = ""
+
+    def difference(self, name: str = OWN) -> float:
+        """Insertion minus deletion, larger is better: how much sooner the score comes with the map's
+        strongest cells than it goes without them."""
+        inserted, deleted = self.areas[name]
+        return inserted - deleted
+
+    @property
+    def best_control(self) -> str:
+        """The control with the largest difference."""
+        return max((name for name in self.areas if name != OWN), key=self.difference)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Of all curves; of probabilities from 0 on."""
+        scores = np.concatenate([*self.insertion.values(), *self.deletion.values()])
+        low = float(scores.min()) if self.quantity.numbers else 0.0
+        return low, float(scores.max())
+
+    @property
+    def sentence(self) -> str:
+        """What the curves say of the map on this image, and of nothing else."""
+        best, low_high = self.best_control, self.range
+        own, other = self.difference(), self.difference(best)
+        margin = EQUAL * (low_high[1] - low_high[0] if self.quantity.numbers else 1)
+        shown = self.text_of(own), self.text_of(other)
+        if abs(own - other) <= margin or shown[0] == shown[1]:
+            verdict = f"No better than {NAMES[best]} on this image"
+        elif own > other:
+            verdict = f"Better than all its controls on this image, the best of them {NAMES[best]}"
+        else:
+            verdict = f"Worse than {NAMES[best]} on this image"
+        return f"{verdict}: insertion − deletion is {shown[0]}, against {shown[1]}."
+
+    @property
+    def dependence(self) -> str:
+        """Whether the map depends on what the network has learned."""
+        if self.without_random:
+            return self.without_random
+        like = f"rank correlation {self.like_random:.2f}".replace("-", "−")
+        if self.like_random >= SAME:
+            return (
+                "The map does not depend on what the network has learned: the same method on a network with "
+                f"random weights gives almost the same map ({like})."
+            )
+        return (
+            "The same method on a network with random weights gives another map "
+            f"({like}; 1 is the same map, 0 an unrelated one)."
+        )
+
+    @property
+    def lines(self) -> list[str]:
+        """As plain text: a table of the areas, and what they say."""
+        rows: list[Sequence[str]] = [("area below the curve", "insertion", "deletion", "difference")]
+        rows += [
+            (NAMES[name], *map(self.text_of, (*pair, self.difference(name))))
+            for name, pair in self.areas.items()
+        ]
+        return [*columns(rows, right=range(1, 4)).splitlines(), self.sentence, self.dependence]
+
+    def text_of(self, area: float) -> str:
+        """'0.61' of a probability, four digits of a number; a dash for NaN."""
+        if np.isnan(area):
+            return "–"
+        text = f"{area:.4g}" if self.quantity.numbers else f"{round(area, 2) + 0.0:.2f}"
+        return text.replace("-", "−")
