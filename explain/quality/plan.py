@@ -16,6 +16,7 @@ from models.classifier import Classifier
 from models.errors import UserError
 
 ALL = "all"
+USUAL = CurveSettings()
 BASELINES, PRECISIONS = ("blur", "mean"), ("fp32", "bf16")
 
 
@@ -38,11 +39,11 @@ def measurements(
     layers: Sequence[str] = (),
     images: int = 200,
     figures: Sequence[str] = tuple(FIGURES),
-    curves: CurveSettings = CurveSettings(),
+    curves: CurveSettings = USUAL,
     precision: str = "fp32",
 ) -> list[Measurement]:
-    """One for each layer. `methods`: default those of the run; `layers`: default that of the run, 'all' for the
-    outputs of blocks. Raises UserError for what is unknown, and for a run without answers."""
+    """One for each layer. `methods`: default those of the run; `layers`: default that of the run, 'all' for
+    the outputs of blocks. Raises UserError for what is unknown, and for a run without answers."""
     require_known(figures, curves.baseline, precision)
     if not len(run.ok):
         raise UserError(no_answers(run))
