@@ -38,7 +38,7 @@ class Trusted:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row for each layer, method and figure: its mean, those of its controls (`control.NAME`), and its
+        """One row for each layer, method and figure: its mean, those of its controls (`control.NAME`), its
         difference to the best one with a 95 % interval (`low`, `high`), `p`, and `wins`, the fraction of the
         images in which the method is better."""
         return pd.concat([trust_table(trust) for trust in self.layers], ignore_index=True)
