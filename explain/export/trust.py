@@ -42,7 +42,7 @@ def trust_values(run: RunData) -> Values:
     if trust is None:
         command = typed(["trust", "RUN"])
         return {"trust": {"tables": [], "note": "not measured", "command": command, "file": ""}}
-    from explain.quality.remarks import explained
+    from explain.quality.remarks import caution, explained
     from explain.quality.verdict import FIGURES, recommendation
 
     layer = f", layer {trust.layer}" if trust.layer else ""
@@ -62,6 +62,7 @@ def trust_values(run: RunData) -> Values:
         "trust": {
             "tables": tables,
             "note": f"{trust.images:,} images{layer}; {explained(run)}",
+            "caution": caution(run),
             "recommendation": recommendation(trust),
             "verdicts": verdicts,
             "file": FILE,
