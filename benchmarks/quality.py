@@ -3,8 +3,8 @@ pytorch-grad-cam on the same image and maps.
 
 Bare passes: as many images as the curves need go through the same fused network in the same batches.
 pytorch-grad-cam gets the network as it is; ROAD removes 20, 40, 60 and 80 % in both. Quantus is in
-`imputation.py`: its ROAD (0.6) ends with an IndexError for color images and maps of one channel. Budget: 1.2 bare
-passes for insertion and deletion, a quarter of pytorch-grad-cam's time for ROAD.
+`imputation.py`: its ROAD (0.6) ends with an IndexError for color images and maps of one channel. Budget: 1.2
+bare passes for insertion and deletion, a quarter of pytorch-grad-cam's time for ROAD.
 
     python benchmarks/quality.py [--maps 6] [--peer-maps 1] [--rounds 3] [--threads 1]
 """
