@@ -182,7 +182,7 @@ def test_images_that_are_gone_are_counted(fresh: Path, spots: Path, tmp_path: Pa
     for i in range(2):
         (data / "spot" / f"{i}.png").unlink()
     printed = launch("trust", out, *FAST)
-    assert "2 of 24 images could not be read, and are left out." in printed
+    assert "2 of 24 images could not be read: left out." in printed
     assert "22 images, layer conv" in printed
     shutil.rmtree(data)
     assert "22 images, layer conv" in launch("trust", out, *FAST)  # what is known stays
