@@ -64,6 +64,22 @@ def test_figures_of_another_label_are_not_shown(small_run: RunData) -> None:
     assert UNMEASURED in report(Findings(small_run))
 
 
+def test_rows_of_another_program_are_left_out(small_run: RunData) -> None:
+    keep(small_run)
+    [folder] = (small_run.folder / "trust").iterdir()
+    for columns in (
+        {"id": ["a"]},
+        {"id": ["a"], "method": ["x"], "variant": [""]},
+        {"id": [1], "insertion": ["?"]},
+    ):
+        for part in folder.glob("*.parquet"):
+            part.unlink()
+        pd.DataFrame(columns).to_parquet(folder / "part-00000.parquet")
+        assert UNMEASURED in report(Findings(small_run))
+    (folder / "about.json").write_text("[]")
+    assert UNMEASURED in report(Findings(small_run))
+
+
 def test_an_export_has_the_table(small_run: RunData, tmp_path: Path) -> None:
     keep(small_run)
     export(Findings(small_run), tmp_path / "out")

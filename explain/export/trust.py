@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from explain.export.files import atomic
 from explain.run.format import TRUST
 from explain.run.reader import RunData
+from models.counts import counted
 from models.program import typed
 
 if TYPE_CHECKING:
@@ -29,10 +30,14 @@ def measured(run: RunData) -> "Trust | None":
 
     target, layer = target_name(run), run.manifest.request.layer
     for store in stores(run.folder):
-        if (store.settings.target, store.settings.layer) == (target, layer):
+        if (store.settings.target, store.settings.layer) != (target, layer):
+            continue
+        try:
             found = Trust.of(store)
             if found.verdicts:
                 return found
+        except (KeyError, TypeError, ValueError):  # columns of another version, or of another program
+            continue
     return None
 
 
@@ -61,7 +66,7 @@ def trust_values(run: RunData) -> Values:
     return {
         "trust": {
             "tables": tables,
-            "note": f"{trust.images:,} images{layer}; {explained(run)}",
+            "note": f"{counted(trust.images, 'image')}{layer}; {explained(run)}",
             "caution": caution(run),
             "recommendation": recommendation(trust),
             "verdicts": verdicts,
