@@ -202,10 +202,8 @@ def recommendation(trust: Trust) -> str:
     where = f" at {trust.layer}" if trust.layer else ""
     best = trust.verdicts[0]
     if best.decisive.outcome == "too few images":
-        return (
-            f"{counted(best.decisive.images, 'image')} {be(best.decisive.images)} too few to say which method to "
-            f"read: at least {FEWEST} are needed."
-        )
+        few = f"{counted(best.decisive.images, 'image')} {be(best.decisive.images)}"
+        return f"{few} too few to say which method to read: at least {FEWEST} are needed."
     if trust.recommended is None:
         text = f"No method beats its controls{where}: {best.title} {_against(best)}"
         if best.decisive.difference > 0 and not best.control:
