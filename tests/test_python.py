@@ -177,7 +177,7 @@ def test_the_page_of_the_documentation(
         "photo": next(pictures.rglob("*.png")),
     }
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.S)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         exec(block, names)
     assert (tmp_path / "maps" / "grad_cam.npy").is_file()

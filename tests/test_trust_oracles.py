@@ -41,8 +41,11 @@ def image(channels: int) -> Tensor:
 def test_road_is_that_of_pytorch_grad_cam(maps: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytorch_grad_cam.metrics import road
 
-    noisy = road.NoisyLinearImputer
-    monkeypatch.setattr(road, "NoisyLinearImputer", lambda: noisy(noise=0))
+    class WithoutNoise(road.NoisyLinearImputer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(noise=0)
+
+    monkeypatch.setattr(road, "NoisyLinearImputer", WithoutNoise)
     model, x, label = network(3), image(3), 1
     targets = [lambda scores: scores.softmax(0)[label]] * len(maps)
     combined = road.ROADCombined(percentiles=[20, 40, 60, 80])

@@ -5,6 +5,7 @@
     vitrine.explain(net, "photo.jpg", methods=["grad_cam", "layer_cam"])
     run = vitrine.run(net, "photos/", out="runs/first")
     vitrine.dashboard(run, net)
+    vitrine.trust(run, net)
     vitrine.register_method("my_map", lambda model, x, target: ..., title="My map")
 
 Everything heavy is imported when it is called.
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from models.registry import unregister_model
     from vitrine.explained import Explained
     from vitrine.page import Dashboard
+    from vitrine.trusted import Trusted
 
 __all__ = [
     "dashboard",
@@ -40,6 +42,7 @@ __all__ = [
     "register_method",
     "register_model",
     "run",
+    "trust",
     "unregister_data_source",
     "unregister_method",
     "unregister_model",
@@ -217,6 +220,38 @@ def open_run(folder: str | Path, label: str = "") -> "RunData":
     from explain.run.reader import open_run as opened
 
     return opened(Path(folder), label)
+
+
+def trust(
+    run: "RunData | str | Path",
+    net: "Classifier | None" = None,
+    methods: str | Sequence[str] = (),
+    images: int = 200,
+    layers: str | Sequence[str] = (),
+    figures: str | Sequence[str] = ("insertion_deletion", "road"),
+    cells: int = 14,
+    steps: int = 10,
+    baseline: str = "blur",
+    seed: int = 0,
+    device: str = "cpu",
+) -> "Trusted":
+    """Measure how far the maps of a run can be trusted: each method against controls, such as a spot in the
+    center of the image. `.table` of the result is a DataFrame with one row per method and figure,
+    `.recommendation` says which method to read; a notebook shows both.
+
+    What is measured is kept in the run folder; the same call resumes. `net`: the network of the run, for a
+    wrapped module. `methods`: default those of the run. `images`: at most so many, correct and wrong ones of
+    every class in turn. `layers`: default that of the run; "all" for the outputs of all blocks. `cells` on a
+    side of the grid whose cells are removed, in `steps`; `baseline`: what stands in removed cells, "blur" or
+    "mean". Raises UserError for unknown methods, layers and figures, for another network than the run's, and
+    where no image can be read.
+    """
+    from explain.quality.curves import CurveSettings
+    from vitrine.trusted import trusted
+
+    opened = open_run(run) if isinstance(run, str | Path) else run
+    curves = CurveSettings(cells, steps, baseline, seed=seed)
+    return trusted(opened, net, methods, images, layers, figures, curves, device)
 
 
 def dashboard(

@@ -20,12 +20,10 @@ from explain.cli.options import (
 )
 from explain.cli.output import progress_bar, say
 from explain.cli.threshold import Label
-from models.errors import UserError
 from models.interrupts import listen, raise_if_interrupted
 
 if TYPE_CHECKING:
     from explain.quality.measure import Measurement
-    from explain.quality.store import TrustSettings
     from explain.run.reader import RunData
     from models.classifier import Classifier
 
@@ -60,68 +58,27 @@ class TrustOptions(Options):
     seed: Seed = 0
 
     def require_known(self) -> None:
-        """Raises UserError for unknown figures, baselines and precisions."""
-        from explain.quality.verdict import FIGURES
+        """Raises UserError for unknown figures, baselines and precisions: before the network is loaded."""
+        from explain.quality.plan import require_known
 
-        for option, given, allowed in (
-            ("--baseline", [self.baseline], ("blur", "mean")),
-            ("--precision", [self.precision], ("fp32", "bf16")),
-            ("--figures", from_commas(self.figures), tuple(FIGURES)),
-        ):
-            if not given or not {*given} <= {*allowed}:
-                raise UserError(f"{option} '{','.join(given)}': choose from {', '.join(allowed)}.")
+        require_known(from_commas(self.figures), self.baseline, self.precision)
 
     def works(self, classifier: "Classifier", run: "RunData") -> "list[Measurement]":
         """One for each layer. Raises UserError for unknown methods and layers, and for a run without
         answers."""
-        from explain.analysis.chance import no_answers
-        from explain.quality.measure import Measurement
-        from explain.quality.sample import stratified, target_name
-        from explain.quality.store import TrustStore
-
-        if not len(run.ok):
-            raise UserError(no_answers(run))
-        methods, layers = self._methods(classifier, run), self._layers(classifier, run)
-        rows, target = stratified(run, self.images), target_name(run)
-        stores = [TrustStore.of(run.folder, self._settings(layer, target)) for layer in layers]
-        return [Measurement(classifier, run, methods, rows, store) for store in stores]
-
-    def _settings(self, layer: str, target: str) -> "TrustSettings":
         from explain.quality.curves import CurveSettings
-        from explain.quality.store import TrustSettings
-        from explain.quality.verdict import FIGURES
+        from explain.quality.plan import measurements
 
-        figures = from_commas(self.figures)
-        kinds = tuple(kind for name in FIGURES if name in figures for kind in FIGURES[name].needs)
-        curves = CurveSettings(self.cells, self.steps, self.baseline, seed=self.seed)
-        return TrustSettings(layer, curves, kinds, self.precision, target)
-
-    def _methods(self, classifier: "Classifier", run: "RunData") -> list[str]:
-        """At layers that are named only those that have one. Raises UserError for unknown methods, and where
-        none is left."""
-        from explain.methods.compute import method_for
-
-        named = from_commas(self.methods) or run.manifest.request.methods
-        methods = [method_for(classifier.model, name) for name in dict.fromkeys(named)]
-        layered = [m.name for m in methods if m.layered]
-        if not self.layers:
-            return [m.name for m in methods]
-        if not layered:
-            titles = ", ".join(m.title for m in methods)
-            raise UserError(f"--layers '{self.layers}': {titles} takes no layer; leave --layers out.")
-        return layered
-
-    def _layers(self, classifier: "Classifier", run: "RunData") -> list[str]:
-        """Raises UserError for a layer that there is not."""
-        from explain.network.hooks import find_layer
-        from explain.quality.layers import layers_over_depth
-
-        own, named = run.manifest.request.layer, from_commas(self.layers)
-        if named == ["all"]:
-            return layers_over_depth(classifier, own)
-        for layer in named:
-            find_layer(classifier.model, layer)
-        return list(dict.fromkeys(named)) or [own]
+        return measurements(
+            classifier,
+            run,
+            methods=from_commas(self.methods),
+            layers=from_commas(self.layers),
+            images=self.images,
+            figures=from_commas(self.figures),
+            curves=CurveSettings(self.cells, self.steps, self.baseline, seed=self.seed),
+            precision=self.precision,
+        )
 
 
 @option_groups

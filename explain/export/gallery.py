@@ -27,6 +27,7 @@ from explain.export.selection import Selection, selected
 from explain.export.sheet import LINES, TILE, draw_sheet
 from explain.export.table import COLUMNS, everything, predictions
 from explain.export.templating import page
+from explain.export.trust import trust_values, write_trust
 from explain.formatting import TARGET_NAMES, counted, decimal, evidence
 from explain.render import normalize, overlay, problem
 from explain.run.format import TARGETS
@@ -122,6 +123,7 @@ class Export:
                 spreadsheet_safe(table).to_csv(temporary, index=False, float_format="%.6g")
         with atomic(out / INDEX) as temporary:
             temporary.write_text(self._index(entries), encoding="utf-8")
+        written |= write_trust(self.run, out)
         self._manifest(out, written | {out / name for name in (SHEET, TABLE, PREDICTIONS, INDEX)})
         yield 1.0
 
@@ -251,6 +253,7 @@ class Export:
             table=TABLE,
             predictions=PREDICTIONS,
             manifest=MANIFEST,
+            **trust_values(run),
         )
 
     def _decision(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from explain.analysis.multi_label_text import areas, averages, class_rows, with_
 from explain.export.anonymize import without_eyes
 from explain.export.report import charts_of, check_options, how_it_was_made, picture_with_map
 from explain.export.templating import page
+from explain.export.trust import trust_values
 from explain.formatting import counted, decimal
 from explain.run.format import CALLED
 from explain.run.label_sets import NOT_KEPT, LabelSets
@@ -68,6 +69,7 @@ def label_report(
         samples=[_sample(sets, counts, k, method, per_outcome, blur_eyes) for k in worst],
         samples_note=_samples_note(sets, counts, method, per_outcome, len(worst)),
         charts=list(charts_of(run)),
+        **trust_values(run),
         made=how_it_was_made(run, method),
     )
 

@@ -39,6 +39,7 @@ from explain.export.number_sheet import COLUMNS as SHEET_COLUMNS
 from explain.export.number_sheet import SheetCell, SheetRow, draw_number_sheet
 from explain.export.sheet import LINES, TILE
 from explain.export.templating import page
+from explain.export.trust import trust_values, write_trust
 from explain.formatting import counted
 from explain.render import signed, signed_overlay, signed_problem
 from explain.run.images import network_view, original
@@ -161,6 +162,7 @@ class NumberExport:
         self._sheet(out)
         with atomic(out / INDEX) as temporary:
             temporary.write_text(self._index(entries), encoding="utf-8")
+        written |= write_trust(self.run, out)
         self._manifest(out, written | {out / file for file in (SHEET, TABLE, PREDICTIONS, INDEX)})
         yield 1.0
 
@@ -260,6 +262,7 @@ class NumberExport:
             predictions=PREDICTIONS,
             manifest=MANIFEST,
             sheet=SHEET,
+            **trust_values(self.run),
         )
 
     def _card(self, entry: dict[str, Any]) -> dict[str, Any]:

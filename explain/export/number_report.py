@@ -24,6 +24,7 @@ from explain.export.anonymize import eye_band, without_eyes
 from explain.export.number_gallery import answer
 from explain.export.report import PER_CLASS, charts_of, how_it_was_made
 from explain.export.templating import page
+from explain.export.trust import trust_values
 from explain.formatting import counted, plural
 from explain.run.number_run import NOT_KEPT, NumbersRun
 from models.errors import UserError
@@ -65,6 +66,7 @@ def number_report(
         proposals_note=PROPOSALS,
         checks=", ".join(CHECKS),
         charts=list(charts_of(run)),
+        **trust_values(run),
         made=how_it_was_made(run, method),
     )
 

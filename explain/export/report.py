@@ -28,6 +28,7 @@ from explain.analysis.proposals import checks_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
 from explain.export.templating import page
+from explain.export.trust import trust_values
 from explain.formatting import counted, decimal, evidence, plural
 from explain.run.format import TARGETS
 from explain.run.images import mean_pixels
@@ -74,6 +75,7 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         samples_note=_samples_note(run, method, per_class, len(samples)),
         means=list(_means(findings, method, [s.index for s in samples], blur_eyes)),
         charts=list(charts_of(run)),
+        **trust_values(run),
         made=how_it_was_made(run, method),
     )
 

@@ -83,8 +83,8 @@ def advice(depth: Depth) -> str:
     if depth.advised is None:
         if depth.best is None and any(trust.recommended for trust in depth.layers):
             return (
-                f"Of the best of {len(depth.layers)} layers, p must be below {LEVEL} / {len(depth.layers)}: no "
-                "layer is told apart from its controls yet. Measure more images."
+                f"Of the best of {len(depth.layers)} layers, p must be below {LEVEL} / {len(depth.layers)}: "
+                "no layer is told apart from its controls yet. Measure more images."
             )
         if depth.best is None:
             return "No method beats its controls at any of these layers."

@@ -8,6 +8,7 @@ import numpy as np
 from explain.quality.depth import Depth
 from explain.quality.verdict import FIGURES, Trust, Verdict, recommendation
 from explain.text_table import columns
+from models.counts import counted
 
 WIDTH, BAR = 110, 12
 HEADINGS = {
@@ -26,7 +27,7 @@ def format_trust(trust: Trust, explained: str = "") -> str:
     `explained`: of what the maps are."""
     lines = [
         ", ".join(
-            filter(None, [f"{trust.images:,} images", trust.layer and f"layer {trust.layer}", explained])
+            filter(None, [counted(trust.images, "image"), trust.layer and f"layer {trust.layer}", explained])
         )
     ]
     for name in trust.figures if trust.verdicts else ():

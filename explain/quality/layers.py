@@ -14,13 +14,16 @@ MOST = 8
 
 def layers_over_depth(classifier: Classifier, last: str, most: int = MOST) -> list[str]:
     """At most `most` outputs of blocks that are maps and that a gradient reaches, evenly spread from the
-    first to the last one, and `last`. Raises UserError where there is none."""
-    example = noise(classifier)
-    blocks = block_outputs(layers(classifier.model, example))
+    first to the last one, and `last`, the run's own; in the order in which the network runs them. Raises
+    UserError where there is none."""
+    table = layers(classifier.model, noise(classifier))
+    blocks = block_outputs(table)
     names = [b.name for b in blocks if b.spatial and min(b.shape[1:]) > 1]
     spread = np.linspace(0, len(names) - 1, min(most, len(names))).astype(int) if names else np.zeros(0, int)
     chosen = [names[k] for k in np.unique(spread) if _reached(classifier, names[k])]
-    return [*(name for name in chosen if name != last), *([last] if last else [])]
+    order = {row.name: k for k, row in enumerate(table)}
+    found = dict.fromkeys([*chosen, *([last] if last else [])])
+    return sorted(found, key=lambda name: order.get(name, len(order)))
 
 
 def _reached(classifier: Classifier, layer: str) -> bool:

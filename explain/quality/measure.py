@@ -113,7 +113,8 @@ class Measurement:
         """Forward passes of one image through the network that the curves of what is pending need, at most;
         those that make the maps come on top."""
         settings = self.store.settings
-        maps = 3 * len(self.methods) + len(IMAGE_CONTROLS)
+        variants = 3 if reaches(self.classifier.access, "modules") else 2
+        maps = variants * len(self.methods) + len(IMAGE_CONTROLS)
         return len(self.pending) * (maps * settings.curves.passes(settings.kinds) + 2)
 
     def _fused(self) -> nn.Module:

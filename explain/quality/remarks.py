@@ -41,7 +41,7 @@ def caution(run: RunData) -> str:
 def unread(works: Sequence[Measurement]) -> list[str]:
     """How many images could not be read."""
     count, of = max(work.unread for work in works), len(works[0].rows)
-    return [f"{count:,} of {of:,} images could not be read, and are left out."] if count else []
+    return [f"{count:,} of {of:,} images could not be read: left out."] if count else []
 
 
 def missing_control(trust: Trust, work: Measurement) -> list[str]:

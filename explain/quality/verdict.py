@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from explain.methods import registry
-from explain.quality.comparison import LEVEL, Comparison, compare, p_of
+from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare, p_of
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.store import TrustStore
+from models.counts import be, counted
 
 SAME = 0.95
 """Mean rank correlation with a control from which on a method's maps are that control."""
@@ -100,7 +101,7 @@ class Verdict:
         if found.outcome == "better":
             return f"beats its controls on {100 * found.wins:.0f} % of images"
         if found.outcome == "too few images":
-            return f"{found.images} images are too few to say"
+            return f"{counted(found.images, 'image')} {be(found.images)} too few to say"
         return f"{'worse' if found.outcome == 'worse' else 'no better'} than {SHORT[found.best]}"
 
 
@@ -201,9 +202,8 @@ def recommendation(trust: Trust) -> str:
     where = f" at {trust.layer}" if trust.layer else ""
     best = trust.verdicts[0]
     if best.decisive.outcome == "too few images":
-        return (
-            f"{best.decisive.images} images are too few to say which method to read: at least 10 are needed."
-        )
+        few = f"{counted(best.decisive.images, 'image')} {be(best.decisive.images)}"
+        return f"{few} too few to say which method to read: at least {FEWEST} are needed."
     if trust.recommended is None:
         text = f"No method beats its controls{where}: {best.title} {_against(best)}"
         if best.decisive.difference > 0 and not best.control:

@@ -1,0 +1,143 @@
+"""What was measured of a run's maps (command `trust`), for reports and exports. torch comes only where
+something was measured."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from explain.export.files import atomic
+from explain.run.format import TRUST
+from explain.run.reader import RunData
+from models.counts import counted
+from models.program import typed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explain.quality.verdict import Trust, Verdict
+
+Values = dict[str, Any]
+FILE = "trust.csv"
+
+
+def measured(run: RunData) -> "Trust | None":
+    """The newest figures of the maps at the run's own layer, of what this run explains (of a run of one label
+    that label); None where nothing was measured."""
+    if not (run.folder / TRUST).is_dir():
+        return None
+    from explain.quality.sample import target_name
+    from explain.quality.store import stores
+    from explain.quality.verdict import Trust
+
+    target, layer = target_name(run), run.manifest.request.layer
+    for store in stores(run.folder):
+        if (store.settings.target, store.settings.layer) != (target, layer):
+            continue
+        try:
+            found = Trust.of(store)
+            if found.verdicts:
+                return found
+        except (KeyError, TypeError, ValueError):  # columns of another version, or of another program
+            continue
+    return None
+
+
+def trust_values(run: RunData) -> Values:
+    """What the template `trust.html` needs."""
+    trust = measured(run)
+    if trust is None:
+        command = typed(["trust", "RUN"])
+        return {"trust": {"tables": [], "note": "not measured", "command": command, "file": ""}}
+    from explain.quality.remarks import caution, explained
+    from explain.quality.verdict import FIGURES, recommendation
+
+    layer = f", layer {trust.layer}" if trust.layer else ""
+    tables = [
+        {
+            "title": FIGURES[name].title,
+            "meaning": FIGURES[name].meaning,
+            "controls": _controls(trust, name),
+            "rows": [_row(v, name, _controls(trust, name)) for v in trust.verdicts],
+        }
+        for name in trust.figures
+    ]
+    verdicts = [
+        {"title": v.title, "text": v.text, "milliseconds": f"{1000 * v.seconds:.1f}"} for v in trust.verdicts
+    ]
+    return {
+        "trust": {
+            "tables": tables,
+            "note": f"{counted(trust.images, 'image')}{layer}; {explained(run)}",
+            "caution": caution(run),
+            "recommendation": recommendation(trust),
+            "verdicts": verdicts,
+            "file": FILE,
+        }
+    }
+
+
+def _controls(trust: "Trust", figure: str) -> list[tuple[str, str]]:
+    """Name and heading of each control."""
+    from explain.quality.format_text import HEADINGS
+
+    names = dict.fromkeys(c for v in trust.verdicts for c in v.figures[figure].means)
+    return [(name, HEADINGS[name]) for name in names]
+
+
+def _row(verdict: "Verdict", figure: str, controls: list[tuple[str, str]]) -> Values:
+    from explain.quality.format_text import number, p_text
+
+    found = verdict.figures[figure]
+    low, high = found.interval
+    nan = float("nan")
+    return {
+        "title": verdict.title,
+        "mean": number(found.mean),
+        "controls": [(number(found.means.get(name, nan)), name == found.best) for name, _ in controls],
+        "difference": f"{found.difference:+.3f}" if found.images else "",
+        "interval": f"{low:+.3f} to {high:+.3f}" if low == low else "–",
+        "p": p_text(found.p),
+        "wins": f"{100 * found.wins:.0f} %" if found.images else "",
+    }
+
+
+def trust_table(trust: "Trust") -> "pd.DataFrame":
+    """One row a method and figure: its mean, those of its controls, and the comparison with the best one."""
+    import pandas as pd
+
+    rows = []
+    for verdict in trust.verdicts:
+        for name, found in verdict.figures.items():
+            low, high = found.interval
+            rows.append(
+                {
+                    "method": verdict.method,
+                    "figure": name,
+                    "layer": trust.layer,
+                    "images": found.images,
+                    "mean": found.mean,
+                    **{f"control.{control}": mean for control, mean in found.means.items()},
+                    "best_control": found.best,
+                    "difference": found.difference,
+                    "low": low,
+                    "high": high,
+                    "p": found.p,
+                    "wins": found.wins,
+                    "seconds": verdict.seconds,
+                    "verdict": verdict.text,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def write_trust(run: RunData, out: Path) -> set[Path]:
+    """Write `trust.csv` into the folder of an export, and return it; where nothing was measured, an earlier
+    one is removed. Raises UserError where it cannot be written."""
+    from models.csv_files import spreadsheet_safe
+
+    trust = measured(run)
+    if trust is None:
+        (out / FILE).unlink(missing_ok=True)
+        return set()
+    with atomic(out / FILE) as temporary:
+        spreadsheet_safe(trust_table(trust)).to_csv(temporary, index=False, float_format="%.6g")
+    return {out / FILE}

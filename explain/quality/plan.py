@@ -1,0 +1,79 @@
+"""What is to be measured of a run: which methods, at which layers, on which images."""
+
+from collections.abc import Sequence
+
+from explain.analysis.chance import no_answers
+from explain.methods.compute import method_for
+from explain.network.hooks import find_layer
+from explain.quality.curves import CurveSettings
+from explain.quality.layers import layers_over_depth
+from explain.quality.measure import Measurement
+from explain.quality.sample import stratified, target_name
+from explain.quality.store import TrustSettings, TrustStore
+from explain.quality.verdict import FIGURES
+from explain.run.reader import RunData
+from models.classifier import Classifier
+from models.errors import UserError
+
+ALL = "all"
+USUAL = CurveSettings()
+BASELINES, PRECISIONS = ("blur", "mean"), ("fp32", "bf16")
+
+
+def require_known(figures: Sequence[str], baseline: str, precision: str) -> None:
+    """Raises UserError for unknown ones."""
+    for name, given, allowed in (
+        ("baseline", [baseline], BASELINES),
+        ("precision", [precision], PRECISIONS),
+        ("figures", figures, tuple(FIGURES)),
+    ):
+        if not given or not {*given} <= {*allowed}:
+            raise UserError(f"{name} '{','.join(given)}': choose from {', '.join(allowed)}.")
+
+
+def measurements(
+    classifier: Classifier,
+    run: RunData,
+    *,
+    methods: Sequence[str] = (),
+    layers: Sequence[str] = (),
+    images: int = 200,
+    figures: Sequence[str] = tuple(FIGURES),
+    curves: CurveSettings = USUAL,
+    precision: str = "fp32",
+) -> list[Measurement]:
+    """One for each layer. `methods`: default those of the run; `layers`: default that of the run, 'all' for
+    the outputs of blocks. Raises UserError for what is unknown, and for a run without answers."""
+    require_known(figures, curves.baseline, precision)
+    if not len(run.ok):
+        raise UserError(no_answers(run))
+    chosen = _methods(classifier, methods or run.manifest.request.methods, layers)
+    kinds = tuple(kind for name in FIGURES if name in figures for kind in FIGURES[name].needs)
+    rows, target = stratified(run, images), target_name(run)
+    settings = [
+        TrustSettings(layer, curves, kinds, precision, target) for layer in _layers(classifier, run, layers)
+    ]
+    return [Measurement(classifier, run, chosen, rows, TrustStore.of(run.folder, one)) for one in settings]
+
+
+def _methods(classifier: Classifier, named: Sequence[str], layers: Sequence[str]) -> list[str]:
+    """At layers that are named only those that have one. Raises UserError for unknown methods, and where none
+    is left."""
+    methods = [method_for(classifier.model, name) for name in dict.fromkeys(named)]
+    layered = [m.name for m in methods if m.layered]
+    if not layers:
+        return [m.name for m in methods]
+    if not layered:
+        titles = ", ".join(m.title for m in methods)
+        raise UserError(f"layers '{','.join(layers)}': {titles} takes no layer; name none.")
+    return layered
+
+
+def _layers(classifier: Classifier, run: RunData, named: Sequence[str]) -> list[str]:
+    """Raises UserError for a layer that there is not."""
+    own = run.manifest.request.layer
+    if list(named) == [ALL]:
+        return layers_over_depth(classifier, own)
+    for layer in named:
+        find_layer(classifier.model, layer)
+    return list(dict.fromkeys(named)) or [own]

@@ -1,0 +1,152 @@
+"""What was measured of a run's maps in reports, exports and from Python: figures are those that were kept."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vitrine
+from explain.analysis.findings import Findings
+from explain.export.gallery import export
+from explain.export.number_report import number_report
+from explain.export.report import report
+from explain.quality.curves import CurveSettings
+from explain.quality.store import TrustSettings, TrustStore
+from explain.run.reader import RunData
+from models.classifier import Classifier
+from models.errors import UserError
+from tests.markup import runs_nothing
+from tests.number_runs import made_up
+
+KINDS = ("insertion", "deletion")
+MEANS = {"grad_cam": 0.5, "layer_cam": 0.1, "center": 0.3, "noise": 0.0}
+UNMEASURED = "was not measured: <code>python launch.py trust RUN</code>"
+
+
+def keep(run: RunData, target: str = "", add: float = 0.0) -> None:
+    """Figures of two methods of which one beats its controls, on every image of the run."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for name in run.ok["id"]:
+        for variant, mean in MEANS.items():
+            own = variant in ("grad_cam", "layer_cam")
+            row = {"id": name, "method": variant if own else "", "variant": "" if own else variant}
+            row |= {"insertion": mean + add + rng.normal(0, 0.01), "deletion": 0.0}
+            rows.append(row | ({"like.center": 0.2, "agreement": 0.5, "seconds": 0.0123} if own else {}))
+    settings = TrustSettings(run.manifest.request.layer, CurveSettings(), KINDS, target=target)
+    TrustStore.of(run.folder, settings).add(rows)
+
+
+def test_a_report_says_that_nothing_was_measured(small_run: RunData) -> None:
+    assert UNMEASURED in report(Findings(small_run))
+    assert UNMEASURED in number_report(made_up(30))
+
+
+def test_a_report_has_the_methods_and_their_controls(small_run: RunData) -> None:
+    keep(small_run)
+    text = report(Findings(small_run))
+    assert "Read Grad-CAM at " in text
+    assert "it beats its controls on 100 % of images" in text
+    assert "worse than the center" in text
+    rows = TrustStore(next((small_run.folder / "trust").iterdir()), None).rows()  # type: ignore[arg-type]
+    for variant in MEANS:
+        of = rows[(rows["method"] == variant) | (rows["variant"] == variant)]
+        assert f"{of['insertion'].mean():.3f}" in text
+    assert "12.3" in text
+    assert "was not measured" not in text
+    runs_nothing(text)
+
+
+def test_figures_of_another_label_are_not_shown(small_run: RunData) -> None:
+    keep(small_run, target="red")
+    assert UNMEASURED in report(Findings(small_run))
+
+
+def test_rows_of_another_program_are_left_out(small_run: RunData) -> None:
+    keep(small_run)
+    [folder] = (small_run.folder / "trust").iterdir()
+    for columns in (
+        {"id": ["a"]},
+        {"id": ["a"], "method": ["x"], "variant": [""]},
+        {"id": [1], "insertion": ["?"]},
+    ):
+        for part in folder.glob("*.parquet"):
+            part.unlink()
+        pd.DataFrame(columns).to_parquet(folder / "part-00000.parquet")
+        assert UNMEASURED in report(Findings(small_run))
+    (folder / "about.json").write_text("[]")
+    assert UNMEASURED in report(Findings(small_run))
+
+
+def test_an_export_has_the_table(small_run: RunData, tmp_path: Path) -> None:
+    keep(small_run)
+    export(Findings(small_run), tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "trust.csv")
+    assert table["method"].tolist() == ["grad_cam", "layer_cam"]
+    assert table["best_control"].tolist() == ["center", "center"]
+    np.testing.assert_allclose(table["mean"], [0.5, 0.1], atol=0.01)
+    np.testing.assert_allclose(table["difference"], table["mean"] - table["control.center"], atol=1e-5)
+    index = (tmp_path / "out" / "index.html").read_text()
+    assert '<a href="trust.csv">' in index
+    assert "Read Grad-CAM at " in index
+    assert "trust.csv" in (tmp_path / "out" / "manifest.json").read_text()
+    export(Findings(small_run), tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert "trust.csv" in archive.namelist()
+
+
+def test_an_export_of_what_is_no_longer_measured_has_none(small_run: RunData, tmp_path: Path) -> None:
+    keep(small_run)
+    export(Findings(small_run), tmp_path / "out")
+    for path in sorted((small_run.folder / "trust").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    export(Findings(small_run), tmp_path / "out")
+    assert not (tmp_path / "out" / "trust.csv").exists()
+    assert UNMEASURED in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_from_python(tiny: Classifier, small_run: RunData) -> None:
+    found = vitrine.trust(small_run, tiny, images=12, cells=4, steps=3)
+    table = found.table
+    assert table["method"].tolist().count("grad_cam") == 2
+    assert set(table["figure"]) == {"insertion_deletion", "road"}
+    assert (table["images"] == 12).all()
+    assert found.recommendation == repr(found)
+    assert found.recommendation.startswith(("Read ", "No method beats "))
+    assert [v.method for v in found.verdicts] == list(dict.fromkeys(table["method"]))
+    html = found._repr_html_()
+    assert found.recommendation[:20] in html
+    assert "random_network" in html or "center" in html
+    again = vitrine.trust(small_run.folder, tiny, images=12, cells=4, steps=3)
+    pd.testing.assert_frame_equal(again.table, table)
+
+
+def test_from_python_at_several_layers(tiny: Classifier, small_run: RunData) -> None:
+    found = vitrine.trust(
+        small_run, tiny, "grad_cam", 10, layers="all", figures="insertion_deletion", cells=4, steps=2
+    )
+    assert found.table["layer"].nunique() == len(found.layers) > 1
+    assert small_run.manifest.request.layer in found.table["layer"].tolist()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"methods": "nope"},
+        {"layers": "nowhere"},
+        {"figures": "nope"},
+        {"baseline": "black"},
+        {"images": 0},
+        {"run": "no/such/run"},
+        {"net": None},
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(
+    words: dict[str, object], tiny: Classifier, small_run: RunData
+) -> None:
+    given = {"run": small_run, "net": tiny} | words
+    with pytest.raises(UserError) as error:
+        vitrine.trust(**given)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
