@@ -130,7 +130,12 @@ class Bench:
 
     @classmethod
     def of(cls, classifier: Classifier, methods: Sequence[str], faces: ToonFaces) -> "Bench":
-        """Of the first block of faces."""
+        """Of the first block of faces. Raises UserError for a network that does not take the whole image."""
+        if classifier.preprocessing.resize is not None:
+            raise UserError(
+                f"{classifier.name} gets a part of each image: choose a network that takes the whole image "
+                "(its preprocessing has resize=None), for the places of things are those of the whole face."
+            )
         first = range(min(BLOCK, len(faces)))
         x, model = classifier.batch([faces.load(i) for i in first]), classifier.model
         layer = classifier.default_layer or default_layer(model, x[:1])

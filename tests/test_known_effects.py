@@ -36,6 +36,7 @@ from benchmarks.planted_shortcut import (
 from benchmarks.redrawn_faces import redrawn, removable, without_each
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK
 from models.data.toon_faces import CLASSES, PARTS, ToonFaces, cast, draw_face
+from models.errors import UserError
 from models.preprocessing import Preprocessing
 from vitrine import wrap
 
@@ -141,7 +142,7 @@ def test_masses_are_means_over_the_place_and_correlations_those_of_scipy() -> No
 
 
 def bench_of(side: int, count: int) -> Bench:
-    plain = Preprocessing((side, side), mean=(0, 0, 0), std=(1, 1, 1))
+    plain = Preprocessing((side, side), None, mean=(0, 0, 0), std=(1, 1, 1))
     classifier = wrap(Linear(side), CLASSES, plain, outputs="logits")
     return Bench.of(classifier, ["grad_cam", "input_x_gradient"], ToonFaces("test", count))
 
@@ -159,6 +160,12 @@ def test_effects_are_those_of_a_plain_loop() -> None:
         expected = float(weights[target] @ difference.transpose(2, 0, 1).ravel())
         assert float(change) == pytest.approx(expected, abs=1e-4)
     assert [removed[k].name for k in known.groups["units"]][-4:] == ["AU1", "AU2", "AU5", "AU26"]
+
+
+def test_a_network_that_gets_a_part_of_the_face_is_refused() -> None:
+    classifier = wrap(Linear(32), CLASSES, Preprocessing((32, 32)), outputs="logits")
+    with pytest.raises(UserError, match="takes the whole image"):
+        Bench.of(classifier, ["grad_cam"], ToonFaces("test", 2))
 
 
 @pytest.fixture(scope="module")
