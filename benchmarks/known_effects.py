@@ -19,9 +19,9 @@ measured again.
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -185,23 +185,33 @@ class Bench:
         return {method: self.map(method, model, self.x, self.targets, passes) for method in self.methods}
 
     def repeated(self, method: str, count: int) -> dict[str, Tensor]:
-        """Smooth MPRT and max-sensitivity (count,) of the first faces, larger is better."""
-        model, x, target = self.classifier.model, self.x[:count], self.targets[:count]
-        alike = smooth_mprt(
-            lambda network, images: self.map(method, network, images, target),
-            model,
-            x,
-            steps=1,
-            samples=3,
-            reference=self.reference,
-        )
-        change = max_sensitivity(
-            lambda images, classes: self.map(method, model, images, classes.tolist()),
-            x,
-            torch.tensor(target),
-            samples=3,
-        )
-        return {"smooth_mprt": -alike.signed[0], "max_sensitivity": -change}
+        """`repeated_figures` of the first `count` faces."""
+        maps = partial(self.map, method)
+        x, target = self.x[:count], self.targets[:count]
+        return repeated_figures(maps, self.classifier.model, x, target, self.reference)
+
+
+def repeated_figures(
+    maps: Callable[[nn.Module, Tensor, Sequence[int]], Tensor],
+    model: nn.Module,
+    x: Tensor,
+    target: Sequence[int],
+    reference: Tensor,
+) -> dict[str, Tensor]:
+    """Smooth MPRT and max-sensitivity (N,) of images `x`, larger is better. `maps(network, images, classes)`
+    computes the maps."""
+    alike = smooth_mprt(
+        lambda network, images: maps(network, images, target),
+        model,
+        x,
+        steps=1,
+        samples=3,
+        reference=reference,
+    )
+    change = max_sensitivity(
+        lambda images, classes: maps(model, images, classes.tolist()), x, torch.tensor(target), samples=3
+    )
+    return {"smooth_mprt": -alike.signed[0], "max_sensitivity": -change}
 
 
 def rows_of(bench: Bench, repeated: int) -> Iterator[dict[str, Any]]:
@@ -242,17 +252,27 @@ def single_figures(own: Tensor, random: Tensor) -> dict[str, float]:
     }
 
 
-def shared_figures(bench: Bench, k: int, own: dict[str, Tensor], known: Effects) -> Iterator[dict[str, Any]]:
-    """Curves of all maps of a face, and their agreement; and how well its controls follow the effects."""
-    x, settings, name = bench.x[k : k + 1], CurveSettings(), bench.indices[k]
-    controls = image_controls(x[0], str(name), (x.shape[2], x.shape[3]))
+def curve_figures(
+    scorer: Scorer, x: Tensor, target: int, own: Sequence[Tensor], controls: Tensor
+) -> dict[str, Tensor]:
+    """The figures of the curves of methods' maps (1, h, w) and of those of `IMAGE_CONTROLS` (3, h, w), their
+    agreement with the methods' and likeness to the center; (M + 3,) each."""
+    settings = CurveSettings()
     grid = grid_of(x, settings.cells)
-    every = torch.cat([on_cells(maps, grid) for maps in (*(m[k : k + 1] for m in own.values()), controls)])
-    curves = curves_of(bench.scorer, x, bench.targets[k], every, list(KINDS), settings)
+    every = torch.cat([on_cells(maps, grid) for maps in (*own, controls)])
+    curves = curves_of(scorer, x, target, every, list(KINDS), settings)
     columns = {kind: curve.figure(curve.probabilities) for kind, curve in curves.items()}
     columns |= {f"{kind}.logit": curve.figure(curve.logits) for kind, curve in curves.items()}
     alike, m = agreement(list(every[:, None]))[0], len(own)
-    columns |= {"like_center": alike[:, m], "agreement": (alike[:, :m].nansum(1) - 1) / (m - 1)}
+    return columns | {"like_center": alike[:, m], "agreement": (alike[:, :m].nansum(1) - 1) / (m - 1)}
+
+
+def shared_figures(bench: Bench, k: int, own: dict[str, Tensor], known: Effects) -> Iterator[dict[str, Any]]:
+    """Rows of a face whose maps need each other, and of its controls."""
+    x, name = bench.x[k : k + 1], bench.indices[k]
+    controls = image_controls(x[0], str(name), (x.shape[2], x.shape[3]))
+    maps = [of[k : k + 1] for of in own.values()]
+    columns = curve_figures(bench.scorer, x, bench.targets[k], maps, controls)
     labels = [(method, "") for method in own] + [("", control) for control in IMAGE_CONTROLS]
     for j, (method, variant) in enumerate(labels):
         row = {"id": name, "method": method, "variant": variant}
@@ -305,7 +325,10 @@ def main() -> None:
     rows = measured(Bench.of(classifier, methods, faces), given.repeated, given.rows)
     print(f"{given.network}, {rows['id'].nunique()} faces; {hardware()}; {time.perf_counter() - began:.0f} s")
     print("\n".join(("", ranking_table(rows, "parts"), "", ranking_table(rows, "units"))))
-    print("\n".join(("", figure_table(rows, "parts"), "", figure_table(rows, "units"))))
+    readings = {"parts": "removed: parts", "units": "removed: units"}
+    readings |= {f"{g}.positive": f"{t}, positive part of the map" for g, t in readings.items()}
+    for group, answer in readings.items():
+        print(f"\n{figure_table(rows, group, answer)}")
     print("\n".join(("", outcome_table(rows, "parts"))))
 
 

@@ -167,10 +167,10 @@ def _difference(rows: pd.DataFrame, group: str, figure: str) -> str:
     return f"{_mean(differences)}, {p_text(p_of(differences))}" if len(differences) else ""
 
 
-def figure_table(rows: pd.DataFrame, group: str) -> str:
-    """How well each figure ranks maps as their known answers do."""
+def figure_table(rows: pd.DataFrame, group: str, answer: str) -> str:
+    """How well each figure ranks maps as their known answers in the column `group` do."""
     lines = [
-        f"Rank correlation of each figure with the known answer (removed: {group}), interval of 95 %.",
+        f"Rank correlation of each figure with the known answer ({answer}), interval of 95 %.",
         "",
         "| figure | faces × methods | between methods | with the controls center, noise and edges | "
         "between methods of one face | difference to insertion − deletion, p | between faces of one method |",
@@ -178,7 +178,7 @@ def figure_table(rows: pd.DataFrame, group: str) -> str:
     ]
     for name in FIGURES:
         known, figure = paired(rows, group, name, controls=False)
-        if not len(known):
+        if not known.size:
             continue
         curves = "insertion" in name or "deletion" in name or "ROAD" in name
         more = paired(rows, group, name, controls=True) if curves else None

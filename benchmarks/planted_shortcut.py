@@ -2,13 +2,14 @@
 is trained on them recognizes the mark, so it is known where a map of that class must point; a mended network,
 for which the mark is drawn on all classes alike, has no reason to look at it.
 
-    python benchmarks/planted_shortcut.py [--train 1200] [--test 60] [--epochs 12] [--methods grad_cam,fem]
+    python benchmarks/planted_shortcut.py [--train 1200] [--test 60] [--epochs 20] [--methods grad_cam,fem]
 
 Small networks are trained on toon faces of four classes at 64 × 64 pixels. On marked test faces of the class,
 each method's maps of that class are compared with the place of the mark: the fraction of images in which the
 largest value lies there (pointing game), and the fraction of the positive values (energy), beside the area of
-the place, which a constant map has. The corner is random, so that a map of another image is a control. Drawn
-faces are kept in the temporary folder.
+the place, which a constant map has. The corner is random, so that a map of another image is a control. The
+last table says which figures rank maps of the network with the shortcut as their energy on the mark does.
+Drawn faces are kept in the temporary folder.
 """
 
 import argparse
@@ -17,26 +18,37 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.known_effects import OTHERS
-from benchmarks.known_tables import title
+from benchmarks.known_effects import (
+    FEW_PASSES,
+    OTHERS,
+    curve_figures,
+    passes_of,
+    repeated_figures,
+    single_figures,
+)
+from benchmarks.known_tables import figure_table, title
 from benchmarks.timing import hardware
 from explain.methods.compute import compute_maps
 from explain.methods.registry import methods_in_runs
 from explain.methods.request import MapRequest
+from explain.network.fused import fused_copy
 from explain.network.hooks import logits
 from explain.network.target_layers import default_layer
 from explain.quality.comparison import Comparison, compare
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls
+from explain.quality.curves import Scorer
 from explain.quality.format_text import p_text
 from explain.quality.localization import energy, pointing_game
 from explain.quality.randomized import randomized
@@ -159,27 +171,65 @@ Found = dict[tuple[str, str], Hits]
 """By (method, variant), as in `known_tables`."""
 
 
-def hits(model: nn.Module, x: Tensor, corners: Sequence[int], methods: Sequence[str]) -> Found:
-    """Of maps of the class `MARKED`, and of their controls."""
-    places, other, layer = regions(corners), randomized(model, x=x[:16]), default_layer(model, x[:1])
-    found: Found = {}
+Maps = dict[str, Tensor]
+"""Method -> maps (N, h, w) of the class `MARKED`."""
+
+
+def map_of(method: str, model: nn.Module, x: Tensor, target: Sequence[int]) -> Tensor:
+    layer, parameters = default_layer(model, x[:1]), tuple(OTHERS.get(method, {}).items())
+    return compute_maps(model, x, MapRequest(method, layer, tuple(target), parameters=parameters)).maps
+
+
+def maps_of(model: nn.Module, x: Tensor, methods: Sequence[str]) -> Maps:
+    """Of the methods that this network can be explained with."""
+    found = {}
     for method in methods:
-        request = MapRequest(method, layer, MARKED, parameters=tuple(OTHERS.get(method, {}).items()))
         try:
-            own, random = (
-                torch.cat([compute_maps(net, part, request).maps for part in x.split(20)])
-                for net in (model, other)
+            found[method] = torch.cat(
+                [map_of(method, model, part, [MARKED] * len(part)) for part in x.split(20)]
             )
         except UserError as error:
             print(f"without {method}: {error}")
-            continue
-        found[method, ""] = Hits.of(own, places)
-        found[method, OTHER_IMAGE] = Hits.of(own.roll(1, 0), places)
-        found[method, RANDOM_NETWORK] = Hits.of(random, places)
-    made = torch.stack([image_controls(image, str(k), (SIDE, SIDE)) for k, image in enumerate(x)], 1)
-    return found | {
-        ("", name): Hits.of(maps, places) for name, maps in zip(IMAGE_CONTROLS, made, strict=True)
+    return found
+
+
+def control_maps(x: Tensor) -> Tensor:
+    """(N, 3, 64, 64): the maps of `IMAGE_CONTROLS`."""
+    return torch.stack([image_controls(image, str(k), (SIDE, SIDE)) for k, image in enumerate(x)])
+
+
+def hits(own: Maps, random: Maps, controls: Tensor, corners: Sequence[int]) -> Found:
+    """Of all maps, those of the network with random weights and of the next image among them."""
+    places, found = regions(corners), {}
+    for method in own:
+        found[method, ""] = Hits.of(own[method], places)
+        found[method, OTHER_IMAGE] = Hits.of(own[method].roll(1, 0), places)
+        found[method, RANDOM_NETWORK] = Hits.of(random[method], places)
+    named = zip(IMAGE_CONTROLS, controls.unbind(1), strict=True)
+    return found | {("", name): Hits.of(maps, places) for name, maps in named}
+
+
+def figure_rows(
+    model: nn.Module, x: Tensor, own: Maps, random: Maps, controls: Tensor, found: Found
+) -> pd.DataFrame:
+    """One row an image, method and variant, as in `known_effects`: `mark` is the energy on the mark."""
+    scorer, rows = Scorer(fused_copy(model, x)), []
+    labels = [(method, "") for method in own] + [("", control) for control in IMAGE_CONTROLS]
+    repeated = {
+        method: repeated_figures(partial(map_of, method), model, x, [MARKED] * len(x), x[:16])
+        for method in own
+        if passes_of(method) <= FEW_PASSES
     }
+    for k in range(len(x)):
+        maps = [of[k : k + 1] for of in own.values()]
+        columns = curve_figures(scorer, x[k : k + 1], MARKED, maps, controls[k])
+        for j, (method, variant) in enumerate(labels):
+            row = {"id": k, "method": method, "variant": variant, "mark": found[method, variant].energy[k]}
+            if method:
+                row |= single_figures(maps[j], random[method][k : k + 1])
+                row |= {name: float(v[k]) for name, v in repeated.get(method, {}).items()}
+            rows.append(row | {name: float(v[j]) for name, v in columns.items()})
+    return pd.DataFrame(rows)
 
 
 def compared(found: Found) -> dict[str, Comparison]:
@@ -227,7 +277,7 @@ def main() -> None:
     )
     parser.add_argument("--train", type=int, default=1200)
     parser.add_argument("--test", type=int, default=60, help="marked test faces of the class")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--methods", default=",".join([*methods_in_runs(), *OTHERS]))
     given = parser.parse_args()
     began = time.perf_counter()
@@ -249,11 +299,17 @@ def main() -> None:
             f"classes are taken for {CLASSES[MARKED]}; the mark changes its logit by {effect.mean():+.2f} "
             f"({effect.min():+.2f} to {effect.max():+.2f})"
         )
-        found.append(hits(model, x, corners, given.methods.split(",")))
+        own, controls = maps_of(model, x, given.methods.split(",")), control_maps(x)
+        random = maps_of(randomized(model, x=x[:16]), x, list(own))
+        found.append(hits(own, random, controls, corners))
+        if not mended:
+            rows = figure_rows(model, x, own, random, controls, found[0])
     print(
         f"{len(x)} marked faces; the mark and its margin are {regions([0]).float().mean():.4f} of the image"
     )
-    print(f"{time.perf_counter() - began:.0f} s\n\n{table(*found)}")
+    print(
+        f"{time.perf_counter() - began:.0f} s\n\n{table(*found)}\n\n{figure_table(rows, 'mark', 'energy on the mark')}"
+    )
 
 
 if __name__ == "__main__":
