@@ -307,9 +307,8 @@ def main() -> None:
     print(
         f"{len(x)} marked faces; the mark and its margin are {regions([0]).float().mean():.4f} of the image"
     )
-    print(
-        f"{time.perf_counter() - began:.0f} s\n\n{table(*found)}\n\n{figure_table(rows, 'mark', 'energy on the mark')}"
-    )
+    print(f"{time.perf_counter() - began:.0f} s\n\n{table(*found)}\n")
+    print(figure_table(rows, "mark", "energy on the mark"))
 
 
 if __name__ == "__main__":
