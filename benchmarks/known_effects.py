@@ -12,8 +12,8 @@ A map without an order counts as 0. Controls are measured in the same way.
 
 The second table says which of the figures that need no known answer ranks maps as their known answers do.
 `--repeated`: faces of the figures that compute maps many times (smooth MPRT, max-sensitivity), for methods of
-few passes. `--rows`: a Parquet file of what was measured, to which faces are added; what it has is not
-measured again.
+few passes. `--rows`: a Parquet file of what was measured, to which faces are added; faces that it has are
+not measured again, and the tables show those of `--methods` that were measured.
 """
 
 import argparse
@@ -323,6 +323,7 @@ def main() -> None:
     classifier, faces = load(given.network), ToonFaces("test", given.faces)
     methods = usable(classifier, given.methods.split(","), classifier.batch([faces.load(0)]))
     rows = measured(Bench.of(classifier, methods, faces), given.repeated, given.rows)
+    rows = rows[rows["method"].isin([*methods, ""])]
     print(f"{given.network}, {rows['id'].nunique()} faces; {hardware()}; {time.perf_counter() - began:.0f} s")
     print("\n".join(("", ranking_table(rows, "parts"), "", ranking_table(rows, "units"))))
     readings = {"parts": "removed: parts", "units": "removed: units"}
