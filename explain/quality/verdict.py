@@ -61,7 +61,7 @@ FIGURES = {
     ),
 }
 BELIEVED = "insertion_deletion"
-"""The figure that decides."""
+"""The figure that decides: it orders methods as known effects do (docs/trust_results.md)."""
 
 
 @dataclass(frozen=True)
