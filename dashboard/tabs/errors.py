@@ -32,6 +32,7 @@ from explain.analysis.binary_text import proposals_note
 from explain.analysis.findings import Findings
 from explain.analysis.groups import lists_of
 from explain.analysis.label_proposals import OF_ALL, label_set_findings
+from explain.analysis.on_maps import maps_note
 from explain.analysis.proposals import checks_of
 from explain.run.notes import read
 
@@ -75,17 +76,22 @@ def proposed(findings: Findings, view: View, ready: bool) -> Markup:
     """What to try: of the network's own predictions, at any threshold. Of several labels per image, for the
     label that is asked for, then for all of them."""
     run, found = findings.run, findings.proposals if ready else None
-    shown = (found, view.group, findings.inconclusive, proposals_note(run))
+    shown, note = (found, view.group, findings.inconclusive, proposals_note(run)), ""
+    if found is not None and not findings.inconclusive:
+        note = maps_note(findings, checks_of(run), found)
     if run.label_sets is None:
-        return proposals_panel(*shown)
+        return proposals_panel(*shown, maps=note)
     every = label_set_findings(run.label_sets)
-    return proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run)) + proposals_panel(
-        every.proposals if ready or every.ready else None,
+    of_all = every.proposals if ready or every.ready else None
+    one = proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run), maps=note)
+    return one + proposals_panel(
+        of_all,
         view.group,
-        every.inconclusive if ready or every.ready else "",
+        every.inconclusive if of_all is not None else "",
         of=", all labels",
         checks=OF_ALL,
         of_all=True,
+        maps=maps_note(every, OF_ALL, of_all or ()) if of_all is not None else "",
     )
 
 
