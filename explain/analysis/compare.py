@@ -86,9 +86,8 @@ def compare(
     if compared and len(matched) > 1:
         others = rows_b[partners(matched["label"].to_numpy(), seed)]
         control = map_similarity(a, b, rows_a, others, compared)
-    metrics = side_by_side(
-        _predictions(matched, "a", len(classes)), _predictions(matched, "b", len(classes)), replicates, seed
-    )
+    before, after = (_predictions(matched, which, len(classes)) for which in "ab")
+    metrics = side_by_side(before, after, replicates, seed)
     only_a, only_b = (
         int((matched["right_a"] & ~matched["right_b"]).sum()),
         int((~matched["right_a"] & matched["right_b"]).sum()),
@@ -117,7 +116,7 @@ def maps_of_both(a: RunData, b: RunData, method: str | None) -> tuple[str, bool]
         if unsaid := not_said_of(run, method, f"similarity of maps (run {letter})"):
             return unsaid, False
     unknown = [run for run in runs.values() if state_of(run, method) == "unknown"]
-    commands = " and ".join(map(command, unknown))
+    commands = "; ".join(map(command, unknown))
     return (f"Similarities of maps are of {a.title(method)}. {REMARK} {commands}" if unknown else ""), True
 
 

@@ -125,7 +125,10 @@ def compare(
     first: Run,
     second: Annotated[Path, typer.Argument(help="Run folder of the same images.")],
     method: Annotated[
-        str | None, typer.Option(help="Method whose maps are compared (default: the first that both have).")
+        str | None,
+        typer.Option(
+            help="Method whose maps are compared (default: one that beats its controls in both runs, otherwise the first that both have)."
+        ),
     ] = None,
     label: Label = "",
     threshold: Threshold = "",
