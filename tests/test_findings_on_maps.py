@@ -1,5 +1,5 @@
-"""Findings that rest on maps: said where the maps passed, left out where they did not, and with a remark where
-nobody measured them; on the page, in the terminal, in the report."""
+"""Findings that rest on maps: said where the maps passed, left out where they did not, and with a remark
+where nobody measured them; on the page, in the terminal, in the report."""
 
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def test_the_lenses_say_what_they_leave_out(border: Findings) -> None:
     assert "Not said" not in audit(border, view) + cluster_view(border, view) + slice_view(border, view)
     assert "border mass" in slice_view(border, view)
     keep(border.run, {"layer_cam": SAME, "grad_cam": CENTER})
-    assert "Not said: differences of maps, which rests on maps" in audit(border, view)
+    assert "Not said: differences of maps, because of the maps" in audit(border, view)
     assert "Map statistics of every image" in audit(border, view)  # figures, not a finding
     assert "Not said: clusters of maps" in cluster_view(border, view)
     html = slice_view(border, view)

@@ -85,8 +85,7 @@ def maps_note(found: OfMaps, checks: Iterable[str], said: Iterable[Proposal], sl
 def not_said(what: Iterable[str], title: str, verdict: str) -> str:
     """`verdict` on the maps of the method `title`, in a few words."""
     names = list(what)
-    rest = "which rests" if len(names) == 1 else "which rest"
-    return f"Not said: {listed(names, len(names))}, {rest} on maps ({title}: {verdict})."
+    return f"Not said: {listed(names, len(names))}, because of the maps ({title}: {verdict})."
 
 
 def not_said_of(run: RunData, method: str, what: str) -> str:

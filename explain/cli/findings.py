@@ -127,7 +127,8 @@ def compare(
     method: Annotated[
         str | None,
         typer.Option(
-            help="Method whose maps are compared (default: one that beats its controls in both runs, otherwise the first that both have)."
+            help="Method whose maps are compared (default: one that beats its controls in both runs, "
+            "otherwise the first that both have)."
         ),
     ] = None,
     label: Label = "",

@@ -9,7 +9,7 @@ from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.errors import UserError
 
-IMAGES, KINDS = 60, ("insertion", "deletion")
+IMAGES, CELLS, STEPS, KINDS = 60, 14, 10, ("insertion", "deletion")
 
 
 def small_measurement(classifier: Classifier, run: RunData) -> Measurement:
@@ -24,6 +24,6 @@ def small_measurement(classifier: Classifier, run: RunData) -> Measurement:
             refused = str(error)
     if not methods:
         raise UserError(refused)
-    settings = TrustSettings(run.manifest.request.layer, CurveSettings(14, 10), KINDS)
+    settings = TrustSettings(run.manifest.request.layer, CurveSettings(CELLS, STEPS), KINDS)
     store = TrustStore.of(run.folder, settings)
     return Measurement(classifier, run, methods, stratified(run, IMAGES), store)
