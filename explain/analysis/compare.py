@@ -1,6 +1,5 @@
 """Two runs of the same images: before and after a training, or two networks."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,6 @@ from models.errors import UserError
 APART = (
     26  # bits of 64 of the perceptual hash: different pictures differ in 32 on average, crops of one in fewer
 )
-WIDTH = 110  # of a terminal
 EXACT = 1000  # discordant pairs up to which McNemar's test is exact
 
 
@@ -288,7 +286,7 @@ def format_text(c: Comparison, most: int = 12) -> list[str]:
         + (f"; {c.relabeled} whose labels differ left out" if c.relabeled else ""),
     ]
     flips = f"right in A alone {len(c.only_a)}, in B alone {len(c.only_b)}; McNemar p = {c.p:.3g}"
-    note = ["", textwrap.fill(c.maps_note, WIDTH)] if c.maps_note else []
+    note = ["", c.maps_note] if c.maps_note else []
     return [*head, "", _metrics_table(c), "", flips, "", _classes_table(c, most), *note]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from explain.analysis.findings import Findings
 from explain.analysis.label_proposals import OF_ALL, LabelSetFindings
 from explain.analysis.number_proposals import CHECKS, NumberFindings
-from explain.analysis.on_maps import ATTENTION, maps_note, slices_to_say
+from explain.analysis.on_maps import ATTENTION, command, maps_note, slices_to_say
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import checks_of
 from explain.analysis.slices import Slice
@@ -33,7 +33,7 @@ def format_text(findings: Findings) -> str:
                 AT_HALF if findings.run.decision else "",
                 _proposals(findings),
                 _slices(worse),
-                textwrap.fill(note, WIDTH),
+                _wrapped(note, command(findings.run)),
             ],
         )
     )
@@ -44,7 +44,15 @@ def format_label_sets(findings: LabelSetFindings) -> str:
     if findings.inconclusive:
         return textwrap.fill(findings.inconclusive, WIDTH)
     note = maps_note(findings, OF_ALL, findings.proposals)
-    return "\n\n".join(filter(None, [_numbered(findings.proposals, OF_ALL), textwrap.fill(note, WIDTH)]))
+    return "\n\n".join(
+        filter(None, [_numbered(findings.proposals, OF_ALL), _wrapped(note, command(findings.run))])
+    )
+
+
+def _wrapped(note: str, command: str) -> str:
+    """A note as lines; the command at its end, if there is one, stays in one line, to be copied."""
+    text = note.removesuffix(command).rstrip()
+    return "\n".join([textwrap.fill(text, WIDTH), *([f"   {command}"] if text != note else [])])
 
 
 def format_numbers(findings: NumberFindings, name: str) -> str:
