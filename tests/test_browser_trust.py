@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The last 128 images of the demo's 800, of which 10 are measured, in 3 steps; the server is in this process."""
+    """The last 128 images of the demo's 800, of which 10 are measured, in 3 steps."""
     folder = tmp_path_factory.mktemp("run") / "demo"
     shutil.copytree(DEMO, folder)
     shutil.rmtree(folder / "trust", ignore_errors=True)

@@ -82,13 +82,12 @@ class Measuring:
 
         with self._classifier() as classifier:
             work = small_measurement(classifier, self._run)
-        began, before = time.monotonic(), 0.0
+        began = time.monotonic()
         for fraction in in_turns(work.steps(), self._classifier, self._raise_if_stopped):
             left = (time.monotonic() - began) / fraction * (1 - fraction) if fraction else 0.0
             self.progress = f"{100 * fraction:.0f} %, about {left:.0f} s left"
-            before = fraction
             time.sleep(PAUSE)
-        if work.unread and before:
+        if work.unread:
             self.ended = f"{work.unread} of {len(work.rows)} images cannot be read and are left out."
 
     def _raise_if_stopped(self) -> None:
