@@ -1,6 +1,7 @@
 """Findings that rest on maps: said where the maps passed, left out where they did not, and with a remark
 where nobody measured them; on the page, in the terminal, in the report."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,17 @@ from dashboard.components.slice_view import slice_view
 from dashboard.tabs.errors import proposed
 from dashboard.tabs.errors_state import first_view
 from explain.analysis.findings import Findings
-from explain.analysis.format_text import format_label_sets, format_proposals, format_text
+from explain.analysis.format_text import format_label_sets, format_numbers, format_proposals, format_text
 from explain.analysis.label_proposals import OF_ALL, OF_EACH, LabelSetFindings
+from explain.analysis.number_proposals import NumberFindings
 from explain.analysis.on_maps import CHECKS_ON_MAPS, PARTS, REMARK, command
 from explain.analysis.proposals import CHECKS
 from explain.export.report import report
 from explain.run.reader import open_run
 from tests.command import launch
+from tests.label_runs import label_sets
 from tests.measured import BETTER, CENTER, SAME, keep
-from tests.test_label_checks import label_sets
+from tests.test_number_maps import at_border
 
 NOT_SAID = "Not said: classes recognized by their border, errors at the border"
 BORDER = "class 3 may be recognized by its border."
@@ -141,3 +144,22 @@ def test_labels_at_the_border_follow_their_maps(tmp_path: Path) -> None:
     keep(found.run, {method: BETTER}, steps=4)
     [said] = [p for p in found.proposals if p.kind == "border class"]
     assert f"{said.text} {REMARK}" == p.text
+
+
+def test_worst_errors_of_numbers_follow_their_maps(tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(0), 400
+    truth, error, mass = rng.uniform(0, 9, n), rng.normal(size=n), rng.uniform(0, 0.6, n)
+    mass[np.abs(error) >= np.quantile(np.abs(error), 0.8)] += 0.3
+    run = replace(at_border(mass, error, truth), folder=tmp_path)
+    found = NumberFindings(run, 0)
+    [p] = [p for p in found.proposals if p.kind == "border"]
+    assert p.text.endswith(REMARK)
+    assert command(run) in format_numbers(found, "age")
+    keep(run, dict.fromkeys(run.manifest.request.methods, SAME))
+    assert not [p for p in found.proposals if p.kind == "border"]
+    text = words(format_numbers(found, "age"))
+    assert "Not said: errors at the border, because of the maps" in text
+    keep(run, dict.fromkeys(run.manifest.request.methods, BETTER), steps=4)
+    [said] = [p for p in found.proposals if p.kind == "border"]
+    assert f"{said.text} {REMARK}" == p.text
+    assert "maps of" not in found.maps_note

@@ -59,7 +59,8 @@ def proposed(run: NumbersRun, view: NumbersView, compute: bool = False) -> Marku
         return Markup()  # the cautions below the measures say it
     of = f": {run.outputs[view.output]}" if len(run.outputs) > 1 else ""
     found = findings.proposals if compute or findings.ready else None
-    return proposals_panel(found, view.group, note=NOTE, of=of, checks=CHECKS)
+    maps = findings.maps_note if found is not None else ""
+    return proposals_panel(found, view.group, note=NOTE, of=of, checks=CHECKS, maps=maps)
 
 
 def _measures(run: NumbersRun, view: NumbersView) -> Markup:
@@ -124,7 +125,7 @@ class NumbersTab:
         )
         keep_notes(ctx, [self._cards])
         self._trust.listen(self._view, self.redraw, areas)
-        ctx.on_load(self.arrive, None, [self._view, *areas, *self._trust.outputs])
+        ctx.on_load(self.arrive, None, [self._view, *self._trust.outputs, *areas])
 
     @error_boundary
     def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
@@ -148,11 +149,12 @@ class NumbersTab:
     def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
         """The view that a link asks for; then what to try, as soon as it is computed."""
         parameters = {} if TAB in request.query_params else dict(request.query_params)
-        view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
+        view = self._first
         if self._trust.changed:
             view = replace(view, method=first_method(self._run))
         if is_view(parameters) or self._trust.changed:
             view = from_query(parameters, self._run) if is_view(parameters) else view
-            yield [asdict(view), *pieces(self._run, view, self._editable), *self._trust.values(view.method)]
-        found = proposed(self._run, view, compute=True)
-        yield [*nothing[:-1], found, *self._trust.values(view.method)]
+            shown = pieces(self._run, view, self._editable)
+            yield [asdict(view), *self._trust.values(view.method), *shown]
+        found, unchanged = proposed(self._run, view, compute=True), [gr.skip()] * (len(self._areas) - 1)
+        yield [gr.skip(), *self._trust.values(view.method), *unchanged, found]

@@ -59,7 +59,9 @@ def format_numbers(findings: NumberFindings, name: str) -> str:
     """Of one output of a run of numbers, `name`: what to try; empty where nothing may be concluded."""
     if findings.inconclusive:
         return ""
-    return f"What to try: {name}\n{_numbered(findings.proposals, CHECKS)}"
+    note = _wrapped(findings.maps_note, command(findings.of.run))
+    text = f"What to try: {name}\n{_numbered(findings.proposals, CHECKS)}"
+    return f"{text}\n\n{note}" if note else text
 
 
 def format_proposals(findings: Findings | LabelSetFindings | NumberFindings, most: int = 3) -> list[str]:
@@ -67,7 +69,8 @@ def format_proposals(findings: Findings | LabelSetFindings | NumberFindings, mos
     if findings.inconclusive:
         return [f"warning    {findings.inconclusive}"]
     shown = findings.proposals[:most]
-    note = "" if isinstance(findings, NumberFindings) else maps_note(findings, (), shown)
+    of = findings.of if isinstance(findings, NumberFindings) else findings
+    note = maps_note(of, (), shown)
     lines = [f"try        {p.title}{_train(p)}" for p in shown]
     return [*lines, f"maps       {note}"] if note else lines
 

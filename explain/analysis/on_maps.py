@@ -74,7 +74,8 @@ def maps_note(found: OfMaps, checks: Iterable[str], said: Iterable[Proposal], sl
     run, method = found.run, found.method
     state, verdict = state_of(run, method), verdict_of(run, method)
     if state == "does not pass" and verdict is not None:
-        parts = PARTS if run.label_sets is None else {k: v for k, v in PARTS.items() if k != "slices"}
+        of_maps = run.label_sets is None and not run.numbers  # whether there are slices by map statistics
+        parts = {k: v for k, v in PARTS.items() if of_maps or k != "slices"}
         names = [parts.get(c, c) for c in checks if c in parts or c in CHECKS_ON_MAPS]
         return not_said(names, run.title(method), verdict.text) if names else ""
     if state == "unknown" and (slices or any(p.on_maps for p in said)):
