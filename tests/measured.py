@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from explain.quality.sample import target_name
 from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK, CurveSettings
 from explain.quality.store import TrustSettings, TrustStore
 from explain.run.reader import RunData
@@ -18,7 +19,8 @@ def keep(
     """Rows of the first `images` of a run, as if `methods` (name -> one of the kinds) had been measured;
     `settings`: of `CurveSettings`."""
     layer = run.manifest.request.layer if layer is None else layer
-    kept = TrustSettings(layer, CurveSettings(**settings), ("insertion", "deletion"))
+    target = target_name(run)
+    kept = TrustSettings(layer, CurveSettings(**settings), ("insertion", "deletion"), target=target)
     store = TrustStore.of(run.folder, kept)
     for i, name in enumerate(run.table["id"].astype(str)[:images]):
         rows = []

@@ -20,10 +20,12 @@ from explain.analysis.number_proposals import NumberFindings
 from explain.analysis.on_maps import CHECKS_ON_MAPS, PARTS, REMARK, command
 from explain.analysis.proposals import CHECKS
 from explain.export.report import report
+from explain.quality.known import state_of
 from explain.run.reader import open_run
 from tests.command import launch
 from tests.label_runs import label_sets
 from tests.measured import BETTER, CENTER, SAME, keep
+from tests.number_runs import made_up
 from tests.test_number_maps import at_border
 
 NOT_SAID = "Not said: classes recognized by their border, errors at the border"
@@ -163,3 +165,12 @@ def test_worst_errors_of_numbers_follow_their_maps(tmp_path: Path) -> None:
     [said] = [p for p in found.proposals if p.kind == "border"]
     assert f"{said.text} {REMARK}" == p.text
     assert "maps of" not in found.maps_note
+
+
+def test_verdicts_are_those_of_their_output(tmp_path: Path) -> None:
+    run = replace(made_up(), folder=tmp_path)
+    keep(run, dict.fromkeys(run.manifest.request.methods, SAME))
+    first, second = NumberFindings(run, 0).of, NumberFindings(run, 1).of
+    assert state_of(first.asked, "grad_cam") == "does not pass"
+    assert state_of(second.asked, "grad_cam") == "unknown"
+    assert command(second.asked).endswith("--label valence")

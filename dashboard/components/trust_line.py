@@ -7,6 +7,7 @@ from markupsafe import Markup
 from dashboard.components.markup import NOTHING, action, html
 from explain.analysis.on_maps import command
 from explain.quality.known import known, state_of, verdict_of
+from explain.quality.sample import target_name
 from explain.quality.verdict import BELIEVED, FIGURES, SHORT, Verdict
 from explain.run.reader import RunData
 
@@ -57,6 +58,7 @@ def _figures(run: RunData, verdict: Verdict) -> Markup:
     control = SHORT.get(found.best, found.best)
     means = f"{found.mean:.3f}, {control} {found.means[found.best]:.3f}" if found.images else "not known"
     where = f"at {run.manifest.request.layer}, " if run.manifest.request.layer else ""
+    where += f"for {target_name(run)}, " if run.numbers else ""
     figure = FIGURES[name]
     return html(
         '<small title="{}">{}{:,} images; {}: {}</small>',

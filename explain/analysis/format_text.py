@@ -59,7 +59,7 @@ def format_numbers(findings: NumberFindings, name: str) -> str:
     """Of one output of a run of numbers, `name`: what to try; empty where nothing may be concluded."""
     if findings.inconclusive:
         return ""
-    note = _wrapped(findings.maps_note, command(findings.of.run))
+    note = _wrapped(findings.maps_note, command(findings.of.asked))
     text = f"What to try: {name}\n{_numbered(findings.proposals, CHECKS)}"
     return f"{text}\n\n{note}" if note else text
 
@@ -69,7 +69,7 @@ def format_proposals(findings: Findings | LabelSetFindings | NumberFindings, mos
     if findings.inconclusive:
         return [f"warning    {findings.inconclusive}"]
     shown = findings.proposals[:most]
-    of = findings.of if isinstance(findings, NumberFindings) else findings
+    of = findings.of.maps if isinstance(findings, NumberFindings) else findings
     note = maps_note(of, (), shown)
     lines = [f"try        {p.title}{_train(p)}" for p in shown]
     return [*lines, f"maps       {note}"] if note else lines

@@ -87,11 +87,11 @@ class NumberFindings:
     @property
     def maps_note(self) -> str:
         """As `on_maps.maps_note`."""
-        return "" if self.inconclusive else maps_note(self.of, CHECKS, self.proposals)
+        return "" if self.inconclusive else maps_note(self.of.maps, CHECKS, self.proposals)
 
     def _proposals(self) -> list[Proposal]:
-        checks = checks_to_make(self.of, CHECKS)
-        found = [p for name, check in checks.items() for p in remarked(self.of, name, check(self.of))]
+        checks = checks_to_make(self.of.maps, CHECKS)
+        found = [p for name, check in checks.items() for p in remarked(self.of.maps, name, check(self.of))]
         return sorted(found, key=lambda p: -p.errors)
 
 

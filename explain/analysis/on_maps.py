@@ -2,13 +2,14 @@
 not, the findings are left out; where nobody measured it, they say so."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from explain.analysis.proposal import Proposal
 from explain.analysis.slices import Slice
 from explain.formatting import listed
 from explain.quality.known import State, state_of, verdict_of
+from explain.quality.sample import target_name
 from explain.run.reader import RunData
 from models.program import typed
 
@@ -34,6 +35,14 @@ class OfMaps(Protocol):
 
     @property
     def method(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class MapsOf:
+    """`OfMaps` of a run in which one output is asked for."""
+
+    run: RunData
+    method: str
 
 
 def method_of_findings(run: RunData, missing: Mapping[str, int]) -> str:
@@ -99,4 +108,5 @@ def not_said_of(run: RunData, method: str, what: str) -> str:
 
 def command(run: RunData) -> str:
     """The command that measures a run's maps."""
-    return typed(["trust", str(run.folder)])
+    of_output = ["--label", target_name(run)] if getattr(run, "one_output", False) else []
+    return typed(["trust", str(run.folder), *of_output])

@@ -11,6 +11,7 @@ from typing import Literal
 from cachetools import LRUCache
 
 from explain.quality.comparison import FEWEST
+from explain.quality.sample import target_name
 from explain.quality.store import FOLDER, TrustStore, stores
 from explain.quality.verdict import Trust, Verdict
 from explain.run.reader import RunData
@@ -35,7 +36,7 @@ class Known:
         return {v.method: v for v in self.verdicts}
 
 
-_kept: LRUCache[tuple[Path, str, tuple[str, ...]], tuple[Stamp, Known | None]] = LRUCache(KEPT)
+_kept: LRUCache[tuple[Path, str, str, tuple[str, ...]], tuple[Stamp, Known | None]] = LRUCache(KEPT)
 
 
 def stamp_of(run: RunData) -> Stamp:
@@ -52,12 +53,12 @@ def stamp_of(run: RunData) -> Stamp:
 
 def known(run: RunData) -> Known | None:
     """What was measured of the run's methods: at the run's own layer, otherwise at another one; of several
-    measurements the newest of enough images. None where nothing was measured, or nothing of it can be
-    read."""
+    measurements the newest of enough images, that of a label before that of the most probable labels. None
+    where nothing was measured, or nothing of it can be read."""
     request, stamp = run.manifest.request, stamp_of(run)
     if not stamp:
         return None
-    key = (run.folder, request.layer, tuple(request.methods))
+    key = (run.folder, request.layer, target_name(run), tuple(request.methods))
     before = _kept.get(key)
     if before is None or before[0] != stamp:
         before = _kept[key] = stamp, _read(run)
@@ -65,17 +66,20 @@ def known(run: RunData) -> Known | None:
 
 
 def _read(run: RunData) -> Known | None:
-    layer, found = run.manifest.request.layer, []
+    layer, target, found = run.manifest.request.layer, target_name(run), list[tuple[bool, Known]]()
     for store in stores(run.folder):
+        if store.settings.target not in (target, ""):  # of another label or output
+            continue
         try:
             one = _of(store, run)
         except Exception as error:  # files of other versions, and damaged ones: it is measured again
             name = type(error).__name__
             logging.getLogger("vitrine").warning("%s is left out (%s)", store.folder, name)
             continue
-        found += [one] if one is not None else []
+        found += [(store.settings.target == target, one)] if one is not None else []
     # stores come newest first, and sorting keeps that order among equals
-    return min(found, key=lambda k: (k.layer != layer, k.images < FEWEST), default=None)
+    ranked = sorted(found, key=lambda f: (f[1].layer != layer, f[1].images < FEWEST, not f[0]))
+    return ranked[0][1] if ranked else None
 
 
 def _of(store: TrustStore, run: RunData) -> Known | None:

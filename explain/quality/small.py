@@ -2,7 +2,7 @@
 
 from explain.methods.compute import method_for
 from explain.quality.measure import Measurement
-from explain.quality.sample import stratified
+from explain.quality.sample import stratified, target_name
 from explain.quality.settings import CurveSettings
 from explain.quality.store import TrustSettings, TrustStore
 from explain.run.reader import RunData
@@ -24,6 +24,8 @@ def small_measurement(classifier: Classifier, run: RunData) -> Measurement:
             refused = str(error)
     if not methods:
         raise UserError(refused)
-    settings = TrustSettings(run.manifest.request.layer, CurveSettings(CELLS, STEPS), KINDS)
+    settings = TrustSettings(
+        run.manifest.request.layer, CurveSettings(CELLS, STEPS), KINDS, target=target_name(run)
+    )
     store = TrustStore.of(run.folder, settings)
     return Measurement(classifier, run, methods, stratified(run, IMAGES), store)

@@ -163,8 +163,7 @@ class Trust:
             m: {
                 v: table[pair].to_numpy()
                 for v in SHORT
-                if (pair := ("" if v in OF_IMAGE else m, v)) in table.columns
-                and table[pair].notna().any()
+                if (pair := ("" if v in OF_IMAGE else m, v)) in table.columns and table[pair].notna().any()
             }
             for m in methods
         }
