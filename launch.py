@@ -46,6 +46,7 @@ from explain.cli.serve_options import (
     GazeModel,
     Host,
     Mcp,
+    MeasureTrust,
     OpenBrowser,
     Port,
     Public,
@@ -119,6 +120,7 @@ def serve(
     threshold: Threshold = "",
     positive: Positive = "",
     label: Label = "",
+    measure_trust: MeasureTrust = False,
     open_browser: OpenBrowser = True,
 ) -> None:
     """Open the dashboard on a run."""
@@ -130,7 +132,8 @@ def serve(
     config = ServeConfig(run=run, sharing=sharing, weights=weights, device=device, trainings=trainings)
     config = replace(config, against=tuple(against or ()), gaze=gaze, gaze_model=gaze_model)
     config = replace(config, decoders=decoders, allow_data=allow_data, open_browser=open_browser)
-    start(replace(config, threshold=threshold, positive=positive, label=label))
+    config = replace(config, threshold=threshold, positive=positive, label=label)
+    start(replace(config, measure_trust=measure_trust))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -6,11 +6,12 @@ from markupsafe import Markup
 
 from dashboard.components.controls import pager, pages_of, segments
 from dashboard.components.markup import NOTHING, action, html, join
-from dashboard.components.panel import panel, row, table
+from dashboard.components.panel import empty, panel, row, table
 from dashboard.components.toolbar import ONE_TARGET, controls_row, method_choice, one_target
 from dashboard.tabs.errors_state import AUDITED, View
 from explain.analysis.contrasts import Contrast
 from explain.analysis.findings import Findings
+from explain.analysis.on_maps import not_said_of
 from explain.formatting import counted, decimal, p_value
 from explain.run.format import area_column, map_column
 from explain.run.map_stats import UNIFORM_BORDER_MASS
@@ -18,6 +19,7 @@ from explain.run.reader import RunData
 
 A_PAGE, CONTRASTS = 20, 14
 LEVEL = 0.05  # of p
+TITLE = "Map statistics of wrong and correct predictions"
 HEADS_OF_DIFFERENCES = (
     ("class", ""),
     ("statistic", ""),
@@ -53,9 +55,11 @@ def _differences(findings: Findings, view: View) -> Markup:
     none = html('<tr><td colspan="6">Too few wrong or correct images to compare.</td></tr>')
     rows = join(_contrast(run, c) for c in found[:CONTRASTS]) or none
     controls = controls_row(method_choice(run, view), segments("target", ONE_TARGET, target, "map for"))
+    if unsaid := not_said_of(run, view.method, "differences of maps"):
+        return panel(TITLE, controls + empty(unsaid))
     border = html('<button class="vt-link" {}>errors at the border</button>', action("group", "border"))
     return panel(
-        "Map statistics of wrong and correct predictions",
+        TITLE,
         controls + table(HEADS_OF_DIFFERENCES, rows),
         "the largest significant differences first",
         border,

@@ -10,6 +10,7 @@ from dashboard.components.toolbar import map_controls, one_target
 from dashboard.tabs.errors_state import View
 from explain.analysis.clusters import Cluster
 from explain.analysis.findings import Findings
+from explain.analysis.on_maps import not_said_of
 from explain.analysis.ranking import by_recall
 from explain.formatting import be, counted, percent
 from explain.run.images import mean_picture
@@ -29,6 +30,8 @@ def cluster_view(findings: Findings, view: View) -> Markup:
     classes = {str(i): run.classes[i] for i in run.present}
     choice = select("class", "class", classes, str(label)) if len(classes) <= LISTED else NOTHING
     title, controls = f"Clusters of {run.classes[label]}’s maps", map_controls(run, view, first=choice)
+    if unsaid := not_said_of(run, view.method, "clusters of maps"):
+        return panel(title, controls + empty(unsaid))
     try:
         found = findings.clusters(label, view.method, target)
     except UserError as error:

@@ -22,7 +22,7 @@ from explain.run.label_sets import LabelRun
 from explain.run.reader import RunData
 from models.program import program
 
-A_PAGE, CLASSES = 12, 60
+A_PAGE, CLASSES, DRIFT = 12, 60, "drift"
 HEADS_OF_METRICS = (("metric", ""), ("A", ""), ("B", ""), ("B − A", "95 % interval, by the paired bootstrap"))
 HEADS_OF_CLASSES = (
     ("class", ""),
@@ -112,7 +112,13 @@ def class_changes(c: Comparison, choice: Choice) -> Markup:
         if len(c.by_class) > CLASSES
         else "the largest change first; click a class"
     )
-    return panel("Classes", html('<div class="vt-tall">{}</div>', table(HEADS_OF_CLASSES, rows)), note)
+    body = html('<div class="vt-tall">{}</div>', table(HEADS_OF_CLASSES, rows))
+    return panel("Classes", body + _maps_note(c), note)
+
+
+def _maps_note(c: Comparison) -> Markup:
+    """What is known of the maps that are compared."""
+    return html('<p class="vt-advice vt-maps-note">{}</p>', c.maps_note) if c.maps_note else NOTHING
 
 
 def _class(name: str, label: int, r: pd.Series, chosen: bool) -> Markup:
@@ -126,7 +132,7 @@ def _class(name: str, label: int, r: pd.Series, chosen: bool) -> Markup:
 
 def flips(c: Comparison, choice: Choice) -> Markup:
     """Cards of a list, each with A's and B's map."""
-    found = {"a": c.only_a, "b": c.only_b, "drift": c.drifts}[choice.which]
+    found = {"a": c.only_a, "b": c.only_b, DRIFT: c.drifts}[choice.which]
     if choice.label >= 0:
         found = found[found["label"] == choice.label]
     part = found[choice.page * A_PAGE : (choice.page + 1) * A_PAGE]
@@ -139,8 +145,9 @@ def flips(c: Comparison, choice: Choice) -> Markup:
         pager(choice.page, pages_of(len(found), A_PAGE)[1]),
     )
     cards = html('<div class="vt-pairs">{}</div>', join(_cards(c, part, choice.target)))
+    none = (choice.which == DRIFT and c.maps_note) or "None."
     note = f"{counted(len(found), 'image')}{whose}; each map scaled to sum 1, both of a pair on one scale"
-    return panel(LISTS[choice.which], controls + (cards if len(part) else empty("None.")), note)
+    return panel(LISTS[choice.which], controls + (cards if len(part) else empty(none)), note)
 
 
 def _cards(c: Comparison, part: pd.DataFrame, target: str) -> list[Markup]:

@@ -19,6 +19,7 @@ from explain.analysis.bootstrap import Metric
 from explain.analysis.compare_numbers import NumbersComparison, agreement, shared_text
 from explain.analysis.regression_text import number, signed_number
 from explain.formatting import counted
+from explain.quality.known import shared_method
 from explain.run.number_run import NumbersRun
 
 BUTTONS = 5  # outputs that are buttons; more are a list
@@ -83,7 +84,7 @@ def changed_images(c: NumbersComparison, output: int, choice: Choice) -> Markup:
     """Images of one output whose predicted number came nearer to the truth, or went farther from it."""
     which = list_of(choice)
     lists = {NEARER: c.nearer(output), FARTHER: c.farther(output)}
-    found, method = lists[which], shared_method(c)
+    found, method = lists[which], shared_method(c.a, c.b)
     page, pages = pages_of(len(found), A_PAGE, choice.page)
     part = found[page * A_PAGE : (page + 1) * A_PAGE]
     controls = controls_row(
@@ -99,11 +100,6 @@ def changed_images(c: NumbersComparison, output: int, choice: Choice) -> Markup:
     scale = empty(f"{what}each map scaled to a mean magnitude of 1, both of a pair on one scale")
     cards = html('<div class="vt-pairs">{}</div>', join(_cards(c, part, output, method)))
     return panel(CHANGES[which], controls + scale + (cards if len(part) else empty("None.")), note)
-
-
-def shared_method(c: NumbersComparison) -> str | None:
-    """The first method that both runs have."""
-    return next((m for m in c.a.manifest.request.methods if m in c.b.manifest.request.methods), None)
 
 
 def _outputs(c: NumbersComparison, output: int) -> Markup:

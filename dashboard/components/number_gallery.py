@@ -9,12 +9,14 @@ from dashboard.components.note_editor import Notes, note_editor, notes_of
 from dashboard.components.number_cards import number_cards, signed_controls
 from dashboard.components.panel import empty
 from dashboard.components.toolbar import controls_row
+from dashboard.components.trust_line import method_options
 from dashboard.links import linked
 from dashboard.tabs.numbers_state import NumbersView
 from explain.analysis.number_groups import GROUPS, SORTS, NumberGroup, number_group
 from explain.analysis.number_proposals import NOTED, SUSPICIOUS, group_of
 from explain.analysis.run_numbers import plane_of
 from explain.formatting import counted
+from explain.quality.known import methods_by_verdict
 from explain.run.number_run import NumbersRun
 
 SHORT = {
@@ -77,7 +79,7 @@ def _column(run: NumbersRun, view: NumbersView, key: str, group: NumberGroup) ->
 
 def _panel(run: NumbersRun, view: NumbersView, title: str, note: str, pages: int, body: str) -> Markup:
     page = min(view.page, pages - 1)
-    method = {m: run.title(m) for m in run.manifest.request.methods}
+    method = method_options(run, methods_by_verdict(run))
     controls = controls_row(
         segments("group", SHORT, view.group, "images"),
         select("method", "method", method, view.method),

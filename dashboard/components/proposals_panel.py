@@ -22,18 +22,21 @@ def proposals_panel(
     of: str = "",
     checks: Iterable[str] = CHECKS,
     of_all: bool = False,
+    maps: str = "",
 ) -> Markup:
     """`found` None: the analysis is still running; `inconclusive`: why nothing can be concluded; `note`: what
     they are; `of`: what they are about; `checks`: names of those that were made. `of_all`: of several labels
-    per image, those of all labels: a click on one also asks for its label."""
+    per image, those of all labels: a click on one also asks for its label. `maps`: what is said or not said
+    because of the maps (`explain.analysis.on_maps.maps_note`)."""
+    below = html('<p class="vt-advice vt-maps-note">{}</p>', maps) if maps else NOTHING
     if inconclusive:
         return panel(f"What to check first{of}", warning(inconclusive))
     if found is None:
         return panel(TITLE + of, empty("Checking labels, duplicates, slices, maps …"))
     if not found:
-        return panel(TITLE + of, empty(f"No significant finding. Checked: {', '.join(checks)}."))
+        return panel(TITLE + of, empty(f"No significant finding. Checked: {', '.join(checks)}.") + below)
     cards = [_card(i, p, chosen, of_all) for i, p in enumerate(found)]
-    return panel(TITLE + of, _cards(cards[:SHOWN]) + _more(cards[SHOWN:]), note)
+    return panel(TITLE + of, _cards(cards[:SHOWN]) + _more(cards[SHOWN:]) + below, note)
 
 
 def _cards(cards: Sequence[Markup]) -> Markup:

@@ -6,6 +6,7 @@ from dashboard.components.markup import action, html, join
 from dashboard.components.panel import panel, table, warning
 from dashboard.tabs.errors_state import View
 from explain.analysis.findings import Findings
+from explain.analysis.on_maps import not_said_of, slices_to_say
 from explain.analysis.slices import Slice
 from explain.formatting import p_value, percent
 
@@ -26,14 +27,18 @@ def slice_view(findings: Findings, view: View) -> Markup:
     """A table, the most significant first; a row shows its images."""
     if findings.inconclusive:
         return panel("Slices", warning(findings.inconclusive))
-    found = findings.slices(findings.method)
+    every = findings.slices(findings.method)
+    found = slices_to_say(findings, every)
     count = sum(max(s.p, s.p_within) < LEVEL for s in found)
     text = (
         f"{count} of {len(found)} slices have more errors than the rest, also within classes"
         if count
         else f"none of {len(found)} slices has significantly more errors than the rest"
     )
-    note = f"{text}; map statistics are of {findings.run.title(findings.method)} for the predicted class."
+    name = findings.run.title(findings.method)
+    note = f"{text}; map statistics are of {name} for the predicted class."
+    if len(found) < len(every):
+        note = f"{text}. {not_said_of(findings.run, findings.method, 'slices by map statistics')}"
     note += "" if "brightness" in findings.run.ok else UNMEASURED
     return panel("Slices", table(HEADS, join(map(_row, found[: max(SHOWN, count)])), "vt-wide-first"), note)
 

@@ -5,8 +5,10 @@ from markupsafe import Markup
 
 from dashboard.components.controls import pager, segments, select
 from dashboard.components.markup import NOTHING, html, join
+from dashboard.components.trust_line import method_options
 from dashboard.tabs.errors_state import LISTED, TARGETS, View
 from explain.analysis.ranking import SORTS
+from explain.quality.known import methods_by_verdict
 from explain.render import COLOR_MAPS
 from explain.run.reader import RunData
 
@@ -48,7 +50,9 @@ def controls_row(*controls: Markup) -> Markup:
 
 
 def method_choice(run: RunData, view: View) -> Markup:
-    return select("method", "method", {m: run.title(m) for m in run.manifest.request.methods}, view.method)
+    """Those that can be trusted first."""
+    options = method_options(run, methods_by_verdict(run))
+    return select("method", "method", options, view.method)
 
 
 def one_target(view: View) -> str:

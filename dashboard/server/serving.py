@@ -82,7 +82,8 @@ class ServeConfig:
     `gaze evaluate`; `gaze_model`: a checkpoint of `gaze train`; `decoders`: a folder of `invert train`;
     `allow_data`: read images that the run names though it was not made here; `threshold`, `positive`: of a
     run of two classes, as `explain.analysis.findings.with_threshold` takes them; `label`: of a run of several
-    labels per image, the one where the page begins."""
+    labels per image, the one where the page begins; `measure_trust`: measure in the background how far the
+    run's maps can be trusted."""
 
     run: Path
     sharing: Sharing = field(default_factory=Sharing)
@@ -98,11 +99,14 @@ class ServeConfig:
     threshold: str = ""
     positive: str = ""
     label: str = ""
+    measure_trust: bool = False
 
     def context(self, run: RunData, network: "Classifier | None" = None) -> Context:
         """What the tabs share. `run`: the folder, opened; `network`: instead of the one that the run names.
-        Raises UserError where a run to compare with is none, and for a threshold that does not fit the
-        run."""
+        Raises UserError where a run to compare with is none, for a threshold that does not fit the run, and
+        where maps are to be measured without the network."""
+        if self.measure_trust and not self.sharing.access.explains:
+            raise UserError("--measure-trust uses the network, --read-only does not: leave one of them out.")
         threshold, positive = run.threshold, run.positive
         for option, given in (("--threshold", self.threshold), ("--positive", self.positive)):
             if given:
@@ -148,10 +152,15 @@ def serve(config: ServeConfig) -> None:
     ended = _signaled()
     _announce(page.local_url, login, bool(sharing.auth))
     warming = ctx.warm_up()
+    if config.measure_trust:
+        ctx.measuring.start_when_idle(ctx.work_out)
     tunnel = _shared(port, rules, ended) if sharing.share else None
     _wait(ended, tunnel)
     _close(page, tunnel)
-    if warming is not None and warming.is_alive():  # the interpreter's end would abort a thread of torch
+    measured = ctx.measuring.close()
+    if not measured or (
+        warming is not None and warming.is_alive()
+    ):  # the interpreter's end would abort a thread of torch
         _leave()
 
 

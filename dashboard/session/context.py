@@ -19,13 +19,14 @@ from dashboard.session.cancellation import Cancellation
 from dashboard.session.decoder_service import DecoderService
 from dashboard.session.gaze_service import GazeService
 from dashboard.session.image_sessions import ImageSessions
+from dashboard.session.measuring import Measuring
 from dashboard.session.subjects import Subjects
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.run_numbers import measure_all
 from explain.run.format import REQUEST
-from explain.run.images import network_view
+from explain.run.images import network_view, original
 from explain.run.label_sets import LabelRun
-from explain.run.model import network_of
+from explain.run.model import network_is_here, network_of
 from explain.run.reader import RunData
 from models.shipped import WEIGHTS, architecture
 
@@ -122,6 +123,18 @@ class Context:
         return DecoderService(
             self.run.manifest.request.weights_hash, self.classifier, self.subjects.picture, self.decoders
         )
+
+    @cached_property
+    def measuring(self) -> Measuring:
+        return Measuring(self.run, self.classifier)
+
+    @cached_property
+    def can_measure(self) -> bool:
+        """Whether the network and the images of the run are here, as far as can be said without loading the
+        network."""
+        first = self.run.ok.index[:1].tolist()
+        here = self.network is not None or network_is_here(self.run.manifest, self.weights)
+        return here and bool(first) and original(self.run, int(first[0])) is not None
 
     @cached_property
     def others(self) -> list[Path]:

@@ -21,6 +21,7 @@ from dashboard.tabs.errors_state import View, read_thresholds, thresholds_text
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.number_compare_link import number_query, of_link, output_of
 from explain.analysis.binary import PRESETS
+from explain.quality.known import stamp_of
 from explain.run.format import CALLED
 from explain.run.number_run import NumbersRun
 from models.errors import UserError
@@ -46,12 +47,18 @@ class Comparisons:
         self._of_numbers = LRUCache[int, "NumbersComparison"](KEPT)
         self._changes = LRUCache[tuple[Any, ...], "LabelChanges"](KEPT)
         self._opened = LRUCache[tuple[Any, ...], "Comparison"](KEPT)
+        self._measured = stamp_of(ctx.run)
 
     @property
     def names(self) -> list[str]:
         return [folder.name for folder in self._ctx.others]
 
     def known(self, other: int) -> bool:
+        """Whether it is compared; anew where more is known of the maps."""
+        if self._measured != (stamp := stamp_of(self._ctx.run)):
+            self._measured = stamp
+            for kept in (self._kept, self._opened):
+                kept.clear()
         return any(other in kept for kept in (self._kept, self._of_labels, self._of_numbers))
 
     def of(self, other: int) -> "Comparison":

@@ -28,11 +28,14 @@ from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.tabs.errors_state import LENSES, View, first_view, from_query, is_view
 from dashboard.tabs.label_link import label_of_link
+from dashboard.tabs.trust_panel import TrustPanel
 from explain.analysis.binary_text import proposals_note
 from explain.analysis.findings import Findings
 from explain.analysis.groups import lists_of
 from explain.analysis.label_proposals import OF_ALL, label_set_findings
+from explain.analysis.on_maps import maps_note
 from explain.analysis.proposals import checks_of
+from explain.quality.known import first_method
 from explain.run.notes import read
 
 TITLE, ID = "Errors", "errors"
@@ -75,17 +78,22 @@ def proposed(findings: Findings, view: View, ready: bool) -> Markup:
     """What to try: of the network's own predictions, at any threshold. Of several labels per image, for the
     label that is asked for, then for all of them."""
     run, found = findings.run, findings.proposals if ready else None
-    shown = (found, view.group, findings.inconclusive, proposals_note(run))
+    shown, note = (found, view.group, findings.inconclusive, proposals_note(run)), ""
+    if found is not None and not findings.inconclusive:
+        note = maps_note(findings, checks_of(run), found)
     if run.label_sets is None:
-        return proposals_panel(*shown)
+        return proposals_panel(*shown, maps=note)
     every = label_set_findings(run.label_sets)
-    return proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run)) + proposals_panel(
-        every.proposals if ready or every.ready else None,
+    of_all = every.proposals if ready or every.ready else None
+    one = proposals_panel(*shown, of=f": {run.classes[1]}", checks=checks_of(run), maps=note)
+    return one + proposals_panel(
+        of_all,
         view.group,
-        every.inconclusive if ready or every.ready else "",
+        every.inconclusive if of_all is not None else "",
         of=", all labels",
         checks=OF_ALL,
         of_all=True,
+        maps=maps_note(every, OF_ALL, of_all or ()) if of_all is not None else "",
     )
 
 
@@ -133,6 +141,7 @@ class ErrorsTab:
                 threshold = [clickable(html, "vt-threshold") for html in shown[5:6]]
                 matrix, table = clickable(shown[2], "vt-confusion"), clickable(shown[3], "vt-table")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                self._trust = TrustPanel(ctx, self._first.method)
                 self._cards = clickable(shown[4], "vt-gallery")
         self._areas = [top, proposals, matrix, table, self._cards, *threshold, *labels]
 
@@ -142,7 +151,7 @@ class ErrorsTab:
             [area.select for area in areas],
             self.act,
             [self._view],
-            [self._view, *areas, ctx.opened, ctx.tabs],
+            [self._view, *areas, self._trust.line, ctx.opened, ctx.tabs],
             show_progress="hidden",
             trigger_mode="multiple",  # "always_last" would send the first of two quick clicks again
             api_visibility="private",
@@ -151,17 +160,25 @@ class ErrorsTab:
             quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
             clicked.then(self.work_out, [self._view], [areas[1]], **quiet)
         keep_notes(ctx, [self._cards])
-        ctx.on_load(self.arrive, None, [self._view, *areas])
+        self._trust.listen(self._view, self.redraw, areas)
+        ctx.on_load(self.arrive, None, [self._view, *areas, *self._trust.outputs])
 
     @error_boundary
     def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
         action, value, before = str(event.index), str(event.value), View(**keys)
         if action == "open":
             label = before.asked if self._ctx.run.label_sets is not None else None
-            return [*[gr.skip()] * (len(self._areas) + 1), *in_inspect(self._ctx.run, value, label)]
+            return [*[gr.skip()] * (len(self._areas) + 2), *in_inspect(self._ctx.run, value, label)]
         view = before.apply(action, value, self._of(before).run)
         areas = changed(self._of(view), before, view, self._editable)
-        return [asdict(view), *areas, gr.skip(), gr.skip()]
+        line = gr.skip() if view.method == before.method else self._trust.drawn(view.method)
+        return [asdict(view), *areas, line, gr.skip(), gr.skip()]
+
+    @error_boundary
+    def redraw(self, keys: dict[str, Any]) -> list[Any]:
+        """All that may follow from what was measured of maps."""
+        view = View(**keys)
+        return pieces(self._of(view), view, self._of(view).ready, self._editable)
 
     def _of(self, view: View) -> Findings:
         """Those of the label that is asked for, of several; otherwise the run's."""
@@ -184,16 +201,23 @@ class ErrorsTab:
         """The view that a link asks for; then the proposals, as soon as they are computed."""
         parameters = {} if TAB in request.query_params else dict(request.query_params)
         view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
-        if is_view(parameters):
-            asked = label_of_link(parameters, self._ctx.run)
-            asked = view.asked if asked is None else asked
-            view = from_query(parameters, self._ctx.findings_of(asked).run, asked)
-            yield [asdict(view), *pieces(self._of(view), view, self._of(view).ready, self._editable)]
+        if self._trust.changed:
+            view = replace(view, method=first_method(self._ctx.run))
+        if is_view(parameters) or self._trust.changed:
+            view = self._linked(parameters) if is_view(parameters) else view
+            shown = pieces(self._of(view), view, self._of(view).ready, self._editable)
+            yield [asdict(view), *shown, *self._trust.values(view.method)]
         else:
-            yield [*nothing]
+            yield [*nothing, *self._trust.values(view.method)]
         findings = self._of(view)
         while self._ctx.work_out(findings):
             time.sleep(0.3)
         if not self._known or view.asked != self._first.asked:
             nothing[2] = proposed(findings.at(view.threshold, view.positive), view, True)
-        yield nothing
+        yield [*nothing, *[gr.skip()] * len(self._trust.outputs)]
+
+    def _linked(self, parameters: dict[str, str]) -> View:
+        """The view that a link asks for."""
+        asked = label_of_link(parameters, self._ctx.run)
+        asked = self._first.asked if asked is None else asked
+        return from_query(parameters, self._ctx.findings_of(asked).run, asked)

@@ -11,6 +11,7 @@ from explain.analysis.confusion import NORMS, ORDERS
 from explain.analysis.groups import EARLIER_NAMES, KINDS, lists_of
 from explain.analysis.label_scores import label_scores
 from explain.analysis.ranking import SORTS
+from explain.quality.known import first_method
 from explain.run.format import CALLED
 from explain.run.label_sets import LabelSets
 from explain.run.reader import RunData
@@ -193,6 +194,8 @@ class View:
             if self.thresholds:
                 parts[THRESHOLDS] = thresholds_text(self.thresholds)
         parts |= {k: str(v) for k, v in asdict(self).items() if k in _LINKED and v != first[k]}
+        if self.method != run.manifest.request.methods[0]:
+            parts["method"] = self.method  # also where it is shown first now: a measurement may change that
         return "?" + urlencode(parts | ({PAGE: str(self.page + 1)} if self.page else {}))
 
 
@@ -208,7 +211,8 @@ def _is_number(text: str) -> bool:
 
 
 def first_view(run: RunData, asked: int = -1) -> View:
-    return View(method=run.manifest.request.methods[0], asked=asked)
+    """The method whose maps are trusted most (`explain.quality.known.first_method`)."""
+    return View(method=first_method(run), asked=asked)
 
 
 def asked_label(parameters: Mapping[str, str], run: RunData) -> int | None:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.export_view import contents, done, failed, progress
+from dashboard.components.trust_line import method_options
 from dashboard.error_boundary import error_boundary
 from dashboard.links import in_inspect
 from dashboard.server.uploads import handed_out
@@ -23,6 +24,7 @@ from explain.export.gallery import Export, ExportOptions
 from explain.export.number_gallery import NumberExport
 from explain.export.selection import selected
 from explain.formatting import counted
+from explain.quality.known import first_method, methods_by_verdict
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.errors import Cancelled, UserError
@@ -82,7 +84,7 @@ class ExportTab:
         self._of_all.click(self.report_of_all, report, result, concurrency_id="export", **QUIET)
         self._state.select(self.stop, None, None, concurrency_limit=None, **QUIET)
         self._contents.select(self.opened, None, [ctx.opened, ctx.tabs], **QUIET)
-        ctx.on_tab(ID, self.show, inputs, shown)
+        ctx.on_tab(ID, self.chosen, inputs, [*shown, form["methods"]])
 
     def _findings(self, keys: dict[str, Any]) -> Findings:
         """Of the label and at the threshold of Errors."""
@@ -105,6 +107,11 @@ class ExportTab:
         except UserError as error:
             return [command, failed(str(error))]
         return [command, contents(run, selection, options, methods)]
+
+    @error_boundary
+    def chosen(self, keys: dict[str, Any], *values: Any) -> list[Any]:
+        """As `show`, and the list of methods as they are known by now."""
+        return [*self.show(keys, *values), gr.Dropdown(choices=_methods(self._ctx.run))]
 
     def _of_numbers(self, run: NumbersRun, keys: dict[str, Any], values: tuple[Any, ...]) -> list[str]:
         try:
@@ -191,7 +198,6 @@ def _download(name: str, path: str) -> gr.DownloadButton:
 
 def _form(run: RunData) -> dict[str, Any]:
     """The controls by the names in `FORM`."""
-    methods = run.manifest.request.methods
     with gr.Column(elem_classes="vt-controls vt-panel"):
         controls: dict[str, Any] = {
             "select": gr.Radio(
@@ -208,8 +214,8 @@ def _form(run: RunData) -> dict[str, Any]:
                 elem_id="vt-export-each",
             ),
             "methods": gr.Dropdown(
-                [(run.title(m), m) for m in methods],
-                value=list(methods[:1]),
+                _methods(run),
+                value=[first_method(run)],
                 multiselect=True,
                 label="Methods",
             ),
@@ -220,6 +226,11 @@ def _form(run: RunData) -> dict[str, Any]:
             ),
         }
     return {name: controls[name] for name in FORM}
+
+
+def _methods(run: RunData) -> list[tuple[str, str]]:
+    """Texts and names, those that can be trusted first."""
+    return [(text, m) for m, text in method_options(run, methods_by_verdict(run)).items()]
 
 
 def _faces(run: RunData) -> bool:

@@ -1,7 +1,7 @@
 """Errors of a run of numbers: measures, predicted against true, and the images behind any part of it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import gradio as gr
@@ -22,8 +22,10 @@ from dashboard.links import TAB, in_inspect
 from dashboard.session.context import Context
 from dashboard.session.notes_handler import keep_notes
 from dashboard.tabs.numbers_state import OUTPUT, NumbersView, first_view, from_query, is_view
+from dashboard.tabs.trust_panel import TrustPanel
 from explain.analysis.number_proposals import CHECKS, number_findings
 from explain.analysis.run_numbers import cautions, figures
+from explain.quality.known import first_method
 from explain.run.notes import read
 from explain.run.number_run import NumbersRun
 
@@ -57,7 +59,8 @@ def proposed(run: NumbersRun, view: NumbersView, compute: bool = False) -> Marku
         return Markup()  # the cautions below the measures say it
     of = f": {run.outputs[view.output]}" if len(run.outputs) > 1 else ""
     found = findings.proposals if compute or findings.ready else None
-    return proposals_panel(found, view.group, note=NOTE, of=of, checks=CHECKS)
+    maps = findings.maps_note if found is not None else ""
+    return proposals_panel(found, view.group, note=NOTE, of=of, checks=CHECKS, maps=maps)
 
 
 def _measures(run: NumbersRun, view: NumbersView) -> Markup:
@@ -105,6 +108,7 @@ class NumbersTab:
                 plane = clickable(shown[1], "vt-plane", SCRIPT)
                 bars = clickable(shown[2], "vt-error-bars")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
+                self._trust = TrustPanel(ctx, self._first.method)
                 self._cards = clickable(shown[3], "vt-gallery")
         self._areas = [top, plane, bars, self._cards, what]
 
@@ -114,32 +118,43 @@ class NumbersTab:
             [area.select for area in areas],
             self.act,
             [self._view],
-            [self._view, *areas, ctx.opened, ctx.tabs],
+            [self._view, *areas, self._trust.line, ctx.opened, ctx.tabs],
             show_progress="hidden",
             trigger_mode="multiple",
             api_visibility="private",
         )
         keep_notes(ctx, [self._cards])
-        ctx.on_load(self.arrive, None, [self._view, *areas])
+        self._trust.listen(self._view, self.redraw, areas)
+        ctx.on_load(self.arrive, None, [self._view, *self._trust.outputs, *areas])
 
     @error_boundary
     def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
         action, value, before = str(event.index), str(event.value), NumbersView(**keys)
         if action == "open":
             return [
-                *[gr.skip()] * (len(self._areas) + 1),
+                *[gr.skip()] * (len(self._areas) + 2),
                 *in_inspect(self._run, value, before.output),
             ]
         view = before.apply(action, value, self._run)
         areas = changed(self._run, before, view, self._editable)
-        return [asdict(view), *areas, gr.skip(), gr.skip()]
+        line = gr.skip() if view.method == before.method else self._trust.drawn(view.method)
+        return [asdict(view), *areas, line, gr.skip(), gr.skip()]
+
+    @error_boundary
+    def redraw(self, keys: dict[str, Any]) -> list[Any]:
+        """All that may follow from what was measured of maps."""
+        return pieces(self._run, NumbersView(**keys), self._editable)
 
     @error_boundary
     def arrive(self, request: gr.Request) -> Iterator[list[Any]]:
         """The view that a link asks for; then what to try, as soon as it is computed."""
         parameters = {} if TAB in request.query_params else dict(request.query_params)
-        view, nothing = self._first, [gr.skip()] * (len(self._areas) + 1)
-        if is_view(parameters):
-            view = from_query(parameters, self._run)
-            yield [asdict(view), *pieces(self._run, view, self._editable)]
-        yield [*nothing[:-1], proposed(self._run, view, compute=True)]
+        view = self._first
+        if self._trust.changed:
+            view = replace(view, method=first_method(self._run))
+        if is_view(parameters) or self._trust.changed:
+            view = from_query(parameters, self._run) if is_view(parameters) else view
+            shown = pieces(self._run, view, self._editable)
+            yield [asdict(view), *self._trust.values(view.method), *shown]
+        found, unchanged = proposed(self._run, view, compute=True), [gr.skip()] * (len(self._areas) - 1)
+        yield [gr.skip(), *self._trust.values(view.method), *unchanged, found]

@@ -11,6 +11,7 @@ from explain.analysis.number_groups import GROUPS, SORTS
 from explain.analysis.number_plane import Box, Near, Region, parse_region, region_text, rounded
 from explain.analysis.number_proposals import SUSPICIOUS, is_found
 from explain.analysis.run_numbers import plane_of
+from explain.quality.known import first_method
 from explain.run.number_run import NumbersRun
 
 TOOLS = {"box": "rectangle", "lasso": "lasso"}
@@ -95,10 +96,10 @@ class NumbersView:
 
     def query(self, run: NumbersRun) -> str:
         """The view as query parameters, with names instead of numbers."""
-        first = first_view(run)
+        plain = first_view(run).method == self.method == run.manifest.request.methods[0]
         return query_string(
             output=run.outputs[self.output] if len(run.outputs) > 1 else None,
-            method=self.method if self.method != first.method else None,
+            method=None if plain else self.method,
             group=self.group,
             sort=self.sort,
             **{PAGE: self.page + 1 if self.page else None},
@@ -106,7 +107,7 @@ class NumbersView:
 
 
 def first_view(run: NumbersRun) -> NumbersView:
-    return NumbersView(run.index, run.manifest.request.methods[0])
+    return NumbersView(run.index, first_method(run))
 
 
 def from_query(parameters: Mapping[str, str], run: NumbersRun) -> NumbersView:

@@ -8,9 +8,11 @@ import pandas as pd
 from scipy import stats
 
 from explain.analysis.bootstrap import REPLICATES, Metric, Predictions, side_by_side
+from explain.analysis.on_maps import REMARK, command, not_said_of
 from explain.analysis.significance import holm
 from explain.analysis.similarity import map_similarity, partners
 from explain.formatting import counted
+from explain.quality.known import shared_method, state_of
 from explain.run.image_stats import HASH
 from explain.run.reader import RunData
 from explain.text_table import columns
@@ -29,7 +31,8 @@ class Comparison:
     `pred_a`, `pred_b` (numbers in `classes`), `confidence_a`, `confidence_b`, `loss_a`, `loss_b`, `right_a`,
     `right_b`, `similarity` (of the maps for the true class). `by_class`: one row a class: `images`,
     `recall_a`, `recall_b`, `only_a`, `only_b`, `p` (McNemar, Holm), `similarity` (median), `low`, `high`
-    (quartiles), `control`. `relabeled`: images whose labels differ; they are left out."""
+    (quartiles), `control`. `relabeled`: images whose labels differ; they are left out. `maps_note`: as
+    `maps_of_both`."""
 
     a: RunData
     b: RunData
@@ -40,6 +43,7 @@ class Comparison:
     by_class: pd.DataFrame
     relabeled: int
     method: str | None
+    maps_note: str = ""
 
     @property
     def only_a(self) -> pd.DataFrame:
@@ -62,7 +66,7 @@ def compare(
     a: RunData, b: RunData, method: str | None = None, replicates: int = REPLICATES, seed: int = 0
 ) -> Comparison:
     """Raises UserError where the runs share no image, or `method` is not in both. Runs that share no method
-    are compared without maps."""
+    are compared without maps; so are those of which `maps_of_both` says it, unless `method` is given."""
     must_be_of_one_kind(a, b)
     for run in (a, b):
         run.require_one_class("The comparison")
@@ -70,16 +74,18 @@ def compare(
     if method and method not in shared:
         of_a, of_b = (", ".join(run.manifest.request.methods) for run in (a, b))
         raise UserError(f"No method '{method}' in both runs: A has {of_a}, B {of_b}.")
-    method = method or next(iter(shared), None)
+    named, method = bool(method), method or shared_method(a, b)
+    note, passes = maps_of_both(a, b, method)
     classes, matched, relabeled = match(a, b)
     rows_a, rows_b = matched["row_a"].to_numpy(), matched["row_b"].to_numpy()
     control = np.full(len(matched), np.nan)
-    matched["similarity"] = map_similarity(a, b, rows_a, rows_b, method) if method else np.nan
-    if method and len(matched) > 1:
-        control = map_similarity(a, b, rows_a, rows_b[partners(matched["label"].to_numpy(), seed)], method)
-    metrics = side_by_side(
-        _predictions(matched, "a", len(classes)), _predictions(matched, "b", len(classes)), replicates, seed
-    )
+    compared = method if named or passes else None
+    matched["similarity"] = map_similarity(a, b, rows_a, rows_b, compared) if compared else np.nan
+    if compared and len(matched) > 1:
+        others = rows_b[partners(matched["label"].to_numpy(), seed)]
+        control = map_similarity(a, b, rows_a, others, compared)
+    before, after = (_predictions(matched, which, len(classes)) for which in "ab")
+    metrics = side_by_side(before, after, replicates, seed)
     only_a, only_b = (
         int((matched["right_a"] & ~matched["right_b"]).sum()),
         int((~matched["right_a"] & matched["right_b"]).sum()),
@@ -94,7 +100,22 @@ def compare(
         _by_class(matched, control),
         relabeled,
         method,
+        note,
     )
+
+
+def maps_of_both(a: RunData, b: RunData, method: str | None) -> tuple[str, bool]:
+    """What is known of the maps of a method in both runs, in one line, and whether similarities may rest on
+    them."""
+    if method is None:
+        return "", False
+    runs = {"A": a, "B": b}
+    for letter, run in runs.items():
+        if unsaid := not_said_of(run, method, f"similarity of maps (run {letter})"):
+            return unsaid, False
+    unknown = [run for run in runs.values() if state_of(run, method) == "unknown"]
+    commands = "; ".join(map(command, unknown))
+    return (f"Similarities of maps are of {a.title(method)}. {REMARK} {commands}" if unknown else ""), True
 
 
 def _predictions(matched: pd.DataFrame, which: str, classes: int) -> Predictions:
@@ -265,7 +286,8 @@ def format_text(c: Comparison, most: int = 12) -> list[str]:
         + (f"; {c.relabeled} whose labels differ left out" if c.relabeled else ""),
     ]
     flips = f"right in A alone {len(c.only_a)}, in B alone {len(c.only_b)}; McNemar p = {c.p:.3g}"
-    return [*head, "", _metrics_table(c), "", flips, "", _classes_table(c, most)]
+    note = ["", c.maps_note] if c.maps_note else []
+    return [*head, "", _metrics_table(c), "", flips, "", _classes_table(c, most), *note]
 
 
 def _metrics_table(c: Comparison) -> str:

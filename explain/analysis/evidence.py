@@ -15,6 +15,7 @@ from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair, near_duplicates
 from explain.analysis.labels import Fit, checked, fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps
+from explain.analysis.on_maps import method_of_findings
 from explain.analysis.slices import Slice, slices
 from explain.run.format import TARGETS, map_column
 from explain.run.parquet import read
@@ -169,11 +170,15 @@ class Evidence:
             )
         return self._clusters[key]
 
-    @cached_property
+    @property
     def method(self) -> str:
-        """The run's method whose maps are seldom empty; of equals the first."""
-        missing = {
+        """As `on_maps.method_of_findings`."""
+        return method_of_findings(self.run, self._without_map)
+
+    @cached_property
+    def _without_map(self) -> dict[str, int]:
+        """Method -> images whose map for the prediction is empty."""
+        return {
             m: int(self.run.ok[f"{map_column(m, 'pred')}.border_mass"].isna().sum())
             for m in self.run.manifest.request.methods
         }
-        return min(missing, key=lambda m: missing[m])

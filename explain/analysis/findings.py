@@ -25,6 +25,7 @@ from explain.analysis.proposal import Proposal, of_labels
 from explain.analysis.proposals import proposals
 from explain.analysis.ranking import by_recall
 from explain.formatting import counted
+from explain.quality.known import Stamp, first_method, stamp_of
 from explain.run.format import write_json
 from explain.run.label_sets import LabelRun
 from explain.run.parquet import write
@@ -45,6 +46,7 @@ class Findings(Evidence):
         self._at: LRUCache[tuple[float, int], Findings] = LRUCache(THRESHOLDS)
         self._scores: dict[int, BinaryScores] = {}
         self._lock = threading.Lock()
+        self._said: tuple[Stamp, list[Proposal]] | None = None
 
     @property
     def ready(self) -> bool:
@@ -83,9 +85,16 @@ class Findings(Evidence):
         """As `chance.inconclusive`."""
         return inconclusive(self.run)
 
-    @cached_property
+    @property
     def proposals(self) -> list[Proposal]:
-        """As `proposals.proposals`; none where nothing may be concluded."""
+        """As `proposals.proposals`; none where nothing may be concluded. Anew where more is known of the
+        maps."""
+        stamp = stamp_of(self.run)
+        if self._said is None or self._said[0] != stamp:
+            self._said = stamp, self._proposals()
+        return self._said[1]
+
+    def _proposals(self) -> list[Proposal]:
         if self.inconclusive:
             return []
         if not isinstance(self.run, LabelRun):
@@ -133,7 +142,7 @@ class FindingsAt(Findings):
     def duplicates(self) -> list[DuplicatePair]:
         return self.stored.duplicates
 
-    @cached_property
+    @property
     def method(self) -> str:
         return self.stored.method
 
@@ -141,7 +150,7 @@ class FindingsAt(Findings):
     def inconclusive(self) -> str:
         return self.stored.inconclusive
 
-    @cached_property
+    @property
     def proposals(self) -> list[Proposal]:
         return self.stored.proposals
 
@@ -230,7 +239,7 @@ def analyze(findings: Findings, clicks: bool = True) -> Iterator[float]:
 
 def _soon_asked_for(findings: Findings) -> None:
     """What the first clicks would wait for."""
-    run, method = findings.run, findings.run.manifest.request.methods[0]
+    run, method = findings.run, first_method(findings.run)
     _ = findings.proposals, run.margin, findings.means(method, "label")
     if run.binary and not findings.scores.undefined:
         _ = findings.scores.average_precision_interval

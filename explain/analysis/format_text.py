@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from explain.analysis.findings import Findings
 from explain.analysis.label_proposals import OF_ALL, LabelSetFindings
 from explain.analysis.number_proposals import CHECKS, NumberFindings
+from explain.analysis.on_maps import ATTENTION, command, maps_note, slices_to_say
 from explain.analysis.proposal import Proposal
 from explain.analysis.proposals import checks_of
+from explain.analysis.slices import Slice
 from explain.text_table import columns
 
 LINES, WIDTH, LEVEL = 8, 110, 0.05
@@ -20,6 +22,9 @@ def format_text(findings: Findings) -> str:
     the network's own predictions, whatever the threshold."""
     if findings.inconclusive:
         return textwrap.fill(f"{findings.run.unfinished} {findings.inconclusive}".strip(), WIDTH)
+    worse = _worse(findings)
+    by_maps = any(s.kind == ATTENTION for s in worse)
+    note = maps_note(findings, checks_of(findings.run), findings.proposals, by_maps)
     return "\n\n".join(
         filter(
             None,
@@ -27,7 +32,8 @@ def format_text(findings: Findings) -> str:
                 textwrap.fill(findings.run.unfinished, WIDTH),
                 AT_HALF if findings.run.decision else "",
                 _proposals(findings),
-                _slices(findings),
+                _slices(worse),
+                _wrapped(note, command(findings.run)),
             ],
         )
     )
@@ -35,21 +41,38 @@ def format_text(findings: Findings) -> str:
 
 def format_label_sets(findings: LabelSetFindings) -> str:
     """Of all labels of a run: what to try, or why nothing is concluded."""
-    return textwrap.fill(findings.inconclusive, WIDTH) or _numbered(findings.proposals, OF_ALL)
+    if findings.inconclusive:
+        return textwrap.fill(findings.inconclusive, WIDTH)
+    note = maps_note(findings, OF_ALL, findings.proposals)
+    return "\n\n".join(
+        filter(None, [_numbered(findings.proposals, OF_ALL), _wrapped(note, command(findings.run))])
+    )
+
+
+def _wrapped(note: str, command: str) -> str:
+    """A note as lines; the command at its end, if there is one, stays in one line, to be copied."""
+    text = note.removesuffix(command).rstrip()
+    return "\n".join([textwrap.fill(text, WIDTH), *([f"   {command}"] if text != note else [])])
 
 
 def format_numbers(findings: NumberFindings, name: str) -> str:
     """Of one output of a run of numbers, `name`: what to try; empty where nothing may be concluded."""
     if findings.inconclusive:
         return ""
-    return f"What to try: {name}\n{_numbered(findings.proposals, CHECKS)}"
+    note = _wrapped(findings.maps_note, command(findings.of.asked))
+    text = f"What to try: {name}\n{_numbered(findings.proposals, CHECKS)}"
+    return f"{text}\n\n{note}" if note else text
 
 
 def format_proposals(findings: Findings | LabelSetFindings | NumberFindings, most: int = 3) -> list[str]:
     """The first few, one line each; or why nothing is concluded."""
     if findings.inconclusive:
         return [f"warning    {findings.inconclusive}"]
-    return [f"try        {p.title}{_train(p)}" for p in findings.proposals[:most]]
+    shown = findings.proposals[:most]
+    of = findings.of.maps if isinstance(findings, NumberFindings) else findings
+    note = maps_note(of, (), shown)
+    lines = [f"try        {p.title}{_train(p)}" for p in shown]
+    return [*lines, f"maps       {note}"] if note else lines
 
 
 def _train(p: Proposal) -> str:
@@ -72,8 +95,12 @@ def _numbered(found: Sequence[Proposal], checks: Iterable[str]) -> str:
     return "\n".join(message)
 
 
-def _slices(findings: Findings) -> str:
-    worse = [s for s in findings.slices(findings.method) if max(s.p, s.p_within) < LEVEL][:LINES]
+def _worse(findings: Findings) -> list[Slice]:
+    found = slices_to_say(findings, findings.slices(findings.method))
+    return [s for s in found if max(s.p, s.p_within) < LEVEL][:LINES]
+
+
+def _slices(worse: Sequence[Slice]) -> str:
     if not worse:
         return ""
     head = ("slice", "images", "wrong", "rest", "p", "p within classes")

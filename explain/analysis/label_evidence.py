@@ -11,6 +11,7 @@ from explain.analysis.label_scores import is_at_chance, label_scores
 from explain.analysis.labels import Fit
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import LabelCounts
+from explain.analysis.on_maps import method_of_findings
 from explain.run.format import CALLED, OF_CLASS, map_column
 from explain.run.label_sets import LabelSets
 
@@ -80,13 +81,16 @@ class LabelEvidence:
         which = np.flatnonzero(chosen.any(1))
         return np.asarray(self.rows[which[np.argsort(self.quality[which], kind="stable")]])
 
-    @cached_property
+    @property
     def method(self) -> str:
-        """The run's method whose maps are seldom empty; of equals the first."""
-        return min(
-            self.run.manifest.request.methods,
-            key=lambda m: int(np.isnan(self._of_maps(m, "border_mass")).sum()),
-        )
+        """As `on_maps.method_of_findings`."""
+        return method_of_findings(self.run, self._without_map)
+
+    @cached_property
+    def _without_map(self) -> dict[str, int]:
+        """Method -> kept maps that are empty."""
+        methods = self.run.manifest.request.methods
+        return {m: int(np.isnan(self._of_maps(m, "border_mass")).sum()) for m in methods}
 
     def _of_maps(self, method: str, statistic: str) -> np.ndarray:
         return self.sets.places[f"{map_column(method, OF_CLASS)}.{statistic}"].to_numpy(float)

@@ -14,8 +14,10 @@ from explain.analysis.label_checks import (
 from explain.analysis.label_evidence import LabelEvidence
 from explain.analysis.label_maps import labels_at_the_border, labels_outside_their_region
 from explain.analysis.label_pairs import confused_labels, labels_together
+from explain.analysis.on_maps import checks_to_make, remarked
 from explain.analysis.proposal import Proposal, of_labels
 from explain.formatting import listed
+from explain.quality.known import Stamp, stamp_of
 from explain.run.label_sets import LabelSets
 
 Check = Callable[[LabelEvidence, Sequence[int]], Iterator[Proposal]]
@@ -40,6 +42,8 @@ OF_ALL: dict[str, Check] = {
 class LabelSetFindings(LabelEvidence):
     """What is found of all labels of a run."""
 
+    _said: tuple[Stamp, list[Proposal]] | None = None
+
     @cached_property
     def inconclusive(self) -> str:
         """Why nothing is concluded from any label; nothing where some are above chance."""
@@ -55,22 +59,27 @@ class LabelSetFindings(LabelEvidence):
             f"nothing is concluded from this run. {CHECK}"
         )
 
-    @cached_property
+    @property
     def proposals(self) -> list[Proposal]:
-        """Of all labels, those about the most errors first; none where nothing may be concluded."""
-        return [] if self.inconclusive else self._of(OF_ALL, range(len(self.classes)))
+        """Of all labels, those about the most errors first; none where nothing may be concluded. Anew where
+        more is known of the maps."""
+        stamp = stamp_of(self.run)
+        if self._said is None or self._said[0] != stamp:
+            self._said = stamp, [] if self.inconclusive else self._of(OF_ALL, range(len(self.classes)))
+        return self._said[1]
 
     @property
     def ready(self) -> bool:
         """Whether `proposals` are computed."""
-        return "proposals" in self.__dict__
+        return self._said is not None
 
     def of_label(self, k: int) -> list[Proposal]:
         """What comparing it with the other labels tells of one."""
         return self._of(OF_EACH, [k])
 
     def _of(self, checks: dict[str, Check], labels: Sequence[int]) -> list[Proposal]:
-        found = [of_labels(p) for check in checks.values() for p in check(self, labels)]
+        made = checks_to_make(self, checks)
+        found = [of_labels(p) for name, f in made.items() for p in remarked(self, name, f(self, labels))]
         return sorted(found, key=lambda p: -p.errors)
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from explain.analysis.data_checks import SIGNIFICANT
 from explain.analysis.evidence import Evidence
+from explain.analysis.on_maps import may_say
 from explain.analysis.proposal import Proposal
 from explain.analysis.significance import each_against_the_rest, holm, more_errors, within_strata
 from explain.formatting import chance, percent
@@ -136,16 +137,17 @@ def confused_classes(evidence: Evidence) -> Iterator[Proposal]:
         a, b = run.classes[x.label], run.classes[x.pred]
         back = int(run.evaluation.confusion[x.pred, x.label])
         rows = _pair_rows(run, x.label, x.pred)
-        agree = agreement(evidence, rows)
+        agree = agreement(evidence, rows) if may_say(evidence) else NOT_COMPARED
         yield Proposal(
             "pair",
             f"{a} is often predicted as {b}.",
             f"{x.count} of {support} ({x.expected:.0f} if its errors went where others' go, {chance(x.p)}); "
-            f"{back} the other way. {agree.words}",
+            f"{back} the other way. {agree.words}".strip(),
             agree.advice,
             agree.option,
             rows,
             x.count + back,
+            on_maps=bool(np.isfinite(agree.overlap)),
         )
         if len(text) == 3:
             return
@@ -173,6 +175,10 @@ class Agreement:
     option: str
 
 
+_REGULARIZE = "Regularize the decision boundary between the two.", "--mixup 0.2"
+NOT_COMPARED = Agreement(np.nan, np.nan, "", *_REGULARIZE)
+
+
 def agreement(evidence: Evidence, rows: np.ndarray, most: int = 500) -> Agreement:
     """Histogram intersection of the two maps of every image, each scaled to sum 1; the control pairs an
     image's map with the next one's."""
@@ -187,8 +193,7 @@ def agreement(evidence: Evidence, rows: np.ndarray, most: int = 500) -> Agreemen
             np.nan,
             np.nan,
             "Too few of their maps can be compared.",
-            "Regularize the decision boundary between the two.",
-            "--mixup 0.2",
+            *_REGULARIZE,
         )
     both = np.minimum(pred, label)
     overlap, control = (
@@ -208,8 +213,7 @@ def agreement(evidence: Evidence, rows: np.ndarray, most: int = 500) -> Agreemen
         overlap,
         control,
         f"Their two maps agree no more than those of other images ({numbers}).",
-        "Regularize the decision boundary between the two.",
-        "--mixup 0.2",
+        *_REGULARIZE,
     )
 
 

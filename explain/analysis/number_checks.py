@@ -15,6 +15,7 @@ from explain.analysis.number_groups import FEW as FEWEST_OF_BIN
 from explain.analysis.number_groups import Bin, between, bins
 from explain.analysis.number_outliers import FALSE_ALARMS, outlier_limit, suspects
 from explain.analysis.number_plane import Plane
+from explain.analysis.on_maps import MapsOf, method_of_findings
 from explain.analysis.proposal import Proposal
 from explain.analysis.regression_text import number, signed_number
 from explain.analysis.run_numbers import plane_of
@@ -55,6 +56,31 @@ class NumberEvidence:
     def distance(self) -> np.ndarray:
         """(n,): absolute residuals."""
         return np.abs(self.plane.residual)
+
+    @cached_property
+    def border_mass(self) -> dict[str, np.ndarray]:
+        """Method -> of each image the fraction of the positive mass of its map at the border (n,), NaN
+        without a positive value."""
+        run, rows = self.run, self.plane.rows
+        return {m: run.statistic(m, "border_mass", self.output)[rows] for m in run.manifest.request.methods}
+
+    @property
+    def method(self) -> str:
+        """As `on_maps.method_of_findings`."""
+        if "border_mass" not in self.run.manifest.request.statistics:
+            return self.run.manifest.request.methods[0]
+        missing = {m: int(np.isnan(mass).sum()) for m, mass in self.border_mass.items()}
+        return method_of_findings(self.asked, missing)
+
+    @property
+    def asked(self) -> NumbersRun:
+        """The run, with this output asked for."""
+        return self.run if self.run.index == self.output else self.run.output(self.output)
+
+    @property
+    def maps(self) -> MapsOf:
+        """Whose maps findings rest on."""
+        return MapsOf(self.asked, self.method)
 
     @cached_property
     def bins(self) -> list[Bin]:

@@ -23,7 +23,7 @@ def worst_at_the_border(found: NumberEvidence) -> Iterator[Proposal]:
     run, plane = found.run, found.plane
     if len(run.outputs) > MOST_OUTPUTS or "border_mass" not in run.manifest.request.statistics:
         return
-    mass, method = _mass(found)
+    mass, method = found.border_mass[found.method].astype(float), found.method
     known, limit = np.isfinite(mass), np.quantile(found.distance, 1 - WORST)
     at_border, worst = mass[known] > AT_BORDER, found.distance[known] >= limit
     both = int((at_border & worst).sum())
@@ -46,12 +46,3 @@ def worst_at_the_border(found: NumberEvidence) -> Iterator[Proposal]:
         plane.rows[rows[np.argsort(-found.distance[rows], kind="stable")]],
         both,
     )
-
-
-def _mass(found: NumberEvidence) -> tuple[np.ndarray, str]:
-    """Of each image the fraction of the positive mass of its map at the border (n,), NaN without a positive
-    value; of the method with the fewest of these, of equals the first."""
-    run, rows = found.run, found.plane.rows
-    each = {m: run.statistic(m, "border_mass", found.output)[rows] for m in run.manifest.request.methods}
-    best = min(each, key=lambda m: int(np.isnan(each[m]).sum()))
-    return each[best].astype(float), best

@@ -22,9 +22,11 @@ from explain.analysis.number_checks import (
 from explain.analysis.number_groups import NumberGroup, number_group, ordered
 from explain.analysis.number_maps import worst_at_the_border
 from explain.analysis.number_outliers import suspects
+from explain.analysis.on_maps import checks_to_make, maps_note, remarked
 from explain.analysis.proposal import Proposal
 from explain.analysis.run_numbers import caution_of_mean, plane_of
 from explain.formatting import counted, plural
+from explain.quality.known import Stamp, stamp_of
 from explain.run.notes import read
 from explain.run.number_run import NumbersRun
 
@@ -51,13 +53,19 @@ class NumberFindings:
     """Of one output of a run."""
 
     def __init__(self, run: NumbersRun, output: int):
-        self._of, self._found = NumberEvidence(run, output), list[Proposal]()
-        self._lock, self.ready = threading.Lock(), False
+        self.of = NumberEvidence(run, output)
+        self._said: tuple[Stamp, list[Proposal]] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether `proposals` are computed."""
+        return self._said is not None
 
     @property
     def inconclusive(self) -> str:
         """Why nothing is concluded; empty where something may be."""
-        run, output = self._of.run, self._of.output
+        run, output = self.of.run, self.of.output
         n = len(plane_of(run, output).rows)
         if n < LEAST_IMAGES:
             return (
@@ -69,14 +77,22 @@ class NumberFindings:
     @property
     def proposals(self) -> list[Proposal]:
         """Those about the most images first; none where nothing may be concluded. Computed once, in the
-        thread that asks first."""
+        thread that asks first; anew where more is known of the maps."""
         with self._lock:
-            if not self.ready:
-                if not self.inconclusive:
-                    found = [p for check in CHECKS.values() for p in check(self._of)]
-                    self._found = sorted(found, key=lambda p: -p.errors)
-                self.ready = True
-            return self._found
+            stamp = stamp_of(self.of.run)
+            if self._said is None or self._said[0] != stamp:
+                self._said = stamp, [] if self.inconclusive else self._proposals()
+            return self._said[1]
+
+    @property
+    def maps_note(self) -> str:
+        """As `on_maps.maps_note`."""
+        return "" if self.inconclusive else maps_note(self.of.maps, CHECKS, self.proposals)
+
+    def _proposals(self) -> list[Proposal]:
+        checks = checks_to_make(self.of.maps, CHECKS)
+        found = [p for name, check in checks.items() for p in remarked(self.of.maps, name, check(self.of))]
+        return sorted(found, key=lambda p: -p.errors)
 
 
 @lru_cache(maxsize=KEPT)

@@ -10,7 +10,8 @@ import numpy as np
 class Proposal:
     """`kind` names the check; `title` the finding, `text` the numbers behind it. `advice` says why `option`
     of `train` could help; `rows` are the images, the most telling first. `errors`: how many wrong
-    answers it is about. `label`: of several labels per image, the number of the one that it is about."""
+    answers it is about. `label`: of several labels per image, the number of the one that it is about.
+    `on_maps`: whether it rests on maps."""
 
     kind: str
     title: str
@@ -20,6 +21,7 @@ class Proposal:
     rows: np.ndarray
     errors: int
     label: int = -1
+    on_maps: bool = False
 
 
 def of_labels(proposal: Proposal) -> Proposal:

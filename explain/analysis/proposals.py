@@ -16,6 +16,7 @@ from explain.analysis.model_checks import (
     over_confident,
     recognized_by_border,
 )
+from explain.analysis.on_maps import checks_to_make, remarked
 from explain.analysis.proposal import Proposal
 from explain.run.reader import RunData
 
@@ -39,6 +40,8 @@ def checks_of(run: RunData) -> list[str]:
 
 
 def proposals(evidence: Evidence) -> list[Proposal]:
-    """The proposals of all checks, those about the most errors first; none where nothing stands out."""
-    found = [proposal for check in CHECKS.values() for proposal in check(evidence)]
+    """The proposals of all checks, those about the most errors first; none where nothing stands out. Of
+    those that rest on maps, as `on_maps`."""
+    checks = checks_to_make(evidence, CHECKS)
+    found = [p for name, check in checks.items() for p in remarked(evidence, name, check(evidence))]
     return sorted(found, key=lambda p: -p.errors)

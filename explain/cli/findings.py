@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from explain.run.reader import RunData
 
 
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="Method whose maps are compared (default: one that beats its controls in both runs, "
+        "otherwise the first that both have)."
+    ),
+]
+
+
 @option_groups
 def analyze(*, run: Run, decision: Decision) -> None:
     """Print what to try next, each with its numbers, and the worst slices; of two classes, AUC and measures
@@ -124,9 +133,7 @@ def analyzed(folder: Path, decision: Decision = NETWORKS_OWN) -> "Findings":
 def compare(
     first: Run,
     second: Annotated[Path, typer.Argument(help="Run folder of the same images.")],
-    method: Annotated[
-        str | None, typer.Option(help="Method whose maps are compared (default: the first that both have).")
-    ] = None,
+    method: Method = None,
     label: Label = "",
     threshold: Threshold = "",
     out: Annotated[

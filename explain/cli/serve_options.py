@@ -44,6 +44,14 @@ ReadOnly = Annotated[
 Mcp = Annotated[
     bool, typer.Option("--mcp", help="Offer tools to agents on this machine (Model Context Protocol).")
 ]
+MeasureTrust = Annotated[
+    bool,
+    typer.Option(
+        "--measure-trust",
+        help="Measure in the background how far the run's maps can be trusted, on 60 images (default: on "
+        "request).",
+    ),
+]
 Trainings = Annotated[Path, typer.Option(help="Folder of the Train tab.")]
 Against = Annotated[
     list[Path] | None,

@@ -12,6 +12,7 @@ from explain.analysis.label_scores import label_scores
 from explain.analysis.multi_label import LabelScores
 from explain.analysis.multi_label_counts import LabelCounts
 from explain.analysis.multi_label_text import areas, averages, class_rows, with_interval
+from explain.analysis.on_maps import maps_note
 from explain.export.anonymize import without_eyes
 from explain.export.report import charts_of, check_options, how_it_was_made, picture_with_map
 from explain.export.templating import page
@@ -62,6 +63,7 @@ def label_report(
         proposals=found.proposals,
         inconclusive=found.inconclusive,
         checks=", ".join(OF_ALL),
+        maps_note=maps_note(found, OF_ALL, found.proposals),
         proposals_note=PROPOSALS,
         **_measures(scores, counts),
         **_labels(scores, counts),

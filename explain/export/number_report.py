@@ -110,6 +110,7 @@ def _output(run: NumbersRun, k: int, method: str, per_group: int, blur_eyes: boo
         "checked": findings.inconclusive not in known,  # else it says why nothing is concluded
         "inconclusive": findings.inconclusive,
         "proposals": findings.proposals,
+        "maps_note": findings.maps_note,
         "scatter": _scatter(run, k) if len(plane.rows) else None,
         "bins": _bins(run, k),
         "groups": groups,

@@ -24,6 +24,7 @@ from explain.analysis.binary_text import (
 from explain.analysis.confusion import largest
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.headline import headline
+from explain.analysis.on_maps import maps_note
 from explain.analysis.proposals import checks_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
@@ -66,6 +67,7 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         figures=headline(run, method),
         proposals=findings.proposals,
         checks=", ".join(checks_of(run)),
+        maps_note=maps_note(findings, checks_of(run), findings.proposals),
         inconclusive=findings.inconclusive,
         proposals_note=proposals_note(run),
         **_binary(findings),

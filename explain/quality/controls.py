@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from explain.quality.cells import Grid
+from explain.quality.settings import OTHER_IMAGE as OTHER_IMAGE
+from explain.quality.settings import RANDOM_NETWORK as RANDOM_NETWORK
 
-OTHER_IMAGE, RANDOM_NETWORK = "other_image", "random_network"
 COARSE = 7  # positions on a side of the smooth noise: those of a layer at 1/32 of 224 pixels
 
 ImageControl = Callable[[Tensor, Grid, int], Tensor]

@@ -5,7 +5,6 @@ first with imputed pixels: Y. Rong et al., ROAD, ICML 2022, arXiv:2202.00449."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,57 +14,13 @@ from explain.network.hooks import logits
 from explain.network.oom import shrinking
 from explain.quality.cells import as_pixels, grid_of, on_cells, removal_ranks
 from explain.quality.imputation import impute
+from explain.quality.settings import KINDS as KINDS
+from explain.quality.settings import CurveSettings as CurveSettings
+from explain.quality.settings import Kind
 from models.probabilities import probabilities
 
 Images = Callable[[int, int], Tensor]
 """(start, end) -> those images (end - start, C, H, W) of a batch: no more than a batch of them is held."""
-Removed = Callable[[Tensor, int, int], Tensor]
-"""(ranks, k, number of cells) -> which cells are removed, bool like the ranks."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of curve. `removed`: what is away after k cells; `filled`: what stands there instead, a
-    baseline of the settings or 'imputed'; `starts`: the image 'whole' or 'empty' before the first step. The
-    figure of a curve from one to the other is the area below it; of a curve that has no start, and so no end,
-    the mean of its points."""
-
-    title: str
-    removed: Removed
-    filled: Literal["baseline", "imputed"]
-    starts: Literal["whole", "empty", ""] = ""
-
-
-KINDS = {
-    "insertion": Kind("insertion", lambda ranks, k, cells: ranks >= k, "baseline", "empty"),
-    "deletion": Kind("deletion", lambda ranks, k, cells: ranks < k, "baseline", "whole"),
-    "most_relevant_first": Kind("ROAD, most relevant first", lambda ranks, k, cells: ranks < k, "imputed"),
-    "least_relevant_first": Kind(
-        "ROAD, least relevant first", lambda ranks, k, cells: ranks >= cells - k, "imputed"
-    ),
-}
-
-
-@dataclass(frozen=True)
-class CurveSettings:
-    """`cells` on a side of the grid; `steps` of insertion and deletion; `baseline` 'blur' or 'mean' of their
-    removed cells; `fractions` of the cells that ROAD removes; `noise`: standard deviation, in normalized
-    units, of what ROAD adds to imputed pixels; `seed` of the noise and of the order of equal values."""
-
-    cells: int = 14
-    steps: int = 10
-    baseline: str = "blur"
-    fractions: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8)
-    noise: float = 0.01
-    seed: int = 0
-
-    def fractions_of(self, kind: Kind) -> tuple[float, ...]:
-        """The fractions of the cells at which the network is asked; the ends of a curve are shared."""
-        return tuple(k / self.steps for k in range(1, self.steps)) if kind.starts else self.fractions
-
-    def passes(self, kinds: Sequence[str]) -> int:
-        """Forward passes that the curves of one map need, without what all maps of an image share."""
-        return sum(len(self.fractions_of(KINDS[kind])) for kind in kinds)
 
 
 @dataclass(frozen=True, eq=False)

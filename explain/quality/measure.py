@@ -72,7 +72,8 @@ class Measurement:
         neighbors = dict(zip(self.rows, (self.rows[k] for k in partners(self.targets)), strict=True))
         wanted = list(dict.fromkeys(row for one in pending for row in (one, neighbors[one])))
         for batch in self._batches(wanted):
-            maps |= self._maps(model, random, batch)
+            if batch:
+                maps |= self._maps(model, random, batch)
             yield 0.1 * min(1.0, self.images / len(wanted))
         self.unread = sum(row not in maps for row in pending)
         if not maps and not self.store.parts:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from explain.quality.curves import CurveSettings
+from explain.quality.settings import CurveSettings
 from explain.run.format import TRUST as FOLDER
 from explain.run.format import write_json
 from explain.run.parquet import Damaged, read, write

@@ -9,7 +9,7 @@ import pandas as pd
 
 from explain.methods import registry
 from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare, p_of
-from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK
+from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.store import TrustStore
 from models.counts import be, counted
 
@@ -163,8 +163,7 @@ class Trust:
             m: {
                 v: table[pair].to_numpy()
                 for v in SHORT
-                if (pair := ("" if v in IMAGE_CONTROLS else m, v)) in table.columns
-                and table[pair].notna().any()
+                if (pair := ("" if v in OF_IMAGE else m, v)) in table.columns and table[pair].notna().any()
             }
             for m in methods
         }

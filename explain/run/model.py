@@ -20,15 +20,8 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
     request = manifest.request
     if manifest.source:
         return _from_source(manifest, weights, device)
-    file = weights or (
-        Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None
-    )
-    name = request.model if request.model in shipped() and not weights else architecture(request.model)
-    if (
-        not file
-        and name not in shipped()
-        and not manifest.weights.startswith(("torchvision", "timm", "registered"))
-    ):
+    name, file = _name_and_file(manifest, weights)
+    if not network_is_here(manifest, weights):
         raise UserError(
             f"The weights of this run ({manifest.weights or 'not recorded'}) are not here: the run's own "
             "maps are shown; for live maps start with --weights FILE."
@@ -40,6 +33,26 @@ def network_of(manifest: Manifest, weights: Path | None = None, device: str = "c
     fed = Preprocessing.from_dict(raw) if raw else None
     made = load(name, file, None, device, fed, manifest.which, request.output_kind, request.task)
     return as_in_run(_same_weights(made, manifest), manifest)
+
+
+def network_is_here(manifest: Manifest, weights: Path | None = None) -> bool:
+    """Whether there is something to load: weights in a file, shipped or of a package, or code that this
+    person has named before. Nothing is loaded."""
+    from models.trusted_code import is_trusted, names_code
+
+    if manifest.source:
+        return is_trusted(manifest.source) or bool(weights and not names_code(manifest.source))
+    name, file = _name_and_file(manifest, weights)
+    packages = ("torchvision", "timm", "registered")
+    return bool(file) or name in shipped() or manifest.weights.startswith(packages)
+
+
+def _name_and_file(manifest: Manifest, weights: Path | None) -> tuple[str, Path | None]:
+    """The name of the network, and the file of its weights; None where they are in none."""
+    request = manifest.request
+    named = Path(manifest.weights) if manifest.weights and Path(manifest.weights).is_file() else None
+    name = request.model if request.model in shipped() and not weights else architecture(request.model)
+    return name, weights or named
 
 
 def _from_source(manifest: Manifest, weights: Path | None, device: str) -> "Classifier":

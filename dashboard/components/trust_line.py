@@ -1,0 +1,93 @@
+"""The line above maps: which method they are of, and whether they say more than controls do."""
+
+from typing import Literal
+
+from markupsafe import Markup
+
+from dashboard.components.markup import NOTHING, action, html
+from explain.analysis.on_maps import command
+from explain.quality.known import known, state_of, verdict_of
+from explain.quality.sample import target_name
+from explain.quality.verdict import BELIEVED, FIGURES, SHORT, Verdict
+from explain.run.reader import RunData
+
+MEASURE, STOP = "measure", "stop"
+"""Actions of the line."""
+NOT_YET = "Not measured yet: do these maps say more than a spot in the center?"
+KIND = {"passes": "vt-positive", "does not pass": "vt-negative", "unknown": ""}
+Offer = Literal["button", "command", ""]
+
+
+def trust_line(run: RunData, method: str, offer: Offer, progress: str = "", ended: str = "") -> Markup:
+    """Of the run's maps of `method`. `offer`: how it can be measured by whoever reads it, as a button or as a
+    command to copy; `progress`: of a measurement that runs; `ended`: why the last one gave less."""
+    verdict, state = verdict_of(run, method), state_of(run, method)
+    if progress:
+        text, more = f"Measuring how far the maps can be trusted: {progress}.", _button(STOP, "Cancel", offer)
+    elif verdict is None:
+        text, more = _elsewhere(run, method) or NOT_YET, _offered(run, offer)
+    else:
+        text = verdict.text
+        more = _figures(run, verdict) + (_offered(run, offer) if state == "unknown" else NOTHING)
+    return html(
+        '<div class="vt-trust"><p role="status"><b>{name}{colon}</b> <span class="{kind}">{text}</span></p>'
+        "{more}{ended}</div>",
+        name=run.title(method),
+        colon=":" if verdict is not None and not progress else "",
+        kind="" if progress else KIND[state],
+        text=text,
+        more=more,
+        ended=html("<small>{}</small>", ended) if ended and not progress else NOTHING,
+    )
+
+
+def method_options(run: RunData, methods: list[str]) -> dict[str, str]:
+    """The text of each method in a list: its name, and its verdict where one is known."""
+    return {m: _named(run, m) for m in methods}
+
+
+def _named(run: RunData, method: str) -> str:
+    verdict = verdict_of(run, method) if state_of(run, method) != "unknown" else None
+    return run.title(method) if verdict is None else f"{run.title(method)}: {verdict.text}"
+
+
+def _figures(run: RunData, verdict: Verdict) -> Markup:
+    """Layer, number of images, and the means of the method and of its best control."""
+    found = verdict.decisive
+    name = BELIEVED if BELIEVED in verdict.figures else next(iter(verdict.figures))
+    control = SHORT.get(found.best, found.best)
+    means = f"{found.mean:.3f}, {control} {found.means[found.best]:.3f}" if found.images else "not known"
+    where = f"at {run.manifest.request.layer}, " if run.manifest.request.layer else ""
+    where += f"for {target_name(run)}, " if run.numbers else ""
+    figure = FIGURES[name]
+    return html(
+        '<small title="{}">{}{:,} images; {}: {}</small>',
+        f"{figure.title}: {figure.meaning}",
+        where,
+        found.images,
+        figure.title,
+        means,
+    )
+
+
+def _elsewhere(run: RunData, method: str) -> str:
+    """Where the method was measured at another layer alone."""
+    found = known(run)
+    verdict = found.by_method.get(method) if found is not None and not found.own else None
+    if found is None or verdict is None:
+        return ""
+    here, there = run.manifest.request.layer, found.layer
+    return f"Not measured at {here}, whose maps these are. At {there}: {verdict.text}."
+
+
+def _offered(run: RunData, offer: Offer) -> Markup:
+    if offer == "command":
+        return html(
+            '<span><button class="vt-link" data-copy>copy</button></span><code class="vt-command">{}</code>',
+            command(run),
+        )
+    return _button(MEASURE, "Measure", offer)
+
+
+def _button(name: str, text: str, offer: Offer) -> Markup:
+    return html('<button class="vt-run" {}>{}</button>', action(name), text) if offer == "button" else NOTHING

@@ -1,0 +1,134 @@
+"""What is known of the maps of a run: the verdicts that its folder holds. They are read once, and again when
+the folder changes. No torch."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from cachetools import LRUCache
+
+from explain.quality.comparison import FEWEST
+from explain.quality.sample import target_name
+from explain.quality.store import FOLDER, TrustStore, stores
+from explain.quality.verdict import Trust, Verdict
+from explain.run.reader import RunData
+
+KEPT = 16  # runs
+State = Literal["passes", "does not pass", "unknown"]
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """`verdicts` of the methods that were measured at `layer`, the best first, on `images` images; `own`:
+    whether that is the layer of the run's maps, so that they are verdicts on these."""
+
+    layer: str
+    own: bool
+    images: int
+    verdicts: Sequence[Verdict]
+
+    @cached_property
+    def by_method(self) -> dict[str, Verdict]:
+        return {v.method: v for v in self.verdicts}
+
+
+_kept: LRUCache[tuple[Path, str, str, tuple[str, ...]], tuple[Stamp, Known | None]] = LRUCache(KEPT)
+
+
+def stamp_of(run: RunData) -> Stamp:
+    """Changes whenever something more is measured of a run; empty where nothing is."""
+    found = []
+    for path in sorted((run.folder / FOLDER).glob("*/*")):
+        try:
+            stat = path.stat()
+        except OSError:  # deleted meanwhile
+            continue
+        found.append((str(path), stat.st_mtime_ns, stat.st_size))
+    return tuple(found)
+
+
+def known(run: RunData) -> Known | None:
+    """What was measured of the run's methods: at the run's own layer, otherwise at another one; of several
+    measurements the newest of enough images, that of a label before that of the most probable labels. None
+    where nothing was measured, or nothing of it can be read."""
+    request, stamp = run.manifest.request, stamp_of(run)
+    if not stamp:
+        return None
+    key = (run.folder, request.layer, target_name(run), tuple(request.methods))
+    before = _kept.get(key)
+    if before is None or before[0] != stamp:
+        before = _kept[key] = stamp, _read(run)
+    return before[1]
+
+
+def _read(run: RunData) -> Known | None:
+    layer, target, found = run.manifest.request.layer, target_name(run), list[tuple[bool, Known]]()
+    for store in stores(run.folder):
+        if store.settings.target not in (target, ""):  # of another label or output
+            continue
+        try:
+            one = _of(store, run)
+        except Exception as error:  # files of other versions, and damaged ones: it is measured again
+            name = type(error).__name__
+            logging.getLogger("vitrine").warning("%s is left out (%s)", store.folder, name)
+            continue
+        found += [(store.settings.target == target, one)] if one is not None else []
+    # stores come newest first, and sorting keeps that order among equals
+    ranked = sorted(found, key=lambda f: (f[1].layer != layer, f[1].images < FEWEST, not f[0]))
+    return ranked[0][1] if ranked else None
+
+
+def _of(store: TrustStore, run: RunData) -> Known | None:
+    measured = set(store.rows().query("variant == ''")["method"])
+    methods = [m for m in run.manifest.request.methods if m in measured]
+    trust = Trust.of(store, methods) if methods else None
+    if trust is None or not trust.verdicts:
+        return None
+    own = store.settings.layer == run.manifest.request.layer
+    return Known(store.settings.layer, own, trust.images, trust.verdicts)
+
+
+def verdict_of(run: RunData, method: str) -> Verdict | None:
+    """On the run's maps of a method; None where it is not measured at the run's layer."""
+    found = known(run)
+    return found.by_method.get(method) if found is not None and found.own else None
+
+
+def state_of(run: RunData, method: str) -> State:
+    """Whether findings may rest on the run's maps of a method; "unknown" where it is not measured, or on too
+    few images."""
+    verdict = verdict_of(run, method)
+    if verdict is None or verdict.decisive.outcome == "too few images":
+        return "unknown"
+    return "passes" if verdict.passes else "does not pass"
+
+
+def methods_by_verdict(run: RunData) -> list[str]:
+    """The run's methods: those that pass, the best first; then those of which nothing is known, in the order
+    of the run; then those that do not pass."""
+    methods, found = list(run.manifest.request.methods), known(run)
+    if found is None or not found.own:
+        return methods
+    ranked = [v.method for v in found.verdicts]
+    states = {m: state_of(run, m) for m in methods}
+    unknown = [m for m in methods if states[m] == "unknown"]
+    passing, failing = ([m for m in ranked if states[m] == s] for s in ("passes", "does not pass"))
+    return [*passing, *unknown, *failing]
+
+
+def first_method(run: RunData) -> str:
+    """The method that is shown first: the best that passes, otherwise the run's first."""
+    best = methods_by_verdict(run)[0]
+    return best if state_of(run, best) == "passes" else run.manifest.request.methods[0]
+
+
+def shared_method(a: RunData, b: RunData) -> str | None:
+    """The method whose maps of two runs are compared: the best of A that passes in both, otherwise the first
+    that both have; None where they share none."""
+    shared = [m for m in a.manifest.request.methods if m in b.manifest.request.methods]
+    passing = (m for m in methods_by_verdict(a) if m in shared and state_of(a, m) == "passes")
+    return next((m for m in passing if state_of(b, m) == "passes"), next(iter(shared), None))

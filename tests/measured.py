@@ -1,0 +1,38 @@
+"""Runs whose maps were measured, with figures that are made up: what is said of them is known."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from explain.quality.sample import target_name
+from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK, CurveSettings
+from explain.quality.store import TrustSettings, TrustStore
+from explain.run.reader import RunData
+
+BETTER, SAME, CENTER = "better", "same", "center"
+"""Better than the center in every image; now better and now worse; and the center itself."""
+OF_CENTER = 0.4  # insertion − deletion of the center: the best control
+
+
+def keep(
+    run: RunData, methods: Mapping[str, str], images: int = 12, layer: str | None = None, **settings: Any
+) -> TrustStore:
+    """Rows of the first `images` of a run, as if `methods` (name -> one of the kinds) had been measured;
+    `settings`: of `CurveSettings`."""
+    layer = run.manifest.request.layer if layer is None else layer
+    target = target_name(run)
+    kept = TrustSettings(layer, CurveSettings(**settings), ("insertion", "deletion"), target=target)
+    store = TrustStore.of(run.folder, kept)
+    for i, name in enumerate(run.table["id"].astype(str)[:images]):
+        rows = []
+        for method, kind in methods.items():
+            value = {BETTER: 0.6 + 0.001 * i, SAME: 0.4 + 0.05 * (-1) ** i, CENTER: 0.4}[kind]
+            alike = {f"like.{c}": 0.99 if (kind, c) == (CENTER, "center") else 0.1 for c in OF_IMAGE}
+            own: dict[str, Any] = _row(name, method, "", value) | alike | {"agreement": 0.5, "seconds": 0.01}
+            rows += [own, *(_row(name, method, v, 0.2) for v in (OTHER_IMAGE, RANDOM_NETWORK))]
+        controls = [_row(name, "", c, OF_CENTER if c == "center" else 0.1 + 0.001 * i) for c in OF_IMAGE]
+        store.add([*rows, *controls])  # columns are those of the first row
+    return store
+
+
+def _row(name: str, method: str, variant: str, value: float) -> dict[str, Any]:
+    return {"id": name, "method": method, "variant": variant, "insertion": value, "deletion": 0.0}
