@@ -221,7 +221,7 @@ REACHABLE = """() => {
 }"""
 TEAL = {False: "rgb(13, 112, 104)", True: "rgb(63, 184, 171)"}
 ON_TOP = ["vt-top", "vt-numbers", "vt-what"]
-MATRIX, IMAGES = ["vt-confusion", "vt-table"], ["vt-gallery"]
+MATRIX, IMAGES = ["vt-confusion", "vt-table"], ["vt-trust", "vt-gallery"]
 
 
 def by_tab(page: Page) -> list[dict[str, Any]]:

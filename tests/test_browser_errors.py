@@ -269,10 +269,10 @@ def test_the_threshold_by_keyboard(browser: "playwright.Browser", tmp_path: Path
         slider.focus()
         for _ in range(3):
             page.keyboard.press("PageUp")
-        page.wait_for_selector("#vt-gallery [data-link*='threshold=']")
-        link = str(page.locator("#vt-gallery [data-link]").get_attribute("data-link"))
-        threshold = float(link.split("threshold=")[1].split("&")[0])
+        threshold = float(slider.input_value())
         assert threshold > 0.6
+        shown = f"#vt-gallery [data-link*='threshold={threshold:g}']"  # and not that of the keys before
+        link = str(page.wait_for_selector(shown).get_attribute("data-link"))
         assert slider.evaluate("node => node === document.activeElement")
         accuracy = f"{100 * opened.at(threshold).evaluation.accuracy:.1f}"
         assert accuracy in page.locator("#vt-numbers").inner_text()

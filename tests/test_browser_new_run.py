@@ -14,7 +14,7 @@ import pytest
 from dashboard.session.run_pages import end_pages
 from models.process_identity import runs
 from tests.forked import pause_at_the_first_progress, wait_until_paused
-from tests.pages import fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab
+from tests.pages import DRAWN, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -81,7 +81,9 @@ def test_a_run_from_the_page(
     assert chosen.startswith("0: ")
 
     page.click("button:has-text('Input of the network')")
-    fill(page, "mean", "0.4")
+    page.evaluate(DRAWN)  # Gradio makes the fields of an accordion when it opens
+    page.locator("#vt-run-mean :is(textarea, input)").press_sequentially("0.4")  # keys, as a person types
+    page.wait_for_function("document.querySelector('#vt-run-typed textarea').value.includes('--mean 0.4')")
     page.wait_for_selector("#vt-check :text('made with other settings: check again')")
     goes_on.set()
     page.wait_for_selector("#vt-run-check:enabled")

@@ -294,7 +294,7 @@ def test_a_thousand_outputs_of_which_ten_are_trained(tmp_path: Path) -> None:
         "--std",
         0.5,
     ]
-    assert "do not name their 1000 outputs" in command(*words, code=2)
+    assert "do not name their 1,000 outputs" in command(*words, code=2)
     command(*words, "--classes", tmp_path / "map.csv")
     same(tmp_path / "run", "broken_thousand")
     assert open_run(tmp_path / "run").classes[999] == "class 999"

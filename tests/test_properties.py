@@ -48,6 +48,7 @@ from models.errors import UserError
 
 CLASSES = ("fear", "a>b", "a,b & c=d", "表情 #1", "<b>", "0", "class:fear")
 RUN: Any = SimpleNamespace(
+    folder=Path("no such folder"),
     label_sets=None,
     classes=CLASSES,
     present=range(len(CLASSES)),
@@ -76,7 +77,7 @@ ACTIONS = st.one_of(
     st.tuples(st.text(max_size=10), st.text(max_size=20)),
 )
 TWO: Any = SimpleNamespace(
-    label_sets=None, classes=("a>b", "表情 #1"), present=range(2), manifest=RUN.manifest
+    folder=RUN.folder, label_sets=None, classes=("a>b", "表情 #1"), present=range(2), manifest=RUN.manifest
 )
 ACTIONS_OF_TWO = st.one_of(
     ACTIONS,
@@ -85,6 +86,7 @@ ACTIONS_OF_TWO = st.one_of(
     st.tuples(st.just("group"), st.sampled_from(list(OUTCOMES))),
 )
 OF_LABEL: Any = SimpleNamespace(
+    folder=RUN.folder,
     label_sets=SimpleNamespace(classes=CLASSES),
     classes=("no label", "label"),
     present=range(2),

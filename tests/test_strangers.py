@@ -2,6 +2,7 @@
 length."""
 
 import json
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
     of it."""
     import shutil
 
+    from dashboard.server.logs import BOUNDED, bound_logs
     from dashboard.session.context import Context
     from tests.pages import served
 
@@ -60,8 +62,12 @@ def beside(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         access=Access.VISITOR,
         against=(folder / "second",),
     )
+    before = {name: list(logging.getLogger(name).filters) for name in BOUNDED}
+    bound_logs()  # as `serve` does
     with served(ctx) as url:
         yield url, folder
+    for name, filters in before.items():
+        logging.getLogger(name).filters[:] = filters
 
 
 @pytest.mark.slow
