@@ -78,7 +78,7 @@ def test_names_are_text_wherever_they_stand() -> None:
 def test_the_chart_has_a_title_a_description_and_a_text() -> None:
     page = check_view(made_check(Quantity("fear")), "Grad-CAM")
     assert page.count("<title>") == page.count("<desc>") == page.count('role="img"') == 2
-    assert page.count('class="vt-curve vt-of-map"') == 3  # two charts and the legend
+    assert page.count('class="vt-trace vt-of-map"') == 3  # two charts and the legend
     text = unescape(re.findall(r'aria-label="(Insertion[^"]*)"', page)[0]).replace("\u00a0", " ")
     assert "this map from 0 % to 100 %; at 50 % of the cells this map 80 %, the center 50 %" in text
     assert 'points="0,100.00 500,20.00 1000,0.00"' in page

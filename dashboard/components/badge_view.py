@@ -102,7 +102,7 @@ def _line(name: str, fractions: tuple[float, ...], scores: list[float], low: flo
     points = (
         f"{1000 * x:.0f},{100 * (1 - (y - low) / span):.2f}" for x, y in zip(fractions, scores, strict=True)
     )
-    return html('<polyline class="vt-curve vt-of-{}" points="{}"/>', name, " ".join(points))
+    return html('<polyline class="vt-trace vt-of-{}" points="{}"/>', name, " ".join(points))
 
 
 def _areas(check: "MapCheck") -> Markup:
@@ -110,7 +110,7 @@ def _areas(check: "MapCheck") -> Markup:
     rows = join(
         html(
             '<tr class="{}"><th scope="row"><svg viewBox="0 0 24 6" aria-hidden="true"><polyline '
-            'class="vt-curve vt-of-{}" points="0,3 24,3"/></svg> {}</th><td>{}</td><td>{}</td>'
+            'class="vt-trace vt-of-{}" points="0,3 24,3"/></svg> {}</th><td>{}</td><td>{}</td>'
             "<td>{}</td></tr>",
             "vt-own" if name == OWN else "",
             name,
