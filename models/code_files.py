@@ -7,11 +7,21 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from shlex import quote
+from types import CodeType
 from typing import Any
 
 from models.errors import UserError
+
+
+class _AsWritten(SourceFileLoader):
+    """Compiles the file as it is now. Python's cache of compiled files takes one of the same size, changed
+    within the same second, for the file before: the code that runs would not be the code that is hashed."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def module_at(place: str) -> Any:
@@ -22,7 +32,7 @@ def module_at(place: str) -> Any:
     path = Path(place)
     if not path.is_file():
         raise UserError(f"No file '{path}': give the path of a Python file.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(path.stem, path, loader=_AsWritten(path.stem, str(path)))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.run.notes import read
 from explain.run.reader import open_run
-from tests.pages import Events, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab, saved, served
+from tests.pages import DRAWN, Events, fits_wide_and_narrow, on_a_phone_in_the_dark, open_tab, saved, served
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -143,8 +143,10 @@ def clicks_count_in_their_order(page: "playwright.Page", events: Events) -> None
     page.wait_for_selector("#vt-confusion .vt-on")
     events.wait()
     assert len(sent) == 2
+    page.wait_for_selector("#vt-gallery .vt-lenses button[data-value=images].vt-on")  # drawn a frame later
+    page.wait_for_selector("#vt-gallery .vt-pairs .vt-card")
+    page.evaluate(DRAWN)
     assert page.locator("#vt-gallery .vt-lenses button[data-value=images].vt-on").count() == 1
-    assert page.locator("#vt-gallery .vt-pairs .vt-card").count() > 0
     page.unroute("**/queue/join*")
 
 

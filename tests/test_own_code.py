@@ -1,5 +1,6 @@
 """Networks that a person's own code builds: `--model net.py:build`."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from explain.run.model import network_of
 from explain.run.reader import RunData, open_run
 from models import trusted_code
 from models.classes import unnamed
+from models.code_files import module_at
 from models.errors import UserError
 from models.outputs import at, giving_scores, scores_path
 from models.preprocessing import Preprocessing
@@ -294,6 +296,15 @@ def test_a_run_is_reopened_with_its_code_only_where_it_was_named(
     with pytest.raises(UserError, match="is not run because"):
         network_of(run.manifest)
     assert not (tmp_path / "ran").exists()
+
+
+def test_code_runs_as_it_is_written_now(tmp_path: Path) -> None:
+    """Also where it changes to another text of the same size within the same second."""
+    file = tmp_path / "quick_change.py"
+    for number in range(3):
+        file.write_text(f"NUMBER = {number}\n")
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        assert number == module_at(str(file)).NUMBER
 
 
 @pytest.mark.slow
