@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from scipy import stats
 from skimage.filters import sobel
 from statsmodels.stats.multitest import multipletests
@@ -35,8 +34,7 @@ from models.checkpoints import fingerprint
 from models.classifier import Classifier
 from models.data.folder import FolderSource
 from tests.conftest import TINY
-
-SIDE, SPOT = 32, 8
+from tests.spots import SIDE, SPOT, draw_spots
 
 
 @pytest.fixture(autouse=True)
@@ -237,16 +235,7 @@ def center_map(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gray noise with a bright window somewhere ('spot'), or without ('none')."""
-    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("spots")
-    for name in ("none", "spot"):
-        (root / name).mkdir()
-        for i in range(16):
-            pixels = rng.normal(90, 12, (SIDE, SIDE, 3))
-            if name == "spot":
-                row, column = (SPOT * int(v) for v in rng.integers(0, SIDE // SPOT, 2))
-                pixels[row : row + SPOT, column : column + SPOT] += 120
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
-    return root
+    return draw_spots(tmp_path_factory.mktemp("spots"), 16)
 
 
 @pytest.fixture

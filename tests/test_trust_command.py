@@ -32,7 +32,8 @@ from explain.run.reader import open_run
 from models.registry import unregister_model
 from tests.command import launch, one_line, run_command
 from tests.conftest import TINY, TinyNet
-from tests.test_trust import SIDE, SPOT, Spot
+from tests.spots import SIDE, draw_spots
+from tests.test_trust import Spot
 
 NAMES = ("none", "spot")
 FAST = ("--cells", 8, "--steps", 8)
@@ -68,16 +69,7 @@ def networks() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gray noise with a bright window somewhere, or without."""
-    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("spots")
-    for name in NAMES:
-        (root / name).mkdir()
-        for i in range(12):
-            pixels = rng.normal(90, 12, (SIDE, SIDE, 3))
-            if name == "spot":
-                row, column = (SPOT * int(v) for v in rng.integers(0, SIDE // SPOT, 2))
-                pixels[row : row + SPOT, column : column + SPOT] += 120
-            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / name / f"{i}.png")
-    return root
+    return draw_spots(tmp_path_factory.mktemp("spots"), 12, NAMES)
 
 
 def made(model: str, data: Path, out: Path, *options: object) -> Path:

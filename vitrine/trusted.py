@@ -84,7 +84,8 @@ def trusted(
         figures=_names(figures),
         curves=curves,
     )
-    with tqdm(total=100, unit="%", desc="trust") as bar:
+    shown = "{desc} {percentage:3.0f} %|{bar}| {remaining} left"
+    with tqdm(total=100, desc="trust", bar_format=shown) as bar:
         for k, work in enumerate(works):
             for fraction in work.steps():
                 bar.update(100 * (k + fraction) / len(works) - bar.n)
