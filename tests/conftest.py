@@ -271,15 +271,16 @@ def server(trainings: Path, demo: Path) -> Iterator[str]:
         yield url
 
 
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first opens a page in two thirds of the others' time."""
+
+
 def _chromium() -> str:
-    path = (
-        os.environ.get("CHROMIUM")
-        or shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if not path:
-        pytest.skip("no Chromium on this machine: install Debian's chromium, or set CHROMIUM")
+        pytest.skip(
+            "no Chromium on this machine: install Debian's chromium-headless-shell, or set CHROMIUM"
+        )
     return path
 
 

@@ -1,0 +1,123 @@
+"""Maps that may be better than those of one layer and one pass: candidates of `better_maps.py`.
+
+Each is a function (model, images (N, C, H, W), classes (N,)) -> maps (N, h, w), as `register_method` takes
+it.
+"""
+
+import re
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from explain.methods.compute import compute_maps
+from explain.methods.request import MapRequest, Smoothing
+from explain.network.target_layers import default_layer, map_layers
+from models.classifier import Classifier
+from models.data.source import ImageSource
+
+Candidate = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+COARSEST_STRIDE = 4  # earlier layers see edges
+BLOCKS = 4  # layers of a network whose blocks have one resolution
+FLOOR = 1e-8  # of pytorch-grad-cam's RefineCAM
+
+
+def stages(model: nn.Module, x: Tensor) -> tuple[str, ...]:
+    """The last layer of each resolution, from 1/4 of the image's on; in a network of one resolution, as a
+    transformer, some of its blocks, evenly spread. The last one is the default layer."""
+    last, found = default_layer(model, x), map_layers(model, x)
+    sizes = {layer.name: layer.shape[1:] for layer in found}
+    ends = {layer.shape[1:]: layer.name for layer in found if x.shape[2] / layer.shape[1] >= COARSEST_STRIDE}
+    ends[sizes[last]] = last
+    if len(ends) > 1:
+        order = [layer.name for layer in found]
+        return tuple(sorted(ends.values(), key=order.index))
+    alike = [name for name in sizes if _pattern(name) == _pattern(last)]
+    places = torch.linspace(0, alike.index(last), min(BLOCKS, len(alike))).round().long().tolist()
+    return tuple(alike[k] for k in places)
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"\d+", "#", name, count=1)
+
+
+def over_depth(method: str, how: str, most: int = 0) -> Candidate:
+    """Maps of `method` at the last `most` stages (0: all), put together by 'mean', 'max', or 'product' of
+    their positive parts, each divided by its largest value: with Grad-CAM++ that is RefineCAM (L. Domeniconi
+    et al. 2026, arXiv:2605.14641)."""
+
+    def maps(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        chosen = stages(model, x[:1])[-most:]
+        request = MapRequest(method, ",".join(chosen), tuple(target.tolist()), fuse="mean")
+        if how != "product":
+            return compute_maps(model, x, MapRequest(method, request.layer, request.target, fuse=how)).maps
+        each = [compute_maps(model, x, MapRequest(method, one, request.target)).maps for one in chosen]
+        size = max((m.shape[1:] for m in each), key=lambda shape: shape[0] * shape[1])
+        large = [F.interpolate(m.clamp_min(0)[:, None], size, mode="bilinear")[:, 0] for m in each]
+        scaled = [m / (m.amax((1, 2), keepdim=True) + FLOOR) for m in large]
+        return torch.stack(scaled).prod(0)
+
+    return maps
+
+
+def smoothed(method: str, samples: int = 8) -> Candidate:
+    """The mean of `method` over noisy copies and their mirror images (SmoothGrad, arXiv:1706.03825)."""
+
+    def maps(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        smoothing = Smoothing(flip=True, samples=samples)
+        return compute_maps(
+            model, x, MapRequest(method, "", tuple(target.tolist()), smoothing=smoothing)
+        ).maps
+
+    return maps
+
+
+def expected_gradients(images: Tensor, samples: int = 32, magnitudes: bool = False) -> Candidate:
+    """G. Erion et al. 2021, arXiv:1906.10670: the mean over baselines, which are other images of the data
+    (M, C, H, W), of gradient times difference to the baseline, at a random point between both."""
+
+    def maps(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        generator, total = torch.Generator().manual_seed(0), torch.zeros_like(x)
+        for _ in range(samples):
+            base = images[torch.randint(len(images), (len(x),), generator=generator)]
+            at = torch.rand(len(x), 1, 1, 1, generator=generator)
+            point = (base + at * (x - base)).requires_grad_()
+            score = model(point).gather(1, target[:, None]).sum()
+            total += (x - base) * torch.autograd.grad(score, point)[0]
+        return (total.abs() if magnitudes else total).sum(1)
+
+    return maps
+
+
+def images_for_baselines(classifier: Classifier, source: ImageSource, most: int = 64) -> Tensor:
+    """Images of the data (M, C, H, W), evenly spread."""
+    places = torch.linspace(0, len(source) - 1, min(most, len(source))).long().tolist()
+    return classifier.batch([source.load(k) for k in places])
+
+
+def random_masks(samples: int) -> Candidate:
+    """RISE with `samples` masks."""
+
+    def maps(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        request = MapRequest("rise", "", tuple(target.tolist()), parameters=(("samples", samples),))
+        return compute_maps(model, x, request).maps
+
+    return maps
+
+
+def candidates(pool: Tensor) -> dict[str, Candidate]:
+    """Name -> function; `pool`: images for the baselines of expected gradients."""
+    fused = {
+        f"{m}_depth_{how}": over_depth(m, how)
+        for m in ("layer_cam", "hires_cam", "grad_cam_pp")
+        for how in ("mean", "max", "product")
+    }
+    late = {f"{m}_last_two_mean": over_depth(m, "mean", 2) for m in ("layer_cam", "hires_cam")}
+    smooth = {f"{m}_smoothed": smoothed(m) for m in ("grad_cam", "layer_cam", "hires_cam")}
+    gradients = {
+        "expected_gradients": expected_gradients(pool),
+        "expected_gradients_magnitudes": expected_gradients(pool, magnitudes=True),
+    }
+    return fused | late | smooth | gradients | {"rise_500": random_masks(500)}
