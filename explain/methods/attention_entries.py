@@ -15,7 +15,7 @@ ATTENTION_METHODS: tuple[Method, ...] = (
         signed=False,
         cost="1 forward, 1 backward through each block",
         access="modules",
-        passes=lambda channels, positions, given: 3,
+        passes=lambda channels, positions, given: 2.5,
     ),
     Method(
         "attention_rollout",
@@ -29,7 +29,7 @@ ATTENTION_METHODS: tuple[Method, ...] = (
         class_specific=False,
         cost="1 forward",
         access="modules",
-        passes=lambda channels, positions, given: 2,
+        passes=lambda channels, positions, given: 1.5,
     ),
     Method(
         "attention_relevance",
@@ -42,6 +42,6 @@ ATTENTION_METHODS: tuple[Method, ...] = (
         signed=False,
         cost="1 forward, 1 backward",
         access="modules",
-        passes=lambda channels, positions, given: 4,
+        passes=lambda channels, positions, given: 3,
     ),
 )
