@@ -177,7 +177,7 @@ def test_tokens_first() -> None:
             self.first = batch_first
             self.tokens, self.encoder, self.head = (
                 Tokens(12, 16),
-                nn.TransformerEncoder(layer, 2),
+                nn.TransformerEncoder(layer, 2, enable_nested_tensor=False),
                 nn.Linear(12, 3),
             )
             for p in self.encoder.parameters():
@@ -203,12 +203,20 @@ def test_a_run(pictures: Path, tmp_path: Path) -> None:
     preprocessing = Preprocessing((32, 32), None, (0.5,) * 3, (0.5,) * 3)
     classifier = Classifier("vit", model, tuple(COLORS), preprocessing, "", fingerprint(model))
     methods = [*sorted(ATTENTION), "hires_cam"]
-    run(classifier, FolderSource(pictures), tmp_path / "run", methods, batch_size=5)
+    manifest = run(classifier, FolderSource(pictures), tmp_path / "run", methods, batch_size=5)
     opened = open_run(tmp_path / "run")
     assert opened.manifest.request.map_shape == (8, 8)
     first = opened.table.iloc[0]
     image = classifier.batch([Image.open(pictures / first["id"])])
     request = MapRequest("legrad", "", int(first["pred"]))
     expected = compute_maps(model, image, request).maps[0].numpy()
+    assert manifest.request.methods == tuple(methods)
     found = opened.maps("legrad", "pred", [0])[0]
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-3 * expected.max())
+
+
+def test_a_run_of_a_network_without(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    """The reason, before any work."""
+    with pytest.raises(UserError, match=NO_ATTENTION):
+        run(tiny, FolderSource(pictures), tmp_path / "run", ["grad_cam", "legrad"])
+    assert not (tmp_path / "run").exists()

@@ -66,3 +66,13 @@ def test_multi_head_attention(given: dict[str, Any], weights: bool) -> None:
         if weights:
             torch.testing.assert_close(found[1], expected[1], rtol=1e-4, atol=1e-6)
     assert [a.shape for a in kept] == [(3, 2, 6, 6)] * 2
+
+
+def test_dropout_in_use_is_left_alone() -> None:
+    """Attention with dropout is random, and not taken apart."""
+    kept, q = list[Tensor](), torch.randn(1, 2, 5, 4)
+    with ExplicitAttention(lambda a: kept.append(a) or a):  # type: ignore[func-returns-value]
+        assert F.scaled_dot_product_attention(q, q, q, None, 0.5).shape == q.shape
+        assert F.scaled_dot_product_attention(q, q, q, dropout_p=0.5).shape == q.shape
+        F.scaled_dot_product_attention(q, q, q, None, 0.0)
+    assert len(kept) == 1

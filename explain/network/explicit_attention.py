@@ -28,8 +28,9 @@ class ExplicitAttention(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and not kwargs.get("dropout_p"):
-            return self._scaled_dot_product(*args, **kwargs)
+        if func is F.scaled_dot_product_attention:
+            dropout = kwargs.get("dropout_p", args[4] if args[4:] else 0)
+            return func(*args, **kwargs) if dropout else self._scaled_dot_product(*args, **kwargs)
         if func is F.multi_head_attention_forward:
             return self._multi_head(func, args, kwargs)
         output = func(*args, **kwargs)
