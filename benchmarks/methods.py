@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from benchmarks.timing import hardware, take_turns
 from explain.methods.compute import compute_maps
 from explain.methods.inputs import Passes
-from explain.methods.registry import METHODS, methods_in_runs
+from explain.methods.registry import METHODS
 from explain.methods.request import MapRequest
 from explain.network.hooks import capture, logits
 from explain.network.target_layers import default_layer
@@ -88,7 +88,7 @@ def measure(model: nn.Module, chosen: list[str], x: Tensor) -> dict[str, float]:
 def all_shared(model: nn.Module, x: Tensor, layer: str, target: tuple[int, ...]) -> None:
     """Every method that needs one pass, from the same pass."""
     passes = Passes(model, x)
-    for name in methods_in_runs():
+    for name in (m.name for m in METHODS.values() if m.needs == "pass"):
         compute_maps(model, x, MapRequest(name, layer, target), passes=passes)
 
 

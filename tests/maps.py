@@ -7,10 +7,13 @@ from torch import Tensor
 
 from explain.methods.compute import MapResult, compute_maps, maps_from_pass
 from explain.methods.inputs import MethodInputs
-from explain.methods.registry import get
+from explain.methods.registry import METHODS, get
 from explain.methods.request import MapRequest, Smoothing
 from explain.network.hooks import Capture
 from explain.network.target import as_target
+
+ATTENTION = {name for name, method in METHODS.items() if method.needs == "attention"}
+"""Methods that need a vision transformer."""
 
 
 def maps_for(

@@ -9,7 +9,7 @@ from explain.methods.registry import METHODS, get, method_in_runs, methods_in_ru
 from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
-from tests.maps import maps_for
+from tests.maps import ATTENTION, maps_for
 
 
 class EndsInConvolution(nn.Sequential):
@@ -85,9 +85,9 @@ NETWORKS = {
     "transformer": SmallTransformer,
 }
 REFUSED = {  # and nothing else may be
-    "ends in a convolution": set(),
-    "one channel": {"lrp"},
-    "branches": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"},
+    "ends in a convolution": ATTENTION,
+    "one channel": {"lrp"} | ATTENTION,
+    "branches": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"} | ATTENTION,
     "transformer": {"cam", "lrp", "guided_backprop", "deconvolution", "guided_grad_cam"},
 }
 
@@ -148,7 +148,9 @@ def test_a_run_is_told_what_a_run_takes() -> None:
         method_in_runs("gradcam")
     names = ", ".join(methods_in_runs())
     assert str(wrong.value) == f"No method 'gradcam': did you mean grad_cam? A run takes {names}."
-    with pytest.raises(UserError, match=r"^No method 'magic': A run takes grad_cam, .*fem\.$"):
+    with pytest.raises(
+        UserError, match=r"^No method 'magic': A run takes grad_cam, .*attention_relevance\.$"
+    ):
         method_in_runs("magic")
     with pytest.raises(UserError, match="Score-CAM runs the network many times for one image: a run takes"):
         method_in_runs("score_cam")

@@ -14,7 +14,8 @@ from explain.network.target import Target
 from explain.network.target_layers import default_layer, map_layers
 from models.classifier import Classifier
 from models.errors import Cancelled, UserError
-from tests.maps import maps_for
+from tests.maps import ATTENTION, maps_for
+from tests.networks import TinyViT
 
 LAYER = "features.4"
 
@@ -51,11 +52,15 @@ def assert_as_found(before: tuple[object, ...], model: nn.Module, x: torch.Tenso
     assert after[6:] == before[6:]
 
 
-def mixed_modes(tiny: Classifier) -> nn.Module:
-    tiny.model.train()
-    tiny.model.features[1].eval()  # type: ignore[index,operator]
-    next(tiny.model.parameters()).requires_grad_(False)
-    return tiny.model
+def mixed_modes(model: nn.Module) -> nn.Module:
+    model.train()
+    model.features[1].eval()  # type: ignore[index,operator]
+    next(model.parameters()).requires_grad_(False)
+    return model
+
+
+def network_for(name: str, tiny: Classifier) -> nn.Module:
+    return mixed_modes(TinyViT() if name in ATTENTION else tiny.model)
 
 
 SLOW = ("kernel_shap", "lime", "rise")
@@ -67,7 +72,7 @@ SLOW = ("kernel_shap", "lime", "rise")
 def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
     """Shape, type, finite, the same again, a batch equals its images; and the model as it was, after success
     and every failure."""
-    model, target = mixed_modes(tiny), torch.tensor([0, 1, 2, 1])
+    model, target = network_for(name, tiny), torch.tensor([0, 1, 2, 1])
     method = METHODS[name]
 
     def ask(
@@ -110,7 +115,7 @@ def test_contract(name: str, tiny: Classifier, x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_left_as_found_when_stopped_or_broken(name: str, tiny: Classifier, x: torch.Tensor) -> None:
-    model = mixed_modes(tiny)
+    model = network_for(name, tiny)
     before = snapshot(model, x)
 
     def stop(fraction: float) -> None:
@@ -142,7 +147,7 @@ def test_left_as_found_when_the_network_breaks_after_the_layer(tiny: Classifier,
         raise ZeroDivisionError
 
     tiny.model.dropout.forward = broken  # type: ignore[method-assign,assignment,union-attr]
-    model = mixed_modes(tiny)
+    model = mixed_modes(tiny.model)
     before = snapshot(model, x)
     with pytest.raises(ZeroDivisionError):
         capture(model, x, LAYER)

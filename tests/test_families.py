@@ -18,7 +18,7 @@ from explain.network.hooks import Capture
 from explain.network.target import Target
 from explain.network.target_layers import default_layer
 from models.errors import UserError
-from tests.maps import maps_for
+from tests.maps import ATTENTION, maps_for
 
 FEW = {"samples": 10, "count": 4, "steps": 2, "window": 0.4, "top": 6}
 WITH_RELU = """resnet18 regnetx_002 densenet121 ghostnet_050 hrnet_w18_small dla46_c repvgg_a0 mobileone_s0
@@ -52,6 +52,8 @@ SMALLER: dict[str, dict[str, Any]] = {  # the same parts, fewer of them: what is
 }
 STAGES = ("mobileone_s0", "repvgg_a0")
 """Networks that timm builds by a table of stages, of which each keeps two blocks."""
+WITH_ATTENTION = {"vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"}
+"""Of all patches to all patches; others have none, or in windows, at several resolutions, or of channels."""
 OF_RELUS = {"guided_backprop", "deconvolution", "guided_grad_cam"}
 
 
@@ -99,7 +101,9 @@ def test_every_method(family: str) -> None:
             x[:, 0].shape if not method.coarse else (1, *case.captured.layouts[0].size)
         ), name
     assert not any("\n" in line for line in refused.values())
-    assert set(refused) <= {"cam", "lrp"} | (set() if family in WITH_RELU.split() else OF_RELUS)
+    allowed = {"cam", "lrp"} | (set() if family in WITH_RELU.split() else OF_RELUS)
+    assert set(refused) <= allowed | (set() if family in WITH_ATTENTION else ATTENTION)
+    assert set(refused) >= ATTENTION or family in WITH_ATTENTION
     assert maps["grad_cam"].abs().sum() > 0
     torch.testing.assert_close(
         maps["layer_grad_cam"], maps["grad_cam"], rtol=1e-3, atol=1e-4 * float(maps["grad_cam"].abs().max())

@@ -11,6 +11,7 @@ from PIL import Image
 
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
+from explain.network.attention import attention_pass, find_attention
 from explain.network.target_layers import default_layer, map_layers
 from explain.run.model import network_of
 from explain.run.reader import open_run
@@ -20,6 +21,7 @@ from models.probabilities import probabilities
 from models.registry import load
 from models.task import MULTI, REGRESSION, SINGLE, with_task
 from tests.command import launch
+from tests.maps import ATTENTION
 
 transformers = pytest.importorskip("transformers")
 
@@ -156,6 +158,40 @@ def test_every_family(family: str, pictures: Path, tmp_path: Path) -> None:
     maps = compute_maps(classifier.model, x, MapRequest("grad_cam", layer, 1)).maps
     assert min(maps.shape[1:]) > 1
     assert maps.abs().amax() > 0
+
+
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+@pytest.mark.parametrize(
+    ("family", "prefix", "read"),
+    [("vit", 1, [0]), ("deit", 2, [0]), ("dinov2 with registers", 3, [0, *range(3, 19)])],
+)
+def test_attention_is_that_which_the_network_returns(
+    family: str, prefix: int, read: list[int], kernel: str, tmp_path: Path
+) -> None:
+    """On request; and rollout is the product of these matrices: the row of the class token, or, of DINOv2,
+    which reads the mean of the patches too, the mean of these rows."""
+    saved(family, tmp_path / "net")
+    classifier, x = load(f"hf:{tmp_path / 'net'}"), torch.randn(2, 3, 32, 32)
+    network = transformers.AutoModelForImageClassification.from_pretrained(
+        tmp_path / "net", attn_implementation="eager"
+    ).eval()
+    for module in classifier.model.modules():
+        if isinstance(module, transformers.PreTrainedModel):
+            module.set_attn_implementation(kernel)
+    found = find_attention(classifier.model, x, "")
+    assert (found.count, found.layout.prefix, len(found.blocks)) == (2, prefix, 2)
+    made = attention_pass(classifier.model, x, found)
+    expected = network(x, output_attentions=True).attentions
+    for matrix, attention in zip(made.matrices, expected, strict=True):
+        torch.testing.assert_close(matrix, attention, rtol=1e-4, atol=1e-6)
+    size = 16 + prefix
+    first, second = (0.5 * a.detach().mean(1) + 0.5 * torch.eye(size) for a in expected)
+    row = (second @ first)[:, read].mean(1)
+    maps = {m: compute_maps(classifier.model, x, MapRequest(m, "", 1)).maps for m in sorted(ATTENTION)}
+    torch.testing.assert_close(
+        maps["attention_rollout"], row[:, prefix:].reshape(2, 4, 4), rtol=1e-4, atol=1e-6
+    )
+    assert all(float(m.amax()) > 0 for m in maps.values())
 
 
 def test_a_run_and_the_network_of_it(pictures: Path, tmp_path: Path) -> None:

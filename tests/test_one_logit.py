@@ -27,6 +27,7 @@ from models.errors import UserError
 from models.one_logit import gives_probability, is_one_logit
 from models.preprocessing import Preprocessing
 from models.probabilities import log_loss, probabilities
+from tests.maps import ATTENTION
 
 FED = Preprocessing((32, 32), None, (0.5,) * 3, (0.5,) * 3)
 CLASSES = ("blue", "red")
@@ -135,7 +136,7 @@ def test_every_method_of_both_sides() -> None:
             assert positive.abs().sum() > 0
         if name in ("recipro_cam", "occlusion", "rise"):
             assert not torch.equal(negative, positive), name
-    assert refused <= {"cam", "lrp"}
+    assert refused <= {"cam", "lrp"} | ATTENTION
 
 
 def test_probability_and_loss_of_scores() -> None:

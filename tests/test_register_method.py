@@ -120,7 +120,7 @@ def test_the_model_is_left_as_it_was(tiny: Classifier, x: Tensor) -> None:
 
     vitrine.register_method("careless", careless)
     tiny.model(x).sum().backward()
-    model = mixed_modes(tiny)
+    model = mixed_modes(tiny.model)
     running = {k: v.clone() for k, v in model.state_dict().items() if "running" in k}
     grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
     before = snapshot(model, x)

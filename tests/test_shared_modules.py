@@ -15,7 +15,7 @@ from explain.network.hooks import capture
 from explain.network.target import Target
 from explain.network.target_layers import default_layer, map_layers
 from models.errors import UserError
-from tests.maps import maps_for
+from tests.maps import ATTENTION, maps_for
 from tests.networks import ACTIVATIONS, CLASSES, Net, one_activation, one_block, state
 
 FEW = {"samples": 10, "count": 6, "steps": 3, "window": 0.4, "top": 3}
@@ -40,7 +40,7 @@ def refused(shared: nn.Module, separate: nn.Module, x: torch.Tensor, layers: dic
     """Every method gives equal maps of the two networks, at layers {of the first: of the second}, or the same
     reason.
 
-    Returns the names of the methods that gave a reason.
+    Returns the names of the methods that gave a reason, without those of attention.
     """
     lines = set()
     for name, method in METHODS.items():
@@ -57,7 +57,8 @@ def refused(shared: nn.Module, separate: nn.Module, x: torch.Tensor, layers: dic
             tolerance = 1e-4 * float(theirs.abs().max())
             message = lambda text, name=name: f"{name}: {text}"  # noqa: E731
             torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=tolerance, msg=message)
-    return lines
+    assert lines >= ATTENTION  # these networks have none
+    return lines - ATTENTION
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,9 @@ def test_which_run_counts(x: torch.Tensor) -> None:
     assert [layer.name for layer in map_layers(model, x)] == ["stem", "act"]
     assert default_layer(model, x) == "act"
     made = {name: attempt(model, x, "act", name) for name in METHODS}
-    assert {name for name, maps in made.items() if isinstance(maps, str)} == OF_RELUS | {"cam", "lrp"}
+    assert {name for name, maps in made.items() if isinstance(maps, str)} == (
+        OF_RELUS | {"cam", "lrp"} | ATTENTION
+    )
     for name, maps in made.items():
         assert isinstance(maps, str) or maps.shape[1:] == ((8, 8) if METHODS[name].coarse else (16, 16))
     torch.testing.assert_close(

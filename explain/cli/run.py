@@ -40,7 +40,7 @@ class RunOptions(Options):
     methods: Annotated[
         str,
         typer.Option(
-            help="Methods, separated by commas; 'methods' lists them. A run takes those that need one pass "
+            help="Methods, separated by commas; 'methods' lists them. A run takes those that need few passes "
             "(default: grad_cam,layer_cam; of networks without layers input_x_gradient or occlusion)."
         ),
     ] = ""

@@ -1,5 +1,5 @@
-"""The registry of explanation methods. A method is added by one entry in `cam_entries` or
-`attribution_entries`, or from outside by `register_method`.
+"""The registry of explanation methods. A method is added by one entry in `cam_entries`,
+`attention_entries` or `attribution_entries`, or from outside by `register_method`.
 
 The dashboard's controls, the command line, the contract tests and the table in the documentation read these
 entries.
@@ -8,6 +8,7 @@ entries.
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from explain.methods.attention_entries import ATTENTION_METHODS
 from explain.methods.attribution_entries import ATTRIBUTION_METHODS
 from explain.methods.cam_entries import CAM_METHODS
 from explain.methods.spec import Method, Parameter
@@ -95,7 +96,7 @@ def method_in_runs(name: str, access: Access = "modules") -> Method:
 
 
 def methods_in_runs(access: Access = "modules") -> list[str]:
-    """Those of one pass. Where no layer can be reached there are none, and those of many passes are
+    """Those of few passes. Where no layer can be reached there are none, and those of many passes are
     taken."""
     if reaches(access, "layers"):
         return [m.name for m in METHODS.values() if m.in_runs and reaches(access, m.access)]
@@ -127,5 +128,5 @@ def _plain(text: str) -> str:
     return "".join(c for c in text.lower().replace("+", "p").replace("×", "x") if c.isalnum())
 
 
-for method in (*CAM_METHODS, *ATTRIBUTION_METHODS):
+for method in (*CAM_METHODS, *ATTENTION_METHODS, *ATTRIBUTION_METHODS):
     register(method)

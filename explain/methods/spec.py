@@ -55,15 +55,16 @@ class Parameter:
 class Method:
     """`function` is the name of a function of this package, as in 'cam.grad_cam', so that the registry can be
     read without torch. It is called with (activation, gradient, **parameters) where it `needs` a captured
-    pass, with (inputs, **parameters) where it runs the network itself, and gives raw maps (N, h, w). A
-    function from outside (`register_method`) stands here itself.
+    pass, with (inputs, **parameters) where it runs the network itself ('network') or reads its attention in a
+    few passes ('attention'), and gives raw maps (N, h, w). A function from outside (`register_method`) stands
+    here itself.
 
-    `layered`: it needs a target layer. `coarse`: its maps have the layer's resolution; otherwise the input's.
-    `signed`: negative values are evidence against the class. `class_specific`: False where the map is the
-    same for every target. `differences`: it also explains by how much one class exceeds another. `complete`:
-    a map sums to y(x) - y(x0), x0 being the baseline that its parameter `base` names. `access`: how much of
-    the network it must reach. `passes(channels,
-    positions, parameters)`: about how many forward passes of the whole network one image costs.
+    `layered`: it needs a target layer. `coarse`: its maps have the resolution of the layer or of
+    the patches; otherwise the input's. `signed`: negative values are evidence against the class.
+    `class_specific`: False where the map is the same for every target. `differences`: it also explains by how
+    much one class exceeds another. `complete`: a map sums to y(x) - y(x0), x0 being the baseline that its
+    parameter `base` names. `access`: how much of the network it must reach. `passes(channels, positions,
+    parameters)`: about how many forward passes of the whole network one image costs.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Method:
     function: "str | Callable[..., Any]"
     summary: str
     citation: str
-    needs: Literal["pass", "network"] = "pass"
+    needs: Literal["pass", "network", "attention"] = "pass"
     parameters: tuple[Parameter, ...] = ()
     layered: bool = True
     coarse: bool = True
@@ -90,8 +91,8 @@ class Method:
 
     @property
     def in_runs(self) -> bool:
-        """Whether runs over many images take it: one captured pass suffices, or it comes from outside."""
-        return self.needs == "pass" or self.from_outside
+        """Whether runs over many images take it: few passes suffice, or it comes from outside."""
+        return self.needs in ("pass", "attention") or self.from_outside
 
     @property
     def compute(self) -> "Callable[..., Tensor]":

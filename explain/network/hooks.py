@@ -7,7 +7,7 @@ gradient.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -264,6 +264,22 @@ def gradients_of(
         for (module, _), gradient in zip(ran, gradients[1:], strict=True)
         if gradient is not None
     ]
+
+
+def changed_pass(
+    model: nn.Module, x: Tensor, change: Mapping[nn.Module, Callable[[Any], Any]], precision: str = "fp32"
+) -> Tensor:
+    """Logits (M, K) of images `x` (N, C, H, W) where each module outputs `change[module](its output)`. What
+    the changes make differentiable begins the graph; parameters receive no gradient."""
+    with ExitStack() as stack:
+        stack.enter_context(as_found(model))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(frozen(model))
+        for module, of in change.items():
+            stack.callback(module.register_forward_hook(lambda _, __, output, of=of: of(output)).remove)
+        stack.enter_context(torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"))
+        return model(x.detach().clone()).flatten(1).float()
 
 
 class _Enough(Exception):
