@@ -4,7 +4,8 @@ candidates on several networks, by the figures of `trust`.
     python benchmarks/better_maps.py OUT --network mobilenet_v2 --weights mobilenet_v2.safetensors
         --data imagenet_samples/val
     python benchmarks/better_maps.py OUT --network fer_vgg:toon_faces --data toon_faces
-    python benchmarks/small_vit.py VIT && python benchmarks/better_maps.py OUT --vit VIT --data toon_faces
+    python benchmarks/small_vit.py VIT && python benchmarks/better_maps.py OUT --vit VIT
+        --data VIT/faces
 
 OUT: a folder for the run and for what is measured; the same command resumes. `--only`: candidates, separated
 by commas; `--list` names them all.
@@ -19,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.map_candidates import candidates, images_for_baselines
-from benchmarks.small_vit import PREPROCESSING, trained
+from benchmarks.small_vit import CLASSES, PREPROCESSING, trained
 from benchmarks.timing import hardware
 from explain.methods.compute import compute_maps
 from explain.methods.registry import METHODS, methods_for, methods_in_runs, register_method
@@ -34,7 +35,6 @@ from explain.run.trusted_data import allow
 from models.classifier import Classifier
 from models.data.open import open_data
 from models.data.source import ImageSource
-from models.data.toon_faces import CLASSES
 from models.errors import UserError
 from models.memory import reuse_memory
 from models.registry import load

@@ -24,18 +24,24 @@ BLOCKS = 4  # layers of a network whose blocks have one resolution
 FLOOR = 1e-8  # of pytorch-grad-cam's RefineCAM
 
 
-def stages(model: nn.Module, x: Tensor) -> tuple[str, ...]:
-    """The last layer of each resolution, from 1/4 of the image's on; in a network of one resolution, as a
-    transformer, some of its blocks, evenly spread. The last one is the default layer."""
+def stages(model: nn.Module, x: Tensor, outer: bool = False) -> tuple[str, ...]:
+    """The last layer of each resolution, from 1/4 of the image's on, and the default layer as the last one;
+    in a network of one resolution, as a transformer, some of its blocks, evenly spread. `outer`: no layers
+    inside of blocks, whose names have more dots."""
     last, found = default_layer(model, x), map_layers(model, x)
-    sizes = {layer.name: layer.shape[1:] for layer in found}
-    ends = {layer.shape[1:]: layer.name for layer in found if x.shape[2] / layer.shape[1] >= COARSEST_STRIDE}
-    ends[sizes[last]] = last
+    names = [layer.name for layer in found]
+    found = found[: names.index(last) + 1]
+    ends = dict[tuple[int, ...], str]()
+    for layer in found:
+        size, name = layer.shape[1:], layer.name
+        inside = outer and size in ends and ends[size].count(".") < name.count(".")
+        if x.shape[2] / size[0] >= COARSEST_STRIDE and not inside:
+            ends[size] = name
+    ends[found[-1].shape[1:]] = last
     if len(ends) > 1:
-        order = [layer.name for layer in found]
-        return tuple(sorted(ends.values(), key=order.index))
-    alike = [name for name in sizes if _pattern(name) == _pattern(last)]
-    places = torch.linspace(0, alike.index(last), min(BLOCKS, len(alike))).round().long().tolist()
+        return tuple(sorted(ends.values(), key=names.index))
+    alike = [layer.name for layer in found if _pattern(layer.name) == _pattern(last)]
+    places = torch.linspace(0, len(alike) - 1, min(BLOCKS, len(alike))).round().long().tolist()
     return tuple(alike[k] for k in places)
 
 
@@ -43,13 +49,13 @@ def _pattern(name: str) -> str:
     return re.sub(r"\d+", "#", name, count=1)
 
 
-def over_depth(method: str, how: str, most: int = 0) -> Candidate:
+def over_depth(method: str, how: str, most: int = 0, outer: bool = False) -> Candidate:
     """Maps of `method` at the last `most` stages (0: all), put together by 'mean', 'max', or 'product' of
     their positive parts, each divided by its largest value: with Grad-CAM++ that is RefineCAM (L. Domeniconi
     et al. 2026, arXiv:2605.14641)."""
 
     def maps(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        chosen = stages(model, x[:1])[-most:]
+        chosen = stages(model, x[:1], outer)[-most:]
         request = MapRequest(method, ",".join(chosen), tuple(target.tolist()), fuse="mean")
         if how != "product":
             return compute_maps(model, x, MapRequest(method, request.layer, request.target, fuse=how)).maps
@@ -114,10 +120,12 @@ def candidates(pool: Tensor) -> dict[str, Candidate]:
         for m in ("layer_cam", "hires_cam", "grad_cam_pp")
         for how in ("mean", "max", "product")
     }
+    fused["layer_cam_blocks_mean"] = over_depth("layer_cam", "mean", outer=True)
+    fused["layer_cam_last_three_mean"] = over_depth("layer_cam", "mean", 3)
     late = {f"{m}_last_two_mean": over_depth(m, "mean", 2) for m in ("layer_cam", "hires_cam")}
     smooth = {f"{m}_smoothed": smoothed(m) for m in ("grad_cam", "layer_cam", "hires_cam")}
     gradients = {
         "expected_gradients": expected_gradients(pool),
         "expected_gradients_magnitudes": expected_gradients(pool, magnitudes=True),
     }
-    return fused | late | smooth | gradients | {"rise_500": random_masks(500)}
+    return fused | late | smooth | gradients | {"rise_300": random_masks(300)}

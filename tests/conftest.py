@@ -278,9 +278,7 @@ CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-
 def _chromium() -> str:
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if not path:
-        pytest.skip(
-            "no Chromium on this machine: install Debian's chromium-headless-shell, or set CHROMIUM"
-        )
+        pytest.skip("no Chromium on this machine: install Debian's chromium-headless-shell, or set CHROMIUM")
     return path
 
 

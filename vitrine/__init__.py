@@ -166,7 +166,7 @@ def load(
 def explain(
     net: "Classifier",
     image: "str | Path | Image.Image",
-    methods: str | Sequence[str] = ("grad_cam",),
+    methods: str | Sequence[str] = (),
     target: str | int | None = None,
     layer: str = "",
     check: bool = False,
@@ -175,10 +175,12 @@ def explain(
     """Return maps of one image by one or more methods, as float32 arrays (h, w) at the layer's resolution,
     with flags and the fraction of the score that the top 10 % of each map keep (`.badges`).
 
-    `target`: a class by name or index (default: the predicted class). `layer`: a layer by name, or several
-    with commas (default: the network's). `check`: measure insertion and deletion of each map beside controls,
-    too (`.checks`; about 130 forward passes for a map). `parameters`: parameters of the methods that have
-    them. Raises UserError for unknown methods, classes, layers and parameters, and for unreadable images.
+    `methods`: default LayerCAM over the stages of the network; of a network without layers, input × gradient
+    or occlusion. `target`: a class by name or index (default: the predicted class). `layer`: a layer by name,
+    several with commas, or "stages" (default of named methods: the last one whose output is a map). `check`:
+    measure insertion and deletion of each map beside controls, too (`.checks`; about 130 forward passes for a
+    map). `parameters`: parameters of the methods that have them. Raises UserError for unknown methods,
+    classes, layers and parameters, and for unreadable images.
     """
     from vitrine.explained import explained
 
@@ -201,12 +203,12 @@ def run(
     return it. The same call resumes an interrupted run.
 
     `data`: a folder with one subfolder per class, a table, or the name of a data set. `.table` of the result
-    is a DataFrame with one row per image. `methods`: default as on the command line: Grad-CAM and LayerCAM;
-    of a network without layers, input × gradient or occlusion. `limit`: use only so many images, evenly
-    spread. `force`: run although more images of a sample are right when they are read in another way. `task`:
-    single-label, multi-label or regression (default: as the data and the network's file show). Raises
-    UserError for that, if `out` contains another run (`restart` replaces it), and for data that does not fit
-    the network.
+    is a DataFrame with one row per image. `methods`: default as on the command line: LayerCAM over the
+    stages of the network; of a network without layers, input × gradient or occlusion. `limit`: use only so
+    many images, evenly spread. `force`: run although more images of a sample are right when they are read in
+    another way. `task`: single-label, multi-label or regression (default: as the data and the network's file
+    show). Raises UserError for that, if `out` contains another run (`restart` replaces it), and for data that
+    does not fit the network.
     """
     from vitrine.running import ran
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from explain.methods.compute import MapResult
 from explain.methods.live import open_session
-from explain.methods.registry import get
+from explain.methods.registry import defaults, get
 from explain.methods.request import MapRequest
 from explain.methods.single_image import class_number
 from explain.quality.badge import badges
@@ -96,7 +96,10 @@ def explained(
     check: bool = False,
 ) -> Explained:
     """See `vitrine.explain`."""
-    methods = methods.split(",") if isinstance(methods, str) else methods
+    methods = methods.split(",") if isinstance(methods, str) else list(methods)
+    if not methods:
+        methods, chosen = defaults(net.access, layer)
+        layer = chosen or ""
     index = (
         class_number(net.classes, None if target is None else str(target))
         if not isinstance(target, int)

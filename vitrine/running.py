@@ -8,7 +8,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from explain.analysis.verdict import require_right_reading
-from explain.methods.registry import default_methods
+from explain.methods.registry import defaults
 from explain.run.engine import Progress, match
 from explain.run.engine import run as compute
 from explain.run.format import REQUEST
@@ -44,6 +44,7 @@ def ran(
         with suppress(NoAnswers):  # the run counts them all
             require_right_reading(preflight(named, source, outputs), force, print)
     chosen = methods.split(",") if isinstance(methods, str) else list(methods)
+    chosen, layer = (chosen, None) if chosen else defaults(net.access)
     with tqdm(total=len(source), unit="image") as bar:
 
         def show(now: Progress) -> None:
@@ -53,7 +54,8 @@ def ran(
             net,
             source,
             out,
-            chosen or default_methods(net.access),
+            chosen,
+            layer,
             restart=restart,
             batch_size=batch_size,
             command="vitrine.run(...)",

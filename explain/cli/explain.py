@@ -10,6 +10,7 @@ import typer
 
 from explain.cli.options import (
     ClassNames,
+    Layer,
     Network,
     Options,
     OutFolder,
@@ -19,6 +20,7 @@ from explain.cli.options import (
     option_groups,
 )
 from explain.cli.output import progress_bar, say
+from explain.network.stages import STAGES
 from models.access import Access
 from models.errors import UserError
 from models.preprocessing_options import NO_OPTIONS, PreprocessingOptions
@@ -39,17 +41,11 @@ class MapOptions(Options):
     methods: Annotated[
         str,
         typer.Option(
-            help="Methods, separated by commas; 'methods' lists them (default: grad_cam,layer_cam; of "
-            "networks without layers input_x_gradient or occlusion)."
+            help="Methods, separated by commas; 'methods' lists them (default: layer_cam; of networks "
+            "without layers input_x_gradient or occlusion)."
         ),
     ] = ""
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            help="Layer to explain, or several separated by commas (default: the last one whose output is a "
-            "map)."
-        ),
-    ] = None
+    layer: Layer = None
     target: Annotated[
         str | None,
         typer.Option(
@@ -89,10 +85,10 @@ class MapOptions(Options):
     def settings(self, access: Access = "modules") -> dict[str, dict[str, Any]]:
         """Method -> its parameters; `access`: how much of the network can be reached. Raises UserError for a
         method or a parameter that does not exist."""
-        from explain.methods.registry import default_methods
+        from explain.methods.registry import defaults
         from explain.methods.single_image import settings_for
 
-        methods = from_commas(self.methods) if self.methods else default_methods(access)
+        methods = from_commas(self.methods) if self.methods else defaults(access)[0]
         if not methods:
             raise UserError(f"--methods '{self.methods}' names no method: 'methods' lists them.")
         return settings_for(methods, self.set_ or [])
@@ -109,8 +105,9 @@ class MapOptions(Options):
         names = self.target, self.contrast_class
         target, contrast = (class_number(classes, name, what) for name in names)
         smoothing = Smoothing(self.flip, self.noise)
+        layer = self.layer or ("" if self.methods else STAGES)
         return [
-            MapRequest(method, self.layer or "", target, contrast, tuple(given.items()), self.fuse, smoothing)
+            MapRequest(method, layer, target, contrast, tuple(given.items()), self.fuse, smoothing)
             for method, given in settings.items()
         ]
 
@@ -205,6 +202,8 @@ def _write_maps(
         say(
             f"{request.method:22} for {explained}: {low:.4g} to {high:.4g}, {made.seconds:.2f} s, {files[-1]}"
         )
+        if "," in made.layer:
+            say(f"{'':22} {request.fuse} of the layers {made.layer.replace(',', ', ')}")
         if made.expected_sum is not None:
             say(
                 f"{'':22} sums to {made.raw.sum():.4g}; the score exceeds the baseline's by "

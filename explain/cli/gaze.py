@@ -12,7 +12,6 @@ from explain.cli.options import (
     WEIGHTS_HELP,
     Again,
     Device,
-    Layer,
     Options,
     OutFolder,
     OutputKind,
@@ -227,7 +226,10 @@ class Predictors(Options):
     methods: Annotated[
         str, typer.Option(help="Methods that make the classifier's maps, separated by commas.")
     ] = "grad_cam,layer_cam,eigen_cam,input_gradient"
-    layer: Layer = None
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Layer to explain, or stages (default: the last one whose output is a map)."),
+    ] = None
     target: Annotated[
         str | None,
         typer.Option(

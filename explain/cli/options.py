@@ -46,7 +46,12 @@ RunWeights = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, cuda:1, mps.")]
 Layer = Annotated[
-    str | None, typer.Option(help="Layer to explain (default: the last one whose output is a map).")
+    str | None,
+    typer.Option(
+        help="Layer to explain; several separated by commas, or stages, which are the last layers of each "
+        "resolution, are put together (default: stages where no method is named, else the last layer whose "
+        "output is a map)."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]
 ClassNames = Annotated[

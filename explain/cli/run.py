@@ -41,7 +41,7 @@ class RunOptions(Options):
         str,
         typer.Option(
             help="Methods, separated by commas; 'methods' lists them. A run takes those that need few passes "
-            "(default: grad_cam,layer_cam; of networks without layers input_x_gradient or occlusion)."
+            "(default: layer_cam; of networks without layers input_x_gradient or occlusion)."
         ),
     ] = ""
     layer: Layer = None
@@ -99,19 +99,22 @@ def compute_run(matched: Matched, source: "ImageSource", out: Path, options: Run
     """Write the run folder `out`; returns how many images have an answer.
 
     Raises `typer.Exit` where a person stops it."""
-    from explain.methods.registry import default_methods
+    from explain.methods.registry import defaults
     from explain.run.engine import run as compute
     from models.memory import reuse_memory
 
     reuse_memory()
     listen()
+    methods, layer = from_commas(options.methods), options.layer
+    if not methods:
+        methods, layer = defaults(matched.classifier.access, layer)
     try:
         manifest = compute(
             matched.classifier,
             source,
             out,
-            from_commas(options.methods) or default_methods(matched.classifier.access),
-            options.layer,
+            methods,
+            layer,
             precision=options.precision,
             batch_size=options.batch_size,
             mapping=matched.mapping,

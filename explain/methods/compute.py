@@ -17,10 +17,10 @@ from explain.methods.inputs import MethodInputs, OnProgress, Passes, ignore_prog
 from explain.methods.registry import get, methods_for
 from explain.methods.request import Classes, MapRequest, Smoothing
 from explain.methods.spec import Method
-from explain.network.hooks import Capture, gradients_in_one_line, layers_in, logits
+from explain.network.hooks import Capture, gradients_in_one_line, logits
 from explain.network.oom import shrinking
+from explain.network.stages import named_layers
 from explain.network.target import Target
-from explain.network.target_layers import default_layer
 from models.errors import UserError
 from models.foreign import access_of, require_access
 from models.regression import is_regression
@@ -83,7 +83,7 @@ def compute_maps(
         raise ValueError("passes= belongs to another network or to other images")
     began, method = time.perf_counter(), method_for(model, request.method)
     settings = method.settings(dict(request.parameters))
-    layers = (layers_in(request.layer) or (default_layer(model, x),)) if method.layered else ()
+    layers = named_layers(model, x, request.layer) if method.layered else ()
     target = _target(passes, request)
     inputs = MethodInputs(model, x, layers, target, passes.precision, batch_size, on_progress, passes)
     with gradients_in_one_line():

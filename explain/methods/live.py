@@ -17,6 +17,7 @@ from explain.methods.inputs import OnProgress, Passes, ignore_progress
 from explain.methods.registry import get
 from explain.methods.request import MapRequest
 from explain.network.hooks import layers_in, logits
+from explain.network.stages import STAGES, stage_layers
 from explain.network.target_layers import LayerOutput, default_layer, map_layers
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
@@ -111,11 +112,17 @@ class ImageSession:
     def _default_layer(self) -> str:
         return self.classifier.default_layer or default_layer(self.classifier.model, self.x)
 
+    def _named(self, layer: str) -> str:
+        """With the names of the layers."""
+        if layer.strip() == STAGES:
+            return ",".join(stage_layers(self.classifier.model, self.x, self._default_layer))
+        return layer if layers_in(layer) else self._default_layer
+
     def _complete(self, request: MapRequest) -> MapRequest:
         """With the layer and the class that are used where the request names none."""
         layer, target = request.layer, self.pred if request.target is None else request.target
-        if method_for(self.classifier.model, request.method).layered and not layers_in(layer):
-            layer = self._default_layer
+        if method_for(self.classifier.model, request.method).layered:
+            layer = self._named(layer)
         return replace(request, layer=layer, target=target)
 
     @staticmethod

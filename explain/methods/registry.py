@@ -12,6 +12,7 @@ from explain.methods.attention_entries import ATTENTION_METHODS
 from explain.methods.attribution_entries import ATTRIBUTION_METHODS
 from explain.methods.cam_entries import CAM_METHODS
 from explain.methods.spec import Method, Parameter
+from explain.network.stages import STAGES
 from models.access import Access, reaches
 from models.errors import UserError
 from models.program import program
@@ -103,9 +104,13 @@ def methods_in_runs(access: Access = "modules") -> list[str]:
     return methods_for(access)
 
 
-def default_methods(access: str) -> list[str]:
-    """Of a run for which none is named."""
-    return {"gradients": ["input_x_gradient"], "scores": ["occlusion"]}.get(access, ["grad_cam", "layer_cam"])
+def defaults(access: str, layer: str | None = None) -> tuple[list[str], str | None]:
+    """The methods and the layer where no method is named: LayerCAM over the stages of the network, the only
+    maps of few passes that say more than their controls on several networks (docs/trust_results.md)."""
+    without_layers = {"gradients": ["input_x_gradient"], "scores": ["occlusion"]}
+    if access in without_layers:
+        return without_layers[access], layer
+    return ["layer_cam"], layer or STAGES
 
 
 def methods_for(access: str) -> list[str]:

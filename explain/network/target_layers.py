@@ -1,5 +1,6 @@
 """The layers of a network that output maps, and which of them is explained by default."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,19 +59,20 @@ def default_layer(model: nn.Module, x: Tensor) -> str:
 
 
 def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
-    """The last of the layers whose spatial positions, and not its class token alone, the score depends on;
-    None where it depends on none."""
+    """None where there is none."""
+    return next(reversed(reached_layers(model, x, names)), None)
+
+
+def reached_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> list[str]:
+    """The layers whose spatial positions, and not their class token alone, the score depends on."""
     noise = torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)).to(x)
     captured = capture(model, noise, names)
     scores = captured._scores.gather(1, captured.logits.argmax(1, keepdim=True)).sum()
     if not scores.requires_grad:
-        return None
+        return []
     gradients = torch.autograd.grad(scores, captured._outputs, allow_unused=True)
-    layers = list(zip(captured.layers, captured.layouts, gradients, strict=True))
-    for name, layout, gradient in reversed(layers):
-        if gradient is not None and bool(layout.maps(gradient).count_nonzero()):
-            return name
-    return None
+    layers = zip(captured.layers, captured.layouts, gradients, strict=True)
+    return [n for n, layout, g in layers if g is not None and bool(layout.maps(g).count_nonzero())]
 
 
 def _outputs(

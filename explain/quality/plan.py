@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from explain.analysis.chance import no_answers
 from explain.methods.compute import method_for
 from explain.network.hooks import find_layer
+from explain.network.stages import STAGES, stage_layers
 from explain.quality.curves import CurveSettings
 from explain.quality.layers import layers_over_depth
 from explain.quality.measure import Measurement
 from explain.quality.sample import stratified, target_name
 from explain.quality.store import TrustSettings, TrustStore
 from explain.quality.verdict import FIGURES
+from explain.run.answer import noise
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.errors import UserError
@@ -75,5 +77,12 @@ def _layers(classifier: Classifier, run: RunData, named: Sequence[str]) -> list[
     if list(named) == [ALL]:
         return layers_over_depth(classifier, own)
     for layer in named:
-        find_layer(classifier.model, layer)
-    return list(dict.fromkeys(named)) or [own]
+        if layer != STAGES:
+            find_layer(classifier.model, layer)
+    return [_names(classifier, layer) for layer in dict.fromkeys(named)] or [own]
+
+
+def _names(classifier: Classifier, layer: str) -> str:
+    if layer != STAGES:
+        return layer
+    return ",".join(stage_layers(classifier.model, noise(classifier), classifier.default_layer or ""))

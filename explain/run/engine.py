@@ -18,6 +18,7 @@ from explain.methods import registry
 from explain.methods.inputs import Passes
 from explain.network.fused import fused_copy
 from explain.network.hooks import layers_in
+from explain.network.stages import STAGES, stage_layers
 from explain.network.target_layers import default_layer
 from explain.run.answer import answer, noise
 from explain.run.format import (
@@ -137,12 +138,16 @@ def _regions(classifier: Classifier, source: ImageSource) -> tuple[str, ...]:
 
 
 def _layer(classifier: Classifier, layer: str | None, example: Tensor) -> str:
-    """The layer that was asked for, or the default; '' where layers cannot be reached. Raises UserError."""
+    """The names of the layers that were asked for, or of the default; '' where layers cannot be reached.
+    Raises UserError."""
     if not reaches(classifier.access, "layers"):
         if layer:
             require_access(classifier.model, "layers", f"--layer {layer}", "leave it out")
         return ""
-    return layer or classifier.default_layer or default_layer(classifier.model, example)
+    last = classifier.default_layer or default_layer(classifier.model, example)
+    if layer == STAGES:
+        return ",".join(stage_layers(classifier.model, example, last))
+    return layer or last
 
 
 def _check_outputs(classifier: Classifier, outputs: int) -> None:

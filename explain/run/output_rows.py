@@ -91,6 +91,6 @@ def _of_pairs(passes: Passes, request: Request, method: str, chosen: Sequence[Se
         result = compute_maps(
             passes.model, passes.x, MapRequest(method, request.layer, target), passes=passes
         )
-        made.append(kept(method, result.maps))
+        made.append(kept(method, result.maps, request.layer))
     places = [(min(k, turns - 1), image) for image, labels in enumerate(chosen) for k in range(len(labels))]
     return torch.stack([made[turn][image] for turn, image in places])

@@ -33,16 +33,20 @@ from models.preprocessing import stack
 from models.probabilities import log_loss, probabilities
 
 SIDE = 32
-"""Positions on a side of the maps that a run keeps of methods whose maps are as large as the image."""
+"""Positions on a side of the maps that a run keeps of methods whose maps are as large as the image, and of
+several layers."""
 
 
-def kept(method: str, maps: Tensor) -> Tensor:
+def kept(method: str, maps: Tensor, layer: str = "") -> Tensor:
     """Maps (N, h, w) as a run keeps them: those at the input's resolution as means of blocks, at most `SIDE`
-    on a side. Maps of layers, and of methods from outside, stay."""
+    on a side, and those of several layers as means of equal blocks. Maps of one layer, and of methods from
+    outside, stay."""
     m, (h, w) = registry.get(method), maps.shape[1:]
-    if m.coarse or m.from_outside or max(h, w) <= SIDE:
+    fused = m.layered and len(layers_in(layer)) > 1
+    if max(h, w) <= SIDE or m.from_outside or (m.coarse and not fused):
         return maps
-    return F.adaptive_avg_pool2d(maps[:, None], (min(h, SIDE), min(w, SIDE)))[:, 0]
+    rows, columns = (side // -(-side // SIDE) if fused else min(side, SIDE) for side in (h, w))
+    return F.adaptive_avg_pool2d(maps[:, None], (rows, columns))[:, 0]
 
 
 def map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, int]:
@@ -50,7 +54,8 @@ def map_shape(passes: Passes, methods: Sequence[str], layer: str) -> tuple[int, 
     size."""
     requests = {name: MapRequest(name, layer, 0) for name in methods}
     maps = {
-        m: kept(m, compute_maps(passes.model, passes.x, r, passes=passes).maps) for m, r in requests.items()
+        m: kept(m, compute_maps(passes.model, passes.x, r, passes=passes).maps, layer)
+        for m, r in requests.items()
     }
     shapes = {m: (int(made.shape[1]), int(made.shape[2])) for m, made in maps.items()}
     if len(set(shapes.values())) > 1:
@@ -68,7 +73,7 @@ def maps_of_targets(
         target = tuple(classes.tolist())
         given = {m: MapRequest(m, request.layer, target) for m in chosen}
         return {
-            m: kept(m, compute_maps(passes.model, passes.x, one, passes=passes).maps)
+            m: kept(m, compute_maps(passes.model, passes.x, one, passes=passes).maps, request.layer)
             for m, one in given.items()
         }
 
