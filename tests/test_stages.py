@@ -28,13 +28,14 @@ from tests.command import run_command
     ("name", "layers"),
     [
         ("resnet18", "layer1 layer2 layer3 layer4"),
-        ("mobilenet_v2", "features.3 features.6 features.13 features"),
+        ("mobilenet_v2", "features.4.conv.0 features.7.conv.0 features.14.conv.0 features"),
         ("squeezenet1_1", "features.4 features.7 classifier.2"),
-        ("shufflenet_v2_x0_5", "maxpool stage2 stage3 conv5"),
+        ("shufflenet_v2_x0_5", "stage2.0.branch2.2 stage3.0.branch2.2 stage4.0.branch2.2 conv5"),
+        ("efficientnet_b0", "features.3.0.block.0 features.4.0.block.0 features.6.0.block.0 features"),
         ("timm:vit_tiny_patch16_224", "blocks.0.norm1 blocks.4.norm1 blocks.7.norm1 blocks.11.norm1"),
     ],
 )
-def test_the_outermost_layer_of_each_resolution(name: str, layers: str) -> None:
+def test_the_last_layer_of_each_resolution_behind_an_activation(name: str, layers: str) -> None:
     torch.manual_seed(0)
     if name.startswith("timm:"):
         import timm

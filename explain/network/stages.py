@@ -13,6 +13,7 @@ STAGES = "stages"
 """In the place of names of layers: `stage_layers`."""
 FINEST = 4  # pixels of the image on a side of a position; layers before show edges
 BLOCKS = 4  # layers of a network with one resolution
+ALIKE = 0.05  # difference of the negative parts of two layers with the same activation
 
 
 def named_layers(model: "nn.Module", x: "Tensor", text: str) -> tuple[str, ...]:
@@ -31,38 +32,37 @@ def stage_layers(model: "nn.Module", x: "Tensor", last: str = "") -> tuple[str, 
     one). Of a network with one resolution, as a transformer, some of its blocks, evenly spread. In the order
     in which they end; those that no gradient reaches are left out.
 
-    P.-T. Jiang et al., *LayerCAM*, IEEE TIP 2021, put together the maps of all stages. Raises UserError as
-    `default_layer` does.
+    P.-T. Jiang et al., *LayerCAM*, IEEE TIP 2021, put together the maps of all stages. The layers are behind
+    activations, where there are some: with values of both signs, a positive gradient is no evidence. Raises
+    UserError as `default_layer` does.
     """
-    from explain.network.target_layers import default_layer, map_layers, reached_layers
+    from explain.network.target_layers import default_layer, map_layers, noise_like, reached_layers
 
     last = last or default_layer(model, x)
-    found = map_layers(model, x)
+    found = map_layers(model, noise_like(x))
     names = [layer.name for layer in found]
     if last not in names:
         return (last,)
     found = found[: names.index(last) + 1]
-    chosen = _ends(found, x) if len({layer.shape[1:] for layer in found}) > 1 else ()
+    chosen = _ends(found, x)
     if len(chosen) < 2:
         chosen = _alike(found)
     return tuple(reached_layers(model, x, chosen)) or chosen[-1:]
 
 
 def _ends(found: "list[LayerOutput]", x: "Tensor") -> tuple[str, ...]:
-    """The outermost of the last layers of each resolution: a block, not the first layer of the next one."""
-    ends = dict[tuple[int, ...], str]()
-    for layer in found:
-        size = layer.shape[1:]
-        inside = size in ends and _depth(ends[size]) < _depth(layer.name)
-        if x.shape[2] / size[0] >= FINEST and not inside:
-            ends[size] = layer.name
-    ends.pop(found[-1].shape[1:], None)
-    order = [layer.name for layer in found]
-    return (*sorted(ends.values(), key=order.index), found[-1].name)
-
-
-def _depth(name: str) -> int:
-    return name.count(".")
+    """Of each resolution before that of the last layer the last one with the fewest negative values; and the
+    last layer."""
+    *before, last = found
+    sizes = [layer.shape[1:] for layer in before]
+    ends = []
+    for size in dict.fromkeys(sizes):
+        if size == last.shape[1:] or x.shape[2] / size[0] < FINEST:
+            continue
+        same = [layer for layer in before if layer.shape[1:] == size]
+        least = min(layer.negative for layer in same)
+        ends.append([layer.name for layer in same if layer.negative <= least + ALIKE][-1])
+    return (*sorted(ends, key=[layer.name for layer in found].index), last.name)
 
 
 def _alike(found: "list[LayerOutput]") -> tuple[str, ...]:

@@ -17,11 +17,13 @@ POOLING_1D = (nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d, nn.AvgPool1d, nn.MaxPo
 
 @dataclass(frozen=True)
 class LayerOutput:
-    """A layer that outputs maps: its name, the kind of module, and `shape` (C, h, w) for one image."""
+    """A layer that outputs maps: its name, the kind of module, and `shape` (C, h, w) for one image;
+    `negative`: the fraction of the magnitude of its output that is negative."""
 
     name: str
     kind: str
     shape: tuple[int, int, int]
+    negative: float = 0
 
 
 def map_layers(model: nn.Module, x: Tensor) -> list[LayerOutput]:
@@ -58,6 +60,11 @@ def default_layer(model: nn.Module, x: Tensor) -> str:
     return layer.name if layout.kind != "tokens" else _last_reached(model, x, names) or layer.name
 
 
+def noise_like(x: Tensor) -> Tensor:
+    """The same random image (1, C, H, W) each time."""
+    return torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)).to(x)
+
+
 def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
     """None where there is none."""
     return next(reversed(reached_layers(model, x, names)), None)
@@ -65,14 +72,18 @@ def _last_reached(model: nn.Module, x: Tensor, names: list[str]) -> str | None:
 
 def reached_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> list[str]:
     """The layers whose spatial positions, and not their class token alone, the score depends on."""
-    noise = torch.randn(x[:1].shape, generator=torch.Generator().manual_seed(0)).to(x)
-    captured = capture(model, noise, names)
+    captured = capture(model, noise_like(x), names)
     scores = captured._scores.gather(1, captured.logits.argmax(1, keepdim=True)).sum()
     if not scores.requires_grad:
         return []
     gradients = torch.autograd.grad(scores, captured._outputs, allow_unused=True)
     layers = zip(captured.layers, captured.layouts, gradients, strict=True)
     return [n for n, layout, g in layers if g is not None and bool(layout.maps(g).count_nonzero())]
+
+
+def _negative(output: Tensor) -> float:
+    total = output.abs().sum()
+    return float(-output.clamp_max(0).sum() / total) if total > 0 else 0.0
 
 
 def _outputs(
@@ -90,7 +101,7 @@ def _outputs(
         if layout and layout.plausible(size) and layout.supersedes(before):
             outputs.pop(name, None)  # in the order of the runs that count
             c, h, w = layout.maps(output).shape[1:]
-            outputs[name] = LayerOutput(name, type(module).__name__, (c, h, w)), layout
+            outputs[name] = LayerOutput(name, type(module).__name__, (c, h, w), _negative(output)), layout
 
     names = {module: name for name, module in model.named_modules() if name}
     watch(
