@@ -4,7 +4,6 @@ Each is a function (model, images (N, C, H, W), classes (N,)) -> maps (N, h, w),
 it.
 """
 
-import re
 from collections.abc import Callable
 
 import torch
@@ -13,53 +12,39 @@ from torch.nn import functional as F
 
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest, Smoothing
-from explain.network.target_layers import default_layer, map_layers
+from explain.network.stages import stage_layers
+from explain.network.target_layers import map_layers
 from models.classifier import Classifier
 from models.data.source import ImageSource
 
 Candidate = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Layers = Callable[[nn.Module, Tensor], tuple[str, ...]]
 
-COARSEST_STRIDE = 4  # earlier layers see edges
-BLOCKS = 4  # layers of a network whose blocks have one resolution
 FLOOR = 1e-8  # of pytorch-grad-cam's RefineCAM
 
 
-def stages(model: nn.Module, x: Tensor, outer: bool = False) -> tuple[str, ...]:
-    """The last layer of each resolution, from 1/4 of the image's on, and the default layer as the last one;
-    in a network of one resolution, as a transformer, some of its blocks, evenly spread. `outer`: no layers
-    inside of blocks, whose names have more dots."""
-    last, found = default_layer(model, x), map_layers(model, x)
-    names = [layer.name for layer in found]
-    found = found[: names.index(last) + 1]
-    ends = dict[tuple[int, ...], str]()
-    for layer in found:
-        size, name = layer.shape[1:], layer.name
-        inside = outer and size in ends and ends[size].count(".") < name.count(".")
-        if x.shape[2] / size[0] >= COARSEST_STRIDE and not inside:
-            ends[size] = name
-    ends[found[-1].shape[1:]] = last
-    if len(ends) > 1:
-        return tuple(sorted(ends.values(), key=names.index))
-    alike = [layer.name for layer in found if _pattern(layer.name) == _pattern(last)]
-    places = torch.linspace(0, len(alike) - 1, min(BLOCKS, len(alike))).round().long().tolist()
-    return tuple(alike[k] for k in places)
+def block_ends(model: nn.Module, x: Tensor) -> tuple[str, ...]:
+    """In the place of stages: of the layers before, the outermost that ends last at each resolution, which is
+    the output of a block, also where no activation follows."""
+    found, chosen = map_layers(model, x), stage_layers(model, x)
+    sizes = {layer.name: layer.shape[1:] for layer in found}
+    ends = []
+    for stage in chosen[:-1]:
+        same = [name for name, size in sizes.items() if size == sizes[stage]]
+        ends.append(min(reversed(same), key=lambda name: name.count(".")))
+    return (*ends, chosen[-1])
 
 
-def _pattern(name: str) -> str:
-    return re.sub(r"\d+", "#", name, count=1)
-
-
-def over_depth(method: str, how: str, most: int = 0, outer: bool = False) -> Candidate:
+def over_depth(method: str, how: str, most: int = 0, layers: Layers = stage_layers) -> Candidate:
     """Maps of `method` at the last `most` stages (0: all), put together by 'mean', 'max', or 'product' of
     their positive parts, each divided by its largest value: with Grad-CAM++ that is RefineCAM (L. Domeniconi
     et al. 2026, arXiv:2605.14641)."""
 
     def maps(model: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        chosen = stages(model, x[:1], outer)[-most:]
-        request = MapRequest(method, ",".join(chosen), tuple(target.tolist()), fuse="mean")
+        chosen, classes = layers(model, x[:1])[-most:], tuple(target.tolist())
         if how != "product":
-            return compute_maps(model, x, MapRequest(method, request.layer, request.target, fuse=how)).maps
-        each = [compute_maps(model, x, MapRequest(method, one, request.target)).maps for one in chosen]
+            return compute_maps(model, x, MapRequest(method, ",".join(chosen), classes, fuse=how)).maps
+        each = [compute_maps(model, x, MapRequest(method, one, classes)).maps for one in chosen]
         size = max((m.shape[1:] for m in each), key=lambda shape: shape[0] * shape[1])
         large = [F.interpolate(m.clamp_min(0)[:, None], size, mode="bilinear")[:, 0] for m in each]
         scaled = [m / (m.amax((1, 2), keepdim=True) + FLOOR) for m in large]
@@ -120,7 +105,7 @@ def candidates(pool: Tensor) -> dict[str, Candidate]:
         for m in ("layer_cam", "hires_cam", "grad_cam_pp")
         for how in ("mean", "max", "product")
     }
-    fused["layer_cam_blocks_mean"] = over_depth("layer_cam", "mean", outer=True)
+    fused["layer_cam_blocks_mean"] = over_depth("layer_cam", "mean", layers=block_ends)
     fused["layer_cam_last_three_mean"] = over_depth("layer_cam", "mean", 3)
     late = {f"{m}_last_two_mean": over_depth(m, "mean", 2) for m in ("layer_cam", "hires_cam")}
     smooth = {f"{m}_smoothed": smoothed(m) for m in ("grad_cam", "layer_cam", "hires_cam")}
