@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from explain.methods.baseline import baseline
 from explain.network.hooks import logits
 from explain.network.oom import shrinking
-from explain.quality.cells import as_pixels, grid_of, on_cells, removal_ranks
+from explain.quality.cell_elements import fits
+from explain.quality.cell_imputation import CellImputer
+from explain.quality.cells import Grid, as_pixels, grid_of, on_cells, removal_ranks
 from explain.quality.imputation import impute
 from explain.quality.settings import KINDS as KINDS
 from explain.quality.settings import CurveSettings as CurveSettings
@@ -21,6 +23,8 @@ from models.probabilities import probabilities
 
 Images = Callable[[int, int], Tensor]
 """(start, end) -> those images (end - start, C, H, W) of a batch: no more than a batch of them is held."""
+Fill = Callable[[Tensor], Tensor]
+"""Removed cells (B, g, h) bool -> images (B, C, H, W) with something else in them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +77,17 @@ def curves_of(
     ranks = removal_ranks(on_cells(maps.nan_to_num(0, 0, 0).to(x.device), grid), settings.seed)
     base = baseline(x, settings.baseline)
     ends = scorer(lambda start, end: torch.cat([x, base])[start:end], 2, target)
+    fills = dict[str, Fill]()
+    for filled in {KINDS[name].filled for name in kinds}:
+        imputed = filled == "imputed"
+        fills[filled] = _imputed(x, grid, settings) if imputed else _from_baseline(x, base)
     found = {}
     for name in kinds:
         kind = KINDS[name]
         fractions = settings.fractions_of(kind)
         removed = _removed(kind, ranks, fractions)
-        make = _filled(x, base if kind.filled == "baseline" else None, removed, settings)
-        scores = tuple(s.view(len(maps), len(fractions)) for s in scorer(make, len(removed), target))
+        asked = scorer(partial(_images, fills[kind.filled], removed), len(removed), target)
+        scores = tuple(s.view(len(fractions), len(maps)).T for s in asked)
         if kind.starts:
             scores = tuple(map(partial(_with_ends, kind), scores, ends))
             fractions = (0.0, *fractions, 1.0)
@@ -89,24 +97,36 @@ def curves_of(
 
 
 def _removed(kind: Kind, ranks: Tensor, fractions: Sequence[float]) -> Tensor:
-    """(M S, g, h) bool: the cells that are away, map by map."""
+    """(S M, g, h) bool: the cells that are away, step by step: masks of a batch that have as many."""
     cells = ranks[0].numel()
-    steps = [kind.removed(ranks, round(fraction * cells), cells) for fraction in fractions]
-    return torch.stack(steps, 1).flatten(0, 1)
+    return torch.cat([kind.removed(ranks, round(fraction * cells), cells) for fraction in fractions])
 
 
-def _filled(x: Tensor, base: Tensor | None, removed: Tensor, settings: CurveSettings) -> Images:
-    """The image with removed cells from the baseline `base`, or imputed where there is none."""
+def _images(fill: Fill, removed: Tensor, start: int, end: int) -> Tensor:
+    return fill(removed[start:end])
 
+
+def _from_baseline(x: Tensor, base: Tensor) -> Fill:
+    size = x.shape[2], x.shape[3]
+    return lambda removed: torch.where(as_pixels(removed, size)[:, None], base, x)
+
+
+def _imputed(x: Tensor, grid: Grid, settings: CurveSettings) -> Fill:
+    """Imputed, and noise added, the same at every step. Many masks share what is known of the image, where
+    the grid allows it."""
     generator = torch.Generator().manual_seed(settings.seed)
-    noise = settings.noise * torch.randn(x.shape, generator=generator).to(x)  # the same at every step
+    noise = settings.noise * torch.randn(x.shape, generator=generator).to(x)
+    size = x.shape[2], x.shape[3]
+    of_cells = CellImputer(x, grid, noise) if fits(size, grid) else None
 
-    def make(start: int, end: int) -> Tensor:
-        away = as_pixels(removed[start:end], (x.shape[2], x.shape[3]))
-        filled = impute(x.expand(end - start, -1, -1, -1), ~away, noise=0) + noise if base is None else base
+    def fill(removed: Tensor) -> Tensor:
+        if of_cells and not removed.flatten(1).all(1).any():
+            return of_cells(removed)
+        away = as_pixels(removed, size)
+        filled = impute(x.expand(len(away), -1, -1, -1), ~away, noise=0) + noise
         return torch.where(away[:, None], filled, x)
 
-    return make
+    return fill
 
 
 def _with_ends(kind: Kind, scores: Tensor, ends: Tensor) -> Tensor:
