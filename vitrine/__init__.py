@@ -11,13 +11,14 @@
 Everything heavy is imported when it is called.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
     from torch import nn
 
@@ -109,6 +110,7 @@ def register_data_source(
     recognizes: "Callable[[str], bool] | None" = None,
     reopen: "Callable[[str, str], Image.Image | None] | None" = None,
     private: bool = True,
+    masks: "Callable[[str, str], Mapping[str, np.ndarray]] | None" = None,
 ) -> None:
     """Add a kind of labeled images of your own, for this process: `run(net, "NAME:...", out)` opens it.
 
@@ -116,12 +118,13 @@ def register_data_source(
     `models.data.source.ImageSource`, whose `root` begins with `NAME:`. `recognizes`: whether a text is of
     this kind; without it, `NAME` and what begins with `NAME:`. `reopen`: from the root and the id of an image
     to its picture, for a run that is opened later; None where it is gone. `private`: the pictures are read
-    from this machine, so that a run that others made shows them only where its user allows it. Raises
-    UserError for a name that is taken.
+    from this machine, so that a run that others made shows them only where its user allows it. `masks`: from
+    the root and the id to the regions of the image by name, (height, width) bool each, in which maps should
+    lie (`trust`). Raises UserError for a name that is taken.
     """
     from models.data.registry import register_data_source as register
 
-    register(name, open, recognizes, reopen, private)
+    register(name, open, recognizes, reopen, private, masks)
 
 
 def load(
