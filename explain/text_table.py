@@ -11,8 +11,8 @@ _WIDEST = 1_000_000  # characters of a line: nothing is cut or wrapped, a termin
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table for a terminal or a page: `rows` of cells, the heading first; `title` and `meaning` stand above
-    it, where they are not empty; columns in `right` are numbers."""
+    """A table for a terminal or a page: `rows` of cells, the heading first, or none; `title` and `meaning`
+    stand above it, where they are not empty; columns in `right` are numbers."""
 
     title: str
     meaning: str

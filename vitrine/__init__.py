@@ -239,6 +239,7 @@ def trust(
     baseline: str = "blur",
     seed: int = 0,
     device: str = "cpu",
+    boxes: str | Path | None = None,
 ) -> "Trusted":
     """Measure how far the maps of a run can be trusted: each method against controls, such as a spot in the
     center of the image. `.table` of the result is a DataFrame with one row per method and figure,
@@ -248,15 +249,18 @@ def trust(
     wrapped module. `methods`: default those of the run. `images`: at most so many, correct and wrong ones of
     every class in turn. `layers`: default that of the run; "all" for the outputs of all blocks. `cells` on a
     side of the grid whose cells are removed, in `steps`; `baseline`: what stands in removed cells, "blur" or
-    "mean". Raises UserError for unknown methods, layers and figures, for another network than the run's, and
-    where no image can be read.
+    "mean". `figures`: also "mprt" and "stability", which make maps many times, of at most 16 images. `boxes`:
+    a table of boxes in which maps should lie, as `--boxes` of the command line. `.localization` and
+    `.description` of the result are DataFrames of where maps lie and of what describes them; neither decides
+    what to read. Raises UserError for unknown methods, layers and figures, for another network than the
+    run's, and where no image can be read.
     """
     from explain.quality.curves import CurveSettings
     from vitrine.trusted import trusted
 
     opened = open_run(run) if isinstance(run, str | Path) else run
     curves = CurveSettings(cells, steps, baseline, seed=seed)
-    return trusted(opened, net, methods, images, layers, figures, curves, device)
+    return trusted(opened, net, methods, images, layers, figures, curves, device, boxes)
 
 
 def dashboard(

@@ -49,9 +49,9 @@ class TrustOptions(Options):
     figures: Annotated[
         str,
         typer.Option(
-            help="Figures, separated by commas: insertion_deletion, road; and of at most 16 images, as they "
-            "make maps many times, mprt and stability, which alone are added to the default (default: "
-            "insertion_deletion,road)."
+            help="Figures, separated by commas: insertion_deletion, road; and mprt, stability, which make "
+            "maps many times, of at most 16 images. Where these alone are named, the first two are measured, "
+            "too."
         ),
     ] = "insertion_deletion,road"
     boxes: Annotated[
@@ -164,12 +164,12 @@ def _plan(works: "Sequence[Measurement]") -> str:
 def _plan_of(work: "Repeated") -> str:
     """As `_plan`, of a figure that makes maps many times."""
     from explain.formatting import counted
-    from explain.quality.repeated import IMAGES
+    from explain.quality.settings import REPEATED_IMAGES
 
     if not work.pending:
         return ""
     name = {"mprt": "MPRT", "stability": "Max-sensitivity"}[work.store.settings.figure]
-    return f"{name} of {counted(len(work.rows), 'image')}, of at most {IMAGES}: {work.maps:,} maps."
+    return f"{name} of {counted(len(work.rows), 'image')}, of at most {REPEATED_IMAGES}: {work.maps:,} maps."
 
 
 def _steps(works: "Sequence[Measurement]", again: "Sequence[Repeated]") -> Iterator[float]:

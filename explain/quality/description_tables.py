@@ -7,7 +7,8 @@ import numpy as np
 
 from explain.quality.description import LOCALIZATION, Described, Description, Region, localized_text
 from explain.quality.format_text import controls_of, interval_text, number, p_text, signed
-from explain.text_table import TextTable
+from explain.quality.settings import REPEATED_IMAGES
+from explain.text_table import TextTable, printable
 from models.counts import counted
 
 QUALITY = "This describes maps and says nothing of their quality: a wrong map may be simple and stable."
@@ -19,34 +20,32 @@ CURVED = (
 
 
 def tables_of(description: Description) -> list[TextTable]:
-    """Of each known region and figure two tables, methods and controls; then the description. Empty where
-    nothing was measured."""
+    """Of each known region a line, and of each figure two tables, methods and controls; then the description.
+    Empty where nothing was measured."""
     found = [table for region in description.regions for table in _of_region(description, region)]
     return [*found, *_described(description)]
 
 
 def _of_region(description: Description, region: Region) -> Iterator[TextTable]:
-    where = (
-        f"Where the maps lie ({region.name}; {100 * region.area:.1f} % of the image on average; known in "
-        f"{counted(region.images, 'image')}; does not decide)"
+    yield TextTable(
+        "Where the maps lie",
+        f"{printable(region.name)}, {100 * region.area:.1f} % of the image on average, known in "
+        f"{counted(region.images, 'image')}. This does not decide the verdicts.",
+        (),
     )
     for figure, (title, meaning) in LOCALIZATION.items():
         found = region.figures[figure]
         shown = [v for v in description.verdicts if v.method in found]
-        rows: list[Sequence[str]] = [("method", "mean", "difference", "95 % interval", "p", "in the region")]
+        rows: list[Sequence[str]] = [
+            ("method", "images", "mean", "difference", "95 % interval", "p", "in the region")
+        ]
         for v in shown:
             one = found[v.method]
             values = number(one.mean), signed(one.difference), interval_text(one), p_text(one.p)
-            rows.append((v.title, *values, localized_text(v, one)))
-        yield TextTable(where, f"{title}, {meaning}", rows, (1, 2, 3, 4))
-        where = title_of_more(region)
+            rows.append((v.title, f"{one.images:,}", *values, localized_text(v, one)))
+        yield TextTable(title, meaning, rows, range(1, 6))
         controls = controls_of([(v.title, found[v.method]) for v in shown])
         yield TextTable("", "", controls, range(1, len(controls[0])))
-
-
-def title_of_more(region: Region) -> str:
-    """Above a further figure of a region."""
-    return f"In the {region.name}"
 
 
 def _described(description: Description) -> Iterator[TextTable]:
@@ -86,4 +85,9 @@ def _title(description: Description) -> str:
     names = {"maps": "entropy and Gini", "mprt": "MPRT", "stability": "max-sensitivity"}
     counts = description.images
     parts = [f"{names[k]} of {counted(n, 'image')}" for k, n in counts.items() if n]
-    return f"Description ({'; '.join(parts)})"
+    most = (
+        f", at most {REPEATED_IMAGES} as maps are made many times"
+        if counts["mprt"] or counts["stability"]
+        else ""
+    )
+    return f"Description ({'; '.join(parts)}{most})"

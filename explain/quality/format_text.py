@@ -39,7 +39,8 @@ def format_trust(trust: Trust, explained: str = "", tables: Sequence[TextTable] 
         lines += ["", _likenesses(trust.verdicts)]
         for table in tables:
             said = ": ".join(filter(None, [table.title, table.meaning]))
-            lines += ["", *wrapped(said), columns(table.rows, table.right)]
+            lines += ["", *wrapped(said)]
+            lines += [columns(table.rows, table.right)] if table.rows else []
         lines += ["", _verdicts(trust.verdicts)]
     return "\n".join([*lines, "", *wrapped(recommendation(trust))])
 

@@ -11,8 +11,9 @@ from explain.quality.layers import layers_over_depth
 from explain.quality.map_figures import MapFigures
 from explain.quality.measure import Measurement
 from explain.quality.places import Regions
-from explain.quality.repeated import IMAGES, REPEATED, Repeated
+from explain.quality.repeated import REPEATED, Repeated
 from explain.quality.sample import stratified, target_name
+from explain.quality.settings import REPEATED_IMAGES
 from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore
 from explain.quality.verdict import FIGURES
 from explain.run.answer import noise
@@ -86,8 +87,8 @@ def beside(run: RunData, settings: TrustSettings, regions: Regions) -> MapFigure
 
 
 def repeated(works: Sequence[Measurement], figures: Sequence[str]) -> list[Repeated]:
-    """The figures of `REPEATED` that are named, of the methods of `works`, on `IMAGES` of their images at
-    most. Raises UserError where `works` are of several layers."""
+    """The figures of `REPEATED` that are named, of the methods of `works`, on at most `REPEATED_IMAGES` of
+    their images. Raises UserError where `works` are of several layers."""
     named = [name for name in REPEATED if name in figures]
     if not named:
         return []
@@ -96,7 +97,7 @@ def repeated(works: Sequence[Measurement], figures: Sequence[str]) -> list[Repea
             f"figures '{','.join(named)}': these are measured at one layer; name one, or leave layers out."
         )
     work, of = works[0], works[0].store.settings
-    rows = stratified(work.run, min(len(work.rows), IMAGES))
+    rows = stratified(work.run, min(len(work.rows), REPEATED_IMAGES))
     return [
         Repeated(
             work.classifier,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
-from explain.quality.images import AT_ONCE, image_batches
+from explain.quality.images import image_batches
 from explain.quality.mprt import efficient_mprt, smooth_mprt
 from explain.quality.sample import targets
 from explain.quality.stability import max_sensitivity
@@ -139,5 +139,3 @@ REPEATED: dict[
     str,
     Callable[[Maps, nn.Module, Tensor, Sequence[int], Tensor, DescriptionSettings], Columns],
 ] = {"mprt": _mprt, "stability": _stability}
-IMAGES = AT_ONCE
-"""Most images of these figures."""
