@@ -14,6 +14,9 @@ from explain.quality.localization import energy, pointing_game
 from explain.quality.places import Regions
 from explain.quality.store import DescriptionStore
 
+ROUNDING = 1e-6
+"""Values so close to the largest, relative to it, are as large: they differ by rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class CellMaps:
@@ -91,10 +94,12 @@ def _lying(variants: Mapping[str, Tensor], regions: Mapping[str, Tensor]) -> dic
     own = variants[""]
     maps = torch.stack([made.double() for made in variants.values()])
     valued = torch.stack([in_its_order(m, own) if v else own.double() for v, m in variants.items()])
+    top = maps.amax((1, 2), keepdim=True)
+    largest = torch.where(top - maps <= ROUNDING * top.abs(), top, maps)
     columns = dict[str, Tensor]()
     for name, region in regions.items():
         where = region.expand(len(maps), -1, -1)
         inside, area = energy(valued, where)
-        columns |= {f"pointing:{name}": pointing_game(maps, where), f"energy:{name}": inside}
+        columns |= {f"pointing:{name}": pointing_game(largest, where), f"energy:{name}": inside}
         columns[f"area:{name}"] = area
     return columns
