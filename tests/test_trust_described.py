@@ -363,4 +363,3 @@ def test_nothing_is_described_of_nothing() -> None:
     empty = Description([])
     assert not empty.methods
     assert not empty.regions
-    assert not empty.known

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from explain.quality.comparison import FEWEST, Comparison, compare
+from explain.quality.comparison import Comparison, compare
 from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.store import DescriptionStore, description_stores
 from explain.quality.verdict import MATCHES, SHORT, Trust, Verdict
@@ -90,11 +90,6 @@ class Description:
                 found.setdefault(of.figure, store)
         return cls.of(trust, list(found.values()))
 
-    @property
-    def known(self) -> bool:
-        """Whether anything was measured."""
-        return any(len(rows) for rows in (self.maps, self.mprt, self.stability))
-
     @cached_property
     def methods(self) -> list[Described]:
         """In the order of the verdicts; those of which nothing is known left out."""
@@ -172,6 +167,6 @@ def localized_text(verdict: Verdict, found: Comparison) -> str:
     if verdict.control:
         return MATCHES[verdict.control]
     if found.outcome == "too few images":
-        return f"{counted(found.images, 'image')} {be(found.images)} too few to say (of {FEWEST})"
+        return f"{counted(found.images, 'image')} {be(found.images)} too few to say"
     word = {"better": "more than", "worse": "less than", "not better": "no more than"}[found.outcome]
     return f"{word} {SHORT[found.best]}"
