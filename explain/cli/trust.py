@@ -169,7 +169,7 @@ def _plan_of(work: "Repeated") -> str:
     if not work.pending:
         return ""
     name = {"mprt": "MPRT", "stability": "Max-sensitivity"}[work.store.settings.figure]
-    return f"{name} of {counted(len(work.rows), 'image')}, of at most {REPEATED_IMAGES}: {work.maps:,} maps."
+    return f"{name} of {counted(len(work.rows), 'image')} (at most {REPEATED_IMAGES}): {work.maps:,} maps."
 
 
 def _steps(works: "Sequence[Measurement]", again: "Sequence[Repeated]") -> Iterator[float]:

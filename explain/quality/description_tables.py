@@ -85,9 +85,6 @@ def _title(description: Description) -> str:
     names = {"maps": "entropy and Gini", "mprt": "MPRT", "stability": "max-sensitivity"}
     counts = description.images
     parts = [f"{names[k]} of {counted(n, 'image')}" for k, n in counts.items() if n]
-    most = (
-        f", at most {REPEATED_IMAGES} as maps are made many times"
-        if counts["mprt"] or counts["stability"]
-        else ""
-    )
+    again = counts["mprt"] or counts["stability"]
+    most = f"; figures that make maps many times take at most {REPEATED_IMAGES}" if again else ""
     return f"Description ({'; '.join(parts)}{most})"
