@@ -262,12 +262,13 @@ def test_what_describes_maps_is_that_of_plain_loops(fresh: Path, spots: Path) ->
     assert float(curve["Grad-CAM"][0]) == pytest.approx(np.nanmean(alike), abs=6e-3)
 
 
+@pytest.mark.slow
 def test_what_is_stopped_is_resumed_and_gives_the_same(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = (*REPEATED, "--methods", "grad_cam,truth")
+    given = (*REPEATED, "--images", 10)
     measure, done = Repeated._measure, list[int]()
 
     def stopping(self: Repeated, *of: object) -> None:
-        if len(done) == 3:
+        if len(done) == 2:
             raise KeyboardInterrupt
         done.append(1)
         measure(self, *of)  # type: ignore[arg-type]
@@ -278,13 +279,13 @@ def test_what_is_stopped_is_resumed_and_gives_the_same(fresh: Path, monkeypatch:
     assert stopped.returncode == 130
     assert "run the same command to resume" in stopped.stdout
     kept = {s.settings.figure: len(s.rows()) for s in description_stores(fresh)}
-    assert kept["mprt"] == 12
+    assert kept["mprt"] == 8
     assert "stability" not in kept
     counted = list[str]()
     with monkeypatch.context() as patch:
         patch.setattr(Repeated, "_measure", lambda s, *of: (counted.append(of[0]), measure(s, *of)))
         resumed = launch("trust", fresh, *given)
-    assert len(counted) == 4 * 2 * 2 - 3
+    assert len(counted) == 3 * 2 - 2  # of 4, 4 and 2 images
     again = launch("trust", fresh, *given)
     assert "Measuring" not in again
     shutil.rmtree(fresh / "trust")
