@@ -2,10 +2,22 @@
 
 import io
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from explain.formatting import without_direction_marks
 
 _WIDEST = 1_000_000  # characters of a line: nothing is cut or wrapped, a terminal wraps by itself
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table for a terminal or a page: `rows` of cells, the heading first, or none; `title` and `meaning`
+    stand above it, where they are not empty; columns in `right` are numbers."""
+
+    title: str
+    meaning: str
+    rows: Sequence[Sequence[str]]
+    right: Collection[int] = ()
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:

@@ -2,6 +2,7 @@
 first method, and the measurement behind the button."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from explain.quality.known import (
     verdict_of,
 )
 from explain.quality.small import IMAGES
+from explain.quality.store import description_stores, stores
 from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.errors import UserError
@@ -121,9 +123,15 @@ def test_two_runs_are_compared_by_a_method_that_passes_in_both(small_run: RunDat
 # --- the line and the lists
 
 
+def line_of(html: str) -> str:
+    """Its text: the name of the method and what is said of it."""
+    return re.sub(r"<[^>]+>", "", html.partition("</p>")[0])
+
+
 def test_the_line_in_every_state(small_run: RunData) -> None:
     html = trust_line(small_run, "grad_cam", "button")
     assert NOT_YET in html
+    assert line_of(html) == f"Grad-CAM: {NOT_YET}"
     assert 'data-action="measure"' in html
     html = trust_line(small_run, "grad_cam", "command")
     assert f"trust {small_run.folder}" in html
@@ -132,7 +140,7 @@ def test_the_line_in_every_state(small_run: RunData) -> None:
     assert NOT_YET in html
     assert "<button" not in html
     html = trust_line(small_run, "grad_cam", "button", "40 %, about 9 s left")
-    assert "40 %, about 9 s left" in html
+    assert line_of(html) == "Grad-CAM: Measuring how far the maps can be trusted (40 %, about 9 s left)."
     assert 'data-action="stop"' in html
     assert 'data-action="measure"' not in html
     assert "data-action" not in trust_line(small_run, "grad_cam", "", "40 %")
@@ -140,6 +148,7 @@ def test_the_line_in_every_state(small_run: RunData) -> None:
     keep(small_run, {"grad_cam": SAME, "layer_cam": BETTER})
     html = trust_line(small_run, "grad_cam", "button")
     assert '<span class="vt-negative">no better than the center</span>' in html
+    assert line_of(html) == "Grad-CAM: no better than the center"
     assert "insertion − deletion: 0.400, the center 0.400" in html
     assert f"at {small_run.manifest.request.layer}, 12 images" in html
     assert "<button" not in html
@@ -151,6 +160,7 @@ def test_few_images_and_another_layer_are_said(small_run: RunData) -> None:
     keep(small_run, {"grad_cam": BETTER}, layer="features.0")
     html = trust_line(small_run, "grad_cam", "button")
     assert "At features.0: beats its controls on 100 % of images." in html
+    assert line_of(html).startswith("Grad-CAM: Not measured at ")
     assert "vt-positive" not in html
     assert NOT_YET in trust_line(small_run, "layer_cam", "")
     keep(small_run, {"grad_cam": BETTER}, images=5)
@@ -232,8 +242,9 @@ def test_a_click_measures_and_the_page_follows(made: Callable[..., ErrorsTab], s
     assert found.images == min(IMAGES, len(small_run.ok))
     assert found.by_method["grad_cam"].text in line
     assert {v.method for v in found.verdicts} == {"grad_cam", "layer_cam"}
-    [store] = (small_run.folder / "trust").iterdir()
-    assert '"cells": 14' in (store / "about.json").read_text()
+    [store], [described] = stores(small_run.folder), description_stores(small_run.folder)
+    assert store.settings.curves.cells == described.settings.cells == 14
+    assert described.rows()["id"].nunique() == found.images
     redrawn = tab.redraw({**first_view(small_run).__dict__})
     assert found.by_method["layer_cam"].text in "".join(map(str, redrawn))
     *_, line = (piece for piece in tab.act({**first_view(small_run).__dict__}, pick("layer_cam"))[:-2])

@@ -13,7 +13,7 @@ from explain.export.gallery import export
 from explain.export.number_report import number_report
 from explain.export.report import report
 from explain.quality.curves import CurveSettings
-from explain.quality.store import TrustSettings, TrustStore
+from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from models.errors import UserError
@@ -37,6 +37,73 @@ def keep(run: RunData, target: str = "", add: float = 0.0) -> None:
             rows.append(row | ({"like.center": 0.2, "agreement": 0.5, "seconds": 0.0123} if own else {}))
     settings = TrustSettings(run.manifest.request.layer, CurveSettings(), KINDS, target=target)
     TrustStore.of(run.folder, settings).add(rows)
+
+
+def describe(run: RunData) -> None:
+    """Entropy, Gini, MPRT and max-sensitivity of Grad-CAM, and a region of its maps, on every image."""
+    layer, rng = run.manifest.request.layer, np.random.default_rng(1)
+    for figure, columns in (
+        ("maps", {"entropy": 2.0, "gini": 0.25, "positions": 64.0}),
+        (
+            "mprt",
+            {"efficient": 0.125, "fraction.0": 0.5, "signed.0": 0.75, "fraction.1": 1.0, "signed.1": 0.5},
+        ),
+        ("stability", {"max_sensitivity": 0.375}),
+    ):
+        rows = []
+        for name in run.ok["id"]:
+            for variant, inside in (("", 0.4), ("center", 0.2)) if figure == "maps" else (("", 0.0),):
+                row = {"id": name, "method": "grad_cam", "variant": variant}
+                row |= {k: np.nan if variant else v for k, v in columns.items()}
+                if figure == "maps":
+                    row |= {"pointing:<b>": float(not variant), "area:<b>": 0.1}
+                    row["energy:<b>"] = inside + rng.normal(0, 0.01)
+                rows.append(row)
+        DescriptionStore.of(run.folder, DescriptionSettings(layer, figure)).add(rows)
+
+
+def test_a_report_and_an_export_say_where_maps_lie_and_what_describes_them(
+    small_run: RunData, tmp_path: Path
+) -> None:
+    keep(small_run)
+    assert "Description (" not in report(Findings(small_run))
+    describe(small_run)
+    text = report(Findings(small_run))
+    assert "This does not decide the verdicts." in text
+    assert "&lt;b&gt;, 10.0 % of the image on average" in text
+    assert "more than the center" in text
+    assert "says nothing of their quality" in text
+    for value in ("2.000", "4.159", "0.250", "0.125", "0.375", "0.75", "0.50", "0.62"):
+        assert f"<bdi>{value}</bdi>" in text, value
+    runs_nothing(text)
+    export(Findings(small_run), tmp_path / "out")
+    assert "more than the center" in (tmp_path / "out" / "index.html").read_text()
+    table = pd.read_csv(tmp_path / "out" / "trust.csv").set_index(["table", "figure"])
+    assert table.loc[("decides", "insertion_deletion"), "method"].tolist() == ["grad_cam", "layer_cam"]
+    found = table.loc[[("localization", "energy_per_area")]].iloc[0]
+    assert found["mean"] == pytest.approx(4, abs=0.2)
+    assert found["difference"] == pytest.approx(2, abs=0.2)
+    assert (found["region"], found["verdict"]) == ("<b>", "more than the center")
+    described = table.loc["description"]["mean"].groupby(level=0).apply(list)
+    assert described.to_dict() == {
+        "entropy": [2.0],
+        "gini": [0.25],
+        "efficient_mprt": [0.125],
+        "smooth_mprt": [0.75, 0.5],
+        "max_sensitivity": [0.375],
+    }
+
+
+def test_descriptions_of_another_program_are_left_out(small_run: RunData) -> None:
+    keep(small_run)
+    describe(small_run)
+    for folder in (small_run.folder / "trust").iterdir():
+        if (folder / "description.json").exists():
+            odd = {"id": ["a"], "method": ["grad_cam"], "variant": [""], "entropy": ["?"], "area:x": ["?"]}
+            pd.DataFrame(odd).to_parquet(folder / "part-00000.parquet")
+    text = report(Findings(small_run))
+    assert "Read Grad-CAM at " in text
+    assert "?" not in text.partition("How far the maps")[2].partition("</section>")[0]
 
 
 def test_a_report_says_that_nothing_was_measured(small_run: RunData) -> None:
@@ -121,6 +188,35 @@ def test_from_python(tiny: Classifier, small_run: RunData) -> None:
     assert "random_network" in html or "center" in html
     again = vitrine.trust(small_run.folder, tiny, images=12, cells=4, steps=3)
     pd.testing.assert_frame_equal(again.table, table)
+
+
+def test_from_python_with_what_describes_the_maps(
+    tiny: Classifier, small_run: RunData, tmp_path: Path
+) -> None:
+    names = small_run.table["id"]
+    rows = [f"{name},4,4,20,20" for name in names]
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,left,top,right,bottom", *rows]))
+    found = vitrine.trust(
+        small_run, tiny, images=12, cells=4, steps=2, figures="mprt,stability", boxes=tmp_path / "boxes.csv"
+    )
+    assert set(found.table["figure"]) == {"insertion_deletion", "road"}  # these alone decide
+    assert set(found.localization["figure"]) == {"pointing_game", "energy", "energy_per_area"}
+    per_area = found.localization.set_index(["figure", "method"])["mean"]
+    ratio = per_area["energy_per_area"] / per_area["energy"]
+    np.testing.assert_allclose(ratio, 1 / found.localization["area"].iloc[0], rtol=1e-6)
+    described = found.description.set_index(["figure", "method"])
+    assert described.loc[("gini", "grad_cam"), "mean"] > 0
+    smooth = described.loc["smooth_mprt"].loc["grad_cam"]
+    assert smooth["fraction"].tolist() == sorted(smooth["fraction"])
+    assert smooth["fraction"].iloc[-1] == 1
+    assert set(described["images"]) == {12}
+    html = found._repr_html_()
+    assert "says nothing of quality" in html
+    assert "energy_per_area" in html
+    again = vitrine.trust(small_run, tiny, images=12, cells=4, steps=2)
+    pd.testing.assert_frame_equal(again.table, found.table)
+    assert again.localization.empty  # of the data, which knows none
+    assert set(again.description["figure"]) == set(found.description["figure"])  # what is kept is shown
 
 
 def test_from_python_at_several_layers(tiny: Classifier, small_run: RunData) -> None:

@@ -11,13 +11,14 @@
 Everything heavy is imported when it is called.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
     from torch import nn
 
@@ -109,6 +110,7 @@ def register_data_source(
     recognizes: "Callable[[str], bool] | None" = None,
     reopen: "Callable[[str, str], Image.Image | None] | None" = None,
     private: bool = True,
+    masks: "Callable[[str, str], Mapping[str, np.ndarray]] | None" = None,
 ) -> None:
     """Add a kind of labeled images of your own, for this process: `run(net, "NAME:...", out)` opens it.
 
@@ -116,12 +118,13 @@ def register_data_source(
     `models.data.source.ImageSource`, whose `root` begins with `NAME:`. `recognizes`: whether a text is of
     this kind; without it, `NAME` and what begins with `NAME:`. `reopen`: from the root and the id of an image
     to its picture, for a run that is opened later; None where it is gone. `private`: the pictures are read
-    from this machine, so that a run that others made shows them only where its user allows it. Raises
-    UserError for a name that is taken.
+    from this machine, so that a run that others made shows them only where its user allows it. `masks`: from
+    the root and the id to the regions of the image by name, (height, width) bool each, in which maps should
+    lie (`trust`). Raises UserError for a name that is taken.
     """
     from models.data.registry import register_data_source as register
 
-    register(name, open, recognizes, reopen, private)
+    register(name, open, recognizes, reopen, private, masks)
 
 
 def load(
@@ -236,6 +239,7 @@ def trust(
     baseline: str = "blur",
     seed: int = 0,
     device: str = "cpu",
+    boxes: str | Path | None = None,
 ) -> "Trusted":
     """Measure how far the maps of a run can be trusted: each method against controls, such as a spot in the
     center of the image. `.table` of the result is a DataFrame with one row per method and figure,
@@ -245,15 +249,18 @@ def trust(
     wrapped module. `methods`: default those of the run. `images`: at most so many, correct and wrong ones of
     every class in turn. `layers`: default that of the run; "all" for the outputs of all blocks. `cells` on a
     side of the grid whose cells are removed, in `steps`; `baseline`: what stands in removed cells, "blur" or
-    "mean". Raises UserError for unknown methods, layers and figures, for another network than the run's, and
-    where no image can be read.
+    "mean". `figures`: also "mprt" and "stability", which make maps many times, of at most 16 images. `boxes`:
+    a table of boxes in which maps should lie, as `--boxes` of the command line. `.localization` and
+    `.description` of the result are DataFrames of where maps lie and of what describes them; neither decides
+    what to read. Raises UserError for unknown methods, layers and figures, for another network than the
+    run's, and where no image can be read.
     """
     from explain.quality.curves import CurveSettings
     from vitrine.trusted import trusted
 
     opened = open_run(run) if isinstance(run, str | Path) else run
     curves = CurveSettings(cells, steps, baseline, seed=seed)
-    return trusted(opened, net, methods, images, layers, figures, curves, device)
+    return trusted(opened, net, methods, images, layers, figures, curves, device, boxes)
 
 
 def dashboard(

@@ -38,11 +38,7 @@ def ran(
     source = _opened(data, net, split, limit, task)
     net = as_asked(net, source, task)
     if restart or not (out / REQUEST).is_file():
-        named, _ = named_by_data(net, source.classes)
-        outputs = match(named, source).outputs
-        named = named_by_matching(named, dict(zip(source.classes, outputs, strict=True)))
-        with suppress(NoAnswers):  # the run counts them all
-            require_right_reading(preflight(named, source, outputs), force, print)
+        _require_right_reading(net, source, force)
     chosen = methods.split(",") if isinstance(methods, str) else list(methods)
     chosen, layer = (chosen, None) if chosen else defaults(net.access)
     with tqdm(total=len(source), unit="image") as bar:
@@ -63,6 +59,15 @@ def ran(
             say=bar.write,
         )
     return open_run(out)
+
+
+def _require_right_reading(net: Classifier, source: ImageSource, force: bool) -> None:
+    """Raises UserError where more images of a sample are right when they are read in another way."""
+    named, _ = named_by_data(net, source.classes)
+    outputs = match(named, source).outputs
+    named = named_by_matching(named, dict(zip(source.classes, outputs, strict=True)))
+    with suppress(NoAnswers):  # the run counts them all
+        require_right_reading(preflight(named, source, outputs), force, print)
 
 
 def _opened(data: Any, net: Classifier, split: str | None, limit: int | None, task: str) -> ImageSource:

@@ -3,32 +3,41 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-from explain.export.trust import trust_table
+from explain.export.trust import description_table, localization_table, trust_table
 from explain.quality.curves import CurveSettings
 from explain.quality.depth import Depth, advice
-from explain.quality.plan import measurements
-from explain.quality.remarks import caution, explained, missing_control, unread
+from explain.quality.description import Description
+from explain.quality.measure import Measurement
+from explain.quality.plan import measurements, repeated
+from explain.quality.remarks import caution, described_by, explained, missing, unread
+from explain.quality.repeated import Repeated
 from explain.quality.verdict import Trust, Verdict, recommendation
 from explain.run.model import as_in_run, network_of, require_same_reading
 from explain.run.reader import RunData
 from models.classifier import Classifier
+from models.data.boxes import read_boxes
 from models.errors import UserError
 
 SHOWN = ("method", "figure", "layer", "images", "mean", "best_control", "difference", "p", "wins", "verdict")
+LOCALIZED = ("method", "region", *SHOWN[1:])
+DESCRIBED = ("method", "figure", "fraction", "layer", "images", "mean", "verdict")
 
 
 @dataclass(frozen=True, eq=False)
 class Trusted:
     """What was measured of a run's maps. `layers`: the verdicts at each layer; `notes`: what to know beside
-    them, such as a network at chance, images that cannot be read, or a control that is missing."""
+    them, such as a network at chance, images that cannot be read, or a control that is missing;
+    `descriptions`: of the maps at each layer."""
 
     run: RunData
     layers: tuple[Trust, ...]
     notes: tuple[str, ...]
+    descriptions: tuple[Description, ...] = ()
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -42,6 +51,23 @@ class Trusted:
         difference to the best one with a 95 % interval (`low`, `high`), `p`, and `wins`, the fraction of the
         images in which the method is better."""
         return pd.concat([trust_table(trust) for trust in self.layers], ignore_index=True)
+
+    @property
+    def localization(self) -> pd.DataFrame:
+        """Of where maps lie: one row for each layer, region, method and figure (pointing_game, energy,
+        energy_per_area), as `table`, with the mean `area` of the region. Empty where no region is known."""
+        return _joined([localization_table(d, t.layer) for d, t in self._described])
+
+    @property
+    def description(self) -> pd.DataFrame:
+        """What describes maps and says nothing of their quality: one row for each layer, method and figure
+        (entropy, gini; where measured efficient_mprt, smooth_mprt at each `fraction` of random layers,
+        max_sensitivity), with its `mean` over `images`."""
+        return _joined([description_table(d, t.layer) for d, t in self._described])
+
+    @property
+    def _described(self) -> list[tuple[Description, Trust]]:
+        return list(zip(self.descriptions, self.layers, strict=False))
 
     @property
     def recommendation(self) -> str:
@@ -58,7 +84,19 @@ class Trusted:
         shown = self.table[list(SHOWN)].to_html(index=False, float_format="%.3f", border=0)
         return (
             f"<div><p><b>{escape(self.recommendation)}</b></p>{notes}{shown}"
-            f"<p>{escape(explained(self.run))}</p></div>"
+            f"<p>{escape(explained(self.run))}</p>{self._more_html()}</div>"
+        )
+
+    def _more_html(self) -> str:
+        """The tables of where maps lie, and of what describes them."""
+        found = {
+            "Where the maps lie; this does not decide": (self.localization, LOCALIZED),
+            "Description, which says nothing of quality": (self.description, DESCRIBED),
+        }
+        return "".join(
+            f"<p>{title}</p>{table[list(shown)].to_html(index=False, float_format='%.3f', border=0)}"
+            for title, (table, shown) in found.items()
+            if len(table)
         )
 
 
@@ -71,6 +109,7 @@ def trusted(
     figures: str | Sequence[str],
     curves: CurveSettings,
     device: str,
+    boxes: str | Path | None = None,
 ) -> Trusted:
     """See `vitrine.trust`."""
     if images < 1:
@@ -83,16 +122,26 @@ def trusted(
         images=images,
         figures=_names(figures),
         curves=curves,
+        boxes=None if boxes is None else read_boxes(Path(boxes), [str(name) for name in run.table["id"]]),
     )
+    again = repeated(works, _names(figures))
     shown = "{desc} {percentage:3.0f} %|{bar}| {remaining} left"
+    jobs: list[Measurement | Repeated] = [*works, *again]
     with tqdm(total=100, desc="trust", bar_format=shown) as bar:
-        for k, work in enumerate(works):
+        for k, work in enumerate(jobs):
             for fraction in work.steps():
-                bar.update(100 * (k + fraction) / len(works) - bar.n)
+                bar.update(100 * (k + fraction) / len(jobs) - bar.n)
         bar.update(100 - bar.n)
     found = [Trust.of(work.store, work.methods) for work in works]
-    missing = [*unread(works), *missing_control(found[0], works[0])]
-    return Trusted(run, tuple(found), tuple(filter(None, [caution(run), *missing])))
+    lacking = [*unread(works), *missing(found[0], works[0], again)]
+    described = [described_by(work, again, trust) for work, trust in zip(works, found, strict=True)]
+    notes = tuple(filter(None, [caution(run), *lacking]))
+    return Trusted(run, tuple(found), notes, tuple(described))
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    some = [table for table in tables if len(table)]
+    return pd.concat(some, ignore_index=True) if some else pd.DataFrame()
 
 
 def _network(run: RunData, net: Classifier | None, device: str) -> Classifier:

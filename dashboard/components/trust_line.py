@@ -13,7 +13,7 @@ from explain.run.reader import RunData
 
 MEASURE, STOP = "measure", "stop"
 """Actions of the line."""
-NOT_YET = "Not measured yet: do these maps say more than a spot in the center?"
+NOT_YET = "Not measured yet. Do these maps say more than a spot in the center?"
 KIND = {"passes": "vt-positive", "does not pass": "vt-negative", "unknown": ""}
 Offer = Literal["button", "command", ""]
 
@@ -23,17 +23,19 @@ def trust_line(run: RunData, method: str, offer: Offer, progress: str = "", ende
     command to copy; `progress`: of a measurement that runs; `ended`: why the last one gave less."""
     verdict, state = verdict_of(run, method), state_of(run, method)
     if progress:
-        text, more = f"Measuring how far the maps can be trusted: {progress}.", _button(STOP, "Cancel", offer)
+        text, more = (
+            f"Measuring how far the maps can be trusted ({progress}).",
+            _button(STOP, "Cancel", offer),
+        )
     elif verdict is None:
         text, more = _elsewhere(run, method) or NOT_YET, _offered(run, offer)
     else:
         text = verdict.text
         more = _figures(run, verdict) + (_offered(run, offer) if state == "unknown" else NOTHING)
     return html(
-        '<div class="vt-trust"><p role="status"><b>{name}{colon}</b> <span class="{kind}">{text}</span></p>'
+        '<div class="vt-trust"><p role="status"><b>{name}</b>: <span class="{kind}">{text}</span></p>'
         "{more}{ended}</div>",
         name=run.title(method),
-        colon=":" if verdict is not None and not progress else "",
         kind="" if progress else KIND[state],
         text=text,
         more=more,

@@ -3,6 +3,7 @@ inside, so that `--help` answers at once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,7 @@ from models.interrupts import listen, raise_if_interrupted
 
 if TYPE_CHECKING:
     from explain.quality.measure import Measurement
+    from explain.quality.repeated import Repeated
     from explain.run.reader import RunData
     from models.classifier import Classifier
 
@@ -44,9 +46,22 @@ class TrustOptions(Options):
             help="Layers, separated by commas, or all: the output of every block (default: the run's layer)."
         ),
     ] = ""
-    figures: Annotated[str, typer.Option(help="Figures, separated by commas: insertion_deletion, road.")] = (
-        "insertion_deletion,road"
-    )
+    figures: Annotated[
+        str,
+        typer.Option(
+            help="Figures, separated by commas: insertion_deletion, road; and mprt, stability, which make "
+            "maps many times, of at most 16 images. Where these alone are named, the first two are measured, "
+            "too."
+        ),
+    ] = "insertion_deletion,road"
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of boxes in which maps should lie: columns image, left, top, right, bottom in "
+            "pixels, and label if boxes are of classes (default: regions that the data knows, as of "
+            "toon_faces)."
+        ),
+    ] = None
     cells: Annotated[
         int, typer.Option(min=2, help="Cells on a side of the grid whose cells are removed.")
     ] = 14
@@ -68,7 +83,9 @@ class TrustOptions(Options):
         answers."""
         from explain.quality.curves import CurveSettings
         from explain.quality.plan import measurements
+        from models.data.boxes import read_boxes
 
+        ids = [str(name) for name in run.table["id"]]
         return measurements(
             classifier,
             run,
@@ -78,6 +95,7 @@ class TrustOptions(Options):
             figures=from_commas(self.figures),
             curves=CurveSettings(self.cells, self.steps, self.baseline, seed=self.seed),
             precision=self.precision,
+            boxes=None if self.boxes is None else read_boxes(self.boxes, ids),
         )
 
 
@@ -95,6 +113,7 @@ def trust(
 
     Results are kept in the run folder, for reports, exports and the dashboard. The same command resumes."""
     from explain.quality.format_text import wrapped
+    from explain.quality.plan import repeated
     from explain.quality.remarks import caution
     from explain.run.model import network_of
     from explain.run.reader import open_run
@@ -106,18 +125,19 @@ def trust(
     reuse_memory()
     classifier = network_of(opened.manifest, weights, device)
     works = options.works(classifier, opened)
-    for text in filter(None, [caution(opened), _plan(works)]):
+    again = repeated(works, from_commas(options.figures))
+    for text in filter(None, [caution(opened), _plan(works), *map(_plan_of, again)]):
         say("\n".join([*wrapped(text), ""]))
     listen()
     try:
         with progress_bar("trust") as on_progress:
-            for fraction in _steps(works):
+            for fraction in _steps(works, again):
                 raise_if_interrupted()
                 on_progress(fraction)
     except KeyboardInterrupt:
         say(f"\nStopped. Results so far are in {run}; run the same command to resume.")
         raise typer.Exit(130) from None
-    say(_result(works, opened))
+    say(_result(works, again, opened))
 
 
 def _plan(works: "Sequence[Measurement]") -> str:
@@ -132,34 +152,52 @@ def _plan(works: "Sequence[Measurement]") -> str:
         parts.append(f"{len(works)} layers ({', '.join(work.store.settings.layer for work in works)})")
     known = len(works) * images - pending
     before = f" {known:,} images were measured before." if known else ""
-    return (
-        f"Measuring {', '.join(parts)}: {sum(work.passes for work in works):,} passes of one image through "
-        f"the network, besides those that make the maps.{before}"
+    passes = sum(work.passes for work in works)
+    needs = (
+        f"{passes:,} passes of one image through the network, besides those that make the maps"
+        if passes
+        else "their maps are made again, to describe them"
     )
+    return f"Measuring {', '.join(parts)}: {needs}.{before}"
 
 
-def _steps(works: "Sequence[Measurement]") -> Iterator[float]:
-    """Do all of it; yields the fraction that is done."""
-    total, before = max(sum(work.passes for work in works), 1), 0
-    for work in works:
-        for fraction in work.steps():
-            yield (before + fraction * work.passes) / total
-        before += work.passes
+def _plan_of(work: "Repeated") -> str:
+    """As `_plan`, of a figure that makes maps many times."""
+    from explain.formatting import counted
+    from explain.quality.settings import REPEATED_IMAGES
+
+    if not work.pending:
+        return ""
+    name = {"mprt": "MPRT", "stability": "Max-sensitivity"}[work.store.settings.figure]
+    return f"{name} of {counted(len(work.rows), 'image')} (at most {REPEATED_IMAGES}): {work.maps:,} maps."
 
 
-def _result(works: "Sequence[Measurement]", run: "RunData") -> str:
+def _steps(works: "Sequence[Measurement]", again: "Sequence[Repeated]") -> Iterator[float]:
+    """Do all of it; yields the fraction that is done. A map counts as two passes."""
+    jobs = [(work.steps(), work.passes + len(work.pending)) for work in works]
+    jobs += [(work.steps(), 2 * work.maps) for work in again]
+    total, before = max(sum(weight for _, weight in jobs), 1), 0
+    for steps, weight in jobs:
+        for fraction in steps:
+            yield (before + fraction * weight) / total
+        before += weight
+
+
+def _result(works: "Sequence[Measurement]", again: "Sequence[Repeated]", run: "RunData") -> str:
     """Tables, what is missing, and what to do."""
     from explain.quality.depth import Depth, advice
+    from explain.quality.description_tables import tables_of
     from explain.quality.format_text import format_depth, format_trust, wrapped
     from explain.quality.next_run import command_at
-    from explain.quality.remarks import explained, missing_control, unread
+    from explain.quality.remarks import described_by, explained, missing, unread
     from explain.quality.verdict import Trust
 
     found = [Trust.of(work.store, work.methods) for work in works]
-    missing = (*unread(works), *missing_control(found[0], works[0]))
-    notes = [line for text in missing for line in (*wrapped(text), "")]
+    lacking = (*unread(works), *missing(found[0], works[0], again))
+    notes = [line for text in lacking for line in (*wrapped(text), "")]
     if len(found) == 1:
-        return "\n".join([*notes, format_trust(found[0], explained(run))])
+        tables = tables_of(described_by(works[0], again, found[0]))
+        return "\n".join([*notes, format_trust(found[0], explained(run), tables)])
     depth = Depth.of(found, run.manifest.request.layer)
     lines = [*notes, format_depth(depth), "", *wrapped(advice(depth))]
     if depth.advised is not None:

@@ -13,6 +13,8 @@ from models.program import typed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from explain.quality.comparison import Comparison
+    from explain.quality.description import Description
     from explain.quality.verdict import Trust, Verdict
 
 Values = dict[str, Any]
@@ -41,12 +43,25 @@ def measured(run: RunData) -> "Trust | None":
     return None
 
 
+def described(run: RunData, trust: "Trust") -> "Description":
+    """What describes the maps of `trust`, of what the folder holds; nothing where that cannot be read."""
+    from explain.quality.description import Description
+    from explain.quality.sample import target_name
+
+    try:
+        found = Description.kept(run, trust, target_name(run))
+        return found if [*found.methods, *found.regions] else Description(trust.verdicts)
+    except (KeyError, TypeError, ValueError):  # columns of another version, or of another program
+        return Description(trust.verdicts)
+
+
 def trust_values(run: RunData) -> Values:
     """What the template `trust.html` needs."""
     trust = measured(run)
     if trust is None:
         command = typed(["trust", "RUN"])
         return {"trust": {"tables": [], "note": "not measured", "command": command, "file": ""}}
+    from explain.quality.description_tables import tables_of
     from explain.quality.remarks import caution, explained
     from explain.quality.verdict import FIGURES, recommendation
 
@@ -70,6 +85,7 @@ def trust_values(run: RunData) -> Values:
             "caution": caution(run),
             "recommendation": recommendation(trust),
             "verdicts": verdicts,
+            "described": tables_of(described(run, trust)),
             "file": FILE,
         }
     }
@@ -107,37 +123,84 @@ def trust_table(trust: "Trust") -> "pd.DataFrame":
     rows = []
     for verdict in trust.verdicts:
         for name, found in verdict.figures.items():
-            low, high = found.interval
-            rows.append(
-                {
-                    "method": verdict.method,
-                    "figure": name,
-                    "layer": trust.layer,
-                    "images": found.images,
-                    "mean": found.mean,
-                    **{f"control.{control}": mean for control, mean in found.means.items()},
-                    "best_control": found.best,
-                    "difference": found.difference,
-                    "low": low,
-                    "high": high,
-                    "p": found.p,
-                    "wins": found.wins,
-                    "seconds": verdict.seconds,
-                    "verdict": verdict.text,
-                }
-            )
+            row = {"method": verdict.method, "figure": name, "layer": trust.layer} | _compared(found)
+            rows.append(row | {"seconds": verdict.seconds, "verdict": verdict.text})
+    return pd.DataFrame(rows)
+
+
+def _compared(found: "Comparison") -> Values:
+    low, high = found.interval
+    return {
+        "images": found.images,
+        "mean": found.mean,
+        **{f"control.{control}": mean for control, mean in found.means.items()},
+        "best_control": found.best,
+        "difference": found.difference,
+        "low": low,
+        "high": high,
+        "p": found.p,
+        "wins": found.wins,
+    }
+
+
+def localization_table(description: "Description", layer: str) -> "pd.DataFrame":
+    """As `trust_table`, of where maps lie: one row a region, method and figure, with the mean `area` of the
+    region. `verdict` says what the figure does; it decides nothing."""
+    import pandas as pd
+
+    from explain.quality.description import localized_text
+
+    verdicts = {v.method: v for v in description.verdicts}
+    rows = []
+    for region in description.regions:
+        for name, by_method in region.figures.items():
+            for method, found in by_method.items():
+                text = localized_text(verdicts[method], found)
+                row = {"method": method, "figure": name, "layer": layer, "region": region.name}
+                rows.append(row | {"area": region.area} | _compared(found) | {"verdict": text})
+    return pd.DataFrame(rows)
+
+
+def description_table(description: "Description", layer: str) -> "pd.DataFrame":
+    """One row a method and figure that describes its maps and says nothing of their quality: its `mean` over
+    `images`. `figure`: entropy, gini, efficient_mprt, max_sensitivity; smooth_mprt and its `fraction` of
+    layers with random weights."""
+    import pandas as pd
+
+    images, rows = description.images, []
+    for one in description.methods:
+        figures = [("entropy", one.entropy, "maps"), ("gini", one.gini, "maps")]
+        figures.append(("efficient_mprt", one.efficient_mprt, "mprt"))
+        figures.append(("max_sensitivity", one.max_sensitivity, "stability"))
+        values = [(name, value, kind, float("nan")) for name, value, kind in figures if images[kind]]
+        values += [("smooth_mprt", value, "mprt", f) for f, value in one.similarity.items()]
+        for name, value, kind, fraction in values:
+            row = {"method": one.method, "figure": name, "layer": layer, "images": images[kind]}
+            rows.append(row | {"fraction": fraction, "mean": value, "verdict": one.verdict})
     return pd.DataFrame(rows)
 
 
 def write_trust(run: RunData, out: Path) -> set[Path]:
     """Write `trust.csv` into the folder of an export, and return it; where nothing was measured, an earlier
-    one is removed. Raises UserError where it cannot be written."""
+    one is removed. Column `table` says whether a row is of a figure that decides, of where maps lie
+    (localization), or describes them. Raises UserError where it cannot be written."""
+    import pandas as pd
+
     from models.csv_files import spreadsheet_safe
 
     trust = measured(run)
     if trust is None:
         (out / FILE).unlink(missing_ok=True)
         return set()
+    description = described(run, trust)
+    parts = {
+        "decides": trust_table(trust),
+        "localization": localization_table(description, trust.layer),
+        "description": description_table(description, trust.layer),
+    }
+    table = pd.concat(
+        [part.assign(table=name) for name, part in parts.items() if len(part)], ignore_index=True
+    )
     with atomic(out / FILE) as temporary:
-        spreadsheet_safe(trust_table(trust)).to_csv(temporary, index=False, float_format="%.6g")
+        spreadsheet_safe(table).to_csv(temporary, index=False, float_format="%.6g")
     return {out / FILE}

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from explain.quality.comparison import Comparison
 from explain.quality.depth import Depth
 from explain.quality.verdict import FIGURES, Trust, Verdict, recommendation
-from explain.text_table import columns
+from explain.text_table import TextTable, columns
 from models.counts import counted
 
 WIDTH, BAR = 110, 12
@@ -22,9 +23,9 @@ HEADINGS = {
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def format_trust(trust: Trust, explained: str = "") -> str:
-    """Of each figure the methods and their controls; then likenesses, the verdicts, and the recommendation.
-    `explained`: of what the maps are."""
+def format_trust(trust: Trust, explained: str = "", tables: Sequence[TextTable] = ()) -> str:
+    """Of each figure the methods and their controls; then likenesses, further `tables`, the verdicts, and the
+    recommendation. `explained`: of what the maps are."""
     lines = [
         ", ".join(
             filter(None, [counted(trust.images, "image"), trust.layer and f"layer {trust.layer}", explained])
@@ -35,7 +36,12 @@ def format_trust(trust: Trust, explained: str = "") -> str:
         lines += ["", *wrapped(f"{figure.title}: {figure.meaning}"), _figures(trust.verdicts, name)]
         lines += ["", _controls(trust.verdicts, name)]
     if trust.verdicts:
-        lines += ["", _likenesses(trust.verdicts), "", _verdicts(trust.verdicts)]
+        lines += ["", _likenesses(trust.verdicts)]
+        for table in tables:
+            said = ": ".join(filter(None, [table.title, table.meaning]))
+            lines += ["", *wrapped(said)]
+            lines += [columns(table.rows, table.right)] if table.rows else []
+        lines += ["", _verdicts(trust.verdicts)]
     return "\n".join([*lines, "", *wrapped(recommendation(trust))])
 
 
@@ -89,20 +95,24 @@ def _figures(verdicts: Sequence[Verdict], figure: str) -> str:
     for v in verdicts:
         found = v.figures[figure]
         control = f"{number(found.means.get(found.best, np.nan))} {HEADINGS.get(found.best, '')}".strip()
-        interval = "" if np.isnan(found.interval[0]) else "{:+.3f} to {:+.3f}".format(*found.interval)
+        interval = interval_text(found)
         wins = "" if np.isnan(found.wins) else f"{100 * found.wins:.0f} % of images"
-        difference = _signed(found.difference)
+        difference = signed(found.difference)
         rows.append((v.title, number(found.mean), control, difference, interval, p_text(found.p), wins))
     return columns(rows, right=(1, 3, 4, 5, 6))
 
 
 def _controls(verdicts: Sequence[Verdict], figure: str) -> str:
     """The means of every control."""
-    controls = list(dict.fromkeys(c for v in verdicts for c in v.figures[figure].means))
+    rows = controls_of([(v.title, v.figures[figure]) for v in verdicts])
+    return columns(rows, right=range(1, len(rows[0])))
+
+
+def controls_of(found: Sequence[tuple[str, Comparison]]) -> list[Sequence[str]]:
+    """The means of every control, one row a method; `found`: its title and its comparison."""
+    controls = list(dict.fromkeys(c for _, one in found for c in one.means))
     rows: list[Sequence[str]] = [("controls of", *(HEADINGS[c] for c in controls))]
-    for v in verdicts:
-        rows.append((v.title, *(number(v.figures[figure].means.get(c, np.nan)) for c in controls)))
-    return columns(rows, right=range(1, len(controls) + 1))
+    return rows + [(t, *(number(one.means.get(c, np.nan)) for c in controls)) for t, one in found]
 
 
 def _likenesses(verdicts: Sequence[Verdict]) -> str:
@@ -128,7 +138,13 @@ def number(value: float, digits: int = 3) -> str:
     return "" if np.isnan(value) else f"{value:.{digits}f}"
 
 
-def _signed(value: float) -> str:
+def interval_text(found: Comparison) -> str:
+    """Of the difference; empty where nothing varies."""
+    return "" if np.isnan(found.interval[0]) else "{:+.3f} to {:+.3f}".format(*found.interval)
+
+
+def signed(value: float) -> str:
+    """Empty for NaN."""
     return "" if np.isnan(value) else f"{value:+.3f}"
 
 

@@ -20,36 +20,28 @@ from explain.quality.agreement import agreement
 from explain.quality.cells import grid_of, on_cells
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls, partners
 from explain.quality.curves import Scorer, curves_of
+from explain.quality.images import AT_ONCE, image_batches
+from explain.quality.map_figures import CellMaps, MapFigures, spread_of
 from explain.quality.randomized import randomized
 from explain.quality.sample import targets
-from explain.quality.store import TrustStore
+from explain.quality.store import RowStore, TrustStore
 from explain.run.answer import noise
-from explain.run.loading import load_batches
 from explain.run.reader import RunData
-from explain.run.run_images import RunImages
 from models.access import reaches
 from models.classifier import Classifier
 from models.errors import UserError
 from models.one_by_one import takes_one_image
 
-MAPPED, ROWS = 16, 16  # images whose maps are made at once; images between two writes
-
-
-@dataclass(frozen=True, eq=False)
-class CellMaps:
-    """Of one image: maps of the methods (M, g, h) on the grid, and those of the network with random weights;
-    `target`: the output that they explain."""
-
-    own: Tensor
-    random: Tensor | None
-    target: int
+ROWS = 16  # images between two writes
+Rows = list[dict[str, Any]]
 
 
 @dataclass(eq=False)
 class Measurement:
     """Measures `methods` on `rows` of a run; what the store holds is not measured again. `seconds` that a map
     of each method takes by itself, in the first batch; `images` that are mapped; `unread`: those of `rows`
-    that cannot be read; `no_random`: why there is no network with random weights, if there is none."""
+    that cannot be read; `no_random`: why there is no network with random weights, if there is none. `beside`:
+    figures of the same maps that need no further passes."""
 
     classifier: Classifier
     run: RunData
@@ -60,6 +52,7 @@ class Measurement:
     images: int = 0
     unread: int = 0
     no_random: str = ""
+    beside: MapFigures | None = None
 
     def steps(self) -> Iterator[float]:
         """Do it, step by step: yields the fraction that is done. What is measured is kept after every few
@@ -69,8 +62,7 @@ class Measurement:
             return
         model, random = self._fused(), self._random()
         maps = dict[int, CellMaps]()
-        neighbors = dict(zip(self.rows, (self.rows[k] for k in partners(self.targets)), strict=True))
-        wanted = list(dict.fromkeys(row for one in pending for row in (one, neighbors[one])))
+        wanted = list(dict.fromkeys(row for one in pending for row in (one, self._neighbors[one])))
         for batch in self._batches(wanted):
             if batch:
                 maps |= self._maps(model, random, batch)
@@ -82,32 +74,62 @@ class Measurement:
                 f"'{self.run.manifest.data_root}': put them back there; of a run from another machine, allow "
                 "them with --allow-data."
             )
-        done, found, readable = 0, list[dict[str, Any]](), [row for row in pending if row in maps]
-        scorer = Scorer(model, self.store.settings.precision, 1 if takes_one_image(model) else 32)
+        readable = [row for row in pending if row in maps]
+        yield from self._measured(Scorer(model, self.store.settings.precision, self._at_once), readable, maps)
+
+    def _measured(self, scorer: Scorer, rows: Sequence[int], maps: dict[int, CellMaps]) -> Iterator[float]:
+        done, found, beside, neighbors = 0, Rows(), Rows(), self._neighbors
         try:
-            for batch in self._batches(readable):
+            for batch in self._batches(rows):
                 for row, x in batch:
-                    found += self._figures(scorer, row, x, maps[row], maps.get(neighbors[row]))
+                    near = maps.get(neighbors[row])
+                    if row in self._without_curves:
+                        found += self._figures(scorer, row, x, maps[row], near)
+                    beside += self._beside(row, x, maps[row], near)
                     done += 1
-                    if len(found) >= ROWS * (3 * len(self.methods) + len(IMAGE_CONTROLS)):
-                        self.store.add(found)
-                        found = []
-                    yield 0.1 + 0.9 * done / len(readable)
+                    if done % ROWS == 0:
+                        self._keep(found, beside)
+                    yield 0.1 + 0.9 * done / len(rows)
         finally:
-            if found:
-                self.store.add(found)
+            self._keep(found, beside)
+
+    def _keep(self, found: Rows, beside: Rows) -> None:
+        """Write what is measured, and forget it."""
+        if found:
+            self.store.add(found)
+        if beside and self.beside is not None:
+            self.beside.store.add(beside)
+        found.clear()
+        beside.clear()
 
     @property
     def targets(self) -> list[int]:
         return targets(self.run, self.rows)
 
     @cached_property
+    def _neighbors(self) -> dict[int, int]:
+        """The row whose map is the control of a row."""
+        return dict(zip(self.rows, (self.rows[k] for k in partners(self.targets)), strict=True))
+
+    @cached_property
     def pending(self) -> list[int]:
         """The rows of which a method has not been measured."""
-        rows = self.store.rows()
+        lacking = self._without_curves | ({*self._lacking(self.beside.store)} if self.beside else set())
+        return [row for row in self.rows if row in lacking]
+
+    @cached_property
+    def _without_curves(self) -> set[int]:
+        return {*self._lacking(self.store)}
+
+    def _lacking(self, store: RowStore) -> list[int]:
+        """The rows of which the store lacks a method."""
+        rows = store.rows()
         own = rows[rows["variant"] == ""]
         known = Counter(own.loc[own["method"].isin(self.methods), "id"])
-        return [row for row in self.rows if known[str(self.run.table.at[row, "id"])] < len(self.methods)]
+        return [row for row in self.rows if known[self._name(row)] < len(self.methods)]
+
+    def _name(self, row: int) -> str:
+        return str(self.run.table.at[row, "id"])
 
     @property
     def passes(self) -> int:
@@ -116,7 +138,11 @@ class Measurement:
         settings = self.store.settings
         variants = 3 if reaches(self.classifier.access, "modules") else 2
         maps = variants * len(self.methods) + len(IMAGE_CONTROLS)
-        return len(self.pending) * (maps * settings.curves.passes(settings.kinds) + 2)
+        return len(self._without_curves) * (maps * settings.curves.passes(settings.kinds) + 2)
+
+    @property
+    def _at_once(self) -> int:
+        return 1 if takes_one_image(self.classifier.model) else 32
 
     def _fused(self) -> nn.Module:
         """The network with its layers fused; as it is for a method from outside, which may look for them."""
@@ -131,7 +157,7 @@ class Measurement:
         if not reaches(self.classifier.access, "modules"):
             self.no_random = "the weights in its file cannot be drawn anew"
             return None
-        first = [image for batch in self._batches(self.rows[:MAPPED]) for _, image in batch]
+        first = [image for batch in self._batches(self.rows[:AT_ONCE]) for _, image in batch]
         if not first:
             return None
         try:
@@ -147,31 +173,27 @@ class Measurement:
         return self.no_random
 
     def _batches(self, rows: Sequence[int]) -> Iterator[list[tuple[int, Tensor]]]:
-        """Rows and images (1, C, H, W) that can be read."""
-        source, size = RunImages(self.run, rows), 1 if takes_one_image(self.classifier.model) else MAPPED
-        for batch in load_batches(source, range(len(source)), self.classifier, size):
-            good = [loaded for loaded in batch if loaded.pixels is not None]
-            normalize, device = self.classifier.preprocessing.normalize, self.classifier.device
-            pixels = [(g.index, g.pixels[None]) for g in good if g.pixels is not None]
-            if pixels:
-                yield [(source.rows[index], normalize(image, device)) for index, image in pixels]
+        return image_batches(self.classifier, self.run, rows)
 
     def _maps(
         self, model: nn.Module, random: nn.Module | None, batch: Sequence[tuple[int, Tensor]]
     ) -> dict[int, CellMaps]:
         x = torch.cat([image for _, image in batch])
         target = tuple(targets(self.run, [row for row, _ in batch]))
-        own = self._on_cells(model, x, target, timed=not self.seconds)
-        other = None if random is None else self._on_cells(random, x, target)
+        own, spread = self._on_cells(model, x, target, timed=not self.seconds)
+        other = None if random is None else self._on_cells(random, x, target)[0]
         self.images += len(batch)
         return {
-            row: CellMaps(own[:, k], None if other is None else other[:, k], target[k])
+            row: CellMaps(own[:, k], None if other is None else other[:, k], target[k], spread[:, k])
             for k, (row, _) in enumerate(batch)
         }
 
-    def _on_cells(self, model: nn.Module, x: Tensor, target: tuple[int, ...], timed: bool = False) -> Tensor:
-        """(M, N, g, h). `timed`: methods share no pass, so that each takes the time that it takes alone."""
-        settings, found = self.store.settings, []
+    def _on_cells(
+        self, model: nn.Module, x: Tensor, target: tuple[int, ...], timed: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """(M, N, g, h), and `spread_of` them (M, N, 3). `timed`: methods share no pass, so that each takes
+        the time that it takes alone."""
+        settings, found, spread = self.store.settings, [], []
         passes = Passes(model, x, settings.precision)
         if timed:
             logits(model, x, settings.precision)  # the first pass is slow
@@ -180,15 +202,23 @@ class Measurement:
             own = Passes(model, x, settings.precision) if timed else passes
             made = compute_maps(model, x, MapRequest(method, settings.layer, target), passes=own).maps
             found.append(on_cells(made, grid_of(x, settings.curves.cells)))
+            spread.append(spread_of(made))
             if timed:
                 self.seconds[method] = (time.perf_counter() - began) / len(x)
-        return torch.stack(found)
+        return torch.stack(found), torch.stack(spread)
+
+    def _beside(self, row: int, x: Tensor, maps: CellMaps, neighbor: CellMaps | None) -> Rows:
+        """The rows of one image that need no passes."""
+        if self.beside is None:
+            return []
+        name, grid = self._name(row), grid_of(x, self.store.settings.curves.cells)
+        return self.beside.rows(row, name, self.methods, maps, neighbor, image_controls(x[0], name, grid))
 
     def _figures(
         self, scorer: Scorer, row: int, x: Tensor, maps: CellMaps, neighbor: CellMaps | None
-    ) -> list[dict[str, Any]]:
+    ) -> Rows:
         """The rows of one image."""
-        settings, name = self.store.settings, str(self.run.table.at[row, "id"])
+        settings, name = self.store.settings, self._name(row)
         variants = {
             "": maps.own,
             OTHER_IMAGE: neighbor.own if neighbor else None,

@@ -8,13 +8,18 @@ from explain.network.hooks import find_layer
 from explain.network.stages import STAGES, stage_layers
 from explain.quality.curves import CurveSettings
 from explain.quality.layers import layers_over_depth
+from explain.quality.map_figures import MapFigures
 from explain.quality.measure import Measurement
+from explain.quality.places import Regions
+from explain.quality.repeated import REPEATED, Repeated
 from explain.quality.sample import stratified, target_name
-from explain.quality.store import TrustSettings, TrustStore
+from explain.quality.settings import REPEATED_IMAGES
+from explain.quality.store import DescriptionSettings, DescriptionStore, TrustSettings, TrustStore
 from explain.quality.verdict import FIGURES
 from explain.run.answer import noise
 from explain.run.reader import RunData
 from models.classifier import Classifier
+from models.data.boxes import Boxes
 from models.errors import UserError
 
 ALL = "all"
@@ -27,7 +32,7 @@ def require_known(figures: Sequence[str], baseline: str, precision: str) -> None
     for name, given, allowed in (
         ("baseline", [baseline], BASELINES),
         ("precision", [precision], PRECISIONS),
-        ("figures", figures, tuple(FIGURES)),
+        ("figures", figures, (*FIGURES, *REPEATED)),
     ):
         if not given or not {*given} <= {*allowed}:
             raise UserError(f"{name} '{','.join(given)}': choose from {', '.join(allowed)}.")
@@ -43,19 +48,69 @@ def measurements(
     figures: Sequence[str] = tuple(FIGURES),
     curves: CurveSettings = USUAL,
     precision: str = "fp32",
+    boxes: Boxes | None = None,
 ) -> list[Measurement]:
     """One for each layer. `methods`: default those of the run; `layers`: default that of the run, 'all' for
-    the outputs of blocks. Raises UserError for what is unknown, and for a run without answers."""
+    the outputs of blocks; `figures`: all of `FIGURES` where none of them is named; `boxes`: in which maps
+    should lie, instead of the regions that the data knows. Raises UserError for what is unknown, and for a
+    run without answers."""
     require_known(figures, curves.baseline, precision)
     if not len(run.ok):
         raise UserError(no_answers(run))
     chosen = _methods(classifier, methods or run.manifest.request.methods, layers)
-    kinds = tuple(kind for name in FIGURES if name in figures for kind in FIGURES[name].needs)
+    deciding = [name for name in FIGURES if name in figures] or list(FIGURES)
+    kinds = tuple(kind for name in deciding for kind in FIGURES[name].needs)
     rows, target = stratified(run, images), target_name(run)
+    regions = Regions(run, classifier, boxes)
     settings = [
         TrustSettings(layer, curves, kinds, precision, target) for layer in _layers(classifier, run, layers)
     ]
-    return [Measurement(classifier, run, chosen, rows, TrustStore.of(run.folder, one)) for one in settings]
+    return [
+        Measurement(
+            classifier, run, chosen, rows, TrustStore.of(run.folder, one), beside=beside(run, one, regions)
+        )
+        for one in settings
+    ]
+
+
+def beside(run: RunData, settings: TrustSettings, regions: Regions) -> MapFigures:
+    """The figures of the same maps that need no passes."""
+    of = DescriptionSettings(
+        settings.layer,
+        "maps",
+        settings.precision,
+        settings.target,
+        cells=settings.curves.cells,
+        regions=regions.key,
+    )
+    return MapFigures(DescriptionStore.of(run.folder, of), regions)
+
+
+def repeated(works: Sequence[Measurement], figures: Sequence[str]) -> list[Repeated]:
+    """The figures of `REPEATED` that are named, of the methods of `works`, on at most `REPEATED_IMAGES` of
+    their images. Raises UserError where `works` are of several layers."""
+    named = [name for name in REPEATED if name in figures]
+    if not named:
+        return []
+    if len(works) > 1:
+        raise UserError(
+            f"figures '{','.join(named)}': these are measured at one layer; name one, or leave layers out."
+        )
+    work, of = works[0], works[0].store.settings
+    rows = stratified(work.run, min(len(work.rows), REPEATED_IMAGES))
+    return [
+        Repeated(
+            work.classifier,
+            work.run,
+            work.methods,
+            rows,
+            DescriptionStore.of(
+                work.run.folder,
+                DescriptionSettings(of.layer, name, of.precision, of.target, seed=of.curves.seed),
+            ),
+        )
+        for name in named
+    ]
 
 
 def _methods(classifier: Classifier, named: Sequence[str], layers: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 is missing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,11 +10,14 @@ from explain.analysis.chance import inconclusive
 from explain.analysis.label_proposals import label_set_findings
 from explain.analysis.run_numbers import caution_of_mean
 from explain.quality.controls import RANDOM_NETWORK
+from explain.quality.description import Description
 from explain.quality.measure import Measurement
+from explain.quality.repeated import Repeated
 from explain.quality.verdict import Trust
 from explain.run.label_sets import LabelRun
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
+from models.counts import counted
 
 
 def explained(run: RunData) -> str:
@@ -42,6 +46,28 @@ def unread(works: Sequence[Measurement]) -> list[str]:
     """How many images could not be read."""
     count, of = max(work.unread for work in works), len(works[0].rows)
     return [f"{count:,} of {of:,} images could not be read: left out."] if count else []
+
+
+def missing(trust: Trust, work: Measurement, again: Sequence[Repeated] = ()) -> list[str]:
+    """What could not be measured: the control of random weights, figures of maps that are made many times,
+    and boxes of other images."""
+    found = missing_control(trust, work)
+    for one in again:
+        if one.missing:
+            found.append(f"Not measured: {one.store.settings.figure} ({one.missing.rstrip('.')}).")
+    boxes = work.beside.regions.boxes if work.beside else None
+    if boxes is not None and boxes.unmatched:
+        found.append(f"{counted(boxes.unmatched, 'box', 'boxes')} of images that the run has not: left out.")
+    return found
+
+
+def described_by(work: Measurement, again: Sequence[Repeated], trust: Trust) -> Description:
+    """What `work` and `again` measured that describes the maps; figures that are not asked for now come from
+    what the folder holds."""
+    kept = Description.kept(work.run, trust, work.store.settings.target)
+    stores = [one.store for one in again] + ([work.beside.store] if work.beside else [])
+    now = Description.of(trust, stores)
+    return replace(kept, **{s.settings.figure: getattr(now, s.settings.figure) for s in stores})
 
 
 def missing_control(trust: Trust, work: Measurement) -> list[str]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 OTHER_IMAGE, RANDOM_NETWORK = "other_image", "random_network"
 OF_IMAGE = ("center", "noise", "edges")
 """Controls that see the image at most; the others are maps of a method, of another image or network."""
+REPEATED_IMAGES = 16
+"""Most images of figures that make maps many times (`repeated`)."""
 
 
 @dataclass(frozen=True)

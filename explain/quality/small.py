@@ -2,6 +2,8 @@
 
 from explain.methods.compute import method_for
 from explain.quality.measure import Measurement
+from explain.quality.places import Regions
+from explain.quality.plan import beside
 from explain.quality.sample import stratified, target_name
 from explain.quality.settings import CurveSettings
 from explain.quality.store import TrustSettings, TrustStore
@@ -27,5 +29,5 @@ def small_measurement(classifier: Classifier, run: RunData) -> Measurement:
     settings = TrustSettings(
         run.manifest.request.layer, CurveSettings(CELLS, STEPS), KINDS, target=target_name(run)
     )
-    store = TrustStore.of(run.folder, settings)
-    return Measurement(classifier, run, methods, stratified(run, IMAGES), store)
+    store, maps = TrustStore.of(run.folder, settings), beside(run, settings, Regions(run, classifier))
+    return Measurement(classifier, run, methods, stratified(run, IMAGES), store, beside=maps)

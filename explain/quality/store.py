@@ -4,9 +4,9 @@ rows that are only ever added. Each can be deleted, and is then made anew."""
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +18,9 @@ from explain.run.parquet import Damaged, read, write
 from models.errors import UserError
 from models.json_files import build, read_object
 
-ABOUT = "about.json"
+ABOUT, DESCRIBED = "about.json", "description.json"
+"""Settings of figures that decide; of figures that describe. A folder has one of them."""
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 REMEDY = "delete the folder and run 'trust' again"
 
 
@@ -41,16 +43,42 @@ class TrustSettings:
 
 
 @dataclass(frozen=True)
-class TrustStore:
-    """The rows of one `TrustSettings`: one an image, method and variant. `variant` '' is the method's own
-    map, else the name of a control; controls that no method makes have the method ''."""
+class DescriptionSettings:
+    """Everything but method and image that changes a figure that describes a map. `figure`: 'maps' (entropy,
+    Gini, and where regions are known whether the map lies there), 'mprt' or 'stability'. Of 'maps' `cells`
+    and `regions` (`places.Regions.key`); of 'mprt' `steps`, `samples`, `noise`, `bins`; of 'stability'
+    `radius` and `samples`; of both `seed`. What has its default is not part of the key, so that a store is
+    found by later versions, too, that have further settings."""
+
+    layer: str
+    figure: str
+    precision: str = "fp32"
+    target: str = ""
+    cells: int = 14
+    regions: str = ""
+    steps: int = 5
+    samples: int = 10
+    noise: float = 0.1
+    bins: int = 100
+    radius: float = 0.02
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """A name for them: equal settings have equal names."""
+        given = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
+        text = json.dumps(given, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class RowStore:
+    """Rows of a folder: one an image, method and variant. `variant` '' is the method's own map, else the name
+    of a control."""
 
     folder: Path
-    settings: TrustSettings
-
-    @classmethod
-    def of(cls, run: Path, settings: TrustSettings) -> "TrustStore":
-        return cls(run / FOLDER / settings.key, settings)
+    settings: Any
+    about: ClassVar[str] = ABOUT
 
     @property
     def parts(self) -> list[Path]:
@@ -76,12 +104,11 @@ class TrustStore:
         """Keep further rows. Raises UserError where the folder cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / ABOUT, asdict(self.settings))
+            write_json(self.folder / self.about, asdict(self.settings))
             numbers = [int(part.stem.split("-")[1]) for part in self.parts]
-            write(
-                pa.Table.from_pylist(list(rows)),
-                self.folder / f"part-{max(numbers, default=-1) + 1:05d}.parquet",
-            )
+            names = dict.fromkeys(name for row in rows for name in row)
+            table = pa.table({name: [row.get(name) for row in rows] for name in names})
+            write(table, self.folder / f"part-{max(numbers, default=-1) + 1:05d}.parquet")
         except OSError as error:
             raise UserError(
                 f"'{self.folder}' cannot be written ({error.strerror or error}): what is measured is kept in "
@@ -89,14 +116,52 @@ class TrustStore:
             ) from error
 
 
+@dataclass(frozen=True)
+class TrustStore(RowStore):
+    """The rows of one `TrustSettings`; controls that no method makes have the method ''."""
+
+    settings: TrustSettings
+
+    @classmethod
+    def of(cls, run: Path, settings: TrustSettings) -> "TrustStore":
+        return cls(run / FOLDER / settings.key, settings)
+
+
+@dataclass(frozen=True)
+class DescriptionStore(RowStore):
+    """The rows of one `DescriptionSettings`; all have a method."""
+
+    settings: DescriptionSettings
+    about: ClassVar[str] = DESCRIBED
+
+    @classmethod
+    def of(cls, run: Path, settings: DescriptionSettings) -> "DescriptionStore":
+        return cls(run / FOLDER / settings.key, settings)
+
+
 def stores(run: Path) -> list[TrustStore]:
     """What was measured of a run, the newest first; folders that cannot be read are left out."""
     found = []
-    for about in sorted((run / FOLDER).glob(f"*/{ABOUT}"), key=lambda path: -path.stat().st_mtime):
+    for about in _newest_first(run, ABOUT):
         try:
             raw = read_object(about)
             curves = build(CurveSettings, raw.pop("curves"))
             found.append(TrustStore(about.parent, build(TrustSettings, raw, curves=curves)))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except UNREADABLE:
             continue
     return found
+
+
+def description_stores(run: Path) -> list[DescriptionStore]:
+    """What describes the maps of a run, the newest first; folders that cannot be read are left out."""
+    found = []
+    for about in _newest_first(run, DESCRIBED):
+        try:
+            found.append(DescriptionStore(about.parent, build(DescriptionSettings, read_object(about))))
+        except UNREADABLE:
+            continue
+    return found
+
+
+def _newest_first(run: Path, name: str) -> list[Path]:
+    return sorted((run / FOLDER).glob(f"*/{name}"), key=lambda path: -path.stat().st_mtime)

@@ -10,7 +10,8 @@ from explain.render import jpeg_bytes, jpeg_url
 from explain.run.reader import RunData
 from explain.run.thumbnails import open_thumbnail
 from explain.run.trusted_data import is_inside
-from models.data.reopen import reopen
+from models.data.kind import Places
+from models.data.reopen import places, reopen
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 
@@ -27,6 +28,15 @@ def original(run: RunData, row: int) -> Image.Image | None:
         return reopen(root, name, exif, bits, trusted, white, request.alpha)
     except UserError:  # a data set that is another one by now
         return None
+
+
+def known_places(run: RunData, row: int, label: str) -> Places:
+    """Where an explanation of the class `label` should lie in the picture of a row, by the name of each
+    region; empty where the data does not say so, or may not be read."""
+    root = run.manifest.data_root
+    if not root or not run.may_read_data:
+        return {}
+    return places(root, str(run.table.at[row, "id"]), label, not is_inside(run.folder, root))
 
 
 def network_view(run: RunData, row: int) -> Image.Image:

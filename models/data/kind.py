@@ -1,9 +1,10 @@
 """What every kind of data source implements. No torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from models.data.source import ImageSource
@@ -49,12 +50,22 @@ class ReopenRequest:
     alpha: bool = False
 
 
+Places = Mapping[str, np.ndarray]
+"""Name of a region -> where it is in a picture: (height, width) bool."""
+
+
+def no_places(request: ReopenRequest, label: str) -> Places:
+    """Of data that does not say where things are."""
+    return {}
+
+
 @dataclass(frozen=True)
 class DataKind:
     """One kind of data source. `open` raises UserError, `NoParts` where the data has no splits at all, and
     `NoSuchPart` where it lacks this one. `reopen` answers None where the picture is not there any more.
     `recognizes_root`: whether a run's data root belongs to this kind. `private`: pictures are read from files
-    of this machine, so that runs of others need permission to show them."""
+    of this machine, so that runs of others need permission to show them. `places`: the regions of a picture
+    in which an explanation of a class, or label, should lie; none where this is not known."""
 
     name: str
     recognizes: Callable[[DataRequest], bool]
@@ -62,3 +73,4 @@ class DataKind:
     recognizes_root: Callable[[str], bool]
     reopen: Callable[[ReopenRequest], Image.Image | None]
     private: bool = True
+    places: Callable[[ReopenRequest, str], Places] = no_places

@@ -2,15 +2,22 @@
 the order. What reads each is imported when it is opened; no torch."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from models.data.kind import DataKind, DataRequest, ReopenRequest
+from models.data.kind import DataKind, DataRequest, Places, ReopenRequest
 from models.data.reopen_file import reopen_file
 from models.data.source import ImageSource
 from models.errors import UserError
 
+if TYPE_CHECKING:
+    from models.data.toon_attributes import DrawnFace
+    from models.data.toon_faces import ToonFace
+
 TOON_FACES, TOON_ATTRIBUTES, TORCHVISION = "toon_faces", "toon_attributes", "torchvision"
+MOVED, VISIBLE = "parts that the expression moves", "places in which the label can be seen"
+"""Regions of drawn faces."""
 
 
 def _open_affect(request: DataRequest) -> ImageSource:
@@ -31,13 +38,25 @@ def _open_toon_faces(request: DataRequest) -> ImageSource:
 
 
 def _reopen_toon_face(request: ReopenRequest) -> Image.Image | None:
+    face = _toon_face(request)
+    return None if face is None else face.image
+
+
+def _toon_face(request: ReopenRequest) -> "ToonFace | None":
     from models.data.toon_faces import ToonFaces
 
     try:
         split, _, name = request.item_id.split("/")
-        return ToonFaces(split, seed=int(request.root.split(":")[1])).load(int(Path(name).stem))
+        return ToonFaces(split, seed=int(request.root.split(":")[1])).face(int(Path(name).stem))
     except (ValueError, KeyError, IndexError):  # ids of others
         return None
+
+
+def _places_of_toon_face(request: ReopenRequest, label: str) -> Places:
+    """All parts of a neutral face, which moves none. Nothing for another expression than the drawn one: where
+    a wrong answer should look is not known."""
+    face = _toon_face(request)
+    return {MOVED: face.evidence} if face is not None and face.expression == label else {}
 
 
 def _open_toon_attributes(request: DataRequest) -> ImageSource:
@@ -47,14 +66,25 @@ def _open_toon_attributes(request: DataRequest) -> ImageSource:
 
 
 def _reopen_toon_attributes(request: ReopenRequest) -> Image.Image | None:
+    face = _drawn_face(request)
+    return None if face is None else face.image
+
+
+def _drawn_face(request: ReopenRequest) -> "DrawnFace | None":
     from models.data.toon_attributes import ToonAttributes
 
     try:
         split, _, name = request.item_id.partition("/")
         index = int(Path(name).stem)
-        return ToonAttributes(split, index + 1, seed=int(request.root.split(":")[1])).load(index)
+        return ToonAttributes(split, index + 1, seed=int(request.root.split(":")[1])).face(index)
     except (ValueError, KeyError, IndexError):  # ids of others
         return None
+
+
+def _places_of_label(request: ReopenRequest, label: str) -> Places:
+    """Nothing for a label that the face lacks."""
+    face = _drawn_face(request)
+    return {VISIBLE: face.evidence(label)} if face is not None and label in face.labels else {}
 
 
 def _open_torchvision(request: DataRequest) -> ImageSource:
@@ -139,6 +169,7 @@ KINDS: tuple[DataKind, ...] = (
         lambda root: root.startswith(f"{TOON_FACES}:"),
         _reopen_toon_face,
         private=False,
+        places=_places_of_toon_face,
     ),
     DataKind(
         TOON_ATTRIBUTES,
@@ -147,6 +178,7 @@ KINDS: tuple[DataKind, ...] = (
         lambda root: root.startswith(f"{TOON_ATTRIBUTES}:"),
         _reopen_toon_attributes,
         private=False,
+        places=_places_of_label,
     ),
     DataKind(
         TORCHVISION,

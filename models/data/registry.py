@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from models.data.kind import DataKind, DataRequest
+from models.data.kind import DataKind, DataRequest, Places, ReopenRequest
 from models.data.kinds import KINDS, OF_A_TASK
 from models.data.source import ImageSource
 from models.errors import UserError
@@ -40,6 +40,7 @@ def register_data_source(
     recognizes: Callable[[str], bool] | None = None,
     reopen: Callable[[str, str], Image.Image | None] | None = None,
     private: bool = True,
+    masks: Callable[[str, str], Places] | None = None,
 ) -> None:
     """Add a kind of labeled images of your own, for this process: `open_data("NAME:...")`, and so
     `vitrine.run(net, "NAME:...", out)`, opens it.
@@ -48,8 +49,9 @@ def register_data_source(
     is of this kind; without it, `NAME` and what begins with `NAME:`; it is asked before the kinds that come
     along. `reopen`: from the root and the id of an item to its picture, RGB, or None where it is gone;
     without it, runs show their thumbnails. `private`: pictures are read from files of this machine, so that a
-    run that others made shows them only where its user allows it. Raises UserError for a name that is
-    taken.
+    run that others made shows them only where its user allows it. `masks`: from the root and the id of an
+    item to its regions by name, (height, width) bool each, in which maps should lie. Raises UserError for a
+    name that is taken.
     """
     if not re.fullmatch(r"\w[\w-]+", name, re.ASCII):
         raise UserError(
@@ -58,13 +60,18 @@ def register_data_source(
     if name in {kind.name for kind in kinds()}:
         raise UserError(f"A data source '{name}' exists: register yours under another name.")
     prefix = f"{name}:"
+
+    def may(r: ReopenRequest) -> bool:
+        return r.trusted or not private
+
     REGISTERED[name] = DataKind(
         name,
         lambda r: recognizes(r.text) if recognizes else r.text == name or r.text.startswith(prefix),
         _checked(name, open),
         lambda root: root.startswith(prefix),
-        lambda r: reopen(r.root, r.item_id) if reopen and (r.trusted or not private) else None,
+        lambda r: reopen(r.root, r.item_id) if reopen and may(r) else None,
         private,
+        lambda r, label: masks(r.root, r.item_id) if masks and may(r) else {},
     )
 
 

@@ -2,11 +2,11 @@
 
 from PIL import Image
 
-from models.data.kind import ReopenRequest
+from models.data.kind import Places, ReopenRequest
 from models.data.registry import kind_of_root
 from models.data.reopen_file import below
 
-__all__ = ["below", "is_private", "reopen"]
+__all__ = ["below", "is_private", "places", "reopen"]
 
 
 def reopen(
@@ -25,6 +25,12 @@ def reopen(
     `root` and `item_id` come from the run folder, never from a request.
     """
     return kind_of_root(root).reopen(ReopenRequest(root, item_id, exif, bits, trusted, white, alpha))
+
+
+def places(root: str, item_id: str, label: str, trusted: bool = True) -> Places:
+    """Where an explanation of the class `label` should lie in the picture `item_id`, by the name of each
+    region; empty where the data does not say so. As `reopen` otherwise."""
+    return kind_of_root(root).places(ReopenRequest(root, item_id, trusted=trusted), label)
 
 
 def is_private(root: str) -> bool:
