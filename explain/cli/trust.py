@@ -188,7 +188,7 @@ def _result(works: "Sequence[Measurement]", again: "Sequence[Repeated]", run: "R
     from explain.quality.depth import Depth, advice
     from explain.quality.description_tables import tables_of
     from explain.quality.format_text import format_depth, format_trust, wrapped
-    from explain.quality.next_run import command_at
+    from explain.quality.next_run import command_at, try_stages
     from explain.quality.remarks import described_by, explained, missing, unread
     from explain.quality.verdict import Trust
 
@@ -197,7 +197,8 @@ def _result(works: "Sequence[Measurement]", again: "Sequence[Repeated]", run: "R
     notes = [line for text in lacking for line in (*wrapped(text), "")]
     if len(found) == 1:
         tables = tables_of(described_by(works[0], again, found[0]))
-        return "\n".join([*notes, format_trust(found[0], explained(run), tables)])
+        after = try_stages(found[0], run.folder)
+        return "\n".join([*notes, format_trust(found[0], explained(run), tables), *after])
     depth = Depth.of(found, run.manifest.request.layer)
     lines = [*notes, format_depth(depth), "", *wrapped(advice(depth))]
     if depth.advised is not None:

@@ -1,9 +1,21 @@
-"""The command of a run at another layer."""
+"""What to do next: the command of a run at another layer, and that of measuring the stages."""
 
 import shlex
+from pathlib import Path
 
+from explain.network.stages import STAGES
+from explain.quality.verdict import Trust
 from explain.run.format import Manifest
 from models.program import program, typed
+
+
+def try_stages(trust: Trust, folder: Path) -> list[str]:
+    """What to measure where no method of one layer beats its controls: one sentence and the command; nothing
+    where one does, and for methods without a layer."""
+    if trust.recommended is not None or not trust.layer or "," in trust.layer or not trust.verdicts:
+        return []
+    words = ["trust", str(folder), "--layers", STAGES, "--methods", "layer_cam"]
+    return ["", "LayerCAM over the stages of a network often says more than maps of one layer:", typed(words)]
 
 
 def command_at(manifest: Manifest, layer: str) -> str:

@@ -130,7 +130,7 @@ def _layers(classifier: Classifier, run: RunData, named: Sequence[str]) -> list[
     """Raises UserError for a layer that there is not."""
     own = run.manifest.request.layer
     if list(named) == [ALL]:
-        return layers_over_depth(classifier, own)
+        return list(dict.fromkeys([*layers_over_depth(classifier, own), _names(classifier, STAGES)]))
     for layer in named:
         if layer != STAGES:
             find_layer(classifier.model, layer)
