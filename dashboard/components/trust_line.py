@@ -1,11 +1,12 @@
-"""The line above maps: which method they are of, and whether they say more than controls do."""
+"""The line above maps: which method they are of, and whether they say more than controls do; and the verdict
+beside what rests on where maps are strong."""
 
 from typing import Literal
 
 from markupsafe import Markup
 
-from dashboard.components.markup import NOTHING, action, html
-from explain.analysis.on_maps import command
+from dashboard.components.markup import NOTHING, action, html, join
+from explain.analysis.on_maps import command, said_of
 from explain.quality.known import known, state_of, verdict_of
 from explain.quality.sample import target_name
 from explain.quality.verdict import BELIEVED, FIGURES, SHORT, Verdict
@@ -39,6 +40,12 @@ def trust_line(run: RunData, method: str, offer: Offer, progress: str = "", ende
         more=more,
         ended=html("<small>{}</small>", ended) if ended and not progress else NOTHING,
     )
+
+
+def verdict_note(run: RunData, *methods: str) -> Markup:
+    """The verdicts on the run's maps of `methods`, a line each, for views that are about where maps are
+    strong."""
+    return join(html('<p class="vt-advice vt-maps-note">{}.</p>', said_of(run, m)) for m in methods)
 
 
 def method_options(run: RunData, methods: list[str]) -> dict[str, str]:
