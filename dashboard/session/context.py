@@ -17,6 +17,7 @@ from dashboard.server.permissions import Access
 from dashboard.server.uploads import Photos
 from dashboard.session.cancellation import Cancellation
 from dashboard.session.decoder_service import DecoderService
+from dashboard.session.fair_lock import FairLock
 from dashboard.session.gaze_service import GazeService
 from dashboard.session.image_sessions import ImageSessions
 from dashboard.session.measuring import Measuring
@@ -79,7 +80,7 @@ class Context:
     )  # (tab's id, handler, inputs, outputs) when the tab is opened
     _working: threading.Thread | None = None
     _findings: "LRUCache[int, Findings]" = field(default_factory=lambda: LRUCache(LABELS))
-    _lock: threading.RLock = field(default_factory=threading.RLock)  # of the network, which may compute long
+    _lock: FairLock = field(default_factory=FairLock)  # of the network, which may compute long
     _of_findings: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
     _worked: Findings | None = None
@@ -210,8 +211,8 @@ class Context:
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:
-        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, has
-        other weights, or may not be used."""
+        """The run's network, held for this thread alone; threads get it in the order in which they ask.
+        Raises UserError where it cannot be loaded, has other weights, or may not be used."""
         self.access.require_model()
         with self._lock:
             self._classifier = (
