@@ -51,7 +51,8 @@ class Context:
     page, or it asks for a password. `threshold`, `positive`: of two classes, where the page begins; `asked`:
     of several labels per image, the number of the label where it begins (-1: that with the most errors).
     `opened`:
-    the row that was clicked last; `view`: what Errors shows."""
+    the row that was clicked last; `layer`: the layer that was chosen for live maps; `view`: what Errors
+    shows."""
 
     run: RunData
     weights: Path | None = None
@@ -72,6 +73,7 @@ class Context:
     subjects: Subjects = field(init=False)
     sessions: ImageSessions = field(init=False)
     opened: Any = None
+    layer: Any = None
     view: Any = None
     tabs: Any = None
     on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives

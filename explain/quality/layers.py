@@ -1,5 +1,7 @@
 """Layers at which maps are compared over depth."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from explain.features.depth import block_outputs
@@ -33,3 +35,14 @@ def _reached(classifier: Classifier, layer: str) -> bool:
         return bool(found.gradient(found.logits.argmax(1)).any())
     except UserError:
         return False
+
+
+def in_network_order(classifier: Classifier, names: Iterable[str]) -> list[str]:
+    """Layers and blocks in the order in which the network is through with them; unknown ones at the end."""
+    rows = [row.name for row in layers(classifier.model, noise(classifier))]
+
+    def end(name: str) -> int:
+        of_it = (k for k, row in enumerate(rows) if row == name or row.startswith(f"{name}."))
+        return max(of_it, default=len(rows))
+
+    return sorted(names, key=end)

@@ -7,7 +7,8 @@ from explain.methods.compute import method_for
 from explain.network.hooks import find_layer
 from explain.network.stages import STAGES, stage_layers
 from explain.quality.curves import CurveSettings
-from explain.quality.layers import layers_over_depth
+from explain.quality.layer_order import keep_order, kept_order
+from explain.quality.layers import in_network_order, layers_over_depth
 from explain.quality.measure import Measurement
 from explain.quality.sample import stratified, target_name
 from explain.quality.store import TrustSettings, TrustStore
@@ -45,16 +46,18 @@ def measurements(
     precision: str = "fp32",
 ) -> list[Measurement]:
     """One for each layer. `methods`: default those of the run; `layers`: default that of the run, 'all' for
-    the outputs of blocks. Raises UserError for what is unknown, and for a run without answers."""
+    the outputs of blocks; the order of several is kept in the folder. Raises UserError for what is unknown,
+    and for a run without answers."""
     require_known(figures, curves.baseline, precision)
     if not len(run.ok):
         raise UserError(no_answers(run))
     chosen = _methods(classifier, methods or run.manifest.request.methods, layers)
     kinds = tuple(kind for name in FIGURES if name in figures for kind in FIGURES[name].needs)
     rows, target = stratified(run, images), target_name(run)
-    settings = [
-        TrustSettings(layer, curves, kinds, precision, target) for layer in _layers(classifier, run, layers)
-    ]
+    names = _layers(classifier, run, layers)
+    if len(names) > 1:
+        keep_order(run.folder, in_network_order(classifier, {*kept_order(run.folder), *names}))
+    settings = [TrustSettings(layer, curves, kinds, precision, target) for layer in names]
     return [Measurement(classifier, run, chosen, rows, TrustStore.of(run.folder, one)) for one in settings]
 
 
