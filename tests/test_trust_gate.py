@@ -23,6 +23,7 @@ from dashboard.tabs.compare import CompareTab
 from dashboard.tabs.errors import pieces
 from dashboard.tabs.errors_state import first_view
 from explain.analysis.clusters import Cluster, Clustering
+from explain.analysis.compare import compare, format_text
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.headline import headline
 from explain.analysis.on_maps import DO_NOT, may_say_of, verdict_text
@@ -221,3 +222,19 @@ def test_a_comparison_is_kept_while_nothing_is_measured(
     keep(other, {"grad_cam": SAME})
     shown(tab)
     assert tab._comparisons.of(0) is not before
+
+
+def test_compare_rests_on_maps_that_pass(small_run: RunData) -> None:
+    other = open_run(shutil.copytree(small_run.folder, small_run.folder.parent / "other"))
+    plain = compare(small_run, other, replicates=20)
+    assert plain.matched["similarity"].notna().any()
+    assert "have not been compared with controls" in plain.maps_note
+    assert f"trust {other.folder}" in plain.maps_note
+    for one in (small_run, other):
+        keep(one, {"grad_cam": SAME, "layer_cam": SAME})
+    unsaid = compare(small_run, other, replicates=20)
+    assert unsaid.matched["similarity"].isna().all()
+    assert "Not said: similarity of maps (run A)" in " ".join(" ".join(format_text(unsaid)).split())
+    asked = compare(small_run, other, "grad_cam", replicates=20)
+    assert asked.matched["similarity"].notna().any()  # it was asked for by name; the note says what they are
+    assert "no better than the center" in asked.maps_note

@@ -26,7 +26,6 @@ from dashboard.tabs.errors_state import View, first_view, from_query
 from dashboard.tabs.export import _methods
 from dashboard.tabs.inspect_maps import live_maps
 from dashboard.tabs.inspect_state import InspectView
-from explain.analysis.compare import compare, format_text
 from explain.quality.known import (
     first_method,
     known,
@@ -388,22 +387,3 @@ def test_the_option_of_serve(small_run: RunData) -> None:
         )
     arguments = ("--run", small_run.folder, "--read-only", "--measure-trust", "--no-browser")
     assert "leave one of them out" in one_line("serve", *arguments)
-
-
-# --- Compare
-
-
-def test_compare_rests_on_maps_that_pass(small_run: RunData) -> None:
-    other = open_run(shutil.copytree(small_run.folder, small_run.folder.parent / "other"))
-    plain = compare(small_run, other, replicates=20)
-    assert plain.matched["similarity"].notna().any()
-    assert "have not been compared with controls" in plain.maps_note
-    assert f"trust {other.folder}" in plain.maps_note
-    for one in (small_run, other):
-        keep(one, {"grad_cam": SAME, "layer_cam": SAME})
-    unsaid = compare(small_run, other, replicates=20)
-    assert unsaid.matched["similarity"].isna().all()
-    assert "Not said: similarity of maps (run A)" in " ".join(" ".join(format_text(unsaid)).split())
-    asked = compare(small_run, other, "grad_cam", replicates=20)
-    assert asked.matched["similarity"].notna().any()  # it was asked for by name; the note says what they are
-    assert "no better than the center" in asked.maps_note
