@@ -195,7 +195,8 @@ def test_a_click_opens_inspect_at_the_layer(made: Callable[..., Context], access
     for index, value in (("layer", "features.1"), ("layer", "<b>"), ("measure", OTHER)):
         event = SimpleNamespace(index=index, value=value)
         assert all(one == gr.skip() for one in errors._trust.use_layer(event))
-    with pytest.raises(gr.Error, match="No maps can be made of the layer 'nowhere' here"):
+    assert inspect.use_layer({"layer": "features"}).value == ["features"]  # a block
+    with pytest.raises(gr.Error, match="No layer 'nowhere'"):
         inspect.use_layer({"layer": "nowhere"})
 
 

@@ -253,10 +253,14 @@ class InspectTab:
 
     @error_boundary
     def use_layer(self, chosen: dict[str, Any]) -> Any:
-        """The layer that was chosen elsewhere, alone."""
+        """The layer that was chosen elsewhere, alone; also a block, which the list lacks."""
+        from explain.network.hooks import find_layer
+
         names, layer = self._layers(), str(chosen["layer"])
         if layer not in [name for _, name in names]:
-            raise UserError(f"No maps can be made of the layer '{layer[:80]}' here: choose another one.")
+            with self._ctx.classifier() as classifier:
+                find_layer(classifier.model, layer)
+            names.append((layer, layer))
         return gr.Dropdown(names, value=[layer], multiselect=True)
 
     def _layers(self) -> list[tuple[str, str]]:
