@@ -95,8 +95,8 @@ def test_damaged_layers_are_as_none(small_run: RunData, own: str) -> None:
 
 
 def test_without_a_kept_order_numbers_are_in_order(small_run: RunData) -> None:
-    names = ["features", "features.10", "features.2", "conv", "features.2.1"]
-    ordered = ["conv", "features.2.1", "features.2", "features.10", "features"]
+    names = ["features", "features.10,features.11", "features.10", "features.2", "conv", "features.2.1"]
+    ordered = ["conv", "features.2.1", "features.2", "features.10", "features.10,features.11", "features"]
     assert in_order(small_run.folder, names) == ordered
 
 
@@ -113,10 +113,13 @@ def test_the_order_is_the_networks(small_run: RunData, tiny: Classifier) -> None
     measurements(tiny, small_run, images=12)
     assert not (small_run.folder / "trust" / FILE).exists()  # of one layer there is none
     measurements(tiny, small_run, layers=("features.4", "features.0"), images=12)
+    measurements(tiny, small_run, layers=("features", "stages"), images=12)
     measurements(tiny, small_run, layers=("features", "features.3"), images=12)
     kept = json.loads((small_run.folder / "trust" / FILE).read_text())["layers"]
-    assert [name for name in kept if name != "features"] == ["features.0", "features.3", "features.4"]
-    assert kept.index("features") >= 2  # it ends with its last layer
+    single = [name for name in kept if "," not in name]
+    assert [name for name in single if name != "features"] == ["features.0", "features.3", "features.4"]
+    assert single.index("features") >= 2  # it ends with its last layer
+    assert len(kept) == len(set(kept))
 
 
 # --- the page
@@ -196,6 +199,7 @@ def test_a_click_opens_inspect_at_the_layer(made: Callable[..., Context], access
         event = SimpleNamespace(index=index, value=value)
         assert all(one == gr.skip() for one in errors._trust.use_layer(event))
     assert inspect.use_layer({"layer": "features"}).value == ["features"]  # a block
+    assert inspect.use_layer({"layer": "features.0,features.3"}).value == ["features.0", "features.3"]
     with pytest.raises(gr.Error, match="No layer 'nowhere'"):
         inspect.use_layer({"layer": "nowhere"})
 

@@ -253,15 +253,17 @@ class InspectTab:
 
     @error_boundary
     def use_layer(self, chosen: dict[str, Any]) -> Any:
-        """The layer that was chosen elsewhere, alone; also a block, which the list lacks."""
-        from explain.network.hooks import find_layer
+        """The layer that was chosen elsewhere, alone, or several with commas; also blocks, which the list
+        lacks."""
+        from explain.network.hooks import find_layer, layers_in
 
-        names, layer = self._layers(), str(chosen["layer"])
-        if layer not in [name for _, name in names]:
-            with self._ctx.classifier() as classifier:
-                find_layer(classifier.model, layer)
-            names.append((layer, layer))
-        return gr.Dropdown(names, value=[layer], multiselect=True)
+        choices, wanted = self._layers(), list(layers_in(str(chosen["layer"])))
+        known = [name for _, name in choices]
+        with self._ctx.classifier() as classifier:
+            for name in wanted:
+                find_layer(classifier.model, name)
+        choices += [(name, name) for name in wanted if name not in known]
+        return gr.Dropdown(choices, value=wanted, multiselect=True)
 
     def _layers(self) -> list[tuple[str, str]]:
         """Texts and names; the text says which is the best of those that were measured."""

@@ -40,7 +40,8 @@ def kept_order(run: Path) -> list[str]:
 
 
 def _natural(name: str) -> list[list[tuple[float, str]]]:
-    """features.10 after features.2, and features, which ends with its last layer, after both."""
-    parts = [re.split(r"(\d+)", part) for part in name.split(".")]
+    """features.10 after features.2, and features, which ends with its last layer, after both; of several with
+    commas as the last one."""
+    parts = [re.split(r"(\d+)", part) for part in name.rpartition(",")[2].split(".")]
     key = [[(int(p), "") if p.isdecimal() else (-1.0, p) for p in part] for part in parts]
     return [*key, [(float("inf"), "")]]

@@ -56,7 +56,7 @@ def measurements(
     rows, target = stratified(run, images), target_name(run)
     names = _layers(classifier, run, layers)
     if len(names) > 1:
-        keep_order(run.folder, in_network_order(classifier, {*kept_order(run.folder), *names}))
+        keep_order(run.folder, in_network_order(classifier, dict.fromkeys([*kept_order(run.folder), *names])))
     settings = [TrustSettings(layer, curves, kinds, precision, target) for layer in names]
     return [Measurement(classifier, run, chosen, rows, TrustStore.of(run.folder, one)) for one in settings]
 
