@@ -35,7 +35,7 @@ def build(ctx: Context) -> gr.Blocks:
         run = ctx.run
         register(NumberEndpoints(ctx, run) if isinstance(run, NumbersRun) else Endpoints(ctx), ctx)
         clickable(header(ctx.run) + class_names(ctx.run), "vt-top", SCRIPTS)
-        ctx.opened = gr.State(None)
+        ctx.opened, ctx.layer = gr.State(None), gr.State(None)
         with gr.Tabs(elem_id="vt-tabs") as ctx.tabs:
             for tab in open_to(ctx.access, ctx.run):
                 with gr.Tab(tab.TITLE, id=tab.ID) as item:

@@ -10,6 +10,7 @@ from dashboard.server.uploads import handed_out, open_upload, photo_upload
 from dashboard.session.context import Context
 from explain.analysis.findings import Findings
 from explain.analysis.headline import headline
+from explain.analysis.on_maps import said_of
 from explain.analysis.ranking import SORTS
 from explain.run.reader import RunData
 from models.errors import UserError
@@ -70,13 +71,14 @@ class Endpoints:
         self._prepare(select, str(request.session_hash))
         selection = selected(findings, select, sort=next(iter(SORTS)))
         shown = selection.rows[: max(1, min(int(limit or 20), MOST))]
-        figures = headline(run, run.manifest.request.methods[0])
+        method = run.manifest.request.methods[0]
         return {
             "model": run.manifest.request.model,
             "data": run.manifest.request.data,
             "selected": selection.description,
             "number": len(selection.rows),
-            "figures": {figure.name: figure.value for figure in figures},
+            "figures": {figure.name: figure.value for figure in headline(run, method)},
+            "maps": said_of(run, method),
             "images": _images(run, shown),
             "what_to_try": _proposals(findings) if findings.ready else None,
             "inconclusive": findings.inconclusive,

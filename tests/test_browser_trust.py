@@ -12,6 +12,8 @@ from explain.quality import small
 from explain.quality.known import known
 from explain.run.reader import open_run
 from tests.conftest import DEMO
+from tests.measured import BETTER, SAME, keep
+from tests.pages import FITS
 
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
@@ -56,3 +58,26 @@ def test_maps_are_measured_at_a_click(page: "playwright.Page", demo: Path) -> No
     assert found.by_method[shown].text in page.locator("#vt-trust p").inner_text()
     page.select_option("#vt-gallery select[data-action=method]", last.method)
     page.wait_for_selector(f"#vt-trust p:has-text('{last.title}: {last.text}')")
+
+
+@pytest.fixture
+def over_depth(demo: Path) -> None:
+    """Two layers, of which another one than the run's is the better one."""
+    run = open_run(demo)
+    keep(run, {"layer_cam": SAME})
+    keep(run, {"layer_cam": BETTER}, layer="features.22")
+
+
+@pytest.mark.parametrize("page", [(1280, False, "")], indirect=True, ids=["wide light"])
+def test_the_best_layer_is_used_in_inspect_at_a_click(over_depth: None, page: "playwright.Page") -> None:
+    page.click("#vt-trust .vt-over-depth summary:has-text('2 layers on 12 images, best at features.22')")
+    rows = page.locator("#vt-trust .vt-over-depth tbody tr")
+    assert [text.split()[0] for text in rows.all_inner_texts()] == ["features.22", "features.37"]
+    widths = [bar.bounding_box()["width"] for bar in page.locator("#vt-trust .vt-bar i").all()]  # type: ignore[index]
+    assert widths[0] == pytest.approx(90, abs=1)
+    assert widths[1] == pytest.approx(90 * 0.4 / 0.6055, abs=1)
+    assert page.evaluate(FITS)
+    page.click("#vt-trust [data-action=layer]")
+    page.wait_for_selector("#vt-layers:visible :text('features.22')")
+    page.wait_for_selector("#vt-live :text('features.22')")  # live maps, at this layer alone
+    assert "features.37" not in page.locator("#vt-live").inner_text()

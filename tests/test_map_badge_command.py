@@ -1,11 +1,15 @@
 """The figures of maps from Python and from the command line."""
 
+import re
+from html import escape
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import vitrine
 from explain.quality.kept import Badge
+from explain.quality.map_check import ONE_IMAGE
 from models.errors import UserError
 from tests.command import launch
 from tests.test_map_badge import PHOTO
@@ -18,6 +22,35 @@ def test_vitrine_explain_holds_the_figures() -> None:
     assert [*found.badges] == [*found.checks] == ["grad_cam", "layer_cam"]
     assert all(isinstance(badge, Badge) and badge.kept for badge in found.badges.values())
     assert vitrine.explain(net, PHOTO).checks == {}
+
+
+def test_a_notebook_shows_what_the_command_prints() -> None:
+    net = vitrine.wrap(network(), ["blue", "<green>", "red"], TRANSFORM)
+    found = vitrine.explain(net, PHOTO, ["grad_cam", "layer_cam"], target=1, check=True)
+    plain, *figures = re.findall(r"<figure.*?</figure>", found._repr_html_())
+    assert "<small>" not in plain  # the image itself
+    for figure, badge in zip(figures, found.badges.values(), strict=True):
+        assert badge.lines
+        assert re.findall(r"<small>(.*?)</small>", figure) == [escape(line) for line in badge.lines]
+    html = found._repr_html_()
+    for check in found.checks.values():
+        assert escape("\n".join(check.lines)) in html
+        assert check.dependence in check.lines
+    assert html.count(ONE_IMAGE) == 1
+    assert "<green>" not in html
+    plain = vitrine.explain(net, PHOTO, ["grad_cam"])._repr_html_()
+    assert "top 10" in plain
+    assert "<pre" not in plain
+    assert ONE_IMAGE not in plain
+
+
+def test_a_notebook_shows_what_is_wrong_with_a_map() -> None:
+    model = network()
+    nn.init.zeros_(model[-1].weight)  # no position changes any score
+    net = vitrine.wrap(model, ["blue", "green", "red"], TRANSFORM)
+    found = vitrine.explain(net, PHOTO, ["grad_cam"], check=True)
+    assert "flat: Every position has zero: the map prefers no part of the image." in found._repr_html_()
+    assert found.checks == {}  # there is nothing to check
 
 
 def words_of(folder: Path, methods: str) -> list[object]:

@@ -4,13 +4,16 @@ first method, and the measurement behind the button."""
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import gradio as gr
 import pytest
+import torch
 
 from dashboard.components.toolbar import method_choice
 from dashboard.components.trust_line import NOT_YET, trust_line
@@ -22,7 +25,8 @@ from dashboard.session.measuring import CANCELLED
 from dashboard.tabs.errors import ErrorsTab
 from dashboard.tabs.errors_state import View, first_view, from_query
 from dashboard.tabs.export import _methods
-from explain.analysis.compare import compare, format_text
+from dashboard.tabs.inspect_maps import live_maps
+from dashboard.tabs.inspect_state import InspectView
 from explain.quality.known import (
     first_method,
     known,
@@ -37,6 +41,7 @@ from explain.run.reader import RunData, open_run
 from models.classifier import Classifier
 from models.errors import UserError
 from tests.command import launch, one_line
+from tests.conftest import TinyNet
 from tests.measured import BETTER, CENTER, SAME, keep
 
 # --- what is known
@@ -256,19 +261,18 @@ def pick(method: str) -> Any:
 
 
 def test_cancel_keeps_what_was_measured_and_the_button_resumes(
-    made: Callable[..., ErrorsTab], small_run: RunData, monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., ErrorsTab], small_run: RunData
 ) -> None:
-    monkeypatch.setattr("dashboard.session.measuring.PAUSE", 0.1)
     tab = made()
     click(tab, "measure")
     while not tab._ctx.measuring.progress.startswith(("3", "4", "5")):
-        time.sleep(0.01)
+        with tab._ctx.classifier():  # so that it does one step at a time
+            pass
     click(tab, "stop")
     ended(tab)
     line, *_ = tab._trust.follow({"method": "grad_cam"})
     assert CANCELLED in line
     before = known(small_run)
-    monkeypatch.setattr("dashboard.session.measuring.PAUSE", 0.0)
     click(tab, "measure")
     ended(tab)
     after = known(small_run)
@@ -277,17 +281,55 @@ def test_cancel_keeps_what_was_measured_and_the_button_resumes(
     assert 0 < before.images < after.images == len(small_run.ok)
 
 
-def test_others_get_the_network_between_two_steps(
-    made: Callable[..., ErrorsTab], monkeypatch: pytest.MonkeyPatch
+class Watched(TinyNet):
+    """Tells `on_pass` how many images go through it, it or any copy of it."""
+
+    on_pass: ClassVar[Callable[[int], None]] = staticmethod(lambda images: None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        Watched.on_pass(len(x))
+        return super().forward(x)
+
+
+def test_a_live_map_waits_for_one_batch_of_a_measurement(
+    made: Callable[..., ErrorsTab], tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tab, waited = made(), list[float]()
+    """Whenever it is asked for: counted in images that go through the network before it is its turn."""
+    model = Watched().eval()
+    model.load_state_dict(tiny.model.state_dict())
+    tab = made(network=replace(tiny, model=model))
+    ctx, request = tab._ctx, tab._ctx.run.manifest.request
+    total, passes, waited, visitors = 0, 0, list[int](), dict[threading.Thread, int]()
+
+    def visit() -> None:
+        view = InspectView({"row": 0}, layers=(request.layer,), methods=("grad_cam",))
+        live_maps(ctx, view)
+
+    def on_pass(images: int) -> None:
+        nonlocal total, passes
+        if (me := threading.current_thread()) in visitors:  # its first pass: it has the network
+            if visitors[me] >= 0:
+                waited.append(total - visitors[me])
+            visitors[me] = -1
+            return
+        if passes % 4 == 0:  # somebody asks while this batch is under way
+            ctx.sessions.forget({"row": 0})  # nothing is known of the image
+            visitor = threading.Thread(target=visit, daemon=True)
+            visitors[visitor] = total
+            visitor.start()
+            while not ctx._lock.waiting and visitor.is_alive():
+                time.sleep(0.001)
+        total, passes = total + images, passes + 1
+
+    monkeypatch.setattr(Watched, "on_pass", staticmethod(on_pass))
     click(tab, "measure")
-    while tab._ctx.measuring.running:
-        before = time.monotonic()
-        with tab._ctx.classifier():
-            waited.append(time.monotonic() - before)
-        time.sleep(0.01)
-    assert len(waited) > 5  # it was not held to the end
+    ended(tab)
+    for visitor in visitors:
+        visitor.join(60)
+    assert known(ctx.run).images == len(ctx.run.ok)
+    assert len(waited) == len(visitors) >= 20
+    assert max(waited) <= 32
+    assert total > len(ctx.run.ok) * (9 * 18 + 2)  # nine maps of an image in two curves of nine steps
 
 
 def test_visitors_have_no_button_and_cannot_measure(made: Callable[..., ErrorsTab]) -> None:
@@ -356,22 +398,3 @@ def test_the_option_of_serve(small_run: RunData) -> None:
         )
     arguments = ("--run", small_run.folder, "--read-only", "--measure-trust", "--no-browser")
     assert "leave one of them out" in one_line("serve", *arguments)
-
-
-# --- Compare
-
-
-def test_compare_rests_on_maps_that_pass(small_run: RunData) -> None:
-    other = open_run(shutil.copytree(small_run.folder, small_run.folder.parent / "other"))
-    plain = compare(small_run, other, replicates=20)
-    assert plain.matched["similarity"].notna().any()
-    assert "have not been compared with controls" in plain.maps_note
-    assert f"trust {other.folder}" in plain.maps_note
-    for one in (small_run, other):
-        keep(one, {"grad_cam": SAME, "layer_cam": SAME})
-    unsaid = compare(small_run, other, replicates=20)
-    assert unsaid.matched["similarity"].isna().all()
-    assert "Not said: similarity of maps (run A)" in " ".join(" ".join(format_text(unsaid)).split())
-    asked = compare(small_run, other, "grad_cam", replicates=20)
-    assert asked.matched["similarity"].notna().any()  # it was asked for by name; the note says what they are
-    assert "no better than the center" in asked.maps_note

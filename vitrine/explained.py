@@ -17,7 +17,7 @@ from explain.methods.single_image import class_number
 from explain.quality.badge import badges
 from explain.quality.check import check_map
 from explain.quality.kept import Badge
-from explain.quality.map_check import MapCheck
+from explain.quality.map_check import ONE_IMAGE, MapCheck
 from explain.render import jpeg_bytes, jpeg_url, normalize, overlay
 from models.classifier import Classifier
 from models.data.images import UnreadableImage, open_image
@@ -67,23 +67,40 @@ class Explained:
         return folder
 
     def _repr_html_(self) -> str:
+        """The image and the maps on it, with what is said of each; below them the checks."""
         sure = "" if self.are_numbers else f" {100 * self.prob.max():.1f} %"
-        cells = [(self.seen, f"{escape(self.predicted)}{sure}")]
+        figures = [_figure(self.seen, f"{self.predicted}{sure}")]
         for name, found in self.results.items():
-            layer = f", {escape(found.layer)}" if found.layer else ""
-            cells.append(
-                (
-                    self.overlay(name),
-                    f"{escape(get(name).title)} for {escape(self.classes[found.target])}{layer}",
-                )
-            )
-        pictures = "".join(
-            f'<figure style="display:inline-block;margin:4px"><img src="{jpeg_url(jpeg_bytes(picture))}" '
-            f'alt="{caption}" '
-            f'style="width:224px"><figcaption>{caption}</figcaption></figure>'
-            for picture, caption in cells
-        )
-        return f"<div>{pictures}</div>"
+            layer = f", {found.layer}" if found.layer else ""
+            caption = f"{get(name).title} for {self.classes[found.target]}{layer}"
+            figures.append(_figure(self.overlay(name), caption, self._said(name)))
+        checks = [_checked(get(name).title, check) for name, check in self.checks.items()]
+        checks += [f"<p><small>{escape(ONE_IMAGE)}</small></p>"] if checks else []
+        return f"<div>{''.join(figures + checks)}</div>"
+
+    def _said(self, method: str) -> list[str]:
+        """The lines below a map."""
+        badge = self.badges.get(method)
+        return badge.lines if badge is not None else []
+
+
+def _figure(picture: Image.Image, caption: str, lines: Sequence[str] = ()) -> str:
+    """A picture with its caption and lines of text, as HTML."""
+    said = "".join(f"<br><small>{escape(line)}</small>" for line in lines)
+    return (
+        '<figure style="display:inline-block;margin:4px;width:224px;vertical-align:top">'
+        f'<img src="{jpeg_url(jpeg_bytes(picture))}" alt="{escape(caption)}" style="width:224px">'
+        f"<figcaption>{escape(caption)}{said}</figcaption></figure>"
+    )
+
+
+def _checked(title: str, check: MapCheck) -> str:
+    """The lines of a check, as HTML: its table keeps its columns."""
+    lines = "\n".join(check.lines)
+    return (
+        f"<p><b>Check of {escape(title)}</b>: {escape(check.quantity.name)}</p>"
+        f'<pre style="white-space:pre-wrap">{escape(lines)}</pre>'
+    )
 
 
 def explained(

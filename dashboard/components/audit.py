@@ -11,7 +11,7 @@ from dashboard.components.toolbar import ONE_TARGET, controls_row, method_choice
 from dashboard.tabs.errors_state import AUDITED, View
 from explain.analysis.contrasts import Contrast
 from explain.analysis.findings import Findings
-from explain.analysis.on_maps import not_said_of
+from explain.analysis.on_maps import not_said_of, said_of
 from explain.formatting import counted, decimal, p_value
 from explain.run.format import area_column, map_column
 from explain.run.map_stats import UNIFORM_BORDER_MASS
@@ -61,7 +61,7 @@ def _differences(findings: Findings, view: View) -> Markup:
     return panel(
         TITLE,
         controls + table(HEADS_OF_DIFFERENCES, rows),
-        "the largest significant differences first",
+        f"the largest significant differences first; {said_of(run, view.method)}",
         border,
     )
 
@@ -104,7 +104,8 @@ def _statistics(findings: Findings, view: View) -> Markup:
     return panel(
         "Map statistics of every image",
         controls_row(_limits(view, statistics), pager(view.page, pages)) + table(heads, rows),
-        f"{counted(len(found), 'image')}{whose}; click a column to sort, a row to inspect",
+        f"{counted(len(found), 'image')}{whose}; click a column to sort, a row to inspect; "
+        f"{said_of(run, view.method)}",
     )
 
 

@@ -7,6 +7,7 @@ from dashboard.components.controls import select
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
+from dashboard.components.trust_line import verdict_note
 from dashboard.tabs.errors_state import View
 from explain.analysis.clusters import Cluster
 from explain.analysis.findings import Findings
@@ -51,7 +52,7 @@ def cluster_view(findings: Findings, view: View) -> Markup:
         if found.left_out
         else ""
     )
-    return panel(title, controls + body, note + left)
+    return panel(title, controls + verdict_note(run, view.method) + body, note + left)
 
 
 def _cluster(findings: Findings, view: View, c: Cluster, key: str, top: float) -> Markup:

@@ -17,6 +17,7 @@ from dashboard.tabs.compare_state import LISTS, TARGETS, Choice
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare import Comparison
+from explain.analysis.on_maps import said_of_both
 from explain.formatting import be, counted, decimal, evidence, p_value
 from explain.run.label_sets import LabelRun
 from explain.run.reader import RunData
@@ -147,7 +148,9 @@ def flips(c: Comparison, choice: Choice) -> Markup:
     cards = html('<div class="vt-pairs">{}</div>', join(_cards(c, part, choice.target)))
     none = (choice.which == DRIFT and c.maps_note) or "None."
     note = f"{counted(len(found), 'image')}{whose}; each map scaled to sum 1, both of a pair on one scale"
-    return panel(LISTS[choice.which], controls + (cards if len(part) else empty(none)), note)
+    verdicts = said_of_both(c.a, c.b, c.method)
+    about = empty(verdicts) if verdicts else NOTHING
+    return panel(LISTS[choice.which], controls + about + (cards if len(part) else empty(none)), note)
 
 
 def _cards(c: Comparison, part: pd.DataFrame, target: str) -> list[Markup]:

@@ -159,7 +159,7 @@ def _group(findings: Findings, notes: Notes, view: View, editable: bool) -> Mark
         body = empty("This run no longer has this list: choose another.")
         return _panel(findings.run, view, "No such list", "", 1, body)
     rows = ordered(findings.run, found.rows, view.sort) if view.sort else found.rows
-    note = f"{counted(len(rows), 'image')}{'; ' + found.note if found.note else ''}"
+    note = "; ".join(filter(None, [counted(len(rows), "image"), found.note, found.maps]))
     return _cards(findings.run, notes, view, rows, found.title, note, "None.", editable)
 
 

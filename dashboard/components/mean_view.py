@@ -1,5 +1,5 @@
 """Mean maps: of each class, for wrong and for correct predictions, and their difference, over the mean image
-and all on one scale."""
+and all on one scale. The verdict on the maps stands above them."""
 
 import numpy as np
 from markupsafe import Markup
@@ -9,10 +9,12 @@ from dashboard.components.controls import pages_of
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import empty, panel
 from dashboard.components.toolbar import map_controls, one_target
+from dashboard.components.trust_line import verdict_note
 from dashboard.tabs.errors_state import View
 from explain import render
 from explain.analysis.findings import Findings
 from explain.analysis.mean_maps import MeanMaps, mean_maps
+from explain.analysis.on_maps import may_say_of
 from explain.analysis.ranking import by_recall
 from explain.formatting import TARGET_NAMES, decimal
 from explain.run.images import mean_picture
@@ -29,15 +31,16 @@ def _picture(findings: Findings, label: int, correct: bool) -> str:
     return found
 
 
-def tiles(findings: Findings, means: MeanMaps, label: int, top: float) -> Markup:
-    """Three tiles of a class: wrong, correct, difference; fewer where there is no such image."""
+def tiles(findings: Findings, means: MeanMaps, label: int, top: float, method: str) -> Markup:
+    """Three tiles of a class: wrong, correct, difference; fewer where there is no such image. The difference
+    says where errors look instead: it is left out where the maps of `method` do not pass."""
     made = []
     for correct, when in ((0, "wrong"), (1, "correct")):
         if n := int(means.count[label, correct]):
             caption = html("{} <small>{:,}</small>", when, n)
             shown = Shown(means.maps[label, correct], caption, f"mean map of {when} predictions")
             made.append(tile(_picture(findings, label, bool(correct)), shown, top, enlarge=8))
-    if means.count[label].all():
+    if means.count[label].all() and may_say_of(findings.run, method):
         made.append(_difference(_picture(findings, label, True), means, label))
     return html('<div class="vt-means">{}</div>', join(made))
 
@@ -64,7 +67,8 @@ def class_means(findings: Findings, view: View) -> Markup:
         return NOTHING
     return panel(
         f"Mean maps of {findings.run.classes[label]}",
-        tiles(findings, means, label, float(np.nanmax(means.maps[label]))),
+        verdict_note(findings.run, view.method)
+        + tiles(findings, means, label, float(np.nanmax(means.maps[label])), view.method),
         f"for the {TARGET_NAMES[target]} class, on one scale, over the mean image",
     )
 
@@ -75,16 +79,18 @@ def mean_view(findings: Findings, view: View) -> Markup:
     means = findings.means(view.method, one_target(view))
     order = [i for i in by_recall(run) if means.count[i].sum()] if view.label is None else [view.label]
     _, pages = pages_of(len(order), A_PAGE)
-    rows = join(_row(findings, means, i) for i in order[view.page * A_PAGE : (view.page + 1) * A_PAGE])
+    rows = join(
+        _row(findings, means, i, view.method) for i in order[view.page * A_PAGE : (view.page + 1) * A_PAGE]
+    )
     note = (
         f"for the {TARGET_NAMES[one_target(view)]} class, every map with the same weight, all classes on one "
         "scale, over the mean image"
     )
     body = rows or empty("No map of this method has any positive evidence.")
-    return panel("Mean maps", map_controls(run, view, pages) + body, note)
+    return panel("Mean maps", map_controls(run, view, pages) + verdict_note(run, view.method) + body, note)
 
 
-def _row(findings: Findings, means: MeanMaps, i: int) -> Markup:
+def _row(findings: Findings, means: MeanMaps, i: int, method: str) -> Markup:
     run = findings.run
     return html(
         '<div class="vt-class"><button class="vt-link vt-class-name" {}><b>{}</b> <small>recall {}</small>'
@@ -92,5 +98,5 @@ def _row(findings: Findings, means: MeanMaps, i: int) -> Markup:
         action("class", i),
         run.classes[i],
         decimal(run.evaluation.recall[i]),
-        tiles(findings, means, i, means.top),
+        tiles(findings, means, i, means.top, method),
     )

@@ -17,6 +17,7 @@ from dashboard.tabs.compare_state import CHANGES, FARTHER, NEARER, Choice, list_
 from explain import render
 from explain.analysis.bootstrap import Metric
 from explain.analysis.compare_numbers import NumbersComparison, agreement, shared_text
+from explain.analysis.on_maps import said_of_both
 from explain.analysis.regression_text import number, signed_number
 from explain.formatting import counted
 from explain.quality.known import shared_method
@@ -96,10 +97,10 @@ def changed_images(c: NumbersComparison, output: int, choice: Choice) -> Markup:
     same = len(c.matched) - sum(map(len, lists.values()))
     note = f"{counted(len(found), 'image')} of {c.outputs[output]}, the largest change first"
     note += f"; {counted(same, 'image')} as near in both" if same else ""
-    what = f"{c.a.title(method)}: " if method else ""
-    scale = empty(f"{what}each map scaled to a mean magnitude of 1, both of a pair on one scale")
+    scale = "Each map scaled to a mean magnitude of 1, both of a pair on one scale"
+    about = empty(f"{said_of_both(c.a, c.b, method)} {scale}.".strip())
     cards = html('<div class="vt-pairs">{}</div>', join(_cards(c, part, output, method)))
-    return panel(CHANGES[which], controls + scale + (cards if len(part) else empty("None.")), note)
+    return panel(CHANGES[which], controls + about + (cards if len(part) else empty("None.")), note)
 
 
 def _outputs(c: NumbersComparison, output: int) -> Markup:

@@ -6,7 +6,7 @@ from dashboard.components.markup import action, html, join
 from dashboard.components.panel import panel, table, warning
 from dashboard.tabs.errors_state import View
 from explain.analysis.findings import Findings
-from explain.analysis.on_maps import not_said_of, slices_to_say
+from explain.analysis.on_maps import not_said_of, slices_to_say, verdict_text
 from explain.analysis.slices import Slice
 from explain.formatting import p_value, percent
 
@@ -35,8 +35,8 @@ def slice_view(findings: Findings, view: View) -> Markup:
         if count
         else f"none of {len(found)} slices has significantly more errors than the rest"
     )
-    name = findings.run.title(findings.method)
-    note = f"{text}; map statistics are of {name} for the predicted class."
+    name, verdict = findings.run.title(findings.method), verdict_text(findings.run, findings.method)
+    note = f"{text}; map statistics are of {name} for the predicted class (maps: {verdict})."
     if len(found) < len(every):
         note = f"{text}. {not_said_of(findings.run, findings.method, 'slices by map statistics')}"
     note += "" if "brightness" in findings.run.ok else UNMEASURED

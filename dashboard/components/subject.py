@@ -8,6 +8,7 @@ from dashboard.components.label_subject import label_facts, label_maps
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.number_subject import number_facts, number_maps
 from dashboard.components.panel import empty, panel
+from dashboard.components.trust_line import verdict_note
 from dashboard.links import copy_link
 from explain import render
 from explain.formatting import decimal, evidence, percent
@@ -117,7 +118,8 @@ def run_maps(run: RunData, row: int) -> Markup:
         "outer eighth, 44 % for a uniform map"
     )
     title = "Maps of the run for the predicted and the true class"
-    return panel(title, html('<div class="vt-maps">{}</div>', tiles), note)
+    shown = html('<div class="vt-maps">{}</div>', tiles)
+    return panel(title, shown + verdict_note(run, *run.manifest.request.methods), note)
 
 
 def _map_tile(run: RunData, row: int, picture: str, method: str, target: str) -> Markup:

@@ -1,11 +1,13 @@
-"""The line above maps: which method they are of, and whether they say more than controls do."""
+"""The line above maps: which method they are of, and whether they say more than controls do; and the verdict
+beside what rests on where maps are strong."""
 
 from typing import Literal
 
 from markupsafe import Markup
 
-from dashboard.components.markup import NOTHING, action, html
-from explain.analysis.on_maps import command
+from dashboard.components.markup import NOTHING, action, html, join
+from dashboard.components.trust_depth import over_depth
+from explain.analysis.on_maps import command, said_of
 from explain.quality.known import known, state_of, verdict_of
 from explain.quality.sample import target_name
 from explain.quality.verdict import BELIEVED, FIGURES, SHORT, Verdict
@@ -18,9 +20,12 @@ KIND = {"passes": "vt-positive", "does not pass": "vt-negative", "unknown": ""}
 Offer = Literal["button", "command", ""]
 
 
-def trust_line(run: RunData, method: str, offer: Offer, progress: str = "", ended: str = "") -> Markup:
-    """Of the run's maps of `method`. `offer`: how it can be measured by whoever reads it, as a button or as a
-    command to copy; `progress`: of a measurement that runs; `ended`: why the last one gave less."""
+def trust_line(
+    run: RunData, method: str, offer: Offer, progress: str = "", ended: str = "", live: bool = False
+) -> Markup:
+    """Of the run's maps of `method`, and below it the verdicts over depth. `offer`: how it can be measured by
+    whoever reads it, as a button or as a command to copy; `progress`: of a measurement that runs; `ended`:
+    why the last one gave less; `live`: whether maps can be computed here."""
     verdict, state = verdict_of(run, method), state_of(run, method)
     if progress:
         text, more = (
@@ -34,13 +39,20 @@ def trust_line(run: RunData, method: str, offer: Offer, progress: str = "", ende
         more = _figures(run, verdict) + (_offered(run, offer) if state == "unknown" else NOTHING)
     return html(
         '<div class="vt-trust"><p role="status"><b>{name}</b>: <span class="{kind}">{text}</span></p>'
-        "{more}{ended}</div>",
+        "{more}{ended}{depth}</div>",
         name=run.title(method),
         kind="" if progress else KIND[state],
         text=text,
         more=more,
         ended=html("<small>{}</small>", ended) if ended and not progress else NOTHING,
+        depth=over_depth(run, offer != "", live),
     )
+
+
+def verdict_note(run: RunData, *methods: str) -> Markup:
+    """The verdicts on the run's maps of `methods`, a line each, for views that are about where maps are
+    strong."""
+    return join(html('<p class="vt-advice vt-maps-note">{}.</p>', said_of(run, m)) for m in methods)
 
 
 def method_options(run: RunData, methods: list[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from dashboard.server.permissions import Access
 from dashboard.server.uploads import Photos
 from dashboard.session.cancellation import Cancellation
 from dashboard.session.decoder_service import DecoderService
+from dashboard.session.fair_lock import FairLock
 from dashboard.session.gaze_service import GazeService
 from dashboard.session.image_sessions import ImageSessions
 from dashboard.session.measuring import Measuring
@@ -50,7 +51,8 @@ class Context:
     page, or it asks for a password. `threshold`, `positive`: of two classes, where the page begins; `asked`:
     of several labels per image, the number of the label where it begins (-1: that with the most errors).
     `opened`:
-    the row that was clicked last; `view`: what Errors shows."""
+    the row that was clicked last; `layer`: the layer that was chosen for live maps; `view`: what Errors
+    shows."""
 
     run: RunData
     weights: Path | None = None
@@ -71,6 +73,7 @@ class Context:
     subjects: Subjects = field(init=False)
     sessions: ImageSessions = field(init=False)
     opened: Any = None
+    layer: Any = None
     view: Any = None
     tabs: Any = None
     on_load: Callable[..., None] = lambda *event: None  # (handler, inputs, outputs) when the page arrives
@@ -79,7 +82,7 @@ class Context:
     )  # (tab's id, handler, inputs, outputs) when the tab is opened
     _working: threading.Thread | None = None
     _findings: "LRUCache[int, Findings]" = field(default_factory=lambda: LRUCache(LABELS))
-    _lock: threading.RLock = field(default_factory=threading.RLock)  # of the network, which may compute long
+    _lock: FairLock = field(default_factory=FairLock)  # of the network, which may compute long
     _of_findings: threading.RLock = field(default_factory=threading.RLock)
     _classifier: "Classifier | None" = None
     _worked: Findings | None = None
@@ -210,8 +213,8 @@ class Context:
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:
-        """The run's network, held for this thread alone. Raises UserError where it cannot be loaded, has
-        other weights, or may not be used."""
+        """The run's network, held for this thread alone; threads get it in the order in which they ask.
+        Raises UserError where it cannot be loaded, has other weights, or may not be used."""
         self.access.require_model()
         with self._lock:
             self._classifier = (

@@ -1,5 +1,6 @@
 """The measurement of how far a run's maps can be trusted: one at a time, in the background, for everybody who
-looks at the page. It takes the network for one step at a time."""
+looks at the page. It takes the network for one step at a time, a batch of passes, and then waits behind
+whoever asked for the network meanwhile."""
 
 import logging
 import threading
@@ -12,7 +13,6 @@ from explain.quality.known import state_of
 from explain.run.reader import RunData
 from models.errors import Cancelled, UserError
 
-PAUSE = 0.02  # seconds between two steps, in which whoever waits for the network gets it
 PATIENCE = 2.0  # seconds that a step has to end, where the server ends
 CANCELLED = "Cancelled. What was measured is kept; Measure resumes."
 
@@ -86,7 +86,6 @@ class Measuring:
         for fraction in in_turns(work.steps(), self._classifier, self._raise_if_stopped):
             left = (time.monotonic() - began) / fraction * (1 - fraction) if fraction else 0.0
             self.progress = f"{100 * fraction:.0f} %, about {left:.0f} s left"
-            time.sleep(PAUSE)
         if work.unread:
             self.ended = f"{work.unread} of {len(work.rows)} images cannot be read and are left out."
 

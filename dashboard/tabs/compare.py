@@ -21,7 +21,7 @@ from dashboard.tabs.errors_state import View, read_thresholds, thresholds_text
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.number_compare_link import number_query, of_link, output_of
 from explain.analysis.binary import PRESETS
-from explain.quality.known import stamp_of
+from explain.quality.known import Stamp, stamp_of, stamp_of_folder
 from explain.run.format import CALLED
 from explain.run.number_run import NumbersRun
 from models.errors import UserError
@@ -47,18 +47,21 @@ class Comparisons:
         self._of_numbers = LRUCache[int, "NumbersComparison"](KEPT)
         self._changes = LRUCache[tuple[Any, ...], "LabelChanges"](KEPT)
         self._opened = LRUCache[tuple[Any, ...], "Comparison"](KEPT)
-        self._measured = stamp_of(ctx.run)
+        self._measured = dict[int, tuple[Stamp, Stamp]]()
 
     @property
     def names(self) -> list[str]:
         return [folder.name for folder in self._ctx.others]
 
     def known(self, other: int) -> bool:
-        """Whether it is compared; anew where more is known of the maps."""
-        if self._measured != (stamp := stamp_of(self._ctx.run)):
-            self._measured = stamp
-            for kept in (self._kept, self._opened):
-                kept.clear()
+        """Whether it is compared; anew where more is known of the maps of one of the two runs."""
+        if 0 <= other < len(self._ctx.others):
+            stamps = stamp_of(self._ctx.run), stamp_of_folder(self._ctx.others[other])
+            if self._measured.setdefault(other, stamps) != stamps:
+                self._measured[other] = stamps
+                self._kept.pop(other, None)
+                for key in [key for key in self._opened if key[0] == other]:
+                    del self._opened[key]
         return any(other in kept for kept in (self._kept, self._of_labels, self._of_numbers))
 
     def of(self, other: int) -> "Comparison":

@@ -27,6 +27,7 @@ from dashboard.tabs.numbers_state import output_of
 from explain.methods.registry import METHODS
 from explain.quality.flags import flags
 from explain.quality.kept import Badge
+from explain.quality.known_depth import known_depth
 from explain.run.notes import read
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
@@ -34,6 +35,7 @@ from models.access import reaches
 from models.errors import Cancelled, UserError
 
 TITLE = "Inspect"
+BEST = "  best of the measured layers"
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -154,6 +156,10 @@ class InspectTab:
         )
         if reaches(ctx.run.manifest.access, "layers"):
             ctx.on_tab(ID, self.choices, None, [controls["layers"]])
+            chosen = ctx.layer.change(
+                self.use_layer, [ctx.layer], [controls["layers"]], concurrency_id="model", **QUIET
+            )
+            chosen.then(self.explain, [self._subject, *self._form.inputs], results, **self._busy())
 
     def _listen_to_form(self, results: list[Any]) -> None:
         inputs, methods = [self._subject, *self._form.inputs], self._form.controls["methods"]
@@ -243,11 +249,34 @@ class InspectTab:
     @error_boundary
     def choices(self) -> Any:
         """Every layer that maps can be made of, once the network is loaded."""
+        return gr.Dropdown(self._layers())
+
+    @error_boundary
+    def use_layer(self, chosen: dict[str, Any]) -> Any:
+        """The layer that was chosen elsewhere, alone, or several with commas; also blocks, which the list
+        lacks."""
+        from explain.network.hooks import find_layer, layers_in
+
+        choices, wanted = self._layers(), list(layers_in(str(chosen["layer"])))
+        known = [name for _, name in choices]
+        with self._ctx.classifier() as classifier:
+            for name in wanted:
+                find_layer(classifier.model, name)
+        choices += [(name, name) for name in wanted if name not in known]
+        return gr.Dropdown(choices, value=wanted, multiselect=True)
+
+    def _layers(self) -> list[tuple[str, str]]:
+        """Texts and names; the text says which is the best of those that were measured."""
         from explain.methods.live import layers_with_maps
 
+        depth = known_depth(self._ctx.run)
+        best = depth.best.layer if depth is not None and depth.best is not None else None
         with self._ctx.classifier() as classifier:
             layers = layers_with_maps(classifier)
-        return gr.Dropdown([(f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}", x.name) for x in layers])
+        return [
+            (f"{x.name}  {x.kind} {'×'.join(map(str, x.shape))}{BEST * (x.name == best)}", x.name)
+            for x in layers
+        ]
 
     @error_boundary
     def choose_class(self, event: gr.SelectData) -> int:

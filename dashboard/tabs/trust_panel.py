@@ -1,5 +1,6 @@
 """The line above the maps of Errors: the verdict on them, and the measurement that it comes from."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,10 +8,13 @@ import gradio as gr
 
 from dashboard.components.clickable import clickable
 from dashboard.components.markup import Markup
+from dashboard.components.trust_depth import LAYER
 from dashboard.components.trust_line import MEASURE, STOP, Offer, trust_line
 from dashboard.error_boundary import error_boundary
 from dashboard.session.context import Context
 from explain.quality.known import stamp_of
+from explain.quality.known_depth import known_depth
+from models.access import reaches
 
 SECONDS = 1.0  # between two looks at a measurement that runs
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -39,7 +43,8 @@ class TrustPanel:
     def drawn(self, method: str) -> Markup:
         measuring = self._ctx.measuring
         progress = measuring.progress if measuring.running else ""
-        return trust_line(self._ctx.run, method, self._offer, progress, measuring.ended)
+        live = self._ctx.access.explains and reaches(self._ctx.run.manifest.access, "layers")
+        return trust_line(self._ctx.run, method, self._offer, progress, measuring.ended, live)
 
     @property
     def _offer(self) -> Offer:
@@ -50,17 +55,27 @@ class TrustPanel:
     def listen(self, view: gr.State, redraw: Callable[..., Any], areas: Sequence[Any]) -> None:
         """`redraw` (view) -> values of `areas`: what else follows from what is measured."""
         self.line.select(self.act, [view], self.outputs[:2], trigger_mode="multiple", **QUIET)
+        self.line.select(self.use_layer, None, [self._ctx.layer, self._ctx.tabs], **QUIET)
         self._clock.tick(self.follow, [view], self.outputs, **QUIET)
         self._shown.change(redraw, [view], list(areas), **QUIET)
 
     @error_boundary
     def act(self, keys: dict[str, Any], event: gr.SelectData) -> list[Any]:
-        self._ctx.access.require_compute()
+        if event.index in (MEASURE, STOP):
+            self._ctx.access.require_compute()
         if event.index == MEASURE:
             self._ctx.measuring.start()
         elif event.index == STOP:
             self._ctx.measuring.stop()
         return self.values(str(keys["method"]))[:2]
+
+    @error_boundary
+    def use_layer(self, event: gr.SelectData) -> list[Any]:
+        """Inspect, with live maps at the layer that was clicked."""
+        depth = known_depth(self._ctx.run) if event.index == LAYER else None
+        if depth is None or event.value not in [trust.layer for trust in depth.layers]:
+            return [gr.skip()] * 2
+        return [{"layer": event.value, "click": time.monotonic_ns()}, gr.Tabs(selected="inspect")]
 
     @error_boundary
     def follow(self, keys: dict[str, Any]) -> list[Any]:

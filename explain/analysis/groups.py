@@ -9,6 +9,7 @@ from explain.analysis.duplicates import rows_of
 from explain.analysis.findings import Findings
 from explain.analysis.label_proposals import label_set_findings
 from explain.analysis.model_checks import AT_BORDER
+from explain.analysis.on_maps import ATTENTION, said_of
 from explain.analysis.proposal import Proposal
 from explain.analysis.ranking import select
 from explain.run.format import CALLED, TARGETS, map_column
@@ -45,11 +46,13 @@ SETS_NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """`rows` in the order in which they are shown first; `note` says what they are."""
+    """`rows` in the order in which they are shown first; `note` says what they are; `maps`: of a list by
+    where maps are strong, the verdict on them."""
 
     title: str
     note: str
     rows: np.ndarray
+    maps: str = ""
 
 
 def lists_of(run: RunData) -> dict[str, str]:
@@ -90,9 +93,8 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
         return Group(title, "pairs side by side", rows_of(findings.duplicates, agree=key == "similar"))
     if key == "border":
         at = ok[f"{map_column(findings.method, 'pred')}.border_mass"] > AT_BORDER
-        return Group(
-            title, "more than half of the map in the outer eighth", ok.index[~ok["correct"] & at].to_numpy()
-        )
+        rows, maps = ok.index[~ok["correct"] & at].to_numpy(), said_of(findings.run, findings.method)
+        return Group(title, "more than half of the map in the outer eighth", rows, maps)
     noted = [image for image, note in notes.items() if note.wrong or key == "notes"]
     return Group(title, "", ok.index[ok["id"].isin(noted)].to_numpy())
 
@@ -116,11 +118,9 @@ def _slice(findings: Findings, notes: dict[str, Note], name: str) -> Group | Non
     found = next((s for s in findings.slices(findings.method) if s.name == name), None)
     if found is None:
         return None
-    return Group(
-        name,
-        f"{found.wrong} of {len(found.rows)} wrong, {found.rest_wrong} of {found.rest} of the rest",
-        found.rows,
-    )
+    note = f"{found.wrong} of {len(found.rows)} wrong, {found.rest_wrong} of {found.rest} of the rest"
+    maps = said_of(findings.run, findings.method) if found.kind == ATTENTION else ""
+    return Group(name, note, found.rows, maps)
 
 
 def _proposal(findings: Findings, notes: dict[str, Note], name: str) -> Group | None:
@@ -157,7 +157,8 @@ def _where(findings: Findings, notes: dict[str, Note], name: str) -> Group | Non
     values = ok[f"{map_column(findings.method, 'pred')}.{statistic}"].to_numpy(float)
     order = np.argsort(-values, kind="stable")
     rows = ok.index.to_numpy()[order[(values[order] >= least) & (values[order] <= most)]]
-    return Group(f"{statistic.replace('_', ' ')} {low or '…'} to {high or '…'}", "the largest first", rows)
+    title = f"{statistic.replace('_', ' ')} {low or '…'} to {high or '…'}"
+    return Group(title, "the largest first", rows, said_of(findings.run, findings.method))
 
 
 def prepare(findings: Findings, key: str, raise_if_cancelled: Callable[[], None]) -> None:
@@ -188,7 +189,7 @@ def _cluster(findings: Findings, notes: dict[str, Note], name: str) -> Group | N
         return None
     found = clusters[number]
     note = f"{found.wrong} of {len(found.rows)} wrong; the most typical first"
-    return Group(f"{run.classes[label]}, cluster {number + 1}", note, found.rows)
+    return Group(f"{run.classes[label]}, cluster {number + 1}", note, found.rows, said_of(run, method))
 
 
 def _two_labels(findings: Findings, name: str, missed: bool) -> Group | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from explain.analysis.on_maps import may_say_of, said_of, verdict_text
 from explain.analysis.ranking import border_fractions, by_recall, most_confused
 from explain.formatting import counted, decimal, percent
 from explain.run.map_stats import UNIFORM_BORDER_MASS
@@ -86,10 +87,15 @@ def _part(name: str, wrong: int, of: int, which: str, measure: str, about: tuple
 
 
 def _border(run: RunData, method: str) -> Figure:
-    wrong, right = border_fractions(run, method)
+    """With the verdict on the maps; the fractions are not the figure where the maps do not pass."""
+    name = "map mass at the border"
+    wrong, right = map(percent, border_fractions(run, method))
     meaning = (
-        "images whose map for the prediction has more than half of its mass in the outer eighth on each "
-        f"side; a map without preference has {percent(UNIFORM_BORDER_MASS)} there"
+        f"{run.title(method)}: images whose map for the prediction has more than half of its mass in the "
+        f"outer eighth on each side; a map without preference has {percent(UNIFORM_BORDER_MASS)} there"
     )
-    note = f"of wrong, {percent(right)} of correct images"
-    return Figure("map mass at the border", percent(wrong), note, meaning=meaning)
+    if not may_say_of(run, method):
+        meaning = f"{meaning}; {wrong} of wrong, {right} of correct images"
+        return Figure(name, "–", said_of(run, method), meaning=meaning)
+    note = f"of wrong, {right} of correct images; maps: {verdict_text(run, method)}"
+    return Figure(name, wrong, note, meaning=meaning)

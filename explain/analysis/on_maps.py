@@ -1,5 +1,6 @@
-"""Findings that rest on maps are said where the maps beat their controls (`explain.quality`). Where they do
-not, the findings are left out; where nobody measured it, they say so."""
+"""What rests on where maps are strong is said where the maps beat their controls (`explain.quality`). Where
+they do not, findings are left out, and figures and mean maps stand beside the verdict; where nobody measured
+it, they say so. `may_say_of` decides for all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ PARTS = {"confused pairs": "where the maps of confused pairs agree", "slices": "
 """Name of a check -> what it says of maps besides."""
 ATTENTION = "attention"  # kind of a slice
 REMARK = "The maps have not been compared with controls."
+NOT_MEASURED = "not measured"
+DO_NOT = "do not conclude from where these maps are strong"
 RANKS: dict[State, int] = {"passes": 0, "unknown": 1, "does not pass": 2}
 
 
@@ -51,9 +54,35 @@ def method_of_findings(run: RunData, missing: Mapping[str, int]) -> str:
     return min(missing, key=lambda m: (RANKS[state_of(run, m)], missing[m]))
 
 
+def may_say_of(run: RunData, method: str) -> bool:
+    """Whether a statement may rest on where the run's maps of a method are strong."""
+    return state_of(run, method) != "does not pass"
+
+
 def may_say(found: OfMaps) -> bool:
-    """Whether findings may rest on its maps."""
-    return state_of(found.run, found.method) != "does not pass"
+    """As `may_say_of`, of the maps that findings rest on."""
+    return may_say_of(found.run, found.method)
+
+
+def verdict_text(run: RunData, method: str) -> str:
+    """The verdict on the run's maps of a method, beside figures and pictures that rest on where they are
+    strong: 'not measured', 'no better than the center: do not conclude from where these maps are strong'."""
+    verdict = verdict_of(run, method)
+    if verdict is None:
+        return NOT_MEASURED
+    return verdict.text if may_say_of(run, method) else f"{verdict.text}: {DO_NOT}"
+
+
+def said_of(run: RunData, method: str) -> str:
+    """As `verdict_text`, with the name of the method before it."""
+    return f"{run.title(method)}: {verdict_text(run, method)}"
+
+
+def said_of_both(a: RunData, b: RunData, method: str | None) -> str:
+    """As `said_of`, of the maps of two runs that are shown side by side; empty where they share no method."""
+    if method is None:
+        return ""
+    return f"{a.title(method)}, run A: {verdict_text(a, method)}; run B: {verdict_text(b, method)}."
 
 
 def checks_to_make(found: OfMaps, checks: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +130,7 @@ def not_said(what: Iterable[str], title: str, verdict: str) -> str:
 def not_said_of(run: RunData, method: str, what: str) -> str:
     """As `not_said`, of one thing that rests on the maps of `method`; empty where it may be said."""
     verdict = verdict_of(run, method)
-    if verdict is None or state_of(run, method) != "does not pass":
+    if verdict is None or may_say_of(run, method):
         return ""
     return not_said([what], run.title(method), verdict.text)
 

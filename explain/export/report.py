@@ -24,7 +24,7 @@ from explain.analysis.binary_text import (
 from explain.analysis.confusion import largest
 from explain.analysis.findings import Findings, analyze
 from explain.analysis.headline import headline
-from explain.analysis.on_maps import maps_note
+from explain.analysis.on_maps import maps_note, said_of
 from explain.analysis.proposals import checks_of
 from explain.analysis.ranking import ClassSample, by_recall, overview, summary
 from explain.export.anonymize import eye_band, without_eyes
@@ -76,6 +76,7 @@ def report(findings: Findings, method: str | None = None, per_class: int = 2, bl
         samples=[_class(run, s, method, blur_eyes) for s in samples],
         samples_note=_samples_note(run, method, per_class, len(samples)),
         means=list(_means(findings, method, [s.index for s in samples], blur_eyes)),
+        means_note=said_of(run, method),
         charts=list(charts_of(run)),
         **trust_values(run),
         made=how_it_was_made(run, method),

@@ -71,7 +71,7 @@ def _rows(findings: Findings, wanted: str, sort: str) -> tuple[np.ndarray, str]:
             f"Nothing is called '{wanted[:80]}': select correct, class:NAME, pair:TRUE>PREDICTED, "
             f"{', '.join(lists_of(run))}, or {', '.join(f'{k}:…' for k in KINDS)}."
         )
-    return found.rows, found.title
+    return found.rows, f"{found.title} ({found.maps})" if found.maps else found.title
 
 
 def _by_class(run: RunData, rows: np.ndarray, each: int | None) -> list[ClassSample]:

@@ -60,7 +60,8 @@ def trust_values(run: RunData) -> Values:
     trust = measured(run)
     if trust is None:
         command = typed(["trust", "RUN"])
-        return {"trust": {"tables": [], "note": "not measured", "command": command, "file": ""}}
+        none = {"tables": [], "note": "not measured", "command": command, "file": ""}
+        return {"trust": none | {"depth": _depth(run)}}
     from explain.quality.description_tables import tables_of
     from explain.quality.remarks import caution, explained
     from explain.quality.verdict import FIGURES, recommendation
@@ -87,8 +88,29 @@ def trust_values(run: RunData) -> Values:
             "verdicts": verdicts,
             "described": tables_of(described(run, trust)),
             "file": FILE,
+            "depth": _depth(run),
         }
     }
+
+
+def _depth(run: RunData) -> Values | None:
+    """Of the best method of each layer that was measured; None where fewer than two were."""
+    if not (run.folder / TRUST).is_dir():
+        return None
+    from explain.quality.depth import advice
+    from explain.quality.format_text import layer_cells
+    from explain.quality.known_depth import known_depth
+    from explain.quality.next_run import command_at
+    from explain.quality.verdict import FIGURES
+
+    depth = known_depth(run)
+    if depth is None:
+        return None
+    rows = [(one.name, f"{100 * one.fraction:.0f}", *layer_cells(one)) for one in depth.bars]
+    command = command_at(run.manifest, depth.advised.layer) if depth.advised is not None else ""
+    figure = {"title": depth.title, "name": FIGURES[depth.figure].title}
+    about = {"images": counted(depth.images, "image"), "advice": advice(depth), "command": command}
+    return figure | about | {"rows": rows}
 
 
 def _controls(trust: "Trust", figure: str) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from explain.quality.imputation import impute
 from explain.quality.settings import KINDS as KINDS
 from explain.quality.settings import CurveSettings as CurveSettings
 from explain.quality.settings import Kind
+from explain.quality.stepwise import Steps, to_end
 from models.probabilities import probabilities
 
 Images = Callable[[int, int], Tensor]
@@ -54,16 +55,29 @@ class Scorer:
     def __call__(self, make: Images, count: int, target: int) -> tuple[Tensor, Tensor]:
         """Logits and probabilities (count,) of class `target`, on the CPU. Raises UserError where memory does
         not suffice for one image."""
-        scores = self.answers(make, count)
+        return to_end(self.score_steps(make, count, target))
+
+    def score_steps(self, make: Images, count: int, target: int) -> Steps[tuple[Tensor, Tensor]]:
+        """As a call, batch by batch."""
+        scores = yield from self.answer_steps(make, count)
         return scores[:, target].cpu(), probabilities(self.model, scores)[:, target].cpu()
 
     def answers(self, make: Images, count: int) -> Tensor:
         """Scores (count, K) of all classes. Raises UserError as a call does."""
-        return shrinking(lambda size: self._scores(make, count, size), self.batch_size)
+        return to_end(self.answer_steps(make, count))
 
-    def _scores(self, make: Images, count: int, size: int) -> Tensor:
-        parts = [(start, min(start + size, count)) for start in range(0, count, size)]
-        return torch.cat([logits(self.model, make(*part), self.precision) for part in parts])
+    def answer_steps(self, make: Images, count: int) -> Steps[Tensor]:
+        """As `answers`, batch by batch; where memory does not suffice, the other batches are smaller, too."""
+        parts, start, size = list[Tensor](), 0, self.batch_size
+        while start < count:
+            parts.append(shrinking(partial(self._scores, make, start, count), size))
+            start += len(parts[-1])
+            size = min(size, len(parts[-1]))
+            yield
+        return torch.cat(parts)
+
+    def _scores(self, make: Images, start: int, count: int, size: int) -> Tensor:
+        return logits(self.model, make(start, min(start + size, count)), self.precision)
 
 
 def curves_of(
@@ -72,11 +86,18 @@ def curves_of(
     """The curves of M maps (M, h, w), of any resolution, of one image `x` (1, C, H, W) for class `target`,
     by the names of `KINDS`. NaN for maps that are not finite: they have no order. All maps share the passes
     of the image itself and of its baseline."""
+    return to_end(curve_steps(scorer, x, target, maps, kinds, settings))
+
+
+def curve_steps(
+    scorer: Scorer, x: Tensor, target: int, maps: Tensor, kinds: Sequence[str], settings: CurveSettings
+) -> Steps[dict[str, Curve]]:
+    """As `curves_of`, batch by batch."""
     known = maps.flatten(1).isfinite().all(1)
     grid = grid_of(x, settings.cells)
     ranks = removal_ranks(on_cells(maps.nan_to_num(0, 0, 0).to(x.device), grid), settings.seed)
     base = baseline(x, settings.baseline)
-    ends = scorer(lambda start, end: torch.cat([x, base])[start:end], 2, target)
+    ends = yield from scorer.score_steps(lambda start, end: torch.cat([x, base])[start:end], 2, target)
     fills = dict[str, Fill]()
     for filled in {KINDS[name].filled for name in kinds}:
         imputed = filled == "imputed"
@@ -86,7 +107,8 @@ def curves_of(
         kind = KINDS[name]
         fractions = settings.fractions_of(kind)
         removed = _removed(kind, ranks, fractions)
-        asked = scorer(partial(_images, fills[kind.filled], removed), len(removed), target)
+        make = partial(_images, fills[kind.filled], removed)
+        asked = yield from scorer.score_steps(make, len(removed), target)
         scores = tuple(s.view(len(fractions), len(maps)).T for s in asked)
         if kind.starts:
             scores = tuple(map(partial(_with_ends, kind), scores, ends))

@@ -9,7 +9,25 @@ import numpy as np
 
 from explain.analysis.significance import holm
 from explain.quality.comparison import FEWEST, LEVEL, p_of
-from explain.quality.verdict import FIGURES, Trust
+from explain.quality.verdict import FIGURES, Trust, Verdict
+
+DIGITS = 3
+"""Of values as they are printed: what is 0.000 there has no bar."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerBar:
+    """The best method of one layer. `fraction`: its value, as it is printed, of the largest of all layers; 0
+    where it is not positive. `own`: whether it is the layer of the run."""
+
+    layer: str
+    best: Verdict
+    fraction: float
+    own: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.layer}{' (run)' * self.own}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +52,22 @@ class Depth:
     def figure(self) -> str:
         """The name of the figure that decides."""
         return self.layers[0].decides
+
+    @property
+    def title(self) -> str:
+        """What the bars show."""
+        return f"{FIGURES[self.figure].title} of the best method of each layer"
+
+    @property
+    def bars(self) -> list[LayerBar]:
+        """One for each layer."""
+        best = [trust.verdicts[0] for trust in self.layers]
+        values = np.nan_to_num([v.decisive.mean for v in best]).round(DIGITS).clip(min=0)
+        most = max(values, default=0.0) or 1.0
+        return [
+            LayerBar(t.layer, v, float(value / most), t.layer == self.own)
+            for t, v, value in zip(self.layers, best, values, strict=True)
+        ]
 
     @cached_property
     def best(self) -> Trust | None:

@@ -1,13 +1,13 @@
 """The figures of trust as lines for a terminal, at most 110 characters wide where names are short."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from explain.quality.comparison import Comparison
-from explain.quality.depth import Depth
-from explain.quality.verdict import FIGURES, Trust, Verdict, recommendation
+from explain.quality.depth import Depth, LayerBar
+from explain.quality.verdict import FIGURES, SHORT, Trust, Verdict, recommendation
 from explain.text_table import TextTable, columns
 from models.counts import counted
 
@@ -55,31 +55,17 @@ def format_depth(depth: Depth) -> str:
     output."""
     heading = ("layer", "", "value", "best method", "best control", "p", "verdict")
     rows: list[Sequence[str]] = [heading]
-    values = {t.layer: t.verdicts[0].decisive.mean for t in depth.layers}
-    most = max([0.0, *(v for v in values.values() if np.isfinite(v))])
-    for trust in depth.layers:
-        best, own = trust.verdicts[0], " (run)" * (trust.layer == depth.own)
-        found = best.decisive
-        control = f"{number(found.means.get(found.best, np.nan))} {HEADINGS.get(found.best, '')}".strip()
-        value = values[trust.layer]
-        rows.append(
-            (
-                trust.layer + own,
-                bar(value, most),
-                number(value),
-                best.title,
-                control,
-                p_text(found.p),
-                best.text,
-            )
-        )
-    title = FIGURES[depth.figure].title
+    rows += [(one.name, bar(one.fraction, 1.0), *layer_cells(one, HEADINGS)) for one in depth.bars]
     return "\n".join(
-        [
-            f"{title} of the best method of each layer, {depth.images} images; (run): the run's own layer",
-            columns(rows, (2, 5)),
-        ]
+        [f"{depth.title}, {depth.images} images; (run): the run's own layer", columns(rows, (2, 5))]
     )
+
+
+def layer_cells(one: LayerBar, controls: Mapping[str, str] = SHORT) -> tuple[str, ...]:
+    """Of the best method of a layer: value, title, best control by the names of `controls`, p and verdict."""
+    found = one.best.decisive
+    control = f"{number(found.means.get(found.best, np.nan))} {controls.get(found.best, '')}".strip()
+    return number(found.mean), one.best.title, control, p_text(found.p), one.best.text
 
 
 def bar(value: float, most: float, width: int = BAR) -> str:

@@ -41,8 +41,13 @@ _kept: LRUCache[tuple[Path, str, str, tuple[str, ...]], tuple[Stamp, Known | Non
 
 def stamp_of(run: RunData) -> Stamp:
     """Changes whenever something more is measured of a run; empty where nothing is."""
+    return stamp_of_folder(run.folder)
+
+
+def stamp_of_folder(folder: Path) -> Stamp:
+    """As `stamp_of`, of a run that is not opened."""
     found = []
-    for path in sorted((run.folder / FOLDER).glob("*/*")):
+    for path in sorted((folder / FOLDER).glob("*/*")):
         try:
             stat = path.stat()
         except OSError:  # deleted meanwhile

@@ -1,9 +1,11 @@
 """Layers at which maps are compared over depth."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from explain.features.depth import block_outputs
-from explain.network.hooks import capture
+from explain.network.hooks import capture, layers_in
 from explain.network.summary import layers
 from explain.run.answer import noise
 from models.classifier import Classifier
@@ -33,3 +35,15 @@ def _reached(classifier: Classifier, layer: str) -> bool:
         return bool(found.gradient(found.logits.argmax(1)).any())
     except UserError:
         return False
+
+
+def in_network_order(classifier: Classifier, names: Iterable[str]) -> list[str]:
+    """Layers, blocks, and several of them with commas, in the order in which the network is through with
+    them; unknown ones at the end."""
+    rows = [row.name for row in layers(classifier.model, noise(classifier))]
+
+    def end(name: str) -> int:
+        of_it = (k for k, row in enumerate(rows) if row == name or row.startswith(f"{name}."))
+        return max(of_it, default=len(rows))
+
+    return sorted(names, key=lambda name: (max(map(end, layers_in(name)), default=0), len(layers_in(name))))

@@ -13,6 +13,7 @@ from explain.quality.cells import Grid, grid_of
 from explain.quality.curves import CurveSettings, Images, Scorer
 from explain.quality.kept import Badge, Quantity
 from explain.quality.map_check import MapCheck
+from explain.quality.stepwise import Steps
 from models.one_by_one import takes_one_image
 from models.probabilities import probabilities
 from models.regression import is_regression
@@ -50,12 +51,12 @@ class MapScorer(Scorer):
     contrast_class: int | None = None
     on_images: Callable[[int], None] = lambda count: None
 
-    def __call__(self, make: Images, count: int, target: int) -> tuple[Tensor, Tensor]:
+    def score_steps(self, make: Images, count: int, target: int) -> Steps[tuple[Tensor, Tensor]]:
         def watched(start: int, end: int) -> Tensor:
             self.on_images(end - start)
             return make(start, end)
 
-        answers, contrast = self.answers(watched, count), self.contrast_class
+        answers, contrast = (yield from self.answer_steps(watched, count)), self.contrast_class
         logits = answers[:, target] - (0 if contrast is None else answers[:, contrast])
         return logits.cpu(), explained(self.model, answers, target, contrast)
 

@@ -19,11 +19,12 @@ from explain.network.hooks import layers_in, logits
 from explain.quality.agreement import agreement
 from explain.quality.cells import grid_of, on_cells
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK, image_controls, partners
-from explain.quality.curves import Scorer, curves_of
+from explain.quality.curves import Scorer, curve_steps
 from explain.quality.images import AT_ONCE, image_batches
 from explain.quality.map_figures import CellMaps, MapFigures, spread_of
 from explain.quality.randomized import randomized
 from explain.quality.sample import targets
+from explain.quality.stepwise import Steps, at
 from explain.quality.store import RowStore, TrustStore
 from explain.run.answer import noise
 from explain.run.reader import RunData
@@ -55,18 +56,21 @@ class Measurement:
     beside: MapFigures | None = None
 
     def steps(self) -> Iterator[float]:
-        """Do it, step by step: yields the fraction that is done. What is measured is kept after every few
-        images, also where it is stopped. Raises UserError where no image can be read."""
+        """Do it, step by step: yields the fraction that is done, after each batch of passes and after the
+        maps that a method makes of a batch of images. What is measured is kept after every few images, also
+        where it is stopped. Raises UserError where no image can be read."""
         pending = self.pending
         if not pending:
             return
-        model, random = self._fused(), self._random()
+        model = self._fused()
+        yield 0.0
+        random = self._random()
+        yield 0.0
         maps = dict[int, CellMaps]()
         wanted = list(dict.fromkeys(row for one in pending for row in (one, self._neighbors[one])))
         for batch in self._batches(wanted):
-            if batch:
-                maps |= self._maps(model, random, batch)
-            yield 0.1 * min(1.0, self.images / len(wanted))
+            fraction = 0.1 * min(1.0, self.images / len(wanted))
+            maps |= yield from at(fraction, self._maps(model, random, batch))
         self.unread = sum(row not in maps for row in pending)
         if not maps and not self.store.parts:
             raise UserError(
@@ -84,7 +88,8 @@ class Measurement:
                 for row, x in batch:
                     near = maps.get(neighbors[row])
                     if row in self._without_curves:
-                        found += self._figures(scorer, row, x, maps[row], near)
+                        work = self._figures(scorer, row, x, maps[row], near)
+                        found += yield from at(0.1 + 0.9 * done / len(rows), work)
                     beside += self._beside(row, x, maps[row], near)
                     done += 1
                     if done % ROWS == 0:
@@ -177,11 +182,13 @@ class Measurement:
 
     def _maps(
         self, model: nn.Module, random: nn.Module | None, batch: Sequence[tuple[int, Tensor]]
-    ) -> dict[int, CellMaps]:
+    ) -> Steps[dict[int, CellMaps]]:
         x = torch.cat([image for _, image in batch])
         target = tuple(targets(self.run, [row for row, _ in batch]))
-        own, spread = self._on_cells(model, x, target, timed=not self.seconds)
-        other = None if random is None else self._on_cells(random, x, target)[0]
+        own, spread = yield from self._on_cells(model, x, target, timed=not self.seconds)
+        other = None
+        if random is not None:
+            other, _ = yield from self._on_cells(random, x, target)
         self.images += len(batch)
         return {
             row: CellMaps(own[:, k], None if other is None else other[:, k], target[k], spread[:, k])
@@ -190,13 +197,14 @@ class Measurement:
 
     def _on_cells(
         self, model: nn.Module, x: Tensor, target: tuple[int, ...], timed: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """(M, N, g, h), and `spread_of` them (M, N, 3). `timed`: methods share no pass, so that each takes
-        the time that it takes alone."""
+    ) -> Steps[tuple[Tensor, Tensor]]:
+        """(M, N, g, h), and `spread_of` them (M, N, 3), method by method. `timed`: methods share no pass, so
+        that each takes the time that it takes alone."""
         settings, found, spread = self.store.settings, [], []
         passes = Passes(model, x, settings.precision)
         if timed:
             logits(model, x, settings.precision)  # the first pass is slow
+            yield
         for method in self.methods:
             began = time.perf_counter()
             own = Passes(model, x, settings.precision) if timed else passes
@@ -205,6 +213,7 @@ class Measurement:
             spread.append(spread_of(made))
             if timed:
                 self.seconds[method] = (time.perf_counter() - began) / len(x)
+            yield
         return torch.stack(found), torch.stack(spread)
 
     def _beside(self, row: int, x: Tensor, maps: CellMaps, neighbor: CellMaps | None) -> Rows:
@@ -216,8 +225,8 @@ class Measurement:
 
     def _figures(
         self, scorer: Scorer, row: int, x: Tensor, maps: CellMaps, neighbor: CellMaps | None
-    ) -> Rows:
-        """The rows of one image."""
+    ) -> Steps[Rows]:
+        """The rows of one image, batch by batch."""
         settings, name = self.store.settings, self._name(row)
         variants = {
             "": maps.own,
@@ -228,7 +237,7 @@ class Measurement:
         labels += [("", control) for control in IMAGE_CONTROLS]
         controls = image_controls(x[0], name, grid_of(x, settings.curves.cells))
         every = torch.cat([made for made in (*variants.values(), controls) if made is not None])
-        found = curves_of(scorer, x, maps.target, every, settings.kinds, settings.curves)
+        found = yield from curve_steps(scorer, x, maps.target, every, settings.kinds, settings.curves)
         columns = {kind: curve.figure(curve.probabilities) for kind, curve in found.items()}
         columns |= {f"{kind}.logit": curve.figure(curve.logits) for kind, curve in found.items()}
         rows = [

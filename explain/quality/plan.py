@@ -7,7 +7,8 @@ from explain.methods.compute import method_for
 from explain.network.hooks import find_layer
 from explain.network.stages import STAGES, stage_layers
 from explain.quality.curves import CurveSettings
-from explain.quality.layers import layers_over_depth
+from explain.quality.layer_order import keep_order, kept_order
+from explain.quality.layers import in_network_order, layers_over_depth
 from explain.quality.map_figures import MapFigures
 from explain.quality.measure import Measurement
 from explain.quality.places import Regions
@@ -51,9 +52,9 @@ def measurements(
     boxes: Boxes | None = None,
 ) -> list[Measurement]:
     """One for each layer. `methods`: default those of the run; `layers`: default that of the run, 'all' for
-    the outputs of blocks; `figures`: all of `FIGURES` where none of them is named; `boxes`: in which maps
-    should lie, instead of the regions that the data knows. Raises UserError for what is unknown, and for a
-    run without answers."""
+    the outputs of blocks, and the order of several is kept in the folder; `figures`: all of `FIGURES` where
+    none of them is named; `boxes`: in which maps should lie, instead of the regions that the data knows.
+    Raises UserError for what is unknown, and for a run without answers."""
     require_known(figures, curves.baseline, precision)
     if not len(run.ok):
         raise UserError(no_answers(run))
@@ -62,9 +63,10 @@ def measurements(
     kinds = tuple(kind for name in deciding for kind in FIGURES[name].needs)
     rows, target = stratified(run, images), target_name(run)
     regions = Regions(run, classifier, boxes)
-    settings = [
-        TrustSettings(layer, curves, kinds, precision, target) for layer in _layers(classifier, run, layers)
-    ]
+    names = _layers(classifier, run, layers)
+    if len(names) > 1:
+        keep_order(run.folder, in_network_order(classifier, dict.fromkeys([*kept_order(run.folder), *names])))
+    settings = [TrustSettings(layer, curves, kinds, precision, target) for layer in names]
     return [
         Measurement(
             classifier, run, chosen, rows, TrustStore.of(run.folder, one), beside=beside(run, one, regions)
