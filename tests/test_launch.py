@@ -310,7 +310,7 @@ def test_explain_one_picture(face: Path, tmp_path: Path) -> None:
     [
         (["--target", "hapiness"], "near are happiness"),
         (["--target", "9"], "a number from 0 to 7"),
-        (["--methods", "grad"], "did you mean grad_cam"),
+        (["--methods", "gradcam"], "did you mean grad_cam?"),
         (["--set", "steps=5"], "no parameters of these methods"),
         (["--methods", "lime", "--set", "samples=x"], "samples is 'x'"),
         (["--layer", "nowhere"], "No layer 'nowhere'"),

@@ -232,7 +232,7 @@ def test_what_the_page_offers_to_copy_makes_the_same_maps(tinted: Tinted, tmp_pa
     words = ["--model", f"{tmp_path / 'net.py'}:build", "--weights", tmp_path / "net.pth"]
     words += ["--input-size", "32", "--resize", "squash", "--mean", "0.5", "--std", "0.5"]
     columns = ["--data", tinted.table(tmp_path / "t.csv"), "--label-col", "red,blue,light"]
-    launch("run", *words, *columns, "--out", tmp_path / "run")
+    launch("run", *words, *columns, "--methods", "grad_cam", "--out", tmp_path / "run")
     found = open_run(tmp_path / "run")
     view = InspectView({"row": 0}, target=2, methods=("grad_cam",))
     text = unescape(str(live_maps(Context(found), view)[3]))

@@ -192,7 +192,7 @@ def test_the_target_is_an_output_by_name(net: Classifier, tinted: Tinted, tmp_pa
     assert session.numbers
     assert session.pred == 0  # the first, not the largest
     assert session.answer(1) == f"{plain_numbers(net, tinted)[0, 1]:.4g}"
-    found = vitrine.explain(net, tinted.load(0), target="blue")
+    found = vitrine.explain(net, tinted.load(0), methods="grad_cam", target="blue")
     assert found.results["grad_cam"].target == 1
     assert found.are_numbers
     assert found.predicted.startswith("red 0.")

@@ -73,7 +73,8 @@ def spots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(model: str, data: Path, out: Path, *options: object) -> Path:
-    launch("run", "--model", model, "--data", data, "--out", out, "--force", *options)
+    methods = () if "--methods" in options else ("--methods", "grad_cam,layer_cam")
+    launch("run", "--model", model, "--data", data, "--out", out, "--force", *methods, *options)
     return out
 
 

@@ -19,6 +19,7 @@ from dashboard.tabs.errors import ErrorsTab
 from dashboard.tabs.inspect import BEST, InspectTab
 from explain.analysis.findings import Findings
 from explain.export.report import report
+from explain.network.stages import STAGES
 from explain.quality.depth import advice
 from explain.quality.known_depth import known_depth
 from explain.quality.layer_order import FILE, in_order, keep_order
@@ -113,7 +114,7 @@ def test_the_order_is_the_networks(small_run: RunData, tiny: Classifier) -> None
     measurements(tiny, small_run, images=12)
     assert not (small_run.folder / "trust" / FILE).exists()  # of one layer there is none
     measurements(tiny, small_run, layers=("features.4", "features.0"), images=12)
-    measurements(tiny, small_run, layers=("features", "stages"), images=12)
+    measurements(tiny, small_run, layers=("features", STAGES), images=12)
     measurements(tiny, small_run, layers=("features", "features.3"), images=12)
     kept = json.loads((small_run.folder / "trust" / FILE).read_text())["layers"]
     single = [name for name in kept if "," not in name]

@@ -180,10 +180,10 @@ def explain(
 
     `methods`: default LayerCAM over the stages of the network; of a network without layers, input × gradient
     or occlusion. `target`: a class by name or index (default: the predicted class). `layer`: a layer by name,
-    several with commas, or "stages" (default of named methods: the last one whose output is a map). `check`:
-    measure insertion and deletion of each map beside controls, too (`.checks`; about 130 forward passes for a
-    map). `parameters`: parameters of the methods that have them. Raises UserError for unknown methods,
-    classes, layers and parameters, and for unreadable images.
+    several with commas, or "all-stages" (default of named methods: the last one whose output is a map).
+    `check`: measure insertion and deletion of each map beside controls, too (`.checks`; about 130 forward
+    passes for a map). `parameters`: parameters of the methods that have them. Raises UserError for unknown
+    methods, classes, layers and parameters, and for unreadable images.
     """
     from vitrine.explained import explained
 

@@ -228,7 +228,7 @@ class Predictors(Options):
     ] = "grad_cam,layer_cam,eigen_cam,input_gradient"
     layer: Annotated[
         str | None,
-        typer.Option(help="Layer to explain, or stages (default: the last one whose output is a map)."),
+        typer.Option(help="Layer to explain, or all-stages (default: the last one whose output is a map)."),
     ] = None
     target: Annotated[
         str | None,

@@ -48,9 +48,9 @@ Device = Annotated[str, typer.Option(help="Device to compute on: cpu, cuda, cuda
 Layer = Annotated[
     str | None,
     typer.Option(
-        help="Layer to explain; several separated by commas, or stages, which are the last layers of each "
-        "resolution, are put together (default: stages where no method is named, else the last layer whose "
-        "output is a map)."
+        help="Layer to explain; several separated by commas, or all-stages, which are the last layers of "
+        "each resolution, are put together (default: all-stages where no method is named, else the last "
+        "layer whose output is a map)."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the random numbers.")]

@@ -38,8 +38,9 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class MapRequest:
-    """Which maps: of `method` at `layer` (names separated by commas, or 'stages', are fused by `fuse`, 'mean'
-    or 'max'; '' is the default layer), for class `target`, minus class `contrast_class` where it is given.
+    """Which maps: of `method` at `layer` (names separated by commas, or 'all-stages', are fused by `fuse`,
+    'mean' or 'max'; '' is the default layer), for class `target`, minus class `contrast_class` where it is
+    given.
 
     `parameters`: those that differ from the method's own, as (name, value) pairs.
     """

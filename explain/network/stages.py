@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
     from explain.network.target_layers import LayerOutput
 
-STAGES = "stages"
-"""In the place of names of layers: `stage_layers`."""
+STAGES = "all-stages"
+"""In the place of names of layers: `stage_layers`. timm's networks have a layer that is called stages."""
 FINEST = 4  # pixels of the image on a side of a position; layers before show edges
 BLOCKS = 4  # layers of a network with one resolution
 ALIKE = 0.05  # difference of the negative parts of two layers with the same activation
 
 
 def named_layers(model: "nn.Module", x: "Tensor", text: str) -> tuple[str, ...]:
-    """The layers of 'features.4, features.8', of 'stages', or of '', which is the default layer. Raises
+    """The layers of 'features.4, features.8', of 'all-stages', or of '', which is the default layer. Raises
     UserError for a network without layers that output maps."""
     from explain.network.hooks import layers_in
     from explain.network.target_layers import default_layer
