@@ -27,7 +27,10 @@ class LayerBar:
 
     @property
     def name(self) -> str:
-        return f"{self.layer}{' (run)' * self.own}"
+        """Short where maps of several layers are put together."""
+        names = self.layer.split(",")
+        short = self.layer if len(names) == 1 else f"{len(names)} layers to {names[-1]}"
+        return f"{short}{' (run)' * self.own}"
 
 
 @dataclass(frozen=True, eq=False)
