@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--model", default="mobilenet_v2")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--methods", default="grad_cam,layer_cam")
+    parser.add_argument("--layer", help="default: the last one; all-stages is that of run")
     chosen = parser.parse_args()
     entry = spec(chosen.model)
     model = entry.build(1000).eval().to(memory_format=torch.channels_last)
@@ -68,7 +69,11 @@ def main() -> None:
             {
                 "model(x) alone": lambda: bare_loop(classifier, source, 32),
                 f"run with {chosen.methods}": lambda: run(
-                    classifier, source, Path(folder, f"run{next(number)}"), chosen.methods.split(",")
+                    classifier,
+                    source,
+                    Path(folder, f"run{next(number)}"),
+                    chosen.methods.split(","),
+                    chosen.layer,
                 ),
             },
             rounds=9,

@@ -109,7 +109,7 @@ def test_confused_pairs_are_said_without_their_maps(tmp_path: Path) -> None:
     assert p.text.startswith(unsaid.text)
     assert "overlap" not in unsaid.text
     assert "where the maps of confused pairs agree" in words(format_text(findings))
-    keep(findings.run, {"layer_cam": BETTER}, steps=4)
+    keep(findings.run, {"layer_cam": BETTER})
     [said] = [p for p in findings.proposals if p.kind == "pair"]
     assert f"{said.text} {REMARK}" == p.text
 
@@ -142,7 +142,7 @@ def test_labels_at_the_border_follow_their_maps(tmp_path: Path) -> None:
     assert not [p for p in found.proposals if p.kind == "border class"]
     text = words(format_label_sets(found))
     assert "Not said: labels recognized by the border and labels with maps outside of their region" in text
-    keep(found.run, {method: BETTER}, steps=4)
+    keep(found.run, {method: BETTER})
     [said] = [p for p in found.proposals if p.kind == "border class"]
     assert f"{said.text} {REMARK}" == p.text
 
@@ -160,7 +160,7 @@ def test_worst_errors_of_numbers_follow_their_maps(tmp_path: Path) -> None:
     assert not [p for p in found.proposals if p.kind == "border"]
     text = words(format_numbers(found, "age"))
     assert "Not said: errors at the border, because of the maps" in text
-    keep(run, dict.fromkeys(run.manifest.request.methods, BETTER), steps=4)
+    keep(run, dict.fromkeys(run.manifest.request.methods, BETTER))
     [said] = [p for p in found.proposals if p.kind == "border"]
     assert f"{said.text} {REMARK}" == p.text
     assert "maps of" not in found.maps_note

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +14,7 @@ from explain.quality.places import Regions
 from explain.quality.plan import measurements
 from explain.run.reader import RunData
 from models.classifier import Classifier
-from models.data.boxes import read_boxes
+from models.data.boxes import Boxes, read_boxes
 from models.data.folder import FolderSource
 from models.data.kinds import MOVED, VISIBLE
 from models.data.reopen import places
@@ -176,3 +177,12 @@ def test_other_boxes_are_another_measurement(small_run: RunData, tiny: Classifie
         folders.append((work.store.folder, work.beside.store.folder))
     assert folders[0][0] == folders[1][0]  # the curves do not depend on them
     assert folders[0][1] != folders[1][1]
+
+
+def test_boxes_outside_of_the_image_are_none() -> None:
+    rows = [("a", "", 400.0, 400.0, 500.0, 500.0), ("b", "", 40.0, 40.0, 500.0, 500.0)]
+    boxes = Boxes(pd.DataFrame(rows, columns=["image", "label", "left", "top", "right", "bottom"]))
+    assert boxes.mask("a", "cat", (48, 48)) is None
+    inside = boxes.mask("b", "cat", (48, 48))
+    assert inside is not None
+    assert inside.sum() == 8 * 8

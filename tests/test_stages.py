@@ -148,3 +148,12 @@ def test_the_command_line_says_the_layers(pictures: Path, tmp_path: Path) -> Non
     text = run_command(*words).stdout
     assert "\nlayer_cam " in text
     assert "mean of the layers features.21, features.29, features.37\n" in text
+
+
+def test_a_plain_chain_of_small_images_has_its_last_layer_alone() -> None:
+    """Layers of other kinds and shapes are no blocks, though all their names are numbers."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1))
+    more = (nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 12, 3, padding=1), nn.ReLU())
+    net = nn.Sequential(*layers, *more, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3)).eval()
+    assert stage_layers(net, torch.zeros(1, 3, 48, 48)) == ("7",)

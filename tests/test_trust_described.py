@@ -194,7 +194,7 @@ def test_smuggled_maps_are_called_what_they_are(fresh: Path, spots: Path, tmp_pa
     described = table_below(printed, "Description (")
     assert described["center_map"][-1] == "its maps are the center"
     assert described["random_map"][-1] == "does not depend on the weights"
-    assert described["truth"][-1].startswith("beats its controls")
+    assert described["truth"][-1].startswith("beats its best control")
     assert described["center_map"][3] == described["flat_map"][3] == "0.000"  # perfectly stable
     assert described["flat_map"][:3] == [f"{math.log(25):.3f}"] * 2 + ["0.000"]
     assert "says nothing of their quality" in " ".join(printed.split())

@@ -1,7 +1,9 @@
 """What rests on where maps are strong, beside the verdict on the maps: figures, mean maps, statistics, lists,
 report and Compare."""
 
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,12 +33,15 @@ from explain.analysis.ranking import border_fractions
 from explain.export.report import report
 from explain.export.selection import selected
 from explain.formatting import percent
+from explain.quality.known import state_of, verdict_of
+from explain.quality.store import TrustStore
+from explain.quality.verdict import Trust, recommendation
 from explain.run.reader import RunData, open_run
 from tests.measured import BETTER, CENTER, SAME, keep
 
 UNSAID = f"no better than the center: {DO_NOT}"
 TITLE = "layer cam"  # as the synthetic run calls it
-BEATS = "beats its controls on 100 % of images"
+BEATS = "beats its best control on 100 % of images"
 KINDS = pytest.mark.parametrize(
     ("kind", "verdict"), [("", "not measured"), (BETTER, BEATS), (SAME, UNSAID)], ids=["unknown", "yes", "no"]
 )
@@ -238,3 +243,44 @@ def test_compare_rests_on_maps_that_pass(small_run: RunData) -> None:
     asked = compare(small_run, other, "grad_cam", replicates=20)
     assert asked.matched["similarity"].notna().any()  # it was asked for by name; the note says what they are
     assert "no better than the center" in asked.maps_note
+
+
+def test_the_usual_curves_and_the_most_images_count(small_run: RunData) -> None:
+    usual, most = keep(small_run, {"grad_cam": SAME}), keep(small_run, {"grad_cam": BETTER}, 14, steps=4)
+    last = keep(small_run, {"grad_cam": SAME}, steps=6)
+    few = keep(small_run, {"grad_cam": SAME}, images=9, steps=5)
+    for k, store in enumerate((usual, most, last, few)):
+        os.utime(store.folder / "about.json", (time.time() + k,) * 2)
+    assert state_of(small_run, "grad_cam") == "does not pass"
+    shutil.rmtree(usual.folder)
+    assert state_of(small_run, "grad_cam") == "passes"
+    shutil.rmtree(most.folder)
+    assert state_of(small_run, "grad_cam") == "does not pass"
+    shutil.rmtree(last.folder)
+    assert verdict_of(small_run, "grad_cam").text == "9 images are too few to say"
+    assert state_of(small_run, "grad_cam") == "unknown"
+
+
+def test_the_figure_that_decides_is_asked_for(small_run: RunData) -> None:
+    store = keep(small_run, {"grad_cam": BETTER})
+    rows = store.rows().rename(
+        columns={"insertion": "least_relevant_first", "deletion": "most_relevant_first"}
+    )
+    shutil.rmtree(store.folder)
+    kinds = ("most_relevant_first", "least_relevant_first")
+    road = TrustStore.of(small_run.folder, replace(store.settings, kinds=kinds))
+    road.add(rows.to_dict("records"))
+    text = recommendation(Trust.of(road))
+    assert text.startswith("ROAD alone says of Grad-CAM: beats its best control on 100 % of images.")
+    assert text.endswith("insertion − deletion, which decides, was not measured.")
+    assert state_of(small_run, "grad_cam") == "unknown"
+
+
+def test_flat_maps_are_called_flat(small_run: RunData) -> None:
+    store = keep(small_run, {"grad_cam": SAME})
+    rows = store.rows()
+    rows.loc[:, [c for c in rows.columns if c.startswith("like.")]] = np.nan
+    store.add(rows.to_dict("records"))
+    [verdict] = Trust.of(store).verdicts
+    assert verdict.text == "flat: no place is stronger than another"
+    assert not verdict.passes

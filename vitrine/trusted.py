@@ -14,9 +14,9 @@ from explain.quality.depth import Depth, advice
 from explain.quality.description import Description
 from explain.quality.measure import Measurement
 from explain.quality.plan import measurements, repeated
-from explain.quality.remarks import caution, described_by, explained, missing, unread
+from explain.quality.remarks import caution, concluded, described_by, explained, missing, unread
 from explain.quality.repeated import Repeated
-from explain.quality.verdict import Trust, Verdict, recommendation
+from explain.quality.verdict import Trust, Verdict
 from explain.run.model import as_in_run, network_of, require_same_reading
 from explain.run.reader import RunData
 from models.classifier import Classifier
@@ -73,7 +73,7 @@ class Trusted:
     def recommendation(self) -> str:
         """Which method to read, or that none beats its controls; of several layers, which one to use."""
         if len(self.layers) == 1:
-            return recommendation(self.layers[0])
+            return concluded(self.run, self.layers[0])
         return advice(Depth.of(self.layers, self.run.manifest.request.layer))
 
     def __repr__(self) -> str:

@@ -43,7 +43,8 @@ class TrustOptions(Options):
     layers: Annotated[
         str,
         typer.Option(
-            help="Layers, separated by commas, or all: the output of every block (default: the run's layer)."
+            help="Layers, separated by commas; all-stages: the last layers of each resolution together; or "
+            "all: the output of every block, and all-stages (default: the run's layer)."
         ),
     ] = ""
     figures: Annotated[
@@ -189,7 +190,7 @@ def _result(works: "Sequence[Measurement]", again: "Sequence[Repeated]", run: "R
     from explain.quality.description_tables import tables_of
     from explain.quality.format_text import format_depth, format_trust, wrapped
     from explain.quality.next_run import command_at, try_stages
-    from explain.quality.remarks import described_by, explained, missing, unread
+    from explain.quality.remarks import caution, concluded, described_by, explained, missing, unread
     from explain.quality.verdict import Trust
 
     found = [Trust.of(work.store, work.methods) for work in works]
@@ -197,8 +198,9 @@ def _result(works: "Sequence[Measurement]", again: "Sequence[Repeated]", run: "R
     notes = [line for text in lacking for line in (*wrapped(text), "")]
     if len(found) == 1:
         tables = tables_of(described_by(works[0], again, found[0]))
-        after = try_stages(found[0], run.folder)
-        return "\n".join([*notes, format_trust(found[0], explained(run), tables), *after])
+        after = [] if caution(run) else try_stages(found[0], run.folder)
+        text = format_trust(found[0], explained(run), tables, concluded(run, found[0]))
+        return "\n".join([*notes, text, *after])
     depth = Depth.of(found, run.manifest.request.layer)
     lines = [*notes, format_depth(depth), "", *wrapped(advice(depth))]
     if depth.advised is not None:

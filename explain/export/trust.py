@@ -22,25 +22,26 @@ FILE = "trust.csv"
 
 
 def measured(run: RunData) -> "Trust | None":
-    """The newest figures of the maps at the run's own layer, of what this run explains (of a run of one label
-    that label); None where nothing was measured."""
+    """The figures of the maps at the run's own layer, of what this run explains (of a run of one label that
+    label); of several measurements that which the page shows. None where nothing was measured."""
     if not (run.folder / TRUST).is_dir():
         return None
+    from explain.quality.known import weakness
     from explain.quality.sample import target_name
     from explain.quality.store import stores
     from explain.quality.verdict import Trust
 
-    target, layer = target_name(run), run.manifest.request.layer
+    target, layer, made = target_name(run), run.manifest.request.layer, []
     for store in stores(run.folder):
         if (store.settings.target, store.settings.layer) != (target, layer):
             continue
         try:
             found = Trust.of(store)
             if found.verdicts:
-                return found
+                made.append((weakness(store.settings, found, target), found))
         except (KeyError, TypeError, ValueError):  # columns of another version, or of another program
             continue
-    return None
+    return min(made, key=lambda pair: pair[0])[1] if made else None
 
 
 def described(run: RunData, trust: "Trust") -> "Description":
@@ -63,8 +64,8 @@ def trust_values(run: RunData) -> Values:
         none = {"tables": [], "note": "not measured", "command": command, "file": ""}
         return {"trust": none | {"depth": _depth(run)}}
     from explain.quality.description_tables import tables_of
-    from explain.quality.remarks import caution, explained
-    from explain.quality.verdict import FIGURES, recommendation
+    from explain.quality.remarks import caution, concluded, explained
+    from explain.quality.verdict import FIGURES
 
     layer = f", layer {trust.layer}" if trust.layer else ""
     tables = [
@@ -84,7 +85,7 @@ def trust_values(run: RunData) -> Values:
             "tables": tables,
             "note": f"{counted(trust.images, 'image')}{layer}; {explained(run)}",
             "caution": caution(run),
-            "recommendation": recommendation(trust),
+            "recommendation": concluded(run, trust),
             "verdicts": verdicts,
             "described": tables_of(described(run, trust)),
             "file": FILE,

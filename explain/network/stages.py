@@ -66,8 +66,10 @@ def _ends(found: "list[LayerOutput]", x: "Tensor") -> tuple[str, ...]:
 
 
 def _alike(found: "list[LayerOutput]") -> tuple[str, ...]:
-    """The last layer, and those of the same name in some of the blocks before."""
-    alike = [layer.name for layer in found if _pattern(layer.name) == _pattern(found[-1].name)]
+    """The last layer, and those like it in some of the blocks before: of the same name, kind and shape."""
+    last = found[-1]
+    of_last = _pattern(last.name), last.kind, last.shape
+    alike = [layer.name for layer in found if (_pattern(layer.name), layer.kind, layer.shape) == of_last]
     count = min(BLOCKS, len(alike))
     return tuple(alike[round(k * (len(alike) - 1) / max(count - 1, 1))] for k in range(count))
 

@@ -11,7 +11,7 @@ from explain.quality.verdict import FIGURES, SHORT, Trust, Verdict, recommendati
 from explain.text_table import TextTable, columns
 from models.counts import counted
 
-WIDTH, BAR = 110, 12
+WIDTH, BAR = 110, 9
 HEADINGS = {
     "center": "center",
     "noise": "noise",
@@ -23,9 +23,11 @@ HEADINGS = {
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def format_trust(trust: Trust, explained: str = "", tables: Sequence[TextTable] = ()) -> str:
+def format_trust(
+    trust: Trust, explained: str = "", tables: Sequence[TextTable] = (), conclusion: str = ""
+) -> str:
     """Of each figure the methods and their controls; then likenesses, further `tables`, the verdicts, and the
-    recommendation. `explained`: of what the maps are."""
+    recommendation, or `conclusion` in its place. `explained`: of what the maps are."""
     lines = [
         ", ".join(
             filter(None, [counted(trust.images, "image"), trust.layer and f"layer {trust.layer}", explained])
@@ -42,7 +44,7 @@ def format_trust(trust: Trust, explained: str = "", tables: Sequence[TextTable] 
             lines += ["", *wrapped(said)]
             lines += [columns(table.rows, table.right)] if table.rows else []
         lines += ["", _verdicts(trust.verdicts)]
-    return "\n".join([*lines, "", *wrapped(recommendation(trust))])
+    return "\n".join([*lines, "", *wrapped(conclusion or recommendation(trust))])
 
 
 def wrapped(text: str) -> list[str]:
@@ -121,7 +123,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """Empty for NaN."""
-    return "" if np.isnan(value) else f"{value:.{digits}f}"
+    return "" if np.isnan(value) else f"{round(value, digits) + 0.0:.{digits}f}"  # never -0.000
 
 
 def interval_text(found: Comparison) -> str:

@@ -12,13 +12,15 @@ from cachetools import LRUCache
 
 from explain.quality.comparison import FEWEST
 from explain.quality.sample import target_name
-from explain.quality.store import FOLDER, TrustStore, stores
+from explain.quality.settings import CurveSettings
+from explain.quality.store import FOLDER, TrustSettings, TrustStore, stores
 from explain.quality.verdict import Trust, Verdict
 from explain.run.reader import RunData
 
 KEPT = 16  # runs
 State = Literal["passes", "does not pass", "unknown"]
 Stamp = tuple[tuple[str, int, int], ...]
+Weakness = tuple[bool, bool, bool, bool, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,9 @@ def stamp_of_folder(folder: Path) -> Stamp:
 
 def known(run: RunData) -> Known | None:
     """What was measured of the run's methods: at the run's own layer, otherwise at another one; of several
-    measurements the newest of enough images, that of a label before that of the most probable labels. None
-    where nothing was measured, or nothing of it can be read."""
+    measurements one with the figure that decides, of enough images, of the label before the most probable
+    labels, with the usual curves, and of the most images. None where nothing was measured, or nothing of it
+    can be read."""
     request, stamp = run.manifest.request, stamp_of(run)
     if not stamp:
         return None
@@ -71,7 +74,7 @@ def known(run: RunData) -> Known | None:
 
 
 def _read(run: RunData) -> Known | None:
-    layer, target, found = run.manifest.request.layer, target_name(run), list[tuple[bool, Known]]()
+    layer, target, found = run.manifest.request.layer, target_name(run), list[tuple[Weakness, Known]]()
     for store in stores(run.folder):
         if store.settings.target not in (target, ""):  # of another label or output
             continue
@@ -81,10 +84,18 @@ def _read(run: RunData) -> Known | None:
             name = type(error).__name__
             logging.getLogger("vitrine").warning("%s is left out (%s)", store.folder, name)
             continue
-        found += [(store.settings.target == target, one)] if one is not None else []
+        if one is not None:
+            found.append((weakness(store.settings, one, target), one))
     # stores come newest first, and sorting keeps that order among equals
-    ranked = sorted(found, key=lambda f: (f[1].layer != layer, f[1].images < FEWEST, not f[0]))
+    ranked = sorted(found, key=lambda f: (f[1].layer != layer, f[0]))
     return ranked[0][1] if ranked else None
+
+
+def weakness(settings: TrustSettings, found: Known | Trust, target: str) -> Weakness:
+    """Why a measurement is not the one to show, the worst reason first; the smallest of several is shown."""
+    decides = all(v.decided for v in found.verdicts)
+    few, other = found.images < FEWEST, settings.target != target
+    return not decides, few, other, settings.curves != CurveSettings(), -found.images
 
 
 def _of(store: TrustStore, run: RunData) -> Known | None:
@@ -107,7 +118,7 @@ def state_of(run: RunData, method: str) -> State:
     """Whether findings may rest on the run's maps of a method; "unknown" where it is not measured, or on too
     few images."""
     verdict = verdict_of(run, method)
-    if verdict is None or verdict.decisive.outcome == "too few images":
+    if verdict is None or not verdict.decided or verdict.decisive.outcome == "too few images":
         return "unknown"
     return "passes" if verdict.passes else "does not pass"
 

@@ -124,7 +124,8 @@ def _methods(classifier: Classifier, named: Sequence[str], layers: Sequence[str]
         return [m.name for m in methods]
     if not layered:
         titles = ", ".join(m.title for m in methods)
-        raise UserError(f"layers '{','.join(layers)}': {titles} takes no layer; name none.")
+        take = "takes" if len(methods) == 1 else "take"
+        raise UserError(f"layers '{','.join(layers)}': {titles} {take} no layer; name none.")
     return layered
 
 

@@ -13,11 +13,13 @@ from explain.quality.controls import RANDOM_NETWORK
 from explain.quality.description import Description
 from explain.quality.measure import Measurement
 from explain.quality.repeated import Repeated
-from explain.quality.verdict import Trust
+from explain.quality.verdict import Trust, recommendation
 from explain.run.label_sets import LabelRun
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.counts import counted
+
+AT_CHANCE = "No method is recommended: the network is at chance, and its maps have nothing to explain."
 
 
 def explained(run: RunData) -> str:
@@ -40,6 +42,11 @@ def caution(run: RunData) -> str:
     else:
         reason = inconclusive(run)
     return reason and f"{reason} Maps of a network at chance explain nothing about the classes."
+
+
+def concluded(run: RunData, trust: Trust) -> str:
+    """Which method to read; of a network at chance none."""
+    return AT_CHANCE if caution(run) else recommendation(trust)
 
 
 def unread(works: Sequence[Measurement]) -> list[str]:

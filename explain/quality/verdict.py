@@ -29,8 +29,8 @@ MATCHES = {
     "center": "its maps are the center",
     "noise": "its maps are smooth noise",
     "edges": "its maps are edges",
-    RANDOM_NETWORK: "does not depend on the weights",
     OTHER_IMAGE: "the same map for every image",
+    RANDOM_NETWORK: "does not depend on the weights",
 }
 """What a method is whose maps are those of a control; the first that applies."""
 
@@ -82,6 +82,16 @@ class Verdict:
         return self.figures[BELIEVED] if BELIEVED in self.figures else next(iter(self.figures.values()))
 
     @property
+    def decided(self) -> bool:
+        """Whether the figure that decides was measured."""
+        return BELIEVED in self.figures
+
+    @property
+    def flat(self) -> bool:
+        """Whether no map has an order of places: it is correlated with nothing."""
+        return bool(self.alike) and all(np.isnan(value) for value in self.alike.values())
+
+    @property
     def control(self) -> str:
         """The control that its maps are, or ''."""
         same = (name for name in MATCHES if self.alike.get(name, 0) >= SAME)
@@ -90,16 +100,18 @@ class Verdict:
     @property
     def passes(self) -> bool:
         """Whether its maps say more than every control."""
-        return self.decisive.outcome == "better" and not self.control
+        return self.decisive.outcome == "better" and not self.control and not self.flat
 
     @property
     def text(self) -> str:
         """The verdict in about six words."""
         found = self.decisive
+        if self.flat:
+            return "flat: no place is stronger than another"
         if self.control:
             return MATCHES[self.control]
         if found.outcome == "better":
-            return f"beats its controls on {100 * found.wins:.0f} % of images"
+            return f"beats its best control on {100 * found.wins:.0f} % of images"
         if found.outcome == "too few images":
             return f"{counted(found.images, 'image')} {be(found.images)} too few to say"
         return f"{'worse' if found.outcome == 'worse' else 'no better'} than {SHORT[found.best]}"
@@ -198,11 +210,15 @@ def recommendation(trust: Trust) -> str:
     """Which method to read, in one or two sentences."""
     if not trust.verdicts:
         return "Nothing was measured."
-    where = f" at {trust.layer}" if trust.layer else ""
     best = trust.verdicts[0]
+    where = f" at {trust.layer}" if trust.layer and _has_layer(best.method) else ""
     if best.decisive.outcome == "too few images":
         few = f"{counted(best.decisive.images, 'image')} {be(best.decisive.images)}"
         return f"{few} too few to say which method to read: at least {FEWEST} are needed."
+    if not best.decided:
+        measured, deciding = FIGURES[trust.decides].title, FIGURES[BELIEVED].title
+        alone = f"{measured} alone says of {best.title}: {best.text}"
+        return f"{alone}. {deciding}, which decides, was not measured."
     if trust.recommended is None:
         text = f"No method beats its controls{where}: {best.title} {_against(best)}"
         if best.decisive.difference > 0 and not best.control:
@@ -216,6 +232,10 @@ def recommendation(trust: Trust) -> str:
         faster = FASTER * cheapest.seconds < best.seconds
         text += "." if not faster else " and faster." if len(equal) == 1 else f"; {cheapest.title} is faster."
     return text
+
+
+def _has_layer(method: str) -> bool:
+    return method not in registry.METHODS or registry.METHODS[method].layered
 
 
 def _against(verdict: Verdict) -> str:

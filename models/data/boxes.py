@@ -44,7 +44,7 @@ class Boxes:
 
     def mask(self, image: str, label: str, size: tuple[int, int]) -> np.ndarray | None:
         """The pixels of the boxes of an image of `size` (width, height), (height, width) bool: those of this
-        label, and those without one. None where there are none."""
+        label, and those without one. None where none lies in the image."""
         rows = self._by_image.get(image)
         if rows is None:
             return None
@@ -55,7 +55,7 @@ class Boxes:
         for left, top, right, bottom in rows[["left", "top", "right", "bottom"]].to_numpy(float):
             across, down = (max(0, round(low)) for low in (left, top))
             made[down : max(down + 1, round(bottom)), across : max(across + 1, round(right))] = True
-        return made
+        return made if made.any() else None  # boxes outside of the image
 
 
 def read_boxes(path: Path, images: Sequence[str]) -> Boxes:
