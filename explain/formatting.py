@@ -70,6 +70,13 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def layer_label(layer: str) -> str:
+    """A layer by its name; of several that are put together, 'a,b,c', how many and the last: '3 layers to
+    c'."""
+    names = layer.split(",")
+    return layer if len(names) == 1 else f"{len(names)} layers to {names[-1]}"
+
+
 def evidence(name: str, target: str) -> str:
     """The caption of a map: 'evidence for fear (predicted)'. `target`: pred or label."""
     return f"evidence for {name} ({TARGET_NAMES[target]})"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import vitrine
+from dashboard.components.header import header
 from explain.methods.compute import compute_maps
 from explain.methods.live import open_session
 from explain.methods.registry import defaults
@@ -157,3 +158,14 @@ def test_a_plain_chain_of_small_images_has_its_last_layer_alone() -> None:
     more = (nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 12, 3, padding=1), nn.ReLU())
     net = nn.Sequential(*layers, *more, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3)).eval()
     assert stage_layers(net, torch.zeros(1, 3, 48, 48)) == ("7",)
+
+
+def test_several_layers_have_a_short_name_on_the_page(
+    tiny: Classifier, pictures: Path, tmp_path: Path
+) -> None:
+    run(tiny, FolderSource(pictures), tmp_path / "one", ["layer_cam"], "features.4")
+    run(tiny, FolderSource(pictures), tmp_path / "two", ["layer_cam"], "features.0,features.2,features.4")
+    one, two = (str(header(open_run(tmp_path / name))) for name in ("one", "two"))
+    assert "<b>features.4</b>" in one
+    assert "title=" not in one
+    assert 'title="features.0, features.2, features.4">layer <b>3 layers to features.4</b>' in two

@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from dashboard.components.clickable import script
 from dashboard.components.markup import html, join
+from explain.formatting import layer_label
 from explain.render import color_filters
 from explain.run.reader import RunData
 
@@ -17,7 +18,7 @@ def header(run: RunData) -> Markup:
     chips = [
         ("model", manifest.network),
         ("data", f"{request.data} · {len(run.table):,}"),
-        ("layer", request.layer or "none"),
+        ("layer", layer_label(request.layer) or "none"),
         ("run", manifest.finished[:16].replace("T", " ") or "not finished"),
     ]
     if manifest.status != "complete":
@@ -27,6 +28,13 @@ def header(run: RunData) -> Markup:
         '<span class="vt-space"></span>'
         '<button class="vt-chip" data-theme-switch>light / dark</button></header>'
         "{filters}",
-        chips=join(html('<span class="vt-chip">{} <b>{}</b></span>', name, value) for name, value in chips),
+        chips=join(_chip(name, value, request.layer) for name, value in chips),
         filters=Markup(color_filters()),  # an SVG of constants
     )
+
+
+def _chip(name: str, value: str, layers: str) -> Markup:
+    """A chip that is short for several layers has all of them in its tooltip."""
+    tooltip = layers.replace(",", ", ") if name == "layer" and "," in layers else ""
+    title = html(' title="{}"', tooltip) if tooltip else Markup("")
+    return html('<span class="vt-chip"{}>{} <b>{}</b></span>', title, name, value)

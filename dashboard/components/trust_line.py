@@ -8,6 +8,7 @@ from markupsafe import Markup
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.trust_depth import over_depth
 from explain.analysis.on_maps import command, said_of
+from explain.formatting import layer_label
 from explain.quality.known import known, state_of, verdict_of
 from explain.quality.sample import target_name
 from explain.quality.verdict import BELIEVED, FIGURES, SHORT, Verdict
@@ -71,7 +72,7 @@ def _figures(run: RunData, verdict: Verdict) -> Markup:
     name = BELIEVED if BELIEVED in verdict.figures else next(iter(verdict.figures))
     control = SHORT.get(found.best, found.best)
     means = f"{found.mean:.3f}, {control} {found.means[found.best]:.3f}" if found.images else "not known"
-    where = f"at {run.manifest.request.layer}, " if run.manifest.request.layer else ""
+    where = f"at {layer_label(run.manifest.request.layer)}, " if run.manifest.request.layer else ""
     where += f"for {target_name(run)}, " if run.numbers else ""
     figure = FIGURES[name]
     return html(
@@ -90,7 +91,7 @@ def _elsewhere(run: RunData, method: str) -> str:
     verdict = found.by_method.get(method) if found is not None and not found.own else None
     if found is None or verdict is None:
         return ""
-    here, there = run.manifest.request.layer, found.layer
+    here, there = layer_label(run.manifest.request.layer), layer_label(found.layer)
     return f"Not measured at {here}, whose maps these are. At {there}: {verdict.text}."
 
 

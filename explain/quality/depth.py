@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from explain.analysis.significance import holm
+from explain.formatting import layer_label
 from explain.quality.comparison import FEWEST, LEVEL, p_of
 from explain.quality.verdict import FIGURES, Trust, Verdict
 
@@ -27,10 +28,7 @@ class LayerBar:
 
     @property
     def name(self) -> str:
-        """Short where maps of several layers are put together."""
-        names = self.layer.split(",")
-        short = self.layer if len(names) == 1 else f"{len(names)} layers to {names[-1]}"
-        return f"{short}{' (run)' * self.own}"
+        return f"{layer_label(self.layer)}{' (run)' * self.own}"
 
 
 @dataclass(frozen=True, eq=False)
