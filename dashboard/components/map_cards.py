@@ -16,7 +16,7 @@ from dashboard.components.strongest import frame
 from dashboard.components.toolbar import blend_controls, controls_row
 from explain import render
 from explain.analysis.regression_text import number
-from explain.formatting import decimal
+from explain.formatting import decimal, layer_label
 from explain.methods.boxes import strongest_box
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _facts(c: Card, raw: np.ndarray) -> Markup:
         low=_number(raw.min()),
         high=_number(raw.max()),
         seconds=_seconds(c.seconds) if c.seconds else "from the run",
-        layer=c.layer or "input",
+        layer=layer_label(c.layer) or "input",
         h=raw.shape[0],
         w=raw.shape[1],
         sum=NOTHING if c.expected_sum is None else _sum(float(raw.sum()), c.expected_sum),

@@ -133,8 +133,10 @@ class Request:
 
     @property
     def where(self) -> str:
-        """Of what the maps are: 'layer features.8', or 'the image' where layers cannot be reached."""
-        return f"layer {self.layer}" if self.layer else "the image"
+        """Of what the maps are: 'layer features.8', 'layers features.4, features.8', or 'the image' where
+        layers cannot be reached."""
+        names = self.layer.split(",")
+        return f"layer{'s' * (len(names) > 1)} {', '.join(names)}" if self.layer else "the image"
 
     @property
     def targets(self) -> tuple[str, ...]:
