@@ -10,20 +10,20 @@ Steps = Generator[None, None, Result]
 
 def to_end(work: Steps[Result]) -> Result:
     """The result of `work`, without a stop."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    results = list[Result]()
+    for _ in _kept(work, results):
+        pass
+    return results[0]
 
 
 def at(fraction: float, work: Steps[Result]) -> Generator[float, None, Result]:
     """`work`, of which every step yields `fraction`: how much of the whole is done."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    results = list[Result]()
+    for _ in _kept(work, results):
         yield fraction
+    return results[0]
+
+
+def _kept(work: Steps[Result], results: list[Result]) -> Steps[None]:
+    """`work`, whose result is added to `results`."""
+    results.append((yield from work))
