@@ -103,7 +103,7 @@ def train(
     from models.inversion.decoder import load_decoder
 
     recipe = options.to_recipe()
-    parts = open_parts(data, columns.image_col, columns.label_col, limit)
+    parts = open_parts(data, columns.image_col, columns.label_col, limit, votes=columns.votes)
     say(f"{parts.training.name}: {counted(len(parts.training), 'image')}; {parts.note}".rstrip("; "))
     classifier = _answering(network, parts.training, preprocessing)
     files = {layer: out / f"{layer}.safetensors" for layer in from_commas(layers)}

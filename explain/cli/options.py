@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.classifier import Classifier
     from models.data.parts import Parts
     from models.data.source import ImageSource
+    from models.data.votes import VoteColumns
 
 WEIGHTS_HELP = "Checkpoint file, .safetensors, .pth or .ckpt (default: the network's published weights)."
 Run = Annotated[Path, typer.Argument(help="Run folder, as the command 'run' writes it.")]
@@ -162,6 +163,28 @@ class Columns(Options):
             "name)."
         ),
     ] = None
+    label_columns: Annotated[
+        str | None,
+        typer.Option(
+            help="In place of labels, columns with people's votes for each class, separated by commas: the "
+            "label is the class with more than half of them, and a training uses their fractions (default: "
+            "none)."
+        ),
+    ] = None
+    other_columns: Annotated[
+        str | None,
+        typer.Option(
+            help="With --label-columns: columns with votes for none of the classes, such as unknown "
+            "(default: none)."
+        ),
+    ] = None
+
+    @property
+    def votes(self) -> "VoteColumns | None":
+        """Raises UserError for names that cannot be columns of votes."""
+        from models.data.votes import VoteColumns
+
+        return VoteColumns.parse(self.label_columns, self.other_columns)
 
 
 @dataclass(frozen=True)
@@ -180,7 +203,7 @@ class LabeledColumns(Columns):
         """As `models.data.parts.open_parts`."""
         from models.data.parts import open_parts
 
-        return open_parts(data, self.image_col, self.label_col, limit, task, self.labels)
+        return open_parts(data, self.image_col, self.label_col, limit, task, self.labels, self.votes)
 
 
 @dataclass(frozen=True)
@@ -217,6 +240,7 @@ class LabeledData(Options):
             limit,
             known=known,
             labels_as=self.labels_as or labels_as,
+            votes=columns.votes,
         )
         labels = columns.labels if isinstance(columns, LabeledColumns) else None
         return corrected(source, read_corrections(labels)) if labels else source

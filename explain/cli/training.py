@@ -208,7 +208,8 @@ def _say_next(checkpoint: Path, data: str, parts: "Parts", columns: LabeledColum
     from models.data.corrections import Corrected
 
     words = ["run", "--model", str(checkpoint), "--data", data]
-    for option, column in (("--image-col", columns.image_col), ("--label-col", columns.label_col)):
+    named = ("image_col", "label_col", "label_columns", "other_columns")
+    for option, column in ((f"--{name.replace('_', '-')}", getattr(columns, name)) for name in named):
         words += [option, column] if column else []
     words += ["--split", "test"] if parts.test else []
     if isinstance(parts.test, Corrected) and parts.test.differs:

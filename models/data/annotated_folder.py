@@ -13,6 +13,7 @@ from models.data.skipped import not_read
 from models.data.source import joined
 from models.data.table import LABEL_COLUMNS, TableSource, guessed_column
 from models.data.table_files import read_table
+from models.data.votes import VoteColumns
 from models.errors import UserError
 
 FILES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -30,6 +31,7 @@ class AnnotatedFolder(TableSource):
         split: str | None = None,
         known: Sequence[str] = (),
         labels_as: str = "",
+        votes: VoteColumns | None = None,
     ):
         """Raises UserError as `TableSource`."""
         file, part = metadata_file(root), None
@@ -39,7 +41,7 @@ class AnnotatedFolder(TableSource):
             file = metadata_file(folder)
         if file is None:
             raise UserError(f"'{root}' has no {FILES[0]}: write one, or use folders of classes.")
-        super().__init__(file, image_col, label_col, None if part else split, known, labels_as)
+        super().__init__(file, image_col, label_col, None if part else split, known, labels_as, votes)
         self.name = "/".join(filter(None, (root.resolve().name, part or split)))
         named, skipped = {item.id for item in self.items}, Counter[str]()
         images = images_below(file.parent, skipped)
@@ -63,8 +65,9 @@ def metadata_file(folder: Path) -> Path | None:
     return next((folder / name for name in FILES if (folder / name).is_file()), None)
 
 
-def has_labels(path: Path, label_col: str | None = None) -> bool:
-    """Whether `path` is a folder whose metadata, or those of its splits, name a label for each image."""
+def has_labels(path: Path, named: str | bool | None = None) -> bool:
+    """Whether `path` is a folder whose metadata, or those of its splits, name a label for each image.
+    `named`: whether a column of labels is asked for."""
     if not path.is_dir():
         return False
     file = metadata_file(path)
@@ -73,7 +76,7 @@ def has_labels(path: Path, label_col: str | None = None) -> bool:
         file = next((found for part in parts if (found := metadata_file(part))), None)
     if file is None:
         return False
-    if label_col or not any(p.is_dir() and not p.name.startswith(".") for p in file.parent.iterdir()):
+    if named or not any(p.is_dir() and not p.name.startswith(".") for p in file.parent.iterdir()):
         return True  # there are no folders of classes
     try:
         return guessed_column(read_table(file, words=True), LABEL_COLUMNS) is not None

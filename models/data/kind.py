@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from models.data.source import ImageSource
+from models.data.votes import VoteColumns
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
 
@@ -16,7 +17,8 @@ TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".txt", ".lst")
 class DataRequest:
     """What a person writes after `--data` (`text`), and the options beside it. `split`: train, validation,
     test, or a name of the data's own; `task`: classes or affect; `known`: classes of a network, whose
-    spellings stay apart; `labels_as`: one of `models.task.TASKS`, or as the data shows (empty)."""
+    spellings stay apart; `labels_as`: one of `models.task.TASKS`, or as the data shows (empty); `votes`:
+    columns of votes, in place of one of labels."""
 
     text: str
     split: str | None = None
@@ -26,6 +28,7 @@ class DataRequest:
     task: str = "classes"
     known: tuple[str, ...] = ()
     labels_as: str = ""
+    votes: VoteColumns | None = None
 
     @property
     def path(self) -> Path:

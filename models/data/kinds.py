@@ -126,21 +126,21 @@ def _open_parquet_images(request: DataRequest) -> ImageSource:
 def _is_annotated_folder(request: DataRequest) -> bool:
     from models.data.annotated_folder import has_labels
 
-    return has_labels(request.path, request.label_col)
+    return has_labels(request.path, request.label_col or bool(request.votes))
 
 
 def _open_annotated_folder(request: DataRequest) -> ImageSource:
     from models.data.annotated_folder import AnnotatedFolder
 
     options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
-    return AnnotatedFolder(request.path, *options)
+    return AnnotatedFolder(request.path, *options, request.votes)
 
 
 def _open_table(request: DataRequest) -> ImageSource:
     from models.data.table import TableSource
 
     options = (request.image_col, request.label_col, request.split, request.known, request.labels_as)
-    return TableSource(request.path, *options)
+    return TableSource(request.path, *options, request.votes)
 
 
 def _open_folder(request: DataRequest) -> ImageSource:

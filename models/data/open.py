@@ -13,6 +13,7 @@ from models.data.holdout import held_out
 from models.data.kind import DataRequest
 from models.data.registry import kind_of
 from models.data.source import ImageSource, Item, NoParts, Subset, has_numbers, joined
+from models.data.votes import VoteColumns
 from models.errors import UserError
 from models.task_names import MULTI, REGRESSION, SINGLE, TASKS
 
@@ -27,6 +28,7 @@ def open_data(
     task: str = "classes",
     known: Sequence[str] = (),
     labels_as: str = "",
+    votes: VoteColumns | None = None,
 ) -> ImageSource:
     """A folder, a table, Parquet files of images, .tar shards, `toon_faces`, `torchvision:NAME`, or a
     registered kind (`models.data.registry`); `limit` keeps that many, evenly spread.
@@ -35,11 +37,12 @@ def open_data(
     into train, validation and test, the same every time. `known`: classes of a network, whose spellings a
     table keeps apart. `labels_as`: 'single-label', one class a cell, 'multi-label', sets of labels, or
     'regression', numbers; without it, sets where the data shows several labels of an image, and numbers where
-    some are not whole. Raises UserError where the text is no data, and where its labels cannot be read so.
+    some are not whole. `votes`: columns of a table with people's votes, in place of labels. Raises UserError
+    where the text is no data, and where its labels cannot be read so.
     """
     if labels_as not in ("", *TASKS):
         raise UserError(f"Labels are read as {' or '.join(map(repr, TASKS))}, not as '{labels_as}'.")
-    request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known), labels_as)
+    request = DataRequest(spec, split, image_col, label_col, seed, task, tuple(known), labels_as, votes)
     kind = kind_of(request)
     try:
         source = kind.open(request)
@@ -47,6 +50,11 @@ def open_data(
         if split is None or split.lower() not in SPLITS:
             raise
         source = held_out(kind.open(replace(request, split=None)), SPLITS[split.lower()])
+    if votes and not source.has_votes:
+        raise UserError(
+            f"--label-columns are columns of a table, and {source.name} is none: give a .csv, .jsonl or "
+            ".parquet table, or leave them out."
+        )
     if task == "classes":
         source = _as_asked(source, labels_as)
     return source if limit is None or limit >= len(source) else thinned(source, limit)

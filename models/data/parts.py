@@ -9,6 +9,7 @@ from models.data.corrections import Corrected, must_fit, read_corrections
 from models.data.holdout import split_off
 from models.data.open import open_data
 from models.data.source import ImageSource, NoSuchPart, joined
+from models.data.votes import VoteColumns
 from models.errors import UserError
 from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 
@@ -34,11 +35,12 @@ def open_parts(
     limit: int | None = None,
     task: str = "",
     labels: Path | None = None,
+    votes: VoteColumns | None = None,
 ) -> Parts:
     """The data after `--data` in its three splits; `limit` reduces train only. `labels`: corrected labels
     (`models.data.corrections`), applied before a validation split is held out of train. `task`: of a recipe;
-    where it is empty and one split shows several labels of an image, or numbers, all are read so. Raises
-    UserError."""
+    where it is empty and one split shows several labels of an image, or numbers, all are read so. `votes`: as
+    of `open_data`. Raises UserError."""
     if labels and task == AFFECT:
         raise UserError(
             f"--labels {labels} corrects the columns of a table, which the task {task} does not name: train "
@@ -49,7 +51,9 @@ def open_parts(
 
     def open_split(part: str, labels_as: str = LABELS_AS.get(task, "")) -> ImageSource:
         at_most, kind = limit if part == "train" else None, "affect" if task == "affect" else "classes"
-        source = open_data(spec, part, image_col, label_col, at_most, task=kind, labels_as=labels_as)
+        source = open_data(
+            spec, part, image_col, label_col, at_most, task=kind, labels_as=labels_as, votes=votes
+        )
         if corrections is None:
             return source
         made.append(Corrected(source, corrections))

@@ -39,12 +39,14 @@ class Item:
     """One labeled image: its path below the data root (or row name), and the name of its class. `labels`: of
     an image with any number of labels, all of them, in the order of the classes; `label` is then one text of
     them all (`label_set`), empty for none. `numbers`: of an image with numbers, those of the outputs that the
-    source names; `label` is then one text of them."""
+    source names; `label` is then one text of them. `votes`: fractions of people's votes for each class, where
+    the data has them; `label` has most of them."""
 
     id: str
     label: str
     labels: tuple[str, ...] | None = None
     numbers: tuple[float, ...] | None = None
+    votes: tuple[float, ...] | None = None
 
     @classmethod
     def of_set(cls, id: str, labels: Iterable[str], classes: Sequence[str]) -> Self:
@@ -101,6 +103,7 @@ class ImageSource(ABC):
     merged: Mapping[str, str] = MappingProxyType({})  # rare spelling of a class -> its common one
     multi_label: bool = False  # whether images have any number of labels: `Item.labels` of each is given
     regression: bool = False  # whether images have numbers: `Item.numbers`, of outputs called as in `classes`
+    has_votes: bool = False  # whether some images have `Item.votes`
     both_readings: str = ""  # of classes whose names can be read as sets of labels
     note: str = ""  # what was guessed, merged, skipped or left out when it was opened
     exif: str = "apply"  # whether pictures are turned as their EXIF orientation says, or "ignore"
@@ -164,10 +167,12 @@ class ImageSource(ABC):
         return other
 
     def fingerprint(self) -> str:
-        """A hash of every id and label, or its numbers, by which a resumed run detects other data."""
+        """A hash of every id, label, numbers and votes, by which a resumed run detects other data."""
         digest = hashlib.sha256()
         for item in self.items:
-            digest.update(f"{item.id}\0{item.label if item.numbers is None else item.numbers}\n".encode())
+            said = item.label if item.numbers is None else item.numbers
+            voted = "" if item.votes is None else f"\0{item.votes}"
+            digest.update(f"{item.id}\0{said}{voted}\n".encode())
         return digest.hexdigest()[:16]
 
     def contents(self) -> str:
@@ -191,6 +196,7 @@ class DerivedSource(ImageSource):
         )
         self.note, self.merged, self.exif = source.note, source.merged, source.exif
         self.multi_label, self.regression = source.multi_label, source.regression
+        self.has_votes = source.has_votes
         self.both_readings = source.both_readings
 
     def recounted(self) -> str:

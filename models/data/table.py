@@ -21,7 +21,9 @@ from models.data.one_hot import one_hot_columns, one_hot_labels
 from models.data.paths import Located, locate
 from models.data.source import Item, NoParts, NoSuchPart, joined, labels_per_image
 from models.data.table_files import LISTS, read_image_table, read_list
+from models.data.votes import RowVotes, VoteColumns, read_votes
 from models.errors import UserError
+from models.task_names import SINGLE
 
 IMAGE_COLUMNS = (
     "image",
@@ -58,8 +60,8 @@ class TableSource(FileSource):
     """Paths are relative to the table's folder, or to one in or beside it. `note`: one line on the columns
     that are used, merged spellings (`merged`: spelling -> class), contradictions and missing files. `split`
     keeps the rows of this value in a column split (or subset, partition, set); `known`: classes of a network,
-    which are never merged; `labels_as` as in `DataRequest`. Of sets of labels, rows of one image are united.
-    Raises UserError for a table without usable rows."""
+    which are never merged; `labels_as` and `votes` as in `DataRequest`. Of sets of labels, rows of one image
+    are united. Raises UserError for a table without usable rows."""
 
     def __init__(
         self,
@@ -69,12 +71,17 @@ class TableSource(FileSource):
         split: str | None = None,
         known: Sequence[str] = (),
         labels_as: str = "",
+        votes: VoteColumns | None = None,
     ):
         is_list = path.suffix.lower() in LISTS
         whole, headless = (read_list(path), "") if is_list else read_image_table(path)
         usual = IMAGE_COLUMNS + (() if _holds_paths(whole) else ID_COLUMNS)
         self.image_col = find_column(whole, image_col, usual, "--image-col", path)
-        found = _find_labels(whole, self.image_col, label_col, known, path, labels_as)
+        found = (
+            _of_votes(whole, votes, label_col, path, labels_as)
+            if votes
+            else _find_labels(whole, self.image_col, label_col, known, path, labels_as)
+        )
         used, self.label_col = [self.image_col, *found.columns], "" if found.classes else found.columns[0]
         others = [name for name in whole.columns if name not in used]
         # a class may be called None, a measure may not
@@ -84,11 +91,15 @@ class TableSource(FileSource):
         located = _located(path, named["image"], self.image_col, list(table.columns))
         named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
-        self._others = table.drop(columns=used).loc[rows.index].reset_index(drop=True)
+        others = table.drop(columns=used).loc[rows.index]
+        if found.votes is not None:
+            others = found.votes.metadata.loc[rows.index].join(others, rsuffix=" (column)")
+        self._others = others.reset_index(drop=True)
         self.base, self.root = located.base, str(located.base)
         self.name = f"{path.stem}/{split}" if split else path.stem
         self.merged, self.both_readings = found.merged, found.read.both
         self.multi_label, self.regression = found.read.multi_label, found.numbers is not None
+        self.has_votes = found.votes is not None
         self.classes, self.items = _sets_of(named, found) if self.multi_label else _classes_of(rows, found)
         self.note = joined(
             headless,
@@ -121,18 +132,23 @@ def _holds_paths(table: pd.DataFrame) -> bool:
 class _Labels:
     """Labels of the rows as they were `read`; the `columns` that they are from; `merged`: rare spelling ->
     common one; `classes`: all classes, where the table names them; `numbers`: of a regression, whose names
-    are texts of them."""
+    are texts of them; `votes`: of a table of votes."""
 
     read: RowLabels
     columns: list[str]
     merged: dict[str, str]
     classes: tuple[str, ...] = ()
     numbers: RowNumbers | None = None
+    votes: RowVotes | None = None
 
     @property
     def described(self) -> str:
         if self.numbers is not None:
             return self.numbers.described
+        if self.votes is not None:
+            return (
+                f"votes from {len(self.classes)} columns ({', '.join(self.classes[:8])}): {self.votes.note}"
+            )
         if self.classes:
             return f"labels from {self.read.how or f'{len(self.columns)} columns of 0 and 1'}"
         return ", ".join(filter(None, (f"labels from column '{self.columns[0]}'", self.read.how)))
@@ -160,6 +176,22 @@ def _find_labels(
     return _Labels(replace(read, names=read.names.map(spelling)), [column], merged)
 
 
+def _of_votes(
+    table: pd.DataFrame, columns: VoteColumns, label_col: str | None, path: Path, labels_as: str
+) -> _Labels:
+    """Labels by the majority of people's votes. Raises UserError, as `read_votes`; and beside a column of
+    labels, or another task than one class per image."""
+    if label_col or labels_as not in ("", SINGLE):
+        other = f"--label-col {label_col}" if label_col else f"--task {labels_as}"
+        raise UserError(
+            f"--label-columns ({', '.join(columns.classes[:6])}) are votes for one class per image, and "
+            f"{other} asks for other labels: leave one of them out."
+        )
+    votes = read_votes(table, columns, path)
+    used = [*columns.classes, *columns.others]
+    return _Labels(RowLabels(votes.labels, votes.labels.index), used, {}, columns.classes, votes=votes)
+
+
 def _named_images(images: pd.Series, read: RowLabels, path: Path) -> pd.DataFrame:
     """Columns `image` and `label` (both text) of the rows that have both, under the index of the row; of
     sets, one for each label, and one with an empty label for a row without any. Raises UserError where no row
@@ -179,6 +211,12 @@ def _classes_of(rows: pd.DataFrame, found: _Labels) -> tuple[tuple[str, ...], li
     if found.numbers is not None:
         values = found.numbers.values.loc[rows.index].to_numpy()
         return found.classes, [Item.of_numbers(*pair) for pair in zip(rows["image"], values, strict=True)]
+    if found.votes is not None:
+        shares = found.votes.shares.loc[rows.index].to_numpy()
+        given = zip(rows["image"], rows["label"], shares, strict=True)
+        return found.classes, [
+            Item(name, label, votes=tuple(map(float, each))) for name, label, each in given
+        ]
     items = [Item(name, str(label)) for name, label in rows[["image", "label"]].itertuples(index=False)]
     return tuple(sorted(found.classes or {item.label for item in items}, key=natural)), items
 
@@ -196,6 +234,8 @@ def _left_out(size: int, named: pd.DataFrame, images: int, found: _Labels) -> st
     empty, again = size - rows, rows - images
     what = "are united with its other labels" if found.read.multi_label else "left out"
     label = "label" if found.numbers is None else "number"
+    if found.votes is not None:
+        label = "majority of votes for a class"
     return joined(
         f"{counted(empty, 'row')} without image or {label} left out" if empty else "",
         f"{counted(again, 'row')} that {plural(again, 'names', 'name')} an image again {what}"

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from models.data.affect_table import AffectTable
 from models.data.source import ImageSource, Subset
+from models.data.votes import one_hot
 from models.errors import UserError
 from models.preprocessing import Preprocessing
 
@@ -37,12 +38,29 @@ def truth(source: ImageSource, classes: Sequence[str]) -> Tensor:
     return torch.tensor([index[item.label] for item in source.items])
 
 
-class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
-    """uint8 (C, h, w) and label; an unreadable image is black, and its label -1 or NaN."""
+def targets(source: ImageSource, classes: Sequence[str]) -> Tensor:
+    """What a training aims at: as `truth`, and where people voted, their fractions (n, K) float32; an image
+    without votes has its label alone."""
+    if not source.has_votes:
+        return truth(source, classes)
+    column = [source.classes.index(name) for name in classes]
+    given = [item.votes or one_hot(item.label, source.classes) for item in source.items]
+    return torch.tensor(given, dtype=torch.float32)[:, column]
 
-    def __init__(self, source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str]):
+
+class PixelDataset(Dataset[tuple[Tensor, Tensor]]):
+    """uint8 (C, h, w) and label; an unreadable image is black, and its label -1 or NaN. `fitted`: labels are
+    those that a training aims at (`targets`)."""
+
+    def __init__(
+        self,
+        source: ImageSource,
+        preprocessing: Preprocessing,
+        classes: Sequence[str],
+        fitted: bool = False,
+    ):
         self.source, self.preprocessing = source.read_for(preprocessing), preprocessing
-        self.truth = truth(source, classes)
+        self.truth = (targets if fitted else truth)(source, classes)
         self.blank = torch.full_like(self.truth[0], UNREADABLE if self.truth.ndim == 1 else torch.nan)
 
     def __len__(self) -> int:
@@ -69,10 +87,14 @@ def workers(images: int, batch_size: int) -> int:
 
 
 def pixels(
-    source: ImageSource, preprocessing: Preprocessing, classes: Sequence[str], processes: int | None = None
+    source: ImageSource,
+    preprocessing: Preprocessing,
+    classes: Sequence[str],
+    processes: int | None = None,
+    fitted: bool = False,
 ) -> Dataset[Any]:
     """The set as a torch dataset of pixels and labels: in memory where it fits in `KEEP_BYTES`."""
-    lazy = PixelDataset(source, preprocessing, classes)
+    lazy = PixelDataset(source, preprocessing, classes, fitted)
     height, width = preprocessing.size
     if len(source) * preprocessing.channels * height * width > KEEP_BYTES:
         return lazy

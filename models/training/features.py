@@ -25,14 +25,15 @@ def features(
     source: ImageSource,
     classes: tuple[str, ...],
     batch_size: int = 64,
+    fitted: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """The input of `head`, (n, C) float32, and the labels (`models.data.tensors.truth`), in the order of the
-    source. Without augmentation."""
+    """The input of `head`, (n, C) float32, and the labels (`models.data.tensors.truth`; `targets` where
+    `fitted`), in the order of the source. Without augmentation."""
     whole, device = model.get_submodule(head), next(model.parameters()).device
     model.set_submodule(head, nn.Identity())
     try:
-        file = _place(model, preprocessing, source)
-        data = PixelDataset(source, preprocessing, classes)
+        file = _place(model, preprocessing, source, fitted)
+        data = PixelDataset(source, preprocessing, classes, fitted)
         if file.exists():
             kept = load_file(file)
             return kept["features"], kept["truth"]
@@ -51,10 +52,11 @@ def features(
     return x, y
 
 
-def _place(base: nn.Module, preprocessing: Preprocessing, source: ImageSource) -> Path:
+def _place(base: nn.Module, preprocessing: Preprocessing, source: ImageSource, fitted: bool) -> Path:
     """A file name that depends on the weights, the preprocessing, the labels and the image files."""
     key = (
         f"{fingerprint(base)} {preprocessing} {source.root} {source.fingerprint()} {source.contents()} "
         f"{source.classes}{' sets' if source.multi_label else ''}"
+        f"{' votes' if fitted and source.has_votes else ''}"
     )
     return cache_folder() / "features" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"

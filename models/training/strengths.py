@@ -14,6 +14,7 @@ LIMITS = {
     "erase": 1.0,
     "blur": 1.0,
     "grey": 1.0,
+    "equalize": 1.0,
 }
 
 
@@ -25,7 +26,8 @@ class AugmentationStrengths:
     fraction of the size; light: fraction of the range added; contrast: fraction around the mean; erase:
     fraction of images that lose a rectangle (Zhong et al. 2020, *Random Erasing*; 2 to 15 % of the area,
     filled with the image's mean); blur: fraction of images blurred by a Gaussian, its sigma drawn between
-    1/200 and 1/40 of the width; grey: fraction of images that lose their color (luma of ITU-R BT.601).
+    1/200 and 1/40 of the width; grey: fraction of images that lose their color (luma of ITU-R BT.601); equalize:
+    fraction of images whose histogram is made flat, each color by itself (as Pillow's `ImageOps.equalize`).
 
     Raises UserError for a strength outside of its limits.
     """
@@ -39,6 +41,7 @@ class AugmentationStrengths:
     erase: float = 0.0
     blur: float = 0.0
     grey: float = 0.0
+    equalize: float = 0.0
 
     def __post_init__(self) -> None:
         for name, most in LIMITS.items():

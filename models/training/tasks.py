@@ -22,7 +22,8 @@ UNREADABLE = -1
 
 
 class Classes(Task):
-    """Cross-entropy, with smoothed labels and class weights where given."""
+    """Cross-entropy, with smoothed labels and class weights where given. Training images of people's votes
+    have fractions (n, K) in place of a label (n,)."""
 
     name, monitor = "classes", "accuracy"
 
@@ -35,15 +36,17 @@ class Classes(Task):
         require_two(source)
         labels, count = truth(source, source.classes).numpy(), len(source.classes)
         weights = class_weights(labels, count) if recipe.balance == "weights" else None
-        return cls(source.classes, weights, recipe.smoothing)
+        task = cls(source.classes, weights, recipe.smoothing)
+        if source.has_votes:
+            task.notes = ("cross-entropy of the fractions of votes; validation and test count labels",)
+        return task
 
     def loss(self, answer: Tensor, truth: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(answer)
-        if bool((truth == UNREADABLE).all()):
+        known = readable(truth)
+        if not bool(known.any()):
             return answer.sum() * 0
-        return F.cross_entropy(
-            answer, truth, weights, ignore_index=UNREADABLE, label_smoothing=self.label_smoothing
-        )
+        return F.cross_entropy(answer[known], truth[known], weights, label_smoothing=self.label_smoothing)
 
     def measures(self, answer: Tensor, truth: Tensor) -> dict[str, float]:
         return {
@@ -52,7 +55,8 @@ class Classes(Task):
         }
 
     def batch_measures(self, answer: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        return {"accuracy": (answer.argmax(1) == truth).float().mean()}
+        label = truth if truth.ndim == 1 else truth.argmax(1)
+        return {"accuracy": (answer.argmax(1) == label).float().mean()}
 
     @staticmethod
     def counts(source: ImageSource) -> dict[str, int]:

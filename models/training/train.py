@@ -162,7 +162,16 @@ class Training:
         assert network.head is not None
         head = network.model.get_submodule(network.head)
         data = [
-            TensorDataset(*features(network.model, network.head, network.preprocessing, part, self.classes))
+            TensorDataset(
+                *features(
+                    network.model,
+                    network.head,
+                    network.preprocessing,
+                    part,
+                    self.classes,
+                    fitted=part is self.parts.training,
+                )
+            )
             for part in (self.parts.training, self.parts.validation)
         ]
         self.keeper.begin("head", self.recipe.head_epochs)
@@ -177,7 +186,7 @@ class Training:
         self, step: str, network: Network, rate: float, still: list[nn.Module], resume: Path | None
     ) -> bool:
         data = [
-            pixels(part, network.preprocessing, self.classes)
+            pixels(part, network.preprocessing, self.classes, fitted=part is self.parts.training)
             for part in (self.parts.training, self.parts.validation)
         ]
         self.keeper.begin(step, self.recipe.epochs)

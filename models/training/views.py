@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.v2.functional import equalize
 
 from models.colors import has_alpha
 from models.training.strengths import AugmentationStrengths
@@ -17,12 +18,20 @@ WIDEST = 1 / 40  # largest sigma of a blur, as a fraction of the width: 3 pixels
 def varied(pixels: Tensor, s: AugmentationStrengths) -> Tensor:
     """uint8 (N, C, h, w) -> float (N, C, h, w) in 0..255 at the strengths `s`; draws from torch's global
     generator."""
-    x = pixels.float()
+    x = (_equalized(pixels, s) if s.equalize else pixels).float()
     x = _moved(x, s) if s.flip or s.rotation or s.shift or s.zoom else x
     x = _of_colors(partial(_lit, s=s), x) if s.light or s.contrast else x
     x = _blurred(x, s) if s.blur else x
     x = _of_colors(partial(_greyed, s=s), x) if s.grey and x.shape[1] >= 3 else x
     return _erased(x, s) if s.erase else x
+
+
+def _equalized(pixels: Tensor, s: AugmentationStrengths) -> Tensor:
+    """Before all else, as it counts whole values of pixels."""
+    rows = (torch.rand(len(pixels)) < s.equalize).nonzero()[:, 0].to(pixels.device)
+    if not len(rows):
+        return pixels
+    return pixels.index_copy(0, rows, _of_colors(equalize, pixels[rows]))
 
 
 def _of_colors(change: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
