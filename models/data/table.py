@@ -212,11 +212,9 @@ def _classes_of(rows: pd.DataFrame, found: _Labels) -> tuple[tuple[str, ...], li
         values = found.numbers.values.loc[rows.index].to_numpy()
         return found.classes, [Item.of_numbers(*pair) for pair in zip(rows["image"], values, strict=True)]
     if found.votes is not None:
-        shares = found.votes.shares.loc[rows.index].to_numpy()
+        shares = map(tuple, found.votes.shares.loc[rows.index].to_numpy().tolist())
         given = zip(rows["image"], rows["label"], shares, strict=True)
-        return found.classes, [
-            Item(name, label, votes=tuple(map(float, each))) for name, label, each in given
-        ]
+        return found.classes, [Item(name, label, votes=votes) for name, label, votes in given]
     items = [Item(name, str(label)) for name, label in rows[["image", "label"]].itertuples(index=False)]
     return tuple(sorted(found.classes or {item.label for item in items}, key=natural)), items
 

@@ -26,8 +26,9 @@ class AugmentationStrengths:
     fraction of the size; light: fraction of the range added; contrast: fraction around the mean; erase:
     fraction of images that lose a rectangle (Zhong et al. 2020, *Random Erasing*; 2 to 15 % of the area,
     filled with the image's mean); blur: fraction of images blurred by a Gaussian, its sigma drawn between
-    1/200 and 1/40 of the width; grey: fraction of images that lose their color (luma of ITU-R BT.601); equalize:
-    fraction of images whose histogram is made flat, each color by itself (as Pillow's `ImageOps.equalize`).
+    1/200 and 1/40 of the width; grey: fraction of images that lose their color (luma of ITU-R BT.601);
+    equalize: fraction of images whose histogram is made flat, each color by itself (as Pillow's
+    `ImageOps.equalize`).
 
     Raises UserError for a strength outside of its limits.
     """
