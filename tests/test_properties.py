@@ -34,7 +34,7 @@ from dashboard.tabs.errors_state import (
 )
 from dashboard.tabs.gaze_state import GazeView
 from explain.analysis.confusion import NORMS, ORDERS
-from explain.analysis.groups import KINDS, LISTS, OUTCOMES
+from explain.analysis.groups import KINDS, LISTS, OF_VOTES, OUTCOMES
 from explain.analysis.ranking import SORTS
 from explain.run.format import pack_maps, unpack_maps
 from models.class_matching import match_classes
@@ -42,6 +42,7 @@ from models.classes import fold, is_unnamed
 from models.csv_files import FORMULA, plain, unquoted, write_csv
 from models.data.corrections import read_corrections
 from models.data.table_files import read_table
+from models.data.votes import ENTROPY, SECOND
 from models.errors import UserError
 
 # -- the view of Errors and its link -------------------------------------------------------------------------
@@ -52,6 +53,7 @@ RUN: Any = SimpleNamespace(
     label_sets=None,
     classes=CLASSES,
     present=range(len(CLASSES)),
+    metadata=pd.DataFrame({SECOND: ["fear"], ENTROPY: [1.0]}),
     manifest=SimpleNamespace(
         request=SimpleNamespace(
             methods=("layer_cam", "grad_cam"), statistics=("entropy", "border_mass", "center_x")
@@ -62,7 +64,7 @@ NUMBERS = st.integers(0, len(CLASSES) - 1)
 ACTIONS = st.one_of(
     st.tuples(st.just("class"), NUMBERS.map(str)),
     st.tuples(st.just("cell"), st.tuples(NUMBERS, NUMBERS).map(lambda cell: f"{cell[0]},{cell[1]}")),
-    st.tuples(st.just("group"), st.sampled_from(list(LISTS))),
+    st.tuples(st.just("group"), st.sampled_from([*LISTS, *OF_VOTES])),
     st.tuples(st.just("group"), st.tuples(st.sampled_from(list(KINDS)), st.text(max_size=20)).map(":".join)),
     st.tuples(st.just("overview"), st.just("")),
     st.tuples(st.just("sort"), st.sampled_from(["", *SORTS])),
@@ -77,7 +79,12 @@ ACTIONS = st.one_of(
     st.tuples(st.text(max_size=10), st.text(max_size=20)),
 )
 TWO: Any = SimpleNamespace(
-    folder=RUN.folder, label_sets=None, classes=("a>b", "表情 #1"), present=range(2), manifest=RUN.manifest
+    folder=RUN.folder,
+    label_sets=None,
+    classes=("a>b", "表情 #1"),
+    present=range(2),
+    metadata=None,
+    manifest=RUN.manifest,
 )
 ACTIONS_OF_TWO = st.one_of(
     ACTIONS,

@@ -32,7 +32,8 @@ def test_command_says_only_what_differs() -> None:
     assert as_typed(words) == (
         "python launch.py train --model fer_vgg --data 'my faces' --out trainings/a.b.safetensors --epochs 3 "
         "--mixup 0.2 "
-        "--augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5,blur=0,grey=0"
+        "--augment flip=0.5,rotation=15,shift=0.08,zoom=0.1,light=0,contrast=0,erase=0.5,blur=0,grey=0,"
+        "equalize=0"
     )
     assert command("m", "d", "x", Path("t"), Recipe(), {"weights": "w.pth", "image_col": ""})[-2:] == [
         "--weights",

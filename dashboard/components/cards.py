@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
 from explain import render
+from explain.analysis.votes import people_said
 from explain.formatting import decimal, evidence
 from explain.run.reader import RunData
 
@@ -125,10 +126,11 @@ def _card(
     name = html("<b>{}</b>", pred)
     if wrong:
         name = html("{} → <b>{}</b>", label, pred)
+    said = people_said(run, int(str(item.name)))
     return html(
         '<div class="vt-card vt-{result} vt-of-{count}" tabindex="0" role="button" '
         'aria-label="{id}: true {label}, predicted {pred}; open in Inspect" title="{id}" {open}>'
-        '<div class="vt-two">{tiles}</div><div class="vt-caption">{name}{number}</div>{bars}</div>',
+        '<div class="vt-two">{tiles}</div><div class="vt-caption">{name}{number}</div>{said}{bars}</div>',
         result="misclassified" if wrong else "correct",
         count=len(shown),
         id=item["id"],
@@ -138,6 +140,7 @@ def _card(
         tiles=join(tile(url, one, top) for one in shown),
         name=name,
         number="" if bars else f" {decimal(float(item['confidence']))}",
+        said=html('<div class="vt-said">{}</div>', said) if said else "",
         bars=_bars(item, label, pred, wrong) if bars else "",
     )
 

@@ -18,6 +18,8 @@ SUBJECT = (
     "split",
     "image_col",
     "label_col",
+    "label_columns",
+    "other_columns",
     "labels",
     "class_names",
     "classes",

@@ -107,6 +107,9 @@ def _labels() -> dict[str, Any]:
     with gr.Row():
         form["image_col"] = _line("Image column", "automatic")
         form["label_col"] = _line("Label column", "automatic")
+    with gr.Row():
+        form["label_columns"] = _line("Columns of votes", "of people: a column for each class")
+        form["other_columns"] = _line("Votes for no class", "such as unknown")
     form["split"] = _choice("Part of the data", ("train", "validation", "test"), custom=True)
     form["which"] = _line("Parameters of the checkpoint", "of several sets: its name")
     form["outputs"] = _choice("Outputs of the network", KINDS, elem_id="vt-run-outputs")

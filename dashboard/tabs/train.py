@@ -154,6 +154,7 @@ class TrainTab:
     @error_boundary
     def preview(self, *values: Any) -> list[Any]:
         from models.data.parts import open_parts
+        from models.data.votes import VoteColumns
         from models.registry import spec
         from models.training import preview as previews
 
@@ -165,6 +166,7 @@ class TrainTab:
             form["label_col"] or None,
             task=str(form["task"] or ""),
             labels=Path(str(form["labels"])) if form["labels"] else None,
+            votes=VoteColumns.parse(form["label_columns"], form["other_columns"]),
         ).training
         counts, name = previews.format_text(training, recipe), str(form["model"])
         name = name if name.startswith("timm:") else name.split(":")[0]

@@ -18,8 +18,11 @@ OUTSIDE = (
     "which",
     "image_col",
     "label_col",
+    "label_columns",
+    "other_columns",
     "labels",
 )  # options of `train` that are no part of a recipe
+LOOKED_AT = ("data", "image_col", "label_col")
 PLAIN = Recipe()
 TASKS = (
     ("as the data shows", ""),
@@ -59,9 +62,7 @@ class TrainForm:
     def looks(self) -> list[Any]:
         """Events after which other controls may apply."""
         c = self.controls
-        left = [
-            event for name in ("data", "image_col", "label_col") for event in (c[name].blur, c[name].submit)
-        ]
+        left = [event for name in (*LOOKED_AT, "label_columns") for event in (c[name].blur, c[name].submit)]
         return [*left, *(c[name].change for name in ("task", "loss", "balance"))]
 
     @property
@@ -71,7 +72,8 @@ class TrainForm:
     def fields(self, values: Sequence[Any]) -> list[Any]:
         """Updates of `of_task`: only what applies is shown, and what does not has its default."""
         form = self.values(values)
-        task = form["task"] or found_task(*(str(form[k] or "") for k in ("data", "image_col", "label_col")))
+        voted = "classes" if form["label_columns"] else ""
+        task = form["task"] or voted or found_task(*(str(form[k] or "") for k in LOOKED_AT))
         numbers = task in (REGRESSION, AFFECT)
         shown = dict.fromkeys(OF_TASK, False) | {"label_smoothing": not numbers, "loss": numbers}
         choices = list(CHOICES["balance"])
@@ -172,6 +174,12 @@ def _data() -> dict[str, Any]:
     with gr.Row():
         for name, label in (("image_col", "Image column"), ("label_col", "Label column")):
             form[name] = gr.Textbox("", label=label, placeholder="automatic", min_width=90)
+    with gr.Row():
+        for name, label, example in (
+            ("label_columns", "Columns of votes", "of people: a column for each class"),
+            ("other_columns", "Votes for no class", "such as unknown"),
+        ):
+            form[name] = gr.Textbox("", label=label, placeholder=example, min_width=90)
     form["labels"] = gr.Textbox("", label="Corrected labels", placeholder="labels.csv")
     form["task"] = gr.Dropdown(
         list(TASKS),

@@ -12,6 +12,8 @@ from explain.analysis.model_checks import AT_BORDER
 from explain.analysis.on_maps import ATTENTION, said_of
 from explain.analysis.proposal import Proposal
 from explain.analysis.ranking import select
+from explain.analysis.votes import has_votes, voted_errors
+from explain.formatting import counted
 from explain.run.format import CALLED, TARGETS, map_column
 from explain.run.notes import Note
 from explain.run.reader import RunData
@@ -31,6 +33,16 @@ OUTCOMES = {"false-alarms": "false alarms", "misses": "misses", "hits": "hits"}
 positive ones that are."""
 OF_SETS = {"label-sets": "probable label errors, all labels"}
 """Those of runs of several labels per image."""
+OF_VOTES = {
+    "second-choice": "errors: people's second choice",
+    "disputed": "errors: people disagree",
+    "undisputed": "errors: people agree",
+}
+"""Those of runs of data with people's votes."""
+VOTES_NOTE = (
+    "people disagree from votes of three against one on; where they disagree, the label may be at fault as "
+    "well as the network"
+)
 EARLIER_NAMES = {"alike": "similar"}
 """Names of lists in links and commands of earlier versions -> names today."""
 LABELS_NOTE = (
@@ -58,7 +70,9 @@ class Group:
 def lists_of(run: RunData) -> dict[str, str]:
     """The lists that a run has."""
     of_sets = OF_SETS if run.label_sets is not None else {}
-    return {**OUTCOMES, **LISTS, **of_sets} if len(run.classes) == 2 else LISTS
+    of_votes = OF_VOTES if run.label_sets is None and has_votes(run) else {}
+    outcomes = OUTCOMES if len(run.classes) == 2 else {}
+    return {**outcomes, **LISTS, **of_sets, **of_votes}
 
 
 def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
@@ -74,6 +88,8 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
         return _outcome(findings.run, key)
     if key in OF_SETS and findings.run.label_sets is not None:
         return _label_sets(findings)
+    if key in OF_VOTES and key in lists_of(findings.run):
+        return _of_votes(findings.run, key)
     if key not in LISTS:
         return None
     ok, title = findings.run.ok, LISTS[key]
@@ -97,6 +113,20 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
         return Group(title, "more than half of the map in the outer eighth", rows, maps)
     noted = [image for image, note in notes.items() if note.wrong or key == "notes"]
     return Group(title, "", ok.index[ok["id"].isin(noted)].to_numpy())
+
+
+def _of_votes(run: RunData, key: str) -> Group:
+    found = voted_errors(run)
+    if found is None:
+        return Group(OF_VOTES[key], "no error on an image with votes", np.array([], int))
+    if key == "second-choice":
+        expected = (
+            f"{len(found.second):,} of {counted(found.errors, 'error')}; {found.expected:.0f} by chance"
+        )
+        return Group(OF_VOTES[key], expected, found.second)
+    wrong = run.ok.index[~run.ok["correct"]].to_numpy()
+    rows = found.disputed if key == "disputed" else wrong[~np.isin(wrong, found.disputed)]
+    return Group(OF_VOTES[key], f"{len(rows):,} of {counted(found.errors, 'error')}; {VOTES_NOTE}", rows)
 
 
 def _label_sets(findings: Findings) -> Group:

@@ -1,9 +1,10 @@
-"""The six main figures of a run, each with a note: the top of the page and of a report."""
+"""The main figures of a run, each with a note: the top of the page and of a report."""
 
 from dataclasses import dataclass
 
 from explain.analysis.on_maps import may_say_of, said_of, verdict_text
 from explain.analysis.ranking import border_fractions, by_recall, most_confused
+from explain.analysis.votes import voted_errors
 from explain.formatting import counted, decimal, percent
 from explain.run.map_stats import UNIFORM_BORDER_MASS
 from explain.run.reader import RunData
@@ -29,7 +30,7 @@ def headline(run: RunData, method: str) -> list[Figure]:
         return [Figure("accuracy", "–", f"none of {counted(failed, 'image')} has an answer")]
     without = f", {failed:,} without an answer" if failed else ""
     worst = _worst(run) if run.label_sets is None else _errors_of_label(run)
-    return [*_totals(run, without), *worst, _border(run, method)]
+    return [*_totals(run, without), *worst, *_people(run), _border(run, method)]
 
 
 def _totals(run: RunData, without: str) -> list[Figure]:
@@ -84,6 +85,22 @@ def _errors_of_label(run: RunData) -> list[Figure]:
 def _part(name: str, wrong: int, of: int, which: str, measure: str, about: tuple[int, int]) -> Figure:
     rate = f": {measure} {decimal(1 - wrong / of)}" if of else ""
     return Figure(name, f"{wrong:,}", f"of {of:,} that {which}{rate}", about if wrong else None)
+
+
+def _people(run: RunData) -> list[Figure]:
+    """Of data with people's votes: how many errors are what other people say."""
+    found = voted_errors(run) if run.label_sets is None else None
+    if found is None:
+        return []
+    return [
+        Figure(
+            "people's second choice",
+            percent(len(found.second) / found.errors),
+            f"of {counted(found.errors, 'error')}; {percent(found.expected / found.errors)} by chance",
+            meaning="errors that predict the class with the second most votes; by chance: if the errors of "
+            "each class had nothing to do with the votes for their images",
+        )
+    ]
 
 
 def _border(run: RunData, method: str) -> Figure:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import entropy
 
 from models.errors import UserError
 
@@ -13,9 +14,11 @@ SINGLE_VOTES = 1.0
 """In a row of whole votes, an answer that has so many, or fewer, counts as none."""
 MAJORITY = 0.5
 """More than this fraction of the votes makes an answer the label."""
-SECOND, AGREEMENT = "second choice", "agreement"
-"""Columns of the metadata: the class with the second most votes, empty where there is none; and the fraction
-of votes that the label has."""
+SECOND, ENTROPY = "votes: second choice", "votes: entropy"
+"""Columns of the metadata: the class with the second most votes, empty where there is none; and the entropy
+of the fractions of votes in bits, 0 where all people agree."""
+SPLIT_ENTROPY = 0.811
+"""From here on people disagree: the entropy of votes of three against one, rounded down."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,12 @@ class RowVotes:
 
     @property
     def metadata(self) -> pd.DataFrame:
-        """Columns `SECOND` and `AGREEMENT` of these rows."""
+        """Columns `SECOND` and `ENTROPY` of these rows."""
         shares = self.shares.to_numpy()
         order = np.argsort(-shares, axis=1, kind="stable")
         names, rows = np.array(self.shares.columns, object), np.arange(len(shares))
         second = np.where(shares[rows, order[:, 1]] > 0, names[order[:, 1]], "")
-        columns = {SECOND: second, AGREEMENT: shares[rows, order[:, 0]]}
+        columns = {SECOND: second, ENTROPY: entropy(shares, base=2, axis=1)}
         return pd.DataFrame(columns, self.shares.index)
 
 
