@@ -169,17 +169,24 @@ def _optimizer() -> dict[str, Any]:
     return form
 
 
-def _data() -> dict[str, Any]:
-    form: dict[str, Any] = {}
-    with gr.Row():
-        for name, label in (("image_col", "Image column"), ("label_col", "Label column")):
-            form[name] = gr.Textbox("", label=label, placeholder="automatic", min_width=90)
-    with gr.Row():
-        for name, label, example in (
+def _columns() -> dict[str, Any]:
+    rows = (
+        (("image_col", "Image column", "automatic"), ("label_col", "Label column", "automatic")),
+        (
             ("label_columns", "Columns of votes", "of people: a column for each class"),
             ("other_columns", "Votes for no class", "such as unknown"),
-        ):
-            form[name] = gr.Textbox("", label=label, placeholder=example, min_width=90)
+        ),
+    )
+    form: dict[str, Any] = {}
+    for row in rows:
+        with gr.Row():
+            for name, label, example in row:
+                form[name] = gr.Textbox("", label=label, placeholder=example, min_width=90)
+    return form
+
+
+def _data() -> dict[str, Any]:
+    form: dict[str, Any] = _columns()
     form["labels"] = gr.Textbox("", label="Corrected labels", placeholder="labels.csv")
     form["task"] = gr.Dropdown(
         list(TASKS),

@@ -23,7 +23,7 @@ class VotedErrors:
 
 def has_votes(run: RunData) -> bool:
     about = run.metadata
-    return about is not None and SECOND in about and ENTROPY in about
+    return about is not None and SECOND in about and ENTROPY in about and about[ENTROPY].dtype.kind == "f"
 
 
 def voted_errors(run: RunData) -> VotedErrors | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -77,24 +77,16 @@ class TableSource(FileSource):
         whole, headless = (read_list(path), "") if is_list else read_image_table(path)
         usual = IMAGE_COLUMNS + (() if _holds_paths(whole) else ID_COLUMNS)
         self.image_col = find_column(whole, image_col, usual, "--image-col", path)
-        found = (
-            _of_votes(whole, votes, label_col, path, labels_as)
-            if votes
-            else _find_labels(whole, self.image_col, label_col, known, path, labels_as)
-        )
+        find = partial(_of_votes, votes) if votes else partial(_find_labels, self.image_col, known)
+        found = find(whole, label_col, path, labels_as)
         used, self.label_col = [self.image_col, *found.columns], "" if found.classes else found.columns[0]
-        others = [name for name in whole.columns if name not in used]
-        # a class may be called None, a measure may not
-        whole[others] = whole[others].mask(whole[others].isin(MISSING))
+        _empty_where_missing(whole, [name for name in whole.columns if name not in used])
         table = rows_of(whole, split, path) if split else whole
         named = _named_images(table[self.image_col], found.read, path)
         located = _located(path, named["image"], self.image_col, list(table.columns))
         named["image"] = named["image"].map(dict(zip(named["image"].unique(), located.names, strict=True)))
         rows = named.drop_duplicates("image")
-        others = table.drop(columns=used).loc[rows.index]
-        if found.votes is not None:
-            others = found.votes.metadata.loc[rows.index].join(others, rsuffix=" (column)")
-        self._others = others.reset_index(drop=True)
+        self._others = _others(table.drop(columns=used).loc[rows.index], found)
         self.base, self.root = located.base, str(located.base)
         self.name = f"{path.stem}/{split}" if split else path.stem
         self.merged, self.both_readings = found.merged, found.read.both
@@ -154,8 +146,20 @@ class _Labels:
         return ", ".join(filter(None, (f"labels from column '{self.columns[0]}'", self.read.how)))
 
 
+def _empty_where_missing(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """A class may be called None, a measure may not."""
+    table[columns] = table[columns].mask(table[columns].isin(MISSING))
+
+
+def _others(columns: pd.DataFrame, found: _Labels) -> pd.DataFrame:
+    """What the table says besides, and what follows from votes, a row each image."""
+    if found.votes is not None:
+        columns = found.votes.metadata.loc[columns.index].join(columns, rsuffix=" (column)")
+    return columns.reset_index(drop=True)
+
+
 def _find_labels(
-    table: pd.DataFrame, image: str, wanted: str | None, known: Sequence[str], path: Path, labels_as: str
+    image: str, known: Sequence[str], table: pd.DataFrame, wanted: str | None, path: Path, labels_as: str
 ) -> _Labels:
     """The columns of numbers or the column of labels, otherwise columns of 0 and 1, one a class. Raises
     UserError for none of them."""
@@ -177,7 +181,7 @@ def _find_labels(
 
 
 def _of_votes(
-    table: pd.DataFrame, columns: VoteColumns, label_col: str | None, path: Path, labels_as: str
+    columns: VoteColumns, table: pd.DataFrame, label_col: str | None, path: Path, labels_as: str
 ) -> _Labels:
     """Labels by the majority of people's votes. Raises UserError, as `read_votes`; and beside a column of
     labels, or another task than one class per image."""
