@@ -23,8 +23,8 @@ FaceDetector = Annotated[
 FaceMargin = Annotated[
     float | None,
     typer.Option(
-        help="What is added on each side of a face's box, as a fraction of its side (default: 0.015 with lbp, "
-        "0 with YuNet)."
+        help="What is added on each side of a face's box, as a fraction of its side (default: 0.015 with "
+        "lbp, 0 with YuNet)."
     ),
 ]
 

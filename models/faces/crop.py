@@ -34,7 +34,7 @@ class FaceRequest:
     margin: float | None = None
 
     def __post_init__(self) -> None:
-        if self.which not in (AUTO, OFF) and not (self.which.isdecimal() and 0 < int(self.which) < 1000):
+        if not is_choice(self.which):
             raise UserError(
                 f"--faces '{self.which[:40]}': give auto, off, or the number of a face: 1, 2, ..."
             )
@@ -48,6 +48,11 @@ class FaceRequest:
     @property
     def used_margin(self) -> float:
         return detector(self.detector).margin if self.margin is None else self.margin
+
+
+def is_choice(text: str) -> bool:
+    """Whether this is auto, off, or the number of a face."""
+    return text in (AUTO, OFF) or (text.isdecimal() and len(text) < 4 and int(text) > 0)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class FaceCrop:
     @property
     def described(self) -> str:
         """One or two sentences: what was found, and what is used."""
+        if self.request.which == OFF and self.boxes:
+            return f"{counted(len(self.boxes), 'face')} found; the whole picture is used."
         if self.request.which == OFF:
             return "Faces are not looked for: the whole picture is used."
         if self.used is None:

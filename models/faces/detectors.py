@@ -56,11 +56,12 @@ def detector(text: str) -> Detector:
 
 
 @lru_cache(4)
-def _opened(text: str) -> Find:
+def opened(text: str) -> Find:
+    """Raises UserError for a detector that there is not, or that cannot be used here."""
     return detector(text).open(text)
 
 
 def find_faces(image: Image.Image, text: str = DEFAULT) -> tuple[FaceBox, ...]:
     """Faces of an upright picture, the largest first, in its pixels. Raises UserError for a detector that
     there is not, or that cannot be opened."""
-    return largest_first(_opened(text)(image))
+    return largest_first(opened(text)(image))
