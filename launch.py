@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Annotated
 
 from explain.cli.check import check
+from explain.cli.crop_faces import crop_faces
 from explain.cli.explain import explain
 from explain.cli.export import export, report
 from explain.cli.faces import FaceDetector
@@ -164,8 +165,9 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, current in EARLIER_NAMES.items():
     app.command(name, hidden=True)(COMMANDS[current])
-data = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+data = typer.Typer(help="Look at data before training on it, and prepare it.", no_args_is_help=True)
 data.command("preview")(data_preview)
+data.command("crop-faces")(crop_faces)
 app.add_typer(data, name="data")
 app.add_typer(gaze_commands, name="gaze")
 app.add_typer(inversion_commands, name="invert")

@@ -1,5 +1,4 @@
-"""Options about faces in photos, and the command `data crop-faces`. Typer calls it; heavy packages are
-imported inside, so that `--help` answers at once."""
+"""Options about faces in photos. Heavy packages are imported inside, so that `--help` answers at once."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +22,7 @@ FaceDetector = Annotated[
 FaceMargin = Annotated[
     float | None,
     typer.Option(
-        help="What is added on each side of a face's box, as a fraction of its side (default: 0.015 with "
+        help="What is added on each side of a face's box, as a fraction of its side (default: 0.012 with "
         "lbp, 0 with YuNet)."
     ),
 ]

@@ -25,7 +25,8 @@ class FaceBox(NamedTuple):
         return self.left + self.width / 2, self.top + self.height / 2
 
     def scaled(self, factor: float) -> "FaceBox":
-        return FaceBox(*(value * factor for value in self[:4]), self.score)
+        left, top, width, height = (value * factor for value in self[:4])
+        return FaceBox(left, top, width, height, self.score)
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
@@ -47,7 +48,11 @@ def grouped(windows: Iterable[tuple[float, float, float, float]], least: float) 
                 break
         else:
             groups.append([window])
-    return [FaceBox(*map(float, np.mean(group, axis=0)), float(len(group))) for group in groups]
+    boxes: list[FaceBox] = []
+    for group in groups:
+        left, top, width, height = map(float, np.mean(group, axis=0))
+        boxes.append(FaceBox(left, top, width, height, float(len(group))))
+    return boxes
 
 
 def without_overlaps(boxes: Iterable[FaceBox], most: float) -> list[FaceBox]:

@@ -35,7 +35,7 @@ DETECTORS = (
         "scikit-image's cascade of local binary patterns, frontal faces",
         lambda text: text == "lbp",
         lambda text: lbp.find,
-        0.015,
+        0.012,
     ),
     Detector(
         "FILE.onnx",

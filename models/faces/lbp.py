@@ -21,7 +21,7 @@ SMALLEST = 40
 FACTOR = 1.1  # from one size of windows to the next
 SAME = 0.4  # windows of one face overlap by more
 APART = 0.2  # boxes of two faces overlap by no more
-ENOUGH = 8
+ENOUGH = 10
 """Windows that a face needs; measured in docs/faces.md."""
 
 
