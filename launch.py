@@ -26,8 +26,10 @@ from pathlib import Path
 from typing import Annotated
 
 from explain.cli.check import check
+from explain.cli.crop_faces import crop_faces
 from explain.cli.explain import explain
 from explain.cli.export import export, report
+from explain.cli.faces import FaceDetector
 from explain.cli.findings import analyze, compare, notes
 from explain.cli.gaze import gaze as gaze_commands
 from explain.cli.inversion import invert as inversion_commands
@@ -42,6 +44,7 @@ from explain.cli.serve_options import (
     BehindProxy,
     DecoderFolder,
     DemoOrRun,
+    Faces,
     GazeFolder,
     GazeModel,
     Host,
@@ -121,6 +124,8 @@ def serve(
     positive: Positive = "",
     label: Label = "",
     measure_trust: MeasureTrust = False,
+    faces: Faces = "",
+    face_detector: FaceDetector = "lbp",
     open_browser: OpenBrowser = True,
 ) -> None:
     """Open the dashboard on a run."""
@@ -133,7 +138,7 @@ def serve(
     config = replace(config, against=tuple(against or ()), gaze=gaze, gaze_model=gaze_model)
     config = replace(config, decoders=decoders, allow_data=allow_data, open_browser=open_browser)
     config = replace(config, threshold=threshold, positive=positive, label=label)
-    start(replace(config, measure_trust=measure_trust))
+    start(replace(config, measure_trust=measure_trust, faces=faces, face_detector=face_detector))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -160,8 +165,9 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 for name, current in EARLIER_NAMES.items():
     app.command(name, hidden=True)(COMMANDS[current])
-data = typer.Typer(help="Look at data before training on it.", no_args_is_help=True)
+data = typer.Typer(help="Look at data before training on it, and prepare it.", no_args_is_help=True)
 data.command("preview")(data_preview)
+data.command("crop-faces")(crop_faces)
 app.add_typer(data, name="data")
 app.add_typer(gaze_commands, name="gaze")
 app.add_typer(inversion_commands, name="invert")

@@ -1,5 +1,6 @@
 """Endpoints for gradio_client and for agents: predict, explain, errors, export, report."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,8 +15,10 @@ from explain.analysis.on_maps import said_of
 from explain.analysis.ranking import SORTS
 from explain.run.reader import RunData
 from models.errors import UserError
+from models.faces.crop import FaceRequest
 
 if TYPE_CHECKING:
+    from explain.methods.compute import MapResult
     from explain.methods.live import ImageSession
 
 TOP, MOST = 5, 1000
@@ -44,8 +47,8 @@ class Endpoints:
 
     def register_live(self) -> None:
         photo, answer = photo_upload("photo", "vt-api-photo"), gr.JSON(label="answer")
-        _endpoint(self.predict, [photo], [answer], "model")
-        inputs = [photo, gr.Textbox("grad_cam"), gr.Textbox(""), gr.Textbox("")]
+        _endpoint(self.predict, [photo, gr.Textbox("")], [answer], "model")
+        inputs = [photo, gr.Textbox("grad_cam"), *(gr.Textbox("") for _ in range(3))]
         overlay = gr.Image(type="pil", format="png", label="overlay")
         _endpoint(self.explain, inputs, [answer, overlay], "model")
 
@@ -96,26 +99,37 @@ class Endpoints:
         prepare(self._ctx.findings, select[:LONGEST], lambda: cancellation.raise_if_cancelled(who))
 
     @error_boundary
-    def predict(self, photo: str) -> dict[str, Any]:
-        """The prediction of the network for a photo: its most probable classes.
+    def predict(self, photo: str, faces: str = "") -> dict[str, Any]:
+        """The prediction of the network for a photo: its most probable classes; and of a network about faces,
+        which faces were found, and which part of the photo it got.
 
         Args:
             photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
+            faces: auto (crop to the largest face), off (the whole photo), or the number of a face, counted
+            from the largest; nothing for auto where the network is about faces, else off.
         """
         from explain.methods.live import open_session
 
-        image = self._opened(photo)
+        image, wanted = self._opened(photo), self._faces(faces)
         with self._ctx.classifier() as classifier:
-            prob = open_session(classifier, image).prob
+            session = open_session(classifier, image, wanted)
+        prob = session.prob
         best = (-prob).argsort(kind="stable")[:TOP].tolist()
         return {
             "model": self._ctx.run.manifest.request.model,
             "classes": [{"name": self._ctx.run.classes[i], "probability": float(prob[i])} for i in best],
+            **found_faces(session),
         }
 
     @error_boundary
     def explain(
-        self, request: gr.Request, photo: str, method: str = "grad_cam", target: str = "", layer: str = ""
+        self,
+        request: gr.Request,
+        photo: str,
+        method: str = "grad_cam",
+        target: str = "",
+        layer: str = "",
+        faces: str = "",
     ) -> tuple[dict[str, Any], Image.Image]:
         """Where the network looks in a photo: the raw map as rows of numbers (seven digits), and a picture of
         it laid over the photo.
@@ -125,6 +139,8 @@ class Endpoints:
             method: grad_cam, layer_cam, hires_cam, score_cam, integrated_gradients, lime ...
             target: the class to explain, by name or number; nothing for the prediction.
             layer: nothing for the last one with maps.
+            faces: auto (crop to the largest face), off (the whole photo), or the number of a face, counted
+            from the largest; nothing for auto where the network is about faces, else off.
         """
         from explain.methods.live import MapRequest, open_session
         from explain.methods.registry import get
@@ -134,19 +150,24 @@ class Endpoints:
         get(method)  # raises for a method that there is not
         map_request = MapRequest(method, layer or "", class_number(self._ctx.run.classes, target or None))
         image, who, cancellation = self._opened(photo), str(request.session_hash), self._ctx.cancellation
+        wanted = self._faces(faces)
         cancellation.begin(who)
         with self._ctx.classifier() as classifier:
-            session = open_session(classifier, image)
+            session = open_session(classifier, image, wanted)
             result = session.map(map_request, lambda fraction: cancellation.raise_if_cancelled(who))
-        description = {
+        return self._described(session, result), overlay(session.image, normalize(result.raw))
+
+    def _described(self, session: "ImageSession", result: "MapResult") -> dict[str, Any]:
+        """What `explain` answers beside the picture."""
+        return {
             "model": self._ctx.run.manifest.request.model,
-            "method": method,
+            "method": result.request.method,
             "layer": result.layer,
             **self._answer(session, result.target),
+            **found_faces(session),
             "seconds": round(result.seconds, 3),
             "map": [[float(f"{value:.7g}") for value in line] for line in result.raw.tolist()],
         }
-        return description, overlay(session.image, normalize(result.raw))
 
     @error_boundary
     def export(self, select: str = "", per_class: int = 2, methods: str = "") -> str:
@@ -180,11 +201,23 @@ class Endpoints:
         """What the network says of a target."""
         return {"target": self._ctx.run.classes[target], "probability": float(session.prob[target])}
 
+    def _faces(self, text: str) -> FaceRequest | None:
+        """As the page looks for faces, where nothing is asked for. Raises UserError for what is no choice."""
+        usual = self._ctx.subjects.faces
+        if not text:
+            return usual
+        return replace(usual or FaceRequest(detector=self._ctx.face_detector), which=str(text))
+
     def _opened(self, photo: str | None) -> Image.Image:
         if not photo:
             raise UserError("There is no photo: give one, as handle_file('photo.jpg').")
         request = self._ctx.run.manifest.request
         return open_upload(photo, self._ctx.exif, request.bits, request.white, request.alpha)
+
+
+def found_faces(session: "ImageSession") -> dict[str, Any]:
+    """Faces of the photo and which part of it was used; nothing where faces were not looked for."""
+    return {} if session.face is None else {"faces": session.face.as_dict()}
 
 
 def _proposals(findings: Findings) -> list[dict[str, str]]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from dashboard.endpoints import MOST, Endpoints
+from dashboard.endpoints import MOST, Endpoints, found_faces
 from dashboard.error_boundary import error_boundary
 from dashboard.server.uploads import handed_out
 from dashboard.session.context import Context
@@ -62,19 +62,22 @@ class NumberEndpoints(Endpoints):
         }
 
     @error_boundary
-    def predict(self, photo: str) -> dict[str, Any]:
-        """The numbers that the network predicts for a photo.
+    def predict(self, photo: str, faces: str = "") -> dict[str, Any]:
+        """The numbers that the network predicts for a photo; and of a network about faces, which faces were
+        found, and which part of the photo it got.
 
         Args:
             photo: JPEG, PNG or WebP of at most 24 million pixels. It is not kept.
+            faces: auto (crop to the largest face), off (the whole photo), or the number of a face, counted
+            from the largest; nothing for auto where the network is about faces, else off.
         """
         from explain.methods.live import open_session
 
-        image = self._opened(photo)
+        image, wanted = self._opened(photo), self._faces(faces)
         with self._ctx.classifier() as classifier:
-            values = open_session(classifier, image).prob
-        numbers = {name: float(v) for name, v in zip(self._run.outputs, values, strict=True)}
-        return {"model": self._run.manifest.request.model, "numbers": numbers}
+            session = open_session(classifier, image, wanted)
+        numbers = {name: float(v) for name, v in zip(self._run.outputs, session.prob, strict=True)}
+        return {"model": self._run.manifest.request.model, "numbers": numbers, **found_faces(session)}
 
     @error_boundary
     def export(self, select: str = "", per_class: int = 4, methods: str = "") -> str:

@@ -22,6 +22,8 @@ _ALPHA = (
 
 _TEAL = ((0.04, 0.09, 0.10), (0.05, 0.30, 0.29), (0.10, 0.55, 0.51), (0.45, 0.80, 0.72), (0.95, 0.99, 0.90))
 
+PHOTO_SIDE = 1200  # longer side of a photo with a map on a part of it
+
 FINE = 64 * 64
 """Maps with at least so many positions are fine: attributions of pixels, and CAMs of early layers of large
 inputs."""
@@ -242,6 +244,29 @@ def overlay(
     color = np.stack([np.interp(value, np.linspace(0, 1, len(table)), channel) for channel in table.T], -1)
     alpha = opacity * np.interp(value, np.linspace(0, 1, len(_ALPHA)), _ALPHA)[..., None]
     return Image.fromarray(np.round(pixels * (1 - alpha) + 255 * color * alpha).astype(np.uint8))
+
+
+def placed(scaled: np.ndarray, place: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
+    """A map (h, w) of a part of a picture as a map of the whole: (height, width), bilinear inside `place`
+    (left, top, right, bottom in pixels of a picture of `size`, width and height), 0 elsewhere."""
+    left, top, right, bottom = (round(value) for value in place)
+    large = Image.fromarray(scaled.astype(np.float32)).resize(
+        (max(1, right - left), max(1, bottom - top)), Image.Resampling.BILINEAR
+    )
+    whole = Image.new("F", size)
+    whole.paste(large, (left, top))
+    return np.asarray(whole)
+
+
+def overlay_on_photo(
+    photo: Image.Image, scaled: np.ndarray, place: tuple[float, float, float, float]
+) -> Image.Image:
+    """RGB: `overlay` of a map (h, w) in [0, 1] of the part `place` of a photo on the whole of it, reduced to
+    `PHOTO_SIDE`."""
+    ratio = min(1, PHOTO_SIDE / max(photo.size))
+    small = as_rgb(photo).resize([max(1, round(side * ratio)) for side in photo.size])  # type: ignore[arg-type]
+    left, top, right, bottom = (value * ratio for value in place)
+    return overlay(small, placed(scaled, (left, top, right, bottom), small.size))
 
 
 def color_filters() -> str:

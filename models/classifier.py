@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.access import Access
+from models.domains import domain_of
 from models.foreign import access_of
 from models.output_kinds import recorded
 from models.preprocessing import Preprocessing, stack
@@ -53,6 +54,11 @@ class Classifier:
     def access(self) -> Access:
         """How much of the network can be reached."""
         return access_of(self.model)
+
+    @property
+    def domain(self) -> str:
+        """One of `models.domains.DOMAINS`; empty where neither its file nor its name says one."""
+        return domain_of(self.metadata, self.name if self.weights == "shipped" else "")
 
     @property
     def output_kind(self) -> str:

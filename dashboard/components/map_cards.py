@@ -58,10 +58,7 @@ def map_cards(
     `threshold`: of the box around the strongest region, 0 for none; `saved`: the method whose files are
     offered, None where nobody may ask for files, or for the check of a map."""
     picture = render.jpeg_url(render.jpeg_bytes(image, SIDE, 92))
-    raws = [c.raw for c in cards if c.raw is not None]
-    signed = any(c.signed for c in cards)
-    peak = render.signed_peak if signed else render.peak
-    top = max((float(peak(raw)) for raw in raws), default=0.0) if shared else None
+    signed, top = any(c.signed for c in cards), shared_top(cards) if shared else None
     return html(
         '<section class="vt-panel"><h2>{heading}</h2>{controls}'
         '<div class="vt-methods" style="--vt-picture:url({picture})">{plain}{cards}</div></section>',
@@ -73,6 +70,12 @@ def map_cards(
             _waiting(c) if c.raw is None else _card(c, c.raw, image, top, threshold, saved) for c in cards
         ),
     )
+
+
+def shared_top(cards: list[Card]) -> float:
+    """The value that is drawn strongest where all maps share one scale."""
+    peak = render.signed_peak if any(c.signed for c in cards) else render.peak
+    return max((float(peak(c.raw)) for c in cards if c.raw is not None), default=0.0)
 
 
 def _plain(picture: str) -> Markup:
@@ -121,7 +124,7 @@ def _card(
         "<figcaption>{facts}</figcaption>{files}{badge}</figure>{check}",
         title=c.title,
         save=NOTHING if saved is None else save,
-        overlay=_overlay(c, raw, top, threshold),
+        overlay=drawn_map(c, raw, top, threshold),
         facts=_facts(c, raw),
         files=_files(c, raw, image) if saved == c.method else NOTHING,
         badge=badge_lines(c.badge, c.method, c.title, saved is not None),
@@ -129,7 +132,7 @@ def _card(
     )
 
 
-def _overlay(c: Card, raw: np.ndarray, top: float | None, threshold: float) -> Markup:
+def drawn_map(c: Card, raw: np.ndarray, top: float | None, threshold: float) -> Markup:
     """The map, the box, and the reason where there is nothing to draw."""
     drawn, reason = NOTHING, render.signed_problem(raw) if c.signed else render.problem(raw)
     if c.signed and np.isfinite(raw).any():
@@ -173,13 +176,18 @@ def _files(c: Card, raw: np.ndarray, image: Image.Image) -> Markup:
     render.overlay(image, scaled).save(overlay, "PNG")
     links = [
         ("map.png", render.colored_png(scaled)),
-        ("overlay.png", _data("image/png", overlay)),
-        ("npy", _data("application/octet-stream", npy)),
+        ("overlay.png", data_url("image/png", overlay)),
+        ("npy", data_url("application/octet-stream", npy)),
     ]
+    return file_links(c.method, links)
+
+
+def file_links(method: str, links: list[tuple[str, str]]) -> Markup:
+    """Of (kind of file, data URL): downloads of files METHOD.KIND."""
     made = join(
         html(
             '<a class="vt-link" download="{method}.{kind}" href="{href}">{kind}</a>',
-            method=c.method,
+            method=method,
             kind=kind,
             href=href,
         )
@@ -188,7 +196,7 @@ def _files(c: Card, raw: np.ndarray, image: Image.Image) -> Markup:
     return html('<figcaption class="vt-files">{}</figcaption>', made)
 
 
-def _data(kind: str, buffer: io.BytesIO) -> str:
+def data_url(kind: str, buffer: io.BytesIO) -> str:
     return f"data:{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

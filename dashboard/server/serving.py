@@ -83,7 +83,7 @@ class ServeConfig:
     `allow_data`: read images that the run names though it was not made here; `threshold`, `positive`: of a
     run of two classes, as `explain.analysis.findings.with_threshold` takes them; `label`: of a run of several
     labels per image, the one where the page begins; `measure_trust`: measure in the background how far the
-    run's maps can be trusted."""
+    run's maps can be trusted; `faces`, `face_detector`: as of `Context`."""
 
     run: Path
     sharing: Sharing = field(default_factory=Sharing)
@@ -100,6 +100,8 @@ class ServeConfig:
     positive: str = ""
     label: str = ""
     measure_trust: bool = False
+    faces: str = ""
+    face_detector: str = "lbp"
 
     def context(self, run: RunData, network: "Classifier | None" = None) -> Context:
         """What the tabs share. `run`: the folder, opened; `network`: instead of the one that the run names.
@@ -130,6 +132,8 @@ class ServeConfig:
             shared=self.sharing.open or bool(self.sharing.auth),
             threshold=threshold,
             positive=positive,
+            faces=self.faces,
+            face_detector=self.face_detector,
         )
 
 

@@ -29,6 +29,10 @@ from explain.run.images import network_view, original
 from explain.run.label_sets import LabelRun
 from explain.run.model import network_is_here, network_of
 from explain.run.reader import RunData
+from models.domains import FACES, domain_of
+from models.errors import UserError
+from models.faces.crop import AUTO, OFF, FaceRequest
+from models.faces.detectors import DEFAULT, opened
 from models.shipped import WEIGHTS, architecture
 
 if TYPE_CHECKING:
@@ -52,7 +56,8 @@ class Context:
     of several labels per image, the number of the label where it begins (-1: that with the most errors).
     `opened`:
     the row that was clicked last; `layer`: the layer that was chosen for live maps; `view`: what Errors
-    shows."""
+    shows. `faces`: auto or off, whether photos are cropped to a face, empty: as the network says;
+    `face_detector`: as after `--face-detector`."""
 
     run: RunData
     weights: Path | None = None
@@ -68,6 +73,8 @@ class Context:
     threshold: float = 0.5
     positive: int = 1
     asked: int = -1
+    faces: str = ""
+    face_detector: str = DEFAULT
     cancellation: Cancellation = field(init=False)
     photos: Photos = field(init=False)
     subjects: Subjects = field(init=False)
@@ -94,8 +101,19 @@ class Context:
             asked = self.run.index if isinstance(self.run, LabelRun) else sets.most_errors
             self.asked, self.run = asked if self.asked < 0 else self.asked, sets.whole
         self.photos = Photos(self.exif, request.bits, request.white, request.alpha)
-        self.subjects = Subjects(self.run, self.photos, self.access)
-        self.sessions = ImageSessions(self.classifier, self.subjects.picture)
+        self.subjects = Subjects(self.run, self.photos, self.access, self._face_request())
+        self.sessions = ImageSessions(self.classifier, self.subjects.photo, self.subjects.face)
+
+    def _face_request(self) -> FaceRequest | None:
+        """Of photos from outside of the run; None where faces are not looked for. Raises UserError for a
+        detector that cannot be used."""
+        if self.faces not in ("", AUTO, OFF):
+            raise UserError(f"--faces '{self.faces[:40]}': the page takes auto or off.")
+        wanted = self.faces == AUTO or (not self.faces and self.domain == FACES)
+        if not wanted or not self.access.explains:
+            return None
+        opened(self.face_detector)
+        return FaceRequest(detector=self.face_detector)
 
     @property
     def exif(self) -> str:
@@ -196,20 +214,34 @@ class Context:
         return network_view(self.run, row)
 
     @cached_property
-    def temperature(self) -> float | None:
-        """Fitted on the validation data of the checkpoint; None where it is not known. No torch."""
+    def _description(self) -> dict[str, Any]:
+        """Of the checkpoint; empty where there is none, or another program wrote it. No torch."""
         from models.training.trained import described
 
         manifest = self.run.manifest
         shipped = WEIGHTS / f"{manifest.request.model.replace(':', '.')}.safetensors"
         file = self.weights or (shipped if manifest.weights == "shipped" else Path(manifest.weights or "-"))
-        value = described(file).get("metrics", {}).get("temperature") if file.is_file() else None
+        return described(file) if file.is_file() else {}
+
+    @property
+    def temperature(self) -> float | None:
+        """Fitted on the validation data of the checkpoint; None where it is not known."""
+        value = self._description.get("metrics", {}).get("temperature")
         return float(value) if value else None
+
+    @property
+    def domain(self) -> str:
+        """What the network is about (`models.domains`); empty where nothing says it."""
+        if self.network is not None:
+            return self.network.domain
+        manifest = self.run.manifest
+        return domain_of(self._description, manifest.request.model if manifest.weights == "shipped" else "")
 
     def forget(self, who: str) -> None:
         """Drop the photos of a visitor who left, and their sessions."""
         for key in self.photos.forget(who):
             self.sessions.forget({"upload": key})
+            self.subjects.forget(key)
 
     @contextmanager
     def classifier(self) -> Iterator["Classifier"]:

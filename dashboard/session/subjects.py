@@ -1,9 +1,11 @@
 """The image behind a subject: a row of the run, an upload, or an example."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from threading import RLock
 from typing import Any
 
+from cachetools import LRUCache
 from PIL import Image
 
 from dashboard.examples import open_example
@@ -17,18 +19,54 @@ from explain.run.images import original
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.errors import UserError
+from models.faces.boxes import FaceBox
+from models.faces.crop import FaceCrop, FaceRequest, chosen
+from models.faces.detectors import find_faces
+
+REMEMBERED = 32  # photos whose boxes are kept
 
 
 @dataclass(frozen=True, eq=False)
 class Subjects:
-    """Images by subject. `access`: messages name folders of this machine to the owner alone."""
+    """Images by subject. `access`: messages name folders of this machine to the owner alone. `faces`: which
+    face of photos from outside of the run is used, where the subject does not say it; None: faces are not
+    looked for."""
 
     run: RunData
     photos: Photos
     access: Access
+    faces: FaceRequest | None = None
+    _boxes: "LRUCache[tuple[str, str], tuple[FaceBox, ...]]" = field(
+        default_factory=lambda: LRUCache(REMEMBERED)
+    )
+    _lock: Any = field(default_factory=RLock)
 
     def picture(self, subject: Subject) -> Image.Image:
-        """The image at full size. Raises UserError where it cannot be read."""
+        """What the network gets of the image. Raises UserError where it cannot be read, or has no such
+        face."""
+        face, photo = self.face(subject), self.photo(subject)
+        return photo if face is None else face.of(photo)
+
+    def face(self, subject: Subject) -> FaceCrop | None:
+        """Which part of the image is used; None for rows of the run, and where faces are not looked for.
+        Raises UserError where the image cannot be read, or has no such face."""
+        if self.faces is None or "row" in subject:
+            return None
+        request = replace(self.faces, which=str(subject.get("faces", self.faces.which)))
+        photo = self.photo(subject)
+        [key] = [(kind, str(subject[kind])) for kind in ("upload", "example") if kind in subject]
+        with self._lock:
+            if key not in self._boxes:
+                self._boxes[key] = find_faces(photo, request.detector)
+            return chosen(photo.size, self._boxes[key], request)
+
+    def forget(self, upload: str) -> None:
+        """What is known of an upload."""
+        with self._lock:
+            self._boxes.pop(("upload", upload), None)
+
+    def photo(self, subject: Subject) -> Image.Image:
+        """The whole image at full size. Raises UserError where it cannot be read."""
         if "upload" in subject:
             return self.photos.open(subject["upload"])
         if "example" in subject:
@@ -55,9 +93,12 @@ class Subjects:
 
     def title(self, subject: Subject) -> str:
         """The subject as a heading names it."""
-        if "upload" in subject:
-            return "your photo"
-        return str(subject["example"]) if "example" in subject else self.name(subject)
+        if "row" in subject:
+            return self.name(subject)
+        name, face = "your photo" if "upload" in subject else str(subject["example"]), self.face(subject)
+        if face is None or face.used is None or face.region is None:
+            return name
+        return f"{name} (face {face.used + 1} of {len(face.boxes)})"
 
 
 def first_row(run: RunData, asked: int = -1) -> int | None:

@@ -20,7 +20,7 @@ from dashboard.session.subjects import first_row, of_row
 from dashboard.session.types import Subject
 from dashboard.tabs.errors_state import asked_label
 from dashboard.tabs.inspect_form import InspectForm
-from dashboard.tabs.inspect_maps import live_maps
+from dashboard.tabs.inspect_maps import live_maps, photo_panel
 from dashboard.tabs.inspect_state import ID, NO_CLASS, InspectView, from_query
 from dashboard.tabs.label_link import label_of_link
 from dashboard.tabs.numbers_state import output_of
@@ -130,6 +130,7 @@ class InspectTab:
                     self._picker = SubjectPicker(ctx, "vt")
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 self._cancel = gr.Button("Cancel", visible=False, size="sm", elem_id="vt-cancel")
+                self._photo = clickable("", "vt-faces")
                 self._panel = clickable(panel_html, "vt-live")
                 self._run_maps = clickable(maps_html, "vt-run-maps")
                 self._command = clickable("", "vt-again")
@@ -138,20 +139,23 @@ class InspectTab:
     def listen(self) -> None:
         ctx, controls = self._ctx, self._form.controls
         target, contrast = controls["target"], controls["contrast_class"]
-        of_run = [self._subject, self._facts, self._panel, self._run_maps, target, contrast]
+        of_run = [self._subject, self._facts, self._panel, self._run_maps, target, contrast, self._photo]
         ctx.opened.change(self.from_run, [ctx.opened], of_run, **QUIET)
         ctx.on_load(self.arrive, None, [ctx.opened, ctx.tabs])
         if not ctx.access.explains:
             return
-        results = [self._facts, self._panel, target, self._command]
+        results = [self._facts, self._panel, target, self._command, self._photo]
+        from_outside = [self._subject, *results, self._run_maps, contrast]
         self._listen_to_form(results)
         self._listen_to_clicks(results)
+        inputs = [self._subject, *self._form.inputs]
+        self._photo.select(self.choose_face, inputs, from_outside, **self._busy())
         self._subject.change(self.remark, [self._subject], [self._remark], **QUIET)
         keep_notes(ctx, [self._remark])
         self._picker.listen(
             self.from_outside,
             self._form.inputs,
-            [self._subject, *results, self._run_maps, contrast],
+            from_outside,
             self._panel,
         )
         if reaches(ctx.run.manifest.access, "layers"):
@@ -193,8 +197,8 @@ class InspectTab:
         """The row that was clicked in Errors."""
         subject = of_row(opened)
         if not subject or opened is None:
-            return [gr.skip()] * 6
-        return [*show_row(self._ctx, subject["row"], opened.get("label")), NO_CLASS]
+            return [gr.skip()] * 7
+        return [*show_row(self._ctx, subject["row"], opened.get("label")), NO_CLASS, ""]
 
     @error_boundary
     def arrive(self, request: gr.Request) -> list[Any]:
@@ -210,7 +214,12 @@ class InspectTab:
     @error_boundary
     def explain(self, subject: Subject | None, *values: Any) -> list[Any]:
         """Live maps for the chosen class (the prediction where none is chosen)."""
-        return live_maps(self._ctx, self._view(subject, values))
+        return self._live(self._view(subject, values))
+
+    def _live(self, view: InspectView, saved: str = "", **options: Any) -> list[Any]:
+        """Values of facts, panel, target, command and photo."""
+        made = live_maps(self._ctx, view, saved=saved, **options)
+        return [*made, photo_panel(self._ctx, view, saved)]
 
     @error_boundary
     def compute(
@@ -224,7 +233,7 @@ class InspectTab:
         action, method, who = str(event.index), str(event.value), str(request.session_hash)
         view, cancellation = self._view(values[0], values[1:]), self._ctx.cancellation
         if action == "save":
-            return live_maps(self._ctx, view, saved=method)
+            return self._live(view, saved=method)
         cancellation.begin(who)
 
         def on_progress(fraction: float) -> None:
@@ -235,16 +244,24 @@ class InspectTab:
         try:
             if action == "check":
                 title = f"Check of {title}"
-                return live_maps(self._ctx, view, on_progress=on_progress, checked=method)
-            return live_maps(self._ctx, view, compute=method, on_progress=on_progress)
+                return self._live(view, on_progress=on_progress, checked=method)
+            return self._live(view, compute=method, on_progress=on_progress)
         except Cancelled:
             gr.Info(message_text(f"{title} was cancelled."))
-            return live_maps(self._ctx, view)
+            return self._live(view)
 
     def from_outside(self, subject: Subject, *values: Any) -> list[Any]:
         """Another image: the predicted class, and no contrast class."""
         view = self._view(subject, [None, NO_CLASS, *values[2:]])
-        return [subject, *live_maps(self._ctx, view), "", NO_CLASS]
+        return [subject, *self._live(view), "", NO_CLASS]
+
+    @error_boundary
+    def choose_face(self, event: gr.SelectData, subject: Subject | None, *values: Any) -> list[Any]:
+        """Another face of the photo, or the whole of it."""
+        view = self._view(subject, values).apply(str(event.index), str(event.value), self._ctx.run.classes)
+        if view.subject is None or view.subject == subject:
+            return [gr.skip()] * 8
+        return self.from_outside(view.subject, *values)
 
     @error_boundary
     def choices(self) -> Any:

@@ -3,18 +3,23 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
+from dashboard.components.face_view import face_view
 from dashboard.components.map_cards import Card, heading, map_cards, number_heading
+from dashboard.components.markup import NOTHING
 from dashboard.components.subject import facts, reproduced, shown_probability
 from dashboard.session.context import Context
 from dashboard.session.types import Subject
 from dashboard.tabs.inspect_state import InspectView
 from explain.methods.registry import METHODS
+from models.domains import FACES
 from models.errors import Cancelled, UserError
+from models.faces.crop import OFF, FaceRequest
 from models.task import SINGLE
 
 if TYPE_CHECKING:
@@ -130,6 +135,7 @@ def _reproduced(
     from explain.methods.reproduce import command_line, in_memory_lines, python_lines
 
     image, model = ctx.subjects.name(subject), ctx.named(classifier)
+    faces = _faces_of(ctx, classifier, subject)
     if not requests:
         return ""
     if classifier is ctx.network:
@@ -138,6 +144,32 @@ def _reproduced(
     task = "" if classifier.task in ("", SINGLE) else classifier.task
     options, read = classifier.options, (classifier.which, classifier.output_kind, task)
     return reproduced(
-        command_line(image, *model, names, requests, options, *read),
-        python_lines(image, *model, requests, options, *read),
+        command_line(image, *model, names, requests, options, *read, faces),
+        python_lines(image, *model, requests, options, *read, faces),
     )
+
+
+def _faces_of(ctx: Context, classifier: "Classifier", subject: Subject) -> FaceRequest | None:
+    """What the command has to say of faces; None where it would not look for any. Images of the run are used
+    whole."""
+    face = ctx.subjects.face(subject)
+    if face is None:
+        return FaceRequest(OFF) if classifier.domain == FACES else None
+    request = face.request
+    return replace(request, detector=Path(request.detector).name) if not ctx.access.computes else request
+
+
+def photo_panel(ctx: Context, view: InspectView, saved: str = "") -> Markup:
+    """The whole photo, its faces, and the maps that are known on it; nothing where no faces are looked for.
+    `saved`: the method whose files are offered."""
+    subject = view.subject
+    if not subject or ctx.subjects.faces is None or "row" in subject:
+        return NOTHING
+    with ctx.classifier():
+        session = ctx.sessions.at(subject)
+        results = [session.map(request) for request in view.requests() if session.known(request)]
+    cards = [
+        Card(r.request.method, METHODS[r.request.method].title, r.raw, r.layer, signed=ctx.run.numbers)
+        for r in results
+    ]
+    return face_view(session, cards, view.shared, saved)

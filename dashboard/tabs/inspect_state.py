@@ -10,6 +10,7 @@ from dashboard.session.types import Subject
 from dashboard.tabs.query import query_string
 from explain.methods.registry import METHODS
 from explain.run.reader import RunData
+from models.faces.crop import is_choice
 
 if TYPE_CHECKING:
     from explain.methods.live import MapRequest
@@ -61,10 +62,18 @@ class InspectView:
         )
 
     def apply(self, action: str, value: str, classes: Sequence[str]) -> "InspectView":
-        """The view after a click on a class. What does not fit leaves it as it is."""
+        """The view after a click on a class, or on a face of a photo; as it is after what does not fit."""
+        if action == "faces":
+            return self._with_face(value)
         index = number(value)
         fits = action == "target" and index is not None and index < len(classes)
         return replace(self, target=index) if fits else self
+
+    def _with_face(self, value: str) -> "InspectView":
+        """Of the predicted class: another part of the photo is another input."""
+        if not self.subject or "row" in self.subject or not is_choice(value):
+            return self
+        return replace(self, subject={**self.subject, "faces": value}, target=None, contrast_class=None)
 
     def requests(self) -> "list[MapRequest]":
         """One for each method, in the order of the registry."""

@@ -10,6 +10,7 @@ from dashboard.session.training_jobs import command, recipe_of
 from models.data.kind import DataRequest
 from models.data.open import open_data
 from models.data.registry import kind_of
+from models.domains import DOMAINS
 from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 from models.training.recipe import CHOICES, Recipe, seeds_in
 
@@ -220,6 +221,12 @@ def _data() -> dict[str, Any]:
         form["focal_gamma"] = gr.Number(
             PLAIN.focal_gamma, label="Gamma of the focal loss", min_width=90, visible=False
         )
+    form["domain"] = gr.Dropdown(
+        [("as the base says", ""), *DOMAINS],
+        value=PLAIN.domain,
+        label="Domain",
+        info="faces: photos are cropped to a face for the network",
+    )
     form["augmentation"] = gr.Textbox(str(PLAIN.augmentation), label="Augmentation", lines=2)
     return form
 

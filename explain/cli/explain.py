@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from explain.cli.faces import FaceOptions
 from explain.cli.options import (
     ClassNames,
     Layer,
@@ -118,6 +119,7 @@ def explain(
     network: Network,
     out: OutFolder,
     maps: MapOptions,
+    faces: FaceOptions,
     class_names: ClassNames = None,
     task: Task = "",
     preprocessing: PreprocessingOptions = NO_OPTIONS,
@@ -127,7 +129,7 @@ def explain(
     Each method writes its map as numbers (.npy), as an image, and as an overlay on the image. The lines below
     say how much of the probability the part of the image keeps that the map points to, beside controls, and
     what is wrong with the map on its face, if anything."""
-    from explain.methods.single_image import must_be_there
+    from explain.methods.single_image import must_be_there, write_faces
     from explain.quality.map_check import ONE_IMAGE
     from models.regression import is_regression
     from models.task import as_named, require_task
@@ -138,8 +140,9 @@ def explain(
     classifier = as_named(replace(loaded, task=task or loaded.task))
     what = "output" if is_regression(classifier.model) else "class"
     requests = maps.requests(classifier.classes, maps.settings(classifier.access), what)
-    session = _opened(classifier, image)
+    session = _opened(classifier, image, faces)
     try:
+        write_faces(session, out / image.stem)
         refused = _write_maps(session, requests, out / image.stem, maps.check)
         if maps.check:
             say(ONE_IMAGE)
@@ -150,7 +153,7 @@ def explain(
         raise UserError(" ".join(f"{', '.join(names)}: {why}" for why, names in refused.items()))
 
 
-def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
+def _opened(classifier: "Classifier", image: Path, faces: FaceOptions) -> "ImageSession":
     """The image as the network gets it, and what it is predicted as."""
     from explain.methods.live import open_session
     from explain.methods.single_image import read_picture
@@ -170,7 +173,10 @@ def _opened(classifier: "Classifier", image: Path) -> "ImageSession":
         say(f"levels   the picture holds more than 8 bits a channel: rounded to {LEVELS} levels")
     if classifier.preprocessing.alpha and not has_alpha(image):
         say("alpha    the image has none: it is opaque (alpha 255)")
-    session = open_session(classifier, read_picture(image, classifier.preprocessing))
+    request = faces.request(classifier.domain)
+    session = open_session(classifier, read_picture(image, classifier.preprocessing), request)
+    if session.face is not None:
+        say(f"faces    {session.face.described}")
     if session.numbers:
         for index, name in enumerate(classifier.classes[:MANY]):
             say(f"{name} {session.answer(index)}")

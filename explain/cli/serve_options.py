@@ -52,6 +52,13 @@ MeasureTrust = Annotated[
         "request).",
     ),
 ]
+Faces = Annotated[
+    str,
+    typer.Option(
+        help="Faces of uploaded photos: auto (crop to the largest, or to the one that is clicked), or off "
+        "(default: auto for networks about faces, off for others)."
+    ),
+]
 Trainings = Annotated[Path, typer.Option(help="Folder of the Train tab.")]
 Against = Annotated[
     list[Path] | None,

@@ -143,6 +143,13 @@ class RecipeOptions(Options):
         ),
     ] = "balanced"
     focal_gamma: Annotated[float, typer.Option(help="With --loss focal: exponent of the focal loss.")] = 2.0
+    domain: Annotated[
+        str,
+        typer.Option(
+            help="What the images show: faces, if they are cropped to faces; photos of people are then "
+            "cropped for the network (default: as the base of features and finetune says, else nothing)."
+        ),
+    ] = ""
     seed: Seed = 0
 
     def to_recipe(self) -> "Recipe":

@@ -21,6 +21,7 @@ from explain.network.stages import STAGES, stage_layers
 from explain.network.target_layers import LayerOutput, default_layer, map_layers
 from models.classifier import ONE_OUTPUT, Classifier
 from models.errors import UserError
+from models.faces.crop import FaceCrop, FaceRequest, crop_face
 from models.probabilities import probabilities
 from models.regression import is_regression
 from models.task import REGRESSION, with_task
@@ -36,12 +37,15 @@ def _map_cache() -> "LRUCache[Any, MapResult]":
 @dataclass(eq=False)
 class ImageSession:
     """One picture before a network. `image`: resized and cropped, as the network takes it, RGB; `x`
-    (1, C, H, W); `prob` (K,), which are the numbers themselves of a regression."""
+    (1, C, H, W); `prob` (K,), which are the numbers themselves of a regression. `photo`: the whole picture,
+    and `face` the part of it that was used, where faces were looked for."""
 
     classifier: Classifier
     image: Image.Image
     x: Tensor
     prob: np.ndarray
+    photo: Image.Image | None = None
+    face: FaceCrop | None = None
     _maps: "LRUCache[Any, MapResult]" = field(default_factory=_map_cache, repr=False)
     _lock: Any = field(default_factory=RLock, repr=False)
 
@@ -58,6 +62,16 @@ class ImageSession:
     def answer(self, output: int) -> str:
         """'89.3 %' of a class, '0.41' of a number."""
         return f"{self.prob[output]:.4g}" if self.numbers else f"{100 * self.prob[output]:.1f} %"
+
+    @property
+    def place(self) -> tuple[float, float, float, float] | None:
+        """Left, top, right and bottom of what the network gets, in pixels of the photo; None where no part of
+        it was chosen."""
+        if self.face is None or self.face.region is None:
+            return None
+        left, top, right, bottom = self.face.region
+        inside = self.classifier.preprocessing.region((right - left, bottom - top))
+        return left + inside[0], top + inside[1], left + inside[2], top + inside[3]
 
     @cached_property
     def passes(self) -> Passes:
@@ -130,9 +144,15 @@ class ImageSession:
         return request, get(request.method)  # a name may be registered again for another function
 
 
-def open_session(classifier: Classifier, image: Image.Image) -> ImageSession:
-    """Show a picture to a network: one forward pass. Raises UserError for a network whose outputs are not
-    finite scores of classes."""
+def open_session(
+    classifier: Classifier, image: Image.Image, faces: FaceRequest | FaceCrop | None = None
+) -> ImageSession:
+    """Show a picture to a network: one forward pass. `faces`: which face of it, as a request or as it was
+    found; None: the whole picture. Raises UserError for a network whose outputs are not finite scores of
+    classes, and for a face that is not there."""
+    face = crop_face(image, faces) if isinstance(faces, FaceRequest) else faces
+    photo = None if face is None else image
+    image = image if face is None else face.of(image)
     if classifier.task == REGRESSION:
         classifier = with_task(classifier, REGRESSION)
     x = classifier.batch([image])
@@ -146,7 +166,7 @@ def open_session(classifier: Classifier, image: Image.Image) -> ImageSession:
             "prediction to explain. Check the weights and the preprocessing."
         )
     prob = probabilities(classifier.model, scores)[0].cpu().numpy()
-    return ImageSession(classifier, classifier.preprocessing.shown(image), x, prob)
+    return ImageSession(classifier, classifier.preprocessing.shown(image), x, prob, photo, face)
 
 
 def layers_with_maps(classifier: Classifier) -> list[LayerOutput]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from explain.methods.request import Classes, MapRequest, Smoothing
 from models.colors import channels_of, has_alpha
+from models.faces.crop import OFF, FaceRequest
+from models.faces.detectors import DEFAULT
 from models.program import typed
 
 
@@ -17,11 +19,13 @@ def command_line(
     which: str = "",
     outputs: str = "",
     task: str = "",
+    faces: FaceRequest | None = None,
 ) -> str:
     """One call of `explain` for requests that differ in method and parameters alone. `classes`: the names
     that the command knows, none where it has others; `options`: those of the preprocessing; `which`: the set
     of parameters that was read, of a file with several; `outputs`: of what kind they are, where that was
-    said; `task`: where it is not one class per image."""
+    said; `task`: where it is not one class per image; `faces`: which face of the picture is used, where the
+    network is about faces."""
     first = requests[0]
     words = [
         "explain",
@@ -33,6 +37,7 @@ def command_line(
         *(["--outputs", outputs] if outputs else []),
         *(["--task", task] if task else []),
         *options,
+        *_face_words(faces),
     ]
     words += ["--methods", ",".join(q.method for q in requests)]
     words += ["--layer", first.layer] if first.layer else []
@@ -67,9 +72,11 @@ def python_lines(
     which: str = "",
     outputs: str = "",
     task: str = "",
+    faces: FaceRequest | None = None,
 ) -> str:
     """A Python program, to be run in the folder of launch.py."""
     text = ", ".join(f"{name}={value!r}" for name, value in _fields(options).items())
+    cropped = faces is not None and faces.which != OFF
     loaded = _loading(model, weights, text, which, outputs, task)
     smooth = any(q.smoothing != Smoothing() for q in requests)
     listed = ",\n    ".join(f"MapRequest({q.method!r}{''.join(_words(q))})" for q in requests)
@@ -80,18 +87,39 @@ def python_lines(
             "from explain.methods.live import open_session",
             f"from explain.methods.request import MapRequest{', Smoothing' if smooth else ''}",
             "from models.data.images import open_image",
+            *(["from models.faces.crop import FaceRequest"] if cropped else []),
             *(["from models.preprocessing_options import PreprocessingOptions"] if text else []),
             "from models.registry import load",
             *(["from models.task import with_task"] if task else []),
             "",
             f"classifier = {loaded}",
-            f"session = open_session(classifier, open_image(Path({picture!r}){_how_read(options)}))",
+            f"session = open_session(classifier, open_image(Path({picture!r}){_how_read(options)})"
+            + (f", {_face_request(faces)})" if cropped and faces else ")"),
             f"for request in (\n    {listed},\n):",
             "    result = session.map(request)  # result.raw: float32 (h, w), as the method gives it",
             "    print(request.method, result.raw.shape, result.raw.min(), result.raw.max())",
             "",
         ]
     )
+
+
+def _face_words(faces: FaceRequest | None) -> list[str]:
+    """The options of a request for a face."""
+    if faces is None:
+        return []
+    words = ["--faces", faces.which]
+    if faces.which == OFF:
+        return words
+    words += [] if faces.detector == DEFAULT else ["--face-detector", faces.detector]
+    return words + ([] if faces.margin is None else ["--face-margin", f"{faces.margin:g}"])
+
+
+def _face_request(faces: FaceRequest) -> str:
+    """The request as Python, without what is the default."""
+    words = [repr(faces.which)]
+    words += [] if faces.detector == DEFAULT else [f"detector={faces.detector!r}"]
+    words += [] if faces.margin is None else [f"margin={faces.margin:g}"]
+    return f"FaceRequest({', '.join(words)})"
 
 
 def _loading(model: str, weights: str, options: str, which: str, outputs: str, task: str) -> str:

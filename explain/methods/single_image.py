@@ -1,5 +1,6 @@
 """One picture from the command line: what was typed, read; what was made, written."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from PIL import Image
 from explain.methods.compute import MapResult
 from explain.methods.live import ImageSession
 from explain.methods.registry import get
-from explain.render import colored, normalize, overlay
+from explain.render import colored, normalize, overlay, overlay_on_photo
+from models.atomic import output_file
 from models.class_index import class_index
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
@@ -62,22 +64,36 @@ def settings_for(methods: Iterable[str], text: list[str]) -> dict[str, dict[str,
 
 def write(session: ImageSession, made: MapResult, stem: Path) -> list[Path]:
     """STEM.METHOD.npy (raw float32), .map.png (colored, the map's own resolution), .png (over the picture as
-    the network sees it).
+    the network sees it); of a face of a photo also .photo.png (over the photo), before the last.
 
     Raises UserError where it cannot be written.
     """
-    files = [
-        stem.with_name(f"{stem.name}.{made.request.method}{end}") for end in (".npy", ".map.png", ".png")
-    ]
+    ends = (".npy", ".map.png", ".photo.png", ".png")
+    files = [stem.with_name(f"{stem.name}.{made.request.method}{end}") for end in ends]
+    if session.place is None:
+        del files[2]
     scaled = normalize(made.raw)
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
         np.save(files[0], made.raw)
         colored(scaled).save(files[1])
-        overlay(session.image, scaled).save(files[2])
+        if session.photo is not None and session.place is not None:
+            overlay_on_photo(session.photo, scaled, session.place).save(files[2])
+        overlay(session.image, scaled).save(files[-1])
     except OSError as error:
         raise UserError(
             f"'{stem.parent}' cannot be written ({error.strerror or error}): free space, or choose another "
             "--out."
         ) from error
     return files
+
+
+def write_faces(session: ImageSession, stem: Path) -> Path | None:
+    """STEM.faces.json: the faces that were found, and which part of the photo was used; None where none were
+    looked for. Raises UserError where it cannot be written."""
+    if session.face is None:
+        return None
+    path = stem.with_name(f"{stem.name}.faces.json")
+    with output_file(path, "free space, or choose another --out") as temporary:
+        temporary.write_text(json.dumps(session.face.as_dict(), indent=1, ensure_ascii=False) + "\n")
+    return path

@@ -19,7 +19,8 @@ from models.training.recipe import Recipe
 @dataclass(frozen=True, eq=False)
 class Network:
     """`head`: the name of the new head in `model`, None for a network with random weights. `base`: where its
-    weights come from; `notes`: what was found out about them, a line each."""
+    weights come from; `notes`: what was found out about them, a line each; `domain`: what the base is about
+    (`models.domains`)."""
 
     model: nn.Module
     architecture: str
@@ -27,6 +28,7 @@ class Network:
     head: str | None = None
     base: str = ""
     notes: tuple[str, ...] = ()
+    domain: str = ""
 
 
 def build(
@@ -59,7 +61,7 @@ def build(
     model = classifier.model.to(memory_format=torch.channels_last)
     read = f", {classifier.which}" if classifier.which else ""
     base = f"{classifier.weights}{read} ({classifier.weights_hash})"
-    return Network(model, architecture, preprocessing, head, base, classifier.notes)
+    return Network(model, architecture, preprocessing, head, base, classifier.notes, classifier.domain)
 
 
 def _preprocessing(entry: ModelSpec, options: PreprocessingOptions | None) -> Preprocessing:

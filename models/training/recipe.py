@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from models.data.source import ImageSource
+from models.domains import require_domain
 from models.errors import UserError
 from models.task_names import AFFECT, MULTI, REGRESSION, SINGLE
 from models.training.augment import Augmentation
@@ -43,7 +44,8 @@ class Recipe:
 
     Of any number of labels per image: `loss` is bce (binary cross-entropy) or focal; `pos_weight`, the factor
     on the loss of positives, is balanced, none or a number; `focal_gamma` is the exponent of the focal loss.
-    Of numbers: `loss` is mse, huber or ccc.
+    Of numbers: `loss` is mse, huber or ccc. `domain`: what the images show (`models.domains`); as the base
+    says where it is empty.
     Raises UserError for a value that is not accepted.
     """
 
@@ -70,6 +72,7 @@ class Recipe:
     loss: str = ""
     pos_weight: str = "balanced"
     focal_gamma: float = 2.0
+    domain: str = ""
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -97,6 +100,7 @@ class Recipe:
             )
         if not 0 <= self.smoothing < 1:
             raise UserError(f"label_smoothing is {self.label_smoothing}: it must lie between 0 and 1.")
+        require_domain(self.domain)
         if self.task:
             self._check_task()
         if not 0 < self.rate < 10:

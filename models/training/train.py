@@ -246,6 +246,7 @@ class Training:
             "classes": list(self.task.outputs),
             **({"outputs": "logits"} if self.task.name == MULTI else {}),
             "preprocessing": network.preprocessing.as_dict(),
+            "domain": self.recipe.domain or network.domain,
             "training": self.recipe.as_dict(),
             "command": self.progress.command,
             "head": self.recipe.head if network.head else None,

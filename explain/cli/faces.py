@@ -1,0 +1,58 @@
+"""Options about faces in photos. Heavy packages are imported inside, so that `--help` answers at once."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from explain.cli.options import Options
+from models.domains import FACES
+from models.errors import UserError
+
+if TYPE_CHECKING:
+    from models.faces.crop import FaceRequest
+
+FaceDetector = Annotated[
+    str,
+    typer.Option(
+        help="What finds faces: lbp (scikit-image's cascade), or the file of YuNet, "
+        "face_detection_yunet_2023mar.onnx."
+    ),
+]
+FaceMargin = Annotated[
+    float | None,
+    typer.Option(
+        help="What is added on each side of a face's box, as a fraction of its side (default: 0.012 with "
+        "lbp, 0 with YuNet)."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class FaceOptions(Options):
+    """Which face of a photo the network gets."""
+
+    faces: Annotated[
+        str,
+        typer.Option(
+            help="Face of a photo that the network gets: auto (the largest), off (the whole picture), or a "
+            "number, counted from the largest: 1, 2, ... (default: auto for networks about faces, off for "
+            "others)."
+        ),
+    ] = ""
+    face_detector: FaceDetector = "lbp"
+    face_margin: FaceMargin = None
+
+    def request(self, domain: str) -> "FaceRequest | None":
+        """None where faces are not looked for. `domain`: of the network. Raises UserError for values that are
+        not accepted, and for options that nothing uses."""
+        from models.faces.crop import AUTO, FaceRequest
+
+        if self.faces or domain == FACES:
+            return FaceRequest(self.faces or AUTO, self.face_detector, self.face_margin)
+        if self.face_detector != "lbp" or self.face_margin is not None:
+            raise UserError(
+                "--face-detector and --face-margin need faces to be looked for, and this network does not "
+                "say that it is about faces: add --faces auto."
+            )
+        return None

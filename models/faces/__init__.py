@@ -1,0 +1,1 @@
+"""Faces in photos: detectors, boxes, and the crop that a network about faces gets. No torch."""

@@ -1,0 +1,157 @@
+"""The photos of a folder, each cropped to its largest face, in a folder of its own."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from models.atomic import output_file
+from models.counts import counted
+from models.data.folder import images_below
+from models.data.images import UnreadableImage, open_image
+from models.errors import UserError
+from models.faces.crop import FaceCrop, FaceRequest, crop_face
+from models.faces.detectors import opened
+from models.interrupts import raise_if_interrupted
+
+LIST = "faces.jsonl"
+"""The request in the first line, then a line for each photo: what was found in it, and what was used."""
+REMEDY = "free space, or choose another --out"
+
+
+@dataclass(eq=False)
+class FolderCrops:
+    """`folder`: photos, below it any folders, which are kept; `out`: where crops are written, PNG of the same
+    names; `whole`: whether photos without a face are written as they are, or left out.
+
+    Raises UserError where there is no such folder or no photo in it, where `out` lies in it or it in `out`,
+    and where `out` holds crops of another folder or request.
+    """
+
+    folder: Path
+    out: Path
+    request: FaceRequest
+    whole: bool = False
+    _lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise UserError(f"No folder '{self.folder}': give a folder of photos.")
+        here, there = self.folder.resolve(), self.out.resolve()
+        if here.is_relative_to(there) or there.is_relative_to(here):
+            raise UserError(
+                f"One of '{self.folder}' and --out '{self.out}' lies in the other: choose a folder outside "
+                "of it; nothing is written into the source."
+            )
+        opened(self.request.detector)
+        photos = images_below(self.folder, Counter())
+        if not photos:
+            raise UserError(f"No images in '{self.folder}': give a folder of JPEG, PNG or other images.")
+        self._crops = _names([path.relative_to(self.folder) for path in photos])
+        self._resume()
+
+    @property
+    def _plan(self) -> dict[str, Any]:
+        margin = {"margin": self.request.used_margin, "whole": self.whole}
+        return {"folder": str(self.folder.resolve()), **asdict(self.request), **margin}
+
+    def _resume(self) -> None:
+        """Read what an earlier call has finished. A photo whose line was cut off is cropped again."""
+        if self.out.is_file() or (self.out.is_dir() and not _is_ours(self.out)):
+            raise UserError(f"'{self.out}' is not empty: choose another --out.")
+        file = self.out / LIST
+        if not file.is_file():
+            return
+        first, *rest = [_parsed(line) for line in file.read_text(encoding="utf-8").splitlines()] or [{}]
+        if first != self._plan:
+            raise UserError(
+                f"'{self.out}' holds crops of another folder, or made with other options: choose another "
+                "--out, or remove it."
+            )
+        self._lines = {line["photo"]: line for line in rest if line.get("photo") in self._crops}
+
+    def steps(self, on_progress: Callable[[float], None] = lambda fraction: None) -> Iterator[str]:
+        """Crop all photos that are not done yet; yields one line for each problem. Raises UserError where
+        `out` cannot be written."""
+        with self._list() as file:
+            for number, (photo, crop) in enumerate(self._crops.items(), 1):
+                raise_if_interrupted()
+                if photo not in self._lines:
+                    line = self._cropped(photo, crop)
+                    print(json.dumps(line, ensure_ascii=False), file=file, flush=True)
+                    self._lines[photo] = line
+                    if line["problem"]:
+                        yield f"{photo}: {line['problem']}"
+                on_progress(number / len(self._crops))
+
+    @contextmanager
+    def _list(self) -> Iterator[TextIO]:
+        """The list of what was done, to be continued: whole lines only."""
+        path, lines = self.out / LIST, [self._plan, *self._lines.values()]
+        with output_file(path, REMEDY) as temporary:
+            temporary.write_text(
+                "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8"
+            )
+        with path.open("a", encoding="utf-8") as file:
+            yield file
+
+    def _cropped(self, photo: str, crop: str) -> dict[str, Any]:
+        """Write one crop; the line of the list."""
+        try:
+            image = open_image(self.folder / photo)
+            found = crop_face(image, self.request)
+        except UnreadableImage as error:
+            return {"photo": photo, "problem": f"unreadable: {error}", "crop": ""}
+        if not found.boxes and not self.whole:
+            return {"photo": photo, "problem": "no face found: left out", "crop": "", **found.as_dict()}
+        path = self.out / crop
+        with output_file(path, REMEDY) as temporary:
+            found.of(image).save(temporary, "PNG")
+        return {"photo": photo, "problem": _problem(found), "file": crop, **found.as_dict()}
+
+    @property
+    def counts(self) -> str:
+        """'5 photos: 3 cropped, 1 written whole, 1 without a face, 1 with several faces, 0 unreadable'."""
+        lines = list(self._lines.values())
+        read = [line for line in lines if "boxes" in line]
+        cropped = sum(line["crop"] is not None and "file" in line for line in read)
+        return (
+            f"{counted(len(lines), 'photo')} of {len(self._crops):,}: {cropped:,} cropped, "
+            f"{sum('file' in line for line in read) - cropped:,} written whole, "
+            f"{sum(not line['boxes'] for line in read):,} without a face, "
+            f"{sum(len(line['boxes']) > 1 for line in read):,} with several faces, "
+            f"{len(lines) - len(read):,} unreadable"
+        )
+
+
+def _problem(found: FaceCrop) -> str:
+    if not found.boxes:
+        return "no face found: written whole"
+    if len(found.boxes) > 1:
+        return f"{counted(len(found.boxes), 'face')} found: the largest is used"
+    return ""
+
+
+def _names(photos: Sequence[Path]) -> dict[str, str]:
+    """Photo -> its crop: NAME.png; NAME.jpg.png where NAME is there with several suffixes, and for all where
+    that would name two of them alike."""
+    stems = Counter(path.with_suffix("") for path in photos)
+    short = [path if stems[path.with_suffix("")] > 1 else path.with_suffix("") for path in photos]
+    named = short if len(set(short)) == len(short) else photos
+    return {path.as_posix(): f"{name.as_posix()}.png" for path, name in zip(photos, named, strict=True)}
+
+
+def _is_ours(folder: Path) -> bool:
+    return (folder / LIST).is_file() or not any(folder.iterdir())
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """Empty for a line that was cut off."""
+    try:
+        found: Any = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
