@@ -61,6 +61,7 @@ from explain.cli.serve_options import (
 from explain.cli.threshold import Label, Positive, Threshold
 from explain.cli.training import study, train
 from explain.cli.trust import trust
+from explain.cli.usage import UsageError, as_user_error
 from models import __version__
 from models.errors import UserError
 from models.extras import EXTRAS, missing_package
@@ -184,13 +185,20 @@ def refuse_empty(words: Sequence[str]) -> None:
 
 
 def main() -> None:
-    """Run the command line. A `UserError` is one line and exit code 2."""
+    """Run the command line. A `UserError`, and what Typer refuses, is one line and exit code 2."""
     try:
         refuse_empty(sys.argv[1:])
-        app()
+        sys.exit(app(standalone_mode=False))
     except UserError as error:
         typer.echo(f"vitrine: {error}", err=True)
         sys.exit(2)
+    except UsageError as error:
+        if (refused := as_user_error(error, sys.argv[1:])) is not None:
+            typer.echo(f"vitrine: {refused}", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        typer.echo("Aborted.", err=True)
+        sys.exit(1)
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
             typer.echo(f"vitrine: {missing_package(error.name)}", err=True)

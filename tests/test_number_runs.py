@@ -13,8 +13,8 @@ from sklearn import metrics
 from torch import nn
 
 import vitrine
-from explain.analysis.regression import MEASURES, scores_of
-from explain.analysis.regression_text import conclusion, controls, format_regression
+from explain.analysis.regression import MEASURES, conclusion, scores_of
+from explain.analysis.regression_text import controls, format_regression
 from explain.methods.baseline import baseline
 from explain.methods.compute import compute_maps
 from explain.methods.live import open_session

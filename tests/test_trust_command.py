@@ -21,7 +21,7 @@ from explain.quality import measure
 from explain.quality.controls import IMAGE_CONTROLS
 from explain.quality.curves import CurveSettings
 from explain.quality.depth import Depth, advice
-from explain.quality.format_text import BAR
+from explain.quality.format_text import BAR, number
 from explain.quality.measure import Measurement
 from explain.quality.next_run import command_at
 from explain.quality.remarks import AT_CHANCE, caution
@@ -193,6 +193,11 @@ def test_images_that_are_gone_are_counted(fresh: Path, spots: Path, tmp_path: Pa
         (["--baseline", "black"], "choose from blur, mean"),
         (["--precision", "fp8"], "choose from fp32, bf16"),
         (["--layers", "conv9"], "No layer 'conv9'"),
+        (
+            ["--layers", "all,all-stages"],
+            "layers 'all,all-stages': 'all' stands alone; all-stages and the run",
+        ),
+        (["--layers", "conv,all"], "Name 'all', or others without it."),
         (["--layers", "all", "--methods", "saliency"], "takes no layer; name none"),
         (["--label", "spot"], "leave --label out"),
     ],
@@ -272,6 +277,44 @@ def test_every_layer_is_a_row_with_a_bar(spots: Path, tmp_path: Path) -> None:
     assert all(bar == 0 for bar, value in zip(bars, values, strict=True) if value <= 0)
     assert max(bars) == (BAR if max(values) > 0 else 0)
     assert max(map(len, printed.splitlines())) <= 110
+
+
+def test_the_stages_stand_beside_the_runs_own_layer(spots: Path, tmp_path: Path) -> None:
+    out = made("layered", spots, tmp_path / "run", "--layer", "features.0")
+    command = ("trust", out, *FAST, "--layers", "all-stages", "--images", 10, "--methods", "layer_cam")
+    printed = launch(*command, "--figures", "insertion_deletion,stability")  # of the stages alone
+    found = {store.settings.layer: Trust.of(store) for store in stores(out)}
+    stages = next(layer for layer in found if layer != "features.0")
+    tables, _, bars = printed.partition("insertion − deletion of the best method of each layer, 10 images")
+    assert f"10 images, layer {stages}, maps of the predicted class" in tables
+    assert "max-sensitivity of 10 images" in tables
+    rows = re.findall(r"^(features[\w.]*(?: \(run\))?) .*? (-?\d\.\d{3})  LayerCAM", bars, re.M)
+    values = {layer: trust.verdicts[0].decisive.mean for layer, trust in found.items()}
+    expected = [("features.0 (run)", "features.0"), (stages, stages)]
+    assert rows == [(name, number(values[layer])) for name, layer in expected]
+    assert "often says more" not in printed  # what it advises is done
+    assert "Measuring" not in launch(*command, "--figures", "insertion_deletion")
+
+
+def test_of_a_network_at_chance_no_layer_is_advised(center: np.ndarray) -> None:
+    layers = [measured("a", shifted(center, 0.1), center), measured("b", shifted(center, -0.05), center)]
+    depth = Depth.of(layers, "b", at_chance=True)
+    assert (depth.best, depth.advised) == (None, None)
+    assert advice(depth) == (
+        "No layer is recommended: the network is at chance, and its maps have nothing to explain."
+    )
+
+
+def test_without_the_figure_that_decides_no_layer_is_advised(center: np.ndarray) -> None:
+    as_road = {"insertion": "least_relevant_first", "deletion": "most_relevant_first"}
+    layers = [measured("a", shifted(center, 0.1), center), measured("b", shifted(center, -0.05), center)]
+    depth = Depth.of([Trust(t.layer, t.rows.rename(columns=as_road)) for t in layers], "b")
+    assert (depth.best, depth.advised) == (None, None)
+    assert advice(depth) == (
+        "No layer is recommended: insertion − deletion, which decides, was not measured, but ROAD alone."
+    )
+    [road] = depth.layers[0].verdicts
+    assert (road.decisive.outcome, road.passes) == ("better", False)
 
 
 def measured(layer: str, own: np.ndarray, center: np.ndarray) -> Trust:

@@ -28,7 +28,7 @@ from explain.quality.plan import measurements
 from explain.run.reader import RunData
 from models.classifier import Classifier
 from tests.markup import runs_nothing
-from tests.measured import BETTER, CENTER, SAME, keep
+from tests.measured import BETTER, CENTER, SAME, above_chance, keep
 
 BOTH = ("grad_cam", "layer_cam")
 OTHER = "features.0"
@@ -39,6 +39,12 @@ def measured(run: RunData, **kinds: str) -> None:
     for name, kind in kinds.items():
         layer = None if name == "own" else name.replace("f", "features.")
         keep(run, dict.fromkeys(BOTH, kind), layer=layer)
+
+
+@pytest.fixture
+def small_run(small_run: RunData) -> RunData:
+    """Above chance, so that what is measured counts."""
+    return above_chance(small_run)
 
 
 @pytest.fixture

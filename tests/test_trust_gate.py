@@ -19,6 +19,7 @@ from dashboard.components.cluster_view import cluster_view
 from dashboard.components.mean_view import mean_view
 from dashboard.components.slice_view import slice_view
 from dashboard.components.subject import run_maps
+from dashboard.components.trust_line import method_options, trust_line
 from dashboard.endpoints import Endpoints
 from dashboard.session.context import Context
 from dashboard.tabs.compare import CompareTab
@@ -37,7 +38,7 @@ from explain.quality.known import state_of, verdict_of
 from explain.quality.store import TrustStore
 from explain.quality.verdict import Trust, recommendation
 from explain.run.reader import RunData, open_run
-from tests.measured import BETTER, CENTER, SAME, keep
+from tests.measured import BETTER, CENTER, SAME, above_chance, keep
 
 UNSAID = f"no better than the center: {DO_NOT}"
 TITLE = "layer cam"  # as the synthetic run calls it
@@ -45,6 +46,12 @@ BEATS = "beats its best control on 100 % of images"
 KINDS = pytest.mark.parametrize(
     ("kind", "verdict"), [("", "not measured"), (BETTER, BEATS), (SAME, UNSAID)], ids=["unknown", "yes", "no"]
 )
+
+
+@pytest.fixture
+def small_run(small_run: RunData) -> RunData:
+    """Above chance, so that what is measured counts."""
+    return above_chance(small_run)
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +291,43 @@ def test_flat_maps_are_called_flat(small_run: RunData) -> None:
     [verdict] = Trust.of(store).verdicts
     assert verdict.text == "flat: no place is stronger than another"
     assert not verdict.passes
+
+
+# --- at chance
+
+
+@pytest.fixture
+def guesses(of_border: RunData) -> RunData:
+    """The run of the other tests, with labels that are assigned to its images at random."""
+    labels = np.random.default_rng(0).permutation(of_border.table["label"].to_numpy())
+    return replace(of_border, table=of_border.table.assign(label=labels))
+
+
+@pytest.mark.parametrize("kind", ["", BETTER, SAME])
+def test_of_a_network_at_chance_nothing_is_said_of_maps(guesses: RunData, kind: str) -> None:
+    findings = measured(guesses, kind)
+    assert findings.inconclusive.startswith("At chance: ")
+    unsaid = f"the network is at chance: {DO_NOT}"
+    assert not may_say_of(guesses, "layer_cam")
+    assert verdict_text(guesses, "layer_cam") == unsaid
+    figure = headline(guesses, "layer_cam")[-1]
+    assert (figure.name, figure.value) == ("map mass at the border", "–")
+    assert figure.note == f"{TITLE}: {unsaid}"
+    view = replace(first_view(guesses), method="layer_cam")
+    assert f"{TITLE}: {unsaid}" in pieces(findings, view)[0]
+    assert "more when correct" not in mean_view(findings, replace(view, lens="means"))
+    assert "Not said: differences of maps, because the network is at chance." in audit(findings, view)
+    line = trust_line(guesses, "layer_cam", "")
+    assert ("; the network is at chance" in line) == bool(kind)
+    assert "vt-positive" not in line
+    assert set(method_options(guesses, ["layer_cam"]).values()) == {TITLE}
+
+
+def test_another_threshold_does_not_change_the_gate(small_run: RunData) -> None:
+    """At a threshold of 0 one class is predicted for all images: the network is what it was."""
+    two = replace(small_run.manifest.request, classes=small_run.classes[:2])
+    pair = replace(small_run, manifest=replace(small_run.manifest, request=two))
+    pair = replace(pair, table=pair.table[pair.table["label"] < 2])
+    assert may_say_of(pair, "grad_cam")
+    assert may_say_of(replace(pair, table=pair.table.assign(pred=0), stored=pair), "grad_cam")
+    assert not may_say_of(replace(pair, table=pair.table.assign(pred=0)), "grad_cam")

@@ -42,7 +42,14 @@ from models.classifier import Classifier
 from models.errors import UserError
 from tests.command import launch, one_line
 from tests.conftest import TinyNet
-from tests.measured import BETTER, CENTER, SAME, keep
+from tests.measured import BETTER, CENTER, SAME, above_chance, keep
+
+
+@pytest.fixture
+def small_run(small_run: RunData) -> RunData:
+    """Above chance, so that what is measured counts."""
+    return above_chance(small_run)
+
 
 # --- what is known
 

@@ -85,6 +85,9 @@ def test_a_report_and_an_export_say_where_maps_lie_and_what_describes_them(
     assert found["mean"] == pytest.approx(4, abs=0.2)
     assert found["difference"] == pytest.approx(2, abs=0.2)
     assert (found["region"], found["verdict"]) == ("<b>", "more than the center")
+    figures = ["best_control", "difference", "low", "high", "p", "wins", "seconds", "verdict", "area"]
+    assert table.loc["description"][figures].isna().all(axis=None)  # those of the verdict, on other images
+    assert (table.loc["description"]["images"] == len(small_run.ok)).all()
     described = table.loc["description"]["mean"].groupby(level=0).apply(list)
     assert described.to_dict() == {
         "entropy": [2.0],

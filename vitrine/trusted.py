@@ -25,7 +25,7 @@ from models.errors import UserError
 
 SHOWN = ("method", "figure", "layer", "images", "mean", "best_control", "difference", "p", "wins", "verdict")
 LOCALIZED = ("method", "region", *SHOWN[1:])
-DESCRIBED = ("method", "figure", "fraction", "layer", "images", "mean", "verdict")
+DESCRIBED = ("method", "figure", "fraction", "layer", "images", "mean")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Trusted:
         """Which method to read, or that none beats its controls; of several layers, which one to use."""
         if len(self.layers) == 1:
             return concluded(self.run, self.layers[0])
-        return advice(Depth.of(self.layers, self.run.manifest.request.layer))
+        return advice(Depth.of(self.layers, self.run.manifest.request.layer, bool(caution(self.run))))
 
     def __repr__(self) -> str:
         return self.recommendation

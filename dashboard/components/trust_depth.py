@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.panel import row, table
-from explain.formatting import counted
+from explain.formatting import counted, layer_label
 from explain.quality.depth import Depth, LayerBar, advice
 from explain.quality.format_text import layer_cells
 from explain.quality.known_depth import known_depth
@@ -36,7 +36,7 @@ def over_depth(run: RunData, commands: bool, live: bool) -> Markup:
         '<p class="vt-advice">{advice}</p>{next}{table}</details>',
         layers=counted(len(depth.layers), "layer"),
         images=counted(depth.images, "image"),
-        best="" if depth.best is None else f", best at {depth.best.layer}",
+        best="" if depth.best is None else f", best at {layer_label(depth.best.layer)}",
         advice=advice(depth),
         next=_next(run, depth, commands, live),
         table=table(heads, join(map(_row, depth.bars))),
@@ -55,7 +55,9 @@ def _next(run: RunData, depth: Depth, commands: bool, live: bool) -> Markup:
     if depth.advised is None:
         return NOTHING
     layer = depth.advised.layer
-    use = html('<button class="vt-run" {}>Use {} in Inspect</button>', action(LAYER, layer), layer)
+    use = html(
+        '<button class="vt-run" {}>Use {} in Inspect</button>', action(LAYER, layer), layer_label(layer)
+    )
     copied = html(
         ' <button class="vt-link" data-copy>copy</button><code class="vt-command">{}</code>',
         command_at(run.manifest, layer),

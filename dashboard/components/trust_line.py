@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from dashboard.components.markup import NOTHING, action, html, join
 from dashboard.components.trust_depth import over_depth
-from explain.analysis.on_maps import command, said_of
+from explain.analysis.on_maps import at_chance, command, said_of
 from explain.formatting import layer_label
 from explain.quality.known import known, state_of, verdict_of
 from explain.quality.sample import target_name
@@ -27,7 +27,7 @@ def trust_line(
     """Of the run's maps of `method`, and below it the verdicts over depth. `offer`: how it can be measured by
     whoever reads it, as a button or as a command to copy; `progress`: of a measurement that runs; `ended`:
     why the last one gave less; `live`: whether maps can be computed here."""
-    verdict, state = verdict_of(run, method), state_of(run, method)
+    verdict, state, reason = verdict_of(run, method), state_of(run, method), at_chance(run)
     if progress:
         text, more = (
             f"Measuring how far the maps can be trusted ({progress}).",
@@ -36,13 +36,13 @@ def trust_line(
     elif verdict is None:
         text, more = _elsewhere(run, method) or NOT_YET, _offered(run, offer)
     else:
-        text = verdict.text
+        text = "; ".join(filter(None, [verdict.text, reason]))
         more = _figures(run, verdict) + (_offered(run, offer) if state == "unknown" else NOTHING)
     return html(
         '<div class="vt-trust"><p role="status"><b>{name}</b>: <span class="{kind}">{text}</span></p>'
         "{more}{ended}{depth}</div>",
         name=run.title(method),
-        kind="" if progress else KIND[state],
+        kind="" if progress else KIND["does not pass" if reason and verdict else state],
         text=text,
         more=more,
         ended=html("<small>{}</small>", ended) if ended and not progress else NOTHING,
@@ -57,12 +57,14 @@ def verdict_note(run: RunData, *methods: str) -> Markup:
 
 
 def method_options(run: RunData, methods: list[str]) -> dict[str, str]:
-    """The text of each method in a list: its name, and its verdict where one is known."""
+    """The text of each method in a list: its name, and its verdict where one is known and the network is
+    above chance."""
     return {m: _named(run, m) for m in methods}
 
 
 def _named(run: RunData, method: str) -> str:
-    verdict = verdict_of(run, method) if state_of(run, method) != "unknown" else None
+    said = state_of(run, method) != "unknown" and not at_chance(run)
+    verdict = verdict_of(run, method) if said else None
     return run.title(method) if verdict is None else f"{run.title(method)}: {verdict.text}"
 
 

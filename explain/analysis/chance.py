@@ -1,9 +1,13 @@
 """Whether a run is better than chance: otherwise nothing may be concluded from it, neither about labels nor
 about what to try."""
 
+from functools import lru_cache
+
 from explain.analysis.label_scores import is_at_chance, label_scores
-from explain.formatting import counted, plural
-from explain.run.label_sets import LabelRun
+from explain.analysis.regression import conclusion, scores_of_output
+from explain.formatting import counted, listed, plural
+from explain.run.label_sets import LabelRun, LabelSets, LabelSetsRun
+from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 from models.chance import LEVEL, chance_level, p_of_chance
 
@@ -20,9 +24,16 @@ CHECK = (
 def inconclusive(run: RunData) -> str:
     """Why nothing is concluded from a run: it has no answers, its accuracy is not above chance
     (`p_of_chance`), or one class is predicted for nearly all images; nothing where it says something. Of a
-    label, whatever is predicted at 0.5: it ranks its images no higher than others (`is_at_chance`)."""
+    label, whatever is predicted at 0.5: it ranks its images no higher than others (`is_at_chance`); of all
+    labels: none is above chance. Of numbers: those of the output that is shown first, or asked for, are no
+    better than the mean. Another threshold of two classes changes nothing of this."""
+    run = run.stored or run
     if not len(run.ok):
         return no_answers(run)
+    if isinstance(run, NumbersRun):
+        return no_better_than_mean(run, run.index)
+    if isinstance(run, LabelSetsRun):
+        return _of_all_labels(run.label_sets)
     if isinstance(run, LabelRun):
         return _of_label(run)
     e, n = run.evaluation, len(run.ok)
@@ -60,6 +71,27 @@ def _of_label(run: LabelRun) -> str:
         f"above the {positives / n:.3f} that guessing reaches ({positives:,} of {counted(n, 'image')} "
         f"{plural(positives, 'has', 'have')} it), so nothing is concluded about it. {CHECK}"
     )
+
+
+@lru_cache(maxsize=4)
+def _of_all_labels(sets: LabelSets) -> str:
+    scores = label_scores(sets)
+    at_chance = [name for k, name in enumerate(sets.classes) if is_at_chance(scores, k)]
+    if len(at_chance) + len(scores.undefined) < len(sets.classes):
+        return ""
+    if not at_chance:
+        return "No label is there in some images and not in others: nothing can be concluded."
+    return (
+        f"At chance: of no label ({listed(at_chance)}) is the average precision above what guessing reaches, "
+        f"so nothing is concluded from this run. {CHECK}"
+    )
+
+
+@lru_cache(maxsize=512)
+def no_better_than_mean(run: NumbersRun, output: int) -> str:
+    """That the numbers of an output are no better than answering the mean; empty where they are."""
+    said = conclusion(scores_of_output(run, output), 0)
+    return said and f"{run.outputs[output]}: {said}."
 
 
 def no_answers(run: RunData) -> str:

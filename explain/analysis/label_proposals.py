@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 
-from explain.analysis.chance import CHECK, no_answers
+from explain.analysis.chance import inconclusive
 from explain.analysis.label_checks import (
     better_thresholds,
     few_positives,
@@ -16,7 +16,6 @@ from explain.analysis.label_maps import labels_at_the_border, labels_outside_the
 from explain.analysis.label_pairs import confused_labels, labels_together
 from explain.analysis.on_maps import checks_to_make, remarked
 from explain.analysis.proposal import Proposal, of_labels
-from explain.formatting import listed
 from explain.quality.known import Stamp, stamp_of
 from explain.run.label_sets import LabelSets
 
@@ -47,17 +46,7 @@ class LabelSetFindings(LabelEvidence):
     @cached_property
     def inconclusive(self) -> str:
         """Why nothing is concluded from any label; nothing where some are above chance."""
-        if not len(self.rows):
-            return no_answers(self.run)
-        if self.decided:
-            return ""
-        if not self.at_chance:
-            return "No label is there in some images and not in others: nothing can be concluded."
-        names = listed([self.classes[k] for k in self.at_chance])
-        return (
-            f"At chance: of no label ({names}) is the average precision above what guessing reaches, so "
-            f"nothing is concluded from this run. {CHECK}"
-        )
+        return inconclusive(self.run)
 
     @property
     def proposals(self) -> list[Proposal]:

@@ -1,11 +1,12 @@
 """What rests on where maps are strong is said where the maps beat their controls (`explain.quality`). Where
-they do not, findings are left out, and figures and mean maps stand beside the verdict; where nobody measured
-it, they say so. `may_say_of` decides for all of them."""
+they do not, or the network is at chance, findings are left out, and figures and mean maps stand beside the
+verdict; where nobody measured it, they say so. `may_say_of` decides for all of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from explain.analysis.chance import inconclusive
 from explain.analysis.proposal import Proposal
 from explain.analysis.slices import Slice
 from explain.formatting import listed
@@ -27,6 +28,7 @@ ATTENTION = "attention"  # kind of a slice
 REMARK = "The maps have not been compared with controls."
 NOT_MEASURED = "not measured"
 DO_NOT = "do not conclude from where these maps are strong"
+CHANCE, MEAN = "the network is at chance", "the network is no better than answering the mean"
 RANKS: dict[State, int] = {"passes": 0, "unknown": 1, "does not pass": 2}
 
 
@@ -55,8 +57,15 @@ def method_of_findings(run: RunData, missing: Mapping[str, int]) -> str:
 
 
 def may_say_of(run: RunData, method: str) -> bool:
-    """Whether a statement may rest on where the run's maps of a method are strong."""
-    return state_of(run, method) != "does not pass"
+    """Whether a statement may rest on where the run's maps of a method are strong: they do not lose to
+    controls, and the network is above chance."""
+    return not at_chance(run) and state_of(run, method) != "does not pass"
+
+
+def at_chance(run: RunData) -> str:
+    """Why nothing is concluded from the run, so neither from its maps, in a few words; empty where something
+    may be."""
+    return (MEAN if run.numbers else CHANCE) if inconclusive(run) else ""
 
 
 def may_say(found: OfMaps) -> bool:
@@ -66,7 +75,10 @@ def may_say(found: OfMaps) -> bool:
 
 def verdict_text(run: RunData, method: str) -> str:
     """The verdict on the run's maps of a method, beside figures and pictures that rest on where they are
-    strong: 'not measured', 'no better than the center: do not conclude from where these maps are strong'."""
+    strong: 'not measured', 'no better than the center: do not conclude from where these maps are strong';
+    that of a network at chance is the same for all methods."""
+    if reason := at_chance(run):
+        return f"{reason}: {DO_NOT}"
     verdict = verdict_of(run, method)
     if verdict is None:
         return NOT_MEASURED
@@ -129,6 +141,8 @@ def not_said(what: Iterable[str], title: str, verdict: str) -> str:
 
 def not_said_of(run: RunData, method: str, what: str) -> str:
     """As `not_said`, of one thing that rests on the maps of `method`; empty where it may be said."""
+    if reason := at_chance(run):
+        return f"Not said: {what}, because {reason}."
     verdict = verdict_of(run, method)
     if verdict is None or may_say_of(run, method):
         return ""

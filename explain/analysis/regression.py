@@ -5,7 +5,7 @@ A residual is the predicted number minus the true one: positive where the networ
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Self
 
 import numpy as np
@@ -128,6 +128,23 @@ class NumberScores:
 def scores_of(run: NumbersRun) -> NumberScores:
     """Of all outputs of a run. Images that could not be read, or have no answer, are left out."""
     return NumberScores.of(run.truth, run.predicted, run.outputs)
+
+
+@lru_cache(maxsize=32)  # at 50,000 images about 1 MB each
+def scores_of_output(run: NumbersRun, output: int) -> NumberScores:
+    """Of one output: R is 1. Of the images that have both its numbers, whatever the others have."""
+    truth, predicted = run.truth[:, [output]], run.predicted[:, [output]]
+    return NumberScores.of(truth, predicted, (run.outputs[output],))
+
+
+def conclusion(scores: NumberScores, output: int) -> str:
+    """That nothing is concluded where the answers are no better than the mean; empty otherwise."""
+    if not scores.images or scores.better_than_mean[output]:
+        return ""
+    return (
+        "no better than answering the mean (the interval of R² does not lie above 0): nothing is concluded "
+        "from it"
+    )
 
 
 def _mean_distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 
 from explain.analysis.binary_text import Measure
 from explain.analysis.intervals import RESAMPLES
-from explain.analysis.regression import NumberScores
+from explain.analysis.regression import NumberScores, conclusion
 from explain.formatting import counted
 from models.counts import short
 
@@ -84,16 +84,6 @@ def controls(scores: NumberScores, output: int) -> list[str]:
         )
         for what, values in made.items()
     ]
-
-
-def conclusion(scores: NumberScores, output: int) -> str:
-    """That nothing is concluded where the answers are no better than the mean; empty otherwise."""
-    if not scores.images or scores.better_than_mean[output]:
-        return ""
-    return (
-        "no better than answering the mean (the interval of R² does not lie above 0): nothing is concluded "
-        "from it"
-    )
 
 
 def format_regression(scores: NumberScores) -> list[str]:

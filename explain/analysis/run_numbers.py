@@ -7,11 +7,12 @@ from functools import lru_cache
 import numpy as np
 
 from explain.analysis.binary_text import Measure
+from explain.analysis.chance import no_better_than_mean
 from explain.analysis.headline import Figure
 from explain.analysis.number_groups import Bin, bins
 from explain.analysis.number_plane import Plane
-from explain.analysis.regression import NumberScores
-from explain.analysis.regression_text import MEANINGS, UNITS, conclusion, measures, number
+from explain.analysis.regression import scores_of_output
+from explain.analysis.regression_text import MEANINGS, UNITS, measures, number
 from explain.run.number_run import NumbersRun
 from explain.run.reader import RunData
 
@@ -40,8 +41,7 @@ def cautions(run: NumbersRun, output: int) -> list[str]:
 
 def caution_of_mean(run: NumbersRun, output: int) -> str:
     """That answers are no better than the mean; empty where they are."""
-    said = _measured(run, output)[1]
-    return said and f"{run.outputs[output]}: {said}."
+    return no_better_than_mean(run, output)
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,15 @@ class ComparedMeasure:
     meaning: str
 
 
+@lru_cache(maxsize=MEASURED)
 def compared_measures(run: NumbersRun, output: int) -> list[ComparedMeasure]:
     """Of one output, each beside those of the controls."""
-    return _measured(run, output)[0]
-
-
-@lru_cache(maxsize=MEASURED)
-def _measured(run: NumbersRun, output: int) -> tuple[list[ComparedMeasure], str]:
-    """The measures of the images that have both numbers of an output, and `conclusion`."""
-    plane = plane_of(run, output)
-    scores = NumberScores.of(plane.truth[:, None], plane.predicted[:, None], (plane.name,))
+    scores = scores_of_output(run, output)
     controls = (scores.of_mean, scores.shuffled) if scores.images else (scores.values, scores.values)
-    found = [
+    return [
         _compared(m, key in UNITS, [float(values[key][0]) for values in controls])
         for m, key in zip(measures(scores, 0), MEANINGS, strict=True)
     ]
-    return found, conclusion(scores, 0)
 
 
 COMPARABLE = 5  # outputs whose ranges differ by no more than this factor share one scale

@@ -26,6 +26,7 @@ from models.interrupts import listen, raise_if_interrupted
 if TYPE_CHECKING:
     from explain.quality.measure import Measurement
     from explain.quality.repeated import Repeated
+    from explain.quality.verdict import Trust
     from explain.run.reader import RunData
     from models.classifier import Classifier
 
@@ -43,8 +44,9 @@ class TrustOptions(Options):
     layers: Annotated[
         str,
         typer.Option(
-            help="Layers, separated by commas; all-stages: the last layers of each resolution together; or "
-            "all: the output of every block, and all-stages (default: the run's layer)."
+            help="Layers, separated by commas; all-stages: the last layers of each resolution together, "
+            "beside the run's layer; or all: the output of every block, and all-stages (default: the run's "
+            "layer)."
         ),
     ] = ""
     figures: Annotated[
@@ -80,10 +82,10 @@ class TrustOptions(Options):
         require_known(from_commas(self.figures), self.baseline, self.precision)
 
     def works(self, classifier: "Classifier", run: "RunData") -> "list[Measurement]":
-        """One for each layer. Raises UserError for unknown methods and layers, and for a run without
-        answers."""
+        """One for each layer, the run's own before the stages. Raises UserError for unknown methods and
+        layers, and for a run without answers."""
         from explain.quality.curves import CurveSettings
-        from explain.quality.plan import measurements
+        from explain.quality.plan import measurements, with_own
         from models.data.boxes import read_boxes
 
         ids = [str(name) for name in run.table["id"]]
@@ -91,7 +93,7 @@ class TrustOptions(Options):
             classifier,
             run,
             methods=from_commas(self.methods),
-            layers=from_commas(self.layers),
+            layers=with_own(run, from_commas(self.layers)),
             images=self.images,
             figures=from_commas(self.figures),
             curves=CurveSettings(self.cells, self.steps, self.baseline, seed=self.seed),
@@ -113,6 +115,7 @@ def trust(
     center of the image. The last lines say which method to read.
 
     Results are kept in the run folder, for reports, exports and the dashboard. The same command resumes."""
+    from explain.network.stages import STAGES
     from explain.quality.format_text import wrapped
     from explain.quality.plan import repeated
     from explain.quality.remarks import caution
@@ -126,7 +129,8 @@ def trust(
     reuse_memory()
     classifier = network_of(opened.manifest, weights, device)
     works = options.works(classifier, opened)
-    again = repeated(works, from_commas(options.figures))
+    shown = works[-1:] if {*from_commas(options.layers)} == {STAGES} else works
+    again = repeated(shown, from_commas(options.figures))
     for text in filter(None, [caution(opened), _plan(works), *map(_plan_of, again)]):
         say("\n".join([*wrapped(text), ""]))
     listen()
@@ -138,19 +142,20 @@ def trust(
     except KeyboardInterrupt:
         say(f"\nStopped. Results so far are in {run}; run the same command to resume.")
         raise typer.Exit(130) from None
-    say(_result(works, again, opened))
+    say(_result(works, shown, again, opened))
 
 
 def _plan(works: "Sequence[Measurement]") -> str:
     """What is about to be done; nothing where everything is known."""
-    from explain.formatting import counted
+    from explain.formatting import counted, layer_label
 
     images, pending = len(works[0].rows), sum(len(work.pending) for work in works)
     if not pending:
         return ""
     parts = [counted(images, "image"), counted(len(works[0].methods), "method")]
     if len(works) > 1:
-        parts.append(f"{len(works)} layers ({', '.join(work.store.settings.layer for work in works)})")
+        names = ", ".join(layer_label(work.store.settings.layer) for work in works)
+        parts.append(f"{len(works)} layers ({names})")
     known = len(works) * images - pending
     before = f" {known:,} images were measured before." if known else ""
     passes = sum(work.passes for work in works)
@@ -184,25 +189,54 @@ def _steps(works: "Sequence[Measurement]", again: "Sequence[Repeated]") -> Itera
         before += weight
 
 
-def _result(works: "Sequence[Measurement]", again: "Sequence[Repeated]", run: "RunData") -> str:
-    """Tables, what is missing, and what to do."""
-    from explain.quality.depth import Depth, advice
-    from explain.quality.description_tables import tables_of
-    from explain.quality.format_text import format_depth, format_trust, wrapped
-    from explain.quality.next_run import command_at, try_stages
-    from explain.quality.remarks import caution, concluded, described_by, explained, missing, unread
+def _result(
+    works: "Sequence[Measurement]",
+    shown: "Sequence[Measurement]",
+    again: "Sequence[Repeated]",
+    run: "RunData",
+) -> str:
+    """What is missing; tables where one layer is `shown`; what several layers say; and what to do."""
+    from explain.quality.format_text import wrapped
+    from explain.quality.remarks import missing, unread
     from explain.quality.verdict import Trust
 
     found = [Trust.of(work.store, work.methods) for work in works]
-    lacking = (*unread(works), *missing(found[0], works[0], again))
-    notes = [line for text in lacking for line in (*wrapped(text), "")]
-    if len(found) == 1:
-        tables = tables_of(described_by(works[0], again, found[0]))
-        after = [] if caution(run) else try_stages(found[0], run.folder)
-        text = format_trust(found[0], explained(run), tables, concluded(run, found[0]))
-        return "\n".join([*notes, text, *after])
-    depth = Depth.of(found, run.manifest.request.layer)
-    lines = [*notes, format_depth(depth), "", *wrapped(advice(depth))]
+    of_shown = found[-len(shown) :]
+    lacking = (*unread(works), *missing(of_shown[0], shown[0], again))
+    parts = ["\n".join([*wrapped(text), ""]) for text in lacking]
+    if len(shown) == 1:
+        parts.append(_of_one(shown[0], again, of_shown[0], run, alone=len(works) == 1))
+    if len(works) > 1:
+        parts.append(_over_depth(found, run))
+    return "\n".join(parts)
+
+
+def _of_one(
+    work: "Measurement", again: "Sequence[Repeated]", found: "Trust", run: "RunData", alone: bool
+) -> str:
+    """The tables of one layer. `alone`: no other layer stands beside it."""
+    from explain.quality.description_tables import tables_of
+    from explain.quality.format_text import format_trust
+    from explain.quality.next_run import try_stages
+    from explain.quality.remarks import caution, concluded, described_by, explained
+
+    tables = tables_of(described_by(work, again, found))
+    text = format_trust(found, explained(run), tables, concluded(run, found))
+    after = try_stages(found, run.folder) if alone and not caution(run) else [""]
+    return "\n".join([text, *after])
+
+
+def _over_depth(found: "Sequence[Trust]", run: "RunData") -> str:
+    """Bars of the layers, and the command of the next run where another layer is the better one."""
+    from explain.quality.depth import Depth, advice
+    from explain.quality.format_text import format_depth, wrapped
+    from explain.quality.next_run import command_at
+    from explain.quality.remarks import caution
+
+    depth = Depth.of(found, run.manifest.request.layer, bool(caution(run)))
+    if not depth.layers:
+        return advice(depth)
+    lines = [format_depth(depth), "", *wrapped(advice(depth))]
     if depth.advised is not None:
         lines.append(command_at(run.manifest, depth.advised.layer))
     return "\n".join(lines)

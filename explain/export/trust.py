@@ -187,7 +187,7 @@ def localization_table(description: "Description", layer: str) -> "pd.DataFrame"
 def description_table(description: "Description", layer: str) -> "pd.DataFrame":
     """One row a method and figure that describes its maps and says nothing of their quality: its `mean` over
     `images`. `figure`: entropy, gini, efficient_mprt, max_sensitivity; smooth_mprt and its `fraction` of
-    layers with random weights."""
+    layers with random weights. The verdict on the maps is of other figures and images, so it is not here."""
     import pandas as pd
 
     images, rows = description.images, []
@@ -199,7 +199,7 @@ def description_table(description: "Description", layer: str) -> "pd.DataFrame":
         values += [("smooth_mprt", value, "mprt", f) for f, value in one.similarity.items()]
         for name, value, kind, fraction in values:
             row = {"method": one.method, "figure": name, "layer": layer, "images": images[kind]}
-            rows.append(row | {"fraction": fraction, "mean": value, "verdict": one.verdict})
+            rows.append(row | {"fraction": fraction, "mean": value})
     return pd.DataFrame(rows)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from explain.analysis.significance import holm
 from explain.formatting import layer_label
 from explain.quality.comparison import FEWEST, LEVEL, p_of
-from explain.quality.verdict import FIGURES, Trust, Verdict
+from explain.quality.verdict import BELIEVED, FIGURES, Trust, Verdict
 
+AT_CHANCE = "No layer is recommended: the network is at chance, and its maps have nothing to explain."
 DIGITS = 3
 """Of values as they are printed: what is 0.000 there has no bar."""
 
@@ -34,16 +35,18 @@ class LayerBar:
 @dataclass(frozen=True, eq=False)
 class Depth:
     """What was measured at several layers on the same images, those of which nothing was measured left out;
-    `own`: the layer of the run."""
+    `own`: the layer of the run; `at_chance`: of the network, so that no layer is the best."""
 
     layers: Sequence[Trust]
     own: str
+    at_chance: bool = False
 
     @classmethod
-    def of(cls, found: Sequence[Trust], own: str) -> "Depth":
+    def of(cls, found: Sequence[Trust], own: str, at_chance: bool = False) -> "Depth":
         some = [trust for trust in found if trust.images]
         common = set[str]().union(*(t.rows["id"] for t in some)).intersection(*(t.rows["id"] for t in some))
-        return cls([Trust(t.layer, t.rows[t.rows["id"].isin(common)]) for t in some if common], own)
+        shared = [Trust(t.layer, t.rows[t.rows["id"].isin(common)]) for t in some if common]
+        return cls(shared, own, at_chance)
 
     @property
     def images(self) -> int:
@@ -74,7 +77,9 @@ class Depth:
     def best(self) -> Trust | None:
         """The layer whose best method has the largest value among those that pass, also after p is multiplied
         by the number of layers (Bonferroni's correction: the best of many is looked for); None where none
-        does."""
+        does, and of a network at chance."""
+        if self.at_chance:
+            return None
         passing = [
             t for t in self.layers if t.recommended and t.recommended.decisive.p * len(self.layers) < LEVEL
         ]
@@ -115,6 +120,11 @@ def advice(depth: Depth) -> str:
     """Which layer to use for the next run, and why, in one or two sentences."""
     if not depth.layers:
         return "Nothing was measured."
+    if depth.at_chance:
+        return AT_CHANCE
+    if depth.figure != BELIEVED:
+        measured, deciding = FIGURES[depth.figure].title, FIGURES[BELIEVED].title
+        return f"No layer is recommended: {deciding}, which decides, was not measured, but {measured} alone."
     if depth.advised is None:
         if depth.best is None and any(trust.recommended for trust in depth.layers):
             return (
@@ -124,9 +134,9 @@ def advice(depth: Depth) -> str:
         if depth.best is None:
             return "No method beats its controls at any of these layers."
         if depth.best.layer == depth.own:
-            return f"No layer is better than the run's own, {depth.own}."
+            return f"No layer is better than the run's own, {layer_label(depth.own)}."
         return (
-            f"The run's own layer, {depth.own}, is as good as {depth.best.layer} "
+            f"The run's own layer, {layer_label(depth.own)}, is as good as {layer_label(depth.best.layer)} "
             f"({_difference(depth, depth.best)})."
         )
     best = depth.advised.verdicts[0]
@@ -134,7 +144,8 @@ def advice(depth: Depth) -> str:
     own = next((t for t in depth.layers if t.layer == depth.own), None)
     if own is None:
         return f"{text}."
-    said = "" if own.recommended else f"; at {depth.own}, {own.verdicts[0].title}: {own.verdicts[0].text}"
+    its = own.verdicts[0]
+    said = "" if own.recommended else f"; at {layer_label(depth.own)}, {its.title}: {its.text}"
     return f"{text}{said} ({_difference(depth, depth.advised)})."
 
 

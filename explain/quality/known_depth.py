@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cachetools import LRUCache
 
+from explain.analysis.chance import inconclusive
 from explain.methods.registry import METHODS
 from explain.quality.comparison import FEWEST
 from explain.quality.depth import Depth
@@ -61,7 +62,8 @@ def _of(run: RunData, group: Sequence[TrustStore]) -> Depth | None:
     if len(enough) < 2 or not shared:
         return None
     found = [Trust.of(by_layer[layer], shared) for layer in in_order(run.folder, enough)]
-    depth = Depth.of([trust for trust in found if trust.verdicts], run.manifest.request.layer)
+    some = [trust for trust in found if trust.verdicts]
+    depth = Depth.of(some, run.manifest.request.layer, bool(inconclusive(run)))
     return depth if len(depth.layers) > 1 else None
 
 

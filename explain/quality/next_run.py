@@ -11,8 +11,11 @@ from models.program import program, typed
 
 def try_stages(trust: Trust, folder: Path) -> list[str]:
     """What to measure where no method of one layer beats its controls: one sentence and the command; nothing
-    where one does, and for methods without a layer."""
+    where one does, where too little was measured to tell, and for methods without a layer."""
     if trust.recommended is not None or not trust.layer or "," in trust.layer or not trust.verdicts:
+        return []
+    best = trust.verdicts[0]
+    if not best.decided or best.decisive.outcome == "too few images":
         return []
     words = ["trust", str(folder), "--layers", STAGES, "--methods", "layer_cam"]
     return ["", "LayerCAM over the stages of a network often says more than maps of one layer:", typed(words)]
@@ -27,7 +30,8 @@ def command_at(manifest: Manifest, layer: str) -> str:
     given = words[words.index("run") :]
     kept, out = _without(given, "--layer"), _value(given, "--out")
     kept = _without([word for word in kept if word != "--restart"], "--out")
-    return typed([*kept, "--layer", layer, "--out", f"{out}-{layer.replace('/', '-')}"])
+    several = layer.count(",") and f"{layer.count(',') + 1}-layers"  # all names may be too long for a folder
+    return typed([*kept, "--layer", layer, "--out", f"{out}-{several or layer.replace('/', '-')}"])
 
 
 def _value(words: list[str], option: str) -> str:

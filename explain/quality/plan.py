@@ -132,12 +132,23 @@ def _methods(classifier: Classifier, named: Sequence[str], layers: Sequence[str]
 def _layers(classifier: Classifier, run: RunData, named: Sequence[str]) -> list[str]:
     """Raises UserError for a layer that there is not."""
     own = run.manifest.request.layer
-    if list(named) == [ALL]:
+    if ALL in named and {*named} != {ALL}:
+        raise UserError(
+            f"layers '{','.join(named)}': '{ALL}' stands alone; {STAGES} and the run's layer are among its "
+            f"layers. Name '{ALL}', or others without it."
+        )
+    if ALL in named:
         return list(dict.fromkeys([*layers_over_depth(classifier, own), _names(classifier, STAGES)]))
     for layer in named:
-        if layer != STAGES:
+        if layer not in (STAGES, own):
             find_layer(classifier.model, layer)
-    return [_names(classifier, layer) for layer in dict.fromkeys(named)] or [own]
+    return list(dict.fromkeys(_names(classifier, layer) for layer in named)) or [own]
+
+
+def with_own(run: RunData, layers: Sequence[str]) -> list[str]:
+    """`layers`, and before the stages alone the run's own layer, with which they are compared."""
+    own = run.manifest.request.layer
+    return [own, STAGES] if {*layers} == {STAGES} and own else list(layers)
 
 
 def _names(classifier: Classifier, layer: str) -> str:

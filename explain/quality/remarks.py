@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from explain.analysis.chance import inconclusive
-from explain.analysis.label_proposals import label_set_findings
-from explain.analysis.run_numbers import caution_of_mean
 from explain.quality.controls import RANDOM_NETWORK
 from explain.quality.description import Description
 from explain.quality.measure import Measurement
@@ -34,14 +32,11 @@ def explained(run: RunData) -> str:
 
 def caution(run: RunData) -> str:
     """That the network is at chance, and why; empty where it is not."""
-    if isinstance(run, NumbersRun):
-        reason = caution_of_mean(run, run.index)
-        return reason and f"{reason} Maps of such a network explain nothing about the numbers."
-    if run.all_labels and run.label_sets is not None:
-        reason = label_set_findings(run.label_sets).inconclusive
-    else:
-        reason = inconclusive(run)
-    return reason and f"{reason} Maps of a network at chance explain nothing about the classes."
+    reason = inconclusive(run)
+    about = "such a network explain nothing about the numbers"
+    if not run.numbers:
+        about = "a network at chance explain nothing about the classes"
+    return reason and f"{reason} Maps of {about}."
 
 
 def concluded(run: RunData, trust: Trust) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from explain.formatting import layer_label
 from explain.methods import registry
 from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare, p_of
 from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK
@@ -99,8 +100,8 @@ class Verdict:
 
     @property
     def passes(self) -> bool:
-        """Whether its maps say more than every control."""
-        return self.decisive.outcome == "better" and not self.control and not self.flat
+        """Whether its maps say more than every control, by the figure that decides."""
+        return self.decided and self.decisive.outcome == "better" and not self.control and not self.flat
 
     @property
     def text(self) -> str:
@@ -211,7 +212,7 @@ def recommendation(trust: Trust) -> str:
     if not trust.verdicts:
         return "Nothing was measured."
     best = trust.verdicts[0]
-    where = f" at {trust.layer}" if trust.layer and _has_layer(best.method) else ""
+    where = f" at {layer_label(trust.layer)}" if trust.layer and _has_layer(best.method) else ""
     if best.decisive.outcome == "too few images":
         few = f"{counted(best.decisive.images, 'image')} {be(best.decisive.images)}"
         return f"{few} too few to say which method to read: at least {FEWEST} are needed."
