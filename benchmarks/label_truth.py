@@ -68,7 +68,7 @@ def planted(run: RunData, words: str, seed: int = 0) -> tuple[RunData, np.ndarra
     truth = run.ok["label"].to_numpy()
     wrong = (truth == a) & (np.random.default_rng(seed).random(len(truth)) < float(fraction))
     table = run.table.copy()
-    table.loc[run.ok.index, "label"] = np.where(wrong, b, truth)
+    table.loc[run.ok.index, "label"] = np.where(wrong, b, truth).astype(table["label"].dtype)
     return replace(run, table=table), wrong
 
 
