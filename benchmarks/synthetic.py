@@ -31,7 +31,8 @@ from explain.run.part_writer import PartWriter
 class Faults:
     """`flipped`: share of labels replaced by another class. `blurred`, `border`: a class whose pictures are
     blurred, whose maps lie in the corner; `starved`: one that has a tenth of the images. `confidence`: what
-    logits are multiplied by. `pair`: two classes that lie close."""
+    logits are multiplied by. `pair`: two classes that lie close. `exchanged`: (class, other, share) of its
+    images that are labeled as the other; `expected`: whether the network was trained on such labels."""
 
     flipped: float = 0.0
     blurred: int | None = None
@@ -40,6 +41,8 @@ class Faults:
     confidence: float = 1.0
     pair: tuple[int, int] | None = None
     dark: bool = False
+    exchanged: tuple[int, int, float] | None = None
+    expected: bool = False
 
 
 NONE = Faults()
@@ -99,6 +102,9 @@ def _part(
     label, pred = truth.copy(), prob.argmax(1)
     flipped = rng.random(n) < faults.flipped
     label[flipped] = (truth[flipped] + rng.integers(1, k, flipped.sum())) % k
+    if faults.exchanged:
+        label, prob = _exchanged(rng, label, truth, prob, faults)
+        pred = prob.argmax(1)
     columns = {
         "id": [f"{start + i:06d}.png" for i in range(n)],
         "label": label.astype(np.int16),
@@ -112,6 +118,21 @@ def _part(
     } | facts
     at_border = (pred == faults.border) & (truth == faults.border)
     return rows_to_table(columns | _maps(rng, request, pred == label, at_border), request)
+
+
+def _exchanged(
+    rng: np.random.Generator, label: np.ndarray, truth: np.ndarray, prob: np.ndarray, faults: Faults
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,) and probabilities (n, K) with the share of the class under the other's name; a network that
+    was trained on such labels gives them the same share of its probability."""
+    assert faults.exchanged
+    a, b, share = faults.exchanged
+    label = np.where((truth == a) & (rng.random(len(truth)) < share), b, label)
+    if faults.expected:
+        prob = prob.copy()
+        prob[:, b] += share * prob[:, a]
+        prob[:, a] *= 1 - share
+    return label, prob
 
 
 def facts_of(rng: np.random.Generator, n: int) -> dict[str, Any]:

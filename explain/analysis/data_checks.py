@@ -64,9 +64,9 @@ def wrong_labels(evidence: Evidence) -> Iterator[Proposal]:
     run, fit = evidence.run, evidence.fit
     if fit.flipped < LEAST_FLIPPED or fit.p_flipped > SURE_OF_FLIPS:
         return
-    checked = evidence.checked[evidence.checked["issue"]].sort_values("quality")
-    rows = checked.index.to_numpy()
-    pairs = Counter(zip(run.ok.loc[rows, "label"], checked["suggested"], strict=True)).most_common(2)
+    rows = evidence.suspects
+    suggested = evidence.checked.loc[rows, "suggested"]
+    pairs = Counter(zip(run.ok.loc[rows, "label"], suggested, strict=True)).most_common(2)
     most = listed([f"{count} {_contradicted(run, a, b)}" for (a, b), count in pairs])
     number = round(fit.flipped * len(run.ok))
     yield Proposal(

@@ -7,12 +7,14 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 from cachetools import LRUCache
 
 from explain.analysis.clusters import Clustering, cluster_maps
 from explain.analysis.contrasts import Contrast, contrasts
 from explain.analysis.duplicates import DuplicatePair, near_duplicates
+from explain.analysis.label_noise import wrong_probability
 from explain.analysis.labels import Fit, checked, fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.on_maps import method_of_findings
@@ -96,8 +98,19 @@ class Evidence:
         return self._read_or_compute(kept, lambda: checked(self.run))
 
     @cached_property
+    def suspicion(self) -> pd.Series:
+        """As `label_noise.wrong_probability`, in the rows of `run.ok`: the order of probable label errors."""
+        return wrong_probability(self.run)
+
+    @cached_property
     def fit(self) -> Fit:
         return self._read_or_compute(lambda: build(Fit, self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
+
+    @property
+    def suspects(self) -> np.ndarray:
+        """Rows of probable label errors (`checked`), the most suspicious first."""
+        issues = self.checked.index[self.checked["issue"]]
+        return np.asarray(self.suspicion.loc[issues].sort_values(ascending=False, kind="stable").index)
 
     @cached_property
     def duplicates(self) -> list[DuplicatePair]:

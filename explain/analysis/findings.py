@@ -135,6 +135,10 @@ class FindingsAt(Findings):
         return self.stored.checked
 
     @cached_property
+    def suspicion(self) -> pd.Series:
+        return self.stored.suspicion
+
+    @cached_property
     def fit(self) -> Fit:
         return self.stored.fit
 

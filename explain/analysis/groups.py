@@ -46,7 +46,7 @@ VOTES_NOTE = (
 EARLIER_NAMES = {"alike": "similar"}
 """Names of lists in links and commands of earlier versions -> names today."""
 LABELS_NOTE = (
-    "by confident learning on the run's probabilities, the least probable label first; where the network was "
+    "by confident learning on the run's probabilities, the most probable error first; where the network was "
     "trained on these images, this is optimistic: it has learned some wrong labels by heart"
 )
 
@@ -98,13 +98,7 @@ def group(findings: Findings, notes: dict[str, Note], key: str) -> Group | None:
     if key == "labels" and findings.inconclusive:
         return Group(title, findings.inconclusive, np.array([], int))
     if key == "labels":
-        return Group(
-            title,
-            LABELS_NOTE,
-            findings.checked[findings.checked["issue"]]
-            .sort_values("quality", kind="stable")
-            .index.to_numpy(),
-        )
+        return Group(title, LABELS_NOTE, findings.suspects)
     if key in ("duplicates", "similar"):
         return Group(title, "pairs side by side", rows_of(findings.duplicates, agree=key == "similar"))
     if key == "border":

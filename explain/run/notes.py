@@ -8,7 +8,6 @@ of an image counts.
 
 import json
 import math
-import os
 import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
+from explain.run.appended import append_line
 from explain.run.reader import RunData
 from models.csv_files import plain, write_csv
 from models.data.source import label_set
@@ -29,7 +28,6 @@ from models.errors import UserError
 NOTES, LOCK = "notes.jsonl", "notes.lock"
 NONE = "none"  # of several labels
 UNKNOWN = "?"  # as a label: the given one is wrong, and the right one is not known
-PATIENCE = 10.0  # seconds for the lock
 MOST_TEXT, MOST_TAG, MOST_TAGS = 2000, 40, 12
 
 
@@ -82,35 +80,7 @@ def add(folder: Path, image: str, field: str, value: Any, by: str = "", classes:
         "by": by[:80],
         "at": now,
     }
-    line = (json.dumps(message, ensure_ascii=False) + "\n").encode()
-    try:
-        with FileLock(folder / LOCK, timeout=PATIENCE):
-            _append(folder / NOTES, line)
-    except Timeout as error:
-        raise UserError(
-            f"'{folder / NOTES}' is being written by others for {PATIENCE:.0f} s: try again."
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"'{folder / NOTES}' cannot be written ({error.strerror or error}): free space, or make the "
-            "folder writable."
-        ) from error
-
-
-def _append(path: Path, line: bytes) -> None:
-    """In one write where there is room; what a killed writer left half done is closed first, so that it costs
-    no other line. Raises OSError where not all of it could be written."""
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        size = os.fstat(handle).st_size
-        os.lseek(handle, max(size - 1, 0), os.SEEK_SET)
-        torn = size > 0 and os.read(handle, 1) != b"\n"
-        rest = (b"\n" if torn else b"") + line
-        while rest:  # a disk that fills up takes a part of it, and only then says so
-            rest = rest[os.write(handle, rest) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    append_line(folder / NOTES, message, LOCK)
 
 
 def _checked(field: str, value: Any, classes: Sequence[str]) -> Any:
