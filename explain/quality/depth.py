@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from explain.analysis.significance import holm
+from explain.analysis.significance import holm, signed_rank
 from explain.formatting import layer_label
-from explain.quality.comparison import FEWEST, LEVEL, p_of
+from explain.quality.comparison import FEWEST, LEVEL
 from explain.quality.verdict import FIGURES, Trust, Verdict
 
 DIGITS = 3
@@ -90,7 +90,7 @@ class Depth:
         if own is None or not others:
             return {}
         found = [_paired(own, other, self.figure) for other in others]
-        adjusted = holm(np.array([p_of(d) if len(d) >= FEWEST else np.nan for d in found]))
+        adjusted = holm(np.array([signed_rank(d) if len(d) >= FEWEST else np.nan for d in found]))
         return {t.layer: float(p) for t, p in zip(others, adjusted, strict=True)}
 
     @property
