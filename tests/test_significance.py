@@ -12,6 +12,7 @@ from explain.analysis.significance import (
     false_discovery,
     holm,
     more_errors,
+    signed_rank,
     within_strata,
 )
 
@@ -39,6 +40,18 @@ def test_difference_is_cliffs_delta_by_counting() -> None:
     assert found.p == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
     assert (found.n_a, found.mean_b) == (40, pytest.approx(b.mean()))
     assert np.isnan(difference(a[:4], b).p)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9, 12, 13, 14, 60])
+def test_signed_rank_is_scipys_with_equal_and_zero_differences(n: int) -> None:
+    rng = np.random.default_rng(n)
+    distinct = rng.normal(0.3, 1, n)
+    equal = rng.choice([-0.2, 0.1, 0.2, 0.3], n)
+    zeros = np.where(np.arange(n) % 3 == 1, 0, distinct)
+    for differences in (distinct, equal, zeros, equal * (np.arange(n) % 4 > 0) + 0.1 * (n == 1), np.ones(n)):
+        expected = stats.wilcoxon(differences).pvalue
+        assert signed_rank(differences) == pytest.approx(expected, rel=1e-12)
+    assert signed_rank(np.zeros(n)) == 1
 
 
 def test_every_group_against_the_rest() -> None:

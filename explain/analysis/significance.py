@@ -58,6 +58,28 @@ def difference(a: np.ndarray, b: np.ndarray, fewest: int = 5) -> Difference:
     )
 
 
+FEW = 13
+"""Values up to which SciPy makes `signed_rank` exact also where some are equal or zero."""
+
+
+def signed_rank(differences: np.ndarray) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test (F. Wilcoxon, 1945) of finite differences (n,); 1 where all
+    are zero. As `scipy.stats.wilcoxon`, which for few differences with equal or zero ones compares with all
+    2 ** n signs one by one: here their sums of ranks are counted, in a hundredth of the time."""
+    nonzero = differences[differences != 0]
+    if not len(nonzero):
+        return 1.0
+    ranks = np.rint(2 * stats.rankdata(np.abs(nonzero))).astype(int)  # doubled: those of equal ones end in .5
+    if len(differences) > FEW or (len(nonzero) == len(differences) and len(set(ranks)) == len(ranks)):
+        return float(stats.wilcoxon(differences).pvalue)
+    count = np.ones(1)  # of the choices of signs, by the sum of the ranks of positive ones
+    for rank in ranks:
+        count = np.pad(count, (0, rank)) + np.pad(count, (rank, 0))
+    found = ranks[nonzero > 0].sum()
+    tail = min(count[: found + 1].sum(), count[found:].sum())
+    return float(min(1, 2 * tail / 2.0 ** len(ranks)))
+
+
 def each_against_the_rest(
     values: np.ndarray, group: np.ndarray, groups: int
 ) -> tuple[np.ndarray, np.ndarray]:

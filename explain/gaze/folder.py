@@ -122,13 +122,9 @@ class GazeRun:
         difference = (wide[networks[0]] - wide["shuffled"]).dropna()
         if len(difference) < 5:
             return None
-        from scipy import stats
+        from explain.analysis.significance import signed_rank
 
-        return Against(
-            networks[0],
-            float(difference.mean()),
-            float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0,
-        )
+        return Against(networks[0], float(difference.mean()), signed_rank(difference.to_numpy()))
 
     def worst(self, source: str, metric: str) -> np.ndarray:
         """Rows of `images`, those first where the source and people disagree most by the metric; without

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
 
 from explain.analysis.intervals import percentiles, resamples
-from explain.analysis.significance import holm
+from explain.analysis.significance import holm, signed_rank
 
 LEVEL, FEWEST = 0.05, 10
 """Largest adjusted p of a difference that counts, and the fewest images of a conclusion."""
@@ -79,12 +78,7 @@ def _against_best(values: np.ndarray, controls: Mapping[str, np.ndarray]) -> tup
         "interval": mean_interval(difference),
         "wins": float((difference > 0).mean()),
     }
-    return fields, p_of(difference) if n >= FEWEST else float("nan")
-
-
-def p_of(differences: np.ndarray) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test (F. Wilcoxon, 1945); 1 where all differences are zero."""
-    return float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
+    return fields, signed_rank(difference) if n >= FEWEST else float("nan")
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float]:

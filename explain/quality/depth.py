@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from explain.analysis.significance import holm
+from explain.analysis.significance import holm, signed_rank
 from explain.formatting import layer_label
-from explain.quality.comparison import FEWEST, LEVEL, p_of
+from explain.quality.comparison import FEWEST, LEVEL
 from explain.quality.verdict import BELIEVED, FIGURES, Trust, Verdict
 
 AT_CHANCE = "No layer is recommended: the network is at chance, and its maps have nothing to explain."
@@ -95,7 +95,7 @@ class Depth:
         if own is None or not others:
             return {}
         found = [_paired(own, other, self.figure) for other in others]
-        adjusted = holm(np.array([p_of(d) if len(d) >= FEWEST else np.nan for d in found]))
+        adjusted = holm(np.array([signed_rank(d) if len(d) >= FEWEST else np.nan for d in found]))
         return {t.layer: float(p) for t, p in zip(others, adjusted, strict=True)}
 
     @property

@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from explain.analysis.significance import signed_rank
 from explain.formatting import layer_label
 from explain.methods import registry
-from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare, p_of
+from explain.quality.comparison import FEWEST, LEVEL, Comparison, compare
 from explain.quality.settings import OF_IMAGE, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.store import TrustStore
 from models.counts import be, counted
@@ -198,7 +199,7 @@ class Trust:
         return [
             v
             for v in self.verdicts[1:]
-            if v.passes and p_of((best - table[v.method, ""]).dropna().to_numpy()) > LEVEL
+            if v.passes and signed_rank((best - table[v.method, ""]).dropna().to_numpy()) > LEVEL
         ]
 
 
