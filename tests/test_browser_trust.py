@@ -18,6 +18,13 @@ from tests.pages import FITS
 if TYPE_CHECKING:
     from playwright import sync_api as playwright
 
+LEFTS = """parts => parts.map(part => {
+    const range = document.createRange();
+    range.selectNodeContents(document.querySelector(`#vt-trust .vt-over-depth ${part}`));
+    return range.getBoundingClientRect().left;
+})"""
+"""Where the text of the first of each begins."""
+
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 
@@ -77,6 +84,8 @@ def test_the_best_layer_is_used_in_inspect_at_a_click(over_depth: None, page: "p
     assert widths[0] == pytest.approx(90, abs=1)
     assert widths[1] == pytest.approx(90 * 0.4 / 0.6055, abs=1)
     assert page.evaluate(FITS)
+    text, *others = page.evaluate(LEFTS, ["p.vt-advice", "thead th", "tbody td"])
+    assert others == pytest.approx([text, text], abs=0.5)  # the table begins where the text above it does
     page.click("#vt-trust [data-action=layer]")
     page.wait_for_selector("#vt-layers:visible :text('features.22')")
     page.wait_for_selector("#vt-live :text('features.22')")  # live maps, at this layer alone

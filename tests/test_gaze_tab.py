@@ -26,13 +26,14 @@ from explain.gaze.folder import GazeRun, open_gaze_run, write
 from explain.gaze.metrics import METRICS
 from explain.gaze.sources import Source, baselines, predictions
 from explain.gaze.truths import Truths
-from explain.run.reader import open_run
+from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from models.gaze.density import center_gaussian, density
 from models.gaze.gaze_set import Viewed
 from models.gaze.model import load_gaze
 from models.gaze.shipped import shipped_gaze
 from tests.markup import runs_nothing
+from tests.measured import SAME, above_chance, keep
 from tests.pages import FITS, on_a_phone_in_the_dark, served
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def found(folder: Path) -> GazeRun:
     return open_gaze_run(folder)
 
 
+@pytest.fixture(scope="module")
+def other(demo: Path) -> RunData:
+    """A run of another network than the folder's."""
+    return open_run(demo)
+
+
 def test_it_opens_where_the_network_and_people_disagree_most(found: GazeRun) -> None:
     view = first_view(found)
     assert (view.source, view.row) == ("grad_cam", int(found.worst("grad_cam", "nss")[0]))
@@ -139,35 +146,50 @@ def test_clicks(found: GazeRun) -> None:
         assert view.apply(name, value, found) == view
 
 
-def test_every_name_is_escaped(found: GazeRun) -> None:
+def test_every_name_is_escaped(found: GazeRun, other: RunData) -> None:
     row = int(found.images.index[found.images["id"] == NAME][0])
     view = replace(first_view(found), row=row)
     for html in (
         from_folder(found, row),
         disagreement(found, view),
-        gaze_table(found.summary, "T", "n", verdict(found)),
+        gaze_table(found.summary, "T", "n", verdict(found, other)),
     ):
         assert runs_nothing(html)
-    assert "&lt;script&gt;net" in verdict(found)
+    assert "&lt;script&gt;net" in verdict(found, other)
 
 
-def test_the_table_and_the_verdict(found: GazeRun) -> None:
+def test_the_table_and_the_verdict(found: GazeRun, other: RunData) -> None:
     html = gaze_table(found.summary, "T", "n")
     assert html.count("<tr") == len(found.manifest["sources"]) + 1
     assert html.index(">leave-one-out observers<") < html.index(">chance<")
-    text = verdict(found)
+    text = verdict(found, other)
     nss = found.summary.set_index("source")["nss"]
     assert f"<b>{nss['grad_cam']:.2f}</b>" in text
     assert "looks where people look more than its maps of other images do" in text
     swapped = {"grad_cam": "shuffled", "shuffled": "grad_cam"}
     elsewhere = replace(found, scores=found.scores.assign(source=found.scores["source"].replace(swapped)))
-    assert "looks where people look no more than its maps of other images do" in verdict(elsewhere)
+    assert "looks where people look no more than its maps of other images do" in verdict(elsewhere, other)
     without = replace(
         found,
         manifest=found.manifest
         | {"sources": [s for s in found.manifest["sources"] if s["kind"] != "network"]},
     )
-    assert verdict(without) == ""
+    assert verdict(without, other) == ""
+
+
+def test_the_verdict_says_how_far_its_maps_can_be_trusted(found: GazeRun, small_run: RunData) -> None:
+    """Where they are those of the run: of its weights, at its layer."""
+    run, request = above_chance(small_run), small_run.manifest.request
+    same = {"weights_hash": request.weights_hash, "layer": request.layer}
+    of_run = replace(found, manifest=found.manifest | same)
+    unknown = "Maps: Grad-CAM: not measured."
+    assert verdict(of_run, run).endswith(unknown)
+    keep(run, {"grad_cam": SAME})
+    said = "Maps: Grad-CAM: no better than the center: do not conclude from where these maps are strong."
+    assert verdict(of_run, run).endswith(said)
+    for name in same:
+        assert verdict(replace(found, manifest=of_run.manifest | {name: "x"}), run).endswith(unknown)
+    assert verdict(found, run).endswith(unknown)  # of an earlier version, which says neither
 
 
 def test_numbers_below_a_map() -> None:
@@ -198,7 +220,7 @@ def test_without_a_folder(demo: Path) -> None:
     """What the shipped model's own file says of it, and how to get a folder."""
     gaze_service = Context(open_run(demo)).gaze_service
     assert "gaze evaluate" in pieces(gaze_service, GazeView())[1]
-    html = numbers(gaze_service)
+    html = numbers(gaze_service, open_run(demo))
     for title in ("chance", "center Gaussian", "single observer", "leave-one-out observers"):
         assert f">{title}<" in html  # the shipped file has the titles of an earlier version
     assert "random numbers" not in html

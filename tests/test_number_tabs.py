@@ -1,6 +1,6 @@
 """Gaze and Inversion of a run of numbers: maps and answers of the chosen output, against plain PyTorch."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +17,14 @@ from dashboard.tabs.gaze_state import GazeView
 from dashboard.tabs.inversion import InversionTab
 from dashboard.tabs.inversion_state import InversionView
 from dashboard.tabs.numbers_state import first_view
+from explain.analysis.on_maps import said_of
 from explain.gaze.network import NetworkMaps, positive, whole_picture
 from explain.inversion.measure import format_text, measure
 from explain.inversion.rebuild import Rebuilt, described, format_numbers, rebuild
 from explain.methods.compute import compute_maps
 from explain.methods.request import MapRequest
+from explain.network.target_layers import default_layer
+from explain.run.answer import noise
 from explain.run.number_run import NumbersRun
 from models.classifier import Classifier
 from models.gaze.gaze_set import Viewed
@@ -78,12 +81,23 @@ def test_gaze_compares_the_map_of_the_chosen_output(gaze: GazeTab, ctx: Context,
         assert view["output"] == k
         assert f"for {name}" in panel
         assert f'<option value="{k}" selected>{name}</option>' in panel
-        assert "evidence for a larger number" in panel
+        assert f"evidence for a larger number; maps: {said_of(ctx.run.output(k), 'grad_cam')}" in panel
         assert ("no positive evidence" in panel) == (not (raw > 0).any())
         assert "CC nan" not in panel
     other = asdict(first_view(ctx.run).apply("output", "2", ctx.run))  # type: ignore[arg-type]
     assert "for light" in gaze.pick({"row": 1}, asdict(GazeView()), other)[1]  # that of Errors
     assert 'data-action="output"' not in without_fixations(found, "t", of_numbers=True)
+
+
+def test_gaze_shows_the_map_at_the_layer_of_the_run(gaze: GazeTab, ctx: Context, net: Classifier) -> None:
+    picture, other = ctx.subjects.picture({"row": 2}), "features.0"  # type: ignore[arg-type]
+    assert net.default_layer != other
+    manifest = ctx.run.manifest
+    run = replace(ctx.run, manifest=replace(manifest, request=replace(manifest.request, layer=other)))
+    found = GazeService(run, ctx.classifier).at(picture, 0)
+    x = whole_picture(net).batch([picture])
+    raw = compute_maps(net.model, x, MapRequest("grad_cam", other, 0)).raw
+    np.testing.assert_allclose(found.cam, np.maximum(raw, 0), atol=1e-6)
 
 
 def test_a_network_of_numbers_is_compared_with_people(net: Classifier, tinted: Tinted) -> None:
@@ -92,6 +106,8 @@ def test_a_network_of_numbers_is_compared_with_people(net: Classifier, tinted: T
         for item in tinted.items[:3]
     ]
     maps = NetworkMaps(net, ["grad_cam"], target=2)
+    about = {"network": net.name, "weights_hash": net.weights_hash, "output": "light"}
+    assert maps.about == about | {"layer": default_layer(net.model, noise(net))}
     network, shuffled = maps.sources()
     assert (network.title, shuffled.title) == (
         "Grad-CAM for light",

@@ -17,10 +17,13 @@ from dashboard.components.toolbar import blend_controls, controls_row
 from dashboard.links import linked
 from dashboard.tabs.gaze_state import GazeView
 from explain import render
+from explain.analysis.on_maps import NOT_MEASURED, verdict_text
 from explain.formatting import chance, counted
 from explain.gaze.folder import PEOPLE, GazeRun
 from explain.gaze.metrics import METRICS
 from explain.gaze.sources import EARLIER_TITLES
+from explain.quality.sample import target_name
+from explain.run.reader import RunData
 
 A_PAGE = 12
 LARGE = 720  # longer side of the large image
@@ -175,16 +178,28 @@ def gaze_table(means: pd.DataFrame, title: str, note: str, text: str = "") -> Ma
     return panel(title, above + table(heads, rows, "vt-gaze-table vt-wide-first"), note)
 
 
-def verdict(found: GazeRun) -> Markup:
-    """Whether the network looks where people look, in a sentence with its numbers; nothing where no network
-    was evaluated."""
+def said_of_maps(found: GazeRun, run: RunData) -> str:
+    """The verdict on the maps of the network that are compared with people, as beside the run's own maps;
+    'not measured' where they are of other weights, another layer or output than those of `run`."""
+    name = next(s["name"] for s in found.manifest["sources"] if s["kind"] == "network")
+    request, about = run.manifest.request, found.manifest
+    theirs = about.get("weights_hash"), about.get("layer"), about.get("output", "")
+    if theirs == (request.weights_hash, request.layer, target_name(run)):
+        return f"{found.titles[name]}: {verdict_text(run, name)}"
+    return f"{found.titles[name]}: {NOT_MEASURED}"
+
+
+def verdict(found: GazeRun, run: RunData) -> Markup:
+    """Whether the network looks where people look, in a sentence with its numbers, and the verdict on the
+    maps that say so; nothing where no network was evaluated."""
     answer = found.network_against_chance()
     if answer is None:
         return NOTHING
     nss = found.summary.set_index("source")["nss"]
     return html(
         "{network} looks where people look {more} than its maps of other images do: {title} has an NSS of "
-        "<b>{nss}</b>, for other images {shuffled} ({p}); a center Gaussian {center}, people {people}.",
+        "<b>{nss}</b>, for other images {shuffled} ({p}); a center Gaussian {center}, people {people}. "
+        "Maps: {maps}.",
         network=found.manifest.get("network", "the network"),
         more="more" if answer.p < 0.05 and answer.difference > 0 else "no more",
         title=found.titles[answer.source],
@@ -193,6 +208,7 @@ def verdict(found: GazeRun) -> Markup:
         p=chance(answer.p),
         center=two(nss["centre"]),
         people=two(nss["people"]),
+        maps=said_of_maps(found, run),
     )
 
 

@@ -88,20 +88,21 @@ class GazeService:
             return self._model
 
     def at(self, picture: Image.Image, label: int | None = None) -> GazeComparison:
-        """Compare the predicted gaze with the network's map for the predicted class, or for a label, or for
-        an output of numbers (default: the first); the network gets the whole image, squeezed, as the gaze
-        model does. Raises UserError where either model is missing."""
+        """Compare the predicted gaze with the network's map at the run's layer for the predicted class, or
+        for a label, or for an output of numbers (default: the first); the network gets the whole image,
+        squeezed, as the gaze model does. Raises UserError where either model is missing."""
         from explain.gaze.network import positive, whole_picture
         from explain.methods.live import MapRequest, open_session
         from models.gaze.density import center_gaussian
 
         shown = as_rgb(picture)
         density = self.model().maps([shown])[0]
-        method = self._results.manifest.request.methods[0]
+        request = self._results.manifest.request
+        method = request.methods[0]
         with self._classifier() as classifier:
             session = open_session(whole_picture(classifier), picture)
             target = session.pred if label is None else label
-            cam = positive(session.map(MapRequest(method, target=target)).raw)
+            cam = positive(session.map(MapRequest(method, request.layer, target)).raw)
         return GazeComparison(
             shown,
             density,

@@ -31,8 +31,11 @@ from dashboard.session.types import Subject
 from dashboard.tabs.gaze_state import ID, GazeView, first_view, from_query
 from dashboard.tabs.label_link import label_of_errors
 from dashboard.tabs.numbers_state import OUTPUT
+from explain.analysis.on_maps import said_of
 from explain.formatting import counted, plural
 from explain.render import jpeg_bytes, problem
+from explain.run.number_run import NumbersRun
+from explain.run.reader import RunData
 from models.training.charts import charts
 
 TITLE = "Gaze"
@@ -40,10 +43,14 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def without_fixations(
-    comparison: GazeComparison, title: str, choice: Markup = NOTHING, of_numbers: bool = False
+    comparison: GazeComparison,
+    title: str,
+    choice: Markup = NOTHING,
+    of_numbers: bool = False,
+    said: str = "",
 ) -> str:
     """An image without recorded fixations: the predicted gaze, and the network's map. `choice`: of numbers
-    (`of_numbers`), that of the output."""
+    (`of_numbers`), that of the output; `said`: the verdict on such maps."""
     numbers = ", ".join(
         f"{name.upper()} {two(comparison.alike[name])} (center Gaussian {two(comparison.center[name])})"
         for name in comparison.alike
@@ -62,11 +69,13 @@ def without_fixations(
     note = "predicted by the gaze model: no fixations were recorded for this image"
     if of_numbers:
         note += "; of the map the evidence for a larger number"
+    note += f"; maps: {said}" if said else ""
     return large(jpeg_bytes(comparison.picture, LARGE), (height, width), maps, title, note, choice=choice)
 
 
-def numbers(gaze_service: GazeService) -> str:
-    """The table of the gaze folder, or of what the gaze model's own file holds."""
+def numbers(gaze_service: GazeService, run: RunData) -> str:
+    """The table of the gaze folder, or of what the gaze model's own file holds; the maps of `run` may be
+    those of the folder."""
     results = gaze_service.run
     if results is not None:
         about = results.manifest
@@ -74,7 +83,7 @@ def numbers(gaze_service: GazeService) -> str:
             f"{about['data']}, {about['part']}, {counted(len(results.images), 'image')}; counted as "
             f"{about['variant']}; best NSS first"
         )
-        return gaze_table(results.summary, "Models, networks and people", text, verdict(results))
+        return gaze_table(results.summary, "Models, networks and people", text, verdict(results, run))
     measured = gaze_service.about.get("metrics", {}).get("gaze")
     if not measured:
         return no_gaze_model()
@@ -111,7 +120,7 @@ class GazeTab:
             with gr.Column(scale=2, min_width=330, elem_classes="vt-right"):
                 large, cards = pieces(self._service, first)
                 self._large = clickable(large, "vt-gaze")
-                clickable(numbers(self._service), "vt-standing")
+                clickable(numbers(self._service, ctx.run), "vt-standing")
                 self._cards = clickable(cards, "vt-disagreement")
         self._results = [self._view, self._large, self._cards]
 
@@ -138,9 +147,20 @@ class GazeTab:
             choice = select(OUTPUT, OUTPUT, names, str(label))
         return [
             asdict(view),
-            without_fixations(comparison, self._ctx.subjects.title(subject), choice, run.numbers),
+            without_fixations(
+                comparison, self._ctx.subjects.title(subject), choice, run.numbers, self._said(label)
+            ),
             gr.skip() if self._service.run is None else disagreement(self._service.run, view),
         ]
+
+    def _said(self, label: int | None) -> str:
+        """The verdict on the run's maps of its first method, of a label or output where one is asked for."""
+        run = self._ctx.run
+        if isinstance(run, NumbersRun):
+            run = run.output(max(run.index if label is None else label, 0))
+        elif run.all_labels and label is not None:
+            run = run.label_sets.label(label)
+        return said_of(run, run.manifest.request.methods[0])
 
     @error_boundary
     def act(self, keys: dict[str, Any], errors: dict[str, Any], event: gr.SelectData) -> list[Any]:

@@ -239,8 +239,8 @@ class Predictors(Options):
     ] = None
     device: Device = "cpu"
 
-    def sources(self, preprocessing: PreprocessingOptions) -> "tuple[list[Source], str | None]":
-        """What predicts people, and the name of the classifier."""
+    def sources(self, preprocessing: PreprocessingOptions) -> "tuple[list[Source], dict[str, str]]":
+        """What predicts people, and what is kept of the classifier."""
         from explain.gaze.network import NetworkMaps
         from explain.gaze.sources import predictions
         from explain.methods.single_image import class_number
@@ -255,7 +255,7 @@ class Predictors(Options):
             trained = load_gaze(path, self.device)
             sources.append(predictions(f"gaze {number}" if several else "gaze", trained.name, trained.maps))
         if not self.model:
-            return sources, None
+            return sources, {}
         given = (self.model, self.weights, None, self.device, preprocessing, self.which, self.outputs)
         classifier = as_named(load(*given))
         for note in classifier.notes:
@@ -264,7 +264,7 @@ class Predictors(Options):
             raise UserError("--target is for networks that answer with numbers: leave it out.")
         output = class_number(classifier.classes, self.target, "output")
         maps = NetworkMaps(classifier, from_commas(self.methods), self.layer, output or 0)
-        return [*sources, *maps.sources()], classifier.name
+        return [*sources, *maps.sources()], maps.about
 
 
 @gaze.command()
@@ -298,7 +298,7 @@ def evaluate(
     say(as_markdown(evaluation.means)) if markdown else _say_table(evaluation)
     if out:
         about: dict[str, object] = {"data": people.name, "part": part, "note": people.note}
-        about |= {"command": typed(sys.argv[1:])} | ({"network": network} if network else {})
+        about |= {"command": typed(sys.argv[1:])} | network
         write(out, evaluation, truths, about)
         say(f"folder     {out}\nnext       {typed(['serve', '--gaze', str(out)])}")
 

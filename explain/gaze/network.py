@@ -12,7 +12,9 @@ from explain.methods.compute import compute_maps
 from explain.methods.inputs import Passes
 from explain.methods.registry import get
 from explain.methods.request import MapRequest
+from explain.network.stages import STAGES, stage_layers
 from explain.network.target_layers import default_layer
+from explain.run.answer import noise
 from models.classifier import Classifier
 from models.gaze.gaze_set import Viewed
 from models.one_by_one import takes_one_image
@@ -44,6 +46,18 @@ class NetworkMaps:
         self._kept: dict[str, dict[str, np.ndarray]] = {}
         for method in methods:
             get(method)
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What the maps are of: the `network` and the hash of its weights, the `layer` by its names, and of
+        numbers the `output`."""
+        c = self.classifier
+        x = noise(c)
+        layer = self.layer or c.default_layer or default_layer(c.model, x)
+        if layer.strip() == STAGES:
+            layer = ",".join(stage_layers(c.model, x, c.default_layer or ""))
+        output = {} if self.target is None else {"output": c.classes[self.target]}
+        return {"network": c.name, "weights_hash": c.weights_hash, "layer": layer} | output
 
     def of(self, images: list[Viewed]) -> dict[str, dict[str, np.ndarray]]:
         """Image -> method -> raw map (h, w); the last images are kept."""

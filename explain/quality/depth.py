@@ -60,7 +60,14 @@ class Depth:
     @property
     def title(self) -> str:
         """What the bars show."""
-        return f"{FIGURES[self.figure].title} of the best method of each layer"
+        what = "of the best method of each layer" if not self.method else f"of {self.method} at each layer"
+        return f"{FIGURES[self.figure].title} {what}"
+
+    @property
+    def method(self) -> str:
+        """The title of the only method that was measured; '' of several."""
+        titles = {v.title for trust in self.layers for v in trust.verdicts}
+        return titles.pop() if len(titles) == 1 else ""
 
     @property
     def bars(self) -> list[LayerBar]:

@@ -54,13 +54,14 @@ def wrapped(text: str) -> list[str]:
 
 def format_depth(depth: Depth) -> str:
     """Faithfulness over depth: one row a layer, with a bar for its best method; from the input to the
-    output."""
+    output. The only method that was measured is named above the rows."""
     heading = ("layer", "", "value", "best method", "best control", "p", "verdict")
     rows: list[Sequence[str]] = [heading]
     rows += [(one.name, bar(one.fraction, 1.0), *layer_cells(one, HEADINGS)) for one in depth.bars]
-    return "\n".join(
-        [f"{depth.title}, {depth.images} images; (run): the run's own layer", columns(rows, (2, 5))]
-    )
+    if depth.method:
+        rows = [[*cells[:3], *cells[4:]] for cells in rows]
+    text = columns(rows, (2, 4 if depth.method else 5))
+    return f"{depth.title}, {depth.images} images; (run): the run's own layer\n{text}"
 
 
 def layer_cells(one: LayerBar, controls: Mapping[str, str] = SHORT) -> tuple[str, ...]:
