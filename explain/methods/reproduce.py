@@ -52,12 +52,16 @@ def command_line(
     return typed([*words, "--out", "maps"])
 
 
-def in_memory_lines(picture: str, requests: Sequence[MapRequest], classes: Sequence[str]) -> str:
+def in_memory_lines(
+    picture: str, requests: Sequence[MapRequest], classes: Sequence[str], faces: FaceRequest | None = None
+) -> str:
     """Python lines for a network that is a module of the program that opened the page."""
     first = requests[0]
     words = [f"net, {picture!r}", f"methods={[q.method for q in requests]!r}"]
     words += [f"target={_name(first.target, classes)!r}"] if first.target is not None else []
     words += [f"layer={first.layer!r}"] if first.layer else []
+    words += [] if faces is None else [f"faces={faces.which!r}"]
+    words += [] if faces is None or faces.detector == DEFAULT else [f"face_detector={faces.detector!r}"]
     given = dict(pair for q in requests for pair in q.parameters)
     words += [f"{name}={value!r}" for name, value in given.items()]
     return f"import vitrine\n\nvitrine.explain({', '.join(words)})\n"
