@@ -24,8 +24,7 @@ def command_line(
     """One call of `explain` for requests that differ in method and parameters alone. `classes`: the names
     that the command knows, none where it has others; `options`: those of the preprocessing; `which`: the set
     of parameters that was read, of a file with several; `outputs`: of what kind they are, where that was
-    said; `task`: where it is not one class per image; `faces`: which face of the picture is used, where the
-    network is about faces."""
+    said; `task`: where it is not one class per image; `faces`: which face is used, where that is asked."""
     first = requests[0]
     words = [
         "explain",
