@@ -63,16 +63,16 @@ def others(folder: Path, most: int) -> None:
 def pace() -> None:
     from skimage.data import astronaut
 
-    large = Image.fromarray(astronaut()).resize((4000, 3000))
+    large = Image.new("RGB", (4000, 3000), "grey")
+    large.paste(Image.fromarray(astronaut()).resize((3000, 3000)))
     lbp.find(large)
     times = []
     for _ in range(5):
-        began = time.perf_counter()
-        lbp.find(large)
-        times.append(time.perf_counter() - began)
-    print(
-        f"a photo of 4000 × 3000 pixels: {min(times):.2f} s at best, {np.median(times):.2f} s in the median"
-    )
+        began = time.process_time()
+        found = lbp.find(large)
+        times.append(time.process_time() - began)
+    seconds = float(np.median(times))
+    print(f"a photo of 4000 × 3000 pixels, {len(found)} found: {seconds:.2f} s of one core (median of 5)")
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Faces in photos: boxes, detectors, crops, and what a checkpoint says of its domain."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -219,3 +220,97 @@ def test_boxes_of_yunet_by_hand() -> None:
     outputs["cls_32"][0, 0] = outputs["obj_32"][0, 0] = 0.6  # below the threshold
     [box] = yunet.decoded(outputs, 96)
     np.testing.assert_allclose(box, (72 - 16, 20 - 24, 32, 48, np.sqrt(0.9)), rtol=1e-6)
+
+
+def _bright_squares(path: Path, height: int | str, width: int | str) -> None:
+    """A network with the outputs of YuNet (2023mar): in every cell of a stride, the score is the mean of its
+    pixels, and the box is twice the cell, centered."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, outputs, constants = [], [], []
+
+    def constant(name: str, value: np.ndarray) -> str:
+        constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    constant("scale", np.array(1 / 255, np.float32))
+    for stride in (8, 16, 32):
+        pooled, grey, flat, box = (f"{name}{stride}" for name in ("pool", "grey", "flat", "box"))
+        square = {"kernel_shape": [stride] * 2, "strides": [stride] * 2}
+        nodes += [
+            helper.make_node("AveragePool", ["input"], [pooled], **square),
+            helper.make_node("ReduceMean", [pooled, constant(f"axis{stride}", np.array([1]))], [grey]),
+            helper.make_node("Mul", [grey, "scale"], [f"score{stride}"]),
+            helper.make_node(
+                "Reshape",
+                [f"score{stride}", constant(f"one{stride}", np.array([1, -1, 1]))],
+                [f"cls_{stride}"],
+            ),
+            helper.make_node("Identity", [f"cls_{stride}"], [f"obj_{stride}"]),
+            helper.make_node("Mul", [f"cls_{stride}", constant(f"zero{stride}", np.float32(0))], [flat]),
+            helper.make_node(
+                "Add",
+                [flat, constant(box, np.array([[[0.5, 0.5, np.log(2), np.log(2)]]], np.float32))],
+                [f"bbox_{stride}"],
+            ),
+        ]
+        for kind, size in (("cls", 1), ("obj", 1), ("bbox", 4)):
+            shape = [1, None, size]
+            outputs.append(helper.make_tensor_value_info(f"{kind}_{stride}", TensorProto.FLOAT, shape))
+    given = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, height, width])
+    graph = helper.make_graph(nodes, "squares", [given], outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("side", [640, "side"])
+def test_a_file_with_yunet_s_outputs_finds_what_is_planted(tmp_path: Path, side: int | str) -> None:
+    """A white square of 32 × 32 pixels of the searched picture, which is half as large as the photo."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    _bright_squares(tmp_path / "squares.ONNX", side, side)
+    photo = Image.new("RGB", (1280, 640))
+    photo.paste("white", (128, 192, 192, 256))  # (64, 96) to (96, 128) there: one cell of stride 32
+    boxes = find_faces(photo, str(tmp_path / "squares.ONNX"))
+    expected = np.array([128 - 32, 192 - 32, 128, 128, 1.0])  # twice the cell, around it
+    np.testing.assert_allclose(boxes[0], expected, atol=0.02)
+    assert all(overlap(a[:4], b[:4]) <= yunet.APART for a in boxes for b in boxes if a != b)
+    crop = crop_face(photo, FaceRequest(detector=str(tmp_path / "squares.ONNX")))
+    assert crop.region == (96, 160, 224, 288)
+    assert find_faces(Image.new("RGB", (1280, 640)), str(tmp_path / "squares.ONNX")) == ()
+
+
+def test_what_is_no_yunet_is_said_in_one_line(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "damaged.onnx").write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"cannot be opened by onnxruntime .*complete\?"):
+        find_faces(astronaut(), str(tmp_path / "damaged.onnx"))
+    _bright_squares(tmp_path / "other.onnx", 640, 640)
+    model = onnx.load(tmp_path / "other.onnx")
+    del model.graph.output[0]
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(UserError, match=r"is not YuNet \(2023mar\): it has no output cls_8"):
+        find_faces(astronaut(), str(tmp_path / "other.onnx"))
+
+
+def test_without_onnxruntime_it_is_said_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"")
+    monkeypatch.setattr("models.extras.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install onnxruntime"):
+        find_faces(astronaut(), str(tmp_path / "net.onnx"))
+
+
+@pytest.mark.data
+def test_yunet_finds_the_known_faces() -> None:
+    """The file is not shipped: VITRINE_CASES/face_detection_yunet_2023mar.onnx."""
+    file = Path(os.environ.get("VITRINE_CASES", "-")) / "face_detection_yunet_2023mar.onnx"
+    if not file.is_file():
+        pytest.skip(f"no {file.name} in VITRINE_CASES")
+    pytest.importorskip("onnxruntime")
+    for picture in (astronaut(), open_image(HOPPER)):
+        [box], [known] = find_faces(picture, str(file)), find_faces(picture)
+        assert overlap(box[:4], known[:4]) > 0.5

@@ -173,6 +173,8 @@ def explain(
     target: str | int | None = None,
     layer: str = "",
     check: bool = False,
+    faces: str | int = "",
+    face_detector: str = "lbp",
     **parameters: Any,
 ) -> "Explained":
     """Return maps of one image by one or more methods, as float32 arrays (h, w) at the layer's resolution,
@@ -182,12 +184,15 @@ def explain(
     or occlusion. `target`: a class by name or index (default: the predicted class). `layer`: a layer by name,
     several with commas, or "all-stages" (default of named methods: the last one whose output is a map).
     `check`: measure insertion and deletion of each map beside controls, too (`.checks`; about 130 forward
-    passes for a map). `parameters`: parameters of the methods that have them. Raises UserError for unknown
-    methods, classes, layers and parameters, and for unreadable images.
+    passes for a map). `faces`: the face of the image that the network gets: "auto" (the largest), "off" (the
+    whole image), or a number, counted from the largest (default: "auto" for networks about faces, "off" for
+    others; `.face` says what was found); `face_detector`: "lbp", or the file of YuNet. `parameters`:
+    parameters of the methods that have them. Raises UserError for unknown methods, classes, layers and
+    parameters, for a face that is not there, and for unreadable images.
     """
     from vitrine.explained import explained
 
-    return explained(net, image, methods, target, layer, parameters, check)
+    return explained(net, image, methods, target, layer, parameters, check, str(faces), face_detector)
 
 
 def run(

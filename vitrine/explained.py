@@ -22,13 +22,16 @@ from explain.render import jpeg_bytes, jpeg_url, normalize, overlay
 from models.classifier import Classifier
 from models.data.images import UnreadableImage, open_image
 from models.errors import UserError
+from models.faces.crop import FaceCrop, face_request
+from models.faces.detectors import DEFAULT
 
 
 @dataclass(frozen=True, eq=False)
 class Explained:
     """`maps`: method -> raw float32 map (h, w), at the layer's own resolution; `prob` (K,), the numbers
     themselves of a regression (`are_numbers`); `seen`: the image as the network gets it. `badges`: what is
-    said of each map at once, `checks`: the check of each map that has one, where it was asked for."""
+    said of each map at once, `checks`: the check of each map that has one, where it was asked for. `face`:
+    faces that were found, and the part of the image that the network got, where they were looked for."""
 
     classes: tuple[str, ...]
     prob: np.ndarray
@@ -37,6 +40,7 @@ class Explained:
     are_numbers: bool = False
     badges: Mapping[str, Badge] = field(default_factory=dict)
     checks: Mapping[str, MapCheck] = field(default_factory=dict)
+    face: FaceCrop | None = None
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
@@ -76,7 +80,8 @@ class Explained:
             figures.append(_figure(self.overlay(name), caption, self._said(name)))
         checks = [_checked(get(name).title, check) for name, check in self.checks.items()]
         checks += [f"<p><small>{escape(ONE_IMAGE)}</small></p>"] if checks else []
-        return f"<div>{''.join(figures + checks)}</div>"
+        face = [] if self.face is None else [f"<p><small>{escape(self.face.described)}</small></p>"]
+        return f"<div>{''.join(face + figures + checks)}</div>"
 
     def _said(self, method: str) -> list[str]:
         """The lines below a map."""
@@ -111,8 +116,11 @@ def explained(
     layer: str,
     parameters: Mapping[str, Any],
     check: bool = False,
+    faces: str = "",
+    face_detector: str = DEFAULT,
 ) -> Explained:
     """See `vitrine.explain`."""
+    wanted_face = face_request(faces, net.domain, face_detector)
     methods = methods.split(",") if isinstance(methods, str) else list(methods)
     if not methods:
         methods, chosen = defaults(net.access, layer)
@@ -128,11 +136,12 @@ def explained(
     unknown = [p for p in parameters if not any(p in _names(name) for name in methods)]
     if unknown:
         raise UserError(f"No parameter '{unknown[0]}' in {', '.join(methods)}.")
-    session = open_session(net, _opened(image, net))
+    session = open_session(net, _opened(image, net), wanted_face)
     results = {r.method: session.map(r) for r in wanted}
     said = dict(zip(results, badges(session, [*results.values()]), strict=True))
     checks = {name: check_map(session, results[name]) for name in results if check and said[name].ordered}
-    return Explained(net.classes, session.prob, session.image, results, session.numbers, said, checks)
+    numbers, seen = session.numbers, session.image
+    return Explained(net.classes, session.prob, seen, results, numbers, said, checks, session.face)
 
 
 def _names(method: str) -> set[str]:

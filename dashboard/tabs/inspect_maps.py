@@ -139,7 +139,7 @@ def _reproduced(
     if not requests:
         return ""
     if classifier is ctx.network:
-        return reproduced("", in_memory_lines(image, requests, ctx.run.classes))
+        return reproduced("", in_memory_lines(image, requests, ctx.run.classes, faces))
     names = () if classifier.renamed else ctx.run.classes
     task = "" if classifier.task in ("", SINGLE) else classifier.task
     options, read = classifier.options, (classifier.which, classifier.output_kind, task)

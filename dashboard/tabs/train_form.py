@@ -201,6 +201,19 @@ def _data() -> dict[str, Any]:
         form["balance_by"] = gr.Textbox(
             "", label="Balance by column", placeholder="a column of the data", min_width=90, visible=False
         )
+    form |= _losses()
+    form["domain"] = gr.Dropdown(
+        [("as the base says", ""), *DOMAINS],
+        value=PLAIN.domain,
+        label="Domain",
+        info="faces: photos are cropped to a face for the network",
+    )
+    form["augmentation"] = gr.Textbox(str(PLAIN.augmentation), label="Augmentation", lines=2)
+    return form
+
+
+def _losses() -> dict[str, Any]:
+    form: dict[str, Any] = {}
     with gr.Row():
         form["loss"] = gr.Dropdown(
             OF_LABELS,
@@ -221,13 +234,6 @@ def _data() -> dict[str, Any]:
         form["focal_gamma"] = gr.Number(
             PLAIN.focal_gamma, label="Gamma of the focal loss", min_width=90, visible=False
         )
-    form["domain"] = gr.Dropdown(
-        [("as the base says", ""), *DOMAINS],
-        value=PLAIN.domain,
-        label="Domain",
-        info="faces: photos are cropped to a face for the network",
-    )
-    form["augmentation"] = gr.Textbox(str(PLAIN.augmentation), label="Augmentation", lines=2)
     return form
 
 

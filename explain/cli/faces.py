@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explain.cli.options import Options
-from models.domains import FACES
-from models.errors import UserError
 
 if TYPE_CHECKING:
     from models.faces.crop import FaceRequest
@@ -44,15 +42,7 @@ class FaceOptions(Options):
     face_margin: FaceMargin = None
 
     def request(self, domain: str) -> "FaceRequest | None":
-        """None where faces are not looked for. `domain`: of the network. Raises UserError for values that are
-        not accepted, and for options that nothing uses."""
-        from models.faces.crop import AUTO, FaceRequest
+        """As `models.faces.crop.face_request`; `domain`: of the network."""
+        from models.faces.crop import face_request
 
-        if self.faces or domain == FACES:
-            return FaceRequest(self.faces or AUTO, self.face_detector, self.face_margin)
-        if self.face_detector != "lbp" or self.face_margin is not None:
-            raise UserError(
-                "--face-detector and --face-margin need faces to be looked for, and this network does not "
-                "say that it is about faces: add --faces auto."
-            )
-        return None
+        return face_request(self.faces, domain, self.face_detector, self.face_margin)

@@ -24,8 +24,7 @@ def command_line(
     """One call of `explain` for requests that differ in method and parameters alone. `classes`: the names
     that the command knows, none where it has others; `options`: those of the preprocessing; `which`: the set
     of parameters that was read, of a file with several; `outputs`: of what kind they are, where that was
-    said; `task`: where it is not one class per image; `faces`: which face of the picture is used, where the
-    network is about faces."""
+    said; `task`: where it is not one class per image; `faces`: which face is used, where that is asked."""
     first = requests[0]
     words = [
         "explain",
@@ -52,12 +51,16 @@ def command_line(
     return typed([*words, "--out", "maps"])
 
 
-def in_memory_lines(picture: str, requests: Sequence[MapRequest], classes: Sequence[str]) -> str:
+def in_memory_lines(
+    picture: str, requests: Sequence[MapRequest], classes: Sequence[str], faces: FaceRequest | None = None
+) -> str:
     """Python lines for a network that is a module of the program that opened the page."""
     first = requests[0]
     words = [f"net, {picture!r}", f"methods={[q.method for q in requests]!r}"]
     words += [f"target={_name(first.target, classes)!r}"] if first.target is not None else []
     words += [f"layer={first.layer!r}"] if first.layer else []
+    words += [] if faces is None else [f"faces={faces.which!r}"]
+    words += [] if faces is None or faces.detector == DEFAULT else [f"face_detector={faces.detector!r}"]
     given = dict(pair for q in requests for pair in q.parameters)
     words += [f"{name}={value!r}" for name, value in given.items()]
     return f"import vitrine\n\nvitrine.explain({', '.join(words)})\n"

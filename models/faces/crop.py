@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 
 from models.counts import counted
+from models.domains import FACES
 from models.errors import UserError
 from models.faces.boxes import FaceBox
 from models.faces.detectors import DEFAULT, detector, find_faces
@@ -53,6 +54,22 @@ class FaceRequest:
 def is_choice(text: str) -> bool:
     """Whether this is auto, off, or the number of a face."""
     return text in (AUTO, OFF) or (text.isdecimal() and len(text) < 4 and int(text) > 0)
+
+
+def face_request(
+    which: str, domain: str, detector: str = DEFAULT, margin: float | None = None
+) -> FaceRequest | None:
+    """What a person says about faces, as a request: `which` is empty where nothing is said, then auto for
+    networks about faces; None where faces are not looked for. `domain`: of the network. Raises UserError for
+    values that are not accepted, and for a detector or margin that nothing uses."""
+    if which or domain == FACES:
+        return FaceRequest(which or AUTO, detector, margin)
+    if detector != DEFAULT or margin is not None:
+        raise UserError(
+            "A face detector and a margin are for networks about faces, and this network does not say that "
+            "it is one: add --faces auto."
+        )
+    return None
 
 
 @dataclass(frozen=True)
