@@ -3,6 +3,7 @@
     python launch.py run --model fer_vgg:fer2013 --data ferplus/labels.csv --label-col fer2013 --split test \\
         --methods grad_cam --out runs/test
     python benchmarks/label_truth.py runs/test --votes ferplus/labels.csv [--also runs/other]
+    python benchmarks/label_truth.py runs/test --votes ferplus/labels.csv --review
     python benchmarks/label_truth.py runs/toon --plant fear:surprise:0.2
     python benchmarks/label_truth.py --drawn
 
@@ -10,6 +11,10 @@
 at most 1 gives it. `--plant`: a run of clean data, of whose first class that fraction gets the second one's
 label. `--drawn`: images as points of normal distributions (`benchmarks/synthetic.py`), for networks that
 never saw the wrong labels and for one that learned to expect them, the mean of several data sets.
+
+`--review`: what a reviewer who answers as the people do makes of it (the Review tab): of 50 random samples,
+after so many answers, the estimate with its 95 % interval, how often that contains the truth, and the average
+precision of the ranking that learned from the answers, on all other images.
 
 Average precision, AUC and the precision of the first 50, 100 and 200 images of each ranking, beside random
 order; then the fraction of wrong labels beside what is estimated.
@@ -34,7 +39,11 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.synthetic import Faults, synthetic_run
 from explain.analysis.label_noise import confident_joint, wrong_probability
 from explain.analysis.labels import checked, fit
+from explain.analysis.review_estimate import estimated, strata_of
+from explain.analysis.review_ranking import learned
+from explain.analysis.review_sample import next_image, sample_of
 from explain.run.reader import RunData, open_run
+from explain.run.review import AGREE, OTHER, Answer
 
 PEOPLE = {
     "angry": "anger",
@@ -48,7 +57,7 @@ PEOPLE = {
 """FER2013's classes -> columns of FER+."""
 VOTED = (*PEOPLE.values(), "contempt")
 CLEAR, FEW, NEIGHBORS = 6, 1, 25
-FIRST = (50, 100, 200)
+FIRST, REVIEWED = (50, 100, 200), (40, 100, 200, 400)
 
 
 def wrong_by_votes(run: RunData, table: Path) -> np.ndarray:
@@ -191,6 +200,48 @@ def print_fractions(a: Answers, wrong: np.ndarray) -> None:
     print(f"  flipped at random (labels.fit)           {fit(run).flipped:.1%}")
 
 
+def print_review(a: Answers, wrong: np.ndarray, samples: int = 50) -> None:
+    """Reviews of `samples` random samples by one who knows the truth."""
+    run, suspicion = a.run, wrong_probability(a.run)
+    rows, known = suspicion.index.to_numpy(), dict(zip(suspicion.index, map(bool, wrong), strict=True))
+    names = {f"{row}": int(row) for row in rows}
+    suggested = checked(run)["suggested"]
+    heads = [
+        "answers",
+        "estimate (mean)",
+        "standard deviation",
+        "interval (mean width)",
+        "contains the truth",
+    ]
+    heads += ["average precision", "without answers"]
+    print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+    found: dict[int, list[list[float]]] = {count: [] for count in REVIEWED}
+    for seed in range(samples):
+        sample, done, ranking = sample_of(suspicion, seed), list[int](), suspicion
+        answers = dict[tuple[str, str], Answer]()
+        for count in range(1, max(REVIEWED) + 1):
+            shown = next_image(sample, done, ranking)
+            assert shown is not None
+            done.append(shown.row)
+            kind = OTHER if known[shown.row] else AGREE
+            answers["-", str(shown.row)] = Answer(str(shown.row), "-", kind, "")
+            if count % 5 == 0:
+                verdicts = {row: known[row] for row in done}
+                ranking = learned(suspicion, run.ok["label"], suggested, verdicts)
+            if count in REVIEWED:
+                e, rest = estimated(strata_of(sample, names, answers)), ~np.isin(rows, done)
+                inside = float(e.low <= wrong.mean() <= e.high)
+                ap = [average_precision_score(wrong[rest], r.to_numpy()[rest]) for r in (ranking, suspicion)]
+                found[count].append([e.fraction, e.high - e.low, inside, *ap])
+    for count, figures in found.items():
+        fraction, width, inside, after, before = np.mean(figures, axis=0)
+        spread = np.std([f[0] for f in figures])
+        print(
+            f"| {count} | {fraction:.1%} | {spread:.1%} | {width:.1%} | {inside:.0%} | {after:.2f} | "
+            f"{before:.2f} |"
+        )
+
+
 def print_drawn(seeds: int = 4, images: int = 2000) -> None:
     """The rankings of drawn data, by kind of noise and of network."""
     kinds = {
@@ -218,6 +269,7 @@ def main() -> None:
     parser.add_argument("--votes", type=Path, help="table of the people's votes")
     parser.add_argument("--also", type=Path, action="append", default=[], help="a run of the same images")
     parser.add_argument("--plant", default="", help="CLASS:OTHER:FRACTION, instead of votes")
+    parser.add_argument("--review", action="store_true", help="also simulated reviews")
     parser.add_argument("--drawn", action="store_true", help="drawn data instead of a run")
     given = parser.parse_args()
     if given.drawn:
@@ -233,6 +285,8 @@ def main() -> None:
     answers = answers_of(run, given.also)
     print_rankings(measured(answers, wrong))
     print_fractions(answers, wrong)
+    if given.review:
+        print_review(answers, wrong)
 
 
 if __name__ == "__main__":

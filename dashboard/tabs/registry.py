@@ -1,5 +1,6 @@
 """The tabs, in their order on the page: each is a module with `TITLE`, `ID`, `build(ctx)`, and `NEEDS`, the
-permission without which it is not built; and `REACH`, how much of the network it needs (`models.access`)."""
+permission without which it is not built; `ONE_CLASS`, if it is for runs of one class per image alone; and
+`REACH`, how much of the network it needs (`models.access`)."""
 
 from types import ModuleType
 
@@ -18,20 +19,23 @@ from dashboard.tabs import (
     layers,
     new_run,
     numbers,
+    review,
     train,
 )
 from explain.run.reader import RunData
 from models.access import Access as Reach
 from models.access import reaches
 
-TABS = (errors, inspect, layers, filters, inversion, gaze, compare, new_run, train, export)
+TABS = (errors, inspect, layers, filters, inversion, gaze, compare, review, new_run, train, export)
 
 
 def open_to(access: Access, run: RunData | None = None) -> list[ModuleType]:
-    """The tabs of this access; the others are not built. `numbers` stands in the place of `errors` for a run
-    of numbers."""
+    """The tabs of this access and run; the others are not built. `numbers` stands in the place of `errors`
+    for a run of numbers."""
     of_run = run is not None and run.numbers
     tabs = [numbers if tab is errors and of_run else tab for tab in TABS]
+    if run is not None and (run.numbers or run.label_sets is not None):
+        tabs = [tab for tab in tabs if not getattr(tab, "ONE_CLASS", False)]
     return [tab for tab in tabs if getattr(access, getattr(tab, "NEEDS", ""), True)]
 
 

@@ -9,6 +9,7 @@ from explain.analysis.data_checks import (
     wrong_labels,
 )
 from explain.analysis.evidence import Evidence
+from explain.analysis.exchanged import exchanged_labels
 from explain.analysis.label_proposals import OF_EACH
 from explain.analysis.model_checks import (
     confused_classes,
@@ -22,6 +23,7 @@ from explain.run.reader import RunData
 
 CHECKS = {
     "probable label errors": wrong_labels,
+    "labels exchanged between classes": exchanged_labels,
     "near duplicates that disagree": disagreeing_duplicates,
     "classes with too few training images": few_images,
     "classes unlike the others": unusual_classes,

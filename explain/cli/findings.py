@@ -206,6 +206,19 @@ def label_comparison(
     return lines, as_table(changes)
 
 
+def _say_review(run: "RunData") -> None:
+    """Answers of reviewers, and what they say of all labels."""
+    from explain.run.review import read
+
+    if not read(run.folder) or run.all_labels or run.label_sets is not None or run.numbers:
+        return
+    from explain.analysis.findings import Findings
+    from explain.analysis.review import Review, format_text
+
+    for line in format_text(Review(Findings(run)).progress()):
+        say(f"review     {line}")
+
+
 def notes(
     run: Run,
     out: Annotated[Path | None, typer.Option(help="CSV file for all notes (default: none).")] = None,
@@ -228,6 +241,7 @@ def notes(
     if opened.label_sets is not None or opened.numbers:
         marked = f"{counted(wrong, 'image')} with {'numbers' if opened.numbers else 'labels'}"
     say(f"notes      {images}, {marked} marked as wrong; tags: {tags}")
+    _say_review(opened)
     fitting, missing = corrections_of(opened, by_image)
     if missing:
         names = ", ".join(f"{name[:60]} {count}" for name, count in list(missing.items())[:8])

@@ -1,0 +1,128 @@
+"""Labels of one class that look exchanged for another: which pairs of classes, how many images."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from explain.analysis.evidence import Evidence
+from explain.analysis.proposal import Proposal
+from explain.analysis.significance import holm
+from explain.formatting import chance, counted, percent
+from explain.run.reader import RunData
+from models.evaluation import wilson_interval
+
+FEWEST = 8
+"""Images of a pair."""
+SMALLEST = 0.05
+"""Fraction of the images that look like the one class and have the other one's label."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Of the `sure` images that the network is surest to be `true` (class), `count` have the label `label`;
+    the other way round `back` of `back_sure`. `low`, `high`: interval of 95 % (Wilson) of count / sure; `p`:
+    adjusted for all pairs of classes."""
+
+    true: int
+    label: int
+    count: int
+    sure: int
+    back: int
+    back_sure: int
+    low: float
+    high: float
+    p: float
+
+
+MOST = 3
+"""Pairs that are proposed."""
+
+
+def exchanged_labels(evidence: Evidence) -> Iterator[Proposal]:
+    """Pairs of classes of which one has labels of the other (`exchanges`)."""
+    run = evidence.run
+    for x in exchanges(run)[:MOST]:
+        true, label = run.classes[x.true], run.classes[x.label]
+        yield Proposal(
+            "exchanged",
+            f"Images of {true} may have the label {label}.",
+            f"Of the {counted(x.sure, 'image')} that the network is surest are {true}, {x.count} have the "
+            f"label {label} ({percent(x.low)} to {percent(x.high)}); the other way round {x.back} of {x.back_sure} "
+            f"({chance(x.p)}).",
+            "Decide on them in Review or in their notes, and train on the corrected list.",
+            "--labels labels.csv",
+            sure_rows(run, x.true, x.label),
+            x.count,
+        )
+
+
+def exchanges(run: RunData) -> list[Exchange]:
+    """Pairs that stand out, the most images first: p below 0.001, at least `FEWEST` images and the fraction
+    `SMALLEST`.
+
+    Looked at is the surer half of the predictions of each class. There doubts are rare, and an exchanged
+    label is as frequent as anywhere. What else contradicts the network is told by where it goes: classes
+    that are hard to tell apart are taken for each other in both directions, a class that is predicted too
+    often takes images of all labels, and a class that is hard is predicted as all others. So `_tests` has
+    four, the largest p counts (an intersection-union test: R. Berger, 1982), and Holm's correction is over
+    all pairs.
+    """
+    counts, sure = sure_counts(run)
+    classes = len(run.classes)
+    pairs = [(a, b) for a in range(classes) for b in range(classes) if a != b and counts[a, b] > counts[b, a]]
+    ps = np.array([_largest_p(counts, sure, a, b) for a, b in pairs])
+    # of each two classes one direction can be tested: twice as many tests as were made, for both
+    adjusted = np.minimum(1, 2 * holm(ps)) if len(ps) else ps
+    found = []
+    for (a, b), p in zip(pairs, adjusted, strict=True):
+        count, n = int(counts[a, b]), int(sure[a])
+        if p < 1e-3 and count >= FEWEST and count >= SMALLEST * n:
+            low, high = wilson_interval(count, n)
+            back = int(counts[b, a]), int(sure[b])
+            found.append(Exchange(a, b, count, n, *back, low, high, float(p)))
+    return sorted(found, key=lambda x: (-x.count, x.p))
+
+
+def sure_rows(run: RunData, true: int, label: int) -> np.ndarray:
+    """Rows of the surer half of the predictions of a class that have another label, the surest first."""
+    rows = _surer_half(run, true)
+    return np.asarray(rows[run.ok.loc[rows, "label"].to_numpy() == label])
+
+
+def sure_counts(run: RunData) -> tuple[np.ndarray, np.ndarray]:
+    """(K, K) images by prediction (rows) and label (columns), of the surer half of the predictions of each
+    class; and how many these are (K,)."""
+    classes = len(run.classes)
+    rows = [_surer_half(run, k) for k in range(classes)]
+    labels = [run.ok.loc[r, "label"].to_numpy() for r in rows]
+    counts = np.array([np.bincount(label, minlength=classes) for label in labels])
+    return counts, np.array([len(r) for r in rows])
+
+
+def _surer_half(run: RunData, predicted: int) -> np.ndarray:
+    chosen = run.ok[run.ok["pred"] == predicted].sort_values("confidence", ascending=False, kind="stable")
+    return chosen.index.to_numpy()[: len(chosen) // 2]
+
+
+def _largest_p(counts: np.ndarray, sure: np.ndarray, a: int, b: int) -> float:
+    return max(_tests(counts, sure, a, b))
+
+
+def _tests(counts: np.ndarray, sure: np.ndarray, a: int, b: int) -> tuple[float, float, float, float]:
+    """One-sided p that images that look like a have label b more often than images that look like b have
+    label a, by fractions (Fisher's exact test) and by counts (binomial); more often than they have any other
+    wrong label (binomial, with the mean of the others); and that label b is there more often than among
+    images that look like any other class (binomial, with the mean of the others or the fraction of a, what
+    is larger)."""
+    there, back, even = int(counts[a, b]), int(counts[b, a]), 1 / (len(counts) - 1)
+    table = [[there, int(sure[a]) - there], [back, int(sure[b]) - back]]
+    row, column = (int(line.sum()) - int(counts[k, k]) for line, k in ((counts[a], a), (counts[:, b], b)))
+    fraction = max(even, sure[a] / max(1, int(sure.sum()) - int(sure[b])))
+    return (
+        float(stats.fisher_exact(table, alternative="greater").pvalue),
+        float(stats.binom.sf(there - 1, there + back, 0.5)),
+        float(stats.binom.sf(there - 1, row, even)),
+        float(stats.binom.sf(there - 1, column, min(1.0, fraction))),
+    )
