@@ -8,8 +8,9 @@ import pandas as pd
 from scipy import stats
 
 from explain.analysis.intervals import percentiles, resamples
+from explain.analysis.significance import signed_rank
 from explain.methods.registry import METHODS
-from explain.quality.comparison import Comparison, compare, mean_interval, p_of
+from explain.quality.comparison import Comparison, compare, mean_interval
 from explain.quality.controls import IMAGE_CONTROLS, OTHER_IMAGE, RANDOM_NETWORK
 from explain.quality.format_text import number, p_text
 from explain.quality.verdict import SHORT
@@ -164,7 +165,7 @@ def _difference(rows: pd.DataFrame, group: str, figure: str) -> str:
         return ""
     differences = rank_correlation(known, measured) - rank_correlation(*reference)
     differences = differences[np.isfinite(differences)]
-    return f"{_mean(differences)}, {p_text(p_of(differences))}" if len(differences) else ""
+    return f"{_mean(differences)}, {p_text(signed_rank(differences))}" if len(differences) else ""
 
 
 def figure_table(rows: pd.DataFrame, group: str, answer: str) -> str:

@@ -12,6 +12,7 @@ import gradio as gr
 from pydantic import BaseModel
 
 from dashboard.error_boundary import message_text, one_line
+from dashboard.server import one_app as one_app
 from dashboard.server.connections import limited
 from dashboard.server.uploads import only_uploads
 from explain.formatting import counted
@@ -70,8 +71,13 @@ class Page(gr.Blocks):
         return output
 
     def get_config_file(self, *args: Any, **kwargs: Any) -> Any:
-        """The first texts of the page, which no event returns."""
+        """With the first texts of the page, which no event returns; without the components that would follow
+        the progress of an event that shows none. Gradio's page looks up and copies every component that
+        follows one, whenever any event begins or ends: half of its time."""
         config = super().get_config_file(*args, **kwargs)
+        for event in config["dependencies"]:
+            if event["show_progress"] == "hidden":
+                event["show_progress_on"] = []
         return without(config, self.hidden) if self.hidden else config
 
     def _text(self, message: str) -> str:

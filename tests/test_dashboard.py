@@ -28,6 +28,7 @@ from explain.formatting import decimal
 from explain.run.reader import RunData, open_run
 from models.errors import UserError
 from models.shipped import shipped
+from tests.ports import free_port
 
 DEMO = Path(__file__).parent.parent / "dashboard" / "demo"
 
@@ -44,6 +45,23 @@ def test_gradio_is_imported_without_its_stubs() -> None:
     from dashboard.server import no_stubs
 
     assert getattr(component_meta, no_stubs.FUNCTION).__module__ == no_stubs.__name__
+
+
+def test_gradio_makes_routes_where_a_page_is_served_and_follows_what_shows_progress(demo: RunData) -> None:
+    """Routes of a page that is not served are a third of the time to build it; a component that follows an
+    event is copied by the page whenever any event begins or ends."""
+    from dashboard.app import build
+
+    page = build(Context(demo))
+    assert page.app.blocks is None
+    events = page.get_config_file()["dependencies"]
+    hidden = [event["show_progress_on"] for event in events if event["show_progress"] == "hidden"]
+    assert hidden
+    assert all(followed == [] for followed in hidden)
+    assert any(event["show_progress_on"] != [] for event in events)
+    page.launch(prevent_thread_lock=True, server_port=free_port(), quiet=True)
+    assert page.app.blocks is page
+    page.close(verbose=False)
 
 
 # -- analysis ------------------------------------------------------------------------------------
