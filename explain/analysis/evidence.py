@@ -16,6 +16,7 @@ from explain.analysis.duplicates import DuplicatePair, near_duplicates
 from explain.analysis.labels import Fit, checked, fit
 from explain.analysis.mean_maps import MeanMaps, mean_maps
 from explain.analysis.on_maps import method_of_findings
+from explain.analysis.shortcuts import Shortcut, shortcuts
 from explain.analysis.slices import Slice, slices
 from explain.run.format import TARGETS, map_column
 from explain.run.parquet import read
@@ -98,6 +99,11 @@ class Evidence:
     @cached_property
     def fit(self) -> Fit:
         return self._read_or_compute(lambda: build(Fit, self._about["fit"]), lambda: fit(self.run))  # type: ignore[arg-type]
+
+    @cached_property
+    def shortcuts(self) -> list[Shortcut]:
+        """As `shortcuts.shortcuts`."""
+        return shortcuts(self.run)
 
     @cached_property
     def duplicates(self) -> list[DuplicatePair]:
